@@ -1,0 +1,115 @@
+#include "autograd/arena.h"
+
+#include <stdlib.h>
+
+struct mt_arena_block {
+    mt_arena_block *next;
+    void *memory;
+    size_t size;
+};
+
+static const size_t alignment = 64;
+static const size_t smallest_block = (size_t)1 << 20;
+
+void mt_arena_init(mt_arena *arena, mt_device *device)
+{
+    *arena = (mt_arena){.device = device};
+}
+
+void mt_arena_destroy(mt_arena *arena)
+{
+    for (mt_arena_block *block = arena->first, *next; block != NULL; block = next) {
+        next = block->next;
+        if (arena->device != NULL) {
+            arena->device->release(arena->device, block->memory);
+        } else {
+            free(block->memory);
+        }
+        free(block);
+    }
+    *arena = (mt_arena){.device = arena->device};
+}
+
+static mt_status allocate_memory(mt_arena *arena, size_t size, void **memory)
+{
+    if (arena->device != NULL) {
+        return arena->device->allocate(arena->device, size, memory);
+    }
+    *memory = aligned_alloc(alignment, size);
+    return *memory != NULL ? MT_OK
+                           : mt_fail(MT_ERROR_MEMORY, "tape: no host memory for %zu bytes", size);
+}
+
+/* Puts a new block of at least `bytes` behind the current one. Blocks grow with the arena, so a
+ * step of any size has few of them. */
+static mt_status add_block(mt_arena *arena, size_t bytes)
+{
+    size_t size = bytes > smallest_block ? bytes : smallest_block;
+    if (size < arena->total / 2) {
+        size = arena->total / 2 / alignment * alignment;
+    }
+    mt_arena_block *block = malloc(sizeof *block);
+    if (block == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "tape: no host memory for %zu bytes", sizeof *block);
+    }
+    mt_status status = allocate_memory(arena, size, &block->memory);
+    if (status != MT_OK) {
+        free(block);
+        return status;
+    }
+    block->size = size;
+    if (arena->current == NULL) {
+        block->next = arena->first;
+        arena->first = block;
+    } else {
+        block->next = arena->current->next;
+        arena->current->next = block;
+    }
+    arena->total += size;
+    return MT_OK;
+}
+
+static mt_arena_block *following(const mt_arena *arena)
+{
+    return arena->current == NULL ? arena->first : arena->current->next;
+}
+
+mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory)
+{
+    *memory = NULL;
+    if (bytes > SIZE_MAX / 4) {
+        return mt_fail(MT_ERROR_MEMORY, "tape: %zu bytes asked for", bytes);
+    }
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    if (arena->current == NULL || rounded > arena->current->size - arena->used) {
+        mt_arena_block *next = following(arena);
+        if (next == NULL || next->size < rounded) {
+            mt_status status = add_block(arena, rounded);
+            if (status != MT_OK) {
+                return status;
+            }
+            next = following(arena);
+        }
+        arena->current = next;
+        arena->used = 0;
+    }
+    *memory = (char *)arena->current->memory + arena->used;
+    arena->used += rounded;
+    return MT_OK;
+}
+
+mt_arena_mark mt_arena_position(const mt_arena *arena)
+{
+    return (mt_arena_mark){.block = arena->current, .used = arena->used};
+}
+
+void mt_arena_release(mt_arena *arena, mt_arena_mark mark)
+{
+    arena->current = mark.block;
+    arena->used = mark.used;
+}
+
+void mt_arena_reset(mt_arena *arena)
+{
+    mt_arena_release(arena, (mt_arena_mark){.block = NULL, .used = 0});
+}

@@ -1,0 +1,186 @@
+/* Applying an operator: checks, shapes, memory, forward, record. */
+#include "autograd/tape_internal.h"
+
+#include <string.h>
+
+/* Finds the call's real type, and refuses inputs that cannot be used together. */
+static mt_status check_inputs(const mt_op *op, mt_call *call)
+{
+    const mt_tensor *first = NULL;
+    for (int i = 0; i < call->input_count; i++) {
+        const mt_tensor *input = call->inputs[i];
+        if (input == NULL) {
+            if (i < op->inputs) {
+                return mt_fail(MT_ERROR_INVALID, "%s: input %d is NULL", op->name, i);
+            }
+            continue;
+        }
+        if (input->device != call->device) {
+            return mt_fail(MT_ERROR_INVALID, "%s: input %d is on %s, the tape on %s", op->name, i,
+                           input->device->name, call->device->name);
+        }
+        if (input->dtype == MT_I32) {
+            continue;
+        }
+        if (first == NULL) {
+            first = input;
+        } else if (input->dtype != first->dtype) {
+            return mt_fail(MT_ERROR_INVALID, "%s: input %d is %s, those before it %s", op->name, i,
+                           mt_dtype_name(input->dtype), mt_dtype_name(first->dtype));
+        }
+    }
+    if (first == NULL) {
+        return mt_fail(MT_ERROR_INVALID, "%s: no input of a real type", op->name);
+    }
+    call->dtype = first->dtype;
+    call->kernels = call->device->kernels[first->dtype];
+    return MT_OK;
+}
+
+static bool any_requires_grad(const mt_call *call)
+{
+    for (int i = 0; i < call->input_count; i++) {
+        if (call->inputs[i] != NULL && call->inputs[i]->requires_grad) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static mt_status allocate_outputs(mt_call *call, bool requires_grad)
+{
+    for (int i = 0; i < call->output_count; i++) {
+        mt_tensor *output = call->outputs[i];
+        output->requires_grad = requires_grad;
+        mt_status status =
+            mt_arena_allocate(call->tape->values, mt_tensor_bytes(output), &output->data);
+        if (status != MT_OK) {
+            return status;
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status copy_options(mt_tape *tape, const void *options, size_t size, const void **copy)
+{
+    void *memory = NULL;
+    if (size > 0) {
+        mt_status status = mt_arena_allocate(&tape->records, size, &memory);
+        if (status != MT_OK) {
+            return status;
+        }
+        memcpy(memory, options, size);
+    }
+    *copy = memory;
+    return MT_OK;
+}
+
+mt_status mt_tape_record(mt_tape *tape, const mt_op *op, const mt_call *call, bool adds_itself)
+{
+    mt_record *record;
+    mt_status status = mt_arena_allocate(&tape->records, sizeof *record, (void **)&record);
+    if (status == MT_OK) {
+        *record = (mt_record){
+            .previous = tape->last, .op = op, .adds_itself = adds_itself, .call = *call};
+        tape->last = record;
+    }
+    return status;
+}
+
+/* Every output must have got a shape from the operator. */
+static mt_status infer_shapes(const mt_op *op, mt_call *call)
+{
+    call->output_count = op->outputs;
+    mt_status status = op->shape(call);
+    if (status == MT_OK) {
+        status = call->tape->status; /* mt_call_output may have failed */
+    }
+    for (int i = 0; i < call->output_count && status == MT_OK; i++) {
+        if (call->outputs[i] == NULL) {
+            status = mt_fail(MT_ERROR_INVALID, "%s: output %d has no shape", op->name, i);
+        }
+    }
+    return status;
+}
+
+static mt_status apply(mt_tape *tape, const mt_op *op, mt_call *call, const void *options,
+                       size_t options_size)
+{
+    mt_status status = check_inputs(op, call);
+    if (status == MT_OK) {
+        status = copy_options(tape, options, options_size, &call->options);
+    }
+    if (status == MT_OK) {
+        status = infer_shapes(op, call);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    bool differentiable = tape->recording && op->backward != NULL && any_requires_grad(call);
+    call->recording = differentiable && !tape->dry;
+    status = allocate_outputs(call, differentiable);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_arena_mark mark = mt_arena_position(&tape->scratch);
+    status = op->forward(call);
+    mt_arena_release(&tape->scratch, mark);
+    if (status == MT_OK && call->recording) {
+        status = mt_tape_record(tape, op, call, false);
+    }
+    return status;
+}
+
+mt_status mt_apply_many(mt_tape *tape, const mt_op *op, int input_count, mt_tensor *const *inputs,
+                        const void *options, size_t options_size, mt_tensor **outputs)
+{
+    for (int i = 0; i < op->outputs; i++) {
+        outputs[i] = NULL;
+    }
+    if (tape->status != MT_OK) {
+        return tape->status;
+    }
+    if (input_count > MT_OP_INPUTS) {
+        mt_tape_fail(tape, mt_fail(MT_ERROR_INVALID, "%s: %d inputs, at most %d", op->name,
+                                   input_count, MT_OP_INPUTS));
+        return tape->status;
+    }
+    mt_call call = {.op = op, .tape = tape, .device = tape->device, .input_count = input_count};
+    memcpy(call.inputs, inputs, (size_t)input_count * sizeof *inputs);
+    mt_status status = apply(tape, op, &call, options, options_size);
+    if (status != MT_OK) {
+        mt_tape_fail(tape, status);
+        return status;
+    }
+    memcpy(outputs, call.outputs, (size_t)call.output_count * sizeof *outputs);
+    return MT_OK;
+}
+
+mt_tensor *mt_apply(mt_tape *tape, const mt_op *op, int input_count, mt_tensor *const *inputs,
+                    const void *options, size_t options_size)
+{
+    mt_tensor *outputs[MT_OP_OUTPUTS];
+    mt_apply_many(tape, op, input_count, inputs, options, options_size, outputs);
+    return outputs[0];
+}
+
+void mt_call_output(mt_call *call, int index, int rank, const int64_t *shape)
+{
+    mt_tape_fail(call->tape, mt_tape_new_tensor(call->tape, call->op->name, call->dtype, rank,
+                                                shape, &call->outputs[index]));
+}
+
+void mt_call_output_like(mt_call *call, int index, const mt_tensor *tensor)
+{
+    mt_call_output(call, index, tensor->rank, tensor->shape);
+}
+
+mt_status mt_call_save(mt_call *call, size_t bytes)
+{
+    return call->recording ? mt_arena_allocate(call->tape->values, bytes, &call->saved) : MT_OK;
+}
+
+mt_status mt_call_scratch(mt_call *call, size_t bytes, void **memory)
+{
+    return mt_arena_allocate(&call->tape->scratch, bytes, memory);
+}

@@ -1,0 +1,88 @@
+/* The interface between the tape and an operator: what the built-in ones (operators.h) are made of,
+ * and what a user-defined one is. An operator is a constant mt_op, and a function that applies it:
+ *
+ *     static const mt_op cube = {"cube", "y = x^3", 1, 1, cube_shape, cube_forward, cube_backward};
+ *
+ *     mt_tensor *cube_of(mt_tape *tape, mt_tensor *x)
+ *     {
+ *         return mt_apply(tape, &cube, 1, &x, NULL, 0);
+ *     }
+ */
+#ifndef MT_AUTOGRAD_OP_H
+#define MT_AUTOGRAD_OP_H
+
+#include "tape.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { MT_OP_INPUTS = 8, MT_OP_OUTPUTS = 8 };
+
+typedef struct mt_op mt_op;
+
+/* One application of an operator, as its functions see it. */
+typedef struct mt_call {
+    const mt_op *op;
+    mt_tape *tape;
+    mt_device *device;
+    mt_dtype dtype;            /* of the real inputs and of the outputs */
+    const mt_kernels *kernels; /* the device's, for that type */
+    const void *options;       /* the operator's own, a copy that lives as long as the record */
+    int input_count, output_count;
+    mt_tensor *inputs[MT_OP_INPUTS];   /* NULL: an optional input that is absent */
+    mt_tensor *outputs[MT_OP_OUTPUTS]; /* data allocated once `shape` has returned */
+    bool recording;                    /* whether backward may follow */
+    void *saved;                       /* memory for backward to find, from mt_call_save */
+
+    /* In backward only. */
+    const void *grad_outputs[MT_OP_OUTPUTS]; /* NULL where none arrived: counts as zero */
+    void *grad_inputs[MT_OP_INPUTS];         /* to be written whole; NULL where not wanted */
+} mt_call;
+
+struct mt_op {
+    const char *name;
+    const char *formula;
+    int inputs;  /* inputs that must be there; the others may be NULL */
+    int outputs; /* at most; `shape` may lower call->output_count */
+    /* Checks the inputs and sets each output's shape, with mt_call_output. Fails with the figures.
+     */
+    mt_status (*shape)(mt_call *call);
+    mt_status (*forward)(mt_call *call);
+    /* Writes grad_inputs. Adding up where a tensor has several uses is the tape's work. NULL: not
+     * differentiable. */
+    mt_status (*backward)(mt_call *call);
+};
+
+/* Applies an operator and returns its first output, or NULL with the tape failed. `inputs` has
+ * `input_count` elements, of which the first op->inputs must not be NULL. `options` (options_size
+ * bytes, may be NULL) is copied. All inputs must be on the tape's device; the real ones must share
+ * one type. */
+mt_tensor *mt_apply(mt_tape *tape, const mt_op *op, int input_count, mt_tensor *const *inputs,
+                    const void *options, size_t options_size);
+
+/* The same, with all of op->outputs returned in `outputs` (all NULL on failure). */
+mt_status mt_apply_many(mt_tape *tape, const mt_op *op, int input_count, mt_tensor *const *inputs,
+                        const void *options, size_t options_size, mt_tensor **outputs);
+
+/* In `shape`: output `index` has this shape, and the call's real type. */
+void mt_call_output(mt_call *call, int index, int rank, const int64_t *shape);
+/* ... and is like this tensor. */
+void mt_call_output_like(mt_call *call, int index, const mt_tensor *tensor);
+
+/* In forward: `bytes` of device memory that backward finds in call->saved. When the call is not
+ * recording, backward will not come: call->saved stays NULL and nothing is allocated. */
+mt_status mt_call_save(mt_call *call, size_t bytes);
+
+/* In forward or backward: device memory that is free again when the function returns. */
+mt_status mt_call_scratch(mt_call *call, size_t bytes, void **memory);
+
+/* Numbers for the next random mask on the tape (kernels/random.h), to be put into the operator's
+ * options: the same when a span is computed again. */
+void mt_tape_next_random(mt_tape *tape, uint64_t *seed, uint64_t *sequence);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

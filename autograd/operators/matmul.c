@@ -1,0 +1,179 @@
+/* Matrix products. */
+#include "autograd/operators/shapes.h"
+#include "autograd/operators/table.h"
+
+#include <inttypes.h>
+
+typedef struct matmul_options {
+    bool transpose_a, transpose_b;
+} matmul_options;
+
+static mt_status product(const mt_call *call, bool transpose_a, bool transpose_b, int64_t M,
+                         int64_t N, int64_t K, const void *a, const void *b, double beta, void *c)
+{
+    mt_matmul_args args = {.transpose_a = transpose_a,
+                           .transpose_b = transpose_b,
+                           .M = M,
+                           .N = N,
+                           .K = K,
+                           .alpha = 1.0,
+                           .beta = beta,
+                           .a = a,
+                           .b = b,
+                           .c = c};
+    return call->kernels->matmul(call->device, &args);
+}
+
+static mt_status matmul_shape(mt_call *call)
+{
+    const matmul_options *options = call->options;
+    mt_status status = mt_expect_rank(call, 0, "a", 2);
+    if (status == MT_OK) {
+        status = mt_expect_rank(call, 1, "b", 2);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    const int64_t *a = call->inputs[0]->shape, *b = call->inputs[1]->shape;
+    int64_t inner_a = a[options->transpose_a ? 0 : 1], inner_b = b[options->transpose_b ? 1 : 0];
+    if (inner_a != inner_b) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "matmul: inner dimensions differ: %" PRId64 " and %" PRId64, inner_a,
+                       inner_b);
+    }
+    int64_t shape[] = {a[options->transpose_a ? 1 : 0], b[options->transpose_b ? 0 : 1]};
+    mt_call_output(call, 0, 2, shape);
+    return MT_OK;
+}
+
+static int64_t inner_dimension(const mt_call *call)
+{
+    const matmul_options *options = call->options;
+    return call->inputs[0]->shape[options->transpose_a ? 0 : 1];
+}
+
+static mt_status matmul_forward(mt_call *call)
+{
+    const matmul_options *options = call->options;
+    const int64_t *y = call->outputs[0]->shape;
+    return product(call, options->transpose_a, options->transpose_b, y[0], y[1],
+                   inner_dimension(call), call->inputs[0]->data, call->inputs[1]->data, 0.0,
+                   call->outputs[0]->data);
+}
+
+/* d op(a) = dy op(b)^T and d op(b) = op(a)^T dy; a transposed operand's gradient is the transposed
+ * product. */
+static mt_status matmul_backward(mt_call *call)
+{
+    const matmul_options *options = call->options;
+    const int64_t *y = call->outputs[0]->shape;
+    int64_t M = y[0], N = y[1], K = inner_dimension(call);
+    const void *a = call->inputs[0]->data, *b = call->inputs[1]->data, *dy = call->grad_outputs[0];
+    mt_status status = MT_OK;
+    if (call->grad_inputs[0] != NULL) {
+        status = options->transpose_a ? product(call, options->transpose_b, true, K, M, N, b, dy,
+                                                0.0, call->grad_inputs[0])
+                                      : product(call, false, !options->transpose_b, M, K, N, dy, b,
+                                                0.0, call->grad_inputs[0]);
+    }
+    if (status == MT_OK && call->grad_inputs[1] != NULL) {
+        status = options->transpose_b ? product(call, true, options->transpose_a, N, K, M, dy, a,
+                                                0.0, call->grad_inputs[1])
+                                      : product(call, !options->transpose_a, false, K, N, M, a, dy,
+                                                0.0, call->grad_inputs[1]);
+    }
+    return status;
+}
+
+const mt_op mt_op_matmul = {
+    .name = "matmul",
+    .formula = "y = a b",
+    .inputs = 2,
+    .outputs = 1,
+    .shape = matmul_shape,
+    .forward = matmul_forward,
+    .backward = matmul_backward,
+};
+
+mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b, bool transpose_a, bool transpose_b)
+{
+    matmul_options options = {.transpose_a = transpose_a, .transpose_b = transpose_b};
+    return mt_apply(tape, &mt_op_matmul, 2, (mt_tensor *[]){a, b}, &options, sizeof options);
+}
+
+enum { X, WEIGHT, BIAS };
+
+static mt_status linear_shape(mt_call *call)
+{
+    const mt_tensor *x = call->inputs[X], *weight = call->inputs[WEIGHT];
+    mt_status status = mt_expect_rank(call, WEIGHT, "weight", 2);
+    if (status != MT_OK) {
+        return status;
+    }
+    int64_t in = weight->shape[1], out = weight->shape[0];
+    if (x->rank < 1 || mt_last_dimension(x) != in) {
+        char shape[96];
+        return mt_fail(MT_ERROR_INVALID, "linear: x has shape %s, expected (..., %" PRId64 ")",
+                       mt_tensor_shape_text(x, shape, sizeof shape), in);
+    }
+    if (call->inputs[BIAS] != NULL) {
+        status = mt_expect_count(call, BIAS, "bias", out);
+    }
+    int64_t shape[MT_MAX_RANK];
+    for (int i = 0; i < x->rank; i++) {
+        shape[i] = i < x->rank - 1 ? x->shape[i] : out;
+    }
+    mt_call_output(call, 0, x->rank, shape);
+    return status;
+}
+
+/* The bias is put in place first, and the product added to it. */
+static mt_status linear_forward(mt_call *call)
+{
+    const mt_tensor *x = call->inputs[X], *weight = call->inputs[WEIGHT],
+                    *bias = call->inputs[BIAS];
+    int64_t N = mt_leading_count(x), in = weight->shape[1], out = weight->shape[0];
+    void *y = call->outputs[0]->data;
+    mt_status status = MT_OK;
+    if (bias != NULL) {
+        status = call->kernels->broadcast_rows(call->device, N, out, bias->data, y);
+    }
+    return status == MT_OK ? product(call, false, true, N, out, in, x->data, weight->data,
+                                     bias != NULL ? 1.0 : 0.0, y)
+                           : status;
+}
+
+static mt_status linear_backward(mt_call *call)
+{
+    const mt_tensor *x = call->inputs[X], *weight = call->inputs[WEIGHT];
+    int64_t N = mt_leading_count(x), in = weight->shape[1], out = weight->shape[0];
+    const void *dy = call->grad_outputs[0];
+    mt_status status = MT_OK;
+    if (call->grad_inputs[X] != NULL) {
+        status =
+            product(call, false, false, N, in, out, dy, weight->data, 0.0, call->grad_inputs[X]);
+    }
+    if (status == MT_OK && call->grad_inputs[WEIGHT] != NULL) {
+        status =
+            product(call, true, false, out, in, N, dy, x->data, 0.0, call->grad_inputs[WEIGHT]);
+    }
+    if (status == MT_OK && call->grad_inputs[BIAS] != NULL) {
+        status = call->kernels->sum_rows(call->device, N, out, dy, call->grad_inputs[BIAS]);
+    }
+    return status;
+}
+
+const mt_op mt_op_linear = {
+    .name = "linear",
+    .formula = "y = x weight^T + bias",
+    .inputs = 2,
+    .outputs = 1,
+    .shape = linear_shape,
+    .forward = linear_forward,
+    .backward = linear_backward,
+};
+
+mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias)
+{
+    return mt_apply(tape, &mt_op_linear, 3, (mt_tensor *[]){x, weight, bias}, NULL, 0);
+}

@@ -1,0 +1,58 @@
+#include "autograd/tensor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+int64_t mt_tensor_count(const mt_tensor *tensor)
+{
+    int64_t count = 1;
+    for (int i = 0; i < tensor->rank; i++) {
+        count *= tensor->shape[i];
+    }
+    return count;
+}
+
+size_t mt_tensor_bytes(const mt_tensor *tensor)
+{
+    return (size_t)mt_tensor_count(tensor) * mt_dtype_size(tensor->dtype);
+}
+
+const void *mt_tensor_grad(const mt_tensor *tensor)
+{
+    const mt_tensor *owner = tensor->base != NULL ? tensor->base : tensor;
+    return owner->has_grad ? owner->grad : NULL;
+}
+
+char *mt_tensor_shape_text(const mt_tensor *tensor, char *text, size_t size)
+{
+    size_t used = (size_t)snprintf(text, size, "(");
+    for (int i = 0; i < tensor->rank && used < size; i++) {
+        used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, i > 0 ? ", " : "",
+                                 tensor->shape[i]);
+    }
+    if (used < size) {
+        snprintf(text + used, size - used, ")");
+    }
+    return text;
+}
+
+mt_status mt_tensor_read(const mt_tensor *tensor, void *host)
+{
+    return tensor->device->read_back(tensor->device, host, tensor->data, mt_tensor_bytes(tensor));
+}
+
+mt_status mt_tensor_read_grad(const mt_tensor *tensor, void *host)
+{
+    const void *grad = mt_tensor_grad(tensor);
+    if (grad == NULL) {
+        memset(host, 0, mt_tensor_bytes(tensor));
+        return MT_OK;
+    }
+    return tensor->device->read_back(tensor->device, host, grad, mt_tensor_bytes(tensor));
+}
+
+mt_status mt_tensor_write(mt_tensor *tensor, const void *host)
+{
+    return tensor->device->write(tensor->device, tensor->data, host, mt_tensor_bytes(tensor));
+}

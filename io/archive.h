@@ -1,0 +1,79 @@
+/* HDF5 files, as Mixtape writes and reads them: arrays with checksums, attributes, and an error for
+ * everything that is not as it should be, naming file, object and figures. Internal: the one place
+ * that calls HDF5.
+ *
+ * A file is made in memory and put in place by mt_file_replace, so a full disk or a crash leaves
+ * the old file; saving needs as much host memory as the file is long. HDF5 prints nothing while an
+ * archive is open. Paths inside a file are absolute: "/", "/model". */
+#ifndef MT_IO_ARCHIVE_H
+#define MT_IO_ARCHIVE_H
+
+#include "../kernels/dtype.h"
+#include "token_list.h"
+
+#include <stdbool.h>
+
+typedef struct mt_archive mt_archive;
+
+mt_status mt_archive_create(const char *path, mt_archive **archive);
+mt_status mt_archive_commit(mt_archive *archive); /* puts what was written in place of `path` */
+mt_status mt_archive_open(const char *path, mt_archive **archive);
+void mt_archive_close(
+    mt_archive *archive); /* NULL is allowed; without a commit nothing was written */
+
+/* MT_ERROR_FORMAT with "path: object: " in front of the message. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+mt_status
+mt_archive_fail(const mt_archive *archive, const char *object, const char *format, ...);
+
+mt_status mt_archive_write_group(mt_archive *archive, const char *group);
+
+/* An array `group`/`name` with a Fletcher-32 checksum (a scalar, which HDF5 cannot give one,
+ * without). */
+mt_status mt_archive_write_array(mt_archive *archive, const char *group, const char *name,
+                                 mt_dtype dtype, int rank, const int64_t *shape, const void *data);
+
+/* Reads an array that must have this type and shape. */
+mt_status mt_archive_read_array(mt_archive *archive, const char *group, const char *name,
+                                mt_dtype dtype, int rank, const int64_t *shape, void *data);
+
+/* What an array is; MT_ERROR_FORMAT if there is none, or of a type or rank that Mixtape does not
+ * have. */
+mt_status mt_archive_inspect_array(mt_archive *archive, const char *group, const char *name,
+                                   mt_dtype *dtype, int *rank, int64_t shape[4]);
+
+/* Calls visit for each object of a group, in the order of names, until it fails. */
+mt_status mt_archive_visit(mt_archive *archive, const char *group,
+                           mt_status (*visit)(mt_archive *archive, const char *name, void *context),
+                           void *context);
+
+/* Whether the root has an object of this name. */
+bool mt_archive_has(mt_archive *archive, const char *name);
+
+/* Attributes of a group. Reading fails where one is missing or of another type, but for `has`. */
+bool mt_archive_has_attribute(mt_archive *archive, const char *group, const char *name);
+mt_status mt_archive_write_int(mt_archive *archive, const char *group, const char *name,
+                               int64_t value);
+mt_status mt_archive_write_real(mt_archive *archive, const char *group, const char *name,
+                                double value);
+mt_status mt_archive_write_text(mt_archive *archive, const char *group, const char *name,
+                                const char *value);
+mt_status mt_archive_write_tokens(mt_archive *archive, const char *group, const char *name,
+                                  const mt_token_list *tokens);
+mt_status mt_archive_read_int(mt_archive *archive, const char *group, const char *name,
+                              int64_t *value);
+mt_status mt_archive_read_real(mt_archive *archive, const char *group, const char *name,
+                               double *value);
+mt_status mt_archive_read_text(mt_archive *archive, const char *group, const char *name,
+                               char **value);
+mt_status mt_archive_read_tokens(mt_archive *archive, const char *group, const char *name,
+                                 mt_token_list **tokens);
+
+/* Opens the file and checks its root's `format` against the names given and its `version` against
+ * `version`; `which` (or NULL) receives the format's index. */
+mt_status mt_archive_open_format(const char *path, int format_count, const char *const *formats,
+                                 int64_t version, int *which, mt_archive **archive);
+
+#endif

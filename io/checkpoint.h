@@ -1,0 +1,69 @@
+/* Models in HDF5 files: the checkpoints of a training run, and the exchange files that other
+ * programs read.
+ *
+ * Both are read into host memory and checked in full (format, version, every name, shape and type,
+ * nothing unknown, every value finite) before a model is touched. docs/file-formats.md describes
+ * them. */
+#ifndef MT_IO_CHECKPOINT_H
+#define MT_IO_CHECKPOINT_H
+
+#include "../layers/decoder.h"
+#include "../optim/adam.h"
+#include "layout.h"
+#include "token_list.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where a training run stands. Its data, masks and samples are functions of the seed and the step,
+ * so these numbers are all that resuming needs beside the model and the optimiser. */
+typedef struct mt_train_state {
+    int64_t step;      /* updates made */
+    int64_t best_step; /* the update of the best validation, 0: none yet */
+    int64_t bad_evals; /* validations since then that were not better */
+    int64_t symbols;   /* trained on: tokens, or steps of time */
+    double best_loss;  /* the best validation loss */
+    double seconds;    /* spent training */
+} mt_train_state;
+
+/* A file's content. */
+typedef struct mt_checkpoint {
+    mt_model_config config;
+    mt_dtype dtype;
+    mt_parameters *described; /* the names, shapes and places of what `data` holds */
+    void *data;               /* host: a block as the model's */
+    void *m, *v;              /* host: the optimiser's, or NULL */
+    mt_adam_config adam;      /* with m and v */
+    int64_t adam_step;
+    bool has_state; /* a checkpoint has; an exchange file has not */
+    mt_train_state state;
+    char *run_config;        /* config.yaml's text, or NULL */
+    mt_token_list *tokens;   /* or NULL */
+    const mt_layout *layout; /* an exchange file's, or NULL */
+} mt_checkpoint;
+
+/* Saves a checkpoint over `path`, atomically (io/file.h). `adam`, `run_config` and `tokens` may be
+ * NULL. */
+mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_adam *adam,
+                             const mt_train_state *state, const char *run_config,
+                             const mt_token_list *tokens);
+
+/* Saves an exchange file in a layout, atomically. MT_ERROR_INVALID where the layout cannot hold the
+ * model. */
+mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_layout *layout,
+                           const mt_token_list *tokens);
+
+/* Reads either kind of file. The caller destroys what it gets. */
+mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint);
+void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed */
+
+/* Gives the bits to a model of the same configuration and type, and to its optimiser (or NULL).
+ * MT_ERROR_INVALID where they do not fit, before anything is changed. */
+mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,26 @@
+/* Whole files: read in one piece, written so that whoever opens the target finds the old one or the
+ * new one, whole. */
+#ifndef MT_IO_FILE_H
+#define MT_IO_FILE_H
+
+#include "../kernels/error.h"
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The file's bytes, with a zero byte behind them; the caller frees them. MT_ERROR_IO with the
+ * reason. */
+mt_status mt_file_read(const char *path, char **bytes, size_t *size);
+
+/* Writes a new file beside `path`, flushes it to the disk, and renames it over `path`. On failure
+ * (MT_ERROR_IO with the reason) `path` is what it was, and nothing is left beside it. */
+mt_status mt_file_replace(const char *path, const void *bytes, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,15 @@
+/* A model's configuration as attributes of an HDF5 group. Internal. */
+#ifndef MT_IO_MODEL_ATTRIBUTES_H
+#define MT_IO_MODEL_ATTRIBUTES_H
+
+#include "../layers/decoder.h"
+#include "archive.h"
+
+mt_status mt_model_attributes_write(mt_archive *archive, const char *group,
+                                    const mt_model_config *config, mt_dtype dtype);
+
+/* Reads and checks them (mt_model_config_check). */
+mt_status mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_config *config,
+                                   mt_dtype *dtype);
+
+#endif

@@ -1,0 +1,175 @@
+#include "io/text.h"
+
+#include "io/file.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+enum { CODE_POINTS = 0x110000, BYTES = 256 };
+
+static mt_status next_character(const char *bytes, size_t size, size_t at, size_t *length,
+                                int32_t *character)
+{
+    utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)bytes + at,
+                                             (utf8proc_ssize_t)(size - at), character);
+    if (used < 0) {
+        return mt_fail(MT_ERROR_FORMAT, "byte %zu is not UTF-8 (read it as bytes, --unit byte)",
+                       at);
+    }
+    *length = (size_t)used;
+    return MT_OK;
+}
+
+/* The file's characters, each once, in the order of their code points. */
+static mt_status collect_characters(const char *bytes, size_t size, bool *seen,
+                                    mt_token_list **vocabulary)
+{
+    int32_t count = 0, character;
+    for (size_t at = 0, length = 0; at < size; at += length) {
+        mt_status status = next_character(bytes, size, at, &length, &character);
+        if (status != MT_OK) {
+            return status;
+        }
+        count += !seen[character];
+        seen[character] = true;
+    }
+    char(*texts)[8] = calloc((size_t)count, sizeof *texts);
+    const char **tokens = calloc((size_t)count, sizeof *tokens);
+    mt_status status = MT_OK;
+    if (texts == NULL || tokens == NULL) {
+        status = mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId32 " characters", count);
+    }
+    for (int32_t c = 0, i = 0; c < CODE_POINTS && status == MT_OK; c++) {
+        if (seen[c]) {
+            utf8proc_encode_char(c, (utf8proc_uint8_t *)texts[i]);
+            if (c == 0) {
+                status = mt_fail(MT_ERROR_FORMAT, "a zero byte (read it as bytes, --unit byte)");
+            }
+            tokens[i] = texts[i];
+            i++;
+        }
+    }
+    if (status == MT_OK) {
+        status = mt_token_list_create(count, tokens, vocabulary);
+    }
+    free(texts);
+    free(tokens);
+    return status;
+}
+
+static mt_status character_vocabulary(const char *bytes, size_t size, mt_token_list **vocabulary)
+{
+    bool *seen = calloc(CODE_POINTS, sizeof *seen);
+    if (seen == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %d flags", CODE_POINTS);
+    }
+    mt_status status = collect_characters(bytes, size, seen, vocabulary);
+    free(seen);
+    return status;
+}
+
+static mt_status byte_vocabulary(mt_token_list **vocabulary)
+{
+    char texts[BYTES][8];
+    const char *tokens[BYTES];
+    for (int i = 0; i < BYTES; i++) {
+        snprintf(texts[i], sizeof texts[i], "<0x%02X>", (unsigned)i);
+        tokens[i] = texts[i];
+    }
+    return mt_token_list_create(BYTES, tokens, vocabulary);
+}
+
+static mt_status encode_characters(const char *bytes, size_t size, const mt_token_list *vocabulary,
+                                   mt_text *text)
+{
+    for (size_t at = 0, length = 0; at < size; at += length) {
+        int32_t character;
+        mt_status status = next_character(bytes, size, at, &length, &character);
+        if (status != MT_OK) {
+            return status;
+        }
+        int32_t id = mt_token_find(vocabulary, bytes + at, length);
+        if (id < 0) {
+            return mt_fail(MT_ERROR_FORMAT,
+                           "the character U+%04" PRIX32
+                           " at byte %zu is not in the model's vocabulary",
+                           (uint32_t)character, at);
+        }
+        text->ids[text->length++] = id;
+    }
+    return MT_OK;
+}
+
+mt_status mt_text_encode(const char *bytes, size_t size, mt_text_unit unit,
+                         const mt_token_list *vocabulary, mt_text *text)
+{
+    *text = (mt_text){.ids = malloc((size + 1) * sizeof *text->ids)};
+    if (text->ids == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %zu symbols", size);
+    }
+    mt_status status = MT_OK;
+    if (unit == MT_TEXT_CHAR) {
+        status = encode_characters(bytes, size, vocabulary, text);
+    } else {
+        for (; text->length < (int64_t)size; text->length++) {
+            text->ids[text->length] = (unsigned char)bytes[text->length];
+        }
+    }
+    if (status != MT_OK) {
+        mt_text_destroy(text);
+    }
+    return status;
+}
+
+void mt_text_destroy(mt_text *text)
+{
+    free(text->ids);
+    *text = (mt_text){0};
+}
+
+size_t mt_text_decode(const mt_token_list *vocabulary, mt_text_unit unit, int32_t id, char bytes[8])
+{
+    if (unit == MT_TEXT_BYTE) {
+        bytes[0] = (char)id;
+        return 1;
+    }
+    size_t length = strnlen(vocabulary->tokens[id], 7);
+    memcpy(bytes, vocabulary->tokens[id], length);
+    return length;
+}
+
+mt_status mt_text_load(const char *path, mt_text_unit unit, mt_token_list **vocabulary,
+                       mt_text *text)
+{
+    char *bytes;
+    size_t size;
+    bool given = *vocabulary != NULL;
+    mt_status status = mt_file_read(path, &bytes, &size);
+    if (status != MT_OK) {
+        return status;
+    }
+    if (size == 0) {
+        free(bytes);
+        return mt_fail(MT_ERROR_FORMAT, "%s: the file is empty", path);
+    }
+    if (!given) {
+        status = unit == MT_TEXT_CHAR ? character_vocabulary(bytes, size, vocabulary)
+                                      : byte_vocabulary(vocabulary);
+    }
+    if (status == MT_OK) {
+        status = mt_text_encode(bytes, size, unit, *vocabulary, text);
+    }
+    free(bytes);
+    if (status != MT_OK) {
+        status = mt_fail(status, "%s: %s", path, mt_error_message());
+        if (!given) {
+            mt_token_list_destroy(*vocabulary);
+            *vocabulary = NULL;
+        }
+    }
+    return status;
+}

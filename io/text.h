@@ -1,0 +1,39 @@
+/* Any text as a sequence of symbols: the characters of a UTF-8 file, or the bytes of any file. */
+#ifndef MT_IO_TEXT_H
+#define MT_IO_TEXT_H
+
+#include "token_list.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum mt_text_unit { MT_TEXT_CHAR, MT_TEXT_BYTE } mt_text_unit;
+
+typedef struct mt_text {
+    int64_t length;
+    int32_t *ids;
+} mt_text;
+
+/* Reads a file. `vocabulary`: where *vocabulary is NULL it receives the symbols, owned by the
+ * caller: the file's characters in the order of their code points, or the 256 bytes as "<0x00>" ...
+ * "<0xFF>". Else the file is encoded with that one, and a character that it lacks is
+ * MT_ERROR_FORMAT. MT_ERROR_FORMAT, with the offset, where characters are asked for and the file is
+ * not UTF-8; for an empty file, too. */
+mt_status mt_text_load(const char *path, mt_text_unit unit, mt_token_list **vocabulary,
+                       mt_text *text);
+void mt_text_destroy(mt_text *text);
+
+/* The same for a string: a prompt. */
+mt_status mt_text_encode(const char *bytes, size_t size, mt_text_unit unit,
+                         const mt_token_list *vocabulary, mt_text *text);
+
+/* The bytes that a symbol stands for, at most 4; returns how many. */
+size_t mt_text_decode(const mt_token_list *vocabulary, mt_text_unit unit, int32_t id,
+                      char bytes[8]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

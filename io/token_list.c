@@ -1,0 +1,234 @@
+#include "io/token_list.h"
+
+#include "io/file.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+void mt_token_list_destroy(mt_token_list *list)
+{
+    if (list == NULL) {
+        return;
+    }
+    for (int32_t i = 0; list->tokens != NULL && i < list->count; i++) {
+        free(list->tokens[i]);
+    }
+    free(list->tokens);
+    free(list->sorted);
+    free(list);
+}
+
+static int compare_ids(const void *a, const void *b, void *context)
+{
+    const mt_token_list *list = context;
+    return strcmp(list->tokens[*(const int32_t *)a], list->tokens[*(const int32_t *)b]);
+}
+
+/* Sorts, and refuses a token that is there twice. */
+static mt_status make_index(mt_token_list *list)
+{
+    for (int32_t i = 0; i < list->count; i++) {
+        list->sorted[i] = i;
+    }
+    qsort_r(list->sorted, (size_t)list->count, sizeof *list->sorted, compare_ids, list);
+    for (int32_t i = 1; i < list->count; i++) {
+        int32_t a = list->sorted[i - 1], b = list->sorted[i];
+        if (strcmp(list->tokens[a], list->tokens[b]) == 0) {
+            return mt_fail(MT_ERROR_INVALID,
+                           "token list: '%s' is there twice, as %" PRId32 " and %" PRId32,
+                           list->tokens[a], a < b ? a : b, a < b ? b : a);
+        }
+    }
+    return MT_OK;
+}
+
+mt_status mt_token_list_create(int32_t count, const char *const *tokens, mt_token_list **list)
+{
+    *list = NULL;
+    mt_token_list *made = calloc(1, sizeof *made);
+    bool whole = made != NULL;
+    if (whole) {
+        made->count = count;
+        made->tokens = calloc((size_t)count + 1, sizeof *made->tokens);
+        made->sorted = calloc((size_t)count + 1, sizeof *made->sorted);
+        whole = made->tokens != NULL && made->sorted != NULL;
+    }
+    for (int32_t i = 0; whole && i < count; i++) {
+        made->tokens[i] = strdup(tokens[i]);
+        whole = made->tokens[i] != NULL;
+    }
+    mt_status status =
+        whole ? make_index(made)
+              : mt_fail(MT_ERROR_MEMORY, "token list: no memory for %" PRId32 " tokens", count);
+    if (status != MT_OK) {
+        mt_token_list_destroy(made);
+        return status;
+    }
+    *list = made;
+    return MT_OK;
+}
+
+static bool is_utf8(const char *text)
+{
+    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
+    utf8proc_int32_t character;
+    while (*at != '\0') {
+        utf8proc_ssize_t length = utf8proc_iterate(at, -1, &character);
+        if (length < 0) {
+            return false;
+        }
+        at += length;
+    }
+    return true;
+}
+
+/* Cuts the file's text into its lines, in place; a final newline ends the last line. */
+static mt_status cut_lines(const char *path, char *text, size_t size, const char **lines,
+                           int32_t *count)
+{
+    if (strlen(text) != size) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId32 ": a zero byte (not a text file?)",
+                       path, (int32_t)1);
+    }
+    *count = 0;
+    for (char *line = text; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        char *next = line + length + (line[length] == '\n');
+        line[length] = '\0';
+        if (length > 0 && line[length - 1] == '\r') {
+            line[length - 1] = '\0';
+        }
+        if (*line == '\0') {
+            return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId32 " is empty", path, *count + 1);
+        }
+        if (!is_utf8(line)) {
+            return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId32 " is not UTF-8", path, *count + 1);
+        }
+        lines[(*count)++] = line;
+        line = next;
+    }
+    return *count > 0 ? MT_OK : mt_fail(MT_ERROR_FORMAT, "%s: the file is empty", path);
+}
+
+mt_status mt_token_list_load(const char *path, mt_token_list **list)
+{
+    char *text;
+    size_t size;
+    *list = NULL;
+    mt_status status = mt_file_read(path, &text, &size);
+    if (status != MT_OK) {
+        return status;
+    }
+    const char **lines = calloc(size / 2 + 2, sizeof *lines); /* a line is two bytes at least */
+    int32_t count = 0;
+    status = lines == NULL      ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for its lines", path)
+             : size > INT32_MAX ? mt_fail(MT_ERROR_FORMAT,
+                                          "%s: %zu bytes are too many for a token list", path, size)
+                                : cut_lines(path, text, size, lines, &count);
+    if (status == MT_OK) {
+        status = mt_token_list_create(count, lines, list);
+        if (status == MT_ERROR_INVALID) {
+            status =
+                mt_fail(MT_ERROR_FORMAT, "%s: %s (ids count from 0)", path, mt_error_message());
+        }
+    }
+    free(lines);
+    free(text);
+    return status;
+}
+
+/* A token that need not end in a zero byte. */
+typedef struct token_key {
+    const mt_token_list *list;
+    const char *token;
+    size_t length;
+} token_key;
+
+static int compare_key(const void *key, const void *element)
+{
+    const token_key *wanted = key;
+    const char *token = wanted->list->tokens[*(const int32_t *)element];
+    int order = strncmp(wanted->token, token, wanted->length);
+    return order != 0 ? order : token[wanted->length] == '\0' ? 0 : -1;
+}
+
+int32_t mt_token_find(const mt_token_list *list, const char *token, size_t length)
+{
+    token_key key = {list, token, length};
+    const int32_t *found =
+        bsearch(&key, list->sorted, (size_t)list->count, sizeof *list->sorted, compare_key);
+    return found != NULL ? *found : -1;
+}
+
+/* Appends the id of one token. */
+static mt_status append(const mt_token_list *list, const char *token, size_t length, int32_t *ids,
+                        int64_t *count)
+{
+    int32_t id = mt_token_find(list, token, length);
+    if (id < 0) {
+        id = mt_token_find(list, "<unk>", strlen("<unk>"));
+    }
+    if (id < 0) {
+        return mt_fail(MT_ERROR_FORMAT, "the token '%.*s' is not in the token list, nor is <unk>",
+                       (int)length, token);
+    }
+    ids[(*count)++] = id;
+    return MT_OK;
+}
+
+static mt_status append_characters(const mt_token_list *list, const char *word, size_t length,
+                                   int32_t *ids, int64_t *count)
+{
+    mt_status status = MT_OK;
+    if (*count > 0) {
+        status = append(list, "<space>", strlen("<space>"), ids, count);
+    }
+    for (size_t at = 0; at < length && status == MT_OK;) {
+        utf8proc_int32_t character;
+        utf8proc_ssize_t bytes = utf8proc_iterate((const utf8proc_uint8_t *)word + at,
+                                                  (utf8proc_ssize_t)(length - at), &character);
+        if (bytes < 0) {
+            return mt_fail(MT_ERROR_FORMAT, "byte %zu of '%.*s' is not UTF-8", at, (int)length,
+                           word);
+        }
+        status = append(list, word + at, (size_t)bytes, ids, count);
+        at += (size_t)bytes;
+    }
+    return status;
+}
+
+static mt_status append_text(const mt_token_list *list, mt_token_unit unit, const char *text,
+                             int32_t *ids, int64_t *count)
+{
+    static const char blanks[] = " \t";
+    mt_status status = MT_OK;
+    const char *word = text + strspn(text, blanks);
+    while (*word != '\0' && status == MT_OK) {
+        size_t length = strcspn(word, blanks);
+        status = unit == MT_TOKEN_CHAR ? append_characters(list, word, length, ids, count)
+                                       : append(list, word, length, ids, count);
+        word += length;
+        word += strspn(word, blanks);
+    }
+    return status;
+}
+
+mt_status mt_token_encode(const mt_token_list *list, mt_token_unit unit, const char *text,
+                          int32_t **ids, int64_t *count)
+{
+    *count = 0;
+    /* A token is at least one byte of the text: a character, a word, or the blank before a word. */
+    *ids = malloc((strlen(text) + 1) * sizeof **ids);
+    if (*ids == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "token list: no memory for %zu ids", strlen(text) + 1);
+    }
+    mt_status status = append_text(list, unit, text, *ids, count);
+    if (status != MT_OK) {
+        free(*ids);
+        *ids = NULL;
+    }
+    return status;
+}

@@ -1,0 +1,173 @@
+/* Softmax cross-entropy, a row to a thread; what is summed over rows is summed in their order. */
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/math.h"
+#include "kernels/cpu/workspace.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+typedef struct row_result {
+    double loss;
+    int hit;
+} row_result;
+
+/* Terms of a row's sum that are added as reals before the sum goes on in double. */
+enum { SUM_BLOCK = 256 };
+
+/* The largest logit. Lanes of their own, as not every compiler vectorises a maximum. */
+static real row_max(const real *logits, int64_t V)
+{
+    enum { LANES = 128 / sizeof(real) };
+    real lanes[LANES], largest = logits[0];
+    int64_t v = 0;
+    if (V >= LANES) {
+        memcpy(lanes, logits, sizeof lanes);
+        for (v = LANES; v + LANES <= V; v += LANES) {
+#pragma omp simd
+            for (int lane = 0; lane < LANES; lane++) {
+                lanes[lane] = real_max(logits[v + lane], lanes[lane]);
+            }
+        }
+        for (int half = LANES / 2; half >= 1; half /= 2) {
+#pragma omp simd
+            for (int lane = 0; lane < half; lane++) {
+                lanes[lane] = real_max(lanes[lane + half], lanes[lane]);
+            }
+        }
+        largest = lanes[0];
+    }
+    for (; v < V; v++) {
+        largest = real_max(logits[v], largest);
+    }
+    return largest;
+}
+
+/* Whether the target is the first of the largest logits. */
+static int row_hit(const real *logits, int32_t target, real largest)
+{
+    int before = 0;
+    if (logits[target] != largest) {
+        return 0;
+    }
+#pragma omp simd reduction(+ : before)
+    for (int32_t v = 0; v < target; v++) {
+        before += logits[v] == largest;
+    }
+    return before == 0;
+}
+
+static double row_exp_sum(const real *logits, real largest, int64_t V)
+{
+    double sum = 0.0;
+    for (int64_t first = 0; first < V; first += SUM_BLOCK) {
+        int64_t end = V - first < SUM_BLOCK ? V : first + SUM_BLOCK;
+        real block = (real)0.0;
+#pragma omp simd reduction(+ : block)
+        for (int64_t v = first; v < end; v++) {
+            block += real_exp_negative(logits[v] - largest);
+        }
+        sum += (double)block;
+    }
+    return sum;
+}
+
+static double row_mean(const real *logits, int64_t V)
+{
+    double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t v = 0; v < V; v++) {
+        sum += (double)logits[v];
+    }
+    return sum / (double)V;
+}
+
+static row_result row_loss(const mt_cross_entropy_forward_args *args, int64_t n)
+{
+    int64_t V = args->V;
+    const real *logits = (const real *)args->logits + n * V;
+    int32_t target = args->targets[n];
+    real largest = row_max(logits, V);
+    double lse = (double)largest + log(row_exp_sum(logits, largest, V));
+    double smoothing = args->label_smoothing;
+    double spread = smoothing > 0.0 ? smoothing * row_mean(logits, V) : 0.0;
+    if (args->lse != NULL) {
+        ((real *)args->lse)[n] = (real)lse;
+    }
+    return (row_result){.loss = lse - (1.0 - smoothing) * (double)logits[target] - spread,
+                        .hit = row_hit(logits, target, largest)};
+}
+
+static mt_status check_targets(const mt_cross_entropy_forward_args *args)
+{
+    for (int64_t n = 0; n < args->N; n++) {
+        int32_t target = args->targets[n];
+        if (target != args->ignore_index && (target < 0 || target >= args->V)) {
+            return mt_fail(MT_ERROR_INVALID,
+                           "cross_entropy: target %" PRId32 " at %" PRId64 ", not in 0 .. %" PRId64,
+                           target, n, args->V - 1);
+        }
+    }
+    return MT_OK;
+}
+
+mt_status KERNEL(cross_entropy_forward)(mt_device *device,
+                                        const mt_cross_entropy_forward_args *args)
+{
+    row_result *rows;
+    mt_status status = check_targets(args);
+    if (status == MT_OK) {
+        status = mt_cpu_workspace(device, (size_t)args->N * sizeof *rows, (void **)&rows);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+#pragma omp parallel for schedule(static) if (args->N * args->V >= PARALLEL_ELEMENTS)              \
+    num_threads(mt_cpu_threads())
+    for (int64_t n = 0; n < args->N; n++) {
+        if (args->targets[n] != args->ignore_index) {
+            rows[n] = row_loss(args, n);
+        }
+    }
+    double loss = 0.0;
+    int64_t counted = 0, hits = 0;
+    for (int64_t n = 0; n < args->N; n++) {
+        if (args->targets[n] != args->ignore_index) {
+            loss += rows[n].loss;
+            hits += rows[n].hit;
+            counted++;
+        }
+    }
+    *(real *)args->loss = (real)(counted > 0 ? loss / (double)counted : 0.0);
+    ((real *)args->stats)[0] = (real)counted;
+    ((real *)args->stats)[1] = (real)hits;
+    return MT_OK;
+}
+
+mt_status KERNEL(cross_entropy_backward)(mt_device *device,
+                                         const mt_cross_entropy_backward_args *args)
+{
+    (void)device;
+    int64_t V = args->V;
+    real counted = ((const real *)args->stats)[0];
+    real factor = counted > (real)0.0 ? *(const real *)args->dloss / counted : (real)0.0;
+    real smoothing = (real)args->label_smoothing;
+    real spread = smoothing / (real)V;
+#pragma omp parallel for schedule(static) if (args->N * V >= PARALLEL_ELEMENTS)                    \
+    num_threads(mt_cpu_threads())
+    for (int64_t n = 0; n < args->N; n++) {
+        const real *logits = (const real *)args->logits + n * V;
+        real *dlogits = (real *)args->dlogits + n * V;
+        bool ignored = args->targets[n] == args->ignore_index;
+        real lse = ignored ? (real)0.0 : ((const real *)args->lse)[n];
+#pragma omp simd
+        for (int64_t v = 0; v < V; v++) {
+            dlogits[v] =
+                ignored ? (real)0.0 : factor * (real_exp_negative(logits[v] - lse) - spread);
+        }
+        if (!ignored) {
+            dlogits[args->targets[n]] -= factor * ((real)1.0 - smoothing);
+        }
+    }
+    return MT_OK;
+}

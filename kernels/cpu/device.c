@@ -1,0 +1,122 @@
+/* The CPU device: memory is the host's, work is done when a call returns. */
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/workspace.h"
+#include "kernels/devices.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct cpu_device {
+    mt_device base; /* first: a device pointer is a cpu_device pointer */
+    void *workspace;
+    size_t workspace_size;
+} cpu_device;
+
+static int chosen_threads;  /* 0: OpenMP's default */
+static int default_threads; /* what that was when threads were first chosen: OpenBLAS changes it */
+
+int mt_cpu_threads(void)
+{
+    return chosen_threads > 0 ? chosen_threads : omp_get_max_threads();
+}
+
+void mt_cpu_set_threads(int threads)
+{
+    if (chosen_threads == 0) {
+        default_threads = omp_get_max_threads();
+    }
+    chosen_threads = threads > 0 ? threads : 0;
+    openblas_set_num_threads(threads > 0 ? threads : default_threads);
+}
+
+static mt_status cpu_allocate(mt_device *device, size_t bytes, void **memory)
+{
+    const size_t alignment = 64;
+    (void)device;
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    *memory = rounded >= bytes && rounded < PTRDIFF_MAX
+                  ? aligned_alloc(alignment, rounded > 0 ? rounded : alignment)
+                  : NULL;
+    return *memory != NULL ? MT_OK
+                           : mt_fail(MT_ERROR_MEMORY, "cpu: no memory for %zu bytes", bytes);
+}
+
+static void cpu_release(mt_device *device, void *memory)
+{
+    (void)device;
+    free(memory);
+}
+
+static mt_status cpu_copy(mt_device *device, void *to, const void *from, size_t bytes)
+{
+    (void)device;
+    memcpy(to, from, bytes);
+    return MT_OK;
+}
+
+static mt_status cpu_zero(mt_device *device, void *memory, size_t bytes)
+{
+    (void)device;
+    memset(memory, 0, bytes);
+    return MT_OK;
+}
+
+static mt_status cpu_synchronize(mt_device *device)
+{
+    (void)device;
+    return MT_OK;
+}
+
+static void cpu_close(mt_device *device)
+{
+    cpu_device *cpu = (cpu_device *)device;
+    free(cpu->workspace);
+    free(cpu);
+}
+
+mt_status mt_cpu_workspace(mt_device *device, size_t bytes, void **memory)
+{
+    cpu_device *cpu = (cpu_device *)device;
+    if (bytes > cpu->workspace_size) {
+        free(cpu->workspace);
+        cpu->workspace_size = 0;
+        mt_status status = cpu_allocate(device, bytes, &cpu->workspace);
+        if (status != MT_OK) {
+            return status;
+        }
+        cpu->workspace_size = bytes;
+    }
+    *memory = cpu->workspace;
+    return MT_OK;
+}
+
+mt_status mt_cpu_open(int index, mt_device **device)
+{
+    const mt_cpu_isa_build *build;
+    (void)index;
+    mt_status status = mt_cpu_choose_isa(&build);
+    if (status != MT_OK) {
+        return status;
+    }
+    cpu_device *cpu = calloc(1, sizeof *cpu);
+    if (cpu == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "cpu: no memory for %zu bytes", sizeof *cpu);
+    }
+    openblas_set_num_threads(mt_cpu_threads());
+    cpu->base = (mt_device){
+        .name = "cpu",
+        .kernels = {[MT_F32] = build->kernels[MT_F32], [MT_F64] = build->kernels[MT_F64]},
+        .allocate = cpu_allocate,
+        .release = cpu_release,
+        .write = cpu_copy,
+        .read_back = cpu_copy,
+        .copy = cpu_copy,
+        .zero = cpu_zero,
+        .synchronize = cpu_synchronize,
+        .close = cpu_close,
+    };
+    *device = &cpu->base;
+    return MT_OK;
+}

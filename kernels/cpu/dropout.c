@@ -1,0 +1,45 @@
+/* Dropout by counter: four elements to a Philox block, sixteen blocks at a time. */
+#include "kernels/cpu/kernels.h"
+#include "kernels/philox.h"
+
+#include <math.h>
+
+/* Blocks side by side, so that the rounds of Philox are vector arithmetic. */
+enum { BLOCKS = 16, GROUP = 4 * BLOCKS };
+
+/* The word of each element of a group, which begins with the given block. */
+static inline void group_words(const mt_dropout_args *args, uint64_t first_block,
+                               uint32_t words[GROUP])
+{
+#pragma omp simd
+    for (int lane = 0; lane < BLOCKS; lane++) {
+        mt_philox_rounds(args->seed, first_block + (uint64_t)lane, args->sequence,
+                         words + 4 * lane);
+    }
+}
+
+mt_status KERNEL(dropout)(mt_device *device, const mt_dropout_args *args)
+{
+    int64_t n = args->n, groups = (n + GROUP - 1) / GROUP;
+    const real *x = args->x;
+    real *y = args->y;
+    /* The least integer that is at least p 2^32; words are compared as 32 bits. */
+    double threshold = ceil(args->p * 4294967296.0);
+    if (threshold > 4294967295.0) {
+        return KERNEL(fill)(device, n, 0.0, y);
+    }
+    uint32_t least = (uint32_t)threshold;
+    real scale = (real)(1.0 / (1.0 - args->p));
+#pragma omp parallel for schedule(static) if (n >= PARALLEL_ELEMENTS) num_threads(mt_cpu_threads())
+    for (int64_t group = 0; group < groups; group++) {
+        uint32_t words[GROUP];
+        int64_t first = group * GROUP;
+        int count = n - first < GROUP ? (int)(n - first) : GROUP;
+        group_words(args, (uint64_t)(group * BLOCKS), words);
+#pragma omp simd
+        for (int i = 0; i < count; i++) {
+            y[first + i] = words[i] >= least ? x[first + i] * scale : (real)0.0;
+        }
+    }
+    return MT_OK;
+}

@@ -1,0 +1,83 @@
+#include "kernels/cpu/isa.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DECLARE(isa) extern const mt_kernels mt_cpu_kernels_##isa##_f32, mt_cpu_kernels_##isa##_f64
+#define TABLES(isa)                                                                                \
+    {                                                                                              \
+        [MT_F32] = &mt_cpu_kernels_##isa##_f32, [MT_F64] = &mt_cpu_kernels_##isa##_f64             \
+    }
+
+DECLARE(baseline);
+
+#ifdef MT_CPU_HAS_AVX512
+DECLARE(avx512);
+
+static int has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512cd");
+}
+#endif
+
+#ifdef MT_CPU_HAS_AVX2
+DECLARE(avx2);
+
+static int has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi2");
+}
+#endif
+
+static int always(void)
+{
+    return 1;
+}
+
+/* The best first. */
+static const mt_cpu_isa_build builds[] = {
+#ifdef MT_CPU_HAS_AVX512
+    {"avx512", has_avx512, TABLES(avx512)},
+#endif
+#ifdef MT_CPU_HAS_AVX2
+    {"avx2", has_avx2, TABLES(avx2)},
+#endif
+    {"baseline", always, TABLES(baseline)},
+};
+
+enum { BUILDS = sizeof builds / sizeof *builds };
+
+static const mt_cpu_isa_build *best(void)
+{
+    const mt_cpu_isa_build *build = builds;
+    while (!build->supported()) {
+        build++;
+    }
+    return build;
+}
+
+mt_status mt_cpu_choose_isa(const mt_cpu_isa_build **build)
+{
+    const char *wanted = getenv("MIXTAPE_ISA");
+    *build = best();
+    if (wanted == NULL || wanted[0] == '\0') {
+        return MT_OK;
+    }
+    for (int i = 0; i < BUILDS; i++) {
+        if (strcmp(builds[i].name, wanted) == 0 && builds[i].supported()) {
+            *build = &builds[i];
+            return MT_OK;
+        }
+    }
+    return mt_fail(MT_ERROR_INVALID, "cpu: MIXTAPE_ISA=%s is not to be had here (the best is %s)",
+                   wanted, (*build)->name);
+}
+
+const char *mt_cpu_isa(void)
+{
+    const mt_cpu_isa_build *build;
+    return mt_cpu_choose_isa(&build) == MT_OK ? build->name : best()->name;
+}

@@ -1,0 +1,335 @@
+/* The four norms. Each row is y = weight scale (x - mean); what differs is how a row's scale comes
+ * about, and what of its gradient flows back through it. */
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/row_sums.h"
+#include "kernels/cpu/workspace.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Terms of a row's sum that are added as reals before the sum goes on in double. */
+enum { SUM_BLOCK = 256 };
+
+/* The mean, as x[0] plus the mean distance from it: a row of equal values has exactly their mean,
+ * and so a variance of zero. */
+static double row_mean(const real *x, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t first = 0; first < n; first += SUM_BLOCK) {
+        int64_t end = n - first < SUM_BLOCK ? n : first + SUM_BLOCK;
+        real block = (real)0.0;
+#pragma omp simd reduction(+ : block)
+        for (int64_t c = first; c < end; c++) {
+            block += x[c] - x[0];
+        }
+        sum += (double)block;
+    }
+    return (double)x[0] + sum / (double)n;
+}
+
+/* Sum of (x - mean)^2. */
+static double row_squares(const real *x, real mean, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t first = 0; first < n; first += SUM_BLOCK) {
+        int64_t end = n - first < SUM_BLOCK ? n : first + SUM_BLOCK;
+        real block = (real)0.0;
+#pragma omp simd reduction(+ : block)
+        for (int64_t c = first; c < end; c++) {
+            block += (x[c] - mean) * (x[c] - mean);
+        }
+        sum += (double)block;
+    }
+    return sum;
+}
+
+/* The row's mean (zero but for layer_norm) and scale. */
+static void row_statistics(const mt_norm_forward_args *args, const real *x, double *mean,
+                           double *scale)
+{
+    double C = (double)args->C;
+    *mean = 0.0;
+    *scale = 1.0;
+    switch (args->kind) {
+    case MT_LAYER_NORM:
+        *mean = row_mean(x, args->C);
+        *scale = 1.0 / sqrt(row_squares(x, (real)*mean, args->C) / C + args->eps);
+        return;
+    case MT_RMS_NORM:
+        *scale = 1.0 / (sqrt(row_squares(x, (real)0.0, args->P) / (double)args->P) + args->eps);
+        return;
+    case MT_SCALE_NORM:
+        *scale = 1.0 / fmax(sqrt(row_squares(x, (real)0.0, args->C)), args->eps);
+        return;
+    case MT_BASIC_NORM:
+        *scale = 1.0 / sqrt(row_squares(x, (real)0.0, args->C) / C +
+                            exp((double)*(const real *)args->weight));
+        return;
+    }
+}
+
+/* How the learnt weight enters: per channel, as one number, or not at all (basic_norm's is inside
+ * the scale). */
+static real single_weight(mt_norm_kind kind, const real *weight)
+{
+    return kind == MT_SCALE_NORM ? weight[0] : (real)1.0;
+}
+
+static bool weight_per_channel(mt_norm_kind kind)
+{
+    return kind == MT_LAYER_NORM || kind == MT_RMS_NORM;
+}
+
+static void write_row(const mt_norm_forward_args *args, const real *x, real mean, real scale,
+                      real *y)
+{
+    const real *weight = args->weight, *bias = args->bias;
+    if (args->kind == MT_LAYER_NORM) {
+#pragma omp simd
+        for (int64_t c = 0; c < args->C; c++) {
+            y[c] = (x[c] - mean) * scale * weight[c] + bias[c];
+        }
+    } else if (args->kind == MT_RMS_NORM) {
+#pragma omp simd
+        for (int64_t c = 0; c < args->C; c++) {
+            y[c] = x[c] * scale * weight[c];
+        }
+    } else {
+        real factor = scale * single_weight(args->kind, weight);
+#pragma omp simd
+        for (int64_t c = 0; c < args->C; c++) {
+            y[c] = x[c] * factor;
+        }
+    }
+}
+
+mt_status KERNEL(norm_forward)(mt_device *device, const mt_norm_forward_args *args)
+{
+    (void)device;
+    int64_t C = args->C;
+#pragma omp parallel for schedule(static) if (args->N * C >= PARALLEL_ELEMENTS)                    \
+    num_threads(mt_cpu_threads())
+    for (int64_t n = 0; n < args->N; n++) {
+        double mean, scale;
+        row_statistics(args, (const real *)args->x + n * C, &mean, &scale);
+        write_row(args, (const real *)args->x + n * C, (real)mean, (real)scale,
+                  (real *)args->y + n * C);
+        if (args->mean != NULL) {
+            ((real *)args->mean)[n] = (real)mean;
+        }
+        if (args->scale != NULL) {
+            ((real *)args->scale)[n] = (real)scale;
+        }
+    }
+    return MT_OK;
+}
+
+/* A row in backward, and the partial sums that its columns are added to (NULL: not wanted). */
+typedef struct backward_row {
+    const real *x, *dy;
+    real mean, scale;
+    real *dx;
+    real *dweight, *dbias;
+    double sum_g, sum_gx; /* of g = dy weight, and of g (x - mean): dx needs them */
+} backward_row;
+
+static void channel_sums(const mt_norm_backward_args *args, backward_row *row)
+{
+    const real *weight = args->weight, *x = row->x, *dy = row->dy;
+    real mean = row->mean;
+    for (int64_t first = 0; first < args->C; first += SUM_BLOCK) {
+        int64_t end = args->C - first < SUM_BLOCK ? args->C : first + SUM_BLOCK;
+        real sum_g = (real)0.0, sum_gx = (real)0.0;
+#pragma omp simd reduction(+ : sum_g, sum_gx)
+        for (int64_t c = first; c < end; c++) {
+            real g = dy[c] * weight[c];
+            sum_g += g;
+            sum_gx += g * (x[c] - mean);
+        }
+        row->sum_g += (double)sum_g;
+        row->sum_gx += (double)sum_gx;
+    }
+}
+
+/* Adds dy scale (x - mean) and dy to the columns' sums. */
+static void add_weight_grad(int64_t C, const backward_row *row)
+{
+    const real *restrict x = row->x, *restrict dy = row->dy;
+    real *restrict dweight = row->dweight;
+    real mean = row->mean, scale = row->scale;
+#pragma omp simd
+    for (int64_t c = 0; c < C; c++) {
+        dweight[c] += dy[c] * scale * (x[c] - mean);
+    }
+}
+
+static void add_bias_grad(int64_t C, const backward_row *row)
+{
+    const real *restrict dy = row->dy;
+    real *restrict dbias = row->dbias;
+#pragma omp simd
+    for (int64_t c = 0; c < C; c++) {
+        dbias[c] += dy[c];
+    }
+}
+
+/* Sum of dy x: for the norms of a single weight. */
+static double row_dot(const real *x, const real *dy, int64_t C)
+{
+    double sum = 0.0;
+    for (int64_t first = 0; first < C; first += SUM_BLOCK) {
+        int64_t end = C - first < SUM_BLOCK ? C : first + SUM_BLOCK;
+        real block = (real)0.0;
+#pragma omp simd reduction(+ : block)
+        for (int64_t c = first; c < end; c++) {
+            block += dy[c] * x[c];
+        }
+        sum += (double)block;
+    }
+    return sum;
+}
+
+/* dx = scale g - shift - slope (x - mean) over the first `channels` of a row, with slope and shift
+ * the same for all: every norm's scale depends on x through a sum of squares, layer_norm's also on
+ * its mean. */
+static double row_slope(const mt_norm_backward_args *args, double scale, double sum_gx)
+{
+    double root; /* the square root inside rms_norm's and scale_norm's scale */
+    switch (args->kind) {
+    case MT_LAYER_NORM:
+    case MT_BASIC_NORM:
+        return scale * scale * scale * sum_gx / (double)args->C;
+    case MT_RMS_NORM:
+        root = 1.0 / scale - args->eps;
+        return root > 0.0 ? scale * scale * sum_gx / ((double)args->P * root) : 0.0;
+    case MT_SCALE_NORM:
+        /* Below eps the scale is constant. */
+        return scale < 1.0 / args->eps ? scale * scale * scale * sum_gx : 0.0;
+    }
+    return 0.0;
+}
+
+static void input_grad(const mt_norm_backward_args *args, const backward_row *row)
+{
+    int64_t C = args->C, sloped = args->kind == MT_RMS_NORM ? args->P : C;
+    const real *restrict x = row->x, *restrict dy = row->dy, *restrict weight = args->weight;
+    real *restrict dx = row->dx;
+    real mean = row->mean, scale = row->scale;
+    real slope = (real)row_slope(args, (double)scale, row->sum_gx);
+    if (args->kind == MT_LAYER_NORM) {
+        real shift = (real)((double)scale * row->sum_g / (double)C);
+#pragma omp simd
+        for (int64_t c = 0; c < C; c++) {
+            dx[c] = scale * dy[c] * weight[c] - shift - slope * (x[c] - mean);
+        }
+    } else if (args->kind == MT_RMS_NORM) {
+#pragma omp simd
+        for (int64_t c = 0; c < sloped; c++) {
+            dx[c] = scale * dy[c] * weight[c] - slope * x[c];
+        }
+#pragma omp simd
+        for (int64_t c = sloped; c < C; c++) {
+            dx[c] = scale * dy[c] * weight[c];
+        }
+    } else {
+        real factor = scale * single_weight(args->kind, weight);
+#pragma omp simd
+        for (int64_t c = 0; c < C; c++) {
+            dx[c] = factor * dy[c] - slope * x[c];
+        }
+    }
+}
+
+static backward_row row_at(const mt_norm_backward_args *args, int64_t n)
+{
+    return (backward_row){
+        .x = (const real *)args->x + n * args->C,
+        .dy = (const real *)args->dy + n * args->C,
+        .mean = args->kind == MT_LAYER_NORM ? ((const real *)args->mean)[n] : (real)0.0,
+        .scale = ((const real *)args->scale)[n],
+        .dx = args->dx != NULL ? (real *)args->dx + n * args->C : NULL,
+    };
+}
+
+/* layer_norm and rms_norm: rows in chunks, each with its partial dweight and dbias. */
+static mt_status channel_weight_backward(mt_device *device, const mt_norm_backward_args *args)
+{
+    int64_t C = args->C, chunks = row_chunks(args->N);
+    real *partials;
+    mt_status status =
+        mt_cpu_workspace(device, (size_t)(2 * chunks * C) * sizeof(real), (void **)&partials);
+    if (status != MT_OK) {
+        return status;
+    }
+#pragma omp parallel for schedule(static) if (args->N * C >= PARALLEL_ELEMENTS)                    \
+    num_threads(mt_cpu_threads())
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+        real *partial = partials + 2 * chunk * C;
+        int64_t first = chunk * CHUNK_ROWS;
+        int64_t end = args->N - first < CHUNK_ROWS ? args->N : first + CHUNK_ROWS;
+        memset(partial, 0, (size_t)(2 * C) * sizeof(real));
+        for (int64_t n = first; n < end; n++) {
+            backward_row row = row_at(args, n);
+            row.dweight = partial;
+            row.dbias = partial + C;
+            if (args->dweight != NULL) {
+                add_weight_grad(C, &row);
+            }
+            if (args->dbias != NULL) {
+                add_bias_grad(C, &row);
+            }
+            if (args->dx != NULL) {
+                channel_sums(args, &row);
+                input_grad(args, &row);
+            }
+        }
+    }
+    if (args->dweight != NULL) {
+        add_partials(partials, chunks, 2 * C, C, args->dweight);
+    }
+    if (args->dbias != NULL) {
+        add_partials(partials + C, chunks, 2 * C, C, args->dbias);
+    }
+    return MT_OK;
+}
+
+/* scale_norm and basic_norm: the gradient of scale_norm's factor, or of basic_norm's log eps,
+ * through d scale / d log eps = -scale^3 e^(log eps) / 2, is a sum of the rows' dots of dy and x.
+ */
+static mt_status single_weight_backward(mt_device *device, const mt_norm_backward_args *args)
+{
+    int64_t N = args->N;
+    const real *weight = args->weight, *scales = args->scale;
+    double *dots;
+    mt_status status = mt_cpu_workspace(device, (size_t)N * sizeof *dots, (void **)&dots);
+    if (status != MT_OK) {
+        return status;
+    }
+#pragma omp parallel for schedule(static) if (N * args->C >= PARALLEL_ELEMENTS)                    \
+    num_threads(mt_cpu_threads())
+    for (int64_t n = 0; n < N; n++) {
+        backward_row row = row_at(args, n);
+        dots[n] = row_dot(row.x, row.dy, args->C);
+        if (args->dx != NULL) {
+            row.sum_gx = (double)single_weight(args->kind, weight) * dots[n];
+            input_grad(args, &row);
+        }
+    }
+    if (args->dweight == NULL) {
+        return MT_OK;
+    }
+    double sum = 0.0, log_eps_factor = -0.5 * exp((double)weight[0]);
+    for (int64_t n = 0; n < N; n++) {
+        double scale = (double)scales[n];
+        sum +=
+            dots[n] * scale * (args->kind == MT_SCALE_NORM ? 1.0 : log_eps_factor * scale * scale);
+    }
+    *(real *)args->dweight = (real)sum;
+    return MT_OK;
+}
+
+mt_status KERNEL(norm_backward)(mt_device *device, const mt_norm_backward_args *args)
+{
+    return weight_per_channel(args->kind) ? channel_weight_backward(device, args)
+                                          : single_weight_backward(device, args);
+}

@@ -1,0 +1,35 @@
+/* One source, many builds: CMake compiles each kernel file of this folder once for every
+ * instruction set and real type, with MT_ISA (baseline, avx2, avx512) and MT_REAL (32, 64) defined.
+ * `real` is the number type, and KERNEL(wkv_forward) names this build's function:
+ * wkv_forward_avx512_f32. kernels.c gathers each build's functions into its table. */
+#ifndef MT_KERNELS_CPU_REAL_H
+#define MT_KERNELS_CPU_REAL_H
+
+#include "../device.h"
+
+#include <stdint.h>
+
+#if MT_REAL == 64
+typedef double real;
+typedef int64_t real_bits; /* an integer as wide as a real, for exponents */
+typedef uint64_t real_ubits;
+#define REAL_NAME f64
+#elif MT_REAL == 32
+typedef float real;
+typedef int32_t real_bits;
+typedef uint32_t real_ubits;
+#define REAL_NAME f32
+#else
+#error "MT_REAL must be 32 or 64"
+#endif
+
+#define KERNEL_PASTE(name, isa, type)  mt_cpu_##name##_##isa##_##type
+#define KERNEL_EXPAND(name, isa, type) KERNEL_PASTE(name, isa, type)
+#define KERNEL(name)                   KERNEL_EXPAND(name, MT_ISA, REAL_NAME)
+
+/* Below this many elements a kernel runs on the calling thread: waking the others costs more.
+ * Whether it does changes no result: every sum has an order of its own, whoever computes its parts.
+ */
+enum { PARALLEL_ELEMENTS = 32768 };
+
+#endif

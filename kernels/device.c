@@ -1,0 +1,68 @@
+#include "kernels/devices.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef MT_WITH_CUDA
+static mt_status mt_cuda_open(int index, mt_device **device)
+{
+    (void)index;
+    *device = NULL;
+    return mt_fail(MT_ERROR_DEVICE, "device: this build of Mixtape has no CUDA (use cpu)");
+}
+#endif
+
+static mt_status open_auto(int index, mt_device **device)
+{
+    return mt_cuda_open(index, device) == MT_OK ? MT_OK : mt_cpu_open(0, device);
+}
+
+static const struct {
+    const char *name;
+    bool has_index; /* "name:I" chooses one of several */
+    mt_status (*open)(int index, mt_device **device);
+} kinds[] = {
+    {"cpu", false, mt_cpu_open},
+    {"cuda", true, mt_cuda_open},
+    {"auto", false, open_auto},
+};
+
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* Splits "cuda:1" into its kind and its index, 0 if there is none. False if it is no device's name.
+ */
+static bool parse_name(const char *name, int *kind, int *index)
+{
+    size_t length = strcspn(name, ":");
+    *index = 0;
+    for (*kind = 0; *kind < KINDS; ++*kind) {
+        if (strlen(kinds[*kind].name) == length && strncmp(name, kinds[*kind].name, length) == 0) {
+            break;
+        }
+    }
+    if (*kind == KINDS || name[length] == '\0') {
+        return *kind < KINDS;
+    }
+    const char *digits = name + length + 1;
+    size_t count = strspn(digits, "0123456789");
+    bool valid = kinds[*kind].has_index && count >= 1 && count <= 4 && digits[count] == '\0';
+    *index = valid ? atoi(digits) : 0;
+    return valid;
+}
+
+mt_status mt_device_open(const char *name, mt_device **device)
+{
+    int kind, index;
+    *device = NULL;
+    if (!parse_name(name, &kind, &index)) {
+        return mt_fail(MT_ERROR_INVALID, "device: '%s' is none of cpu, cuda, cuda:I, auto", name);
+    }
+    return kinds[kind].open(index, device);
+}
+
+void mt_device_close(mt_device *device)
+{
+    if (device != NULL) {
+        device->close(device);
+    }
+}

@@ -1,0 +1,12 @@
+/* The kinds of device that mt_device_open knows. Internal. */
+#ifndef MT_KERNELS_DEVICES_H
+#define MT_KERNELS_DEVICES_H
+
+#include "kernels/device.h"
+
+mt_status mt_cpu_open(int index, mt_device **device);
+#ifdef MT_WITH_CUDA
+mt_status mt_cuda_open(int index, mt_device **device);
+#endif
+
+#endif

@@ -1,0 +1,36 @@
+#include "layers/feed_forward.h"
+
+#include "layers/initial.h"
+#include "layers/prefix.h"
+
+mt_status mt_feed_forward_init(mt_feed_forward *layer, mt_parameters *parameters,
+                               const char *prefix, const mt_feed_forward_config *config)
+{
+    int64_t S = config->size, H = config->hidden_size, mix_shape[] = {1, 1, S};
+    mt_initial mix = mt_initial_mix(mt_block_ratio_down(config->block_id, config->num_blocks), 0.0);
+    layer->time_mix_key = mt_parameters_add(parameters, prefix, "time_mix_key", 3, mix_shape, mix);
+    layer->time_mix_receptance =
+        mt_parameters_add(parameters, prefix, "time_mix_receptance", 3, mix_shape, mix);
+    mt_linear_init(&layer->proj_key, parameters, mt_prefix_join(prefix, "proj_key.").text, S, H,
+                   config->bias);
+    mt_linear_init(&layer->proj_value, parameters, mt_prefix_join(prefix, "proj_value.").text, H, S,
+                   config->bias);
+    return mt_linear_init(&layer->proj_receptance, parameters,
+                          mt_prefix_join(prefix, "proj_receptance.").text, S, S, config->bias);
+}
+
+mt_tensor *mt_feed_forward_forward(mt_tape *tape, const mt_feed_forward *layer, mt_tensor *x,
+                                   mt_tensor **state)
+{
+    mt_tensor *mixes[] = {layer->time_mix_key, layer->time_mix_receptance};
+    mt_tensor *mixed[2] = {NULL};
+    mt_time_mix(tape, x, state != NULL ? *state : NULL, 2, mixes, mixed);
+
+    mt_tensor *key = mt_squared_relu(tape, mt_linear_forward(tape, &layer->proj_key, mixed[0]));
+    mt_tensor *value = mt_linear_forward(tape, &layer->proj_value, key);
+    mt_tensor *receptance = mt_linear_forward(tape, &layer->proj_receptance, mixed[1]);
+    if (state != NULL) {
+        *state = mt_last_step(tape, x);
+    }
+    return mt_sigmoid_gate(tape, receptance, value);
+}

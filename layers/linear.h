@@ -1,0 +1,27 @@
+/* Linear: y = x weight^T + bias, from PyTorch's initial values U(-1/sqrt(in), 1/sqrt(in)). */
+#ifndef MT_LAYERS_LINEAR_H
+#define MT_LAYERS_LINEAR_H
+
+#include "../autograd/operators.h"
+#include "parameter.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mt_linear_layer {
+    mt_tensor *weight; /* (out, in) */
+    mt_tensor *bias;   /* (out), or NULL */
+} mt_linear_layer;
+
+/* Adds prefix + "weight" and, if `bias`, prefix + "bias". */
+mt_status mt_linear_init(mt_linear_layer *layer, mt_parameters *parameters, const char *prefix,
+                         int64_t in, int64_t out, bool bias);
+
+mt_tensor *mt_linear_forward(mt_tape *tape, const mt_linear_layer *layer, mt_tensor *x);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,236 @@
+#include "layers/parameter.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Parameters begin at multiples of this many elements: 64 bytes for either real type, and more. */
+enum { ALIGNMENT = 16 };
+
+mt_status mt_parameters_create(mt_device *device, mt_dtype dtype, mt_parameters **parameters)
+{
+    *parameters = calloc(1, sizeof **parameters);
+    if (*parameters == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "parameters: no memory for %zu bytes", sizeof **parameters);
+    }
+    (*parameters)->device = device;
+    (*parameters)->dtype = dtype;
+    return MT_OK;
+}
+
+void mt_parameters_destroy(mt_parameters *parameters)
+{
+    if (parameters == NULL) {
+        return;
+    }
+    for (int i = 0; i < parameters->count; i++) {
+        free(parameters->items[i]);
+    }
+    free(parameters->items);
+    if (parameters->device != NULL) {
+        parameters->device->release(parameters->device, parameters->data);
+        parameters->device->release(parameters->device, parameters->grad);
+    }
+    free(parameters);
+}
+
+mt_parameter *mt_parameters_find(const mt_parameters *parameters, const char *name)
+{
+    for (int i = 0; i < parameters->count; i++) {
+        if (strcmp(parameters->items[i]->name, name) == 0) {
+            return parameters->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* Room for one more item. */
+static mt_status grow(mt_parameters *parameters)
+{
+    if (parameters->count < parameters->capacity) {
+        return MT_OK;
+    }
+    int capacity = parameters->capacity > 0 ? 2 * parameters->capacity : 64;
+    void *items = realloc(parameters->items, (size_t)capacity * sizeof(mt_parameter *));
+    if (items == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "parameters: no memory for %d of them", capacity);
+    }
+    parameters->items = items;
+    parameters->capacity = capacity;
+    return MT_OK;
+}
+
+static mt_status fill_in(mt_parameters *parameters, mt_parameter *parameter, const char *prefix,
+                         const char *name, int rank, const int64_t *shape)
+{
+    int length = snprintf(parameter->name, sizeof parameter->name, "%s%s", prefix, name);
+    if (length < 0 || (size_t)length >= sizeof parameter->name) {
+        return mt_fail(MT_ERROR_INVALID, "parameters: the name %s%s exceeds %d bytes", prefix, name,
+                       MT_NAME_MAX - 1);
+    }
+    if (mt_parameters_find(parameters, parameter->name) != NULL) {
+        return mt_fail(MT_ERROR_INVALID, "parameters: %s is there already", parameter->name);
+    }
+    mt_tensor *tensor = &parameter->tensor;
+    *tensor = (mt_tensor){.name = parameter->name,
+                          .device = parameters->device,
+                          .dtype = parameters->dtype,
+                          .rank = rank,
+                          .requires_grad = true};
+    for (int i = 0; i < rank; i++) {
+        tensor->shape[i] = shape[i];
+        if (shape[i] < 1 || mt_tensor_count(tensor) > INT64_MAX / 16 / shape[i]) {
+            return mt_fail(MT_ERROR_INVALID, "parameters: %s cannot have a dimension of %" PRId64,
+                           parameter->name, shape[i]);
+        }
+    }
+    return MT_OK;
+}
+
+static mt_tensor *keep_failure(mt_parameters *parameters, mt_status status)
+{
+    if (parameters->status == MT_OK) {
+        parameters->status = status;
+        snprintf(parameters->error, sizeof parameters->error, "%s", mt_error_message());
+    }
+    return NULL;
+}
+
+mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, const char *name,
+                             int rank, const int64_t *shape, mt_initial initial)
+{
+    mt_parameter *parameter = calloc(1, sizeof *parameter);
+    if (parameter == NULL) {
+        return keep_failure(
+            parameters,
+            mt_fail(MT_ERROR_MEMORY, "parameters: no memory for %zu bytes", sizeof *parameter));
+    }
+    mt_status status = fill_in(parameters, parameter, prefix, name, rank, shape);
+    if (status == MT_OK) {
+        status = grow(parameters);
+    }
+    if (status != MT_OK) {
+        free(parameter);
+        return keep_failure(parameters, status);
+    }
+    int64_t count = mt_tensor_count(&parameter->tensor);
+    parameter->initial = initial;
+    parameter->padding_row = -1;
+    parameter->decay = rank == 2;
+    parameter->offset = (size_t)parameters->total;
+    parameters->total += (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    parameters->items[parameters->count++] = parameter;
+    return &parameter->tensor;
+}
+
+void mt_parameters_set_padding_row(mt_parameters *parameters, int64_t row)
+{
+    if (parameters->count > 0) {
+        parameters->items[parameters->count - 1]->padding_row = row;
+    }
+}
+
+/* Draws the values of one parameter on the host, so that they are the same for every device, and
+ * puts them in place. The stream of random numbers is the parameter's own: it does not depend on
+ * what else the model has. */
+static mt_status initialise(mt_parameters *parameters, mt_parameter *parameter, uint64_t seed,
+                            uint64_t stream, double *values)
+{
+    mt_tensor *tensor = &parameter->tensor;
+    int64_t n = mt_tensor_count(tensor);
+    mt_random random = mt_random_make(seed, stream);
+    parameter->initial.fill(&parameter->initial, &random, n, values);
+    if (parameter->padding_row >= 0) {
+        memset(values + parameter->padding_row * tensor->shape[1], 0,
+               (size_t)tensor->shape[1] * sizeof *values);
+    }
+    if (parameters->dtype == MT_F32) {
+        float *narrow = (float *)(void *)values;
+        for (int64_t i = 0; i < n; i++) {
+            float value = (float)values[i];
+            memcpy(narrow + i, &value, sizeof value);
+        }
+    }
+    return mt_tensor_write(tensor, values);
+}
+
+static mt_status initialise_all(mt_parameters *parameters, uint64_t seed)
+{
+    int64_t largest = 0;
+    for (int i = 0; i < parameters->count; i++) {
+        int64_t n = mt_tensor_count(&parameters->items[i]->tensor);
+        largest = n > largest ? n : largest;
+    }
+    double *values = malloc((size_t)largest * sizeof *values);
+    if (values == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "parameters: no host memory for %" PRId64 " values",
+                       largest);
+    }
+    mt_status status = MT_OK;
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        status = initialise(parameters, parameters->items[i], seed, (uint64_t)i, values);
+    }
+    free(values);
+    return status;
+}
+
+mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed)
+{
+    if (parameters->status != MT_OK) {
+        return mt_fail(parameters->status, "%s", parameters->error);
+    }
+    mt_device *device = parameters->device;
+    size_t size = mt_dtype_size(parameters->dtype), bytes = (size_t)parameters->total * size;
+    mt_status status = device->allocate(device, bytes, &parameters->data);
+    if (status == MT_OK) {
+        status = device->allocate(device, bytes, &parameters->grad);
+    }
+    if (status == MT_OK) {
+        status = device->zero(device, parameters->data, bytes);
+    }
+    if (status == MT_OK) {
+        status = device->zero(device, parameters->grad, bytes);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    for (int i = 0; i < parameters->count; i++) {
+        mt_parameter *parameter = parameters->items[i];
+        parameter->tensor.data = (char *)parameters->data + parameter->offset * size;
+        parameter->tensor.grad = (char *)parameters->grad + parameter->offset * size;
+    }
+    return initialise_all(parameters, seed);
+}
+
+int64_t mt_parameters_size(const mt_parameters *parameters)
+{
+    int64_t size = 0;
+    for (int i = 0; i < parameters->count; i++) {
+        size += mt_tensor_count(&parameters->items[i]->tensor);
+    }
+    return size;
+}
+
+void mt_parameters_zero_grad(mt_parameters *parameters)
+{
+    for (int i = 0; i < parameters->count; i++) {
+        parameters->items[i]->tensor.has_grad = false;
+    }
+}
+
+mt_status mt_parameters_settle_grad(mt_parameters *parameters)
+{
+    for (int i = 0; i < parameters->count; i++) {
+        mt_tensor *tensor = &parameters->items[i]->tensor;
+        if (!tensor->has_grad) {
+            mt_status status =
+                tensor->device->zero(tensor->device, tensor->grad, mt_tensor_bytes(tensor));
+            if (status != MT_OK) {
+                return status;
+            }
+            tensor->has_grad = true;
+        }
+    }
+    return MT_OK;
+}

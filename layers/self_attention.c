@@ -1,0 +1,59 @@
+#include "layers/self_attention.h"
+
+#include "layers/initial.h"
+#include "layers/prefix.h"
+
+static mt_status add_projection(mt_linear_layer *layer, mt_parameters *parameters,
+                                const char *prefix, const char *name, int64_t in, int64_t out,
+                                bool bias)
+{
+    return mt_linear_init(layer, parameters, mt_prefix_join(prefix, name).text, in, out, bias);
+}
+
+mt_status mt_self_attention_init(mt_self_attention *layer, mt_parameters *parameters,
+                                 const char *prefix, const mt_self_attention_config *config)
+{
+    int64_t S = config->size, A = config->attention_size, mix_shape[] = {1, 1, S};
+    double r0 = mt_block_ratio_up(config->block_id, config->num_blocks);
+    double r1 = mt_block_ratio_down(config->block_id, config->num_blocks);
+    mt_initial first = config->time_first == MT_TIME_FIRST_RWKV ? mt_initial_time_first_rwkv()
+                                                                : mt_initial_constant(1.0);
+    layer->context_size = config->context_size;
+    layer->time_decay = mt_parameters_add(parameters, prefix, "time_decay", 1, &A,
+                                          mt_initial_time_decay(0.7 + 1.3 * r0));
+    layer->time_first = mt_parameters_add(parameters, prefix, "time_first", 1, &A, first);
+    layer->time_mix_key = mt_parameters_add(parameters, prefix, "time_mix_key", 3, mix_shape,
+                                            mt_initial_mix(r1, 0.0));
+    layer->time_mix_value = mt_parameters_add(parameters, prefix, "time_mix_value", 3, mix_shape,
+                                              mt_initial_mix(r1, 0.3 * r0));
+    layer->time_mix_receptance = mt_parameters_add(parameters, prefix, "time_mix_receptance", 3,
+                                                   mix_shape, mt_initial_mix(0.5 * r1, 0.0));
+    add_projection(&layer->proj_key, parameters, prefix, "proj_key.", S, A, config->bias);
+    add_projection(&layer->proj_value, parameters, prefix, "proj_value.", S, A, config->bias);
+    add_projection(&layer->proj_receptance, parameters, prefix, "proj_receptance.", S, A,
+                   config->bias);
+    return add_projection(&layer->proj_output, parameters, prefix, "proj_output.", A, S,
+                          config->bias);
+}
+
+mt_tensor *mt_self_attention_forward(mt_tape *tape, const mt_self_attention *layer, mt_tensor *x,
+                                     mt_self_attention_state *state)
+{
+    mt_self_attention_state none = {NULL, NULL};
+    mt_self_attention_state *carried = state != NULL ? state : &none;
+    mt_tensor *mixes[] = {layer->time_mix_key, layer->time_mix_value, layer->time_mix_receptance};
+    mt_tensor *mixed[3] = {NULL};
+    mt_time_mix(tape, x, carried->x, 3, mixes, mixed);
+
+    mt_tensor *key = mt_linear_forward(tape, &layer->proj_key, mixed[0]);
+    mt_tensor *value = mt_linear_forward(tape, &layer->proj_value, mixed[1]);
+    mt_tensor *receptance = mt_linear_forward(tape, &layer->proj_receptance, mixed[2]);
+
+    mt_tensor *decay = mt_negative_exp(tape, layer->time_decay);
+    mt_tensor *wkv = mt_wkv(tape, decay, layer->time_first, key, value, carried->wkv,
+                            layer->context_size, &carried->wkv);
+    if (state != NULL) {
+        state->x = mt_last_step(tape, x);
+    }
+    return mt_linear_forward(tape, &layer->proj_output, mt_sigmoid_gate(tape, receptance, wkv));
+}

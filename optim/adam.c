@@ -1,0 +1,184 @@
+#include "optim/adam.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+mt_adam_config mt_adam_config_default(void)
+{
+    return (mt_adam_config){.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+}
+
+static mt_status check_config(const mt_adam_config *config)
+{
+    const struct {
+        const char *name;
+        double value, least, below;
+    } fields[] = {
+        {"beta1", config->beta1, 0.0, 1.0},
+        {"beta2", config->beta2, 0.0, 1.0},
+        {"eps", config->eps, 0.0, HUGE_VAL},
+        {"weight_decay", config->weight_decay, 0.0, HUGE_VAL},
+        {"clip", config->clip, 0.0, HUGE_VAL},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        if (!(fields[i].value >= fields[i].least && fields[i].value < fields[i].below)) {
+            return mt_fail(MT_ERROR_INVALID, "adam: %s is %g, not in [%g, %g)", fields[i].name,
+                           fields[i].value, fields[i].least, fields[i].below);
+        }
+    }
+    return MT_OK;
+}
+
+static size_t block_bytes(const mt_parameters *parameters)
+{
+    return (size_t)parameters->total * mt_dtype_size(parameters->dtype);
+}
+
+static mt_status allocate(mt_adam *adam)
+{
+    mt_device *device = adam->parameters->device;
+    size_t bytes = block_bytes(adam->parameters);
+    void **memory[] = {&adam->m, &adam->v, (void **)&adam->norm_squared};
+    size_t sizes[] = {bytes, bytes, sizeof *adam->norm_squared};
+    for (int i = 0; i < 3; i++) {
+        mt_status status = device->allocate(device, sizes[i], memory[i]);
+        if (status == MT_OK) {
+            status = device->zero(device, *memory[i], sizes[i]);
+        }
+        if (status != MT_OK) {
+            return status;
+        }
+    }
+    return MT_OK;
+}
+
+mt_status mt_adam_create(mt_parameters *parameters, mt_adam_config config, mt_adam **adam)
+{
+    *adam = NULL;
+    mt_status status = check_config(&config);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_adam *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "adam: no memory for %zu bytes", sizeof *made);
+    }
+    made->config = config;
+    made->parameters = parameters;
+    status = allocate(made);
+    if (status != MT_OK) {
+        mt_adam_destroy(made);
+        return status;
+    }
+    *adam = made;
+    return MT_OK;
+}
+
+void mt_adam_destroy(mt_adam *adam)
+{
+    if (adam == NULL) {
+        return;
+    }
+    mt_device *device = adam->parameters->device;
+    device->release(device, adam->m);
+    device->release(device, adam->v);
+    device->release(device, adam->norm_squared);
+    free(adam);
+}
+
+/* Parameters that share one decay and stand side by side, from number `first`: the number behind
+ * the last of them. Without weight decay that is all of them, and the update one call. */
+static int end_of_run(const mt_adam *adam, int first)
+{
+    mt_parameter *const *items = adam->parameters->items;
+    int end = first + 1;
+    while (end < adam->parameters->count &&
+           (adam->config.weight_decay == 0.0 || items[end]->decay == items[first]->decay)) {
+        end++;
+    }
+    return end;
+}
+
+static mt_status update_run(mt_adam *adam, int first, int end, double lr, double grad_scale)
+{
+    const mt_parameters *parameters = adam->parameters;
+    int64_t from = (int64_t)parameters->items[first]->offset;
+    int64_t to =
+        end < parameters->count ? (int64_t)parameters->items[end]->offset : parameters->total;
+    size_t at = (size_t)from * mt_dtype_size(parameters->dtype);
+    mt_adam_args args = {
+        .n = to - from,
+        .lr = lr,
+        .beta1 = adam->config.beta1,
+        .beta2 = adam->config.beta2,
+        .eps = adam->config.eps,
+        .weight_decay = parameters->items[first]->decay ? adam->config.weight_decay : 0.0,
+        .grad_scale = grad_scale,
+        .clip = adam->config.clip,
+        .norm_squared = adam->norm_squared,
+        .step = adam->step + 1,
+        .parameter = (char *)parameters->data + at,
+        .grad = (char *)parameters->grad + at,
+        .m = (char *)adam->m + at,
+        .v = (char *)adam->v + at,
+    };
+    return parameters->device->kernels[parameters->dtype]->adam(parameters->device, &args);
+}
+
+/* Names the first parameter whose gradient is not finite. */
+static mt_status name_culprit(mt_adam *adam)
+{
+    mt_device *device = adam->parameters->device;
+    for (int i = 0; i < adam->parameters->count; i++) {
+        mt_tensor *tensor = &adam->parameters->items[i]->tensor;
+        double squares;
+        mt_status status = device->kernels[tensor->dtype]->sum_squares(
+            device, mt_tensor_count(tensor), tensor->grad, adam->norm_squared);
+        if (status == MT_OK) {
+            status = device->read_back(device, &squares, adam->norm_squared, sizeof squares);
+        }
+        if (status != MT_OK) {
+            return status;
+        }
+        if (!isfinite(squares)) {
+            return mt_fail(MT_ERROR_NUMERIC, "adam: the gradient of %s is not finite",
+                           tensor->name);
+        }
+    }
+    return mt_fail(MT_ERROR_NUMERIC, "adam: the norm of all gradients together is not finite");
+}
+
+static mt_status read_norm(mt_adam *adam, double grad_scale, double *grad_norm)
+{
+    mt_device *device = adam->parameters->device;
+    double squares;
+    mt_status status = device->read_back(device, &squares, adam->norm_squared, sizeof squares);
+    if (status != MT_OK) {
+        return status;
+    }
+    *grad_norm = grad_scale * sqrt(squares);
+    return isfinite(*grad_norm) ? MT_OK : name_culprit(adam);
+}
+
+mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm)
+{
+    mt_parameters *parameters = adam->parameters;
+    mt_device *device = parameters->device;
+    mt_status status = mt_parameters_settle_grad(parameters);
+    if (status == MT_OK) {
+        status = device->kernels[parameters->dtype]->sum_squares(
+            device, parameters->total, parameters->grad, adam->norm_squared);
+    }
+    if (status == MT_OK && grad_norm != NULL) {
+        status = read_norm(adam, grad_scale, grad_norm);
+    }
+    for (int first = 0; first < parameters->count && status == MT_OK;) {
+        int end = end_of_run(adam, first);
+        status = update_run(adam, first, end, lr, grad_scale);
+        first = end;
+    }
+    if (status == MT_OK) {
+        adam->step++;
+    }
+    return status;
+}

@@ -1,0 +1,44 @@
+/* The Adam optimiser over a set of parameters (formula: kernels/adam.h), with gradient accumulation
+ * and clipping of the gradient's global norm. */
+#ifndef MT_OPTIM_ADAM_H
+#define MT_OPTIM_ADAM_H
+
+#include "../layers/parameter.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mt_adam_config {
+    double beta1, beta2, eps;
+    double weight_decay; /* decoupled; of parameters marked `decay` alone */
+    double clip;         /* largest global norm of the gradient; 0: no clipping */
+} mt_adam_config;
+
+mt_adam_config mt_adam_config_default(void); /* 0.9, 0.999, 1e-8, 0, 0 */
+
+typedef struct mt_adam {
+    mt_adam_config config;
+    mt_parameters *parameters; /* not owned */
+    int64_t step;              /* updates made */
+    void *m, *v;               /* blocks like parameters->data */
+    double *norm_squared;      /* (1), on the device: of the latest gradients */
+} mt_adam;
+
+/* MT_ERROR_INVALID for a field out of range, with its value. The caller destroys it, before the
+ * parameters. */
+mt_status mt_adam_create(mt_parameters *parameters, mt_adam_config config, mt_adam **adam);
+void mt_adam_destroy(mt_adam *adam); /* NULL is allowed */
+
+/* One update from the gradients times `grad_scale` (1 / number of accumulated backward passes),
+ * after clipping. `grad_norm` (or NULL: nothing is read back, so nothing waits for the device)
+ * receives the global norm of the scaled gradients before clipping. A norm that is not finite
+ * changes nothing; it is MT_ERROR_NUMERIC, with the first parameter whose gradient is not finite
+ * named, where the norm is read back. */
+mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

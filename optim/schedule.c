@@ -1,0 +1,96 @@
+#include "optim/schedule.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+/* How much of the way from the end of the warm-up to the last update has been gone, 0 to 1. */
+static double progress(const mt_schedule *schedule, int64_t step)
+{
+    int64_t length = schedule->steps - schedule->warmup;
+    double share = length > 0 ? (double)(step - schedule->warmup) / (double)length : 1.0;
+    return fmin(fmax(share, 0.0), 1.0);
+}
+
+static double constant_factor(const mt_schedule *schedule, int64_t step)
+{
+    (void)schedule;
+    (void)step;
+    return 1.0;
+}
+
+static double linear_factor(const mt_schedule *schedule, int64_t step)
+{
+    return 1.0 + (schedule->final - 1.0) * progress(schedule, step);
+}
+
+static double cosine_factor(const mt_schedule *schedule, int64_t step)
+{
+    const double pi = 3.141592653589793;
+    return schedule->final +
+           (1.0 - schedule->final) * 0.5 * (1.0 + cos(pi * progress(schedule, step)));
+}
+
+/* ESPnet's, from its warm-up on; before it, the linear rise that all schedules share is the same
+ * formula. */
+static double warmup_lr_factor(const mt_schedule *schedule, int64_t step)
+{
+    return sqrt((double)schedule->warmup / (double)step);
+}
+
+static const struct {
+    const char *name;
+    double (*factor)(const mt_schedule *schedule, int64_t step);
+} kinds[] = {
+    [MT_CONSTANT] = {"constant", constant_factor},
+    [MT_LINEAR] = {"linear", linear_factor},
+    [MT_COSINE] = {"cosine", cosine_factor},
+    [MT_WARMUP_LR] = {"warmuplr", warmup_lr_factor},
+};
+
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+double mt_schedule_lr(const mt_schedule *schedule, int64_t step)
+{
+    double factor = step < schedule->warmup ? (double)step / (double)schedule->warmup
+                                            : kinds[schedule->kind].factor(schedule, step);
+    return schedule->lr * factor;
+}
+
+mt_status mt_schedule_check(const mt_schedule *schedule)
+{
+    if (!(schedule->lr > 0.0 && schedule->lr < HUGE_VAL)) {
+        return mt_fail(MT_ERROR_INVALID, "schedule: learning rate %g, not above 0", schedule->lr);
+    }
+    if (!(schedule->final >= 0.0 && schedule->final <= 1.0)) {
+        return mt_fail(MT_ERROR_INVALID, "schedule: final share %g, not in [0, 1]",
+                       schedule->final);
+    }
+    if (schedule->steps < 1) {
+        return mt_fail(MT_ERROR_INVALID, "schedule: %" PRId64 " steps, not positive",
+                       schedule->steps);
+    }
+    if (schedule->warmup < 0 || (schedule->kind == MT_WARMUP_LR && schedule->warmup < 1)) {
+        return mt_fail(MT_ERROR_INVALID, "schedule: warm-up of %" PRId64 " steps (%s)",
+                       schedule->warmup,
+                       schedule->kind == MT_WARMUP_LR ? "warmuplr needs one" : "not negative");
+    }
+    return MT_OK;
+}
+
+const char *mt_schedule_name(mt_schedule_kind kind)
+{
+    return kinds[kind].name;
+}
+
+mt_status mt_schedule_parse(const char *name, mt_schedule_kind *kind)
+{
+    for (int i = 0; i < KINDS; i++) {
+        if (strcmp(kinds[i].name, name) == 0) {
+            *kind = (mt_schedule_kind)i;
+            return MT_OK;
+        }
+    }
+    return mt_fail(MT_ERROR_INVALID, "schedule: '%s' is none of %s, %s, %s, %s", name,
+                   kinds[0].name, kinds[1].name, kinds[2].name, kinds[3].name);
+}

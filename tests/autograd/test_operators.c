@@ -1,0 +1,205 @@
+/* Every operator: its gradient against central differences, on awkward shapes, and what it refuses.
+ */
+#include "tests/autograd/graph_test.h"
+#include "tests/check_main.h"
+#include "train/gradient_cases.h"
+
+/* The den of a state is a sum of exponentials: it is made positive, as forward leaves it, and max
+ * is not differentiated. */
+static mt_tensor *state_input(mt_tensor *raw)
+{
+    int64_t plane = mt_tensor_count(raw) / 3;
+    double *values = malloc(mt_tensor_bytes(raw));
+    ck_assert_ptr_nonnull(values);
+    ck_assert_int_eq(mt_tensor_read(raw, values), MT_OK);
+    for (int64_t i = 0; i < plane; i++) {
+        values[plane + i] = fabs(values[plane + i]) + 0.5;
+    }
+    ck_assert_int_eq(mt_tensor_write(raw, values), MT_OK);
+    free(values);
+    return raw;
+}
+
+START_TEST(test_operator_gradients_are_central_differences)
+{
+    const gradient_case *one = &gradient_cases[_i];
+    mt_tensor *inputs[MT_OP_INPUTS];
+    int checked;
+    ck_assert_int_eq(gradient_case_inputs(one, value_tape, (uint64_t)_i, inputs, &checked), MT_OK);
+    assert_gradients(gradient_case_loss, &one, checked, inputs);
+}
+END_TEST
+
+/* num and den as separate inputs, max a constant: the definition of a state's gradient. */
+static mt_tensor *wkv_of_state(mt_tape *tape, void *context, mt_tensor *const *inputs)
+{
+    (void)context;
+    mt_tensor *w = mt_negative_exp(tape, inputs[0]);
+    return weighed_sum(tape, mt_wkv(tape, w, inputs[1], inputs[2], inputs[3], inputs[4], 64, NULL));
+}
+
+START_TEST(test_wkv_state_gradient_is_for_fixed_max)
+{
+    enum { B = 2, C = 3, PLANE = B * C };
+    mt_tensor *inputs[] = {RANDOM(1, C), RANDOM(2, C), RANDOM(3, B, 4, C), RANDOM(4, B, 4, C),
+                           state_input(RANDOM(5, 3, B, C))};
+    mt_tensor *loss = wkv_of_state(test_tape, NULL, inputs);
+    ck_assert_int_eq(mt_backward(test_tape, loss), MT_OK);
+    double grad[3 * PLANE], state[3 * PLANE];
+    ck_assert_int_eq(mt_tensor_read_grad(inputs[4], grad), MT_OK);
+    ck_assert_int_eq(mt_tensor_read(inputs[4], state), MT_OK);
+    for (int i = 0; i < 2 * PLANE; i++) {
+        double value[2], h = 1e-5;
+        for (int side = 0; side < 2; side++) {
+            double moved[3 * PLANE];
+            memcpy(moved, state, sizeof moved);
+            moved[i] += side == 0 ? h : -h;
+            ck_assert_int_eq(mt_tensor_write(inputs[4], moved), MT_OK);
+            mt_tape_reset(test_tape);
+            ck_assert_int_eq(mt_tensor_read(wkv_of_state(test_tape, NULL, inputs), &value[side]),
+                             MT_OK);
+        }
+        ck_assert_double_eq_tol(grad[i], (value[0] - value[1]) / (2.0 * h), 1e-8);
+    }
+    for (int i = 2 * PLANE; i < 3 * PLANE; i++) {
+        ck_assert_double_eq(grad[i], 0.0);
+    }
+}
+END_TEST
+
+START_TEST(test_every_operator_has_a_gradient_case)
+{
+    for (const mt_op *const *op = mt_operators; *op != NULL; op++) {
+        int found = 0;
+        for (int i = 0; gradient_cases[i].op != NULL; i++) {
+            found += strcmp(gradient_cases[i].op, (*op)->name) == 0;
+        }
+        ck_assert_msg(found > 0, "%s is checked nowhere", (*op)->name);
+        ck_assert_ptr_nonnull((*op)->formula);
+    }
+}
+END_TEST
+
+START_TEST(test_operators_given_null_return_null)
+{
+    mt_tensor *x = RANDOM(1, 3);
+    ck_assert_ptr_null(mt_add(test_tape, x, NULL));
+    assert_tape_fails_with("add: input 1 is NULL");
+    ck_assert_ptr_null(mt_sigmoid(test_tape, x));
+    assert_tape_fails_with("add: input 1 is NULL");
+}
+END_TEST
+
+START_TEST(test_shapes_that_differ_are_refused_with_both)
+{
+    mt_add(test_tape, RANDOM(1, 2, 3), RANDOM(2, 3, 2));
+    assert_tape_fails_with("add: shapes (2, 3) and (3, 2) differ");
+}
+END_TEST
+
+START_TEST(test_types_that_differ_are_refused_with_both)
+{
+    mt_add(test_tape, RANDOM(1, 4), RANDOM32(2, 4));
+    assert_tape_fails_with("add: input 1 is f32, those before it f64");
+}
+END_TEST
+
+START_TEST(test_linear_refuses_another_width)
+{
+    mt_linear(test_tape, RANDOM(1, 2, 3), RANDOM(2, 4, 5), NULL);
+    assert_tape_fails_with("linear: x has shape (2, 3), expected (..., 5)");
+}
+END_TEST
+
+START_TEST(test_matmul_refuses_other_inner_dimensions)
+{
+    mt_matmul(test_tape, RANDOM(1, 2, 3), RANDOM(2, 4, 5), false, false);
+    assert_tape_fails_with("inner dimensions differ: 3 and 4");
+}
+END_TEST
+
+START_TEST(test_wkv_refuses_a_sequence_beyond_context_size)
+{
+    mt_tensor *key = RANDOM(3, 1, 9, 2);
+    ck_assert_ptr_null(mt_wkv(test_tape, RANDOM(1, 2), RANDOM(2, 2), key, key, NULL, 8, NULL));
+    assert_tape_fails_with("9");
+    assert_tape_fails_with("context_size 8");
+}
+END_TEST
+
+START_TEST(test_wkv_refuses_a_batch_that_breaks_alignment)
+{
+    mt_tensor *key = RANDOM(3, 1, 2, 33);
+    ck_assert_ptr_null(mt_wkv(test_tape, RANDOM(1, 33), RANDOM(2, 33), key, key, NULL, 8, NULL));
+    assert_tape_fails_with("33");
+    assert_tape_fails_with("32");
+}
+END_TEST
+
+START_TEST(test_embedding_refuses_an_index_beyond_the_table)
+{
+    mt_embedding(test_tape, index_tensor(SHAPE(2), (int32_t[]){1, 5}), RANDOM(1, 5, 2), -1);
+    assert_tape_fails_with("5");
+}
+END_TEST
+
+START_TEST(test_padding_row_gets_no_gradient)
+{
+    mt_tensor *table = RANDOM(1, 3, 2);
+    mt_tensor *labels = index_tensor(SHAPE(4), (int32_t[]){0, 1, 0, 2});
+    mt_tensor *y = mt_embedding(test_tape, labels, table, 0);
+    ck_assert_int_eq(mt_backward(test_tape, mt_sum(test_tape, y)), MT_OK);
+    double grad[6];
+    ck_assert_int_eq(mt_tensor_read_grad(table, grad), MT_OK);
+    const double expected[] = {0.0, 0.0, 1.0, 1.0, 1.0, 1.0};
+    ck_assert_mem_eq(grad, expected, sizeof expected);
+}
+END_TEST
+
+START_TEST(test_cross_entropy_counts_rows_and_hits)
+{
+    const double values[] = {3, 0, 0, 0, 5, 1, 2, 2, 0};
+    mt_tensor *logits = mt_tape_input(test_tape, MT_F64, SHAPE(3, 3), values, false);
+    mt_tensor *targets = index_tensor(SHAPE(3), (int32_t[]){0, -100, 1});
+    mt_tensor *stats;
+    ck_assert_ptr_nonnull(mt_cross_entropy(test_tape, logits, targets, -100, 0.0, &stats));
+    double counted[2];
+    ck_assert_int_eq(mt_tensor_read(stats, counted), MT_OK);
+    ck_assert_double_eq(counted[0], 2.0);
+    ck_assert_double_eq(counted[1], 1.0); /* of equal logits the first counts */
+}
+END_TEST
+
+static int count_cases(void)
+{
+    int count = 0;
+    while (gradient_cases[count].op != NULL) {
+        count++;
+    }
+    return count;
+}
+
+static Suite *operators_suite(void)
+{
+    Suite *suite = suite_create("operators");
+    TCase *tcase = tcase_create("operators");
+    tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
+    tcase_set_timeout(tcase, 300);
+    tcase_add_loop_test(tcase, test_operator_gradients_are_central_differences, 0, count_cases());
+    tcase_add_test(tcase, test_wkv_state_gradient_is_for_fixed_max);
+    tcase_add_test(tcase, test_every_operator_has_a_gradient_case);
+    tcase_add_test(tcase, test_operators_given_null_return_null);
+    tcase_add_test(tcase, test_shapes_that_differ_are_refused_with_both);
+    tcase_add_test(tcase, test_types_that_differ_are_refused_with_both);
+    tcase_add_test(tcase, test_linear_refuses_another_width);
+    tcase_add_test(tcase, test_matmul_refuses_other_inner_dimensions);
+    tcase_add_test(tcase, test_wkv_refuses_a_sequence_beyond_context_size);
+    tcase_add_test(tcase, test_wkv_refuses_a_batch_that_breaks_alignment);
+    tcase_add_test(tcase, test_embedding_refuses_an_index_beyond_the_table);
+    tcase_add_test(tcase, test_padding_row_gets_no_gradient);
+    tcase_add_test(tcase, test_cross_entropy_counts_rows_and_hits);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(operators_suite)

@@ -1,0 +1,364 @@
+/* The tape: memory, errors, recording, accumulation, user-defined operators. */
+#include "tests/autograd/graph_test.h"
+#include "tests/check_main.h"
+
+/* Counts the device's allocations, and makes one of them fail. */
+static mt_status (*plain_allocate)(mt_device *device, size_t bytes, void **memory);
+static int allocations, fail_at;
+
+static mt_status counting_allocate(mt_device *device, size_t bytes, void **memory)
+{
+    allocations++;
+    if (allocations == fail_at) {
+        *memory = NULL;
+        return mt_fail(MT_ERROR_MEMORY, "test: no memory for %zu bytes", bytes);
+    }
+    return plain_allocate(device, bytes, memory);
+}
+
+static void count_allocations(int failing)
+{
+    allocations = 0;
+    fail_at = failing;
+    if (test_device->allocate != counting_allocate) {
+        plain_allocate = test_device->allocate;
+        test_device->allocate = counting_allocate;
+    }
+}
+
+/* A step with fan-out, recomputation and everything that takes memory. */
+static void span_of_two(mt_tape *tape, void *context, mt_tensor *const *inputs, mt_tensor **outputs)
+{
+    mt_tensor *weight = context;
+    mt_tensor *y = mt_squared_relu(tape, mt_linear(tape, inputs[0], weight, NULL));
+    outputs[0] = mt_dropout(tape, mt_multiply(tape, y, inputs[0]), 0.25);
+    outputs[1] = mt_sigmoid(tape, y);
+}
+
+static mt_tensor *step_loss(mt_tape *tape, mt_tensor *x, mt_tensor *weight, bool recompute)
+{
+    mt_tensor *outputs[2] = {NULL};
+    if (recompute) {
+        mt_recompute(tape, span_of_two, weight, 1, &x, 2, outputs);
+    } else {
+        span_of_two(tape, weight, &x, outputs);
+    }
+    mt_tensor *sum = mt_add(tape, outputs[0], mt_multiply(tape, outputs[1], outputs[1]));
+    return weighed_sum(tape, mt_add(tape, sum, x));
+}
+
+START_TEST(test_second_step_allocates_nothing_and_repeats_addresses)
+{
+    mt_tape *tape;
+    ck_assert_int_eq(mt_tape_create(test_device, &tape), MT_OK);
+    mt_tensor *x = RANDOM32(1, 300, 700), *weight = RANDOM32(2, 700, 700);
+    void *address = NULL;
+    count_allocations(0);
+    int after_first = 0;
+    for (int step = 0; step < 4; step++) {
+        mt_tape_reset(tape);
+        x->has_grad = weight->has_grad = false;
+        mt_tensor *loss = step_loss(tape, x, weight, true);
+        ck_assert_msg(mt_backward(tape, loss) == MT_OK, "%s", mt_tape_error(tape));
+        if (step == 0) {
+            address = loss->data;
+            after_first = allocations;
+        }
+        ck_assert_ptr_eq(loss->data, address);
+        ck_assert_int_eq(allocations, after_first);
+    }
+    mt_tape_destroy(tape);
+}
+END_TEST
+
+START_TEST(test_every_allocation_can_fail_once_and_the_tape_recovers)
+{
+    mt_tensor *x = RANDOM32(1, 300, 700), *weight = RANDOM32(2, 700, 700);
+    bool failed = true;
+    for (int failing = 1; failed; failing++) {
+        count_allocations(failing);
+        mt_tape *tape;
+        ck_assert_int_eq(mt_tape_create(test_device, &tape), MT_OK);
+        mt_status status = mt_backward(tape, step_loss(tape, x, weight, true));
+        failed = allocations >= failing;
+        ck_assert_int_eq(status, failed ? MT_ERROR_MEMORY : MT_OK);
+        ck_assert(!failed || strstr(mt_tape_error(tape), "no memory for") != NULL);
+        x->has_grad = weight->has_grad = false;
+        mt_tape_reset(tape);
+        ck_assert_int_eq(mt_backward(tape, step_loss(tape, x, weight, true)), MT_OK);
+        x->has_grad = weight->has_grad = false;
+        mt_tape_destroy(tape);
+        ck_assert_int_lt(failing, 100);
+    }
+}
+END_TEST
+
+START_TEST(test_first_error_sticks_until_reset)
+{
+    mt_tensor *a = RANDOM(1, 2), *b = RANDOM(2, 3);
+    ck_assert_ptr_null(mt_add(test_tape, a, b));
+    ck_assert_ptr_null(mt_multiply(test_tape, b, a));
+    ck_assert_ptr_null(mt_tape_input(test_tape, MT_F64, SHAPE(2), NULL, false));
+    assert_tape_fails_with("add: shapes (2) and (3) differ");
+    ck_assert_int_eq(mt_backward(test_tape, NULL), MT_ERROR_INVALID);
+    assert_tape_fails_with("add: shapes (2) and (3) differ");
+    mt_tape_reset(test_tape);
+    ck_assert_int_eq(mt_tape_status(test_tape), MT_OK);
+    ck_assert_str_eq(mt_tape_error(test_tape), "");
+    ck_assert_ptr_nonnull(mt_add(test_tape, a, a));
+}
+END_TEST
+
+START_TEST(test_gradients_accumulate_until_forgotten)
+{
+    mt_tensor *x = RANDOM(1, 5);
+    double once[5], twice[5], again[5];
+    for (int pass = 0; pass < 3; pass++) {
+        if (pass == 2) {
+            x->has_grad = false;
+        }
+        mt_tape_reset(test_tape);
+        mt_tensor *loss = mt_sum(test_tape, mt_multiply(test_tape, x, x));
+        ck_assert_int_eq(mt_backward(test_tape, loss), MT_OK);
+        ck_assert_int_eq(mt_tensor_read_grad(x, pass == 0   ? once
+                                                : pass == 1 ? twice
+                                                            : again),
+                         MT_OK);
+    }
+    for (int i = 0; i < 5; i++) {
+        ck_assert_double_eq(twice[i], 2.0 * once[i]);
+        ck_assert_double_eq(again[i], once[i]);
+    }
+}
+END_TEST
+
+START_TEST(test_detach_stops_the_gradient)
+{
+    mt_tensor *x = RANDOM(1, 4);
+    mt_tensor *y = mt_multiply(test_tape, x, mt_detach(test_tape, x));
+    ck_assert_int_eq(mt_backward(test_tape, mt_sum(test_tape, y)), MT_OK);
+    double value[4], grad[4];
+    ck_assert_int_eq(mt_tensor_read(x, value), MT_OK);
+    ck_assert_int_eq(mt_tensor_read_grad(x, grad), MT_OK);
+    ck_assert_mem_eq(grad, value, sizeof grad);
+}
+END_TEST
+
+START_TEST(test_inference_records_nothing)
+{
+    mt_tensor *x = RANDOM(1, 4);
+    ck_assert(mt_tape_set_recording(test_tape, false));
+    mt_tensor *loss = mt_sum(test_tape, mt_multiply(test_tape, x, x));
+    ck_assert(!mt_tape_set_recording(test_tape, true));
+    ck_assert(!loss->requires_grad);
+    ck_assert_int_eq(mt_backward(test_tape, loss), MT_ERROR_INVALID);
+    assert_tape_fails_with("depends on nothing");
+}
+END_TEST
+
+START_TEST(test_backward_twice_is_refused)
+{
+    mt_tensor *x = RANDOM(1, 4);
+    mt_tensor *loss = mt_sum(test_tape, x);
+    ck_assert_int_eq(mt_backward(test_tape, loss), MT_OK);
+    ck_assert_int_eq(mt_backward(test_tape, loss), MT_ERROR_INVALID);
+}
+END_TEST
+
+START_TEST(test_backward_of_a_vector_is_refused)
+{
+    mt_tensor *x = RANDOM(1, 4);
+    ck_assert_int_eq(mt_backward(test_tape, mt_scale(test_tape, x, 2.0)), MT_ERROR_INVALID);
+    assert_tape_fails_with("(4)");
+}
+END_TEST
+
+START_TEST(test_unused_branches_cost_no_gradient)
+{
+    mt_tensor *x = RANDOM(1, 4), *y = RANDOM(2, 4);
+    mt_multiply(test_tape, y, y);
+    ck_assert_int_eq(mt_backward(test_tape, mt_sum(test_tape, x)), MT_OK);
+    ck_assert_ptr_null(mt_tensor_grad(y));
+}
+END_TEST
+
+START_TEST(test_impossible_shapes_are_refused)
+{
+    ck_assert_ptr_null(mt_tape_input(test_tape, MT_F32, SHAPE(2, 0), NULL, false));
+    assert_tape_fails_with("dimension 1 is 0");
+    mt_tape_reset(test_tape);
+    ck_assert_ptr_null(mt_tape_input(test_tape, MT_F32, SHAPE(INT64_MAX / 2, 9), NULL, false));
+    assert_tape_fails_with("too large");
+    mt_tape_reset(test_tape);
+    ck_assert_ptr_null(mt_view(test_tape, RANDOM(1, 6), SHAPE(4)));
+    assert_tape_fails_with("view: (6) seen as (4)");
+}
+END_TEST
+
+START_TEST(test_recomputed_gradients_have_the_same_bits)
+{
+    enum { N = 12, C = 7 };
+    mt_tensor *x = RANDOM32(1, N, C), *weight = RANDOM32(2, C, C);
+    float value[2], grad_x[2][N * C], grad_weight[2][C * C];
+    for (int recompute = 0; recompute < 2; recompute++) {
+        mt_tape_reset(test_tape);
+        mt_tape_set_random(test_tape, 3, 9);
+        x->has_grad = weight->has_grad = false;
+        mt_dropout(test_tape, x, 0.5); /* the span's random numbers do not begin at zero */
+        mt_tensor *loss = step_loss(test_tape, x, weight, recompute == 1);
+        ck_assert_int_eq(mt_backward(test_tape, loss), MT_OK);
+        ck_assert_int_eq(mt_tensor_read(loss, &value[recompute]), MT_OK);
+        ck_assert_int_eq(mt_tensor_read_grad(x, grad_x[recompute]), MT_OK);
+        ck_assert_int_eq(mt_tensor_read_grad(weight, grad_weight[recompute]), MT_OK);
+    }
+    ck_assert_mem_eq(&value[0], &value[1], sizeof value[0]);
+    ck_assert_mem_eq(grad_x[0], grad_x[1], sizeof grad_x[0]);
+    ck_assert_mem_eq(grad_weight[0], grad_weight[1], sizeof grad_weight[0]);
+}
+END_TEST
+
+static mt_tensor *recomputed_loss(mt_tape *tape, void *context, mt_tensor *const *inputs)
+{
+    (void)context;
+    return step_loss(tape, inputs[0], inputs[1], true);
+}
+
+START_TEST(test_recomputed_gradients_are_central_differences)
+{
+    mt_tensor *inputs[] = {RANDOM(1, 5, 3), RANDOM(2, 3, 3)};
+    assert_gradients(recomputed_loss, NULL, 2, inputs);
+}
+END_TEST
+
+static void wide_span(mt_tape *tape, void *context, mt_tensor *const *inputs, mt_tensor **outputs)
+{
+    (void)context;
+    mt_tensor *y = inputs[0];
+    for (int i = 0; i < 20; i++) {
+        y = mt_sigmoid(tape, y);
+    }
+    outputs[0] = y;
+}
+
+START_TEST(test_recomputation_keeps_only_the_outputs)
+{
+    enum { SPANS = 8 };
+    size_t memory[2];
+    for (int recompute = 0; recompute < 2; recompute++) {
+        mt_tape *tape;
+        ck_assert_int_eq(mt_tape_create(test_device, &tape), MT_OK);
+        mt_tensor *x = RANDOM32(1, 64, 4096);
+        mt_tensor *y = x;
+        for (int i = 0; i < SPANS; i++) {
+            if (recompute == 1) {
+                mt_recompute(tape, wide_span, NULL, 1, &y, 1, &y);
+            } else {
+                wide_span(tape, NULL, &y, &y);
+            }
+        }
+        ck_assert_int_eq(mt_backward(tape, mt_sum(tape, y)), MT_OK);
+        memory[recompute] = mt_tape_memory(tape);
+        mt_tape_destroy(tape);
+    }
+    ck_assert_uint_lt(memory[1], memory[0] / 3);
+}
+END_TEST
+
+/* A user's own operator, through the public interface alone. */
+static mt_status cube_shape(mt_call *call)
+{
+    mt_call_output_like(call, 0, call->inputs[0]);
+    return MT_OK;
+}
+
+static mt_status cube_forward(mt_call *call)
+{
+    int64_t n = mt_tensor_count(call->inputs[0]);
+    mt_status status = mt_call_save(call, mt_tensor_bytes(call->inputs[0]));
+    void *square = call->saved;
+    if (status == MT_OK && square == NULL) {
+        status = mt_call_scratch(call, mt_tensor_bytes(call->inputs[0]), &square);
+    }
+    const void *x = call->inputs[0]->data;
+    if (status == MT_OK) {
+        status = call->kernels->multiply(call->device, n, x, x, square);
+    }
+    return status == MT_OK
+               ? call->kernels->multiply(call->device, n, square, x, call->outputs[0]->data)
+               : status;
+}
+
+static mt_status cube_backward(mt_call *call)
+{
+    int64_t n = mt_tensor_count(call->inputs[0]);
+    void *dx = call->grad_inputs[0];
+    mt_status status =
+        call->kernels->multiply(call->device, n, call->saved, call->grad_outputs[0], dx);
+    return status == MT_OK ? call->kernels->scale(call->device, n, 3.0, dx, dx) : status;
+}
+
+static const mt_op cube = {.name = "cube",
+                           .formula = "y = x^3",
+                           .inputs = 1,
+                           .outputs = 1,
+                           .shape = cube_shape,
+                           .forward = cube_forward,
+                           .backward = cube_backward};
+
+static mt_tensor *cube_loss(mt_tape *tape, void *context, mt_tensor *const *inputs)
+{
+    (void)context;
+    return weighed_sum(tape, mt_apply(tape, &cube, 1, inputs, NULL, 0));
+}
+
+START_TEST(test_user_defined_operator_is_differentiated)
+{
+    mt_tensor *x = RANDOM(1, 11);
+    assert_gradients(cube_loss, NULL, 1, &x);
+}
+END_TEST
+
+START_TEST(test_gradcheck_sees_a_wrong_gradient)
+{
+    mt_op wrong = cube;
+    wrong.backward = cube_shape; /* leaves the gradient unwritten */
+    mt_tensor *x = RANDOM(1, 11);
+    mt_tensor *y = mt_apply(test_tape, &wrong, 1, &x, NULL, 0);
+    ck_assert_ptr_nonnull(y);
+    mt_gradcheck_result result;
+    ck_assert_int_eq(mt_gradcheck(test_tape, cube_loss, NULL, 1, &x, 0, &result), MT_OK);
+    ck_assert_int_eq(result.elements, 11);
+    ck_assert_double_lt(result.error, 1e-6);
+    mt_tensor *narrow = RANDOM32(1, 3);
+    ck_assert_int_eq(mt_gradcheck(test_tape, cube_loss, NULL, 1, &narrow, 0, &result),
+                     MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "f32"));
+}
+END_TEST
+
+static Suite *tape_suite(void)
+{
+    Suite *suite = suite_create("tape");
+    TCase *tcase = tcase_create("tape");
+    tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
+    tcase_set_timeout(tcase, 300);
+    tcase_add_test(tcase, test_second_step_allocates_nothing_and_repeats_addresses);
+    tcase_add_test(tcase, test_every_allocation_can_fail_once_and_the_tape_recovers);
+    tcase_add_test(tcase, test_first_error_sticks_until_reset);
+    tcase_add_test(tcase, test_gradients_accumulate_until_forgotten);
+    tcase_add_test(tcase, test_detach_stops_the_gradient);
+    tcase_add_test(tcase, test_inference_records_nothing);
+    tcase_add_test(tcase, test_backward_twice_is_refused);
+    tcase_add_test(tcase, test_backward_of_a_vector_is_refused);
+    tcase_add_test(tcase, test_unused_branches_cost_no_gradient);
+    tcase_add_test(tcase, test_impossible_shapes_are_refused);
+    tcase_add_test(tcase, test_recomputed_gradients_have_the_same_bits);
+    tcase_add_test(tcase, test_recomputed_gradients_are_central_differences);
+    tcase_add_test(tcase, test_recomputation_keeps_only_the_outputs);
+    tcase_add_test(tcase, test_user_defined_operator_is_differentiated);
+    tcase_add_test(tcase, test_gradcheck_sees_a_wrong_gradient);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(tape_suite)

@@ -1,0 +1,253 @@
+/* What the tests of kernels share. for_each_build runs a check on every instruction set that this
+ * machine has, in float32 and float64, with 1, 2 and 3 threads; whatever the check compares must
+ * have the same bits for each number of threads. Inputs are made here, references are computed in
+ * double from the values that the kernel got. MIXTAPE_TEST_DEVICE names another device to test. */
+#ifndef MT_TESTS_KERNELS_KERNEL_TEST_H
+#define MT_TESTS_KERNELS_KERNEL_TEST_H
+
+#include "kernels/device.h"
+#include "kernels/random.h"
+
+#include <check.h>
+#include <float.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_ARRAYS = 4096, GUARD_BYTES = 64, GUARD = 0xA5 };
+
+/* A size beyond which the CPU's kernels use their threads. */
+enum { MANY = 40000 };
+
+typedef struct array_record {
+    void *memory;
+    size_t bytes;
+    bool on_device; /* with a guard behind it, which must be whole at the end */
+} array_record;
+
+typedef struct kernel_build {
+    const char *name; /* for messages: "avx512" */
+    mt_device *device;
+    mt_dtype dtype;
+    const mt_kernels *kernels;
+    double epsilon; /* of dtype */
+    array_record arrays[MOST_ARRAYS];
+    int count;
+    uint64_t fingerprint; /* of all that was compared */
+} kernel_build;
+
+static inline void *remember(kernel_build *build, void *memory, size_t bytes, bool on_device)
+{
+    ck_assert_ptr_nonnull(memory);
+    ck_assert_int_lt(build->count, MOST_ARRAYS);
+    build->arrays[build->count++] = (array_record){memory, bytes, on_device};
+    return memory;
+}
+
+/* Memory on the device, freed when the check ends, with every bit of its reals set: a NaN that
+ * shows where a kernel has written nothing. */
+static inline void *blank_bytes(kernel_build *build, size_t bytes)
+{
+    void *memory;
+    ck_assert_msg(build->device->allocate(build->device, bytes + GUARD_BYTES, &memory) == MT_OK,
+                  "%s", mt_error_message());
+    unsigned char *content = malloc(bytes + GUARD_BYTES);
+    ck_assert_ptr_nonnull(content);
+    memset(content, 0xFF, bytes);
+    memset(content + bytes, GUARD, GUARD_BYTES);
+    ck_assert_int_eq(build->device->write(build->device, memory, content, bytes + GUARD_BYTES),
+                     MT_OK);
+    free(content);
+    return remember(build, memory, bytes, true);
+}
+
+static inline void *blank(kernel_build *build, int64_t n)
+{
+    return blank_bytes(build, (size_t)n * mt_dtype_size(build->dtype));
+}
+
+static inline double *host_doubles(kernel_build *build, int64_t n)
+{
+    return remember(build, calloc((size_t)(n > 0 ? n : 1), sizeof(double)), 0, false);
+}
+
+static inline void *upload(kernel_build *build, const double *values, int64_t n)
+{
+    void *array = blank(build, n);
+    size_t bytes = (size_t)n * mt_dtype_size(build->dtype);
+    if (build->dtype == MT_F64) {
+        ck_assert_int_eq(build->device->write(build->device, array, values, bytes), MT_OK);
+        return array;
+    }
+    float *narrow = malloc(bytes > 0 ? bytes : 1);
+    ck_assert_ptr_nonnull(narrow);
+    for (int64_t i = 0; i < n; i++) {
+        narrow[i] = (float)values[i];
+    }
+    ck_assert_int_eq(build->device->write(build->device, array, narrow, bytes), MT_OK);
+    free(narrow);
+    return array;
+}
+
+/* n reals on the device, uniform in low .. high. */
+static inline void *uniform(kernel_build *build, int64_t n, double low, double high, uint64_t seed)
+{
+    double *values = host_doubles(build, n);
+    mt_random random = mt_random_make(seed, 1);
+    for (int64_t i = 0; i < n; i++) {
+        values[i] = low + (high - low) * mt_random_uniform(&random);
+    }
+    return upload(build, values, n);
+}
+
+static inline int32_t *indices(kernel_build *build, int64_t n, int32_t bound, uint64_t seed)
+{
+    mt_random random = mt_random_make(seed, 2);
+    int32_t *values = malloc((size_t)(n > 0 ? n : 1) * sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    for (int64_t i = 0; i < n; i++) {
+        values[i] = (int32_t)mt_random_below(&random, (uint64_t)bound);
+    }
+    int32_t *array = blank_bytes(build, (size_t)n * sizeof *values);
+    ck_assert_int_eq(build->device->write(build->device, array, values, (size_t)n * sizeof *values),
+                     MT_OK);
+    free(values);
+    return array;
+}
+
+/* The array's values on the host, as doubles. */
+static inline double *values_of(kernel_build *build, const void *array, int64_t n)
+{
+    double *values = host_doubles(build, n);
+    size_t size = mt_dtype_size(build->dtype), bytes = (size_t)n * size;
+    char *raw = malloc(bytes > 0 ? bytes : 1);
+    ck_assert_ptr_nonnull(raw);
+    ck_assert_msg(build->device->read_back(build->device, raw, array, bytes) == MT_OK, "%s",
+                  mt_error_message());
+    for (size_t i = 0; i < bytes; i += sizeof(uint32_t)) {
+        uint32_t word;
+        memcpy(&word, raw + i, sizeof word);
+        build->fingerprint = (build->fingerprint ^ word) * 1099511628211u;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        values[i] =
+            build->dtype == MT_F64 ? ((double *)(void *)raw)[i] : (double)((float *)(void *)raw)[i];
+    }
+    free(raw);
+    return values;
+}
+
+/* Asserts |array - expected| <= units epsilon (1 + |expected|) everywhere. */
+static inline void assert_close(kernel_build *build, const char *what, const void *array,
+                                const double *expected, int64_t n, double units)
+{
+    const double *values = values_of(build, array, n);
+    for (int64_t i = 0; i < n; i++) {
+        double bound = units * build->epsilon * (1.0 + fabs(expected[i]));
+        /* Not ck_assert, which writes to a pipe each time it holds. */
+        if (!(fabs(values[i] - expected[i]) <= bound || values[i] == expected[i])) {
+            ck_abort_msg("%s %s: %s[%lld] is %.17g, expected %.17g", build->name,
+                         mt_dtype_name(build->dtype), what, (long long)i, values[i], expected[i]);
+        }
+    }
+}
+
+static inline void assert_ok(mt_status status)
+{
+    ck_assert_msg(status == MT_OK, "%s", mt_error_message());
+}
+
+static inline void assert_fails_with(mt_status status, mt_status expected, const char *part)
+{
+    ck_assert_int_eq(status, expected);
+    ck_assert_msg(strstr(mt_error_message(), part) != NULL, "'%s' not in '%s'", part,
+                  mt_error_message());
+}
+
+static inline void release_arrays(kernel_build *build)
+{
+    for (int i = 0; i < build->count; i++) {
+        array_record *array = &build->arrays[i];
+        if (!array->on_device) {
+            free(array->memory);
+            continue;
+        }
+        unsigned char guard[GUARD_BYTES];
+        assert_ok(build->device->read_back(build->device, guard,
+                                           (char *)array->memory + array->bytes, GUARD_BYTES));
+        for (int byte = 0; byte < GUARD_BYTES; byte++) {
+            ck_assert_msg(guard[byte] == GUARD, "%s: written %d bytes behind an array of %zu bytes",
+                          build->name, byte, array->bytes);
+        }
+        build->device->release(build->device, array->memory);
+    }
+    build->count = 0;
+}
+
+static inline void check_types(const char *name, mt_device *device, void (*check)(kernel_build *))
+{
+    for (int type = MT_F32; type <= MT_F64; type++) {
+        uint64_t first = 0;
+        for (int threads = 1; threads <= 3; threads++) {
+            kernel_build build = {.name = name,
+                                  .device = device,
+                                  .dtype = (mt_dtype)type,
+                                  .kernels = device->kernels[type],
+                                  .epsilon = type == MT_F64 ? DBL_EPSILON : (double)FLT_EPSILON,
+                                  .fingerprint = 14695981039346656037u};
+            mt_cpu_set_threads(threads);
+            check(&build);
+            release_arrays(&build);
+            first = threads == 1 ? build.fingerprint : first;
+            ck_assert_msg(build.fingerprint == first,
+                          "%s %s: other bits with %d threads than with 1", name,
+                          mt_dtype_name(build.dtype), threads);
+        }
+    }
+    mt_cpu_set_threads(0);
+}
+
+static inline void for_each_build(void (*check)(kernel_build *))
+{
+    static const char *const isas[] = {"avx512", "avx2", "baseline"};
+    const char *other = getenv("MIXTAPE_TEST_DEVICE");
+    mt_device *device;
+    if (other != NULL && strcmp(other, "cpu") != 0) {
+        assert_ok(mt_device_open(other, &device));
+        check_types(other, device, check);
+        mt_device_close(device);
+        return;
+    }
+    int checked = 0;
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+        setenv("MIXTAPE_ISA", isas[i], 1);
+        if (mt_device_open("cpu", &device) == MT_OK) {
+            ck_assert_str_eq(mt_cpu_isa(), isas[i]);
+            check_types(isas[i], device, check);
+            mt_device_close(device);
+            checked++;
+        }
+    }
+    unsetenv("MIXTAPE_ISA");
+    ck_assert_int_gt(checked, 0);
+}
+
+/* A suite of the given tests: SUITE("adam", test_a, test_b) as the body of a function. */
+static inline Suite *suite_of(const char *name, int count, const TTest *const *tests)
+{
+    Suite *suite = suite_create(name);
+    TCase *cases = tcase_create(name);
+    tcase_set_timeout(cases, 300);
+    for (int i = 0; i < count; i++) {
+        tcase_add_test(cases, tests[i]);
+    }
+    suite_add_tcase(suite, cases);
+    return suite;
+}
+
+#define SUITE(name, ...)                                                                           \
+    suite_of(name, (int)(sizeof((const TTest *[]){__VA_ARGS__}) / sizeof(const TTest *)),          \
+             (const TTest *[]){__VA_ARGS__})
+
+#endif

@@ -1,0 +1,154 @@
+/* Adam against its formula in double, over several steps. */
+#include "tests/check_main.h"
+#include "tests/kernels/kernel_test.h"
+
+static const int64_t sizes[] = {0, 1, 3, 17, 33, MANY + 5};
+
+enum { SIZES = sizeof sizes / sizeof *sizes, STEPS = 5 };
+
+static mt_adam_args make_args(kernel_build *build, int64_t n)
+{
+    double *zeros = host_doubles(build, n);
+    return (mt_adam_args){.n = n,
+                          .lr = 0.01,
+                          .beta1 = 0.9,
+                          .beta2 = 0.99,
+                          .eps = 1e-6,
+                          .grad_scale = 1.0,
+                          .step = 1,
+                          .parameter = uniform(build, n, -1.0, 1.0, 1),
+                          .grad = uniform(build, n, -1.0, 1.0, 2),
+                          .m = upload(build, zeros, n),
+                          .v = upload(build, zeros, n)};
+}
+
+static double *upload_norm(kernel_build *build, double norm_squared)
+{
+    double *array = blank_bytes(build, sizeof norm_squared);
+    assert_ok(build->device->write(build->device, array, &norm_squared, sizeof norm_squared));
+    return array;
+}
+
+/* One step of the formula on doubles; `factor` is grad_scale times clip_scale. */
+static void reference_step(const mt_adam_args *args, double factor, const double *grad, double *p,
+                           double *m, double *v)
+{
+    double t = (double)args->step;
+    for (int64_t i = 0; i < args->n; i++) {
+        double g = factor * grad[i];
+        m[i] = args->beta1 * m[i] + (1.0 - args->beta1) * g;
+        v[i] = args->beta2 * v[i] + (1.0 - args->beta2) * g * g;
+        double m_hat = m[i] / (1.0 - pow(args->beta1, t));
+        double v_hat = v[i] / (1.0 - pow(args->beta2, t));
+        p[i] -= args->lr * args->weight_decay * p[i] + args->lr * m_hat / (sqrt(v_hat) + args->eps);
+    }
+}
+
+static void compare_steps(kernel_build *build, mt_adam_args *args, double factor)
+{
+    int64_t n = args->n;
+    const double *grad = values_of(build, args->grad, n);
+    double *p = values_of(build, args->parameter, n), *m = host_doubles(build, n),
+           *v = host_doubles(build, n);
+    for (args->step = 1; args->step <= STEPS; args->step++) {
+        reference_step(args, factor, grad, p, m, v);
+        assert_ok(build->kernels->adam(build->device, args));
+    }
+    assert_close(build, "parameter", args->parameter, p, n, 16.0);
+    assert_close(build, "m", args->m, m, n, 16.0);
+    assert_close(build, "v", args->v, v, n, 16.0);
+}
+
+static void check_steps(kernel_build *build)
+{
+    for (int size = 0; size < SIZES; size++) {
+        mt_adam_args plain = make_args(build, sizes[size]);
+        compare_steps(build, &plain, 1.0);
+        mt_adam_args decayed = make_args(build, sizes[size]);
+        decayed.weight_decay = 0.1;
+        decayed.grad_scale = 0.25;
+        compare_steps(build, &decayed, 0.25);
+    }
+}
+
+START_TEST(test_steps_follow_the_formula)
+{
+    for_each_build(check_steps);
+}
+END_TEST
+
+/* The norm of grad_scale grad is 0.5 * 6 = 3: above 1.5 it is clipped to half, below 4 not. */
+static void check_clip(kernel_build *build)
+{
+    static const struct {
+        double clip, factor;
+    } clips[] = {{1.5, 0.25}, {4.0, 0.5}, {0.0, 0.5}};
+    for (int i = 0; i < 3; i++) {
+        mt_adam_args args = make_args(build, 33);
+        args.grad_scale = 0.5;
+        args.clip = clips[i].clip;
+        args.norm_squared = upload_norm(build, 36.0);
+        compare_steps(build, &args, clips[i].factor);
+    }
+}
+
+START_TEST(test_gradients_beyond_clip_are_scaled_to_it)
+{
+    for_each_build(check_clip);
+}
+END_TEST
+
+static void check_not_finite(kernel_build *build)
+{
+    static const double norms[] = {NAN, INFINITY};
+    for (int i = 0; i < 2; i++) {
+        mt_adam_args args = make_args(build, 33);
+        double *p = values_of(build, args.parameter, 33), *zeros = host_doubles(build, 33);
+        args.norm_squared = upload_norm(build, norms[i]);
+        args.weight_decay = 0.1;
+        assert_ok(build->kernels->adam(build->device, &args));
+        assert_close(build, "parameter", args.parameter, p, 33, 0.0);
+        assert_close(build, "m", args.m, zeros, 33, 0.0);
+        assert_close(build, "v", args.v, zeros, 33, 0.0);
+    }
+}
+
+START_TEST(test_a_norm_that_is_not_finite_changes_nothing)
+{
+    for_each_build(check_not_finite);
+}
+END_TEST
+
+/* A parameter that gets no more gradients: its moments reach zero, not the subnormal numbers. */
+static void check_decay(kernel_build *build)
+{
+    double tiny = build->dtype == MT_F64 ? 3e-308 : 1.3e-38;
+    const double moments[] = {tiny, -tiny, tiny}, zeros[3] = {0.0};
+    mt_adam_args args = make_args(build, 3);
+    args.grad = upload(build, zeros, 3);
+    args.m = upload(build, moments, 3);
+    args.v = upload(build, (double[]){tiny, tiny, tiny}, 3);
+    for (args.step = 1000; args.step < 1030; args.step++) {
+        assert_ok(build->kernels->adam(build->device, &args));
+    }
+    const double *m = values_of(build, args.m, 3), *v = values_of(build, args.v, 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_double_eq(m[i], 0.0);
+        ck_assert_double_eq(v[i], 0.0);
+    }
+}
+
+START_TEST(test_forgotten_moments_become_zero)
+{
+    for_each_build(check_decay);
+}
+END_TEST
+
+static Suite *adam_suite(void)
+{
+    return SUITE("adam", test_steps_follow_the_formula, test_gradients_beyond_clip_are_scaled_to_it,
+                 test_a_norm_that_is_not_finite_changes_nothing,
+                 test_forgotten_moments_become_zero);
+}
+
+MT_TEST_MAIN(adam_suite)

@@ -1,0 +1,244 @@
+/* Element-wise kernels against their formulas in double. */
+#include "tests/check_main.h"
+#include "tests/kernels/kernel_test.h"
+
+static const int64_t sizes[] = {0, 1, 3, 17, 33, MANY + 5};
+
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static double sigmoid(double x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+typedef double (*formula)(const double *inputs);
+
+/* Asserts y[i] = of(a[i], b[i], c[i]). */
+static void compare(kernel_build *build, const char *what, const void *y, int64_t n, formula of,
+                    const void *a, const void *b, const void *c)
+{
+    const void *arrays[] = {a, b, c};
+    const double *inputs[3];
+    double *expected = host_doubles(build, n);
+    for (int i = 0; i < 3; i++) {
+        inputs[i] = arrays[i] != NULL ? values_of(build, arrays[i], n) : host_doubles(build, n);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        expected[i] = of((double[]){inputs[0][i], inputs[1][i], inputs[2][i]});
+    }
+    assert_close(build, what, y, expected, n, 8.0);
+}
+
+static double of_add(const double *in)
+{
+    return in[0] + in[1];
+}
+
+static double of_subtract(const double *in)
+{
+    return in[0] - in[1];
+}
+
+static double of_multiply(const double *in)
+{
+    return in[0] * in[1];
+}
+
+static double of_scale(const double *in)
+{
+    return -0.75 * in[0];
+}
+
+static double of_fill(const double *in)
+{
+    (void)in;
+    return 2.5;
+}
+
+static void check_arithmetic(kernel_build *build)
+{
+    const mt_kernels *kernels = build->kernels;
+    for (int size = 0; size < SIZES; size++) {
+        int64_t n = sizes[size];
+        void *a = uniform(build, n, -2.0, 2.0, 1), *b = uniform(build, n, -2.0, 2.0, 2);
+        void *y = blank(build, n);
+        assert_ok(kernels->fill(build->device, n, 2.5, y));
+        compare(build, "fill", y, n, of_fill, NULL, NULL, NULL);
+        assert_ok(kernels->add(build->device, n, a, b, y));
+        compare(build, "add", y, n, of_add, a, b, NULL);
+        assert_ok(kernels->subtract(build->device, n, a, b, y));
+        compare(build, "subtract", y, n, of_subtract, a, b, NULL);
+        assert_ok(kernels->multiply(build->device, n, a, b, y));
+        compare(build, "multiply", y, n, of_multiply, a, b, NULL);
+        assert_ok(kernels->scale(build->device, n, -0.75, a, y));
+        compare(build, "scale", y, n, of_scale, a, NULL, NULL);
+    }
+}
+
+START_TEST(test_arithmetic_is_exact_to_rounding)
+{
+    for_each_build(check_arithmetic);
+}
+END_TEST
+
+typedef mt_status (*binary_kernel)(mt_device *, int64_t, const void *, const void *, void *);
+
+/* The output may be either input. */
+static void check_in_place(kernel_build *build)
+{
+    const int64_t n = MANY + 5;
+    const binary_kernel binary[] = {build->kernels->add, build->kernels->subtract,
+                                    build->kernels->multiply};
+    const formula formulas[] = {of_add, of_subtract, of_multiply};
+    for (int i = 0; i < 3; i++) {
+        void *a = uniform(build, n, -2.0, 2.0, 1), *b = uniform(build, n, -2.0, 2.0, 2);
+        void *y = uniform(build, n, -2.0, 2.0, 1), *z = uniform(build, n, -2.0, 2.0, 2);
+        assert_ok(binary[i](build->device, n, y, b, y));
+        compare(build, "y is a", y, n, formulas[i], a, b, NULL);
+        assert_ok(binary[i](build->device, n, a, z, z));
+        compare(build, "y is b", z, n, formulas[i], a, b, NULL);
+    }
+    void *x = uniform(build, n, -2.0, 2.0, 1), *y = uniform(build, n, -2.0, 2.0, 1);
+    assert_ok(build->kernels->scale(build->device, n, -0.75, y, y));
+    compare(build, "y is x", y, n, of_scale, x, NULL, NULL);
+}
+
+START_TEST(test_arithmetic_may_be_in_place)
+{
+    for_each_build(check_in_place);
+}
+END_TEST
+
+static double of_sigmoid(const double *in)
+{
+    return sigmoid(in[0]);
+}
+
+static double of_sigmoid_backward(const double *in)
+{
+    return in[1] * in[0] * (1.0 - in[0]);
+}
+
+static double of_squared_relu(const double *in)
+{
+    return in[0] > 0.0 ? in[0] * in[0] : 0.0;
+}
+
+static double of_squared_relu_backward(const double *in)
+{
+    return in[0] > 0.0 ? 2.0 * in[0] * in[1] : 0.0;
+}
+
+static double of_gate(const double *in)
+{
+    return sigmoid(in[0]) * in[1];
+}
+
+static double of_gate_dr(const double *in)
+{
+    double s = sigmoid(in[0]);
+    return in[2] * in[1] * s * (1.0 - s);
+}
+
+static double of_gate_dx(const double *in)
+{
+    return in[2] * sigmoid(in[0]);
+}
+
+static void check_activations(kernel_build *build)
+{
+    const mt_kernels *kernels = build->kernels;
+    mt_device *device = build->device;
+    for (int size = 0; size < SIZES; size++) {
+        int64_t n = sizes[size];
+        void *r = uniform(build, n, -6.0, 6.0, 3), *x = uniform(build, n, -2.0, 2.0, 4),
+             *dy = uniform(build, n, -1.0, 1.0, 5);
+        void *y = blank(build, n), *dr = blank(build, n), *dx = blank(build, n);
+        assert_ok(kernels->sigmoid_forward(device, n, r, y));
+        compare(build, "sigmoid", y, n, of_sigmoid, r, NULL, NULL);
+        assert_ok(kernels->sigmoid_backward(device, n, y, dy, dx));
+        compare(build, "sigmoid dx", dx, n, of_sigmoid_backward, y, dy, NULL);
+        assert_ok(kernels->squared_relu_forward(device, n, x, y));
+        compare(build, "squared_relu", y, n, of_squared_relu, x, NULL, NULL);
+        assert_ok(kernels->squared_relu_backward(device, n, x, dy, dx));
+        compare(build, "squared_relu dx", dx, n, of_squared_relu_backward, x, dy, NULL);
+        assert_ok(kernels->sigmoid_gate_forward(device, n, r, x, y));
+        compare(build, "gate", y, n, of_gate, r, x, NULL);
+        assert_ok(kernels->sigmoid_gate_backward(device, n, r, x, dy, dr, dx));
+        compare(build, "gate dr", dr, n, of_gate_dr, r, x, dy);
+        compare(build, "gate dx", dx, n, of_gate_dx, r, x, dy);
+        void *dr_alone = blank(build, n), *dx_alone = blank(build, n);
+        assert_ok(kernels->sigmoid_gate_backward(device, n, r, x, dy, dr_alone, NULL));
+        assert_ok(kernels->sigmoid_gate_backward(device, n, r, x, dy, NULL, dx_alone));
+        assert_ok(kernels->sigmoid_gate_backward(device, n, r, x, dy, NULL, NULL));
+        compare(build, "gate dr alone", dr_alone, n, of_gate_dr, r, x, dy);
+        compare(build, "gate dx alone", dx_alone, n, of_gate_dx, r, x, dy);
+    }
+}
+
+START_TEST(test_activations_and_their_derivatives)
+{
+    for_each_build(check_activations);
+}
+END_TEST
+
+/* The exponential over its whole range, where the result is a normal number. */
+static void check_exponential(kernel_build *build)
+{
+    const int64_t n = 20001;
+    double range = build->dtype == MT_F64 ? 707.0 : 87.0;
+    void *x = uniform(build, n, -range, range, 6), *y = blank(build, n);
+    assert_ok(build->kernels->negative_exp_forward(build->device, n, x, y));
+    const double *in = values_of(build, x, n), *out = values_of(build, y, n);
+    for (int64_t i = 0; i < n; i++) {
+        double expected = -exp(in[i]);
+        if (!(fabs(out[i] - expected) <= 2.0 * build->epsilon * fabs(expected))) {
+            ck_abort_msg("%s: -exp(%.17g) is %.17g, expected %.17g", build->name, in[i], out[i],
+                         expected);
+        }
+    }
+}
+
+START_TEST(test_exponential_is_right_to_two_units_in_the_last_place)
+{
+    for_each_build(check_exponential);
+}
+END_TEST
+
+static void check_extremes(kernel_build *build)
+{
+    const double values[] = {0.0,  -0.0,     -200.0,    -1e4, 1e4,     -1e30,
+                             1e30, INFINITY, -INFINITY, NAN,  -1000.0, 1000.0};
+    enum { N = sizeof values / sizeof *values };
+    void *x = upload(build, values, N), *e = blank(build, N), *s = blank(build, N);
+    assert_ok(build->kernels->negative_exp_forward(build->device, N, x, e));
+    assert_ok(build->kernels->sigmoid_forward(build->device, N, x, s));
+    const double *exponential = values_of(build, e, N), *gate = values_of(build, s, N);
+    for (int i = 0; i < N; i++) {
+        if (isnan(values[i])) {
+            ck_assert(isnan(exponential[i]) && isnan(gate[i]));
+        } else {
+            double expected = -exp(values[i]);
+            ck_assert_msg(exponential[i] == expected || fabs(exponential[i] - expected) <= 1e-30,
+                          "%s: -exp(%g) is %g", build->name, values[i], exponential[i]);
+            ck_assert_msg(fabs(gate[i] - sigmoid(values[i])) <= build->epsilon,
+                          "%s: sigmoid(%g) is %g", build->name, values[i], gate[i]);
+        }
+    }
+}
+
+START_TEST(test_exponential_and_sigmoid_of_extremes)
+{
+    for_each_build(check_extremes);
+}
+END_TEST
+
+static Suite *elementwise_suite(void)
+{
+    return SUITE("elementwise", test_arithmetic_is_exact_to_rounding,
+                 test_arithmetic_may_be_in_place, test_activations_and_their_derivatives,
+                 test_exponential_is_right_to_two_units_in_the_last_place,
+                 test_exponential_and_sigmoid_of_extremes);
+}
+
+MT_TEST_MAIN(elementwise_suite)

@@ -1,0 +1,106 @@
+/* Matrix products against sums in double, in every layout. */
+#include "tests/check_main.h"
+#include "tests/kernels/kernel_test.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+static void multiply(const mt_matmul_args *args, const double *a, const double *b, double *c)
+{
+    for (int64_t m = 0; m < args->M; m++) {
+        for (int64_t n = 0; n < args->N; n++) {
+            double sum = 0.0;
+            for (int64_t k = 0; k < args->K; k++) {
+                sum += (args->transpose_a ? a[k * args->M + m] : a[m * args->K + k]) *
+                       (args->transpose_b ? b[n * args->K + k] : b[k * args->N + n]);
+            }
+            double *to = &c[m * args->N + n];
+            *to = args->alpha * sum + (args->beta != 0.0 ? args->beta * *to : 0.0);
+        }
+    }
+}
+
+/* With beta = 0 the output is NaN before, which must not be read. */
+static void check_product(kernel_build *build, int64_t M, int64_t N, int64_t K, bool transpose_a,
+                          bool transpose_b, double alpha, double beta)
+{
+    mt_matmul_args args = {.transpose_a = transpose_a,
+                           .transpose_b = transpose_b,
+                           .M = M,
+                           .N = N,
+                           .K = K,
+                           .alpha = alpha,
+                           .beta = beta,
+                           .a = uniform(build, M * K, -1.0, 1.0, 1),
+                           .b = uniform(build, K * N, -1.0, 1.0, 2)};
+    args.c = beta == 0.0 ? blank(build, M * N) : uniform(build, M * N, -1.0, 1.0, 3);
+    const double *a = values_of(build, args.a, M * K), *b = values_of(build, args.b, K * N);
+    double *expected = values_of(build, args.c, M * N);
+    multiply(&args, a, b, expected);
+    assert_ok(build->kernels->matmul(build->device, &args));
+    uint64_t fingerprint = build->fingerprint; /* BLAS may sum otherwise with other threads */
+    assert_close(build, "c", args.c, expected, M * N, 8.0 + (double)K);
+    build->fingerprint = fingerprint;
+}
+
+static void check_layouts(kernel_build *build)
+{
+    static const int64_t sizes[][3] = {
+        {1, 1, 1}, {1, 3, 17}, {17, 1, 3}, {3, 17, 33}, {33, 65, 70}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (int layout = 0; layout < 4; layout++) {
+            int64_t M = sizes[i][0], N = sizes[i][1], K = sizes[i][2];
+            check_product(build, M, N, K, layout & 1, layout & 2, 1.0, 0.0);
+            check_product(build, M, N, K, layout & 1, layout & 2, -0.5, 1.0);
+            check_product(build, M, N, K, layout & 1, layout & 2, 2.0, 0.25);
+        }
+    }
+}
+
+START_TEST(test_every_layout_alpha_and_beta)
+{
+    for_each_build(check_layouts);
+}
+END_TEST
+
+static void check_empty(kernel_build *build)
+{
+    check_product(build, 0, 3, 5, false, false, 1.0, 0.0);
+    check_product(build, 3, 0, 5, false, true, 1.0, 1.0);
+    check_product(build, 3, 5, 0, false, false, 1.0, 0.0);
+    check_product(build, 3, 5, 0, true, false, 1.0, 1.0);
+    check_product(build, 3, 5, 0, false, true, 1.0, 0.5);
+}
+
+START_TEST(test_empty_sums_are_zero_and_keep_beta_c)
+{
+    for_each_build(check_empty);
+}
+END_TEST
+
+static void check_too_large(kernel_build *build)
+{
+    const int64_t large = (int64_t)INT_MAX + 1;
+    const int64_t sizes[][3] = {{large, 1, 1}, {1, large, 1}, {1, 1, large}};
+    for (int i = 0; i < 3; i++) {
+        mt_matmul_args args = {.M = sizes[i][0], .N = sizes[i][1], .K = sizes[i][2], .alpha = 1.0};
+        char figure[32];
+        snprintf(figure, sizeof figure, "%lld", (long long)large);
+        assert_fails_with(build->kernels->matmul(build->device, &args), MT_ERROR_INVALID, figure);
+    }
+}
+
+START_TEST(test_dimensions_beyond_blas_are_refused_with_the_figure)
+{
+    for_each_build(check_too_large);
+}
+END_TEST
+
+static Suite *matmul_suite(void)
+{
+    return SUITE("matmul", test_every_layout_alpha_and_beta,
+                 test_empty_sums_are_zero_and_keep_beta_c,
+                 test_dimensions_beyond_blas_are_refused_with_the_figure);
+}
+
+MT_TEST_MAIN(matmul_suite)

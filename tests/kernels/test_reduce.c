@@ -1,0 +1,113 @@
+/* Sums and their inverses against sums in double. */
+#include "tests/check_main.h"
+#include "tests/kernels/kernel_test.h"
+
+static const struct {
+    int64_t N, C;
+} shapes[] = {{1, 1},   {1, 33},  {3, 17},  {17, 3},   {31, 16},  {32, 64},
+              {33, 65}, {100, 1}, {67, 70}, {700, 65}, {3, 15000}};
+
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static void check_rows(kernel_build *build)
+{
+    for (int shape = 0; shape < SHAPES; shape++) {
+        int64_t N = shapes[shape].N, C = shapes[shape].C;
+        void *x = uniform(build, N * C, -1.0, 1.0, 1), *row = uniform(build, C, -1.0, 1.0, 2);
+        void *sum = blank(build, C), *y = blank(build, N * C);
+        assert_ok(build->kernels->sum_rows(build->device, N, C, x, sum));
+        assert_ok(build->kernels->broadcast_rows(build->device, N, C, row, y));
+        const double *in = values_of(build, x, N * C), *from = values_of(build, row, C);
+        double *expected_sum = host_doubles(build, C), *expected = host_doubles(build, N * C);
+        for (int64_t i = 0; i < N * C; i++) {
+            expected_sum[i % C] += in[i];
+            expected[i] = from[i % C];
+        }
+        assert_close(build, "sum_rows", sum, expected_sum, C, 64.0);
+        assert_close(build, "broadcast_rows", y, expected, N * C, 0.0);
+    }
+}
+
+START_TEST(test_rows_are_summed_and_broadcast)
+{
+    for_each_build(check_rows);
+}
+END_TEST
+
+static const int64_t sizes[] = {1, 3, 17, 33, 8191, 8192, 8193, 3 * MANY + 7};
+
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static void check_sums(kernel_build *build)
+{
+    const mt_kernels *kernels = build->kernels;
+    for (int size = 0; size < SIZES; size++) {
+        int64_t n = sizes[size];
+        void *a = uniform(build, n, -1.0, 1.0, 3), *b = uniform(build, n, -1.0, 1.0, 4);
+        void *sum = blank(build, 1), *mean = blank(build, 1), *da = blank(build, n);
+        void *dy = upload(build, (double[]){0.5}, 1);
+        double *squares = blank_bytes(build, sizeof(double)), squares_read;
+        assert_ok(kernels->sum(build->device, n, -2.0, a, sum));
+        assert_ok(kernels->sum_squares(build->device, n, a, squares));
+        assert_ok(kernels->mean_square_forward(build->device, n, a, b, mean));
+        assert_ok(kernels->mean_square_backward(build->device, n, a, b, dy, da));
+        assert_ok(build->device->read_back(build->device, &squares_read, squares, sizeof(double)));
+        const double *left = values_of(build, a, n), *right = values_of(build, b, n);
+        double expected[3] = {0.0}, *expected_da = host_doubles(build, n);
+        for (int64_t i = 0; i < n; i++) {
+            double difference = left[i] - right[i];
+            expected[0] -= 2.0 * left[i];
+            expected[1] += left[i] * left[i];
+            expected[2] += difference * difference / (double)n;
+            expected_da[i] = 0.5 * 2.0 * difference / (double)n;
+        }
+        double units = build->dtype == MT_F64 ? 1000.0 : 2.0;
+        assert_close(build, "sum", sum, &expected[0], 1, units);
+        assert_close(build, "mean_square", mean, &expected[2], 1, units);
+        assert_close(build, "da", da, expected_da, n, 4.0);
+        ck_assert_double_le(fabs(squares_read - expected[1]), 1e-12 * expected[1]);
+    }
+}
+
+START_TEST(test_sums_are_accumulated_in_double)
+{
+    for_each_build(check_sums);
+}
+END_TEST
+
+/* Slices of time: rows of both arrays further apart than they are long. */
+static void check_copy(kernel_build *build)
+{
+    static const struct {
+        int64_t rows, columns, from_stride, to_stride;
+    } copies[] = {{1, 1, 1, 1}, {3, 17, 17, 20}, {33, 5, 9, 5}, {300, 200, 210, 201}};
+    for (size_t i = 0; i < sizeof copies / sizeof *copies; i++) {
+        int64_t rows = copies[i].rows, columns = copies[i].columns;
+        int64_t from_stride = copies[i].from_stride, to_stride = copies[i].to_stride;
+        void *from = uniform(build, rows * from_stride, -1.0, 1.0, 5);
+        void *to = uniform(build, rows * to_stride, -1.0, 1.0, 6);
+        const double *source = values_of(build, from, rows * from_stride);
+        double *expected = values_of(build, to, rows * to_stride);
+        for (int64_t row = 0; row < rows; row++) {
+            memcpy(expected + row * to_stride, source + row * from_stride,
+                   (size_t)columns * sizeof(double));
+        }
+        assert_ok(build->kernels->copy_rows(build->device, rows, columns, from, from_stride, to,
+                                            to_stride));
+        assert_close(build, "copy_rows", to, expected, rows * to_stride, 0.0);
+    }
+}
+
+START_TEST(test_copy_rows_leaves_what_lies_between_rows)
+{
+    for_each_build(check_copy);
+}
+END_TEST
+
+static Suite *reduce_suite(void)
+{
+    return SUITE("reduce", test_rows_are_summed_and_broadcast, test_sums_are_accumulated_in_double,
+                 test_copy_rows_leaves_what_lies_between_rows);
+}
+
+MT_TEST_MAIN(reduce_suite)

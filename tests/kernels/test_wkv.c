@@ -1,0 +1,555 @@
+/* WKV against sums over all earlier steps, its gradient against central differences of those sums
+ * and against the recurrence of the gradients; at the borders of chunks, with carried states, and
+ * with numbers that overflow an exponential. */
+#include "tests/check_main.h"
+#include "tests/kernels/kernel_test.h"
+
+typedef struct wkv_case {
+    int64_t B, T, C;
+    bool carried;
+    double key_range, decay_range; /* k in +- key_range, w in -decay_range .. 0 */
+} wkv_case;
+
+/* One problem: arrays on the device, and as doubles. */
+typedef struct wkv_data {
+    mt_wkv_forward_args args;
+    double *w, *u, *k, *v, *state;
+} wkv_data;
+
+static wkv_data make_data(kernel_build *build, const wkv_case *c)
+{
+    int64_t n = c->B * c->T * c->C, states = c->B * c->C;
+    wkv_data data = {.args = {.B = c->B, .T = c->T, .C = c->C}};
+    mt_wkv_forward_args *args = &data.args;
+    args->w = uniform(build, c->C, -c->decay_range, 0.0, 1);
+    args->u = uniform(build, c->C, -1.0, 1.0, 2);
+    args->k = uniform(build, n, -c->key_range, c->key_range, 3);
+    args->v = uniform(build, n, -1.0, 1.0, 4);
+    data.w = values_of(build, args->w, c->C);
+    data.u = values_of(build, args->u, c->C);
+    data.k = values_of(build, args->k, n);
+    data.v = values_of(build, args->v, n);
+    data.state = host_doubles(build, 3 * states);
+    if (c->carried) {
+        const double *num = values_of(build, uniform(build, states, -1.0, 1.0, 5), states);
+        const double *den = values_of(build, uniform(build, states, 0.5, 1.5, 6), states);
+        const double *max = values_of(build, uniform(build, states, -1.0, 1.0, 7), states);
+        memcpy(data.state, num, (size_t)states * sizeof(double));
+        memcpy(data.state + states, den, (size_t)states * sizeof(double));
+        memcpy(data.state + 2 * states, max, (size_t)states * sizeof(double));
+        args->state_in = upload(build, data.state, 3 * states);
+    } else {
+        for (int64_t i = 2 * states; i < 3 * states; i++) {
+            data.state[i] = MT_WKV_EMPTY_MAX;
+        }
+    }
+    args->y = blank(build, n);
+    args->state_out = blank(build, 3 * states);
+    args->saved =
+        blank_bytes(build, build->kernels->wkv_saved_size(build->device, c->B, c->T, c->C));
+    return data;
+}
+
+/* The sums as logarithms' distances from their largest: num and den as multiples of e^max. */
+typedef struct scaled_sum {
+    double num, den, max;
+} scaled_sum;
+
+static void add_term(scaled_sum *sum, double exponent, double num, double den)
+{
+    double max = fmax(sum->max, exponent);
+    sum->num = sum->num * exp(sum->max - max) + num * exp(exponent - max);
+    sum->den = sum->den * exp(sum->max - max) + den * exp(exponent - max);
+    sum->max = max;
+}
+
+/* What the first `steps` steps of one row and channel leave: the carried state and every key,
+ * decayed. */
+static scaled_sum sum_before(const wkv_data *data, int64_t b, int64_t c, int64_t steps)
+{
+    int64_t T = data->args.T, C = data->args.C, states = data->args.B * C, at = b * C + c;
+    scaled_sum sum = {0.0, 0.0, -INFINITY};
+    add_term(&sum, data->state[2 * states + at] + (double)steps * data->w[c], data->state[at],
+             data->state[states + at]);
+    for (int64_t s = 0; s < steps; s++) {
+        int64_t i = (b * T + s) * C + c;
+        add_term(&sum, data->k[i] + (double)(steps - 1 - s) * data->w[c], data->v[i], 1.0);
+    }
+    return sum;
+}
+
+static double output_after(const wkv_data *data, const scaled_sum *before, int64_t b, int64_t c,
+                           int64_t t)
+{
+    int64_t i = (b * data->args.T + t) * data->args.C + c;
+    scaled_sum sum = *before;
+    add_term(&sum, data->u[c] + data->k[i], data->v[i], 1.0);
+    return sum.num / sum.den;
+}
+
+static double output_at(const wkv_data *data, int64_t b, int64_t c, int64_t t)
+{
+    scaled_sum before = sum_before(data, b, c, t);
+    return output_after(data, &before, b, c, t);
+}
+
+/* Every output, each from all steps before it. */
+static double *outputs(kernel_build *build, const wkv_data *data)
+{
+    int64_t B = data->args.B, T = data->args.T, C = data->args.C;
+    double *y = host_doubles(build, B * T * C);
+    for (int64_t i = 0; i < B * T * C; i++) {
+        y[i] = output_at(data, i / C / T, i % C, i / C % T);
+    }
+    return y;
+}
+
+static const wkv_case small_cases[] = {
+    {1, 1, 1, false, 1.0, 1.0},   {2, 1, 17, true, 1.0, 1.0},   {1, 2, 3, false, 3.0, 1.0},
+    {2, 31, 3, true, 1.0, 0.1},   {1, 32, 17, false, 1.0, 1.0}, {1, 33, 33, true, 2.0, 2.0},
+    {3, 63, 2, false, 1.0, 0.01}, {2, 64, 5, true, 1.0, 1.0},   {2, 65, 5, true, 1.0, 1.0},
+    {1, 97, 70, true, 1.0, 0.5},  {1, 130, 1, false, 1.0, 1.0}, {17, 40, 3, true, 1.0, 1.0},
+};
+
+enum { SMALL_CASES = sizeof small_cases / sizeof *small_cases };
+
+static void check_outputs(kernel_build *build)
+{
+    for (int i = 0; i < SMALL_CASES; i++) {
+        const wkv_case *c = &small_cases[i];
+        int64_t states = c->B * c->C;
+        wkv_data data = make_data(build, c);
+        assert_ok(build->kernels->wkv_forward(build->device, &data.args));
+        assert_close(build, "y", data.args.y, outputs(build, &data), c->B * c->T * c->C, 64.0);
+        const double *state = values_of(build, data.args.state_out, 3 * states);
+        for (int64_t s = 0; s < states; s++) {
+            scaled_sum sum = sum_before(&data, s / c->C, s % c->C, c->T);
+            double scale = exp(state[2 * states + s] - sum.max);
+            double num = state[s] * scale, den = state[states + s] * scale;
+            double bound = 256.0 * build->epsilon * (1.0 + sum.den);
+            ck_assert_msg(fabs(num - sum.num) <= bound && fabs(den - sum.den) <= bound,
+                          "%s: case %d: state %lld is (%g, %g), expected (%g, %g)", build->name, i,
+                          (long long)s, num, den, sum.num, sum.den);
+        }
+    }
+}
+
+START_TEST(test_output_and_state_are_sums_over_all_steps)
+{
+    for_each_build(check_outputs);
+}
+END_TEST
+
+/* Numbers at which an unscaled sum overflows or vanishes. */
+static void check_extremes(kernel_build *build)
+{
+    static const wkv_case cases[] = {{2, 70, 3, false, 1e4, 1.0},
+                                     {1, 70, 17, true, 1e4, 1e4},
+                                     {1, 40, 5, true, 1.0, 1e30},
+                                     {2, 100, 3, false, 100.0, 1e-6},
+                                     {17, 40, 3, false, 1e4, 50.0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const wkv_case *c = &cases[i];
+        int64_t n = c->B * c->T * c->C;
+        wkv_data data = make_data(build, c);
+        assert_ok(build->kernels->wkv_forward(build->device, &data.args));
+        /* The rounding of exponents of this size. */
+        double units = 64.0 + 8.0 * c->key_range;
+        if (c->decay_range <= 1e4) {
+            units += 8.0 * c->decay_range;
+        }
+        assert_close(build, "y", data.args.y, outputs(build, &data), n, units);
+        mt_wkv_backward_args back = {.B = c->B,
+                                     .T = c->T,
+                                     .C = c->C,
+                                     .w = data.args.w,
+                                     .u = data.args.u,
+                                     .k = data.args.k,
+                                     .v = data.args.v,
+                                     .saved = data.args.saved,
+                                     .dy = uniform(build, n, -1, 1, 8),
+                                     .dw = blank(build, c->C),
+                                     .du = blank(build, c->C),
+                                     .dk = blank(build, n),
+                                     .dv = blank(build, n)};
+        assert_ok(build->kernels->wkv_backward(build->device, &back));
+        const void *grads[] = {back.dw, back.du, back.dk, back.dv};
+        const int64_t counts[] = {c->C, c->C, n, n};
+        for (int g = 0; g < 4; g++) {
+            const double *grad = values_of(build, grads[g], counts[g]);
+            for (int64_t e = 0; e < counts[g]; e++) {
+                ck_assert_msg(isfinite(grad[e]), "%s: case %zu: gradient %d[%lld] is %g",
+                              build->name, i, g, (long long)e, grad[e]);
+            }
+        }
+    }
+}
+
+START_TEST(test_extreme_keys_and_decays_stay_finite_and_right)
+{
+    for_each_build(check_extremes);
+}
+END_TEST
+
+/* A first key of -1e30 is no different from any other: y[0] is v[0]. */
+static void check_very_negative(kernel_build *build)
+{
+    const wkv_case c = {1, 3, 17, false, 1.0, 1.0};
+    wkv_data data = make_data(build, &c);
+    for (int i = 0; i < 51; i++) {
+        data.k[i] = -1e30;
+    }
+    data.args.k = upload(build, data.k, 51);
+    assert_ok(build->kernels->wkv_forward(build->device, &data.args));
+    assert_close(build, "y", data.args.y, data.v, 17, 4.0);
+}
+
+START_TEST(test_first_output_is_the_first_value_however_small_its_key)
+{
+    for_each_build(check_very_negative);
+}
+END_TEST
+
+/* ---- gradients ---- */
+
+typedef struct wkv_grads {
+    mt_wkv_backward_args args;
+    double *dy, *dstate_out; /* dstate_out with respect to the unscaled sums */
+} wkv_grads;
+
+static wkv_grads run_backward(kernel_build *build, const wkv_data *data)
+{
+    int64_t B = data->args.B, T = data->args.T, C = data->args.C, n = B * T * C, states = B * C;
+    wkv_grads grads = {.args = {.B = B,
+                                .T = T,
+                                .C = C,
+                                .w = data->args.w,
+                                .u = data->args.u,
+                                .k = data->args.k,
+                                .v = data->args.v,
+                                .saved = data->args.saved,
+                                .dy = uniform(build, n, -1.0, 1.0, 8),
+                                .dstate_out = uniform(build, 3 * states, -1.0, 1.0, 9),
+                                .dw = blank(build, C),
+                                .du = blank(build, C),
+                                .dk = blank(build, n),
+                                .dv = blank(build, n),
+                                .dstate_in = blank(build, 3 * states)}};
+    assert_ok(build->kernels->wkv_forward(build->device, &data->args));
+    assert_ok(build->kernels->wkv_backward(build->device, &grads.args));
+    grads.dy = values_of(build, grads.args.dy, n);
+    grads.dstate_out = values_of(build, grads.args.dstate_out, 2 * states);
+    const double *state = values_of(build, data->args.state_out, 3 * states);
+    for (int64_t i = 0; i < 2 * states; i++) {
+        grads.dstate_out[i] *= exp(-state[2 * states + i % states]);
+    }
+    return grads;
+}
+
+/* The sum over one row and channel of dy y and of the state's gradient times the state. */
+static double objective(const wkv_data *data, const wkv_grads *grads, int64_t b, int64_t c)
+{
+    int64_t T = data->args.T, C = data->args.C, states = data->args.B * C;
+    double sum = 0.0;
+    scaled_sum state = {0.0, 0.0, -INFINITY};
+    add_term(&state, data->state[2 * states + b * C + c], data->state[b * C + c],
+             data->state[states + b * C + c]);
+    for (int64_t t = 0; t < T; t++) {
+        int64_t i = (b * T + t) * C + c;
+        sum += grads->dy[i] * output_after(data, &state, b, c, t);
+        state.max += data->w[c];
+        add_term(&state, data->k[i], data->v[i], 1.0);
+    }
+    return sum + exp(state.max) * (grads->dstate_out[b * C + c] * state.num +
+                                   grads->dstate_out[states + b * C + c] * state.den);
+}
+
+/* d objective / d *value in channel c; b < 0: over all rows. */
+static double difference(const wkv_data *data, const wkv_grads *grads, double *value, int64_t b,
+                         int64_t c)
+{
+    const double h = 1e-5, at = *value;
+    double sides[2] = {0.0, 0.0};
+    for (int side = 0; side < 2; side++) {
+        *value = side == 0 ? at + h : at - h;
+        for (int64_t row = b < 0 ? 0 : b; row < (b < 0 ? data->args.B : b + 1); row++) {
+            sides[side] += objective(data, grads, row, c);
+        }
+    }
+    *value = at;
+    return (sides[0] - sides[1]) / (2.0 * h);
+}
+
+static void check_differences(kernel_build *build)
+{
+    for (int i = 0; i < SMALL_CASES; i++) {
+        const wkv_case *c = &small_cases[i];
+        int64_t n = c->B * c->T * c->C, states = c->B * c->C;
+        wkv_data data = make_data(build, c);
+        wkv_grads grads = run_backward(build, &data);
+        double *dw = host_doubles(build, c->C), *du = host_doubles(build, c->C);
+        double *dk = host_doubles(build, n), *dv = host_doubles(build, n);
+        double *dstate = host_doubles(build, 3 * states);
+        for (int64_t e = 0; e < c->C; e++) {
+            dw[e] = difference(&data, &grads, &data.w[e], -1, e);
+            du[e] = difference(&data, &grads, &data.u[e], -1, e);
+        }
+        for (int64_t e = 0; e < n; e++) {
+            int64_t b = e / c->C / c->T;
+            dk[e] = difference(&data, &grads, &data.k[e], b, e % c->C);
+            dv[e] = difference(&data, &grads, &data.v[e], b, e % c->C);
+        }
+        for (int64_t e = 0; e < 2 * states && c->carried; e++) {
+            dstate[e] = difference(&data, &grads, &data.state[e], e % states / c->C, e % c->C);
+        }
+        double units = build->dtype == MT_F64 ? 1e-6 / DBL_EPSILON : 512.0;
+        assert_close(build, "dw", grads.args.dw, dw, c->C, units);
+        assert_close(build, "du", grads.args.du, du, c->C, units);
+        assert_close(build, "dk", grads.args.dk, dk, n, units);
+        assert_close(build, "dv", grads.args.dv, dv, n, units);
+        if (c->carried) {
+            assert_close(build, "dstate_in", grads.args.dstate_in, dstate, 3 * states, units);
+        }
+    }
+}
+
+START_TEST(test_gradients_are_central_differences)
+{
+    for_each_build(check_differences);
+}
+END_TEST
+
+/* Long sequences, with enough elements for threads: in few rows, where time is cut, and in many. */
+static const wkv_case large_cases[] = {{1, 10000, 3, true, 1.0, 0.5},
+                                       {2, 1000, 32, false, 1.0, 0.05},
+                                       {40, 33, 40, true, 1.0, 1.0},
+                                       {3, 100, 300, true, 1.0, 1.0}};
+
+enum { LARGE_CASES = sizeof large_cases / sizeof *large_cases };
+
+/* The recurrence of the gradients on unscaled sums, in double, for one row and channel. */
+static void reference_grads(const wkv_data *data, const wkv_grads *grads, int64_t b, int64_t c,
+                            double *scratch, double *y, double *dk, double *dv, double *dw,
+                            double *du)
+{
+    int64_t T = data->args.T, C = data->args.C, states = data->args.B * C, at = b * C + c;
+    double *nums = scratch, *dens = scratch + T, decay = exp(data->w[c]);
+    double scale = exp(data->state[2 * states + at]);
+    double num = data->state[at] * scale, den = data->state[states + at] * scale;
+    for (int64_t t = 0; t < T; t++) {
+        int64_t i = (b * T + t) * C + c;
+        double now = exp(data->u[c] + data->k[i]);
+        nums[t] = num;
+        dens[t] = den;
+        y[i] = (num + now * data->v[i]) / (den + now);
+        num = decay * num + exp(data->k[i]) * data->v[i];
+        den = decay * den + exp(data->k[i]);
+    }
+    double G = grads->dstate_out[at], H = grads->dstate_out[states + at];
+    for (int64_t t = T - 1; t >= 0; t--) {
+        int64_t i = (b * T + t) * C + c;
+        double now = exp(data->u[c] + data->k[i]), key = exp(data->k[i]);
+        double q = grads->dy[i] / (dens[t] + now), direct = q * now * (data->v[i] - y[i]);
+        dv[i] = q * now + key * G;
+        dk[i] = direct + key * (G * data->v[i] + H);
+        du[c] += direct;
+        dw[c] += decay * (G * nums[t] + H * dens[t]);
+        G = q + decay * G;
+        H = -q * y[i] + decay * H;
+    }
+}
+
+static void check_long(kernel_build *build)
+{
+    for (int i = 0; i < LARGE_CASES; i++) {
+        const wkv_case *c = &large_cases[i];
+        int64_t n = c->B * c->T * c->C;
+        wkv_data data = make_data(build, c);
+        wkv_grads grads = run_backward(build, &data);
+        double *scratch = host_doubles(build, 2 * c->T), *y = host_doubles(build, n);
+        double *dk = host_doubles(build, n), *dv = host_doubles(build, n);
+        double *dw = host_doubles(build, c->C), *du = host_doubles(build, c->C);
+        for (int64_t s = 0; s < c->B * c->C; s++) {
+            reference_grads(&data, &grads, s / c->C, s % c->C, scratch, y, dk, dv, dw, du);
+        }
+        assert_close(build, "y", data.args.y, y, n, 256.0);
+        assert_close(build, "dk", grads.args.dk, dk, n, 2048.0);
+        assert_close(build, "dv", grads.args.dv, dv, n, 2048.0);
+        assert_close(build, "dw", grads.args.dw, dw, c->C, 65536.0);
+        assert_close(build, "du", grads.args.du, du, c->C, 65536.0);
+    }
+}
+
+START_TEST(test_long_sequences_follow_the_recurrence)
+{
+    for_each_build(check_long);
+}
+END_TEST
+
+/* ---- streaming ---- */
+
+/* A copy of steps first .. first + steps - 1 of an array (B, T, C). */
+static void *slice(kernel_build *build, const double *array, const wkv_case *c, int64_t first,
+                   int64_t steps)
+{
+    double *part = host_doubles(build, c->B * steps * c->C);
+    for (int64_t b = 0; b < c->B; b++) {
+        memcpy(part + b * steps * c->C, array + (b * c->T + first) * c->C,
+               (size_t)(steps * c->C) * sizeof *part);
+    }
+    return upload(build, part, c->B * steps * c->C);
+}
+
+/* The sequence in two pieces, cut before `cut`, the state handed on in place and its gradient
+ * handed back. */
+static void compare_pieces(kernel_build *build, const wkv_case *c, int64_t cut)
+{
+    wkv_data data = make_data(build, c);
+    wkv_grads whole = run_backward(build, &data);
+    int64_t states = c->B * c->C, first[] = {0, cut}, steps[] = {cut, c->T - cut};
+    const double *y = values_of(build, data.args.y, c->B * c->T * c->C);
+    const double *dk = values_of(build, whole.args.dk, c->B * c->T * c->C);
+    const double *dv = values_of(build, whole.args.dv, c->B * c->T * c->C);
+    double units = 512.0, *dw_sum = host_doubles(build, c->C);
+    mt_wkv_forward_args pieces[2];
+    void *state = upload(build, data.state, 3 * states);
+    for (int p = 0; p < 2; p++) {
+        pieces[p] = data.args;
+        pieces[p].T = steps[p];
+        pieces[p].k = slice(build, data.k, c, first[p], steps[p]);
+        pieces[p].v = slice(build, data.v, c, first[p], steps[p]);
+        pieces[p].y = blank(build, c->B * steps[p] * c->C);
+        pieces[p].state_in = pieces[p].state_out = state;
+        pieces[p].saved =
+            blank_bytes(build, build->kernels->wkv_saved_size(build->device, c->B, steps[p], c->C));
+        assert_ok(build->kernels->wkv_forward(build->device, &pieces[p]));
+        assert_close(
+            build, "y", pieces[p].y,
+            values_of(build, slice(build, y, c, first[p], steps[p]), c->B * steps[p] * c->C),
+            c->B * steps[p] * c->C, 64.0);
+    }
+    /* The last state may stand at another max than the whole's: hand over the unscaled gradient. */
+    const double *last = values_of(build, state, 3 * states);
+    double *dlast = host_doubles(build, 3 * states);
+    for (int64_t i = 0; i < 2 * states; i++) {
+        dlast[i] = whole.dstate_out[i] * exp(last[2 * states + i % states]);
+    }
+    void *dstate = upload(build, dlast, 3 * states);
+    for (int p = 1; p >= 0; p--) {
+        mt_wkv_backward_args args = whole.args;
+        args.T = steps[p];
+        args.k = pieces[p].k;
+        args.v = pieces[p].v;
+        args.saved = pieces[p].saved;
+        args.dy = slice(build, whole.dy, c, first[p], steps[p]);
+        args.dk = blank(build, c->B * steps[p] * c->C);
+        args.dv = blank(build, c->B * steps[p] * c->C);
+        args.dw = blank(build, c->C);
+        args.dstate_out = dstate;
+        args.dstate_in = dstate = blank(build, 3 * states);
+        assert_ok(build->kernels->wkv_backward(build->device, &args));
+        assert_close(
+            build, "dk", args.dk,
+            values_of(build, slice(build, dk, c, first[p], steps[p]), c->B * steps[p] * c->C),
+            c->B * steps[p] * c->C, units);
+        assert_close(
+            build, "dv", args.dv,
+            values_of(build, slice(build, dv, c, first[p], steps[p]), c->B * steps[p] * c->C),
+            c->B * steps[p] * c->C, units);
+        const double *dw = values_of(build, args.dw, c->C);
+        for (int64_t e = 0; e < c->C; e++) {
+            dw_sum[e] += dw[e];
+        }
+    }
+    assert_close(build, "dw", whole.args.dw, dw_sum, c->C, units);
+    if (c->carried) {
+        assert_close(build, "dstate_in", whole.args.dstate_in, values_of(build, dstate, 3 * states),
+                     3 * states, units);
+    }
+}
+
+static void check_pieces(kernel_build *build)
+{
+    static const wkv_case c = {2, 70, 5, true, 1.0, 1.0}, many = {17, 70, 3, false, 1.0, 1.0};
+    static const int64_t cuts[] = {1, 31, 32, 33, 64, 69};
+    for (int i = 0; i < 6; i++) {
+        compare_pieces(build, &c, cuts[i]);
+        compare_pieces(build, &many, cuts[i]);
+    }
+}
+
+START_TEST(test_pieces_with_carried_state_equal_the_whole)
+{
+    for_each_build(check_pieces);
+}
+END_TEST
+
+/* ---- what may be left out ---- */
+
+static void check_optional(kernel_build *build)
+{
+    static const wkv_case cases[] = {{2, 70, 5, true, 1.0, 1.0}, {17, 40, 3, true, 1.0, 1.0}};
+    for (int i = 0; i < 2; i++) {
+        const wkv_case *c = &cases[i];
+        int64_t n = c->B * c->T * c->C;
+        wkv_data data = make_data(build, c);
+        wkv_grads all = run_backward(build, &data);
+        mt_wkv_forward_args forward = data.args;
+        forward.saved = forward.state_out = NULL;
+        forward.y = blank(build, n);
+        assert_ok(build->kernels->wkv_forward(build->device, &forward));
+        assert_close(build, "y alone", forward.y, values_of(build, data.args.y, n), n, 16.0);
+        mt_wkv_backward_args back = all.args;
+        back.dk = blank(build, n);
+        back.dw = back.du = back.dv = back.dstate_in = NULL;
+        assert_ok(build->kernels->wkv_backward(build->device, &back));
+        assert_close(build, "dk alone", back.dk, values_of(build, all.args.dk, n), n, 0.0);
+        back.dk = NULL;
+        back.dw = blank(build, c->C);
+        assert_ok(build->kernels->wkv_backward(build->device, &back));
+        assert_close(build, "dw alone", back.dw, values_of(build, all.args.dw, c->C), c->C, 0.0);
+        back.dw = NULL;
+        assert_ok(build->kernels->wkv_backward(build->device, &back));
+        back.dy = back.dstate_out = NULL;
+        back.dv = blank(build, n);
+        back.dw = blank(build, c->C);
+        assert_ok(build->kernels->wkv_backward(build->device, &back));
+        const double *zeros = host_doubles(build, n);
+        assert_close(build, "dv of nothing", back.dv, zeros, n, 0.0);
+        assert_close(build, "dw of nothing", back.dw, zeros, c->C, 0.0);
+    }
+}
+
+START_TEST(test_absent_arrays_are_skipped_or_zero)
+{
+    for_each_build(check_optional);
+}
+END_TEST
+
+START_TEST(test_contract_names_both_figures)
+{
+    ck_assert_int_eq(mt_wkv_check(4, 1024, 512, 1024), MT_OK);
+    ck_assert_int_eq(mt_wkv_check(1, 1, 1, 1), MT_OK);
+    ck_assert_int_eq(mt_wkv_check(3, 1, 7, 1), MT_OK);
+    ck_assert_int_eq(mt_wkv_check(2, 1, 48, 1), MT_OK);
+    assert_fails_with(mt_wkv_check(4, 2048, 512, 1024), MT_ERROR_INVALID, "2048");
+    assert_fails_with(mt_wkv_check(4, 2048, 512, 1024), MT_ERROR_INVALID, "1024");
+    assert_fails_with(mt_wkv_check(3, 8, 37, 8), MT_ERROR_INVALID, "37");
+    assert_fails_with(mt_wkv_check(3, 8, 37, 8), MT_ERROR_INVALID, "32");
+    assert_fails_with(mt_wkv_check(0, 8, 32, 8), MT_ERROR_INVALID, "0");
+    assert_fails_with(mt_wkv_check(1, 0, 32, 8), MT_ERROR_INVALID, "0");
+    assert_fails_with(mt_wkv_check(1, 8, -3, 8), MT_ERROR_INVALID, "-3");
+}
+END_TEST
+
+static Suite *wkv_suite(void)
+{
+    return SUITE("wkv", test_output_and_state_are_sums_over_all_steps,
+                 test_extreme_keys_and_decays_stay_finite_and_right,
+                 test_first_output_is_the_first_value_however_small_its_key,
+                 test_gradients_are_central_differences, test_long_sequences_follow_the_recurrence,
+                 test_pieces_with_carried_state_equal_the_whole,
+                 test_absent_arrays_are_skipped_or_zero, test_contract_names_both_figures);
+}
+
+MT_TEST_MAIN(wkv_suite)

@@ -1,0 +1,351 @@
+#include "train/loop.h"
+
+#include "optim/adam.h"
+#include "optim/schedule.h"
+#include "train/examples.h"
+#include "train/numbers.h"
+#include "train/options.h"
+#include "train/progress.h"
+#include "train/run_folder.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal_number)
+{
+    interrupted = signal_number;
+}
+
+/* A run at work. */
+typedef struct train_loop {
+    train_session *session;
+    mt_adam *adam;
+    mt_schedule schedule;
+    mt_train_state state;
+    char *config_text;
+    run_folder folder;
+    train_progress progress;
+    double started;     /* the clock when the run was opened, less the seconds it had run before */
+    int64_t first_step; /* when it was opened, */
+    int64_t symbols_before;
+    double seconds_before;
+} train_loop;
+
+/* What one update showed. */
+typedef struct step_result {
+    double loss, accuracy, grad_norm, lr;
+} step_result;
+
+static double clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static mt_status save(train_loop *loop, const char *name, bool with_optimizer)
+{
+    char path[TEXT_MAX];
+    train_session *session = loop->session;
+    loop->state.seconds = clock_seconds() - loop->started;
+    return mt_checkpoint_save(run_folder_file(&loop->folder, name, path), session->model,
+                              with_optimizer ? loop->adam : NULL, &loop->state, loop->config_text,
+                              session->task->tokens(session->data));
+}
+
+/* Names the parameter that made a loss infinite, if one has values that are not finite. */
+static mt_status fail_not_finite(train_loop *loop, double loss)
+{
+    const mt_parameters *parameters = loop->session->model->parameters;
+    for (int i = 0; i < parameters->count; i++) {
+        const mt_tensor *tensor = &parameters->items[i]->tensor;
+        int64_t n = mt_tensor_count(tensor);
+        double *values = malloc((size_t)n * sizeof *values);
+        bool finite = values == NULL || tensor_read_doubles(tensor, values) != MT_OK;
+        for (int64_t j = 0; !finite && j < n && isfinite(values[j]); j++) {
+            finite = j == n - 1;
+        }
+        free(values);
+        if (!finite) {
+            return mt_fail(MT_ERROR_NUMERIC,
+                           "step %" PRId64 ": the loss is %g; %s is not finite (lower --lr)",
+                           loop->state.step + 1, loss, tensor->name);
+        }
+    }
+    return mt_fail(MT_ERROR_NUMERIC,
+                   "step %" PRId64
+                   ": the loss is %g, though every parameter is finite: the activations overflow "
+                   "(lower --lr, or --dtype f64)",
+                   loop->state.step + 1, loss);
+}
+
+/* Forward and backward of one batch; adds to the sums. */
+static mt_status run_batch(train_loop *loop, int64_t index, double *loss_sum, double *hits,
+                           double *counted)
+{
+    train_session *session = loop->session;
+    mt_tape *tape = session->tape;
+    task_batch batch;
+    mt_tensor *stats;
+    mt_tape_reset(tape);
+    mt_tape_set_random(tape, ~(uint64_t)session->config.seed, (uint64_t)index);
+    mt_status status =
+        session->task->make(&session->config, session->data, tape, TRAIN, index, &batch);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_tensor *loss = session_loss(session, &batch, true, &stats);
+    double value, counts[2] = {(double)batch.B, NAN};
+    if (mt_backward(tape, loss) != MT_OK) {
+        return mt_fail(mt_tape_status(tape), "step %" PRId64 ": %s", loop->state.step + 1,
+                       mt_tape_error(tape));
+    }
+    status = tensor_read_doubles(loss, &value);
+    if (status == MT_OK && stats != NULL) {
+        status = tensor_read_doubles(stats, counts);
+    }
+    if (status == MT_OK && !isfinite(value)) {
+        status = fail_not_finite(loop, value);
+    }
+    *loss_sum += value;
+    *counted += counts[0];
+    *hits += counts[1];
+    loop->state.symbols += batch.B * batch.T;
+    return status;
+}
+
+static mt_status run_step(train_loop *loop, step_result *result)
+{
+    int64_t accumulate = loop->session->config.accumulate;
+    double loss_sum = 0.0, hits = 0.0, counted = 0.0;
+    mt_status status = MT_OK;
+    mt_parameters_zero_grad(loop->session->model->parameters);
+    for (int64_t i = 0; i < accumulate && status == MT_OK; i++) {
+        status = run_batch(loop, loop->state.step * accumulate + i, &loss_sum, &hits, &counted);
+    }
+    result->loss = loss_sum / (double)accumulate;
+    result->accuracy = hits / counted;
+    result->lr = mt_schedule_lr(&loop->schedule, loop->state.step + 1);
+    if (status == MT_OK) {
+        status = mt_adam_step(loop->adam, result->lr, 1.0 / (double)accumulate, &result->grad_norm);
+        if (status == MT_ERROR_NUMERIC) {
+            status = mt_fail(status, "step %" PRId64 ": %s (lower --lr)", loop->state.step + 1,
+                             mt_error_message());
+        }
+    }
+    if (status == MT_OK) {
+        loop->state.step++;
+    }
+    return status;
+}
+
+/* Validates, keeps the best, and counts what was not better. */
+static mt_status validate(train_loop *loop, metrics_row *row)
+{
+    evaluation found;
+    mt_train_state *state = &loop->state;
+    mt_status status = session_evaluate(loop->session, &found);
+    if (status != MT_OK) {
+        return mt_fail(status, "validation after step %" PRId64 ": %s", state->step,
+                       mt_error_message());
+    }
+    row->val_loss = found.loss;
+    row->val_accuracy = found.accuracy;
+    bool better = state->best_step == 0 || found.loss < state->best_loss;
+    if (better) {
+        state->best_loss = found.loss;
+        state->best_step = state->step;
+        state->bad_evals = 0;
+    } else {
+        state->bad_evals++;
+    }
+    char quality[64] = "";
+    if (loop->session->task->language) {
+        snprintf(quality, sizeof quality, "  perplexity %.3f", exp(found.loss));
+    }
+    if (!isnan(found.accuracy)) {
+        size_t used = strlen(quality);
+        snprintf(quality + used, sizeof quality - used, "  accuracy %.2f %%",
+                 100.0 * found.accuracy);
+    }
+    progress_say(&loop->progress, "step %" PRId64 "  validation loss %.5f%s%s", state->step,
+                 found.loss, quality, better ? "  (best)" : "");
+    return better ? save(loop, "best.h5", false) : MT_OK;
+}
+
+static bool is_due(int64_t step, int64_t every, int64_t last)
+{
+    return step == last || (every > 0 && step % every == 0);
+}
+
+/* What follows an update: validation, metrics, progress, checkpoints. */
+static mt_status after_step(train_loop *loop, const step_result *result)
+{
+    const run_config *config = &loop->session->config;
+    int64_t step = loop->state.step;
+    double seconds = clock_seconds() - loop->started, here = seconds - loop->seconds_before;
+    double rate = here > 0.0 ? (double)(loop->state.symbols - loop->symbols_before) / here : 0.0;
+    double per_step = here / (double)(step - loop->first_step);
+    metrics_row row = {.step = step,
+                       .loss = result->loss,
+                       .accuracy = result->accuracy,
+                       .val_loss = NAN,
+                       .val_accuracy = NAN,
+                       .lr = result->lr,
+                       .grad_norm = result->grad_norm,
+                       .tokens_per_s = rate,
+                       .seconds = seconds};
+    progress_step(&loop->progress, step, result->loss, result->accuracy, rate, seconds,
+                  per_step * (double)(config->steps - step));
+    bool validated = is_due(step, config->eval_every, config->steps);
+    mt_status status = validated ? validate(loop, &row) : MT_OK;
+    if (status == MT_OK && (validated || is_due(step, config->log_every, config->steps))) {
+        status = run_folder_add_metrics(&loop->folder, &row);
+    }
+    if (status == MT_OK && is_due(step, config->save_every, config->steps)) {
+        status = save(loop, "checkpoint.h5", true);
+    }
+    return status;
+}
+
+static mt_status run_steps(train_loop *loop, loop_end *end)
+{
+    const run_config *config = &loop->session->config;
+    mt_status status = MT_OK;
+    *end = LOOP_DONE;
+    while (loop->state.step < config->steps && status == MT_OK) {
+        step_result result;
+        status = run_step(loop, &result);
+        if (status == MT_OK) {
+            status = after_step(loop, &result);
+        }
+        if (interrupted != 0) {
+            *end = LOOP_INTERRUPTED;
+            break;
+        }
+        if (config->patience > 0 && loop->state.bad_evals >= config->patience) {
+            *end = LOOP_OUT_OF_PATIENCE;
+            break;
+        }
+    }
+    return status == MT_OK && *end != LOOP_DONE ? save(loop, "checkpoint.h5", true) : status;
+}
+
+static void say_start(train_loop *loop)
+{
+    const train_session *session = loop->session;
+    const run_config *config = &session->config;
+    progress_say(&loop->progress,
+                 "%s %s: %" PRId64 " blocks of size %" PRId64 ", %" PRId64
+                 " parameters, %s on %s (%s, %d threads), seed %" PRId64 ", in %s",
+                 loop->state.step > 0 ? "going on with" : "training", config->task, config->blocks,
+                 config->size, mt_parameters_size(session->model->parameters), config->dtype,
+                 session->device->name, mt_cpu_isa(), mt_cpu_threads(), config->seed,
+                 loop->folder.path);
+}
+
+static void say_end(train_loop *loop, loop_end end)
+{
+    const mt_train_state *state = &loop->state;
+    train_progress *progress = &loop->progress;
+    double seconds = clock_seconds() - loop->started;
+    if (end == LOOP_INTERRUPTED) {
+        progress_say(progress,
+                     "interrupted after step %" PRId64
+                     ", saved; go on with: mixtape train --resume %s",
+                     state->step, loop->folder.path);
+    } else {
+        progress_say(progress,
+                     "%s after step %" PRId64
+                     " and %.1f s; best validation loss %.5f at step %" PRId64,
+                     end == LOOP_OUT_OF_PATIENCE ? "no better validation any more:" : "done",
+                     state->step, seconds, state->best_loss, state->best_step);
+    }
+}
+
+static mt_schedule make_schedule(const run_config *config)
+{
+    mt_schedule schedule = {.lr = config->lr,
+                            .final = config->lr_final,
+                            .warmup = config->warmup,
+                            .steps = config->steps};
+    mt_schedule_parse(config->schedule, &schedule.kind);
+    return schedule;
+}
+
+static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint, const char *folder)
+{
+    train_session *session = loop->session;
+    const run_config *config = &session->config;
+    mt_adam_config adam = mt_adam_config_default();
+    adam.clip = config->clip;
+    adam.weight_decay = config->weight_decay;
+    loop->schedule = make_schedule(config);
+    mt_status status = mt_schedule_check(&loop->schedule);
+    if (status == MT_OK) {
+        status = mt_adam_create(session->model->parameters, adam, &loop->adam);
+    }
+    if (status == MT_OK && checkpoint != NULL) {
+        loop->state = checkpoint->state;
+        status = mt_checkpoint_restore(checkpoint, session->model, loop->adam);
+    }
+    if (status == MT_OK) {
+        status = options_write_yaml(config, &loop->config_text);
+    }
+    if (status == MT_OK) {
+        status =
+            checkpoint != NULL
+                ? run_folder_resume(folder, checkpoint->state.step, &loop->folder)
+                : run_folder_create(config->out, config->task, loop->config_text, &loop->folder);
+    }
+    loop->started = clock_seconds() - loop->state.seconds;
+    loop->first_step = loop->state.step;
+    loop->symbols_before = loop->state.symbols;
+    loop->seconds_before = loop->state.seconds;
+    loop->progress = progress_make(loop->folder.log, session->task->language, config->steps);
+    return status;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, const char *folder,
+                   loop_end *end)
+{
+    train_loop loop = {.session = session};
+    *end = LOOP_DONE;
+    mt_status status = open_loop(&loop, checkpoint, folder);
+    if (status == MT_OK) {
+        catch_signals();
+        say_start(&loop);
+        status = run_steps(&loop, end);
+    }
+    if (status == MT_OK) {
+        say_end(&loop, *end);
+    } else if (loop.folder.log != NULL) {
+        fprintf(loop.folder.log, "failed: %s\n", mt_error_message());
+    }
+    if (status == MT_OK && *end != LOOP_INTERRUPTED) {
+        status = examples_show(session);
+    }
+    run_folder_close(&loop.folder);
+    mt_adam_destroy(loop.adam);
+    free(loop.config_text);
+    return status;
+}
+
+int loop_signal(void)
+{
+    return interrupted;
+}

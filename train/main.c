@@ -1,0 +1,97 @@
+/* mixtape VERB ...: finds the verb and lets it work. */
+#include "train/verbs.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *help;
+    int (*run)(int argc, char **argv);
+} verbs[] = {
+    {"train", "train a model on a task, or go on with a run", verb_train},
+    {"eval", "measure a run's model on held-out data", verb_eval},
+    {"generate", "sample text from a run's model", verb_generate},
+    {"forward", "compute a model's outputs for given labels", verb_forward},
+    {"export", "write a model for other programs", verb_export},
+    {"import", "read such a file back into a model", verb_import},
+    {"info", "tell what a checkpoint or exchange file holds", verb_info},
+    {"gradcheck", "check every gradient by finite differences", verb_gradcheck},
+    {"bench", "measure the kernels and the training step", verb_bench},
+};
+
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static void print_help(FILE *to)
+{
+    fprintf(to, "Usage: mixtape VERB ...\n\n");
+    for (int i = 0; i < VERBS; i++) {
+        fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].help);
+    }
+    fprintf(to, "\n`mixtape VERB --help` tells a verb's options.\n");
+}
+
+int report(mt_status status)
+{
+    if (status != MT_OK) {
+        fprintf(stderr, "mixtape: %s\n", mt_error_message());
+    }
+    return status == MT_OK ? EXIT_DONE : EXIT_FAILED;
+}
+
+int report_usage(const char *message)
+{
+    fprintf(stderr, "mixtape: %s\n", message);
+    return EXIT_USAGE;
+}
+
+mt_status parse_whole(const char *option, const char *text, long long least, long long most,
+                      long long *value)
+{
+    char *end;
+    errno = 0;
+    *value = strtoll(text, &end, 10);
+    return *text != '\0' && *end == '\0' && errno == 0 && *value >= least && *value <= most
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "--%s %s: not a whole number in %lld .. %lld", option,
+                         text, least, most);
+}
+
+mt_status parse_real(const char *option, const char *text, double least, double most, double *value)
+{
+    char *end;
+    *value = strtod(text, &end);
+    return *text != '\0' && *end == '\0' && *value >= least && *value <= most
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "--%s %s: not a number in %g .. %g", option, text, least,
+                         most);
+}
+
+int main(int argc, char **argv)
+{
+    argp_err_exit_status = EXIT_USAGE;
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0) {
+        print_help(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("mixtape %s\n", MIXTAPE_VERSION);
+        return EXIT_DONE;
+    }
+    for (int i = 0; i < VERBS; i++) {
+        if (strcmp(argv[1], verbs[i].name) == 0) {
+            char name[32];
+            snprintf(name, sizeof name, "mixtape %s", verbs[i].name);
+            argv[1] = name;
+            return verbs[i].run(argc - 1, argv + 1);
+        }
+    }
+    fprintf(stderr, "mixtape: there is no verb '%s' (mixtape --help lists them)\n", argv[1]);
+    return EXIT_USAGE;
+}

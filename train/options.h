@@ -1,0 +1,29 @@
+/* The options of a run: one table, from which the command line is parsed, its help printed, and
+ * config.yaml written and read. */
+#ifndef MT_TRAIN_OPTIONS_H
+#define MT_TRAIN_OPTIONS_H
+
+#include "kernels/error.h"
+#include "train/run_config.h"
+
+#include <argp.h>
+#include <stddef.h>
+
+/* The defaults of every task; a task changes some of them before the command line does. */
+void options_defaults(run_config *config);
+
+/* Sets one option, by its name without dashes, from text. MT_ERROR_INVALID names the option, the
+ * text and what it may be. */
+mt_status options_set(run_config *config, const char *name, const char *text);
+
+/* The table as argp's: `keys` count from OPTION_KEY. Static memory. */
+enum { OPTION_KEY = 0x1000 };
+const struct argp_option *options_argp(void);
+const char *options_name(int key); /* of a key of that table, NULL for others */
+
+/* The configuration as YAML, one `name: value` a line, in memory that the caller frees; and back,
+ * over what is set already. Unknown names and values out of range are MT_ERROR_FORMAT. */
+mt_status options_write_yaml(const run_config *config, char **text);
+mt_status options_read_yaml(run_config *config, const char *text);
+
+#endif

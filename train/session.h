@@ -1,0 +1,49 @@
+/* An open run: the task with its data, the device, and the model. What every verb that computes
+ * begins with. */
+#ifndef MT_TRAIN_SESSION_H
+#define MT_TRAIN_SESSION_H
+
+#include "io/checkpoint.h"
+#include "train/task.h"
+
+typedef struct train_session {
+    run_config config;
+    const train_task *task;
+    task_data *data;
+    mt_device *device;
+    mt_tape *tape;
+    mt_model *model;
+} train_session;
+
+/* Opens a run to train: everything that the options say is checked before anything is allocated for
+ * it. `checkpoint`, or NULL: its model and tokens are used. On failure nothing stays open. */
+mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint,
+                       train_session *session);
+
+/* Opens a model alone, without a task: for generate, forward and export. */
+mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device, int threads,
+                             train_session *session);
+
+void session_close(train_session *session);
+
+/* The configuration that a checkpoint carries. */
+mt_status session_config_of(const mt_checkpoint *checkpoint, run_config *config);
+
+/* The file that RUN names: the file itself, or best.h5, else checkpoint.h5, in that folder. */
+mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX]);
+
+/* A batch's loss, a scalar on the tape, and its counts: `stats` receives (rows counted, rows hit),
+ * or NULL in regression. */
+mt_tensor *session_loss(train_session *session, const task_batch *batch, bool training,
+                        mt_tensor **stats);
+
+/* What a validation found. */
+typedef struct evaluation {
+    double loss;     /* mean over what is counted */
+    double accuracy; /* share of what is counted; NaN in regression */
+    int64_t counted;
+} evaluation;
+
+mt_status session_evaluate(train_session *session, evaluation *result);
+
+#endif

@@ -1,0 +1,73 @@
+/* Tasks: what a model is trained on. A task is a row of a table with functions that load its data
+ * and make its batches; batch number i of a run is a function of the seed and i alone, so a run can
+ * stop and go on anywhere. */
+#ifndef MT_TRAIN_TASK_H
+#define MT_TRAIN_TASK_H
+
+#include "io/checkpoint.h"
+#include "kernels/random.h"
+#include "train/run_config.h"
+
+typedef enum task_split { TRAIN, VALID } task_split;
+
+/* Batches are made in host memory and copied to the tape's device. Targets of -1 are not counted.
+ */
+typedef struct task_batch {
+    int64_t B, T;
+    mt_tensor *input;  /* (B, T) labels, or (B, T, features) */
+    mt_tensor *target; /* (B, T) labels, or (B, 1) values of the last step */
+} task_batch;
+
+enum { IGNORED = -1 };
+
+typedef struct task_data task_data; /* a task's own */
+
+typedef struct train_task train_task;
+struct train_task {
+    const char *name, *help;
+    bool regression; /* mean square error of the last step, instead of cross-entropy of every
+                        counted one */
+    bool language;   /* perplexity is the figure to show, instead of accuracy */
+    double goal;     /* accuracy above which, or mean square error below which, the task counts as
+                        learnt; 0: none */
+
+    void (*defaults)(run_config *config);
+
+    /* Checks the options that the task reads and loads its data, with the tokens of a checkpoint or
+     * NULL. */
+    mt_status (*open)(const run_config *config, const mt_token_list *tokens, task_data **data);
+    void (*close)(task_data *data);
+
+    /* Fills in vocab_size, input_size, output_size, padding_index. */
+    void (*sizes)(const run_config *config, const task_data *data, mt_model_config *model);
+    int64_t (*longest)(const run_config *config,
+                       const task_data *data); /* T of the longest batch */
+    const mt_token_list *(*tokens)(
+        const task_data *data); /* NULL, or what to store with the model */
+
+    /* Batches of a validation, at most config->eval_batches. */
+    int64_t (*valid_batches)(const run_config *config, const task_data *data);
+    mt_status (*make)(const run_config *config, const task_data *data, mt_tape *tape,
+                      task_split split, int64_t index, task_batch *batch);
+};
+
+extern const train_task *const tasks[]; /* ends with NULL */
+
+/* MT_ERROR_INVALID lists the names. */
+mt_status task_find(const char *name, const train_task **task);
+
+/* The random numbers of one batch. */
+mt_random task_random(const run_config *config, task_split split, int64_t index);
+
+/* A batch of labels from host arrays (B, T). */
+mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *input,
+                               const int32_t *target, task_batch *batch);
+
+/* What tasks without data of their own share. */
+mt_status task_open_nothing(const run_config *config, const mt_token_list *tokens,
+                            task_data **data);
+void task_close_nothing(task_data *data);
+const mt_token_list *task_no_tokens(const task_data *data);
+int64_t task_some_batches(const run_config *config, const task_data *data);
+
+#endif

@@ -1,0 +1,164 @@
+/* text: the next character, or byte, of a file. The first 90 % are for training, in random windows;
+ * the last 10 % for validation, in consecutive ones. */
+#include "train/task_list.h"
+
+#include "io/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct task_data {
+    mt_text text;
+    mt_token_list *tokens;
+    int64_t train_length; /* symbols before the validation part */
+};
+
+static void close_text(task_data *data)
+{
+    if (data != NULL) {
+        mt_text_destroy(&data->text);
+        mt_token_list_destroy(data->tokens);
+        free(data);
+    }
+}
+
+static mt_status load(const run_config *config, const mt_token_list *tokens, task_data *data)
+{
+    mt_text_unit unit = strcmp(config->unit, "byte") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+    mt_status status = MT_OK;
+    if (tokens != NULL) {
+        status =
+            mt_token_list_create(tokens->count, (const char *const *)tokens->tokens, &data->tokens);
+    }
+    if (status == MT_OK) {
+        status = mt_text_load(config->data, unit, &data->tokens, &data->text);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    data->train_length = data->text.length / 10 * 9 + data->text.length % 10 * 9 / 10;
+    int64_t valid_length = data->text.length - data->train_length;
+    if (data->train_length <= config->length || valid_length <= config->length) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s: its parts of %" PRId64 " and %" PRId64
+                       " symbols, for training and validation, are too "
+                       "short for --length %" PRId64,
+                       config->data, data->train_length, valid_length, config->length);
+    }
+    return MT_OK;
+}
+
+static mt_status open_text(const run_config *config, const mt_token_list *tokens, task_data **data)
+{
+    *data = NULL;
+    if (config->data[0] == '\0') {
+        return mt_fail(MT_ERROR_INVALID, "text: no file to train on (give one with --data)");
+    }
+    if (strcmp(config->unit, "word") == 0) {
+        return mt_fail(MT_ERROR_INVALID, "--unit word: text has char and byte");
+    }
+    task_data *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "text: no memory for %zu bytes", sizeof *made);
+    }
+    mt_status status = load(config, tokens, made);
+    if (status != MT_OK) {
+        close_text(made);
+        return status;
+    }
+    *data = made;
+    return MT_OK;
+}
+
+static void sizes(const run_config *config, const task_data *data, mt_model_config *model)
+{
+    (void)config;
+    model->vocab_size = model->output_size = data->tokens->count;
+    model->padding_index = -1;
+}
+
+static int64_t longest(const run_config *config, const task_data *data)
+{
+    (void)data;
+    return config->length;
+}
+
+static void defaults(run_config *config)
+{
+    config->blocks = 4;
+    config->size = 128;
+    config->length = config->context_size = 64;
+    config->batch = 12;
+    config->steps = 2000;
+    config->lr = 1e-3;
+    config->lr_final = 0.1;
+    config->warmup = 100;
+    config->eval_every = 250;
+    config->eval_batches = 1000;
+}
+
+static const mt_token_list *tokens_of(const task_data *data)
+{
+    return data->tokens;
+}
+
+static int64_t valid_windows(const run_config *config, const task_data *data)
+{
+    return (data->text.length - data->train_length - 1) / config->length;
+}
+
+static int64_t valid_batches(const run_config *config, const task_data *data)
+{
+    int64_t batches = (valid_windows(config, data) + config->batch - 1) / config->batch;
+    return batches < config->eval_batches ? batches : config->eval_batches;
+}
+
+/* Where row b of a batch begins, or -1 for a row of the last validation batch that is beyond the
+ * text. */
+static int64_t window(const run_config *config, const task_data *data, task_split split,
+                      int64_t index, int64_t b, mt_random *random)
+{
+    int64_t T = config->length;
+    if (split == TRAIN) {
+        return (int64_t)mt_random_below(random, (uint64_t)(data->train_length - T));
+    }
+    int64_t number = index * config->batch + b;
+    return number < valid_windows(config, data) ? data->train_length + number * T : -1;
+}
+
+static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
+                      task_split split, int64_t index, task_batch *batch)
+{
+    int64_t B = config->batch, T = config->length;
+    mt_random random = task_random(config, split, index);
+    int32_t *input = malloc((size_t)(2 * B * T) * sizeof *input);
+    if (input == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "text: no memory for a batch");
+    }
+    int32_t *target = input + B * T;
+    for (int64_t b = 0; b < B; b++) {
+        int64_t start = window(config, data, split, index, b, &random);
+        for (int64_t t = 0; t < T; t++) {
+            input[b * T + t] = start >= 0 ? data->text.ids[start + t] : 0;
+            target[b * T + t] = start >= 0 ? data->text.ids[start + t + 1] : IGNORED;
+        }
+    }
+    mt_status status = task_batch_of_labels(tape, B, T, input, target, batch);
+    free(input);
+    return status;
+}
+
+const train_task task_text = {
+    .name = "text",
+    .help = "the next character or byte of --data",
+    .language = true,
+    .defaults = defaults,
+    .open = open_text,
+    .close = close_text,
+    .sizes = sizes,
+    .longest = longest,
+    .tokens = tokens_of,
+    .valid_batches = valid_batches,
+    .make = make,
+};

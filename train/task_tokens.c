@@ -1,0 +1,259 @@
+/* tokens: the next label of a transcript, as the prediction network of an ESPnet transducer sees
+ * it: the input is the blank (0) and the labels before, the target the label itself; there is no
+ * end symbol, and padding is not counted. Batches hold transcripts of like length, in an order that
+ * is drawn anew for each epoch. */
+#include "train/task_list.h"
+
+#include "io/transcripts.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLANK = 0, HELD_OUT = 10 };
+
+/* Transcripts of one split, sorted by length; they belong to the files they were read from. */
+typedef struct sorted_transcripts {
+    int64_t count;
+    const mt_transcript **items;
+} sorted_transcripts;
+
+struct task_data {
+    mt_token_list *tokens;
+    mt_transcripts *train_file, *valid_file; /* valid_file NULL: every tenth of train_file */
+    sorted_transcripts splits[2];            /* by split */
+    int64_t longest;
+};
+
+static void close_tokens(task_data *data)
+{
+    if (data == NULL) {
+        return;
+    }
+    mt_token_list_destroy(data->tokens);
+    mt_transcripts_destroy(data->train_file);
+    mt_transcripts_destroy(data->valid_file);
+    free(data->splits[TRAIN].items);
+    free(data->splits[VALID].items);
+    free(data);
+}
+
+static int compare_lengths(const void *a, const void *b)
+{
+    const mt_transcript *left = *(const mt_transcript *const *)a,
+                        *right = *(const mt_transcript *const *)b;
+    if (left->length != right->length) {
+        return left->length < right->length ? -1 : 1;
+    }
+    return strcmp(left->utterance,
+                  right->utterance); /* the order is the same wherever it is made */
+}
+
+/* Whether transcript i of the training file is held out, when there is no file to validate on. */
+static bool held_out(const task_data *data, int64_t i)
+{
+    return data->valid_file == NULL && i % HELD_OUT == HELD_OUT - 1;
+}
+
+static mt_status sort_split(task_data *data, task_split split, const mt_transcripts *file)
+{
+    sorted_transcripts *sorted = &data->splits[split];
+    sorted->items = calloc((size_t)file->count, sizeof *sorted->items);
+    if (sorted->items == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "tokens: no memory for %" PRId64 " transcripts",
+                       file->count);
+    }
+    for (int64_t i = 0; i < file->count; i++) {
+        bool wanted = file == data->valid_file || held_out(data, i) == (split == VALID);
+        if (wanted) {
+            sorted->items[sorted->count++] = &file->items[i];
+        }
+    }
+    qsort(sorted->items, (size_t)sorted->count, sizeof(const mt_transcript *), compare_lengths);
+    return MT_OK;
+}
+
+static mt_status sort_all(const run_config *config, task_data *data)
+{
+    const mt_transcripts *valid = data->valid_file != NULL ? data->valid_file : data->train_file;
+    mt_status status = sort_split(data, TRAIN, data->train_file);
+    if (status == MT_OK) {
+        status = sort_split(data, VALID, valid);
+    }
+    if (status == MT_OK && (data->splits[TRAIN].count == 0 || data->splits[VALID].count == 0)) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s: %" PRId64
+                       " transcripts leave none to validate on (at least %d, or --valid-data)",
+                       config->data, data->train_file->count, HELD_OUT);
+    }
+    for (int s = TRAIN; s <= VALID && status == MT_OK; s++) {
+        const mt_transcript *last = data->splits[s].items[data->splits[s].count - 1];
+        data->longest = last->length > data->longest ? last->length : data->longest;
+        if (last->length > config->context_size) {
+            status = mt_fail(MT_ERROR_INVALID,
+                             "utterance %s: %" PRId64 " labels exceed --context-size %" PRId64,
+                             last->utterance, last->length, config->context_size);
+        }
+    }
+    return status;
+}
+
+static mt_status load(const run_config *config, task_data *data)
+{
+    mt_token_unit unit = strcmp(config->unit, "word") == 0 ? MT_TOKEN_WORD : MT_TOKEN_CHAR;
+    mt_status status = mt_token_list_load(config->token_list, &data->tokens);
+    if (status == MT_OK) {
+        status = mt_transcripts_load(config->data, data->tokens, unit, &data->train_file);
+    }
+    if (status == MT_OK && config->valid_data[0] != '\0') {
+        status = mt_transcripts_load(config->valid_data, data->tokens, unit, &data->valid_file);
+    }
+    return status == MT_OK ? sort_all(config, data) : status;
+}
+
+static mt_status check_same_tokens(const run_config *config, const task_data *data,
+                                   const mt_token_list *tokens)
+{
+    bool same = tokens == NULL || tokens->count == data->tokens->count;
+    for (int32_t i = 0; same && tokens != NULL && i < tokens->count; i++) {
+        same = strcmp(tokens->tokens[i], data->tokens->tokens[i]) == 0;
+    }
+    return same ? MT_OK
+                : mt_fail(MT_ERROR_INVALID, "%s: not the token list that the run was trained with",
+                          config->token_list);
+}
+
+static mt_status open_tokens(const run_config *config, const mt_token_list *tokens,
+                             task_data **data)
+{
+    *data = NULL;
+    if (config->data[0] == '\0' || config->token_list[0] == '\0') {
+        return mt_fail(MT_ERROR_INVALID, "tokens: no %s (give one with --%s)",
+                       config->data[0] == '\0' ? "transcripts" : "token list",
+                       config->data[0] == '\0' ? "data" : "token-list");
+    }
+    if (strcmp(config->unit, "byte") == 0) {
+        return mt_fail(MT_ERROR_INVALID, "--unit byte: tokens has char and word");
+    }
+    task_data *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "tokens: no memory for %zu bytes", sizeof *made);
+    }
+    mt_status status = load(config, made);
+    if (status == MT_OK) {
+        status = check_same_tokens(config, made, tokens);
+    }
+    if (status != MT_OK) {
+        close_tokens(made);
+        return status;
+    }
+    *data = made;
+    return MT_OK;
+}
+
+static void sizes(const run_config *config, const task_data *data, mt_model_config *model)
+{
+    (void)config;
+    model->vocab_size = model->output_size = data->tokens->count;
+    model->padding_index = BLANK;
+}
+
+static int64_t longest(const run_config *config, const task_data *data)
+{
+    (void)config;
+    return data->longest;
+}
+
+static void defaults(run_config *config)
+{
+    config->blocks = 4;
+    config->size = 256;
+    config->batch = 32;
+    config->lr = 1e-3;
+    config->warmup = 100;
+    config->eval_every = 250;
+    config->eval_batches = 1000;
+}
+
+static const mt_token_list *tokens_of(const task_data *data)
+{
+    return data->tokens;
+}
+
+static int64_t split_batches(const run_config *config, const task_data *data, task_split split)
+{
+    return (data->splits[split].count + config->batch - 1) / config->batch;
+}
+
+static int64_t valid_batches(const run_config *config, const task_data *data)
+{
+    int64_t batches = split_batches(config, data, VALID);
+    return batches < config->eval_batches ? batches : config->eval_batches;
+}
+
+/* Which of the sorted batches the index-th of training is: every epoch has an order of its own. */
+static mt_status shuffled(const run_config *config, int64_t batches, int64_t index, int64_t *number)
+{
+    int64_t *order = malloc((size_t)batches * sizeof *order);
+    if (order == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "tokens: no memory for an order of %" PRId64 " batches",
+                       batches);
+    }
+    mt_random random = task_random(config, TRAIN, index / batches);
+    for (int64_t i = 0; i < batches; i++) {
+        int64_t j = (int64_t)mt_random_below(&random, (uint64_t)(i + 1));
+        order[i] = order[j];
+        order[j] = i;
+    }
+    *number = order[index % batches];
+    free(order);
+    return MT_OK;
+}
+
+static mt_status fill(const run_config *config, const sorted_transcripts *sorted, mt_tape *tape,
+                      int64_t number, task_batch *batch)
+{
+    int64_t B = config->batch, first = number * B;
+    int64_t rows = sorted->count - first < B ? sorted->count - first : B;
+    int64_t T = sorted->items[first + rows - 1]->length;
+    int32_t *input = malloc((size_t)(2 * B * T) * sizeof *input);
+    if (input == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "tokens: no memory for a batch");
+    }
+    int32_t *target = input + B * T;
+    for (int64_t b = 0; b < B; b++) {
+        const mt_transcript *item = b < rows ? sorted->items[first + b] : NULL;
+        int64_t length = item != NULL ? item->length : 0;
+        for (int64_t t = 0; t < T; t++) {
+            input[b * T + t] = t > 0 && t < length ? item->labels[t - 1] : BLANK;
+            target[b * T + t] = t < length ? item->labels[t] : IGNORED;
+        }
+    }
+    mt_status status = task_batch_of_labels(tape, B, T, input, target, batch);
+    free(input);
+    return status;
+}
+
+static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
+                      task_split split, int64_t index, task_batch *batch)
+{
+    int64_t number = index;
+    mt_status status = split == TRAIN
+                           ? shuffled(config, split_batches(config, data, TRAIN), index, &number)
+                           : MT_OK;
+    return status == MT_OK ? fill(config, &data->splits[split], tape, number, batch) : status;
+}
+
+const train_task task_tokens = {
+    .name = "tokens",
+    .help = "the next label of the transcripts in --data, with --token-list",
+    .language = true,
+    .defaults = defaults,
+    .open = open_tokens,
+    .close = close_tokens,
+    .sizes = sizes,
+    .longest = longest,
+    .tokens = tokens_of,
+    .valid_batches = valid_batches,
+    .make = make,
+};

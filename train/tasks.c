@@ -1,0 +1,70 @@
+#include "train/task.h"
+
+#include "train/task_list.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const train_task *const tasks[] = {
+    &task_copy,   &task_reverse, &task_recall, &task_echo,
+    &task_adding, &task_text,    &task_tokens, NULL,
+};
+
+mt_status task_find(const char *name, const train_task **task)
+{
+    char names[256] = "";
+    for (int i = 0; tasks[i] != NULL; i++) {
+        if (strcmp(tasks[i]->name, name) == 0) {
+            *task = tasks[i];
+            return MT_OK;
+        }
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "", tasks[i]->name);
+    }
+    return mt_fail(MT_ERROR_INVALID, "there is no task '%s' (there are %s)", name, names);
+}
+
+mt_random task_random(const run_config *config, task_split split, int64_t index)
+{
+    /* Away from the streams of initial values, which count from zero. */
+    enum { STREAM_BITS = 56 };
+    uint64_t purpose = split == TRAIN ? 1 : 2;
+    return mt_random_make((uint64_t)config->seed, purpose << STREAM_BITS | (uint64_t)index);
+}
+
+mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *input,
+                               const int32_t *target, task_batch *batch)
+{
+    *batch = (task_batch){
+        .B = B,
+        .T = T,
+        .input = mt_tape_input(tape, MT_I32, 2, (int64_t[]){B, T}, input, false),
+        .target = mt_tape_input(tape, MT_I32, 2, (int64_t[]){B, T}, target, false),
+    };
+    return mt_tape_status(tape);
+}
+
+mt_status task_open_nothing(const run_config *config, const mt_token_list *tokens, task_data **data)
+{
+    (void)config;
+    (void)tokens;
+    *data = NULL;
+    return MT_OK;
+}
+
+void task_close_nothing(task_data *data)
+{
+    (void)data;
+}
+
+const mt_token_list *task_no_tokens(const task_data *data)
+{
+    (void)data;
+    return NULL;
+}
+
+int64_t task_some_batches(const run_config *config, const task_data *data)
+{
+    (void)data;
+    return config->eval_batches;
+}

@@ -1,0 +1,97 @@
+/* mixtape eval RUN */
+#include "train/options.h"
+#include "train/session.h"
+#include "train/verbs.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct arguments {
+    const char *run, *data;
+    bool last;
+} arguments;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    switch (key) {
+    case 'l':
+        given->last = true;
+        return 0;
+    case 'd':
+        given->data = text;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (given->run != NULL) {
+            argp_error(state, "one run is enough");
+        }
+        given->run = text;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "name a run");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static mt_status evaluate(const mt_checkpoint *checkpoint, const char *data)
+{
+    run_config config;
+    train_session session;
+    evaluation found;
+    mt_status status = session_config_of(checkpoint, &config);
+    if (status == MT_OK && data != NULL) {
+        status = options_set(&config, "data", data);
+    }
+    if (status == MT_OK) {
+        status = session_open(&config, checkpoint, &session);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    status = mt_checkpoint_restore(checkpoint, session.model, NULL);
+    if (status == MT_OK) {
+        status = session_evaluate(&session, &found);
+    }
+    if (status == MT_OK) {
+        printf("step %" PRId64 "\nloss %.6f\n", checkpoint->state.step, found.loss);
+        if (session.task->language) {
+            printf("perplexity %.4f\n", exp(found.loss));
+        }
+        if (!session.task->regression) {
+            printf("accuracy %.6f\n", found.accuracy);
+        }
+        printf("counted %" PRId64 "\n", found.counted);
+    }
+    session_close(&session);
+    return status;
+}
+
+int verb_eval(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"last", 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
+        {"data", 'd', "FILE", 0, "Other data than the run's, of which the held-out part is taken",
+         0},
+        {0}};
+    const struct argp argp = {.options = options,
+                              .parser = parse,
+                              .args_doc = "RUN",
+                              .doc = "Measures a run's model on held-out data."};
+    arguments given = {.run = NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    char path[TEXT_MAX];
+    mt_checkpoint *checkpoint;
+    mt_status status = session_find_model(given.run, !given.last, path);
+    if (status == MT_OK) {
+        status = mt_checkpoint_load(path, &checkpoint);
+    }
+    if (status == MT_OK) {
+        status = evaluate(checkpoint, given.data);
+        mt_checkpoint_destroy(checkpoint);
+    }
+    return report(status);
+}

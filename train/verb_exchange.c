@@ -1,0 +1,125 @@
+/* mixtape export RUN -o FILE --layout NAME, mixtape import FILE -o FILE */
+#include "train/session.h"
+#include "train/verbs.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct arguments {
+    const char *model, *output;
+    const mt_layout *layout;
+    bool last;
+} arguments;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    switch (key) {
+    case 'o':
+        given->output = text;
+        return 0;
+    case 'L':
+        if (mt_layout_parse(text, &given->layout) != MT_OK) {
+            argp_error(state, "%s", mt_error_message());
+        }
+        return 0;
+    case 'l':
+        given->last = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (given->model != NULL) {
+            argp_error(state, "one model is enough");
+        }
+        given->model = text;
+        return 0;
+    case ARGP_KEY_END:
+        if (given->model == NULL || given->output == NULL) {
+            argp_error(state, "name a model, and with -o the file to write");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static mt_status load(const arguments *given, mt_checkpoint **checkpoint)
+{
+    char path[TEXT_MAX];
+    mt_status status = session_find_model(given->model, !given->last, path);
+    return status == MT_OK ? mt_checkpoint_load(path, checkpoint) : status;
+}
+
+static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)
+{
+    train_session session;
+    mt_status status = session_open_model(checkpoint, "cpu", 0, &session);
+    if (status == MT_OK) {
+        status = mt_exchange_save(given->output, session.model, given->layout, checkpoint->tokens);
+        session_close(&session);
+    }
+    return status;
+}
+
+static mt_status import_model(const arguments *given, const mt_checkpoint *checkpoint)
+{
+    train_session session;
+    mt_status status = session_open_model(checkpoint, "cpu", 0, &session);
+    if (status == MT_OK) {
+        status = mt_checkpoint_save(given->output, session.model, NULL, &checkpoint->state,
+                                    checkpoint->run_config, checkpoint->tokens);
+        session_close(&session);
+    }
+    return status;
+}
+
+static int convert(arguments *given,
+                   mt_status (*work)(const arguments *given, const mt_checkpoint *checkpoint))
+{
+    mt_checkpoint *checkpoint;
+    mt_status status = load(given, &checkpoint);
+    if (status == MT_OK) {
+        status = work(given, checkpoint);
+        mt_checkpoint_destroy(checkpoint);
+    }
+    if (status == MT_OK) {
+        printf("%s\n", given->output);
+    }
+    return report(status);
+}
+
+int verb_export(int argc, char **argv)
+{
+    static char layouts[1024] = "Names and shapes of this layout (default espnet):";
+    for (int i = 0; mt_layouts[i].name != NULL; i++) {
+        size_t used = strlen(layouts);
+        snprintf(layouts + used, sizeof layouts - used, "%s %s (%s)", i > 0 ? "," : "",
+                 mt_layouts[i].name, mt_layouts[i].help);
+    }
+    const struct argp_option options[] = {
+        {"output", 'o', "FILE", 0, "The HDF5 file to write", 0},
+        {"layout", 'L', "NAME", 0, layouts, 0},
+        {"last", 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
+        {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "RUN -o FILE",
+        .doc = "Writes a model's weights for other programs: one dataset per parameter."};
+    arguments given = {.layout = &mt_layouts[0]};
+    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    return convert(&given, export_model);
+}
+
+int verb_import(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"output", 'o', "FILE", 0, "The checkpoint to write", 0}, {0}};
+    const struct argp argp = {.options = options,
+                              .parser = parse,
+                              .args_doc = "FILE -o FILE",
+                              .doc = "Reads an exchange file into a checkpoint of Mixtape's own."};
+    arguments given = {.layout = &mt_layouts[0]};
+    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    return convert(&given, import_model);
+}

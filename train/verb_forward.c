@@ -1,0 +1,163 @@
+/* mixtape forward MODEL --input IN.h5 --output OUT.h5: for comparing with other implementations. */
+#include "io/archive.h"
+#include "train/session.h"
+#include "train/verbs.h"
+
+#include <argp.h>
+#include <stdlib.h>
+
+typedef struct arguments {
+    const char *model, *input, *output, *device;
+} arguments;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    switch (key) {
+    case 'i':
+        given->input = text;
+        return 0;
+    case 'o':
+        given->output = text;
+        return 0;
+    case 'd':
+        given->device = text;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (given->model != NULL) {
+            argp_error(state, "one model is enough");
+        }
+        given->model = text;
+        return 0;
+    case ARGP_KEY_END:
+        if (given->model == NULL || given->input == NULL || given->output == NULL) {
+            argp_error(state, "name a model, --input and --output");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The labels (B, U) of a file, in memory that the caller frees. */
+static mt_status read_labels(const char *path, int64_t shape[4], int32_t **labels)
+{
+    mt_archive *archive;
+    mt_dtype dtype;
+    int rank;
+    *labels = NULL;
+    mt_status status = mt_archive_open(path, &archive);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = mt_archive_inspect_array(archive, "/", "labels", &dtype, &rank, shape);
+    if (status == MT_OK && (rank != 2 || dtype != MT_I32 || shape[0] < 1 || shape[1] < 1)) {
+        status = mt_archive_fail(archive, "labels", "not integers of shape (B, U)");
+    }
+    if (status == MT_OK) {
+        *labels = malloc((size_t)(shape[0] * shape[1]) * sizeof **labels);
+        status = *labels != NULL
+                     ? mt_archive_read_array(archive, "/", "labels", dtype, rank, shape, *labels)
+                     : mt_fail(MT_ERROR_MEMORY, "%s: no memory for the labels", path);
+    }
+    mt_archive_close(archive);
+    return status;
+}
+
+static mt_status write_tensor(mt_archive *archive, const char *name, const mt_tensor *tensor)
+{
+    void *values = malloc(mt_tensor_bytes(tensor));
+    if (values == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "forward: no memory for %zu bytes",
+                       mt_tensor_bytes(tensor));
+    }
+    mt_status status = mt_tensor_read(tensor, values);
+    if (status == MT_OK) {
+        status = mt_archive_write_array(archive, "/", name, tensor->dtype, tensor->rank,
+                                        tensor->shape, values);
+    }
+    free(values);
+    return status;
+}
+
+static mt_status write_outputs(const char *path, const mt_tensor *output, const mt_tensor *logits)
+{
+    mt_archive *archive;
+    mt_status status = mt_archive_create(path, &archive);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = write_tensor(archive, "output", output);
+    if (status == MT_OK && logits != NULL) {
+        status = write_tensor(archive, "logits", logits);
+    }
+    if (status == MT_OK) {
+        status = mt_archive_commit(archive);
+    }
+    mt_archive_close(archive);
+    return status;
+}
+
+static mt_status forward(train_session *session, const int64_t *shape, const int32_t *labels,
+                         const char *path)
+{
+    mt_tape *tape = session->tape;
+    mt_tape_set_recording(tape, false);
+    mt_tensor *input = mt_tape_input(tape, MT_I32, 2, shape, labels, false);
+    mt_tensor *output = mt_model_decode(tape, session->model, input, NULL, false);
+    mt_tensor *logits =
+        session->model->config.output_size > 0 ? mt_model_head(tape, session->model, output) : NULL;
+    if (mt_tape_status(tape) != MT_OK) {
+        return mt_fail(mt_tape_status(tape), "%s", mt_tape_error(tape));
+    }
+    return write_outputs(path, output, logits);
+}
+
+static mt_status run(const arguments *given, const mt_checkpoint *checkpoint)
+{
+    int64_t shape[4];
+    int32_t *labels;
+    train_session session;
+    if (checkpoint->config.input_size > 0) {
+        return mt_fail(MT_ERROR_INVALID, "%s: a model of real-valued input takes no labels",
+                       given->model);
+    }
+    mt_status status = read_labels(given->input, shape, &labels);
+    if (status == MT_OK) {
+        status = session_open_model(checkpoint, given->device, 0, &session);
+    }
+    if (status == MT_OK) {
+        status = forward(&session, shape, labels, given->output);
+        session_close(&session);
+    }
+    free(labels);
+    return status;
+}
+
+int verb_forward(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"input", 'i', "FILE", 0, "HDF5 file with `labels`, integers (B, U)", 0},
+        {"output", 'o', "FILE", 0,
+         "HDF5 file to write: `output` (B, U, size), `logits` (B, U, vocab)", 0},
+        {"device", 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
+        {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "MODEL",
+        .doc = "Computes the outputs of a model: a run, a checkpoint, or an exchange file."};
+    arguments given = {.device = "auto"};
+    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    char path[TEXT_MAX];
+    mt_checkpoint *checkpoint;
+    mt_status status = session_find_model(given.model, true, path);
+    if (status == MT_OK) {
+        status = mt_checkpoint_load(path, &checkpoint);
+    }
+    if (status == MT_OK) {
+        status = run(&given, checkpoint);
+        mt_checkpoint_destroy(checkpoint);
+    }
+    return report(status);
+}

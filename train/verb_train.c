@@ -1,0 +1,165 @@
+/* mixtape train TASK [options], mixtape train --resume RUN [options] */
+#include "train/loop.h"
+#include "train/options.h"
+#include "train/verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RESUME_KEY = 'r', MOST_OPTIONS = 128 };
+
+/* Options as they stand on the command line: they are set once the task's own defaults are. */
+typedef struct arguments {
+    const char *task, *resume;
+    int count;
+    struct {
+        const char *name, *text;
+    } options[MOST_OPTIONS];
+} arguments;
+
+/* The options of the table. */
+static error_t parse_option(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    const char *name = options_name(key);
+    if (name == NULL) {
+        return ARGP_ERR_UNKNOWN;
+    }
+    if (given->count == MOST_OPTIONS) {
+        argp_error(state, "more than %d options", MOST_OPTIONS);
+    }
+    given->options[given->count].name = name;
+    given->options[given->count++].text = text != NULL ? text : "true";
+    return 0;
+}
+
+/* The verb's own. */
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = given;
+        return 0;
+    case RESUME_KEY:
+        given->resume = text;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (given->task != NULL) {
+            argp_error(state, "one task is enough: '%s' or '%s'", given->task, text);
+        }
+        given->task = text;
+        return 0;
+    case ARGP_KEY_END:
+        if ((given->task == NULL) == (given->resume == NULL)) {
+            argp_error(state, "name a task, or a run with --resume, and not both");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static mt_status set_options(const arguments *given, run_config *config)
+{
+    mt_status status = MT_OK;
+    for (int i = 0; i < given->count && status == MT_OK; i++) {
+        status = options_set(config, given->options[i].name, given->options[i].text);
+    }
+    return status;
+}
+
+/* The task's configuration with the command line over it. */
+static mt_status configure(const arguments *given, run_config *config)
+{
+    const train_task *task;
+    mt_status status = task_find(given->task, &task);
+    if (status != MT_OK) {
+        return status;
+    }
+    options_defaults(config);
+    snprintf(config->task, sizeof config->task, "%s", task->name);
+    task->defaults(config);
+    return set_options(given, config);
+}
+
+static int train(const run_config *config, const mt_checkpoint *checkpoint, const char *folder)
+{
+    train_session session;
+    mt_status status = session_open(config, checkpoint, &session);
+    if (status != MT_OK) {
+        /* An option that cannot work is wrong usage; everything else is a failure. */
+        report(status);
+        return status == MT_ERROR_INVALID ? EXIT_USAGE : EXIT_FAILED;
+    }
+    loop_end end;
+    status = loop_run(&session, checkpoint, folder, &end);
+    session_close(&session);
+    int exit_status = report(status);
+    return status == MT_OK && end == LOOP_INTERRUPTED ? EXIT_SIGNAL + loop_signal() : exit_status;
+}
+
+static int resume(const arguments *given)
+{
+    char path[TEXT_MAX];
+    mt_checkpoint *checkpoint;
+    run_config config;
+    snprintf(path, sizeof path, "%s/checkpoint.h5", given->resume);
+    mt_status status = mt_checkpoint_load(path, &checkpoint);
+    if (status != MT_OK) {
+        return report(status);
+    }
+    status = session_config_of(checkpoint, &config);
+    if (status != MT_OK) {
+        mt_checkpoint_destroy(checkpoint);
+        return report(status);
+    }
+    status = set_options(given, &config);
+    int exit_status =
+        status == MT_OK ? train(&config, checkpoint, given->resume) : (report(status), EXIT_USAGE);
+    mt_checkpoint_destroy(checkpoint);
+    return exit_status;
+}
+
+/* "copy: repeat ..., reverse: ..." for the help. */
+static char *list_tasks(void)
+{
+    static char text[2048] = "Trains a model on a task:\n\n";
+    for (int i = 0; tasks[i] != NULL; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "  %-8s %s\n", tasks[i]->name, tasks[i]->help);
+    }
+    size_t used = strlen(text);
+    snprintf(
+        text + used, sizeof text - used,
+        "\nThe run's folder holds config.yaml, train.log, metrics.csv, checkpoint.h5 and best.h5.\v"
+        "A task has defaults of its own for some options; config.yaml tells what a run used. "
+        "SIGINT and SIGTERM end a "
+        "run after the step at work, saved, with exit status 128 + the signal's number.");
+    return text;
+}
+
+int verb_train(int argc, char **argv)
+{
+    static const struct argp_option own[] = {
+        {"resume", RESUME_KEY, "RUN", 0, "Go on with the run in that folder, where it stopped", -1},
+        {0}};
+    const struct argp options = {.options = options_argp(), .parser = parse_option};
+    const struct argp_child children[] = {{&options, 0, NULL, 0}, {0}};
+    const struct argp argp = {.options = own,
+                              .parser = parse,
+                              .args_doc = "TASK\n--resume RUN",
+                              .doc = list_tasks(),
+                              .children = children};
+    arguments given = {.task = NULL};
+    run_config config;
+    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    if (given.resume != NULL) {
+        return resume(&given);
+    }
+    if (configure(&given, &config) != MT_OK) {
+        return report_usage(mt_error_message());
+    }
+    return train(&config, NULL, NULL);
+}
