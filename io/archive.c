@@ -16,6 +16,7 @@ enum { NAME_MAX_BYTES = 512 };
 
 struct mt_archive {
     hid_t file;
+    void *image;         /* of a file that is being written: its bytes, once HDF5 has closed it */
     H5E_auto2_t printer; /* the program's own, put back when the archive is closed */
     void *printer_data;
     char path[PATH_MAX];
@@ -54,19 +55,65 @@ void mt_archive_close(mt_archive *archive)
         H5Fclose(archive->file);
     }
     H5Eset_auto2(H5E_DEFAULT, archive->printer, archive->printer_data);
+    free(archive->image);
     free(archive);
 }
 
-/* In memory, in the newest file format, whose metadata have checksums; attributes of any size. */
-static hid_t create_in_memory(const char *path)
+/* HDF5 keeps a file in memory in a buffer that these allocate; when the file is closed, and the
+ * buffer is whole, it is handed over instead of freed. */
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *archive)
+{
+    (void)op;
+    (void)archive;
+    return malloc(size);
+}
+
+static void *image_realloc(void *image, size_t size, H5FD_file_image_op_t op, void *archive)
+{
+    (void)op;
+    (void)archive;
+    return realloc(image, size);
+}
+
+static herr_t image_free(void *image, H5FD_file_image_op_t op, void *archive)
+{
+    if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE) {
+        ((mt_archive *)archive)->image = image;
+    } else {
+        free(image);
+    }
+    return 0;
+}
+
+static void *share_archive(void *archive)
+{
+    return archive;
+}
+
+static herr_t keep_archive(void *archive)
+{
+    (void)archive;
+    return 0;
+}
+
+/* In the file format of HDF5 1.8, whose metadata have checksums and whose attributes can be of any
+ * size, and which every program in use reads. */
+static hid_t create_in_memory(mt_archive *archive)
 {
     const size_t increment = (size_t)1 << 20;
+    H5FD_file_image_callbacks_t callbacks = {.image_malloc = image_malloc,
+                                             .image_realloc = image_realloc,
+                                             .image_free = image_free,
+                                             .udata_copy = share_archive,
+                                             .udata_free = keep_archive,
+                                             .udata = archive};
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     hid_t file = H5I_INVALID_HID;
     if (H5Pset_fapl_core(access, increment, 0) >= 0 &&
-        H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) >= 0 &&
+        H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
+        H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
         H5Pset_attr_phase_change(creation, 0, 0) >= 0) {
-        file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+        file = H5Fcreate(archive->path, H5F_ACC_TRUNC, creation, access);
     }
     H5Pclose(access);
     H5Pclose(creation);
@@ -79,7 +126,7 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
     if (status != MT_OK) {
         return status;
     }
-    (*archive)->file = create_in_memory(path);
+    (*archive)->file = create_in_memory(*archive);
     if ((*archive)->file < 0) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: HDF5 cannot make a file in memory", path);
         mt_archive_close(*archive);
@@ -90,18 +137,14 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
 
 mt_status mt_archive_commit(mt_archive *archive)
 {
-    ssize_t size = H5Fflush(archive->file, H5F_SCOPE_GLOBAL) >= 0
-                       ? H5Fget_file_image(archive->file, NULL, 0)
-                       : -1;
-    void *image = size > 0 ? malloc((size_t)size) : NULL;
-    if (image == NULL || H5Fget_file_image(archive->file, image, (size_t)size) != size) {
-        free(image);
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for a file of %zd bytes", archive->path,
-                       size);
+    hsize_t size = 0;
+    bool whole = H5Fflush(archive->file, H5F_SCOPE_GLOBAL) >= 0 &&
+                 H5Fget_filesize(archive->file, &size) >= 0 && H5Fclose(archive->file) >= 0;
+    archive->file = H5I_INVALID_HID;
+    if (!whole || archive->image == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for the file", archive->path);
     }
-    mt_status status = mt_file_replace(archive->path, image, (size_t)size);
-    free(image);
-    return status;
+    return mt_file_replace(archive->path, archive->image, (size_t)size);
 }
 
 mt_status mt_archive_open(const char *path, mt_archive **archive)

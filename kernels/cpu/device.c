@@ -104,7 +104,7 @@ mt_status mt_cpu_open(int index, mt_device **device)
     if (cpu == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "cpu: no memory for %zu bytes", sizeof *cpu);
     }
-    openblas_set_num_threads(mt_cpu_threads());
+    openblas_set_num_threads(1); /* matmul.c has its own */
     cpu->base = (mt_device){
         .name = "cpu",
         .kernels = {[MT_F32] = build->kernels[MT_F32], [MT_F64] = build->kernels[MT_F64]},

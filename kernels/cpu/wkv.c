@@ -408,7 +408,7 @@ static inline __attribute__((always_inline)) void backward_steps(const chunk_inp
                                                                  triple *grad,
                                                                  const chunk_grads *to)
 {
-    real unwanted[2][BLOCK], dw[BLOCK] = {0}, du[BLOCK] = {0};
+    real unwanted[2][BLOCK] = {{0}}, dw[BLOCK] = {0}, du[BLOCK] = {0};
     for (int t = span->steps - 1; t >= 0; t--) {
         int64_t at = t * span->C;
         backward_step(span, width, t, past, to->dy != NULL ? to->dy + at : NULL, grad,
@@ -478,7 +478,7 @@ static void store_initial_grad(const triple *grad, const time_cut *cut,
     if (args->dstate_in == NULL) {
         return;
     }
-    triple first, scaled;
+    triple first, scaled = {0};
     int64_t planes = cut->B * cut->C;
     load(&first, (const real *)args->saved + state_offset(cut, b, block), planes, width);
     for (int c = 0; c < width; c++) {
@@ -620,7 +620,8 @@ mt_status KERNEL(wkv_backward)(mt_device *device, const mt_wkv_backward_args *ar
     }
     double *sums = memory;
     if (cut.time_parallel) {
-        backward_time_parallel(&cut, args, sums, (real *)((char *)memory + sums_size));
+        void *summaries = (char *)memory + sums_size;
+        backward_time_parallel(&cut, args, sums, summaries);
     } else {
 #pragma omp parallel for collapse(2) schedule(static) if (worth_threads(&cut))                     \
     num_threads(mt_cpu_threads())
