@@ -13,10 +13,10 @@ extern "C" {
 typedef mt_tensor *(*mt_gradcheck_function)(mt_tape *tape, void *context, mt_tensor *const *inputs);
 
 typedef struct mt_gradcheck_result {
-    double error;  /* largest over inputs of |analytic - numeric|_2 / max(|analytic|_2, |numeric|_2,
-                      tiny) */
-    int input;     /* where: the input, */
-    int64_t index; /* the element that differs most in it, */
+    double error;             /* largest over inputs of |analytic - numeric|_2 / max(|analytic|_2,
+                                 |numeric|_2, |f| / 1000), below which differences are noise */
+    int input;                /* where: the input, */
+    int64_t index;            /* the element that differs most in it, */
     double analytic, numeric; /* and its two values */
     int64_t elements;         /* elements compared */
 } mt_gradcheck_result;

@@ -14,8 +14,7 @@ typedef struct cpu_device {
     size_t workspace_size;
 } cpu_device;
 
-static int chosen_threads;  /* 0: OpenMP's default */
-static int default_threads; /* what that was when threads were first chosen: OpenBLAS changes it */
+static int chosen_threads; /* 0: OpenMP's default */
 
 int mt_cpu_threads(void)
 {
@@ -24,11 +23,16 @@ int mt_cpu_threads(void)
 
 void mt_cpu_set_threads(int threads)
 {
-    if (chosen_threads == 0) {
-        default_threads = omp_get_max_threads();
-    }
     chosen_threads = threads > 0 ? threads : 0;
-    openblas_set_num_threads(threads > 0 ? threads : default_threads);
+}
+
+/* Products get their threads from matmul.c. A build of OpenBLAS on OpenMP sets OpenMP's own number
+ * along with its own, which is the program's and is put back. */
+static void make_blas_serial(void)
+{
+    int threads = omp_get_max_threads();
+    openblas_set_num_threads(1);
+    omp_set_num_threads(threads);
 }
 
 static mt_status cpu_allocate(mt_device *device, size_t bytes, void **memory)
@@ -104,7 +108,7 @@ mt_status mt_cpu_open(int index, mt_device **device)
     if (cpu == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "cpu: no memory for %zu bytes", sizeof *cpu);
     }
-    openblas_set_num_threads(1); /* matmul.c has its own */
+    make_blas_serial();
     cpu->base = (mt_device){
         .name = "cpu",
         .kernels = {[MT_F32] = build->kernels[MT_F32], [MT_F64] = build->kernels[MT_F64]},

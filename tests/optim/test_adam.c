@@ -1,0 +1,177 @@
+/* Adam against a plain reference, clipping, decay, and what it refuses. */
+#include "optim/adam.h"
+#include "tests/autograd/graph_test.h"
+#include "tests/check_main.h"
+
+enum { N = 21, STEPS = 5 };
+
+static mt_parameters *parameters;
+static mt_tensor *matrix, *vector;
+
+static void setup(void)
+{
+    graph_setup();
+    ck_assert_int_eq(mt_parameters_create(test_device, MT_F64, &parameters), MT_OK);
+    matrix = mt_parameters_add(parameters, "", "matrix", SHAPE(3, 7), mt_initial_normal(1.0));
+    vector = mt_parameters_add(parameters, "", "vector", SHAPE(5), mt_initial_constant(0.5));
+    ck_assert_int_eq(mt_parameters_allocate(parameters, 3), MT_OK);
+}
+
+static void teardown(void)
+{
+    mt_parameters_destroy(parameters);
+    graph_teardown();
+}
+
+static mt_adam *make_adam(mt_adam_config config)
+{
+    mt_adam *adam;
+    ck_assert_msg(mt_adam_create(parameters, config, &adam) == MT_OK, "%s", mt_error_message());
+    return adam;
+}
+
+/* Gradients that change from step to step. */
+static void set_grads(int step)
+{
+    double grad[N];
+    for (int i = 0; i < N; i++) {
+        grad[i] = sin(0.9 * i + step);
+    }
+    ck_assert_int_eq(test_device->write(test_device, matrix->grad, grad, N * sizeof(double)),
+                     MT_OK);
+    ck_assert_int_eq(test_device->write(test_device, vector->grad, grad, 5 * sizeof(double)),
+                     MT_OK);
+    matrix->has_grad = vector->has_grad = true;
+}
+
+START_TEST(test_adam_is_the_formula)
+{
+    mt_adam_config config = mt_adam_config_default();
+    config.weight_decay = 0.1;
+    mt_adam *adam = make_adam(config);
+    double p[N], m[N] = {0}, v[N] = {0}, found[N];
+    ck_assert_int_eq(mt_tensor_read(matrix, p), MT_OK);
+    for (int step = 1; step <= STEPS; step++) {
+        double norm, squares = 0.0;
+        set_grads(step);
+        ck_assert_int_eq(mt_adam_step(adam, 0.01, 0.5, &norm), MT_OK);
+        for (int i = 0; i < N; i++) {
+            double g = 0.5 * sin(0.9 * i + step);
+            squares += g * g + (i < 5 ? g * g : 0.0);
+            m[i] = 0.9 * m[i] + 0.1 * g;
+            v[i] = 0.999 * v[i] + 0.001 * g * g;
+            p[i] -= 0.01 * 0.1 * p[i];
+            p[i] -= 0.01 * (m[i] / (1.0 - pow(0.9, step))) /
+                    (sqrt(v[i] / (1.0 - pow(0.999, step))) + 1e-8);
+        }
+        ck_assert_double_eq_tol(norm, sqrt(squares), 1e-12);
+    }
+    ck_assert_int_eq(mt_tensor_read(matrix, found), MT_OK);
+    for (int i = 0; i < N; i++) {
+        ck_assert_double_eq_tol(found[i], p[i], 1e-12);
+    }
+    mt_adam_destroy(adam);
+}
+END_TEST
+
+START_TEST(test_weight_decay_spares_vectors)
+{
+    mt_adam_config config = mt_adam_config_default();
+    config.weight_decay = 0.5;
+    mt_adam *adam = make_adam(config);
+    double before[N], after[N], flat[5];
+    ck_assert_int_eq(mt_tensor_read(matrix, before), MT_OK);
+    ck_assert_int_eq(mt_adam_step(adam, 0.1, 1.0, NULL),
+                     MT_OK); /* no gradients: decay alone moves */
+    ck_assert_int_eq(mt_tensor_read(matrix, after), MT_OK);
+    ck_assert_int_eq(mt_tensor_read(vector, flat), MT_OK);
+    for (int i = 0; i < N; i++) {
+        ck_assert_double_eq_tol(after[i], 0.95 * before[i], 1e-15);
+    }
+    for (int i = 0; i < 5; i++) {
+        ck_assert_double_eq(flat[i], 0.5);
+    }
+    mt_adam_destroy(adam);
+}
+END_TEST
+
+START_TEST(test_clipping_scales_to_the_norm)
+{
+    double plain[N], clipped[N], norm;
+    for (int clip = 0; clip < 2; clip++) {
+        mt_adam_config config = mt_adam_config_default();
+        config.clip = clip == 1 ? 0.25 : 0.0;
+        config.eps = 1.0; /* so that the scale of the gradient matters */
+        mt_adam *adam = make_adam(config);
+        set_grads(1);
+        ck_assert_int_eq(mt_adam_step(adam, 1e-9, 1.0, &norm), MT_OK);
+        ck_assert_int_eq(
+            test_device->read_back(test_device, clip == 1 ? clipped : plain, adam->m, sizeof plain),
+            MT_OK);
+        mt_adam_destroy(adam);
+    }
+    ck_assert_double_gt(norm, 0.25);
+    for (int i = 0; i < N; i++) {
+        ck_assert_double_eq_tol(clipped[i], plain[i] * 0.25 / norm, 1e-15);
+    }
+}
+END_TEST
+
+START_TEST(test_gradients_that_are_not_finite_change_nothing_and_are_named)
+{
+    mt_adam *adam = make_adam(mt_adam_config_default());
+    double before[5], after[5], norm, bad = NAN;
+    set_grads(1);
+    ck_assert_int_eq(test_device->write(test_device, vector->grad, &bad, sizeof bad), MT_OK);
+    ck_assert_int_eq(mt_tensor_read(vector, before), MT_OK);
+    ck_assert_int_eq(mt_adam_step(adam, 0.1, 1.0, &norm), MT_ERROR_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "vector"));
+    ck_assert_int_eq(mt_tensor_read(vector, after), MT_OK);
+    ck_assert_mem_eq(before, after, sizeof before);
+    ck_assert_int_eq(adam->step, 0);
+    mt_adam_destroy(adam);
+}
+END_TEST
+
+START_TEST(test_settings_out_of_range_are_refused)
+{
+    mt_adam *adam;
+    mt_adam_config config = mt_adam_config_default();
+    config.beta2 = 1.0;
+    ck_assert_int_eq(mt_adam_create(parameters, config, &adam), MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "beta2 is 1"));
+    config = mt_adam_config_default();
+    config.clip = NAN;
+    ck_assert_int_eq(mt_adam_create(parameters, config, &adam), MT_ERROR_INVALID);
+}
+END_TEST
+
+START_TEST(test_parameters_refuse_a_name_twice)
+{
+    mt_parameters *set;
+    ck_assert_int_eq(mt_parameters_create(test_device, MT_F32, &set), MT_OK);
+    ck_assert_ptr_nonnull(
+        mt_parameters_add(set, "a.", "weight", SHAPE(2), mt_initial_constant(1.0)));
+    ck_assert_ptr_null(mt_parameters_add(set, "a.", "weight", SHAPE(2), mt_initial_constant(1.0)));
+    ck_assert_int_eq(mt_parameters_allocate(set, 1), MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "a.weight"));
+    mt_parameters_destroy(set);
+}
+END_TEST
+
+static Suite *adam_suite(void)
+{
+    Suite *suite = suite_create("adam");
+    TCase *tcase = tcase_create("adam");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, test_adam_is_the_formula);
+    tcase_add_test(tcase, test_weight_decay_spares_vectors);
+    tcase_add_test(tcase, test_clipping_scales_to_the_norm);
+    tcase_add_test(tcase, test_gradients_that_are_not_finite_change_nothing_and_are_named);
+    tcase_add_test(tcase, test_settings_out_of_range_are_refused);
+    tcase_add_test(tcase, test_parameters_refuse_a_name_twice);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(adam_suite)
