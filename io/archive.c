@@ -135,16 +135,28 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
     return status;
 }
 
+/* The length of a whole file in memory, whose buffer is longer: the end-of-file address in its
+ * superblock, at byte 28 of version 2 (HDF5 File Format Specification, II.A). */
+static uint64_t image_length(const unsigned char *image)
+{
+    enum { END_OF_FILE = 28 };
+    uint64_t length = 0;
+    for (int i = 7; i >= 0; i--) {
+        length = length << 8 | image[END_OF_FILE + i];
+    }
+    return length;
+}
+
 mt_status mt_archive_commit(mt_archive *archive)
 {
     hsize_t size = 0;
     bool whole = H5Fflush(archive->file, H5F_SCOPE_GLOBAL) >= 0 &&
                  H5Fget_filesize(archive->file, &size) >= 0 && H5Fclose(archive->file) >= 0;
     archive->file = H5I_INVALID_HID;
-    if (!whole || archive->image == NULL) {
+    if (!whole || archive->image == NULL || image_length(archive->image) > size) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for the file", archive->path);
     }
-    return mt_file_replace(archive->path, archive->image, (size_t)size);
+    return mt_file_replace(archive->path, archive->image, (size_t)image_length(archive->image));
 }
 
 mt_status mt_archive_open(const char *path, mt_archive **archive)
@@ -253,20 +265,16 @@ mt_status mt_archive_write_array(mt_archive *archive, const char *group, const c
                  : mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory to write it", archive->path, name);
 }
 
-/* The element type of a dataset, if it is one of ours. */
+/* The element type of a dataset, if it is one of ours. Integers of any width are read as int32:
+ * those beyond its range are clipped to its ends, which no index reaches. */
 static bool parse_type(hid_t dataset, mt_dtype *dtype)
 {
     hid_t type = H5Dget_type(dataset);
     H5T_class_t class = H5Tget_class(type);
     size_t size = H5Tget_size(type);
     H5Tclose(type);
-    for (*dtype = MT_F32; *dtype <= MT_I32; ++*dtype) {
-        if (class == (*dtype == MT_I32 ? H5T_INTEGER : H5T_FLOAT) &&
-            size == mt_dtype_size(*dtype)) {
-            return true;
-        }
-    }
-    return false;
+    *dtype = class == H5T_INTEGER ? MT_I32 : size == sizeof(float) ? MT_F32 : MT_F64;
+    return class == H5T_INTEGER || (class == H5T_FLOAT && size == mt_dtype_size(*dtype));
 }
 
 static mt_status inspect(mt_archive *archive, const char *name, hid_t dataset, mt_dtype *dtype,
@@ -277,8 +285,7 @@ static mt_status inspect(mt_archive *archive, const char *name, hid_t dataset, m
     *rank = H5Sget_simple_extent_dims(space, dims, NULL);
     H5Sclose(space);
     if (!parse_type(dataset, dtype)) {
-        return mt_archive_fail(archive, name,
-                               "neither 32-bit nor 64-bit floats nor 32-bit integers");
+        return mt_archive_fail(archive, name, "neither 32-bit nor 64-bit floats nor integers");
     }
     if (*rank < 0 || *rank > 4) {
         return mt_archive_fail(archive, name, "%d dimensions, at most 4", *rank);

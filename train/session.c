@@ -49,7 +49,9 @@ static mt_status check_model(const train_session *session, const mt_model_config
     mt_model_config resolved = mt_model_config_resolved(model);
     mt_status status = mt_model_config_check(model);
     if (status != MT_OK) {
-        return status;
+        return mt_fail(status,
+                       "%s (--size, --attention-size, --linear-size, --norm-eps, --norm-partial)",
+                       mt_error_message());
     }
     int64_t T = session->task->longest(config, session->data), A = resolved.attention_size;
     status = mt_wkv_check(config->batch, T, A, resolved.context_size);

@@ -113,7 +113,7 @@ static int resume(const arguments *given)
     status = session_config_of(checkpoint, &config);
     if (status != MT_OK) {
         mt_checkpoint_destroy(checkpoint);
-        return report(status);
+        return report(mt_fail(status, "%s: %s", path, mt_error_message()));
     }
     status = set_options(given, &config);
     int exit_status =

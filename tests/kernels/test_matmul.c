@@ -45,8 +45,9 @@ static void check_product(kernel_build *build, int64_t M, int64_t N, int64_t K, 
 
 static void check_layouts(kernel_build *build)
 {
-    static const int64_t sizes[][3] = {
-        {1, 1, 1}, {1, 3, 17}, {17, 1, 3}, {3, 17, 33}, {33, 65, 70}};
+    /* The last two are shared out among threads, by columns and by rows. */
+    static const int64_t sizes[][3] = {{1, 1, 1},    {1, 3, 17},    {17, 1, 3},   {3, 17, 33},
+                                       {33, 65, 70}, {70, 200, 65}, {300, 45, 50}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         for (int layout = 0; layout < 4; layout++) {
             int64_t M = sizes[i][0], N = sizes[i][1], K = sizes[i][2];

@@ -1,0 +1,406 @@
+"""The command as users see it: every verb, every kind of wrong input, interruption and resuming."""
+
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import h5py
+import numpy
+
+MIXTAPE = os.environ["MIXTAPE"]
+SMALL = ["--size", "16", "--blocks", "1", "--batch", "16", "--length", "3", "--symbols", "4", "--threads", "2",
+         "--eval-batches", "2"]
+
+
+def read(*path, mode="r"):
+    with open(os.path.join(*path), mode) as file:
+        return file.read()
+
+
+class CommandTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, *names):
+        return os.path.join(self.folder.name, *names)
+
+    def write(self, name, content):
+        with open(self.path(name), "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+        return self.path(name)
+
+    def run_command(self, *arguments, status=0, cwd=None, environment=None):
+        result = subprocess.run([MIXTAPE, *arguments], capture_output=True, cwd=cwd or self.folder.name, timeout=300,
+                                env={**os.environ, **(environment or {})})
+        self.assertEqual(result.returncode, status, result.stderr.decode())
+        return result
+
+    def refuse(self, *arguments, status, says):
+        """The command fails with this status and one line that contains what it says."""
+        result = self.run_command(*arguments, status=status)
+        error = result.stderr.decode()
+        complaint = [line for line in error.splitlines() if line.startswith("mixtape")]
+        self.assertEqual(len(complaint), 1, error)
+        for part in [says] if isinstance(says, str) else says:
+            self.assertIn(part, complaint[0])
+
+    def train(self, *arguments, **options):
+        return self.run_command("train", "copy", *SMALL, *arguments, **options)
+
+
+class TrainTest(CommandTest):
+    def test_run_folder_holds_what_it_says(self):
+        self.train("--steps", "20", "--eval-every", "10", "--out", "run")
+        self.assertEqual(sorted(os.listdir(self.path("run"))),
+                         ["best.h5", "checkpoint.h5", "config.yaml", "metrics.csv", "train.log"])
+        rows = read(self.path("run", "metrics.csv")).splitlines()
+        self.assertEqual(rows[0], "step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds")
+        self.assertEqual([row.split(",")[0] for row in rows[1:]], ["10", "20"])
+        self.assertIn("\nbatch: 16\n", read(self.path("run", "config.yaml")))
+
+    def test_runs_without_a_name_are_numbered(self):
+        for _ in range(2):
+            self.train("--steps", "1")
+        self.assertEqual(sorted(os.listdir(self.path("runs"))), ["copy-1", "copy-2"])
+
+    def test_a_run_is_not_written_over(self):
+        self.train("--steps", "1", "--out", "run")
+        self.refuse("train", "copy", *SMALL, "--out", "run", status=1, says=["--out run", "--resume run"])
+
+    def test_every_toy_task_trains(self):
+        for task in ["copy", "reverse", "recall", "echo", "adding"]:
+            options = [*SMALL, "--length", "8"] if task in ("echo", "adding") else SMALL
+            result = self.run_command("train", task, *options, "--steps", "3", "--out", task)
+            self.assertIn("prediction", result.stdout.decode())
+            self.assertIn("loss ", self.run_command("eval", task).stdout.decode())
+
+    def test_adding_trains_in_float64(self):
+        self.run_command("train", "adding", *SMALL, "--length", "8", "--steps", "2", "--dtype", "f64", "--out", "run")
+
+    def test_results_do_not_depend_on_out_or_repetition(self):
+        for name in ["a", "b"]:
+            self.train("--steps", "12", "--out", name)
+        self.assert_same_model("a/checkpoint.h5", "b/checkpoint.h5")
+
+    def assert_same_model(self, a, b):
+        def collect(path):
+            found = {}
+            with h5py.File(self.path(path)) as file:
+                file.visititems(lambda name, item: found.update({name: item[()]})
+                                if isinstance(item, h5py.Dataset) else None)
+                found["step"] = file["train"].attrs["step"]
+                found["best"] = file["train"].attrs["best_loss"]
+            return found
+
+        left, right = collect(a), collect(b)
+        self.assertEqual(left.keys(), right.keys())
+        for name in left:
+            self.assertTrue(numpy.array_equal(left[name], right[name]), name)
+
+    def metrics(self, run):
+        """The rows without what a clock measures."""
+        return [row.split(",")[:7] for row in read(self.path(run, "metrics.csv")).splitlines()]
+
+    def test_resuming_gives_the_same_bits_as_not_stopping(self):
+        options = ["--eval-every", "8", "--log-every", "3", "--dropout", "0.2", "--accumulate", "2", "--save-every", "0"]
+        self.train("--steps", "30", *options, "--out", "whole")
+        self.train("--steps", "30", *options, "--out", "parts", "--patience", "1", "--lr", "1e-12", status=0)
+        process = subprocess.Popen([MIXTAPE, "train", "copy", *SMALL, "--steps", "30", *options, "--save-every", "7",
+                                    "--out", "killed"], cwd=self.folder.name, stderr=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL)
+        while not os.path.exists(self.path("killed", "checkpoint.h5")) and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        self.run_command("train", "--resume", "killed", "--save-every", "0")
+        self.assert_same_model("whole/checkpoint.h5", "killed/checkpoint.h5")
+        self.assertEqual(self.metrics("whole"), self.metrics("killed"))
+
+    def test_killed_at_any_point_a_run_can_go_on(self):
+        process = None
+        for attempt in range(6):
+            verb = ["--resume", "run"] if os.path.exists(self.path("run", "checkpoint.h5")) else None
+            if verb is None and os.path.exists(self.path("run")):
+                subprocess.run(["rm", "-r", self.path("run")], check=True)
+            arguments = ["train", *verb] if verb else ["train", "copy", *SMALL, "--out", "run", "--steps", "100000",
+                                                       "--save-every", "1"]
+            process = subprocess.Popen([MIXTAPE, *arguments], cwd=self.folder.name, stderr=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL)
+            time.sleep(0.05 + 0.2 * random.random())
+            process.kill()
+            process.wait()
+            if os.path.exists(self.path("run", "checkpoint.h5")):
+                self.run_command("info", self.path("run", "checkpoint.h5"))
+        self.assertTrue(os.path.exists(self.path("run", "checkpoint.h5")))
+
+    def test_signals_save_and_end(self):
+        for number, name in [(signal.SIGINT, "int"), (signal.SIGTERM, "term")]:
+            process = subprocess.Popen([MIXTAPE, "train", "copy", *SMALL, "--steps", "1000000", "--log-every", "1", "--out", name],
+                                       cwd=self.folder.name, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            metrics = self.path(name, "metrics.csv")
+            while not os.path.exists(metrics) or read(metrics).count("\n") < 3:
+                time.sleep(0.01)
+            process.send_signal(number)
+            error = process.communicate(timeout=60)[1].decode()
+            self.assertEqual(process.returncode, 128 + number)
+            self.assertIn("go on with: mixtape train --resume " + name, error)
+            with h5py.File(self.path(name, "checkpoint.h5")) as file:
+                step = int(file["train"].attrs["step"])
+            self.assertGreater(step, 0)
+            self.run_command("train", "--resume", name, "--steps", str(step + 2))
+
+    def test_patience_ends_a_run(self):
+        result = self.train("--steps", "1000", "--eval-every", "1", "--patience", "2", "--lr", "1e-12", "--warmup", "0",
+                            "--out", "run")
+        self.assertIn("no better validation any more", result.stderr.decode())
+
+    def test_a_loss_that_is_not_finite_ends_the_run_with_the_step(self):
+        self.refuse("train", "copy", *SMALL, "--steps", "300", "--lr", "900", "--clip", "0", "--schedule", "constant",
+                    "--warmup", "0", "--weight-decay", "500", "--out", "run", status=1, says=["step ", "--lr"])
+
+    def test_recomputation_gives_the_same_bits(self):
+        for name, options in [("plain", []), ("again", ["--recompute"])]:
+            self.train("--steps", "10", "--dropout", "0.3", *options, "--out", name)
+        self.assert_same_model("plain/checkpoint.h5", "again/checkpoint.h5")
+
+    def test_isa_can_be_chosen(self):
+        result = self.train("--steps", "2", "--out", "run", environment={"MIXTAPE_ISA": "baseline"})
+        self.assertIn("(baseline, 2 threads)", result.stderr.decode())
+
+
+class TextTest(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.write("text.txt", "the quick brown fox jumps over the lazy dog, wie schön.\n" * 60)
+        self.options = ["--size", "16", "--blocks", "1", "--batch", "4", "--length", "16", "--steps", "20"]
+
+    def test_characters_train_and_generate(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        first, second = (self.run_command("generate", "run", "--prompt", "the ", "--length", "50", "--seed", "3").stdout
+                         for _ in range(2))
+        self.assertEqual(first, second)
+        self.assertEqual(len(first.decode()), 4 + 50 + 1)
+        self.assertTrue(first.decode().startswith("the "))
+        with h5py.File(self.path("run", "best.h5")) as file:
+            self.assertIn("ö", list(file.attrs["token_list"]))
+
+    def test_bytes_train_and_generate(self):
+        self.run_command("train", "text", "--data", "text.txt", "--unit", "byte", *self.options, "--out", "run")
+        self.assertEqual(len(self.run_command("generate", "run", "--length", "40").stdout), 41)
+
+    def test_a_prompt_beyond_the_vocabulary_is_refused(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        self.refuse("generate", "run", "--prompt", "Ω", status=1, says=["--prompt", "U+03A9"])
+
+    def test_wrong_files_are_refused(self):
+        self.write("empty.txt", "")
+        self.write("binary.txt", b"\xff\xfe\x00\x01" * 2000)
+        self.write("short.txt", "short")
+        refuse = lambda name, says, status=1: self.refuse("train", "text", "--data", name, *self.options, status=status, says=says)
+        refuse("missing.txt", ["missing.txt", "No such file"])
+        refuse("empty.txt", ["empty.txt", "empty"])
+        refuse("binary.txt", ["binary.txt", "byte 0", "--unit byte"])
+        refuse("short.txt", ["short.txt", "--length 16"], 2)
+        refuse(self.folder.name, "not a regular file")
+        self.refuse("train", "text", *self.options, status=2, says="--data")
+
+
+class TokensTest(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.write("tokens.txt", "<blank>\n<unk>\n<space>\na\nb\nc\n<sos/eos>\n")
+        lines = [f"utt{i} {'abc'[i % 3] * (1 + i % 5)} {'cab'[i % 3]}" for i in range(60)]
+        self.write("text", "\n".join(lines) + "\n")
+        self.options = ["--size", "16", "--blocks", "1", "--batch", "4", "--steps", "30"]
+
+    def train_tokens(self, *arguments, **options):
+        return self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", *self.options,
+                                *arguments, **options)
+
+    def test_transcripts_train_generate_and_export(self):
+        self.train_tokens("--out", "run")
+        self.run_command("generate", "run", "--length", "10")
+        self.run_command("export", "run", "--layout", "espnet", "-o", "espnet.h5")
+        with h5py.File(self.path("espnet.h5")) as file:
+            self.assertEqual(list(file.attrs["token_list"])[:3], ["<blank>", "<unk>", "<space>"])
+            self.assertEqual(file["embed.weight"].shape, (7, 16))
+            self.assertTrue(numpy.all(file["embed.weight"][0] == 0.0)) # the padding row never moves
+            self.assertNotIn("head.weight", file)
+        self.run_command("export", "run", "--layout", "espnet-model", "-o", "model.h5")
+        with h5py.File(self.path("model.h5")) as file:
+            self.assertIn("decoder.embed.weight", file)
+            self.assertEqual(file["lm_lin.weight"].shape, (7, 16))
+
+    def test_words_train(self):
+        self.write("words.txt", "<blank>\n<unk>\na\naa\nb\nbb\n<sos/eos>\n")
+        self.run_command("train", "tokens", "--data", "text", "--token-list", "words.txt", "--unit", "word", *self.options)
+
+    def test_wrong_files_are_refused(self):
+        self.write("strict.txt", "<blank>\n<space>\na\nb\n")
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "strict.txt", *self.options, status=1,
+                    says=["text: line 1", "'c'", "<unk>"])
+        self.write("twice.txt", "<blank>\na\nb\na\n")
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "twice.txt", *self.options, status=1,
+                    says=["twice.txt", "'a'", "1", "3"])
+        self.refuse("train", "tokens", "--data", "text", *self.options, status=2, says="--token-list")
+        self.refuse("train", "tokens", "--token-list", "tokens.txt", *self.options, status=2, says="--data")
+        self.write("double", "utt1 a\nutt1 b\n")
+        self.refuse("train", "tokens", "--data", "double", "--token-list", "tokens.txt", *self.options, status=1,
+                    says=["double", "utt1"])
+
+    def test_a_context_that_is_too_short_is_refused_with_the_utterance(self):
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "tokens.txt", *self.options, "--context-size",
+                    "4", status=2, says=["utt", "--context-size 4"])
+
+
+class WrongUsageTest(CommandTest):
+    def test_wrong_values_are_refused_with_the_option(self):
+        for arguments, says in [
+                (["nothing"], ["'nothing'", "copy", "tokens"]),
+                (["copy", "--batch", "0"], ["--batch 0"]),
+                (["copy", "--size", "0"], ["--size 0"]),
+                (["copy", "--batch", "12x"], ["--batch 12x"]),
+                (["copy", "--lr", "nan"], ["--lr nan"]),
+                (["copy", "--norm", "batch_norm"], ["--norm batch_norm", "layer_norm"]),
+                (["copy", "--length", "600"], ["1201", "1024", "--context-size"]),
+                (["copy", "--size", "33", "--batch", "3"], ["batch 3", "33", "--batch"]),
+                (["copy", "--size", "16000000"], ["--size"]),
+                (["copy", "--batch", "16000000", "--length", "500"], ["--batch"]),
+                (["recall", "--pairs", "9"], ["--pairs 9", "--symbols 8"]),
+                (["echo", "--delay", "24"], ["--delay 24", "--length 24"]),
+                (["copy", "--device", "tpu"], ["'tpu'"])]:
+            with self.subTest(arguments):
+                self.refuse("train", *arguments, status=2, says=says)
+        self.assertEqual(os.listdir(self.folder.name), [])
+
+    def test_unknown_verbs_and_options_are_wrong_usage(self):
+        self.refuse("fly", status=2, says="'fly'")
+        self.run_command(status=2)
+        for verb in ["train", "eval", "generate", "forward", "export", "import", "info", "gradcheck", "bench"]:
+            self.refuse(verb, "--nonsense", status=2, says="--nonsense")
+            self.assertIn("Usage: mixtape " + verb, self.run_command(verb, "--help").stdout.decode())
+
+    def test_a_device_that_is_not_there_is_told(self):
+        self.refuse("train", "copy", *SMALL, "--device", "cuda", status=1, says=["CUDA"])
+
+    def test_an_unwritable_folder_is_told(self):
+        self.write("file", "")
+        self.refuse("train", "copy", *SMALL, "--out", self.path("file", "run"), status=1, says=["file", "Not a directory"])
+
+
+class FilesTest(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.train("--steps", "3", "--out", "run")
+        self.checkpoint = self.path("run", "checkpoint.h5")
+        self.original = read(self.checkpoint, mode="rb")
+
+    def refuse_changed(self, change, says):
+        with open(self.checkpoint, "wb") as file:
+            file.write(self.original)
+        with h5py.File(self.checkpoint, "r+") as file:
+            change(file)
+        for arguments in [["train", "--resume", "run"], ["info", self.checkpoint]]:
+            self.refuse(*arguments, status=1, says=["checkpoint.h5", *([says] if isinstance(says, str) else says)])
+
+    def test_changed_files_are_refused_with_dataset_and_figures(self):
+        name = "model/rwkv_blocks.0.att.proj_key.weight"
+
+        def replace(file, data):
+            del file[name]
+            file[name] = data
+
+        self.refuse_changed(lambda file: file.attrs.__setitem__("version", 7), ["version 7", "1"])
+        self.refuse_changed(lambda file: file.attrs.__setitem__("format", "else"), "format 'else'")
+        self.refuse_changed(lambda file: file.__delitem__(name), [name[6:], "missing"])
+        self.refuse_changed(lambda file: file.move(name, "model/other"), [name[6:], "missing"])
+        self.refuse_changed(lambda file: file.__setitem__("model/more", [1.0]), ["more", "unknown"])
+        self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 8), "f4")), ["(16, 8)", "(16, 16)"])
+        self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 16), "f8")), ["f64", "f32"])
+        self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 16), "i4")), ["i32", "f32"])
+        self.refuse_changed(lambda file: replace(file, numpy.full((16, 16), numpy.nan, "f4")), [name[6:], "nan"])
+        self.refuse_changed(lambda file: file["model"].attrs.__setitem__("num_blocks", 2), "missing")
+        self.refuse_changed(lambda file: file["model"].attrs.__setitem__("block_size", -5), "block_size is -5")
+        self.refuse_changed(lambda file: file["model"].attrs.__delitem__("num_blocks"), "'num_blocks' is missing")
+
+    def test_a_configuration_that_is_not_one_is_refused(self):
+        for text in ["steps: [1", "steps: 0", "stairs: 3", "- 1"]:
+            with h5py.File(self.checkpoint, "r+") as file:
+                file["train"].attrs["config"] = text
+            self.refuse("train", "--resume", "run", status=1, says=["checkpoint.h5", "config"])
+
+    def test_files_truncated_anywhere_are_refused(self):
+        for length in range(0, len(self.original), 1024):
+            with open(self.checkpoint, "wb") as file:
+                file.write(self.original[:length])
+            self.refuse("info", self.checkpoint, status=1, says="checkpoint.h5")
+
+    def test_damaged_values_are_noticed(self):
+        with h5py.File(self.checkpoint) as file:
+            dataset = file["model/embed.weight"]
+            self.assertTrue(dataset.fletcher32)
+            offset = dataset.id.get_chunk_info(0).byte_offset
+        damaged = bytearray(self.original)
+        damaged[offset + 40] ^= 1
+        with open(self.checkpoint, "wb") as file:
+            file.write(damaged)
+        self.refuse("info", self.checkpoint, status=1, says=["checkpoint.h5", "embed.weight", "damaged"])
+
+    def test_every_dataset_has_a_checksum(self):
+        with h5py.File(self.checkpoint) as file:
+            file.visititems(lambda name, item: self.assertTrue(item.fletcher32, name)
+                            if isinstance(item, h5py.Dataset) else None)
+
+    def test_export_then_import_gives_the_same_bits(self):
+        self.run_command("export", "run", "--last", "--layout", "mixtape", "-o", "weights.h5")
+        self.run_command("import", "weights.h5", "-o", "back.h5")
+        with h5py.File(self.checkpoint) as a, h5py.File(self.path("back.h5")) as b:
+            self.assertEqual(list(a["model"]), list(b["model"]))
+            for name in a["model"]:
+                self.assertTrue(numpy.array_equal(a["model"][name][()], b["model"][name][()]))
+
+    def test_a_layout_that_cannot_hold_the_model_is_refused(self):
+        self.run_command("train", "adding", *SMALL, "--length", "8", "--steps", "1", "--out", "adding")
+        self.refuse("export", "adding", "-o", "out.h5", status=1, says=["espnet", "real-valued"])
+        self.refuse("export", "run", "-o", "out.h5", "--layout", "pytorch", status=2, says=["'pytorch'", "espnet"])
+        self.assertFalse(os.path.exists(self.path("out.h5")))
+
+    def test_forward_refuses_labels_beyond_the_vocabulary(self):
+        with h5py.File(self.path("in.h5"), "w") as file:
+            file["labels"] = numpy.array([[1, 2, 77]])
+        self.refuse("forward", "run", "--input", "in.h5", "--output", "out.h5", status=1, says=["77"])
+        self.assertFalse(os.path.exists(self.path("out.h5")))
+
+    def test_a_full_disk_leaves_the_old_checkpoint(self):
+        small = self.path("small")
+        os.mkdir(small)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest("no permission to mount a small tmpfs: " + mounted.stderr.decode().strip())
+        self.addCleanup(subprocess.run, ["umount", small], check=True)
+        run = os.path.join(small, "run")
+        self.train("--steps", "2", "--size", "32", "--out", run)
+        before = read(run, "checkpoint.h5", mode="rb")
+        with self.assertRaises(OSError), open(os.path.join(small, "ballast"), "wb", buffering=0) as file:
+            while file.write(b"x" * 4096) == 4096:
+                pass
+            raise OSError
+        self.refuse("train", "--resume", run, "--steps", "4", status=1, says=["No space left"])
+        self.assertEqual(read(run, "checkpoint.h5", mode="rb"), before)
+        self.assertEqual([name for name in os.listdir(run) if "." in name and name.count(".") > 1], [])
+
+
+class OtherVerbsTest(CommandTest):
+    def test_gradients_are_right(self):
+        result = self.run_command("gradcheck", "--device", "cpu")
+        self.assertIn("wkv", result.stdout.decode())
+        self.assertNotIn("WRONG", result.stdout.decode())
+
+
+if __name__ == "__main__":
+    unittest.main()
