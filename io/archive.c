@@ -11,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { NAME_MAX_BYTES = 512 };
 
 struct mt_archive {
     hid_t file;
+    int64_t size;        /* bytes, of a file that is read */
     void *image;         /* of a file that is being written: its bytes, once HDF5 has closed it */
     H5E_auto2_t printer; /* the program's own, put back when the archive is closed */
     void *printer_data;
@@ -78,6 +80,7 @@ static void *image_realloc(void *image, size_t size, H5FD_file_image_op_t op, vo
 static herr_t image_free(void *image, H5FD_file_image_op_t op, void *archive)
 {
     if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE) {
+        free(((mt_archive *)archive)->image);
         ((mt_archive *)archive)->image = image;
     } else {
         free(image);
@@ -113,7 +116,8 @@ static hid_t create_in_memory(mt_archive *archive)
         H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
         H5Pset_attr_phase_change(creation, 0, 0) >= 0) {
-        file = H5Fcreate(archive->path, H5F_ACC_TRUNC, creation, access);
+        /* A name that no file can have: HDF5 would read an old file before it makes a new one. */
+        file = H5Fcreate("/dev/null/in-memory", H5F_ACC_TRUNC, creation, access);
     }
     H5Pclose(access);
     H5Pclose(creation);
@@ -163,7 +167,7 @@ mt_status mt_archive_open(const char *path, mt_archive **archive)
 {
     struct stat info;
     *archive = NULL;
-    if (stat(path, &info) != 0) {
+    if (stat(path, &info) != 0 || access(path, R_OK) != 0) {
         return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
     }
     if (!S_ISREG(info.st_mode)) {
@@ -173,6 +177,7 @@ mt_status mt_archive_open(const char *path, mt_archive **archive)
     if (status != MT_OK) {
         return status;
     }
+    (*archive)->size = (int64_t)info.st_size;
     (*archive)->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if ((*archive)->file < 0) {
         status = mt_fail(MT_ERROR_FORMAT, "%s: not an HDF5 file, or a damaged one, of %lld bytes",
@@ -290,12 +295,14 @@ static mt_status inspect(mt_archive *archive, const char *name, hid_t dataset, m
     if (*rank < 0 || *rank > 4) {
         return mt_archive_fail(archive, name, "%d dimensions, at most 4", *rank);
     }
+    hsize_t count = 1; /* so many that no product with an element's size overflows */
     for (int i = 0; i < *rank; i++) {
-        if (dims[i] > INT64_MAX / 16) {
+        if (dims[i] > INT64_MAX / 16 / count) {
             return mt_archive_fail(archive, name, "dimension %d is %llu", i,
                                    (unsigned long long)dims[i]);
         }
         shape[i] = (int64_t)dims[i];
+        count *= dims[i] > 0 ? dims[i] : 1;
     }
     return MT_OK;
 }
@@ -331,6 +338,43 @@ static const char *shape_text(int rank, const int64_t *shape, char text[96])
     return text;
 }
 
+/* How many bytes one stored byte can stand for: deflate's limit where a dataset is compressed. */
+static int64_t most_expansion(hid_t properties)
+{
+    int filters = H5Pget_nfilters(properties);
+    for (int i = 0; i < filters; i++) {
+        unsigned flags;
+        size_t parameters = 0;
+        H5Z_filter_t filter =
+            H5Pget_filter2(properties, (unsigned)i, &flags, &parameters, NULL, 0, NULL, NULL);
+        if (filter != H5Z_FILTER_FLETCHER32 && filter != H5Z_FILTER_SHUFFLE) {
+            return 1032;
+        }
+    }
+    return 1;
+}
+
+/* Whether the file is long enough for what a dataset claims to be: HDF5 would fill in zeros for
+ * what was never written, however much that is. */
+static mt_status check_stored(mt_archive *archive, const char *name, hid_t dataset, int64_t bytes)
+{
+    hid_t properties = H5Dget_create_plist(dataset);
+    int64_t expansion = most_expansion(properties);
+    bool external = H5Pget_external_count(properties) > 0;
+    hsize_t stored = H5Dget_storage_size(dataset);
+    H5Pclose(properties);
+    if (external) {
+        return mt_archive_fail(archive, name, "its bytes are in another file");
+    }
+    if (stored > (hsize_t)archive->size || (int64_t)stored < bytes / expansion) {
+        return mt_archive_fail(archive, name,
+                               "%" PRIu64 " bytes stored in a file of %" PRId64
+                               " bytes, for %" PRId64 " bytes of values",
+                               (uint64_t)stored, archive->size, bytes);
+    }
+    return MT_OK;
+}
+
 static mt_status check_array(mt_archive *archive, const char *name, hid_t dataset, mt_dtype dtype,
                              int rank, const int64_t *shape)
 {
@@ -351,7 +395,23 @@ static mt_status check_array(mt_archive *archive, const char *name, hid_t datase
         return mt_archive_fail(archive, name, "shape %s, expected %s",
                                shape_text(found_rank, found, is), shape_text(rank, shape, wanted));
     }
-    return MT_OK;
+    int64_t bytes = (int64_t)mt_dtype_size(dtype);
+    for (int i = 0; i < rank; i++) {
+        bytes *= shape[i];
+    }
+    return check_stored(archive, name, dataset, bytes);
+}
+
+mt_status mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
+                                 mt_dtype dtype, int rank, const int64_t *shape)
+{
+    hid_t dataset;
+    mt_status status = open_dataset(archive, group, name, &dataset);
+    if (status == MT_OK) {
+        status = check_array(archive, name, dataset, dtype, rank, shape);
+        H5Dclose(dataset);
+    }
+    return status;
 }
 
 mt_status mt_archive_read_array(mt_archive *archive, const char *group, const char *name,
@@ -382,8 +442,9 @@ static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, 
 {
     visiting *visitor = context;
     (void)group;
-    (void)info;
-    visitor->status = visitor->visit(visitor->archive, name, visitor->context);
+    visitor->status = info->type == H5L_TYPE_HARD
+                          ? visitor->visit(visitor->archive, name, visitor->context)
+                          : mt_archive_fail(visitor->archive, name, "a link to somewhere else");
     return visitor->status == MT_OK ? 0 : 1;
 }
 
@@ -528,7 +589,8 @@ static mt_status read_strings(mt_archive *archive, const char *group, const char
         return status;
     }
     char **texts = count < INT32_MAX ? calloc((size_t)count + 1, sizeof *texts) : NULL;
-    hid_t type = text_type(), space = H5Aget_space(attribute);
+    /* As the file has them: HDF5 does not convert between character sets. */
+    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
     if (texts == NULL) {
         status = mt_archive_fail(archive, group, "the attribute '%s' has %llu strings", name,
                                  (unsigned long long)count);

@@ -35,7 +35,9 @@ mt_status mt_archive_write_group(mt_archive *archive, const char *group);
 mt_status mt_archive_write_array(mt_archive *archive, const char *group, const char *name,
                                  mt_dtype dtype, int rank, const int64_t *shape, const void *data);
 
-/* Reads an array that must have this type and shape. */
+/* Whether the file holds an array of this type and shape, whole; and the same, reading it. */
+mt_status mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
+                                 mt_dtype dtype, int rank, const int64_t *shape);
 mt_status mt_archive_read_array(mt_archive *archive, const char *group, const char *name,
                                 mt_dtype dtype, int rank, const int64_t *shape, void *data);
 

@@ -266,28 +266,53 @@ static mt_status refuse_unknown(mt_archive *archive, const char *name, void *con
                : mt_archive_fail(archive, name, "unknown: no parameter of this model");
 }
 
+/* The name in the file. What has no place in the layout was left out of the description. */
+static const char *file_name(const mt_parameter *parameter, const mt_layout *layout,
+                             char name[MT_NAME_MAX])
+{
+    if (layout == NULL || !mt_layout_name(layout, parameter->name, name)) {
+        memcpy(name, parameter->name, MT_NAME_MAX);
+    }
+    return name;
+}
+
+/* Every array is there, of its type and shape, and nothing else is. Until then a file's word on how
+ * much memory it needs is not taken. */
+static mt_status check_block(mt_archive *archive, const char *group,
+                             const mt_parameters *parameters, const mt_layout *layout)
+{
+    expected_names expected = {parameters, layout, NULL};
+    mt_status status = MT_OK;
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        const mt_tensor *tensor = &parameters->items[i]->tensor;
+        char name[MT_NAME_MAX];
+        status =
+            mt_archive_check_array(archive, group, file_name(parameters->items[i], layout, name),
+                                   tensor->dtype, tensor->rank, tensor->shape);
+    }
+    return status == MT_OK ? mt_archive_visit(archive, group, refuse_unknown, &expected) : status;
+}
+
 /* Reads one array per parameter into a block of host memory, which the caller frees, and refuses
  * everything else in the group. */
 static mt_status load_block(mt_archive *archive, const char *group, const mt_parameters *parameters,
                             const mt_layout *layout, void **block)
 {
     size_t size = mt_dtype_size(parameters->dtype);
-    expected_names expected = {parameters, layout, NULL};
+    mt_status status = check_block(archive, group, parameters, layout);
+    if (status != MT_OK) {
+        return status;
+    }
     *block = calloc((size_t)parameters->total, size);
     if (*block == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "checkpoint: no host memory for %zu bytes",
                        (size_t)parameters->total * size);
     }
-    mt_status status = MT_OK;
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const mt_parameter *parameter = parameters->items[i];
         const mt_tensor *tensor = &parameter->tensor;
         char name[MT_NAME_MAX];
-        memcpy(name, parameter->name, sizeof name);
-        if (layout != NULL) {
-            mt_layout_name(layout, parameter->name,
-                           name); /* what has no place was left out of the description */
-        }
+        file_name(parameter, layout, name);
         void *values = (char *)*block + parameter->offset * size;
         status = mt_archive_read_array(archive, group, name, tensor->dtype, tensor->rank,
                                        tensor->shape, values);
@@ -295,7 +320,7 @@ static mt_status load_block(mt_archive *archive, const char *group, const mt_par
             status = check_finite(archive, tensor, name, values);
         }
     }
-    return status == MT_OK ? mt_archive_visit(archive, group, refuse_unknown, &expected) : status;
+    return status;
 }
 
 static mt_status load_adam(mt_archive *archive, mt_checkpoint *checkpoint)

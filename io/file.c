@@ -44,7 +44,8 @@ static mt_status read_all(const char *path, int file, char **bytes, size_t *size
 
 mt_status mt_file_read(const char *path, char **bytes, size_t *size)
 {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    /* A pipe is refused, not waited for. */
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) {
         return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
     }

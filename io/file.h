@@ -16,7 +16,8 @@ extern "C" {
 mt_status mt_file_read(const char *path, char **bytes, size_t *size);
 
 /* Writes a new file beside `path`, flushes it to the disk, and renames it over `path`. On failure
- * (MT_ERROR_IO with the reason) `path` is what it was, and nothing is left beside it. */
+ * (MT_ERROR_IO with the reason) nothing is left beside `path`, and it is what it was; but where the
+ * folder alone could not be flushed, it is the new file, which a crash may still undo. */
 mt_status mt_file_replace(const char *path, const void *bytes, size_t size);
 
 #ifdef __cplusplus

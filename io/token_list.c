@@ -27,10 +27,13 @@ static int compare_ids(const void *a, const void *b, void *context)
     return strcmp(list->tokens[*(const int32_t *)a], list->tokens[*(const int32_t *)b]);
 }
 
-/* Sorts, and refuses a token that is there twice. */
+/* Sorts, and refuses a token that is empty or there twice. */
 static mt_status make_index(mt_token_list *list)
 {
     for (int32_t i = 0; i < list->count; i++) {
+        if (list->tokens[i][0] == '\0') {
+            return mt_fail(MT_ERROR_INVALID, "token list: the token %" PRId32 " is empty", i);
+        }
         list->sorted[i] = i;
     }
     qsort_r(list->sorted, (size_t)list->count, sizeof *list->sorted, compare_ids, list);
@@ -71,18 +74,29 @@ mt_status mt_token_list_create(int32_t count, const char *const *tokens, mt_toke
     return MT_OK;
 }
 
-static bool is_utf8(const char *text)
+/* The first byte that is not UTF-8, or the zero byte at the end. */
+static const char *utf8_end(const char *text)
 {
     const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
     utf8proc_int32_t character;
     while (*at != '\0') {
         utf8proc_ssize_t length = utf8proc_iterate(at, -1, &character);
         if (length < 0) {
-            return false;
+            break;
         }
         at += length;
     }
-    return true;
+    return (const char *)at;
+}
+
+/* The length of a line without the blanks and the carriage return at its end, which ESPnet drops
+ * too; a first character that is a blank is the token. */
+static size_t stripped_length(const char *line, size_t length)
+{
+    while (length > 1 && strchr(" \t\r", line[length - 1]) != NULL) {
+        length--;
+    }
+    return length == 1 && line[0] == '\r' ? 0 : length;
 }
 
 /* Cuts the file's text into its lines, in place; a final newline ends the last line. */
@@ -90,21 +104,18 @@ static mt_status cut_lines(const char *path, char *text, size_t size, const char
                            int32_t *count)
 {
     if (strlen(text) != size) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId32 ": a zero byte (not a text file?)",
-                       path, (int32_t)1);
+        return mt_fail(MT_ERROR_FORMAT, "%s: a zero byte at %zu (not a text file?)", path,
+                       strlen(text));
     }
     *count = 0;
     for (char *line = text; *line != '\0';) {
         size_t length = strcspn(line, "\n");
         char *next = line + length + (line[length] == '\n');
-        line[length] = '\0';
-        if (length > 0 && line[length - 1] == '\r') {
-            line[length - 1] = '\0';
-        }
+        line[stripped_length(line, length)] = '\0';
         if (*line == '\0') {
             return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId32 " is empty", path, *count + 1);
         }
-        if (!is_utf8(line)) {
+        if (*utf8_end(line) != '\0') {
             return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId32 " is not UTF-8", path, *count + 1);
         }
         lines[(*count)++] = line;
@@ -151,8 +162,9 @@ static int compare_key(const void *key, const void *element)
 {
     const token_key *wanted = key;
     const char *token = wanted->list->tokens[*(const int32_t *)element];
-    int order = strncmp(wanted->token, token, wanted->length);
-    return order != 0 ? order : token[wanted->length] == '\0' ? 0 : -1;
+    size_t length = strlen(token);
+    int order = memcmp(wanted->token, token, wanted->length < length ? wanted->length : length);
+    return order != 0 ? order : (wanted->length > length) - (wanted->length < length);
 }
 
 int32_t mt_token_find(const mt_token_list *list, const char *token, size_t length)
@@ -190,10 +202,6 @@ static mt_status append_characters(const mt_token_list *list, const char *word, 
         utf8proc_int32_t character;
         utf8proc_ssize_t bytes = utf8proc_iterate((const utf8proc_uint8_t *)word + at,
                                                   (utf8proc_ssize_t)(length - at), &character);
-        if (bytes < 0) {
-            return mt_fail(MT_ERROR_FORMAT, "byte %zu of '%.*s' is not UTF-8", at, (int)length,
-                           word);
-        }
         status = append(list, word + at, (size_t)bytes, ids, count);
         at += (size_t)bytes;
     }
@@ -220,6 +228,10 @@ mt_status mt_token_encode(const mt_token_list *list, mt_token_unit unit, const c
                           int32_t **ids, int64_t *count)
 {
     *count = 0;
+    *ids = NULL;
+    if (*utf8_end(text) != '\0') {
+        return mt_fail(MT_ERROR_FORMAT, "byte %td of the text is not UTF-8", utf8_end(text) - text);
+    }
     /* A token is at least one byte of the text: a character, a word, or the blank before a word. */
     *ids = malloc((strlen(text) + 1) * sizeof **ids);
     if (*ids == NULL) {

@@ -18,13 +18,13 @@ typedef struct mt_token_list {
     int32_t *sorted; /* ids in the order of their tokens' bytes, for mt_token_find */
 } mt_token_list;
 
-/* Copies `count` tokens. MT_ERROR_INVALID for one that is there twice, with both ids. The caller
- * destroys the list. */
+/* Copies `count` tokens. MT_ERROR_INVALID for one that is empty, or there twice, with the ids. The
+ * caller destroys the list. */
 mt_status mt_token_list_create(int32_t count, const char *const *tokens, mt_token_list **list);
 void mt_token_list_destroy(mt_token_list *list); /* NULL is allowed */
 
-/* Reads a token list file. MT_ERROR_FORMAT, with the file and the line, for an empty file or line,
- * a token that is there twice, or bytes that are not UTF-8. */
+/* Reads a token list file; blanks at a line's end are dropped. MT_ERROR_FORMAT, with the file and
+ * the line, for an empty file or line, a token that is there twice, or bytes that are not UTF-8. */
 mt_status mt_token_list_load(const char *path, mt_token_list **list);
 
 /* The token's id, or -1. `length` in bytes. */
@@ -37,7 +37,8 @@ typedef enum mt_token_unit {
 } mt_token_unit;
 
 /* The ids of a text's tokens, in an array that the caller frees. A token that is not in the list
- * becomes <unk>; where the list has no <unk> that is MT_ERROR_FORMAT, naming the token. */
+ * becomes <unk>; where the list has no <unk> that is MT_ERROR_FORMAT, naming the token; so
+ * are bytes that are not UTF-8. */
 mt_status mt_token_encode(const mt_token_list *list, mt_token_unit unit, const char *text,
                           int32_t **ids, int64_t *count);
 

@@ -40,7 +40,8 @@ static mt_status parse_line(mt_transcripts *transcripts, char *line, const mt_to
     const char *text = line + length;
     mt_status status = mt_token_encode(tokens, unit, text, &item->labels, &item->length);
     if (status != MT_OK) {
-        return status;
+        return mt_fail(status, "utterance %.*s: %s", length < 64 ? (int)length : 64, line,
+                       mt_error_message());
     }
     item->utterance = strndup(line, length);
     transcripts->count++;

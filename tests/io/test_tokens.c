@@ -48,7 +48,7 @@ START_TEST(test_transcripts_are_cut_into_characters_and_words)
     mt_token_list *list = espnet_list();
     assert_encoded(list, MT_TOKEN_CHAR, "  ab\t äx ", 5, (int32_t[]){3, 4, 2, 5, 1});
     assert_encoded(list, MT_TOKEN_WORD, " ab b  zzz", 3, (int32_t[]){6, 4, 1});
-    assert_encoded(list, MT_TOKEN_CHAR, "   ", 0, NULL);
+    assert_encoded(list, MT_TOKEN_CHAR, "   ", 0, (int32_t[]){0});
     mt_token_list_destroy(list);
 }
 END_TEST
