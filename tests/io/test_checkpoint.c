@@ -1,295 +1,357 @@
-/* Checkpoints and exchange files: the same bits back, atomically, and nothing wrong accepted. */
-#include "io/checkpoint.h"
-#include "tests/autograd/graph_test.h"
-#include "tests/check_main.h"
-#include "tests/io/test_io.h"
+/* Checkpoints: what is saved comes back, to the bit. */
+#include "tests/io/io_test.h"
 
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-
-static mt_model *model;
-static mt_adam *adam;
-
-static mt_model *make_model(mt_dtype dtype, int64_t size, uint64_t seed)
-{
-    mt_model *made;
-    mt_model_config config = mt_model_config_default(5, size);
-    config.num_blocks = 2;
-    config.norm.kind = MT_SCALE_NORM; /* whose parameters are scalars */
-    ck_assert_msg(mt_model_create(test_device, dtype, &config, seed, &made) == MT_OK, "%s",
-                  mt_error_message());
-    return made;
-}
-
-static void setup(void)
-{
-    folder_setup();
-    graph_setup();
-    model = make_model(MT_F64, 6, 1);
-    ck_assert_int_eq(mt_adam_create(model->parameters, mt_adam_config_default(), &adam), MT_OK);
-    for (int i = 0; i < model->parameters->count;
-         i++) { /* gradients, to give the optimiser a state */
-        mt_tensor *tensor = &model->parameters->items[i]->tensor;
-        ck_assert_int_eq(
-            test_device->copy(test_device, tensor->grad, tensor->data, mt_tensor_bytes(tensor)),
-            MT_OK);
-        tensor->has_grad = true;
-    }
-    ck_assert_int_eq(mt_adam_step(adam, 0.1, 1.0, NULL), MT_OK);
-}
-
-static void teardown(void)
-{
-    mt_adam_destroy(adam);
-    mt_model_destroy(model);
-    graph_teardown();
-    folder_teardown();
-}
-
-static const mt_train_state state = {.step = 7,
-                                     .best_step = 5,
-                                     .bad_evals = 2,
-                                     .symbols = 1234567890123,
-                                     .best_loss = 0.1,
-                                     .seconds = 2.5};
-
-static mt_status save(const char *path)
-{
-    return mt_checkpoint_save(path, model, adam, &state, "task: copy\n", NULL);
-}
+#include <math.h>
 
 static mt_checkpoint *load(const char *path)
 {
     mt_checkpoint *checkpoint;
-    ck_assert_msg(mt_checkpoint_load(path, &checkpoint) == MT_OK, "%s", mt_error_message());
+    ASSERT_OK(mt_checkpoint_load(path, &checkpoint));
     return checkpoint;
 }
 
-static void assert_same_block(const void *a, const void *b)
+static void assert_same_config(const mt_model_config *a, const mt_model_config *b)
 {
-    ck_assert_mem_eq(a, b,
-                     (size_t)model->parameters->total * mt_dtype_size(model->parameters->dtype));
+    ck_assert_int_eq(a->vocab_size, b->vocab_size);
+    ck_assert_int_eq(a->input_size, b->input_size);
+    ck_assert_int_eq(a->output_size, b->output_size);
+    ck_assert_int_eq(a->block_size, b->block_size);
+    ck_assert_int_eq(a->attention_size, b->attention_size);
+    ck_assert_int_eq(a->linear_size, b->linear_size);
+    ck_assert_int_eq(a->context_size, b->context_size);
+    ck_assert_int_eq(a->num_blocks, b->num_blocks);
+    ck_assert_int_eq(a->norm.kind, b->norm.kind);
+    ck_assert_double_eq(a->norm.eps, b->norm.eps);
+    ck_assert_double_eq(a->norm.partial, b->norm.partial);
+    ck_assert_int_eq(a->time_first, b->time_first);
+    ck_assert_int_eq(a->bias, b->bias);
+    ck_assert_int_eq(a->head_bias, b->head_bias);
+    ck_assert_int_eq(a->padding_index, b->padding_index);
+    ck_assert_double_eq(a->embed_dropout, b->embed_dropout);
+    ck_assert_double_eq(a->att_dropout, b->att_dropout);
+    ck_assert_double_eq(a->ffn_dropout, b->ffn_dropout);
 }
 
-START_TEST(test_a_checkpoint_gives_the_same_bits_back)
+static void assert_same_adam(const mt_adam *a, const mt_adam *b, size_t bytes)
 {
-    ck_assert_msg(save(in_folder("a.h5")) == MT_OK, "%s", mt_error_message());
-    ck_assert_int_eq(files_in_folder(), 1);
-    mt_checkpoint *read = load(in_folder("a.h5"));
-    ck_assert_mem_eq(&read->state, &state, sizeof state);
-    ck_assert_str_eq(read->run_config, "task: copy\n");
-    mt_model *other = make_model(MT_F64, 6, 99);
-    mt_adam *other_adam;
-    ck_assert_int_eq(mt_adam_create(other->parameters, mt_adam_config_default(), &other_adam),
-                     MT_OK);
-    ck_assert_msg(mt_checkpoint_restore(read, other, other_adam) == MT_OK, "%s",
-                  mt_error_message());
-    assert_same_block(other->parameters->data, model->parameters->data);
-    assert_same_block(other_adam->m, adam->m);
-    assert_same_block(other_adam->v, adam->v);
-    ck_assert_int_eq(other_adam->step, 1);
-    mt_adam_destroy(other_adam);
-    mt_model_destroy(other);
-    mt_checkpoint_destroy(read);
+    ck_assert_int_eq(a->step, b->step);
+    ck_assert_mem_eq(a->m, b->m, bytes);
+    ck_assert_mem_eq(a->v, b->v, bytes);
 }
-END_TEST
 
-START_TEST(test_a_checkpoint_does_not_fit_another_model)
-{
-    ck_assert_int_eq(save(in_folder("a.h5")), MT_OK);
-    mt_checkpoint *read = load(in_folder("a.h5"));
-    mt_model *narrow = make_model(MT_F32, 6, 1), *wide = make_model(MT_F64, 12, 1);
-    ck_assert_int_eq(mt_checkpoint_restore(read, narrow, NULL), MT_ERROR_INVALID);
-    ck_assert_int_eq(mt_checkpoint_restore(read, wide, NULL), MT_ERROR_INVALID);
-    mt_model_destroy(narrow);
-    mt_model_destroy(wide);
-    mt_checkpoint_destroy(read);
-}
-END_TEST
+/* What a case changes of the small configuration. */
+static const struct {
+    mt_dtype dtype;
+    mt_norm_kind norm;
+    bool real_valued, bias;
+    int32_t padding_index;
+    mt_time_first time_first;
+    int64_t attention_size, linear_size;
+} models[] = {
+    {MT_F32, MT_LAYER_NORM, false, true, 0, MT_TIME_FIRST_ESPNET, 0, 0},
+    {MT_F64, MT_LAYER_NORM, false, false, -1, MT_TIME_FIRST_RWKV, 6, 0},
+    {MT_F32, MT_RMS_NORM, false, true, 3, MT_TIME_FIRST_ESPNET, 1, 3},
+    {MT_F64, MT_SCALE_NORM, false, true, 0, MT_TIME_FIRST_ESPNET, 0, 7},
+    {MT_F32, MT_BASIC_NORM, false, true, 0, MT_TIME_FIRST_ESPNET, 0, 0},
+    {MT_F64, MT_LAYER_NORM, true, true, -1, MT_TIME_FIRST_RWKV, 0, 0},
+};
+enum { MODELS = sizeof models / sizeof *models };
 
-START_TEST(test_saving_twice_gives_the_same_file)
+static mt_model_config config_of(int i)
 {
-    char *bytes[2];
-    size_t size[2];
-    for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(save(in_folder("a.h5")), MT_OK);
-        ck_assert_int_eq(mt_file_read(in_folder("a.h5"), &bytes[i], &size[i]), MT_OK);
+    mt_model_config config = small_config();
+    config.norm.kind = models[i].norm;
+    config.norm.partial = models[i].norm == MT_RMS_NORM ? 0.5 : 0.0;
+    config.bias = config.head_bias = models[i].bias;
+    config.padding_index = models[i].padding_index;
+    config.time_first = models[i].time_first;
+    config.attention_size = models[i].attention_size;
+    config.linear_size = models[i].linear_size;
+    config.embed_dropout = 0.1;
+    config.att_dropout = 0.2;
+    config.ffn_dropout = 0.3;
+    if (models[i].real_valued) {
+        config.vocab_size = 0;
+        config.input_size = 2;
+        config.output_size = 1;
     }
-    ck_assert_uint_eq(size[0], size[1]);
-    ck_assert_mem_eq(bytes[0], bytes[1], size[0]);
+    return config;
+}
+
+START_TEST(test_everything_comes_back_to_the_bit)
+{
+    mt_model_config config = config_of(_i);
+    trained saved = make_trained(&config, models[_i].dtype, 1);
+    trained other = make_trained(&config, models[_i].dtype, 2);
+    mt_token_list *tokens = config.vocab_size > 0 ? make_tokens(VOCABULARY, test_tokens) : NULL;
+    const char *path = in_folder("checkpoint.h5"), *yaml = "task: copy\nseed: 7 # ä\n";
+    ck_assert(!same_model(saved.model, other.model));
+    ASSERT_OK(mt_checkpoint_save(path, saved.model, saved.adam, &test_state, yaml, tokens));
+
+    mt_checkpoint *read = load(path);
+    assert_same_config(&read->config, &saved.model->config);
+    ck_assert_int_eq(read->dtype, models[_i].dtype);
+    ck_assert(read->has_state && read->layout == NULL);
+    ck_assert_int_eq(read->state.step, test_state.step);
+    ck_assert_int_eq(read->state.best_step, test_state.best_step);
+    ck_assert_int_eq(read->state.bad_evals, test_state.bad_evals);
+    ck_assert_int_eq(read->state.symbols, test_state.symbols);
+    ck_assert_double_eq(read->state.best_loss, test_state.best_loss);
+    ck_assert_double_eq(read->state.seconds, test_state.seconds);
+    ck_assert_str_eq(read->run_config, yaml);
+    ck_assert_int_eq(read->tokens == NULL, tokens == NULL);
+    for (int32_t i = 0; tokens != NULL && i < VOCABULARY; i++) {
+        ck_assert_str_eq(read->tokens->tokens[i], test_tokens[i]);
+    }
+    ck_assert_double_eq(read->adam.beta1, saved.adam->config.beta1);
+    ck_assert_double_eq(read->adam.beta2, saved.adam->config.beta2);
+    ck_assert_double_eq(read->adam.eps, saved.adam->config.eps);
+    ck_assert_double_eq(read->adam.weight_decay, saved.adam->config.weight_decay);
+    ck_assert_double_eq(read->adam.clip, saved.adam->config.clip);
+
+    ASSERT_OK(mt_checkpoint_restore(read, other.model, other.adam));
+    ck_assert(same_model(saved.model, other.model));
+    assert_same_adam(saved.adam, other.adam, block_bytes(saved.model));
+    mt_checkpoint_destroy(read);
+    mt_token_list_destroy(tokens);
+    destroy_trained(&saved);
+    destroy_trained(&other);
+}
+END_TEST
+
+START_TEST(test_the_same_state_gives_the_same_bytes)
+{
+    mt_model_config config = small_config();
+    trained t = make_trained(&config, MT_F32, 1);
+    char *bytes[2];
+    size_t sizes[2];
+    for (int i = 0; i < 2; i++) {
+        const char *path = in_folder("checkpoint.h5");
+        ASSERT_OK(mt_checkpoint_save(path, t.model, t.adam, &test_state, "a: 1\n", NULL));
+        ASSERT_OK(mt_file_read(path, &bytes[i], &sizes[i]));
+    }
+    ck_assert_uint_eq(sizes[0], sizes[1]);
+    ck_assert_mem_eq(bytes[0], bytes[1], sizes[0]);
     free(bytes[0]);
     free(bytes[1]);
+    destroy_trained(&t);
 }
 END_TEST
 
-START_TEST(test_killed_while_saving_leaves_a_whole_file)
+START_TEST(test_a_checkpoint_can_be_without_optimiser_text_and_tokens)
 {
-    const char *path = in_folder("a.h5");
-    ck_assert_int_eq(save(path), MT_OK);
-    for (int round = 0; round < 20; round++) {
-        pid_t child = fork();
-        ck_assert_int_ge(child, 0);
-        if (child == 0) {
-            for (;;) {
-                save(path);
-            }
-        }
-        usleep((useconds_t)(1000 + 700 * round));
-        kill(child, SIGKILL);
-        ck_assert_int_eq(waitpid(child, NULL, 0), child);
-        mt_checkpoint_destroy(load(path));
+    mt_model_config config = small_config();
+    trained saved = make_trained(&config, MT_F32, 1), other = make_trained(&config, MT_F32, 2);
+    const char *path = in_folder("best.h5");
+    ASSERT_OK(mt_checkpoint_save(path, saved.model, NULL, &test_state, NULL, NULL));
+    mt_checkpoint *read = load(path);
+    ck_assert_ptr_null(read->m);
+    ck_assert_ptr_null(read->v);
+    ck_assert_ptr_null(read->run_config);
+    ck_assert_ptr_null(read->tokens);
+    ASSERT_FAILS(mt_checkpoint_restore(read, other.model, other.adam), MT_ERROR_INVALID,
+                 "no optimiser");
+    ck_assert(!same_model(saved.model, other.model));
+    ASSERT_OK(mt_checkpoint_restore(read, other.model, NULL));
+    ck_assert(same_model(saved.model, other.model));
+    mt_checkpoint_destroy(read);
+    destroy_trained(&saved);
+    destroy_trained(&other);
+}
+END_TEST
+
+static void update(trained *t, double lr)
+{
+    mt_parameters *parameters = t->model->parameters;
+    ASSERT_OK(mt_parameters_settle_grad(parameters));
+    for (int i = 0; i < parameters->count; i++) {
+        mt_tensor *tensor = &parameters->items[i]->tensor;
+        memcpy(tensor->grad, tensor->data, mt_tensor_bytes(tensor));
     }
+    ASSERT_OK(mt_adam_step(t->adam, lr, 1.0, NULL));
+}
+
+START_TEST(test_updates_after_a_restore_are_those_without_it)
+{
+    mt_model_config config = small_config();
+    trained straight = make_trained(&config, MT_F32, 1), resumed = make_trained(&config, MT_F32, 2);
+    const char *path = in_folder("checkpoint.h5");
+    ASSERT_OK(mt_checkpoint_save(path, straight.model, straight.adam, &test_state, NULL, NULL));
+    mt_checkpoint *read = load(path);
+    ASSERT_OK(mt_checkpoint_restore(read, resumed.model, resumed.adam));
+    for (int i = 0; i < 5; i++) {
+        update(&straight, 0.02);
+        update(&resumed, 0.02);
+    }
+    ck_assert(same_model(straight.model, resumed.model));
+    assert_same_adam(straight.adam, resumed.adam, block_bytes(straight.model));
+    mt_checkpoint_destroy(read);
+    destroy_trained(&straight);
+    destroy_trained(&resumed);
 }
 END_TEST
 
-START_TEST(test_a_failed_write_leaves_the_old_file_and_nothing_else)
+static void take_size(mt_model_config *config)
 {
-    const char *path = in_folder("a.h5");
-    ck_assert_int_eq(save(path), MT_OK);
-    char *before, *after;
-    size_t size_before, size_after;
-    ck_assert_int_eq(mt_file_read(path, &before, &size_before), MT_OK);
-    signal(SIGXFSZ, SIG_IGN);
-    struct rlimit limit, none;
-    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &none), 0);
-    limit = none;
-    for (rlim_t bytes = 0; bytes < size_before; bytes += 4096) {
-        limit.rlim_cur = bytes;
-        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-        ck_assert_int_eq(save(path), MT_ERROR_IO);
-        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
-        assert_message_has("File too large");
+    config->block_size = 5;
+}
+
+static void take_blocks(mt_model_config *config)
+{
+    config->num_blocks = 3;
+}
+
+static void take_bias(mt_model_config *config)
+{
+    config->bias = false;
+}
+
+static void take_norm(mt_model_config *config)
+{
+    config->norm.kind = MT_BASIC_NORM;
+}
+
+static void take_head(mt_model_config *config)
+{
+    config->output_size = 0;
+}
+
+static void (*const other_models[])(mt_model_config *) = {take_size, take_blocks, take_bias,
+                                                          take_norm, take_head,   NULL};
+enum { OTHER_MODELS = sizeof other_models / sizeof *other_models };
+
+START_TEST(test_another_model_is_refused_and_left_alone)
+{
+    mt_model_config config = small_config(), other = small_config();
+    mt_model *saved = make_model(&config, MT_F32, 1);
+    const char *path = in_folder("checkpoint.h5");
+    ASSERT_OK(mt_checkpoint_save(path, saved, NULL, &test_state, NULL, NULL));
+    if (other_models[_i] != NULL) {
+        other_models[_i](&other);
+    }
+    mt_dtype dtype = other_models[_i] != NULL ? MT_F32 : MT_F64;
+    mt_model *model = make_model(&other, dtype, 2), *copy = make_model(&other, dtype, 2);
+    mt_checkpoint *read = load(path);
+    ASSERT_FAILS(mt_checkpoint_restore(read, model, NULL), MT_ERROR_INVALID, "other parameters");
+    ck_assert(same_model(model, copy));
+    mt_checkpoint_destroy(read);
+    mt_model_destroy(saved);
+    mt_model_destroy(model);
+    mt_model_destroy(copy);
+}
+END_TEST
+
+START_TEST(test_saving_replaces_the_file_and_leaves_nothing_beside_it)
+{
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F32, 1);
+    const char *path = in_folder("checkpoint.h5");
+    mode_t mask = umask(027);
+    for (int64_t step = 1; step <= 3; step++) {
+        ASSERT_OK(
+            mt_checkpoint_save(path, model, NULL, &(mt_train_state){.step = step}, NULL, NULL));
+        mt_checkpoint *read = load(path);
+        ck_assert_int_eq(read->state.step, step);
+        mt_checkpoint_destroy(read);
         ck_assert_int_eq(files_in_folder(), 1);
     }
-    ck_assert_int_eq(mt_file_read(path, &after, &size_after), MT_OK);
-    ck_assert_uint_eq(size_before, size_after);
-    ck_assert_mem_eq(before, after, size_before);
-    free(before);
-    free(after);
-    ck_assert_int_eq(save(in_folder("no/such/folder.h5")), MT_ERROR_IO);
+    umask(mask);
+    struct stat info;
+    ck_assert_int_eq(stat(path, &info), 0);
+    ck_assert_int_eq(info.st_mode & 0777, 0640);
+    mt_model_destroy(model);
 }
 END_TEST
 
-/* Whatever bytes a file has, loading it ends in a model or in a message that names it. */
-START_TEST(test_damaged_files_are_refused_or_whole)
+START_TEST(test_places_that_cannot_be_written_are_refused)
 {
-    const char *path = in_folder("a.h5");
-    ck_assert_int_eq(save(path), MT_OK);
-    char *bytes;
-    size_t size;
-    ck_assert_int_eq(mt_file_read(path, &bytes, &size), MT_OK);
-    for (size_t length = 0; length < size; length += 512) {
-        mt_checkpoint *read;
-        mt_status status = mt_checkpoint_load(file_of("cut.h5", bytes, length), &read);
-        ck_assert_int_ne(status, MT_OK);
-        ck_assert_ptr_null(read);
-        assert_message_has("cut.h5");
-    }
-    mt_random random = mt_random_make(1, 0);
-    for (int round = 0; round < 200; round++) {
-        size_t at = (size_t)mt_random_below(&random, size);
-        char kept = bytes[at];
-        bytes[at] = (char)(bytes[at] ^ (1 << mt_random_below(&random, 8)));
-        mt_checkpoint *read;
-        if (mt_checkpoint_load(file_of("flip.h5", bytes, size), &read) == MT_OK) {
-            mt_checkpoint_destroy(read);
-        } else {
-            assert_message_has("flip.h5");
-        }
-        bytes[at] = kept;
-    }
-    free(bytes);
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F32, 1);
+    ASSERT_FAILS(
+        mt_checkpoint_save(in_folder("none/file.h5"), model, NULL, &test_state, NULL, NULL),
+        MT_ERROR_IO, "none/file.h5", "No such file");
+    ck_assert_int_eq(mkdir(in_folder("taken"), 0700), 0);
+    ASSERT_FAILS(mt_checkpoint_save(in_folder("taken"), model, NULL, &test_state, NULL, NULL),
+                 MT_ERROR_IO, "taken", "directory");
+    char longest[5000];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[0] = '/';
+    longest[sizeof longest - 1] = '\0';
+    ASSERT_FAILS(mt_checkpoint_save(longest, model, NULL, &test_state, NULL, NULL), MT_ERROR_IO,
+                 "too long");
+    ck_assert_int_eq(files_in_folder(), 1);
+    mt_model_destroy(model);
 }
 END_TEST
 
-START_TEST(test_files_of_another_kind_are_refused)
+START_TEST(test_numbers_at_their_ends_come_back)
 {
-    mt_checkpoint *read;
-    ck_assert_int_eq(mt_checkpoint_load(in_folder("none.h5"), &read), MT_ERROR_IO);
-    ck_assert_int_eq(mt_checkpoint_load(test_folder, &read), MT_ERROR_IO);
-    ck_assert_int_eq(mt_checkpoint_load(TEXT_FILE("text.h5", "no HDF5 at all"), &read),
-                     MT_ERROR_FORMAT);
-    assert_message_has("not an HDF5 file");
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F64, 1);
+    const char *path = in_folder("checkpoint.h5");
+    mt_train_state state = {.step = INT64_MAX, .best_loss = INFINITY, .seconds = 5e-324};
+    double *values = model->parameters->data;
+    values[0] = -0.0;
+    values[1] = 1.7976931348623157e308;
+    values[2] = 5e-324;
+    ASSERT_OK(mt_checkpoint_save(path, model, NULL, &state, "", NULL));
+    mt_checkpoint *read = load(path);
+    ck_assert_int_eq(read->state.step, INT64_MAX);
+    ck_assert(isinf(read->state.best_loss) && read->state.seconds == 5e-324);
+    ck_assert_str_eq(read->run_config, "");
+    ck_assert_mem_eq(read->data, values, block_bytes(model));
+    mt_checkpoint_destroy(read);
+    mt_model_destroy(model);
 }
 END_TEST
 
-START_TEST(test_layouts_keep_the_bits_and_have_their_names)
+START_TEST(test_long_texts_and_token_lists_come_back)
 {
-    static const struct {
-        const char *layout;
-        bool head;
-    } layouts[] = {{"espnet", false}, {"espnet-model", true}, {"mixtape", true}};
-    for (int i = 0; i < 3; i++) {
-        const mt_layout *layout;
-        ck_assert_int_eq(mt_layout_parse(layouts[i].layout, &layout), MT_OK);
-        ck_assert_msg(mt_exchange_save(in_folder("e.h5"), model, layout, NULL) == MT_OK, "%s",
-                      mt_error_message());
-        mt_checkpoint *read = load(in_folder("e.h5"));
-        ck_assert_ptr_eq(read->layout, layout);
-        ck_assert_int_eq(read->config.output_size > 0, layouts[i].head);
-        const mt_parameter *ours =
-            mt_parameters_find(model->parameters, "rwkv_blocks.1.att.proj_key.weight");
-        const mt_parameter *theirs =
-            mt_parameters_find(read->described, "rwkv_blocks.1.att.proj_key.weight");
-        ck_assert_mem_eq((double *)read->data + theirs->offset, ours->tensor.data,
-                         mt_tensor_bytes(&ours->tensor));
-        mt_checkpoint_destroy(read);
-    }
-    char name[MT_NAME_MAX];
-    ck_assert(mt_layout_name(&mt_layouts[1], "embed.weight", name));
-    ck_assert_str_eq(name, "decoder.embed.weight");
-    ck_assert(mt_layout_name(&mt_layouts[1], "head.bias", name));
-    ck_assert_str_eq(name, "lm_lin.bias");
-    ck_assert(!mt_layout_name(&mt_layouts[0], "head.bias", name));
-}
-END_TEST
-
-START_TEST(test_large_token_lists_are_stored)
-{
-    enum { MANY = 50000 };
-    mt_model_config config = mt_model_config_default(MANY, 1);
-    config.num_blocks = 1;
-    config.output_size = 0;
-    mt_model *large;
-    ck_assert_int_eq(mt_model_create(test_device, MT_F32, &config, 1, &large), MT_OK);
-    char(*texts)[16] = calloc(MANY, sizeof *texts);
-    const char **tokens = calloc(MANY, sizeof *tokens);
-    ck_assert(texts != NULL && tokens != NULL);
+    enum { MANY = 50000, LONG = 1 << 20 };
+    static char texts[MANY][16];
+    static const char *tokens[MANY];
     for (int i = 0; i < MANY; i++) {
-        snprintf(texts[i], sizeof texts[i], "token%d", i);
+        snprintf(texts[i], sizeof texts[i], "▁token%d", i);
         tokens[i] = texts[i];
     }
-    mt_token_list *list;
-    ck_assert_int_eq(mt_token_list_create(MANY, tokens, &list), MT_OK);
-    ck_assert_msg(mt_exchange_save(in_folder("large.h5"), large, &mt_layouts[0], list) == MT_OK,
-                  "%s", mt_error_message());
-    mt_checkpoint *read = load(in_folder("large.h5"));
+    mt_model_config config = small_config();
+    config.vocab_size = config.output_size = MANY;
+    mt_model *model = make_model(&config, MT_F32, 1);
+    mt_token_list *list = make_tokens(MANY, tokens);
+    char *yaml = malloc(LONG + 1);
+    ck_assert_ptr_nonnull(yaml);
+    memset(yaml, 'y', LONG);
+    yaml[LONG] = '\0';
+    const char *path = in_folder("checkpoint.h5");
+    ASSERT_OK(mt_checkpoint_save(path, model, NULL, &test_state, yaml, list));
+    mt_checkpoint *read = load(path);
+    ck_assert_str_eq(read->run_config, yaml);
     ck_assert_int_eq(read->tokens->count, MANY);
-    ck_assert_str_eq(read->tokens->tokens[MANY - 1], "token49999");
+    for (int i = 0; i < MANY; i++) {
+        ck_assert_str_eq(read->tokens->tokens[i], tokens[i]);
+    }
     mt_checkpoint_destroy(read);
     mt_token_list_destroy(list);
-    mt_model_destroy(large);
-    free(texts);
-    free(tokens);
+    mt_model_destroy(model);
+    free(yaml);
 }
 END_TEST
 
 static Suite *checkpoint_suite(void)
 {
-    Suite *suite = suite_create("checkpoint");
+    Suite *suite = suite_create("io/checkpoint");
     TCase *tcase = tcase_create("checkpoint");
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 300);
-    tcase_add_test(tcase, test_a_checkpoint_gives_the_same_bits_back);
-    tcase_add_test(tcase, test_a_checkpoint_does_not_fit_another_model);
-    tcase_add_test(tcase, test_saving_twice_gives_the_same_file);
-    tcase_add_test(tcase, test_killed_while_saving_leaves_a_whole_file);
-    tcase_add_test(tcase, test_a_failed_write_leaves_the_old_file_and_nothing_else);
-    tcase_add_test(tcase, test_damaged_files_are_refused_or_whole);
-    tcase_add_test(tcase, test_files_of_another_kind_are_refused);
-    tcase_add_test(tcase, test_layouts_keep_the_bits_and_have_their_names);
-    tcase_add_test(tcase, test_large_token_lists_are_stored);
+    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, test_everything_comes_back_to_the_bit, 0, MODELS);
+    tcase_add_test(tcase, test_the_same_state_gives_the_same_bytes);
+    tcase_add_test(tcase, test_a_checkpoint_can_be_without_optimiser_text_and_tokens);
+    tcase_add_test(tcase, test_updates_after_a_restore_are_those_without_it);
+    tcase_add_loop_test(tcase, test_another_model_is_refused_and_left_alone, 0, OTHER_MODELS);
+    tcase_add_test(tcase, test_saving_replaces_the_file_and_leaves_nothing_beside_it);
+    tcase_add_test(tcase, test_places_that_cannot_be_written_are_refused);
+    tcase_add_test(tcase, test_numbers_at_their_ends_come_back);
+    tcase_add_test(tcase, test_long_texts_and_token_lists_come_back);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -1,0 +1,166 @@
+/* What the suites of io/ share: a folder that goes away with the test, small files, a small model,
+ * and claims about errors. */
+#ifndef MT_TESTS_IO_TEST_H
+#define MT_TESTS_IO_TEST_H
+
+#include "io/checkpoint.h"
+#include "io/file.h"
+#include "tests/check_main.h"
+
+#include <dirent.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ASSERT_OK(call) ck_assert_msg((call) == MT_OK, "%s: %s", #call, mt_error_message())
+
+/* The call fails in this way, and its message is one line that holds each of the texts. */
+#define ASSERT_FAILS(call, status, ...)                                                            \
+    do {                                                                                           \
+        ck_assert_msg((call) == (status), "%s: not %s: %s", #call, #status, mt_error_message());   \
+        const char *const says_[] = {__VA_ARGS__};                                                 \
+        for (size_t i_ = 0; i_ < sizeof says_ / sizeof *says_; i_++) {                             \
+            ck_assert_msg(strstr(mt_error_message(), says_[i_]) != NULL, "\"%s\" is not in: %s",   \
+                          says_[i_], mt_error_message());                                          \
+        }                                                                                          \
+        ck_assert_msg(strchr(mt_error_message(), '\n') == NULL, "%s", mt_error_message());         \
+    } while (0)
+
+static char test_folder[64];
+static mt_device *test_device;
+
+static inline void io_setup(void)
+{
+    strcpy(test_folder, "/tmp/mixtape-io-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(test_folder));
+    ASSERT_OK(mt_device_open("cpu", &test_device));
+}
+
+static inline int remove_entry(const char *path, const struct stat *info, int type, struct FTW *at)
+{
+    (void)info;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static inline void io_teardown(void)
+{
+    mt_device_close(test_device);
+    nftw(test_folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A path in the test's folder; the last eight stay valid. */
+static inline const char *in_folder(const char *name)
+{
+    static char paths[8][128];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    snprintf(path, sizeof paths[0], "%s/%s", test_folder, name);
+    return path;
+}
+
+static inline const char *write_bytes(const char *name, const void *bytes, size_t size)
+{
+    const char *path = in_folder(name);
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    ck_assert_int_eq(fclose(file), 0);
+    return path;
+}
+
+static inline const char *write_text(const char *name, const char *text)
+{
+    return write_bytes(name, text, strlen(text));
+}
+
+static inline int files_in_folder(void)
+{
+    DIR *folder = opendir(test_folder);
+    ck_assert_ptr_nonnull(folder);
+    int count = 0;
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        count += entry->d_name[0] != '.';
+    }
+    closedir(folder);
+    return count;
+}
+
+static inline mt_token_list *make_tokens(int32_t count, const char *const *tokens)
+{
+    mt_token_list *list;
+    ASSERT_OK(mt_token_list_create(count, tokens, &list));
+    return list;
+}
+
+enum { VOCABULARY = 5 };
+static const char *const test_tokens[VOCABULARY] = {"<blank>", "<unk>", "ä", "b", "<sos/eos>"};
+
+static inline mt_model_config small_config(void)
+{
+    mt_model_config config = mt_model_config_default(VOCABULARY, 4);
+    config.num_blocks = 2;
+    config.context_size = 16;
+    return config;
+}
+
+static inline mt_model *make_model(const mt_model_config *config, mt_dtype dtype, uint64_t seed)
+{
+    mt_model *model;
+    ASSERT_OK(mt_model_create(test_device, dtype, config, seed, &model));
+    return model;
+}
+
+/* A model and an optimiser that has made some updates. */
+typedef struct trained {
+    mt_model *model;
+    mt_adam *adam;
+} trained;
+
+static inline trained make_trained(const mt_model_config *config, mt_dtype dtype, uint64_t seed)
+{
+    trained t = {.model = make_model(config, dtype, seed)};
+    mt_parameters *parameters = t.model->parameters;
+    mt_adam_config adam = mt_adam_config_default();
+    adam.weight_decay = 0.01;
+    adam.clip = 1.0;
+    ASSERT_OK(mt_adam_create(parameters, adam, &t.adam));
+    for (int step = 0; step < 3; step++) {
+        ASSERT_OK(mt_parameters_settle_grad(parameters));
+        for (int i = 0; i < parameters->count; i++) { /* any gradient will do: the values */
+            mt_tensor *tensor = &parameters->items[i]->tensor;
+            memcpy(tensor->grad, tensor->data, mt_tensor_bytes(tensor));
+        }
+        ASSERT_OK(mt_adam_step(t.adam, 0.01, 1.0, NULL));
+    }
+    return t;
+}
+
+static inline void destroy_trained(trained *t)
+{
+    mt_adam_destroy(t->adam);
+    mt_model_destroy(t->model);
+}
+
+static inline size_t block_bytes(const mt_model *model)
+{
+    return (size_t)model->parameters->total * mt_dtype_size(model->parameters->dtype);
+}
+
+static inline bool same_model(const mt_model *a, const mt_model *b)
+{
+    return block_bytes(a) == block_bytes(b) &&
+           memcmp(a->parameters->data, b->parameters->data, block_bytes(a)) == 0;
+}
+
+static const mt_train_state test_state = {.step = 1234567890123,
+                                          .best_step = 1200,
+                                          .bad_evals = 3,
+                                          .symbols = 98765432109876,
+                                          .best_loss = 0.1,
+                                          .seconds = 12.345678901234567};
+
+#endif

@@ -1,0 +1,138 @@
+/* Checkpoints that were cut, damaged, interrupted, or never were checkpoints. */
+#include "kernels/random.h"
+#include "tests/io/io_test.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+static trained subject;
+
+static void setup(void)
+{
+    io_setup();
+    mt_model_config config = small_config();
+    config.norm.kind = MT_SCALE_NORM; /* whose parameters are scalars */
+    subject = make_trained(&config, MT_F64, 1);
+}
+
+static void teardown(void)
+{
+    destroy_trained(&subject);
+    io_teardown();
+}
+
+static mt_status save(const char *path)
+{
+    return mt_checkpoint_save(path, subject.model, subject.adam, &test_state, "task: copy\n", NULL);
+}
+
+START_TEST(test_killed_while_saving_leaves_a_whole_file)
+{
+    const char *path = in_folder("a.h5");
+    ck_assert_int_eq(save(path), MT_OK);
+    for (int round = 0; round < 20; round++) {
+        pid_t child = fork();
+        ck_assert_int_ge(child, 0);
+        if (child == 0) {
+            for (;;) {
+                save(path);
+            }
+        }
+        usleep((useconds_t)(1000 + 700 * round));
+        kill(child, SIGKILL);
+        ck_assert_int_eq(waitpid(child, NULL, 0), child);
+        mt_checkpoint *read;
+        ASSERT_OK(mt_checkpoint_load(path, &read));
+        mt_checkpoint_destroy(read);
+    }
+}
+END_TEST
+
+START_TEST(test_a_failed_write_leaves_the_old_file_and_nothing_else)
+{
+    const char *path = in_folder("a.h5");
+    ck_assert_int_eq(save(path), MT_OK);
+    char *before, *after;
+    size_t size_before, size_after;
+    ck_assert_int_eq(mt_file_read(path, &before, &size_before), MT_OK);
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit limit, none;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &none), 0);
+    limit = none;
+    for (rlim_t bytes = 0; bytes < size_before; bytes += 4096) {
+        limit.rlim_cur = bytes;
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        ck_assert_int_eq(save(path), MT_ERROR_IO);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+        ck_assert_msg(strstr(mt_error_message(), "File too large") != NULL, "%s",
+                      mt_error_message());
+        ck_assert_int_eq(files_in_folder(), 1);
+    }
+    ck_assert_int_eq(mt_file_read(path, &after, &size_after), MT_OK);
+    ck_assert_uint_eq(size_before, size_after);
+    ck_assert_mem_eq(before, after, size_before);
+    free(before);
+    free(after);
+    ck_assert_int_eq(save(in_folder("no/such/folder.h5")), MT_ERROR_IO);
+}
+END_TEST
+
+/* Whatever bytes a file has, loading it ends in a model or in a message that names it. */
+START_TEST(test_damaged_files_are_refused_or_whole)
+{
+    const char *path = in_folder("a.h5");
+    ck_assert_int_eq(save(path), MT_OK);
+    char *bytes;
+    size_t size;
+    ck_assert_int_eq(mt_file_read(path, &bytes, &size), MT_OK);
+    for (size_t length = 0; length < size; length += 512) {
+        mt_checkpoint *read;
+        mt_status status = mt_checkpoint_load(write_bytes("cut.h5", bytes, length), &read);
+        ck_assert_int_ne(status, MT_OK);
+        ck_assert_ptr_null(read);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), "cut.h5"));
+    }
+    mt_random random = mt_random_make(1, 0);
+    for (int round = 0; round < 200; round++) {
+        size_t at = (size_t)mt_random_below(&random, size);
+        char kept = bytes[at];
+        bytes[at] = (char)(bytes[at] ^ (1 << mt_random_below(&random, 8)));
+        mt_checkpoint *read;
+        if (mt_checkpoint_load(write_bytes("flip.h5", bytes, size), &read) == MT_OK) {
+            mt_checkpoint_destroy(read);
+        } else {
+            ck_assert_ptr_nonnull(strstr(mt_error_message(), "flip.h5"));
+        }
+        bytes[at] = kept;
+    }
+    free(bytes);
+}
+END_TEST
+
+START_TEST(test_files_of_another_kind_are_refused)
+{
+    mt_checkpoint *read;
+    ck_assert_int_eq(mt_checkpoint_load(in_folder("none.h5"), &read), MT_ERROR_IO);
+    ck_assert_int_eq(mt_checkpoint_load(test_folder, &read), MT_ERROR_IO);
+    ck_assert_int_eq(mt_checkpoint_load(write_text("text.h5", "no HDF5 at all"), &read),
+                     MT_ERROR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "not an HDF5 file"));
+}
+END_TEST
+
+static Suite *damaged_files_suite(void)
+{
+    Suite *suite = suite_create("io/damaged_files");
+    TCase *tcase = tcase_create("damaged_files");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 300);
+    tcase_add_test(tcase, test_killed_while_saving_leaves_a_whole_file);
+    tcase_add_test(tcase, test_a_failed_write_leaves_the_old_file_and_nothing_else);
+    tcase_add_test(tcase, test_damaged_files_are_refused_or_whole);
+    tcase_add_test(tcase, test_files_of_another_kind_are_refused);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(damaged_files_suite)

@@ -1,0 +1,228 @@
+/* Exchange files: names by layout, and the way back. */
+#include "io/archive.h"
+#include "tests/io/io_test.h"
+
+static const struct {
+    const char *layout, *ours, *theirs;
+} names[] = {
+    {"espnet", "embed.weight", "embed.weight"},
+    {"espnet", "rwkv_blocks.1.att.time_decay", "rwkv_blocks.1.att.time_decay"},
+    {"espnet", "head.weight", NULL},
+    {"espnet", "head.bias", NULL},
+    {"espnet-model", "embed.weight", "decoder.embed.weight"},
+    {"espnet-model", "final_norm.bias", "decoder.final_norm.bias"},
+    {"espnet-model", "head.weight", "lm_lin.weight"},
+    {"espnet-model", "head.bias", "lm_lin.bias"},
+    {"mixtape", "head.weight", "head.weight"},
+    {"mixtape", "rwkv_blocks.0.ffn.proj_key.weight", "rwkv_blocks.0.ffn.proj_key.weight"},
+};
+
+START_TEST(test_layouts_give_their_own_names)
+{
+    const mt_layout *layout;
+    char theirs[MT_NAME_MAX];
+    ASSERT_OK(mt_layout_parse(names[_i].layout, &layout));
+    bool placed = mt_layout_name(layout, names[_i].ours, theirs);
+    ck_assert_int_eq(placed, names[_i].theirs != NULL);
+    if (placed) {
+        ck_assert_str_eq(theirs, names[_i].theirs);
+    }
+}
+END_TEST
+
+START_TEST(test_an_unknown_layout_is_refused_with_those_there_are)
+{
+    const mt_layout *layout;
+    ASSERT_FAILS(mt_layout_parse("pytorch", &layout), MT_ERROR_INVALID, "'pytorch'", "espnet",
+                 "espnet-model", "mixtape");
+    ck_assert_ptr_null(layout);
+}
+END_TEST
+
+/* The names in a file, in order, each behind a newline. */
+static mt_status append_name(mt_archive *archive, const char *name, void *context)
+{
+    (void)archive;
+    strcat(strcat(context, "\n"), name);
+    return MT_OK;
+}
+
+static void assert_names(const char *path, const char *expected)
+{
+    mt_archive *archive;
+    char found[8192] = "";
+    ASSERT_OK(mt_archive_open(path, &archive));
+    ASSERT_OK(mt_archive_visit(archive, "/", append_name, found));
+    mt_archive_close(archive);
+    ck_assert_str_eq(found, expected);
+}
+
+static mt_model *one_block(void)
+{
+    mt_model_config config = small_config();
+    config.num_blocks = 1;
+    return make_model(&config, MT_F32, 1);
+}
+
+static void save(const mt_model *model, const char *layout_name, const mt_token_list *tokens,
+                 const char *path)
+{
+    const mt_layout *layout;
+    ASSERT_OK(mt_layout_parse(layout_name, &layout));
+    ASSERT_OK(mt_exchange_save(path, model, layout, tokens));
+}
+
+START_TEST(test_the_espnet_layout_has_the_decoders_names_alone)
+{
+    mt_model *model = one_block();
+    const char *path = in_folder("espnet.h5");
+    save(model, "espnet", NULL, path);
+    assert_names(path, "\nembed.weight"
+                       "\nembed_norm.bias"
+                       "\nembed_norm.weight"
+                       "\nfinal_norm.bias"
+                       "\nfinal_norm.weight"
+                       "\nrwkv_blocks.0.att.proj_key.bias"
+                       "\nrwkv_blocks.0.att.proj_key.weight"
+                       "\nrwkv_blocks.0.att.proj_output.bias"
+                       "\nrwkv_blocks.0.att.proj_output.weight"
+                       "\nrwkv_blocks.0.att.proj_receptance.bias"
+                       "\nrwkv_blocks.0.att.proj_receptance.weight"
+                       "\nrwkv_blocks.0.att.proj_value.bias"
+                       "\nrwkv_blocks.0.att.proj_value.weight"
+                       "\nrwkv_blocks.0.att.time_decay"
+                       "\nrwkv_blocks.0.att.time_first"
+                       "\nrwkv_blocks.0.att.time_mix_key"
+                       "\nrwkv_blocks.0.att.time_mix_receptance"
+                       "\nrwkv_blocks.0.att.time_mix_value"
+                       "\nrwkv_blocks.0.ffn.proj_key.bias"
+                       "\nrwkv_blocks.0.ffn.proj_key.weight"
+                       "\nrwkv_blocks.0.ffn.proj_receptance.bias"
+                       "\nrwkv_blocks.0.ffn.proj_receptance.weight"
+                       "\nrwkv_blocks.0.ffn.proj_value.bias"
+                       "\nrwkv_blocks.0.ffn.proj_value.weight"
+                       "\nrwkv_blocks.0.ffn.time_mix_key"
+                       "\nrwkv_blocks.0.ffn.time_mix_receptance"
+                       "\nrwkv_blocks.0.layer_norm_att.bias"
+                       "\nrwkv_blocks.0.layer_norm_att.weight"
+                       "\nrwkv_blocks.0.layer_norm_ffn.bias"
+                       "\nrwkv_blocks.0.layer_norm_ffn.weight");
+    mt_model_destroy(model);
+}
+END_TEST
+
+START_TEST(test_arrays_have_espnets_shapes)
+{
+    static const struct {
+        const char *name;
+        int rank;
+        int64_t shape[4];
+    } shapes[] = {
+        {"embed.weight", 2, {VOCABULARY, 4}},
+        {"rwkv_blocks.0.att.time_decay", 1, {6}},
+        {"rwkv_blocks.0.att.time_mix_key", 3, {1, 1, 4}},
+        {"rwkv_blocks.0.att.proj_key.weight", 2, {6, 4}},
+        {"rwkv_blocks.0.att.proj_output.weight", 2, {4, 6}},
+        {"rwkv_blocks.1.ffn.proj_key.weight", 2, {16, 4}},
+        {"rwkv_blocks.1.ffn.proj_value.bias", 1, {4}},
+    };
+    mt_model_config config = small_config();
+    config.attention_size = 6;
+    mt_model *model = make_model(&config, MT_F64, 1);
+    const char *path = in_folder("espnet.h5");
+    save(model, "espnet", NULL, path);
+    mt_archive *archive;
+    ASSERT_OK(mt_archive_open(path, &archive));
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        ASSERT_OK(mt_archive_check_array(archive, "/", shapes[i].name, MT_F64, shapes[i].rank,
+                                         shapes[i].shape));
+    }
+    mt_archive_close(archive);
+    mt_model_destroy(model);
+}
+END_TEST
+
+START_TEST(test_weights_come_back_from_every_layout)
+{
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F32, 1);
+    mt_token_list *tokens = make_tokens(VOCABULARY, test_tokens);
+    for (const mt_layout *layout = mt_layouts; layout->name != NULL; layout++) {
+        const char *path = in_folder("weights.h5");
+        mt_checkpoint *read;
+        ASSERT_OK(mt_exchange_save(path, model, layout, tokens));
+        ASSERT_OK(mt_checkpoint_load(path, &read));
+        ck_assert_ptr_eq(read->layout, layout);
+        ck_assert(!read->has_state && read->m == NULL && read->run_config == NULL);
+        ck_assert_str_eq(read->tokens->tokens[2], test_tokens[2]);
+        bool has_head = strcmp(layout->name, "espnet") != 0;
+        ck_assert_int_eq(read->config.output_size, has_head ? VOCABULARY : 0);
+        mt_model *other = make_model(&read->config, MT_F32, 2);
+        ASSERT_OK(mt_checkpoint_restore(read, other, NULL));
+        for (int i = 0; i < other->parameters->count; i++) {
+            const mt_parameter *copy = other->parameters->items[i];
+            const mt_parameter *from = mt_parameters_find(model->parameters, copy->name);
+            ck_assert_mem_eq(copy->tensor.data, from->tensor.data, mt_tensor_bytes(&copy->tensor));
+        }
+        ck_assert_int_eq(other->parameters->count, model->parameters->count - (has_head ? 0 : 2));
+        mt_checkpoint_destroy(read);
+        mt_model_destroy(other);
+    }
+    mt_token_list_destroy(tokens);
+    mt_model_destroy(model);
+}
+END_TEST
+
+START_TEST(test_a_real_valued_model_fits_mixtapes_layout_alone)
+{
+    mt_model_config config = small_config();
+    config.vocab_size = 0;
+    config.input_size = 2;
+    config.output_size = 1;
+    mt_model *model = make_model(&config, MT_F32, 1);
+    for (const mt_layout *layout = mt_layouts; layout->name != NULL; layout++) {
+        const char *path = in_folder("weights.h5");
+        if (strcmp(layout->name, "mixtape") == 0) {
+            ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
+        } else {
+            ASSERT_FAILS(mt_exchange_save(path, model, layout, NULL), MT_ERROR_INVALID,
+                         layout->name, "real-valued");
+            ck_assert_int_eq(files_in_folder(), 0);
+        }
+    }
+    mt_model_destroy(model);
+}
+END_TEST
+
+START_TEST(test_tokens_that_do_not_fit_the_vocabulary_are_refused)
+{
+    mt_model *model = one_block();
+    mt_token_list *tokens = make_tokens(VOCABULARY - 1, test_tokens);
+    mt_checkpoint *read;
+    save(model, "mixtape", tokens, in_folder("weights.h5"));
+    ASSERT_FAILS(mt_checkpoint_load(in_folder("weights.h5"), &read), MT_ERROR_FORMAT, "weights.h5",
+                 "token_list", "4 tokens", "vocabulary of 5");
+    ck_assert_ptr_null(read);
+    mt_token_list_destroy(tokens);
+    mt_model_destroy(model);
+}
+END_TEST
+
+static Suite *exchange_suite(void)
+{
+    Suite *suite = suite_create("io/exchange");
+    TCase *tcase = tcase_create("exchange");
+    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    tcase_add_loop_test(tcase, test_layouts_give_their_own_names, 0,
+                        (int)(sizeof names / sizeof *names));
+    tcase_add_test(tcase, test_an_unknown_layout_is_refused_with_those_there_are);
+    tcase_add_test(tcase, test_the_espnet_layout_has_the_decoders_names_alone);
+    tcase_add_test(tcase, test_arrays_have_espnets_shapes);
+    tcase_add_test(tcase, test_weights_come_back_from_every_layout);
+    tcase_add_test(tcase, test_a_real_valued_model_fits_mixtapes_layout_alone);
+    tcase_add_test(tcase, test_tokens_that_do_not_fit_the_vocabulary_are_refused);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(exchange_suite)

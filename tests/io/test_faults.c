@@ -1,0 +1,132 @@
+/* Every allocation and every write made to fail once: an error, no leak, and the old file in place.
+ * The calls of the library's objects are wrapped by the linker (see tests/CMakeLists.txt). */
+#include "tests/io/io_test.h"
+
+#include <errno.h>
+
+/* Counts down over the wrapped calls; the one that finds 1 fails. Check's own calls are wrapped
+ * too, so nothing is asserted while it runs. */
+static int countdown;
+
+static bool fails(int error)
+{
+    if (countdown > 0 && --countdown == 0) {
+        errno = error;
+        return true;
+    }
+    return false;
+}
+
+/* Declares and defines __wrap_NAME, which fails with VALUE and ERROR, else calls the real one. */
+#define WRAP(type, name, failure, error, parameters, arguments)                                    \
+    type __real_##name parameters;                                                                 \
+    type __wrap_##name parameters;                                                                 \
+    type __wrap_##name parameters                                                                  \
+    {                                                                                              \
+        return fails(error) ? (failure) : __real_##name arguments;                                 \
+    }
+
+WRAP(void *, malloc, NULL, ENOMEM, (size_t size), (size))
+WRAP(void *, calloc, NULL, ENOMEM, (size_t count, size_t size), (count, size))
+WRAP(void *, realloc, NULL, ENOMEM, (void *memory, size_t size), (memory, size))
+WRAP(void *, aligned_alloc, NULL, ENOMEM, (size_t alignment, size_t size), (alignment, size))
+WRAP(char *, strdup, NULL, ENOMEM, (const char *text), (text))
+WRAP(char *, strndup, NULL, ENOMEM, (const char *text, size_t size), (text, size))
+WRAP(int, mkostemp, -1, EACCES, (char *name, int flags), (name, flags))
+WRAP(ssize_t, read, -1, EIO, (int file, void *bytes, size_t size), (file, bytes, size))
+WRAP(ssize_t, write, -1, ENOSPC, (int file, const void *bytes, size_t size), (file, bytes, size))
+WRAP(int, fsync, -1, EIO, (int file), (file))
+WRAP(int, fchmod, -1, EPERM, (int file, mode_t mode), (file, mode))
+WRAP(int, rename, -1, EACCES, (const char *from, const char *to), (from, to))
+
+static trained subject;
+static mt_token_list *tokens;
+
+static void setup(void)
+{
+    io_setup();
+    mt_model_config config = small_config();
+    subject = make_trained(&config, MT_F32, 1);
+    tokens = make_tokens(VOCABULARY, test_tokens);
+}
+
+static void teardown(void)
+{
+    countdown = 0;
+    mt_token_list_destroy(tokens);
+    destroy_trained(&subject);
+    io_teardown();
+}
+
+static mt_status save_checkpoint(const char *path)
+{
+    return mt_checkpoint_save(path, subject.model, subject.adam, &test_state, "a: 1\n", tokens);
+}
+
+static mt_status save_exchange(const char *path)
+{
+    return mt_exchange_save(path, subject.model, &mt_layouts[0], tokens);
+}
+
+static mt_status load_checkpoint(const char *path)
+{
+    mt_checkpoint *read;
+    mt_status status = mt_checkpoint_load(path, &read);
+    mt_checkpoint_destroy(read);
+    return status;
+}
+
+static mt_status make_other_model(const char *path)
+{
+    (void)path;
+    mt_model_config config = small_config();
+    mt_model *model;
+    mt_status status = mt_model_create(test_device, MT_F32, &config, 2, &model);
+    mt_model_destroy(model);
+    return status;
+}
+
+static const struct {
+    mt_status (*act)(const char *path);
+    int at_least; /* calls that can fail */
+} acts[] = {
+    {save_checkpoint, 10}, {save_exchange, 5}, {load_checkpoint, 10}, {make_other_model, 5}};
+enum { ACTS = sizeof acts / sizeof *acts };
+
+START_TEST(test_each_call_that_fails_is_an_error_and_nothing_is_lost)
+{
+    const char *path = in_folder("checkpoint.h5");
+    ASSERT_OK(save_checkpoint(path));
+    int failures = 0;
+    for (int call = 1;; call++) {
+        countdown = call;
+        mt_status status = acts[_i].act(path);
+        bool reached = countdown == 0;
+        countdown = 0;
+        if (!reached) {
+            ck_assert_int_eq(status, MT_OK);
+            break;
+        }
+        ck_assert_int_eq(files_in_folder(), 1);
+        if (status != MT_OK) {
+            failures++;
+            ck_assert_int_ne(mt_error_message()[0], '\0');
+            ASSERT_OK(load_checkpoint(path));
+        }
+    }
+    ck_assert_int_ge(failures, acts[_i].at_least);
+}
+END_TEST
+
+static Suite *faults_suite(void)
+{
+    Suite *suite = suite_create("io/faults");
+    TCase *tcase = tcase_create("faults");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 300);
+    tcase_add_loop_test(tcase, test_each_call_that_fails_is_an_error_and_nothing_is_lost, 0, ACTS);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(faults_suite)

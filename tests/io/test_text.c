@@ -1,0 +1,135 @@
+/* Texts as characters and as bytes. */
+#include "io/text.h"
+#include "tests/io/io_test.h"
+
+START_TEST(test_characters_are_numbered_by_code_point)
+{
+    static const char content[] = "bä\na\xf0\x9f\x98\x80 b";
+    static const int32_t ids[] = {3, 4, 0, 2, 5, 1, 3};
+    mt_token_list *vocabulary = NULL;
+    mt_text text;
+    ASSERT_OK(mt_text_load(write_text("text", content), MT_TEXT_CHAR, &vocabulary, &text));
+    ck_assert_int_eq(vocabulary->count, 6);
+    ck_assert_str_eq(vocabulary->tokens[4], "ä");
+    ck_assert_int_eq(text.length, 7);
+    ck_assert_mem_eq(text.ids, ids, sizeof ids);
+    char decoded[64];
+    size_t length = 0;
+    for (int64_t i = 0; i < text.length; i++) {
+        length += mt_text_decode(vocabulary, MT_TEXT_CHAR, text.ids[i], decoded + length);
+    }
+    ck_assert_uint_eq(length, strlen(content));
+    ck_assert_mem_eq(decoded, content, length);
+    mt_text_destroy(&text);
+    mt_token_list_destroy(vocabulary);
+}
+END_TEST
+
+START_TEST(test_every_byte_is_a_symbol)
+{
+    unsigned char content[256];
+    for (int i = 0; i < 256; i++) {
+        content[i] = (unsigned char)(255 - i);
+    }
+    mt_token_list *vocabulary = NULL;
+    mt_text text;
+    ASSERT_OK(mt_text_load(write_bytes("bytes", content, sizeof content), MT_TEXT_BYTE, &vocabulary,
+                           &text));
+    ck_assert_int_eq(vocabulary->count, 256);
+    ck_assert_str_eq(vocabulary->tokens[255], "<0xFF>");
+    ck_assert_int_eq(text.length, 256);
+    for (int i = 0; i < 256; i++) {
+        char byte[8];
+        ck_assert_int_eq(text.ids[i], content[i]);
+        ck_assert_uint_eq(mt_text_decode(vocabulary, MT_TEXT_BYTE, text.ids[i], byte), 1);
+        ck_assert_int_eq((unsigned char)byte[0], content[i]);
+    }
+    mt_text_destroy(&text);
+    mt_token_list_destroy(vocabulary);
+}
+END_TEST
+
+START_TEST(test_a_given_vocabulary_is_kept)
+{
+    mt_token_list *vocabulary = make_tokens(3, (const char *const[]){"z", "a", "ö"}), *given;
+    mt_text text;
+    given = vocabulary;
+    ASSERT_OK(mt_text_load(write_text("text", "aözz"), MT_TEXT_CHAR, &given, &text));
+    ck_assert_ptr_eq(given, vocabulary);
+    ck_assert_mem_eq(text.ids, ((const int32_t[]){1, 2, 0, 0}), 4 * sizeof(int32_t));
+    mt_text_destroy(&text);
+    ASSERT_FAILS(mt_text_load(write_text("text", "aöü"), MT_TEXT_CHAR, &given, &text),
+                 MT_ERROR_FORMAT, "text", "U+00FC", "byte 3");
+    ck_assert_ptr_eq(given, vocabulary);
+    mt_token_list_destroy(vocabulary);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    size_t size;
+    const char *says, *advice;
+} wrong[] = {
+    {"", 0, "empty", "text"},
+    {"ab\xffg", 4, "byte 2 is not UTF-8", "--unit byte"},
+    {"abc\xe2\x82", 5, "byte 3 is not UTF-8", "--unit byte"},      /* cut off */
+    {"\xc0\x80", 2, "byte 0 is not UTF-8", "--unit byte"},         /* overlong */
+    {"\xed\xa0\x80", 3, "byte 0 is not UTF-8", "--unit byte"},     /* a surrogate */
+    {"\xf4\x90\x80\x80", 4, "byte 0 is not UTF-8", "--unit byte"}, /* above U+10FFFF */
+    {"a\0b", 3, "zero byte", "--unit byte"},
+};
+
+START_TEST(test_what_is_not_utf8_is_refused_with_the_byte)
+{
+    mt_token_list *vocabulary = NULL;
+    mt_text text;
+    ASSERT_FAILS(mt_text_load(write_bytes("text", wrong[_i].text, wrong[_i].size), MT_TEXT_CHAR,
+                              &vocabulary, &text),
+                 MT_ERROR_FORMAT, "text: ", wrong[_i].says, wrong[_i].advice);
+    ck_assert_ptr_null(vocabulary);
+}
+END_TEST
+
+START_TEST(test_what_is_no_file_is_refused)
+{
+    mt_token_list *vocabulary = NULL;
+    mt_text text;
+    ASSERT_FAILS(mt_text_load(in_folder("nothing"), MT_TEXT_BYTE, &vocabulary, &text), MT_ERROR_IO,
+                 "nothing", "No such file");
+    ASSERT_FAILS(mt_text_load(test_folder, MT_TEXT_BYTE, &vocabulary, &text), MT_ERROR_IO,
+                 "not a regular file");
+    ck_assert_ptr_null(vocabulary);
+}
+END_TEST
+
+START_TEST(test_an_empty_prompt_has_no_symbols)
+{
+    mt_token_list *vocabulary = make_tokens(1, (const char *const[]){"a"});
+    mt_text text;
+    ASSERT_OK(mt_text_encode("", 0, MT_TEXT_CHAR, vocabulary, &text));
+    ck_assert_int_eq(text.length, 0);
+    mt_text_destroy(&text);
+    ASSERT_FAILS(mt_text_encode("ab", 2, MT_TEXT_CHAR, vocabulary, &text), MT_ERROR_FORMAT,
+                 "U+0062", "byte 1");
+    ck_assert_ptr_null(text.ids);
+    mt_token_list_destroy(vocabulary);
+}
+END_TEST
+
+static Suite *text_suite(void)
+{
+    Suite *suite = suite_create("io/text");
+    TCase *tcase = tcase_create("text");
+    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    tcase_add_test(tcase, test_characters_are_numbered_by_code_point);
+    tcase_add_test(tcase, test_every_byte_is_a_symbol);
+    tcase_add_test(tcase, test_a_given_vocabulary_is_kept);
+    tcase_add_loop_test(tcase, test_what_is_not_utf8_is_refused_with_the_byte, 0,
+                        (int)(sizeof wrong / sizeof *wrong));
+    tcase_add_test(tcase, test_what_is_no_file_is_refused);
+    tcase_add_test(tcase, test_an_empty_prompt_has_no_symbols);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(text_suite)
