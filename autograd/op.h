@@ -45,8 +45,8 @@ struct mt_op {
     const char *formula;
     int inputs;  /* inputs that must be there; the others may be NULL */
     int outputs; /* at most; `shape` may lower call->output_count */
-    /* Checks the inputs and sets each output's shape, with mt_call_output. Fails with the figures.
-     */
+    /* Checks the inputs and sets each output's shape, with mt_call_output. Fails with the
+     * figures. */
     mt_status (*shape)(mt_call *call);
     mt_status (*forward)(mt_call *call);
     /* Writes grad_inputs. Adding up where a tensor has several uses is the tape's work. NULL: not

@@ -37,8 +37,8 @@ static void leave_span(mt_tape *tape, const span_frame *frame)
 }
 
 /* The inputs as the start of a graph of their own. They are views, so what the span's operators
- * send back is added to the inputs' gradients in the order in which the plain graph would add it.
- */
+ * send back is added to the inputs' gradients in the order in which the plain graph would add
+ * it. */
 static mt_status make_leaves(mt_call *call, mt_tensor **leaves)
 {
     for (int i = 0; i < call->input_count; i++) {

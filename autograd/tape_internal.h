@@ -52,8 +52,8 @@ mt_status mt_tape_record(mt_tape *tape, const mt_op *op, const mt_call *call, bo
 /* Makes memory for the gradient of x, where there is none, which lives as long as the step. */
 mt_status mt_tape_reserve_grad(mt_tape *tape, mt_tensor *x);
 
-/* Goes through the records from tape->last, turning gradients of outputs into gradients of inputs.
- */
+/* Goes through the records from tape->last, turning gradients of outputs into gradients of
+ * inputs. */
 mt_status mt_tape_propagate(mt_tape *tape);
 
 /* Adds `grad` to the gradient of x, or makes it the first. */

@@ -392,8 +392,8 @@ static mt_status load_checkpoint(mt_archive *archive, mt_checkpoint *checkpoint)
     return status == MT_OK ? load_state(archive, checkpoint) : status;
 }
 
-/* The model that an exchange file describes: without a head where its layout has no place for one.
- */
+/* The model that an exchange file describes: without a head where its layout has no place for
+ * one. */
 static void drop_what_has_no_place(mt_checkpoint *checkpoint)
 {
     char name[MT_NAME_MAX];

@@ -37,8 +37,8 @@ typedef enum mt_token_unit {
 } mt_token_unit;
 
 /* The ids of a text's tokens, in an array that the caller frees. A token that is not in the list
- * becomes <unk>; where the list has no <unk> that is MT_ERROR_FORMAT, naming the token; so
- * are bytes that are not UTF-8. */
+ * becomes <unk>; where the list has no <unk> that is MT_ERROR_FORMAT, naming the token; so are
+ * bytes that are not UTF-8. */
 mt_status mt_token_encode(const mt_token_list *list, mt_token_unit unit, const char *text,
                           int32_t **ids, int64_t *count);
 

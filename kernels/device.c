@@ -29,8 +29,8 @@ static const struct {
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* Splits "cuda:1" into its kind and its index, 0 if there is none. False if it is no device's name.
- */
+/* Splits "cuda:1" into its kind and its index, 0 if there is none. False if it is no device's
+ * name. */
 static bool parse_name(const char *name, int *kind, int *index)
 {
     size_t length = strcspn(name, ":");

@@ -12,8 +12,8 @@ const char *mt_error_message(void)
 
 mt_status mt_fail(mt_status status, const char *format, ...)
 {
-    /* Arguments may point into the former message: it is replaced only once the new one is whole.
-     */
+    /* Arguments may point into the former message: it is replaced only once the new one is
+     * whole. */
     char text[sizeof message];
     va_list arguments;
     va_start(arguments, format);

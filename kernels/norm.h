@@ -1,11 +1,10 @@
 /* The four norms over the last dimension of x (N, C), in ESPnet's definitions
  * (espnet2/asr_transducer/normalization.py; layer_norm is PyTorch's).
  *
- *     layer_norm   y = weight (x - mean(x)) / sqrt(var(x) + eps) + bias      weight, bias (C)
- *     rms_norm     y = weight x / (sqrt(mean(x[:P]^2)) + eps)                weight (C); P of C
- * channels scale_norm   y = weight x / max(|x|, eps)                              weight (1)
- *     basic_norm   y = x / sqrt(mean(x^2) + exp(weight))                     weight (1): the log
- * eps
+ *     layer_norm   y = weight (x - mean(x)) / sqrt(var(x) + eps) + bias     weight, bias (C)
+ *     rms_norm     y = weight x / (sqrt(mean(x[:P]^2)) + eps)               weight (C); P channels
+ *     scale_norm   y = weight x / max(|x|, eps)                             weight (1)
+ *     basic_norm   y = x / sqrt(mean(x^2) + exp(weight))                    weight (1): log eps
  *
  * Each is y = scale[n] (x - mean[n]) times its weight, so one contract serves the four: forward
  * leaves `scale` (N), and for layer_norm `mean` (N), for backward to read. */

@@ -133,8 +133,8 @@ void mt_model_destroy(mt_model *model)
     }
 }
 
-/* A block as a span to recompute, alone or with what is carried going in and coming out beside x.
- */
+/* A block as a span to recompute, alone or with what is carried going in and coming out beside
+ * x. */
 static void run_block(mt_tape *tape, void *context, mt_tensor *const *inputs, mt_tensor **outputs)
 {
     const mt_block *block = context;

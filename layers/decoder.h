@@ -51,12 +51,12 @@ typedef struct mt_model_state {
     int64_t num_blocks;
 } mt_model_state;
 
-/* ESPnet's configuration with vocab_size and S given: 4 blocks, context_size 1024, layer_norm, ...
- */
+/* ESPnet's configuration with vocab_size and S given: 4 blocks, context_size 1024, layer_norm,
+ * ... */
 mt_model_config mt_model_config_default(int64_t vocab_size, int64_t block_size);
 
-/* The configuration with attention_size, linear_size and the norm's eps filled in where they are 0.
- */
+/* The configuration with attention_size, linear_size and the norm's eps filled in where they are
+ * 0. */
 mt_model_config mt_model_config_resolved(const mt_model_config *config);
 
 /* MT_ERROR_INVALID, with the field, its value and its range, if a model cannot be made of it.
@@ -71,8 +71,8 @@ int64_t mt_model_config_size(const mt_model_config *config);
 mt_status mt_model_describe(const mt_model_config *config, mt_dtype dtype,
                             mt_parameters **parameters);
 
-/* Makes the model with initial values drawn from `seed`. The caller destroys it, before the device.
- */
+/* Makes the model with initial values drawn from `seed`. The caller destroys it, before the
+ * device. */
 mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_config *config,
                           uint64_t seed, mt_model **model);
 void mt_model_destroy(mt_model *model); /* NULL is allowed */

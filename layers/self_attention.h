@@ -43,8 +43,8 @@ typedef struct mt_self_attention_state {
 mt_status mt_self_attention_init(mt_self_attention *layer, mt_parameters *parameters,
                                  const char *prefix, const mt_self_attention_config *config);
 
-/* y from x. `state`, or NULL for none: read as what came before x, replaced by what comes after it.
- */
+/* y from x. `state`, or NULL for none: read as what came before x, replaced by what comes after
+ * it. */
 mt_tensor *mt_self_attention_forward(mt_tape *tape, const mt_self_attention *layer, mt_tensor *x,
                                      mt_self_attention_state *state);
 

@@ -25,8 +25,8 @@ extern const gradient_case gradient_cases[];
 mt_status gradient_case_inputs(const gradient_case *one, mt_tape *values, uint64_t seed,
                                mt_tensor **inputs, int *checked);
 
-/* A scalar from a tensor, each element weighed differently, so that no error in a gradient cancels.
- */
+/* A scalar from a tensor, each element weighed differently, so that no error in a gradient
+ * cancels. */
 mt_tensor *gradient_weighed_sum(mt_tape *tape, mt_tensor *x);
 
 /* The mt_gradcheck_function of a case, which is its context. */

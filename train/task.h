@@ -10,8 +10,8 @@
 
 typedef enum task_split { TRAIN, VALID } task_split;
 
-/* Batches are made in host memory and copied to the tape's device. Targets of -1 are not counted.
- */
+/* Batches are made in host memory and copied to the tape's device. Targets of -1 are not
+ * counted. */
 typedef struct task_batch {
     int64_t B, T;
     mt_tensor *input;  /* (B, T) labels, or (B, T, features) */

@@ -1,5 +1,5 @@
-/* echo: a stream of random symbols, to be repeated `delay` steps later. Labels: 0 .. symbols - 1.
- */
+/* echo: a stream of random symbols, to be repeated `delay` steps later. Labels: 0 .. symbols -
+ * 1. */
 #include "train/task_list.h"
 
 #include <inttypes.h>

@@ -14,8 +14,8 @@ mt_status mt_expect_count(const mt_call *call, int index, const char *name, int6
 /* Input `index` is int32. */
 mt_status mt_expect_indices(const mt_call *call, int index, const char *name);
 
-/* The output is like the first input: the shape function of operators that work element by element.
- */
+/* The output is like the first input: the shape function of operators that work element by
+ * element. */
 mt_status mt_shape_like_first(mt_call *call);
 
 /* The same, with the second input like the first. */

@@ -294,8 +294,8 @@ static mt_status channel_weight_backward(mt_device *device, const mt_norm_backwa
 }
 
 /* scale_norm and basic_norm: the gradient of scale_norm's factor, or of basic_norm's log eps,
- * through d scale / d log eps = -scale^3 e^(log eps) / 2, is a sum of the rows' dots of dy and x.
- */
+ * through d scale / d log eps = -scale^3 e^(log eps) / 2, is a sum of the rows' dots of dy and
+ * x. */
 static mt_status single_weight_backward(mt_device *device, const mt_norm_backward_args *args)
 {
     int64_t N = args->N;

@@ -1,5 +1,5 @@
-/* Memory that a kernel needs while it runs: the device's own, grown when needed and kept. Internal.
- */
+/* Memory that a kernel needs while it runs: the device's own, grown when needed and kept.
+ * Internal. */
 #ifndef MT_KERNELS_CPU_WORKSPACE_H
 #define MT_KERNELS_CPU_WORKSPACE_H
 

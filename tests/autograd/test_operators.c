@@ -1,5 +1,5 @@
-/* Every operator: its gradient against central differences, on awkward shapes, and what it refuses.
- */
+/* Every operator: its gradient against central differences, on awkward shapes, and what it
+ * refuses. */
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
 #include "train/gradient_cases.h"

@@ -123,7 +123,7 @@ static void assert_encodes(const mt_token_list *list, mt_token_unit unit, const 
     int64_t found;
     ASSERT_OK(mt_token_encode(list, unit, text, &ids, &found));
     ck_assert_int_eq(found, count);
-    ck_assert_mem_eq(ids, expected, (size_t)count * sizeof *ids);
+    ck_assert(count == 0 || memcmp(ids, expected, (size_t)count * sizeof *ids) == 0);
     free(ids);
 }
 
