@@ -9,19 +9,20 @@ import torch
 
 def wkv(w, u, k, v):
     """(B, T, C), by the stabilised recurrence, one step of time after another."""
-    batch, length, channels = k.shape
+    batch, _, channels = k.shape
     num = den = torch.zeros(batch, channels)
     largest = torch.full((batch, channels), -1e38)
     outputs = []
-    for t in range(length):
-        first = u + k[:, t]
+    # unbind, not k[:, t], whose backward would fill a whole (B, T, C) for every t.
+    for key, value in zip(k.unbind(1), v.unbind(1)):
+        first = u + key
         lead = torch.maximum(largest, first)
         of_state, of_first = torch.exp(largest - lead), torch.exp(first - lead)
-        outputs.append((of_state * num + of_first * v[:, t]) / (of_state * den + of_first))
+        outputs.append((of_state * num + of_first * value) / (of_state * den + of_first))
         decayed = largest + w
-        lead = torch.maximum(decayed, k[:, t])
-        of_state, of_key = torch.exp(decayed - lead), torch.exp(k[:, t] - lead)
-        num, den, largest = of_state * num + of_key * v[:, t], of_state * den + of_key, lead
+        lead = torch.maximum(decayed, key)
+        of_state, of_key = torch.exp(decayed - lead), torch.exp(key - lead)
+        num, den, largest = of_state * num + of_key * value, of_state * den + of_key, lead
     return torch.stack(outputs, dim=1)
 
 

@@ -327,7 +327,7 @@ static mt_status bench_step(mt_device *device, const step_shape *shape, long lon
 static mt_status run_all(mt_device *device, const arguments *given, json_t *results)
 {
     static const int64_t wkv_shapes[][3] = {
-        {8, 1024, 512}, {32, 64, 512}, {1, 1024, 512}, {1, 65536, 512}, {1, 65536, 32}};
+        {8, 1024, 512}, {32, 64, 512}, {64, 1024, 512}, {1, 65536, 512}, {1, 65536, 32}};
     static const step_shape step_shapes[] = {{32, 64, 500, 256, 4}, {32, 128, 64, 64, 2}};
     mt_status status = MT_OK;
     for (size_t i = 0; i < sizeof wkv_shapes / sizeof *wkv_shapes && status == MT_OK; i++) {

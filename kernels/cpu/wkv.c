@@ -22,7 +22,8 @@ enum {
     CHUNK = 32, /* steps */
     BLOCK = 256 /
             (int)sizeof(real), /* channels: enough vectors to hide the latency of the recurrence */
-    SERIAL_TASKS = 16          /* from this many (row, block) pairs on, time is walked serially */
+    GROUP = 16,                /* blocks side by side that one thread may walk together, at most */
+    SERIAL_TASKS = 8           /* from this many (row, block) pairs on, time is walked serially */
 };
 
 #define EMPTY_MAX ((real)MT_WKV_EMPTY_MAX)
@@ -58,6 +59,21 @@ static time_cut make_cut(int64_t B, int64_t T, int64_t C)
                     .blocks = (C + BLOCK - 1) / BLOCK};
     cut.time_parallel = B * cut.blocks < SERIAL_TASKS && cut.chunks > 2;
     return cut;
+}
+
+/* Blocks that a thread walks together, chunk by chunk: as many as leave work for every thread. Rows
+ * are then read in long stretches; what comes out is the same. */
+static int64_t group_size(const time_cut *cut)
+{
+    int64_t size = cut->B * cut->blocks / mt_cpu_threads();
+    size = size < GROUP ? size : GROUP;
+    size = size < cut->blocks ? size : cut->blocks;
+    return size > 1 ? size : 1;
+}
+
+static int64_t group_end(const time_cut *cut, int64_t first, int64_t size)
+{
+    return first + size < cut->blocks ? first + size : cut->blocks;
 }
 
 static bool worth_threads(const time_cut *cut)
@@ -213,26 +229,35 @@ static chunk_inputs forward_span(const time_cut *cut, const mt_wkv_forward_args 
     return make_span(cut, args->w, args->u, args->k, args->v, b, block, chunk);
 }
 
-/* One row's block from the first chunk to the last. */
+/* Blocks first .. end - 1 of one row, from the first chunk to the last. */
 static void forward_serial(const time_cut *cut, const mt_wkv_forward_args *args, int64_t b,
-                           int64_t block)
+                           int64_t first, int64_t end)
 {
-    triple state;
+    triple states[GROUP];
     int64_t planes = cut->B * cut->C;
-    chunk_inputs span = forward_span(cut, args, b, block, 0);
-    load_initial(&state, args->state_in, cut, b, block, span.width);
+    for (int64_t block = first; block < end; block++) {
+        chunk_inputs span = forward_span(cut, args, b, block, 0);
+        load_initial(&states[block - first], args->state_in, cut, b, block, span.width);
+    }
     for (int64_t chunk = 0; chunk < cut->chunks; chunk++) {
-        if (args->saved != NULL) {
-            store(&state, border(args->saved, cut, chunk, b, block), planes, span.width);
+        for (int64_t block = first; block < end; block++) {
+            triple *state = &states[block - first];
+            chunk_inputs span = forward_span(cut, args, b, block, chunk);
+            if (args->saved != NULL) {
+                store(state, border(args->saved, cut, chunk, b, block), planes, span.width);
+            }
+            forward_chunk(&span, state, (real *)args->y + step_offset(cut, b, block, chunk));
         }
-        span = forward_span(cut, args, b, block, chunk);
-        forward_chunk(&span, &state, (real *)args->y + step_offset(cut, b, block, chunk));
     }
-    if (args->saved != NULL) {
-        store(&state, border(args->saved, cut, cut->chunks, b, block), planes, span.width);
-    }
-    if (args->state_out != NULL) {
-        store(&state, (real *)args->state_out + state_offset(cut, b, block), planes, span.width);
+    for (int64_t block = first; block < end; block++) {
+        const triple *state = &states[block - first];
+        int width = forward_span(cut, args, b, block, 0).width;
+        if (args->saved != NULL) {
+            store(state, border(args->saved, cut, cut->chunks, b, block), planes, width);
+        }
+        if (args->state_out != NULL) {
+            store(state, (real *)args->state_out + state_offset(cut, b, block), planes, width);
+        }
     }
 }
 
@@ -315,11 +340,12 @@ mt_status KERNEL(wkv_forward)(mt_device *device, const mt_wkv_forward_args *args
         forward_time_parallel(&cut, args, borders);
         return MT_OK;
     }
+    int64_t group = group_size(&cut);
 #pragma omp parallel for collapse(2) schedule(static) if (worth_threads(&cut))                     \
     num_threads(mt_cpu_threads())
     for (int64_t b = 0; b < cut.B; b++) {
-        for (int64_t block = 0; block < cut.blocks; block++) {
-            forward_serial(&cut, args, b, block);
+        for (int64_t first = 0; first < cut.blocks; first += group) {
+            forward_serial(&cut, args, b, first, group_end(&cut, first, group));
         }
     }
     return MT_OK;
@@ -511,15 +537,22 @@ static void finish_chunk(const time_cut *cut, const mt_wkv_backward_args *args, 
 }
 
 static void backward_serial(const time_cut *cut, const mt_wkv_backward_args *args, double *sums,
-                            int64_t b, int64_t block)
+                            int64_t b, int64_t first, int64_t end)
 {
-    triple grad;
-    int width = backward_span(cut, args, b, block, 0).width;
-    load_final_grad(&grad, cut, args, b, block, width);
-    for (int64_t chunk = cut->chunks - 1; chunk >= 0; chunk--) {
-        finish_chunk(cut, args, sums, b, block, chunk, &grad);
+    triple grads[GROUP];
+    for (int64_t block = first; block < end; block++) {
+        load_final_grad(&grads[block - first], cut, args, b, block,
+                        backward_span(cut, args, b, block, 0).width);
     }
-    store_initial_grad(&grad, cut, args, b, block, width);
+    for (int64_t chunk = cut->chunks - 1; chunk >= 0; chunk--) {
+        for (int64_t block = first; block < end; block++) {
+            finish_chunk(cut, args, sums, b, block, chunk, &grads[block - first]);
+        }
+    }
+    for (int64_t block = first; block < end; block++) {
+        store_initial_grad(&grads[block - first], cut, args, b, block,
+                           backward_span(cut, args, b, block, 0).width);
+    }
 }
 
 /* Turns the summaries of the chunks, each of the gradient that a chunk itself sends back, into the
@@ -623,11 +656,12 @@ mt_status KERNEL(wkv_backward)(mt_device *device, const mt_wkv_backward_args *ar
         void *summaries = (char *)memory + sums_size;
         backward_time_parallel(&cut, args, sums, summaries);
     } else {
+        int64_t group = group_size(&cut);
 #pragma omp parallel for collapse(2) schedule(static) if (worth_threads(&cut))                     \
     num_threads(mt_cpu_threads())
         for (int64_t b = 0; b < cut.B; b++) {
-            for (int64_t block = 0; block < cut.blocks; block++) {
-                backward_serial(&cut, args, sums, b, block);
+            for (int64_t first = 0; first < cut.blocks; first += group) {
+                backward_serial(&cut, args, sums, b, first, group_end(&cut, first, group));
             }
         }
     }
