@@ -6,6 +6,7 @@
 
 mt_status mt_tape_create(mt_device *device, mt_tape **tape)
 {
+    void *random_step = NULL;
     *tape = calloc(1, sizeof **tape);
     if (*tape == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "tape: no host memory for %zu bytes", sizeof **tape);
@@ -17,7 +18,16 @@ mt_status mt_tape_create(mt_device *device, mt_tape **tape)
     mt_arena_init(&(*tape)->span_values, device);
     mt_arena_init(&(*tape)->scratch, device);
     (*tape)->values = &(*tape)->step_values;
-    return MT_OK;
+    mt_status status = device->allocate(device, sizeof *(*tape)->random_step, &random_step);
+    (*tape)->random_step = random_step;
+    if (status == MT_OK) {
+        status = mt_tape_set_random(*tape, 0, 0);
+    }
+    if (status != MT_OK) {
+        mt_tape_destroy(*tape);
+        *tape = NULL;
+    }
+    return status;
 }
 
 void mt_tape_destroy(mt_tape *tape)
@@ -29,6 +39,7 @@ void mt_tape_destroy(mt_tape *tape)
     mt_arena_destroy(&tape->step_values);
     mt_arena_destroy(&tape->span_values);
     mt_arena_destroy(&tape->scratch);
+    tape->device->release(tape->device, tape->random_step);
     free(tape);
 }
 
@@ -82,17 +93,17 @@ bool mt_tape_recording(const mt_tape *tape)
     return tape->recording;
 }
 
-void mt_tape_set_random(mt_tape *tape, uint64_t seed, uint64_t step)
+mt_status mt_tape_set_random(mt_tape *tape, uint64_t seed, uint64_t step)
 {
     tape->random_seed = seed;
-    tape->random_step = step;
+    return tape->device->write(tape->device, tape->random_step, &step, sizeof step);
 }
 
-void mt_tape_next_random(mt_tape *tape, uint64_t *seed, uint64_t *sequence)
+void mt_tape_next_random(mt_tape *tape, uint64_t *seed, uint64_t *place, const uint64_t **step)
 {
-    enum { MASKS_PER_STEP_BITS = 24 };
     *seed = tape->random_seed;
-    *sequence = (tape->random_step << MASKS_PER_STEP_BITS) + tape->random_count++;
+    *place = tape->random_count++;
+    *step = tape->random_step;
 }
 
 size_t mt_tape_memory(const mt_tape *tape)

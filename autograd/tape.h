@@ -44,9 +44,9 @@ bool mt_tape_set_recording(mt_tape *tape, bool recording);
 bool mt_tape_recording(const mt_tape *tape);
 
 /* Where the step's random numbers begin: dropout's masks are functions of (seed, step) and of the
- * operator's place on the tape, so the same step drops the same elements whenever it is run.
- * mt_tape_reset keeps it. */
-void mt_tape_set_random(mt_tape *tape, uint64_t seed, uint64_t step);
+ * operator's place on the tape, so the same step drops the same elements whenever it is run. Both
+ * are 0 at first; mt_tape_reset keeps them. */
+mt_status mt_tape_set_random(mt_tape *tape, uint64_t seed, uint64_t step);
 
 /* A tensor on the tape. `host` holds its values in row-major order and is copied; NULL leaves them
  * unspecified. It has a gradient after backward if `requires_grad`. */

@@ -30,7 +30,8 @@ struct mt_tape {
     bool in_span; /* inside a span, in either run */
     bool backward_done;
 
-    uint64_t random_seed, random_step, random_count;
+    uint64_t random_seed, random_count;
+    uint64_t *random_step; /* (1), on the device */
 
     mt_status status;
     char error[512];

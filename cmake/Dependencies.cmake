@@ -36,8 +36,7 @@ if(MIXTAPE_TESTS)
   pkg_check_modules(CHECK IMPORTED_TARGET GLOBAL check)
 endif()
 
-# The CUDA device is optional, and has no sources yet: the table of kernels is filled by the CPU alone.
-if(MIXTAPE_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "MIXTAPE_CUDA=ON: this version has no CUDA device")
+# The CUDA device. An installed library's users need what the static one was linked with.
+if(MIXTAPE_WITH_CUDA)
+  find_package(CUDAToolkit 12.0 REQUIRED)
 endif()
-message(STATUS "CUDA device: not in this version; building for the CPU")

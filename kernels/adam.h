@@ -12,15 +12,22 @@
 
 #include <stdint.h>
 
+/* What changes from update to update. Kernels read it from device memory, so that recorded work can
+ * be replayed for another one (device.h). */
+typedef struct mt_adam_rates {
+    double lr;
+    double bias1, bias2; /* 1 - beta1^step, 1 - beta2^step; step is 1 for the first update */
+} mt_adam_rates;
+
 typedef struct mt_adam_args {
     int64_t n;
-    double lr, beta1, beta2, eps, weight_decay;
+    double beta1, beta2, eps, weight_decay;
     double grad_scale; /* 1 / number of accumulated backward passes */
     double clip;       /* largest global norm of grad_scale grad; 0: no clipping, clip_scale = 1 */
     const double *norm_squared; /* (1), on the device: sum of grad^2 over all parameters, from
                                    sum_squares; the update does nothing at all if it is not finite.
                                    NULL: neither clipping nor that check */
-    int64_t step;               /* 1 for the first update */
+    const mt_adam_rates *rates; /* (1), on the device */
     void *parameter;            /* (n), updated */
     const void *grad;           /* (n) */
     void *m, *v;                /* (n), updated; zero before step 1 */

@@ -5,7 +5,8 @@
  *     loss[n] = lse[n] - (1 - s) logits[n][target] - s mean(logits[n]),   lse = log sum exp
  *
  * Where every row is ignored the loss is 0 and its gradient zero. A target outside 0 .. V-1 that is
- * not ignore_index is MT_ERROR_INVALID. */
+ * not ignore_index is MT_ERROR_INVALID, of this call or, on a device that runs behind, of the next
+ * one that waits; the loss is NaN there. */
 #ifndef MT_KERNELS_CROSS_ENTROPY_H
 #define MT_KERNELS_CROSS_ENTROPY_H
 

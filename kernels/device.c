@@ -3,15 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef MT_WITH_CUDA
-static mt_status mt_cuda_open(int index, mt_device **device)
-{
-    (void)index;
-    *device = NULL;
-    return mt_fail(MT_ERROR_DEVICE, "device: this build of Mixtape has no CUDA (use cpu)");
-}
-#endif
-
 static mt_status open_auto(int index, mt_device **device)
 {
     return mt_cuda_open(index, device) == MT_OK ? MT_OK : mt_cpu_open(0, device);

@@ -23,6 +23,9 @@ extern "C" {
 #endif
 
 typedef struct mt_device mt_device;
+typedef struct mt_recording mt_recording; /* the device's own */
+
+enum { MT_READ_SLOTS = 64, MT_READ_BYTES = 64 };
 
 /* One entry per kernel, for one real type. Pointers are to that type on the device unless their
  * type says otherwise. A kernel writes its outputs whole: what they held before is never read,
@@ -99,6 +102,25 @@ struct mt_device {
     mt_status (*copy)(mt_device *, void *to, const void *from, size_t bytes);
     mt_status (*zero)(mt_device *, void *memory, size_t bytes);
     mt_status (*synchronize)(mt_device *);
+
+    /* Reading without waiting: read_later enqueues a copy of at most MT_READ_BYTES into slot 0 ..
+     * MT_READ_SLOTS-1, and read_arrived waits for that copy alone and hands it out. */
+    mt_status (*read_later)(mt_device *, int slot, const void *device_memory, size_t bytes);
+    mt_status (*read_arrived)(mt_device *, int slot, void *host_memory, size_t bytes);
+
+    /* Recording: between record and recorded, work is noted instead of done; replay does all of it
+     * with one call. It works on the same addresses, so whatever is to differ from replay to replay
+     * is read from device memory. Nothing may be allocated, written or read back in between. All
+     * four are NULL on a device that would gain nothing. */
+    mt_status (*record)(mt_device *);
+    mt_status (*recorded)(mt_device *, mt_recording **recording);
+    mt_status (*replay)(mt_device *, mt_recording *recording);
+    void (*forget)(mt_device *, mt_recording *recording); /* NULL is allowed */
+
+    /* Whether matrix products of MT_F32 may round their factors to TF32, on a device that has it.
+     * Not at first. */
+    mt_status (*allow_tf32)(mt_device *, bool allowed);
+
     void (*close)(mt_device *);
 };
 

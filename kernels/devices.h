@@ -4,9 +4,15 @@
 
 #include "kernels/device.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 mt_status mt_cpu_open(int index, mt_device **device);
-#ifdef MT_WITH_CUDA
 mt_status mt_cuda_open(int index, mt_device **device);
+
+#ifdef __cplusplus
+}
 #endif
 
 #endif

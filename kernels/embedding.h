@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 /* y[n] = table[indices[n]]; table (V, C), indices (N) int32, y (N, C).
- * An index outside 0 .. V-1 is MT_ERROR_INVALID. */
+ * An index outside 0 .. V-1 is MT_ERROR_INVALID, of this call or, on a device that runs behind, of
+ * the next one that waits; its row is NaN there. */
 typedef struct mt_embedding_forward_args {
     int64_t N, V, C;
     const int32_t *indices;

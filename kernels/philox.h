@@ -5,7 +5,20 @@
 
 #include <stdint.h>
 
-static inline void mt_philox_rounds(uint64_t key, uint64_t counter_lo, uint64_t counter_hi,
+#ifdef __CUDACC__
+#define MT_EVERYWHERE __host__ __device__ static inline
+#else
+#define MT_EVERYWHERE static inline
+#endif
+
+/* The counter's upper half for the mask at this place of this step. */
+MT_EVERYWHERE uint64_t mt_dropout_sequence(uint64_t step, uint64_t place)
+{
+    enum { MASKS_PER_STEP_BITS = 24 };
+    return (step << MASKS_PER_STEP_BITS) + place;
+}
+
+MT_EVERYWHERE void mt_philox_rounds(uint64_t key, uint64_t counter_lo, uint64_t counter_hi,
                                     uint32_t out[4])
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);

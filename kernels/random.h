@@ -26,13 +26,15 @@ double mt_random_normal(mt_random *random);                  /* mean 0, variance
 uint64_t mt_random_below(mt_random *random, uint64_t bound); /* 0 .. bound-1, unbiased; bound > 0 */
 
 /* Dropout: y[i] = x[i] / (1 - p) where the i-th number is kept, else 0. Element i is kept when word
- * i mod 4 of mt_philox(seed, i / 4, sequence) is at least p 2^32. Backward is the same function of
- * dy. `seed` is the run's; `sequence` numbers the use (step and operator), so no two masks are
- * related. */
+ * i mod 4 of mt_philox(seed, i / 4, 2^24 step + place) is at least p 2^32. Backward is the same
+ * function of dy. `seed` is the run's, `place` the operator's within the step, so no two masks are
+ * related. The step is read from device memory, so that recorded work can be replayed for another
+ * one (device.h). */
 typedef struct mt_dropout_args {
     int64_t n;
     double p; /* 0 <= p < 1 */
-    uint64_t seed, sequence;
+    uint64_t seed, place;
+    const uint64_t *step; /* (1), on the device */
     const void *x;
     void *y; /* may be x */
 } mt_dropout_args;

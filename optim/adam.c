@@ -38,9 +38,9 @@ static mt_status allocate(mt_adam *adam)
 {
     mt_device *device = adam->parameters->device;
     size_t bytes = block_bytes(adam->parameters);
-    void **memory[] = {&adam->m, &adam->v, (void **)&adam->norm_squared};
-    size_t sizes[] = {bytes, bytes, sizeof *adam->norm_squared};
-    for (int i = 0; i < 3; i++) {
+    void **memory[] = {&adam->m, &adam->v, (void **)&adam->norm_squared, (void **)&adam->rates};
+    size_t sizes[] = {bytes, bytes, sizeof *adam->norm_squared, sizeof *adam->rates};
+    for (int i = 0; i < 4; i++) {
         mt_status status = device->allocate(device, sizes[i], memory[i]);
         if (status == MT_OK) {
             status = device->zero(device, *memory[i], sizes[i]);
@@ -83,6 +83,7 @@ void mt_adam_destroy(mt_adam *adam)
     device->release(device, adam->m);
     device->release(device, adam->v);
     device->release(device, adam->norm_squared);
+    device->release(device, adam->rates);
     free(adam);
 }
 
@@ -99,7 +100,7 @@ static int end_of_run(const mt_adam *adam, int first)
     return end;
 }
 
-static mt_status update_run(mt_adam *adam, int first, int end, double lr, double grad_scale)
+static mt_status update_run(mt_adam *adam, int first, int end, double grad_scale)
 {
     const mt_parameters *parameters = adam->parameters;
     int64_t from = (int64_t)parameters->items[first]->offset;
@@ -108,7 +109,6 @@ static mt_status update_run(mt_adam *adam, int first, int end, double lr, double
     size_t at = (size_t)from * mt_dtype_size(parameters->dtype);
     mt_adam_args args = {
         .n = to - from,
-        .lr = lr,
         .beta1 = adam->config.beta1,
         .beta2 = adam->config.beta2,
         .eps = adam->config.eps,
@@ -116,7 +116,7 @@ static mt_status update_run(mt_adam *adam, int first, int end, double lr, double
         .grad_scale = grad_scale,
         .clip = adam->config.clip,
         .norm_squared = adam->norm_squared,
-        .step = adam->step + 1,
+        .rates = adam->rates,
         .parameter = (char *)parameters->data + at,
         .grad = (char *)parameters->grad + at,
         .m = (char *)adam->m + at,
@@ -148,7 +148,7 @@ static mt_status name_culprit(mt_adam *adam)
     return mt_fail(MT_ERROR_NUMERIC, "adam: the norm of all gradients together is not finite");
 }
 
-static mt_status read_norm(mt_adam *adam, double grad_scale, double *grad_norm)
+mt_status mt_adam_read_norm(mt_adam *adam, double grad_scale, double *grad_norm)
 {
     mt_device *device = adam->parameters->device;
     double squares;
@@ -160,7 +160,17 @@ static mt_status read_norm(mt_adam *adam, double grad_scale, double *grad_norm)
     return isfinite(*grad_norm) ? MT_OK : name_culprit(adam);
 }
 
-mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm)
+mt_status mt_adam_set_lr(mt_adam *adam, double lr)
+{
+    mt_device *device = adam->parameters->device;
+    double step = (double)adam->step + 1.0;
+    mt_adam_rates rates = {.lr = lr,
+                           .bias1 = 1.0 - pow(adam->config.beta1, step),
+                           .bias2 = 1.0 - pow(adam->config.beta2, step)};
+    return device->write(device, adam->rates, &rates, sizeof rates);
+}
+
+mt_status mt_adam_update(mt_adam *adam, double grad_scale)
 {
     mt_parameters *parameters = adam->parameters;
     mt_device *device = parameters->device;
@@ -169,13 +179,22 @@ mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad
         status = device->kernels[parameters->dtype]->sum_squares(
             device, parameters->total, parameters->grad, adam->norm_squared);
     }
-    if (status == MT_OK && grad_norm != NULL) {
-        status = read_norm(adam, grad_scale, grad_norm);
-    }
     for (int first = 0; first < parameters->count && status == MT_OK;) {
         int end = end_of_run(adam, first);
-        status = update_run(adam, first, end, lr, grad_scale);
+        status = update_run(adam, first, end, grad_scale);
         first = end;
+    }
+    return status;
+}
+
+mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm)
+{
+    mt_status status = mt_adam_set_lr(adam, lr);
+    if (status == MT_OK) {
+        status = mt_adam_update(adam, grad_scale);
+    }
+    if (status == MT_OK && grad_norm != NULL) {
+        status = mt_adam_read_norm(adam, grad_scale, grad_norm);
     }
     if (status == MT_OK) {
         adam->step++;

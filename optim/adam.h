@@ -23,6 +23,7 @@ typedef struct mt_adam {
     int64_t step;              /* updates made */
     void *m, *v;               /* blocks like parameters->data */
     double *norm_squared;      /* (1), on the device: of the latest gradients */
+    mt_adam_rates *rates;      /* (1), on the device: of the next update */
 } mt_adam;
 
 /* MT_ERROR_INVALID for a field out of range, with its value. The caller destroys it, before the
@@ -36,6 +37,15 @@ void mt_adam_destroy(mt_adam *adam); /* NULL is allowed */
  * changes nothing; it is MT_ERROR_NUMERIC, with the first parameter whose gradient is not finite
  * named, where the norm is read back. */
 mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm);
+
+/* The parts of mt_adam_step, for those who record the device's work: set_lr says what the next
+ * update works with, update enqueues it and reads nothing back; adam->step is the caller's to
+ * count. */
+mt_status mt_adam_set_lr(mt_adam *adam, double lr);
+mt_status mt_adam_update(mt_adam *adam, double grad_scale);
+
+/* The norm of the latest gradients times `grad_scale`, in `grad_norm`; MT_ERROR_NUMERIC as above. */
+mt_status mt_adam_read_norm(mt_adam *adam, double grad_scale, double *grad_norm);
 
 #ifdef __cplusplus
 }

@@ -94,9 +94,10 @@ static mt_status run_batch(train_loop *loop, int64_t index, double *loss_sum, do
     task_batch batch;
     mt_tensor *stats;
     mt_tape_reset(tape);
-    mt_tape_set_random(tape, ~(uint64_t)session->config.seed, (uint64_t)index);
-    mt_status status =
-        session->task->make(&session->config, session->data, tape, TRAIN, index, &batch);
+    mt_status status = mt_tape_set_random(tape, ~(uint64_t)session->config.seed, (uint64_t)index);
+    if (status == MT_OK) {
+        status = session->task->make(&session->config, session->data, tape, TRAIN, index, &batch);
+    }
     if (status != MT_OK) {
         return status;
     }

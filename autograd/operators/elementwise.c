@@ -251,7 +251,8 @@ mt_tensor *mt_sigmoid_gate(mt_tape *tape, mt_tensor *gate, mt_tensor *x)
 /* Plain data: the mask is computed again in backward. */
 typedef struct dropout_options {
     double p;
-    uint64_t seed, sequence;
+    uint64_t seed, place;
+    const uint64_t *step;
 } dropout_options;
 
 static mt_status dropout_masked(mt_call *call, const void *x, void *y)
@@ -260,7 +261,8 @@ static mt_status dropout_masked(mt_call *call, const void *x, void *y)
     mt_dropout_args args = {.n = count(call),
                             .p = options->p,
                             .seed = options->seed,
-                            .sequence = options->sequence,
+                            .place = options->place,
+                            .step = options->step,
                             .x = x,
                             .y = y};
     return call->kernels->dropout(call->device, &args);
@@ -301,6 +303,6 @@ mt_tensor *mt_dropout(mt_tape *tape, mt_tensor *x, double p)
         return x;
     }
     dropout_options options = {.p = p};
-    mt_tape_next_random(tape, &options.seed, &options.sequence);
+    mt_tape_next_random(tape, &options.seed, &options.place, &options.step);
     return mt_apply(tape, &mt_op_dropout, 1, &x, &options, sizeof options);
 }

@@ -41,9 +41,9 @@ mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
     const real beta1 = (real)args->beta1, beta2 = (real)args->beta2, eps = (real)args->eps;
     const real rest1 = (real)(1.0 - args->beta1), rest2 = (real)(1.0 - args->beta2),
                factor = (real)grad_scale;
-    const real keep = (real)(1.0 - args->lr * args->weight_decay);
-    const real rate = (real)(args->lr / (1.0 - pow(args->beta1, (double)args->step)));
-    const real correction = (real)(1.0 / sqrt(1.0 - pow(args->beta2, (double)args->step)));
+    const real keep = (real)(1.0 - args->rates->lr * args->weight_decay);
+    const real rate = (real)(args->rates->lr / args->rates->bias1);
+    const real correction = (real)(1.0 / sqrt(args->rates->bias2));
 #pragma omp parallel for simd schedule(static) if (n >= PARALLEL_ELEMENTS)                         \
     num_threads(mt_cpu_threads())
     for (int64_t i = 0; i < n; i++) {

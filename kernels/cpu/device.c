@@ -12,6 +12,7 @@ typedef struct cpu_device {
     mt_device base; /* first: a device pointer is a cpu_device pointer */
     void *workspace;
     size_t workspace_size;
+    unsigned char read_slots[MT_READ_SLOTS][MT_READ_BYTES];
 } cpu_device;
 
 static int chosen_threads; /* 0: OpenMP's default */
@@ -73,6 +74,26 @@ static mt_status cpu_synchronize(mt_device *device)
     return MT_OK;
 }
 
+static mt_status cpu_read_later(mt_device *device, int slot, const void *device_memory,
+                                size_t bytes)
+{
+    memcpy(((cpu_device *)device)->read_slots[slot], device_memory, bytes);
+    return MT_OK;
+}
+
+static mt_status cpu_read_arrived(mt_device *device, int slot, void *host_memory, size_t bytes)
+{
+    memcpy(host_memory, ((cpu_device *)device)->read_slots[slot], bytes);
+    return MT_OK;
+}
+
+static mt_status cpu_allow_tf32(mt_device *device, bool allowed)
+{
+    (void)device;
+    (void)allowed;
+    return MT_OK;
+}
+
 static void cpu_close(mt_device *device)
 {
     cpu_device *cpu = (cpu_device *)device;
@@ -119,6 +140,9 @@ mt_status mt_cpu_open(int index, mt_device **device)
         .copy = cpu_copy,
         .zero = cpu_zero,
         .synchronize = cpu_synchronize,
+        .read_later = cpu_read_later,
+        .read_arrived = cpu_read_arrived,
+        .allow_tf32 = cpu_allow_tf32,
         .close = cpu_close,
     };
     *device = &cpu->base;

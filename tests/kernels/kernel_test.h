@@ -165,6 +165,12 @@ static inline void assert_fails_with(mt_status status, mt_status expected, const
                   mt_error_message());
 }
 
+/* `status`, or what the device finds out later. */
+static inline mt_status settled(kernel_build *build, mt_status status)
+{
+    return status == MT_OK ? build->device->synchronize(build->device) : status;
+}
+
 static inline void release_arrays(kernel_build *build)
 {
     for (int i = 0; i < build->count; i++) {

@@ -10,16 +10,27 @@ static mt_adam_args make_args(kernel_build *build, int64_t n)
 {
     double *zeros = host_doubles(build, n);
     return (mt_adam_args){.n = n,
-                          .lr = 0.01,
                           .beta1 = 0.9,
                           .beta2 = 0.99,
                           .eps = 1e-6,
                           .grad_scale = 1.0,
-                          .step = 1,
+                          .rates = blank_bytes(build, sizeof(mt_adam_rates)),
                           .parameter = uniform(build, n, -1.0, 1.0, 1),
                           .grad = uniform(build, n, -1.0, 1.0, 2),
                           .m = upload(build, zeros, n),
                           .v = upload(build, zeros, n)};
+}
+
+static const double lr = 0.01;
+
+/* One update, the step-th. */
+static mt_status update(kernel_build *build, const mt_adam_args *args, int step)
+{
+    mt_adam_rates rates = {lr, 1.0 - pow(args->beta1, (double)step),
+                           1.0 - pow(args->beta2, (double)step)};
+    assert_ok(
+        build->device->write(build->device, (void *)(uintptr_t)args->rates, &rates, sizeof rates));
+    return build->kernels->adam(build->device, args);
 }
 
 static double *upload_norm(kernel_build *build, double norm_squared)
@@ -30,17 +41,17 @@ static double *upload_norm(kernel_build *build, double norm_squared)
 }
 
 /* One step of the formula on doubles; `factor` is grad_scale times clip_scale. */
-static void reference_step(const mt_adam_args *args, double factor, const double *grad, double *p,
-                           double *m, double *v)
+static void reference_step(const mt_adam_args *args, int step, double factor, const double *grad,
+                           double *p, double *m, double *v)
 {
-    double t = (double)args->step;
+    double t = (double)step;
     for (int64_t i = 0; i < args->n; i++) {
         double g = factor * grad[i];
         m[i] = args->beta1 * m[i] + (1.0 - args->beta1) * g;
         v[i] = args->beta2 * v[i] + (1.0 - args->beta2) * g * g;
         double m_hat = m[i] / (1.0 - pow(args->beta1, t));
         double v_hat = v[i] / (1.0 - pow(args->beta2, t));
-        p[i] -= args->lr * args->weight_decay * p[i] + args->lr * m_hat / (sqrt(v_hat) + args->eps);
+        p[i] -= lr * args->weight_decay * p[i] + lr * m_hat / (sqrt(v_hat) + args->eps);
     }
 }
 
@@ -50,9 +61,9 @@ static void compare_steps(kernel_build *build, mt_adam_args *args, double factor
     const double *grad = values_of(build, args->grad, n);
     double *p = values_of(build, args->parameter, n), *m = host_doubles(build, n),
            *v = host_doubles(build, n);
-    for (args->step = 1; args->step <= STEPS; args->step++) {
-        reference_step(args, factor, grad, p, m, v);
-        assert_ok(build->kernels->adam(build->device, args));
+    for (int step = 1; step <= STEPS; step++) {
+        reference_step(args, step, factor, grad, p, m, v);
+        assert_ok(update(build, args, step));
     }
     assert_close(build, "parameter", args->parameter, p, n, 16.0);
     assert_close(build, "m", args->m, m, n, 16.0);
@@ -106,7 +117,7 @@ static void check_not_finite(kernel_build *build)
         double *p = values_of(build, args.parameter, 33), *zeros = host_doubles(build, 33);
         args.norm_squared = upload_norm(build, norms[i]);
         args.weight_decay = 0.1;
-        assert_ok(build->kernels->adam(build->device, &args));
+        assert_ok(update(build, &args, 1));
         assert_close(build, "parameter", args.parameter, p, 33, 0.0);
         assert_close(build, "m", args.m, zeros, 33, 0.0);
         assert_close(build, "v", args.v, zeros, 33, 0.0);
@@ -128,8 +139,8 @@ static void check_decay(kernel_build *build)
     args.grad = upload(build, zeros, 3);
     args.m = upload(build, moments, 3);
     args.v = upload(build, (double[]){tiny, tiny, tiny}, 3);
-    for (args.step = 1000; args.step < 1030; args.step++) {
-        assert_ok(build->kernels->adam(build->device, &args));
+    for (int step = 1000; step < 1030; step++) {
+        assert_ok(update(build, &args, step));
     }
     const double *m = values_of(build, args.m, 3), *v = values_of(build, args.v, 3);
     for (int i = 0; i < 3; i++) {

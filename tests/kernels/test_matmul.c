@@ -79,8 +79,12 @@ START_TEST(test_empty_sums_are_zero_and_keep_beta_c)
 }
 END_TEST
 
+/* OpenBLAS counts in 32 bits, cuBLAS in 64. */
 static void check_too_large(kernel_build *build)
 {
+    if (strcmp(build->device->name, "cpu") != 0) {
+        return;
+    }
     const int64_t large = (int64_t)INT_MAX + 1;
     const int64_t sizes[][3] = {{large, 1, 1}, {1, large, 1}, {1, 1, large}};
     for (int i = 0; i < 3; i++) {

@@ -1,0 +1,9 @@
+/* What a build without CUDA has in place of the CUDA device. */
+#include "kernels/devices.h"
+
+mt_status mt_cuda_open(int index, mt_device **device)
+{
+    (void)index;
+    *device = NULL;
+    return mt_fail(MT_ERROR_DEVICE, "device: this build of Mixtape has no CUDA (use cpu)");
+}

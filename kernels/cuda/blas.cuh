@@ -1,0 +1,36 @@
+/* cuBLAS, loaded when a CUDA device is opened: a program that stays on the CPU neither needs the
+ * library nor waits for it. Internal. */
+#ifndef MT_KERNELS_CUDA_BLAS_CUH
+#define MT_KERNELS_CUDA_BLAS_CUH
+
+#include "kernels/error.h"
+
+#include <cublas_v2.h>
+
+namespace mt_cuda
+{
+
+#define EACH_BLAS_FUNCTION(X)                                                                      \
+    X(create, cublasCreate)                                                                        \
+    X(destroy, cublasDestroy)                                                                      \
+    X(set_stream, cublasSetStream)                                                                 \
+    X(set_workspace, cublasSetWorkspace)                                                           \
+    X(set_math_mode, cublasSetMathMode)                                                            \
+    X(status_string, cublasGetStatusString)                                                        \
+    X(sgemm, cublasSgemm_64)                                                                       \
+    X(dgemm, cublasDgemm_64)
+
+struct blas_functions {
+#define MEMBER(name, function) decltype(&function) name;
+    EACH_BLAS_FUNCTION(MEMBER)
+#undef MEMBER
+};
+
+/* The functions, once load_blas has been through; it may be called again. MT_ERROR_DEVICE with the
+ * library's name where it is missing or lacks one. */
+extern blas_functions blas;
+mt_status load_blas();
+
+} // namespace mt_cuda
+
+#endif

@@ -1,0 +1,185 @@
+/* Softmax cross-entropy, a warp to a row: one pass over the logits keeps a running largest logit
+ * and the sum of exponentials relative to it. Probabilities are not stored. */
+#include "kernels/cuda/kernels.cuh"
+
+namespace mt_cuda
+{
+
+namespace
+{
+
+constexpr int LOSS_THREADS = 128, TOTAL_THREADS = 512;
+
+/* What a row adds to the sums. */
+struct row_result {
+    double loss;
+    int counted, hit;
+};
+
+/* A lane's, then a row's: the largest logit, where it stands first, the sum of e^(logit - largest),
+ * and the sum of the logits. */
+template <typename real> struct row_sums {
+    real largest, exps, plain;
+    int64_t where;
+};
+
+template <typename real>
+__device__ inline row_sums<real> joined(const row_sums<real> &a, const row_sums<real> &b)
+{
+    bool a_leads = a.largest > b.largest || (a.largest == b.largest && a.where < b.where);
+    real largest = a_leads ? a.largest : b.largest;
+    return {largest, a.exps * exp(a.largest - largest) + b.exps * exp(b.largest - largest),
+            a.plain + b.plain, a_leads ? a.where : b.where};
+}
+
+template <typename real> __device__ inline row_sums<real> sums_of_row(const real *logits, int64_t V)
+{
+    /* Lanes without a logit repeat the first one with no weight. */
+    row_sums<real> sums = {logits[0], real(0), real(0), V};
+    for (int64_t v = lane_index(); v < V; v += WARP) {
+        real logit = logits[v];
+        if (logit > sums.largest || sums.where == V) {
+            sums.where = logit >= sums.largest ? v : sums.where;
+        }
+        real largest = fmax(logit, sums.largest);
+        sums.exps = sums.exps * exp(sums.largest - largest) + exp(logit - largest);
+        sums.plain += logit;
+        sums.largest = largest;
+    }
+    for (int distance = WARP / 2; distance > 0; distance /= 2) {
+        row_sums<real> other = {__shfl_xor_sync(ALL_LANES, sums.largest, distance),
+                                __shfl_xor_sync(ALL_LANES, sums.exps, distance),
+                                __shfl_xor_sync(ALL_LANES, sums.plain, distance),
+                                __shfl_xor_sync(ALL_LANES, sums.where, distance)};
+        sums = lane_index() & distance ? joined(other, sums) : joined(sums, other);
+    }
+    return sums;
+}
+
+template <typename real>
+__global__ void __launch_bounds__(LOSS_THREADS)
+    row_losses(int64_t N, int64_t V, int32_t ignore_index, double smoothing, const real *logits,
+               const int32_t *targets, real *lse, row_result *results, finding *findings)
+{
+    for (int64_t n = global_warp(); n < N; n += global_warps()) {
+        int64_t target = targets[n];
+        bool ignored = target == ignore_index;
+        bool wrong = !ignored && (target < 0 || target >= V);
+        if (ignored || wrong) {
+            if (lane_index() == 0) {
+                results[n] = {ignored ? 0.0 : static_cast<double>(NAN), ignored ? 0 : 1, 0};
+                if (lse != nullptr) {
+                    lse[n] = ignored ? real(0) : not_a_number<real>();
+                }
+                if (wrong) {
+                    report(findings, WRONG_TARGET, target, n, V);
+                }
+            }
+            continue;
+        }
+        row_sums<real> sums = sums_of_row(logits + n * V, V);
+        if (lane_index() == 0) {
+            double row_lse =
+                static_cast<double>(sums.largest) + log(static_cast<double>(sums.exps));
+            double mean = static_cast<double>(sums.plain) / static_cast<double>(V);
+            double chosen = static_cast<double>(logits[n * V + target]);
+            results[n] = {row_lse - (1.0 - smoothing) * chosen - smoothing * mean, 1,
+                          sums.where == target ? 1 : 0};
+            if (lse != nullptr) {
+                lse[n] = static_cast<real>(row_lse);
+            }
+        }
+    }
+}
+
+template <typename real>
+__global__ void __launch_bounds__(TOTAL_THREADS)
+    total_loss(int64_t N, const row_result *results, real *loss, real *stats)
+{
+    double sum = 0.0;
+    int counted = 0, hits = 0;
+    for (int64_t n = threadIdx.x; n < N; n += TOTAL_THREADS) {
+        sum += results[n].loss;
+        counted += results[n].counted;
+        hits += results[n].hit;
+    }
+    sum = block_sum(sum);
+    counted = block_sum(counted);
+    hits = block_sum(hits);
+    if (threadIdx.x == 0) {
+        *loss = static_cast<real>(counted > 0 ? sum / counted : 0.0);
+        stats[0] = static_cast<real>(counted);
+        stats[1] = static_cast<real>(hits);
+    }
+}
+
+template <typename real>
+__global__ void __launch_bounds__(LOSS_THREADS)
+    logit_grads(int64_t N, int64_t V, int32_t ignore_index, real smoothing, const real *logits,
+                const int32_t *targets, const real *lse, const real *stats, const real *dloss,
+                real *dlogits)
+{
+    real counted = stats[0], spread = smoothing / static_cast<real>(V);
+    real factor = counted > real(0) ? *dloss / counted : real(0);
+    for (int64_t n = global_warp(); n < N; n += global_warps()) {
+        int64_t target = targets[n];
+        bool ignored = target == ignore_index;
+        for (int64_t v = lane_index(); v < V; v += WARP) {
+            real grad = real(0);
+            if (!ignored) {
+                grad = factor * (exp(logits[n * V + v] - lse[n]) - spread);
+                grad = v == target ? grad - factor * (real(1) - smoothing) : grad;
+            }
+            dlogits[n * V + v] = grad;
+        }
+    }
+}
+
+int64_t row_blocks(mt_device *device, int64_t N)
+{
+    return grid_for(device, parts_of(N, LOSS_THREADS / WARP));
+}
+
+} // namespace
+
+template <typename real>
+mt_status cross_entropy_forward(mt_device *device, const mt_cross_entropy_forward_args *args)
+{
+    void *memory;
+    mt_status status =
+        workspace(device, static_cast<size_t>(args->N) * sizeof(row_result), &memory);
+    row_result *results = static_cast<row_result *>(memory);
+    if (status == MT_OK) {
+        status =
+            launch(device, "cross-entropy", row_losses<real>, row_blocks(device, args->N),
+                   LOSS_THREADS, 0, args->N, args->V, args->ignore_index, args->label_smoothing,
+                   static_cast<const real *>(args->logits), args->targets,
+                   static_cast<real *>(args->lse), results, of(device)->findings);
+    }
+    return status != MT_OK
+               ? status
+               : launch(device, "cross-entropy", total_loss<real>, 1, TOTAL_THREADS,
+                        WARP * sizeof(double), args->N, results, static_cast<real *>(args->loss),
+                        static_cast<real *>(args->stats));
+}
+
+template <typename real>
+mt_status cross_entropy_backward(mt_device *device, const mt_cross_entropy_backward_args *args)
+{
+    return launch(device, "cross-entropy backward", logit_grads<real>, row_blocks(device, args->N),
+                  LOSS_THREADS, 0, args->N, args->V, args->ignore_index,
+                  static_cast<real>(args->label_smoothing), static_cast<const real *>(args->logits),
+                  args->targets, static_cast<const real *>(args->lse),
+                  static_cast<const real *>(args->stats), static_cast<const real *>(args->dloss),
+                  static_cast<real *>(args->dlogits));
+}
+
+template mt_status cross_entropy_forward<float>(mt_device *, const mt_cross_entropy_forward_args *);
+template mt_status cross_entropy_forward<double>(mt_device *,
+                                                 const mt_cross_entropy_forward_args *);
+template mt_status cross_entropy_backward<float>(mt_device *,
+                                                 const mt_cross_entropy_backward_args *);
+template mt_status cross_entropy_backward<double>(mt_device *,
+                                                  const mt_cross_entropy_backward_args *);
+
+} // namespace mt_cuda

@@ -1,0 +1,207 @@
+/* What the files of the CUDA device share: the device itself, launching kernels, access to memory
+ * in packs, sums over warps and blocks. Internal.
+ *
+ * Kernels use dynamic shared memory alone, no atomic additions of floating-point numbers, and give
+ * every sum an order that depends on shapes alone: the same inputs give the same bits. */
+#ifndef MT_KERNELS_CUDA_CUDA_CUH
+#define MT_KERNELS_CUDA_CUDA_CUH
+
+#include "kernels/device.h"
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+#include <math.h>
+
+extern __shared__ __align__(16) unsigned char mt_shared[];
+
+namespace mt_cuda
+{
+
+constexpr int WARP = 32;
+constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
+
+/* What a kernel found wrong with its input, in host memory that the device writes to. The first
+ * finding stays until it is reported, by the next call that waits for the device. */
+struct finding {
+    unsigned found; /* 0: nothing yet */
+    int kind;       /* finding_kind */
+    int64_t value, position, limit;
+};
+enum finding_kind { WRONG_INDEX, WRONG_TARGET };
+
+constexpr int STAGING_HALVES = 2;
+
+/* Pinned memory that `write` copies from, used half by half. */
+struct staging_area {
+    unsigned char *memory;
+    size_t used; /* of the present half */
+    int half;
+    cudaEvent_t free_again[STAGING_HALVES];
+};
+
+struct cuda_device {
+    mt_device base; /* first: a device pointer is a cuda_device pointer */
+    char name[16];
+    int index;
+    int multiprocessors;
+    cudaStream_t stream;
+    cublasHandle_t blas;
+    void *blas_workspace;
+    void *workspace; /* what kernels need while they run */
+    size_t workspace_size;
+    finding *findings;         /* (1), pinned */
+    unsigned char *read_slots; /* (MT_READ_SLOTS, MT_READ_BYTES), pinned */
+    cudaEvent_t slot_filled[MT_READ_SLOTS];
+    staging_area staging;
+};
+
+inline cuda_device *of(mt_device *device)
+{
+    return reinterpret_cast<cuda_device *>(device);
+}
+
+/* MT_OK, or MT_ERROR_DEVICE with what was done and what CUDA says of it. */
+mt_status check(cudaError_t error, const char *what);
+
+/* Memory that is free again when the kernels enqueued by the caller have run. */
+mt_status workspace(mt_device *device, size_t bytes, void **memory);
+
+template <typename... parameters, typename... arguments>
+mt_status launch(mt_device *device, const char *name, void (*kernel)(parameters...), int64_t blocks,
+                 int threads, size_t shared, arguments... values)
+{
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(static_cast<unsigned>(blocks));
+    config.blockDim = dim3(static_cast<unsigned>(threads));
+    config.dynamicSmemBytes = shared;
+    config.stream = of(device)->stream;
+    cudaError_t error = cudaSetDevice(of(device)->index);
+    if (error == cudaSuccess) {
+        error = cudaLaunchKernelEx(&config, kernel, static_cast<parameters>(values)...);
+    }
+    return check(error, name);
+}
+
+/* Blocks to start so that each of `items` has one, but no more than keep the device busy: kernels
+ * walk what is left in strides of the grid. */
+inline int64_t grid_for(mt_device *device, int64_t items)
+{
+    int64_t most = static_cast<int64_t>(of(device)->multiprocessors) * 16;
+    return items < 1 ? 1 : items < most ? items : most;
+}
+
+inline int64_t parts_of(int64_t n, int64_t size)
+{
+    return (n + size - 1) / size;
+}
+
+/* ---- on the device ---- */
+
+__device__ inline int64_t global_thread()
+{
+    return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+__device__ inline int64_t global_threads()
+{
+    return static_cast<int64_t>(gridDim.x) * blockDim.x;
+}
+
+__device__ inline int lane_index()
+{
+    return static_cast<int>(threadIdx.x) % WARP;
+}
+
+__device__ inline int warp_index()
+{
+    return static_cast<int>(threadIdx.x) / WARP;
+}
+
+/* The warp's number in the grid, and how many there are: for kernels that give a row to a warp. */
+__device__ inline int64_t global_warp()
+{
+    return global_thread() / WARP;
+}
+
+__device__ inline int64_t global_warps()
+{
+    return global_threads() / WARP;
+}
+
+/* What one load or store moves: 16 bytes, or one number where WIDTH is 1. */
+template <typename real, int WIDTH> struct alignas(sizeof(real) * WIDTH) pack {
+    real at[WIDTH];
+};
+
+template <typename real> constexpr int full_width()
+{
+    return static_cast<int>(16 / sizeof(real));
+}
+
+template <int WIDTH, typename real> __device__ inline pack<real, WIDTH> load(const real *from)
+{
+    return *reinterpret_cast<const pack<real, WIDTH> *>(from);
+}
+
+template <int WIDTH, typename real>
+__device__ inline void store(real *to, const pack<real, WIDTH> &values)
+{
+    *reinterpret_cast<pack<real, WIDTH> *>(to) = values;
+}
+
+/* Whether rows of C numbers from here can be moved in packs. */
+template <typename real> inline bool packable(int64_t C, const void *array)
+{
+    return C % full_width<real>() == 0 && reinterpret_cast<uintptr_t>(array) % 16 == 0;
+}
+
+template <typename T> __device__ inline T warp_sum(T value)
+{
+    for (int distance = WARP / 2; distance > 0; distance /= 2) {
+        value += __shfl_xor_sync(ALL_LANES, value, distance);
+    }
+    return value;
+}
+
+/* The sum over the block, in every thread. Takes 32 T of shared memory; blocks are whole warps. */
+template <typename T> __device__ inline T block_sum(T value)
+{
+    T *of_warp = reinterpret_cast<T *>(mt_shared), total = T(0);
+    value = warp_sum(value);
+    if (lane_index() == 0) {
+        of_warp[warp_index()] = value;
+    }
+    __syncthreads();
+    for (int warp = 0; warp < static_cast<int>(blockDim.x) / WARP; warp++) {
+        total += of_warp[warp];
+    }
+    __syncthreads();
+    return total;
+}
+
+template <typename real> __device__ inline real sigmoid(real x)
+{
+    return real(1) / (real(1) + exp(-x));
+}
+
+template <typename real> __device__ inline real not_a_number()
+{
+    return static_cast<real>(NAN);
+}
+
+/* Leaves a finding for the host, unless there is one already. */
+__device__ inline void report(finding *to, finding_kind kind, int64_t value, int64_t position,
+                              int64_t limit)
+{
+    if (atomicCAS(&to->found, 0u, 1u) == 0u) {
+        to->kind = kind;
+        to->value = value;
+        to->position = position;
+        to->limit = limit;
+        __threadfence_system();
+    }
+}
+
+} // namespace mt_cuda
+
+#endif

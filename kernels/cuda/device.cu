@@ -1,0 +1,466 @@
+/* The CUDA device: memory, copies, one stream, and recordings as CUDA graphs. */
+#include "kernels/cuda/blas.cuh"
+#include "kernels/cuda/kernels.cuh"
+#include "kernels/devices.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mt_recording {
+    cudaGraph_t graph;
+    cudaGraphExec_t executable;
+};
+
+namespace mt_cuda
+{
+
+namespace
+{
+
+constexpr size_t STAGING_HALF = static_cast<size_t>(4) << 20;
+constexpr size_t BLAS_WORKSPACE = static_cast<size_t>(32)
+                                  << 20; /* what cuBLAS asks for on Hopper */
+
+mt_status use(mt_device *device)
+{
+    return check(cudaSetDevice(of(device)->index), "choosing the device");
+}
+
+mt_status out_of_memory(cuda_device *cuda, size_t bytes)
+{
+    size_t left = 0, total = 0;
+    cudaGetLastError(); /* clears it */
+    cudaMemGetInfo(&left, &total);
+    return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes: %zu of %zu are free", cuda->name,
+                   bytes, left, total);
+}
+
+mt_status allocate(mt_device *device, size_t bytes, void **memory)
+{
+    *memory = nullptr;
+    mt_status status = use(device);
+    if (status != MT_OK) {
+        return status;
+    }
+    cudaError_t error = cudaMalloc(memory, bytes > 0 ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation) {
+        *memory = nullptr;
+        return out_of_memory(of(device), bytes);
+    }
+    return check(error, "allocating memory");
+}
+
+void release(mt_device *device, void *memory)
+{
+    if (memory != nullptr && use(device) == MT_OK) {
+        cudaStreamSynchronize(of(device)->stream); /* which may still use it */
+        cudaFree(memory);
+    }
+}
+
+/* Reports what a kernel found, once. */
+mt_status report_finding(cuda_device *cuda)
+{
+    finding found = *cuda->findings;
+    if (found.found == 0) {
+        return MT_OK;
+    }
+    cuda->findings->found = 0;
+    return found.kind == WRONG_INDEX
+               ? mt_fail(MT_ERROR_INVALID, "embedding: index %lld at %lld, not in 0 .. %lld",
+                         static_cast<long long>(found.value),
+                         static_cast<long long>(found.position),
+                         static_cast<long long>(found.limit - 1))
+               : mt_fail(MT_ERROR_INVALID, "cross_entropy: target %lld at %lld, not in 0 .. %lld",
+                         static_cast<long long>(found.value),
+                         static_cast<long long>(found.position),
+                         static_cast<long long>(found.limit - 1));
+}
+
+mt_status synchronize(mt_device *device)
+{
+    mt_status status = use(device);
+    if (status == MT_OK) {
+        status = check(cudaStreamSynchronize(of(device)->stream), "waiting for the device");
+    }
+    return status == MT_OK ? report_finding(of(device)) : status;
+}
+
+/* A place for `bytes` in the pinned memory. The other half is taken once the device has read what
+ * was put there. */
+mt_status stage(cuda_device *cuda, size_t bytes, unsigned char **place)
+{
+    staging_area *staging = &cuda->staging;
+    if (staging->used + bytes > STAGING_HALF) {
+        mt_status status =
+            check(cudaEventRecord(staging->free_again[staging->half], cuda->stream), "copying");
+        staging->half = (staging->half + 1) % STAGING_HALVES;
+        staging->used = 0;
+        if (status == MT_OK) {
+            status = check(cudaEventSynchronize(staging->free_again[staging->half]), "copying");
+        }
+        if (status != MT_OK) {
+            return status;
+        }
+    }
+    *place = staging->memory + static_cast<size_t>(staging->half) * STAGING_HALF + staging->used;
+    staging->used += (bytes + 15) / 16 * 16;
+    return MT_OK;
+}
+
+mt_status write(mt_device *device, void *device_memory, const void *host_memory, size_t bytes)
+{
+    cuda_device *cuda = of(device);
+    mt_status status = use(device);
+    if (status == MT_OK && bytes <= STAGING_HALF) {
+        unsigned char *place;
+        status = stage(cuda, bytes, &place);
+        if (status == MT_OK) {
+            memcpy(place, host_memory, bytes);
+            host_memory = place;
+        }
+    }
+    /* What is not staged is pageable, and has been read when the call returns. */
+    return status != MT_OK ? status
+                           : check(cudaMemcpyAsync(device_memory, host_memory, bytes,
+                                                   cudaMemcpyHostToDevice, cuda->stream),
+                                   "copying to the device");
+}
+
+mt_status read_back(mt_device *device, void *host_memory, const void *device_memory, size_t bytes)
+{
+    mt_status status = use(device);
+    if (status == MT_OK) {
+        status = check(cudaMemcpyAsync(host_memory, device_memory, bytes, cudaMemcpyDeviceToHost,
+                                       of(device)->stream),
+                       "copying from the device");
+    }
+    return status == MT_OK ? synchronize(device) : status;
+}
+
+mt_status copy(mt_device *device, void *to, const void *from, size_t bytes)
+{
+    mt_status status = use(device);
+    return status != MT_OK ? status
+                           : check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice,
+                                                   of(device)->stream),
+                                   "copying on the device");
+}
+
+mt_status zero(mt_device *device, void *memory, size_t bytes)
+{
+    mt_status status = use(device);
+    return status != MT_OK
+               ? status
+               : check(cudaMemsetAsync(memory, 0, bytes, of(device)->stream), "clearing memory");
+}
+
+mt_status read_later(mt_device *device, int slot, const void *device_memory, size_t bytes)
+{
+    cuda_device *cuda = of(device);
+    mt_status status = use(device);
+    if (status == MT_OK) {
+        status = check(cudaMemcpyAsync(cuda->read_slots + slot * MT_READ_BYTES, device_memory,
+                                       bytes, cudaMemcpyDeviceToHost, cuda->stream),
+                       "copying from the device");
+    }
+    return status != MT_OK ? status
+                           : check(cudaEventRecord(cuda->slot_filled[slot], cuda->stream),
+                                   "copying from the device");
+}
+
+mt_status read_arrived(mt_device *device, int slot, void *host_memory, size_t bytes)
+{
+    cuda_device *cuda = of(device);
+    mt_status status = use(device);
+    if (status == MT_OK) {
+        status = check(cudaEventSynchronize(cuda->slot_filled[slot]), "waiting for the device");
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    memcpy(host_memory, cuda->read_slots + slot * MT_READ_BYTES, bytes);
+    return report_finding(cuda);
+}
+
+void forget(mt_device *device, mt_recording *recording)
+{
+    if (recording == nullptr || use(device) != MT_OK) {
+        return;
+    }
+    if (recording->executable != nullptr) {
+        cudaGraphExecDestroy(recording->executable);
+    }
+    if (recording->graph != nullptr) {
+        cudaGraphDestroy(recording->graph);
+    }
+    free(recording);
+}
+
+mt_status record(mt_device *device)
+{
+    mt_status status = use(device);
+    return status != MT_OK
+               ? status
+               : check(cudaStreamBeginCapture(of(device)->stream, cudaStreamCaptureModeThreadLocal),
+                       "recording");
+}
+
+mt_status recorded(mt_device *device, mt_recording **recording)
+{
+    *recording = nullptr;
+    mt_recording *made = static_cast<mt_recording *>(calloc(1, sizeof *made));
+    cudaGraph_t graph = nullptr;
+    mt_status status = use(device);
+    if (status == MT_OK) { /* ends the capture, whatever else there is */
+        status = check(cudaStreamEndCapture(of(device)->stream, &graph), "recording");
+    }
+    if (made == nullptr) {
+        if (graph != nullptr) {
+            cudaGraphDestroy(graph);
+        }
+        return mt_fail(MT_ERROR_MEMORY, "%s: no host memory for %zu bytes", of(device)->name,
+                       sizeof *made);
+    }
+    made->graph = graph;
+    if (status == MT_OK) {
+        status = check(cudaGraphInstantiate(&made->executable, graph, 0), "recording");
+    }
+    if (status != MT_OK) {
+        forget(device, made);
+        return status;
+    }
+    *recording = made;
+    return MT_OK;
+}
+
+mt_status replay(mt_device *device, mt_recording *recording)
+{
+    mt_status status = use(device);
+    return status != MT_OK
+               ? status
+               : check(cudaGraphLaunch(recording->executable, of(device)->stream), "replaying");
+}
+
+mt_status allow_tf32(mt_device *device, bool allowed)
+{
+    cublasStatus_t status = blas.set_math_mode(
+        of(device)->blas, allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH);
+    return status == CUBLAS_STATUS_SUCCESS ? MT_OK
+                                           : mt_fail(MT_ERROR_DEVICE, "%s: TF32: %s",
+                                                     of(device)->name, blas.status_string(status));
+}
+
+/* Any part may be missing. */
+void close_device(mt_device *device)
+{
+    cuda_device *cuda = of(device);
+    if (use(device) == MT_OK) {
+        if (cuda->stream != nullptr) {
+            cudaStreamSynchronize(cuda->stream);
+        }
+        if (cuda->blas != nullptr) {
+            blas.destroy(cuda->blas);
+        }
+        for (int i = 0; i < STAGING_HALVES; i++) {
+            if (cuda->staging.free_again[i] != nullptr) {
+                cudaEventDestroy(cuda->staging.free_again[i]);
+            }
+        }
+        for (int i = 0; i < MT_READ_SLOTS; i++) {
+            if (cuda->slot_filled[i] != nullptr) {
+                cudaEventDestroy(cuda->slot_filled[i]);
+            }
+        }
+        cudaFree(cuda->workspace);
+        cudaFree(cuda->blas_workspace);
+        cudaFreeHost(cuda->staging.memory);
+        cudaFreeHost(cuda->findings);
+        cudaFreeHost(cuda->read_slots);
+        if (cuda->stream != nullptr) {
+            cudaStreamDestroy(cuda->stream);
+        }
+    }
+    free(cuda);
+}
+
+mt_status make_event(cudaEvent_t *event)
+{
+    return check(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "opening the device");
+}
+
+mt_status pin(cuda_device *cuda, size_t bytes, void **memory)
+{
+    cudaError_t error = cudaMallocHost(memory, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        *memory = nullptr;
+        return mt_fail(MT_ERROR_MEMORY, "%s: no pinned host memory for %zu bytes", cuda->name,
+                       bytes);
+    }
+    mt_status status = check(error, "opening the device");
+    if (status == MT_OK) {
+        memset(*memory, 0, bytes);
+    }
+    return status;
+}
+
+mt_status open_memory(cuda_device *cuda)
+{
+    void *memory[3] = {};
+    const size_t sizes[3] = {STAGING_HALVES * STAGING_HALF, sizeof(finding),
+                             MT_READ_SLOTS * MT_READ_BYTES};
+    mt_status status = MT_OK;
+    for (int i = 0; i < 3 && status == MT_OK; i++) {
+        status = pin(cuda, sizes[i], &memory[i]);
+    }
+    cuda->staging.memory = static_cast<unsigned char *>(memory[0]);
+    cuda->findings = static_cast<finding *>(memory[1]);
+    cuda->read_slots = static_cast<unsigned char *>(memory[2]);
+    for (int i = 0; i < STAGING_HALVES && status == MT_OK; i++) {
+        status = make_event(&cuda->staging.free_again[i]);
+    }
+    for (int i = 0; i < MT_READ_SLOTS && status == MT_OK; i++) {
+        status = make_event(&cuda->slot_filled[i]);
+    }
+    return status;
+}
+
+/* cuBLAS with memory of its own that never changes: its products then allocate nothing, can be
+ * recorded, and give the same bits each time. */
+mt_status open_blas(cuda_device *cuda)
+{
+    mt_status loaded = load_blas();
+    if (loaded != MT_OK) {
+        return loaded;
+    }
+    cublasStatus_t status = blas.create(&cuda->blas);
+    if (status != CUBLAS_STATUS_SUCCESS) {
+        cuda->blas = nullptr;
+    } else {
+        mt_status allocated = allocate(&cuda->base, BLAS_WORKSPACE, &cuda->blas_workspace);
+        if (allocated != MT_OK) {
+            return allocated;
+        }
+        status = blas.set_stream(cuda->blas, cuda->stream);
+    }
+    if (status == CUBLAS_STATUS_SUCCESS) {
+        status = blas.set_workspace(cuda->blas, cuda->blas_workspace, BLAS_WORKSPACE);
+    }
+    return status == CUBLAS_STATUS_SUCCESS
+               ? MT_OK
+               : mt_fail(status == CUBLAS_STATUS_ALLOC_FAILED ? MT_ERROR_MEMORY : MT_ERROR_DEVICE,
+                         "%s: cuBLAS: %s", cuda->name, blas.status_string(status));
+}
+
+mt_status open_parts(cuda_device *cuda)
+{
+    mt_status status = use(&cuda->base);
+    if (status == MT_OK) {
+        status = check(cudaDeviceGetAttribute(&cuda->multiprocessors,
+                                              cudaDevAttrMultiProcessorCount, cuda->index),
+                       "opening the device");
+    }
+    if (status == MT_OK) {
+        status = check(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
+                       "opening the device");
+    }
+    if (status == MT_OK) {
+        status = open_memory(cuda);
+    }
+    return status == MT_OK ? open_blas(cuda) : status;
+}
+
+/* That there is such a device, and a driver to reach it. */
+mt_status find_device(int index)
+{
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess) {
+        cudaGetLastError();
+        return mt_fail(MT_ERROR_DEVICE, "cuda: no device: %s (use cpu)", cudaGetErrorString(error));
+    }
+    if (count == 0) {
+        return mt_fail(MT_ERROR_DEVICE, "cuda: no device on this machine (use cpu)");
+    }
+    if (index >= count) {
+        return mt_fail(MT_ERROR_DEVICE, "cuda:%d: no such device: the last is cuda:%d", index,
+                       count - 1);
+    }
+    return MT_OK;
+}
+
+} // namespace
+
+mt_status check(cudaError_t error, const char *what)
+{
+    if (error == cudaSuccess) {
+        return MT_OK;
+    }
+    cudaGetLastError(); /* so that it is not found again by the next call */
+    return mt_fail(error == cudaErrorMemoryAllocation ? MT_ERROR_MEMORY : MT_ERROR_DEVICE,
+                   "cuda: %s: %s", what, cudaGetErrorString(error));
+}
+
+mt_status workspace(mt_device *device, size_t bytes, void **memory)
+{
+    cuda_device *cuda = of(device);
+    if (bytes > cuda->workspace_size) {
+        /* Frees only once the kernels that use it have run. */
+        release(device, cuda->workspace);
+        cuda->workspace = nullptr;
+        cuda->workspace_size = 0;
+        mt_status status = allocate(device, bytes, &cuda->workspace);
+        if (status != MT_OK) {
+            return status;
+        }
+        cuda->workspace_size = bytes;
+    }
+    *memory = cuda->workspace;
+    return MT_OK;
+}
+
+} // namespace mt_cuda
+
+mt_status mt_cuda_open(int index, mt_device **device)
+{
+    using namespace mt_cuda;
+    *device = nullptr;
+    mt_status status = find_device(index);
+    if (status != MT_OK) {
+        return status;
+    }
+    cuda_device *cuda = static_cast<cuda_device *>(calloc(1, sizeof *cuda));
+    if (cuda == nullptr) {
+        return mt_fail(MT_ERROR_MEMORY, "cuda: no host memory for %zu bytes", sizeof *cuda);
+    }
+    cuda->index = index;
+    snprintf(cuda->name, sizeof cuda->name, "cuda:%d", index);
+    cuda->base.name = cuda->name;
+    for (int dtype = 0; dtype < MT_REAL_DTYPES; dtype++) {
+        cuda->base.kernels[dtype] = tables[dtype];
+    }
+    cuda->base.allocate = allocate;
+    cuda->base.release = release;
+    cuda->base.write = write;
+    cuda->base.read_back = read_back;
+    cuda->base.copy = copy;
+    cuda->base.zero = zero;
+    cuda->base.synchronize = synchronize;
+    cuda->base.read_later = read_later;
+    cuda->base.read_arrived = read_arrived;
+    cuda->base.record = record;
+    cuda->base.recorded = recorded;
+    cuda->base.replay = replay;
+    cuda->base.forget = forget;
+    cuda->base.allow_tf32 = allow_tf32;
+    cuda->base.close = close_device;
+    status = open_parts(cuda);
+    if (status != MT_OK) {
+        close_device(&cuda->base);
+        return status;
+    }
+    *device = &cuda->base;
+    return MT_OK;
+}

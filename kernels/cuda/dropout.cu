@@ -1,0 +1,44 @@
+/* Dropout by counter: a Philox block, and so four elements, to a thread. */
+#include "kernels/cuda/kernels.cuh"
+#include "kernels/philox.h"
+
+namespace mt_cuda
+{
+
+namespace
+{
+
+constexpr int DROPOUT_THREADS = 256;
+
+template <typename real>
+__global__ void __launch_bounds__(DROPOUT_THREADS)
+    drop(int64_t n, uint64_t seed, const uint64_t *step, uint64_t place, uint64_t least, real scale,
+         const real *x, real *y)
+{
+    uint64_t sequence = mt_dropout_sequence(*step, place);
+    for (int64_t block = global_thread(); block * 4 < n; block += global_threads()) {
+        uint32_t words[4];
+        mt_philox_rounds(seed, static_cast<uint64_t>(block), sequence, words);
+        for (int k = 0; k < 4 && block * 4 + k < n; k++) {
+            int64_t i = block * 4 + k;
+            y[i] = words[k] >= least ? x[i] * scale : real(0);
+        }
+    }
+}
+
+} // namespace
+
+template <typename real> mt_status dropout(mt_device *device, const mt_dropout_args *args)
+{
+    uint64_t least = static_cast<uint64_t>(ceil(args->p * 4294967296.0));
+    return launch(device, "dropout", drop<real>,
+                  grid_for(device, parts_of(args->n, 4 * DROPOUT_THREADS)), DROPOUT_THREADS, 0,
+                  args->n, args->seed, args->step, args->place, least,
+                  static_cast<real>(1.0 / (1.0 - args->p)), static_cast<const real *>(args->x),
+                  static_cast<real *>(args->y));
+}
+
+template mt_status dropout<float>(mt_device *, const mt_dropout_args *);
+template mt_status dropout<double>(mt_device *, const mt_dropout_args *);
+
+} // namespace mt_cuda

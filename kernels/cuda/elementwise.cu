@@ -1,0 +1,258 @@
+/* Kernels that work element by element: one pass, in packs of 16 bytes. */
+#include "kernels/cuda/kernels.cuh"
+
+namespace mt_cuda
+{
+
+namespace
+{
+
+constexpr int MAP_THREADS = 256;
+
+template <typename real, int COUNT> struct arrays {
+    real *at[COUNT > 0 ? COUNT : 1];
+};
+
+/* out = f(in), element by element. An output may be an input; a NULL output is left out. */
+template <int WIDTH, int INPUTS, int OUTPUTS, typename real, typename function>
+__global__ void __launch_bounds__(MAP_THREADS)
+    map_kernel(int64_t n, arrays<const real, INPUTS> in, arrays<real, OUTPUTS> out, function f)
+{
+    for (int64_t i = global_thread() * WIDTH; i < n; i += global_threads() * WIDTH) {
+        pack<real, WIDTH> x[INPUTS > 0 ? INPUTS : 1], y[OUTPUTS];
+        if (i + WIDTH <= n) {
+            for (int a = 0; a < INPUTS; a++) {
+                x[a] = load<WIDTH>(in.at[a] + i);
+            }
+        }
+        for (int k = 0; k < WIDTH && i + k < n; k++) {
+            real from[INPUTS > 0 ? INPUTS : 1], to[OUTPUTS];
+            for (int a = 0; a < INPUTS; a++) {
+                from[a] = i + WIDTH <= n ? x[a].at[k] : in.at[a][i + k];
+            }
+            f(from, to);
+            for (int a = 0; a < OUTPUTS; a++) {
+                y[a].at[k] = to[a];
+                if (i + WIDTH > n && out.at[a] != nullptr) {
+                    out.at[a][i + k] = to[a];
+                }
+            }
+        }
+        for (int a = 0; a < OUTPUTS && i + WIDTH <= n; a++) {
+            if (out.at[a] != nullptr) {
+                store(out.at[a] + i, y[a]);
+            }
+        }
+    }
+}
+
+template <int INPUTS, int OUTPUTS, typename real, typename function>
+mt_status map(mt_device *device, const char *name, int64_t n, arrays<const real, INPUTS> in,
+              arrays<real, OUTPUTS> out, function f)
+{
+    bool aligned = true;
+    for (int a = 0; a < INPUTS; a++) {
+        aligned = aligned && packable<real>(0, in.at[a]);
+    }
+    for (int a = 0; a < OUTPUTS; a++) {
+        aligned = aligned && packable<real>(0, out.at[a]);
+    }
+    constexpr int WIDTH = full_width<real>();
+    return aligned
+               ? launch(device, name, map_kernel<WIDTH, INPUTS, OUTPUTS, real, function>,
+                        grid_for(device, parts_of(n, MAP_THREADS * WIDTH)), MAP_THREADS, 0, n, in,
+                        out, f)
+               : launch(device, name, map_kernel<1, INPUTS, OUTPUTS, real, function>,
+                        grid_for(device, parts_of(n, MAP_THREADS)), MAP_THREADS, 0, n, in, out, f);
+}
+
+template <typename real, typename function>
+mt_status map_one(mt_device *device, const char *name, int64_t n, const void *x, void *y,
+                  function f)
+{
+    return map(device, name, n, arrays<const real, 1>{{static_cast<const real *>(x)}},
+               arrays<real, 1>{{static_cast<real *>(y)}}, f);
+}
+
+template <typename real, typename function>
+mt_status map_two(mt_device *device, const char *name, int64_t n, const void *a, const void *b,
+                  void *y, function f)
+{
+    return map(device, name, n,
+               arrays<const real, 2>{{static_cast<const real *>(a), static_cast<const real *>(b)}},
+               arrays<real, 1>{{static_cast<real *>(y)}}, f);
+}
+
+/* The functions: from x to y. */
+template <typename real> struct filling {
+    real value;
+    __device__ void operator()(const real *, real *y) const
+    {
+        y[0] = value;
+    }
+};
+
+template <typename real> struct addition {
+    __device__ void operator()(const real *x, real *y) const
+    {
+        y[0] = x[0] + x[1];
+    }
+};
+
+template <typename real> struct subtraction {
+    __device__ void operator()(const real *x, real *y) const
+    {
+        y[0] = x[0] - x[1];
+    }
+};
+
+template <typename real> struct multiplication {
+    __device__ void operator()(const real *x, real *y) const
+    {
+        y[0] = x[0] * x[1];
+    }
+};
+
+template <typename real> struct scaling {
+    real factor;
+    __device__ void operator()(const real *x, real *y) const
+    {
+        y[0] = factor * x[0];
+    }
+};
+
+template <typename real> struct sigmoid_of {
+    __device__ void operator()(const real *x, real *y) const
+    {
+        y[0] = sigmoid(x[0]);
+    }
+};
+
+template <typename real> struct sigmoid_grad {
+    __device__ void operator()(const real *y_dy, real *dx) const
+    {
+        dx[0] = y_dy[1] * y_dy[0] * (real(1) - y_dy[0]);
+    }
+};
+
+template <typename real> struct negative_exp {
+    __device__ void operator()(const real *x, real *y) const
+    {
+        y[0] = -exp(x[0]);
+    }
+};
+
+template <typename real> struct squared_relu {
+    __device__ void operator()(const real *x, real *y) const
+    {
+        real positive = x[0] < real(0) ? real(0) : x[0];
+        y[0] = positive * positive;
+    }
+};
+
+template <typename real> struct squared_relu_grad {
+    __device__ void operator()(const real *x_dy, real *dx) const
+    {
+        dx[0] = x_dy[0] > real(0) ? real(2) * x_dy[0] * x_dy[1] : real(0);
+    }
+};
+
+template <typename real> struct sigmoid_gate {
+    __device__ void operator()(const real *r_x, real *y) const
+    {
+        y[0] = sigmoid(r_x[0]) * r_x[1];
+    }
+};
+
+template <typename real> struct sigmoid_gate_grad {
+    __device__ void operator()(const real *r_x_dy, real *dr_dx) const
+    {
+        real gate = sigmoid(r_x_dy[0]);
+        dr_dx[0] = r_x_dy[2] * r_x_dy[1] * gate * (real(1) - gate);
+        dr_dx[1] = r_x_dy[2] * gate;
+    }
+};
+
+} // namespace
+
+template <typename real> mt_status fill(mt_device *device, int64_t n, double value, void *y)
+{
+    return map(device, "fill", n, arrays<const real, 0>{},
+               arrays<real, 1>{{static_cast<real *>(y)}}, filling<real>{static_cast<real>(value)});
+}
+
+template <typename real>
+mt_status add(mt_device *device, int64_t n, const void *a, const void *b, void *y)
+{
+    return map_two<real>(device, "add", n, a, b, y, addition<real>{});
+}
+
+template <typename real>
+mt_status subtract(mt_device *device, int64_t n, const void *a, const void *b, void *y)
+{
+    return map_two<real>(device, "subtract", n, a, b, y, subtraction<real>{});
+}
+
+template <typename real>
+mt_status multiply(mt_device *device, int64_t n, const void *a, const void *b, void *y)
+{
+    return map_two<real>(device, "multiply", n, a, b, y, multiplication<real>{});
+}
+
+template <typename real>
+mt_status scale(mt_device *device, int64_t n, double alpha, const void *x, void *y)
+{
+    return map_one<real>(device, "scale", n, x, y, scaling<real>{static_cast<real>(alpha)});
+}
+
+template <typename real>
+mt_status sigmoid_forward(mt_device *device, int64_t n, const void *x, void *y)
+{
+    return map_one<real>(device, "sigmoid", n, x, y, sigmoid_of<real>{});
+}
+
+template <typename real>
+mt_status sigmoid_backward(mt_device *device, int64_t n, const void *y, const void *dy, void *dx)
+{
+    return map_two<real>(device, "sigmoid backward", n, y, dy, dx, sigmoid_grad<real>{});
+}
+
+template <typename real>
+mt_status negative_exp_forward(mt_device *device, int64_t n, const void *x, void *y)
+{
+    return map_one<real>(device, "negative exp", n, x, y, negative_exp<real>{});
+}
+
+template <typename real>
+mt_status squared_relu_forward(mt_device *device, int64_t n, const void *x, void *y)
+{
+    return map_one<real>(device, "squared relu", n, x, y, squared_relu<real>{});
+}
+
+template <typename real>
+mt_status squared_relu_backward(mt_device *device, int64_t n, const void *x, const void *dy,
+                                void *dx)
+{
+    return map_two<real>(device, "squared relu backward", n, x, dy, dx, squared_relu_grad<real>{});
+}
+
+template <typename real>
+mt_status sigmoid_gate_forward(mt_device *device, int64_t n, const void *r, const void *x, void *y)
+{
+    return map_two<real>(device, "sigmoid gate", n, r, x, y, sigmoid_gate<real>{});
+}
+
+template <typename real>
+mt_status sigmoid_gate_backward(mt_device *device, int64_t n, const void *r, const void *x,
+                                const void *dy, void *dr, void *dx)
+{
+    return map(device, "sigmoid gate backward", n,
+               arrays<const real, 3>{{static_cast<const real *>(r), static_cast<const real *>(x),
+                                      static_cast<const real *>(dy)}},
+               arrays<real, 2>{{static_cast<real *>(dr), static_cast<real *>(dx)}},
+               sigmoid_gate_grad<real>{});
+}
+
+EACH_ELEMENTWISE(INSTANTIATE)
+
+} // namespace mt_cuda

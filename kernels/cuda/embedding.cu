@@ -1,0 +1,88 @@
+/* Rows of a table. An index out of range gives a row of NaN and a finding for the host. */
+#include "kernels/cuda/kernels.cuh"
+
+namespace mt_cuda
+{
+
+namespace
+{
+
+constexpr int EMBED_THREADS = 128;
+
+/* A warp to a row. */
+template <typename real>
+__global__ void __launch_bounds__(EMBED_THREADS)
+    gather_rows(int64_t N, int64_t V, int64_t C, const int32_t *indices, const real *table, real *y,
+                finding *findings)
+{
+    for (int64_t n = global_warp(); n < N; n += global_warps()) {
+        int64_t index = indices[n];
+        bool known = index >= 0 && index < V;
+        if (!known && lane_index() == 0) {
+            report(findings, WRONG_INDEX, index, n, V);
+        }
+        for (int64_t c = lane_index(); c < C; c += WARP) {
+            y[n * C + c] = known ? table[index * C + c] : not_a_number<real>();
+        }
+    }
+}
+
+/* A block to a row of the table: it looks for the row's uses, a stretch of EMBED_THREADS indices
+ * at a time, and adds them in their order. */
+template <typename real>
+__global__ void __launch_bounds__(EMBED_THREADS)
+    scatter_rows(int64_t N, int64_t V, int64_t C, int32_t padding_index, const int32_t *indices,
+                 const real *dy, real *dtable)
+{
+    unsigned *found = reinterpret_cast<unsigned *>(mt_shared); /* (warps): a bit to an index */
+    for (int64_t v = blockIdx.x; v < V; v += gridDim.x) {
+        for (int64_t c = threadIdx.x; c < C; c += EMBED_THREADS) {
+            dtable[v * C + c] = real(0);
+        }
+        for (int64_t first = 0; first < N && v != padding_index; first += EMBED_THREADS) {
+            int64_t n = first + threadIdx.x;
+            unsigned uses = __ballot_sync(ALL_LANES, n < N && indices[n] == v);
+            if (lane_index() == 0) {
+                found[warp_index()] = uses;
+            }
+            __syncthreads();
+            for (int warp = 0; warp < EMBED_THREADS / WARP; warp++) {
+                for (unsigned rest = found[warp]; rest != 0; rest &= rest - 1) {
+                    const real *from =
+                        dy + (first + warp * WARP + __ffs(static_cast<int>(rest)) - 1) * C;
+                    for (int64_t c = threadIdx.x; c < C; c += EMBED_THREADS) {
+                        dtable[v * C + c] += from[c];
+                    }
+                }
+            }
+            __syncthreads();
+        }
+    }
+}
+
+} // namespace
+
+template <typename real>
+mt_status embedding_forward(mt_device *device, const mt_embedding_forward_args *args)
+{
+    return launch(device, "embedding", gather_rows<real>,
+                  grid_for(device, parts_of(args->N, EMBED_THREADS / WARP)), EMBED_THREADS, 0,
+                  args->N, args->V, args->C, args->indices, static_cast<const real *>(args->table),
+                  static_cast<real *>(args->y), of(device)->findings);
+}
+
+template <typename real>
+mt_status embedding_backward(mt_device *device, const mt_embedding_backward_args *args)
+{
+    return launch(device, "embedding backward", scatter_rows<real>, grid_for(device, args->V),
+                  EMBED_THREADS, EMBED_THREADS / WARP * sizeof(unsigned), args->N, args->V, args->C,
+                  args->padding_index, args->indices, static_cast<const real *>(args->dy),
+                  static_cast<real *>(args->dtable));
+}
+
+template mt_status embedding_forward<float>(mt_device *, const mt_embedding_forward_args *);
+template mt_status embedding_forward<double>(mt_device *, const mt_embedding_forward_args *);
+template mt_status embedding_backward<float>(mt_device *, const mt_embedding_backward_args *);
+template mt_status embedding_backward<double>(mt_device *, const mt_embedding_backward_args *);
+
+} // namespace mt_cuda

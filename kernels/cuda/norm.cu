@@ -1,0 +1,238 @@
+/* The four norms, a warp to a row: y = weight scale (x - mean). What differs is how a row's scale
+ * comes about, and what of its gradient flows back through it. */
+#include "kernels/cuda/columns.cuh"
+#include "kernels/cuda/kernels.cuh"
+
+namespace mt_cuda
+{
+
+namespace
+{
+
+constexpr int NORM_THREADS = 256;
+
+/* The arguments of both directions, typed. */
+template <typename real> struct norm_arrays {
+    mt_norm_kind kind;
+    int64_t N, C, P;
+    double eps;
+    const real *x, *weight, *bias, *dy;
+    real *mean, *scale, *y, *dx;
+};
+
+/* Sum of (x - offset)^POWER over the first n numbers of a row, in every lane. */
+template <int POWER, typename real>
+__device__ inline double row_sum(const real *x, real offset, int64_t n)
+{
+    real sum = real(0);
+    for (int64_t c = lane_index(); c < n; c += WARP) {
+        real difference = x[c] - offset;
+        sum += POWER == 1 ? difference : difference * difference;
+    }
+    return warp_sum(static_cast<double>(sum));
+}
+
+template <typename real>
+__device__ inline void row_statistics(const norm_arrays<real> &a, const real *x, double *mean,
+                                      double *scale)
+{
+    double C = static_cast<double>(a.C);
+    *mean = 0.0;
+    *scale = 1.0;
+    switch (a.kind) {
+    case MT_LAYER_NORM:
+        /* x[0] plus the mean distance from it: equal values have exactly their mean. */
+        *mean = static_cast<double>(x[0]) + row_sum<1>(x, x[0], a.C) / C;
+        *scale = 1.0 / sqrt(row_sum<2>(x, static_cast<real>(*mean), a.C) / C + a.eps);
+        return;
+    case MT_RMS_NORM:
+        *scale = 1.0 / (sqrt(row_sum<2>(x, real(0), a.P) / static_cast<double>(a.P)) + a.eps);
+        return;
+    case MT_SCALE_NORM:
+        *scale = 1.0 / fmax(sqrt(row_sum<2>(x, real(0), a.C)), a.eps);
+        return;
+    case MT_BASIC_NORM:
+        *scale =
+            1.0 / sqrt(row_sum<2>(x, real(0), a.C) / C + exp(static_cast<double>(a.weight[0])));
+        return;
+    }
+}
+
+/* How the learnt weight enters: per channel, as one number, or not at all (basic_norm's is inside
+ * the scale). */
+template <typename real> __device__ inline real weight_of(const norm_arrays<real> &a, int64_t c)
+{
+    return a.kind == MT_SCALE_NORM ? a.weight[0] : a.kind == MT_BASIC_NORM ? real(1) : a.weight[c];
+}
+
+template <typename real>
+__global__ void __launch_bounds__(NORM_THREADS) norm_rows(norm_arrays<real> a)
+{
+    for (int64_t row = global_warp(); row < a.N; row += global_warps()) {
+        const real *x = a.x + row * a.C;
+        double mean, scale;
+        row_statistics(a, x, &mean, &scale);
+        real narrow_mean = static_cast<real>(mean), narrow_scale = static_cast<real>(scale);
+        for (int64_t c = lane_index(); c < a.C; c += WARP) {
+            real y = (x[c] - narrow_mean) * narrow_scale * weight_of(a, c);
+            a.y[row * a.C + c] = a.bias != nullptr ? y + a.bias[c] : y;
+        }
+        if (lane_index() == 0 && a.mean != nullptr) {
+            a.mean[row] = narrow_mean;
+        }
+        if (lane_index() == 0 && a.scale != nullptr) {
+            a.scale[row] = narrow_scale;
+        }
+    }
+}
+
+/* dx = scale g - shift - slope (x - mean), with g = dy weight: every norm's scale depends on x
+ * through a sum of squares, layer_norm's also on its mean. */
+template <typename real>
+__device__ inline double row_slope(const norm_arrays<real> &a, double scale, double sum_gx)
+{
+    double root; /* the square root inside rms_norm's scale */
+    switch (a.kind) {
+    case MT_LAYER_NORM:
+    case MT_BASIC_NORM:
+        return scale * scale * scale * sum_gx / static_cast<double>(a.C);
+    case MT_RMS_NORM:
+        root = 1.0 / scale - a.eps;
+        return root > 0.0 ? scale * scale * sum_gx / (static_cast<double>(a.P) * root) : 0.0;
+    case MT_SCALE_NORM:
+        /* Below eps the scale is constant. */
+        return scale < 1.0 / a.eps ? scale * scale * scale * sum_gx : 0.0;
+    }
+    return 0.0;
+}
+
+/* dx, and in `dots`, or NULL, each row's sum of dy x. */
+template <typename real>
+__global__ void __launch_bounds__(NORM_THREADS)
+    norm_rows_backward(norm_arrays<real> a, double *dots)
+{
+    for (int64_t row = global_warp(); row < a.N; row += global_warps()) {
+        const real *x = a.x + row * a.C, *dy = a.dy + row * a.C;
+        real mean = a.kind == MT_LAYER_NORM ? a.mean[row] : real(0), scale = a.scale[row];
+        real g_sum = real(0), gx_sum = real(0), dot = real(0);
+        for (int64_t c = lane_index(); c < a.C; c += WARP) {
+            real g = dy[c] * weight_of(a, c);
+            g_sum += g;
+            gx_sum += g * (x[c] - mean);
+            dot += dy[c] * x[c];
+        }
+        double sum_g = warp_sum(static_cast<double>(g_sum));
+        double sum_gx = warp_sum(static_cast<double>(gx_sum));
+        double row_dot = warp_sum(static_cast<double>(dot));
+        if (dots != nullptr && lane_index() == 0) {
+            dots[row] = row_dot;
+        }
+        real slope = static_cast<real>(row_slope(a, static_cast<double>(scale), sum_gx));
+        real shift =
+            a.kind == MT_LAYER_NORM
+                ? static_cast<real>(static_cast<double>(scale) * sum_g / static_cast<double>(a.C))
+                : real(0);
+        int64_t sloped = a.kind == MT_RMS_NORM ? a.P : a.C;
+        for (int64_t c = lane_index(); c < a.C && a.dx != nullptr; c += WARP) {
+            real through = scale * dy[c] * weight_of(a, c) - shift;
+            a.dx[row * a.C + c] = c < sloped ? through - slope * (x[c] - mean) : through;
+        }
+    }
+}
+
+/* An element's part of dweight and dbias: dy scale (x - mean), and dy. */
+template <typename real> struct weight_grad {
+    norm_arrays<real> a;
+    __device__ void operator()(int64_t row, int64_t column, real *sums) const
+    {
+        real dy = a.dy[row * a.C + column];
+        real mean = a.kind == MT_LAYER_NORM ? a.mean[row] : real(0);
+        sums[0] += dy * a.scale[row] * (a.x[row * a.C + column] - mean);
+        sums[1] += dy;
+    }
+};
+
+/* The gradient of scale_norm's factor, or of basic_norm's log eps, through d scale / d log eps =
+ * -scale^3 e^(log eps) / 2. */
+template <typename real>
+__global__ void __launch_bounds__(NORM_THREADS)
+    single_weight_grad(norm_arrays<real> a, const double *dots, real *dweight)
+{
+    double sum = 0.0, log_eps_factor = -0.5 * exp(static_cast<double>(a.weight[0]));
+    for (int64_t row = threadIdx.x; row < a.N; row += NORM_THREADS) {
+        double scale = static_cast<double>(a.scale[row]);
+        sum += dots[row] * scale * (a.kind == MT_SCALE_NORM ? 1.0 : log_eps_factor * scale * scale);
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        *dweight = static_cast<real>(sum);
+    }
+}
+
+int64_t row_blocks(mt_device *device, int64_t N)
+{
+    return grid_for(device, parts_of(N, NORM_THREADS / WARP));
+}
+
+} // namespace
+
+template <typename real> mt_status norm_forward(mt_device *device, const mt_norm_forward_args *args)
+{
+    norm_arrays<real> a = {};
+    a.kind = args->kind;
+    a.N = args->N;
+    a.C = args->C;
+    a.P = args->P;
+    a.eps = args->eps;
+    a.x = static_cast<const real *>(args->x);
+    a.weight = static_cast<const real *>(args->weight);
+    a.bias = args->kind == MT_LAYER_NORM ? static_cast<const real *>(args->bias) : nullptr;
+    a.y = static_cast<real *>(args->y);
+    a.mean = static_cast<real *>(args->mean);
+    a.scale = static_cast<real *>(args->scale);
+    return launch(device, "norm", norm_rows<real>, row_blocks(device, a.N), NORM_THREADS, 0, a);
+}
+
+template <typename real>
+mt_status norm_backward(mt_device *device, const mt_norm_backward_args *args)
+{
+    norm_arrays<real> a = {};
+    a.kind = args->kind;
+    a.N = args->N;
+    a.C = args->C;
+    a.P = args->P;
+    a.eps = args->eps;
+    a.x = static_cast<const real *>(args->x);
+    a.weight = static_cast<const real *>(args->weight);
+    a.dy = static_cast<const real *>(args->dy);
+    a.mean = const_cast<real *>(static_cast<const real *>(args->mean));
+    a.scale = const_cast<real *>(static_cast<const real *>(args->scale));
+    a.dx = static_cast<real *>(args->dx);
+    bool per_channel = a.kind == MT_LAYER_NORM || a.kind == MT_RMS_NORM;
+    void *dots = nullptr;
+    mt_status status = MT_OK;
+    if (!per_channel) {
+        status = workspace(device, static_cast<size_t>(a.N) * sizeof(double), &dots);
+    }
+    if (status == MT_OK) {
+        status = launch(device, "norm backward", norm_rows_backward<real>, row_blocks(device, a.N),
+                        NORM_THREADS, 0, a, static_cast<double *>(dots));
+    }
+    if (status != MT_OK || (args->dweight == nullptr && args->dbias == nullptr)) {
+        return status;
+    }
+    if (per_channel) {
+        void *const sums[] = {args->dweight, args->dbias};
+        return sum_columns<2, real>(device, "norm backward", a.N, a.C, weight_grad<real>{a}, sums);
+    }
+    return launch(device, "norm backward", single_weight_grad<real>, 1, NORM_THREADS,
+                  WARP * sizeof(double), a, static_cast<const double *>(dots),
+                  static_cast<real *>(args->dweight));
+}
+
+template mt_status norm_forward<float>(mt_device *, const mt_norm_forward_args *);
+template mt_status norm_forward<double>(mt_device *, const mt_norm_forward_args *);
+template mt_status norm_backward<float>(mt_device *, const mt_norm_backward_args *);
+template mt_status norm_backward<double>(mt_device *, const mt_norm_backward_args *);
+
+} // namespace mt_cuda

@@ -1,0 +1,158 @@
+/* Sums and their inverses. Every sum is made of parts whose borders depend on the size alone. */
+#include "kernels/cuda/columns.cuh"
+#include "kernels/cuda/kernels.cuh"
+
+namespace mt_cuda
+{
+
+namespace
+{
+
+constexpr int SUM_THREADS = 256;
+
+/* What is summed: a function of a and b. */
+enum term { PLAIN, PRODUCT, SQUARED_DIFFERENCE };
+
+template <term TERM, typename real> __device__ inline double term_of(real a, real b)
+{
+    double x = static_cast<double>(a), y = static_cast<double>(b);
+    return TERM == PLAIN ? x : TERM == PRODUCT ? x * y : (x - y) * (x - y);
+}
+
+template <term TERM, typename real>
+__global__ void __launch_bounds__(SUM_THREADS)
+    sum_parts(int64_t n, const real *a, const real *b, double *parts)
+{
+    double sum = 0.0;
+    for (int64_t i = global_thread(); i < n; i += global_threads()) {
+        sum += term_of<TERM>(a[i], b[i]);
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        parts[blockIdx.x] = sum;
+    }
+}
+
+template <typename result>
+__global__ void __launch_bounds__(SUM_THREADS)
+    sum_of_parts(int count, const double *parts, double factor, result *y)
+{
+    double sum = 0.0;
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += SUM_THREADS) {
+        sum += parts[i];
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        *y = static_cast<result>(factor * sum);
+    }
+}
+
+template <term TERM, typename real, typename result>
+mt_status sum_terms(mt_device *device, const char *name, int64_t n, const void *a, const void *b,
+                    double factor, result *y)
+{
+    const int64_t per_thread = 8, most_parts = 1024;
+    int64_t count = parts_of(n, SUM_THREADS * per_thread);
+    count = count < most_parts ? count : most_parts;
+    void *parts;
+    size_t shared = WARP * sizeof(double);
+    mt_status status = workspace(device, static_cast<size_t>(count) * sizeof(double), &parts);
+    if (status == MT_OK) {
+        status = launch(device, name, sum_parts<TERM, real>, count, SUM_THREADS, shared, n,
+                        static_cast<const real *>(a), static_cast<const real *>(b),
+                        static_cast<double *>(parts));
+    }
+    return status != MT_OK ? status
+                           : launch(device, name, sum_of_parts<result>, 1, SUM_THREADS, shared,
+                                    count, static_cast<const double *>(parts), factor, y);
+}
+
+template <typename real> struct element {
+    const real *x;
+    int64_t C;
+    __device__ void operator()(int64_t row, int64_t column, real *sums) const
+    {
+        sums[0] += x[row * C + column];
+    }
+};
+
+/* dst[r][c] = src[r][c]; a warp to a row. */
+template <typename real>
+__global__ void __launch_bounds__(SUM_THREADS)
+    copy_rows_kernel(int64_t rows, int64_t columns, const real *src, int64_t src_stride, real *dst,
+                     int64_t dst_stride)
+{
+    for (int64_t row = global_warp(); row < rows; row += global_warps()) {
+        for (int64_t column = lane_index(); column < columns; column += WARP) {
+            dst[row * dst_stride + column] = src[row * src_stride + column];
+        }
+    }
+}
+
+template <typename real>
+__global__ void __launch_bounds__(SUM_THREADS)
+    mean_square_grad(int64_t n, const real *a, const real *b, const real *dy, real *da)
+{
+    real factor = *dy * static_cast<real>(2.0 / static_cast<double>(n));
+    for (int64_t i = global_thread(); i < n; i += global_threads()) {
+        da[i] = factor * (a[i] - b[i]);
+    }
+}
+
+} // namespace
+
+template <typename real>
+mt_status copy_rows(mt_device *device, int64_t rows, int64_t columns, const void *src,
+                    int64_t src_stride, void *dst, int64_t dst_stride)
+{
+    return launch(device, "copy rows", copy_rows_kernel<real>,
+                  grid_for(device, parts_of(rows, SUM_THREADS / WARP)), SUM_THREADS, 0, rows,
+                  columns, static_cast<const real *>(src), src_stride, static_cast<real *>(dst),
+                  dst_stride);
+}
+
+template <typename real>
+mt_status broadcast_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
+{
+    return copy_rows<real>(device, N, C, x, 0, y, C);
+}
+
+template <typename real>
+mt_status sum_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
+{
+    return sum_columns<1, real>(device, "sum rows", N, C,
+                                element<real>{static_cast<const real *>(x), C}, &y);
+}
+
+template <typename real>
+mt_status sum(mt_device *device, int64_t n, double alpha, const void *x, void *y)
+{
+    return sum_terms<PLAIN, real>(device, "sum", n, x, x, alpha, static_cast<real *>(y));
+}
+
+template <typename real>
+mt_status sum_squares(mt_device *device, int64_t n, const void *x, double *y)
+{
+    return sum_terms<PRODUCT, real>(device, "sum of squares", n, x, x, 1.0, y);
+}
+
+template <typename real>
+mt_status mean_square_forward(mt_device *device, int64_t n, const void *a, const void *b, void *y)
+{
+    return sum_terms<SQUARED_DIFFERENCE, real>(
+        device, "mean square", n, a, b, 1.0 / static_cast<double>(n), static_cast<real *>(y));
+}
+
+template <typename real>
+mt_status mean_square_backward(mt_device *device, int64_t n, const void *a, const void *b,
+                               const void *dy, void *da)
+{
+    return launch(device, "mean square backward", mean_square_grad<real>,
+                  grid_for(device, parts_of(n, SUM_THREADS)), SUM_THREADS, 0, n,
+                  static_cast<const real *>(a), static_cast<const real *>(b),
+                  static_cast<const real *>(dy), static_cast<real *>(da));
+}
+
+EACH_REDUCE(INSTANTIATE)
+
+} // namespace mt_cuda

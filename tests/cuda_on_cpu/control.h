@@ -1,0 +1,35 @@
+/* What tests ask of CUDA-on-CPU: to fail, and to tell what is still allocated. For tests alone. */
+#ifndef CUDA_ON_CPU_CONTROL_H
+#define CUDA_ON_CPU_CONTROL_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum cuda_on_cpu_machine {
+    CUDA_ON_CPU_WORKS,
+    CUDA_ON_CPU_NO_DRIVER,
+    CUDA_ON_CPU_NO_DEVICE
+} cuda_on_cpu_machine;
+
+/* What the machine has; one device at first. The environment variable CUDA_ON_CPU_MACHINE
+ * ("no-driver", "no-device") says so from outside. */
+void cuda_on_cpu_set_machine(cuda_on_cpu_machine machine);
+
+/* The n-th call from now that allocates (device or pinned memory, a stream, an event, a graph, a
+ * cuBLAS handle) fails, once; 0: none does. Returns how many were made since the last such call. */
+int cuda_on_cpu_fail_allocation(int n);
+
+/* The same for launches of kernels, and for products. */
+int cuda_on_cpu_fail_launch(int n);
+
+/* Allocations of every kind that have not been given back. */
+int cuda_on_cpu_live(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

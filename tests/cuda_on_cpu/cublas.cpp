@@ -1,0 +1,97 @@
+/* cuBLAS on OpenBLAS, enqueued like any other work. */
+#include "control.h"
+#include "kernels/cuda/blas.cuh"
+
+extern "C" {
+#include <cblas.h>
+}
+
+struct cuda_on_cpu_blas {
+    cudaStream_t stream;
+};
+
+const char *cublasGetStatusString(cublasStatus_t status)
+{
+    return status == CUBLAS_STATUS_SUCCESS        ? "success"
+           : status == CUBLAS_STATUS_ALLOC_FAILED ? "the resource allocation failed"
+                                                  : "the function failed to launch";
+}
+
+cublasStatus_t cublasCreate(cublasHandle_t *blas)
+{
+    void *memory; /* counted, and made to fail, as an allocation of the runtime */
+    *blas = nullptr;
+    if (cudaMallocHost(&memory, sizeof(cuda_on_cpu_blas)) != cudaSuccess) {
+        return CUBLAS_STATUS_ALLOC_FAILED;
+    }
+    *blas = static_cast<cublasHandle_t>(memory);
+    (*blas)->stream = nullptr;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasDestroy(cublasHandle_t blas)
+{
+    cudaFreeHost(blas);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetStream(cublasHandle_t blas, cudaStream_t stream)
+{
+    blas->stream = stream;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetWorkspace(cublasHandle_t, void *, size_t)
+{
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t)
+{
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static CBLAS_TRANSPOSE transpose(cublasOperation_t op)
+{
+    return op == CUBLAS_OP_T ? CblasTrans : CblasNoTrans;
+}
+
+cublasStatus_t cublasSgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,
+                              int64_t m, int64_t n, int64_t k, const float *alpha, const float *a,
+                              int64_t lda, const float *b, int64_t ldb, const float *beta, float *c,
+                              int64_t ldc)
+{
+    float by = *alpha, keep = *beta;
+    cuda_on_cpu::enqueue(blas->stream, [=] {
+        cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
+                    static_cast<int>(n), static_cast<int>(k), by, a, static_cast<int>(lda), b,
+                    static_cast<int>(ldb), keep, c, static_cast<int>(ldc));
+    });
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasDgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,
+                              int64_t m, int64_t n, int64_t k, const double *alpha, const double *a,
+                              int64_t lda, const double *b, int64_t ldb, const double *beta,
+                              double *c, int64_t ldc)
+{
+    double by = *alpha, keep = *beta;
+    cuda_on_cpu::enqueue(blas->stream, [=] {
+        cblas_dgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
+                    static_cast<int>(n), static_cast<int>(k), by, a, static_cast<int>(lda), b,
+                    static_cast<int>(ldb), keep, c, static_cast<int>(ldc));
+    });
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+/* In place of kernels/cuda/blas.cu: there is no library to load. */
+mt_cuda::blas_functions mt_cuda::blas = {
+#define ROW(name, function) function,
+    EACH_BLAS_FUNCTION(ROW)
+#undef ROW
+};
+
+mt_status mt_cuda::load_blas()
+{
+    return MT_OK;
+}

@@ -1,0 +1,34 @@
+/* cuBLAS for CUDA-on-CPU, as far as kernels/cuda uses it: products by OpenBLAS. For tests alone. */
+#ifndef CUDA_ON_CPU_CUBLAS_V2_H
+#define CUDA_ON_CPU_CUBLAS_V2_H
+
+#include <cuda_runtime.h>
+
+enum cublasStatus_t {
+    CUBLAS_STATUS_SUCCESS = 0,
+    CUBLAS_STATUS_NOT_INITIALIZED = 1,
+    CUBLAS_STATUS_ALLOC_FAILED = 3,
+    CUBLAS_STATUS_INVALID_VALUE = 7,
+    CUBLAS_STATUS_EXECUTION_FAILED = 13
+};
+enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
+enum cublasMath_t { CUBLAS_DEFAULT_MATH, CUBLAS_TF32_TENSOR_OP_MATH };
+
+typedef struct cuda_on_cpu_blas *cublasHandle_t;
+
+const char *cublasGetStatusString(cublasStatus_t status);
+cublasStatus_t cublasCreate(cublasHandle_t *blas);
+cublasStatus_t cublasDestroy(cublasHandle_t blas);
+cublasStatus_t cublasSetStream(cublasHandle_t blas, cudaStream_t stream);
+cublasStatus_t cublasSetWorkspace(cublasHandle_t blas, void *memory, size_t bytes);
+cublasStatus_t cublasSetMathMode(cublasHandle_t blas, cublasMath_t mode);
+cublasStatus_t cublasSgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,
+                              int64_t m, int64_t n, int64_t k, const float *alpha, const float *a,
+                              int64_t lda, const float *b, int64_t ldb, const float *beta, float *c,
+                              int64_t ldc);
+cublasStatus_t cublasDgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,
+                              int64_t m, int64_t n, int64_t k, const double *alpha, const double *a,
+                              int64_t lda, const double *b, int64_t ldb, const double *beta,
+                              double *c, int64_t ldc);
+
+#endif

@@ -1,0 +1,141 @@
+/* CUDA's language and runtime for the host's compiler, as far as kernels/cuda uses them: the same
+ * sources are compiled with this header in place of CUDA's and run on the CPU, so that sanitizers
+ * see every access. See ../README.md for what is checked. For tests alone. */
+#ifndef CUDA_ON_CPU_CUDA_RUNTIME_H
+#define CUDA_ON_CPU_CUDA_RUNTIME_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <functional>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__
+#define __launch_bounds__(...)
+#define __align__(bytes) __attribute__((aligned(bytes)))
+#define __ldcg(address)  (*(address))
+
+struct dim3 {
+    unsigned x, y, z;
+    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_)
+    {
+    }
+};
+
+/* Of the thread that runs. */
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+void __syncthreads();
+void __syncwarp(unsigned lanes = 0xFFFFFFFFu);
+void __threadfence();
+void __threadfence_system();
+unsigned atomicAdd(unsigned *address, unsigned value);
+unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value);
+unsigned __ballot_sync(unsigned lanes, int predicate);
+
+inline int __ffs(int bits)
+{
+    return __builtin_ffs(bits);
+}
+
+namespace cuda_on_cpu
+{
+
+/* Every lane of the warp hands in its word and gets that of lane `source`. */
+uint64_t exchange(unsigned lanes, uint64_t word, int source);
+int lane();
+
+} // namespace cuda_on_cpu
+
+template <typename T> T __shfl_xor_sync(unsigned lanes, T value, int mask)
+{
+    static_assert(sizeof value <= sizeof(uint64_t), "one word at a time");
+    uint64_t word = 0;
+    memcpy(&word, &value, sizeof value);
+    word = cuda_on_cpu::exchange(lanes, word, cuda_on_cpu::lane() ^ mask);
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+/* ---- the runtime ---- */
+
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureUnsupported = 900
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
+
+typedef struct cuda_on_cpu_stream *cudaStream_t;
+typedef struct cuda_on_cpu_event *cudaEvent_t;
+typedef struct cuda_on_cpu_graph *cudaGraph_t;
+typedef struct cuda_on_cpu_graph *cudaGraphExec_t;
+
+struct cudaLaunchConfig_t {
+    dim3 gridDim, blockDim;
+    size_t dynamicSmemBytes;
+    cudaStream_t stream;
+};
+
+const char *cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError();
+cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaSetDevice(int index);
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int index);
+cudaError_t cudaMalloc(void **memory, size_t bytes);
+cudaError_t cudaFree(void *memory);
+cudaError_t cudaMallocHost(void **memory, size_t bytes);
+cudaError_t cudaFreeHost(void *memory);
+cudaError_t cudaMemGetInfo(size_t *left, size_t *total);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
+                                 unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+
+namespace cuda_on_cpu
+{
+
+/* Enqueues a launch of `body`, which is run once for each thread. */
+cudaError_t enqueue_launch(const cudaLaunchConfig_t &config, std::function<void()> body);
+
+/* Enqueues other work: what cuBLAS does. */
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
+
+} // namespace cuda_on_cpu
+
+template <typename... parameters, typename... arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(parameters...),
+                               arguments &&...values)
+{
+    return cuda_on_cpu::enqueue_launch(*config,
+                                       [=] { kernel(static_cast<parameters>(values)...); });
+}
+
+#endif

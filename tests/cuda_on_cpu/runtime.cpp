@@ -1,0 +1,423 @@
+/* The runtime of CUDA-on-CPU. Work on a stream is put off until someone waits for it, as a device
+ * may do: host memory that is changed or freed too early gives wrong results. Device memory is
+ * poisoned when allocated, and, with AddressSanitizer, out of the host's reach but while work runs
+ * on the device. */
+#include "control.h"
+#include "fibres.h"
+
+#include <stdlib.h>
+
+#include <unordered_map>
+#include <vector>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define POISON(memory, bytes)   ASAN_POISON_MEMORY_REGION(memory, bytes)
+#define UNPOISON(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
+#else
+#define POISON(memory, bytes)   ((void)(memory), (void)(bytes))
+#define UNPOISON(memory, bytes) ((void)(memory), (void)(bytes))
+#endif
+
+/* The dynamic shared memory of the block that runs; what it did not ask for is out of reach. */
+constexpr size_t SHARED_BYTES = 48 << 10;
+__align__(16) unsigned char mt_shared[SHARED_BYTES];
+
+typedef std::vector<std::function<void()>> work_list;
+
+struct cuda_on_cpu_stream {
+    work_list queue;
+    cuda_on_cpu_graph *capture; /* or NULL: where work is noted instead */
+};
+
+struct cuda_on_cpu_graph {
+    work_list work;
+};
+
+struct cuda_on_cpu_event {
+    cudaStream_t stream; /* that it was recorded on last, or NULL */
+};
+
+namespace
+{
+
+constexpr int NOT_WRITTEN = 0xFF; /* NaN in every real type */
+constexpr size_t DEVICE_BYTES = static_cast<size_t>(4) << 30;
+constexpr unsigned MOST_THREADS = 1024;
+
+std::unordered_map<void *, size_t> device_memory;
+size_t device_bytes_used;
+int live, allocations, failing_allocation, launches, failing_launch;
+cuda_on_cpu_machine machine = CUDA_ON_CPU_WORKS;
+cudaError_t last_error = cudaSuccess;
+
+cudaError_t failed(cudaError_t error)
+{
+    last_error = error;
+    return error;
+}
+
+bool allocation_fails()
+{
+    return ++allocations == failing_allocation;
+}
+
+template <typename T> cudaError_t make(T **made)
+{
+    if (allocation_fails()) {
+        *made = nullptr;
+        return failed(cudaErrorMemoryAllocation);
+    }
+    *made = new T();
+    live++;
+    return cudaSuccess;
+}
+
+template <typename T> cudaError_t destroy(T *made)
+{
+    delete made;
+    live--;
+    return cudaSuccess;
+}
+
+void reach_device_memory(bool within_reach)
+{
+    for (const auto &[memory, bytes] : device_memory) {
+        if (within_reach) {
+            UNPOISON(memory, bytes);
+        } else {
+            POISON(memory, bytes);
+        }
+    }
+}
+
+void run_all(const work_list &work)
+{
+    for (const std::function<void()> &item : work) {
+        item();
+    }
+}
+
+void flush(cudaStream_t stream)
+{
+    work_list work;
+    work.swap(stream->queue);
+    if (!work.empty()) {
+        reach_device_memory(true);
+        run_all(work);
+        reach_device_memory(false);
+    }
+}
+
+std::unordered_map<void *, size_t> pinned_memory;
+
+bool is_pinned(const void *memory)
+{
+    for (const auto &[start, bytes] : pinned_memory) {
+        if (memory >= start && memory < static_cast<char *>(start) + bytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void run_grid(const cudaLaunchConfig_t &config, const std::function<void()> &body)
+{
+    unsigned blocks = config.gridDim.x;
+    std::vector<unsigned> order(blocks);
+    for (unsigned i = 0; i < blocks; i++) {
+        order[i] = i;
+    }
+    gridDim = config.gridDim;
+    blockDim = config.blockDim;
+    for (unsigned left = blocks; left > 0; left--) {
+        unsigned chosen = cuda_on_cpu::shuffled_below(left);
+        blockIdx = dim3(order[chosen]);
+        order[chosen] = order[left - 1];
+        UNPOISON(mt_shared, SHARED_BYTES);
+        memset(mt_shared, NOT_WRITTEN, config.dynamicSmemBytes);
+        POISON(mt_shared + config.dynamicSmemBytes, SHARED_BYTES - config.dynamicSmemBytes);
+        cuda_on_cpu::run_block(config.blockDim.x, body);
+    }
+    UNPOISON(mt_shared, SHARED_BYTES);
+}
+
+} // namespace
+
+namespace cuda_on_cpu
+{
+
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work)
+{
+    work_list &to = stream->capture != nullptr ? stream->capture->work : stream->queue;
+    to.push_back(std::move(work));
+    return cudaSuccess;
+}
+
+cudaError_t enqueue_launch(const cudaLaunchConfig_t &config, std::function<void()> body)
+{
+    if (++launches == failing_launch) {
+        return failed(cudaErrorLaunchFailure);
+    }
+    if (config.gridDim.x < 1 || config.gridDim.x > 0x7FFFFFFFu || config.blockDim.x < 1 ||
+        config.blockDim.x > MOST_THREADS || config.dynamicSmemBytes > SHARED_BYTES) {
+        return failed(cudaErrorInvalidConfiguration);
+    }
+    return enqueue(config.stream, [config, body] { run_grid(config, body); });
+}
+
+} // namespace cuda_on_cpu
+
+/* ---- control.h ---- */
+
+void cuda_on_cpu_set_machine(cuda_on_cpu_machine now)
+{
+    machine = now;
+}
+
+int cuda_on_cpu_fail_allocation(int n)
+{
+    int made = allocations;
+    allocations = 0;
+    failing_allocation = n;
+    return made;
+}
+
+int cuda_on_cpu_fail_launch(int n)
+{
+    int made = launches;
+    launches = 0;
+    failing_launch = n;
+    return made;
+}
+
+int cuda_on_cpu_live(void)
+{
+    return live;
+}
+
+/* ---- cuda_runtime.h ---- */
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorInvalidConfiguration:
+        return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+        return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorNoDevice:
+        return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice:
+        return "invalid device ordinal";
+    case cudaErrorLaunchFailure:
+        return "unspecified launch failure";
+    case cudaErrorStreamCaptureUnsupported:
+        return "operation not permitted when stream is capturing";
+    default:
+        return "invalid argument";
+    }
+}
+
+cudaError_t cudaGetLastError()
+{
+    cudaError_t error = last_error;
+    last_error = cudaSuccess;
+    return error;
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    const char *from_outside = getenv("CUDA_ON_CPU_MACHINE");
+    bool no_driver = from_outside != nullptr && strcmp(from_outside, "no-driver") == 0;
+    bool no_device = from_outside != nullptr && strcmp(from_outside, "no-device") == 0;
+    *count = 0;
+    if (no_driver || machine == CUDA_ON_CPU_NO_DRIVER) {
+        return failed(cudaErrorInsufficientDriver);
+    }
+    if (no_device || machine == CUDA_ON_CPU_NO_DEVICE) {
+        return failed(cudaErrorNoDevice);
+    }
+    *count = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int index)
+{
+    return index == 0 ? cudaSuccess : failed(cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
+{
+    *value = 2; /* few, so that kernels have to walk in strides of the grid */
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **memory, size_t bytes)
+{
+    *memory = nullptr;
+    if (allocation_fails() || bytes > DEVICE_BYTES - device_bytes_used) {
+        return failed(cudaErrorMemoryAllocation);
+    }
+    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (*memory == nullptr) {
+        return failed(cudaErrorMemoryAllocation);
+    }
+    memset(*memory, NOT_WRITTEN, bytes);
+    POISON(*memory, bytes);
+    device_memory[*memory] = bytes;
+    device_bytes_used += bytes;
+    live++;
+    return cudaSuccess;
+}
+
+/* Streams are not waited for here: work that still uses the memory will be found out. */
+cudaError_t cudaFree(void *memory)
+{
+    if (memory == nullptr) {
+        return cudaSuccess;
+    }
+    auto found = device_memory.find(memory);
+    if (found == device_memory.end()) {
+        return failed(cudaErrorInvalidValue);
+    }
+    UNPOISON(memory, found->second);
+    device_bytes_used -= found->second;
+    device_memory.erase(found);
+    free(memory);
+    live--;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **memory, size_t bytes)
+{
+    *memory = allocation_fails() ? nullptr : malloc(bytes);
+    if (*memory == nullptr) {
+        return failed(cudaErrorMemoryAllocation);
+    }
+    pinned_memory[*memory] = bytes;
+    live++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    if (memory != nullptr) {
+        pinned_memory.erase(memory);
+        free(memory);
+        live--;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
+{
+    *total = DEVICE_BYTES;
+    *left = DEVICE_BYTES - device_bytes_used;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    cuda_on_cpu::enqueue(stream, [=] { memmove(to, from, bytes); });
+    const void *host = kind == cudaMemcpyHostToDevice ? from : to;
+    if (kind != cudaMemcpyDeviceToDevice && !is_pinned(host)) {
+        if (stream->capture != nullptr) {
+            return failed(cudaErrorStreamCaptureUnsupported);
+        }
+        flush(stream); /* pageable memory has been dealt with when the call returns */
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream)
+{
+    return cuda_on_cpu::enqueue(stream, [=] { memset(memory, byte, bytes); });
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
+{
+    return make(stream);
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    flush(stream);
+    return destroy(stream);
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    if (stream->capture != nullptr) {
+        return failed(cudaErrorStreamCaptureUnsupported);
+    }
+    flush(stream);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
+{
+    return make(&stream->capture);
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    *graph = stream->capture;
+    stream->capture = nullptr;
+    return *graph != nullptr ? cudaSuccess : failed(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long)
+{
+    cudaError_t error = make(executable);
+    if (error == cudaSuccess) {
+        **executable = *graph;
+    }
+    return error;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
+{
+    for (const std::function<void()> &work : executable->work) {
+        cuda_on_cpu::enqueue(stream, work);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
+{
+    return destroy(executable);
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    return destroy(graph);
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+{
+    return make(event);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    return destroy(event);
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    event->stream = stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    if (event->stream != nullptr) {
+        flush(event->stream);
+    }
+    return cudaSuccess;
+}
