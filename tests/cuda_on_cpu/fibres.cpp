@@ -43,6 +43,7 @@ constexpr size_t STACK_BYTES = 256 << 10;
 
 struct stack {
     void *memory, *pointer; /* pointer: where to go on */
+    size_t bytes;
     void *fake;             /* AddressSanitizer's own */
 };
 
@@ -72,10 +73,22 @@ struct block_state {
     std::vector<fibre *> ready, spare;
 };
 
+/* Every fibre there is, to be given back in the end. */
+struct fibre_pool {
+    std::vector<fibre *> fibres;
+    ~fibre_pool()
+    {
+        for (fibre *each : fibres) {
+            munmap(each->at.memory, STACK_BYTES);
+            delete each;
+        }
+    }
+};
+
 block_state block;
 fibre *running;
 stack scheduler;
-std::vector<fibre *> pool;
+fibre_pool pool;
 
 [[noreturn]] void give_up(const char *what)
 {
@@ -88,7 +101,7 @@ void change(stack *from, stack *to, bool for_good)
 {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(for_good ? nullptr : &from->fake, to->memory,
-                                   to->memory != nullptr ? STACK_BYTES : 0);
+                                   to->bytes);
 #else
     (void)for_good;
 #endif
@@ -101,9 +114,9 @@ void change(stack *from, stack *to, bool for_good)
 void run_threads()
 {
 #ifdef __SANITIZE_ADDRESS__
-    const void *bottom;
-    size_t size;
-    __sanitizer_finish_switch_fiber(nullptr, &bottom, &size);
+    /* Tells where the scheduler's own stack is, to come back to. */
+    __sanitizer_finish_switch_fiber(nullptr, const_cast<const void **>(&scheduler.memory),
+                                    &scheduler.bytes);
 #endif
     for (;;) {
         while (block.started < block.threads) {
@@ -117,12 +130,12 @@ void run_threads()
     }
 }
 
-/* The scheduler's own stack, as AddressSanitizer knows it, is found out on the first switch back. */
 fibre *make_fibre()
 {
     fibre *made = new fibre();
     made->at.memory =
         mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    made->at.bytes = STACK_BYTES;
     if (made->at.memory == MAP_FAILED) {
         give_up("no memory for a stack");
     }
@@ -133,7 +146,7 @@ fibre *make_fibre()
         *--top = nullptr;
     }
     made->at.pointer = top;
-    pool.push_back(made);
+    pool.fibres.push_back(made);
     return made;
 }
 
