@@ -1,12 +1,11 @@
 #include "train/loop.h"
 
-#include "optim/adam.h"
 #include "optim/schedule.h"
 #include "train/examples.h"
-#include "train/numbers.h"
 #include "train/options.h"
 #include "train/progress.h"
 #include "train/run_folder.h"
+#include "train/step.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -26,6 +25,7 @@ static void on_signal(int signal_number)
 typedef struct train_loop {
     train_session *session;
     mt_adam *adam;
+    step_queue *queue;
     mt_schedule schedule;
     mt_train_state state;
     char *config_text;
@@ -36,11 +36,6 @@ typedef struct train_loop {
     int64_t symbols_before;
     double seconds_before;
 } train_loop;
-
-/* What one update showed. */
-typedef struct step_result {
-    double loss, accuracy, grad_norm, lr;
-} step_result;
 
 static double clock_seconds(void)
 {
@@ -57,93 +52,6 @@ static mt_status save(train_loop *loop, const char *name, bool with_optimizer)
     return mt_checkpoint_save(run_folder_file(&loop->folder, name, path), session->model,
                               with_optimizer ? loop->adam : NULL, &loop->state, loop->config_text,
                               session->task->tokens(session->data));
-}
-
-/* Names the parameter that made a loss infinite, if one has values that are not finite. */
-static mt_status fail_not_finite(train_loop *loop, double loss)
-{
-    const mt_parameters *parameters = loop->session->model->parameters;
-    for (int i = 0; i < parameters->count; i++) {
-        const mt_tensor *tensor = &parameters->items[i]->tensor;
-        int64_t n = mt_tensor_count(tensor);
-        double *values = malloc((size_t)n * sizeof *values);
-        bool finite = values == NULL || tensor_read_doubles(tensor, values) != MT_OK;
-        for (int64_t j = 0; !finite && j < n && isfinite(values[j]); j++) {
-            finite = j == n - 1;
-        }
-        free(values);
-        if (!finite) {
-            return mt_fail(MT_ERROR_NUMERIC,
-                           "step %" PRId64 ": the loss is %g; %s is not finite (lower --lr)",
-                           loop->state.step + 1, loss, tensor->name);
-        }
-    }
-    return mt_fail(MT_ERROR_NUMERIC,
-                   "step %" PRId64
-                   ": the loss is %g, though every parameter is finite: the activations overflow "
-                   "(lower --lr, or --dtype f64)",
-                   loop->state.step + 1, loss);
-}
-
-/* Forward and backward of one batch; adds to the sums. */
-static mt_status run_batch(train_loop *loop, int64_t index, double *loss_sum, double *hits,
-                           double *counted)
-{
-    train_session *session = loop->session;
-    mt_tape *tape = session->tape;
-    task_batch batch;
-    mt_tensor *stats;
-    mt_tape_reset(tape);
-    mt_status status = mt_tape_set_random(tape, ~(uint64_t)session->config.seed, (uint64_t)index);
-    if (status == MT_OK) {
-        status = session->task->make(&session->config, session->data, tape, TRAIN, index, &batch);
-    }
-    if (status != MT_OK) {
-        return status;
-    }
-    mt_tensor *loss = session_loss(session, &batch, true, &stats);
-    double value, counts[2] = {(double)batch.B, NAN};
-    if (mt_backward(tape, loss) != MT_OK) {
-        return mt_fail(mt_tape_status(tape), "step %" PRId64 ": %s", loop->state.step + 1,
-                       mt_tape_error(tape));
-    }
-    status = tensor_read_doubles(loss, &value);
-    if (status == MT_OK && stats != NULL) {
-        status = tensor_read_doubles(stats, counts);
-    }
-    if (status == MT_OK && !isfinite(value)) {
-        status = fail_not_finite(loop, value);
-    }
-    *loss_sum += value;
-    *counted += counts[0];
-    *hits += counts[1];
-    loop->state.symbols += batch.B * batch.T;
-    return status;
-}
-
-static mt_status run_step(train_loop *loop, step_result *result)
-{
-    int64_t accumulate = loop->session->config.accumulate;
-    double loss_sum = 0.0, hits = 0.0, counted = 0.0;
-    mt_status status = MT_OK;
-    mt_parameters_zero_grad(loop->session->model->parameters);
-    for (int64_t i = 0; i < accumulate && status == MT_OK; i++) {
-        status = run_batch(loop, loop->state.step * accumulate + i, &loss_sum, &hits, &counted);
-    }
-    result->loss = loss_sum / (double)accumulate;
-    result->accuracy = hits / counted;
-    result->lr = mt_schedule_lr(&loop->schedule, loop->state.step + 1);
-    if (status == MT_OK) {
-        status = mt_adam_step(loop->adam, result->lr, 1.0 / (double)accumulate, &result->grad_norm);
-        if (status == MT_ERROR_NUMERIC) {
-            status = mt_fail(status, "step %" PRId64 ": %s (lower --lr)", loop->state.step + 1,
-                             mt_error_message());
-        }
-    }
-    if (status == MT_OK) {
-        loop->state.step++;
-    }
-    return status;
 }
 
 /* Validates, keeps the best, and counts what was not better. */
@@ -215,16 +123,46 @@ static mt_status after_step(train_loop *loop, const step_result *result)
     return status;
 }
 
+/* Whether something is done behind this step that needs the model as it is then: no later step may
+ * have begun. */
+static bool is_stop(const train_loop *loop, int64_t step)
+{
+    const run_config *config = &loop->session->config;
+    return is_due(step, config->eval_every, config->steps) ||
+           is_due(step, config->save_every, config->steps);
+}
+
+/* Waits for the oldest step at work, and does what follows it. */
+static mt_status finish_step(train_loop *loop)
+{
+    step_result result;
+    mt_status status = step_collect(loop->queue, &result);
+    if (status == MT_OK) {
+        loop->state.step++;
+        loop->state.symbols += result.symbols;
+        status = after_step(loop, &result);
+    }
+    return status;
+}
+
 static mt_status run_steps(train_loop *loop, loop_end *end)
 {
     const run_config *config = &loop->session->config;
     mt_status status = MT_OK;
     *end = LOOP_DONE;
     while (loop->state.step < config->steps && status == MT_OK) {
-        step_result result;
-        status = run_step(loop, &result);
-        if (status == MT_OK) {
-            status = after_step(loop, &result);
+        int64_t last = loop->state.step + step_queue_length(loop->queue); /* enqueued */
+        bool may_go_on = last < config->steps && interrupted == 0 &&
+                         (last == loop->state.step || !is_stop(loop, last));
+        if (may_go_on && step_queue_has_room(loop->queue)) {
+            status = step_enqueue(loop->queue, mt_schedule_lr(&loop->schedule, last + 1));
+            continue;
+        }
+        if (step_queue_length(loop->queue) > 0) {
+            status = finish_step(loop);
+        }
+        if (status != MT_OK || step_queue_length(loop->queue) > 0) {
+            continue;
         }
         if (interrupted != 0) {
             *end = LOOP_INTERRUPTED;
@@ -292,6 +230,9 @@ static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint, co
     if (status == MT_OK) {
         status = mt_adam_create(session->model->parameters, adam, &loop->adam);
     }
+    if (status == MT_OK) {
+        status = step_queue_open(session, loop->adam, &loop->queue);
+    }
     if (status == MT_OK && checkpoint != NULL) {
         loop->state = checkpoint->state;
         status = mt_checkpoint_restore(checkpoint, session->model, loop->adam);
@@ -341,6 +282,7 @@ mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, cons
         status = examples_show(session);
     }
     run_folder_close(&loop.folder);
+    step_queue_close(loop.queue);
     mt_adam_destroy(loop.adam);
     free(loop.config_text);
     return status;

@@ -86,6 +86,10 @@ static const option_row rows[] = {
      "Keep only each block's output, and compute the rest again in backward"},
     {"device", TEXT, AT(device), 0, 0, NULL, "auto", "NAME", "auto, cpu, cuda or cuda:I"},
     {"dtype", CHOICE, AT(dtype), 0, 0, "f32|f64", "f32", "NAME", "Number type"},
+    {"cuda-graph", CHOICE, AT(cuda_graph), 0, 0, "on|off", "on", "on|off",
+     "On a CUDA device, record an update once and replay it where shapes repeat"},
+    {"tf32", FLAG, AT(tf32), 0, 0, NULL, "false", NULL,
+     "On a CUDA device, let matrix products round f32 to TF32"},
     {"threads", WHOLE, AT(threads), 0, 4096, NULL, "0", "N", "Threads of the CPU (0: all)"},
     {"out", TEXT, AT(out), 0, 0, NULL, "", "DIR", "The run's folder (else runs/TASK-N)"},
 };

@@ -28,8 +28,9 @@ typedef struct run_config {
     bool recompute;
 
     /* where and with what it runs: not part of what is computed */
-    char device[TEXT_MAX], dtype[TEXT_MAX], out[TEXT_MAX];
+    char device[TEXT_MAX], dtype[TEXT_MAX], cuda_graph[TEXT_MAX], out[TEXT_MAX];
     int64_t threads;
+    bool tf32;
 } run_config;
 
 #endif

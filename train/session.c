@@ -99,6 +99,9 @@ static mt_status open_parts(const mt_checkpoint *checkpoint, train_session *sess
         status = open_device(config->device, (int)config->threads, session);
     }
     if (status == MT_OK) {
+        status = session->device->allow_tf32(session->device, config->tf32);
+    }
+    if (status == MT_OK) {
         mt_dtype dtype = strcmp(config->dtype, "f64") == 0 ? MT_F64 : MT_F32;
         status = mt_model_create(session->device, dtype, &model, (uint64_t)config->seed,
                                  &session->model);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct arguments {
-    const char *run, *data;
+    const char *run, *data, *device;
     bool last;
 } arguments;
 
@@ -22,6 +22,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case 'd':
         given->data = text;
+        return 0;
+    case 'v':
+        given->device = text;
         return 0;
     case ARGP_KEY_ARG:
         if (given->run != NULL) {
@@ -37,14 +40,17 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-static mt_status evaluate(const mt_checkpoint *checkpoint, const char *data)
+static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *given)
 {
     run_config config;
     train_session session;
     evaluation found;
     mt_status status = session_config_of(checkpoint, &config);
-    if (status == MT_OK && data != NULL) {
-        status = options_set(&config, "data", data);
+    if (status == MT_OK && given->data != NULL) {
+        status = options_set(&config, "data", given->data);
+    }
+    if (status == MT_OK && given->device != NULL) {
+        status = options_set(&config, "device", given->device);
     }
     if (status == MT_OK) {
         status = session_open(&config, checkpoint, &session);
@@ -76,6 +82,7 @@ int verb_eval(int argc, char **argv)
         {"last", 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
         {"data", 'd', "FILE", 0, "Other data than the run's, of which the held-out part is taken",
          0},
+        {"device", 'v', "NAME", 0, "auto, cpu, cuda or cuda:I (else the run's)", 0},
         {0}};
     const struct argp argp = {.options = options,
                               .parser = parse,
@@ -90,7 +97,7 @@ int verb_eval(int argc, char **argv)
         status = mt_checkpoint_load(path, &checkpoint);
     }
     if (status == MT_OK) {
-        status = evaluate(checkpoint, given.data);
+        status = evaluate(checkpoint, &given);
         mt_checkpoint_destroy(checkpoint);
     }
     return report(status);

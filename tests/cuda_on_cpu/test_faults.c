@@ -1,0 +1,175 @@
+/* The CUDA device when things go wrong: every allocation and every launch made to fail once. */
+#include "control.h"
+#include "tests/check_main.h"
+
+#include "autograd/operators.h"
+#include "layers/decoder.h"
+#include "optim/adam.h"
+
+#include <string.h>
+
+/* A whole small run on a device of its own: opened, two updates, closed. */
+static mt_status run_once(void)
+{
+    mt_device *device;
+    mt_tape *tape = NULL;
+    mt_model *model = NULL;
+    mt_adam *adam = NULL;
+    mt_model_config config = mt_model_config_default(5, 4);
+    config.num_blocks = 1;
+    const int64_t shape[] = {2, 3};
+    const int32_t labels[] = {1, 2, 3, 4, 0, 1};
+    mt_status status = mt_device_open("cuda", &device);
+    if (status != MT_OK) {
+        ck_assert_ptr_null(device);
+        return status;
+    }
+    status = mt_tape_create(device, &tape);
+    if (status == MT_OK) {
+        status = mt_model_create(device, MT_F32, &config, 1, &model);
+    }
+    if (status == MT_OK) {
+        status = mt_adam_create(model->parameters, mt_adam_config_default(), &adam);
+    }
+    for (int step = 0; step < 2 && status == MT_OK; step++) {
+        double norm;
+        mt_tape_reset(tape);
+        mt_parameters_zero_grad(model->parameters);
+        mt_tensor *input = mt_tape_input(tape, MT_I32, 2, shape, labels, false);
+        mt_tensor *output = mt_model_decode(tape, model, input, NULL, true);
+        mt_tensor *logits = mt_model_head(tape, model, output);
+        status = mt_backward(tape, mt_cross_entropy(tape, logits, input, -1, 0.0, NULL));
+        if (status == MT_OK) {
+            status = mt_adam_step(adam, 0.01, 1.0, &norm);
+        } else {
+            mt_fail(status, "%s", mt_tape_error(tape));
+        }
+    }
+    mt_adam_destroy(adam);
+    mt_model_destroy(model);
+    mt_tape_destroy(tape);
+    mt_device_close(device);
+    return status;
+}
+
+START_TEST(test_every_allocation_can_fail_once_and_nothing_is_lost)
+{
+    int before = cuda_on_cpu_live();
+    cuda_on_cpu_fail_allocation(0);
+    ck_assert_int_eq(run_once(), MT_OK);
+    int allocations = cuda_on_cpu_fail_allocation(0);
+    ck_assert_int_gt(allocations, 10);
+    for (int failing = 1; failing <= allocations; failing++) {
+        cuda_on_cpu_fail_allocation(failing);
+        mt_status status = run_once();
+        ck_assert_msg(status == MT_ERROR_MEMORY, "allocation %d: status %d: %s", failing,
+                      (int)status, mt_error_message());
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), "cuda"));
+        ck_assert_int_eq(cuda_on_cpu_live(), before);
+    }
+    cuda_on_cpu_fail_allocation(0);
+    ck_assert_int_eq(run_once(), MT_OK);
+    ck_assert_int_eq(cuda_on_cpu_live(), before);
+}
+END_TEST
+
+START_TEST(test_every_launch_can_fail_once_and_nothing_is_lost)
+{
+    int before = cuda_on_cpu_live();
+    cuda_on_cpu_fail_launch(0);
+    ck_assert_int_eq(run_once(), MT_OK);
+    int launches = cuda_on_cpu_fail_launch(0);
+    ck_assert_int_gt(launches, 50);
+    for (int failing = 1; failing <= launches; failing++) {
+        cuda_on_cpu_fail_launch(failing);
+        ck_assert_int_eq(run_once(), MT_ERROR_DEVICE);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), "unspecified launch failure"));
+        ck_assert_int_eq(cuda_on_cpu_live(), before);
+    }
+    cuda_on_cpu_fail_launch(0);
+    ck_assert_int_eq(run_once(), MT_OK);
+}
+END_TEST
+
+START_TEST(test_memory_that_is_not_there_is_refused_with_what_is_free)
+{
+    mt_device *device;
+    void *memory;
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    ck_assert_int_eq(device->allocate(device, (size_t)1 << 40, &memory), MT_ERROR_MEMORY);
+    ck_assert_ptr_null(memory);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "1099511627776 bytes"));
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "are free"));
+    ck_assert_int_eq(device->allocate(device, 100, &memory), MT_OK);
+    device->release(device, memory);
+    mt_device_close(device);
+}
+END_TEST
+
+START_TEST(test_a_second_step_allocates_nothing)
+{
+    mt_device *device;
+    mt_tape *tape;
+    mt_model *model;
+    mt_model_config config = mt_model_config_default(5, 4);
+    const int64_t shape[] = {2, 3};
+    const int32_t labels[] = {1, 2, 3, 4, 0, 1};
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    ck_assert_int_eq(mt_tape_create(device, &tape), MT_OK);
+    ck_assert_int_eq(mt_model_create(device, MT_F32, &config, 1, &model), MT_OK);
+    for (int step = 0; step < 3; step++) {
+        mt_tape_reset(tape);
+        mt_tensor *input = mt_tape_input(tape, MT_I32, 2, shape, labels, false);
+        mt_tensor *output = mt_model_decode(tape, model, input, NULL, true);
+        mt_tensor *logits = mt_model_head(tape, model, output);
+        ck_assert_int_eq(mt_backward(tape, mt_cross_entropy(tape, logits, input, -1, 0.0, NULL)),
+                         MT_OK);
+        int allocations = cuda_on_cpu_fail_allocation(0);
+        ck_assert(step == 0 || allocations == 0);
+    }
+    mt_model_destroy(model);
+    mt_tape_destroy(tape);
+    mt_device_close(device);
+}
+END_TEST
+
+START_TEST(test_machines_without_driver_or_device)
+{
+    mt_device *device;
+    static const struct {
+        cuda_on_cpu_machine machine;
+        const char *says;
+    } machines[] = {{CUDA_ON_CPU_NO_DRIVER, "driver"}, {CUDA_ON_CPU_NO_DEVICE, "no CUDA-capable"}};
+    for (int i = 0; i < 2; i++) {
+        cuda_on_cpu_set_machine(machines[i].machine);
+        ck_assert_int_eq(mt_device_open("cuda", &device), MT_ERROR_DEVICE);
+        ck_assert_ptr_null(device);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), machines[i].says));
+        ck_assert_int_eq(mt_device_open("auto", &device), MT_OK);
+        ck_assert_str_eq(device->name, "cpu");
+        mt_device_close(device);
+    }
+    cuda_on_cpu_set_machine(CUDA_ON_CPU_WORKS);
+    ck_assert_int_eq(mt_device_open("auto", &device), MT_OK);
+    ck_assert_str_eq(device->name, "cuda:0");
+    mt_device_close(device);
+    ck_assert_int_eq(mt_device_open("cuda:1", &device), MT_ERROR_DEVICE);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "cuda:1"));
+}
+END_TEST
+
+static Suite *faults_suite(void)
+{
+    Suite *suite = suite_create("cuda_on_cpu/faults");
+    TCase *tcase = tcase_create("faults");
+    tcase_set_timeout(tcase, 300);
+    tcase_add_test(tcase, test_every_allocation_can_fail_once_and_nothing_is_lost);
+    tcase_add_test(tcase, test_every_launch_can_fail_once_and_nothing_is_lost);
+    tcase_add_test(tcase, test_memory_that_is_not_there_is_refused_with_what_is_free);
+    tcase_add_test(tcase, test_a_second_step_allocates_nothing);
+    tcase_add_test(tcase, test_machines_without_driver_or_device);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(faults_suite)

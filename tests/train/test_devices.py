@@ -1,0 +1,150 @@
+"""Whole runs on the CUDA device against the CPU. MIXTAPE has both devices: on CUDA-on-CPU, or on a real GPU."""
+
+import csv
+import os
+import subprocess
+import tempfile
+import unittest
+
+import h5py
+import numpy
+
+MIXTAPE = os.environ["MIXTAPE"]
+EMULATED = os.environ.get("MIXTAPE_EMULATED") == "1"
+SMALL = ["--size", "16", "--blocks", "2", "--batch", "8", "--length", "3", "--symbols", "4", "--threads", "2",
+         "--eval-batches", "2", "--log-every", "1"]
+STEPS = 40 if EMULATED else 200
+
+
+class DeviceTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, *names):
+        return os.path.join(self.folder.name, *names)
+
+    def run_command(self, *arguments, status=0, environment=None):
+        result = subprocess.run([MIXTAPE, *arguments], capture_output=True, cwd=self.folder.name, timeout=600,
+                                env={**os.environ, **(environment or {})})
+        self.assertEqual(result.returncode, status, result.stderr.decode())
+        return result
+
+    def train(self, name, device, *options, task="copy", steps=STEPS):
+        self.run_command("train", task, *SMALL, "--steps", str(steps), "--device", device, "--out", self.path(name), *options)
+        return self.path(name)
+
+    def losses(self, run):
+        with open(os.path.join(run, "metrics.csv")) as file:
+            return numpy.array([float(row["loss"]) for row in csv.DictReader(file)])
+
+    def weights(self, run, name="checkpoint.h5"):
+        with h5py.File(os.path.join(run, name)) as file:
+            return {key: file["model"][key][()] for key in file["model"]}
+
+    def assert_same_weights(self, one, other):
+        one, other = self.weights(one), self.weights(other)
+        self.assertEqual(sorted(one), sorted(other))
+        for key in one:
+            numpy.testing.assert_array_equal(one[key], other[key], key)
+
+    def test_loss_curves_agree(self):
+        cpu, cuda = self.train("cpu", "cpu"), self.train("cuda", "cuda")
+        numpy.testing.assert_allclose(self.losses(cuda), self.losses(cpu), atol=1e-3)
+
+    def test_gradients_agree_in_double(self):
+        # After one step of Adam without its square root's help, m is 0.1 times the gradient.
+        options = ["--dtype", "f64", "--clip", "0"]
+        runs = [self.train(device, device, *options, steps=1) for device in ("cpu", "cuda")]
+        moments = []
+        for run in runs:
+            with h5py.File(os.path.join(run, "checkpoint.h5")) as file:
+                moments.append({key: file["optimizer/m"][key][()] for key in file["optimizer/m"]})
+        for key in moments[0]:
+            numpy.testing.assert_allclose(moments[1][key], moments[0][key], rtol=1e-5, atol=1e-12, err_msg=key)
+
+    def test_replayed_updates_have_the_same_bits(self):
+        for options in ([], ["--dropout", "0.2"], ["--dropout", "0.2", "--recompute"], ["--norm", "scale_norm"]):
+            with self.subTest(options=options):
+                name = "".join(options).replace("-", "")
+                runs = [self.train(name + graph, "cuda", "--cuda-graph", graph, "--eval-every", "7", *options)
+                        for graph in ("on", "off")]
+                self.assert_same_weights(*runs)
+                numpy.testing.assert_array_equal(self.losses(runs[0]), self.losses(runs[1]))
+
+    def test_batches_of_many_shapes_are_replayed(self):
+        tokens = self.path("tokens.txt")
+        with open(tokens, "w") as file:
+            file.write("\n".join(["<blank>", "<unk>", "a", "b", "c", "<sos/eos>"]) + "\n")
+        transcripts = self.path("text")
+        with open(transcripts, "w") as file:
+            for i in range(60):
+                file.write(f"utterance-{i:02} {'abc' * (1 + i % 11)}\n")
+        options = ["--data", transcripts, "--token-list", tokens, "--size", "16"]
+        runs = [self.train("tokens" + graph, "cuda", "--cuda-graph", graph, *options, task="tokens")
+                for graph in ("on", "off")]
+        self.assert_same_weights(*runs)
+
+    def test_dropout_drops_the_same_on_every_device(self):
+        runs = [self.train(device, device, "--dropout", "0.3", "--dtype", "f64", steps=10) for device in ("cpu", "cuda")]
+        numpy.testing.assert_allclose(self.losses(runs[1]), self.losses(runs[0]), rtol=1e-9)
+
+    def test_accumulation_agrees(self):
+        runs = [self.train(device, device, "--accumulate", "3", "--dtype", "f64", steps=6) for device in ("cpu", "cuda")]
+        numpy.testing.assert_allclose(self.losses(runs[1]), self.losses(runs[0]), rtol=1e-9)
+
+    def test_a_run_goes_on_on_the_other_device(self):
+        for first, second in (("cpu", "cuda"), ("cuda", "cpu")):
+            with self.subTest(first=first):
+                whole = self.train("whole" + first, first, "--dtype", "f64")
+                run = self.train("half" + first, first, "--dtype", "f64", "--schedule", "constant", steps=10)
+                self.run_command("train", "--resume", run, "--device", second, "--steps", "20")
+                self.assertEqual(len(self.losses(run)), 20)
+                self.assertTrue(numpy.isfinite(self.losses(run)).all())
+                result = self.run_command("eval", whole, "--device", second)
+                self.assertIn("loss", result.stdout.decode())
+
+    def test_resuming_gives_the_same_bits(self):
+        whole = self.train("whole", "cuda", steps=20)
+        half = self.train("half", "cuda", "--save-every", "10", steps=20)
+        self.assert_same_weights(whole, half)
+
+    def test_outputs_agree(self):
+        run = self.train("run", "cpu", "--dtype", "f64", steps=5)
+        with h5py.File(self.path("in.h5"), "w") as file:
+            file["labels"] = numpy.arange(21, dtype="int32").reshape(3, 7) % 5
+        outputs = []
+        for device in ("cpu", "cuda"):
+            out = self.path(device + ".h5")
+            self.run_command("forward", run, "--input", self.path("in.h5"), "--output", out, "--device", device)
+            with h5py.File(out) as file:
+                outputs.append({key: file[key][()] for key in file})
+        for key in outputs[0]:
+            numpy.testing.assert_allclose(outputs[1][key], outputs[0][key], rtol=1e-10, atol=1e-12)
+
+    def test_gradients_are_right(self):
+        result = self.run_command("gradcheck", "--device", "cuda")
+        self.assertNotIn("WRONG", result.stdout.decode())
+
+    def test_a_device_that_is_not_there_is_refused(self):
+        result = self.run_command("train", "copy", *SMALL, "--device", "cuda:99", "--out", self.path("none"), status=1)
+        self.assertIn("cuda:99", result.stderr.decode())
+        self.assertEqual(len(result.stderr.decode().strip().splitlines()), 1)
+        self.assertFalse(os.path.exists(self.path("none")))
+
+    @unittest.skipUnless(EMULATED, "a machine's driver cannot be taken away")
+    def test_without_driver_or_device(self):
+        for machine, says in (("no-driver", "driver"), ("no-device", "no CUDA-capable device")):
+            with self.subTest(machine=machine):
+                environment = {"CUDA_ON_CPU_MACHINE": machine}
+                result = self.run_command("train", "copy", *SMALL, "--device", "cuda", "--out", self.path("none"), status=1,
+                                          environment=environment)
+                self.assertIn(says, result.stderr.decode())
+                self.assertEqual(len(result.stderr.decode().strip().splitlines()), 1)
+                result = self.run_command("train", "copy", *SMALL, "--device", "auto", "--steps", "2", "--out",
+                                          self.path(machine), environment=environment)
+                self.assertIn("on cpu", result.stderr.decode())
+
+
+if __name__ == "__main__":
+    unittest.main()
