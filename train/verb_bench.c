@@ -57,10 +57,12 @@ static int compare(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* Median seconds of `repeat` runs, after one to warm up. */
+/* Median seconds of a run, out of `repeat`, after one to warm up. On a device that runs behind,
+ * several are put on it at a time, so that it is its time that counts and not the way there. */
 static mt_status time_runs(mt_device *device, long long repeat, mt_status (*run)(void *context),
                            void *context, double *median)
 {
+    const int runs = device->record != NULL ? 10 : 1;
     double *times = malloc((size_t)repeat * sizeof *times);
     if (times == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "bench: no memory for %lld times", repeat);
@@ -69,9 +71,11 @@ static mt_status time_runs(mt_device *device, long long repeat, mt_status (*run)
     for (long long i = 0; i < repeat && status == MT_OK; i++) {
         device->synchronize(device);
         double start = now();
-        status = run(context);
+        for (int j = 0; j < runs && status == MT_OK; j++) {
+            status = run(context);
+        }
         device->synchronize(device);
-        times[i] = now() - start;
+        times[i] = (now() - start) / runs;
     }
     qsort(times, (size_t)repeat, sizeof *times, compare);
     *median = times[repeat / 2];
@@ -95,6 +99,13 @@ static mt_status stream(void *context)
     const wkv_bench *bench = context;
     return bench->kernels->add(bench->device, bench->B * bench->T * bench->C, bench->arrays[K],
                                bench->arrays[V], bench->arrays[Y]);
+}
+
+static mt_status copy(void *context)
+{
+    const wkv_bench *bench = context;
+    return bench->device->copy(bench->device, bench->arrays[Y], bench->arrays[K],
+                               (size_t)(bench->B * bench->T * bench->C) * sizeof(float));
 }
 
 static mt_status forward(void *context)
@@ -178,11 +189,22 @@ static mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long 
                        .B = shape[0],
                        .T = shape[1],
                        .C = shape[2]};
-    double times[3] = {0.0};
-    mt_status (*const runs[])(void *) = {stream, forward, backward};
+    /* What is timed, and the arrays of B T C numbers that it reads and writes. */
+    static const struct {
+        const char *key;
+        mt_status (*run)(void *);
+        int moved;
+    } rows[] = {{"copy", copy, 2},
+                {"stream", stream, 3},
+                {"forward", forward, 3},
+                {"backward", backward, 5}};
+    enum { COPY, STREAM, FORWARD, BACKWARD, ROWS };
+    double times[ROWS] = {0.0}, rates[ROWS] = {0.0};
     mt_status status = open_wkv(&bench);
-    for (int i = 0; i < 3 && status == MT_OK; i++) {
-        status = time_runs(device, repeat, runs[i], &bench, &times[i]);
+    for (int i = 0; i < ROWS && status == MT_OK; i++) {
+        status = time_runs(device, repeat, rows[i].run, &bench, &times[i]);
+        rates[i] = (double)rows[i].moved * (double)(shape[0] * shape[1] * shape[2]) *
+                   sizeof(float) / times[i] / 1e9;
     }
     for (int array = 0; array < ARRAYS; array++) {
         device->release(device, bench.arrays[array]);
@@ -190,14 +212,21 @@ static mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long 
     if (status == MT_OK) {
         printf("wkv (%" PRId64 ", %" PRId64 ", %" PRId64
                ")  stream %.3f ms  forward %.3f ms (%.2f x)  backward %.3f ms "
-               "(%.2f x)\n",
-               shape[0], shape[1], shape[2], 1e3 * times[0], 1e3 * times[1], times[1] / times[0],
-               1e3 * times[2], times[2] / times[0]);
-        json_array_append_new(results,
-                              json_pack("{s:s, s:[I,I,I], s:f, s:f, s:f}", "what", "wkv", "shape",
-                                        (json_int_t)shape[0], (json_int_t)shape[1],
-                                        (json_int_t)shape[2], "stream_s", times[0], "forward_s",
-                                        times[1], "backward_s", times[2]));
+               "(%.2f x)  of copy's %.0f GB/s: forward %.0f %%, backward %.0f %%\n",
+               shape[0], shape[1], shape[2], 1e3 * times[STREAM], 1e3 * times[FORWARD],
+               times[FORWARD] / times[STREAM], 1e3 * times[BACKWARD],
+               times[BACKWARD] / times[STREAM], rates[COPY], 100.0 * rates[FORWARD] / rates[COPY],
+               100.0 * rates[BACKWARD] / rates[COPY]);
+        json_t *row = json_pack("{s:s, s:[I,I,I]}", "what", "wkv", "shape", (json_int_t)shape[0],
+                                (json_int_t)shape[1], (json_int_t)shape[2]);
+        for (int i = 0; i < ROWS; i++) {
+            char key[32];
+            snprintf(key, sizeof key, "%s_s", rows[i].key);
+            json_object_set_new(row, key, json_real(times[i]));
+            snprintf(key, sizeof key, "%s_gb_per_s", rows[i].key);
+            json_object_set_new(row, key, json_real(rates[i]));
+        }
+        json_array_append_new(results, row);
     }
     return status;
 }
@@ -214,25 +243,56 @@ typedef struct step_bench {
     mt_model *model;
     mt_adam *adam;
     int32_t *labels;
+    mt_tensor *batch;        /* the labels, on the tape */
+    mt_recording *recording; /* or NULL */
 } step_bench;
+
+/* Forward, backward and update, of a batch that is on the device. */
+static mt_status compute_step(void *context)
+{
+    step_bench *bench = context;
+    mt_tape *tape = bench->tape;
+    mt_parameters_zero_grad(bench->model->parameters);
+    mt_tensor *output = mt_model_decode(tape, bench->model, bench->batch, NULL, true);
+    mt_tensor *logits = mt_model_head(tape, bench->model, output);
+    mt_tensor *loss = mt_cross_entropy(tape, logits, bench->batch, -1, 0.0, NULL);
+    mt_status status = mt_backward(tape, loss);
+    return status == MT_OK ? mt_adam_update(bench->adam, 1.0)
+                           : mt_fail(status, "%s", mt_tape_error(tape));
+}
+
+static mt_status put_batch(step_bench *bench)
+{
+    const int64_t shape[] = {bench->shape->B, bench->shape->T};
+    mt_tape_reset(bench->tape);
+    bench->batch = mt_tape_input(bench->tape, MT_I32, 2, shape, bench->labels, false);
+    return bench->batch != NULL
+               ? mt_adam_set_lr(bench->adam, 1e-3)
+               : mt_fail(mt_tape_status(bench->tape), "%s", mt_tape_error(bench->tape));
+}
 
 static mt_status train_step(void *context)
 {
+    mt_status status = put_batch(context);
+    return status == MT_OK ? compute_step(context) : status;
+}
+
+/* The same, recorded once. */
+static mt_status replay_step(void *context)
+{
     step_bench *bench = context;
-    const int64_t shape[] = {bench->shape->B, bench->shape->T};
-    mt_tape *tape = bench->tape;
-    mt_tape_reset(tape);
-    mt_parameters_zero_grad(bench->model->parameters);
-    mt_tensor *labels = mt_tape_input(tape, MT_I32, 2, shape, bench->labels, false);
-    mt_tensor *output = mt_model_decode(tape, bench->model, labels, NULL, true);
-    mt_tensor *loss =
-        mt_cross_entropy(tape, mt_model_head(tape, bench->model, output), labels, -1, 0.0, NULL);
-    mt_status status = mt_backward(tape, loss);
-    if (status != MT_OK) {
-        return mt_fail(status, "%s", mt_tape_error(tape));
+    mt_device *device = mt_tape_device(bench->tape);
+    mt_status status = put_batch(bench);
+    if (status == MT_OK && bench->recording == NULL) {
+        status = device->record(device);
+        if (status == MT_OK) {
+            status = compute_step(bench);
+        }
+        if (status == MT_OK) {
+            status = device->recorded(device, &bench->recording);
+        }
     }
-    double norm;
-    return mt_adam_step(bench->adam, 1e-3, 1.0, &norm);
+    return status == MT_OK ? device->replay(device, bench->recording) : status;
 }
 
 /* The matrix products of a step, and nothing else: what the rest is measured against. */
@@ -297,7 +357,7 @@ static mt_status bench_step(mt_device *device, const step_shape *shape, long lon
                             json_t *results)
 {
     step_bench bench = {.shape = shape};
-    double step = 0.0, products = 0.0;
+    double step = 0.0, products = 0.0, replayed = 0.0;
     mt_status status = open_step(device, &bench);
     if (status == MT_OK) {
         status = time_runs(device, repeat, train_step, &bench, &step);
@@ -305,32 +365,41 @@ static mt_status bench_step(mt_device *device, const step_shape *shape, long lon
     if (status == MT_OK) {
         status = time_runs(device, repeat, matrix_products, &bench, &products);
     }
+    if (status == MT_OK && device->record != NULL) {
+        status = time_runs(device, repeat, replay_step, &bench, &replayed);
+        device->forget(device, bench.recording);
+    }
     mt_adam_destroy(bench.adam);
     mt_model_destroy(bench.model);
     mt_tape_destroy(bench.tape);
     free(bench.labels);
     if (status == MT_OK) {
         printf("step B%" PRId64 " T%" PRId64 " vocab %" PRId64 " size %" PRId64 " blocks %" PRId64
-               "  %.1f ms  matrix products alone %.1f ms (%.2f x)\n",
+               "  %.3f ms  matrix products alone %.3f ms (%.2f x)\n",
                shape->B, shape->T, shape->vocabulary, shape->size, shape->blocks, 1e3 * step,
                1e3 * products, step / products);
+        if (replayed > 0.0) {
+            printf("  replayed as a graph %.3f ms\n", 1e3 * replayed);
+        }
         json_array_append_new(
-            results,
-            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "what", "step", "B",
-                      (json_int_t)shape->B, "T", (json_int_t)shape->T, "vocab",
-                      (json_int_t)shape->vocabulary, "size", (json_int_t)shape->size, "blocks",
-                      (json_int_t)shape->blocks, "step_s", step, "products_s", products));
+            results, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "what", "step", "B",
+                               (json_int_t)shape->B, "T", (json_int_t)shape->T, "vocab",
+                               (json_int_t)shape->vocabulary, "size", (json_int_t)shape->size,
+                               "blocks", (json_int_t)shape->blocks, "step_s", step, "products_s",
+                               products, "replayed_s", replayed));
     }
     return status;
 }
 
 static mt_status run_all(mt_device *device, const arguments *given, json_t *results)
 {
-    static const int64_t wkv_shapes[][3] = {
-        {8, 1024, 512}, {32, 64, 512}, {64, 1024, 512}, {1, 65536, 512}, {1, 65536, 32}};
+    static const int64_t wkv_shapes[][3] = {{32, 64, 512},    {8, 1024, 512},  {64, 1024, 512},
+                                            {1, 65536, 512},  {1, 65536, 32},  {8, 1024, 768},
+                                            {1, 65536, 1024}, {32, 1024, 1024}};
+    const size_t shapes = device->record != NULL ? sizeof wkv_shapes / sizeof *wkv_shapes : 5;
     static const step_shape step_shapes[] = {{32, 64, 500, 256, 4}, {32, 128, 64, 64, 2}};
     mt_status status = MT_OK;
-    for (size_t i = 0; i < sizeof wkv_shapes / sizeof *wkv_shapes && status == MT_OK; i++) {
+    for (size_t i = 0; i < shapes && status == MT_OK; i++) {
         status = bench_wkv(device, wkv_shapes[i], given->repeat, results);
     }
     for (size_t i = 0; i < sizeof step_shapes / sizeof *step_shapes && status == MT_OK; i++) {
