@@ -44,7 +44,7 @@ constexpr size_t STACK_BYTES = 256 << 10;
 struct stack {
     void *memory, *pointer; /* pointer: where to go on */
     size_t bytes;
-    void *fake;             /* AddressSanitizer's own */
+    void *fake; /* AddressSanitizer's own */
 };
 
 struct fibre {
@@ -100,8 +100,7 @@ fibre_pool pool;
 void change(stack *from, stack *to, bool for_good)
 {
 #ifdef __SANITIZE_ADDRESS__
-    __sanitizer_start_switch_fiber(for_good ? nullptr : &from->fake, to->memory,
-                                   to->bytes);
+    __sanitizer_start_switch_fiber(for_good ? nullptr : &from->fake, to->memory, to->bytes);
 #else
     (void)for_good;
 #endif
