@@ -14,6 +14,8 @@ foreach(folder IN LISTS MIXTAPE_FOLDERS)
     PATTERN "initial.h" EXCLUDE
     PATTERN "prefix.h" EXCLUDE
     PATTERN "archive.h" EXCLUDE
+    PATTERN "arrays.h" EXCLUDE
+    PATTERN "foreign.h" EXCLUDE
     PATTERN "model_attributes.h" EXCLUDE)
 endforeach()
 install(FILES cmake/mixtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mixtape)

@@ -1,6 +1,7 @@
 #include "io/checkpoint.h"
 
 #include "io/archive.h"
+#include "io/foreign.h"
 #include "io/model_attributes.h"
 
 #include <math.h>
@@ -59,25 +60,17 @@ static mt_status read_block(const mt_parameters *parameters, const void *block, 
     return parameters->device->read_back(parameters->device, *host, block, bytes);
 }
 
-/* Writes a block as one array per parameter, under the names that a layout (NULL: our own) gives
- * them. */
+/* Writes a block as one array per parameter, under our own names. */
 static mt_status write_block(mt_archive *archive, const char *group,
-                             const mt_parameters *parameters, const void *block,
-                             const mt_layout *layout)
+                             const mt_parameters *parameters, const void *block)
 {
     void *host;
     mt_status status = read_block(parameters, block, &host);
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const mt_parameter *parameter = parameters->items[i];
         const mt_tensor *tensor = &parameter->tensor;
-        char name[MT_NAME_MAX];
-        if (layout == NULL) {
-            memcpy(name, parameter->name, sizeof name);
-        } else if (!mt_layout_name(layout, parameter->name, name)) {
-            continue;
-        }
         status = mt_archive_write_array(
-            archive, group, name, tensor->dtype, tensor->rank, tensor->shape,
+            archive, group, parameter->name, tensor->dtype, tensor->rank, tensor->shape,
             (const char *)host + parameter->offset * mt_dtype_size(tensor->dtype));
     }
     free(host);
@@ -96,8 +89,8 @@ static mt_status write_adam(mt_archive *archive, const mt_adam *adam)
     for (int i = M; i <= V && status == MT_OK; i++) {
         status = mt_archive_write_group(archive, block_groups[i]);
         if (status == MT_OK) {
-            status = write_block(archive, block_groups[i], adam->parameters,
-                                 i == M ? adam->m : adam->v, NULL);
+            status =
+                write_block(archive, block_groups[i], adam->parameters, i == M ? adam->m : adam->v);
         }
     }
     for (size_t i = 0; i < COUNT(adam_reals) && status == MT_OK; i++) {
@@ -164,7 +157,7 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
             mt_model_attributes_write(archive, "/model", &model->config, model->parameters->dtype);
     }
     if (status == MT_OK) {
-        status = write_block(archive, "/model", model->parameters, model->parameters->data, NULL);
+        status = write_block(archive, "/model", model->parameters, model->parameters->data);
     }
     if (status == MT_OK && adam != NULL) {
         status = write_adam(archive, adam);
@@ -175,15 +168,72 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
     return finish(archive, status);
 }
 
-mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_layout *layout,
-                           const mt_token_list *tokens)
+/* ---- exchange files: writing ---- */
+
+/* The configuration of what the layout keeps of a model. */
+static mt_model_config kept_config(const mt_layout *layout, const mt_model_config *config)
+{
+    char name[MT_NAME_MAX];
+    mt_model_config kept = *config;
+    if (mt_layout_name(layout, "head.weight", name) != MT_PLACED) {
+        kept.output_size = 0;
+    }
+    kept.head_bias = kept.head_bias && mt_layout_name(layout, "head.bias", name) == MT_PLACED;
+    kept.bias =
+        kept.bias && mt_layout_name(layout, "rwkv_blocks.0.att.proj_key.bias", name) == MT_PLACED;
+    return kept;
+}
+
+static bool all_zeros(const mt_array *array, int64_t count)
+{
+    const unsigned char *bytes = array->data;
+    for (size_t i = 0; i < (size_t)count * mt_dtype_size(array->dtype); i++) {
+        if (bytes[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The model's parameters on the host, by the layout's names. */
+static mt_status gather(const mt_model *model, const mt_layout *layout, mt_arrays *arrays)
+{
+    mt_device *device = model->parameters->device;
+    mt_status status = MT_OK;
+    *arrays = (mt_arrays){0};
+    for (int i = 0; i < model->parameters->count && status == MT_OK; i++) {
+        const mt_tensor *tensor = &model->parameters->items[i]->tensor;
+        const char *ours = model->parameters->items[i]->name;
+        char theirs[MT_NAME_MAX];
+        mt_layout_place place = mt_layout_name(layout, ours, theirs);
+        void *data;
+        if (place == MT_LEFT_OUT) {
+            continue;
+        }
+        status = mt_arrays_add(arrays, place == MT_PLACED ? theirs : ours, tensor->dtype,
+                               tensor->rank, tensor->shape, &data);
+        if (status == MT_OK) {
+            status = device->read_back(device, data, tensor->data, mt_tensor_bytes(tensor));
+        }
+        if (status == MT_OK && place == MT_MUST_BE_ZERO) {
+            mt_array *last = &arrays->items[--arrays->count];
+            if (!all_zeros(last, mt_tensor_count(tensor))) {
+                status = mt_fail(MT_ERROR_INVALID,
+                                 "layout %s: it has no place for %s, which is not zero",
+                                 layout->name, ours);
+            }
+            free(last->name);
+            free(last->data);
+        }
+    }
+    return status;
+}
+
+static mt_status write_exchange(const char *path, const mt_model *model, const mt_layout *layout,
+                                const mt_token_list *tokens, const mt_arrays *arrays)
 {
     mt_archive *archive;
-    if (model->config.input_size > 0 && strcmp(layout->name, "mixtape") != 0) {
-        return mt_fail(MT_ERROR_INVALID,
-                       "layout %s: it has no place for a model of real-valued input (%s)",
-                       layout->name, "use the layout mixtape");
-    }
+    mt_model_config kept = kept_config(layout, &model->config);
     mt_status status = mt_archive_create(path, &archive);
     if (status != MT_OK) {
         return status;
@@ -196,12 +246,37 @@ mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_lay
         status = write_tokens(archive, tokens);
     }
     if (status == MT_OK) {
-        status = mt_model_attributes_write(archive, "/", &model->config, model->parameters->dtype);
+        status = mt_model_attributes_write(archive, "/", &kept, model->parameters->dtype);
     }
-    if (status == MT_OK) {
-        status = write_block(archive, "/", model->parameters, model->parameters->data, layout);
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        const mt_array *array = &arrays->items[i];
+        status = mt_archive_write_array(archive, "/", array->name, array->dtype, array->rank,
+                                        array->shape, array->data);
     }
     return finish(archive, status);
+}
+
+static bool is_safetensors(const char *path)
+{
+    const char *suffix = strrchr(path, '.');
+    return suffix != NULL && strcmp(suffix, ".safetensors") == 0;
+}
+
+mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_layout *layout,
+                           const mt_token_list *tokens)
+{
+    static const char *const metadata[] = {"format", "pt", NULL};
+    mt_arrays arrays = {0};
+    mt_status status = mt_layout_check(layout, &model->config);
+    if (status == MT_OK) {
+        status = gather(model, layout, &arrays);
+    }
+    if (status == MT_OK) {
+        status = is_safetensors(path) ? mt_safetensors_write(path, &arrays, metadata)
+                                      : write_exchange(path, model, layout, tokens, &arrays);
+    }
+    mt_arrays_free(&arrays);
+    return status;
 }
 
 /* ---- reading ---- */
@@ -251,7 +326,8 @@ static bool expects(const expected_names *expected, const char *name)
     for (int i = 0; expected->parameters != NULL && i < expected->parameters->count; i++) {
         const char *ours = expected->parameters->items[i]->name;
         char theirs[MT_NAME_MAX];
-        bool placed = expected->layout == NULL || mt_layout_name(expected->layout, ours, theirs);
+        bool placed =
+            expected->layout == NULL || mt_layout_name(expected->layout, ours, theirs) == MT_PLACED;
         if (placed && strcmp(expected->layout == NULL ? ours : theirs, name) == 0) {
             return true;
         }
@@ -270,7 +346,7 @@ static mt_status refuse_unknown(mt_archive *archive, const char *name, void *con
 static const char *file_name(const mt_parameter *parameter, const mt_layout *layout,
                              char name[MT_NAME_MAX])
 {
-    if (layout == NULL || !mt_layout_name(layout, parameter->name, name)) {
+    if (layout == NULL || mt_layout_name(layout, parameter->name, name) != MT_PLACED) {
         memcpy(name, parameter->name, MT_NAME_MAX);
     }
     return name;
@@ -392,16 +468,6 @@ static mt_status load_checkpoint(mt_archive *archive, mt_checkpoint *checkpoint)
     return status == MT_OK ? load_state(archive, checkpoint) : status;
 }
 
-/* The model that an exchange file describes: without a head where its layout has no place for
- * one. */
-static void drop_what_has_no_place(mt_checkpoint *checkpoint)
-{
-    char name[MT_NAME_MAX];
-    if (!mt_layout_name(checkpoint->layout, "head.weight", name)) {
-        checkpoint->config.output_size = 0;
-    }
-}
-
 static mt_status load_exchange(mt_archive *archive, mt_checkpoint *checkpoint)
 {
     char *layout;
@@ -417,7 +483,7 @@ static mt_status load_exchange(mt_archive *archive, mt_checkpoint *checkpoint)
         status = mt_model_attributes_read(archive, "/", &checkpoint->config, &checkpoint->dtype);
     }
     if (status == MT_OK) {
-        drop_what_has_no_place(checkpoint);
+        checkpoint->config = kept_config(checkpoint->layout, &checkpoint->config);
         status = mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described);
     }
     return status == MT_OK ? load_block(archive, "/", checkpoint->described, checkpoint->layout,
@@ -439,27 +505,71 @@ static mt_status load_tokens(mt_archive *archive, mt_checkpoint *checkpoint)
     return status;
 }
 
-mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint)
+/* Adds every array at the root of a file that is not one of ours. */
+static mt_status collect_array(mt_archive *archive, const char *name, void *context)
+{
+    mt_dtype dtype;
+    int rank;
+    int64_t shape[MT_MAX_RANK];
+    void *data;
+    mt_status status = mt_archive_inspect_array(archive, "/", name, &dtype, &rank, shape);
+    if (status == MT_OK && dtype == MT_I32) {
+        status = mt_archive_fail(archive, name, "integers are no weights");
+    }
+    if (status == MT_OK) {
+        status = mt_arrays_add(context, name, dtype, rank, shape, &data);
+    }
+    return status == MT_OK ? mt_archive_read_array(archive, "/", name, dtype, rank, shape, data)
+                           : status;
+}
+
+static mt_status load_foreign(const char *path, mt_archive *archive, mt_checkpoint *checkpoint)
+{
+    mt_arrays arrays = {0};
+    mt_status status = archive != NULL ? mt_archive_visit(archive, "/", collect_array, &arrays)
+                                       : mt_safetensors_read(path, &arrays);
+    if (status == MT_OK) {
+        status = mt_foreign_read(path, &arrays, checkpoint);
+    }
+    mt_arrays_free(&arrays);
+    return status;
+}
+
+static mt_status load_archive(const char *path, mt_checkpoint *checkpoint)
 {
     mt_archive *archive;
     int format;
-    *checkpoint = NULL;
-    mt_status status =
-        mt_archive_open_format(path, COUNT(formats), formats, VERSION, &format, &archive);
+    mt_status status = mt_archive_open(path, &archive);
     if (status != MT_OK) {
         return status;
     }
-    mt_checkpoint *read = calloc(1, sizeof *read);
-    if (read == NULL) {
-        status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *read);
-    } else {
-        status = format == CHECKPOINT_FORMAT ? load_checkpoint(archive, read)
-                                             : load_exchange(archive, read);
-    }
-    if (status == MT_OK) {
-        status = load_tokens(archive, read);
+    if (!mt_archive_has_attribute(archive, "/", "format")) {
+        status = load_foreign(path, archive, checkpoint);
+        mt_archive_close(archive);
+        return status;
     }
     mt_archive_close(archive);
+    status = mt_archive_open_format(path, COUNT(formats), formats, VERSION, &format, &archive);
+    if (status == MT_OK) {
+        status = format == CHECKPOINT_FORMAT ? load_checkpoint(archive, checkpoint)
+                                             : load_exchange(archive, checkpoint);
+        if (status == MT_OK) {
+            status = load_tokens(archive, checkpoint);
+        }
+        mt_archive_close(archive);
+    }
+    return status;
+}
+
+mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint)
+{
+    *checkpoint = NULL;
+    mt_checkpoint *read = calloc(1, sizeof *read);
+    if (read == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *read);
+    }
+    mt_status status =
+        is_safetensors(path) ? load_foreign(path, NULL, read) : load_archive(path, read);
     if (status != MT_OK) {
         mt_checkpoint_destroy(read);
         return status;

@@ -49,12 +49,13 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
                              const mt_train_state *state, const char *run_config,
                              const mt_token_list *tokens);
 
-/* Saves an exchange file in a layout, atomically. MT_ERROR_INVALID where the layout cannot hold the
- * model. */
+/* Saves an exchange file in a layout, atomically: a .safetensors file where `path` ends so (without
+ * configuration and tokens), else HDF5. MT_ERROR_INVALID where the layout cannot hold the model. */
 mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_layout *layout,
                            const mt_token_list *tokens);
 
-/* Reads either kind of file. The caller destroys what it gets. */
+/* Reads either kind of file, or another program's weights, HDF5 or .safetensors, whose layout is
+ * found by the names and whose sizes by the shapes. The caller destroys what it gets. */
 mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint);
 void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed */
 

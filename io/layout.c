@@ -3,15 +3,76 @@
 #include <stdio.h>
 #include <string.h>
 
+/* RWKV-LM and Hugging Face have no biases beside those of the norms. */
+#define NO_BIASES                                                                                  \
+    {"rwkv_blocks.N.att.proj_key.bias", NULL, MT_MUST_BE_ZERO},                                    \
+        {"rwkv_blocks.N.att.proj_value.bias", NULL, MT_MUST_BE_ZERO},                              \
+        {"rwkv_blocks.N.att.proj_receptance.bias", NULL, MT_MUST_BE_ZERO},                         \
+        {"rwkv_blocks.N.att.proj_output.bias", NULL, MT_MUST_BE_ZERO},                             \
+        {"rwkv_blocks.N.ffn.proj_key.bias", NULL, MT_MUST_BE_ZERO},                                \
+        {"rwkv_blocks.N.ffn.proj_value.bias", NULL, MT_MUST_BE_ZERO},                              \
+        {"rwkv_blocks.N.ffn.proj_receptance.bias", NULL, MT_MUST_BE_ZERO},                         \
+    {                                                                                              \
+        "head.bias", NULL, MT_MUST_BE_ZERO                                                         \
+    }
+
 const mt_layout mt_layouts[] = {
-    {"espnet",
-     "ESPnet's RWKVDecoder: its own names, without the head",
-     {{"head.", NULL}, {"", ""}}},
-    {"espnet-model",
-     "a whole ESPnet transducer model: decoder.*, and the head as lm_lin.*",
-     {{"head.", "lm_lin."}, {"", "decoder."}}},
-    {"mixtape", "Mixtape's own names, with the head", {{"", ""}}},
-    {NULL, NULL, {{NULL, NULL}}},
+    {.name = "espnet",
+     .help = "ESPnet's RWKVDecoder: its own names, without the head",
+     .pads = true,
+     .eps = 1e-12,
+     .rules = {{"head.", NULL, MT_LEFT_OUT}, {"", "", MT_PLACED}}},
+    {.name = "espnet-model",
+     .help = "a whole ESPnet transducer model: decoder.*, and the head as lm_lin.*",
+     .part_of_more = true,
+     .pads = true,
+     .eps = 1e-12,
+     .rules = {{"head.", "lm_lin.", MT_PLACED}, {"", "decoder.", MT_PLACED}}},
+    {.name = "mixtape",
+     .help = "Mixtape's own names, with the head",
+     .pads = true,
+     .eps = 1e-12,
+     .rules = {{"", "", MT_PLACED}}},
+    {.name = "rwkv-lm",
+     .help = "RWKV-LM, version 4",
+     .layer_norm_alone = true,
+     .needs_head = true,
+     .eps = 1e-5,
+     .rules = {NO_BIASES,
+               {"embed.", "emb.", MT_PLACED},
+               {"embed_norm.", "blocks.0.ln0.", MT_PLACED},
+               {"rwkv_blocks.N.layer_norm_att.", "blocks.N.ln1.", MT_PLACED},
+               {"rwkv_blocks.N.layer_norm_ffn.", "blocks.N.ln2.", MT_PLACED},
+               {"rwkv_blocks.N.att.time_mix_key", "blocks.N.att.time_mix_k", MT_PLACED},
+               {"rwkv_blocks.N.att.time_mix_value", "blocks.N.att.time_mix_v", MT_PLACED},
+               {"rwkv_blocks.N.att.time_mix_receptance", "blocks.N.att.time_mix_r", MT_PLACED},
+               {"rwkv_blocks.N.att.proj_key.", "blocks.N.att.key.", MT_PLACED},
+               {"rwkv_blocks.N.att.proj_value.", "blocks.N.att.value.", MT_PLACED},
+               {"rwkv_blocks.N.att.proj_receptance.", "blocks.N.att.receptance.", MT_PLACED},
+               {"rwkv_blocks.N.att.proj_output.", "blocks.N.att.output.", MT_PLACED},
+               {"rwkv_blocks.N.att.", "blocks.N.att.", MT_PLACED},
+               {"rwkv_blocks.N.ffn.time_mix_key", "blocks.N.ffn.time_mix_k", MT_PLACED},
+               {"rwkv_blocks.N.ffn.time_mix_receptance", "blocks.N.ffn.time_mix_r", MT_PLACED},
+               {"rwkv_blocks.N.ffn.proj_", "blocks.N.ffn.", MT_PLACED},
+               {"final_norm.", "ln_out.", MT_PLACED},
+               {"head.", "head.", MT_PLACED}}},
+    {.name = "hf",
+     .help = "Hugging Face's RwkvForCausalLM",
+     .layer_norm_alone = true,
+     .needs_head = true,
+     .eps = 1e-5,
+     .rules = {NO_BIASES,
+               {"embed.", "rwkv.embeddings.", MT_PLACED},
+               {"embed_norm.", "rwkv.blocks.0.pre_ln.", MT_PLACED},
+               {"rwkv_blocks.N.layer_norm_att.", "rwkv.blocks.N.ln1.", MT_PLACED},
+               {"rwkv_blocks.N.layer_norm_ffn.", "rwkv.blocks.N.ln2.", MT_PLACED},
+               {"rwkv_blocks.N.att.proj_", "rwkv.blocks.N.attention.", MT_PLACED},
+               {"rwkv_blocks.N.att.", "rwkv.blocks.N.attention.", MT_PLACED},
+               {"rwkv_blocks.N.ffn.proj_", "rwkv.blocks.N.feed_forward.", MT_PLACED},
+               {"rwkv_blocks.N.ffn.", "rwkv.blocks.N.feed_forward.", MT_PLACED},
+               {"final_norm.", "rwkv.ln_out.", MT_PLACED},
+               {"head.", "head.", MT_PLACED}}},
+    {.name = NULL},
 };
 
 mt_status mt_layout_parse(const char *name, const mt_layout **layout)
@@ -28,15 +89,71 @@ mt_status mt_layout_parse(const char *name, const mt_layout **layout)
     return mt_fail(MT_ERROR_INVALID, "layout: '%s' is none of %s", name, names);
 }
 
-bool mt_layout_name(const mt_layout *layout, const char *ours, char theirs[MT_NAME_MAX])
+/* Whether a pattern fits the beginning of a name. On success `rest` is what stands behind it, and
+ * `block` the digits that N stands for. */
+static bool fits(const char *pattern, const char *name, const char **rest, const char **block)
 {
-    const mt_layout_rule *rule = layout->rules;
-    while (strncmp(ours, rule->ours, strlen(rule->ours)) != 0) {
-        rule++;
+    bool open = pattern[0] == '\0' || strchr("._", pattern[strlen(pattern) - 1]) != NULL;
+    for (; *pattern != '\0'; pattern++) {
+        if (*pattern == 'N') {
+            size_t digits = strspn(name, "0123456789");
+            if (digits == 0) {
+                return false;
+            }
+            *block = name;
+            name += digits;
+        } else if (*pattern == *name) {
+            name++;
+        } else {
+            return false;
+        }
     }
-    if (rule->theirs == NULL) {
-        return false;
+    *rest = name;
+    return open || *name == '\0';
+}
+
+/* Writes a pattern with N replaced, and what follows it. */
+static void write_name(const char *pattern, const char *block, const char *rest,
+                       char name[MT_NAME_MAX])
+{
+    const char *number = strchr(pattern, 'N');
+    if (number == NULL) {
+        snprintf(name, MT_NAME_MAX, "%s%s", pattern, rest);
+    } else {
+        snprintf(name, MT_NAME_MAX, "%.*s%.*s%s%s", (int)(number - pattern), pattern,
+                 (int)strspn(block, "0123456789"), block, number + 1, rest);
     }
-    snprintf(theirs, MT_NAME_MAX, "%s%s", rule->theirs, ours + strlen(rule->ours));
-    return true;
+}
+
+mt_layout_place mt_layout_name(const mt_layout *layout, const char *ours, char theirs[MT_NAME_MAX])
+{
+    for (const mt_layout_rule *rule = layout->rules; rule->ours != NULL; rule++) {
+        const char *rest, *block = "";
+        if (fits(rule->ours, ours, &rest, &block)) {
+            if (rule->place == MT_PLACED) {
+                write_name(rule->theirs, block, rest, theirs);
+            }
+            return rule->place;
+        }
+    }
+    return MT_LEFT_OUT;
+}
+
+mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config)
+{
+    if (config->input_size > 0 && strcmp(layout->name, "mixtape") != 0) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "layout %s: it has no place for a model of real-valued input (use the "
+                       "layout mixtape)",
+                       layout->name);
+    }
+    if (layout->layer_norm_alone && config->norm.kind != MT_LAYER_NORM) {
+        return mt_fail(MT_ERROR_INVALID, "layout %s: it has layer_norm, and the model %s",
+                       layout->name, mt_norm_kind_name(config->norm.kind));
+    }
+    if (layout->needs_head && config->output_size != config->vocab_size) {
+        return mt_fail(MT_ERROR_INVALID, "layout %s: the model has no head over its vocabulary",
+                       layout->name);
+    }
+    return MT_OK;
 }

@@ -1,24 +1,39 @@
-/* Layouts: under which names other programs keep the same parameters. */
+/* Layouts: under which names other programs keep the same parameters. A layout is a table with one
+ * row for each pattern of names. */
 #ifndef MT_IO_LAYOUT_H
 #define MT_IO_LAYOUT_H
 
-#include "../layers/parameter.h"
+#include "../layers/decoder.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { MT_LAYOUT_RULES = 4 };
+enum { MT_LAYOUT_RULES = 28 };
 
-/* Parameters whose name begins with `ours` are kept with `theirs` in its place; theirs NULL: they
- * have no place there. The first rule that fits counts. */
+/* What becomes of a parameter in a layout. */
+typedef enum mt_layout_place {
+    MT_PLACED,      /* it has a name there */
+    MT_LEFT_OUT,    /* it has no place there, and is not missed */
+    MT_MUST_BE_ZERO /* it has no place there, and can be left out only where it is all zeros */
+} mt_layout_place;
+
+/* `ours` is the beginning of a parameter's name (all of it, unless it ends in '.' or is empty) and
+ * `theirs` what stands in its place; N in both is a block's number. The first rule that fits
+ * counts. */
 typedef struct mt_layout_rule {
     const char *ours, *theirs;
+    mt_layout_place place;
 } mt_layout_rule;
 
 typedef struct mt_layout {
     const char *name, *help;
-    mt_layout_rule rules[MT_LAYOUT_RULES]; /* ends with the rule for "", which fits every name */
+    bool part_of_more;     /* a file may hold other names beside those of the model */
+    bool layer_norm_alone; /* it has no other norm; */
+    bool needs_head;       /* and no model without a head */
+    bool pads;             /* row 0 of the embedding is the padding row */
+    double eps;            /* of its layer_norm */
+    mt_layout_rule rules[MT_LAYOUT_RULES]; /* ends with a rule whose `ours` is NULL */
 } mt_layout;
 
 /* Every layout; ends with one whose name is NULL. */
@@ -27,8 +42,12 @@ extern const mt_layout mt_layouts[];
 /* MT_ERROR_INVALID lists the names. */
 mt_status mt_layout_parse(const char *name, const mt_layout **layout);
 
-/* The parameter's name in the layout, in `theirs`; false if it has no place there. */
-bool mt_layout_name(const mt_layout *layout, const char *ours, char theirs[MT_NAME_MAX]);
+/* What becomes of our parameter; where it is MT_PLACED, `theirs` receives its name. */
+mt_layout_place mt_layout_name(const mt_layout *layout, const char *ours, char theirs[MT_NAME_MAX]);
+
+/* MT_ERROR_INVALID, with what it cannot hold, if a model of this configuration has no place in the
+ * layout. */
+mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config);
 
 #ifdef __cplusplus
 }

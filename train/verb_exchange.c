@@ -97,7 +97,7 @@ int verb_export(int argc, char **argv)
                  mt_layouts[i].name, mt_layouts[i].help);
     }
     const struct argp_option options[] = {
-        {"output", 'o', "FILE", 0, "The HDF5 file to write", 0},
+        {"output", 'o', "FILE", 0, "The file to write: .safetensors, else HDF5", 0},
         {"layout", 'L', "NAME", 0, layouts, 0},
         {"last", 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
         {0}};
@@ -115,10 +115,12 @@ int verb_import(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"output", 'o', "FILE", 0, "The checkpoint to write", 0}, {0}};
-    const struct argp argp = {.options = options,
-                              .parser = parse,
-                              .args_doc = "FILE -o FILE",
-                              .doc = "Reads an exchange file into a checkpoint of Mixtape's own."};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "FILE -o FILE",
+        .doc = "Reads weights of any layout, HDF5 or .safetensors, into a checkpoint of "
+               "Mixtape's own."};
     arguments given = {.layout = &mt_layouts[0]};
     argp_parse(&argp, argc, argv, 0, NULL, &given);
     return convert(&given, import_model);

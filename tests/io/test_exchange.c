@@ -22,7 +22,7 @@ START_TEST(test_layouts_give_their_own_names)
     const mt_layout *layout;
     char theirs[MT_NAME_MAX];
     ASSERT_OK(mt_layout_parse(names[_i].layout, &layout));
-    bool placed = mt_layout_name(layout, names[_i].ours, theirs);
+    bool placed = mt_layout_name(layout, names[_i].ours, theirs) == MT_PLACED;
     ck_assert_int_eq(placed, names[_i].theirs != NULL);
     if (placed) {
         ck_assert_str_eq(theirs, names[_i].theirs);
@@ -145,6 +145,7 @@ END_TEST
 START_TEST(test_weights_come_back_from_every_layout)
 {
     mt_model_config config = small_config();
+    config.bias = config.head_bias = false; /* not every layout has places for them */
     mt_model *model = make_model(&config, MT_F32, 1);
     mt_token_list *tokens = make_tokens(VOCABULARY, test_tokens);
     for (const mt_layout *layout = mt_layouts; layout->name != NULL; layout++) {
@@ -164,11 +165,49 @@ START_TEST(test_weights_come_back_from_every_layout)
             const mt_parameter *from = mt_parameters_find(model->parameters, copy->name);
             ck_assert_mem_eq(copy->tensor.data, from->tensor.data, mt_tensor_bytes(&copy->tensor));
         }
-        ck_assert_int_eq(other->parameters->count, model->parameters->count - (has_head ? 0 : 2));
+        ck_assert_int_eq(other->parameters->count, model->parameters->count - (has_head ? 0 : 1));
         mt_checkpoint_destroy(read);
         mt_model_destroy(other);
     }
     mt_token_list_destroy(tokens);
+    mt_model_destroy(model);
+}
+END_TEST
+
+START_TEST(test_biases_without_a_place_must_be_zero)
+{
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F32, 1);
+    const mt_layout *layout;
+    mt_checkpoint *read;
+    const char *path = in_folder("weights.h5");
+    ASSERT_OK(mt_layout_parse("hf", &layout));
+    ASSERT_FAILS(mt_exchange_save(path, model, layout, NULL), MT_ERROR_INVALID, "hf",
+                 "rwkv_blocks.0.att.proj_key.bias", "not zero");
+    for (int i = 0; i < model->parameters->count; i++) {
+        mt_parameter *parameter = model->parameters->items[i];
+        size_t length = strlen(parameter->name);
+        if (strcmp(parameter->name + length - 5, ".bias") == 0) {
+            memset(parameter->tensor.data, 0, mt_tensor_bytes(&parameter->tensor));
+        }
+    }
+    ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
+    ASSERT_OK(mt_checkpoint_load(path, &read));
+    ck_assert(!read->config.bias && !read->config.head_bias);
+    mt_checkpoint_destroy(read);
+    mt_model_destroy(model);
+}
+END_TEST
+
+START_TEST(test_layouts_of_one_norm_refuse_the_others)
+{
+    mt_model_config config = small_config();
+    const mt_layout *layout;
+    config.norm.kind = MT_RMS_NORM;
+    mt_model *model = make_model(&config, MT_F32, 1);
+    ASSERT_OK(mt_layout_parse("rwkv-lm", &layout));
+    ASSERT_FAILS(mt_exchange_save(in_folder("weights.h5"), model, layout, NULL), MT_ERROR_INVALID,
+                 "rwkv-lm", "rms_norm");
     mt_model_destroy(model);
 }
 END_TEST
@@ -184,6 +223,7 @@ START_TEST(test_a_real_valued_model_fits_mixtapes_layout_alone)
         const char *path = in_folder("weights.h5");
         if (strcmp(layout->name, "mixtape") == 0) {
             ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
+            ck_assert_int_eq(remove(path), 0);
         } else {
             ASSERT_FAILS(mt_exchange_save(path, model, layout, NULL), MT_ERROR_INVALID,
                          layout->name, "real-valued");
@@ -219,6 +259,8 @@ static Suite *exchange_suite(void)
     tcase_add_test(tcase, test_the_espnet_layout_has_the_decoders_names_alone);
     tcase_add_test(tcase, test_arrays_have_espnets_shapes);
     tcase_add_test(tcase, test_weights_come_back_from_every_layout);
+    tcase_add_test(tcase, test_biases_without_a_place_must_be_zero);
+    tcase_add_test(tcase, test_layouts_of_one_norm_refuse_the_others);
     tcase_add_test(tcase, test_a_real_valued_model_fits_mixtapes_layout_alone);
     tcase_add_test(tcase, test_tokens_that_do_not_fit_the_vocabulary_are_refused);
     suite_add_tcase(suite, tcase);

@@ -1,0 +1,266 @@
+/* Other programs' weights: layouts found by names, sizes by shapes, and safetensors files byte by
+ * byte. */
+#include "io/arrays.h"
+#include "tests/io/io_test.h"
+
+/* What models differ in, and a layout that can hold them. */
+static const struct {
+    const char *layout;
+    mt_norm_kind norm;
+    bool bias, head;
+    int64_t attention_size, linear_size;
+    mt_dtype dtype;
+} models[] = {
+    {"espnet", MT_LAYER_NORM, true, false, 0, 0, MT_F32},
+    {"espnet", MT_RMS_NORM, true, false, 6, 5, MT_F64},
+    {"espnet", MT_SCALE_NORM, true, false, 0, 0, MT_F32},
+    {"espnet", MT_BASIC_NORM, true, false, 0, 0, MT_F32},
+    {"espnet-model", MT_LAYER_NORM, true, true, 6, 0, MT_F32},
+    {"mixtape", MT_LAYER_NORM, true, true, 0, 3, MT_F32},
+    {"rwkv-lm", MT_LAYER_NORM, false, true, 0, 0, MT_F32},
+    {"hf", MT_LAYER_NORM, false, true, 6, 7, MT_F64},
+};
+enum { MODELS = sizeof models / sizeof *models };
+
+static mt_model *model_of(int i, uint64_t seed)
+{
+    mt_model_config config = small_config();
+    config.norm.kind = models[i].norm;
+    config.bias = config.head_bias = models[i].bias;
+    config.output_size = models[i].head ? VOCABULARY : 0;
+    config.attention_size = models[i].attention_size;
+    config.linear_size = models[i].linear_size;
+    return make_model(&config, models[i].dtype, seed);
+}
+
+START_TEST(test_layout_and_sizes_are_found_and_bits_come_back)
+{
+    const mt_layout *layout;
+    mt_checkpoint *read;
+    mt_model *model = model_of(_i, 1), *other = model_of(_i, 2);
+    const char *path = in_folder("model.safetensors");
+    ASSERT_OK(mt_layout_parse(models[_i].layout, &layout));
+    ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
+    ASSERT_OK(mt_checkpoint_load(path, &read));
+    ck_assert_ptr_eq(read->layout, layout);
+    ck_assert_int_eq(read->config.vocab_size, VOCABULARY);
+    ck_assert_int_eq(read->config.num_blocks, 2);
+    ck_assert_int_eq(read->config.attention_size, model->config.attention_size);
+    ck_assert_int_eq(read->config.linear_size, model->config.linear_size);
+    ck_assert_int_eq(read->config.norm.kind, models[_i].norm);
+    ck_assert_int_eq(read->config.output_size, models[_i].head ? VOCABULARY : 0);
+    ck_assert(!same_model(model, other));
+    ASSERT_OK(mt_checkpoint_restore(read, other, NULL));
+    ck_assert(same_model(model, other));
+    mt_checkpoint_destroy(read);
+    mt_model_destroy(model);
+    mt_model_destroy(other);
+}
+END_TEST
+
+/* The arrays of a small model in RWKV-LM's layout, to be spoilt. */
+static mt_arrays rwkv_arrays(void)
+{
+    const mt_layout *layout;
+    mt_arrays arrays;
+    mt_model *model = model_of(6, 1);
+    ASSERT_OK(mt_layout_parse("rwkv-lm", &layout));
+    ASSERT_OK(mt_exchange_save(in_folder("whole.safetensors"), model, layout, NULL));
+    ASSERT_OK(mt_safetensors_read(in_folder("whole.safetensors"), &arrays));
+    mt_model_destroy(model);
+    return arrays;
+}
+
+static mt_array *array_of(mt_arrays *arrays, const char *name)
+{
+    mt_array *array = (mt_array *)(uintptr_t)mt_arrays_find(arrays, name);
+    ck_assert_ptr_nonnull(array);
+    return array;
+}
+
+static void rename_array(mt_arrays *arrays, const char *name, const char *to)
+{
+    mt_array *array = array_of(arrays, name);
+    free(array->name);
+    array->name = strdup(to);
+}
+
+static void transpose(mt_arrays *arrays)
+{
+    mt_array *array = array_of(arrays, "blocks.1.ffn.key.weight");
+    int64_t rows = array->shape[0];
+    array->shape[0] = array->shape[1];
+    array->shape[1] = rows;
+}
+
+static void remove_one(mt_arrays *arrays)
+{
+    rename_array(arrays, "ln_out.weight", "ln_out.bias2");
+}
+
+static void rename_first(mt_arrays *arrays)
+{
+    rename_array(arrays, "blocks.0.att.time_decay", "time_decay");
+}
+
+static void mix_layouts(mt_arrays *arrays)
+{
+    rename_array(arrays, "blocks.1.att.time_decay", "rwkv.blocks.0.attention.time_decay");
+}
+
+static void add_unknown(mt_arrays *arrays)
+{
+    float *data;
+    ASSERT_OK(
+        mt_arrays_add(arrays, "blocks.0.att.extra", MT_F32, 1, (int64_t[]){1}, (void **)&data));
+    data[0] = 0.0f;
+}
+
+static void add_bias(mt_arrays *arrays)
+{
+    float *data;
+    ASSERT_OK(
+        mt_arrays_add(arrays, "blocks.0.att.key.bias", MT_F32, 1, (int64_t[]){4}, (void **)&data));
+    memset(data, 0, 4 * sizeof *data);
+}
+
+static void make_infinite(mt_arrays *arrays)
+{
+    ((float *)array_of(arrays, "emb.weight")->data)[3] = 1.0f / 0.0f;
+}
+
+static void flatten_embedding(mt_arrays *arrays)
+{
+    mt_array *array = array_of(arrays, "emb.weight");
+    array->shape[0] *= array->shape[1];
+    array->rank = 1;
+}
+
+static const struct {
+    void (*spoil)(mt_arrays *arrays);
+    const char *says[3];
+} spoilt[] = {
+    {transpose, {"blocks.1.ffn.key.weight", "(4, 16)", "(16, 4)"}},
+    {remove_one, {"ln_out.bias2", "unknown", "rwkv-lm"}},
+    {rename_first, {"no layout", "first", "rwkv"}},
+    {mix_layouts, {"two layouts", "rwkv-lm", "hf"}},
+    {add_unknown, {"blocks.0.att.extra", "unknown", "rwkv-lm"}},
+    {add_bias, {"blocks.0.att.key.bias", "unknown", "rwkv-lm"}},
+    {make_infinite, {"emb.weight", "element 3", "inf"}},
+    {flatten_embedding, {"emb.weight", "1 dimensions", "expected 2"}},
+};
+enum { SPOILT = sizeof spoilt / sizeof *spoilt };
+
+START_TEST(test_what_does_not_fit_is_refused_with_name_and_shapes)
+{
+    static const char *const metadata[] = {NULL};
+    mt_checkpoint *read;
+    mt_arrays arrays = rwkv_arrays();
+    const char *path = in_folder("rwkv.safetensors");
+    spoilt[_i].spoil(&arrays);
+    ASSERT_OK(mt_safetensors_write(path, &arrays, metadata));
+    ASSERT_FAILS(mt_checkpoint_load(path, &read), MT_ERROR_FORMAT, "rwkv.safetensors",
+                 spoilt[_i].says[0], spoilt[_i].says[1], spoilt[_i].says[2]);
+    ck_assert_ptr_null(read);
+    mt_arrays_free(&arrays);
+}
+END_TEST
+
+static const char *write_safetensors(const char *header, const void *data, size_t size)
+{
+    char bytes[1024];
+    size_t length = strlen(header);
+    memset(bytes, 0, 8);
+    bytes[0] = (char)(length & 255);
+    bytes[1] = (char)(length >> 8);
+    memcpy(bytes + 8, header, length);
+    memcpy(bytes + 8 + length, data, size);
+    return write_bytes("model.safetensors", bytes, 8 + length + size);
+}
+
+START_TEST(test_half_types_are_widened)
+{
+    /* 1, -2, the largest, the smallest, the smallest normal number, and 0 in binary16. */
+    const uint16_t f16[] = {0x3C00, 0xC000, 0x7BFF, 0x0001, 0x0400, 0x8000};
+    const float as_f16[] = {1.0f, -2.0f, 65504.0f, 5.9604645e-8f, 6.1035156e-5f, -0.0f};
+    const uint16_t bf16[] = {0x3F80, 0xC000, 0x4049, 0x0000, 0x0080, 0xFF7F};
+    const float as_bf16[] = {1.0f, -2.0f, 3.140625f, 0.0f, 1.1754944e-38f, -3.3895314e38f};
+    mt_arrays arrays;
+    uint16_t data[12];
+    memcpy(data, f16, sizeof f16);
+    memcpy(data + 6, bf16, sizeof bf16);
+    ASSERT_OK(mt_safetensors_read(
+        write_safetensors("{\"a\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[0,12]},"
+                          "\"b\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[12,24]}}",
+                          data, sizeof data),
+        &arrays));
+    ck_assert_int_eq(arrays.count, 2);
+    ck_assert_int_eq(mt_arrays_find(&arrays, "a")->rank, 2);
+    ck_assert_mem_eq(mt_arrays_find(&arrays, "a")->data, as_f16, sizeof as_f16);
+    ck_assert_mem_eq(mt_arrays_find(&arrays, "b")->data, as_bf16, sizeof as_bf16);
+    mt_arrays_free(&arrays);
+}
+END_TEST
+
+/* Headers over eight bytes of data. */
+static const struct {
+    const char *header, *says;
+} wrong[] = {
+    {"[]", "no JSON object"},
+    {"{\"a\":", "no JSON object"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", "data_offsets"},
+    {"{\"a\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[0,8]}}", "I8"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "3 numbers"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", "16 of 8"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "8 to 0"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", "-8"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1,-2],\"data_offsets\":[0,8]}}", "-1"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,4],\"data_offsets\":[0,8]}}",
+     "dimension"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "8 bytes of data"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "begins at byte 4"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+     "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+     "begins at byte 4"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+     "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+     "duplicate"},
+};
+enum { WRONG = sizeof wrong / sizeof *wrong };
+
+START_TEST(test_headers_that_lie_are_refused)
+{
+    mt_arrays arrays;
+    const float data[2] = {1.0f, 2.0f};
+    ASSERT_FAILS(mt_safetensors_read(write_safetensors(wrong[_i].header, data, 8), &arrays),
+                 MT_ERROR_FORMAT, "model.safetensors", wrong[_i].says);
+    ck_assert_ptr_null(arrays.items);
+}
+END_TEST
+
+START_TEST(test_files_too_short_for_their_header_are_refused)
+{
+    mt_arrays arrays;
+    const char bytes[] = {'\377', '\377', '\377', '\377', '\377', '\377', '\377', '\177', '{'};
+    for (size_t size = 0; size <= sizeof bytes; size++) {
+        const char *path = write_bytes("short.safetensors", bytes, size);
+        ASSERT_FAILS(mt_safetensors_read(path, &arrays), MT_ERROR_FORMAT, "short.safetensors");
+    }
+}
+END_TEST
+
+static Suite *foreign_suite(void)
+{
+    Suite *suite = suite_create("io/foreign");
+    TCase *tcase = tcase_create("foreign");
+    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    tcase_add_loop_test(tcase, test_layout_and_sizes_are_found_and_bits_come_back, 0, MODELS);
+    tcase_add_loop_test(tcase, test_what_does_not_fit_is_refused_with_name_and_shapes, 0, SPOILT);
+    tcase_add_test(tcase, test_half_types_are_widened);
+    tcase_add_loop_test(tcase, test_headers_that_lie_are_refused, 0, WRONG);
+    tcase_add_test(tcase, test_files_too_short_for_their_header_are_refused);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(foreign_suite)
