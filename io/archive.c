@@ -100,7 +100,8 @@ static herr_t keep_archive(void *archive)
 }
 
 /* In the file format of HDF5 1.8, whose metadata have checksums and whose attributes can be of any
- * size, and which every program in use reads. */
+ * size, and which every program in use reads. Nothing in it has a time: the same model gives the same
+ * bytes. */
 static hid_t create_in_memory(mt_archive *archive)
 {
     const size_t increment = (size_t)1 << 20;
@@ -115,7 +116,8 @@ static hid_t create_in_memory(mt_archive *archive)
     if (H5Pset_fapl_core(access, increment, 0) >= 0 &&
         H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
-        H5Pset_attr_phase_change(creation, 0, 0) >= 0) {
+        H5Pset_attr_phase_change(creation, 0, 0) >= 0 &&
+        H5Pset_obj_track_times(creation, false) >= 0) {
         /* A name that no file can have: HDF5 would read an old file before it makes a new one. */
         file = H5Fcreate("/dev/null/in-memory", H5F_ACC_TRUNC, creation, access);
     }
@@ -199,6 +201,7 @@ mt_status mt_archive_write_group(mt_archive *archive, const char *group)
 {
     hid_t properties = H5Pcreate(H5P_GROUP_CREATE);
     H5Pset_attr_phase_change(properties, 0, 0);
+    H5Pset_obj_track_times(properties, false);
     hid_t made = H5Gcreate2(archive->file, group, H5P_DEFAULT, properties, H5P_DEFAULT);
     H5Pclose(properties);
     if (made < 0) {
@@ -239,7 +242,7 @@ static hid_t array_properties(mt_dtype dtype, int rank, const int64_t *shape)
         H5Pset_chunk(properties, rank, chunk);
         H5Pset_fletcher32(properties);
     }
-    H5Pset_obj_track_times(properties, false); /* the same model gives the same bytes */
+    H5Pset_obj_track_times(properties, false);
     return properties;
 }
 
