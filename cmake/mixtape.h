@@ -7,6 +7,7 @@
 #include "io/checkpoint.h"
 #include "io/text.h"
 #include "io/transcripts.h"
+#include "kernels/bindings.h"
 #include "kernels/device.h"
 #include "layers/decoder.h"
 #include "optim/adam.h"

@@ -117,6 +117,9 @@ struct mt_device {
     mt_status (*replay)(mt_device *, mt_recording *recording);
     void (*forget)(mt_device *, mt_recording *recording); /* NULL is allowed */
 
+    /* Puts work on the caller's stream from now on (a cudaStream_t), instead of the device's own. */
+    mt_status (*use_stream)(mt_device *, void *stream);
+
     /* Whether matrix products of MT_F32 may round their factors to TF32, on a device that has it.
      * Not at first. */
     mt_status (*allow_tf32)(mt_device *, bool allowed);

@@ -87,6 +87,13 @@ static mt_status cpu_read_arrived(mt_device *device, int slot, void *host_memory
     return MT_OK;
 }
 
+static mt_status cpu_use_stream(mt_device *device, void *stream)
+{
+    (void)device;
+    (void)stream;
+    return MT_OK;
+}
+
 static mt_status cpu_allow_tf32(mt_device *device, bool allowed)
 {
     (void)device;
@@ -142,6 +149,7 @@ mt_status mt_cpu_open(int index, mt_device **device)
         .synchronize = cpu_synchronize,
         .read_later = cpu_read_later,
         .read_arrived = cpu_read_arrived,
+        .use_stream = cpu_use_stream,
         .allow_tf32 = cpu_allow_tf32,
         .close = cpu_close,
     };

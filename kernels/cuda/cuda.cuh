@@ -44,7 +44,8 @@ struct cuda_device {
     char name[16];
     int index;
     int multiprocessors;
-    cudaStream_t stream;
+    cudaStream_t stream;     /* that work goes to */
+    cudaStream_t own_stream; /* which it is until use_stream names another */
     cublasHandle_t blas;
     void *blas_workspace;
     void *workspace; /* what kernels need while they run */

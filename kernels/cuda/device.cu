@@ -243,6 +243,28 @@ mt_status replay(mt_device *device, mt_recording *recording)
                : check(cudaGraphLaunch(recording->executable, of(device)->stream), "replaying");
 }
 
+mt_status use_stream(mt_device *device, void *stream)
+{
+    cuda_device *cuda = of(device);
+    cudaStream_t named = static_cast<cudaStream_t>(stream);
+    if (cuda->stream == named) {
+        return MT_OK;
+    }
+    /* The workspace and cuBLAS's memory serve one stream at a time. */
+    mt_status status = synchronize(device);
+    if (status != MT_OK) {
+        return status;
+    }
+    cuda->stream = named;
+    cublasStatus_t set = blas.set_stream(cuda->blas, named);
+    if (set == CUBLAS_STATUS_SUCCESS) { /* which forgets the workspace */
+        set = blas.set_workspace(cuda->blas, cuda->blas_workspace, BLAS_WORKSPACE);
+    }
+    return set == CUBLAS_STATUS_SUCCESS
+               ? MT_OK
+               : mt_fail(MT_ERROR_DEVICE, "%s: cuBLAS: %s", cuda->name, blas.status_string(set));
+}
+
 mt_status allow_tf32(mt_device *device, bool allowed)
 {
     cublasStatus_t status = blas.set_math_mode(
@@ -257,7 +279,7 @@ void close_device(mt_device *device)
 {
     cuda_device *cuda = of(device);
     if (use(device) == MT_OK) {
-        if (cuda->stream != nullptr) {
+        if (cuda->own_stream != nullptr) {
             cudaStreamSynchronize(cuda->stream);
         }
         if (cuda->blas != nullptr) {
@@ -278,8 +300,8 @@ void close_device(mt_device *device)
         cudaFreeHost(cuda->staging.memory);
         cudaFreeHost(cuda->findings);
         cudaFreeHost(cuda->read_slots);
-        if (cuda->stream != nullptr) {
-            cudaStreamDestroy(cuda->stream);
+        if (cuda->own_stream != nullptr) {
+            cudaStreamDestroy(cuda->own_stream);
         }
     }
     free(cuda);
@@ -363,8 +385,9 @@ mt_status open_parts(cuda_device *cuda)
                        "opening the device");
     }
     if (status == MT_OK) {
-        status = check(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
+        status = check(cudaStreamCreateWithFlags(&cuda->own_stream, cudaStreamNonBlocking),
                        "opening the device");
+        cuda->stream = cuda->own_stream;
     }
     if (status == MT_OK) {
         status = open_memory(cuda);
@@ -454,6 +477,7 @@ mt_status mt_cuda_open(int index, mt_device **device)
     cuda->base.recorded = recorded;
     cuda->base.replay = replay;
     cuda->base.forget = forget;
+    cuda->base.use_stream = use_stream;
     cuda->base.allow_tf32 = allow_tf32;
     cuda->base.close = close_device;
     status = open_parts(cuda);

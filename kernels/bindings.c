@@ -1,0 +1,47 @@
+#include "kernels/bindings.h"
+
+#include <inttypes.h>
+
+int mt_bindings_version(void)
+{
+    return MT_BINDINGS_VERSION;
+}
+
+static mt_status check(mt_dtype dtype, int64_t B, int64_t T, int64_t C)
+{
+    if (dtype != MT_F32 && dtype != MT_F64) {
+        return mt_fail(MT_ERROR_INVALID, "wkv: type %d has no kernels", (int)dtype);
+    }
+    if (B < 1 || T < 1 || C < 1 || T > INT64_MAX / 16 / B / C) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "wkv: batch %" PRId64 ", sequence length %" PRId64 ", channels %" PRId64, B,
+                       T, C);
+    }
+    return MT_OK;
+}
+
+size_t mt_wkv_saved_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C)
+{
+    return check(dtype, B, T, C) == MT_OK ? device->kernels[dtype]->wkv_saved_size(device, B, T, C)
+                                          : 0;
+}
+
+mt_status mt_wkv_forward(mt_device *device, void *stream, mt_dtype dtype,
+                         const mt_wkv_forward_args *args)
+{
+    mt_status status = check(dtype, args->B, args->T, args->C);
+    if (status == MT_OK) {
+        status = device->use_stream(device, stream);
+    }
+    return status == MT_OK ? device->kernels[dtype]->wkv_forward(device, args) : status;
+}
+
+mt_status mt_wkv_backward(mt_device *device, void *stream, mt_dtype dtype,
+                          const mt_wkv_backward_args *args)
+{
+    mt_status status = check(dtype, args->B, args->T, args->C);
+    if (status == MT_OK) {
+        status = device->use_stream(device, stream);
+    }
+    return status == MT_OK ? device->kernels[dtype]->wkv_backward(device, args) : status;
+}

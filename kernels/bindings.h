@@ -1,0 +1,39 @@
+/* The WKV operator for other languages and frameworks: plain arrays, a device, and the stream that
+ * the caller works on. Nothing here allocates arrays or keeps them.
+ *
+ *     mt_device *device;
+ *     mt_device_open("cuda:0", &device);
+ *     mt_wkv_forward(device, stream, MT_F32, &(mt_wkv_forward_args){.B = B, ...});
+ *
+ * Shapes, formulas and the gradient's conventions are those of wkv.h. On a CUDA device the call
+ * returns once the work is on the stream; errors of the work itself come with a later call. */
+#ifndef MT_KERNELS_BINDINGS_H
+#define MT_KERNELS_BINDINGS_H
+
+#include "device.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Changes with any change to what this header declares, the structures of wkv.h included. */
+enum { MT_BINDINGS_VERSION = 1 };
+int mt_bindings_version(void);
+
+/* Bytes that forward leaves in `saved`; 0 for a type that has no kernels. */
+size_t mt_wkv_saved_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C);
+
+/* `stream` is a cudaStream_t, NULL being CUDA's default stream; the CPU does not look at it. Calls
+ * on one device come from one thread at a time. MT_ERROR_INVALID, with the figures, for sizes below
+ * 1 or a type that has no kernels. The alignment of B C and a context_size are the caller's to
+ * check (mt_wkv_check). */
+mt_status mt_wkv_forward(mt_device *device, void *stream, mt_dtype dtype,
+                         const mt_wkv_forward_args *args);
+mt_status mt_wkv_backward(mt_device *device, void *stream, mt_dtype dtype,
+                          const mt_wkv_backward_args *args);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
