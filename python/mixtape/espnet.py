@@ -1,0 +1,47 @@
+"""ESPnet's RWKV decoder on Mixtape's kernels: built, trained and decoded on a CPU, or on a GPU without ninja or a compiler."""
+
+import torch
+
+from mixtape import library, operator
+
+
+class Kernel:
+    """What ESPnet calls wkv_kernel: forward and backward on its tensors, and context_size."""
+
+    def __init__(self, context_size):
+        self.context_size = context_size
+
+    def forward(self, w, u, k, v, y):
+        """w = -exp(time_decay), u = time_first (C); k, v (B, T, C); writes y (B, T, C)."""
+        if k.dtype in (torch.float32, torch.float64):
+            operator.forward(w, u, k, v, y=y)
+        else:
+            y.copy_(operator.forward(*(x.float() for x in (w, u, k, v)))[0])
+
+    def backward(self, w, u, k, v, y, gy, gw, gu, gk, gv):
+        """Writes the gradients of time_decay (through w) and of u, k and v. gw and gu are (B, C), to be summed over B by the
+        caller: their first row has the sum, the others are zero."""
+        wide = torch.float64 if k.dtype == torch.float64 else torch.float32
+        w_, u_, k_, v_, gy_ = (x.to(wide).contiguous() for x in (w, u, k, v, gy))
+        _, saved = operator.forward(w_, u_, k_, v_, save=True)
+        dw, du, dk, dv = (torch.empty_like(x) for x in (w_, u_, k_, v_))
+        operator.backward(w_, u_, k_, v_, saved, gy_, None, dw, du, dk, dv, None)
+        for row, total in ((gw, w_ * dw), (gu, du)):
+            row.zero_()
+            row[0].copy_(total)
+        gk.copy_(dk)
+        gv.copy_(dv)
+
+
+def install():
+    """Makes ESPnet's SelfAttention use Mixtape. What was built before keeps working, on the new kernel."""
+    from espnet2.asr_transducer.decoder.modules.rwkv import attention
+
+    def load_wkv_kernel(context_size):
+        if context_size < 1:
+            raise ValueError(f"wkv: context_size {context_size}")
+        library.library()
+        if getattr(attention.wkv_kernel, "context_size", None) != context_size:
+            attention.wkv_kernel = Kernel(context_size)
+
+    attention.load_wkv_kernel = load_wkv_kernel

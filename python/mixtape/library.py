@@ -1,0 +1,81 @@
+"""libmixtape by ctypes: its C interface for bindings (kernels/bindings.h)."""
+
+import ctypes
+import ctypes.util
+import os
+import threading
+
+VERSION = 1
+F32, F64 = 0, 1
+
+_pointer, _size = ctypes.c_void_p, ctypes.c_int64
+
+
+class WKVForward(ctypes.Structure):
+    _fields_ = ([(name, _size) for name in ("B", "T", "C")] +
+                [(name, _pointer) for name in ("w", "u", "k", "v", "state_in", "y", "state_out", "saved")])
+
+
+class WKVBackward(ctypes.Structure):
+    _fields_ = ([(name, _size) for name in ("B", "T", "C")] +
+                [(name, _pointer) for name in ("w", "u", "k", "v", "saved", "dy", "dstate_out", "dw", "du", "dk", "dv", "dstate_in")])
+
+
+class MixtapeError(RuntimeError):
+    """What a function of the library says went wrong."""
+
+
+def _load():
+    named = os.environ.get("MIXTAPE_LIBRARY")
+    path = named or ctypes.util.find_library("mixtape") or "libmixtape.so"
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        raise ImportError(f"libmixtape was not found ({error}); install it, or set MIXTAPE_LIBRARY to libmixtape.so") from None
+    library.mt_bindings_version.restype = ctypes.c_int
+    found = library.mt_bindings_version()
+    if found != VERSION:
+        raise ImportError(f"{path} has version {found} of the interface for bindings, this package needs {VERSION}")
+    library.mt_error_message.restype = ctypes.c_char_p
+    library.mt_device_open.argtypes = [ctypes.c_char_p, ctypes.POINTER(_pointer)]
+    library.mt_wkv_saved_size.argtypes = [_pointer, ctypes.c_int, _size, _size, _size]
+    library.mt_wkv_saved_size.restype = ctypes.c_size_t
+    library.mt_wkv_forward.argtypes = [_pointer, _pointer, ctypes.c_int, ctypes.POINTER(WKVForward)]
+    library.mt_wkv_backward.argtypes = [_pointer, _pointer, ctypes.c_int, ctypes.POINTER(WKVBackward)]
+    library.mt_wkv_check.argtypes = [_size, _size, _size, _size]
+    return library
+
+
+_lock = threading.RLock()
+_library = None
+_devices = {}
+
+
+def library():
+    """The library, loaded on first use."""
+    global _library
+    with _lock:
+        if _library is None:
+            _library = _load()
+    return _library
+
+
+def check(status):
+    if status != 0:
+        raise MixtapeError(library().mt_error_message().decode())
+
+
+class Device:
+    """An open device. `lock` is held around calls: a device serves one thread at a time."""
+
+    def __init__(self, name):
+        self.handle, self.lock = _pointer(), threading.Lock()
+        check(library().mt_device_open(name.encode(), ctypes.byref(self.handle)))
+
+
+def device(name):
+    """The device of this name, opened on first use and kept."""
+    with _lock:
+        if name not in _devices:
+            _devices[name] = Device(name)
+        return _devices[name]

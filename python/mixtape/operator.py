@@ -1,0 +1,104 @@
+"""The WKV operator for PyTorch tensors."""
+
+import ctypes
+
+import torch
+
+from mixtape import library
+
+EMPTY_MAX = -1e38
+_TYPES = {torch.float32: library.F32, torch.float64: library.F64}
+
+
+def _address(tensor):
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _device_of(tensor):
+    """(device of the library, stream to work on) for a tensor."""
+    if tensor.device.type == "cuda":
+        return library.device(f"cuda:{tensor.device.index}"), torch.cuda.current_stream(tensor.device).cuda_stream
+    if tensor.device.type == "cpu":
+        return library.device("cpu"), None
+    raise ValueError(f"wkv: tensors on {tensor.device}: there are kernels for cpu and cuda")
+
+
+def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
+    """Runs the kernel on contiguous tensors of one type and device. Returns (y, saved), `saved` None unless asked for."""
+    B, T, C = k.shape
+    device, stream = _device_of(k)
+    kind = _TYPES[k.dtype]
+    y = torch.empty_like(k) if y is None else y
+    with device.lock:
+        saved = None
+        if save:
+            size = library.library().mt_wkv_saved_size(device.handle, kind, B, T, C)
+            saved = torch.empty(size, dtype=torch.uint8, device=k.device)
+        arguments = library.WKVForward(B, T, C, *(_address(x) for x in (w, u, k, v, state, y, state_out, saved)))
+        library.check(library.library().mt_wkv_forward(device.handle, stream, kind, ctypes.byref(arguments)))
+    return y, saved
+
+
+def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
+    """Runs the backward kernel; outputs that are None are not computed."""
+    B, T, C = k.shape
+    device, stream = _device_of(k)
+    with device.lock:
+        arguments = library.WKVBackward(
+            B, T, C, *(_address(x) for x in (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in)))
+        library.check(library.library().mt_wkv_backward(device.handle, stream, _TYPES[k.dtype], ctypes.byref(arguments)))
+
+
+class _WKV(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, w, u, k, v, num, den, largest):
+        w, u, k, v = (x.contiguous() for x in (w, u, k, v))
+        state = None if num is None else torch.stack((num, den, largest))
+        state_out = torch.empty((3, k.shape[0], k.shape[2]), dtype=k.dtype, device=k.device)
+        y, saved = forward(w, u, k, v, state, state_out, save=any(ctx.needs_input_grad))
+        ctx.save_for_backward(w, u, k, v, saved)
+        ctx.carried = state is not None
+        num, den, largest = state_out.unbind(0)
+        ctx.mark_non_differentiable(largest)
+        return y, num, den, largest
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy, dnum, dden, _):
+        w, u, k, v, saved = ctx.saved_tensors
+        dstate_out = torch.stack((dnum, dden, torch.zeros_like(dnum))).contiguous()
+        dw, du, dk, dv = (torch.empty_like(x) for x in (w, u, k, v))
+        dstate = torch.empty_like(dstate_out) if ctx.carried else None
+        backward(w, u, k, v, saved, dy.contiguous(), dstate_out, dw, du, dk, dv, dstate)
+        return (dw, du, dk, dv) + ((dstate[0], dstate[1], None) if ctx.carried else (None, None, None))
+
+
+def _check(time_decay, time_first, key, value, state):
+    if key.dim() != 3 or key.shape != value.shape:
+        raise ValueError(f"wkv: key {tuple(key.shape)} and value {tuple(value.shape)}: both must be (B, T, C)")
+    B, _, C = key.shape
+    for name, tensor, shape in [("time_decay", time_decay, (C,)), ("time_first", time_first, (C,))] + [
+            (f"state[{i}]", tensor, (B, C)) for i, tensor in enumerate(state or ())]:
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"wkv: {name} {tuple(tensor.shape)}, expected {shape}")
+        if tensor.device != key.device:
+            raise ValueError(f"wkv: {name} on {tensor.device}, key on {key.device}")
+    if value.device != key.device:
+        raise ValueError(f"wkv: value on {value.device}, key on {key.device}")
+    if not all(x.is_floating_point() for x in (time_decay, time_first, key, value)):
+        raise ValueError("wkv: integers have no WKV")
+
+
+def wkv(time_decay, time_first, key, value, state=None):
+    """RWKV's weighted key-value average over time, with w = -exp(time_decay) and u = time_first.
+
+    time_decay, time_first (C); key, value (B, T, C); state None, or (num, den, max), (B, C) each, as an earlier call
+    returned it. Returns (output (B, T, C), state). CPU and CUDA tensors (on the current stream), float32 and float64; half
+    types are computed in float32 and the output is of key's type. Gradients flow to everything but the state's max.
+    """
+    _check(time_decay, time_first, key, value, state)
+    wide = torch.float64 if key.dtype == torch.float64 else torch.float32
+    num, den, largest = (None, None, None) if state is None else (x.to(wide) for x in state)
+    output, num, den, largest = _WKV.apply(
+        -torch.exp(time_decay.to(wide)), time_first.to(wide), key.to(wide), value.to(wide), num, den, largest)
+    return output.to(key.dtype), (num, den, largest)
