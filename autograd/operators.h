@@ -41,6 +41,9 @@ mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b, bool transpose_a
 /* y = x weight^T + bias;  x (..., in), weight (out, in), bias (out) or NULL; y (..., out) */
 mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias);
 
+/* y = max(x weight^T + bias, 0)^2, in one pass over the product; arguments as mt_linear's */
+mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias);
+
 /* y[n] = table[indices[n]];  indices (...) int32, table (V, C); y (..., C). Row `padding_index` has
  * no gradient (-1: none) */
 mt_tensor *mt_embedding(mt_tape *tape, mt_tensor *indices, mt_tensor *table, int32_t padding_index);

@@ -26,7 +26,8 @@ mt_tensor *mt_feed_forward_forward(mt_tape *tape, const mt_feed_forward *layer, 
     mt_tensor *mixed[2] = {NULL};
     mt_time_mix(tape, x, state != NULL ? *state : NULL, 2, mixes, mixed);
 
-    mt_tensor *key = mt_squared_relu(tape, mt_linear_forward(tape, &layer->proj_key, mixed[0]));
+    mt_tensor *key =
+        mt_linear_squared_relu(tape, mixed[0], layer->proj_key.weight, layer->proj_key.bias);
     mt_tensor *value = mt_linear_forward(tape, &layer->proj_value, key);
     mt_tensor *receptance = mt_linear_forward(tape, &layer->proj_receptance, mixed[1]);
     if (state != NULL) {

@@ -98,6 +98,16 @@ static mt_tensor *apply_linear_without_bias(mt_tape *tape, mt_tensor *const *in)
     return mt_linear(tape, in[0], in[1], NULL);
 }
 
+static mt_tensor *apply_linear_squared_relu(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear_squared_relu(tape, in[0], in[1], in[2]);
+}
+
+static mt_tensor *apply_linear_squared_relu_without_bias(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear_squared_relu(tape, in[0], in[1], NULL);
+}
+
 static mt_tensor *apply_embedding(mt_tape *tape, mt_tensor *const *in)
 {
     const int32_t indices[] = {4, 0, 2, 2, 1, 4};
@@ -212,6 +222,8 @@ const gradient_case gradient_cases[] = {
     {"matmul", apply_matmul, 2, {{2, {1, 1}}, {2, {1, 1}}}},
     {"linear", apply_linear, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},
     {"linear", apply_linear_without_bias, 2, {{2, {7, 3}}, {2, {1, 3}}}},
+    {"linear_squared_relu", apply_linear_squared_relu, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},
+    {"linear_squared_relu", apply_linear_squared_relu_without_bias, 2, {{2, {7, 3}}, {2, {5, 3}}}},
     {"embedding", apply_embedding, 1, {{2, {5, 3}}}},
     {"layer_norm", apply_layer_norm, 3, {{3, {2, 3, 7}}, {1, {7}}, {1, {7}}}},
     {"rms_norm", apply_rms_norm, 2, {{2, {5, 9}}, {1, {9}}}},

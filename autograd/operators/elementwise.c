@@ -195,13 +195,13 @@ mt_tensor *mt_negative_exp(mt_tape *tape, mt_tensor *x)
 
 static mt_status squared_relu_forward(mt_call *call)
 {
-    return call->kernels->squared_relu_forward(call->device, count(call), call->inputs[0]->data,
-                                               call->outputs[0]->data);
+    return call->kernels->squared_relu_forward(call->device, count(call), 1, call->inputs[0]->data,
+                                               NULL, call->outputs[0]->data);
 }
 
 static mt_status squared_relu_backward(mt_call *call)
 {
-    return call->kernels->squared_relu_backward(call->device, count(call), call->inputs[0]->data,
+    return call->kernels->squared_relu_backward(call->device, count(call), call->outputs[0]->data,
                                                 call->grad_outputs[0], call->grad_inputs[0]);
 }
 

@@ -113,8 +113,8 @@ static mt_status linear_shape(mt_call *call)
     int64_t in = weight->shape[1], out = weight->shape[0];
     if (x->rank < 1 || mt_last_dimension(x) != in) {
         char shape[96];
-        return mt_fail(MT_ERROR_INVALID, "linear: x has shape %s, expected (..., %" PRId64 ")",
-                       mt_tensor_shape_text(x, shape, sizeof shape), in);
+        return mt_fail(MT_ERROR_INVALID, "%s: x has shape %s, expected (..., %" PRId64 ")",
+                       call->op->name, mt_tensor_shape_text(x, shape, sizeof shape), in);
     }
     if (call->inputs[BIAS] != NULL) {
         status = mt_expect_count(call, BIAS, "bias", out);
@@ -143,11 +143,11 @@ static mt_status linear_forward(mt_call *call)
                            : status;
 }
 
-static mt_status linear_backward(mt_call *call)
+/* From dy, the gradient of x weight^T + bias. */
+static mt_status linear_grads(mt_call *call, const void *dy)
 {
     const mt_tensor *x = call->inputs[X], *weight = call->inputs[WEIGHT];
     int64_t N = mt_leading_count(x), in = weight->shape[1], out = weight->shape[0];
-    const void *dy = call->grad_outputs[0];
     mt_status status = MT_OK;
     if (call->grad_inputs[X] != NULL) {
         status =
@@ -163,6 +163,11 @@ static mt_status linear_backward(mt_call *call)
     return status;
 }
 
+static mt_status linear_backward(mt_call *call)
+{
+    return linear_grads(call, call->grad_outputs[0]);
+}
+
 const mt_op mt_op_linear = {
     .name = "linear",
     .formula = "y = x weight^T + bias",
@@ -176,4 +181,44 @@ const mt_op mt_op_linear = {
 mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias)
 {
     return mt_apply(tape, &mt_op_linear, 3, (mt_tensor *[]){x, weight, bias}, NULL, 0);
+}
+
+/* The product, and everything else in one pass over it. */
+static mt_status linear_squared_relu_forward(mt_call *call)
+{
+    const mt_tensor *x = call->inputs[X], *weight = call->inputs[WEIGHT],
+                    *bias = call->inputs[BIAS];
+    int64_t N = mt_leading_count(x), in = weight->shape[1], out = weight->shape[0];
+    void *y = call->outputs[0]->data;
+    mt_status status = product(call, false, true, N, out, in, x->data, weight->data, 0.0, y);
+    return status == MT_OK ? call->kernels->squared_relu_forward(
+                                 call->device, N, out, y, bias != NULL ? bias->data : NULL, y)
+                           : status;
+}
+
+static mt_status linear_squared_relu_backward(mt_call *call)
+{
+    const mt_tensor *y = call->outputs[0];
+    void *inner; /* the gradient of x weight^T + bias */
+    mt_status status = mt_call_scratch(call, mt_tensor_bytes(y), &inner);
+    if (status == MT_OK) {
+        status = call->kernels->squared_relu_backward(call->device, mt_tensor_count(y), y->data,
+                                                      call->grad_outputs[0], inner);
+    }
+    return status == MT_OK ? linear_grads(call, inner) : status;
+}
+
+const mt_op mt_op_linear_squared_relu = {
+    .name = "linear_squared_relu",
+    .formula = "y = max(x weight^T + bias, 0)^2",
+    .inputs = 2,
+    .outputs = 1,
+    .shape = linear_shape,
+    .forward = linear_squared_relu_forward,
+    .backward = linear_squared_relu_backward,
+};
+
+mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias)
+{
+    return mt_apply(tape, &mt_op_linear_squared_relu, 3, (mt_tensor *[]){x, weight, bias}, NULL, 0);
 }

@@ -1,17 +1,13 @@
 /* The Adam update: one pass over the four arrays. */
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/math.h"
 
 #include <float.h>
-#include <math.h>
 
 #if MT_REAL == 64
 #define SMALLEST DBL_MIN
-#define ABS      fabs
-#define SQRT     sqrt
 #else
 #define SMALLEST FLT_MIN
-#define ABS      fabsf
-#define SQRT     sqrtf
 #endif
 
 /* Zero below the smallest normal number. The moments of a parameter without gradients (the row of a
@@ -19,7 +15,7 @@
  * each operation costs a hundred times what it should. */
 static inline real flushed(real x)
 {
-    return ABS(x) < SMALLEST ? (real)0.0 : x;
+    return real_abs(x) < SMALLEST ? (real)0.0 : x;
 }
 
 mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
@@ -52,7 +48,7 @@ mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
         real v = flushed(beta2 * second[i] + rest2 * g * g);
         first[i] = m;
         second[i] = v;
-        parameter[i] = keep * parameter[i] - rate * m / (SQRT(v) * correction + eps);
+        parameter[i] = keep * parameter[i] - rate * m / (real_sqrt(v) * correction + eps);
     }
     return MT_OK;
 }

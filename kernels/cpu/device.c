@@ -7,6 +7,7 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 typedef struct cpu_device {
     mt_device base; /* first: a device pointer is a cpu_device pointer */
@@ -36,14 +37,22 @@ static void make_blas_serial(void)
     omp_set_num_threads(threads);
 }
 
+/* Large arrays lie on large pages where the system gives them when asked: fewer of them to look up,
+ * which a training step gains several per cent by. */
+static const size_t large_page = (size_t)2 << 20;
+
 static mt_status cpu_allocate(mt_device *device, size_t bytes, void **memory)
 {
-    const size_t alignment = 64;
+    bool large = bytes >= 2 * large_page;
+    size_t alignment = large ? large_page : 64;
     (void)device;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     *memory = rounded >= bytes && rounded < PTRDIFF_MAX
                   ? aligned_alloc(alignment, rounded > 0 ? rounded : alignment)
                   : NULL;
+    if (large && *memory != NULL) {
+        madvise(*memory, rounded, MADV_HUGEPAGE);
+    }
     return *memory != NULL ? MT_OK
                            : mt_fail(MT_ERROR_MEMORY, "cpu: no memory for %zu bytes", bytes);
 }

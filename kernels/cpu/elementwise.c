@@ -100,28 +100,44 @@ mt_status KERNEL(negative_exp_forward)(mt_device *device, int64_t n, const void 
     return MT_OK;
 }
 
-mt_status KERNEL(squared_relu_forward)(mt_device *device, int64_t n, const void *x, void *y)
+static inline real squared_relu(real x)
+{
+    real positive = real_max(x, (real)0.0);
+    return positive * positive;
+}
+
+mt_status KERNEL(squared_relu_forward)(mt_device *device, int64_t N, int64_t C, const void *x,
+                                       const void *bias, void *y)
 {
     (void)device;
-    const real *from = x;
+    const real *from = x, *added = bias;
     real *to = y;
-#pragma omp parallel for simd if (n >= PARALLEL_ELEMENTS) num_threads(mt_cpu_threads())
-    for (int64_t i = 0; i < n; i++) {
-        real positive = real_max(from[i], (real)0.0);
-        to[i] = positive * positive;
+    if (added == NULL) {
+#pragma omp parallel for simd if (N * C >= PARALLEL_ELEMENTS) num_threads(mt_cpu_threads())
+        for (int64_t i = 0; i < N * C; i++) {
+            to[i] = squared_relu(from[i]);
+        }
+        return MT_OK;
+    }
+#pragma omp parallel for if (N * C >= PARALLEL_ELEMENTS) num_threads(mt_cpu_threads())
+    for (int64_t n = 0; n < N; n++) {
+#pragma omp simd
+        for (int64_t c = 0; c < C; c++) {
+            to[n * C + c] = squared_relu(from[n * C + c] + added[c]);
+        }
     }
     return MT_OK;
 }
 
-mt_status KERNEL(squared_relu_backward)(mt_device *device, int64_t n, const void *x, const void *dy,
+mt_status KERNEL(squared_relu_backward)(mt_device *device, int64_t n, const void *y, const void *dy,
                                         void *dx)
 {
     (void)device;
-    const real *from = x, *g = dy;
+    const real *squares = y, *g = dy;
     real *to = dx;
 #pragma omp parallel for simd if (n >= PARALLEL_ELEMENTS) num_threads(mt_cpu_threads())
     for (int64_t i = 0; i < n; i++) {
-        to[i] = (real)2.0 * real_max(from[i], (real)0.0) * g[i];
+        to[i] = (real)2.0 * real_sqrt(squares[i]) * g[i];
     }
     return MT_OK;
 }

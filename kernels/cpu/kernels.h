@@ -15,8 +15,9 @@ mt_status KERNEL(sigmoid_forward)(mt_device *device, int64_t n, const void *x, v
 mt_status KERNEL(sigmoid_backward)(mt_device *device, int64_t n, const void *y, const void *dy,
                                    void *dx);
 mt_status KERNEL(negative_exp_forward)(mt_device *device, int64_t n, const void *x, void *y);
-mt_status KERNEL(squared_relu_forward)(mt_device *device, int64_t n, const void *x, void *y);
-mt_status KERNEL(squared_relu_backward)(mt_device *device, int64_t n, const void *x, const void *dy,
+mt_status KERNEL(squared_relu_forward)(mt_device *device, int64_t N, int64_t C, const void *x,
+                                       const void *bias, void *y);
+mt_status KERNEL(squared_relu_backward)(mt_device *device, int64_t n, const void *y, const void *dy,
                                         void *dx);
 mt_status KERNEL(sigmoid_gate_forward)(mt_device *device, int64_t n, const void *r, const void *x,
                                        void *y);

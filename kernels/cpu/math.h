@@ -1,5 +1,5 @@
-/* The exponential, written so that compilers vectorise a loop over it: no branch, no table, no
- * call. Internal.
+/* Functions of one number, written so that compilers vectorise a loop over them. Internal. The
+ * exponential has no branch, no table, no call.
  *
  * e^x = 2^n e^r with n the integer nearest to x / ln 2, r = x - n ln 2 in (-0.35, 0.35), and
  * Taylor's series for e^r, long enough that its rest is below half a unit in the last place. */
@@ -7,6 +7,8 @@
 #define MT_KERNELS_CPU_MATH_H
 
 #include "real.h"
+
+#include <math.h>
 
 #if MT_REAL == 64
 #define EXP_ROUNDER  0x1.8p52 /* adding it leaves the nearest integer in the low bits */
@@ -100,6 +102,15 @@ static inline real real_max(real a, real b)
 static inline real real_abs(real x)
 {
     return x < (real)0.0 ? -x : x;
+}
+
+static inline real real_sqrt(real x)
+{
+#if MT_REAL == 64
+    return sqrt(x);
+#else
+    return sqrtf(x);
+#endif
 }
 
 static inline real real_sigmoid(real x)

@@ -142,20 +142,44 @@ template <typename real> struct negative_exp {
     }
 };
 
-template <typename real> struct squared_relu {
+template <typename real> __device__ inline real squared_relu(real x)
+{
+    real positive = x < real(0) ? real(0) : x;
+    return positive * positive;
+}
+
+template <typename real> struct squared_relu_of {
     __device__ void operator()(const real *x, real *y) const
     {
-        real positive = x[0] < real(0) ? real(0) : x[0];
-        y[0] = positive * positive;
+        y[0] = squared_relu(x[0]);
     }
 };
 
 template <typename real> struct squared_relu_grad {
-    __device__ void operator()(const real *x_dy, real *dx) const
+    __device__ void operator()(const real *y_dy, real *dx) const
     {
-        dx[0] = x_dy[0] > real(0) ? real(2) * x_dy[0] * x_dy[1] : real(0);
+        dx[0] = real(2) * sqrt(y_dy[0]) * y_dy[1];
     }
 };
+
+/* y = max(x + bias, 0)^2, pack by pack; a thread's place in the row is kept, to divide once. */
+template <int WIDTH, typename real>
+__global__ void __launch_bounds__(MAP_THREADS)
+    bias_squared_relu(int64_t N, int64_t C, const real *x, const real *bias, real *y)
+{
+    int64_t in_row = C / WIDTH, column = global_thread() % in_row,
+            onward = global_threads() % in_row;
+    for (int64_t i = global_thread(); i < N * in_row; i += global_threads()) {
+        pack<real, WIDTH> value = load<WIDTH>(x + i * WIDTH),
+                          added = load<WIDTH>(bias + column * WIDTH);
+        for (int k = 0; k < WIDTH; k++) {
+            value.at[k] = squared_relu(value.at[k] + added.at[k]);
+        }
+        store(y + i * WIDTH, value);
+        column += onward;
+        column -= column >= in_row ? in_row : 0;
+    }
+}
 
 template <typename real> struct sigmoid_gate {
     __device__ void operator()(const real *r_x, real *y) const
@@ -224,16 +248,27 @@ mt_status negative_exp_forward(mt_device *device, int64_t n, const void *x, void
 }
 
 template <typename real>
-mt_status squared_relu_forward(mt_device *device, int64_t n, const void *x, void *y)
+mt_status squared_relu_forward(mt_device *device, int64_t N, int64_t C, const void *x,
+                               const void *bias, void *y)
 {
-    return map_one<real>(device, "squared relu", n, x, y, squared_relu<real>{});
+    const char *name = "squared relu";
+    if (bias == nullptr) {
+        return map_one<real>(device, name, N * C, x, y, squared_relu_of<real>{});
+    }
+    constexpr int WIDTH = full_width<real>();
+    bool packs = packable<real>(C, x) && packable<real>(C, bias) && packable<real>(C, y);
+    int64_t threads = N * C / (packs ? WIDTH : 1);
+    return launch(device, name, packs ? bias_squared_relu<WIDTH, real> : bias_squared_relu<1, real>,
+                  grid_for(device, parts_of(threads, MAP_THREADS)), MAP_THREADS, 0, N, C,
+                  static_cast<const real *>(x), static_cast<const real *>(bias),
+                  static_cast<real *>(y));
 }
 
 template <typename real>
-mt_status squared_relu_backward(mt_device *device, int64_t n, const void *x, const void *dy,
+mt_status squared_relu_backward(mt_device *device, int64_t n, const void *y, const void *dy,
                                 void *dx)
 {
-    return map_two<real>(device, "squared relu backward", n, x, dy, dx, squared_relu_grad<real>{});
+    return map_two<real>(device, "squared relu backward", n, y, dy, dx, squared_relu_grad<real>{});
 }
 
 template <typename real>

@@ -17,7 +17,7 @@ namespace mt_cuda
     X(sigmoid_forward, (mt_device *, int64_t, const void *, void *))                               \
     X(sigmoid_backward, (mt_device *, int64_t, const void *, const void *, void *))                \
     X(negative_exp_forward, (mt_device *, int64_t, const void *, void *))                          \
-    X(squared_relu_forward, (mt_device *, int64_t, const void *, void *))                          \
+    X(squared_relu_forward, (mt_device *, int64_t, int64_t, const void *, const void *, void *))   \
     X(squared_relu_backward, (mt_device *, int64_t, const void *, const void *, void *))           \
     X(sigmoid_gate_forward, (mt_device *, int64_t, const void *, const void *, void *))            \
     X(sigmoid_gate_backward,                                                                       \

@@ -126,7 +126,7 @@ static double of_squared_relu(const double *in)
 
 static double of_squared_relu_backward(const double *in)
 {
-    return in[0] > 0.0 ? 2.0 * in[0] * in[1] : 0.0;
+    return 2.0 * sqrt(in[0]) * in[1]; /* from the output */
 }
 
 static double of_gate(const double *in)
@@ -158,10 +158,10 @@ static void check_activations(kernel_build *build)
         compare(build, "sigmoid", y, n, of_sigmoid, r, NULL, NULL);
         assert_ok(kernels->sigmoid_backward(device, n, y, dy, dx));
         compare(build, "sigmoid dx", dx, n, of_sigmoid_backward, y, dy, NULL);
-        assert_ok(kernels->squared_relu_forward(device, n, x, y));
+        assert_ok(kernels->squared_relu_forward(device, n, 1, x, NULL, y));
         compare(build, "squared_relu", y, n, of_squared_relu, x, NULL, NULL);
-        assert_ok(kernels->squared_relu_backward(device, n, x, dy, dx));
-        compare(build, "squared_relu dx", dx, n, of_squared_relu_backward, x, dy, NULL);
+        assert_ok(kernels->squared_relu_backward(device, n, y, dy, dx));
+        compare(build, "squared_relu dx", dx, n, of_squared_relu_backward, y, dy, NULL);
         assert_ok(kernels->sigmoid_gate_forward(device, n, r, x, y));
         compare(build, "gate", y, n, of_gate, r, x, NULL);
         assert_ok(kernels->sigmoid_gate_backward(device, n, r, x, dy, dr, dx));
@@ -179,6 +179,36 @@ static void check_activations(kernel_build *build)
 START_TEST(test_activations_and_their_derivatives)
 {
     for_each_build(check_activations);
+}
+END_TEST
+
+/* With a bias for each column, in place; the gradient from the output is that from the input. */
+static void check_biased_squared_relu(kernel_build *build)
+{
+    static const int64_t shapes[][2] = {{0, 4},  {1, 1},     {5, 3},
+                                        {7, 64}, {401, 100}, {MANY / 1024 + 1, 1028}};
+    for (size_t shape = 0; shape < sizeof shapes / sizeof *shapes; shape++) {
+        int64_t N = shapes[shape][0], C = shapes[shape][1];
+        void *x = uniform(build, N * C, -2.0, 2.0, 4), *bias = uniform(build, C, -1.0, 1.0, 5);
+        double *in = values_of(build, x, N * C), *expected = host_doubles(build, N * C),
+               *added = values_of(build, bias, C), *slope = host_doubles(build, N * C);
+        for (int64_t i = 0; i < N * C; i++) {
+            double sum = in[i] + added[i % C];
+            expected[i] = of_squared_relu(&sum);
+            slope[i] = sum > 0.0 ? 2.0 * sum : 0.0;
+        }
+        assert_ok(build->kernels->squared_relu_forward(build->device, N, C, x, bias, x));
+        assert_close(build, "biased squared_relu", x, expected, N * C, 8.0);
+        void *ones = blank(build, N * C), *dx = blank(build, N * C);
+        assert_ok(build->kernels->fill(build->device, N * C, 1.0, ones));
+        assert_ok(build->kernels->squared_relu_backward(build->device, N * C, x, ones, dx));
+        assert_close(build, "biased squared_relu dx", dx, slope, N * C, 8.0);
+    }
+}
+
+START_TEST(test_a_bias_is_added_before_the_square)
+{
+    for_each_build(check_biased_squared_relu);
 }
 END_TEST
 
@@ -237,6 +267,7 @@ static Suite *elementwise_suite(void)
 {
     return SUITE("elementwise", test_arithmetic_is_exact_to_rounding,
                  test_arithmetic_may_be_in_place, test_activations_and_their_derivatives,
+                 test_a_bias_is_added_before_the_square,
                  test_exponential_is_right_to_two_units_in_the_last_place,
                  test_exponential_and_sigmoid_of_extremes);
 }
