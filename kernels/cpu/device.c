@@ -65,8 +65,12 @@ static void cpu_release(mt_device *device, void *memory)
 
 static mt_status cpu_copy(mt_device *device, void *to, const void *from, size_t bytes)
 {
+    const size_t part = (size_t)1 << 17;
     (void)device;
-    memcpy(to, from, bytes);
+#pragma omp parallel for schedule(static) if (bytes > 2 * part) num_threads(mt_cpu_threads())
+    for (size_t at = 0; at < bytes; at += part) {
+        memcpy((char *)to + at, (const char *)from + at, bytes - at < part ? bytes - at : part);
+    }
     return MT_OK;
 }
 
