@@ -72,7 +72,7 @@ def measure_step(torch, folder, row):
     import pytorch_peer
 
     function = wkv_function(torch, load_kernel(folder, row["T"]))
-    pytorch_peer.wkv = function
+    pytorch_peer.SelfAttention.operator = staticmethod(function)
     torch.manual_seed(1)
     model = pytorch_peer.Decoder(row["vocab"], row["size"], row["blocks"]).cuda()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)

@@ -7,14 +7,15 @@ import time
 import torch
 
 
-def wkv(w, u, k, v):
+def wkv(w, u, k, v, indexed=False):
     """(B, T, C), by the stabilised recurrence, one step of time after another."""
     batch, _, channels = k.shape
     num = den = torch.zeros(batch, channels)
     largest = torch.full((batch, channels), -1e38)
     outputs = []
-    # unbind, not k[:, t], whose backward would fill a whole (B, T, C) for every t.
-    for key, value in zip(k.unbind(1), v.unbind(1)):
+    # k[:, t], as transformers has it, fills a whole (B, T, C) in backward for every t; unbind does not.
+    steps = ((k[:, t], v[:, t]) for t in range(k.shape[1])) if indexed else zip(k.unbind(1), v.unbind(1))
+    for key, value in steps:
         first = u + key
         lead = torch.maximum(largest, first)
         of_state, of_first = torch.exp(largest - lead), torch.exp(first - lead)
@@ -31,6 +32,8 @@ def shifted(x):
 
 
 class SelfAttention(torch.nn.Module):
+    operator = staticmethod(wkv)
+
     def __init__(self, size):
         super().__init__()
         self.time_decay = torch.nn.Parameter(torch.linspace(-5.0, 3.0, size))
@@ -41,7 +44,7 @@ class SelfAttention(torch.nn.Module):
     def forward(self, x):
         before = shifted(x)
         mixed = [x * mix + before * (1.0 - mix) for mix in self.mixes]
-        attended = wkv(-torch.exp(self.time_decay), self.time_first, self.key(mixed[0]), self.value(mixed[1]))
+        attended = self.operator(-torch.exp(self.time_decay), self.time_first, self.key(mixed[0]), self.value(mixed[1]))
         return self.output(torch.sigmoid(self.receptance(mixed[2])) * attended)
 
 
@@ -102,8 +105,9 @@ def time_wkv(batch, length, channels, repeat):
     return median_time(forward, repeat), median_time(both, repeat)
 
 
-def time_step(batch, length, vocabulary, size, blocks, repeat):
+def time_step(batch, length, vocabulary, size, blocks, repeat, operator=wkv):
     """Seconds of one training step: forward, backward, clipping, Adam."""
+    SelfAttention.operator = staticmethod(operator)
     torch.manual_seed(1)
     model = Decoder(vocabulary, size, blocks)
     adam = torch.optim.Adam(model.parameters(), lr=1e-3)
