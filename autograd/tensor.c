@@ -18,6 +18,12 @@ size_t mt_tensor_bytes(const mt_tensor *tensor)
     return (size_t)mt_tensor_count(tensor) * mt_dtype_size(tensor->dtype);
 }
 
+bool mt_tensor_same_shape(const mt_tensor *a, const mt_tensor *b)
+{
+    return a->rank == b->rank &&
+           memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+}
+
 const void *mt_tensor_grad(const mt_tensor *tensor)
 {
     const mt_tensor *owner = tensor->base != NULL ? tensor->base : tensor;

@@ -38,6 +38,8 @@ int64_t mt_tensor_count(const mt_tensor *tensor);
 /* Bytes of its data. */
 size_t mt_tensor_bytes(const mt_tensor *tensor);
 
+bool mt_tensor_same_shape(const mt_tensor *a, const mt_tensor *b);
+
 /* The gradient, through views: NULL while there is none. */
 const void *mt_tensor_grad(const mt_tensor *tensor);
 

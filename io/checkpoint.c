@@ -618,3 +618,71 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
     }
     return status;
 }
+
+static bool of_head(const char *name)
+{
+    return strncmp(name, "head.", 5) == 0;
+}
+
+static mt_status check_begins(const mt_checkpoint *checkpoint, const mt_parameters *parameters)
+{
+    const mt_parameters *described = checkpoint->described;
+    for (int i = 0; i < parameters->count; i++) {
+        const mt_parameter *to = parameters->items[i];
+        const mt_parameter *from = mt_parameters_find(described, to->name);
+        char found[96], expected[96];
+        if (from == NULL && !of_head(to->name)) {
+            return mt_fail(MT_ERROR_INVALID, "%s is not in the file", to->name);
+        }
+        if (from != NULL && !mt_tensor_same_shape(&from->tensor, &to->tensor)) {
+            return mt_fail(MT_ERROR_INVALID, "%s has shape %s in the file, the model has %s",
+                           to->name, mt_tensor_shape_text(&from->tensor, found, sizeof found),
+                           mt_tensor_shape_text(&to->tensor, expected, sizeof expected));
+        }
+    }
+    for (int i = 0; i < described->count; i++) {
+        const char *name = described->items[i]->name;
+        if (mt_parameters_find(parameters, name) == NULL) {
+            return mt_fail(MT_ERROR_INVALID, "the model has no %s, which is in the file", name);
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status write_values(const mt_checkpoint *checkpoint, const mt_parameter *from,
+                              mt_parameter *to)
+{
+    mt_device *device = to->tensor.device;
+    size_t n = (size_t)mt_tensor_count(&to->tensor), size = mt_dtype_size(to->tensor.dtype);
+    const char *values =
+        (const char *)checkpoint->data + from->offset * mt_dtype_size(checkpoint->dtype);
+    if (checkpoint->dtype == to->tensor.dtype) {
+        return device->write(device, to->tensor.data, values, n * size);
+    }
+    void *converted = malloc(n * size);
+    if (converted == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "checkpoint: no memory for %zu bytes", n * size);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (to->tensor.dtype == MT_F64) {
+            ((double *)converted)[i] = (double)((const float *)(const void *)values)[i];
+        } else {
+            ((float *)converted)[i] = (float)((const double *)(const void *)values)[i];
+        }
+    }
+    mt_status status = device->write(device, to->tensor.data, converted, n * size);
+    free(converted);
+    return status;
+}
+
+mt_status mt_checkpoint_begin_with(const mt_checkpoint *checkpoint, mt_model *model)
+{
+    mt_parameters *parameters = model->parameters;
+    mt_status status = check_begins(checkpoint, parameters);
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        const mt_parameter *from =
+            mt_parameters_find(checkpoint->described, parameters->items[i]->name);
+        status = from != NULL ? write_values(checkpoint, from, parameters->items[i]) : MT_OK;
+    }
+    return status;
+}

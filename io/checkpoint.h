@@ -63,6 +63,11 @@ void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed */
  * MT_ERROR_INVALID where they do not fit, before anything is changed. */
 mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam);
 
+/* Gives a model the values of the parameters that bear the same names, converted to its type. A head
+ * that the file lacks keeps its initial values; anything else that is missing, left over or of
+ * another shape is MT_ERROR_INVALID, with the name and the shapes, before anything is changed. */
+mt_status mt_checkpoint_begin_with(const mt_checkpoint *checkpoint, mt_model *model);
+
 #ifdef __cplusplus
 }
 #endif

@@ -15,6 +15,10 @@ typedef struct run_config {
     int64_t blocks, size, attention_size, linear_size, context_size;
     char norm[TEXT_MAX], time_first[TEXT_MAX];
     double norm_eps, norm_partial, dropout;
+    double embed_dropout, att_dropout, ffn_dropout; /* below 0: dropout */
+    int64_t embed_pad;
+    bool no_bias;
+    char init[TEXT_MAX];
 
     /* the data */
     char data[TEXT_MAX], valid_data[TEXT_MAX], token_list[TEXT_MAX], unit[TEXT_MAX];

@@ -23,6 +23,11 @@ void session_close(train_session *session)
     memset(session, 0, sizeof *session);
 }
 
+static double dropout_of(const run_config *config, double own)
+{
+    return own >= 0.0 ? own : config->dropout;
+}
+
 static mt_model_config model_config(const train_session *session)
 {
     const run_config *config = &session->config;
@@ -36,7 +41,10 @@ static mt_model_config model_config(const train_session *session)
     model.norm.partial = config->norm_partial;
     model.time_first =
         strcmp(config->time_first, "rwkv") == 0 ? MT_TIME_FIRST_RWKV : MT_TIME_FIRST_ESPNET;
-    model.embed_dropout = model.att_dropout = model.ffn_dropout = config->dropout;
+    model.embed_dropout = dropout_of(config, config->embed_dropout);
+    model.att_dropout = dropout_of(config, config->att_dropout);
+    model.ffn_dropout = dropout_of(config, config->ffn_dropout);
+    model.bias = model.head_bias = !config->no_bias;
     model.recompute = config->recompute;
     session->task->sizes(config, session->data, &model);
     return model;
@@ -82,13 +90,12 @@ static mt_status open_device(const char *name, int threads, train_session *sessi
     return status == MT_OK ? mt_tape_create(session->device, &session->tape) : status;
 }
 
-static mt_status open_parts(const mt_checkpoint *checkpoint, train_session *session)
+static mt_status open_parts(const mt_token_list *tokens, train_session *session)
 {
     const run_config *config = &session->config;
     mt_status status = task_find(config->task, &session->task);
     if (status == MT_OK) {
-        status = session->task->open(config, checkpoint != NULL ? checkpoint->tokens : NULL,
-                                     &session->data);
+        status = session->task->open(config, tokens, &session->data);
     }
     if (status != MT_OK) {
         return status;
@@ -110,11 +117,18 @@ static mt_status open_parts(const mt_checkpoint *checkpoint, train_session *sess
 }
 
 mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint,
-                       train_session *session)
+                       const mt_checkpoint *init, train_session *session)
 {
     memset(session, 0, sizeof *session);
     session->config = *config;
-    mt_status status = open_parts(checkpoint, session);
+    const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
+    mt_status status = open_parts(source != NULL ? source->tokens : NULL, session);
+    if (status == MT_OK && init != NULL) {
+        status = mt_checkpoint_begin_with(init, session->model);
+        if (status != MT_OK) {
+            status = mt_fail(status, "--init %s: %s", config->init, mt_error_message());
+        }
+    }
     if (status != MT_OK) {
         session_close(session);
     }
@@ -137,6 +151,19 @@ mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device
         session_close(session);
     }
     return status;
+}
+
+void session_take_sizes(const mt_model_config *model, run_config *config)
+{
+    config->blocks = model->num_blocks;
+    config->size = model->block_size;
+    config->attention_size = model->attention_size;
+    config->linear_size = model->linear_size;
+    config->context_size = model->context_size;
+    snprintf(config->norm, sizeof config->norm, "%s", mt_norm_kind_name(model->norm.kind));
+    config->norm_eps = model->norm.eps;
+    config->norm_partial = model->norm.partial;
+    config->no_bias = !model->bias;
 }
 
 mt_status session_config_of(const mt_checkpoint *checkpoint, run_config *config)
@@ -166,6 +193,13 @@ mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX])
     }
     return mt_fail(MT_ERROR_IO, "%s: there is neither best.h5 nor checkpoint.h5 in that folder",
                    run);
+}
+
+mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint)
+{
+    char path[TEXT_MAX];
+    mt_status status = session_find_model(run, best, path);
+    return status == MT_OK ? mt_checkpoint_load(path, checkpoint) : status;
 }
 
 mt_tensor *session_loss(train_session *session, const task_batch *batch, bool training,

@@ -16,9 +16,10 @@ typedef struct train_session {
 } train_session;
 
 /* Opens a run to train: everything that the options say is checked before anything is allocated for
- * it. `checkpoint`, or NULL: its model and tokens are used. On failure nothing stays open. */
+ * it. The tokens are those of `checkpoint`, from which the run goes on, or of `init`, whose weights the
+ * model begins with; either may be NULL. On failure nothing stays open. */
 mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint,
-                       train_session *session);
+                       const mt_checkpoint *init, train_session *session);
 
 /* Opens a model alone, without a task: for generate, forward and export. */
 mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device, int threads,
@@ -26,11 +27,17 @@ mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device
 
 void session_close(train_session *session);
 
+/* Sets the options that describe a model like this one. */
+void session_take_sizes(const mt_model_config *model, run_config *config);
+
 /* The configuration that a checkpoint carries. */
 mt_status session_config_of(const mt_checkpoint *checkpoint, run_config *config);
 
 /* The file that RUN names: the file itself, or best.h5, else checkpoint.h5, in that folder. */
 mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX]);
+
+/* Loads it. */
+mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint);
 
 /* A batch's loss, a scalar on the tape, and its counts: `stats` receives (rows counted, rows hit),
  * or NULL in regression. */

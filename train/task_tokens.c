@@ -153,9 +153,8 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
 
 static void sizes(const run_config *config, const task_data *data, mt_model_config *model)
 {
-    (void)config;
     model->vocab_size = model->output_size = data->tokens->count;
-    model->padding_index = BLANK;
+    model->padding_index = (int32_t)config->embed_pad;
 }
 
 static int64_t longest(const run_config *config, const task_data *data)

@@ -53,7 +53,7 @@ static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *give
         status = options_set(&config, "device", given->device);
     }
     if (status == MT_OK) {
-        status = session_open(&config, checkpoint, &session);
+        status = session_open(&config, checkpoint, NULL, &session);
     }
     if (status != MT_OK) {
         return status;

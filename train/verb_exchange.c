@@ -43,13 +43,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-static mt_status load(const arguments *given, mt_checkpoint **checkpoint)
-{
-    char path[TEXT_MAX];
-    mt_status status = session_find_model(given->model, !given->last, path);
-    return status == MT_OK ? mt_checkpoint_load(path, checkpoint) : status;
-}
-
 static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
     train_session session;
@@ -77,7 +70,7 @@ static int convert(arguments *given,
                    mt_status (*work)(const arguments *given, const mt_checkpoint *checkpoint))
 {
     mt_checkpoint *checkpoint;
-    mt_status status = load(given, &checkpoint);
+    mt_status status = session_load_model(given->model, !given->last, &checkpoint);
     if (status == MT_OK) {
         status = work(given, checkpoint);
         mt_checkpoint_destroy(checkpoint);

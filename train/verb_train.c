@@ -1,4 +1,5 @@
 /* mixtape train TASK [options], mixtape train --resume RUN [options] */
+#include "train/espnet_config.h"
 #include "train/loop.h"
 #include "train/options.h"
 #include "train/verbs.h"
@@ -7,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RESUME_KEY = 'r', MOST_OPTIONS = 128 };
+enum { RESUME_KEY = 'r', ESPNET_KEY = 'e', MOST_OPTIONS = 128 };
 
 /* Options as they stand on the command line: they are set once the task's own defaults are. */
 typedef struct arguments {
-    const char *task, *resume;
+    const char *task, *resume, *espnet_config;
     int count;
     struct {
         const char *name, *text;
@@ -45,6 +46,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case RESUME_KEY:
         given->resume = text;
         return 0;
+    case ESPNET_KEY:
+        given->espnet_config = text;
+        return 0;
     case ARGP_KEY_ARG:
         if (given->task != NULL) {
             argp_error(state, "one task is enough: '%s' or '%s'", given->task, text);
@@ -52,6 +56,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->task = text;
         return 0;
     case ARGP_KEY_END:
+        if (given->espnet_config != NULL) {
+            if (given->resume != NULL) {
+                argp_error(state, "--espnet-config is for a new run, not for --resume");
+            }
+            given->task = given->task != NULL ? given->task : "tokens";
+        }
         if ((given->task == NULL) == (given->resume == NULL)) {
             argp_error(state, "name a task, or a run with --resume, and not both");
         }
@@ -70,8 +80,20 @@ static mt_status set_options(const arguments *given, run_config *config)
     return status;
 }
 
-/* The task's configuration with the command line over it. */
-static mt_status configure(const arguments *given, run_config *config)
+/* The file that --init names, or NULL. */
+static mt_status load_init(const arguments *given, mt_checkpoint **init)
+{
+    const char *file = NULL;
+    for (int i = 0; i < given->count; i++) {
+        file = strcmp(given->options[i].name, "init") == 0 ? given->options[i].text : file;
+    }
+    *init = NULL;
+    return file != NULL ? session_load_model(file, true, init) : MT_OK;
+}
+
+/* The task's configuration; over it ESPnet's, and the sizes of `init`, or NULL; over those the
+ * command line. */
+static mt_status configure(const arguments *given, const mt_checkpoint *init, run_config *config)
 {
     const train_task *task;
     mt_status status = task_find(given->task, &task);
@@ -81,13 +103,20 @@ static mt_status configure(const arguments *given, run_config *config)
     options_defaults(config);
     snprintf(config->task, sizeof config->task, "%s", task->name);
     task->defaults(config);
-    return set_options(given, config);
+    if (given->espnet_config != NULL) {
+        status = espnet_config_read(given->espnet_config, config);
+    }
+    if (init != NULL) {
+        session_take_sizes(&init->config, config);
+    }
+    return status == MT_OK ? set_options(given, config) : status;
 }
 
-static int train(const run_config *config, const mt_checkpoint *checkpoint, const char *folder)
+static int train(const run_config *config, const mt_checkpoint *checkpoint,
+                 const mt_checkpoint *init, const char *folder)
 {
     train_session session;
-    mt_status status = session_open(config, checkpoint, &session);
+    mt_status status = session_open(config, checkpoint, init, &session);
     if (status != MT_OK) {
         /* An option that cannot work is wrong usage; everything else is a failure. */
         report(status);
@@ -116,8 +145,8 @@ static int resume(const arguments *given)
         return report(mt_fail(status, "%s: %s", path, mt_error_message()));
     }
     status = set_options(given, &config);
-    int exit_status =
-        status == MT_OK ? train(&config, checkpoint, given->resume) : (report(status), EXIT_USAGE);
+    int exit_status = status == MT_OK ? train(&config, checkpoint, NULL, given->resume)
+                                      : (report(status), EXIT_USAGE);
     mt_checkpoint_destroy(checkpoint);
     return exit_status;
 }
@@ -144,12 +173,16 @@ int verb_train(int argc, char **argv)
 {
     static const struct argp_option own[] = {
         {"resume", RESUME_KEY, "RUN", 0, "Go on with the run in that folder, where it stopped", -1},
+        {"espnet-config", ESPNET_KEY, "FILE", 0,
+         "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv); "
+         "the task is tokens unless named",
+         -1},
         {0}};
     const struct argp options = {.options = options_argp(), .parser = parse_option};
     const struct argp_child children[] = {{&options, 0, NULL, 0}, {0}};
     const struct argp argp = {.options = own,
                               .parser = parse,
-                              .args_doc = "TASK\n--resume RUN",
+                              .args_doc = "TASK\n--espnet-config FILE\n--resume RUN",
                               .doc = list_tasks(),
                               .children = children};
     arguments given = {.task = NULL};
@@ -158,8 +191,15 @@ int verb_train(int argc, char **argv)
     if (given.resume != NULL) {
         return resume(&given);
     }
-    if (configure(&given, &config) != MT_OK) {
-        return report_usage(mt_error_message());
+    mt_checkpoint *init;
+    mt_status status = load_init(&given, &init);
+    if (status != MT_OK) {
+        return report(status);
     }
-    return train(&config, NULL, NULL);
+    status = configure(&given, init, &config);
+    int exit_status = status == MT_OK              ? train(&config, NULL, init, NULL)
+                      : status == MT_ERROR_INVALID ? report_usage(mt_error_message())
+                                                   : report(status);
+    mt_checkpoint_destroy(init);
+    return exit_status;
 }

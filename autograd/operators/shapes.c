@@ -6,8 +6,7 @@
 mt_status mt_expect_same_shape(mt_call *call, int index)
 {
     const mt_tensor *a = call->inputs[0], *b = call->inputs[index];
-    if (a->rank == b->rank && a->dtype == b->dtype &&
-        memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0) {
+    if (mt_tensor_same_shape(a, b) && a->dtype == b->dtype) {
         return MT_OK;
     }
     char first[96], other[96];

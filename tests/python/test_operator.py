@@ -1,0 +1,129 @@
+"""mixtape.wkv: PyTorch's own gradient checks, a plain loop over time, carried states, types, and wrong arguments."""
+
+import unittest
+
+import support
+
+
+def setUpModule():
+    support.need("torch")
+    global torch, mixtape
+    import torch
+
+    import mixtape
+
+
+def loop(time_decay, time_first, key, value, state=None):
+    """The recurrence with PyTorch's own operators."""
+    B, T, C = key.shape
+    num, den, largest = state or (key.new_zeros(B, C), key.new_zeros(B, C), key.new_full((B, C), -1e38))
+    w, outputs = -torch.exp(time_decay), []
+    for t in range(T):
+        lead = torch.maximum(largest, time_first + key[:, t])
+        old, new = torch.exp(largest - lead), torch.exp(time_first + key[:, t] - lead)
+        outputs.append((old * num + new * value[:, t]) / (old * den + new))
+        lead = torch.maximum(largest + w, key[:, t])
+        old, new = torch.exp(largest + w - lead), torch.exp(key[:, t] - lead)
+        num, den, largest = old * num + new * value[:, t], old * den + new, lead
+    return torch.stack(outputs, 1), (num, den, largest)
+
+
+def arguments(B, T, C, dtype=None, device="cpu", carried=False):
+    generator = torch.Generator().manual_seed(B * 1000 + T * 10 + C)
+    shapes = [(C,), (C,), (B, T, C), (B, T, C)] + ([(B, C)] * 3 if carried else [])
+    tensors = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    if carried:
+        tensors[5] = tensors[5].exp()
+    return [tensor.to(device, dtype or torch.float64).requires_grad_(i < 6) for i, tensor in enumerate(tensors)]
+
+
+def devices():
+    return ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+
+
+class OperatorTest(unittest.TestCase):
+    def test_gradcheck(self):
+        for device in devices():
+            for shape in ((1, 1, 1), (2, 5, 3), (1, 33, 2), (3, 2, 17)):
+                with self.subTest(device=device, shape=shape):
+                    self.assertTrue(torch.autograd.gradcheck(lambda *a: mixtape.wkv(*a)[0], arguments(*shape, device=device)))
+
+    def test_gradcheck_with_states(self):
+        # num and den are multiples of e^max: what has a gradient is their product.
+        def sums(d, u, k, v, num, den, largest):
+            output, state = mixtape.wkv(d, u, k, v, (num, den, largest))
+            return output, state[0] * torch.exp(state[2]), state[1] * torch.exp(state[2])
+
+        for device in devices():
+            for shape in ((1, 1, 1), (2, 5, 3), (1, 33, 2)):
+                with self.subTest(device=device, shape=shape):
+                    self.assertTrue(torch.autograd.gradcheck(sums, arguments(*shape, device=device, carried=True)))
+
+    def test_it_is_the_loop(self):
+        for device in devices():
+            for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
+                with self.subTest(device=device, dtype=dtype):
+                    given = arguments(3, 70, 16, dtype, device)
+                    again = [x.detach().clone().requires_grad_() for x in given]
+                    ours, theirs = mixtape.wkv(*given)[0], loop(*again)[0]
+                    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+                    upstream = torch.randn(ours.shape, dtype=dtype, generator=torch.Generator().manual_seed(1)).to(device)
+                    ours.backward(upstream)
+                    theirs.backward(upstream)
+                    for a, b in zip(given, again):
+                        torch.testing.assert_close(a.grad, b.grad, rtol=10 * tolerance, atol=10 * tolerance)
+
+    def test_parts_with_a_carried_state_are_the_whole(self):
+        whole, parts = arguments(2, 40, 8), arguments(2, 40, 8)
+        y, _ = mixtape.wkv(*whole)
+        state, pieces = None, []
+        for first, last in ((0, 1), (1, 33), (33, 40)):
+            piece, state = mixtape.wkv(parts[0], parts[1], parts[2][:, first:last], parts[3][:, first:last], state)
+            pieces.append(piece)
+        torch.testing.assert_close(torch.cat(pieces, 1), y, rtol=1e-12, atol=1e-12)
+        y.square().sum().backward()
+        torch.cat(pieces, 1).square().sum().backward()
+        for a, b in zip(whole, parts):
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-10, atol=1e-12)
+
+    def test_half_types_are_computed_in_float32(self):
+        for dtype in (torch.float16, torch.bfloat16):
+            with self.subTest(dtype=dtype):
+                given = [x.detach().requires_grad_() for x in arguments(2, 9, 4, dtype)]
+                y, state = mixtape.wkv(*given)
+                self.assertEqual(y.dtype, dtype)
+                self.assertEqual(state[0].dtype, torch.float32)
+                expected, _ = mixtape.wkv(*(x.detach().float() for x in given))
+                self.assertTrue(torch.equal(y, expected.to(dtype)))
+                y.float().sum().backward()
+                self.assertTrue(all(x.grad.dtype == dtype and torch.isfinite(x.grad).all() for x in given))
+
+    def test_strided_tensors_and_parts_without_gradients(self):
+        given = arguments(2, 6, 4)
+        strided = given[2].detach().transpose(0, 1).contiguous().transpose(0, 1)
+        y, _ = mixtape.wkv(given[0].detach(), given[1], strided, given[3].detach())
+        self.assertTrue(torch.equal(y, mixtape.wkv(*given)[0]))
+        y.sum().backward()
+        self.assertIsNotNone(given[1].grad)
+        with torch.no_grad():
+            self.assertFalse(mixtape.wkv(*given)[0].requires_grad)
+
+    def test_wrong_arguments_are_refused(self):
+        d, u, k, v = (x.detach() for x in arguments(2, 5, 3))
+        for given, says in (
+            ((d, u, k[0], v[0]), r"key \(5, 3\)"),
+            ((d, u, k, v[:, :4]), r"value \(2, 4, 3\)"),
+            ((d[:2], u, k, v), r"time_decay \(2,\), expected \(3,\)"),
+            ((d, u[:1], k, v), r"time_first \(1,\)"),
+            ((d, u, k, v, (k[:, 0], k[:, 0], k[:1, 0])), r"state\[2\] \(1, 3\), expected \(2, 3\)"),
+            ((d, u, k.long(), v.long()), "integers"),
+        ):
+            with self.subTest(says=says):
+                with self.assertRaisesRegex(ValueError, says):
+                    mixtape.wkv(*given)
+        with self.assertRaisesRegex(RuntimeError, "sequence length 0"):
+            mixtape.wkv(d, u, k[:, :0], v[:, :0])
+
+
+if __name__ == "__main__":
+    unittest.main()
