@@ -1,0 +1,236 @@
+"""The real ESPnet: its decoder built, fed, trained and decoded with on the CPU, and the same as Mixtape's."""
+
+import contextlib
+import csv
+import io
+import os
+import sys
+import unittest
+from unittest import mock
+
+import support
+
+
+def setUpModule():
+    support.need("torch", "h5py", "espnet2.asr_transducer.decoder.rwkv_decoder")
+    global torch, numpy, h5py, RWKVDecoder, attention, espnet, files
+    import h5py
+    import numpy
+    import torch
+    from espnet2.asr_transducer.decoder.modules.rwkv import attention
+    from espnet2.asr_transducer.decoder.rwkv_decoder import RWKVDecoder
+
+    from mixtape import espnet, files
+
+    espnet.install()
+
+
+# The command's options, and ESPnet's arguments for the same decoder.
+DECODERS = [
+    ([], {}),
+    (["--attention-size", "64", "--linear-size", "40", "--blocks", "3"], {"attention_size": 64, "linear_size": 40, "num_blocks": 3}),
+    (["--attention-size", "8"], {"attention_size": 8}),
+    (["--norm", "rms_norm"], {"normalization_type": "rms_norm"}),
+    (["--norm", "rms_norm", "--norm-partial", "0.3"], {"normalization_type": "rms_norm", "normalization_args": {"partial": 0.3}}),
+    (["--norm", "scale_norm", "--norm-eps", "1e-3"], {"normalization_type": "scale_norm", "normalization_args": {"eps": 1e-3}}),
+    (["--norm", "basic_norm"], {"normalization_type": "basic_norm"}),
+    (["--blocks", "1"], {"num_blocks": 1}),
+]
+SIZE = 24
+
+
+def make_decoder(arguments):
+    """ESPnet's decoder. It cannot initialise a single block (it divides by the number of blocks less one): one of two is taken."""
+    blocks = arguments.get("num_blocks", 2)
+    decoder = RWKVDecoder(len(support.SYMBOLS), **{"block_size": SIZE, "context_size": 64, **arguments, "num_blocks": max(blocks, 2)})
+    if blocks == 1:
+        decoder.rwkv_blocks, decoder.num_blocks = decoder.rwkv_blocks[:1], 1
+    return decoder.eval()
+
+
+def read_weights(path, dtype):
+    with h5py.File(path) as file:
+        return {name: torch.as_tensor(file[name][()]).to(dtype) for name in file}
+
+
+class DecoderTest(support.CommandTest):
+    def train(self, name, *options, steps=20):
+        sizes = [] if "--init" in options else ["--size", str(SIZE), "--blocks", "2", "--context-size", "64"]
+        self.run_command("train", "tokens", *self.transcripts(), *sizes, "--warmup", "0", "--schedule", "constant", "--steps", str(steps),
+                         "--eval-every", "0", "--log-every", "1", "--clip", "0", "--out", name, *options)
+        return self.path(name)
+
+    def trained_pair(self, options, arguments, steps=20):
+        """A run, and ESPnet's decoder with its weights, loaded strictly from the exported file."""
+        run = self.train("run", *options, steps=steps)
+        self.run_command("export", "run", "--last", "--layout", "espnet", "-o", "decoder.h5")
+        decoder = make_decoder(arguments)
+        decoder.load_state_dict(read_weights(self.path("decoder.h5"), torch.float32), strict=True)
+        return run, decoder
+
+    def test_outputs_agree_on_trained_weights(self):
+        labels = numpy.random.default_rng(1).integers(0, len(support.SYMBOLS), (3, 50))
+        for options, arguments in DECODERS:
+            with self.subTest(options=options):
+                self.setUp()
+                run, decoder = self.trained_pair(options, arguments)
+                output, _ = self.forward(run, labels)
+                with torch.no_grad():
+                    numpy.testing.assert_allclose(output, decoder(torch.from_numpy(labels)).numpy(), rtol=1e-5, atol=1e-5)
+
+    def test_outputs_agree_on_espnets_initial_weights(self):
+        labels = numpy.random.default_rng(2).integers(0, len(support.SYMBOLS), (2, 33))
+        for seed in range(3):
+            torch.manual_seed(seed)
+            decoder = make_decoder({"attention_size": 32})
+            files.write_weights(self.path("weights.h5"), {name: value.numpy() for name, value in decoder.state_dict().items()})
+            self.run_command("import", "weights.h5", "-o", f"checkpoint-{seed}.h5")
+            output, logits = self.forward(f"checkpoint-{seed}.h5", labels)
+            self.assertIsNone(logits)
+            with torch.no_grad():
+                numpy.testing.assert_allclose(output, decoder(torch.from_numpy(labels)).numpy(), rtol=1e-5, atol=1e-5)
+
+    def compare_streaming(self, decoder):
+        labels = torch.from_numpy(numpy.random.default_rng(3).integers(0, len(support.SYMBOLS), (2, 12)))
+        with torch.no_grad():
+            whole, states, steps = decoder(labels), decoder.init_state(2), []
+            for u in range(labels.shape[1]):
+                out, states = decoder.inference(labels[:, u:u + 1], states)
+                steps.append(out)
+        torch.testing.assert_close(torch.cat(steps, 1), whole, rtol=1e-5, atol=1e-5)
+        return labels, whole
+
+    def test_streaming_by_espnet_is_the_whole(self):
+        from espnet2.asr_transducer.beam_search_transducer import Hypothesis
+
+        for options, arguments in DECODERS:
+            with self.subTest(options=options):
+                self.setUp()
+                run, decoder = self.trained_pair(options, arguments)
+                labels, whole = self.compare_streaming(decoder)
+                output, _ = self.forward(run, labels.numpy())
+                numpy.testing.assert_allclose(output, whole.numpy(), rtol=1e-5, atol=1e-5)
+                hypotheses = [Hypothesis(score=0.0, yseq=[], dec_state=decoder.init_state(1)) for _ in range(2)]
+                for u in range(labels.shape[1]):
+                    for b, hypothesis in enumerate(hypotheses):
+                        hypothesis.yseq = [int(labels[b, u])]
+                    with torch.no_grad():
+                        out, states = decoder.batch_score(hypotheses)
+                    numpy.testing.assert_allclose(out.numpy(), output[:, u], rtol=1e-5, atol=1e-5)
+                    for b, hypothesis in enumerate(hypotheses):
+                        hypothesis.dec_state = decoder.select_state(states, b)
+
+    def gradients_of_espnet(self, decoder, head):
+        inputs, targets = map(torch.from_numpy, support.labels_of_transcripts())
+        decoder.zero_grad()
+        head.zero_grad()
+        loss = torch.nn.functional.cross_entropy(head(decoder(inputs)).flatten(0, 1), targets.flatten(), ignore_index=-1)
+        loss.backward()
+        found = {name: value.grad for name, value in decoder.named_parameters()}
+        found.update({"head." + name: value.grad for name, value in head.named_parameters()})
+        return loss.item(), found
+
+    def test_every_gradient_agrees(self):
+        for options, arguments in DECODERS:
+            for dtype, name, tolerance in ((torch.float64, "f64", 1e-9), (torch.float32, "f32", 1e-5)):
+                with self.subTest(options=options, dtype=name):
+                    self.setUp()
+                    self.train("start", *options, "--dtype", name)
+                    self.run_command("export", "start", "--last", "--layout", "mixtape", "-o", "start.h5")
+                    # After one step of Adam, m is 0.1 times the gradient.
+                    run = self.train("run", "--init", "start.h5", "--dtype", name, steps=1)
+                    weights = read_weights(self.path("start.h5"), dtype)
+                    head = torch.nn.Linear(SIZE, len(support.SYMBOLS)).to(dtype)
+                    head.load_state_dict({key: weights.pop("head." + key) for key in ("weight", "bias")})
+                    decoder = make_decoder(arguments).to(dtype)
+                    decoder.load_state_dict(weights)
+                    _, expected = self.gradients_of_espnet(decoder, head)
+                    with h5py.File(os.path.join(run, "checkpoint.h5")) as file:
+                        found = {key: file["optimizer/m"][key][()] / 0.1 for key in file["optimizer/m"]}
+                    self.assertEqual(sorted(found), sorted(expected))
+                    for key, value in expected.items():
+                        numpy.testing.assert_allclose(found[key], value.numpy(), rtol=tolerance, atol=tolerance, err_msg=key)
+
+    def test_fifty_updates_have_the_same_losses(self):
+        self.train("start", steps=1)
+        self.run_command("export", "start", "--last", "--layout", "mixtape", "-o", "start.h5")
+        run = self.train("run", "--init", "start.h5", "--lr", "3e-3", steps=50)
+        weights = read_weights(self.path("start.h5"), torch.float32)
+        head = torch.nn.Linear(SIZE, len(support.SYMBOLS))
+        head.load_state_dict({key: weights.pop("head." + key) for key in ("weight", "bias")})
+        decoder = make_decoder({})
+        decoder.load_state_dict(weights)
+        adam = torch.optim.Adam([*decoder.parameters(), *head.parameters()], lr=3e-3)
+        losses = []
+        for _ in range(50):
+            losses.append(self.gradients_of_espnet(decoder, head)[0])
+            adam.step()
+        with open(os.path.join(run, "metrics.csv")) as file:
+            found = [float(row["loss"]) for row in csv.DictReader(file) if row["loss"]]
+        self.assertLess(losses[-1], 0.8 * losses[0])
+        numpy.testing.assert_allclose(found, losses, atol=1e-4)
+
+    def test_beam_search_decodes_on_the_cpu(self):
+        from espnet2.asr_transducer.beam_search_transducer import BeamSearchTransducer
+        from espnet2.asr_transducer.joint_network import JointNetwork
+
+        _, decoder = self.trained_pair([], {})
+        torch.manual_seed(1)
+        joint = JointNetwork(len(support.SYMBOLS), 16, SIZE, 32).eval()
+        encoded = torch.randn(20, 16)
+        for search in ("default", "tsd", "alsd", "maes"):
+            with self.subTest(search=search), torch.no_grad():
+                best = BeamSearchTransducer(decoder, joint, beam_size=3, search_type=search, nbest=2)(encoded)
+                self.assertGreater(len(best), 0)
+                self.assertTrue(all(numpy.isfinite(float(hypothesis.score)) for hypothesis in best))
+
+    def test_init_param_loads_a_decoder_into_a_whole_model(self):
+        from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
+
+        run = self.train("run")
+        with mock.patch.object(sys, "argv", ["mixtape-to-espnet", os.path.join(run, "checkpoint.h5"), self.path("decoder.pth")]), \
+                contextlib.redirect_stdout(io.StringIO()):
+            files.to_espnet()
+        model = torch.nn.Module()
+        model.encoder, model.decoder = torch.nn.Linear(3, 3), make_decoder({})
+        load_pretrained_model(f"{self.path('decoder.pth')}::decoder", model, ignore_init_mismatch=False)
+        with h5py.File(os.path.join(run, "checkpoint.h5")) as file:
+            for name, value in model.decoder.state_dict().items():
+                numpy.testing.assert_array_equal(value.numpy(), file["model"][name][()])
+
+    def test_a_decoder_comes_back_from_a_whole_model(self):
+        for prefix in ("decoder.", "model.asr.decoder."):
+            with self.subTest(prefix=prefix):
+                decoder = make_decoder({})
+                state = {prefix + name: value for name, value in decoder.state_dict().items()}
+                state["encoder.weight"] = torch.zeros(3, 3)
+                torch.save(state, self.path("model.pth"))
+                with mock.patch.object(sys, "argv", ["mixtape-from-pth", self.path("model.pth"), self.path("model.h5")]), \
+                        contextlib.redirect_stdout(io.StringIO()):
+                    files.from_pth()
+                self.run_command("import", "model.h5", "-o", "checkpoint.h5")
+                self.run_command("export", "checkpoint.h5", "--layout", "espnet", "-o", "decoder.h5")
+                for name, value in read_weights(self.path("decoder.h5"), torch.float32).items():
+                    self.assertTrue(torch.equal(value, decoder.state_dict()[name]), name)
+
+
+class KernelTest(unittest.TestCase):
+    def test_half_types_are_computed_in_float32(self):
+        d, u, k, v = (torch.randn(shape, dtype=torch.bfloat16, requires_grad=True) for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8)))
+        attention.load_wkv_kernel(16)
+        y = attention.WKVLinearAttention.apply(d, u, k, v)
+        y.float().sum().backward()
+        self.assertEqual(y.dtype, torch.bfloat16)
+        self.assertTrue(all(x.grad.dtype == torch.bfloat16 and torch.isfinite(x.grad).all() for x in (d, u, k, v)))
+
+    def test_context_size_is_checked(self):
+        with self.assertRaisesRegex(ValueError, "context_size 0"):
+            attention.load_wkv_kernel(0)
+        attention.load_wkv_kernel(4)
+        self.assertEqual(attention.wkv_kernel.context_size, 4)
+        with self.assertRaisesRegex(AssertionError, "context_size is \\(4\\)"):
+            attention.WKVLinearAttention.apply(torch.zeros(2), torch.zeros(2), torch.zeros(1, 5, 2), torch.zeros(1, 5, 2))
+
+
+if __name__ == "__main__":
+    unittest.main()

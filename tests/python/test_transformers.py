@@ -1,0 +1,144 @@
+"""The real transformers: RwkvForCausalLM and Mixtape have the same logits and the same greedy text, both ways."""
+
+import os
+import unittest
+import warnings
+
+import support
+
+
+def setUpModule():
+    support.need("torch", "h5py", "safetensors.torch", "transformers.models.rwkv.modeling_rwkv")
+    global torch, numpy, h5py, safetensors, RwkvConfig, RwkvForCausalLM, modeling_rwkv, mixtape_transformers
+    import h5py
+    import numpy
+    import safetensors.torch
+    import torch
+    import transformers
+    from transformers import RwkvConfig, RwkvForCausalLM
+    from transformers.models.rwkv import modeling_rwkv
+
+    import mixtape.transformers as mixtape_transformers
+
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+
+
+TEXT = "the quick brown fox jumps over the lazy dog, and the lazy dog sleeps on. " * 40
+
+
+def make_model(seed=1, **arguments):
+    torch.manual_seed(seed)
+    arguments = {"vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 2, "context_length": 64, "eos_token_id": None, **arguments}
+    model = RwkvForCausalLM(RwkvConfig(**arguments)).eval()
+    with torch.no_grad():  # transformers leaves most of it at its beginnings
+        for name, value in model.named_parameters():
+            value.add_(0.1 * torch.randn(value.shape))
+    return model
+
+
+def greedy(model, labels, length):
+    # synced_gpus: what Debian's PyTorch cannot find out.
+    return model.generate(labels, attention_mask=torch.ones_like(labels), do_sample=False, max_new_tokens=length, synced_gpus=False)
+
+
+class ModelTest(support.CommandTest):
+    def test_logits_agree_on_weights_of_transformers(self):
+        labels = numpy.random.default_rng(1).integers(0, 20, (3, 40))
+        for arguments in ({}, {"intermediate_size": 48}, {"num_hidden_layers": 5}):
+            with self.subTest(arguments=arguments):
+                model = make_model(**arguments)
+                safetensors.torch.save_file(model.state_dict(), self.path("model.safetensors"))
+                _, logits = self.forward("model.safetensors", labels)
+                with torch.no_grad():
+                    expected = model(torch.from_numpy(labels)).logits.numpy()
+                numpy.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+
+    def test_half_types_are_widened(self):
+        labels = numpy.random.default_rng(2).integers(0, 20, (2, 10))
+        for dtype in (torch.float16, torch.bfloat16):
+            with self.subTest(dtype=dtype):
+                narrow = {name: value.to(dtype) for name, value in make_model().state_dict().items()}
+                safetensors.torch.save_file(narrow, self.path("model.safetensors"))
+                _, logits = self.forward("model.safetensors", labels)
+                model = make_model()
+                model.load_state_dict({name: value.float() for name, value in narrow.items()})
+                with torch.no_grad():
+                    expected = model(torch.from_numpy(labels)).logits.numpy()
+                numpy.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+
+    def test_what_is_imported_is_exported_with_the_same_bits(self):
+        state = make_model().state_dict()
+        safetensors.torch.save_file(state, self.path("model.safetensors"))
+        self.run_command("import", "model.safetensors", "-o", "checkpoint.h5")
+        self.run_command("export", "checkpoint.h5", "--layout", "hf", "-o", "again.safetensors")
+        again = safetensors.torch.load_file(self.path("again.safetensors"))
+        self.assertEqual(sorted(again), sorted(state))
+        self.assertTrue(all(torch.equal(again[name], value) for name, value in state.items()))
+
+    def test_greedy_texts_agree_on_weights_of_mixtape(self):
+        data = self.write("data.txt", TEXT)
+        self.run_command("train", "text", "--data", data, "--no-bias", "--norm-eps", "1e-5", "--size", "32", "--blocks", "2",
+                         "--length", "32", "--batch", "16", "--steps", "300", "--eval-every", "0", "--out", "run")
+        self.run_command("export", "run", "--layout", "hf", "-o", "model.safetensors")
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "model.h5")
+        with h5py.File(self.path("model.h5")) as file:
+            tokens = [token.decode() if isinstance(token, bytes) else token for token in file.attrs["token_list"]]
+        model = make_model(vocab_size=len(tokens))
+        model.load_state_dict(safetensors.torch.load_file(self.path("model.safetensors")), strict=True)
+        prompt = "the lazy"
+        found = self.run_command("generate", "run", "--prompt", prompt, "--temperature", "0", "--length", "60")
+        inputs = torch.tensor([[tokens.index(character) for character in prompt]])
+        expected = greedy(model, inputs, 60)[0]
+        text = "".join(tokens[label] for label in expected)
+        self.assertEqual(found, text + "\n")
+        self.assertIn("dog", text)
+
+
+class InstallTest(unittest.TestCase):
+    def setUp(self):
+        self.original = modeling_rwkv.rwkv_linear_attention, modeling_rwkv.load_wkv_cuda_kernel
+        mixtape_transformers.install()
+        self.addCleanup(self.restore)
+
+    def restore(self):
+        modeling_rwkv.rwkv_linear_attention, modeling_rwkv.load_wkv_cuda_kernel = self.original
+
+    def outputs_and_gradients(self, model, labels):
+        model.zero_grad()
+        result = model(labels, labels=labels)
+        result.loss.backward()
+        return result.logits.detach(), {name: value.grad.clone() for name, value in model.named_parameters()}
+
+    def test_outputs_and_gradients_are_those_of_transformers_own_loop(self):
+        model, labels = make_model().train(), torch.from_numpy(numpy.random.default_rng(3).integers(0, 20, (2, 50)))
+        logits, gradients = self.outputs_and_gradients(model, labels)
+        self.restore()
+        expected_logits, expected = self.outputs_and_gradients(model, labels)
+        torch.testing.assert_close(logits, expected_logits, rtol=1e-5, atol=1e-5)
+        for name, value in expected.items():
+            torch.testing.assert_close(gradients[name], value, rtol=1e-5, atol=1e-5, msg=name)
+
+    def test_states_are_carried(self):
+        model, labels = make_model(), torch.from_numpy(numpy.random.default_rng(4).integers(0, 20, (2, 30)))
+        with torch.no_grad():
+            whole = model(labels).logits
+            first = model(labels[:, :17], use_cache=True)
+            second = model(labels[:, 17:], state=first.state, use_cache=True)
+        torch.testing.assert_close(torch.cat((first.logits, second.logits), 1), whole, rtol=1e-5, atol=1e-5)
+
+    def test_generate_gives_the_same(self):
+        model, prompt = make_model(), torch.tensor([[3, 1, 4, 1, 5]])
+        ours = greedy(model, prompt, 20)
+        self.restore()
+        self.assertTrue(torch.equal(ours, greedy(model, prompt, 20)))
+
+    def test_longer_than_the_context_length(self):
+        model = make_model(context_length=8)
+        with torch.no_grad():
+            self.assertTrue(torch.isfinite(model(torch.zeros(1, 100, dtype=torch.long)).logits).all())
+
+
+if __name__ == "__main__":
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    unittest.main()
