@@ -23,7 +23,8 @@ int mt_bindings_version(void);
 /* Bytes that forward leaves in `saved`; 0 for a type that has no kernels. */
 size_t mt_wkv_saved_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C);
 
-/* `stream` is a cudaStream_t, NULL being CUDA's default stream; the CPU does not look at it. Calls
+/* `stream` is a cudaStream_t, NULL being CUDA's default stream; the CPU does not look at it. It lives
+ * as long as the device, or until a call names another, which waits for this one's work. Calls
  * on one device come from one thread at a time. MT_ERROR_INVALID, with the figures, for sizes below
  * 1 or a type that has no kernels. The alignment of B C and a context_size are the caller's to
  * check (mt_wkv_check). */

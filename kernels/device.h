@@ -119,7 +119,8 @@ struct mt_device {
     mt_status (*replay)(mt_device *, mt_recording *recording);
     void (*forget)(mt_device *, mt_recording *recording); /* NULL is allowed */
 
-    /* Puts work on the caller's stream from now on (a cudaStream_t), instead of the device's own. */
+    /* Puts work on the caller's stream from now on (a cudaStream_t), instead of the device's own. The
+     * stream outlives the device, or the next call. */
     mt_status (*use_stream)(mt_device *, void *stream);
 
     /* Whether matrix products of MT_F32 may round their factors to TF32, on a device that has it.

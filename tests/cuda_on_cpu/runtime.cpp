@@ -98,10 +98,17 @@ void run_all(const work_list &work)
     }
 }
 
+/* The default stream is a stream of its own here, which waits for no other. */
+cudaStream_t named(cudaStream_t stream)
+{
+    static cuda_on_cpu_stream default_stream;
+    return stream != nullptr ? stream : &default_stream;
+}
+
 void flush(cudaStream_t stream)
 {
     work_list work;
-    work.swap(stream->queue);
+    work.swap(named(stream)->queue);
     if (!work.empty()) {
         reach_device_memory(true);
         run_all(work);
@@ -149,7 +156,8 @@ namespace cuda_on_cpu
 
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work)
 {
-    work_list &to = stream->capture != nullptr ? stream->capture->work : stream->queue;
+    cudaStream_t on = named(stream);
+    work_list &to = on->capture != nullptr ? on->capture->work : on->queue;
     to.push_back(std::move(work));
     return cudaSuccess;
 }
@@ -326,7 +334,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     cuda_on_cpu::enqueue(stream, [=] { memmove(to, from, bytes); });
     const void *host = kind == cudaMemcpyHostToDevice ? from : to;
     if (kind != cudaMemcpyDeviceToDevice && !is_pinned(host)) {
-        if (stream->capture != nullptr) {
+        if (named(stream)->capture != nullptr) {
             return failed(cudaErrorStreamCaptureUnsupported);
         }
         flush(stream); /* pageable memory has been dealt with when the call returns */
@@ -352,7 +360,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
-    if (stream->capture != nullptr) {
+    if (named(stream)->capture != nullptr) {
         return failed(cudaErrorStreamCaptureUnsupported);
     }
     flush(stream);
@@ -410,7 +418,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    event->stream = stream;
+    event->stream = named(stream);
     return cudaSuccess;
 }
 

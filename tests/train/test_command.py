@@ -210,7 +210,7 @@ class TextTest(CommandTest):
         self.refuse("train", "text", *self.options, status=2, says="--data")
 
 
-class TokensTest(CommandTest):
+class TranscriptsTest(CommandTest):
     def setUp(self):
         super().setUp()
         self.write("tokens.txt", "<blank>\n<unk>\n<space>\na\nb\nc\n<sos/eos>\n")
@@ -222,6 +222,8 @@ class TokensTest(CommandTest):
         return self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", *self.options,
                                 *arguments, **options)
 
+
+class TokensTest(TranscriptsTest):
     def test_transcripts_train_generate_and_export(self):
         self.train_tokens("--out", "run")
         self.run_command("generate", "run", "--length", "10")
@@ -256,6 +258,122 @@ class TokensTest(CommandTest):
     def test_a_context_that_is_too_short_is_refused_with_the_utterance(self):
         self.refuse("train", "tokens", "--data", "text", "--token-list", "tokens.txt", *self.options, "--context-size",
                     "4", status=2, says=["utt", "--context-size 4"])
+
+
+ESPNET_CONFIG = """
+optim: adam
+encoder_conf:
+    main_conf: {pos_wise_layer_type: linear}
+    body_conf:
+    - block_type: conformer
+      num_blocks: 2
+decoder: rwkv
+decoder_conf:
+    block_size: 24
+    linear_size: 40
+    attention_size: 16
+    context_size: 128
+    num_blocks: 3
+    rescale_every: 6
+    normalization_type: rms_norm
+    normalization_args:
+        eps: 1.0e-04
+        partial: 0.5
+    embed_dropout_rate: 0.1
+    att_dropout_rate: 0.2
+    ffn_dropout_rate: 0.3
+    embed_pad: 2
+"""
+
+
+class EspnetConfigTest(TranscriptsTest):
+    def train_config(self, text, *arguments, **options):
+        self.write("train.yaml", text)
+        return self.run_command("train", "--espnet-config", "train.yaml", "--data", "text", "--token-list", "tokens.txt",
+                                "--batch", "4", "--steps", "1", *arguments, **options)
+
+    def attributes(self, run):
+        with h5py.File(self.path(run, "checkpoint.h5")) as file:
+            self.assertTrue(numpy.all(file["model/embed.weight"][file["model"].attrs["embed_pad"]] == 0.0))
+            return dict(file["model"].attrs)
+
+    def test_the_decoder_is_the_files(self):
+        self.train_config(ESPNET_CONFIG, "--out", "run")
+        found = self.attributes("run")
+        expected = {"vocab_size": 7, "block_size": 24, "linear_size": 40, "attention_size": 16, "context_size": 128, "num_blocks": 3,
+                    "eps": 1e-4, "partial": 0.5, "embed_dropout_rate": 0.1, "att_dropout_rate": 0.2, "ffn_dropout_rate": 0.3,
+                    "embed_pad": 2}
+        self.assertEqual({name: found[name] for name in expected}, expected)
+        self.assertEqual(found["normalization_type"], "rms_norm")
+
+    def test_what_the_file_leaves_out_is_espnets_default(self):
+        self.train_config("decoder: rwkv\ndecoder_conf:\n  num_blocks: 1\n  linear_size: null\n", "--out", "run")
+        found = self.attributes("run")
+        self.assertEqual([found[name] for name in ("block_size", "attention_size", "linear_size", "context_size", "eps")],
+                         [512, 512, 2048, 1024, 1e-12])
+
+    def test_options_come_after_the_file(self):
+        self.train_config(ESPNET_CONFIG, "--size", "16", "--out", "run")
+        self.assertEqual(self.attributes("run")["block_size"], 16)
+
+    def test_wrong_files_are_refused(self):
+        for text, says in (
+                (ESPNET_CONFIG.replace("linear_size", "liner_size"), ["train.yaml: line 11", "liner_size"]),
+                (ESPNET_CONFIG.replace("partial", "part"), ["train.yaml: line 19", "normalization_args: part"]),
+                (ESPNET_CONFIG.replace("rms_norm", "group_norm"), ["line 16", "group_norm", "layer_norm"]),
+                (ESPNET_CONFIG.replace("block_size: 24", "block_size: 0"), ["line 10", "block_size", "0"]),
+                (ESPNET_CONFIG.replace("block_size: 24", "block_size: [24]"), ["line 10", "block_size", "single value"]),
+                (ESPNET_CONFIG.replace("decoder: rwkv", "decoder: rnn"), ["'rnn'", "rwkv"]),
+                ("decoder: rwkv\ndecoder_conf: 3\n", ["line 2", "not a mapping"]),
+                ("a: [1", ["train.yaml: line"]),
+                ("", ["train.yaml", "rwkv"])):
+            with self.subTest(says):
+                self.write("train.yaml", text)
+                self.refuse("train", "--espnet-config", "train.yaml", "--data", "text", "--token-list", "tokens.txt", status=1,
+                            says=says)
+        self.refuse("train", "--espnet-config", "none.yaml", status=1, says=["none.yaml", "No such file"])
+        self.refuse("train", "--espnet-config", "train.yaml", "--resume", "run", status=2, says=["--resume"])
+        self.assertFalse(os.path.exists(self.path("runs")))
+
+
+class InitTest(TranscriptsTest):
+    def weights(self, path):
+        with h5py.File(self.path(path)) as file:
+            return {name: file["model"][name][()] for name in file["model"]}
+
+    def test_sizes_and_weights_are_the_files(self):
+        self.train_tokens("--norm", "rms_norm", "--linear-size", "20", "--attention-size", "8", "--out", "first")
+        for layout, dtype in (("mixtape", "f32"), ("mixtape", "f64"), ("espnet", "f32")):
+            with self.subTest(layout=layout, dtype=dtype):
+                self.run_command("export", "first", "--last", "--layout", layout, "-o", "weights.h5")
+                run = layout + dtype
+                self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--batch", "4", "--steps", "1",
+                                 "--lr", "1e-9", "--init", "weights.h5", "--dtype", dtype, "--out", run)
+                before, after = self.weights("first/checkpoint.h5"), self.weights(run + "/checkpoint.h5")
+                self.assertEqual(sorted(before), sorted(after))
+                for name in before:
+                    if layout == "mixtape" or not name.startswith("head."):
+                        numpy.testing.assert_allclose(after[name], before[name], atol=1e-6, err_msg=name)
+
+    def test_resuming_does_not_begin_again(self):
+        self.train_tokens("--out", "first")
+        self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--batch", "4", "--steps", "4",
+                         "--schedule", "constant", "--init", "first", "--out", "whole")
+        self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--batch", "4", "--steps", "2",
+                         "--schedule", "constant", "--init", "first", "--out", "half")
+        self.run_command("train", "--resume", "half", "--steps", "4")
+        whole, half = self.weights("whole/checkpoint.h5"), self.weights("half/checkpoint.h5")
+        self.assertTrue(all(numpy.array_equal(whole[name], half[name]) for name in whole))
+
+    def test_what_does_not_fit_is_refused_with_both_shapes(self):
+        self.train_tokens("--out", "first")
+        self.write("short.txt", "<blank>\n<unk>\na\n<sos/eos>\n")
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "short.txt", "--init", "first", "--batch", "4", status=2,
+                    says=["short.txt", "token list"])
+        self.refuse("train", "copy", *SMALL, "--init", "first", status=2, says=["--init first", "embed.weight", "(7, 16)", "(6, 16)"])
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--init", "first", "--batch", "4", "--linear-size",
+                    "3", status=2, says=["--init first", "proj_key.weight", "(64, 16)", "(3, 16)"])
+        self.refuse("train", "copy", *SMALL, "--init", "none.h5", status=1, says=["none.h5"])
 
 
 class WrongUsageTest(CommandTest):
