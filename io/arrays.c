@@ -1,5 +1,8 @@
 #include "io/arrays.h"
 
+#include "io/archive.h"
+
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,4 +76,106 @@ void mt_arrays_free(mt_arrays *arrays)
     }
     free(arrays->items);
     *arrays = (mt_arrays){0};
+}
+
+void mt_convert_reals(mt_dtype from_type, const void *from, mt_dtype to_type, void *to, int64_t n)
+{
+    if (from_type == to_type) {
+        memcpy(to, from, (size_t)n * mt_dtype_size(to_type));
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (to_type == MT_F64) {
+            ((double *)to)[i] = (double)((const float *)from)[i];
+        } else {
+            ((float *)to)[i] = (float)((const double *)from)[i];
+        }
+    }
+}
+
+int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value)
+{
+    for (int64_t i = 0; i < n; i++) {
+        *value = dtype == MT_F64 ? ((const double *)reals)[i] : (double)((const float *)reals)[i];
+        if (!isfinite(*value)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+mt_status mt_tensor_write_reals(mt_tensor *tensor, mt_dtype dtype, const void *values)
+{
+    void *converted = malloc(mt_tensor_bytes(tensor));
+    if (converted == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes", mt_tensor_bytes(tensor));
+    }
+    mt_convert_reals(dtype, values, tensor->dtype, converted, mt_tensor_count(tensor));
+    mt_status status = mt_tensor_write(tensor, converted);
+    free(converted);
+    return status;
+}
+
+bool mt_is_safetensors(const char *path)
+{
+    const char *suffix = strrchr(path, '.');
+    return suffix != NULL && strcmp(suffix, ".safetensors") == 0;
+}
+
+static mt_status read_array(mt_archive *archive, const char *name, void *context)
+{
+    mt_dtype dtype;
+    int rank;
+    int64_t shape[MT_MAX_RANK];
+    void *data;
+    mt_status status = mt_archive_inspect_array(archive, "/", name, &dtype, &rank, shape);
+    if (status == MT_OK && dtype == MT_I32) {
+        status = mt_archive_fail(archive, name, "integers are no weights");
+    }
+    if (status == MT_OK) {
+        status = mt_arrays_add(context, name, dtype, rank, shape, &data);
+    }
+    return status == MT_OK ? mt_archive_read_array(archive, "/", name, dtype, rank, shape, data)
+                           : status;
+}
+
+mt_status mt_arrays_read(const char *path, mt_arrays *arrays)
+{
+    mt_archive *archive;
+    *arrays = (mt_arrays){0};
+    if (mt_is_safetensors(path)) {
+        return mt_safetensors_read(path, arrays);
+    }
+    mt_status status = mt_archive_open(path, &archive);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = mt_archive_visit(archive, "/", read_array, arrays);
+    mt_archive_close(archive);
+    if (status != MT_OK) {
+        mt_arrays_free(arrays);
+    }
+    return status;
+}
+
+mt_status mt_arrays_write(const char *path, const mt_arrays *arrays)
+{
+    mt_archive *archive;
+    if (mt_is_safetensors(path)) {
+        return mt_safetensors_write(path, arrays);
+    }
+    mt_status status = mt_archive_create(path, &archive);
+    if (status != MT_OK) {
+        return status;
+    }
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        const mt_array *array = &arrays->items[i];
+        status = mt_archive_write_array(archive, "/", array->name, array->dtype, array->rank,
+                                        array->shape, array->data);
+    }
+    if (status == MT_OK) {
+        status = mt_archive_commit(archive);
+    }
+    mt_archive_close(archive);
+    return status;
 }

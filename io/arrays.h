@@ -27,14 +27,28 @@ mt_status mt_arrays_add(mt_arrays *arrays, const char *name, mt_dtype dtype, int
 const mt_array *mt_arrays_find(const mt_arrays *arrays, const char *name); /* NULL: none */
 void mt_arrays_free(mt_arrays *arrays);
 
+/* to[i] = from[i], for n reals of either type. */
+void mt_convert_reals(mt_dtype from_type, const void *from, mt_dtype to_type, void *to, int64_t n);
+
+/* The place of the first of n reals that is not finite, and its value; -1: all are. */
+int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value);
+
+/* Puts values of either type into a tensor's data. */
+mt_status mt_tensor_write_reals(mt_tensor *tensor, mt_dtype dtype, const void *values);
+
+/* Reads every array of a file: of a .safetensors file where `path` ends so, else at the root of an
+ * HDF5 file. And writes such a file, atomically (io/file.h), with no more than the arrays. */
+mt_status mt_arrays_read(const char *path, mt_arrays *arrays);
+mt_status mt_arrays_write(const char *path, const mt_arrays *arrays);
+bool mt_is_safetensors(const char *path);
+
 /* Reads every tensor of a .safetensors file; float16 and bfloat16 are widened to MT_F32.
  * MT_ERROR_FORMAT, with the tensor and the figures, for a header that does not describe the file
  * byte for byte. */
 mt_status mt_safetensors_read(const char *path, mt_arrays *arrays);
 
-/* Writes the arrays to a .safetensors file, atomically (io/file.h). `metadata` is pairs of key and
- * value, and ends with NULL. */
-mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays,
-                               const char *const *metadata);
+/* Writes the arrays to a .safetensors file, atomically, with the metadata that transformers asks
+ * for. */
+mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays);
 
 #endif

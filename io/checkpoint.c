@@ -256,24 +256,17 @@ static mt_status write_exchange(const char *path, const mt_model *model, const m
     return finish(archive, status);
 }
 
-static bool is_safetensors(const char *path)
-{
-    const char *suffix = strrchr(path, '.');
-    return suffix != NULL && strcmp(suffix, ".safetensors") == 0;
-}
-
 mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_layout *layout,
                            const mt_token_list *tokens)
 {
-    static const char *const metadata[] = {"format", "pt", NULL};
     mt_arrays arrays = {0};
     mt_status status = mt_layout_check(layout, &model->config);
     if (status == MT_OK) {
         status = gather(model, layout, &arrays);
     }
     if (status == MT_OK) {
-        status = is_safetensors(path) ? mt_safetensors_write(path, &arrays, metadata)
-                                      : write_exchange(path, model, layout, tokens, &arrays);
+        status = mt_is_safetensors(path) ? mt_safetensors_write(path, &arrays)
+                                         : write_exchange(path, model, layout, tokens, &arrays);
     }
     mt_arrays_free(&arrays);
     return status;
@@ -298,15 +291,10 @@ void mt_checkpoint_destroy(mt_checkpoint *checkpoint)
 static mt_status check_finite(mt_archive *archive, const mt_tensor *tensor, const char *name,
                               const void *values)
 {
-    int64_t n = mt_tensor_count(tensor);
-    for (int64_t i = 0; i < n; i++) {
-        double value = tensor->dtype == MT_F32 ? (double)((const float *)values)[i]
-                                               : ((const double *)values)[i];
-        if (!isfinite(value)) {
-            return mt_archive_fail(archive, name, "element %lld is %g", (long long)i, value);
-        }
-    }
-    return MT_OK;
+    double value;
+    int64_t i = mt_first_not_finite(tensor->dtype, values, mt_tensor_count(tensor), &value);
+    return i < 0 ? MT_OK
+                 : mt_archive_fail(archive, name, "element %lld is %g", (long long)i, value);
 }
 
 /* The names that a group must hold, and no others. */
@@ -505,33 +493,15 @@ static mt_status load_tokens(mt_archive *archive, mt_checkpoint *checkpoint)
     return status;
 }
 
-/* Adds every array at the root of a file that is not one of ours. */
-static mt_status collect_array(mt_archive *archive, const char *name, void *context)
+/* A file that is not one of ours. */
+static mt_status load_foreign(const char *path, mt_checkpoint *checkpoint)
 {
-    mt_dtype dtype;
-    int rank;
-    int64_t shape[MT_MAX_RANK];
-    void *data;
-    mt_status status = mt_archive_inspect_array(archive, "/", name, &dtype, &rank, shape);
-    if (status == MT_OK && dtype == MT_I32) {
-        status = mt_archive_fail(archive, name, "integers are no weights");
-    }
-    if (status == MT_OK) {
-        status = mt_arrays_add(context, name, dtype, rank, shape, &data);
-    }
-    return status == MT_OK ? mt_archive_read_array(archive, "/", name, dtype, rank, shape, data)
-                           : status;
-}
-
-static mt_status load_foreign(const char *path, mt_archive *archive, mt_checkpoint *checkpoint)
-{
-    mt_arrays arrays = {0};
-    mt_status status = archive != NULL ? mt_archive_visit(archive, "/", collect_array, &arrays)
-                                       : mt_safetensors_read(path, &arrays);
+    mt_arrays arrays;
+    mt_status status = mt_arrays_read(path, &arrays);
     if (status == MT_OK) {
         status = mt_foreign_read(path, &arrays, checkpoint);
+        mt_arrays_free(&arrays);
     }
-    mt_arrays_free(&arrays);
     return status;
 }
 
@@ -543,12 +513,11 @@ static mt_status load_archive(const char *path, mt_checkpoint *checkpoint)
     if (status != MT_OK) {
         return status;
     }
-    if (!mt_archive_has_attribute(archive, "/", "format")) {
-        status = load_foreign(path, archive, checkpoint);
-        mt_archive_close(archive);
-        return status;
-    }
+    bool ours = mt_archive_has_attribute(archive, "/", "format");
     mt_archive_close(archive);
+    if (!ours) {
+        return load_foreign(path, checkpoint);
+    }
     status = mt_archive_open_format(path, COUNT(formats), formats, VERSION, &format, &archive);
     if (status == MT_OK) {
         status = format == CHECKPOINT_FORMAT ? load_checkpoint(archive, checkpoint)
@@ -569,7 +538,7 @@ mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint)
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *read);
     }
     mt_status status =
-        is_safetensors(path) ? load_foreign(path, NULL, read) : load_archive(path, read);
+        mt_is_safetensors(path) ? load_foreign(path, read) : load_archive(path, read);
     if (status != MT_OK) {
         mt_checkpoint_destroy(read);
         return status;
@@ -652,27 +621,9 @@ static mt_status check_begins(const mt_checkpoint *checkpoint, const mt_paramete
 static mt_status write_values(const mt_checkpoint *checkpoint, const mt_parameter *from,
                               mt_parameter *to)
 {
-    mt_device *device = to->tensor.device;
-    size_t n = (size_t)mt_tensor_count(&to->tensor), size = mt_dtype_size(to->tensor.dtype);
     const char *values =
         (const char *)checkpoint->data + from->offset * mt_dtype_size(checkpoint->dtype);
-    if (checkpoint->dtype == to->tensor.dtype) {
-        return device->write(device, to->tensor.data, values, n * size);
-    }
-    void *converted = malloc(n * size);
-    if (converted == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "checkpoint: no memory for %zu bytes", n * size);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (to->tensor.dtype == MT_F64) {
-            ((double *)converted)[i] = (double)((const float *)(const void *)values)[i];
-        } else {
-            ((float *)converted)[i] = (float)((const double *)(const void *)values)[i];
-        }
-    }
-    mt_status status = device->write(device, to->tensor.data, converted, n * size);
-    free(converted);
-    return status;
+    return mt_tensor_write_reals(&to->tensor, checkpoint->dtype, values);
 }
 
 mt_status mt_checkpoint_begin_with(const mt_checkpoint *checkpoint, mt_model *model)

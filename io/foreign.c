@@ -157,18 +157,14 @@ static mt_status take(const foreign_file *file, const mt_parameter *parameter, m
                        found, mt_tensor_shape_text(tensor, expected, sizeof expected));
     }
     int64_t count = mt_tensor_count(tensor);
-    for (int64_t i = 0; i < count; i++) {
-        double value = value_at(array, i);
-        if (!isfinite(value)) {
-            return mt_fail(MT_ERROR_FORMAT, "%s: %s: element %lld is %g", file->path, array->name,
-                           (long long)i, value);
-        }
-        if (dtype == MT_F64) {
-            ((double *)block)[parameter->offset + (size_t)i] = value;
-        } else {
-            ((float *)block)[parameter->offset + (size_t)i] = (float)value;
-        }
+    double value;
+    int64_t i = mt_first_not_finite(array->dtype, array->data, count, &value);
+    if (i >= 0) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %s: element %lld is %g", file->path, array->name,
+                       (long long)i, value);
     }
+    char *place = (char *)block + parameter->offset * mt_dtype_size(dtype);
+    mt_convert_reals(array->dtype, array->data, dtype, place, count);
     return MT_OK;
 }
 

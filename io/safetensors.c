@@ -249,13 +249,10 @@ static size_t array_bytes(const mt_array *array)
     return bytes;
 }
 
-static json_t *make_header(const mt_arrays *arrays, const char *const *metadata, size_t *data_size)
+static json_t *make_header(const mt_arrays *arrays, size_t *data_size)
 {
-    json_t *header = json_object(), *notes = json_object();
-    for (; *metadata != NULL; metadata += 2) {
-        json_object_set_new(notes, metadata[0], json_string(metadata[1]));
-    }
-    json_object_set_new(header, "__metadata__", notes);
+    json_t *header = json_object();
+    json_object_set_new(header, "__metadata__", json_pack("{s:s}", "format", "pt"));
     *data_size = 0;
     for (int64_t i = 0; i < arrays->count; i++) {
         const mt_array *array = &arrays->items[i];
@@ -273,11 +270,10 @@ static json_t *make_header(const mt_arrays *arrays, const char *const *metadata,
     return header;
 }
 
-mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays,
-                               const char *const *metadata)
+mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays)
 {
     size_t data_size;
-    json_t *header = make_header(arrays, metadata, &data_size);
+    json_t *header = make_header(arrays, &data_size);
     char *text = json_dumps(header, JSON_COMPACT);
     json_decref(header);
     size_t length = text != NULL ? strlen(text) : 0;

@@ -1,4 +1,5 @@
 /* mixtape export RUN -o FILE --layout NAME, mixtape import FILE -o FILE */
+#include "io/part.h"
 #include "train/session.h"
 #include "train/verbs.h"
 
@@ -7,7 +8,7 @@
 #include <string.h>
 
 typedef struct arguments {
-    const char *model, *output;
+    const char *model, *output, *part, *into;
     const mt_layout *layout;
     bool last;
 } arguments;
@@ -26,6 +27,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case 'l':
         given->last = true;
+        return 0;
+    case 'p':
+        given->part = text;
+        return 0;
+    case 'i':
+        given->into = text;
         return 0;
     case ARGP_KEY_ARG:
         if (given->model != NULL) {
@@ -48,7 +55,9 @@ static mt_status export_model(const arguments *given, const mt_checkpoint *check
     train_session session;
     mt_status status = session_open_model(checkpoint, "cpu", 0, &session);
     if (status == MT_OK) {
-        status = mt_exchange_save(given->output, session.model, given->layout, checkpoint->tokens);
+        status = given->part != NULL ? mt_part_save(given->output, session.model, given->part)
+                                     : mt_exchange_save(given->output, session.model, given->layout,
+                                                        checkpoint->tokens);
         session_close(&session);
     }
     return status;
@@ -58,6 +67,12 @@ static mt_status import_model(const arguments *given, const mt_checkpoint *check
 {
     train_session session;
     mt_status status = session_open_model(checkpoint, "cpu", 0, &session);
+    if (status == MT_OK && given->into != NULL) {
+        status = mt_part_load(given->model, given->part, session.model);
+        if (status != MT_OK) {
+            session_close(&session);
+        }
+    }
     if (status == MT_OK) {
         status = mt_checkpoint_save(given->output, session.model, NULL, &checkpoint->state,
                                     checkpoint->run_config, checkpoint->tokens);
@@ -70,7 +85,8 @@ static int convert(arguments *given,
                    mt_status (*work)(const arguments *given, const mt_checkpoint *checkpoint))
 {
     mt_checkpoint *checkpoint;
-    mt_status status = session_load_model(given->model, !given->last, &checkpoint);
+    const char *model = given->into != NULL ? given->into : given->model;
+    mt_status status = session_load_model(model, !given->last, &checkpoint);
     if (status == MT_OK) {
         status = work(given, checkpoint);
         mt_checkpoint_destroy(checkpoint);
@@ -92,6 +108,10 @@ int verb_export(int argc, char **argv)
     const struct argp_option options[] = {
         {"output", 'o', "FILE", 0, "The file to write: .safetensors, else HDF5", 0},
         {"layout", 'L', "NAME", 0, layouts, 0},
+        {"part", 'p', "NAME", 0,
+         "One part alone, under its own names: rwkv_blocks.0.att is the first block's "
+         "SelfAttention",
+         0},
         {"last", 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
         {0}};
     const struct argp argp = {
@@ -107,14 +127,20 @@ int verb_export(int argc, char **argv)
 int verb_import(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"output", 'o', "FILE", 0, "The checkpoint to write", 0}, {0}};
+        {"output", 'o', "FILE", 0, "The checkpoint to write", 0},
+        {"into", 'i', "RUN", 0, "The file holds a part, which takes the place of this model's", 0},
+        {"part", 'p', "NAME", 0, "With --into: which part, as export has it", 0},
+        {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "FILE -o FILE",
+        .args_doc = "FILE -o FILE\nFILE --into RUN --part NAME -o FILE",
         .doc = "Reads weights of any layout, HDF5 or .safetensors, into a checkpoint of "
                "Mixtape's own."};
     arguments given = {.layout = &mt_layouts[0]};
     argp_parse(&argp, argc, argv, 0, NULL, &given);
+    if ((given.into == NULL) != (given.part == NULL)) {
+        return report_usage("--into names a model, and --part which part of it: both or neither");
+    }
     return convert(&given, import_model);
 }

@@ -214,6 +214,21 @@ class DecoderTest(support.CommandTest):
                     self.assertTrue(torch.equal(value, decoder.state_dict()[name]), name)
 
 
+class SelfAttentionTest(support.CommandTest):
+    def test_one_layer_goes_there_and_back(self):
+        self.run_command("train", "copy", "--size", "16", "--attention-size", "32", "--length", "3", "--batch", "4", "--steps", "2",
+                         "--eval-batches", "1", "--out", "run")
+        self.run_command("export", "run", "--part", "rwkv_blocks.1.att", "-o", "attention.h5")
+        layer = attention.SelfAttention(16, 32, 64, 1, 2)
+        layer.load_state_dict(read_weights(self.path("attention.h5"), torch.float32), strict=True)
+        other = attention.SelfAttention(16, 32, 64, 0, 2)
+        files.write_weights(self.path("other.h5"), {name: value.numpy() for name, value in other.state_dict().items()})
+        self.run_command("import", "other.h5", "--into", "run", "--part", "rwkv_blocks.1.att", "-o", "both.h5")
+        self.run_command("export", "both.h5", "--part", "rwkv_blocks.1.att", "-o", "back.h5")
+        for name, value in read_weights(self.path("back.h5"), torch.float32).items():
+            self.assertTrue(torch.equal(value, other.state_dict()[name]), name)
+
+
 class KernelTest(unittest.TestCase):
     def test_half_types_are_computed_in_float32(self):
         d, u, k, v = (torch.randn(shape, dtype=torch.bfloat16, requires_grad=True) for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8)))

@@ -482,6 +482,32 @@ class FilesTest(CommandTest):
             for name in a["model"]:
                 self.assertTrue(numpy.array_equal(a["model"][name][()], b["model"][name][()]))
 
+    def test_every_layout_gives_the_same_bits_back(self):
+        self.train("--steps", "1", "--no-bias", "--norm-eps", "1e-5", "--out", "bare")
+        for layout in ("mixtape", "rwkv-lm", "hf"):
+            for suffix in ("h5", "safetensors"):
+                with self.subTest(layout=layout, suffix=suffix):
+                    one, other = f"one.{suffix}", f"other.{suffix}"
+                    self.run_command("export", "bare", "--last", "--layout", layout, "-o", one)
+                    self.assertIn("layout " + layout, self.run_command("info", one).stdout.decode())
+                    self.run_command("import", one, "-o", "back.h5")
+                    self.run_command("export", "back.h5", "--layout", layout, "-o", other)
+                    self.assertEqual(read(self.path(one), mode="rb"), read(self.path(other), mode="rb"))
+
+    def test_parts_are_exchanged(self):
+        self.run_command("export", "run", "--part", "rwkv_blocks.0.att", "-o", "att.h5")
+        self.run_command("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.att", "-o", "same.h5")
+        self.refuse("export", "run", "--part", "rwkv_blocks.9.att", "-o", "out.h5", status=1, says=["rwkv_blocks.9.att"])
+        self.refuse("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.ffn", "-o", "out.h5", status=1,
+                    says=["att.h5", "proj_key.weight", "(16, 16)", "(64, 16)"])
+        self.refuse("import", "att.h5", "--into", "run", "-o", "out.h5", status=2, says=["--part"])
+        self.refuse("import", "att.h5", "-o", "out.h5", status=1, says=["att.h5", "no layout"])
+        self.assertFalse(os.path.exists(self.path("out.h5")))
+
+    def test_a_layout_without_biases_refuses_them(self):
+        self.refuse("export", "run", "--last", "--layout", "hf", "-o", "out.safetensors", status=1, says=["hf", "bias", "not zero"])
+        self.assertFalse(os.path.exists(self.path("out.safetensors")))
+
     def test_a_layout_that_cannot_hold_the_model_is_refused(self):
         self.run_command("train", "adding", *SMALL, "--length", "8", "--steps", "1", "--out", "adding")
         self.refuse("export", "adding", "-o", "out.h5", status=1, says=["espnet", "real-valued"])
