@@ -19,10 +19,11 @@ typedef enum cuda_on_cpu_machine {
 void cuda_on_cpu_set_machine(cuda_on_cpu_machine machine);
 
 /* The n-th call from now that allocates (device or pinned memory, a stream, an event, a graph, a
- * cuBLAS handle) fails, once; 0: none does. Returns how many were made since the last such call. */
+ * cuBLAS handle) fails, once; 0: none does. Returns how many were made since the last such call. The
+ * environment variable CUDA_ON_CPU_FAIL_ALLOCATION says so from outside. */
 int cuda_on_cpu_fail_allocation(int n);
 
-/* The same for launches of kernels, and for products. */
+/* The same for launches of kernels, and for products; CUDA_ON_CPU_FAIL_LAUNCH from outside. */
 int cuda_on_cpu_fail_launch(int n);
 
 /* Allocations of every kind that have not been given back. */

@@ -47,7 +47,16 @@ constexpr unsigned MOST_THREADS = 1024;
 
 std::unordered_map<void *, size_t> device_memory;
 size_t device_bytes_used;
-int live, allocations, failing_allocation, launches, failing_launch;
+/* A number that the environment gives, or 0. */
+int from_outside(const char *name)
+{
+    const char *text = getenv(name);
+    return text != nullptr ? atoi(text) : 0;
+}
+
+int live, allocations, launches;
+int failing_allocation = from_outside("CUDA_ON_CPU_FAIL_ALLOCATION");
+int failing_launch = from_outside("CUDA_ON_CPU_FAIL_LAUNCH");
 cuda_on_cpu_machine machine = CUDA_ON_CPU_WORKS;
 cudaError_t last_error = cudaSuccess;
 
@@ -239,9 +248,9 @@ cudaError_t cudaGetLastError()
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    const char *from_outside = getenv("CUDA_ON_CPU_MACHINE");
-    bool no_driver = from_outside != nullptr && strcmp(from_outside, "no-driver") == 0;
-    bool no_device = from_outside != nullptr && strcmp(from_outside, "no-device") == 0;
+    const char *named = getenv("CUDA_ON_CPU_MACHINE");
+    bool no_driver = named != nullptr && strcmp(named, "no-driver") == 0;
+    bool no_device = named != nullptr && strcmp(named, "no-device") == 0;
     *count = 0;
     if (no_driver || machine == CUDA_ON_CPU_NO_DRIVER) {
         return failed(cudaErrorInsufficientDriver);

@@ -152,6 +152,34 @@ class DeviceTest(unittest.TestCase):
                                           self.path(machine), environment=environment)
                 self.assertIn("on cpu", result.stderr.decode())
 
+    @unittest.skipUnless(EMULATED, "a real device cannot be made to fail")
+    def test_a_device_that_fails_leaves_the_checkpoint_whole(self):
+        run = self.train("run", "cuda", "--eval-every", "0", steps=2)
+        with open(os.path.join(run, "checkpoint.h5"), "rb") as file:
+            before = file.read()
+        ends = {"CUDA_ON_CPU_FAIL_ALLOCATION": 0, "CUDA_ON_CPU_FAIL_LAUNCH": 0}
+        for variable in ends:
+            failing, stride = 1, 7 if variable.endswith("ALLOCATION") else 61
+            while True:
+                arguments = ["train", "--resume", run, "--steps", "3"]
+                result = subprocess.run([MIXTAPE, *arguments], capture_output=True, cwd=self.folder.name, timeout=300,
+                                        env={**os.environ, variable: str(failing)})
+                if result.returncode == 0:
+                    break
+                errors = result.stderr.decode()
+                with self.subTest(variable=variable, failing=failing):
+                    self.assertEqual(result.returncode, 1, errors)
+                    self.assertEqual(len([line for line in errors.splitlines() if line.startswith("mixtape: ")]), 1, errors)
+                    step = self.run_command("info", os.path.join(run, "checkpoint.h5")).stdout.decode().splitlines()[1]
+                    self.assertIn(step.split(",")[0], ("step 2", "step 3"))
+                    self.assertFalse([name for name in os.listdir(run) if name.startswith("checkpoint.h5.")])
+                ends[variable] = failing
+                failing += stride
+                with open(os.path.join(run, "checkpoint.h5"), "wb") as file:
+                    file.write(before)
+        self.assertGreater(ends["CUDA_ON_CPU_FAIL_ALLOCATION"], 20)
+        self.assertGreater(ends["CUDA_ON_CPU_FAIL_LAUNCH"], 100)
+
 
 if __name__ == "__main__":
     unittest.main()
