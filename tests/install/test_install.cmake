@@ -15,7 +15,7 @@ function(step)
 endfunction()
 
 step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
-step(${CMAKE_COMMAND} -S ${SOURCE} -B ${work}/cmake -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${COMPILER})
+step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${work}/cmake -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${COMPILER})
 step(${CMAKE_COMMAND} --build ${work}/cmake)
 step(${work}/cmake/program_static)
 step(${work}/cmake/program_shared)

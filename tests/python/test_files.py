@@ -119,6 +119,7 @@ class FilesTest(support.CommandTest):
 
 class PackageTest(support.CommandTest):
     def test_pip_installs_the_package_and_its_commands(self):
+        support.need("setuptools", "wheel")
         shutil.copytree(PYTHON, self.path("package"), ignore=shutil.ignore_patterns("__pycache__"))
         subprocess.run([sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet",
                         "--disable-pip-version-check", "--target", self.path("target"), self.path("package")],
