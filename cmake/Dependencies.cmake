@@ -15,7 +15,7 @@ endfunction()
 mixtape_require(openblas OpenBLAS::OpenBLAS libopenblas-openmp-dev) # matrix products
 mixtape_require(libutf8proc utf8proc::utf8proc libutf8proc-dev)     # characters of text and token lists
 mixtape_require(yaml-0.1 yaml::yaml libyaml-dev)                    # config.yaml
-mixtape_require(jansson jansson::jansson libjansson-dev)            # benchmark results as JSON
+mixtape_require(jansson jansson::jansson libjansson-dev)            # safetensors, benchmark results
 
 find_package(OpenMP COMPONENTS C)
 if(NOT OpenMP_C_FOUND)

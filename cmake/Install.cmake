@@ -34,5 +34,7 @@ install(FILES
   cmake/Dependencies.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mixtape)
 
+# OpenBLAS as it was found: its own pkg-config file would have a static link ask for the Fortran compiler's libraries.
+string(JOIN " " OPENBLAS_LIBS ${OpenBLAS__OpenBLAS_LDFLAGS})
 configure_file(cmake/mixtape.pc.in ${PROJECT_BINARY_DIR}/mixtape.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mixtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -47,9 +47,11 @@ static void print_checkpoint(const char *path, const mt_checkpoint *checkpoint)
            checkpoint->layout != NULL ? checkpoint->layout->name : "",
            checkpoint->m != NULL ? ", with optimiser" : "");
     if (checkpoint->has_state) {
-        printf("step %" PRId64 ", best validation loss %.6f at step %" PRId64
-               ", %.1f s of training\n",
-               state->step, state->best_loss, state->best_step, state->seconds);
+        printf("step %" PRId64 ", %.1f s of training\n", state->step, state->seconds);
+    }
+    if (checkpoint->has_state && state->best_step > 0) {
+        printf("best validation loss %.6f at step %" PRId64 "\n", state->best_loss,
+               state->best_step);
     }
     printf("vocab_size %" PRId64 ", input_size %" PRId64 ", output_size %" PRId64
            ", block_size %" PRId64 ", attention_size %" PRId64 ", linear_size %" PRId64
