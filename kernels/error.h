@@ -20,8 +20,8 @@ typedef enum mt_status {
     MT_ERROR_NUMERIC  /* a value that had to be finite is not */
 } mt_status;
 
-/* The message of the calling thread's latest failure: one line without newline, "" if there was
- * none. Owned by the library; valid until the thread's next failure. */
+/* The message of the calling thread's latest failure: one line without newline or other control
+ * characters (a '?' stands in their place), "" if there was none. Owned by the library; valid until the thread's next failure. */
 const char *mt_error_message(void);
 
 /* Sets the calling thread's message (printf's format; cut at 511 bytes) and returns `status`, so

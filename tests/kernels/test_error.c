@@ -31,6 +31,13 @@ START_TEST(test_long_message_is_cut)
 }
 END_TEST
 
+START_TEST(test_a_message_is_one_line_whatever_it_quotes)
+{
+    mt_fail(MT_ERROR_FORMAT, "name '%s'", "a\nb\tc\x1b[2Jd\x7f \xc3\xa4");
+    ck_assert_str_eq(mt_error_message(), "name 'a?b?c?[2Jd? \xc3\xa4'");
+}
+END_TEST
+
 static void *fail_elsewhere(void *message)
 {
     mt_fail(MT_ERROR_INVALID, "%s", (const char *)message);
@@ -66,6 +73,7 @@ static Suite *error_suite(void)
     tcase_add_test(tcase, test_fail_returns_the_status_and_keeps_the_message);
     tcase_add_test(tcase, test_message_may_quote_the_message_before_it);
     tcase_add_test(tcase, test_long_message_is_cut);
+    tcase_add_test(tcase, test_a_message_is_one_line_whatever_it_quotes);
     tcase_add_test(tcase, test_each_thread_has_its_own_message);
     tcase_add_test(tcase, test_dtypes_have_sizes_and_names);
     suite_add_tcase(suite, tcase);
