@@ -469,6 +469,18 @@ class FilesTest(CommandTest):
             file.write(damaged)
         self.refuse("info", self.checkpoint, status=1, says=["checkpoint.h5", "embed.weight", "damaged"])
 
+    def test_damage_anywhere_is_told_in_one_line(self):
+        generator = random.Random(1)
+        for _ in range(150):
+            damaged = bytearray(self.original)
+            for _ in range(generator.choice([1, 2, 5])):
+                damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+            with open(self.checkpoint, "wb") as file:
+                file.write(damaged)
+            result = subprocess.run([MIXTAPE, "info", self.checkpoint], capture_output=True, timeout=60)
+            self.assertIn(result.returncode, (0, 1))
+            self.assertEqual(len(result.stderr.splitlines()), result.returncode, result.stderr)
+
     def test_every_dataset_has_a_checksum(self):
         with h5py.File(self.checkpoint) as file:
             file.visititems(lambda name, item: self.assertTrue(item.fletcher32, name)
