@@ -5,6 +5,7 @@
 #include "io/model_attributes.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,9 +179,10 @@ static mt_model_config kept_config(const mt_layout *layout, const mt_model_confi
     if (mt_layout_name(layout, "head.weight", name) != MT_PLACED) {
         kept.output_size = 0;
     }
-    kept.head_bias = kept.head_bias && mt_layout_name(layout, "head.bias", name) == MT_PLACED;
-    kept.bias =
-        kept.bias && mt_layout_name(layout, "rwkv_blocks.0.att.proj_key.bias", name) == MT_PLACED;
+    kept.head_bias = (kept.head_bias || layout->biases) && kept.output_size > 0 &&
+                     mt_layout_name(layout, "head.bias", name) == MT_PLACED;
+    kept.bias = (kept.bias || layout->biases) &&
+                mt_layout_name(layout, "rwkv_blocks.0.att.proj_key.bias", name) == MT_PLACED;
     return kept;
 }
 
@@ -193,6 +195,35 @@ static bool all_zeros(const mt_array *array, int64_t count)
         }
     }
     return true;
+}
+
+static bool of_head(const char *name)
+{
+    return strncmp(name, "head.", 5) == 0;
+}
+
+/* Zeros for the bias that a projection or head of the model does not have and the layout asks for. */
+static mt_status add_missing_bias(const mt_model *model, const mt_layout *layout,
+                                  const mt_parameter *weight, mt_arrays *arrays)
+{
+    char ours[MT_NAME_MAX], theirs[MT_NAME_MAX];
+    bool projects = strstr(weight->name, ".proj_") != NULL || of_head(weight->name);
+    const char *last = strrchr(weight->name, '.');
+    if (!layout->biases || !projects || strcmp(last, ".weight") != 0) {
+        return MT_OK;
+    }
+    snprintf(ours, sizeof ours, "%.*s.bias", (int)(last - weight->name), weight->name);
+    if (mt_parameters_find(model->parameters, ours) != NULL ||
+        mt_layout_name(layout, ours, theirs) != MT_PLACED) {
+        return MT_OK;
+    }
+    void *data;
+    const mt_tensor *tensor = &weight->tensor;
+    mt_status status = mt_arrays_add(arrays, theirs, tensor->dtype, 1, tensor->shape, &data);
+    if (status == MT_OK) {
+        memset(data, 0, (size_t)tensor->shape[0] * mt_dtype_size(tensor->dtype));
+    }
+    return status;
 }
 
 /* The model's parameters on the host, by the layout's names. */
@@ -224,6 +255,9 @@ static mt_status gather(const mt_model *model, const mt_layout *layout, mt_array
             }
             free(last->name);
             free(last->data);
+        }
+        if (status == MT_OK) {
+            status = add_missing_bias(model, layout, model->parameters->items[i], arrays);
         }
     }
     return status;
@@ -570,9 +604,14 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
     mt_device *device = parameters->device;
     size_t bytes = (size_t)parameters->total * mt_dtype_size(parameters->dtype);
     if (!fits(checkpoint, parameters)) {
-        return mt_fail(MT_ERROR_INVALID,
-                       "checkpoint: it is of a model with other parameters, or of type %s",
-                       mt_dtype_name(checkpoint->dtype));
+        return mt_fail(
+            MT_ERROR_INVALID,
+            "checkpoint: it is of %lld blocks of size %lld, %lld parameters and type "
+            "%s; the model is of %lld, %lld, %lld and %s",
+            (long long)checkpoint->config.num_blocks, (long long)checkpoint->config.block_size,
+            (long long)mt_parameters_size(checkpoint->described), mt_dtype_name(checkpoint->dtype),
+            (long long)model->config.num_blocks, (long long)model->config.block_size,
+            (long long)mt_parameters_size(parameters), mt_dtype_name(parameters->dtype));
     }
     if (adam != NULL && checkpoint->m == NULL) {
         return mt_fail(MT_ERROR_INVALID, "checkpoint: it has no optimiser state to go on from");
@@ -586,11 +625,6 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
         adam->step = checkpoint->adam_step;
     }
     return status;
-}
-
-static bool of_head(const char *name)
-{
-    return strncmp(name, "head.", 5) == 0;
 }
 
 static mt_status check_begins(const mt_checkpoint *checkpoint, const mt_parameters *parameters)

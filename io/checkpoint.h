@@ -50,7 +50,8 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
                              const mt_token_list *tokens);
 
 /* Saves an exchange file in a layout, atomically: a .safetensors file where `path` ends so (without
- * configuration and tokens), else HDF5. MT_ERROR_INVALID where the layout cannot hold the model. */
+ * configuration and tokens), else HDF5. Where the layout has biases and the model none, zeros are written.
+ * MT_ERROR_INVALID where the layout cannot hold the model. */
 mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_layout *layout,
                            const mt_token_list *tokens);
 

@@ -106,9 +106,33 @@ static mt_status write_beside(const char *path, const char *beside, int file, co
     return status;
 }
 
-mt_status mt_file_replace(const char *path, const void *bytes, size_t size)
+/* Where the file itself is, behind links; a path that leads nowhere yet stays as it is. What is no
+ * regular file (a pipe, a device) is not replaced. */
+static mt_status find_target(const char *path, char target[PATH_MAX])
 {
-    char beside[PATH_MAX];
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        snprintf(target, PATH_MAX, "%s", path);
+        return MT_OK;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        return mt_fail(MT_ERROR_IO, "%s: %s", path,
+                       S_ISDIR(info.st_mode) ? strerror(EISDIR) : "not a regular file");
+    }
+    return realpath(path, target) != NULL ? MT_OK
+                                          : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+}
+
+mt_status mt_file_replace(const char *named, const void *bytes, size_t size)
+{
+    char path[PATH_MAX], beside[PATH_MAX];
+    if (strlen(named) >= sizeof path) {
+        return mt_fail(MT_ERROR_IO, "%.64s...: the path is too long", named);
+    }
+    mt_status found = find_target(named, path);
+    if (found != MT_OK) {
+        return found;
+    }
     int length = snprintf(beside, sizeof beside, "%s.XXXXXX", path);
     if (length < 0 || (size_t)length >= sizeof beside) {
         return mt_fail(MT_ERROR_IO, "%.64s...: the path is too long", path);

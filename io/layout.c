@@ -20,12 +20,14 @@ const mt_layout mt_layouts[] = {
     {.name = "espnet",
      .help = "ESPnet's RWKVDecoder: its own names, without the head",
      .pads = true,
+     .biases = true,
      .eps = 1e-12,
      .rules = {{"head.", NULL, MT_LEFT_OUT}, {"", "", MT_PLACED}}},
     {.name = "espnet-model",
      .help = "a whole ESPnet transducer model: decoder.*, and the head as lm_lin.*",
      .part_of_more = true,
      .pads = true,
+     .biases = true,
      .eps = 1e-12,
      .rules = {{"head.", "lm_lin.", MT_PLACED}, {"", "decoder.", MT_PLACED}}},
     {.name = "mixtape",
@@ -37,6 +39,7 @@ const mt_layout mt_layouts[] = {
      .help = "RWKV-LM, version 4",
      .layer_norm_alone = true,
      .needs_head = true,
+     .eps_is_fixed = true,
      .eps = 1e-5,
      .rules = {NO_BIASES,
                {"embed.", "emb.", MT_PLACED},
@@ -60,6 +63,7 @@ const mt_layout mt_layouts[] = {
      .help = "Hugging Face's RwkvForCausalLM",
      .layer_norm_alone = true,
      .needs_head = true,
+     .eps_is_fixed = true,
      .eps = 1e-5,
      .rules = {NO_BIASES,
                {"embed.", "rwkv.embeddings.", MT_PLACED},
@@ -150,6 +154,12 @@ mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config
     if (layout->layer_norm_alone && config->norm.kind != MT_LAYER_NORM) {
         return mt_fail(MT_ERROR_INVALID, "layout %s: it has layer_norm, and the model %s",
                        layout->name, mt_norm_kind_name(config->norm.kind));
+    }
+    if (layout->eps_is_fixed && config->norm.eps != layout->eps) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "layout %s: its layer_norm has eps %g, and the model's %g (train with "
+                       "--norm-eps %g)",
+                       layout->name, layout->eps, config->norm.eps, layout->eps);
     }
     if (layout->needs_head && config->output_size != config->vocab_size) {
         return mt_fail(MT_ERROR_INVALID, "layout %s: the model has no head over its vocabulary",

@@ -32,6 +32,8 @@ typedef struct mt_layout {
     bool layer_norm_alone; /* it has no other norm; */
     bool needs_head;       /* and no model without a head */
     bool pads;             /* row 0 of the embedding is the padding row */
+    bool biases;           /* projections and heads have biases: zeros where a model has none */
+    bool eps_is_fixed;     /* a model of another layer_norm's eps is another function there */
     double eps;            /* of its layer_norm */
     mt_layout_rule rules[MT_LAYOUT_RULES]; /* ends with a rule whose `ours` is NULL */
 } mt_layout;

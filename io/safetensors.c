@@ -211,7 +211,8 @@ static mt_status read_bytes(const char *path, const char *bytes, size_t size, mt
         json_loadb(bytes + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(header)) {
         json_decref(header);
-        return mt_fail(MT_ERROR_FORMAT, "%s: the header is no JSON object: %s", path, error.text);
+        return mt_fail(MT_ERROR_FORMAT, "%s: the header is no JSON object: %s", path,
+                       error.text[0] != '\0' ? error.text : "another value");
     }
     safetensors_file file = {.path = path,
                              .data = bytes + LENGTH_BYTES + length,

@@ -107,7 +107,13 @@ static mt_status encode_characters(const char *bytes, size_t size, const mt_toke
 mt_status mt_text_encode(const char *bytes, size_t size, mt_text_unit unit,
                          const mt_token_list *vocabulary, mt_text *text)
 {
-    *text = (mt_text){.ids = malloc((size + 1) * sizeof *text->ids)};
+    *text = (mt_text){.ids = NULL};
+    if (unit == MT_TEXT_BYTE && vocabulary->count != BYTES) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "bytes need a vocabulary of %d, and the model's has %" PRId32 " symbols",
+                       BYTES, vocabulary->count);
+    }
+    text->ids = malloc((size + 1) * sizeof *text->ids);
     if (text->ids == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "no memory for %zu symbols", size);
     }

@@ -241,10 +241,10 @@ static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint, co
         status = options_write_yaml(config, &loop->config_text);
     }
     if (status == MT_OK) {
-        status =
-            checkpoint != NULL
-                ? run_folder_resume(folder, checkpoint->state.step, &loop->folder)
-                : run_folder_create(config->out, config->task, loop->config_text, &loop->folder);
+        status = checkpoint != NULL ? run_folder_resume(folder, checkpoint->state.step,
+                                                        loop->config_text, &loop->folder)
+                                    : run_folder_create(config->out, config->task,
+                                                        loop->config_text, &loop->folder);
     }
     loop->started = clock_seconds() - loop->state.seconds;
     loop->first_step = loop->state.step;

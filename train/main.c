@@ -4,6 +4,8 @@
 #include <argp.h>
 #include <errno.h>
 #include <hdf5.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,11 +72,23 @@ mt_status parse_real(const char *option, const char *text, double least, double 
                          most);
 }
 
+/* What a verb printed counts only once it is written. */
+static int after_output(int status)
+{
+    bool lost = ferror(stdout) != 0;
+    if (fflush(stdout) != 0 || lost) {
+        fprintf(stderr, "mixtape: standard output: %s\n", strerror(errno));
+        return status == EXIT_DONE ? EXIT_FAILED : status;
+    }
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     argp_err_exit_status = EXIT_USAGE;
     /* HDF5 complains at the end of a program about what a damaged file made it lose. */
     H5dont_atexit();
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error like a full disk */
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;
@@ -92,7 +106,7 @@ int main(int argc, char **argv)
             char name[32];
             snprintf(name, sizeof name, "mixtape %s", verbs[i].name);
             argv[1] = name;
-            return verbs[i].run(argc - 1, argv + 1);
+            return after_output(verbs[i].run(argc - 1, argv + 1));
         }
     }
     fprintf(stderr, "mixtape: there is no verb '%s' (mixtape --help lists them)\n", argv[1]);

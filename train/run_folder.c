@@ -48,14 +48,14 @@ static bool exists(const char *path)
 
 static mt_status choose_path(const char *out, const char *task, run_folder *folder)
 {
-    char config[TEXT_MAX];
+    char checkpoint[TEXT_MAX];
     if (strlen(out) >= sizeof folder->path) {
         return mt_fail(MT_ERROR_INVALID, "--out %.32s...: longer than %zu bytes", out,
                        sizeof folder->path - 1);
     }
     if (out[0] != '\0') {
         snprintf(folder->path, sizeof folder->path, "%s", out);
-        return exists(run_folder_file(folder, "config.yaml", config))
+        return exists(run_folder_file(folder, "checkpoint.h5", checkpoint))
                    ? mt_fail(MT_ERROR_INVALID,
                              "--out %s: there is a run already (go on with --resume %s)", out, out)
                    : MT_OK;
@@ -120,7 +120,8 @@ static size_t length_up_to(const char *text, int64_t step)
     return line != NULL ? (size_t)(line - text) + 1 : 0;
 }
 
-mt_status run_folder_resume(const char *path, int64_t step, run_folder *folder)
+mt_status run_folder_resume(const char *path, int64_t step, const char *config_text,
+                            run_folder *folder)
 {
     char name[TEXT_MAX], *text;
     size_t size;
@@ -133,6 +134,10 @@ mt_status run_folder_resume(const char *path, int64_t step, run_folder *folder)
     }
     status = mt_file_replace(name, text, length_up_to(text, step));
     free(text);
+    if (status == MT_OK) {
+        status = mt_file_replace(run_folder_file(folder, "config.yaml", name), config_text,
+                                 strlen(config_text));
+    }
     return status == MT_OK ? open_files(folder) : status;
 }
 

@@ -13,12 +13,14 @@ typedef struct run_folder {
 } run_folder;
 
 /* Makes the folder of a new run, `out` or the first free runs/TASK-N, and its files. An existing
- * run is not written over. */
+ * run, which has a checkpoint, is not written over. */
 mt_status run_folder_create(const char *out, const char *task, const char *config_text,
                             run_folder *folder);
 
-/* Opens the folder of a run that goes on behind `step`: later rows of metrics.csv are cut. */
-mt_status run_folder_resume(const char *path, int64_t step, run_folder *folder);
+/* Opens the folder of a run that goes on behind `step`: later rows of metrics.csv are cut, and
+ * config.yaml is written anew. */
+mt_status run_folder_resume(const char *path, int64_t step, const char *config_text,
+                            run_folder *folder);
 
 void run_folder_close(run_folder *folder);
 

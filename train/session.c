@@ -58,7 +58,8 @@ static mt_status check_model(const train_session *session, const mt_model_config
     mt_status status = mt_model_config_check(model);
     if (status != MT_OK) {
         return mt_fail(status,
-                       "%s (--size, --attention-size, --linear-size, --norm-eps, --norm-partial)",
+                       "%s (--size, --attention-size, --linear-size, --norm-eps, --norm-partial, "
+                       "--embed-pad)",
                        mt_error_message());
     }
     int64_t T = session->task->longest(config, session->data), A = resolved.attention_size;
@@ -166,15 +167,16 @@ void session_take_sizes(const mt_model_config *model, run_config *config)
     config->no_bias = !model->bias;
 }
 
-mt_status session_config_of(const mt_checkpoint *checkpoint, run_config *config)
+mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, run_config *config)
 {
     if (checkpoint->run_config == NULL) {
-        return mt_fail(
-            MT_ERROR_INVALID,
-            "the file has no run's configuration: it is not a training run's checkpoint");
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s: it has no run's configuration: it is not a training run's checkpoint",
+                       run);
     }
     options_defaults(config);
-    return options_read_yaml(config, checkpoint->run_config);
+    mt_status status = options_read_yaml(config, checkpoint->run_config);
+    return status == MT_OK ? MT_OK : mt_fail(status, "%s: %s", run, mt_error_message());
 }
 
 mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX])

@@ -45,7 +45,7 @@ static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *give
     run_config config;
     train_session session;
     evaluation found;
-    mt_status status = session_config_of(checkpoint, &config);
+    mt_status status = session_config_of(given->run, checkpoint, &config);
     if (status == MT_OK && given->data != NULL) {
         status = options_set(&config, "data", given->data);
     }

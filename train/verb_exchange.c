@@ -119,8 +119,12 @@ int verb_export(int argc, char **argv)
         .parser = parse,
         .args_doc = "RUN -o FILE",
         .doc = "Writes a model's weights for other programs: one dataset per parameter."};
-    arguments given = {.layout = &mt_layouts[0]};
+    arguments given = {.layout = NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &given);
+    if (given.layout != NULL && given.part != NULL) {
+        return report_usage("--part has names of its own: no --layout with it");
+    }
+    given.layout = given.layout != NULL ? given.layout : &mt_layouts[0];
     return convert(&given, export_model);
 }
 
@@ -137,7 +141,7 @@ int verb_import(int argc, char **argv)
         .args_doc = "FILE -o FILE\nFILE --into RUN --part NAME -o FILE",
         .doc = "Reads weights of any layout, HDF5 or .safetensors, into a checkpoint of "
                "Mixtape's own."};
-    arguments given = {.layout = &mt_layouts[0]};
+    arguments given = {.layout = NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &given);
     if ((given.into == NULL) != (given.part == NULL)) {
         return report_usage("--into names a model, and --part which part of it: both or neither");

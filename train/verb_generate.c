@@ -233,7 +233,9 @@ static mt_status generate(train_session *session, const text_symbols *vocabulary
         print_symbol(vocabulary, symbol);
         status = i < given->length - 1 ? sampler_feed(&sampler, symbol) : MT_OK;
     }
-    printf("\n");
+    if (status == MT_OK) {
+        printf("\n");
+    }
     sampler_close(&sampler);
     return status;
 }
@@ -242,7 +244,7 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
 {
     run_config config;
     train_session session;
-    mt_status status = session_config_of(checkpoint, &config);
+    mt_status status = session_config_of(given->run, checkpoint, &config);
     if (status != MT_OK) {
         return status;
     }

@@ -75,7 +75,11 @@ static mt_status set_options(const arguments *given, run_config *config)
 {
     mt_status status = MT_OK;
     for (int i = 0; i < given->count && status == MT_OK; i++) {
-        status = options_set(config, given->options[i].name, given->options[i].text);
+        const char *name = given->options[i].name;
+        if (strcmp(name, "dropout") == 0) { /* a file's own rates are over */
+            config->embed_dropout = config->att_dropout = config->ffn_dropout = -1.0;
+        }
+        status = options_set(config, name, given->options[i].text);
     }
     return status;
 }
@@ -129,6 +133,18 @@ static int train(const run_config *config, const mt_checkpoint *checkpoint,
     return status == MT_OK && end == LOOP_INTERRUPTED ? EXIT_SIGNAL + loop_signal() : exit_status;
 }
 
+/* Options that a run which goes on has no use for. */
+static mt_status refuse_of_new_runs(const arguments *given)
+{
+    for (int i = 0; i < given->count; i++) {
+        const char *name = given->options[i].name;
+        if (strcmp(name, "init") == 0 || strcmp(name, "out") == 0) {
+            return mt_fail(MT_ERROR_INVALID, "--%s is for a new run, not for --resume", name);
+        }
+    }
+    return MT_OK;
+}
+
 static int resume(const arguments *given)
 {
     char path[TEXT_MAX];
@@ -139,12 +155,15 @@ static int resume(const arguments *given)
     if (status != MT_OK) {
         return report(status);
     }
-    status = session_config_of(checkpoint, &config);
+    status = session_config_of(path, checkpoint, &config);
     if (status != MT_OK) {
         mt_checkpoint_destroy(checkpoint);
-        return report(mt_fail(status, "%s: %s", path, mt_error_message()));
+        return report(status);
     }
-    status = set_options(given, &config);
+    status = refuse_of_new_runs(given);
+    if (status == MT_OK) {
+        status = set_options(given, &config);
+    }
     int exit_status = status == MT_OK ? train(&config, checkpoint, NULL, given->resume)
                                       : (report(status), EXIT_USAGE);
     mt_checkpoint_destroy(checkpoint);

@@ -41,7 +41,9 @@ def install():
         if context_size < 1:
             raise ValueError(f"wkv: context_size {context_size}")
         library.library()
-        if getattr(attention.wkv_kernel, "context_size", None) != context_size:
-            attention.wkv_kernel = Kernel(context_size)
+        # One object serves every decoder: the longest context counts, and each decoder checks its own.
+        before = getattr(attention.wkv_kernel, "context_size", 0)
+        if not isinstance(attention.wkv_kernel, Kernel) or before < context_size:
+            attention.wkv_kernel = Kernel(max(before, context_size))
 
     attention.load_wkv_kernel = load_wkv_kernel

@@ -21,8 +21,22 @@ class FilesError(Exception):
     """What is wrong with a file, in one line."""
 
 
+def _first_line(error):
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def _text(value):
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _datasets(group):
+    found = {}
+    for name, item in group.items():
+        if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f":
+            raise FilesError(f"{group.file.filename}: {name}: not an array of numbers")
+        found[name] = item[()]
+    return found
 
 
 def read_weights(path):
@@ -30,26 +44,34 @@ def read_weights(path):
     try:
         with h5py.File(path, "r") as file:
             kind = _text(file.attrs.get("format", ""))
-            if kind == "mixtape-checkpoint":
-                return "checkpoint", {name: file["model"][name][()] for name in file["model"]}
+            if kind == "mixtape-checkpoint" and isinstance(file.get("model"), h5py.Group):
+                return "checkpoint", _datasets(file["model"])
             if kind == "mixtape-weights":
-                return _text(file.attrs["layout"]), {name: file[name][()] for name in file}
+                return _text(file.attrs["layout"]), _datasets(file)
     except (OSError, KeyError) as error:
-        raise FilesError(f"{path}: {error}") from None
+        raise FilesError(f"{path}: {_first_line(error)}") from None
     raise FilesError(f"{path}: neither a checkpoint nor exported weights of Mixtape's")
 
 
 def _replace(path, write):
     """Writes beside `path` and renames, so that nothing half-written stands there."""
-    folder = os.path.dirname(os.path.abspath(path))
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FilesError(f"{path}: not a regular file")
     try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".")
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=os.path.basename(path) + ".")
     except OSError as error:
         raise FilesError(f"{path}: {error.strerror}") from None
     os.close(handle)
+    mask = os.umask(0)
+    os.umask(mask)
     try:
         write(temporary)
+        os.chmod(temporary, 0o666 & ~mask)  # mkstemp made it private
         os.replace(temporary, path)
+    except Exception as error:
+        os.unlink(temporary)
+        raise FilesError(f"{path}: {_first_line(error)}") from None
     except BaseException:
         os.unlink(temporary)
         raise
@@ -70,13 +92,15 @@ def read_state_dict(path):
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise FilesError(f"{path}: not a plain state_dict: {str(error).splitlines()[0] if str(error) else 'unreadable'}") from None
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, EOFError) as error:
+        raise FilesError(f"{path}: not a plain state_dict: {_first_line(error)}") from None
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]  # as ESPnet's checkpoint.pth has it
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not state or not all(
+            isinstance(name, str) and name and isinstance(value, torch.Tensor) and value.layout == torch.strided
+            for name, value in state.items()):
         raise FilesError(f"{path}: not a plain state_dict of tensors")
-    return {name: (value if value.dtype == torch.float64 else value.float()).numpy() for name, value in state.items()
+    return {name: (value if value.dtype == torch.float64 else value.float()).detach().numpy() for name, value in state.items()
             if value.is_floating_point()}
 
 
@@ -91,6 +115,15 @@ def find_decoder(path, weights):
     prefix = prefixes[0]
     found = {"decoder." + name[len(prefix):]: value for name, value in weights.items() if name.startswith(prefix)}
     found.update({name: value for name, value in weights.items() if name.startswith("lm_lin.")})
+    return found
+
+
+def with_biases(weights):
+    """ESPnet's projections have biases: zeros for those of a model without."""
+    found = dict(weights)
+    for name, value in weights.items():
+        if ".proj_" in name and name.endswith(".weight"):
+            found.setdefault(name[:-len("weight")] + "bias", numpy.zeros(value.shape[0], value.dtype))
     return found
 
 
@@ -120,7 +153,7 @@ def to_espnet():
         kind, weights = read_weights(source)
         if kind not in ("checkpoint", "mixtape", "espnet"):
             raise FilesError(f"{source}: layout {kind}, which is not ESPnet's decoder alone")
-        write_state_dict(target, {name: value for name, value in weights.items() if not name.startswith(HEAD)})
+        write_state_dict(target, with_biases({name: value for name, value in weights.items() if not name.startswith(HEAD)}))
 
     _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN.h5", "FILE.pth", work)
 

@@ -32,6 +32,8 @@ def _load():
         library = ctypes.CDLL(path)
     except OSError as error:
         raise ImportError(f"libmixtape was not found ({error}); install it, or set MIXTAPE_LIBRARY to libmixtape.so") from None
+    if not hasattr(library, "mt_bindings_version"):
+        raise ImportError(f"{path} is not libmixtape")
     library.mt_bindings_version.restype = ctypes.c_int
     found = library.mt_bindings_version()
     if found != VERSION:

@@ -58,7 +58,7 @@ class _WKV(torch.autograd.Function):
         y, saved = forward(w, u, k, v, state, state_out, save=any(ctx.needs_input_grad))
         ctx.save_for_backward(w, u, k, v, saved)
         ctx.carried = state is not None
-        num, den, largest = state_out.unbind(0)
+        num, den, largest = (part.clone() for part in state_out)  # not views: they may be changed in place
         ctx.mark_non_differentiable(largest)
         return y, num, den, largest
 
@@ -74,6 +74,12 @@ class _WKV(torch.autograd.Function):
 
 
 def _check(time_decay, time_first, key, value, state):
+    if state is not None and not (isinstance(state, (tuple, list)) and len(state) == 3):
+        raise ValueError("wkv: state is not (num, den, max)")
+    for name, tensor in [("time_decay", time_decay), ("time_first", time_first), ("key", key), ("value", value)] + [
+            (f"state[{i}]", tensor) for i, tensor in enumerate(state or ())]:
+        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or not tensor.is_floating_point():
+            raise ValueError(f"wkv: {name} is not a dense tensor of real numbers")
     if key.dim() != 3 or key.shape != value.shape:
         raise ValueError(f"wkv: key {tuple(key.shape)} and value {tuple(value.shape)}: both must be (B, T, C)")
     B, _, C = key.shape
@@ -85,8 +91,6 @@ def _check(time_decay, time_first, key, value, state):
             raise ValueError(f"wkv: {name} on {tensor.device}, key on {key.device}")
     if value.device != key.device:
         raise ValueError(f"wkv: value on {value.device}, key on {key.device}")
-    if not all(x.is_floating_point() for x in (time_decay, time_first, key, value)):
-        raise ValueError("wkv: integers have no WKV")
 
 
 def wkv(time_decay, time_first, key, value, state=None):

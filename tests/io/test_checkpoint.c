@@ -233,7 +233,7 @@ START_TEST(test_another_model_is_refused_and_left_alone)
     mt_dtype dtype = other_models[_i] != NULL ? MT_F32 : MT_F64;
     mt_model *model = make_model(&other, dtype, 2), *copy = make_model(&other, dtype, 2);
     mt_checkpoint *read = load(path);
-    ASSERT_FAILS(mt_checkpoint_restore(read, model, NULL), MT_ERROR_INVALID, "other parameters");
+    ASSERT_FAILS(mt_checkpoint_restore(read, model, NULL), MT_ERROR_INVALID, "parameters and type");
     ck_assert(same_model(model, copy));
     mt_checkpoint_destroy(read);
     mt_model_destroy(saved);

@@ -146,6 +146,7 @@ START_TEST(test_weights_come_back_from_every_layout)
 {
     mt_model_config config = small_config();
     config.bias = config.head_bias = false; /* not every layout has places for them */
+    config.norm.eps = 1e-5;                 /* nor for another eps */
     mt_model *model = make_model(&config, MT_F32, 1);
     mt_token_list *tokens = make_tokens(VOCABULARY, test_tokens);
     for (const mt_layout *layout = mt_layouts; layout->name != NULL; layout++) {
@@ -163,9 +164,19 @@ START_TEST(test_weights_come_back_from_every_layout)
         for (int i = 0; i < other->parameters->count; i++) {
             const mt_parameter *copy = other->parameters->items[i];
             const mt_parameter *from = mt_parameters_find(model->parameters, copy->name);
-            ck_assert_mem_eq(copy->tensor.data, from->tensor.data, mt_tensor_bytes(&copy->tensor));
+            if (from != NULL) {
+                ck_assert_mem_eq(copy->tensor.data, from->tensor.data,
+                                 mt_tensor_bytes(&copy->tensor));
+            } else { /* a bias that the layout has, and the model has not */
+                ck_assert(layout->biases && strstr(copy->name, ".bias") != NULL);
+                for (int64_t c = 0; c < copy->tensor.shape[0]; c++) {
+                    ck_assert(((const float *)copy->tensor.data)[c] == 0.0f);
+                }
+            }
         }
-        ck_assert_int_eq(other->parameters->count, model->parameters->count - (has_head ? 0 : 1));
+        int biases = layout->biases ? 7 * (int)config.num_blocks + (has_head ? 1 : 0) : 0;
+        ck_assert_int_eq(other->parameters->count,
+                         model->parameters->count - (has_head ? 0 : 1) + biases);
         mt_checkpoint_destroy(read);
         mt_model_destroy(other);
     }
@@ -174,9 +185,23 @@ START_TEST(test_weights_come_back_from_every_layout)
 }
 END_TEST
 
+START_TEST(test_a_fixed_eps_refuses_another)
+{
+    mt_model_config config = small_config();
+    config.bias = config.head_bias = false;
+    mt_model *model = make_model(&config, MT_F32, 1);
+    const mt_layout *layout;
+    ASSERT_OK(mt_layout_parse("rwkv-lm", &layout));
+    ASSERT_FAILS(mt_exchange_save(in_folder("weights.h5"), model, layout, NULL), MT_ERROR_INVALID,
+                 "rwkv-lm", "1e-05", "1e-12");
+    mt_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_biases_without_a_place_must_be_zero)
 {
     mt_model_config config = small_config();
+    config.norm.eps = 1e-5;
     mt_model *model = make_model(&config, MT_F32, 1);
     const mt_layout *layout;
     mt_checkpoint *read;
@@ -259,6 +284,7 @@ static Suite *exchange_suite(void)
     tcase_add_test(tcase, test_the_espnet_layout_has_the_decoders_names_alone);
     tcase_add_test(tcase, test_arrays_have_espnets_shapes);
     tcase_add_test(tcase, test_weights_come_back_from_every_layout);
+    tcase_add_test(tcase, test_a_fixed_eps_refuses_another);
     tcase_add_test(tcase, test_biases_without_a_place_must_be_zero);
     tcase_add_test(tcase, test_layouts_of_one_norm_refuse_the_others);
     tcase_add_test(tcase, test_a_real_valued_model_fits_mixtapes_layout_alone);

@@ -26,6 +26,7 @@ static mt_model *model_of(int i, uint64_t seed)
 {
     mt_model_config config = small_config();
     config.norm.kind = models[i].norm;
+    config.norm.eps = models[i].norm == MT_LAYER_NORM ? 1e-5 : 0.0;
     config.bias = config.head_bias = models[i].bias;
     config.output_size = models[i].head ? VOCABULARY : 0;
     config.attention_size = models[i].attention_size;

@@ -229,6 +229,25 @@ class SelfAttentionTest(support.CommandTest):
             self.assertTrue(torch.equal(value, other.state_dict()[name]), name)
 
 
+class WithoutBiasesTest(support.CommandTest):
+    def test_missing_biases_are_zeros(self):
+        self.run_command("train", "tokens", "--no-bias", *self.transcripts(), "--size", str(SIZE), "--blocks", "2", "--steps", "5",
+                         "--out", "run")
+        labels = numpy.random.default_rng(5).integers(0, len(support.SYMBOLS), (2, 20))
+        expected, _ = self.forward(self.path("run"), labels)
+        self.run_command("export", "run", "--layout", "espnet", "-o", "decoder.h5")
+        with mock.patch.object(sys, "argv", ["mixtape-to-espnet", self.path("run", "best.h5"), self.path("decoder.pth")]), \
+                contextlib.redirect_stdout(io.StringIO()):
+            files.to_espnet()
+        for weights in (read_weights(self.path("decoder.h5"), torch.float32), torch.load(self.path("decoder.pth"))):
+            decoder = make_decoder({})
+            decoder.load_state_dict(weights, strict=True)
+            with torch.no_grad():
+                numpy.testing.assert_allclose(decoder(torch.from_numpy(labels)).numpy(), expected, rtol=1e-5, atol=1e-5)
+        output, _ = self.forward("decoder.h5", labels)
+        numpy.testing.assert_array_equal(output, expected)
+
+
 class KernelTest(unittest.TestCase):
     def test_half_types_are_computed_in_float32(self):
         d, u, k, v = (torch.randn(shape, dtype=torch.bfloat16, requires_grad=True) for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8)))
@@ -241,10 +260,18 @@ class KernelTest(unittest.TestCase):
     def test_context_size_is_checked(self):
         with self.assertRaisesRegex(ValueError, "context_size 0"):
             attention.load_wkv_kernel(0)
+        attention.wkv_kernel = None
         attention.load_wkv_kernel(4)
         self.assertEqual(attention.wkv_kernel.context_size, 4)
         with self.assertRaisesRegex(AssertionError, "context_size is \\(4\\)"):
             attention.WKVLinearAttention.apply(torch.zeros(2), torch.zeros(2), torch.zeros(1, 5, 2), torch.zeros(1, 5, 2))
+
+    def test_a_decoder_of_a_shorter_context_leaves_others_alone(self):
+        attention.wkv_kernel = None
+        first, _ = make_decoder({"context_size": 16}), make_decoder({"context_size": 8})
+        self.assertEqual(first(torch.zeros(1, 12, dtype=torch.long)).shape, (1, 12, SIZE))
+        with self.assertRaisesRegex(AssertionError, "Context size is too short"):
+            first(torch.zeros(1, 17, dtype=torch.long))
 
 
 if __name__ == "__main__":

@@ -85,19 +85,52 @@ class FilesTest(support.CommandTest):
         self.convert("from_pth", "trap.pth", "out.h5", fails_with="trap.pth: not a plain state_dict")
         self.assertFalse(os.path.exists(self.path("sprung")))
 
+    def test_parameters_are_taken(self):
+        torch.save({"a": torch.nn.Parameter(torch.ones(2))}, self.path("parameters.pth"))
+        self.convert("from_pth", "parameters.pth", "out.h5")
+        with h5py.File(self.path("out.h5")) as file:
+            numpy.testing.assert_array_equal(file["a"][()], numpy.ones(2))
+
+    def test_files_have_the_mode_of_others(self):
+        torch.save({"a": torch.ones(2)}, self.path("one.pth"))
+        mask = os.umask(0o022)
+        self.addCleanup(os.umask, mask)
+        self.convert("from_pth", "one.pth", "out.h5")
+        self.assertEqual(os.stat(self.path("out.h5")).st_mode & 0o777, 0o644)
+
+    def test_a_target_that_is_no_file_is_left_alone(self):
+        torch.save({"a": torch.ones(2)}, self.path("one.pth"))
+        os.mkdir(self.path("folder"))
+        os.mkfifo(self.path("pipe"))
+        for target in ("folder", "pipe"):
+            result = subprocess.run([sys.executable, "-c", "from mixtape import files; files.from_pth()", "one.pth", target],
+                                    cwd=self.folder, capture_output=True, timeout=60)
+            self.assertEqual((result.returncode, len(result.stderr.splitlines())), (1, 1), result.stderr)
+            self.assertFalse(os.path.isfile(self.path(target)))
+
     def test_other_files_are_refused(self):
         torch.save([torch.zeros(2)], self.path("list.pth"))
         torch.save({"a": 1.0}, self.path("numbers.pth"))
+        torch.save({1: torch.ones(2)}, self.path("keys.pth"))
+        torch.save({}, self.path("nothing.pth"))
+        torch.save({"a": torch.ones(2, 2).to_sparse()}, self.path("sparse.pth"))
+        torch.save({"a": torch.ones(2), "a/b": torch.ones(2)}, self.path("slash.pth"))
         self.write("text.pth", "not a pickle")
         self.write("empty.pth", "")
         for name, says in (("list.pth", "not a plain state_dict"), ("numbers.pth", "not a plain state_dict"),
+                           ("keys.pth", "not a plain state_dict"), ("nothing.pth", "not a plain state_dict"),
+                           ("sparse.pth", "not a plain state_dict"), ("slash.pth", "out.h5"),
                            ("text.pth", "not a plain state_dict"), ("empty.pth", "not a plain state_dict"), ("none.pth", "none.pth")):
             with self.subTest(name=name):
                 self.convert("from_pth", name, "out.h5", fails_with=says)
         self.write("text.h5", "not HDF5")
         with h5py.File(self.path("foreign.h5"), "w") as file:
             file["x"] = numpy.zeros(3)
-        for name in ("text.h5", "foreign.h5", "none.h5"):
+        with h5py.File(self.path("group.h5"), "w") as file:
+            file.attrs.update({"format": "mixtape-weights", "layout": "espnet"})
+            file.create_group("embed.weight")
+        os.mkdir(self.path("folder"))
+        for name in ("text.h5", "foreign.h5", "none.h5", "group.h5", "folder"):
             with self.subTest(name=name):
                 self.convert("to_espnet", name, "out.pth", fails_with=name)
 

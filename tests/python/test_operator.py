@@ -86,6 +86,10 @@ class OperatorTest(unittest.TestCase):
         for a, b in zip(whole, parts):
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-10, atol=1e-12)
 
+    def test_a_returned_state_may_be_changed(self):
+        _, state = mixtape.wkv(*arguments(2, 5, 3))
+        state[0].mul_(2.0)
+
     def test_half_types_are_computed_in_float32(self):
         for dtype in (torch.float16, torch.bfloat16):
             with self.subTest(dtype=dtype):
@@ -116,7 +120,12 @@ class OperatorTest(unittest.TestCase):
             ((d[:2], u, k, v), r"time_decay \(2,\), expected \(3,\)"),
             ((d, u[:1], k, v), r"time_first \(1,\)"),
             ((d, u, k, v, (k[:, 0], k[:, 0], k[:1, 0])), r"state\[2\] \(1, 3\), expected \(2, 3\)"),
-            ((d, u, k.long(), v.long()), "integers"),
+            ((d, u, k.long(), v.long()), "key is not a dense tensor"),
+            ((None, u, k, v), "time_decay is not"),
+            ((d, u, k.to_sparse(), v), "key is not a dense"),
+            ((d, u, k, v, (k[:, 0], k[:, 0])), "state is not"),
+            ((d, u, k, v, torch.stack((k[:, 0],) * 3)), "state is not"),
+            ((d, u, k, v, (None,) * 3), r"state\[0\] is not"),
         ):
             with self.subTest(says=says):
                 with self.assertRaisesRegex(ValueError, says):

@@ -193,6 +193,11 @@ class TextTest(CommandTest):
         self.run_command("train", "text", "--data", "text.txt", "--unit", "byte", *self.options, "--out", "run")
         self.assertEqual(len(self.run_command("generate", "run", "--length", "40").stdout), 41)
 
+    def test_bytes_do_not_begin_with_a_model_of_characters(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "characters")
+        self.refuse("train", "text", "--data", "text.txt", *self.options, "--unit", "byte", "--init", "characters", status=2,
+                    says=["text.txt", "256"])
+
     def test_a_prompt_beyond_the_vocabulary_is_refused(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
         self.refuse("generate", "run", "--prompt", "Ω", status=1, says=["--prompt", "U+03A9"])
@@ -311,6 +316,11 @@ class EspnetConfigTest(TranscriptsTest):
         found = self.attributes("run")
         self.assertEqual([found[name] for name in ("block_size", "attention_size", "linear_size", "context_size", "eps")],
                          [512, 512, 2048, 1024, 1e-12])
+
+    def test_dropout_on_the_command_line_comes_after_the_files(self):
+        self.train_config(ESPNET_CONFIG, "--dropout", "0.5", "--att-dropout", "0.4", "--out", "run")
+        found = self.attributes("run")
+        self.assertEqual([found[name + "_dropout_rate"] for name in ("embed", "att", "ffn")], [0.5, 0.4, 0.5])
 
     def test_options_come_after_the_file(self):
         self.train_config(ESPNET_CONFIG, "--size", "16", "--out", "run")
@@ -517,7 +527,8 @@ class FilesTest(CommandTest):
         self.assertFalse(os.path.exists(self.path("out.h5")))
 
     def test_a_layout_without_biases_refuses_them(self):
-        self.refuse("export", "run", "--last", "--layout", "hf", "-o", "out.safetensors", status=1, says=["hf", "bias", "not zero"])
+        self.train("--steps", "2", "--norm-eps", "1e-5", "--out", "biased")
+        self.refuse("export", "biased", "--last", "--layout", "hf", "-o", "out.safetensors", status=1, says=["hf", "bias", "not zero"])
         self.assertFalse(os.path.exists(self.path("out.safetensors")))
 
     def test_a_layout_that_cannot_hold_the_model_is_refused(self):
@@ -549,6 +560,59 @@ class FilesTest(CommandTest):
         self.refuse("train", "--resume", run, "--steps", "4", status=1, says=["No space left"])
         self.assertEqual(read(run, "checkpoint.h5", mode="rb"), before)
         self.assertEqual([name for name in os.listdir(run) if "." in name and name.count(".") > 1], [])
+
+
+class OutputTest(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.train("--steps", "2", "--no-bias", "--out", "run")
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        for arguments in (["info", "run"], ["eval", "run"], ["export", "run", "-o", "out.h5"]):
+            with self.subTest(arguments), open("/dev/full", "w") as full:
+                result = subprocess.run([MIXTAPE, *arguments], stdout=full, stderr=subprocess.PIPE, cwd=self.folder.name, timeout=60)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn("standard output: No space left", result.stderr.decode().splitlines()[-1])
+
+    def test_only_regular_files_are_replaced(self):
+        os.mkfifo(self.path("pipe"))
+        os.mkdir(self.path("folder"))
+        self.refuse("export", "run", "-o", "pipe", status=1, says=["pipe", "not a regular file"])
+        self.refuse("export", "run", "-o", "folder", status=1, says=["folder", "directory"])
+        self.write("real.h5", "old")
+        os.symlink("real.h5", self.path("link.h5"))
+        self.run_command("export", "run", "-o", "link.h5")
+        self.assertTrue(os.path.islink(self.path("link.h5")))
+        self.assertGreater(os.path.getsize(self.path("real.h5")), 1000)
+
+    def test_hdf5_under_the_name_of_safetensors_is_refused(self):
+        self.refuse("import", "run", "-o", "a.safetensors", status=1, says=["a.safetensors", "HDF5"])
+        self.assertFalse(os.path.exists(self.path("a.safetensors")))
+
+    def test_a_layout_with_an_eps_of_its_own_refuses_another(self):
+        self.refuse("export", "run", "--layout", "hf", "-o", "a.safetensors", status=1, says=["hf", "1e-12", "--norm-eps 1e-05"])
+
+    def test_a_part_has_no_layout(self):
+        self.refuse("export", "run", "--part", "rwkv_blocks.0.att", "--layout", "hf", "-o", "a.h5", status=2, says="--layout")
+
+    def test_resuming_refuses_what_is_for_new_runs_and_writes_the_configuration(self):
+        self.refuse("train", "--resume", "run", "--out", "elsewhere", status=2, says="--out")
+        self.refuse("train", "--resume", "run", "--init", "run", status=2, says="--init")
+        self.run_command("train", "--resume", "run", "--steps", "3")
+        self.assertIn("steps: 3\n", read(self.path("run", "config.yaml")))
+        self.refuse("train", "--resume", "run", "--size", "32", status=1, says=["1 blocks of size 16", "32"])
+
+    def test_a_run_that_never_began_does_not_take_its_name(self):
+        os.mkdir(self.path("new"))
+        self.write(os.path.join("new", "config.yaml"), "task: copy\n")
+        self.train("--steps", "2", "--out", "new")
+        self.assertTrue(os.path.exists(self.path("new", "checkpoint.h5")))
+
+    def test_a_model_without_a_run_is_named(self):
+        self.run_command("export", "run", "-o", "weights.h5")
+        self.refuse("eval", "weights.h5", status=1, says=["weights.h5", "no run's configuration"])
+        self.refuse("generate", "weights.h5", status=1, says=["weights.h5", "no run's configuration"])
 
 
 class OtherVerbsTest(CommandTest):
