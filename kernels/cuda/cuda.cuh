@@ -2,7 +2,8 @@
  * in packs, sums over warps and blocks. Internal.
  *
  * Kernels use dynamic shared memory alone, no atomic additions of floating-point numbers, and give
- * every sum an order that depends on shapes alone: the same inputs give the same bits. */
+ * every sum an order that depends on shapes and the device's size alone: on one device the same
+ * inputs give the same bits. */
 #ifndef MT_KERNELS_CUDA_CUDA_CUH
 #define MT_KERNELS_CUDA_CUDA_CUH
 

@@ -3,7 +3,8 @@
  * A tile is 32 neighbouring channels (of the B C in all) by one chunk of time; a block works on a
  * tile, a lane on a channel, and a warp on STEPS consecutive steps, whose inputs it loads into
  * registers all at once: 32 numbers of a row are one coalesced access, and every load of a thread
- * is in flight together. Each input is read once, each output written once.
+ * is in flight together. Each input is read once, each output written once. Chunks are as long as a
+ * block can walk, and shorter where that leaves multiprocessors without a block.
  *
  * Forward: each warp summarises its steps from an empty state; summaries compose (a stretch of L
  * steps maps a state by num -> e^(L w) num + num_stretch), so each warp has what its predecessors
@@ -28,11 +29,13 @@ namespace mt_cuda
 namespace
 {
 
-/* Steps of a chunk, and of one warp, whose inputs must fit into registers. */
-template <typename real> constexpr int CHUNK = 512 / static_cast<int>(sizeof(real));
+/* Steps of one warp, whose inputs must fit into registers, and of a chunk: at most what a block of
+ * FORWARD_WARPS or BACKWARD_WARPS walks. */
 template <typename real> constexpr int FORWARD_STEPS = 64 / static_cast<int>(sizeof(real));
 template <typename real> constexpr int BACKWARD_STEPS = 32 / static_cast<int>(sizeof(real));
 constexpr int FORWARD_WARPS = 8, BACKWARD_WARPS = 16, GROUP_CHUNKS = 8;
+template <typename real> constexpr int LONGEST_CHUNK = FORWARD_STEPS<real> *FORWARD_WARPS;
+template <typename real> constexpr int SHORTEST_CHUNK = LONGEST_CHUNK<real> / 4;
 
 /* A state (num, den, max), or a gradient (G, H, exponent): num and den stand for num e^max and
  * den e^max. */
@@ -79,6 +82,7 @@ __device__ inline triple<real> stepped(const triple<real> &state, real w, real k
 template <typename real> struct problem {
     int64_t B, T, C, lanes; /* lanes: B C */
     int tiles, chunks;      /* of channels; of time */
+    int chunk_steps;        /* of every chunk but the last */
     const real *w, *u, *k, *v;
     unsigned *next;      /* (1): tickets given out */
     unsigned *published; /* (chunks, tiles): 1 once a chunk's summary and group state are there */
@@ -145,9 +149,10 @@ __device__ inline element *plane(element *array, const problem<real> &p, int ind
 }
 
 /* Steps of the chunk, of those before `step`, that the sequence has. */
-template <typename real> __device__ inline int steps_within(int64_t T, int chunk, int step)
+template <typename real>
+__device__ inline int steps_within(const problem<real> &p, int chunk, int step)
 {
-    int64_t left = T - static_cast<int64_t>(chunk) * CHUNK<real>;
+    int64_t left = p.T - static_cast<int64_t>(chunk) * p.chunk_steps;
     return left < step ? static_cast<int>(left) : step;
 }
 
@@ -189,12 +194,12 @@ __device__ inline triple<real> chain(const problem<real> &p, const place &at, re
 #pragma unroll 1
     for (int order = begin; order < at.order && at.inside; order++) {
         int chunk = backward ? p.chunks - 1 - order : order;
-        start = composed(start, w * static_cast<real>(steps_within<real>(p.T, chunk, CHUNK<real>)),
+        start = composed(start, w * static_cast<real>(steps_within(p, chunk, p.chunk_steps)),
                          load_published(plane(p.summaries, p, order), p.lanes, at.lane));
     }
     if (ends_group) {
         if (at.inside) {
-            real decay = w * static_cast<real>(steps_within<real>(p.T, at.chunk, CHUNK<real>));
+            real decay = w * static_cast<real>(steps_within(p, at.chunk, p.chunk_steps));
             store_triple(plane(p.group_states, p, group), p.lanes, at.lane,
                          composed(start, decay, summary));
         }
@@ -211,16 +216,16 @@ __device__ inline triple<real> chain(const problem<real> &p, const place &at, re
 /* What the warps [first, end) of the block amount to, in that order or, backward, from the last to
  * the first: the composition of their summaries, (warps, 3, 32) in shared memory. */
 template <int STEPS, typename real>
-__device__ inline triple<real> composed_warps(const real *summaries, int64_t T, int chunk, real w,
-                                              int first, int end, bool backward)
+__device__ inline triple<real> composed_warps(const problem<real> &p, const real *summaries,
+                                              int chunk, real w, int first, int end, bool backward)
 {
     triple<real> all = empty_triple<real>();
 #pragma unroll 1
     for (int i = first; i < end; i++) {
         int warp = backward ? end - 1 - (i - first) : i;
         const real *of_warp = summaries + warp * 3 * WARP;
-        int steps = steps_within<real>(T, chunk, (warp + 1) * STEPS) -
-                    steps_within<real>(T, chunk, warp * STEPS);
+        int steps =
+            steps_within(p, chunk, (warp + 1) * STEPS) - steps_within(p, chunk, warp * STEPS);
         if (steps > 0) {
             all = composed(all, w * static_cast<real>(steps),
                            load_triple(of_warp, WARP, lane_index()));
@@ -268,10 +273,10 @@ __global__ void __launch_bounds__(FORWARD_WARPS *WARP)
     real *summaries = reinterpret_cast<real *>(mt_shared); /* (warps, 3, 32), and the start */
     int warps = static_cast<int>(blockDim.x) / WARP, warp = warp_index();
     real *chunk_start = summaries + warps * 3 * WARP;
-    int before = steps_within<real>(p.T, at.chunk, warp * STEPS);
-    int count = at.inside ? steps_within<real>(p.T, at.chunk, (warp + 1) * STEPS) - before : 0;
+    int before = steps_within(p, at.chunk, warp * STEPS);
+    int count = at.inside ? steps_within(p, at.chunk, (warp + 1) * STEPS) - before : 0;
     int64_t offset =
-        (at.b * p.T + static_cast<int64_t>(at.chunk) * CHUNK<real> + before) * p.C + at.c;
+        (at.b * p.T + static_cast<int64_t>(at.chunk) * p.chunk_steps + before) * p.C + at.c;
     real k[STEPS], v[STEPS], w = p.w[at.c], u = p.u[at.c];
     load_steps<STEPS>(p.k + offset, p.C, count, k);
     load_steps<STEPS>(p.v + offset, p.C, count, v);
@@ -279,16 +284,16 @@ __global__ void __launch_bounds__(FORWARD_WARPS *WARP)
                  summary_of<STEPS>(k, v, count, w));
     __syncthreads();
 
-    triple<real> earlier = composed_warps<STEPS>(summaries, p.T, at.chunk, w, 0, warp, false);
+    triple<real> earlier = composed_warps<STEPS>(p, summaries, at.chunk, w, 0, warp, false);
     if (warp == warps - 1) {
         triple<real> first = empty_triple<real>();
         if (at.inside && io.state_in != nullptr) {
             first = load_triple(io.state_in, p.lanes, at.lane);
         }
-        triple<real> chunk = composed_warps<STEPS>(summaries, p.T, at.chunk, w, 0, warps, false);
+        triple<real> chunk = composed_warps<STEPS>(p, summaries, at.chunk, w, 0, warps, false);
         triple<real> start = chain(p, at, w, false, first, chunk);
         store_triple(chunk_start, WARP, lane_index(), start);
-        real decay = w * static_cast<real>(steps_within<real>(p.T, at.chunk, CHUNK<real>));
+        real decay = w * static_cast<real>(steps_within(p, at.chunk, p.chunk_steps));
         triple<real> last = composed(start, decay, chunk);
         bool ends = at.inside && at.chunk == p.chunks - 1;
         if (at.inside && io.saved != nullptr) {
@@ -373,11 +378,11 @@ __global__ void __launch_bounds__(BACKWARD_WARPS *WARP)
     real *summaries = reinterpret_cast<real *>(mt_shared); /* (warps, 3, 32), and the start */
     int warps = static_cast<int>(blockDim.x) / WARP, warp = warp_index();
     real *chunk_start = summaries + warps * 3 * WARP;
-    int before = steps_within<real>(p.T, at.chunk, warp * STEPS);
-    int until = steps_within<real>(p.T, at.chunk, (warp + 1) * STEPS);
+    int before = steps_within(p, at.chunk, warp * STEPS);
+    int until = steps_within(p, at.chunk, (warp + 1) * STEPS);
     int count = at.inside ? until - before : 0;
     int64_t offset =
-        (at.b * p.T + static_cast<int64_t>(at.chunk) * CHUNK<real> + before) * p.C + at.c;
+        (at.b * p.T + static_cast<int64_t>(at.chunk) * p.chunk_steps + before) * p.C + at.c;
     real k[STEPS], v[STEPS], dy[STEPS], w = p.w[at.c], u = p.u[at.c];
     load_steps<STEPS>(p.k + offset, p.C, count, k);
     load_steps<STEPS>(p.v + offset, p.C, count, v);
@@ -394,7 +399,7 @@ __global__ void __launch_bounds__(BACKWARD_WARPS *WARP)
     }
     if (before > 0) {
         state = composed(state, w * static_cast<real>(before),
-                         composed_warps<STEPS>(summaries, p.T, at.chunk, w, 0, warp, false));
+                         composed_warps<STEPS>(p, summaries, at.chunk, w, 0, warp, false));
     }
     step_grad<real> own[STEPS];
 #pragma unroll
@@ -420,15 +425,15 @@ __global__ void __launch_bounds__(BACKWARD_WARPS *WARP)
     __syncthreads();
     store_triple(summaries + warp * 3 * WARP, WARP, lane_index(), summary);
     __syncthreads();
-    triple<real> later = composed_warps<STEPS>(summaries, p.T, at.chunk, w, warp + 1, warps, true);
+    triple<real> later = composed_warps<STEPS>(p, summaries, at.chunk, w, warp + 1, warps, true);
     if (warp == 0) {
         triple<real> first = at.inside ? final_grad(p, io, at.lane) : empty_triple<real>();
-        triple<real> chunk = composed_warps<STEPS>(summaries, p.T, at.chunk, w, 0, warps, true);
+        triple<real> chunk = composed_warps<STEPS>(p, summaries, at.chunk, w, 0, warps, true);
         store_triple(chunk_start, WARP, lane_index(), chain(p, at, w, true, first, chunk));
     }
     __syncthreads();
     triple<real> grad = load_triple(chunk_start, WARP, lane_index());
-    int behind = steps_within<real>(p.T, at.chunk, CHUNK<real>) - until;
+    int behind = steps_within(p, at.chunk, p.chunk_steps) - until;
     if (behind > 0) {
         grad = composed(grad, w * static_cast<real>(behind), later);
     }
@@ -475,12 +480,24 @@ __global__ void __launch_bounds__(BACKWARD_WARPS *WARP)
 
 /* ---- host ---- */
 
-/* Warps of a block, a power of 2: no more than the sequence has steps for; backward needs two, for
- * its two sums. */
-int warps_for(int64_t T, int steps, int most, int least)
+/* Steps of a chunk: as many as a block can walk, and fewer where so few blocks would leave
+ * multiprocessors without one. */
+template <typename real> int chunk_steps_for(mt_device *device, int64_t B, int64_t T, int64_t C)
 {
-    int warps = most;
-    while (warps / 2 >= least && (warps / 2) * steps >= T) {
+    int steps = LONGEST_CHUNK<real>;
+    while (steps > SHORTEST_CHUNK<real> &&
+           parts_of(B * C, WARP) * parts_of(T, steps) < of(device)->multiprocessors) {
+        steps /= 2;
+    }
+    return steps;
+}
+
+/* Warps of a block, a power of 2: no more than a chunk, or the sequence, has steps for; backward
+ * needs two, for its two sums. */
+template <typename real> int warps_for(const problem<real> &p, int steps, int least)
+{
+    int warps = p.chunk_steps / steps;
+    while (warps / 2 >= least && (warps / 2) * steps >= p.T) {
         warps /= 2;
     }
     return warps;
@@ -497,7 +514,8 @@ template <typename real>
 mt_status share(mt_device *device, problem<real> *p, size_t extra, void **more)
 {
     p->lanes = p->B * p->C;
-    int64_t tiles = parts_of(p->lanes, WARP), chunks = parts_of(p->T, CHUNK<real>);
+    p->chunk_steps = chunk_steps_for<real>(device, p->B, p->T, p->C);
+    int64_t tiles = parts_of(p->lanes, WARP), chunks = parts_of(p->T, p->chunk_steps);
     if (tiles > INT_MAX / chunks) {
         return mt_fail(MT_ERROR_INVALID, "wkv: (%lld, %lld, %lld) is too large for one launch",
                        static_cast<long long>(p->B), static_cast<long long>(p->T),
@@ -538,9 +556,10 @@ template <typename real, typename given> problem<real> problem_of(const given *a
 
 } // namespace
 
-template <typename real> size_t wkv_saved_size(mt_device *, int64_t B, int64_t T, int64_t C)
+template <typename real> size_t wkv_saved_size(mt_device *device, int64_t B, int64_t T, int64_t C)
 {
-    return static_cast<size_t>((parts_of(T, CHUNK<real>) + 1) * 3 * B * C) * sizeof(real);
+    int64_t chunks = parts_of(T, chunk_steps_for<real>(device, B, T, C));
+    return static_cast<size_t>((chunks + 1) * 3 * B * C) * sizeof(real);
 }
 
 template <typename real> mt_status wkv_forward(mt_device *device, const mt_wkv_forward_args *args)
@@ -554,7 +573,7 @@ template <typename real> mt_status wkv_forward(mt_device *device, const mt_wkv_f
     forward_arrays<real> io = {static_cast<const real *>(args->state_in),
                                static_cast<real *>(args->y), static_cast<real *>(args->state_out),
                                static_cast<real *>(args->saved)};
-    int warps = warps_for(p.T, FORWARD_STEPS<real>, FORWARD_WARPS, 1);
+    int warps = warps_for(p, FORWARD_STEPS<real>, 1);
     size_t shared = static_cast<size_t>((warps + 1) * 3 * WARP) * sizeof(real);
     return launch(device, "wkv", forward_kernel<real>, static_cast<int64_t>(p.chunks) * p.tiles,
                   warps * WARP, shared, p, io);
@@ -564,7 +583,7 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
 {
     void *sums = nullptr;
     problem<real> p = problem_of<real>(args);
-    int64_t parts = parts_of(p.T, CHUNK<real>) * p.B;
+    int64_t parts = parts_of(p.T, chunk_steps_for<real>(device, p.B, p.T, p.C)) * p.B;
     mt_status status =
         share(device, &p, static_cast<size_t>(parts * 2 * p.C) * sizeof(real), &sums);
     if (status != MT_OK) {
@@ -577,7 +596,7 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
                                 static_cast<real *>(args->dv),
                                 static_cast<real *>(args->dstate_in),
                                 static_cast<real *>(sums)};
-    int warps = warps_for(p.T, BACKWARD_STEPS<real>, BACKWARD_WARPS, 2);
+    int warps = warps_for(p, BACKWARD_STEPS<real>, 2);
     size_t shared = static_cast<size_t>((warps + 1) * 3 * WARP) * sizeof(real);
     status = launch(device, "wkv backward", backward_kernel<real>, p.chunks * p.tiles, warps * WARP,
                     shared, p, io);
