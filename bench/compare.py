@@ -18,7 +18,7 @@ import torch
 
 import pytorch_peer
 
-STEPS = [(32, 64, 500, 256, 4), (32, 128, 64, 64, 2)]
+STEPS = [(32, 64, 500, 256, 4), (32, 128, 64, 64, 2), (12, 64, 65, 128, 4)]
 
 
 def mixtape_round(command, threads, repeat):

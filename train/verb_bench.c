@@ -397,7 +397,8 @@ static mt_status run_all(mt_device *device, const arguments *given, json_t *resu
                                             {1, 65536, 512},  {1, 65536, 32},  {8, 1024, 768},
                                             {1, 65536, 1024}, {32, 1024, 1024}};
     const size_t shapes = device->record != NULL ? sizeof wkv_shapes / sizeof *wkv_shapes : 5;
-    static const step_shape step_shapes[] = {{32, 64, 500, 256, 4}, {32, 128, 64, 64, 2}};
+    static const step_shape step_shapes[] = {
+        {32, 64, 500, 256, 4}, {32, 128, 64, 64, 2}, {12, 64, 65, 128, 4}};
     mt_status status = MT_OK;
     for (size_t i = 0; i < shapes && status == MT_OK; i++) {
         status = bench_wkv(device, wkv_shapes[i], given->repeat, results);
