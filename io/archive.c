@@ -128,8 +128,7 @@ static hid_t create_in_memory(mt_archive *archive)
 
 mt_status mt_archive_create(const char *path, mt_archive **archive)
 {
-    const char *suffix = strrchr(path, '.');
-    if (suffix != NULL && strcmp(suffix, ".safetensors") == 0) {
+    if (mt_is_safetensors(path)) {
         *archive = NULL;
         return mt_fail(MT_ERROR_INVALID, "%s: this file is HDF5; give it another name", path);
     }

@@ -1,6 +1,7 @@
 #include "io/arrays.h"
 
 #include "io/archive.h"
+#include "io/file.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -114,12 +115,6 @@ mt_status mt_tensor_write_reals(mt_tensor *tensor, mt_dtype dtype, const void *v
     mt_status status = mt_tensor_write(tensor, converted);
     free(converted);
     return status;
-}
-
-bool mt_is_safetensors(const char *path)
-{
-    const char *suffix = strrchr(path, '.');
-    return suffix != NULL && strcmp(suffix, ".safetensors") == 0;
 }
 
 static mt_status read_array(mt_archive *archive, const char *name, void *context)

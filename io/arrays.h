@@ -40,7 +40,6 @@ mt_status mt_tensor_write_reals(mt_tensor *tensor, mt_dtype dtype, const void *v
  * HDF5 file. And writes such a file, atomically (io/file.h), with no more than the arrays. */
 mt_status mt_arrays_read(const char *path, mt_arrays *arrays);
 mt_status mt_arrays_write(const char *path, const mt_arrays *arrays);
-bool mt_is_safetensors(const char *path);
 
 /* Reads every tensor of a .safetensors file; float16 and bfloat16 are widened to MT_F32.
  * MT_ERROR_FORMAT, with the tensor and the figures, for a header that does not describe the file

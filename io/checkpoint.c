@@ -1,6 +1,7 @@
 #include "io/checkpoint.h"
 
 #include "io/archive.h"
+#include "io/file.h"
 #include "io/foreign.h"
 #include "io/model_attributes.h"
 

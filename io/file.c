@@ -106,6 +106,12 @@ static mt_status write_beside(const char *path, const char *beside, int file, co
     return status;
 }
 
+bool mt_is_safetensors(const char *path)
+{
+    const char *suffix = strrchr(path, '.');
+    return suffix != NULL && strcmp(suffix, ".safetensors") == 0;
+}
+
 /* Where the file itself is, behind links; a path that leads nowhere yet stays as it is. What is no
  * regular file (a pipe, a device) is not replaced. */
 static mt_status find_target(const char *path, char target[PATH_MAX])

@@ -5,6 +5,7 @@
 
 #include "../kernels/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -17,8 +18,12 @@ mt_status mt_file_read(const char *path, char **bytes, size_t *size);
 
 /* Writes a new file beside `path`, flushes it to the disk, and renames it over `path`. On failure
  * (MT_ERROR_IO with the reason) nothing is left beside `path`, and it is what it was; but where the
- * folder alone could not be flushed, it is the new file, which a crash may still undo. */
+ * folder alone could not be flushed, it is the new file, which a crash may still undo. Links are
+ * followed; what is there and is no regular file is refused. */
 mt_status mt_file_replace(const char *path, const void *bytes, size_t size);
+
+/* Whether a path ends as .safetensors files do. */
+bool mt_is_safetensors(const char *path);
 
 #ifdef __cplusplus
 }
