@@ -9,9 +9,9 @@
  * on B, T and C alone, so results do not depend on the number of threads.
  *
  * Backward walks chunks from the last to the first. Forward left the states at their borders; those
- * inside a chunk are computed again into a buffer that stays in cache. The gradients of num and den
- * travel backwards as a triple of the same form as the state, (G, H, exponent), so they compose in
- * the same way. */
+ * inside a chunk are computed again into a buffer that stays in cache, with their exponentials. The
+ * gradients (G, H) of num and den travel backwards at each state's own max, so the way back takes
+ * the factors of the way there and no exponential of its own. Over a chunk they compose as states do. */
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/math.h"
 #include "kernels/cpu/workspace.h"
@@ -19,17 +19,17 @@
 #include <string.h>
 
 enum {
-    CHUNK = 32, /* steps */
-    BLOCK = 256 /
-            (int)sizeof(real), /* channels: enough vectors to hide the latency of the recurrence */
-    GROUP = 16,                /* blocks side by side that one thread may walk together, at most */
-    SERIAL_TASKS = 8           /* from this many (row, block) pairs on, time is walked serially */
+    CHUNK = 32,                      /* steps */
+    BLOCK = 512 / (int)sizeof(real), /* channels: rows long enough to be worth the way to memory */
+    GROUP = 8,                       /* blocks side by side that a thread may walk together */
+    SERIAL_TASKS = 4,                /* (row, block) pairs from which on time is walked serially */
+    AHEAD = 4,                       /* steps that rows are fetched into cache ahead of their use */
+    LINE = 64 / (int)sizeof(real)    /* reals of a cache line */
 };
 
 #define EMPTY_MAX ((real)MT_WKV_EMPTY_MAX)
 
-/* A state (num, den, max) of one block, or a gradient (G, H, exponent): num and den stand for num
- * e^max, den e^max. */
+/* A state of one block: num and den stand for num e^max, den e^max. */
 typedef struct triple {
     real num[BLOCK], den[BLOCK], max[BLOCK];
 } triple;
@@ -81,6 +81,19 @@ static bool worth_threads(const time_cut *cut)
     return cut->B * cut->T * cut->C >= PARALLEL_ELEMENTS;
 }
 
+/* Channels of a block. */
+static int block_width(const time_cut *cut, int64_t block)
+{
+    int64_t width = cut->C - block * BLOCK;
+    return (int)(width < BLOCK ? width : BLOCK);
+}
+
+/* Parts of a row's time that have sums for dw and du of their own. */
+static int64_t sum_parts(const time_cut *cut)
+{
+    return cut->time_parallel ? cut->chunks : 1;
+}
+
 /* Where block `block` of row b lies in an array (B, C), and its step `chunk * CHUNK` in one of (B,
  * T, C). */
 static int64_t state_offset(const time_cut *cut, int64_t b, int64_t block)
@@ -96,10 +109,10 @@ static int64_t step_offset(const time_cut *cut, int64_t b, int64_t block, int64_
 static chunk_inputs make_span(const time_cut *cut, const void *w, const void *u, const void *k,
                               const void *v, int64_t b, int64_t block, int64_t chunk)
 {
-    int64_t steps = cut->T - chunk * CHUNK, width = cut->C - block * BLOCK;
+    int64_t steps = cut->T - chunk * CHUNK;
     int64_t at = step_offset(cut, b, block, chunk);
     return (chunk_inputs){.C = cut->C,
-                          .width = (int)(width < BLOCK ? width : BLOCK),
+                          .width = block_width(cut, block),
                           .steps = (int)(steps < CHUNK ? steps : CHUNK),
                           .w = (const real *)w + block * BLOCK,
                           .u = (const real *)u + block * BLOCK,
@@ -132,13 +145,32 @@ static void store(const triple *state, real *array, int64_t planes, int width)
     memcpy(array + 2 * planes, state->max, bytes);
 }
 
-/* The two factors e^(a - max(a, b)) and e^(b - max(a, b)), of which one is 1. */
-static inline void relative_exps(real a, real b, real *of_a, real *of_b)
+/* Of the two factors e^(a - max(a, b)) and e^(b - max(a, b)) one is 1: the other, with the sign of
+ * a - b. */
+static inline real relative_exp(real a, real b)
 {
     real difference = a - b;
-    real e = real_exp_negative(-real_abs(difference));
-    *of_a = difference >= (real)0.0 ? (real)1.0 : e;
-    *of_b = difference >= (real)0.0 ? e : (real)1.0;
+    return real_copysign(real_exp_negative(-real_abs(difference)), difference);
+}
+
+/* The factors themselves: the exponential, or 1 where that is on the larger side. A factor that is
+ * not a number stays so. */
+static inline real factor_of_a(real relative)
+{
+    return real_max(real_copysign((real)1.0, relative), real_abs(relative));
+}
+
+static inline real factor_of_b(real relative)
+{
+    return real_max(-real_copysign((real)1.0, relative), real_abs(relative));
+}
+
+/* Rows of a block are short and lie C apart, which no prefetcher takes for a stream. */
+static inline void fetch(const real *row, int width)
+{
+    for (int c = 0; c < width; c += LINE) {
+        __builtin_prefetch(row + c);
+    }
 }
 
 /* state = state decayed by `steps` steps, plus a summary. */
@@ -146,9 +178,9 @@ static void compose(triple *state, const real *w, int64_t steps, const triple *s
 {
 #pragma omp simd
     for (int c = 0; c < width; c++) {
-        real of_state, of_summary;
         real decayed = state->max[c] + (real)steps * w[c];
-        relative_exps(decayed, summary->max[c], &of_state, &of_summary);
+        real relative = relative_exp(decayed, summary->max[c]);
+        real of_state = factor_of_a(relative), of_summary = factor_of_b(relative);
         state->num[c] = of_state * state->num[c] + of_summary * summary->num[c];
         state->den[c] = of_state * state->den[c] + of_summary * summary->den[c];
         state->max[c] = real_max(decayed, summary->max[c]);
@@ -157,14 +189,15 @@ static void compose(triple *state, const real *w, int64_t steps, const triple *s
 
 /* ---- forward ---- */
 
-static inline void update_state(triple *restrict state, int c, real w, real k, real v)
+/* Takes channel c of the state past a step, and returns the step's relative exponential. */
+static inline real update_state(triple *restrict state, int c, real w, real k, real v)
 {
-    real of_state, of_key;
-    real decayed = state->max[c] + w;
-    relative_exps(decayed, k, &of_state, &of_key);
+    real decayed = state->max[c] + w, relative = relative_exp(decayed, k);
+    real of_state = factor_of_a(relative), of_key = factor_of_b(relative);
     state->num[c] = of_state * state->num[c] + of_key * v;
     state->den[c] = of_state * state->den[c] + of_key;
     state->max[c] = real_max(decayed, k);
+    return relative;
 }
 
 static inline __attribute__((always_inline)) void
@@ -174,13 +207,18 @@ forward_steps(const chunk_inputs *span, int width, triple *restrict state, real 
     for (int t = 0; t < span->steps; t++) {
         const real *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
         real *restrict out = y + t * span->C;
+        fetch(k + AHEAD * span->C, width);
+        fetch(v + AHEAD * span->C, width);
+        fetch(out + AHEAD * span->C, width);
 #pragma omp simd
         for (int c = 0; c < width; c++) {
-            real of_state, of_first;
-            relative_exps(state->max[c], u[c] + k[c], &of_state, &of_first);
-            out[c] = (of_state * state->num[c] + of_first * v[c]) /
-                     (of_state * state->den[c] + of_first);
-            update_state(state, c, w[c], k[c], v[c]);
+            real key = k[c], value = v[c];
+            real relative = relative_exp(state->max[c], u[c] + key);
+            real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
+            real output = (of_state * state->num[c] + of_first * value) /
+                          (of_state * state->den[c] + of_first);
+            update_state(state, c, w[c], key, value);
+            out[c] = output;
         }
     }
 }
@@ -353,109 +391,97 @@ mt_status KERNEL(wkv_forward)(mt_device *device, const mt_wkv_forward_args *args
 
 /* ---- backward ---- */
 
-/* The states before each step of a chunk, and the exponential of each update. */
+/* The states before each step of a chunk, and the relative exponentials of its output (max against
+ * u + k) and its update (max + w against k). */
 typedef struct history {
-    real num[CHUNK][BLOCK], den[CHUNK][BLOCK], max[CHUNK][BLOCK], update_exp[CHUNK][BLOCK];
+    real num[CHUNK][BLOCK], den[CHUNK][BLOCK], output[CHUNK][BLOCK], update[CHUNK][BLOCK];
 } history;
 
-/* Where a chunk's gradients go; dk and dv are NULL in a summary. */
+/* What travels backwards through the chunks of a block: G and H, the gradients of num and den with
+ * max held fixed, and the sums that become dw and du. */
+typedef struct carried_grad {
+    real num[BLOCK], den[BLOCK];
+    double dw[BLOCK], du[BLOCK];
+} carried_grad;
+
+/* Rows of a chunk's gradients, C apart; where one is NULL, dy is zero, dk and dv are not wanted. */
 typedef struct chunk_grads {
-    const real *dy; /* NULL: zero */
+    const real *dy;
     real *dk, *dv;
-    double *dw, *du; /* (BLOCK): sums over the chunk */
 } chunk_grads;
 
-static void recall_states(const chunk_inputs *span, const triple *start, history *restrict past)
+static inline __attribute__((always_inline)) void recall_steps(const chunk_inputs *span, int width,
+                                                               const triple *start, const real *dy,
+                                                               history *restrict past)
 {
     triple state = *start;
+    const real *restrict w = span->w, *restrict u = span->u;
     for (int t = 0; t < span->steps; t++) {
         const real *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
+        fetch(k + AHEAD * span->C, width);
+        fetch(v + AHEAD * span->C, width);
+        if (dy != NULL) {
+            fetch(dy + t * span->C, width);
+        }
 #pragma omp simd
-        for (int c = 0; c < span->width; c++) {
-            real decayed = state.max[c] + span->w[c];
-            real difference = decayed - k[c];
-            real e = real_exp_negative(-real_abs(difference));
-            real of_state = difference >= (real)0.0 ? (real)1.0 : e,
-                 of_key = difference >= (real)0.0 ? e : (real)1.0;
+        for (int c = 0; c < width; c++) {
             past->num[t][c] = state.num[c];
             past->den[t][c] = state.den[c];
-            past->max[t][c] = state.max[c];
-            past->update_exp[t][c] = e;
-            state.num[c] = of_state * state.num[c] + of_key * v[c];
-            state.den[c] = of_state * state.den[c] + of_key;
-            state.max[c] = real_max(decayed, k[c]);
+            past->output[t][c] = relative_exp(state.max[c], u[c] + k[c]);
+            past->update[t][c] = update_state(&state, c, w[c], k[c], v[c]);
         }
     }
 }
 
-/* One step back for the channels of a block. On entry `grad` is the gradient of the state after the
- * step, on return that of the state before it. With m the exponent of the step's denominator and
- * e^max' that of the state after it: q e^(u+k) = (g / D) e^(u+k-m),     e^k G = e^(k-max')
- * e^(max'+exponent) G,     e^w G num alike. */
+/* With the factors of_state and of_first of the output y = (of_state num + of_first v) / D, and
+ * of_old and of_key of the update, and q = dy / D: the gradients of v, k, u, w, and then of (num,
+ * den) one step earlier. */
 static inline __attribute__((always_inline)) void
-backward_step(const chunk_inputs *span, int width, int t, const history *restrict past,
-              const real *restrict dy, triple *restrict grad, real *restrict dk, real *restrict dv,
-              real *restrict dw, real *restrict du)
+backward_steps(const chunk_inputs *span, int width, const history *restrict past,
+               carried_grad *restrict grad, const chunk_grads *to)
 {
-    const real *restrict w = span->w, *restrict u = span->u;
-    const real *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
-#pragma omp simd
-    for (int c = 0; c < width; c++) {
-        real num = past->num[t][c], den = past->den[t][c], max = past->max[t][c];
-        real first = u[c] + k[c], decayed = max + w[c];
-        real of_state, of_first;
-        relative_exps(max, first, &of_state, &of_first);
-        real inverse = (real)1.0 / (of_state * den + of_first);
-        real y = (of_state * num + of_first * v[c]) * inverse;
-        real q = (dy != NULL ? dy[c] : (real)0.0) * inverse;
-
-        bool state_leads = decayed >= k[c];
-        real e = past->update_exp[t][c];
-        real carried = real_exp_negative(real_max(decayed, k[c]) + grad->max[c]);
-        real of_old = (state_leads ? (real)1.0 : e) * carried,
-             of_key = (state_leads ? e : (real)1.0) * carried;
-        real G = grad->num[c], H = grad->den[c];
-        real direct = q * of_first * (v[c] - y);
-        dv[c] = q * of_first + of_key * G;
-        dk[c] = direct + of_key * (G * v[c] + H);
-        du[c] += direct;
-        dw[c] += of_old * (G * num + H * den);
-
-        real lead = real_max(max, first), of_q, of_grad;
-        relative_exps(-lead, grad->max[c] + w[c], &of_q, &of_grad);
-        grad->num[c] = of_q * q + of_grad * G;
-        grad->den[c] = of_grad * H - of_q * q * y;
-        grad->max[c] = real_max(-lead, grad->max[c] + w[c]);
-    }
-}
-
-static inline __attribute__((always_inline)) void backward_steps(const chunk_inputs *span,
-                                                                 int width, const history *past,
-                                                                 triple *grad,
-                                                                 const chunk_grads *to)
-{
-    real unwanted[2][BLOCK] = {{0}}, dw[BLOCK] = {0}, du[BLOCK] = {0};
+    const real none[BLOCK] = {0};
+    real unwanted[2][BLOCK], dw[BLOCK] = {0}, du[BLOCK] = {0};
     for (int t = span->steps - 1; t >= 0; t--) {
         int64_t at = t * span->C;
-        backward_step(span, width, t, past, to->dy != NULL ? to->dy + at : NULL, grad,
-                      to->dk != NULL ? to->dk + at : unwanted[0],
-                      to->dv != NULL ? to->dv + at : unwanted[1], dw, du);
+        const real *restrict v = span->v + at;
+        const real *restrict dy = to->dy != NULL ? to->dy + at : none;
+        real *restrict dk = to->dk != NULL ? to->dk + at : unwanted[0];
+        real *restrict dv = to->dv != NULL ? to->dv + at : unwanted[1];
+#pragma omp simd
+        for (int c = 0; c < width; c++) {
+            real num = past->num[t][c], den = past->den[t][c];
+            real of_state = factor_of_a(past->output[t][c]),
+                 of_first = factor_of_b(past->output[t][c]);
+            real of_old = factor_of_a(past->update[t][c]), of_key = factor_of_b(past->update[t][c]);
+            real inverse = (real)1.0 / (of_state * den + of_first);
+            real y = (of_state * num + of_first * v[c]) * inverse;
+            real q = dy[c] * inverse, of_value = q * of_first, direct = of_value * (v[c] - y);
+            real G = grad->num[c], H = grad->den[c];
+            dv[c] = of_value + of_key * G;
+            dk[c] = direct + of_key * (G * v[c] + H);
+            du[c] += direct;
+            dw[c] += of_old * (G * num + H * den);
+            grad->num[c] = of_old * G + of_state * q;
+            grad->den[c] = of_old * H - of_state * q * y;
+        }
     }
     for (int c = 0; c < width; c++) {
-        to->dw[c] = (double)dw[c];
-        to->du[c] = (double)du[c];
+        grad->dw[c] += (double)dw[c];
+        grad->du[c] += (double)du[c];
     }
 }
 
 /* Takes `grad` from behind a chunk to before it. */
-static void backward_chunk(const chunk_inputs *span, const triple *start, triple *grad,
+static void backward_chunk(const chunk_inputs *span, const triple *start, carried_grad *grad,
                            const chunk_grads *to)
 {
     history past;
-    recall_states(span, start, &past);
     if (span->width == BLOCK) {
+        recall_steps(span, BLOCK, start, to->dy, &past);
         backward_steps(span, BLOCK, &past, grad, to);
     } else {
+        recall_steps(span, span->width, start, to->dy, &past);
         backward_steps(span, span->width, &past, grad, to);
     }
 }
@@ -466,116 +492,124 @@ static chunk_inputs backward_span(const time_cut *cut, const mt_wkv_backward_arg
     return make_span(cut, args->w, args->u, args->k, args->v, b, block, chunk);
 }
 
-static chunk_grads make_grads(const time_cut *cut, const mt_wkv_backward_args *args, int64_t b,
-                              int64_t block, int64_t chunk, double *dw, double *du)
+static void load_grad(carried_grad *grad, const real *array, int64_t planes, int width)
 {
-    int64_t at = step_offset(cut, b, block, chunk);
-    return (chunk_grads){.dy = args->dy != NULL ? (const real *)args->dy + at : NULL,
-                         .dk = args->dk != NULL ? (real *)args->dk + at : NULL,
-                         .dv = args->dv != NULL ? (real *)args->dv + at : NULL,
-                         .dw = dw,
-                         .du = du};
-}
-
-/* The gradient behind the last step: that of the final state, whose max is e^-exponent's, or
- * nothing. */
-static void load_final_grad(triple *grad, const time_cut *cut, const mt_wkv_backward_args *args,
-                            int64_t b, int64_t block, int width)
-{
-    set_empty(grad);
-    if (args->dstate_out == NULL) {
-        return;
-    }
-    triple last;
-    int64_t planes = cut->B * cut->C;
-    const real *saved = args->saved;
-    load(grad, (const real *)args->dstate_out + state_offset(cut, b, block), planes, width);
-    load(&last, saved + cut->chunks * 3 * planes + state_offset(cut, b, block), planes, width);
-    for (int c = 0; c < width; c++) {
-        grad->max[c] = -last.max[c];
+    memset(grad, 0, sizeof *grad);
+    if (array != NULL) {
+        memcpy(grad->num, array, (size_t)width * sizeof(real));
+        memcpy(grad->den, array + planes, (size_t)width * sizeof(real));
     }
 }
 
-/* d num = e^max dN, where max is the carried-in state's. */
-static void store_initial_grad(const triple *grad, const time_cut *cut,
-                               const mt_wkv_backward_args *args, int64_t b, int64_t block,
-                               int width)
+static void store_grad(const carried_grad *grad, real *array, int64_t planes, int width)
 {
-    if (args->dstate_in == NULL) {
-        return;
-    }
-    triple first, scaled = {0};
-    int64_t planes = cut->B * cut->C;
-    load(&first, (const real *)args->saved + state_offset(cut, b, block), planes, width);
-    for (int c = 0; c < width; c++) {
-        real scale = real_exp(first.max[c] + grad->max[c]);
-        scaled.num[c] = scale * grad->num[c];
-        scaled.den[c] = scale * grad->den[c];
-        scaled.max[c] = (real)0.0;
-    }
-    store(&scaled, (real *)args->dstate_in + state_offset(cut, b, block), planes, width);
+    memcpy(array, grad->num, (size_t)width * sizeof(real));
+    memcpy(array + planes, grad->den, (size_t)width * sizeof(real));
 }
 
-/* The sums over one chunk of one block: `sums` is (B, chunks, 2, C), dw and du. */
-static double *chunk_sums(double *sums, const time_cut *cut, int64_t b, int64_t block,
-                          int64_t chunk)
+/* The gradient behind the last step: that of the final state. */
+static void load_final_grad(carried_grad *grad, const time_cut *cut,
+                            const mt_wkv_backward_args *args, int64_t b, int64_t block)
 {
-    return sums + (b * cut->chunks + chunk) * 2 * cut->C + block * BLOCK;
+    const real *last = args->dstate_out;
+    load_grad(grad, last != NULL ? last + state_offset(cut, b, block) : NULL, cut->B * cut->C,
+              block_width(cut, block));
 }
 
-static void finish_chunk(const time_cut *cut, const mt_wkv_backward_args *args, double *sums,
-                         int64_t b, int64_t block, int64_t chunk, triple *grad)
+static void store_initial_grad(const carried_grad *grad, const time_cut *cut,
+                               const mt_wkv_backward_args *args, int64_t b, int64_t block)
+{
+    if (args->dstate_in != NULL) {
+        int64_t planes = cut->B * cut->C;
+        int width = block_width(cut, block);
+        real *to = (real *)args->dstate_in + state_offset(cut, b, block);
+        store_grad(grad, to, planes, width);
+        memset(to + 2 * planes, 0, (size_t)width * sizeof(real));
+    }
+}
+
+static void finish_chunk(const time_cut *cut, const mt_wkv_backward_args *args, int64_t b,
+                         int64_t block, int64_t chunk, carried_grad *grad)
 {
     triple start;
     chunk_inputs span = backward_span(cut, args, b, block, chunk);
-    double *dw = chunk_sums(sums, cut, b, block, chunk);
-    chunk_grads to = make_grads(cut, args, b, block, chunk, dw, dw + cut->C);
-    int64_t planes = cut->B * cut->C;
+    int64_t at = step_offset(cut, b, block, chunk), planes = cut->B * cut->C;
+    chunk_grads to = {.dy = args->dy != NULL ? (const real *)args->dy + at : NULL,
+                      .dk = args->dk != NULL ? (real *)args->dk + at : NULL,
+                      .dv = args->dv != NULL ? (real *)args->dv + at : NULL};
     load(&start, (const real *)args->saved + chunk * 3 * planes + state_offset(cut, b, block),
          planes, span.width);
     backward_chunk(&span, &start, grad, &to);
 }
 
+/* Puts the sums that `grad` has gathered into part `part` of row b: `sums` is (B, parts, 2, C), dw
+ * and du. */
+static void store_sums(const carried_grad *grad, const time_cut *cut, double *sums, int64_t b,
+                       int64_t block, int64_t part)
+{
+    double *to = sums + (b * sum_parts(cut) + part) * 2 * cut->C + block * BLOCK;
+    size_t bytes = (size_t)block_width(cut, block) * sizeof(double);
+    memcpy(to, grad->dw, bytes);
+    memcpy(to + cut->C, grad->du, bytes);
+}
+
 static void backward_serial(const time_cut *cut, const mt_wkv_backward_args *args, double *sums,
                             int64_t b, int64_t first, int64_t end)
 {
-    triple grads[GROUP];
+    carried_grad grads[GROUP];
     for (int64_t block = first; block < end; block++) {
-        load_final_grad(&grads[block - first], cut, args, b, block,
-                        backward_span(cut, args, b, block, 0).width);
+        load_final_grad(&grads[block - first], cut, args, b, block);
     }
     for (int64_t chunk = cut->chunks - 1; chunk >= 0; chunk--) {
         for (int64_t block = first; block < end; block++) {
-            finish_chunk(cut, args, sums, b, block, chunk, &grads[block - first]);
+            finish_chunk(cut, args, b, block, chunk, &grads[block - first]);
         }
     }
     for (int64_t block = first; block < end; block++) {
-        store_initial_grad(&grads[block - first], cut, args, b, block,
-                           backward_span(cut, args, b, block, 0).width);
+        store_initial_grad(&grads[block - first], cut, args, b, block);
+        store_sums(&grads[block - first], cut, sums, b, block, 0);
     }
+}
+
+/* The gradients at the border behind `chunk`, for one block: `borders` is (chunks, 2, B, C). */
+static real *grad_border(real *borders, const time_cut *cut, int64_t chunk, int64_t b,
+                         int64_t block)
+{
+    return borders + chunk * 2 * cut->B * cut->C + state_offset(cut, b, block);
 }
 
 /* Turns the summaries of the chunks, each of the gradient that a chunk itself sends back, into the
- * gradients that arrive behind each of them. */
-static void scan_grads(const time_cut *cut, const mt_wkv_backward_args *args, real *summaries,
+ * gradients that arrive behind each of them. Over a chunk the factors of its updates multiply to
+ * e^(max before it + its decay - max behind it). */
+static void scan_grads(const time_cut *cut, const mt_wkv_backward_args *args, real *borders,
                        int64_t b, int64_t block)
 {
-    triple grad, summary;
+    carried_grad grad;
     int64_t planes = cut->B * cut->C;
-    int width = backward_span(cut, args, b, block, 0).width;
-    load_final_grad(&grad, cut, args, b, block, width);
+    int width = block_width(cut, block);
+    load_final_grad(&grad, cut, args, b, block);
     for (int64_t chunk = cut->chunks - 1; chunk >= 0; chunk--) {
         chunk_inputs span = backward_span(cut, args, b, block, chunk);
-        real *at = border(summaries, cut, chunk, b, block);
-        load(&summary, at, planes, width);
-        store(&grad, at, planes, width);
-        compose(&grad, span.w, span.steps, &summary, width);
+        const real *before = (const real *)args->saved + (chunk * 3 + 2) * planes +
+                             state_offset(cut, b, block),
+                   *behind = before + 3 * planes;
+        real *num = grad_border(borders, cut, chunk, b, block), *den = num + planes;
+#pragma omp simd
+        for (int c = 0; c < width; c++) {
+            real decayed = before[c] + (real)span.steps * span.w[c];
+            real through = real_exp_negative(decayed - behind[c]);
+            real G = grad.num[c], H = grad.den[c];
+            grad.num[c] = through * G + num[c];
+            grad.den[c] = through * H + den[c];
+            num[c] = G;
+            den[c] = H;
+        }
     }
-    store_initial_grad(&grad, cut, args, b, block, width);
+    store_initial_grad(&grad, cut, args, b, block);
 }
 
 static void backward_time_parallel(const time_cut *cut, const mt_wkv_backward_args *args,
-                                   double *sums, real *summaries)
+                                   double *sums, real *borders)
 {
     int64_t planes = cut->B * cut->C;
     int threads = worth_threads(cut) ? mt_cpu_threads() : 1;
@@ -585,41 +619,42 @@ static void backward_time_parallel(const time_cut *cut, const mt_wkv_backward_ar
     for (int64_t b = 0; b < cut->B; b++) {
         for (int64_t block = 0; block < cut->blocks; block++) {
             for (int64_t chunk = 0; chunk < cut->chunks; chunk++) {
-                triple grad;
-                set_empty(&grad);
-                finish_chunk(cut, &summary_args, sums, b, block, chunk, &grad);
-                store(&grad, border(summaries, cut, chunk, b, block), planes,
-                      backward_span(cut, args, b, block, chunk).width);
+                carried_grad grad;
+                load_grad(&grad, NULL, planes, block_width(cut, block));
+                finish_chunk(cut, &summary_args, b, block, chunk, &grad);
+                store_grad(&grad, grad_border(borders, cut, chunk, b, block), planes,
+                           block_width(cut, block));
             }
         }
     }
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
     for (int64_t b = 0; b < cut->B; b++) {
         for (int64_t block = 0; block < cut->blocks; block++) {
-            scan_grads(cut, args, summaries, b, block);
+            scan_grads(cut, args, borders, b, block);
         }
     }
 #pragma omp parallel for collapse(3) schedule(static) num_threads(threads)
     for (int64_t b = 0; b < cut->B; b++) {
         for (int64_t block = 0; block < cut->blocks; block++) {
             for (int64_t chunk = 0; chunk < cut->chunks; chunk++) {
-                triple grad;
-                load(&grad, border(summaries, cut, chunk, b, block), planes,
-                     backward_span(cut, args, b, block, chunk).width);
-                finish_chunk(cut, args, sums, b, block, chunk, &grad);
+                carried_grad grad;
+                load_grad(&grad, grad_border(borders, cut, chunk, b, block), planes,
+                          block_width(cut, block));
+                finish_chunk(cut, args, b, block, chunk, &grad);
+                store_sums(&grad, cut, sums, b, block, chunk);
             }
         }
     }
 }
 
-/* dw and du over batch rows and chunks, in order. */
+/* dw and du over batch rows and their parts, in order. */
 static void reduce_sums(const time_cut *cut, const double *sums, real *dw, real *du)
 {
-    int64_t C = cut->C, parts = cut->B * cut->chunks;
+    int64_t C = cut->C, parts = cut->B * sum_parts(cut);
 #pragma omp parallel for schedule(static) if (parts * C >= PARALLEL_ELEMENTS)                      \
     num_threads(mt_cpu_threads())
     for (int64_t block = 0; block < cut->blocks; block++) {
-        int width = (int)(C - block * BLOCK < BLOCK ? C - block * BLOCK : BLOCK);
+        int width = block_width(cut, block);
         double total[2][BLOCK] = {{0.0}};
         for (int64_t part = 0; part < parts; part++) {
             const double *w_sums = sums + part * 2 * C + block * BLOCK, *u_sums = w_sums + C;
@@ -643,18 +678,18 @@ static void reduce_sums(const time_cut *cut, const double *sums, real *dw, real 
 mt_status KERNEL(wkv_backward)(mt_device *device, const mt_wkv_backward_args *args)
 {
     time_cut cut = make_cut(args->B, args->T, args->C);
-    size_t sums_size = (size_t)(cut.B * cut.chunks * 2 * cut.C) * sizeof(double);
-    size_t summaries_size =
-        cut.time_parallel ? KERNEL(wkv_saved_size)(device, cut.B, cut.T, cut.C) : 0;
+    size_t sums_size = (size_t)(cut.B * sum_parts(&cut) * 2 * cut.C) * sizeof(double);
+    size_t borders_size =
+        cut.time_parallel ? (size_t)(cut.chunks * 2 * cut.B * cut.C) * sizeof(real) : 0;
     void *memory;
-    mt_status status = mt_cpu_workspace(device, sums_size + summaries_size, &memory);
+    mt_status status = mt_cpu_workspace(device, sums_size + borders_size, &memory);
     if (status != MT_OK) {
         return status;
     }
     double *sums = memory;
     if (cut.time_parallel) {
-        void *summaries = (char *)memory + sums_size;
-        backward_time_parallel(&cut, args, sums, summaries);
+        void *borders = (char *)memory + sums_size;
+        backward_time_parallel(&cut, args, sums, borders);
     } else {
         int64_t group = group_size(&cut);
 #pragma omp parallel for collapse(2) schedule(static) if (worth_threads(&cut))                     \
