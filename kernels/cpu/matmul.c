@@ -1,11 +1,13 @@
 /* Matrix products by OpenBLAS. The threads are ours: OpenBLAS comes in builds with threads of their
- * own, which wait beside OpenMP's on the same cores, so each of our threads lets it compute a part
- * alone. */
+ * own, which wait beside OpenMP's on the same cores, and in builds on OpenMP, which take all of its
+ * threads when they are called outside of a parallel region. So each of our threads lets it compute
+ * a part alone. */
 #include "kernels/cpu/kernels.h"
 
 #include <cblas.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <omp.h>
 
 #if MT_REAL == 64
 #define GEMM cblas_dgemm
@@ -44,7 +46,9 @@ static void multiply(const mt_matmul_args *args)
     int64_t grains = (side + GRAIN - 1) / GRAIN;
     int64_t width = (grains + threads - 1) / threads * GRAIN;
     int64_t parts = (side + width - 1) / width;
-#pragma omp parallel for schedule(static) if (parts > 1) num_threads((int)parts)
+    int available = omp_get_max_threads();
+    omp_set_num_threads(1); /* for a part on this thread alone */
+#pragma omp parallel for schedule(static) num_threads((int)parts)
     for (int64_t part = 0; part < parts; part++) {
         int64_t first = part * width;
         int64_t count = side - first < width ? side - first : width;
@@ -54,6 +58,7 @@ static void multiply(const mt_matmul_args *args)
             multiply_part(args, 0, args->M, first, count);
         }
     }
+    omp_set_num_threads(available);
 }
 
 mt_status KERNEL(matmul)(mt_device *device, const mt_matmul_args *args)

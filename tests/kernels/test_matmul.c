@@ -101,11 +101,33 @@ START_TEST(test_dimensions_beyond_blas_are_refused_with_the_figure)
 }
 END_TEST
 
+int openblas_get_num_threads(void); /* of cblas.h */
+
+/* A build of OpenBLAS on OpenMP takes all of its threads whenever they are to be had. */
+START_TEST(test_openblas_stays_on_the_thread_that_calls_it)
+{
+    enum { SIZE = 256 };
+    static float a[SIZE * SIZE], b[SIZE * SIZE], c[SIZE * SIZE];
+    mt_device *device;
+    for (int threads = 1; threads <= 3; threads++) {
+        mt_cpu_set_threads(threads);
+        assert_ok(mt_device_open("cpu", &device));
+        mt_matmul_args args = {
+            .M = SIZE, .N = SIZE, .K = SIZE, .alpha = 1.0, .a = a, .b = b, .c = c};
+        assert_ok(device->kernels[MT_F32]->matmul(device, &args));
+        ck_assert_int_eq(openblas_get_num_threads(), 1);
+        mt_device_close(device);
+    }
+    mt_cpu_set_threads(0);
+}
+END_TEST
+
 static Suite *matmul_suite(void)
 {
     return SUITE("matmul", test_every_layout_alpha_and_beta,
                  test_empty_sums_are_zero_and_keep_beta_c,
-                 test_dimensions_beyond_blas_are_refused_with_the_figure);
+                 test_dimensions_beyond_blas_are_refused_with_the_figure,
+                 test_openblas_stays_on_the_thread_that_calls_it);
 }
 
 MT_TEST_MAIN(matmul_suite)
