@@ -6,17 +6,19 @@
  * is in flight together. Each input is read once, each output written once. Chunks are as long as a
  * block can walk, and shorter where that leaves multiprocessors without a block.
  *
- * Forward: each warp summarises its steps from an empty state; summaries compose (a stretch of L
- * steps maps a state by num -> e^(L w) num + num_stretch), so each warp has what its predecessors
- * in the block amount to. The state before the chunk comes from the chunks before it: every block
- * publishes its chunk's summary, and the last chunk of each GROUP_CHUNKS the true state behind it,
- * so a block composes at most GROUP_CHUNKS - 1 summaries onto one state, always in the order of
- * time: results do not depend on who was first. Blocks take their tiles from a counter, in the
- * order of time, so a block only ever waits for blocks that run already.
+ * Forward: each warp summarises its steps from an empty state. Summaries compose (a stretch of L
+ * steps maps a state by num -> e^(L w) num + num_stretch), within a block from warp to warp, and
+ * between blocks by a chain: every block publishes its chunk's summary, and the last chunk of each
+ * GROUP_CHUNKS the true state behind it, so a block composes the summaries of its group while it
+ * waits for one state. The order of time alone decides what is composed with what: results do not
+ * depend on who was first. Blocks take their tiles from a counter, in the order of time, so a block
+ * only ever waits for blocks that run already.
  *
  * Backward is the same in reverse. Forward left the states before each chunk; a warp's own start
- * comes from summaries within the block. The gradients (G, H, exponent) of num and den travel
- * backwards as a triple of the same form as a state. The gradients of w and u are summed by steps,
+ * comes from summaries within the block. The gradients of num and den travel backwards at the
+ * state's own max, so the way back takes the factors of the way there (docs/mathematics.md): a
+ * stretch maps them by G -> through G + G_stretch, where through is the product of its updates'
+ * factors, and nothing of it needs an exponential. The gradients of w and u are summed by steps,
  * warps, and then chunks and batch rows, in that order. */
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/kernels.cuh"
@@ -29,54 +31,89 @@ namespace mt_cuda
 namespace
 {
 
-/* Steps of one warp, whose inputs must fit into registers, and of a chunk: at most what a block of
- * FORWARD_WARPS or BACKWARD_WARPS walks. */
-template <typename real> constexpr int FORWARD_STEPS = 64 / static_cast<int>(sizeof(real));
-template <typename real> constexpr int BACKWARD_STEPS = 32 / static_cast<int>(sizeof(real));
-constexpr int FORWARD_WARPS = 8, BACKWARD_WARPS = 16, GROUP_CHUNKS = 8;
-template <typename real> constexpr int LONGEST_CHUNK = FORWARD_STEPS<real> *FORWARD_WARPS;
-template <typename real> constexpr int SHORTEST_CHUNK = LONGEST_CHUNK<real> / 4;
+/* Steps of one warp, whose inputs must fit into registers, and of a chunk: at most what a block
+ * walks. */
+template <typename real> constexpr int STEPS = 32 / static_cast<int>(sizeof(real));
+template <typename real> constexpr int WARPS = 32 / static_cast<int>(sizeof(real));
+template <typename real> constexpr int THREADS = WARPS<real> *WARP;
+constexpr int LEAST_WARPS = 2; /* for the two sums of backward */
+constexpr int GROUP_CHUNKS = 16;
 
-/* A state (num, den, max), or a gradient (G, H, exponent): num and den stand for num e^max and
- * den e^max. */
+/* Blocks that a multiprocessor shall hold at once, by their registers and shared memory: while some
+ * wait for memory, others compute. */
+template <typename real> constexpr int FORWARD_BLOCKS = sizeof(real) == 4 ? 4 : 5;
+template <typename real> constexpr int BACKWARD_BLOCKS = sizeof(real) == 4 ? 3 : 5;
+
+/* A state (num, den, max), where num and den stand for num e^max and den e^max; or a gradient (G,
+ * H) at the max of the state that it belongs to, and what a stretch multiplies it by. */
 template <typename real> struct triple {
-    real num, den, max;
+    real num, den, third;
 };
 
-template <typename real> __device__ inline triple<real> empty_triple()
+/* Of the two factors e^(a - max(a, b)) and e^(b - max(a, b)) one is 1: the other, with the sign of
+ * a - b. */
+template <typename real> __device__ inline real relative_exp(real a, real b)
+{
+    real difference = a - b;
+    return copysign(exp(-fabs(difference)), difference);
+}
+
+/* The factors themselves. The exponential may be zero, of either sign. */
+template <typename real> __device__ inline real factor_of_a(real relative)
+{
+    return signbit(relative) ? -relative : real(1);
+}
+
+template <typename real> __device__ inline real factor_of_b(real relative)
+{
+    return signbit(relative) ? real(1) : relative;
+}
+
+template <typename real> __device__ inline triple<real> empty_state()
 {
     return {real(0), real(0), static_cast<real>(MT_WKV_EMPTY_MAX)};
 }
 
-/* The two factors e^(a - max(a, b)) and e^(b - max(a, b)), of which one is 1. */
-template <typename real>
-__device__ inline void relative_exps(real a, real b, real *of_a, real *of_b)
+/* Takes the state past a step with key k and value v, and returns the step's relative exponential. */
+template <typename real> __device__ inline real update(triple<real> *state, real w, real k, real v)
 {
-    real difference = a - b;
-    real e = exp(-fabs(difference));
-    *of_a = difference >= real(0) ? real(1) : e;
-    *of_b = difference >= real(0) ? e : real(1);
+    real decayed = state->third + w, relative = relative_exp(decayed, k);
+    real of_state = factor_of_a(relative), of_key = factor_of_b(relative);
+    *state = {of_state * state->num + of_key * v, of_state * state->den + of_key, fmax(decayed, k)};
+    return relative;
 }
 
-/* `state` decayed by `decay`, plus what `summary` adds. */
-template <typename real>
-__device__ inline triple<real> composed(const triple<real> &state, real decay,
-                                        const triple<real> &summary)
-{
-    real of_state, of_summary, decayed = state.max + decay;
-    relative_exps(decayed, summary.max, &of_state, &of_summary);
-    return {of_state * state.num + of_summary * summary.num,
-            of_state * state.den + of_summary * summary.den, fmax(decayed, summary.max)};
-}
+/* How a stretch of `steps` steps takes what it is given to its other end: both classes compose
+ * stretches that follow one another in the direction of the walk. */
+template <typename real> struct state_composition {
+    real w;
+    __device__ triple<real> identity() const
+    {
+        return empty_state<real>();
+    }
+    __device__ triple<real> operator()(const triple<real> &state, const triple<real> &stretch,
+                                       int steps) const
+    {
+        real decayed = state.third + w * static_cast<real>(steps);
+        real relative = relative_exp(decayed, stretch.third);
+        real of_state = factor_of_a(relative), of_stretch = factor_of_b(relative);
+        return {of_state * state.num + of_stretch * stretch.num,
+                of_state * state.den + of_stretch * stretch.den, fmax(decayed, stretch.third)};
+    }
+};
 
-/* The state after a step with key k and value v. */
-template <typename real>
-__device__ inline triple<real> stepped(const triple<real> &state, real w, real k, real v)
-{
-    real of_state, of_key, decayed = state.max + w;
-    relative_exps(decayed, k, &of_state, &of_key);
-    return {of_state * state.num + of_key * v, of_state * state.den + of_key, fmax(decayed, k)};
-}
+template <typename real> struct grad_composition {
+    __device__ triple<real> identity() const
+    {
+        return {real(0), real(0), real(1)};
+    }
+    __device__ triple<real> operator()(const triple<real> &grad, const triple<real> &stretch,
+                                       int) const
+    {
+        return {stretch.third * grad.num + stretch.num, stretch.third * grad.den + stretch.den,
+                stretch.third * grad.third};
+    }
+};
 
 /* What both directions are given, and what a launch shares between its blocks. */
 template <typename real> struct problem {
@@ -84,10 +121,9 @@ template <typename real> struct problem {
     int tiles, chunks;      /* of channels; of time */
     int chunk_steps;        /* of every chunk but the last */
     const real *w, *u, *k, *v;
-    unsigned *next;      /* (1): tickets given out */
-    unsigned *published; /* (chunks, tiles): 1 once a chunk's summary and group state are there */
-    real *summaries;     /* (chunks, 3, lanes) */
-    real *group_states;  /* (groups, 3, lanes): behind the last chunk of each group */
+    unsigned *ticket;   /* (1): the last one given out */
+    real *summaries;    /* (chunks, lanes, 3) */
+    real *group_states; /* (groups, lanes, 3): behind the last chunk of each group */
 };
 
 /* Where a thread is. `order` counts chunks in the direction of the walk. */
@@ -101,12 +137,12 @@ struct place {
 /* Takes the block's next ticket. */
 template <typename real> __device__ inline place take_place(const problem<real> &p, bool backward)
 {
-    unsigned *ticket = reinterpret_cast<unsigned *>(mt_shared);
+    unsigned *shared = reinterpret_cast<unsigned *>(mt_shared);
     if (threadIdx.x == 0) {
-        *ticket = atomicAdd(p.next, 1u);
+        *shared = atomicAdd(p.ticket, 1u) + 1u; /* the first is ~0 + 1 */
     }
     __syncthreads();
-    unsigned mine = *ticket;
+    unsigned mine = *shared;
     __syncthreads();
     place at;
     at.order = static_cast<int>(mine / static_cast<unsigned>(p.tiles));
@@ -125,20 +161,78 @@ __device__ inline triple<real> load_triple(const real *array, int64_t lanes, int
     return {array[lane], array[lanes + lane], array[2 * lanes + lane]};
 }
 
-/* The same, of what other blocks have just written: past this multiprocessor's own cache. */
-template <typename real>
-__device__ inline triple<real> load_published(const real *array, int64_t lanes, int64_t lane)
-{
-    return {__ldcg(array + lane), __ldcg(array + lanes + lane), __ldcg(array + 2 * lanes + lane)};
-}
-
 template <typename real>
 __device__ inline void store_triple(real *array, int64_t lanes, int64_t lane,
                                     const triple<real> &value)
 {
     array[lane] = value.num;
     array[lanes + lane] = value.den;
-    array[2 * lanes + lane] = value.max;
+    array[2 * lanes + lane] = value.third;
+}
+
+/* Numbers that blocks publish to one another are their own flags: the memory is all ones before the
+ * launch, which is not a number, and each is written and read in one piece. So nothing else has to
+ * become visible in any order. */
+template <typename real> struct word_of;
+template <> struct word_of<float> {
+    typedef unsigned type;
+};
+template <> struct word_of<double> {
+    typedef unsigned long long type;
+};
+constexpr int UNPUBLISHED = 0xFF; /* every byte */
+
+template <typename real> union published_number {
+    real value;
+    typename word_of<real>::type word;
+};
+
+template <typename real> __device__ inline void publish(real *at, real value)
+{
+    typedef typename word_of<real>::type bits;
+    published_number<real> number;
+    number.value = value;
+    /* The one number that would never arrive: another that is not a number takes its place. */
+    bits word = number.word == ~bits(0) ? ~bits(0) >> 1 : number.word;
+    *reinterpret_cast<volatile bits *>(at) = word;
+}
+
+template <typename real> __device__ inline void publish_triple(real *at, const triple<real> &value)
+{
+    publish(at, value.num);
+    publish(at + 1, value.den);
+    publish(at + 2, value.third);
+}
+
+/* What lies there now, published or not. */
+template <typename real> __device__ inline real peek(const real *at)
+{
+    published_number<real> number;
+    number.word = *reinterpret_cast<const volatile typename word_of<real>::type *>(at);
+    return number.value;
+}
+
+/* `seen`, which was seen at `at`, or what is there once it has been published. */
+template <typename real> __device__ inline real awaited(const real *at, real seen)
+{
+    published_number<real> number;
+    number.value = seen;
+    while (number.word == ~typename word_of<real>::type(0)) {
+        __nanosleep(20);
+        number.value = peek(at);
+    }
+    return number.value;
+}
+
+template <typename real> __device__ inline triple<real> peek_triple(const real *at)
+{
+    return {peek(at), peek(at + 1), peek(at + 2)};
+}
+
+template <typename real>
+__device__ inline triple<real> await_triple(const real *at, const triple<real> &seen)
+{
+    return {awaited(at, seen.num), awaited(at + 1, seen.den), awaited(at + 2, seen.third)};
 }
 
 /* Element `index` of an array of (3, lanes). */
@@ -156,102 +250,142 @@ __device__ inline int steps_within(const problem<real> &p, int chunk, int step)
     return left < step ? static_cast<int>(left) : step;
 }
 
-__device__ inline void wait_for(unsigned *flag)
+/* Steps of the warp in the chunk. */
+template <typename real> __device__ inline int steps_of(const problem<real> &p, int chunk, int warp)
 {
-    while (*static_cast<volatile unsigned *>(flag) == 0u) {
-    }
+    return steps_within(p, chunk, (warp + 1) * STEPS<real>) -
+           steps_within(p, chunk, warp * STEPS<real>);
 }
 
-/* By one warp, for its lanes: publishes the chunk's summary, finds the triple that the chunk starts
- * from, publishes the one behind it where that ends a group, and returns the former. `first` is
- * what the first chunk of all starts from. */
-template <typename real>
-__device__ inline triple<real> chain(const problem<real> &p, const place &at, real w, bool backward,
-                                     const triple<real> &first, const triple<real> &summary)
-{
-    int group = at.order / GROUP_CHUNKS, begin = group * GROUP_CHUNKS;
-    bool ends_group = at.order % GROUP_CHUNKS == GROUP_CHUNKS - 1;
-    unsigned *flags = p.published + at.tile;
-    if (!ends_group && at.order + 1 < p.chunks) {
-        if (at.inside) {
-            store_triple(plane(p.summaries, p, at.order), p.lanes, at.lane, summary);
-        }
-        __threadfence();
-        __syncwarp();
-        if (lane_index() == 0) {
-            *static_cast<volatile unsigned *>(flags + static_cast<int64_t>(at.order) * p.tiles) =
-                1u;
-        }
+/* What a block's warps tell one another, in shared memory. */
+template <typename real> struct exchange {
+    real *warps;  /* (warps, 3, 32): summaries of their steps, then what lies before them */
+    real *shares; /* (warps, 3, 32): what gather_group leaves */
+    real *chunk;  /* (3, 32): what the warps amount to, then what the chunk is given */
+    real *rest;   /* for the kernel */
+    __device__ explicit exchange()
+    {
+        int numbers = static_cast<int>(blockDim.x) * 3;
+        warps = reinterpret_cast<real *>(mt_shared);
+        shares = warps + numbers;
+        chunk = shares + numbers;
+        rest = chunk + 3 * WARP;
     }
-    for (int order = begin > 0 ? begin - 1 : 0; order < at.order; order++) {
-        wait_for(flags + static_cast<int64_t>(order) * p.tiles);
+    __device__ real *of_warp() const
+    {
+        return warps + warp_index() * 3 * WARP;
     }
-    __threadfence();
-    triple<real> start = first;
-    if (at.inside && group > 0) {
-        start = load_published(plane(p.group_states, p, group - 1), p.lanes, at.lane);
-    }
-#pragma unroll 1
-    for (int order = begin; order < at.order && at.inside; order++) {
-        int chunk = backward ? p.chunks - 1 - order : order;
-        start = composed(start, w * static_cast<real>(steps_within(p, chunk, p.chunk_steps)),
-                         load_published(plane(p.summaries, p, order), p.lanes, at.lane));
-    }
-    if (ends_group) {
-        if (at.inside) {
-            real decay = w * static_cast<real>(steps_within(p, at.chunk, p.chunk_steps));
-            store_triple(plane(p.group_states, p, group), p.lanes, at.lane,
-                         composed(start, decay, summary));
-        }
-        __threadfence();
-        __syncwarp();
-        if (lane_index() == 0) {
-            *static_cast<volatile unsigned *>(flags + static_cast<int64_t>(at.order) * p.tiles) =
-                1u;
-        }
-    }
-    return start;
-}
+};
 
-/* What the warps [first, end) of the block amount to, in that order or, backward, from the last to
- * the first: the composition of their summaries, (warps, 3, 32) in shared memory. */
-template <int STEPS, typename real>
-__device__ inline triple<real> composed_warps(const problem<real> &p, const real *summaries,
-                                              int chunk, real w, int first, int end, bool backward)
+/* By one warp: turns the summaries of the block's warps, (warps, 3, 32) in shared memory, into what
+ * lies before each of them in the chunk, in the direction of the walk, and returns what they all
+ * amount to. */
+template <typename real, typename composition>
+__device__ inline triple<real> scan_warps(const problem<real> &p, real *summaries, int chunk,
+                                          const composition &compose, bool backward)
 {
-    triple<real> all = empty_triple<real>();
+    int warps = static_cast<int>(blockDim.x) / WARP;
+    triple<real> before = compose.identity();
 #pragma unroll 1
-    for (int i = first; i < end; i++) {
-        int warp = backward ? end - 1 - (i - first) : i;
-        const real *of_warp = summaries + warp * 3 * WARP;
-        int steps =
-            steps_within(p, chunk, (warp + 1) * STEPS) - steps_within(p, chunk, warp * STEPS);
+    for (int i = 0; i < warps; i++) {
+        int warp = backward ? warps - 1 - i : i, steps = steps_of(p, chunk, warp);
+        real *of_warp = summaries + warp * 3 * WARP;
+        triple<real> summary = load_triple(of_warp, WARP, lane_index());
+        store_triple(of_warp, WARP, lane_index(), before);
         if (steps > 0) {
-            all = composed(all, w * static_cast<real>(steps),
-                           load_triple(of_warp, WARP, lane_index()));
+            before = compose(before, summary, steps);
         }
     }
-    return all;
+    return before;
+}
+
+/* By every warp: composes its share of the summaries that the chunks before this one in its group
+ * publish, into `shares`, (warps, 3, 32) in shared memory. */
+template <typename real, typename composition>
+__device__ inline void gather_group(const problem<real> &p, const place &at,
+                                    const composition &compose, real *shares)
+{
+    int64_t stride = 3 * p.lanes;
+    int share = GROUP_CHUNKS / (static_cast<int>(blockDim.x) / WARP), warp = warp_index();
+    int begin = at.order / GROUP_CHUNKS * GROUP_CHUNKS + warp * share;
+    int end = begin + share < at.order ? begin + share : at.order;
+    triple<real> all = compose.identity(), seen[2]; /* two on their way at once */
+    if (at.inside) {
+        const real *summaries = p.summaries + begin * stride + 3 * at.lane;
+#pragma unroll 1
+        for (int order = begin; order < end; order += 2) {
+            const real *next = order + 1 < end ? summaries + stride : summaries;
+            seen[0] = peek_triple(summaries);
+            seen[1] = peek_triple(next);
+            all = compose(all, await_triple(summaries, seen[0]), p.chunk_steps);
+            if (next != summaries) {
+                all = compose(all, await_triple(next, seen[1]), p.chunk_steps);
+            }
+            summaries += 2 * stride;
+        }
+    }
+    store_triple(shares + warp * 3 * WARP, WARP, lane_index(), all);
+}
+
+/* By one warp, before gather_group: lets the later chunks of the group have this one's summary. */
+template <typename real>
+__device__ inline void publish_summary(const problem<real> &p, const place &at,
+                                       const triple<real> &summary)
+{
+    if (at.inside && at.order % GROUP_CHUNKS != GROUP_CHUNKS - 1 && at.order + 1 < p.chunks) {
+        publish_triple(p.summaries + at.order * 3 * p.lanes + 3 * at.lane, summary);
+    }
+}
+
+/* By one lane, after gather_group: what the chunk is given by all before it in the walk. Where the
+ * chunk ends a group, publishes what stands behind it, as soon as that can be known. `first` is
+ * what the first chunk of all is given. */
+template <typename real, typename composition>
+__device__ inline triple<real> chain(const problem<real> &p, const place &at,
+                                     const composition &compose, const triple<real> &first,
+                                     const triple<real> &summary, const real *shares)
+{
+    int warps = static_cast<int>(blockDim.x) / WARP, share = GROUP_CHUNKS / warps;
+    int group = at.order / GROUP_CHUNKS, chunks = at.order % GROUP_CHUNKS;
+    triple<real> before = compose.identity();
+#pragma unroll 1
+    for (int warp = 0; warp * share < chunks; warp++) {
+        int left = chunks - warp * share;
+        before = compose(before, load_triple(shares + warp * 3 * WARP, WARP, lane_index()),
+                         (left < share ? left : share) * p.chunk_steps);
+    }
+    bool publishes = chunks == GROUP_CHUNKS - 1 && at.order + 1 < p.chunks;
+    triple<real> all = publishes ? compose(before, summary, p.chunk_steps) : before;
+    real *states = p.group_states + (group * p.lanes + at.lane) * 3;
+    triple<real> given = first;
+    if (group > 0) {
+        const real *behind_last = states - 3 * p.lanes;
+        given = await_triple(behind_last, peek_triple(behind_last));
+    }
+    if (publishes) {
+        publish_triple(states, compose(given, all, GROUP_CHUNKS * p.chunk_steps));
+    }
+    return chunks > 0 ? compose(given, before, chunks * p.chunk_steps) : given;
 }
 
 /* A thread's inputs: its channel's STEPS steps, of which the first `count` exist. */
-template <int STEPS, typename real>
+template <typename real>
 __device__ inline void load_steps(const real *from, int64_t stride, int count, real *values)
 {
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
+    for (int s = 0; s < STEPS<real>; s++) {
         values[s] = s < count ? from[s * stride] : real(0);
     }
 }
 
-template <int STEPS, typename real>
+template <typename real>
 __device__ inline triple<real> summary_of(const real *k, const real *v, int count, real w)
 {
-    triple<real> state = empty_triple<real>();
+    triple<real> state = empty_state<real>();
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
+    for (int s = 0; s < STEPS<real>; s++) {
         if (s < count) {
-            state = stepped(state, w, k[s], v[s]);
+            update(&state, w, k[s], v[s]);
         }
     }
     return state;
@@ -265,61 +399,67 @@ template <typename real> struct forward_arrays {
 };
 
 template <typename real>
-__global__ void __launch_bounds__(FORWARD_WARPS *WARP)
+__global__ void __launch_bounds__(THREADS<real>, FORWARD_BLOCKS<real>)
     forward_kernel(problem<real> p, forward_arrays<real> io)
 {
-    constexpr int STEPS = FORWARD_STEPS<real>;
     place at = take_place(p, false);
-    real *summaries = reinterpret_cast<real *>(mt_shared); /* (warps, 3, 32), and the start */
-    int warps = static_cast<int>(blockDim.x) / WARP, warp = warp_index();
-    real *chunk_start = summaries + warps * 3 * WARP;
-    int before = steps_within(p, at.chunk, warp * STEPS);
-    int count = at.inside ? steps_within(p, at.chunk, (warp + 1) * STEPS) - before : 0;
+    exchange<real> shared;
+    int warp = warp_index();
+    int before = steps_within(p, at.chunk, warp * STEPS<real>);
+    int count = at.inside ? steps_of(p, at.chunk, warp) : 0;
     int64_t offset =
         (at.b * p.T + static_cast<int64_t>(at.chunk) * p.chunk_steps + before) * p.C + at.c;
-    real k[STEPS], v[STEPS], w = p.w[at.c], u = p.u[at.c];
-    load_steps<STEPS>(p.k + offset, p.C, count, k);
-    load_steps<STEPS>(p.v + offset, p.C, count, v);
-    store_triple(summaries + warp * 3 * WARP, WARP, lane_index(),
-                 summary_of<STEPS>(k, v, count, w));
+    real k[STEPS<real>], v[STEPS<real>], w = p.w[at.c], u = p.u[at.c];
+    load_steps(p.k + offset, p.C, count, k);
+    load_steps(p.v + offset, p.C, count, v);
+    store_triple(shared.of_warp(), WARP, lane_index(), summary_of(k, v, count, w));
     __syncthreads();
 
-    triple<real> earlier = composed_warps<STEPS>(p, summaries, at.chunk, w, 0, warp, false);
-    if (warp == warps - 1) {
-        triple<real> first = empty_triple<real>();
-        if (at.inside && io.state_in != nullptr) {
-            first = load_triple(io.state_in, p.lanes, at.lane);
+    state_composition<real> compose = {w};
+    if (warp == 0) {
+        triple<real> chunk = scan_warps(p, shared.warps, at.chunk, compose, false);
+        publish_summary(p, at, chunk);
+        store_triple(shared.chunk, WARP, lane_index(), chunk);
+    }
+    gather_group(p, at, compose, shared.shares);
+    __syncthreads();
+    if (warp == 0 && at.inside) {
+        triple<real> chunk = load_triple(shared.chunk, WARP, lane_index());
+        triple<real> start = empty_state<real>();
+        if (io.state_in != nullptr) {
+            start = load_triple(io.state_in, p.lanes, at.lane);
         }
-        triple<real> chunk = composed_warps<STEPS>(p, summaries, at.chunk, w, 0, warps, false);
-        triple<real> start = chain(p, at, w, false, first, chunk);
-        store_triple(chunk_start, WARP, lane_index(), start);
-        real decay = w * static_cast<real>(steps_within(p, at.chunk, p.chunk_steps));
-        triple<real> last = composed(start, decay, chunk);
-        bool ends = at.inside && at.chunk == p.chunks - 1;
-        if (at.inside && io.saved != nullptr) {
+        start = chain(p, at, compose, start, chunk, shared.shares);
+        store_triple(shared.chunk, WARP, lane_index(), start);
+        if (io.saved != nullptr) {
             store_triple(plane(io.saved, p, at.chunk), p.lanes, at.lane, start);
         }
-        if (ends && io.saved != nullptr) {
-            store_triple(plane(io.saved, p, p.chunks), p.lanes, at.lane, last);
-        }
-        if (ends && io.state_out != nullptr) {
-            store_triple(io.state_out, p.lanes, at.lane, last);
+        if (at.chunk == p.chunks - 1) {
+            triple<real> last = compose(start, chunk, steps_within(p, at.chunk, p.chunk_steps));
+            if (io.saved != nullptr) {
+                store_triple(plane(io.saved, p, p.chunks), p.lanes, at.lane, last);
+            }
+            if (io.state_out != nullptr) {
+                store_triple(io.state_out, p.lanes, at.lane, last);
+            }
         }
     }
     __syncthreads();
 
-    triple<real> state = load_triple(chunk_start, WARP, lane_index());
-    if (before > 0) {
-        state = composed(state, w * static_cast<real>(before), earlier);
-    }
+    if (count > 0) {
+        triple<real> state = load_triple(shared.chunk, WARP, lane_index());
+        if (before > 0) {
+            state = compose(state, load_triple(shared.of_warp(), WARP, lane_index()), before);
+        }
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        if (s < count) {
-            real of_state, of_first;
-            relative_exps(state.max, u + k[s], &of_state, &of_first);
-            io.y[offset + s * p.C] =
-                (of_state * state.num + of_first * v[s]) / (of_state * state.den + of_first);
-            state = stepped(state, w, k[s], v[s]);
+        for (int s = 0; s < STEPS<real>; s++) {
+            if (s < count) {
+                real relative = relative_exp(state.third, u + k[s]);
+                real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
+                io.y[offset + s * p.C] =
+                    (of_state * state.num + of_first * v[s]) / (of_state * state.den + of_first);
+                update(&state, w, k[s], v[s]);
+            }
         }
     }
 }
@@ -332,147 +472,145 @@ template <typename real> struct backward_arrays {
     real *sums; /* (chunks, B, 2, C): dw and du of each chunk */
 };
 
-/* What a step's own output sends back: q = dy / D, in multiples of e^-lead, and q y. */
-template <typename real> struct step_grad {
-    real q, y;
+/* What a thread remembers of its steps on the way back: the state (num, den) before the step, v, the
+ * relative exponential of the update, and the output y. It lies in shared memory, (FIELDS, STEPS,
+ * threads), which leaves registers for blocks that work while others wait. */
+enum field { NUM, DEN, VALUE, UPDATE, OUTPUT, FIELDS };
+
+template <typename real> struct step_memory {
+    real *base;
+    int threads;
+    __device__ real &operator()(field which, int step) const
+    {
+        return base[(which * STEPS<real> + step) * threads + static_cast<int>(threadIdx.x)];
+    }
 };
 
-/* The gradient (G, H, exponent) before a step from the one behind it. */
+/* Takes the gradient (G, H) from behind a step to before it: of_old is the update's factor of the
+ * old state, q_state is q = dy / D times the output's factor of it, y the output. */
 template <typename real>
-__device__ inline triple<real> stepped_back(const triple<real> &grad, real w,
-                                            const step_grad<real> &own, real lead)
+__device__ inline void step_back(triple<real> *grad, real of_old, real q_state, real y)
 {
-    real of_q, of_grad, decayed = grad.max + w;
-    relative_exps(-lead, decayed, &of_q, &of_grad);
-    return {of_q * own.q + of_grad * grad.num, of_grad * grad.den - of_q * own.q * own.y,
-            fmax(-lead, decayed)};
+    grad->num = of_old * grad->num + q_state;
+    grad->den = of_old * grad->den - q_state * y;
 }
 
 template <typename real>
-__device__ inline triple<real> final_grad(const problem<real> &p, const backward_arrays<real> &io,
-                                          int64_t lane)
-{
-    if (io.dstate_out == nullptr) {
-        return empty_triple<real>();
-    }
-    triple<real> grad = load_triple(io.dstate_out, p.lanes, lane);
-    grad.max = -load_triple(plane(io.saved, p, p.chunks), p.lanes, lane).max;
-    return grad;
-}
-
-/* d num = e^max dN, where max is the carried-in state's. */
-template <typename real>
-__device__ inline void store_initial_grad(const problem<real> &p, const backward_arrays<real> &io,
-                                          int64_t lane, const triple<real> &grad)
-{
-    real scale = exp(io.saved[2 * p.lanes + lane] + grad.max);
-    store_triple(io.dstate_in, p.lanes, lane, {scale * grad.num, scale * grad.den, real(0)});
-}
-
-template <typename real>
-__global__ void __launch_bounds__(BACKWARD_WARPS *WARP)
+__global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
     backward_kernel(problem<real> p, backward_arrays<real> io)
 {
-    constexpr int STEPS = BACKWARD_STEPS<real>;
     place at = take_place(p, true);
-    real *summaries = reinterpret_cast<real *>(mt_shared); /* (warps, 3, 32), and the start */
+    exchange<real> shared;
     int warps = static_cast<int>(blockDim.x) / WARP, warp = warp_index();
-    real *chunk_start = summaries + warps * 3 * WARP;
-    int before = steps_within(p, at.chunk, warp * STEPS);
-    int until = steps_within(p, at.chunk, (warp + 1) * STEPS);
-    int count = at.inside ? until - before : 0;
+    int before = steps_within(p, at.chunk, warp * STEPS<real>);
+    int count = at.inside ? steps_of(p, at.chunk, warp) : 0;
     int64_t offset =
         (at.b * p.T + static_cast<int64_t>(at.chunk) * p.chunk_steps + before) * p.C + at.c;
-    real k[STEPS], v[STEPS], dy[STEPS], w = p.w[at.c], u = p.u[at.c];
-    load_steps<STEPS>(p.k + offset, p.C, count, k);
-    load_steps<STEPS>(p.v + offset, p.C, count, v);
-    load_steps<STEPS>(io.dy != nullptr ? io.dy + offset : p.k, p.C, io.dy != nullptr ? count : 0,
-                      dy);
+    real k[STEPS<real>], v[STEPS<real>], dy[STEPS<real>], w = p.w[at.c], u = p.u[at.c];
+    load_steps(p.k + offset, p.C, count, k);
+    load_steps(p.v + offset, p.C, count, v);
+    load_steps(io.dy != nullptr ? io.dy + offset : p.k, p.C, io.dy != nullptr ? count : 0, dy);
 
-    /* The state before each of the thread's steps, and what the steps' outputs send back. */
-    store_triple(summaries + warp * 3 * WARP, WARP, lane_index(),
-                 summary_of<STEPS>(k, v, count, w));
+    /* Forwards: the state before each of the thread's steps, and their outputs. */
+    state_composition<real> compose_states = {w};
+    store_triple(shared.of_warp(), WARP, lane_index(), summary_of(k, v, count, w));
     __syncthreads();
-    triple<real> state = empty_triple<real>(), states[STEPS];
+    if (warp == 0) {
+        scan_warps(p, shared.warps, at.chunk, compose_states, false);
+    }
+    __syncthreads();
+    triple<real> state = empty_state<real>();
     if (at.inside) {
         state = load_triple(plane(io.saved, p, at.chunk), p.lanes, at.lane);
     }
     if (before > 0) {
-        state = composed(state, w * static_cast<real>(before),
-                         composed_warps<STEPS>(p, summaries, at.chunk, w, 0, warp, false));
+        state = compose_states(state, load_triple(shared.of_warp(), WARP, lane_index()), before);
     }
-    step_grad<real> own[STEPS];
+    real q_first[STEPS<real>], q_state[STEPS<real>];
+    step_memory<real> past = {shared.rest, static_cast<int>(blockDim.x)};
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
+    for (int s = 0; s < STEPS<real>; s++) {
         if (s < count) {
-            real of_state, of_first, first = u + k[s];
-            relative_exps(state.max, first, &of_state, &of_first);
-            real inverse = real(1) / (of_state * state.den + of_first);
-            own[s] = {dy[s] * inverse, (of_state * state.num + of_first * v[s]) * inverse};
-            states[s] = state;
-            state = stepped(state, w, k[s], v[s]);
+            real relative = relative_exp(state.third, u + k[s]);
+            real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
+            real inverse = real(1) / (of_state * state.den + of_first), q = dy[s] * inverse;
+            q_first[s] = q * of_first;
+            q_state[s] = q * of_state;
+            past(NUM, s) = state.num;
+            past(DEN, s) = state.den;
+            past(VALUE, s) = v[s];
+            past(OUTPUT, s) = (of_state * state.num + of_first * v[s]) * inverse;
+            past(UPDATE, s) = update(&state, w, k[s], v[s]);
         }
     }
 
-    /* The gradient behind the warp's last step. */
-    triple<real> summary = empty_triple<real>();
+    /* Backwards: the gradient behind the warp's last step. */
+    grad_composition<real> compose;
+    triple<real> summary = compose.identity();
 #pragma unroll
-    for (int s = STEPS - 1; s >= 0; s--) {
+    for (int s = STEPS<real> - 1; s >= 0; s--) {
         if (s < count) {
-            summary = stepped_back(summary, w, own[s], fmax(states[s].max, u + k[s]));
+            real of_old = factor_of_a(past(UPDATE, s));
+            step_back(&summary, of_old, q_state[s], past(OUTPUT, s));
+            summary.third *= of_old;
         }
     }
+    store_triple(shared.of_warp(), WARP, lane_index(), summary);
     __syncthreads();
-    store_triple(summaries + warp * 3 * WARP, WARP, lane_index(), summary);
-    __syncthreads();
-    triple<real> later = composed_warps<STEPS>(p, summaries, at.chunk, w, warp + 1, warps, true);
     if (warp == 0) {
-        triple<real> first = at.inside ? final_grad(p, io, at.lane) : empty_triple<real>();
-        triple<real> chunk = composed_warps<STEPS>(p, summaries, at.chunk, w, 0, warps, true);
-        store_triple(chunk_start, WARP, lane_index(), chain(p, at, w, true, first, chunk));
+        triple<real> chunk = scan_warps(p, shared.warps, at.chunk, compose, true);
+        publish_summary(p, at, chunk);
+        store_triple(shared.chunk, WARP, lane_index(), chunk);
+    }
+    gather_group(p, at, compose, shared.shares);
+    __syncthreads();
+    if (warp == 0 && at.inside) {
+        triple<real> chunk = load_triple(shared.chunk, WARP, lane_index());
+        triple<real> first = {real(0), real(0), real(1)};
+        if (io.dstate_out != nullptr) {
+            first.num = io.dstate_out[at.lane];
+            first.den = io.dstate_out[p.lanes + at.lane];
+        }
+        store_triple(shared.chunk, WARP, lane_index(),
+                     chain(p, at, compose, first, chunk, shared.shares));
     }
     __syncthreads();
-    triple<real> grad = load_triple(chunk_start, WARP, lane_index());
-    int behind = steps_within(p, at.chunk, p.chunk_steps) - until;
-    if (behind > 0) {
-        grad = composed(grad, w * static_cast<real>(behind), later);
-    }
 
     real dw = real(0), du = real(0);
+    if (count > 0) {
+        triple<real> grad = compose(load_triple(shared.chunk, WARP, lane_index()),
+                                    load_triple(shared.of_warp(), WARP, lane_index()), 0);
 #pragma unroll
-    for (int s = STEPS - 1; s >= 0; s--) {
-        if (s < count) {
-            real lead = fmax(states[s].max, u + k[s]);
-            real of_first = exp(u + k[s] - lead), decayed = states[s].max + w;
-            real of_old, of_key, carried = exp(fmax(decayed, k[s]) + grad.max);
-            relative_exps(decayed, k[s], &of_old, &of_key);
-            of_old *= carried;
-            of_key *= carried;
-            real direct = own[s].q * of_first * (v[s] - own[s].y);
-            if (io.dv != nullptr) {
-                io.dv[offset + s * p.C] = own[s].q * of_first + of_key * grad.num;
+        for (int s = STEPS<real> - 1; s >= 0; s--) {
+            if (s < count) {
+                real relative = past(UPDATE, s), value = past(VALUE, s), y = past(OUTPUT, s);
+                real of_old = factor_of_a(relative), of_key = factor_of_b(relative);
+                real direct = q_first[s] * (value - y);
+                if (io.dv != nullptr) {
+                    io.dv[offset + s * p.C] = q_first[s] + of_key * grad.num;
+                }
+                if (io.dk != nullptr) {
+                    io.dk[offset + s * p.C] = direct + of_key * (grad.num * value + grad.den);
+                }
+                du += direct;
+                dw += of_old * (grad.num * past(NUM, s) + grad.den * past(DEN, s));
+                step_back(&grad, of_old, q_state[s], y);
             }
-            if (io.dk != nullptr) {
-                io.dk[offset + s * p.C] = direct + of_key * (grad.num * v[s] + grad.den);
-            }
-            du += direct;
-            dw += of_old * (grad.num * states[s].num + grad.den * states[s].den);
-            grad = stepped_back(grad, w, own[s], lead);
         }
-    }
-    if (warp == 0 && at.inside && at.chunk == 0 && io.dstate_in != nullptr) {
-        store_initial_grad(p, io, at.lane, grad);
+        if (at.chunk == 0 && before == 0 && io.dstate_in != nullptr) {
+            store_triple(io.dstate_in, p.lanes, at.lane, {grad.num, grad.den, real(0)});
+        }
     }
 
     /* dw and du over the warps, in order: (2, warps, 32) in shared memory. */
     __syncthreads();
-    summaries[warp * WARP + lane_index()] = dw;
-    summaries[(warps + warp) * WARP + lane_index()] = du;
+    shared.warps[warp * WARP + lane_index()] = dw;
+    shared.warps[(warps + warp) * WARP + lane_index()] = du;
     __syncthreads();
     if (warp < 2 && at.inside) {
         real total = real(0);
         for (int i = 0; i < warps; i++) {
-            total += summaries[(warp * warps + i) * WARP + lane_index()];
+            total += shared.warps[(warp * warps + i) * WARP + lane_index()];
         }
         io.sums[((static_cast<int64_t>(at.chunk) * p.B + at.b) * 2 + warp) * p.C + at.c] = total;
     }
@@ -484,23 +622,30 @@ __global__ void __launch_bounds__(BACKWARD_WARPS *WARP)
  * multiprocessors without one. */
 template <typename real> int chunk_steps_for(mt_device *device, int64_t B, int64_t T, int64_t C)
 {
-    int steps = LONGEST_CHUNK<real>;
-    while (steps > SHORTEST_CHUNK<real> &&
+    int steps = WARPS<real> * STEPS<real>;
+    while (steps > LEAST_WARPS * STEPS<real> &&
            parts_of(B * C, WARP) * parts_of(T, steps) < of(device)->multiprocessors) {
         steps /= 2;
     }
     return steps;
 }
 
-/* Warps of a block, a power of 2: no more than a chunk, or the sequence, has steps for; backward
- * needs two, for its two sums. */
-template <typename real> int warps_for(const problem<real> &p, int steps, int least)
+/* Warps of a block, a power of 2: no more than a chunk, or the sequence, has steps for. */
+template <typename real> int warps_for(const problem<real> &p)
 {
-    int warps = p.chunk_steps / steps;
-    while (warps / 2 >= least && (warps / 2) * steps >= p.T) {
+    int warps = p.chunk_steps / STEPS<real>;
+    while (warps > LEAST_WARPS && warps / 2 * STEPS<real> >= p.T) {
         warps /= 2;
     }
     return warps;
+}
+
+/* Shared memory of a block: two triples of each warp's lanes, what the chunk is given, and `fields`
+ * numbers for each step. */
+template <typename real> size_t shared_bytes(int warps, int fields)
+{
+    return static_cast<size_t>((2 * warps + 1) * 3 * WARP + fields * STEPS<real> * warps * WARP) *
+           sizeof(real);
 }
 
 size_t rounded(size_t bytes)
@@ -508,8 +653,8 @@ size_t rounded(size_t bytes)
     return (bytes + 255) / 256 * 256;
 }
 
-/* Lays out what the blocks share in the workspace, with `extra` bytes more for the caller, and
- * clears the flags. */
+/* Lays out what the blocks share in the workspace, all of it unpublished, with `extra` bytes more for
+ * the caller. */
 template <typename real>
 mt_status share(mt_device *device, problem<real> *p, size_t extra, void **more)
 {
@@ -524,21 +669,21 @@ mt_status share(mt_device *device, problem<real> *p, size_t extra, void **more)
     p->tiles = static_cast<int>(tiles);
     p->chunks = static_cast<int>(chunks);
     size_t triples = static_cast<size_t>(3 * p->lanes) * sizeof(real);
-    size_t flags = rounded(static_cast<size_t>(1 + chunks * tiles) * sizeof(unsigned));
+    size_t ticket = rounded(sizeof(unsigned));
     size_t summaries = rounded(static_cast<size_t>(p->chunks) * triples);
     size_t groups = rounded(static_cast<size_t>(p->chunks / GROUP_CHUNKS) * triples);
+    size_t shared = ticket + summaries + groups;
     void *memory;
-    mt_status status = workspace(device, flags + summaries + groups + extra, &memory);
+    mt_status status = workspace(device, shared + extra, &memory);
     if (status != MT_OK) {
         return status;
     }
     unsigned char *bytes = static_cast<unsigned char *>(memory);
-    p->next = reinterpret_cast<unsigned *>(bytes);
-    p->published = p->next + 1;
-    p->summaries = reinterpret_cast<real *>(bytes + flags);
-    p->group_states = reinterpret_cast<real *>(bytes + flags + summaries);
-    *more = bytes + flags + summaries + groups;
-    return check(cudaMemsetAsync(memory, 0, flags, of(device)->stream), "wkv");
+    p->ticket = reinterpret_cast<unsigned *>(bytes);
+    p->summaries = reinterpret_cast<real *>(bytes + ticket);
+    p->group_states = reinterpret_cast<real *>(bytes + ticket + summaries);
+    *more = bytes + shared;
+    return check(cudaMemsetAsync(memory, UNPUBLISHED, shared, of(device)->stream), "wkv");
 }
 
 template <typename real, typename given> problem<real> problem_of(const given *args)
@@ -573,10 +718,9 @@ template <typename real> mt_status wkv_forward(mt_device *device, const mt_wkv_f
     forward_arrays<real> io = {static_cast<const real *>(args->state_in),
                                static_cast<real *>(args->y), static_cast<real *>(args->state_out),
                                static_cast<real *>(args->saved)};
-    int warps = warps_for(p, FORWARD_STEPS<real>, 1);
-    size_t shared = static_cast<size_t>((warps + 1) * 3 * WARP) * sizeof(real);
+    int warps = warps_for(p);
     return launch(device, "wkv", forward_kernel<real>, static_cast<int64_t>(p.chunks) * p.tiles,
-                  warps * WARP, shared, p, io);
+                  warps * WARP, shared_bytes<real>(warps, 0), p, io);
 }
 
 template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_backward_args *args)
@@ -596,10 +740,10 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
                                 static_cast<real *>(args->dv),
                                 static_cast<real *>(args->dstate_in),
                                 static_cast<real *>(sums)};
-    int warps = warps_for(p, BACKWARD_STEPS<real>, 2);
-    size_t shared = static_cast<size_t>((warps + 1) * 3 * WARP) * sizeof(real);
-    status = launch(device, "wkv backward", backward_kernel<real>, p.chunks * p.tiles, warps * WARP,
-                    shared, p, io);
+    int warps = warps_for(p);
+    status = launch(device, "wkv backward", backward_kernel<real>,
+                    static_cast<int64_t>(p.chunks) * p.tiles, warps * WARP,
+                    shared_bytes<real>(warps, FIELDS), p, io);
     if (status == MT_OK) {
         status = add_columns(device, "wkv backward", parts, 2 * p.C, p.C, io.sums, args->dw);
     }

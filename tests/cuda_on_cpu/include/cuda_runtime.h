@@ -18,7 +18,7 @@
 #define __shared__
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-#define __ldcg(address)  (*(address))
+void __nanosleep(unsigned nanoseconds);
 
 struct dim3 {
     unsigned x, y, z;
