@@ -261,7 +261,8 @@ template <typename real> __device__ inline int steps_of(const problem<real> &p, 
 template <typename real> struct exchange {
     real *warps;  /* (warps, 3, 32): summaries of their steps, then what lies before them */
     real *shares; /* (warps, 3, 32): what gather_group leaves */
-    real *chunk;  /* (3, 32): what the warps amount to, then what the chunk is given */
+    real *chunk;  /* (3, 32): what the warps amount to */
+    real *given;  /* (3, 32): what the chunk is given by those before it in the walk */
     real *rest;   /* for the kernel */
     __device__ explicit exchange()
     {
@@ -269,7 +270,8 @@ template <typename real> struct exchange {
         warps = reinterpret_cast<real *>(mt_shared);
         shares = warps + numbers;
         chunk = shares + numbers;
-        rest = chunk + 3 * WARP;
+        given = chunk + 3 * WARP;
+        rest = given + 3 * WARP;
     }
     __device__ real *of_warp() const
     {
@@ -327,37 +329,47 @@ __device__ inline void gather_group(const problem<real> &p, const place &at,
     store_triple(shares + warp * 3 * WARP, WARP, lane_index(), all);
 }
 
-/* By one warp, before gather_group: lets the later chunks of the group have this one's summary. */
-template <typename real>
-__device__ inline void publish_summary(const problem<real> &p, const place &at,
-                                       const triple<real> &summary)
+/* By one warp, before gather_group, with what its block's warps amount to: lets the later chunks of
+ * the group have it. What the walk begins with, `first`, goes into the summary of its first chunk,
+ * and is read by that alone: whoever depends on it comes after. */
+template <typename real, typename composition>
+__device__ inline void begin_chain(const problem<real> &p, const place &at,
+                                   const composition &compose, const triple<real> &first,
+                                   const triple<real> &chunk, const exchange<real> &shared)
 {
+    store_triple(shared.chunk, WARP, lane_index(), chunk);
+    store_triple(shared.given, WARP, lane_index(), first);
     if (at.inside && at.order % GROUP_CHUNKS != GROUP_CHUNKS - 1 && at.order + 1 < p.chunks) {
-        publish_triple(p.summaries + at.order * 3 * p.lanes + 3 * at.lane, summary);
+        publish_triple(p.summaries + (at.order * p.lanes + at.lane) * 3,
+                       at.order == 0 ? compose(first, chunk, p.chunk_steps) : chunk);
     }
 }
 
-/* By one lane, after gather_group: what the chunk is given by all before it in the walk. Where the
- * chunk ends a group, publishes what stands behind it, as soon as that can be known. `first` is
- * what the first chunk of all is given. */
+/* By the same warp, after gather_group: finds what the chunk is given by all before it, and where it
+ * ends a group, publishes what stands behind it as soon as that can be known. */
 template <typename real, typename composition>
-__device__ inline triple<real> chain(const problem<real> &p, const place &at,
-                                     const composition &compose, const triple<real> &first,
-                                     const triple<real> &summary, const real *shares)
+__device__ inline void end_chain(const problem<real> &p, const place &at,
+                                 const composition &compose, const exchange<real> &shared)
 {
+    if (!at.inside || at.order == 0) {
+        return;
+    }
     int warps = static_cast<int>(blockDim.x) / WARP, share = GROUP_CHUNKS / warps;
     int group = at.order / GROUP_CHUNKS, chunks = at.order % GROUP_CHUNKS;
     triple<real> before = compose.identity();
 #pragma unroll 1
     for (int warp = 0; warp * share < chunks; warp++) {
         int left = chunks - warp * share;
-        before = compose(before, load_triple(shares + warp * 3 * WARP, WARP, lane_index()),
+        before = compose(before, load_triple(shared.shares + warp * 3 * WARP, WARP, lane_index()),
                          (left < share ? left : share) * p.chunk_steps);
     }
     bool publishes = chunks == GROUP_CHUNKS - 1 && at.order + 1 < p.chunks;
-    triple<real> all = publishes ? compose(before, summary, p.chunk_steps) : before;
+    triple<real> all = before;
+    if (publishes) {
+        all = compose(before, load_triple(shared.chunk, WARP, lane_index()), p.chunk_steps);
+    }
     real *states = p.group_states + (group * p.lanes + at.lane) * 3;
-    triple<real> given = first;
+    triple<real> given = compose.identity();
     if (group > 0) {
         const real *behind_last = states - 3 * p.lanes;
         given = await_triple(behind_last, peek_triple(behind_last));
@@ -365,7 +377,8 @@ __device__ inline triple<real> chain(const problem<real> &p, const place &at,
     if (publishes) {
         publish_triple(states, compose(given, all, GROUP_CHUNKS * p.chunk_steps));
     }
-    return chunks > 0 ? compose(given, before, chunks * p.chunk_steps) : given;
+    store_triple(shared.given, WARP, lane_index(),
+                 chunks > 0 ? compose(given, before, chunks * p.chunk_steps) : given);
 }
 
 /* A thread's inputs: its channel's STEPS steps, of which the first `count` exist. */
@@ -398,6 +411,28 @@ template <typename real> struct forward_arrays {
     real *y, *state_out, *saved;
 };
 
+/* The states that the caller gets: before the chunk, and behind the last. */
+template <typename real>
+__device__ inline void store_states(const problem<real> &p, const forward_arrays<real> &io,
+                                    const place &at, const state_composition<real> &compose,
+                                    const exchange<real> &shared)
+{
+    triple<real> start = load_triple(shared.given, WARP, lane_index());
+    if (io.saved != nullptr) {
+        store_triple(plane(io.saved, p, at.chunk), p.lanes, at.lane, start);
+    }
+    if (at.chunk == p.chunks - 1) {
+        triple<real> last = compose(start, load_triple(shared.chunk, WARP, lane_index()),
+                                    steps_within(p, at.chunk, p.chunk_steps));
+        if (io.saved != nullptr) {
+            store_triple(plane(io.saved, p, p.chunks), p.lanes, at.lane, last);
+        }
+        if (io.state_out != nullptr) {
+            store_triple(io.state_out, p.lanes, at.lane, last);
+        }
+    }
+}
+
 template <typename real>
 __global__ void __launch_bounds__(THREADS<real>, FORWARD_BLOCKS<real>)
     forward_kernel(problem<real> p, forward_arrays<real> io)
@@ -417,37 +452,25 @@ __global__ void __launch_bounds__(THREADS<real>, FORWARD_BLOCKS<real>)
 
     state_composition<real> compose = {w};
     if (warp == 0) {
-        triple<real> chunk = scan_warps(p, shared.warps, at.chunk, compose, false);
-        publish_summary(p, at, chunk);
-        store_triple(shared.chunk, WARP, lane_index(), chunk);
+        triple<real> first = empty_state<real>();
+        if (at.order == 0 && at.inside && io.state_in != nullptr) {
+            first = load_triple(io.state_in, p.lanes, at.lane);
+        }
+        begin_chain(p, at, compose, first, scan_warps(p, shared.warps, at.chunk, compose, false),
+                    shared);
     }
     gather_group(p, at, compose, shared.shares);
     __syncthreads();
-    if (warp == 0 && at.inside) {
-        triple<real> chunk = load_triple(shared.chunk, WARP, lane_index());
-        triple<real> start = empty_state<real>();
-        if (io.state_in != nullptr) {
-            start = load_triple(io.state_in, p.lanes, at.lane);
-        }
-        start = chain(p, at, compose, start, chunk, shared.shares);
-        store_triple(shared.chunk, WARP, lane_index(), start);
-        if (io.saved != nullptr) {
-            store_triple(plane(io.saved, p, at.chunk), p.lanes, at.lane, start);
-        }
-        if (at.chunk == p.chunks - 1) {
-            triple<real> last = compose(start, chunk, steps_within(p, at.chunk, p.chunk_steps));
-            if (io.saved != nullptr) {
-                store_triple(plane(io.saved, p, p.chunks), p.lanes, at.lane, last);
-            }
-            if (io.state_out != nullptr) {
-                store_triple(io.state_out, p.lanes, at.lane, last);
-            }
+    if (warp == 0) {
+        end_chain(p, at, compose, shared);
+        if (at.inside) {
+            store_states(p, io, at, compose, shared);
         }
     }
     __syncthreads();
 
     if (count > 0) {
-        triple<real> state = load_triple(shared.chunk, WARP, lane_index());
+        triple<real> state = load_triple(shared.given, WARP, lane_index());
         if (before > 0) {
             state = compose(state, load_triple(shared.of_warp(), WARP, lane_index()), before);
         }
@@ -558,27 +581,24 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
     store_triple(shared.of_warp(), WARP, lane_index(), summary);
     __syncthreads();
     if (warp == 0) {
-        triple<real> chunk = scan_warps(p, shared.warps, at.chunk, compose, true);
-        publish_summary(p, at, chunk);
-        store_triple(shared.chunk, WARP, lane_index(), chunk);
-    }
-    gather_group(p, at, compose, shared.shares);
-    __syncthreads();
-    if (warp == 0 && at.inside) {
-        triple<real> chunk = load_triple(shared.chunk, WARP, lane_index());
-        triple<real> first = {real(0), real(0), real(1)};
-        if (io.dstate_out != nullptr) {
+        triple<real> first = compose.identity();
+        if (at.order == 0 && at.inside && io.dstate_out != nullptr) {
             first.num = io.dstate_out[at.lane];
             first.den = io.dstate_out[p.lanes + at.lane];
         }
-        store_triple(shared.chunk, WARP, lane_index(),
-                     chain(p, at, compose, first, chunk, shared.shares));
+        begin_chain(p, at, compose, first, scan_warps(p, shared.warps, at.chunk, compose, true),
+                    shared);
+    }
+    gather_group(p, at, compose, shared.shares);
+    __syncthreads();
+    if (warp == 0) {
+        end_chain(p, at, compose, shared);
     }
     __syncthreads();
 
     real dw = real(0), du = real(0);
     if (count > 0) {
-        triple<real> grad = compose(load_triple(shared.chunk, WARP, lane_index()),
+        triple<real> grad = compose(load_triple(shared.given, WARP, lane_index()),
                                     load_triple(shared.of_warp(), WARP, lane_index()), 0);
 #pragma unroll
         for (int s = STEPS<real> - 1; s >= 0; s--) {
@@ -640,11 +660,10 @@ template <typename real> int warps_for(const problem<real> &p)
     return warps;
 }
 
-/* Shared memory of a block: two triples of each warp's lanes, what the chunk is given, and `fields`
- * numbers for each step. */
+/* Shared memory of a block: what its warps tell one another, and `fields` numbers for each step. */
 template <typename real> size_t shared_bytes(int warps, int fields)
 {
-    return static_cast<size_t>((2 * warps + 1) * 3 * WARP + fields * STEPS<real> * warps * WARP) *
+    return static_cast<size_t>((2 * warps + 2) * 3 * WARP + fields * STEPS<real> * warps * WARP) *
            sizeof(real);
 }
 

@@ -2,14 +2,18 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include <list>
 #include <numeric>
 #include <vector>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
 #endif
+
+__align__(16) unsigned char mt_shared[cuda_on_cpu::SHARED_BYTES];
 
 #ifndef __x86_64__
 #error "CUDA-on-CPU switches stacks on x86-64 alone"
@@ -40,6 +44,8 @@ namespace
 
 constexpr unsigned LANES = 32;
 constexpr size_t STACK_BYTES = 256 << 10;
+constexpr int NOT_WRITTEN = 0xFF;         /* NaN in every real type */
+constexpr unsigned MOST_SLEEPS = 1 << 20; /* while nothing else happens */
 
 struct stack {
     void *memory, *pointer; /* pointer: where to go on */
@@ -65,12 +71,12 @@ struct warp_state {
 };
 
 struct block_state {
-    const std::function<void()> *body;
-    unsigned threads, started, finished;
+    unsigned index, started, finished;
     std::vector<unsigned> order; /* in which threads start */
     barrier all;
     std::vector<warp_state> warps;
-    std::vector<fibre *> ready, spare;
+    std::vector<fibre *> ready;
+    std::vector<unsigned char> shared; /* its shared memory, while another block runs */
 };
 
 /* Every fibre there is, to be given back in the end. */
@@ -85,9 +91,12 @@ struct fibre_pool {
     }
 };
 
-block_state block;
+const grid *present_grid;
+block_state *block; /* that runs */
 fibre *running;
 stack scheduler;
+std::vector<fibre *> spare;
+unsigned sleeps; /* since something else happened */
 fibre_pool pool;
 
 [[noreturn]] void give_up(const char *what)
@@ -118,13 +127,14 @@ void run_threads()
                                     &scheduler.bytes);
 #endif
     for (;;) {
-        while (block.started < block.threads) {
-            running->thread = block.order[block.started++];
+        while (block->started < present_grid->threads) {
+            running->thread = block->order[block->started++];
             threadIdx = dim3(running->thread);
-            (*block.body)();
-            block.finished++;
+            present_grid->body();
+            block->finished++;
+            sleeps = 0;
         }
-        block.spare.push_back(running);
+        spare.push_back(running);
         change(&running->at, &scheduler, false);
     }
 }
@@ -151,11 +161,11 @@ fibre *make_fibre()
 
 fibre *free_fibre()
 {
-    if (block.spare.empty()) {
+    if (spare.empty()) {
         return make_fibre();
     }
-    fibre *found = block.spare.back();
-    block.spare.pop_back();
+    fibre *found = spare.back();
+    spare.pop_back();
     return found;
 }
 
@@ -172,10 +182,11 @@ void open_barrier(barrier *gate)
     std::vector<fibre *> &waiting = gate->waiting;
     for (size_t left = waiting.size(); left > 0; left--) {
         size_t chosen = shuffled_below(static_cast<unsigned>(left));
-        block.ready.push_back(waiting[chosen]);
+        block->ready.push_back(waiting[chosen]);
         waiting[chosen] = waiting[left - 1];
     }
     waiting.clear();
+    sleeps = 0;
 }
 
 /* The running thread waits until `expected` have come. */
@@ -191,9 +202,10 @@ void wait_at(barrier *gate, unsigned expected)
 
 void wait_for_lanes(unsigned lanes)
 {
-    warp_state *warp = &block.warps[running->thread / LANES];
+    warp_state *warp = &block->warps[running->thread / LANES];
     unsigned first = running->thread / LANES * LANES;
-    unsigned present = block.threads - first < LANES ? (1u << (block.threads - first)) - 1 : ~0u;
+    unsigned present =
+        present_grid->threads - first < LANES ? (1u << (present_grid->threads - first)) - 1 : ~0u;
     if ((lanes & 1u << running->thread % LANES) == 0) {
         give_up("waits for lanes of which it is none");
     }
@@ -202,6 +214,51 @@ void wait_for_lanes(unsigned lanes)
     }
     warp->meeting.lanes = lanes;
     wait_at(&warp->meeting, static_cast<unsigned>(__builtin_popcount(lanes & present)));
+}
+
+/* A block that begins, with its threads in any order. */
+block_state make_block(unsigned index)
+{
+    block_state made = {};
+    made.index = index;
+    made.order.resize(present_grid->threads);
+    std::iota(made.order.begin(), made.order.end(), 0u);
+    for (unsigned left = present_grid->threads; left > 1; left--) {
+        std::swap(made.order[left - 1], made.order[shuffled_below(left)]);
+    }
+    made.warps.assign((present_grid->threads + LANES - 1) / LANES, warp_state());
+    made.shared.assign(present_grid->shared_bytes, NOT_WRITTEN);
+    return made;
+}
+
+/* Puts the block and its shared memory in place of the one that runs. */
+void enter_block(block_state *next)
+{
+    if (block == next) {
+        return;
+    }
+    if (block != nullptr) {
+        memcpy(block->shared.data(), mt_shared, present_grid->shared_bytes);
+    }
+    memcpy(mt_shared, next->shared.data(), present_grid->shared_bytes);
+    block = next;
+    blockIdx = dim3(next->index);
+}
+
+/* Runs one of the block's threads until it waits. */
+void take_turn()
+{
+    if (!block->ready.empty()) {
+        fibre *next = block->ready.back();
+        block->ready.pop_back();
+        resume(next);
+    } else if (block->started < present_grid->threads) {
+        fibre *next = free_fibre();
+        next->thread = 0;
+        resume(next);
+    } else {
+        give_up("threads wait for others that have ended or wait elsewhere");
+    }
 }
 
 } // namespace
@@ -213,28 +270,31 @@ unsigned shuffled_below(unsigned bound)
     return static_cast<unsigned>((state >> 33) % bound);
 }
 
-void run_block(unsigned threads, const std::function<void()> &body)
+void run_grid(const grid &whole)
 {
-    block.body = &body;
-    block.threads = threads;
-    block.started = block.finished = 0;
-    block.order.resize(threads);
-    std::iota(block.order.begin(), block.order.end(), 0u);
-    for (unsigned left = threads; left > 1; left--) {
-        std::swap(block.order[left - 1], block.order[shuffled_below(left)]);
-    }
-    block.warps.assign((threads + LANES - 1) / LANES, warp_state());
-    while (block.finished < threads) {
-        if (!block.ready.empty()) {
-            fibre *next = block.ready.back();
-            block.ready.pop_back();
-            resume(next);
-        } else if (block.started < threads) {
-            fibre *next = free_fibre();
-            next->thread = 0;
-            resume(next);
-        } else {
-            give_up("threads wait for others that have ended or wait elsewhere");
+    std::vector<unsigned> order(whole.blocks);
+    std::iota(order.begin(), order.end(), 0u);
+    std::list<block_state> resident;
+    present_grid = &whole;
+    gridDim = dim3(whole.blocks);
+    blockDim = dim3(whole.threads);
+    while (!order.empty() || !resident.empty()) {
+        while (!order.empty() && resident.size() < RESIDENT_BLOCKS) {
+            unsigned chosen = shuffled_below(static_cast<unsigned>(order.size()));
+            resident.push_back(make_block(order[chosen]));
+            order[chosen] = order.back();
+            order.pop_back();
+        }
+        auto next = resident.begin();
+        std::advance(next, shuffled_below(static_cast<unsigned>(resident.size())));
+        enter_block(&*next);
+        unsigned turns = 1 + shuffled_below(2 * whole.threads); /* until another block's turn */
+        while (turns-- > 0 && block->finished < whole.threads) {
+            take_turn();
+        }
+        if (block->finished == whole.threads) {
+            block = nullptr;
+            resident.erase(next);
         }
     }
 }
@@ -247,7 +307,7 @@ int lane()
 /* Every lane hands in its word, and gets those of all. */
 const uint64_t *gather(unsigned lanes, uint64_t word)
 {
-    warp_state *warp = &block.warps[running->thread / LANES];
+    warp_state *warp = &block->warps[running->thread / LANES];
     unsigned self = running->thread % LANES, turn = warp->turn[self]++ % 2;
     warp->words[turn][self] = word;
     wait_for_lanes(lanes);
@@ -268,7 +328,7 @@ using namespace cuda_on_cpu;
 
 void __syncthreads()
 {
-    wait_at(&block.all, block.threads);
+    wait_at(&block->all, present_grid->threads);
 }
 
 void __syncwarp(unsigned lanes)
@@ -286,18 +346,19 @@ unsigned __ballot_sync(unsigned lanes, int predicate)
     return votes;
 }
 
-/* One thread runs at a time, from barrier to barrier: everything is atomic and in order. */
-void __threadfence()
-{
-}
-
-void __threadfence_system()
-{
-}
-
+/* Lets all others go on first. */
 void __nanosleep(unsigned)
 {
-    give_up("waits for a block that has not run");
+    if (++sleeps == MOST_SLEEPS) {
+        give_up("waits for what no other thread will do");
+    }
+    block->ready.insert(block->ready.begin(), running);
+    change(&running->at, &scheduler, false);
+}
+
+/* One thread runs at a time, from barrier to barrier: everything is atomic and in order. */
+void __threadfence_system()
+{
 }
 
 unsigned atomicAdd(unsigned *address, unsigned value)

@@ -1,7 +1,8 @@
-/* The threads of a block, as fibres on one thread of the host. Internal to CUDA-on-CPU.
+/* The threads of a grid, as fibres on one thread of the host. Internal to CUDA-on-CPU.
  *
  * A fibre runs one thread after another to their ends; only a thread that waits (at a barrier, for
- * the other lanes of its warp) keeps its fibre, and another one takes over. The order in which
+ * the other lanes of its warp, for another block) keeps its fibre, and another one takes over. A few
+ * blocks are there at a time, as on a multiprocessor, and take turns. The order in which blocks and
  * threads start, and go on after a barrier, is shuffled: what depends on it without a barrier
  * changes from run to run. Waiting that cannot end, because threads are gone or wait elsewhere, ends
  * the program with a message. */
@@ -13,8 +14,17 @@
 namespace cuda_on_cpu
 {
 
-/* Runs `body` as each of the block's threads, with threadIdx set. */
-void run_block(unsigned threads, const std::function<void()> &body);
+constexpr size_t SHARED_BYTES = 48 << 10; /* that a block can have */
+constexpr size_t RESIDENT_BLOCKS = 4;
+
+struct grid {
+    unsigned blocks, threads;
+    size_t shared_bytes; /* of a block */
+    std::function<void()> body;
+};
+
+/* Runs `body` as each thread of each block, with threadIdx and blockIdx set. */
+void run_grid(const grid &whole);
 
 /* The next number of the shuffling generator, below `bound`. */
 unsigned shuffled_below(unsigned bound);

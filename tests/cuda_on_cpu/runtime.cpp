@@ -20,8 +20,7 @@
 #endif
 
 /* The dynamic shared memory of the block that runs; what it did not ask for is out of reach. */
-constexpr size_t SHARED_BYTES = 48 << 10;
-__align__(16) unsigned char mt_shared[SHARED_BYTES];
+extern unsigned char mt_shared[cuda_on_cpu::SHARED_BYTES];
 
 typedef std::vector<std::function<void()>> work_list;
 
@@ -137,25 +136,12 @@ bool is_pinned(const void *memory)
     return false;
 }
 
-void run_grid(const cudaLaunchConfig_t &config, const std::function<void()> &body)
+void run_launch(const cudaLaunchConfig_t &config, const std::function<void()> &body)
 {
-    unsigned blocks = config.gridDim.x;
-    std::vector<unsigned> order(blocks);
-    for (unsigned i = 0; i < blocks; i++) {
-        order[i] = i;
-    }
-    gridDim = config.gridDim;
-    blockDim = config.blockDim;
-    for (unsigned left = blocks; left > 0; left--) {
-        unsigned chosen = cuda_on_cpu::shuffled_below(left);
-        blockIdx = dim3(order[chosen]);
-        order[chosen] = order[left - 1];
-        UNPOISON(mt_shared, SHARED_BYTES);
-        memset(mt_shared, NOT_WRITTEN, config.dynamicSmemBytes);
-        POISON(mt_shared + config.dynamicSmemBytes, SHARED_BYTES - config.dynamicSmemBytes);
-        cuda_on_cpu::run_block(config.blockDim.x, body);
-    }
-    UNPOISON(mt_shared, SHARED_BYTES);
+    size_t rest = cuda_on_cpu::SHARED_BYTES - config.dynamicSmemBytes;
+    POISON(mt_shared + config.dynamicSmemBytes, rest);
+    cuda_on_cpu::run_grid({config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes, body});
+    UNPOISON(mt_shared + config.dynamicSmemBytes, rest);
 }
 
 } // namespace
@@ -177,10 +163,10 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t &config, std::function<void(
         return failed(cudaErrorLaunchFailure);
     }
     if (config.gridDim.x < 1 || config.gridDim.x > 0x7FFFFFFFu || config.blockDim.x < 1 ||
-        config.blockDim.x > MOST_THREADS || config.dynamicSmemBytes > SHARED_BYTES) {
+        config.blockDim.x > MOST_THREADS || config.dynamicSmemBytes > cuda_on_cpu::SHARED_BYTES) {
         return failed(cudaErrorInvalidConfiguration);
     }
-    return enqueue(config.stream, [config, body] { run_grid(config, body); });
+    return enqueue(config.stream, [config, body] { run_launch(config, body); });
 }
 
 } // namespace cuda_on_cpu

@@ -18,7 +18,6 @@
 #define __shared__
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-void __nanosleep(unsigned nanoseconds);
 
 struct dim3 {
     unsigned x, y, z;
@@ -32,8 +31,8 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 void __syncthreads();
 void __syncwarp(unsigned lanes = 0xFFFFFFFFu);
-void __threadfence();
 void __threadfence_system();
+void __nanosleep(unsigned nanoseconds);
 unsigned atomicAdd(unsigned *address, unsigned value);
 unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value);
 unsigned __ballot_sync(unsigned lanes, int predicate);
