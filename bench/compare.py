@@ -1,24 +1,24 @@
 #!/usr/bin/python3
 """Mixtape against PyTorch in one run: the CPU rows of docs/performance.md. Needs PyTorch (Debian: python3-torch).
 
-    bench/compare.py build/mixtape [--threads N] [--json FILE]
+    bench/compare.py build/mixtape [--threads N] [--rounds N] [--blas NAME=FOLDER]... [--json FILE]
 
-Rounds of both alternate, so that what else the machine does falls on both; the ratios of the medians are what counts.
+PyTorch runs on the BLAS that the system gives it, and once more on each that --blas names: the folder that holds its
+libblas.so.3. Rounds of all alternate, so that what else the machine does falls on each; the ratios of the medians are what
+counts.
 """
 
 import argparse
-import functools
 import json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 
-import torch
+from pytorch_peer import STEPS
 
-import pytorch_peer
-
-STEPS = [(32, 64, 500, 256, 4), (32, 128, 64, 64, 2), (12, 64, 65, 128, 4)]
+PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pytorch_peer.py")
 
 
 def mixtape_round(command, threads, repeat):
@@ -40,15 +40,12 @@ def mixtape_round(command, threads, repeat):
     return found
 
 
-def pytorch_round(threads):
-    torch.set_num_threads(threads)
-    forward, both = pytorch_peer.time_wkv(8, 1024, 512, 3)
-    found = {"wkv 8x1024x512 forward": forward, "wkv 8x1024x512 both": both}
-    for shape in STEPS:
-        step = "step " + "x".join(map(str, shape))
-        found[step] = pytorch_peer.time_step(*shape, 3)
-        found[step + " indexed"] = pytorch_peer.time_step(*shape, 3, functools.partial(pytorch_peer.wkv, indexed=True))
-    return found
+def pytorch_round(threads, folder):
+    path = [folder] if folder else []
+    path += [os.environ["LD_LIBRARY_PATH"]] if "LD_LIBRARY_PATH" in os.environ else []
+    run = subprocess.run([sys.executable, PEER, str(threads)], check=True, capture_output=True, text=True,
+                         env=dict(os.environ, LD_LIBRARY_PATH=":".join(path)))
+    return json.loads(run.stdout)
 
 
 def processor():
@@ -65,33 +62,45 @@ def main():
     parser.add_argument("mixtape")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--blas", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--json")
     given = parser.parse_args()
-    ours, single, theirs = [], [], []
+    libraries = {"": ""}
+    for library in given.blas:
+        name, _, folder = library.partition("=")
+        if not os.path.exists(os.path.join(folder, "libblas.so.3")):
+            parser.error(f"--blas {library}: no libblas.so.3 there")
+        libraries[name] = folder
+    ours, single, theirs = [], [], {name: [] for name in libraries}
     for _ in range(given.rounds):
         ours.append(mixtape_round(given.mixtape, given.threads, 9))
         single.append(mixtape_round(given.mixtape, 1, 5))
-        theirs.append(pytorch_round(given.threads))
-    ours, single, theirs = medians(ours), medians(single), medians(theirs)
+        for name, folder in libraries.items():
+            theirs[name].append(pytorch_round(given.threads, folder))
+    ours, single = medians(ours), medians(single)
+    peers = {name: dict(rounds[0], seconds=medians([one["seconds"] for one in rounds])) for name, rounds in theirs.items()}
     key = "wkv 8x1024x512"
     rows = [
-        ("WKV forward (8,1024,512), 1 thread, against its stream", single[key + " forward"] / single[key + " stream"]),
-        ("WKV forward and backward (8,1024,512): PyTorch's time over ours", theirs[key + " both"] / ours[key + " both"]),
+        ("WKV forward (8,1024,512), 1 thread, over its stream", single[key + " forward"] / single[key + " stream"]),
         ("WKV time of as many steps, (1,65536,512) over (64,1024,512)",
          ours["wkv 1x65536x512 both"] / ours["wkv 64x1024x512 both"]),
+        ("WKV forward and backward (8,1024,512): PyTorch's over ours", peers[""]["seconds"][key + " both"] / ours[key + " both"]),
     ]
     for shape in STEPS:
         step = "step " + "x".join(map(str, shape))
-        rows.append((step + ": PyTorch's time over ours", theirs[step] / ours[step]))
-        rows.append((step + ": the same, with the loop as transformers writes it", theirs[step + " indexed"] / ours[step]))
         rows.append((step + ": ours over its matrix products", ours[step] / ours[step + " products"]))
+        for name, peer in peers.items():
+            on = f" on {name}" if name else ""
+            rows.append((f"{step}: PyTorch's{on} over ours", peer["seconds"][step] / ours[step]))
+            rows.append((f"{step}: the same, with the loop as transformers writes it",
+                         peer["seconds"][step + " indexed"] / ours[step]))
     for name, ratio in rows:
         print(f"{ratio:8.2f}  {name}")
     if given.json:
         with open(given.json, "w") as file:
-            json.dump({"threads": given.threads, "rounds": given.rounds, "processor": processor(),
-                       "pytorch": torch.__version__, "ratios": dict(rows), "mixtape_s": ours, "mixtape_1_thread_s": single,
-                       "pytorch_s": theirs}, file, indent=2)
+            json.dump({"threads": given.threads, "rounds": given.rounds, "processor": processor(), "ratios": dict(rows),
+                       "mixtape_s": ours, "mixtape_1_thread_s": single,
+                       "peers": {name or "system": peer for name, peer in peers.items()}}, file, indent=2)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,45 @@
+#!/usr/bin/python3
 """The same work in PyTorch: the WKV recurrence as a loop over time, and a training step of the decoder on top of it. This is
-what runs where RWKV's CUDA kernel cannot."""
+what runs where RWKV's CUDA kernel cannot. As a command it measures both and prints the seconds as JSON:
 
+    bench/pytorch_peer.py THREADS
+"""
+
+import functools
+import json
 import math
+import re
+import sys
 import time
 
 import torch
 
+STEPS = [(32, 64, 500, 256, 4), (32, 128, 64, 64, 2), (12, 64, 65, 128, 4)]  # batch, length, vocabulary, size, blocks
+
 
 def wkv(w, u, k, v, indexed=False):
-    """(B, T, C), by the stabilised recurrence, one step of time after another."""
+    """(B, T, C), by the stabilised recurrence, one step of time after another. `indexed` takes steps as k[:, t] and writes
+    them to output[:, t], as transformers does: backward then fills or copies a whole (B, T, C) for every t. Otherwise steps
+    are taken by unbind and put together by stack."""
     batch, _, channels = k.shape
     num = den = torch.zeros(batch, channels)
     largest = torch.full((batch, channels), -1e38)
-    outputs = []
-    # k[:, t], as transformers has it, fills a whole (B, T, C) in backward for every t; unbind does not.
+    outputs, output = [], torch.zeros_like(k) if indexed else None
     steps = ((k[:, t], v[:, t]) for t in range(k.shape[1])) if indexed else zip(k.unbind(1), v.unbind(1))
-    for key, value in steps:
+    for t, (key, value) in enumerate(steps):
         first = u + key
         lead = torch.maximum(largest, first)
         of_state, of_first = torch.exp(largest - lead), torch.exp(first - lead)
-        outputs.append((of_state * num + of_first * value) / (of_state * den + of_first))
+        y = (of_state * num + of_first * value) / (of_state * den + of_first)
+        if indexed:
+            output[:, t] = y
+        else:
+            outputs.append(y)
         decayed = largest + w
         lead = torch.maximum(decayed, key)
         of_state, of_key = torch.exp(decayed - lead), torch.exp(key - lead)
         num, den, largest = of_state * num + of_key * value, of_state * den + of_key, lead
-    return torch.stack(outputs, dim=1)
+    return output if indexed else torch.stack(outputs, dim=1)
 
 
 def shifted(x):
@@ -121,3 +136,25 @@ def time_step(batch, length, vocabulary, size, blocks, repeat, operator=wkv):
         adam.step()
 
     return median_time(step, repeat)
+
+
+def blas_library():
+    """The file of the BLAS that PyTorch runs on."""
+    with open("/proc/self/maps") as file:
+        found = re.findall(r"(/\S*(?:blas|mkl)\S*\.so\S*)", file.read())
+    return found[0] if found else ""
+
+
+def main():
+    torch.set_num_threads(int(sys.argv[1]))
+    forward, both = time_wkv(8, 1024, 512, 3)
+    found = {"wkv 8x1024x512 forward": forward, "wkv 8x1024x512 both": both}
+    for shape in STEPS:
+        step = "step " + "x".join(map(str, shape))
+        found[step] = time_step(*shape, 3)
+        found[step + " indexed"] = time_step(*shape, 3, functools.partial(wkv, indexed=True))
+    print(json.dumps({"pytorch": torch.__version__, "blas": blas_library(), "seconds": found}))
+
+
+if __name__ == "__main__":
+    main()
