@@ -1,7 +1,6 @@
 /* mixtape VERB ...: finds the verb and lets it work. */
 #include "train/verbs.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <hdf5.h>
 #include <signal.h>
@@ -50,28 +49,6 @@ int report_usage(const char *message)
     return EXIT_USAGE;
 }
 
-mt_status parse_whole(const char *option, const char *text, long long least, long long most,
-                      long long *value)
-{
-    char *end;
-    errno = 0;
-    *value = strtoll(text, &end, 10);
-    return *text != '\0' && *end == '\0' && errno == 0 && *value >= least && *value <= most
-               ? MT_OK
-               : mt_fail(MT_ERROR_INVALID, "--%s %s: not a whole number in %lld .. %lld", option,
-                         text, least, most);
-}
-
-mt_status parse_real(const char *option, const char *text, double least, double most, double *value)
-{
-    char *end;
-    *value = strtod(text, &end);
-    return *text != '\0' && *end == '\0' && *value >= least && *value <= most
-               ? MT_OK
-               : mt_fail(MT_ERROR_INVALID, "--%s %s: not a number in %g .. %g", option, text, least,
-                         most);
-}
-
 /* What a verb printed counts only once it is written. */
 static int after_output(int status)
 {
@@ -85,7 +62,6 @@ static int after_output(int status)
 
 int main(int argc, char **argv)
 {
-    argp_err_exit_status = EXIT_USAGE;
     /* HDF5 complains at the end of a program about what a damaged file made it lose. */
     H5dont_atexit();
     signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error like a full disk */

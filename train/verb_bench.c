@@ -3,9 +3,9 @@
  * stream y = k + v over the same arrays. */
 #include "layers/decoder.h"
 #include "optim/adam.h"
+#include "train/arguments.h"
 #include "train/verbs.h"
 
-#include <argp.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -421,7 +421,7 @@ int verb_bench(int argc, char **argv)
                               .parser = parse,
                               .doc = "Measures the WKV kernels and the training step, in float32."};
     arguments given = {.device = "auto", .repeat = 9};
-    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    parse_arguments(&argp, argc, argv, &given);
     mt_device *device;
     mt_cpu_set_threads((int)given.threads);
     mt_status status = mt_device_open(given.device, &device);

@@ -1,4 +1,5 @@
 /* mixtape eval RUN */
+#include "train/arguments.h"
 #include "train/options.h"
 #include "train/session.h"
 #include "train/verbs.h"
@@ -28,12 +29,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (given->run != NULL) {
-            argp_error(state, "one run is enough");
+            wrong_arguments(state, "one run is enough");
         }
         given->run = text;
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error(state, "name a run");
+        wrong_arguments(state, "name a run");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -89,7 +90,7 @@ int verb_eval(int argc, char **argv)
                               .args_doc = "RUN",
                               .doc = "Measures a run's model on held-out data."};
     arguments given = {.run = NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    parse_arguments(&argp, argc, argv, &given);
     char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
     mt_status status = session_find_model(given.run, !given.last, path);

@@ -1,9 +1,9 @@
 /* mixtape export RUN -o FILE --layout NAME, mixtape import FILE -o FILE */
 #include "io/part.h"
+#include "train/arguments.h"
 #include "train/session.h"
 #include "train/verbs.h"
 
-#include <argp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case 'L':
         if (mt_layout_parse(text, &given->layout) != MT_OK) {
-            argp_error(state, "%s", mt_error_message());
+            wrong_arguments(state, "%s", mt_error_message());
         }
         return 0;
     case 'l':
@@ -36,13 +36,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (given->model != NULL) {
-            argp_error(state, "one model is enough");
+            wrong_arguments(state, "one model is enough");
         }
         given->model = text;
         return 0;
     case ARGP_KEY_END:
         if (given->model == NULL || given->output == NULL) {
-            argp_error(state, "name a model, and with -o the file to write");
+            wrong_arguments(state, "name a model, and with -o the file to write");
         }
         return 0;
     default:
@@ -120,7 +120,7 @@ int verb_export(int argc, char **argv)
         .args_doc = "RUN -o FILE",
         .doc = "Writes a model's weights for other programs: one dataset per parameter."};
     arguments given = {.layout = NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    parse_arguments(&argp, argc, argv, &given);
     if (given.layout != NULL && given.part != NULL) {
         return report_usage("--part has names of its own: no --layout with it");
     }
@@ -142,7 +142,7 @@ int verb_import(int argc, char **argv)
         .doc = "Reads weights of any layout, HDF5 or .safetensors, into a checkpoint of "
                "Mixtape's own."};
     arguments given = {.layout = NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    parse_arguments(&argp, argc, argv, &given);
     if ((given.into == NULL) != (given.part == NULL)) {
         return report_usage("--into names a model, and --part which part of it: both or neither");
     }

@@ -1,9 +1,9 @@
 /* mixtape forward MODEL --input IN.h5 --output OUT.h5: for comparing with other implementations. */
 #include "io/archive.h"
+#include "train/arguments.h"
 #include "train/session.h"
 #include "train/verbs.h"
 
-#include <argp.h>
 #include <stdlib.h>
 
 typedef struct arguments {
@@ -25,13 +25,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (given->model != NULL) {
-            argp_error(state, "one model is enough");
+            wrong_arguments(state, "one model is enough");
         }
         given->model = text;
         return 0;
     case ARGP_KEY_END:
         if (given->model == NULL || given->input == NULL || given->output == NULL) {
-            argp_error(state, "name a model, --input and --output");
+            wrong_arguments(state, "name a model, --input and --output");
         }
         return 0;
     default:
@@ -148,7 +148,7 @@ int verb_forward(int argc, char **argv)
         .args_doc = "MODEL",
         .doc = "Computes the outputs of a model: a run, a checkpoint, or an exchange file."};
     arguments given = {.device = "auto"};
-    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    parse_arguments(&argp, argc, argv, &given);
     char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
     mt_status status = session_find_model(given.model, true, path);

@@ -1,6 +1,7 @@
 /* mixtape generate RUN: samples from a language model, one symbol at a time, with the carried
  * state. */
 #include "io/text.h"
+#include "train/arguments.h"
 #include "train/numbers.h"
 #include "train/options.h"
 #include "train/session.h"
@@ -46,12 +47,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case ARGP_KEY_ARG:
         if (given->run != NULL) {
-            argp_error(state, "one run is enough");
+            wrong_arguments(state, "one run is enough");
         }
         given->run = text;
         break;
     case ARGP_KEY_NO_ARGS:
-        argp_error(state, "name a run");
+        wrong_arguments(state, "name a run");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -285,7 +286,7 @@ int verb_generate(int argc, char **argv)
         .doc = "Samples text from the model of a run, streaming, with the carried state."};
     arguments given = {
         .prompt = "", .device = "auto", .length = 500, .seed = 1, .temperature = 1.0};
-    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    parse_arguments(&argp, argc, argv, &given);
     char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
     mt_status status = session_find_model(given.run, !given.last, path);

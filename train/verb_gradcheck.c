@@ -1,10 +1,10 @@
 /* mixtape gradcheck: every operator, and the layers through a small decoder of each kind, against
  * central differences. */
 #include "layers/decoder.h"
+#include "train/arguments.h"
 #include "train/gradient_cases.h"
 #include "train/verbs.h"
 
-#include <argp.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -205,7 +205,7 @@ int verb_gradcheck(int argc, char **argv)
                                      "Exit status 1 if one is off by more than 1e-6."};
     const char *device = "auto";
     int wrong = 0;
-    argp_parse(&argp, argc, argv, 0, NULL, &device);
+    parse_arguments(&argp, argc, argv, &device);
     mt_status status = check_all(device, &wrong);
     if (status == MT_OK && wrong > 0) {
         fprintf(stderr, "mixtape: %d gradients are wrong by more than %g\n", wrong, tolerance);

@@ -1,8 +1,8 @@
 /* mixtape info FILE */
+#include "train/arguments.h"
 #include "train/session.h"
 #include "train/verbs.h"
 
-#include <argp.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,12 +13,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_ARG:
         if (*file != NULL) {
-            argp_error(state, "one file is enough");
+            wrong_arguments(state, "one file is enough");
         }
         *file = text;
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error(state, "name a file, or a run");
+        wrong_arguments(state, "name a file, or a run");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -85,7 +85,7 @@ int verb_info(int argc, char **argv)
                               .args_doc = "FILE",
                               .doc = "Tells what a checkpoint or an exchange file holds."};
     const char *file = NULL;
-    argp_parse(&argp, argc, argv, 0, NULL, &file);
+    parse_arguments(&argp, argc, argv, &file);
     char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
     mt_status status = session_find_model(file, true, path);

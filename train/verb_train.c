@@ -1,4 +1,5 @@
 /* mixtape train TASK [options], mixtape train --resume RUN [options] */
+#include "train/arguments.h"
 #include "train/espnet_config.h"
 #include "train/loop.h"
 #include "train/options.h"
@@ -28,7 +29,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
         return ARGP_ERR_UNKNOWN;
     }
     if (given->count == MOST_OPTIONS) {
-        argp_error(state, "more than %d options", MOST_OPTIONS);
+        wrong_arguments(state, "more than %d options", MOST_OPTIONS);
     }
     given->options[given->count].name = name;
     given->options[given->count++].text = text != NULL ? text : "true";
@@ -51,19 +52,19 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (given->task != NULL) {
-            argp_error(state, "one task is enough: '%s' or '%s'", given->task, text);
+            wrong_arguments(state, "one task is enough: '%s' or '%s'", given->task, text);
         }
         given->task = text;
         return 0;
     case ARGP_KEY_END:
         if (given->espnet_config != NULL) {
             if (given->resume != NULL) {
-                argp_error(state, "--espnet-config is for a new run, not for --resume");
+                wrong_arguments(state, "--espnet-config is for a new run, not for --resume");
             }
             given->task = given->task != NULL ? given->task : "tokens";
         }
         if ((given->task == NULL) == (given->resume == NULL)) {
-            argp_error(state, "name a task, or a run with --resume, and not both");
+            wrong_arguments(state, "name a task, or a run with --resume, and not both");
         }
         return 0;
     default:
@@ -206,7 +207,7 @@ int verb_train(int argc, char **argv)
                               .children = children};
     arguments given = {.task = NULL};
     run_config config;
-    argp_parse(&argp, argc, argv, 0, NULL, &given);
+    parse_arguments(&argp, argc, argv, &given);
     if (given.resume != NULL) {
         return resume(&given);
     }

@@ -22,10 +22,4 @@ int verb_bench(int argc, char **argv);
 int report(mt_status status);
 int report_usage(const char *message);
 
-/* Text as a whole number, or a real one, in a range; MT_ERROR_INVALID names the option. */
-mt_status parse_whole(const char *option, const char *text, long long least, long long most,
-                      long long *value);
-mt_status parse_real(const char *option, const char *text, double least, double most,
-                     double *value);
-
 #endif
