@@ -1,0 +1,329 @@
+/* WKV on the CPU, backward; cut as forward is (wkv.c), and parallel in time where that is.
+ *
+ * Chunks are walked from the last to the first. Forward left the states at their borders; those
+ * inside a chunk are computed again into a buffer that stays in cache, with their exponentials. The
+ * gradients (G, H) of num and den travel backwards at each state's own max, so the way back takes
+ * the factors of the way there and no exponential of its own. Over a chunk they compose as states
+ * do: G -> through G + G_chunk. */
+#include "kernels/cpu/wkv_blocks.h"
+#include "kernels/cpu/workspace.h"
+
+/* Parts of a row's time that have sums for dw and du of their own. */
+static int64_t sum_parts(const time_cut *cut)
+{
+    return cut->time_parallel ? cut->chunks : 1;
+}
+
+/* The states before each step of a chunk, and the relative exponentials of its output (max against
+ * u + k) and its update (max + w against k). */
+typedef struct history {
+    real num[CHUNK][BLOCK], den[CHUNK][BLOCK], output[CHUNK][BLOCK], update[CHUNK][BLOCK];
+} history;
+
+/* What travels backwards through the chunks of a block: G and H, the gradients of num and den with
+ * max held fixed, and the sums that become dw and du. */
+typedef struct carried_grad {
+    real num[BLOCK], den[BLOCK];
+    double dw[BLOCK], du[BLOCK];
+} carried_grad;
+
+/* Rows of a chunk's gradients, C apart; where one is NULL, dy is zero, dk and dv are not wanted. */
+typedef struct chunk_grads {
+    const real *dy;
+    real *dk, *dv;
+} chunk_grads;
+
+static inline __attribute__((always_inline)) void recall_steps(const chunk_inputs *span, int width,
+                                                               const wkv_state *start,
+                                                               const real *dy,
+                                                               history *restrict past)
+{
+    wkv_state state = *start;
+    const real *restrict w = span->w, *restrict u = span->u;
+    for (int t = 0; t < span->steps; t++) {
+        const real *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
+        fetch(k, AHEAD * span->C, width);
+        fetch(v, AHEAD * span->C, width);
+        if (dy != NULL) {
+            fetch(dy + t * span->C, 0, width);
+        }
+#pragma omp simd
+        for (int c = 0; c < width; c++) {
+            past->num[t][c] = state.num[c];
+            past->den[t][c] = state.den[c];
+            past->output[t][c] = relative_exp(state.max[c], u[c] + k[c]);
+            past->update[t][c] = update_state(&state, c, w[c], k[c], v[c]);
+        }
+    }
+}
+
+/* With the factors of_state and of_first of the output y = (of_state num + of_first v) / D, and
+ * of_old and of_key of the update, and q = dy / D: the gradients of v, k, u, w, and then of (num,
+ * den) one step earlier. */
+static inline __attribute__((always_inline)) void
+backward_steps(const chunk_inputs *span, int width, const history *restrict past,
+               carried_grad *restrict grad, const chunk_grads *to)
+{
+    const real none[BLOCK] = {0};
+    real unwanted[2][BLOCK], dw[BLOCK] = {0}, du[BLOCK] = {0};
+    for (int t = span->steps - 1; t >= 0; t--) {
+        int64_t at = t * span->C;
+        const real *restrict v = span->v + at;
+        const real *restrict dy = to->dy != NULL ? to->dy + at : none;
+        real *restrict dk = to->dk != NULL ? to->dk + at : unwanted[0];
+        real *restrict dv = to->dv != NULL ? to->dv + at : unwanted[1];
+#pragma omp simd
+        for (int c = 0; c < width; c++) {
+            real num = past->num[t][c], den = past->den[t][c];
+            real of_state = factor_of_a(past->output[t][c]),
+                 of_first = factor_of_b(past->output[t][c]);
+            real of_old = factor_of_a(past->update[t][c]), of_key = factor_of_b(past->update[t][c]);
+            real inverse = (real)1.0 / (of_state * den + of_first);
+            real y = (of_state * num + of_first * v[c]) * inverse;
+            real q = dy[c] * inverse, of_value = q * of_first, direct = of_value * (v[c] - y);
+            real G = grad->num[c], H = grad->den[c];
+            dv[c] = of_value + of_key * G;
+            dk[c] = direct + of_key * (G * v[c] + H);
+            du[c] += direct;
+            dw[c] += of_old * (G * num + H * den);
+            grad->num[c] = of_old * G + of_state * q;
+            grad->den[c] = of_old * H - of_state * q * y;
+        }
+    }
+    for (int c = 0; c < width; c++) {
+        grad->dw[c] += (double)dw[c];
+        grad->du[c] += (double)du[c];
+    }
+}
+
+/* Takes `grad` from behind a chunk to before it. */
+static void backward_chunk(const chunk_inputs *span, const wkv_state *start, carried_grad *grad,
+                           const chunk_grads *to)
+{
+    history past;
+    if (span->width == BLOCK) {
+        recall_steps(span, BLOCK, start, to->dy, &past);
+        backward_steps(span, BLOCK, &past, grad, to);
+    } else {
+        recall_steps(span, span->width, start, to->dy, &past);
+        backward_steps(span, span->width, &past, grad, to);
+    }
+}
+
+static chunk_inputs backward_span(const time_cut *cut, const mt_wkv_backward_args *args, int64_t b,
+                                  int64_t block, int64_t chunk)
+{
+    return make_span(cut, args->w, args->u, args->k, args->v, b, block, chunk);
+}
+
+static void load_grad(carried_grad *grad, const real *array, int64_t planes, int width)
+{
+    memset(grad, 0, sizeof *grad);
+    if (array != NULL) {
+        memcpy(grad->num, array, (size_t)width * sizeof(real));
+        memcpy(grad->den, array + planes, (size_t)width * sizeof(real));
+    }
+}
+
+static void store_grad(const carried_grad *grad, real *array, int64_t planes, int width)
+{
+    memcpy(array, grad->num, (size_t)width * sizeof(real));
+    memcpy(array + planes, grad->den, (size_t)width * sizeof(real));
+}
+
+/* The gradient behind the last step: that of the final state. */
+static void load_final_grad(carried_grad *grad, const time_cut *cut,
+                            const mt_wkv_backward_args *args, int64_t b, int64_t block)
+{
+    const real *last = args->dstate_out;
+    load_grad(grad, last != NULL ? last + state_offset(cut, b, block) : NULL, cut->B * cut->C,
+              block_width(cut, block));
+}
+
+static void store_initial_grad(const carried_grad *grad, const time_cut *cut,
+                               const mt_wkv_backward_args *args, int64_t b, int64_t block)
+{
+    if (args->dstate_in != NULL) {
+        int64_t planes = cut->B * cut->C;
+        int width = block_width(cut, block);
+        real *to = (real *)args->dstate_in + state_offset(cut, b, block);
+        store_grad(grad, to, planes, width);
+        memset(to + 2 * planes, 0, (size_t)width * sizeof(real));
+    }
+}
+
+static void finish_chunk(const time_cut *cut, const mt_wkv_backward_args *args, int64_t b,
+                         int64_t block, int64_t chunk, carried_grad *grad)
+{
+    wkv_state start;
+    chunk_inputs span = backward_span(cut, args, b, block, chunk);
+    int64_t at = step_offset(cut, b, block, chunk), planes = cut->B * cut->C;
+    chunk_grads to = {.dy = args->dy != NULL ? (const real *)args->dy + at : NULL,
+                      .dk = args->dk != NULL ? (real *)args->dk + at : NULL,
+                      .dv = args->dv != NULL ? (real *)args->dv + at : NULL};
+    load(&start, (const real *)args->saved + chunk * 3 * planes + state_offset(cut, b, block),
+         planes, span.width);
+    backward_chunk(&span, &start, grad, &to);
+}
+
+/* Puts the sums that `grad` has gathered into part `part` of row b: `sums` is (B, parts, 2, C), dw
+ * and du. */
+static void store_sums(const carried_grad *grad, const time_cut *cut, double *sums, int64_t b,
+                       int64_t block, int64_t part)
+{
+    double *to = sums + (b * sum_parts(cut) + part) * 2 * cut->C + block * BLOCK;
+    size_t bytes = (size_t)block_width(cut, block) * sizeof(double);
+    memcpy(to, grad->dw, bytes);
+    memcpy(to + cut->C, grad->du, bytes);
+}
+
+static void backward_serial(const time_cut *cut, const mt_wkv_backward_args *args, double *sums,
+                            int64_t b, int64_t first, int64_t end)
+{
+    carried_grad grads[GROUP];
+    for (int64_t block = first; block < end; block++) {
+        load_final_grad(&grads[block - first], cut, args, b, block);
+    }
+    for (int64_t chunk = cut->chunks - 1; chunk >= 0; chunk--) {
+        for (int64_t block = first; block < end; block++) {
+            finish_chunk(cut, args, b, block, chunk, &grads[block - first]);
+        }
+    }
+    for (int64_t block = first; block < end; block++) {
+        store_initial_grad(&grads[block - first], cut, args, b, block);
+        store_sums(&grads[block - first], cut, sums, b, block, 0);
+    }
+}
+
+/* The gradients at the border behind `chunk`, for one block: `borders` is (chunks, 2, B, C). */
+static real *grad_border(real *borders, const time_cut *cut, int64_t chunk, int64_t b,
+                         int64_t block)
+{
+    return borders + chunk * 2 * cut->B * cut->C + state_offset(cut, b, block);
+}
+
+/* Turns the summaries of the chunks, each of the gradient that a chunk itself sends back, into the
+ * gradients that arrive behind each of them. Over a chunk the factors of its updates multiply to
+ * e^(max before it + its decay - max behind it). */
+static void scan_grads(const time_cut *cut, const mt_wkv_backward_args *args, real *borders,
+                       int64_t b, int64_t block)
+{
+    carried_grad grad;
+    int64_t planes = cut->B * cut->C;
+    int width = block_width(cut, block);
+    load_final_grad(&grad, cut, args, b, block);
+    for (int64_t chunk = cut->chunks - 1; chunk >= 0; chunk--) {
+        chunk_inputs span = backward_span(cut, args, b, block, chunk);
+        const real *before = (const real *)args->saved + (chunk * 3 + 2) * planes +
+                             state_offset(cut, b, block),
+                   *behind = before + 3 * planes;
+        real *num = grad_border(borders, cut, chunk, b, block), *den = num + planes;
+#pragma omp simd
+        for (int c = 0; c < width; c++) {
+            real decayed = before[c] + (real)span.steps * span.w[c];
+            real through = real_exp_negative(decayed - behind[c]);
+            real G = grad.num[c], H = grad.den[c];
+            grad.num[c] = through * G + num[c];
+            grad.den[c] = through * H + den[c];
+            num[c] = G;
+            den[c] = H;
+        }
+    }
+    store_initial_grad(&grad, cut, args, b, block);
+}
+
+static void backward_time_parallel(const time_cut *cut, const mt_wkv_backward_args *args,
+                                   double *sums, real *borders)
+{
+    int64_t planes = cut->B * cut->C;
+    int threads = worth_threads(cut) ? mt_cpu_threads() : 1;
+    mt_wkv_backward_args summary_args = *args;
+    summary_args.dk = summary_args.dv = NULL;
+#pragma omp parallel for collapse(3) schedule(static) num_threads(threads)
+    for (int64_t b = 0; b < cut->B; b++) {
+        for (int64_t block = 0; block < cut->blocks; block++) {
+            for (int64_t chunk = 0; chunk < cut->chunks; chunk++) {
+                carried_grad grad;
+                load_grad(&grad, NULL, planes, block_width(cut, block));
+                finish_chunk(cut, &summary_args, b, block, chunk, &grad);
+                store_grad(&grad, grad_border(borders, cut, chunk, b, block), planes,
+                           block_width(cut, block));
+            }
+        }
+    }
+#pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
+    for (int64_t b = 0; b < cut->B; b++) {
+        for (int64_t block = 0; block < cut->blocks; block++) {
+            scan_grads(cut, args, borders, b, block);
+        }
+    }
+#pragma omp parallel for collapse(3) schedule(static) num_threads(threads)
+    for (int64_t b = 0; b < cut->B; b++) {
+        for (int64_t block = 0; block < cut->blocks; block++) {
+            for (int64_t chunk = 0; chunk < cut->chunks; chunk++) {
+                carried_grad grad;
+                load_grad(&grad, grad_border(borders, cut, chunk, b, block), planes,
+                          block_width(cut, block));
+                finish_chunk(cut, args, b, block, chunk, &grad);
+                store_sums(&grad, cut, sums, b, block, chunk);
+            }
+        }
+    }
+}
+
+/* dw and du over batch rows and their parts, in order. */
+static void reduce_sums(const time_cut *cut, const double *sums, real *dw, real *du)
+{
+    int64_t C = cut->C, parts = cut->B * sum_parts(cut);
+#pragma omp parallel for schedule(static) if (parts * C >= PARALLEL_ELEMENTS)                      \
+    num_threads(mt_cpu_threads())
+    for (int64_t block = 0; block < cut->blocks; block++) {
+        int width = block_width(cut, block);
+        double total[2][BLOCK] = {{0.0}};
+        for (int64_t part = 0; part < parts; part++) {
+            const double *w_sums = sums + part * 2 * C + block * BLOCK, *u_sums = w_sums + C;
+#pragma omp simd
+            for (int c = 0; c < width; c++) {
+                total[0][c] += w_sums[c];
+                total[1][c] += u_sums[c];
+            }
+        }
+        for (int c = 0; c < width; c++) {
+            if (dw != NULL) {
+                dw[block * BLOCK + c] = (real)total[0][c];
+            }
+            if (du != NULL) {
+                du[block * BLOCK + c] = (real)total[1][c];
+            }
+        }
+    }
+}
+
+mt_status KERNEL(wkv_backward)(mt_device *device, const mt_wkv_backward_args *args)
+{
+    time_cut cut = make_cut(args->B, args->T, args->C);
+    size_t sums_size = (size_t)(cut.B * sum_parts(&cut) * 2 * cut.C) * sizeof(double);
+    size_t borders_size =
+        cut.time_parallel ? (size_t)(cut.chunks * 2 * cut.B * cut.C) * sizeof(real) : 0;
+    void *memory;
+    mt_status status = mt_cpu_workspace(device, sums_size + borders_size, &memory);
+    if (status != MT_OK) {
+        return status;
+    }
+    double *sums = memory;
+    if (cut.time_parallel) {
+        void *borders = (char *)memory + sums_size;
+        backward_time_parallel(&cut, args, sums, borders);
+    } else {
+        int64_t group = group_size(&cut);
+#pragma omp parallel for collapse(2) schedule(static) if (worth_threads(&cut))                     \
+    num_threads(mt_cpu_threads())
+        for (int64_t b = 0; b < cut.B; b++) {
+            for (int64_t first = 0; first < cut.blocks; first += group) {
+                backward_serial(&cut, args, sums, b, first, group_end(&cut, first, group));
+            }
+        }
+    }
+    reduce_sums(&cut, sums, args->dw, args->du);
+    return MT_OK;
+}

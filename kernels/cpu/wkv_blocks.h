@@ -1,0 +1,157 @@
+/* What WKV's two directions on the CPU share: how a problem is cut into blocks of channels and chunks
+ * of time, the state of a block, and a step of it. Internal to wkv.c and wkv_backward.c. */
+#ifndef MT_KERNELS_CPU_WKV_BLOCKS_H
+#define MT_KERNELS_CPU_WKV_BLOCKS_H
+
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/math.h"
+
+#include <string.h>
+
+enum {
+    CHUNK = 32,                      /* steps */
+    BLOCK = 512 / (int)sizeof(real), /* channels: rows long enough to be worth the way to memory */
+    GROUP = 8,                       /* blocks side by side that a thread may walk together */
+    SERIAL_TASKS = 4,                /* (row, block) pairs from which on time is walked serially */
+    AHEAD = 4,                       /* steps that rows are fetched into cache ahead of their use */
+    LINE = 64 / (int)sizeof(real)    /* reals of a cache line */
+};
+
+/* A state of one block: num and den stand for num e^max, den e^max. */
+typedef struct wkv_state {
+    real num[BLOCK], den[BLOCK], max[BLOCK];
+} wkv_state;
+
+/* The inputs of one block of channels of one batch row, from the chunk's first step; rows are C
+ * apart. */
+typedef struct chunk_inputs {
+    int64_t C;
+    int width; /* channels, at most BLOCK */
+    int steps; /* at most CHUNK */
+    const real *w, *u, *k, *v;
+} chunk_inputs;
+
+/* What a problem is cut into. */
+typedef struct time_cut {
+    int64_t B, T, C;
+    int64_t chunks, blocks;
+    bool time_parallel;
+} time_cut;
+
+static inline time_cut make_cut(int64_t B, int64_t T, int64_t C)
+{
+    time_cut cut = {.B = B,
+                    .T = T,
+                    .C = C,
+                    .chunks = (T + CHUNK - 1) / CHUNK,
+                    .blocks = (C + BLOCK - 1) / BLOCK};
+    cut.time_parallel = B * cut.blocks < SERIAL_TASKS && cut.chunks > 2;
+    return cut;
+}
+
+/* Blocks that a thread walks together, chunk by chunk: as many as leave work for every thread. Rows
+ * are then read in long stretches; what comes out is the same. */
+static inline int64_t group_size(const time_cut *cut)
+{
+    int64_t size = cut->B * cut->blocks / mt_cpu_threads();
+    size = size < GROUP ? size : GROUP;
+    size = size < cut->blocks ? size : cut->blocks;
+    return size > 1 ? size : 1;
+}
+
+static inline int64_t group_end(const time_cut *cut, int64_t first, int64_t size)
+{
+    return first + size < cut->blocks ? first + size : cut->blocks;
+}
+
+static inline bool worth_threads(const time_cut *cut)
+{
+    return cut->B * cut->T * cut->C >= PARALLEL_ELEMENTS;
+}
+
+/* Channels of a block. */
+static inline int block_width(const time_cut *cut, int64_t block)
+{
+    int64_t width = cut->C - block * BLOCK;
+    return (int)(width < BLOCK ? width : BLOCK);
+}
+
+/* Where block `block` of row b lies in an array (B, C), and its step `chunk * CHUNK` in one of (B,
+ * T, C). */
+static inline int64_t state_offset(const time_cut *cut, int64_t b, int64_t block)
+{
+    return b * cut->C + block * BLOCK;
+}
+
+static inline int64_t step_offset(const time_cut *cut, int64_t b, int64_t block, int64_t chunk)
+{
+    return (b * cut->T + chunk * CHUNK) * cut->C + block * BLOCK;
+}
+
+static inline chunk_inputs make_span(const time_cut *cut, const void *w, const void *u,
+                                     const void *k, const void *v, int64_t b, int64_t block,
+                                     int64_t chunk)
+{
+    int64_t steps = cut->T - chunk * CHUNK;
+    int64_t at = step_offset(cut, b, block, chunk);
+    return (chunk_inputs){.C = cut->C,
+                          .width = block_width(cut, block),
+                          .steps = (int)(steps < CHUNK ? steps : CHUNK),
+                          .w = (const real *)w + block * BLOCK,
+                          .u = (const real *)u + block * BLOCK,
+                          .k = (const real *)k + at,
+                          .v = (const real *)v + at};
+}
+
+/* Reads a block's state from an array (3, B, C); `planes` is B C. */
+static inline void load(wkv_state *state, const real *array, int64_t planes, int width)
+{
+    size_t bytes = (size_t)width * sizeof(real);
+    memcpy(state->num, array, bytes);
+    memcpy(state->den, array + planes, bytes);
+    memcpy(state->max, array + 2 * planes, bytes);
+}
+
+/* Of the two factors e^(a - max(a, b)) and e^(b - max(a, b)) one is 1: the other, with the sign of
+ * a - b. */
+static inline real relative_exp(real a, real b)
+{
+    real difference = a - b;
+    return real_copysign(real_exp_negative(-real_abs(difference)), difference);
+}
+
+/* The factors themselves: the exponential, or 1 where that is on the larger side. A factor that is
+ * not a number stays so. */
+static inline real factor_of_a(real relative)
+{
+    return real_max(real_copysign((real)1.0, relative), real_abs(relative));
+}
+
+static inline real factor_of_b(real relative)
+{
+    return real_max(-real_copysign((real)1.0, relative), real_abs(relative));
+}
+
+/* Asks for a row that lies `offset` reals behind `row` to be fetched into cache. Rows of a block are
+ * short and lie C apart, which no prefetcher takes for a stream. Where the row is beyond its array
+ * nothing happens, and there is no pointer to it. */
+static inline void fetch(const real *row, int64_t offset, int width)
+{
+    uintptr_t at = (uintptr_t)row + (uintptr_t)offset * sizeof(real);
+    for (int c = 0; c < width; c += LINE) {
+        __builtin_prefetch((const void *)(at + (uintptr_t)c * sizeof(real)));
+    }
+}
+
+/* Takes channel c of the state past a step, and returns the step's relative exponential. */
+static inline real update_state(wkv_state *restrict state, int c, real w, real k, real v)
+{
+    real decayed = state->max[c] + w, relative = relative_exp(decayed, k);
+    real of_state = factor_of_a(relative), of_key = factor_of_b(relative);
+    state->num[c] = of_state * state->num[c] + of_key * v;
+    state->den[c] = of_state * state->den[c] + of_key;
+    state->max[c] = real_max(decayed, k);
+    return relative;
+}
+
+#endif

@@ -1,0 +1,366 @@
+/* How WKV's blocks pass states and gradients along time: what stretches of time amount to, how they
+ * compose, and the chain by which every chunk learns what all before it amount to. Internal to
+ * wkv.cu.
+ *
+ * Chunks are taken in the order of the walk, forwards or backwards, 16 to a group. Every block
+ * publishes its chunk's summary, and the last chunk of each group what stands behind it, so a block
+ * composes the summaries of its group while it waits for one number. That order alone decides what
+ * is composed with what: results do not depend on who was first. Blocks take their tiles from a
+ * counter, in that order too, so a block only ever waits for blocks that run already. */
+#ifndef MT_KERNELS_CUDA_WKV_CHAIN_CUH
+#define MT_KERNELS_CUDA_WKV_CHAIN_CUH
+
+#include "kernels/cuda/cuda.cuh"
+#include "kernels/wkv.h"
+
+namespace mt_cuda
+{
+
+/* Steps of one warp, whose inputs must fit into registers, and of a chunk: at most what a block
+ * walks. */
+template <typename real> constexpr int STEPS = 32 / static_cast<int>(sizeof(real));
+template <typename real> constexpr int WARPS = 32 / static_cast<int>(sizeof(real));
+template <typename real> constexpr int THREADS = WARPS<real> *WARP;
+constexpr int LEAST_WARPS = 2; /* for the two sums of backward */
+constexpr int GROUP_CHUNKS = 16;
+
+/* A state (num, den, max), where num and den stand for num e^max and den e^max; or a gradient (G,
+ * H) at the max of the state that it belongs to, and what a stretch multiplies it by. */
+template <typename real> struct triple {
+    real num, den, third;
+};
+
+/* Of the two factors e^(a - max(a, b)) and e^(b - max(a, b)) one is 1: the other, with the sign of
+ * a - b. */
+template <typename real> __device__ inline real relative_exp(real a, real b)
+{
+    real difference = a - b;
+    return copysign(exp(-fabs(difference)), difference);
+}
+
+/* The factors themselves. The exponential may be zero, of either sign. */
+template <typename real> __device__ inline real factor_of_a(real relative)
+{
+    return signbit(relative) ? -relative : real(1);
+}
+
+template <typename real> __device__ inline real factor_of_b(real relative)
+{
+    return signbit(relative) ? real(1) : relative;
+}
+
+template <typename real> __device__ inline triple<real> empty_state()
+{
+    return {real(0), real(0), static_cast<real>(MT_WKV_EMPTY_MAX)};
+}
+
+/* Takes the state past a step with key k and value v, and returns the step's relative exponential. */
+template <typename real> __device__ inline real update(triple<real> *state, real w, real k, real v)
+{
+    real decayed = state->third + w, relative = relative_exp(decayed, k);
+    real of_state = factor_of_a(relative), of_key = factor_of_b(relative);
+    *state = {of_state * state->num + of_key * v, of_state * state->den + of_key, fmax(decayed, k)};
+    return relative;
+}
+
+/* How a stretch of `steps` steps takes what it is given to its other end: both classes compose
+ * stretches that follow one another in the direction of the walk. */
+template <typename real> struct state_composition {
+    real w;
+    __device__ triple<real> identity() const
+    {
+        return empty_state<real>();
+    }
+    __device__ triple<real> operator()(const triple<real> &state, const triple<real> &stretch,
+                                       int steps) const
+    {
+        real decayed = state.third + w * static_cast<real>(steps);
+        real relative = relative_exp(decayed, stretch.third);
+        real of_state = factor_of_a(relative), of_stretch = factor_of_b(relative);
+        return {of_state * state.num + of_stretch * stretch.num,
+                of_state * state.den + of_stretch * stretch.den, fmax(decayed, stretch.third)};
+    }
+};
+
+template <typename real> struct grad_composition {
+    __device__ triple<real> identity() const
+    {
+        return {real(0), real(0), real(1)};
+    }
+    __device__ triple<real> operator()(const triple<real> &grad, const triple<real> &stretch,
+                                       int) const
+    {
+        return {stretch.third * grad.num + stretch.num, stretch.third * grad.den + stretch.den,
+                stretch.third * grad.third};
+    }
+};
+
+/* What both directions are given, and what a launch shares between its blocks. */
+template <typename real> struct problem {
+    int64_t B, T, C, lanes; /* lanes: B C */
+    int tiles, chunks;      /* of channels; of time */
+    int chunk_steps;        /* of every chunk but the last */
+    const real *w, *u, *k, *v;
+    unsigned *ticket;   /* (1): the last one given out */
+    real *summaries;    /* (chunks, lanes, 3) */
+    real *group_states; /* (groups, lanes, 3): behind the last chunk of each group */
+};
+
+/* Where a thread is. `order` counts chunks in the direction of the walk. */
+struct place {
+    int64_t lane;
+    int tile, order, chunk;
+    int b, c;
+    bool inside; /* a channel of the problem */
+};
+
+/* Takes the block's next ticket. */
+template <typename real> __device__ inline place take_place(const problem<real> &p, bool backward)
+{
+    unsigned *shared = reinterpret_cast<unsigned *>(mt_shared);
+    if (threadIdx.x == 0) {
+        *shared = atomicAdd(p.ticket, 1u) + 1u; /* the first is ~0 + 1 */
+    }
+    __syncthreads();
+    unsigned mine = *shared;
+    __syncthreads();
+    place at;
+    at.order = static_cast<int>(mine / static_cast<unsigned>(p.tiles));
+    at.tile = static_cast<int>(mine % static_cast<unsigned>(p.tiles));
+    at.chunk = backward ? p.chunks - 1 - at.order : at.order;
+    at.lane = static_cast<int64_t>(at.tile) * WARP + lane_index();
+    at.inside = at.lane < p.lanes;
+    at.b = at.inside ? static_cast<int>(at.lane / p.C) : 0;
+    at.c = at.inside ? static_cast<int>(at.lane % p.C) : 0;
+    return at;
+}
+
+template <typename real>
+__device__ inline triple<real> load_triple(const real *array, int64_t lanes, int64_t lane)
+{
+    return {array[lane], array[lanes + lane], array[2 * lanes + lane]};
+}
+
+template <typename real>
+__device__ inline void store_triple(real *array, int64_t lanes, int64_t lane,
+                                    const triple<real> &value)
+{
+    array[lane] = value.num;
+    array[lanes + lane] = value.den;
+    array[2 * lanes + lane] = value.third;
+}
+
+/* Numbers that blocks publish to one another are their own flags: the memory is all ones before the
+ * launch, which is not a number, and each is written and read in one piece. So nothing else has to
+ * become visible in any order. */
+template <typename real> struct word_of;
+template <> struct word_of<float> {
+    typedef unsigned type;
+};
+template <> struct word_of<double> {
+    typedef unsigned long long type;
+};
+constexpr int UNPUBLISHED = 0xFF; /* every byte */
+
+template <typename real> union published_number {
+    real value;
+    typename word_of<real>::type word;
+};
+
+template <typename real> __device__ inline void publish(real *at, real value)
+{
+    typedef typename word_of<real>::type bits;
+    published_number<real> number;
+    number.value = value;
+    /* The one number that would never arrive: another that is not a number takes its place. */
+    bits word = number.word == ~bits(0) ? ~bits(0) >> 1 : number.word;
+    *reinterpret_cast<volatile bits *>(at) = word;
+}
+
+template <typename real> __device__ inline void publish_triple(real *at, const triple<real> &value)
+{
+    publish(at, value.num);
+    publish(at + 1, value.den);
+    publish(at + 2, value.third);
+}
+
+/* What lies there now, published or not. */
+template <typename real> __device__ inline real peek(const real *at)
+{
+    published_number<real> number;
+    number.word = *reinterpret_cast<const volatile typename word_of<real>::type *>(at);
+    return number.value;
+}
+
+/* `seen`, which was seen at `at`, or what is there once it has been published. */
+template <typename real> __device__ inline real awaited(const real *at, real seen)
+{
+    published_number<real> number;
+    number.value = seen;
+    while (number.word == ~typename word_of<real>::type(0)) {
+        __nanosleep(20);
+        number.value = peek(at);
+    }
+    return number.value;
+}
+
+template <typename real> __device__ inline triple<real> peek_triple(const real *at)
+{
+    return {peek(at), peek(at + 1), peek(at + 2)};
+}
+
+template <typename real>
+__device__ inline triple<real> await_triple(const real *at, const triple<real> &seen)
+{
+    return {awaited(at, seen.num), awaited(at + 1, seen.den), awaited(at + 2, seen.third)};
+}
+
+/* Element `index` of an array of (3, lanes). */
+template <typename real, typename element>
+__device__ inline element *plane(element *array, const problem<real> &p, int index)
+{
+    return array + static_cast<int64_t>(index) * 3 * p.lanes;
+}
+
+/* Steps of the chunk, of those before `step`, that the sequence has. */
+template <typename real>
+__device__ inline int steps_within(const problem<real> &p, int chunk, int step)
+{
+    int64_t left = p.T - static_cast<int64_t>(chunk) * p.chunk_steps;
+    return left < step ? static_cast<int>(left) : step;
+}
+
+/* Steps of the warp in the chunk. */
+template <typename real> __device__ inline int steps_of(const problem<real> &p, int chunk, int warp)
+{
+    return steps_within(p, chunk, (warp + 1) * STEPS<real>) -
+           steps_within(p, chunk, warp * STEPS<real>);
+}
+
+/* What a block's warps tell one another, in shared memory. */
+template <typename real> struct exchange {
+    real *warps;  /* (warps, 3, 32): summaries of their steps, then what lies before them */
+    real *shares; /* (warps, 3, 32): what gather_group leaves */
+    real *chunk;  /* (3, 32): what the warps amount to */
+    real *given;  /* (3, 32): what the chunk is given by those before it in the walk */
+    real *rest;   /* for the kernel */
+    __device__ explicit exchange()
+    {
+        int numbers = static_cast<int>(blockDim.x) * 3;
+        warps = reinterpret_cast<real *>(mt_shared);
+        shares = warps + numbers;
+        chunk = shares + numbers;
+        given = chunk + 3 * WARP;
+        rest = given + 3 * WARP;
+    }
+    __device__ real *of_warp() const
+    {
+        return warps + warp_index() * 3 * WARP;
+    }
+};
+
+/* By one warp: turns the summaries of the block's warps, (warps, 3, 32) in shared memory, into what
+ * lies before each of them in the chunk, in the direction of the walk, and returns what they all
+ * amount to. */
+template <typename real, typename composition>
+__device__ inline triple<real> scan_warps(const problem<real> &p, real *summaries, int chunk,
+                                          const composition &compose, bool backward)
+{
+    int warps = static_cast<int>(blockDim.x) / WARP;
+    triple<real> before = compose.identity();
+#pragma unroll 1
+    for (int i = 0; i < warps; i++) {
+        int warp = backward ? warps - 1 - i : i, steps = steps_of(p, chunk, warp);
+        real *of_warp = summaries + warp * 3 * WARP;
+        triple<real> summary = load_triple(of_warp, WARP, lane_index());
+        store_triple(of_warp, WARP, lane_index(), before);
+        if (steps > 0) {
+            before = compose(before, summary, steps);
+        }
+    }
+    return before;
+}
+
+/* By every warp: composes its share of the summaries that the chunks before this one in its group
+ * publish, into `shares`, (warps, 3, 32) in shared memory. */
+template <typename real, typename composition>
+__device__ inline void gather_group(const problem<real> &p, const place &at,
+                                    const composition &compose, real *shares)
+{
+    int64_t stride = 3 * p.lanes;
+    int share = GROUP_CHUNKS / (static_cast<int>(blockDim.x) / WARP), warp = warp_index();
+    int begin = at.order / GROUP_CHUNKS * GROUP_CHUNKS + warp * share;
+    int end = begin + share < at.order ? begin + share : at.order;
+    triple<real> all = compose.identity(), seen[2]; /* two on their way at once */
+    if (at.inside) {
+        const real *summaries = p.summaries + begin * stride + 3 * at.lane;
+#pragma unroll 1
+        for (int order = begin; order < end; order += 2) {
+            const real *next = order + 1 < end ? summaries + stride : summaries;
+            seen[0] = peek_triple(summaries);
+            seen[1] = peek_triple(next);
+            all = compose(all, await_triple(summaries, seen[0]), p.chunk_steps);
+            if (next != summaries) {
+                all = compose(all, await_triple(next, seen[1]), p.chunk_steps);
+            }
+            summaries += 2 * stride;
+        }
+    }
+    store_triple(shares + warp * 3 * WARP, WARP, lane_index(), all);
+}
+
+/* By one warp, before gather_group, with what its block's warps amount to: lets the later chunks of
+ * the group have it. What the walk begins with, `first`, goes into the summary of its first chunk,
+ * and is read by that alone: whoever depends on it comes after. */
+template <typename real, typename composition>
+__device__ inline void begin_chain(const problem<real> &p, const place &at,
+                                   const composition &compose, const triple<real> &first,
+                                   const triple<real> &chunk, const exchange<real> &shared)
+{
+    store_triple(shared.chunk, WARP, lane_index(), chunk);
+    store_triple(shared.given, WARP, lane_index(), first);
+    if (at.inside && at.order % GROUP_CHUNKS != GROUP_CHUNKS - 1 && at.order + 1 < p.chunks) {
+        publish_triple(p.summaries + (at.order * p.lanes + at.lane) * 3,
+                       at.order == 0 ? compose(first, chunk, p.chunk_steps) : chunk);
+    }
+}
+
+/* By the same warp, after gather_group: finds what the chunk is given by all before it, and where it
+ * ends a group, publishes what stands behind it as soon as that can be known. */
+template <typename real, typename composition>
+__device__ inline void end_chain(const problem<real> &p, const place &at,
+                                 const composition &compose, const exchange<real> &shared)
+{
+    if (!at.inside || at.order == 0) {
+        return;
+    }
+    int warps = static_cast<int>(blockDim.x) / WARP, share = GROUP_CHUNKS / warps;
+    int group = at.order / GROUP_CHUNKS, chunks = at.order % GROUP_CHUNKS;
+    triple<real> before = compose.identity();
+#pragma unroll 1
+    for (int warp = 0; warp * share < chunks; warp++) {
+        int left = chunks - warp * share;
+        before = compose(before, load_triple(shared.shares + warp * 3 * WARP, WARP, lane_index()),
+                         (left < share ? left : share) * p.chunk_steps);
+    }
+    bool publishes = chunks == GROUP_CHUNKS - 1 && at.order + 1 < p.chunks;
+    triple<real> all = before;
+    if (publishes) {
+        all = compose(before, load_triple(shared.chunk, WARP, lane_index()), p.chunk_steps);
+    }
+    real *states = p.group_states + (group * p.lanes + at.lane) * 3;
+    triple<real> given = compose.identity();
+    if (group > 0) {
+        const real *behind_last = states - 3 * p.lanes;
+        given = await_triple(behind_last, peek_triple(behind_last));
+    }
+    if (publishes) {
+        publish_triple(states, compose(given, all, GROUP_CHUNKS * p.chunk_steps));
+    }
+    store_triple(shared.given, WARP, lane_index(),
+                 chunks > 0 ? compose(given, before, chunks * p.chunk_steps) : given);
+}
+
+} // namespace mt_cuda
+
+#endif
