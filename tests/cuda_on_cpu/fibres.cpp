@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <list>
 #include <numeric>
 #include <vector>
@@ -238,9 +238,9 @@ void enter_block(block_state *next)
         return;
     }
     if (block != nullptr) {
-        memcpy(block->shared.data(), mt_shared, present_grid->shared_bytes);
+        std::copy_n(mt_shared, block->shared.size(), block->shared.begin());
     }
-    memcpy(mt_shared, next->shared.data(), present_grid->shared_bytes);
+    std::copy(next->shared.begin(), next->shared.end(), mt_shared);
     block = next;
     blockIdx = dim3(next->index);
 }
