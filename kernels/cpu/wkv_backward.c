@@ -65,7 +65,7 @@ backward_steps(const chunk_inputs *span, int width, const history *restrict past
                carried_grad *restrict grad, const chunk_grads *to)
 {
     const real none[BLOCK] = {0};
-    real unwanted[2][BLOCK], dw[BLOCK] = {0}, du[BLOCK] = {0};
+    real unwanted[2][BLOCK] = {{0}}, dw[BLOCK] = {0}, du[BLOCK] = {0};
     for (int t = span->steps - 1; t >= 0; t--) {
         int64_t at = t * span->C;
         const real *restrict v = span->v + at;
