@@ -31,6 +31,12 @@ typedef struct recorded_update {
     mt_recording *recording; /* NULL: seen once, so that everything is allocated */
 } recorded_update;
 
+/* Of the batches of one update that have been collected. */
+typedef struct batch_sums {
+    double loss, hits, counted;
+    int64_t batches, symbols;
+} batch_sums;
+
 struct step_queue {
     train_session *session;
     mt_adam *adam;
@@ -38,6 +44,7 @@ struct step_queue {
     pending_batch batches[BATCHES];
     int64_t first, count; /* of the ring */
     int64_t updates;      /* that they make up */
+    batch_sums sums;      /* of the oldest update */
     recorded_update recorded[RECORDINGS];
     int recorded_count, next_recorded;
 };
@@ -242,35 +249,6 @@ static mt_status run_recorded(step_queue *queue, const task_batch *batch, batch_
     return status;
 }
 
-mt_status step_enqueue(step_queue *queue, double lr)
-{
-    int64_t accumulate = queue->session->config.accumulate;
-    mt_parameters_zero_grad(queue->session->model->parameters);
-    mt_status status = mt_adam_set_lr(queue->adam, lr);
-    for (int64_t i = 0; i < accumulate && status == MT_OK; i++) {
-        task_batch batch;
-        batch_tensors tensors;
-        bool last = i == accumulate - 1;
-        status = make_batch(queue, queue->adam->step * accumulate + i, &batch);
-        if (status == MT_OK) {
-            status = queue->record ? run_recorded(queue, &batch, &tensors)
-                                   : differentiate(queue, &batch, &tensors);
-        }
-        if (status == MT_OK && last && !queue->record) {
-            status = update(queue);
-        }
-        if (status == MT_OK) {
-            add_pending(queue, &batch, tensors.counted, last, lr);
-            status = read_results(queue, &tensors);
-        }
-    }
-    if (status == MT_OK) {
-        queue->adam->step++;
-        queue->updates++;
-    }
-    return status;
-}
-
 /* ---- collecting results ---- */
 
 /* Names the parameter that made a loss infinite, if one has values that are not finite. */
@@ -337,39 +315,84 @@ static mt_status check_norm(step_queue *queue, const pending_batch *batch, int s
                                      mt_error_message());
 }
 
+/* Waits for the oldest batch, and adds it to its update's sums. */
+static mt_status collect_batch(step_queue *queue, double *grad_norm)
+{
+    int slot = (int)queue->first * SLOTS;
+    const pending_batch *batch = &queue->batches[queue->first];
+    double loss = 0.0, counts[2] = {(double)batch->B, NAN};
+    mt_status status = slot_doubles(queue, slot, 1, &loss);
+    if (status == MT_OK && batch->counted) {
+        status = slot_doubles(queue, slot + 1, 2, counts);
+    }
+    if (status == MT_OK && !isfinite(loss)) {
+        status = fail_not_finite(queue, batch->update, loss);
+    }
+    if (status == MT_OK && batch->ends_update) {
+        status = check_norm(queue, batch, slot + 2, grad_norm);
+    }
+    queue->sums.loss += loss;
+    queue->sums.counted += counts[0];
+    queue->sums.hits += counts[1];
+    queue->sums.symbols += batch->symbols;
+    queue->sums.batches++;
+    queue->first = (queue->first + 1) % BATCHES;
+    queue->count--;
+    return status;
+}
+
 mt_status step_collect(step_queue *queue, step_result *result)
 {
-    double loss_sum = 0.0, hits = 0.0, counted = 0.0;
-    int64_t batches = 0;
     bool ended = false;
     mt_status status = MT_OK;
     *result = (step_result){0};
     while (!ended && status == MT_OK) {
-        int slot = (int)queue->first * SLOTS;
         const pending_batch *batch = &queue->batches[queue->first];
-        double loss = 0.0, counts[2] = {(double)batch->B, NAN};
-        status = slot_doubles(queue, slot, 1, &loss);
-        if (status == MT_OK && batch->counted) {
-            status = slot_doubles(queue, slot + 1, 2, counts);
-        }
-        if (status == MT_OK && !isfinite(loss)) {
-            status = fail_not_finite(queue, batch->update, loss);
-        }
-        if (status == MT_OK && batch->ends_update) {
-            status = check_norm(queue, batch, slot + 2, &result->grad_norm);
-        }
-        loss_sum += loss;
-        counted += counts[0];
-        hits += counts[1];
-        batches++;
         ended = batch->ends_update;
         result->lr = batch->lr;
-        result->symbols += batch->symbols;
-        queue->first = (queue->first + 1) % BATCHES;
-        queue->count--;
+        status = collect_batch(queue, &result->grad_norm);
     }
+    const batch_sums *sums = &queue->sums;
+    result->loss = sums->loss / (double)sums->batches;
+    result->accuracy = sums->hits / sums->counted;
+    result->symbols = sums->symbols;
+    queue->sums = (batch_sums){0};
     queue->updates--;
-    result->loss = loss_sum / (double)batches;
-    result->accuracy = hits / counted;
+    return status;
+}
+
+/* ---- an update ---- */
+
+mt_status step_enqueue(step_queue *queue, double lr)
+{
+    int64_t accumulate = queue->session->config.accumulate;
+    mt_parameters_zero_grad(queue->session->model->parameters);
+    mt_status status = mt_adam_set_lr(queue->adam, lr);
+    for (int64_t i = 0; i < accumulate && status == MT_OK; i++) {
+        task_batch batch;
+        batch_tensors tensors;
+        bool last = i == accumulate - 1;
+        if (queue->count == BATCHES) { /* of this update, which has more than the queue holds */
+            status = collect_batch(queue, NULL);
+        }
+        if (status == MT_OK) {
+            status = make_batch(queue, queue->adam->step * accumulate + i, &batch);
+        }
+        if (status == MT_OK) {
+            status = queue->record ? run_recorded(queue, &batch, &tensors)
+                                   : differentiate(queue, &batch, &tensors);
+        }
+        if (status == MT_OK && last && !queue->record) {
+            status = update(queue);
+        }
+        if (status == MT_OK) {
+            add_pending(queue, &batch, tensors.counted, last, lr);
+            status = read_results(queue, &tensors);
+        }
+    }
+    if (status == MT_OK) {
+        queue->adam->step++;
+        queue->updates++;
+    }
     return status;
 }

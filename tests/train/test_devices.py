@@ -94,8 +94,12 @@ class DeviceTest(unittest.TestCase):
         numpy.testing.assert_allclose(self.losses(runs[1]), self.losses(runs[0]), rtol=1e-9)
 
     def test_accumulation_agrees(self):
-        runs = [self.train(device, device, "--accumulate", "3", "--dtype", "f64", steps=6) for device in ("cpu", "cuda")]
-        numpy.testing.assert_allclose(self.losses(runs[1]), self.losses(runs[0]), rtol=1e-9)
+        for batches, steps in ((3, 6), (25, 2)):  # 25 are more than may be on their way at once
+            with self.subTest(batches=batches):
+                runs = [self.train(f"{device}{batches}", device, "--accumulate", str(batches), "--dtype", "f64", steps=steps)
+                        for device in ("cpu", "cuda")]
+                self.assertEqual(len(self.losses(runs[0])), steps)
+                numpy.testing.assert_allclose(self.losses(runs[1]), self.losses(runs[0]), rtol=1e-9)
 
     def test_a_run_goes_on_on_the_other_device(self):
         for first, second in (("cpu", "cuda"), ("cuda", "cpu")):
