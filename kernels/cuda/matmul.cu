@@ -28,11 +28,16 @@ cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperati
 
 template <typename real> mt_status matmul(mt_device *device, const mt_matmul_args *args)
 {
+    if (args->M == 0 || args->N == 0) {
+        return MT_OK;
+    }
+    /* cuBLAS refuses rows of no length, which an empty sum has. */
+    int64_t inner = args->K > 0 ? args->K : 1;
     cublasStatus_t status =
         gemm(of(device)->blas, args->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
              args->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, args->N, args->M, args->K, args->alpha,
-             static_cast<const real *>(args->b), args->transpose_b ? args->K : args->N,
-             static_cast<const real *>(args->a), args->transpose_a ? args->M : args->K, args->beta,
+             static_cast<const real *>(args->b), args->transpose_b ? inner : args->N,
+             static_cast<const real *>(args->a), args->transpose_a ? args->M : inner, args->beta,
              static_cast<real *>(args->c));
     return status == CUBLAS_STATUS_SUCCESS
                ? MT_OK

@@ -56,11 +56,27 @@ static CBLAS_TRANSPOSE transpose(cublasOperation_t op)
     return op == CUBLAS_OP_T ? CblasTrans : CblasNoTrans;
 }
 
+/* As cuBLAS has it: columns are at least as long as what stands in them, and never empty. */
+static bool long_enough(int64_t ld, int64_t rows)
+{
+    return ld >= 1 && ld >= rows;
+}
+
+static bool can_multiply(cublasOperation_t op_a, cublasOperation_t op_b, int64_t m, int64_t n,
+                         int64_t k, int64_t lda, int64_t ldb, int64_t ldc)
+{
+    return m >= 0 && n >= 0 && k >= 0 && long_enough(lda, op_a == CUBLAS_OP_N ? m : k) &&
+           long_enough(ldb, op_b == CUBLAS_OP_N ? k : n) && long_enough(ldc, m);
+}
+
 cublasStatus_t cublasSgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,
                               int64_t m, int64_t n, int64_t k, const float *alpha, const float *a,
                               int64_t lda, const float *b, int64_t ldb, const float *beta, float *c,
                               int64_t ldc)
 {
+    if (!can_multiply(op_a, op_b, m, n, k, lda, ldb, ldc)) {
+        return CUBLAS_STATUS_INVALID_VALUE;
+    }
     float by = *alpha, keep = *beta;
     cuda_on_cpu::enqueue(blas->stream, [=] {
         cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
@@ -75,6 +91,9 @@ cublasStatus_t cublasDgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
                               int64_t lda, const double *b, int64_t ldb, const double *beta,
                               double *c, int64_t ldc)
 {
+    if (!can_multiply(op_a, op_b, m, n, k, lda, ldb, ldc)) {
+        return CUBLAS_STATUS_INVALID_VALUE;
+    }
     double by = *alpha, keep = *beta;
     cuda_on_cpu::enqueue(blas->stream, [=] {
         cblas_dgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
