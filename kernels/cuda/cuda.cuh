@@ -24,10 +24,11 @@ constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
 /* What a kernel found wrong with its input, in host memory that the device writes to. The first
  * finding stays until it is reported, by the next call that waits for the device. */
 struct finding {
-    unsigned found; /* 0: nothing yet */
+    unsigned stage; /* finding_stage */
     int kind;       /* finding_kind */
     int64_t value, position, limit;
 };
+enum finding_stage { NO_FINDING, FINDING_CLAIMED, FINDING_WRITTEN };
 enum finding_kind { WRONG_INDEX, WRONG_TARGET };
 
 constexpr int STAGING_HALVES = 2;
@@ -40,6 +41,9 @@ struct staging_area {
     cudaEvent_t free_again[STAGING_HALVES];
 };
 
+/* A workspace is at least twice as large as the one that it takes the place of. */
+constexpr int OUTGROWN_WORKSPACES = 64;
+
 struct cuda_device {
     mt_device base; /* first: a device pointer is a cuda_device pointer */
     char name[16];
@@ -51,6 +55,8 @@ struct cuda_device {
     void *blas_workspace;
     void *workspace; /* what kernels need while they run */
     size_t workspace_size;
+    void *outgrown[OUTGROWN_WORKSPACES]; /* which recordings may still use */
+    int outgrown_count;
     finding *findings;         /* (1), pinned */
     unsigned char *read_slots; /* (MT_READ_SLOTS, MT_READ_BYTES), pinned */
     cudaEvent_t slot_filled[MT_READ_SLOTS];
@@ -195,12 +201,13 @@ template <typename real> __device__ inline real not_a_number()
 __device__ inline void report(finding *to, finding_kind kind, int64_t value, int64_t position,
                               int64_t limit)
 {
-    if (atomicCAS(&to->found, 0u, 1u) == 0u) {
+    if (atomicCAS(&to->stage, NO_FINDING, FINDING_CLAIMED) == NO_FINDING) {
         to->kind = kind;
         to->value = value;
         to->position = position;
         to->limit = limit;
-        __threadfence_system();
+        __threadfence_system(); /* the host may look at any time */
+        *static_cast<volatile unsigned *>(&to->stage) = FINDING_WRITTEN;
     }
 }
 

@@ -43,7 +43,11 @@ mt_status allocate(mt_device *device, size_t bytes, void **memory)
     if (status != MT_OK) {
         return status;
     }
+    /* Memory stays until it is released, so it may be allocated while work is recorded. */
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+    cudaThreadExchangeStreamCaptureMode(&mode);
     cudaError_t error = cudaMalloc(memory, bytes > 0 ? bytes : 1);
+    cudaThreadExchangeStreamCaptureMode(&mode);
     if (error == cudaErrorMemoryAllocation) {
         *memory = nullptr;
         return out_of_memory(of(device), bytes);
@@ -62,11 +66,12 @@ void release(mt_device *device, void *memory)
 /* Reports what a kernel found, once. */
 mt_status report_finding(cuda_device *cuda)
 {
-    finding found = *cuda->findings;
-    if (found.found == 0) {
+    finding *findings = cuda->findings;
+    if (*static_cast<volatile unsigned *>(&findings->stage) != FINDING_WRITTEN) {
         return MT_OK;
     }
-    cuda->findings->found = 0;
+    finding found = *findings;
+    findings->stage = NO_FINDING;
     return found.kind == WRONG_INDEX
                ? mt_fail(MT_ERROR_INVALID, "embedding: index %lld at %lld, not in 0 .. %lld",
                          static_cast<long long>(found.value),
@@ -295,6 +300,9 @@ void close_device(mt_device *device)
                 cudaEventDestroy(cuda->slot_filled[i]);
             }
         }
+        for (int i = 0; i < cuda->outgrown_count; i++) {
+            cudaFree(cuda->outgrown[i]);
+        }
         cudaFree(cuda->workspace);
         cudaFree(cuda->blas_workspace);
         cudaFreeHost(cuda->staging.memory);
@@ -426,19 +434,22 @@ mt_status check(cudaError_t error, const char *what)
                    "cuda: %s: %s", what, cudaGetErrorString(error));
 }
 
+/* Recordings hold the addresses of their time, so what is outgrown stays until the device closes. */
 mt_status workspace(mt_device *device, size_t bytes, void **memory)
 {
     cuda_device *cuda = of(device);
     if (bytes > cuda->workspace_size) {
-        /* Frees only once the kernels that use it have run. */
-        release(device, cuda->workspace);
-        cuda->workspace = nullptr;
-        cuda->workspace_size = 0;
-        mt_status status = allocate(device, bytes, &cuda->workspace);
+        size_t size = bytes > 2 * cuda->workspace_size ? bytes : 2 * cuda->workspace_size;
+        void *larger;
+        mt_status status = allocate(device, size, &larger);
         if (status != MT_OK) {
             return status;
         }
-        cuda->workspace_size = bytes;
+        if (cuda->workspace != nullptr) {
+            cuda->outgrown[cuda->outgrown_count++] = cuda->workspace;
+        }
+        cuda->workspace = larger;
+        cuda->workspace_size = size;
     }
     *memory = cuda->workspace;
     return MT_OK;

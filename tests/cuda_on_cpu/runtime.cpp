@@ -53,7 +53,8 @@ int from_outside(const char *name)
     return text != nullptr ? atoi(text) : 0;
 }
 
-int live, allocations, launches;
+int live, allocations, launches, captures;
+cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeThreadLocal; /* of the one thread */
 int failing_allocation = from_outside("CUDA_ON_CPU_FAIL_ALLOCATION");
 int failing_launch = from_outside("CUDA_ON_CPU_FAIL_LAUNCH");
 cuda_on_cpu_machine machine = CUDA_ON_CPU_WORKS;
@@ -86,6 +87,12 @@ template <typename T> cudaError_t destroy(T *made)
     delete made;
     live--;
     return cudaSuccess;
+}
+
+/* Calls that may wait for the device are refused while work is captured. */
+bool capture_forbids()
+{
+    return captures > 0 && capture_mode != cudaStreamCaptureModeRelaxed;
 }
 
 void reach_device_memory(bool within_reach)
@@ -263,6 +270,9 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     *memory = nullptr;
+    if (capture_forbids()) {
+        return failed(cudaErrorStreamCaptureUnsupported);
+    }
     if (allocation_fails() || bytes > DEVICE_BYTES - device_bytes_used) {
         return failed(cudaErrorMemoryAllocation);
     }
@@ -283,6 +293,9 @@ cudaError_t cudaFree(void *memory)
 {
     if (memory == nullptr) {
         return cudaSuccess;
+    }
+    if (capture_forbids()) {
+        return failed(cudaErrorStreamCaptureUnsupported);
     }
     auto found = device_memory.find(memory);
     if (found == device_memory.end()) {
@@ -365,12 +378,21 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 {
-    return make(&stream->capture);
+    cudaError_t error = make(&stream->capture);
+    captures += error == cudaSuccess;
+    return error;
+}
+
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode *mode)
+{
+    std::swap(*mode, capture_mode);
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     *graph = stream->capture;
+    captures -= stream->capture != nullptr;
     stream->capture = nullptr;
     return *graph != nullptr ? cudaSuccess : failed(cudaErrorInvalidValue);
 }

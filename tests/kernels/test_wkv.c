@@ -109,6 +109,7 @@ static const wkv_case small_cases[] = {
     {2, 31, 3, true, 1.0, 0.1},   {1, 32, 17, false, 1.0, 1.0}, {1, 33, 33, true, 2.0, 2.0},
     {3, 63, 2, false, 1.0, 0.01}, {2, 64, 5, true, 1.0, 1.0},   {2, 65, 5, true, 1.0, 1.0},
     {1, 97, 70, true, 1.0, 0.5},  {1, 130, 1, false, 1.0, 1.0}, {17, 40, 3, true, 1.0, 1.0},
+    {1, 97, 130, true, 1.0, 1.0}, {2, 70, 300, true, 1.0, 1.0},
 };
 
 enum { SMALL_CASES = sizeof small_cases / sizeof *small_cases };
@@ -526,6 +527,81 @@ START_TEST(test_absent_arrays_are_skipped_or_zero)
 }
 END_TEST
 
+/* ---- what is not a number, and what repeats ---- */
+
+/* A key, a value, a carried number that is not a number spoils its channel from there on, and no
+ * other. The bits of `blank` memory, all ones, are such a number. */
+static void check_not_a_number(kernel_build *build)
+{
+    enum { T = 1100, C = 5, KEY = 1, VALUE = 2, STATE = 3, GRAD = 4, AT = 500 };
+    const wkv_case c = {1, T, C, true, 1.0, 0.1};
+    wkv_data data = make_data(build, &c);
+    double nan = values_of(build, blank(build, 1), 1)[0];
+    data.k[AT * C + KEY] = data.v[AT * C + VALUE] = data.state[STATE] = nan;
+    data.args.k = upload(build, data.k, T * C);
+    data.args.v = upload(build, data.v, T * C);
+    data.args.state_in = upload(build, data.state, 3 * C);
+    wkv_grads grads = run_backward(build, &data);
+    double *dstate_out = values_of(build, grads.args.dstate_out, 3 * C);
+    dstate_out[GRAD] = nan;
+    grads.args.dstate_out = upload(build, dstate_out, 3 * C);
+    assert_ok(build->kernels->wkv_backward(build->device, &grads.args));
+    const double *y = values_of(build, data.args.y, T * C);
+    const double *dv = values_of(build, grads.args.dv, T * C);
+    const double *dw = values_of(build, grads.args.dw, C);
+    for (int i = 0; i < T * C; i++) {
+        int t = i / C, channel = i % C;
+        bool spoilt = channel == STATE || ((channel == KEY || channel == VALUE) && t >= AT);
+        ck_assert_msg(isnan(y[i]) == spoilt, "%s: y[%d, %d] is %g", build->name, t, channel, y[i]);
+        if (channel == 0 || channel == GRAD) {
+            ck_assert_msg(isnan(dv[i]) == (channel == GRAD), "%s: dv[%d, %d] is %g", build->name, t,
+                          channel, dv[i]);
+        }
+    }
+    for (int channel = 0; channel < C; channel++) {
+        ck_assert_msg(isnan(dw[channel]) == (channel != 0), "%s: dw[%d] is %g", build->name,
+                      channel, dw[channel]);
+    }
+}
+
+START_TEST(test_what_is_not_a_number_reaches_its_channel_and_no_other)
+{
+    for_each_build(check_not_a_number);
+}
+END_TEST
+
+/* A device that records may need more memory for other work before the recording is replayed. */
+static void check_recording(kernel_build *build)
+{
+    mt_device *device = build->device;
+    if (device->record == NULL) {
+        return;
+    }
+    const wkv_case small = {2, 70, 5, true, 1.0, 1.0}, large = {2, 500, 300, false, 1.0, 1.0};
+    wkv_data data = make_data(build, &small), other = make_data(build, &large);
+    mt_recording *recording;
+    void *memory; /* may be asked for meanwhile */
+    assert_ok(build->kernels->wkv_forward(device, &data.args));
+    assert_ok(device->record(device));
+    assert_ok(device->allocate(device, 1 << 20, &memory));
+    assert_ok(build->kernels->wkv_forward(device, &data.args));
+    assert_ok(device->recorded(device, &recording));
+    device->release(device, memory);
+    assert_ok(build->kernels->wkv_forward(device, &other.args));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(device->zero(device, data.args.y, 2 * 70 * 5 * mt_dtype_size(build->dtype)));
+        assert_ok(device->replay(device, recording));
+        assert_close(build, "y", data.args.y, outputs(build, &data), 2 * 70 * 5, 64.0);
+    }
+    device->forget(device, recording);
+}
+
+START_TEST(test_a_recording_is_replayed_after_larger_work)
+{
+    for_each_build(check_recording);
+}
+END_TEST
+
 START_TEST(test_contract_names_both_figures)
 {
     ck_assert_int_eq(mt_wkv_check(4, 1024, 512, 1024), MT_OK);
@@ -549,7 +625,9 @@ static Suite *wkv_suite(void)
                  test_first_output_is_the_first_value_however_small_its_key,
                  test_gradients_are_central_differences, test_long_sequences_follow_the_recurrence,
                  test_pieces_with_carried_state_equal_the_whole,
-                 test_absent_arrays_are_skipped_or_zero, test_contract_names_both_figures);
+                 test_absent_arrays_are_skipped_or_zero,
+                 test_what_is_not_a_number_reaches_its_channel_and_no_other,
+                 test_a_recording_is_replayed_after_larger_work, test_contract_names_both_figures);
 }
 
 MT_TEST_MAIN(wkv_suite)

@@ -163,6 +163,7 @@ static Suite *adam_suite(void)
 {
     Suite *suite = suite_create("adam");
     TCase *tcase = tcase_create("adam");
+    tcase_set_timeout(tcase, 300);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_adam_is_the_formula);
     tcase_add_test(tcase, test_weight_decay_spares_vectors);
