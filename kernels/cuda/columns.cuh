@@ -55,30 +55,44 @@ __global__ void __launch_bounds__(COLUMN_THREADS)
     }
 }
 
-/* y[c] = sum over i < parts of partials[i stride + c], in double. */
-template <typename real>
+/* Where COUNT sums for each column go, each (C), or NULL. */
+template <typename real, int COUNT> struct column_outputs {
+    real *of[COUNT];
+};
+
+/* y.of[i][c] = sum of partials[., i, c], (parts, COUNT, C), in double. */
+template <int COUNT, typename real>
 __global__ void __launch_bounds__(COLUMN_THREADS)
-    column_totals(int64_t parts, int64_t stride, int64_t C, const real *partials, real *y)
+    column_totals(int64_t parts, int64_t C, const real *partials, column_outputs<real, COUNT> y)
 {
-    int64_t column = static_cast<int64_t>(blockIdx.x) * WARP + lane_index();
+    int64_t column = static_cast<int64_t>(blockIdx.x) * WARP + lane_index(), columns = COUNT * C;
     double sum = 0.0;
-    for (int64_t part = warp_index(); part < parts && column < C; part += COLUMN_WARPS) {
-        sum += static_cast<double>(partials[part * stride + column]);
+#pragma unroll 8
+    for (int64_t part = warp_index(); part < parts && column < columns; part += COLUMN_WARPS) {
+        sum += static_cast<double>(partials[part * columns + column]);
     }
     sum = sum_over_warps(sum);
-    if (warp_index() == 0 && column < C) {
-        y[column] = static_cast<real>(sum);
+    if (warp_index() == 0) {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            if (y.of[i] != nullptr && column / C == i) {
+                y.of[i][column % C] = static_cast<real>(sum);
+            }
+        }
     }
 }
 
-template <typename real>
-mt_status add_columns(mt_device *device, const char *name, int64_t parts, int64_t stride, int64_t C,
-                      const real *partials, void *y)
+/* Adds up partials (parts, COUNT, C) to y (each (C), or NULL). */
+template <int COUNT, typename real>
+mt_status add_columns(mt_device *device, const char *name, int64_t parts, int64_t C,
+                      const real *partials, void *const *y)
 {
-    return y == nullptr ? MT_OK
-                        : launch(device, name, column_totals<real>, parts_of(C, WARP),
-                                 COLUMN_THREADS, COLUMN_THREADS * sizeof(double), parts, stride, C,
-                                 partials, static_cast<real *>(y));
+    column_outputs<real, COUNT> outputs;
+    for (int i = 0; i < COUNT; i++) {
+        outputs.of[i] = static_cast<real *>(y[i]);
+    }
+    return launch(device, name, column_totals<COUNT, real>, parts_of(COUNT * C, WARP),
+                  COLUMN_THREADS, COLUMN_THREADS * sizeof(double), parts, C, partials, outputs);
 }
 
 /* Runs f over all (row, column), and writes the COUNT sums to y (each (C), or NULL). */
@@ -96,10 +110,7 @@ mt_status sum_columns(mt_device *device, const char *name, int64_t N, int64_t C,
             launch(device, name, column_partials<COUNT, real, function>, chunks * parts_of(C, WARP),
                    COLUMN_THREADS, COLUMN_THREADS * sizeof(real), N, C, rows, f, partials);
     }
-    for (int i = 0; i < COUNT && status == MT_OK; i++) {
-        status = add_columns(device, name, chunks, COUNT * C, C, partials + i * C, y[i]);
-    }
-    return status;
+    return status == MT_OK ? add_columns<COUNT>(device, name, chunks, C, partials, y) : status;
 }
 
 } // namespace mt_cuda

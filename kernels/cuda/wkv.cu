@@ -30,29 +30,61 @@ namespace
 
 /* Blocks that a multiprocessor shall hold at once, by their registers and shared memory: while some
  * wait for memory, others compute. */
-template <typename real> constexpr int FORWARD_BLOCKS = sizeof(real) == 4 ? 4 : 5;
+template <typename real> constexpr int FORWARD_BLOCKS = 4;
 template <typename real> constexpr int BACKWARD_BLOCKS = sizeof(real) == 4 ? 3 : 5;
 
-/* A thread's inputs: its channel's STEPS steps, of which the first `count` exist. */
+/* f(0) .. f(count - 1), of which there are mostly STEPS: then none has to be asked for. */
+template <typename real, typename function> __device__ inline void for_steps(int count, function f)
+{
+    if (count == STEPS<real>) {
+#pragma unroll
+        for (int s = 0; s < STEPS<real>; s++) {
+            f(s);
+        }
+    } else {
+#pragma unroll
+        for (int s = 0; s < STEPS<real>; s++) {
+            if (s < count) {
+                f(s);
+            }
+        }
+    }
+}
+
+/* The same from the last to the first. */
+template <typename real, typename function>
+__device__ inline void for_steps_back(int count, function f)
+{
+    if (count == STEPS<real>) {
+#pragma unroll
+        for (int s = STEPS<real> - 1; s >= 0; s--) {
+            f(s);
+        }
+    } else {
+#pragma unroll
+        for (int s = STEPS<real> - 1; s >= 0; s--) {
+            if (s < count) {
+                f(s);
+            }
+        }
+    }
+}
+
+/* A thread's inputs: its channel's steps, `stride` apart. */
 template <typename real>
 __device__ inline void load_steps(const real *from, int64_t stride, int count, real *values)
 {
-#pragma unroll
-    for (int s = 0; s < STEPS<real>; s++) {
-        values[s] = s < count ? from[s * stride] : real(0);
-    }
+    for_steps<real>(count, [&](int s) {
+        values[s] = *from;
+        from += stride;
+    });
 }
 
 template <typename real>
 __device__ inline triple<real> summary_of(const real *k, const real *v, int count, real w)
 {
     triple<real> state = empty_state<real>();
-#pragma unroll
-    for (int s = 0; s < STEPS<real>; s++) {
-        if (s < count) {
-            update(&state, w, k[s], v[s]);
-        }
-    }
+    for_steps<real>(count, [&](int s) { update(&state, w, k[s], v[s]); });
     return state;
 }
 
@@ -126,16 +158,14 @@ __global__ void __launch_bounds__(THREADS<real>, FORWARD_BLOCKS<real>)
         if (before > 0) {
             state = compose(state, load_triple(shared.of_warp(), WARP, lane_index()), before);
         }
-#pragma unroll
-        for (int s = 0; s < STEPS<real>; s++) {
-            if (s < count) {
-                real relative = relative_exp(state.third, u + k[s]);
-                real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
-                io.y[offset + s * p.C] =
-                    (of_state * state.num + of_first * v[s]) / (of_state * state.den + of_first);
-                update(&state, w, k[s], v[s]);
-            }
-        }
+        real *y = io.y + offset;
+        for_steps<real>(count, [&](int s) {
+            real relative = relative_exp(state.third, u + k[s]);
+            real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
+            *y = (of_state * state.num + of_first * v[s]) / (of_state * state.den + of_first);
+            y += p.C;
+            update(&state, w, k[s], v[s]);
+        });
     }
 }
 
@@ -181,10 +211,17 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
     int count = at.inside ? steps_of(p, at.chunk, warp) : 0;
     int64_t offset =
         (at.b * p.T + static_cast<int64_t>(at.chunk) * p.chunk_steps + before) * p.C + at.c;
-    real k[STEPS<real>], v[STEPS<real>], dy[STEPS<real>], w = p.w[at.c], u = p.u[at.c];
+    real k[STEPS<real>], v[STEPS<real>], dy[STEPS<real>] = {}, w = p.w[at.c], u = p.u[at.c];
     load_steps(p.k + offset, p.C, count, k);
     load_steps(p.v + offset, p.C, count, v);
-    load_steps(io.dy != nullptr ? io.dy + offset : p.k, p.C, io.dy != nullptr ? count : 0, dy);
+    if (io.dy != nullptr) {
+        load_steps(io.dy + offset, p.C, count, dy);
+    }
+
+    triple<real> state = empty_state<real>();
+    if (at.inside) {
+        state = load_triple(plane(io.saved, p, at.chunk), p.lanes, at.lane);
+    }
 
     /* Forwards: the state before each of the thread's steps, and their outputs. */
     state_composition<real> compose_states = {w};
@@ -194,42 +231,32 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
         scan_warps(p, shared.warps, at.chunk, compose_states, false);
     }
     __syncthreads();
-    triple<real> state = empty_state<real>();
-    if (at.inside) {
-        state = load_triple(plane(io.saved, p, at.chunk), p.lanes, at.lane);
-    }
     if (before > 0) {
         state = compose_states(state, load_triple(shared.of_warp(), WARP, lane_index()), before);
     }
     real q_first[STEPS<real>], q_state[STEPS<real>];
     step_memory<real> past = {shared.rest, static_cast<int>(blockDim.x)};
-#pragma unroll
-    for (int s = 0; s < STEPS<real>; s++) {
-        if (s < count) {
-            real relative = relative_exp(state.third, u + k[s]);
-            real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
-            real inverse = real(1) / (of_state * state.den + of_first), q = dy[s] * inverse;
-            q_first[s] = q * of_first;
-            q_state[s] = q * of_state;
-            past(NUM, s) = state.num;
-            past(DEN, s) = state.den;
-            past(VALUE, s) = v[s];
-            past(OUTPUT, s) = (of_state * state.num + of_first * v[s]) * inverse;
-            past(UPDATE, s) = update(&state, w, k[s], v[s]);
-        }
-    }
+    for_steps<real>(count, [&](int s) {
+        real relative = relative_exp(state.third, u + k[s]);
+        real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
+        real inverse = real(1) / (of_state * state.den + of_first), q = dy[s] * inverse;
+        q_first[s] = q * of_first;
+        q_state[s] = q * of_state;
+        past(NUM, s) = state.num;
+        past(DEN, s) = state.den;
+        past(VALUE, s) = v[s];
+        past(OUTPUT, s) = (of_state * state.num + of_first * v[s]) * inverse;
+        past(UPDATE, s) = update(&state, w, k[s], v[s]);
+    });
 
     /* Backwards: the gradient behind the warp's last step. */
     grad_composition<real> compose;
     triple<real> summary = compose.identity();
-#pragma unroll
-    for (int s = STEPS<real> - 1; s >= 0; s--) {
-        if (s < count) {
-            real of_old = factor_of_a(past(UPDATE, s));
-            step_back(&summary, of_old, q_state[s], past(OUTPUT, s));
-            summary.third *= of_old;
-        }
-    }
+    for_steps_back<real>(count, [&](int s) {
+        real of_old = factor_of_a(past(UPDATE, s));
+        step_back(&summary, of_old, q_state[s], past(OUTPUT, s));
+        summary.third *= of_old;
+    });
     store_triple(shared.of_warp(), WARP, lane_index(), summary);
     __syncthreads();
     if (warp == 0) {
@@ -252,23 +279,22 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
     if (count > 0) {
         triple<real> grad = compose(load_triple(shared.given, WARP, lane_index()),
                                     load_triple(shared.of_warp(), WARP, lane_index()), 0);
-#pragma unroll
-        for (int s = STEPS<real> - 1; s >= 0; s--) {
-            if (s < count) {
-                real relative = past(UPDATE, s), value = past(VALUE, s), y = past(OUTPUT, s);
-                real of_old = factor_of_a(relative), of_key = factor_of_b(relative);
-                real direct = q_first[s] * (value - y);
-                if (io.dv != nullptr) {
-                    io.dv[offset + s * p.C] = q_first[s] + of_key * grad.num;
-                }
-                if (io.dk != nullptr) {
-                    io.dk[offset + s * p.C] = direct + of_key * (grad.num * value + grad.den);
-                }
-                du += direct;
-                dw += of_old * (grad.num * past(NUM, s) + grad.den * past(DEN, s));
-                step_back(&grad, of_old, q_state[s], y);
+        int64_t step = offset + (count - 1) * p.C;
+        for_steps_back<real>(count, [&](int s) {
+            real relative = past(UPDATE, s), value = past(VALUE, s), y = past(OUTPUT, s);
+            real of_old = factor_of_a(relative), of_key = factor_of_b(relative);
+            real direct = q_first[s] * (value - y);
+            if (io.dv != nullptr) {
+                io.dv[step] = q_first[s] + of_key * grad.num;
             }
-        }
+            if (io.dk != nullptr) {
+                io.dk[step] = direct + of_key * (grad.num * value + grad.den);
+            }
+            du += direct;
+            dw += of_old * (grad.num * past(NUM, s) + grad.den * past(DEN, s));
+            step_back(&grad, of_old, q_state[s], y);
+            step -= p.C;
+        });
         if (at.chunk == 0 && before == 0 && io.dstate_in != nullptr) {
             store_triple(io.dstate_in, p.lanes, at.lane, {grad.num, grad.den, real(0)});
         }
@@ -332,13 +358,14 @@ mt_status share(mt_device *device, problem<real> *p, size_t extra, void **more)
     p->lanes = p->B * p->C;
     p->chunk_steps = chunk_steps_for<real>(device, p->B, p->T, p->C);
     int64_t tiles = parts_of(p->lanes, WARP), chunks = parts_of(p->T, p->chunk_steps);
-    if (tiles > INT_MAX / chunks) {
+    if (tiles > INT_MAX / chunks || p->B > INT_MAX || p->C > INT_MAX) {
         return mt_fail(MT_ERROR_INVALID, "wkv: (%lld, %lld, %lld) is too large for one launch",
                        static_cast<long long>(p->B), static_cast<long long>(p->T),
                        static_cast<long long>(p->C));
     }
     p->tiles = static_cast<int>(tiles);
     p->chunks = static_cast<int>(chunks);
+    p->share = GROUP_CHUNKS / warps_for(*p);
     size_t triples = static_cast<size_t>(3 * p->lanes) * sizeof(real);
     size_t ticket = rounded(sizeof(unsigned));
     size_t summaries = rounded(static_cast<size_t>(p->chunks) * triples);
@@ -415,12 +442,9 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
     status = launch(device, "wkv backward", backward_kernel<real>,
                     static_cast<int64_t>(p.chunks) * p.tiles, warps * WARP,
                     shared_bytes<real>(warps, FIELDS), p, io);
-    if (status == MT_OK) {
-        status = add_columns(device, "wkv backward", parts, 2 * p.C, p.C, io.sums, args->dw);
-    }
-    return status != MT_OK ? status
-                           : add_columns(device, "wkv backward", parts, 2 * p.C, p.C,
-                                         static_cast<const real *>(io.sums + p.C), args->du);
+    void *const totals[] = {args->dw, args->du};
+    return status == MT_OK ? add_columns<2>(device, "wkv backward", parts, p.C, io.sums, totals)
+                           : status;
 }
 
 template size_t wkv_saved_size<float>(mt_device *, int64_t, int64_t, int64_t);

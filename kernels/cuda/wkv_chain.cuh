@@ -100,10 +100,11 @@ template <typename real> struct problem {
     int64_t B, T, C, lanes; /* lanes: B C */
     int tiles, chunks;      /* of channels; of time */
     int chunk_steps;        /* of every chunk but the last */
+    int share;              /* chunks of a group that each warp of a block gathers */
     const real *w, *u, *k, *v;
     unsigned *ticket;   /* (1): the last one given out */
-    real *summaries;    /* (chunks, lanes, 3) */
-    real *group_states; /* (groups, lanes, 3): behind the last chunk of each group */
+    real *summaries;    /* (chunks, 3, lanes) */
+    real *group_states; /* (groups, 3, lanes): behind the last chunk of each group */
 };
 
 /* Where a thread is. `order` counts chunks in the direction of the walk. */
@@ -177,11 +178,12 @@ template <typename real> __device__ inline void publish(real *at, real value)
     *reinterpret_cast<volatile bits *>(at) = word;
 }
 
-template <typename real> __device__ inline void publish_triple(real *at, const triple<real> &value)
+template <typename real>
+__device__ inline void publish_triple(real *at, int64_t lanes, const triple<real> &value)
 {
     publish(at, value.num);
-    publish(at + 1, value.den);
-    publish(at + 2, value.third);
+    publish(at + lanes, value.den);
+    publish(at + 2 * lanes, value.third);
 }
 
 /* What lies there now, published or not. */
@@ -204,15 +206,16 @@ template <typename real> __device__ inline real awaited(const real *at, real see
     return number.value;
 }
 
-template <typename real> __device__ inline triple<real> peek_triple(const real *at)
+template <typename real> __device__ inline triple<real> peek_triple(const real *at, int64_t lanes)
 {
-    return {peek(at), peek(at + 1), peek(at + 2)};
+    return {peek(at), peek(at + lanes), peek(at + 2 * lanes)};
 }
 
 template <typename real>
-__device__ inline triple<real> await_triple(const real *at, const triple<real> &seen)
+__device__ inline triple<real> await_triple(const real *at, int64_t lanes, const triple<real> &seen)
 {
-    return {awaited(at, seen.num), awaited(at + 1, seen.den), awaited(at + 2, seen.third)};
+    return {awaited(at, seen.num), awaited(at + lanes, seen.den),
+            awaited(at + 2 * lanes, seen.third)};
 }
 
 /* Element `index` of an array of (3, lanes). */
@@ -288,20 +291,20 @@ __device__ inline void gather_group(const problem<real> &p, const place &at,
                                     const composition &compose, real *shares)
 {
     int64_t stride = 3 * p.lanes;
-    int share = GROUP_CHUNKS / (static_cast<int>(blockDim.x) / WARP), warp = warp_index();
-    int begin = at.order / GROUP_CHUNKS * GROUP_CHUNKS + warp * share;
-    int end = begin + share < at.order ? begin + share : at.order;
+    int warp = warp_index();
+    int begin = at.order / GROUP_CHUNKS * GROUP_CHUNKS + warp * p.share;
+    int end = begin + p.share < at.order ? begin + p.share : at.order;
     triple<real> all = compose.identity(), seen[2]; /* two on their way at once */
     if (at.inside) {
-        const real *summaries = p.summaries + begin * stride + 3 * at.lane;
+        const real *summaries = plane(p.summaries, p, begin) + at.lane;
 #pragma unroll 1
         for (int order = begin; order < end; order += 2) {
             const real *next = order + 1 < end ? summaries + stride : summaries;
-            seen[0] = peek_triple(summaries);
-            seen[1] = peek_triple(next);
-            all = compose(all, await_triple(summaries, seen[0]), p.chunk_steps);
+            seen[0] = peek_triple(summaries, p.lanes);
+            seen[1] = peek_triple(next, p.lanes);
+            all = compose(all, await_triple(summaries, p.lanes, seen[0]), p.chunk_steps);
             if (next != summaries) {
-                all = compose(all, await_triple(next, seen[1]), p.chunk_steps);
+                all = compose(all, await_triple(next, p.lanes, seen[1]), p.chunk_steps);
             }
             summaries += 2 * stride;
         }
@@ -320,7 +323,7 @@ __device__ inline void begin_chain(const problem<real> &p, const place &at,
     store_triple(shared.chunk, WARP, lane_index(), chunk);
     store_triple(shared.given, WARP, lane_index(), first);
     if (at.inside && at.order % GROUP_CHUNKS != GROUP_CHUNKS - 1 && at.order + 1 < p.chunks) {
-        publish_triple(p.summaries + (at.order * p.lanes + at.lane) * 3,
+        publish_triple(plane(p.summaries, p, at.order) + at.lane, p.lanes,
                        at.order == 0 ? compose(first, chunk, p.chunk_steps) : chunk);
     }
 }
@@ -334,28 +337,28 @@ __device__ inline void end_chain(const problem<real> &p, const place &at,
     if (!at.inside || at.order == 0) {
         return;
     }
-    int warps = static_cast<int>(blockDim.x) / WARP, share = GROUP_CHUNKS / warps;
     int group = at.order / GROUP_CHUNKS, chunks = at.order % GROUP_CHUNKS;
-    triple<real> before = compose.identity();
+    real *states = plane(p.group_states, p, group) + at.lane;
+    triple<real> given = compose.identity(), before = compose.identity();
+    if (group > 0) { /* mostly there already */
+        given = peek_triple(states - 3 * p.lanes, p.lanes);
+    }
 #pragma unroll 1
-    for (int warp = 0; warp * share < chunks; warp++) {
-        int left = chunks - warp * share;
+    for (int warp = 0; warp * p.share < chunks; warp++) {
+        int left = chunks - warp * p.share;
         before = compose(before, load_triple(shared.shares + warp * 3 * WARP, WARP, lane_index()),
-                         (left < share ? left : share) * p.chunk_steps);
+                         (left < p.share ? left : p.share) * p.chunk_steps);
     }
     bool publishes = chunks == GROUP_CHUNKS - 1 && at.order + 1 < p.chunks;
     triple<real> all = before;
     if (publishes) {
         all = compose(before, load_triple(shared.chunk, WARP, lane_index()), p.chunk_steps);
     }
-    real *states = p.group_states + (group * p.lanes + at.lane) * 3;
-    triple<real> given = compose.identity();
     if (group > 0) {
-        const real *behind_last = states - 3 * p.lanes;
-        given = await_triple(behind_last, peek_triple(behind_last));
+        given = await_triple(states - 3 * p.lanes, p.lanes, given);
     }
     if (publishes) {
-        publish_triple(states, compose(given, all, GROUP_CHUNKS * p.chunk_steps));
+        publish_triple(states, p.lanes, compose(given, all, GROUP_CHUNKS * p.chunk_steps));
     }
     store_triple(shared.given, WARP, lane_index(),
                  chunks > 0 ? compose(given, before, chunks * p.chunk_steps) : given);
