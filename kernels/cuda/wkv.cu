@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(THREADS<real>, FORWARD_BLOCKS<real>)
         for_steps<real>(count, [&](int s) {
             real relative = relative_exp(state.third, u + k[s]);
             real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
-            *y = (of_state * state.num + of_first * v[s]) / (of_state * state.den + of_first);
+            *y = quotient(of_state * state.num + of_first * v[s], of_state * state.den + of_first);
             y += p.C;
             update(&state, w, k[s], v[s]);
         });
@@ -239,7 +239,7 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
     for_steps<real>(count, [&](int s) {
         real relative = relative_exp(state.third, u + k[s]);
         real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
-        real inverse = real(1) / (of_state * state.den + of_first), q = dy[s] * inverse;
+        real inverse = quotient(real(1), of_state * state.den + of_first), q = dy[s] * inverse;
         q_first[s] = q * of_first;
         q_state[s] = q * of_state;
         past(NUM, s) = state.num;

@@ -30,12 +30,35 @@ template <typename real> struct triple {
     real num, den, third;
 };
 
+/* e^x for x <= 0, and a / b for b of ordinary size. In float32 they are the hardware's own: beside
+ * numbers of size 1, to which the exponential is added here, their errors are of the size of
+ * rounding, and the kernels have a fifth fewer instructions. */
+__device__ inline float exp_negative(float x)
+{
+    return __expf(x);
+}
+
+__device__ inline double exp_negative(double x)
+{
+    return exp(x);
+}
+
+__device__ inline float quotient(float a, float b)
+{
+    return __fdividef(a, b);
+}
+
+__device__ inline double quotient(double a, double b)
+{
+    return a / b;
+}
+
 /* Of the two factors e^(a - max(a, b)) and e^(b - max(a, b)) one is 1: the other, with the sign of
  * a - b. */
 template <typename real> __device__ inline real relative_exp(real a, real b)
 {
     real difference = a - b;
-    return copysign(exp(-fabs(difference)), difference);
+    return copysign(exp_negative(-fabs(difference)), difference);
 }
 
 /* The factors themselves. The exponential may be zero, of either sign. */

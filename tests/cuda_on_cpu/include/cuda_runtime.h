@@ -42,6 +42,20 @@ inline int __ffs(int bits)
     return __builtin_ffs(bits);
 }
 
+/* With the hardware's way of rounding twice; not by their own names, which the C library has too. */
+#define __expf     cuda_on_cpu_expf
+#define __fdividef cuda_on_cpu_fdividef
+
+inline float cuda_on_cpu_expf(float x)
+{
+    return exp2f(x * 1.4426950408889634f);
+}
+
+inline float cuda_on_cpu_fdividef(float a, float b)
+{
+    return a * (1.0f / b);
+}
+
 namespace cuda_on_cpu
 {
 
