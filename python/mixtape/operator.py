@@ -1,5 +1,6 @@
 """The WKV operator for PyTorch tensors."""
 
+import contextlib
 import ctypes
 
 import torch
@@ -23,30 +24,37 @@ def _device_of(tensor):
     raise ValueError(f"wkv: tensors on {tensor.device}: there are kernels for cpu and cuda")
 
 
+def _as_current(tensor):
+    """The tensor's device as the current one, which the library makes it, and afterwards the former again."""
+    return torch.cuda.device(tensor.device) if tensor.device.type == "cuda" else contextlib.nullcontext()
+
+
 def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
     """Runs the kernel on contiguous tensors of one type and device. Returns (y, saved), `saved` None unless asked for."""
     B, T, C = k.shape
-    device, stream = _device_of(k)
     kind = _TYPES[k.dtype]
     y = torch.empty_like(k) if y is None else y
-    with device.lock:
-        saved = None
-        if save:
-            size = library.library().mt_wkv_saved_size(device.handle, kind, B, T, C)
-            saved = torch.empty(size, dtype=torch.uint8, device=k.device)
-        arguments = library.WKVForward(B, T, C, *(_address(x) for x in (w, u, k, v, state, y, state_out, saved)))
-        library.check(library.library().mt_wkv_forward(device.handle, stream, kind, ctypes.byref(arguments)))
+    with _as_current(k):
+        device, stream = _device_of(k)
+        with device.lock:
+            saved = None
+            if save:
+                size = library.library().mt_wkv_saved_size(device.handle, kind, B, T, C)
+                saved = torch.empty(size, dtype=torch.uint8, device=k.device)
+            arguments = library.WKVForward(B, T, C, *(_address(x) for x in (w, u, k, v, state, y, state_out, saved)))
+            library.check(library.library().mt_wkv_forward(device.handle, stream, kind, ctypes.byref(arguments)))
     return y, saved
 
 
 def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
     """Runs the backward kernel; outputs that are None are not computed."""
     B, T, C = k.shape
-    device, stream = _device_of(k)
-    with device.lock:
-        arguments = library.WKVBackward(
-            B, T, C, *(_address(x) for x in (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in)))
-        library.check(library.library().mt_wkv_backward(device.handle, stream, _TYPES[k.dtype], ctypes.byref(arguments)))
+    with _as_current(k):
+        device, stream = _device_of(k)
+        with device.lock:
+            arguments = library.WKVBackward(
+                B, T, C, *(_address(x) for x in (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in)))
+            library.check(library.library().mt_wkv_backward(device.handle, stream, _TYPES[k.dtype], ctypes.byref(arguments)))
 
 
 class _WKV(torch.autograd.Function):
