@@ -92,7 +92,7 @@ def main():
         for name, peer in peers.items():
             on = f" on {name}" if name else ""
             rows.append((f"{step}: PyTorch's{on} over ours", peer["seconds"][step] / ours[step]))
-            rows.append((f"{step}: the same, with the loop as transformers writes it",
+            rows.append((f"{step}: PyTorch's{on}, with the loop as transformers writes it, over ours",
                          peer["seconds"][step + " indexed"] / ours[step]))
     for name, ratio in rows:
         print(f"{ratio:8.2f}  {name}")

@@ -139,9 +139,9 @@ def time_step(batch, length, vocabulary, size, blocks, repeat, operator=wkv):
 
 
 def blas_library():
-    """The file of the BLAS that PyTorch runs on."""
+    """The file of the BLAS that PyTorch runs on, with its folder."""
     with open("/proc/self/maps") as file:
-        found = re.findall(r"(/\S*(?:blas|mkl)\S*\.so\S*)", file.read())
+        found = re.findall(r"/\S*?([^/\s]+/[^/\s]*(?:blas|mkl)[^/\s]*\.so\S*)", file.read())
     return found[0] if found else ""
 
 
