@@ -33,36 +33,22 @@ namespace
 template <typename real> constexpr int FORWARD_BLOCKS = 4;
 template <typename real> constexpr int BACKWARD_BLOCKS = sizeof(real) == 4 ? 3 : 5;
 
-/* f(0) .. f(count - 1), of which there are mostly STEPS: then none has to be asked for. */
-template <typename real, typename function> __device__ inline void for_steps(int count, function f)
-{
-    if (count == STEPS<real>) {
-#pragma unroll
-        for (int s = 0; s < STEPS<real>; s++) {
-            f(s);
-        }
-    } else {
-#pragma unroll
-        for (int s = 0; s < STEPS<real>; s++) {
-            if (s < count) {
-                f(s);
-            }
-        }
-    }
-}
+enum direction { FORWARDS, BACKWARDS };
 
-/* The same from the last to the first. */
-template <typename real, typename function>
-__device__ inline void for_steps_back(int count, function f)
+/* f(0) .. f(count - 1), or from the last to the first. There are mostly STEPS of them: then none has
+ * to be asked for. */
+template <typename real, direction WALK = FORWARDS, typename function>
+__device__ inline void for_steps(int count, function f)
 {
     if (count == STEPS<real>) {
 #pragma unroll
-        for (int s = STEPS<real> - 1; s >= 0; s--) {
-            f(s);
+        for (int i = 0; i < STEPS<real>; i++) {
+            f(WALK == FORWARDS ? i : STEPS<real> - 1 - i);
         }
     } else {
 #pragma unroll
-        for (int s = STEPS<real> - 1; s >= 0; s--) {
+        for (int i = 0; i < STEPS<real>; i++) {
+            int s = WALK == FORWARDS ? i : STEPS<real> - 1 - i;
             if (s < count) {
                 f(s);
             }
@@ -252,7 +238,7 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
     /* Backwards: the gradient behind the warp's last step. */
     grad_composition<real> compose;
     triple<real> summary = compose.identity();
-    for_steps_back<real>(count, [&](int s) {
+    for_steps<real, BACKWARDS>(count, [&](int s) {
         real of_old = factor_of_a(past(UPDATE, s));
         step_back(&summary, of_old, q_state[s], past(OUTPUT, s));
         summary.third *= of_old;
@@ -280,7 +266,7 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
         triple<real> grad = compose(load_triple(shared.given, WARP, lane_index()),
                                     load_triple(shared.of_warp(), WARP, lane_index()), 0);
         int64_t step = offset + (count - 1) * p.C;
-        for_steps_back<real>(count, [&](int s) {
+        for_steps<real, BACKWARDS>(count, [&](int s) {
             real relative = past(UPDATE, s), value = past(VALUE, s), y = past(OUTPUT, s);
             real of_old = factor_of_a(relative), of_key = factor_of_b(relative);
             real direct = q_first[s] * (value - y);

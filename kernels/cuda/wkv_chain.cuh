@@ -32,7 +32,7 @@ template <typename real> struct triple {
 
 /* e^x for x <= 0, and a / b for b of ordinary size. In float32 they are the hardware's own: beside
  * numbers of size 1, to which the exponential is added here, their errors are of the size of
- * rounding, and the kernels have a fifth fewer instructions. */
+ * rounding, and they take fewer instructions. */
 __device__ inline float exp_negative(float x)
 {
     return __expf(x);
