@@ -14,8 +14,8 @@
  * comes from summaries within the block. The gradients of num and den travel backwards at the
  * state's own max, so the way back takes the factors of the way there (docs/mathematics.md): a
  * stretch maps them by G -> through G + G_stretch, where through is the product of its updates'
- * factors, and nothing of it needs an exponential. The gradients of w and u are summed by steps,
- * warps, and then chunks and batch rows, in that order. */
+ * factors. That needs no exponential, and a warp finds it out on its way there. The gradients of w
+ * and u are summed by steps, warps, and then chunks and batch rows, in that order. */
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/kernels.cuh"
 #include "kernels/cuda/wkv_chain.cuh"
@@ -30,8 +30,8 @@ namespace
 
 /* Blocks that a multiprocessor shall hold at once, by their registers and shared memory: while some
  * wait for memory, others compute. */
-template <typename real> constexpr int FORWARD_BLOCKS = 4;
-template <typename real> constexpr int BACKWARD_BLOCKS = sizeof(real) == 4 ? 3 : 5;
+template <typename real> constexpr int FORWARD_BLOCKS = sizeof(real) == 4 ? 6 : 4;
+template <typename real> constexpr int BACKWARD_BLOCKS = sizeof(real) == 4 ? 5 : 3;
 
 enum direction { FORWARDS, BACKWARDS };
 
@@ -66,12 +66,24 @@ __device__ inline void load_steps(const real *from, int64_t stride, int count, r
     });
 }
 
+/* What a warp's steps amount to behind the last of them: unlike a walk, with no step that waits for
+ * another. */
 template <typename real>
 __device__ inline triple<real> summary_of(const real *k, const real *v, int count, real w)
 {
-    triple<real> state = empty_state<real>();
-    for_steps<real>(count, [&](int s) { update(&state, w, k[s], v[s]); });
-    return state;
+    triple<real> all = empty_state<real>();
+    real decayed[STEPS<real>], decay = real(0);
+    for_steps<real, BACKWARDS>(count, [&](int s) {
+        decayed[s] = k[s] + decay;
+        decay += w;
+        all.third = fmax(all.third, decayed[s]);
+    });
+    for_steps<real>(count, [&](int s) {
+        real of_key = exp_negative(decayed[s] - all.third);
+        all.num += of_key * v[s];
+        all.den += of_key;
+    });
+    return all;
 }
 
 /* ---- forward ---- */
@@ -85,7 +97,7 @@ template <typename real> struct forward_arrays {
 template <typename real>
 __device__ inline void store_states(const problem<real> &p, const forward_arrays<real> &io,
                                     const place &at, const state_composition<real> &compose,
-                                    const exchange<real> &shared)
+                                    exchange<real> &shared)
 {
     triple<real> start = load_triple(shared.given, WARP, lane_index());
     if (io.saved != nullptr) {
@@ -104,11 +116,11 @@ __device__ inline void store_states(const problem<real> &p, const forward_arrays
 }
 
 template <typename real>
-__global__ void __launch_bounds__(THREADS<real>, FORWARD_BLOCKS<real>)
+__global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
     forward_kernel(problem<real> p, forward_arrays<real> io)
 {
+    exchange<real> &shared = *reinterpret_cast<exchange<real> *>(mt_shared);
     place at = take_place(p, false);
-    exchange<real> shared;
     int warp = warp_index();
     int before = steps_within(p, at.chunk, warp * STEPS<real>);
     int count = at.inside ? steps_of(p, at.chunk, warp) : 0;
@@ -117,7 +129,7 @@ __global__ void __launch_bounds__(THREADS<real>, FORWARD_BLOCKS<real>)
     real k[STEPS<real>], v[STEPS<real>], w = p.w[at.c], u = p.u[at.c];
     load_steps(p.k + offset, p.C, count, k);
     load_steps(p.v + offset, p.C, count, v);
-    store_triple(shared.of_warp(), WARP, lane_index(), summary_of(k, v, count, w));
+    store_triple(shared.warps[warp], WARP, lane_index(), summary_of(k, v, count, w));
     __syncthreads();
 
     state_composition<real> compose = {w};
@@ -126,10 +138,9 @@ __global__ void __launch_bounds__(THREADS<real>, FORWARD_BLOCKS<real>)
         if (at.order == 0 && at.inside && io.state_in != nullptr) {
             first = load_triple(io.state_in, p.lanes, at.lane);
         }
-        begin_chain(p, at, compose, first, scan_warps(p, shared.warps, at.chunk, compose, false),
-                    shared);
+        begin_chain(p, at, compose, first, scan_warps(p, shared, at.chunk, compose, false), shared);
     }
-    gather_group(p, at, compose, shared.shares);
+    gather_group(p, at, compose, shared);
     __syncthreads();
     if (warp == 0) {
         end_chain(p, at, compose, shared);
@@ -142,7 +153,7 @@ __global__ void __launch_bounds__(THREADS<real>, FORWARD_BLOCKS<real>)
     if (count > 0) {
         triple<real> state = load_triple(shared.given, WARP, lane_index());
         if (before > 0) {
-            state = compose(state, load_triple(shared.of_warp(), WARP, lane_index()), before);
+            state = compose(state, load_triple(shared.warps[warp], WARP, lane_index()), before);
         }
         real *y = io.y + offset;
         for_steps<real>(count, [&](int s) {
@@ -163,35 +174,28 @@ template <typename real> struct backward_arrays {
     real *sums; /* (chunks, B, 2, C): dw and du of each chunk */
 };
 
-/* What a thread remembers of its steps on the way back: the state (num, den) before the step, v, the
- * relative exponential of the update, and the output y. It lies in shared memory, (FIELDS, STEPS,
- * threads), which leaves registers for blocks that work while others wait. */
-enum field { NUM, DEN, VALUE, UPDATE, OUTPUT, FIELDS };
-
+/* What threads remember of their steps on the way back. It lies in shared memory, which leaves
+ * registers for blocks that work while others wait. */
 template <typename real> struct step_memory {
-    real *base;
-    int threads;
-    __device__ real &operator()(field which, int step) const
-    {
-        return base[(which * STEPS<real> + step) * threads + static_cast<int>(threadIdx.x)];
-    }
+    pack<real, 2> state[STEPS<real>][THREADS];  /* (num, den) before the step */
+    pack<real, 2> result[STEPS<real>][THREADS]; /* the update's relative exponential, and y */
+    real v[STEPS<real>][THREADS];
 };
 
-/* Takes the gradient (G, H) from behind a step to before it: of_old is the update's factor of the
- * old state, q_state is q = dy / D times the output's factor of it, y the output. */
-template <typename real>
-__device__ inline void step_back(triple<real> *grad, real of_old, real q_state, real y)
-{
-    grad->num = of_old * grad->num + q_state;
-    grad->den = of_old * grad->den - q_state * y;
-}
+template <typename real> struct backward_memory {
+    exchange<real> shared;
+    step_memory<real> past;
+};
 
 template <typename real>
-__global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
+__global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     backward_kernel(problem<real> p, backward_arrays<real> io)
 {
+    backward_memory<real> &memory = *reinterpret_cast<backward_memory<real> *>(mt_shared);
+    exchange<real> &shared = memory.shared;
+    step_memory<real> &past = memory.past;
     place at = take_place(p, true);
-    exchange<real> shared;
+    int thread = static_cast<int>(threadIdx.x);
     int warps = static_cast<int>(blockDim.x) / WARP, warp = warp_index();
     int before = steps_within(p, at.chunk, warp * STEPS<real>);
     int count = at.inside ? steps_of(p, at.chunk, warp) : 0;
@@ -211,39 +215,37 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
 
     /* Forwards: the state before each of the thread's steps, and their outputs. */
     state_composition<real> compose_states = {w};
-    store_triple(shared.of_warp(), WARP, lane_index(), summary_of(k, v, count, w));
+    store_triple(shared.warps[warp], WARP, lane_index(), summary_of(k, v, count, w));
     __syncthreads();
     if (warp == 0) {
-        scan_warps(p, shared.warps, at.chunk, compose_states, false);
+        scan_warps(p, shared, at.chunk, compose_states, false);
     }
     __syncthreads();
     if (before > 0) {
-        state = compose_states(state, load_triple(shared.of_warp(), WARP, lane_index()), before);
+        state = compose_states(state, load_triple(shared.warps[warp], WARP, lane_index()), before);
     }
+    grad_composition<real> compose;
+    triple<real> summary = compose.identity(); /* of the warp's steps, for the way back */
     real q_first[STEPS<real>], q_state[STEPS<real>];
-    step_memory<real> past = {shared.rest, static_cast<int>(blockDim.x)};
     for_steps<real>(count, [&](int s) {
         real relative = relative_exp(state.third, u + k[s]);
         real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
         real inverse = quotient(real(1), of_state * state.den + of_first), q = dy[s] * inverse;
+        real y = (of_state * state.num + of_first * v[s]) * inverse;
         q_first[s] = q * of_first;
         q_state[s] = q * of_state;
-        past(NUM, s) = state.num;
-        past(DEN, s) = state.den;
-        past(VALUE, s) = v[s];
-        past(OUTPUT, s) = (of_state * state.num + of_first * v[s]) * inverse;
-        past(UPDATE, s) = update(&state, w, k[s], v[s]);
+        past.v[s][thread] = v[s];
+        past.state[s][thread] = {state.num, state.den};
+        relative = update(&state, w, k[s], v[s]);
+        past.result[s][thread] = {relative, y};
+        real through = summary.third * q_state[s];
+        summary.num += through;
+        summary.den -= through * y;
+        summary.third *= factor_of_a(relative);
     });
 
     /* Backwards: the gradient behind the warp's last step. */
-    grad_composition<real> compose;
-    triple<real> summary = compose.identity();
-    for_steps<real, BACKWARDS>(count, [&](int s) {
-        real of_old = factor_of_a(past(UPDATE, s));
-        step_back(&summary, of_old, q_state[s], past(OUTPUT, s));
-        summary.third *= of_old;
-    });
-    store_triple(shared.of_warp(), WARP, lane_index(), summary);
+    store_triple(shared.warps[warp], WARP, lane_index(), summary);
     __syncthreads();
     if (warp == 0) {
         triple<real> first = compose.identity();
@@ -251,10 +253,9 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
             first.num = io.dstate_out[at.lane];
             first.den = io.dstate_out[p.lanes + at.lane];
         }
-        begin_chain(p, at, compose, first, scan_warps(p, shared.warps, at.chunk, compose, true),
-                    shared);
+        begin_chain(p, at, compose, first, scan_warps(p, shared, at.chunk, compose, true), shared);
     }
-    gather_group(p, at, compose, shared.shares);
+    gather_group(p, at, compose, shared);
     __syncthreads();
     if (warp == 0) {
         end_chain(p, at, compose, shared);
@@ -264,10 +265,11 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
     real dw = real(0), du = real(0);
     if (count > 0) {
         triple<real> grad = compose(load_triple(shared.given, WARP, lane_index()),
-                                    load_triple(shared.of_warp(), WARP, lane_index()), 0);
+                                    load_triple(shared.warps[warp], WARP, lane_index()), 0);
         int64_t step = offset + (count - 1) * p.C;
         for_steps<real, BACKWARDS>(count, [&](int s) {
-            real relative = past(UPDATE, s), value = past(VALUE, s), y = past(OUTPUT, s);
+            pack<real, 2> old = past.state[s][thread], result = past.result[s][thread];
+            real relative = result.at[0], y = result.at[1], value = past.v[s][thread];
             real of_old = factor_of_a(relative), of_key = factor_of_b(relative);
             real direct = q_first[s] * (value - y);
             if (io.dv != nullptr) {
@@ -277,8 +279,9 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
                 io.dk[step] = direct + of_key * (grad.num * value + grad.den);
             }
             du += direct;
-            dw += of_old * (grad.num * past(NUM, s) + grad.den * past(DEN, s));
-            step_back(&grad, of_old, q_state[s], y);
+            dw += of_old * (grad.num * old.at[0] + grad.den * old.at[1]);
+            grad.num = of_old * grad.num + q_state[s];
+            grad.den = of_old * grad.den - q_state[s] * y;
             step -= p.C;
         });
         if (at.chunk == 0 && before == 0 && io.dstate_in != nullptr) {
@@ -286,15 +289,15 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
         }
     }
 
-    /* dw and du over the warps, in order: (2, warps, 32) in shared memory. */
+    /* dw and du over the warps, in order. */
     __syncthreads();
-    shared.warps[warp * WARP + lane_index()] = dw;
-    shared.warps[(warps + warp) * WARP + lane_index()] = du;
+    shared.warps[warp][lane_index()] = dw;
+    shared.warps[warp][WARP + lane_index()] = du;
     __syncthreads();
     if (warp < 2 && at.inside) {
         real total = real(0);
         for (int i = 0; i < warps; i++) {
-            total += shared.warps[(warp * warps + i) * WARP + lane_index()];
+            total += shared.warps[i][warp * WARP + lane_index()];
         }
         io.sums[((static_cast<int64_t>(at.chunk) * p.B + at.b) * 2 + warp) * p.C + at.c] = total;
     }
@@ -306,7 +309,7 @@ __global__ void __launch_bounds__(THREADS<real>, BACKWARD_BLOCKS<real>)
  * multiprocessors without one. */
 template <typename real> int chunk_steps_for(mt_device *device, int64_t B, int64_t T, int64_t C)
 {
-    int steps = WARPS<real> * STEPS<real>;
+    int steps = WARPS * STEPS<real>;
     while (steps > LEAST_WARPS * STEPS<real> &&
            parts_of(B * C, WARP) * parts_of(T, steps) < of(device)->multiprocessors) {
         steps /= 2;
@@ -324,63 +327,61 @@ template <typename real> int warps_for(const problem<real> &p)
     return warps;
 }
 
-/* Shared memory of a block: what its warps tell one another, and `fields` numbers for each step. */
-template <typename real> size_t shared_bytes(int warps, int fields)
-{
-    return static_cast<size_t>((2 * warps + 2) * 3 * WARP + fields * STEPS<real> * warps * WARP) *
-           sizeof(real);
-}
-
 size_t rounded(size_t bytes)
 {
     return (bytes + 255) / 256 * 256;
 }
 
-/* Lays out what the blocks share in the workspace, all of it unpublished, with `extra` bytes more for
+template <typename real, typename given>
+mt_status make_problem(mt_device *device, const given *args, problem<real> *p)
+{
+    int chunk_steps = chunk_steps_for<real>(device, args->B, args->T, args->C);
+    int64_t lanes = args->B * args->C, tiles = parts_of(lanes, WARP);
+    int64_t chunks = parts_of(args->T, chunk_steps);
+    if (lanes > INT_MAX - WARP || tiles > INT_MAX / chunks) {
+        return mt_fail(MT_ERROR_INVALID, "wkv: (%lld, %lld, %lld) is too large for one launch",
+                       static_cast<long long>(args->B), static_cast<long long>(args->T),
+                       static_cast<long long>(args->C));
+    }
+    p->T = args->T;
+    p->B = static_cast<int>(args->B);
+    p->C = static_cast<int>(args->C);
+    p->lanes = static_cast<int>(lanes);
+    p->tiles = static_cast<int>(tiles);
+    p->chunks = static_cast<int>(chunks);
+    p->chunk_steps = chunk_steps;
+    p->share = GROUP_CHUNKS / warps_for(*p);
+    p->w = static_cast<const real *>(args->w);
+    p->u = static_cast<const real *>(args->u);
+    p->k = static_cast<const real *>(args->k);
+    p->v = static_cast<const real *>(args->v);
+    return MT_OK;
+}
+
+/* Lays out in the workspace what the blocks share, all of it unpublished, with `extra` bytes more for
  * the caller. */
 template <typename real>
 mt_status share(mt_device *device, problem<real> *p, size_t extra, void **more)
 {
-    p->lanes = p->B * p->C;
-    p->chunk_steps = chunk_steps_for<real>(device, p->B, p->T, p->C);
-    int64_t tiles = parts_of(p->lanes, WARP), chunks = parts_of(p->T, p->chunk_steps);
-    if (tiles > INT_MAX / chunks || p->B > INT_MAX || p->C > INT_MAX) {
-        return mt_fail(MT_ERROR_INVALID, "wkv: (%lld, %lld, %lld) is too large for one launch",
-                       static_cast<long long>(p->B), static_cast<long long>(p->T),
-                       static_cast<long long>(p->C));
-    }
-    p->tiles = static_cast<int>(tiles);
-    p->chunks = static_cast<int>(chunks);
-    p->share = GROUP_CHUNKS / warps_for(*p);
-    size_t triples = static_cast<size_t>(3 * p->lanes) * sizeof(real);
+    size_t triples = static_cast<size_t>(p->lanes) * 3 * sizeof(real);
     size_t ticket = rounded(sizeof(unsigned));
     size_t summaries = rounded(static_cast<size_t>(p->chunks) * triples);
     size_t groups = rounded(static_cast<size_t>(p->chunks / GROUP_CHUNKS) * triples);
-    size_t shared = ticket + summaries + groups;
-    void *memory;
+    size_t shared = p->chunks > 1 ? ticket + summaries + groups : 0;
+    void *memory = nullptr;
     mt_status status = workspace(device, shared + extra, &memory);
     if (status != MT_OK) {
         return status;
     }
     unsigned char *bytes = static_cast<unsigned char *>(memory);
+    *more = bytes + shared;
+    if (p->chunks == 1) {
+        return MT_OK;
+    }
     p->ticket = reinterpret_cast<unsigned *>(bytes);
     p->summaries = reinterpret_cast<real *>(bytes + ticket);
     p->group_states = reinterpret_cast<real *>(bytes + ticket + summaries);
-    *more = bytes + shared;
     return check(cudaMemsetAsync(memory, UNPUBLISHED, shared, of(device)->stream), "wkv");
-}
-
-template <typename real, typename given> problem<real> problem_of(const given *args)
-{
-    problem<real> p = {};
-    p.B = args->B;
-    p.T = args->T;
-    p.C = args->C;
-    p.w = static_cast<const real *>(args->w);
-    p.u = static_cast<const real *>(args->u);
-    p.k = static_cast<const real *>(args->k);
-    p.v = static_cast<const real *>(args->v);
-    return p;
 }
 
 } // namespace
@@ -394,8 +395,11 @@ template <typename real> size_t wkv_saved_size(mt_device *device, int64_t B, int
 template <typename real> mt_status wkv_forward(mt_device *device, const mt_wkv_forward_args *args)
 {
     void *unused = nullptr;
-    problem<real> p = problem_of<real>(args);
-    mt_status status = share(device, &p, 0, &unused);
+    problem<real> p = {};
+    mt_status status = make_problem(device, args, &p);
+    if (status == MT_OK) {
+        status = share(device, &p, 0, &unused);
+    }
     if (status != MT_OK) {
         return status;
     }
@@ -404,16 +408,18 @@ template <typename real> mt_status wkv_forward(mt_device *device, const mt_wkv_f
                                static_cast<real *>(args->saved)};
     int warps = warps_for(p);
     return launch(device, "wkv", forward_kernel<real>, static_cast<int64_t>(p.chunks) * p.tiles,
-                  warps * WARP, shared_bytes<real>(warps, 0), p, io);
+                  warps * WARP, sizeof(exchange<real>), p, io);
 }
 
 template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_backward_args *args)
 {
     void *sums = nullptr;
-    problem<real> p = problem_of<real>(args);
-    int64_t parts = parts_of(p.T, chunk_steps_for<real>(device, p.B, p.T, p.C)) * p.B;
-    mt_status status =
-        share(device, &p, static_cast<size_t>(parts * 2 * p.C) * sizeof(real), &sums);
+    problem<real> p = {};
+    mt_status status = make_problem(device, args, &p);
+    int64_t parts = static_cast<int64_t>(p.chunks) * p.B;
+    if (status == MT_OK) {
+        status = share(device, &p, static_cast<size_t>(parts * 2 * p.C) * sizeof(real), &sums);
+    }
     if (status != MT_OK) {
         return status;
     }
@@ -427,7 +433,7 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
     int warps = warps_for(p);
     status = launch(device, "wkv backward", backward_kernel<real>,
                     static_cast<int64_t>(p.chunks) * p.tiles, warps * WARP,
-                    shared_bytes<real>(warps, FIELDS), p, io);
+                    sizeof(backward_memory<real>), p, io);
     void *const totals[] = {args->dw, args->du};
     return status == MT_OK ? add_columns<2>(device, "wkv backward", parts, p.C, io.sums, totals)
                            : status;

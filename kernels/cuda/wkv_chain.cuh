@@ -16,11 +16,10 @@
 namespace mt_cuda
 {
 
-/* Steps of one warp, whose inputs must fit into registers, and of a chunk: at most what a block
- * walks. */
-template <typename real> constexpr int STEPS = 32 / static_cast<int>(sizeof(real));
-template <typename real> constexpr int WARPS = 32 / static_cast<int>(sizeof(real));
-template <typename real> constexpr int THREADS = WARPS<real> *WARP;
+/* Steps of one warp, whose inputs must fit into registers, and the most warps of a block, which walks
+ * a chunk. */
+template <typename real> constexpr int STEPS = 64 / static_cast<int>(sizeof(real));
+constexpr int WARPS = 4, THREADS = WARPS * WARP;
 constexpr int LEAST_WARPS = 2; /* for the two sums of backward */
 constexpr int GROUP_CHUNKS = 16;
 
@@ -120,11 +119,13 @@ template <typename real> struct grad_composition {
 
 /* What both directions are given, and what a launch shares between its blocks. */
 template <typename real> struct problem {
-    int64_t B, T, C, lanes; /* lanes: B C */
-    int tiles, chunks;      /* of channels; of time */
-    int chunk_steps;        /* of every chunk but the last */
-    int share;              /* chunks of a group that each warp of a block gathers */
+    int64_t T;
+    int B, C, lanes;   /* lanes: B C */
+    int tiles, chunks; /* of channels; of time */
+    int chunk_steps;   /* of every chunk but the last */
+    int share;         /* chunks of a group that each warp of a block gathers */
     const real *w, *u, *k, *v;
+    /* Where there is more than one chunk: */
     unsigned *ticket;   /* (1): the last one given out */
     real *summaries;    /* (chunks, 3, lanes) */
     real *group_states; /* (groups, 3, lanes): behind the last chunk of each group */
@@ -132,15 +133,17 @@ template <typename real> struct problem {
 
 /* Where a thread is. `order` counts chunks in the direction of the walk. */
 struct place {
-    int64_t lane;
-    int tile, order, chunk;
-    int b, c;
+    int order, chunk;
+    int lane, b, c;
     bool inside; /* a channel of the problem */
 };
 
-/* Takes the block's next ticket. */
-template <typename real> __device__ inline place take_place(const problem<real> &p, bool backward)
+/* The number of the block's tile. Where blocks wait for others, it is the block's ticket. */
+template <typename real> __device__ inline unsigned take_number(const problem<real> &p)
 {
+    if (p.chunks == 1) {
+        return blockIdx.x;
+    }
     unsigned *shared = reinterpret_cast<unsigned *>(mt_shared);
     if (threadIdx.x == 0) {
         *shared = atomicAdd(p.ticket, 1u) + 1u; /* the first is ~0 + 1 */
@@ -148,26 +151,30 @@ template <typename real> __device__ inline place take_place(const problem<real> 
     __syncthreads();
     unsigned mine = *shared;
     __syncthreads();
+    return mine;
+}
+
+template <typename real> __device__ inline place take_place(const problem<real> &p, bool backward)
+{
+    unsigned mine = take_number(p), tiles = static_cast<unsigned>(p.tiles);
     place at;
-    at.order = static_cast<int>(mine / static_cast<unsigned>(p.tiles));
-    at.tile = static_cast<int>(mine % static_cast<unsigned>(p.tiles));
+    at.order = static_cast<int>(mine / tiles);
     at.chunk = backward ? p.chunks - 1 - at.order : at.order;
-    at.lane = static_cast<int64_t>(at.tile) * WARP + lane_index();
+    at.lane = static_cast<int>(mine % tiles) * WARP + lane_index();
     at.inside = at.lane < p.lanes;
-    at.b = at.inside ? static_cast<int>(at.lane / p.C) : 0;
-    at.c = at.inside ? static_cast<int>(at.lane % p.C) : 0;
+    at.b = at.inside ? at.lane / p.C : 0;
+    at.c = at.inside ? at.lane % p.C : 0;
     return at;
 }
 
 template <typename real>
-__device__ inline triple<real> load_triple(const real *array, int64_t lanes, int64_t lane)
+__device__ inline triple<real> load_triple(const real *array, int64_t lanes, int lane)
 {
     return {array[lane], array[lanes + lane], array[2 * lanes + lane]};
 }
 
 template <typename real>
-__device__ inline void store_triple(real *array, int64_t lanes, int64_t lane,
-                                    const triple<real> &value)
+__device__ inline void store_triple(real *array, int64_t lanes, int lane, const triple<real> &value)
 {
     array[lane] = value.num;
     array[lanes + lane] = value.den;
@@ -263,33 +270,18 @@ template <typename real> __device__ inline int steps_of(const problem<real> &p, 
            steps_within(p, chunk, warp * STEPS<real>);
 }
 
-/* What a block's warps tell one another, in shared memory. */
+/* What a block's warps tell one another, in shared memory: triples of each lane, (3, 32). */
 template <typename real> struct exchange {
-    real *warps;  /* (warps, 3, 32): summaries of their steps, then what lies before them */
-    real *shares; /* (warps, 3, 32): what gather_group leaves */
-    real *chunk;  /* (3, 32): what the warps amount to */
-    real *given;  /* (3, 32): what the chunk is given by those before it in the walk */
-    real *rest;   /* for the kernel */
-    __device__ explicit exchange()
-    {
-        int numbers = static_cast<int>(blockDim.x) * 3;
-        warps = reinterpret_cast<real *>(mt_shared);
-        shares = warps + numbers;
-        chunk = shares + numbers;
-        given = chunk + 3 * WARP;
-        rest = given + 3 * WARP;
-    }
-    __device__ real *of_warp() const
-    {
-        return warps + warp_index() * 3 * WARP;
-    }
+    real warps[WARPS][3 * WARP];  /* summaries of their steps, then what lies before them */
+    real shares[WARPS][3 * WARP]; /* what gather_group leaves */
+    real chunk[3 * WARP];         /* what the warps amount to */
+    real given[3 * WARP];         /* what the chunk is given by those before it in the walk */
 };
 
-/* By one warp: turns the summaries of the block's warps, (warps, 3, 32) in shared memory, into what
- * lies before each of them in the chunk, in the direction of the walk, and returns what they all
- * amount to. */
+/* By one warp: turns the summaries of the block's warps into what lies before each of them in the
+ * chunk, in the direction of the walk, and returns what they all amount to. */
 template <typename real, typename composition>
-__device__ inline triple<real> scan_warps(const problem<real> &p, real *summaries, int chunk,
+__device__ inline triple<real> scan_warps(const problem<real> &p, exchange<real> &shared, int chunk,
                                           const composition &compose, bool backward)
 {
     int warps = static_cast<int>(blockDim.x) / WARP;
@@ -297,7 +289,7 @@ __device__ inline triple<real> scan_warps(const problem<real> &p, real *summarie
 #pragma unroll 1
     for (int i = 0; i < warps; i++) {
         int warp = backward ? warps - 1 - i : i, steps = steps_of(p, chunk, warp);
-        real *of_warp = summaries + warp * 3 * WARP;
+        real *of_warp = shared.warps[warp];
         triple<real> summary = load_triple(of_warp, WARP, lane_index());
         store_triple(of_warp, WARP, lane_index(), before);
         if (steps > 0) {
@@ -308,12 +300,12 @@ __device__ inline triple<real> scan_warps(const problem<real> &p, real *summarie
 }
 
 /* By every warp: composes its share of the summaries that the chunks before this one in its group
- * publish, into `shares`, (warps, 3, 32) in shared memory. */
+ * publish. */
 template <typename real, typename composition>
 __device__ inline void gather_group(const problem<real> &p, const place &at,
-                                    const composition &compose, real *shares)
+                                    const composition &compose, exchange<real> &shared)
 {
-    int64_t stride = 3 * p.lanes;
+    int64_t stride = static_cast<int64_t>(3) * p.lanes;
     int warp = warp_index();
     int begin = at.order / GROUP_CHUNKS * GROUP_CHUNKS + warp * p.share;
     int end = begin + p.share < at.order ? begin + p.share : at.order;
@@ -332,7 +324,7 @@ __device__ inline void gather_group(const problem<real> &p, const place &at,
             summaries += 2 * stride;
         }
     }
-    store_triple(shares + warp * 3 * WARP, WARP, lane_index(), all);
+    store_triple(shared.shares[warp], WARP, lane_index(), all);
 }
 
 /* By one warp, before gather_group, with what its block's warps amount to: lets the later chunks of
@@ -341,7 +333,7 @@ __device__ inline void gather_group(const problem<real> &p, const place &at,
 template <typename real, typename composition>
 __device__ inline void begin_chain(const problem<real> &p, const place &at,
                                    const composition &compose, const triple<real> &first,
-                                   const triple<real> &chunk, const exchange<real> &shared)
+                                   const triple<real> &chunk, exchange<real> &shared)
 {
     store_triple(shared.chunk, WARP, lane_index(), chunk);
     store_triple(shared.given, WARP, lane_index(), first);
@@ -355,21 +347,22 @@ __device__ inline void begin_chain(const problem<real> &p, const place &at,
  * ends a group, publishes what stands behind it as soon as that can be known. */
 template <typename real, typename composition>
 __device__ inline void end_chain(const problem<real> &p, const place &at,
-                                 const composition &compose, const exchange<real> &shared)
+                                 const composition &compose, exchange<real> &shared)
 {
     if (!at.inside || at.order == 0) {
         return;
     }
     int group = at.order / GROUP_CHUNKS, chunks = at.order % GROUP_CHUNKS;
     real *states = plane(p.group_states, p, group) + at.lane;
+    const real *former = states - static_cast<int64_t>(3) * p.lanes; /* of the group before */
     triple<real> given = compose.identity(), before = compose.identity();
     if (group > 0) { /* mostly there already */
-        given = peek_triple(states - 3 * p.lanes, p.lanes);
+        given = peek_triple(former, p.lanes);
     }
 #pragma unroll 1
     for (int warp = 0; warp * p.share < chunks; warp++) {
         int left = chunks - warp * p.share;
-        before = compose(before, load_triple(shared.shares + warp * 3 * WARP, WARP, lane_index()),
+        before = compose(before, load_triple(shared.shares[warp], WARP, lane_index()),
                          (left < p.share ? left : p.share) * p.chunk_steps);
     }
     bool publishes = chunks == GROUP_CHUNKS - 1 && at.order + 1 < p.chunks;
@@ -378,7 +371,7 @@ __device__ inline void end_chain(const problem<real> &p, const place &at,
         all = compose(before, load_triple(shared.chunk, WARP, lane_index()), p.chunk_steps);
     }
     if (group > 0) {
-        given = await_triple(states - 3 * p.lanes, p.lanes, given);
+        given = await_triple(former, p.lanes, given);
     }
     if (publishes) {
         publish_triple(states, p.lanes, compose(given, all, GROUP_CHUNKS * p.chunk_steps));

@@ -4,6 +4,7 @@
 #ifndef CUDA_ON_CPU_CUDA_RUNTIME_H
 #define CUDA_ON_CPU_CUDA_RUNTIME_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,13 +43,15 @@ inline int __ffs(int bits)
     return __builtin_ffs(bits);
 }
 
-/* With the hardware's way of rounding twice; not by their own names, which the C library has too. */
+/* With the hardware's way of rounding twice, and no numbers below FLT_MIN (-ftz=true); not by their
+ * own names, which the C library has too. */
 #define __expf     cuda_on_cpu_expf
 #define __fdividef cuda_on_cpu_fdividef
 
 inline float cuda_on_cpu_expf(float x)
 {
-    return exp2f(x * 1.4426950408889634f);
+    float y = exp2f(x * 1.4426950408889634f);
+    return y < FLT_MIN ? 0.0f : y;
 }
 
 inline float cuda_on_cpu_fdividef(float a, float b)
