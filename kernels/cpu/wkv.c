@@ -35,16 +35,16 @@ static void compose(wkv_state *state, const real *w, int64_t steps, const wkv_st
 #pragma omp simd
     for (int c = 0; c < width; c++) {
         real decayed = state->max[c] + (real)steps * w[c];
-        real relative = relative_exp(decayed, summary->max[c]);
-        real of_state = factor_of_a(relative), of_summary = factor_of_b(relative);
-        state->num[c] = of_state * state->num[c] + of_summary * summary->num[c];
-        state->den[c] = of_state * state->den[c] + of_summary * summary->den[c];
+        factors of = find_factors(decayed, summary->max[c]);
+        state->num[c] = of.a * state->num[c] + of.b * summary->num[c];
+        state->den[c] = of.a * state->den[c] + of.b * summary->den[c];
         state->max[c] = real_max(decayed, summary->max[c]);
     }
 }
 
 static inline __attribute__((always_inline)) void
-forward_steps(const chunk_inputs *span, int width, wkv_state *restrict state, real *restrict y)
+forward_steps(const chunk_inputs *span, int width, bool of_update, const real *restrict first,
+              wkv_state *restrict state, real *restrict y)
 {
     const real *restrict w = span->w, *restrict u = span->u;
     for (int t = 0; t < span->steps; t++) {
@@ -56,12 +56,12 @@ forward_steps(const chunk_inputs *span, int width, wkv_state *restrict state, re
 #pragma omp simd
         for (int c = 0; c < width; c++) {
             real key = k[c], value = v[c];
-            real relative = relative_exp(state->max[c], u[c] + key);
-            real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
-            real output = (of_state * state->num[c] + of_first * value) /
-                          (of_state * state->den[c] + of_first);
-            update_state(state, c, w[c], key, value);
-            out[c] = output;
+            real num = state->num[c], den = state->den[c], max = state->max[c];
+            factors update = find_factors(max + w[c], key);
+            factors output = of_update ? update : find_factors(max, u[c] + key);
+            update_state(state, c, update, max + w[c], key, value);
+            output.b *= first[c];
+            out[c] = (output.a * num + output.b * value) / (output.a * den + output.b);
         }
     }
 }
@@ -69,10 +69,14 @@ forward_steps(const chunk_inputs *span, int width, wkv_state *restrict state, re
 /* Advances the state over a chunk and writes y. Full blocks have a compile-time width. */
 static void forward_chunk(const chunk_inputs *span, wkv_state *state, real *y)
 {
-    if (span->width == BLOCK) {
-        forward_steps(span, BLOCK, state, y);
+    output_weights weights;
+    find_weights(span, &weights);
+    if (!weights.of_update) {
+        forward_steps(span, span->width, false, weights.first, state, y);
+    } else if (span->width == BLOCK) {
+        forward_steps(span, BLOCK, true, weights.first, state, y);
     } else {
-        forward_steps(span, span->width, state, y);
+        forward_steps(span, span->width, true, weights.first, state, y);
     }
 }
 
@@ -83,7 +87,8 @@ static void summarise_chunk(const chunk_inputs *span, wkv_state *restrict state)
         const real *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
 #pragma omp simd
         for (int c = 0; c < span->width; c++) {
-            update_state(state, c, span->w[c], k[c], v[c]);
+            real decayed = state->max[c] + span->w[c];
+            update_state(state, c, find_factors(decayed, k[c]), decayed, k[c], v[c]);
         }
     }
 }

@@ -8,22 +8,33 @@
 #include "kernels/cpu/wkv_blocks.h"
 #include "kernels/cpu/workspace.h"
 
+static inline real find_exponential(real a, real b)
+{
+    return real_copysign(real_exp_negative(-real_abs(a - b)), a - b);
+}
+
+static inline factors factors_of(real exponential)
+{
+    return make_factors(real_abs(exponential), exponential);
+}
+
 /* Parts of a row's time that have sums for dw and du of their own. */
 static int64_t sum_parts(const time_cut *cut)
 {
     return cut->time_parallel ? cut->chunks : 1;
 }
 
-/* The states before each step of a chunk, and the relative exponentials of its output (max against
- * u + k) and its update (max + w against k). */
+/* The states before each step of a chunk, and by which exponentials they were updated and, where it
+ * took others, gave their outputs: e^-|a - b| with the sign of a - b. */
 typedef struct history {
-    real num[CHUNK][BLOCK], den[CHUNK][BLOCK], output[CHUNK][BLOCK], update[CHUNK][BLOCK];
+    _Alignas(LINE * sizeof(real)) real num[CHUNK][BLOCK], den[CHUNK][BLOCK], update[CHUNK][BLOCK],
+        output[CHUNK][BLOCK];
 } history;
 
 /* What travels backwards through the chunks of a block: G and H, the gradients of num and den with
  * max held fixed, and the sums that become dw and du. */
 typedef struct carried_grad {
-    real num[BLOCK], den[BLOCK];
+    _Alignas(LINE * sizeof(real)) real num[BLOCK], den[BLOCK];
     double dw[BLOCK], du[BLOCK];
 } carried_grad;
 
@@ -33,10 +44,9 @@ typedef struct chunk_grads {
     real *dk, *dv;
 } chunk_grads;
 
-static inline __attribute__((always_inline)) void recall_steps(const chunk_inputs *span, int width,
-                                                               const wkv_state *start,
-                                                               const real *dy,
-                                                               history *restrict past)
+static inline __attribute__((always_inline)) void
+recall_steps(const chunk_inputs *span, int width, bool of_update, const wkv_state *start,
+             const real *dy, history *restrict past)
 {
     wkv_state state = *start;
     const real *restrict w = span->w, *restrict u = span->u;
@@ -51,8 +61,12 @@ static inline __attribute__((always_inline)) void recall_steps(const chunk_input
         for (int c = 0; c < width; c++) {
             past->num[t][c] = state.num[c];
             past->den[t][c] = state.den[c];
-            past->output[t][c] = relative_exp(state.max[c], u[c] + k[c]);
-            past->update[t][c] = update_state(&state, c, w[c], k[c], v[c]);
+            if (!of_update) {
+                past->output[t][c] = find_exponential(state.max[c], u[c] + k[c]);
+            }
+            real decayed = state.max[c] + w[c], exponential = find_exponential(decayed, k[c]);
+            past->update[t][c] = exponential;
+            update_state(&state, c, factors_of(exponential), decayed, k[c], v[c]);
         }
     }
 }
@@ -61,8 +75,8 @@ static inline __attribute__((always_inline)) void recall_steps(const chunk_input
  * of_old and of_key of the update, and q = dy / D: the gradients of v, k, u, w, and then of (num,
  * den) one step earlier. */
 static inline __attribute__((always_inline)) void
-backward_steps(const chunk_inputs *span, int width, const history *restrict past,
-               carried_grad *restrict grad, const chunk_grads *to)
+backward_steps(const chunk_inputs *span, int width, bool of_update, const real *restrict first,
+               const history *restrict past, carried_grad *restrict grad, const chunk_grads *to)
 {
     const real none[BLOCK] = {0};
     real unwanted[2][BLOCK] = {{0}}, dw[BLOCK] = {0}, du[BLOCK] = {0};
@@ -75,9 +89,10 @@ backward_steps(const chunk_inputs *span, int width, const history *restrict past
 #pragma omp simd
         for (int c = 0; c < width; c++) {
             real num = past->num[t][c], den = past->den[t][c];
-            real of_state = factor_of_a(past->output[t][c]),
-                 of_first = factor_of_b(past->output[t][c]);
-            real of_old = factor_of_a(past->update[t][c]), of_key = factor_of_b(past->update[t][c]);
+            factors update = factors_of(past->update[t][c]);
+            factors output = of_update ? update : factors_of(past->output[t][c]);
+            real of_old = update.a, of_key = update.b;
+            real of_state = output.a, of_first = first[c] * output.b;
             real inverse = (real)1.0 / (of_state * den + of_first);
             real y = (of_state * num + of_first * v[c]) * inverse;
             real q = dy[c] * inverse, of_value = q * of_first, direct = of_value * (v[c] - y);
@@ -101,12 +116,17 @@ static void backward_chunk(const chunk_inputs *span, const wkv_state *start, car
                            const chunk_grads *to)
 {
     history past;
-    if (span->width == BLOCK) {
-        recall_steps(span, BLOCK, start, to->dy, &past);
-        backward_steps(span, BLOCK, &past, grad, to);
+    output_weights weights;
+    find_weights(span, &weights);
+    if (!weights.of_update) {
+        recall_steps(span, span->width, false, start, to->dy, &past);
+        backward_steps(span, span->width, false, weights.first, &past, grad, to);
+    } else if (span->width == BLOCK) {
+        recall_steps(span, BLOCK, true, start, to->dy, &past);
+        backward_steps(span, BLOCK, true, weights.first, &past, grad, to);
     } else {
-        recall_steps(span, span->width, start, to->dy, &past);
-        backward_steps(span, span->width, &past, grad, to);
+        recall_steps(span, span->width, true, start, to->dy, &past);
+        backward_steps(span, span->width, true, weights.first, &past, grad, to);
     }
 }
 

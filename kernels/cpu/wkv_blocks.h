@@ -19,7 +19,7 @@ enum {
 
 /* A state of one block: num and den stand for num e^max, den e^max. */
 typedef struct wkv_state {
-    real num[BLOCK], den[BLOCK], max[BLOCK];
+    _Alignas(LINE * sizeof(real)) real num[BLOCK], den[BLOCK], max[BLOCK];
 } wkv_state;
 
 /* The inputs of one block of channels of one batch row, from the chunk's first step; rows are C
@@ -112,24 +112,49 @@ static inline void load(wkv_state *state, const real *array, int64_t planes, int
     memcpy(state->max, array + 2 * planes, bytes);
 }
 
-/* Of the two factors e^(a - max(a, b)) and e^(b - max(a, b)) one is 1: the other, with the sign of
- * a - b. */
-static inline real relative_exp(real a, real b)
+/* What two numbers scaled by e^a and e^b are multiplied by to be scaled by e^max(a, b). */
+typedef struct factors {
+    real a, b;
+} factors;
+
+/* One of the two is 1, by the sign of a - b, and the other e^-|a - b|. If that is not a number, both
+ * are not. */
+static inline factors make_factors(real exponential, real difference)
 {
-    real difference = a - b;
-    return real_copysign(real_exp_negative(-real_abs(difference)), difference);
+    real one = real_copysign((real)1.0, difference);
+    return (factors){real_max(one, exponential), real_max(-one, exponential)};
 }
 
-/* The factors themselves: the exponential, or 1 where that is on the larger side. A factor that is
- * not a number stays so. */
-static inline real factor_of_a(real relative)
+static inline factors find_factors(real a, real b)
 {
-    return real_max(real_copysign((real)1.0, relative), real_abs(relative));
+    return make_factors(real_exp_negative(-real_abs(a - b)), a - b);
 }
 
-static inline real factor_of_b(real relative)
+/* How a step's output weighs the state against the key: of_state : of_first = e^max : e^(u+k). The
+ * update weighs them as of_old : of_key = e^(max+w) : e^k, so of_old and e^(u+w) of_key do as well, and
+ * one exponential serves both; unless u + w is so large or small that a product might leave the range
+ * of real while it still counts. */
+typedef struct output_weights {
+    bool of_update;                                  /* made of the update's factors */
+    _Alignas(LINE * sizeof(real)) real first[BLOCK]; /* what multiplies of_key then, and else 1 */
+} output_weights;
+
+/* Of |u + w|: a factor that has fallen to its lowest, e^EXP_LOWEST, does not count beside this. */
+#define OF_UPDATE_RANGE ((real)(EXP_LOWEST * -0.45))
+
+static inline void find_weights(const chunk_inputs *span, output_weights *weights)
 {
-    return real_max(-real_copysign((real)1.0, relative), real_abs(relative));
+    real farthest = (real)0.0;
+#pragma omp simd reduction(max : farthest)
+    for (int c = 0; c < span->width; c++) {
+        real sum = span->u[c] + span->w[c];
+        weights->first[c] = real_exp(sum);
+        farthest = real_max(farthest, real_abs(sum));
+    }
+    weights->of_update = farthest <= OF_UPDATE_RANGE;
+    for (int c = 0; c < span->width && !weights->of_update; c++) {
+        weights->first[c] = (real)1.0;
+    }
 }
 
 /* Asks for a row that lies `offset` reals behind `row` to be fetched into cache. Rows of a block are
@@ -143,15 +168,13 @@ static inline void fetch(const real *row, int64_t offset, int width)
     }
 }
 
-/* Takes channel c of the state past a step, and returns the step's relative exponential. */
-static inline real update_state(wkv_state *restrict state, int c, real w, real k, real v)
+/* Takes channel c of the state past a step, by the factors of old state and key. */
+static inline void update_state(wkv_state *restrict state, int c, factors of, real decayed, real k,
+                                real v)
 {
-    real decayed = state->max[c] + w, relative = relative_exp(decayed, k);
-    real of_state = factor_of_a(relative), of_key = factor_of_b(relative);
-    state->num[c] = of_state * state->num[c] + of_key * v;
-    state->den[c] = of_state * state->den[c] + of_key;
+    state->num[c] = of.a * state->num[c] + of.b * v;
+    state->den[c] = of.a * state->den[c] + of.b;
     state->max[c] = real_max(decayed, k);
-    return relative;
 }
 
 #endif
