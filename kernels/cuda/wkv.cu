@@ -157,9 +157,8 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
         }
         real *y = io.y + offset;
         for_steps<real>(count, [&](int s) {
-            real relative = relative_exp(state.third, u + k[s]);
-            real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
-            *y = quotient(of_state * state.num + of_first * v[s], of_state * state.den + of_first);
+            factors<real> of = find_factors(state.third, u + k[s]);
+            *y = quotient(of.a * state.num + of.b * v[s], of.a * state.den + of.b);
             y += p.C;
             update(&state, w, k[s], v[s]);
         });
@@ -178,7 +177,7 @@ template <typename real> struct backward_arrays {
  * registers for blocks that work while others wait. */
 template <typename real> struct step_memory {
     pack<real, 2> state[STEPS<real>][THREADS];  /* (num, den) before the step */
-    pack<real, 2> result[STEPS<real>][THREADS]; /* the update's relative exponential, and y */
+    pack<real, 2> result[STEPS<real>][THREADS]; /* the update's exponential, and y */
     real v[STEPS<real>][THREADS];
 };
 
@@ -228,20 +227,19 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     triple<real> summary = compose.identity(); /* of the warp's steps, for the way back */
     real q_first[STEPS<real>], q_state[STEPS<real>];
     for_steps<real>(count, [&](int s) {
-        real relative = relative_exp(state.third, u + k[s]);
-        real of_state = factor_of_a(relative), of_first = factor_of_b(relative);
-        real inverse = quotient(real(1), of_state * state.den + of_first), q = dy[s] * inverse;
-        real y = (of_state * state.num + of_first * v[s]) * inverse;
-        q_first[s] = q * of_first;
-        q_state[s] = q * of_state;
+        factors<real> of = find_factors(state.third, u + k[s]);
+        real inverse = quotient(real(1), of.a * state.den + of.b), q = dy[s] * inverse;
+        real y = (of.a * state.num + of.b * v[s]) * inverse;
+        q_first[s] = q * of.b;
+        q_state[s] = q * of.a;
         past.v[s][thread] = v[s];
         past.state[s][thread] = {state.num, state.den};
-        relative = update(&state, w, k[s], v[s]);
-        past.result[s][thread] = {relative, y};
+        real exponential = update(&state, w, k[s], v[s]);
+        past.result[s][thread] = {exponential, y};
         real through = summary.third * q_state[s];
         summary.num += through;
         summary.den -= through * y;
-        summary.third *= factor_of_a(relative);
+        summary.third *= factors_of(exponential).a;
     });
 
     /* Backwards: the gradient behind the warp's last step. */
@@ -269,19 +267,19 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
         int64_t step = offset + (count - 1) * p.C;
         for_steps<real, BACKWARDS>(count, [&](int s) {
             pack<real, 2> old = past.state[s][thread], result = past.result[s][thread];
-            real relative = result.at[0], y = result.at[1], value = past.v[s][thread];
-            real of_old = factor_of_a(relative), of_key = factor_of_b(relative);
+            real y = result.at[1], value = past.v[s][thread];
+            factors<real> of = factors_of(result.at[0]);
             real direct = q_first[s] * (value - y);
             if (io.dv != nullptr) {
-                io.dv[step] = q_first[s] + of_key * grad.num;
+                io.dv[step] = q_first[s] + of.b * grad.num;
             }
             if (io.dk != nullptr) {
-                io.dk[step] = direct + of_key * (grad.num * value + grad.den);
+                io.dk[step] = direct + of.b * (grad.num * value + grad.den);
             }
             du += direct;
-            dw += of_old * (grad.num * old.at[0] + grad.den * old.at[1]);
-            grad.num = of_old * grad.num + q_state[s];
-            grad.den = of_old * grad.den - q_state[s] * y;
+            dw += of.a * (grad.num * old.at[0] + grad.den * old.at[1]);
+            grad.num = of.a * grad.num + q_state[s];
+            grad.den = of.a * grad.den - q_state[s] * y;
             step -= p.C;
         });
         if (at.chunk == 0 && before == 0 && io.dstate_in != nullptr) {

@@ -52,23 +52,26 @@ __device__ inline double quotient(double a, double b)
     return a / b;
 }
 
-/* Of the two factors e^(a - max(a, b)) and e^(b - max(a, b)) one is 1: the other, with the sign of
- * a - b. */
-template <typename real> __device__ inline real relative_exp(real a, real b)
+/* What two numbers scaled by e^a and e^b are multiplied by to be scaled by e^max(a, b). */
+template <typename real> struct factors {
+    real a, b;
+};
+
+/* One of the two is 1, and the other e^-|a - b|: told by that with the sign of a - b. */
+template <typename real> __device__ inline real find_exponential(real a, real b)
 {
-    real difference = a - b;
-    return copysign(exp_negative(-fabs(difference)), difference);
+    return copysign(exp_negative(-fabs(a - b)), a - b);
 }
 
-/* The factors themselves. The exponential may be zero, of either sign. */
-template <typename real> __device__ inline real factor_of_a(real relative)
+template <typename real> __device__ inline factors<real> factors_of(real exponential)
 {
-    return signbit(relative) ? -relative : real(1);
+    return signbit(exponential) ? factors<real>{-exponential, real(1)}
+                                : factors<real>{real(1), exponential};
 }
 
-template <typename real> __device__ inline real factor_of_b(real relative)
+template <typename real> __device__ inline factors<real> find_factors(real a, real b)
 {
-    return signbit(relative) ? real(1) : relative;
+    return factors_of(find_exponential(a, b));
 }
 
 template <typename real> __device__ inline triple<real> empty_state()
@@ -76,13 +79,13 @@ template <typename real> __device__ inline triple<real> empty_state()
     return {real(0), real(0), static_cast<real>(MT_WKV_EMPTY_MAX)};
 }
 
-/* Takes the state past a step with key k and value v, and returns the step's relative exponential. */
+/* Takes the state past a step with key k and value v, and returns the exponential of its factors. */
 template <typename real> __device__ inline real update(triple<real> *state, real w, real k, real v)
 {
-    real decayed = state->third + w, relative = relative_exp(decayed, k);
-    real of_state = factor_of_a(relative), of_key = factor_of_b(relative);
-    *state = {of_state * state->num + of_key * v, of_state * state->den + of_key, fmax(decayed, k)};
-    return relative;
+    real decayed = state->third + w, exponential = find_exponential(decayed, k);
+    factors<real> of = factors_of(exponential);
+    *state = {of.a * state->num + of.b * v, of.a * state->den + of.b, fmax(decayed, k)};
+    return exponential;
 }
 
 /* How a stretch of `steps` steps takes what it is given to its other end: both classes compose
@@ -97,10 +100,9 @@ template <typename real> struct state_composition {
                                        int steps) const
     {
         real decayed = state.third + w * static_cast<real>(steps);
-        real relative = relative_exp(decayed, stretch.third);
-        real of_state = factor_of_a(relative), of_stretch = factor_of_b(relative);
-        return {of_state * state.num + of_stretch * stretch.num,
-                of_state * state.den + of_stretch * stretch.den, fmax(decayed, stretch.third)};
+        factors<real> of = find_factors(decayed, stretch.third);
+        return {of.a * state.num + of.b * stretch.num, of.a * state.den + of.b * stretch.den,
+                fmax(decayed, stretch.third)};
     }
 };
 
