@@ -3,6 +3,7 @@
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct checked_function {
@@ -61,9 +62,14 @@ static mt_status central_difference(const checked_function *checked, const mt_te
     if (status == MT_OK) {
         status = evaluate(checked, &below);
     }
-    mt_status restored = poke(input, index, x);
     *difference = (above - below) / (2.0 * h);
-    return status != MT_OK ? status : restored;
+    if (status == MT_OK) {
+        return poke(input, index, x);
+    }
+    char message[512]; /* of the first failure, after which restoring may fail too */
+    snprintf(message, sizeof message, "%s", mt_error_message());
+    poke(input, index, x);
+    return mt_fail(status, "%s", message);
 }
 
 /* Compares the elements of one input; values and analytic have one number for each. */

@@ -112,8 +112,10 @@ struct mt_device {
 
     /* Recording: between record and recorded, work is noted instead of done; replay does all of it
      * with one call. It works on the same addresses, so whatever is to differ from replay to replay
-     * is read from device memory. Nothing may be allocated, written or read back in between. All
-     * four are NULL on a device that would gain nothing. */
+     * is read from device memory. Nothing may be allocated, written or read back in between. A
+     * recording in which something failed is ended by recorded with NULL, which keeps the error's
+     * message. forget waits for work that may use the recording. All four are NULL on a device that
+     * would gain nothing. */
     mt_status (*record)(mt_device *);
     mt_status (*recorded)(mt_device *, mt_recording **recording);
     mt_status (*replay)(mt_device *, mt_recording *recording);

@@ -71,11 +71,8 @@ void step_queue_close(step_queue *queue)
         return;
     }
     mt_device *device = queue->session->device;
-    device->synchronize(device);
     for (int i = 0; i < queue->recorded_count; i++) {
-        if (queue->recorded[i].recording != NULL) {
-            device->forget(device, queue->recorded[i].recording);
-        }
+        device->forget(device, queue->recorded[i].recording);
     }
     free(queue);
 }
@@ -189,10 +186,7 @@ static recorded_update *new_recorded(step_queue *queue)
 {
     mt_device *device = queue->session->device;
     recorded_update *place = &queue->recorded[queue->next_recorded];
-    if (place->recording != NULL) {
-        device->synchronize(device);
-        device->forget(device, place->recording);
-    }
+    device->forget(device, place->recording);
     *place = (recorded_update){0};
     queue->next_recorded = (queue->next_recorded + 1) % RECORDINGS;
     queue->recorded_count += queue->recorded_count < RECORDINGS;
@@ -207,21 +201,15 @@ static mt_status record_update(step_queue *queue, const task_batch *batch, recor
     if (status != MT_OK) {
         return status;
     }
-    mt_status work = differentiate(queue, batch, &place->tensors);
-    if (work == MT_OK) {
-        work = update(queue);
+    status = differentiate(queue, batch, &place->tensors);
+    if (status == MT_OK) {
+        status = update(queue);
     }
-    if (work == MT_OK) {
+    if (status == MT_OK) {
         return device->recorded(device, &place->recording);
     }
-    mt_recording *broken; /* the recording has to end, but the first failure is the one to tell */
-    char message[512];
-    strncpy(message, mt_error_message(), sizeof message - 1);
-    message[sizeof message - 1] = '\0';
-    if (device->recorded(device, &broken) == MT_OK) {
-        device->forget(device, broken);
-    }
-    return mt_fail(work, "%s", message);
+    device->recorded(device, NULL);
+    return status;
 }
 
 /* The whole update of a batch whose shapes may repeat: done, the first time; recorded the second,

@@ -55,10 +55,19 @@ mt_status allocate(mt_device *device, size_t bytes, void **memory)
     return check(error, "allocating memory");
 }
 
+/* Waits for work that may still use what is about to be given back. What goes wrong here went wrong
+ * before, and has been told: the message stays. */
+void settle(mt_device *device)
+{
+    cudaSetDevice(of(device)->index);
+    cudaStreamSynchronize(of(device)->stream);
+    cudaGetLastError();
+}
+
 void release(mt_device *device, void *memory)
 {
-    if (memory != nullptr && use(device) == MT_OK) {
-        cudaStreamSynchronize(of(device)->stream); /* which may still use it */
+    if (memory != nullptr) {
+        settle(device);
         cudaFree(memory);
     }
 }
@@ -116,21 +125,23 @@ mt_status stage(cuda_device *cuda, size_t bytes, unsigned char **place)
 
 mt_status write(mt_device *device, void *device_memory, const void *host_memory, size_t bytes)
 {
-    cuda_device *cuda = of(device);
+    unsigned char *to = static_cast<unsigned char *>(device_memory), *place;
+    const unsigned char *from = static_cast<const unsigned char *>(host_memory);
     mt_status status = use(device);
-    if (status == MT_OK && bytes <= STAGING_HALF) {
-        unsigned char *place;
-        status = stage(cuda, bytes, &place);
+    while (bytes > 0 && status == MT_OK) {
+        size_t part = bytes < STAGING_HALF ? bytes : STAGING_HALF;
+        status = stage(of(device), part, &place);
         if (status == MT_OK) {
-            memcpy(place, host_memory, bytes);
-            host_memory = place;
+            memcpy(place, from, part);
+            status =
+                check(cudaMemcpyAsync(to, place, part, cudaMemcpyHostToDevice, of(device)->stream),
+                      "copying to the device");
         }
+        to += part;
+        from += part;
+        bytes -= part;
     }
-    /* What is not staged is pageable, and has been read when the call returns. */
-    return status != MT_OK ? status
-                           : check(cudaMemcpyAsync(device_memory, host_memory, bytes,
-                                                   cudaMemcpyHostToDevice, cuda->stream),
-                                   "copying to the device");
+    return status;
 }
 
 mt_status read_back(mt_device *device, void *host_memory, const void *device_memory, size_t bytes)
@@ -191,9 +202,10 @@ mt_status read_arrived(mt_device *device, int slot, void *host_memory, size_t by
 
 void forget(mt_device *device, mt_recording *recording)
 {
-    if (recording == nullptr || use(device) != MT_OK) {
+    if (recording == nullptr) {
         return;
     }
+    settle(device);
     if (recording->executable != nullptr) {
         cudaGraphExecDestroy(recording->executable);
     }
@@ -214,13 +226,18 @@ mt_status record(mt_device *device)
 
 mt_status recorded(mt_device *device, mt_recording **recording)
 {
+    cudaGraph_t graph = nullptr;
+    cudaSetDevice(of(device)->index);
+    cudaError_t error = cudaStreamEndCapture(of(device)->stream, &graph);
+    if (recording == nullptr) {
+        if (graph != nullptr) {
+            cudaGraphDestroy(graph);
+        }
+        cudaGetLastError();
+        return MT_OK;
+    }
     *recording = nullptr;
     mt_recording *made = static_cast<mt_recording *>(calloc(1, sizeof *made));
-    cudaGraph_t graph = nullptr;
-    mt_status status = use(device);
-    if (status == MT_OK) { /* ends the capture, whatever else there is */
-        status = check(cudaStreamEndCapture(of(device)->stream, &graph), "recording");
-    }
     if (made == nullptr) {
         if (graph != nullptr) {
             cudaGraphDestroy(graph);
@@ -229,6 +246,7 @@ mt_status recorded(mt_device *device, mt_recording **recording)
                        sizeof *made);
     }
     made->graph = graph;
+    mt_status status = check(error, "recording");
     if (status == MT_OK) {
         status = check(cudaGraphInstantiate(&made->executable, graph, 0), "recording");
     }
@@ -260,14 +278,15 @@ mt_status use_stream(mt_device *device, void *stream)
     if (status != MT_OK) {
         return status;
     }
-    cuda->stream = named;
     cublasStatus_t set = blas.set_stream(cuda->blas, named);
     if (set == CUBLAS_STATUS_SUCCESS) { /* which forgets the workspace */
         set = blas.set_workspace(cuda->blas, cuda->blas_workspace, BLAS_WORKSPACE);
     }
-    return set == CUBLAS_STATUS_SUCCESS
-               ? MT_OK
-               : mt_fail(MT_ERROR_DEVICE, "%s: cuBLAS: %s", cuda->name, blas.status_string(set));
+    if (set != CUBLAS_STATUS_SUCCESS) {
+        return mt_fail(MT_ERROR_DEVICE, "%s: cuBLAS: %s", cuda->name, blas.status_string(set));
+    }
+    cuda->stream = named;
+    return MT_OK;
 }
 
 mt_status allow_tf32(mt_device *device, bool allowed)
@@ -283,35 +302,32 @@ mt_status allow_tf32(mt_device *device, bool allowed)
 void close_device(mt_device *device)
 {
     cuda_device *cuda = of(device);
-    if (use(device) == MT_OK) {
-        if (cuda->own_stream != nullptr) {
-            cudaStreamSynchronize(cuda->stream);
-        }
-        if (cuda->blas != nullptr) {
-            blas.destroy(cuda->blas);
-        }
-        for (int i = 0; i < STAGING_HALVES; i++) {
-            if (cuda->staging.free_again[i] != nullptr) {
-                cudaEventDestroy(cuda->staging.free_again[i]);
-            }
-        }
-        for (int i = 0; i < MT_READ_SLOTS; i++) {
-            if (cuda->slot_filled[i] != nullptr) {
-                cudaEventDestroy(cuda->slot_filled[i]);
-            }
-        }
-        for (int i = 0; i < cuda->outgrown_count; i++) {
-            cudaFree(cuda->outgrown[i]);
-        }
-        cudaFree(cuda->workspace);
-        cudaFree(cuda->blas_workspace);
-        cudaFreeHost(cuda->staging.memory);
-        cudaFreeHost(cuda->findings);
-        cudaFreeHost(cuda->read_slots);
-        if (cuda->own_stream != nullptr) {
-            cudaStreamDestroy(cuda->own_stream);
+    settle(device);
+    if (cuda->blas != nullptr) {
+        blas.destroy(cuda->blas);
+    }
+    for (int i = 0; i < STAGING_HALVES; i++) {
+        if (cuda->staging.free_again[i] != nullptr) {
+            cudaEventDestroy(cuda->staging.free_again[i]);
         }
     }
+    for (int i = 0; i < MT_READ_SLOTS; i++) {
+        if (cuda->slot_filled[i] != nullptr) {
+            cudaEventDestroy(cuda->slot_filled[i]);
+        }
+    }
+    for (int i = 0; i < cuda->outgrown_count; i++) {
+        cudaFree(cuda->outgrown[i]);
+    }
+    cudaFree(cuda->workspace);
+    cudaFree(cuda->blas_workspace);
+    cudaFreeHost(cuda->staging.memory);
+    cudaFreeHost(cuda->findings);
+    cudaFreeHost(cuda->read_slots);
+    if (cuda->own_stream != nullptr) {
+        cudaStreamDestroy(cuda->own_stream);
+    }
+    cudaGetLastError();
     free(cuda);
 }
 

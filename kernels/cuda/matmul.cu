@@ -28,22 +28,30 @@ cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperati
 
 template <typename real> mt_status matmul(mt_device *device, const mt_matmul_args *args)
 {
-    if (args->M == 0 || args->N == 0) {
+    int64_t M = args->M, N = args->N, K = args->K;
+    if (M == 0 || N == 0) {
         return MT_OK;
     }
-    /* cuBLAS refuses rows of no length, which an empty sum has. */
-    int64_t inner = args->K > 0 ? args->K : 1;
+    if (K == 0) { /* sums of nothing, whose rows of no length cuBLAS refuses */
+        return args->beta == 0.0
+                   ? device->zero(device, args->c, static_cast<size_t>(M * N) * sizeof(real))
+                   : scale<real>(device, M * N, args->beta, args->c, args->c);
+    }
+    mt_status chosen = check(cudaSetDevice(of(device)->index), "matrix product");
+    if (chosen != MT_OK) {
+        return chosen;
+    }
     cublasStatus_t status =
         gemm(of(device)->blas, args->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-             args->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, args->N, args->M, args->K, args->alpha,
-             static_cast<const real *>(args->b), args->transpose_b ? inner : args->N,
-             static_cast<const real *>(args->a), args->transpose_a ? args->M : inner, args->beta,
+             args->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, N, M, K, args->alpha,
+             static_cast<const real *>(args->b), args->transpose_b ? K : N,
+             static_cast<const real *>(args->a), args->transpose_a ? M : K, args->beta,
              static_cast<real *>(args->c));
     return status == CUBLAS_STATUS_SUCCESS
                ? MT_OK
                : mt_fail(MT_ERROR_DEVICE, "cuda: matrix product (%lld, %lld) by (%lld, %lld): %s",
-                         static_cast<long long>(args->M), static_cast<long long>(args->K),
-                         static_cast<long long>(args->K), static_cast<long long>(args->N),
+                         static_cast<long long>(M), static_cast<long long>(K),
+                         static_cast<long long>(K), static_cast<long long>(N),
                          blas.status_string(status));
 }
 

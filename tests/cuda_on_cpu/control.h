@@ -23,8 +23,13 @@ void cuda_on_cpu_set_machine(cuda_on_cpu_machine machine);
  * environment variable CUDA_ON_CPU_FAIL_ALLOCATION says so from outside. */
 int cuda_on_cpu_fail_allocation(int n);
 
-/* The same for launches of kernels, and for products; CUDA_ON_CPU_FAIL_LAUNCH from outside. */
+/* The same for launches of kernels; CUDA_ON_CPU_FAIL_LAUNCH from outside. */
 int cuda_on_cpu_fail_launch(int n);
+
+/* The n-th launch from now is accepted, but its kernel faults: from when it runs, every call fails, as
+ * on a device whose context is lost, until this is called again. 0: none does.
+ * CUDA_ON_CPU_CRASH_LAUNCH from outside. */
+void cuda_on_cpu_crash_launch(int n);
 
 /* Allocations of every kind that have not been given back. */
 int cuda_on_cpu_live(void);

@@ -51,6 +51,11 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t)
     return CUBLAS_STATUS_SUCCESS;
 }
 
+static cublasStatus_t status_of(cudaError_t error)
+{
+    return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
 static CBLAS_TRANSPOSE transpose(cublasOperation_t op)
 {
     return op == CUBLAS_OP_T ? CblasTrans : CblasNoTrans;
@@ -78,12 +83,11 @@ cublasStatus_t cublasSgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
         return CUBLAS_STATUS_INVALID_VALUE;
     }
     float by = *alpha, keep = *beta;
-    cuda_on_cpu::enqueue(blas->stream, [=] {
+    return status_of(cuda_on_cpu::enqueue(blas->stream, [=] {
         cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
                     static_cast<int>(n), static_cast<int>(k), by, a, static_cast<int>(lda), b,
                     static_cast<int>(ldb), keep, c, static_cast<int>(ldc));
-    });
-    return CUBLAS_STATUS_SUCCESS;
+    }));
 }
 
 cublasStatus_t cublasDgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,
@@ -95,12 +99,11 @@ cublasStatus_t cublasDgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
         return CUBLAS_STATUS_INVALID_VALUE;
     }
     double by = *alpha, keep = *beta;
-    cuda_on_cpu::enqueue(blas->stream, [=] {
+    return status_of(cuda_on_cpu::enqueue(blas->stream, [=] {
         cblas_dgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
                     static_cast<int>(n), static_cast<int>(k), by, a, static_cast<int>(lda), b,
                     static_cast<int>(ldb), keep, c, static_cast<int>(ldc));
-    });
-    return CUBLAS_STATUS_SUCCESS;
+    }));
 }
 
 /* In place of kernels/cuda/blas.cu: there is no library to load. */

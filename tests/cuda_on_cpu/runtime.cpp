@@ -31,10 +31,12 @@ struct cuda_on_cpu_stream {
 
 struct cuda_on_cpu_graph {
     work_list work;
+    bool invalid; /* a call failed that capturing forbids */
 };
 
 struct cuda_on_cpu_event {
     cudaStream_t stream; /* that it was recorded on last, or NULL */
+    bool captured;       /* in a graph, so that nothing waits for it outside */
 };
 
 namespace
@@ -46,6 +48,7 @@ constexpr unsigned MOST_THREADS = 1024;
 
 std::unordered_map<void *, size_t> device_memory;
 size_t device_bytes_used;
+
 /* A number that the environment gives, or 0. */
 int from_outside(const char *name)
 {
@@ -53,10 +56,13 @@ int from_outside(const char *name)
     return text != nullptr ? atoi(text) : 0;
 }
 
-int live, allocations, launches, captures;
+int live, allocations, launches;
+bool lost;              /* a kernel has faulted: every call fails from now on */
+cudaStream_t capturing; /* or NULL: one stream captures at a time */
 cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeThreadLocal; /* of the one thread */
 int failing_allocation = from_outside("CUDA_ON_CPU_FAIL_ALLOCATION");
 int failing_launch = from_outside("CUDA_ON_CPU_FAIL_LAUNCH");
+int crashing_launch = from_outside("CUDA_ON_CPU_CRASH_LAUNCH");
 cuda_on_cpu_machine machine = CUDA_ON_CPU_WORKS;
 cudaError_t last_error = cudaSuccess;
 
@@ -71,8 +77,18 @@ bool allocation_fails()
     return ++allocations == failing_allocation;
 }
 
+/* What a call that does nothing wrong returns. */
+cudaError_t success()
+{
+    return lost ? cudaErrorLaunchFailure : cudaSuccess;
+}
+
 template <typename T> cudaError_t make(T **made)
 {
+    if (lost) {
+        *made = nullptr;
+        return success();
+    }
     if (allocation_fails()) {
         *made = nullptr;
         return failed(cudaErrorMemoryAllocation);
@@ -86,13 +102,17 @@ template <typename T> cudaError_t destroy(T *made)
 {
     delete made;
     live--;
-    return cudaSuccess;
+    return success();
 }
 
-/* Calls that may wait for the device are refused while work is captured. */
+/* Calls that may wait for the device are refused while work is captured, and spoil the capture. */
 bool capture_forbids()
 {
-    return captures > 0 && capture_mode != cudaStreamCaptureModeRelaxed;
+    bool forbids = capturing != nullptr && capture_mode != cudaStreamCaptureModeRelaxed;
+    if (forbids) {
+        capturing->capture->invalid = true;
+    }
+    return forbids;
 }
 
 void reach_device_memory(bool within_reach)
@@ -109,7 +129,9 @@ void reach_device_memory(bool within_reach)
 void run_all(const work_list &work)
 {
     for (const std::function<void()> &item : work) {
-        item();
+        if (!lost) {
+            item();
+        }
     }
 }
 
@@ -159,9 +181,12 @@ namespace cuda_on_cpu
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work)
 {
     cudaStream_t on = named(stream);
+    if (on->capture != nullptr && on->capture->invalid) {
+        return failed(cudaErrorStreamCaptureInvalidated);
+    }
     work_list &to = on->capture != nullptr ? on->capture->work : on->queue;
     to.push_back(std::move(work));
-    return cudaSuccess;
+    return success();
 }
 
 cudaError_t enqueue_launch(const cudaLaunchConfig_t &config, std::function<void()> body)
@@ -172,6 +197,9 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t &config, std::function<void(
     if (config.gridDim.x < 1 || config.gridDim.x > 0x7FFFFFFFu || config.blockDim.x < 1 ||
         config.blockDim.x > MOST_THREADS || config.dynamicSmemBytes > cuda_on_cpu::SHARED_BYTES) {
         return failed(cudaErrorInvalidConfiguration);
+    }
+    if (launches == crashing_launch) {
+        return enqueue(config.stream, [] { lost = true; });
     }
     return enqueue(config.stream, [config, body] { run_launch(config, body); });
 }
@@ -201,6 +229,13 @@ int cuda_on_cpu_fail_launch(int n)
     return made;
 }
 
+void cuda_on_cpu_crash_launch(int n)
+{
+    lost = false;
+    launches = 0;
+    crashing_launch = n;
+}
+
 int cuda_on_cpu_live(void)
 {
     return live;
@@ -227,6 +262,10 @@ const char *cudaGetErrorString(cudaError_t error)
         return "unspecified launch failure";
     case cudaErrorStreamCaptureUnsupported:
         return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+        return "operation failed due to a previous error during capture";
+    case cudaErrorCapturedEvent:
+        return "operation not permitted on an event last recorded in a capturing stream";
     default:
         return "invalid argument";
     }
@@ -236,7 +275,7 @@ cudaError_t cudaGetLastError()
 {
     cudaError_t error = last_error;
     last_error = cudaSuccess;
-    return error;
+    return lost ? success() : error;
 }
 
 cudaError_t cudaGetDeviceCount(int *count)
@@ -257,19 +296,22 @@ cudaError_t cudaGetDeviceCount(int *count)
 
 cudaError_t cudaSetDevice(int index)
 {
-    return index == 0 ? cudaSuccess : failed(cudaErrorInvalidDevice);
+    return index == 0 ? success() : failed(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
 {
     int given = from_outside("CUDA_ON_CPU_MULTIPROCESSORS");
     *value = given > 0 ? given : 2; /* few, so that kernels have to walk in strides of the grid */
-    return cudaSuccess;
+    return success();
 }
 
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     *memory = nullptr;
+    if (lost) {
+        return success();
+    }
     if (capture_forbids()) {
         return failed(cudaErrorStreamCaptureUnsupported);
     }
@@ -292,7 +334,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
 cudaError_t cudaFree(void *memory)
 {
     if (memory == nullptr) {
-        return cudaSuccess;
+        return success();
     }
     if (capture_forbids()) {
         return failed(cudaErrorStreamCaptureUnsupported);
@@ -306,12 +348,18 @@ cudaError_t cudaFree(void *memory)
     device_memory.erase(found);
     free(memory);
     live--;
-    return cudaSuccess;
+    return success();
 }
 
 cudaError_t cudaMallocHost(void **memory, size_t bytes)
 {
-    *memory = allocation_fails() ? nullptr : malloc(bytes);
+    *memory = nullptr;
+    if (lost) {
+        return success();
+    }
+    if (!allocation_fails()) {
+        *memory = malloc(bytes);
+    }
     if (*memory == nullptr) {
         return failed(cudaErrorMemoryAllocation);
     }
@@ -327,28 +375,29 @@ cudaError_t cudaFreeHost(void *memory)
         free(memory);
         live--;
     }
-    return cudaSuccess;
+    return success();
 }
 
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 {
     *total = DEVICE_BYTES;
     *left = DEVICE_BYTES - device_bytes_used;
-    return cudaSuccess;
+    return success();
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
-    cuda_on_cpu::enqueue(stream, [=] { memmove(to, from, bytes); });
+    cudaError_t error = cuda_on_cpu::enqueue(stream, [=] { memmove(to, from, bytes); });
     const void *host = kind == cudaMemcpyHostToDevice ? from : to;
     if (kind != cudaMemcpyDeviceToDevice && !is_pinned(host)) {
         if (named(stream)->capture != nullptr) {
+            named(stream)->capture->invalid = true;
             return failed(cudaErrorStreamCaptureUnsupported);
         }
         flush(stream); /* pageable memory has been dealt with when the call returns */
     }
-    return cudaSuccess;
+    return error;
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream)
@@ -370,31 +419,37 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     if (named(stream)->capture != nullptr) {
+        named(stream)->capture->invalid = true;
         return failed(cudaErrorStreamCaptureUnsupported);
     }
     flush(stream);
-    return cudaSuccess;
+    return success();
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 {
     cudaError_t error = make(&stream->capture);
-    captures += error == cudaSuccess;
+    capturing = error == cudaSuccess ? stream : capturing;
     return error;
 }
 
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode *mode)
 {
     std::swap(*mode, capture_mode);
-    return cudaSuccess;
+    return success();
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     *graph = stream->capture;
-    captures -= stream->capture != nullptr;
+    capturing = nullptr;
     stream->capture = nullptr;
-    return *graph != nullptr ? cudaSuccess : failed(cudaErrorInvalidValue);
+    if (*graph != nullptr && (*graph)->invalid) {
+        destroy(*graph);
+        *graph = nullptr;
+        return failed(cudaErrorStreamCaptureInvalidated);
+    }
+    return *graph != nullptr ? success() : failed(cudaErrorInvalidValue);
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long)
@@ -411,7 +466,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
     for (const std::function<void()> &work : executable->work) {
         cuda_on_cpu::enqueue(stream, work);
     }
-    return cudaSuccess;
+    return success();
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
@@ -437,13 +492,17 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     event->stream = named(stream);
-    return cudaSuccess;
+    event->captured = event->stream->capture != nullptr;
+    return success();
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
+    if (event->captured) {
+        return failed(cudaErrorCapturedEvent);
+    }
     if (event->stream != nullptr) {
         flush(event->stream);
     }
-    return cudaSuccess;
+    return success();
 }

@@ -91,6 +91,24 @@ START_TEST(test_every_launch_can_fail_once_and_nothing_is_lost)
 }
 END_TEST
 
+/* A kernel that faults is found out later, and nothing works from then on. */
+START_TEST(test_a_device_that_is_lost_is_told_once_and_nothing_is_lost_with_it)
+{
+    int before = cuda_on_cpu_live();
+    cuda_on_cpu_fail_launch(0);
+    ck_assert_int_eq(run_once(), MT_OK);
+    int launches = cuda_on_cpu_fail_launch(0);
+    for (int crashing = 1; crashing <= launches; crashing += 3) {
+        cuda_on_cpu_crash_launch(crashing);
+        ck_assert_int_eq(run_once(), MT_ERROR_DEVICE);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), "unspecified launch failure"));
+        ck_assert_int_eq(cuda_on_cpu_live(), before);
+    }
+    cuda_on_cpu_crash_launch(0);
+    ck_assert_int_eq(run_once(), MT_OK);
+}
+END_TEST
+
 START_TEST(test_memory_that_is_not_there_is_refused_with_what_is_free)
 {
     mt_device *device;
@@ -165,6 +183,7 @@ static Suite *faults_suite(void)
     tcase_set_timeout(tcase, 300);
     tcase_add_test(tcase, test_every_allocation_can_fail_once_and_nothing_is_lost);
     tcase_add_test(tcase, test_every_launch_can_fail_once_and_nothing_is_lost);
+    tcase_add_test(tcase, test_a_device_that_is_lost_is_told_once_and_nothing_is_lost_with_it);
     tcase_add_test(tcase, test_memory_that_is_not_there_is_refused_with_what_is_free);
     tcase_add_test(tcase, test_a_second_step_allocates_nothing);
     tcase_add_test(tcase, test_machines_without_driver_or_device);

@@ -1,4 +1,4 @@
-/* Opening devices, their memory, and the CPU's threads and instruction sets. */
+/* Opening devices, and the CPU's memory, threads and instruction sets. */
 #include "kernels/cpu/workspace.h"
 #include "tests/check_main.h"
 #include "tests/kernels/kernel_test.h"
@@ -81,49 +81,6 @@ START_TEST(test_every_kernel_is_there)
 }
 END_TEST
 
-START_TEST(test_memory_is_aligned_copied_and_zeroed)
-{
-    mt_device *device;
-    assert_ok(mt_device_open("cpu", &device));
-    for (size_t bytes = 1; bytes < 300; bytes += 41) {
-        unsigned char from[300], to[300];
-        void *a, *b;
-        assert_ok(device->allocate(device, bytes, &a));
-        assert_ok(device->allocate(device, bytes, &b));
-        ck_assert_uint_eq((uintptr_t)a % 64, 0);
-        for (size_t i = 0; i < bytes; i++) {
-            from[i] = (unsigned char)(i + 1);
-        }
-        assert_ok(device->write(device, a, from, bytes));
-        assert_ok(device->copy(device, b, a, bytes));
-        assert_ok(device->zero(device, a, bytes));
-        assert_ok(device->read_back(device, to, b, bytes));
-        assert_ok(device->synchronize(device));
-        ck_assert_int_eq(memcmp(from, to, bytes), 0);
-        assert_ok(device->read_back(device, to, a, bytes));
-        for (size_t i = 0; i < bytes; i++) {
-            ck_assert_uint_eq(to[i], 0);
-        }
-        device->release(device, a);
-        device->release(device, b);
-    }
-    device->release(device, NULL);
-    mt_device_close(device);
-}
-END_TEST
-
-START_TEST(test_no_bytes_are_memory_too)
-{
-    mt_device *device;
-    void *memory;
-    assert_ok(mt_device_open("cpu", &device));
-    assert_ok(device->allocate(device, 0, &memory));
-    ck_assert_ptr_nonnull(memory);
-    device->release(device, memory);
-    mt_device_close(device);
-}
-END_TEST
-
 START_TEST(test_absurd_sizes_are_memory_errors_with_the_size)
 {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2, (size_t)1 << 50};
@@ -195,7 +152,6 @@ static Suite *device_suite(void)
 {
     return SUITE("device", test_unknown_names_are_refused, test_cuda_opens_or_says_why_not,
                  test_auto_always_opens, test_every_kernel_is_there,
-                 test_memory_is_aligned_copied_and_zeroed, test_no_bytes_are_memory_too,
                  test_absurd_sizes_are_memory_errors_with_the_size, test_workspace_grows_and_stays,
                  test_threads_are_as_set_and_zero_restores_the_default,
                  test_isa_can_be_lowered_and_a_foreign_one_is_refused);

@@ -161,7 +161,7 @@ class DeviceTest(unittest.TestCase):
         run = self.train("run", "cuda", "--eval-every", "0", steps=2)
         with open(os.path.join(run, "checkpoint.h5"), "rb") as file:
             before = file.read()
-        ends = {"CUDA_ON_CPU_FAIL_ALLOCATION": 0, "CUDA_ON_CPU_FAIL_LAUNCH": 0}
+        ends = {"CUDA_ON_CPU_FAIL_ALLOCATION": 0, "CUDA_ON_CPU_FAIL_LAUNCH": 0, "CUDA_ON_CPU_CRASH_LAUNCH": 0}
         for variable in ends:
             failing, stride = 1, 7 if variable.endswith("ALLOCATION") else 61
             while True:
@@ -183,6 +183,7 @@ class DeviceTest(unittest.TestCase):
                     file.write(before)
         self.assertGreater(ends["CUDA_ON_CPU_FAIL_ALLOCATION"], 20)
         self.assertGreater(ends["CUDA_ON_CPU_FAIL_LAUNCH"], 100)
+        self.assertGreater(ends["CUDA_ON_CPU_CRASH_LAUNCH"], 100)
 
 
 if __name__ == "__main__":
