@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,7 +36,8 @@ static inline void io_setup(void)
 {
     strcpy(test_folder, "/tmp/mixtape-io-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(test_folder));
-    ASSERT_OK(mt_device_open("cpu", &test_device));
+    const char *name = getenv("MIXTAPE_TEST_DEVICE");
+    ASSERT_OK(mt_device_open(name != NULL ? name : "cpu", &test_device));
 }
 
 static inline int remove_entry(const char *path, const struct stat *info, int type, struct FTW *at)
@@ -120,21 +122,28 @@ typedef struct trained {
     mt_adam *adam;
 } trained;
 
+/* An update by any gradient: the values themselves. */
+static inline void update(trained *t, double lr)
+{
+    mt_parameters *parameters = t->model->parameters;
+    ASSERT_OK(mt_parameters_settle_grad(parameters));
+    for (int i = 0; i < parameters->count; i++) {
+        mt_tensor *tensor = &parameters->items[i]->tensor;
+        ASSERT_OK(
+            test_device->copy(test_device, tensor->grad, tensor->data, mt_tensor_bytes(tensor)));
+    }
+    ASSERT_OK(mt_adam_step(t->adam, lr, 1.0, NULL));
+}
+
 static inline trained make_trained(const mt_model_config *config, mt_dtype dtype, uint64_t seed)
 {
     trained t = {.model = make_model(config, dtype, seed)};
-    mt_parameters *parameters = t.model->parameters;
     mt_adam_config adam = mt_adam_config_default();
     adam.weight_decay = 0.01;
     adam.clip = 1.0;
-    ASSERT_OK(mt_adam_create(parameters, adam, &t.adam));
+    ASSERT_OK(mt_adam_create(t.model->parameters, adam, &t.adam));
     for (int step = 0; step < 3; step++) {
-        ASSERT_OK(mt_parameters_settle_grad(parameters));
-        for (int i = 0; i < parameters->count; i++) { /* any gradient will do: the values */
-            mt_tensor *tensor = &parameters->items[i]->tensor;
-            memcpy(tensor->grad, tensor->data, mt_tensor_bytes(tensor));
-        }
-        ASSERT_OK(mt_adam_step(t.adam, 0.01, 1.0, NULL));
+        update(&t, 0.01);
     }
     return t;
 }
@@ -150,10 +159,23 @@ static inline size_t block_bytes(const mt_model *model)
     return (size_t)model->parameters->total * mt_dtype_size(model->parameters->dtype);
 }
 
+/* Whether two arrays on the test's device have the same content. */
+static inline bool same_content(const void *a, const void *b, size_t bytes)
+{
+    void *of_a = malloc(bytes), *of_b = malloc(bytes);
+    ck_assert(of_a != NULL && of_b != NULL);
+    ASSERT_OK(test_device->read_back(test_device, of_a, a, bytes));
+    ASSERT_OK(test_device->read_back(test_device, of_b, b, bytes));
+    bool same = memcmp(of_a, of_b, bytes) == 0;
+    free(of_a);
+    free(of_b);
+    return same;
+}
+
 static inline bool same_model(const mt_model *a, const mt_model *b)
 {
     return block_bytes(a) == block_bytes(b) &&
-           memcmp(a->parameters->data, b->parameters->data, block_bytes(a)) == 0;
+           same_content(a->parameters->data, b->parameters->data, block_bytes(a));
 }
 
 static const mt_train_state test_state = {.step = 1234567890123,

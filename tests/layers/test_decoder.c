@@ -122,6 +122,63 @@ START_TEST(test_model_gradients_are_central_differences)
 }
 END_TEST
 
+/* The gradients of a batch's loss with respect to every parameter, one after the other. */
+static double *gradients_on(mt_device *device, const mt_model_config *config, int64_t *total)
+{
+    enum { B = 4, T = 70 };
+    int32_t batch[B * T];
+    mt_model *model;
+    mt_tape *tape;
+    for (int i = 0; i < B * T; i++) {
+        batch[i] = labels[i * i % 23];
+    }
+    ck_assert_int_eq(mt_model_create(device, MT_F64, config, 5, &model), MT_OK);
+    ck_assert_int_eq(mt_tape_create(device, &tape), MT_OK);
+    mt_tensor *x = mt_tape_input(tape, MT_I32, SHAPE(B, T), batch, false);
+    mt_tensor *logits = mt_model_head(tape, model, mt_model_decode(tape, model, x, NULL, true));
+    ck_assert_msg(mt_backward(tape, mt_cross_entropy(tape, logits, x, -1, 0.0, NULL)) == MT_OK,
+                  "%s", mt_tape_error(tape));
+    *total = 0;
+    for (int i = 0; i < model->parameters->count; i++) {
+        *total += mt_tensor_count(&model->parameters->items[i]->tensor);
+    }
+    double *grads = malloc((size_t)*total * sizeof *grads), *to = grads;
+    ck_assert_ptr_nonnull(grads);
+    for (int i = 0; i < model->parameters->count; i++) {
+        const mt_tensor *tensor = &model->parameters->items[i]->tensor;
+        ck_assert_int_eq(mt_tensor_read_grad(tensor, to), MT_OK);
+        to += mt_tensor_count(tensor);
+    }
+    mt_tape_destroy(tape);
+    mt_model_destroy(model);
+    return grads;
+}
+
+START_TEST(test_gradients_are_those_of_the_cpu)
+{
+    mt_model_config config = small_config();
+    config.block_size = 40;
+    config.attention_size = 48;
+    config.context_size = 128;
+    mt_device *cpu;
+    int64_t count, expected_count;
+    ck_assert_int_eq(mt_device_open("cpu", &cpu), MT_OK);
+    double *expected = gradients_on(cpu, &config, &expected_count);
+    double *grads = gradients_on(test_device, &config, &count);
+    ck_assert_int_eq(count, expected_count);
+    for (int64_t i = 0; i < count; i++) {
+        double error = fabs(grads[i] - expected[i]);
+        if (!(error <= 1e-9 * fabs(expected[i]) + 1e-12)) {
+            ck_abort_msg("gradient %lld is %.17g, on the CPU %.17g", (long long)i, grads[i],
+                         expected[i]);
+        }
+    }
+    free(grads);
+    free(expected);
+    mt_device_close(cpu);
+}
+END_TEST
+
 START_TEST(test_carried_gradients_are_central_differences)
 {
     mt_model_config config = small_config();
@@ -436,6 +493,7 @@ static Suite *decoder_suite(void)
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, test_model_gradients_are_central_differences, 0,
                         (int)(sizeof variations / sizeof *variations));
+    tcase_add_test(tcase, test_gradients_are_those_of_the_cpu);
     tcase_add_loop_test(tcase, test_carried_gradients_are_central_differences, 0, 2);
     tcase_add_loop_test(tcase, test_every_split_of_a_sequence_gives_the_whole, 0, 4);
     tcase_add_test(tcase, test_recomputed_model_has_the_same_bits);
