@@ -6,7 +6,6 @@ where it is given, and the training step in PyTorch with that kernel in place of
     gpu_peers.py --table OUT.json
 """
 
-import functools
 import json
 import os
 import statistics
@@ -31,12 +30,11 @@ def time_on_device(torch, run, repeat=15, runs=10):
 CONTEXT_SIZE = 1024  # ESPnet's own; the kernel has arrays of this length
 
 
-@functools.lru_cache(maxsize=1)
-def load_kernel(folder):
-    """ESPnet's kernel, built once: its source registers a library, which a process can have once."""
+def build_kernel(folder):
+    """ESPnet's kernel. Once: its source registers a library, which a process can have once."""
     from torch.utils.cpp_extension import load
 
-    flags = ["-std=c++17", "--maxrregcount", "60", "--use_fast_math", "-O3", "--extra-device-vectorization", f"-DTmax={CONTEXT_SIZE}"]
+    flags = ["--maxrregcount", "60", "--use_fast_math", "-O3", "--extra-device-vectorization", f"-DTmax={CONTEXT_SIZE}"]
     return load(name="espnet_wkv", sources=[os.path.join(folder, name) for name in ("wkv_op.cpp", "wkv_cuda.cu")],
                 extra_cuda_cflags=flags)
 
@@ -62,9 +60,8 @@ def wkv_function(torch, kernel):
     return WKV.apply
 
 
-def measure_wkv(torch, folder, shape):
+def measure_wkv(torch, kernel, shape):
     B, T, C = shape
-    kernel = load_kernel(folder)
     w, u = -torch.exp(torch.rand(C, device="cuda") - 1.0), torch.randn(C, device="cuda")
     k, v, gy = (torch.randn(B, T, C, device="cuda") for _ in range(3))
     y, gk, gv = torch.empty_like(k), torch.empty_like(k), torch.empty_like(k)
@@ -74,11 +71,10 @@ def measure_wkv(torch, folder, shape):
     return {"forward_s": forward, "backward_s": backward}
 
 
-def measure_step(torch, folder, row):
+def measure_step(torch, kernel, row):
     import pytorch_peer
 
-    function = wkv_function(torch, load_kernel(folder))
-    pytorch_peer.SelfAttention.operator = staticmethod(function)
+    pytorch_peer.SelfAttention.operator = staticmethod(wkv_function(torch, kernel))
     torch.manual_seed(1)
     model = pytorch_peer.Decoder(row["vocab"], row["size"], row["blocks"]).cuda()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
@@ -92,30 +88,40 @@ def measure_step(torch, folder, row):
     return time_on_device(torch, step)
 
 
+def text_of(error):
+    return f"{type(error).__name__}: {error}"[:500]
+
+
 def measure(mixtape, out, folder):
     import torch
 
     with open(mixtape) as file:
         ours = json.load(file)
     result = {"device": torch.cuda.get_device_name(), "pytorch": torch.__version__, "cuda": torch.version.cuda, "mixtape": ours, "peers": []}
+    kernel = None
+    try:
+        kernel = build_kernel(folder) if folder else None
+    except Exception as error:  # a peer that cannot be built or run is a line of the result, not the end of it
+        result["error"] = text_of(error)
     for row in ours["results"]:
         peer = {}
         try:
-            if folder and row["what"] == "wkv" and row["shape"][1] <= CONTEXT_SIZE:
-                peer = measure_wkv(torch, folder, row["shape"])
-            elif folder and row["what"] == "step":
-                peer = {"step_s": measure_step(torch, folder, row)}
-        except Exception as error:  # a peer that cannot be built or run is a line of the result, not the end of it
-            peer = {"error": f"{type(error).__name__}: {error}"[:500]}
+            if kernel and row["what"] == "wkv" and row["shape"][1] <= CONTEXT_SIZE:
+                peer = measure_wkv(torch, kernel, row["shape"])
+            elif kernel and row["what"] == "step":
+                peer = {"step_s": measure_step(torch, kernel, row)}
+        except Exception as error:
+            peer = {"error": text_of(error)}
         result["peers"].append(peer)
-        with open(out, "w") as file:
+        with open(out + ".part", "w") as file:
             json.dump(result, file, indent=2)
+        os.replace(out + ".part", out)
 
 
 def table(path):
     with open(path) as file:
         result = json.load(file)
-    print(result["device"])
+    print(result["device"], result.get("error", ""))
     for row, peer in zip(result["mixtape"]["results"], result["peers"]):
         if row["what"] == "wkv":
             line = "wkv {}: forward {:.3f} ms, {:.0f} GB/s = {:.0f} % of copy; backward {:.3f} ms, {:.0f} GB/s = {:.0f} %".format(

@@ -68,13 +68,17 @@ static mt_status time_runs(mt_device *device, long long repeat, mt_status (*run)
         return mt_fail(MT_ERROR_MEMORY, "bench: no memory for %lld times", repeat);
     }
     mt_status status = run(context);
+    if (status == MT_OK) {
+        status = device->synchronize(device);
+    }
     for (long long i = 0; i < repeat && status == MT_OK; i++) {
-        device->synchronize(device);
         double start = now();
         for (int j = 0; j < runs && status == MT_OK; j++) {
             status = run(context);
         }
-        device->synchronize(device);
+        if (status == MT_OK) {
+            status = device->synchronize(device);
+        }
         times[i] = (now() - start) / runs;
     }
     qsort(times, (size_t)repeat, sizeof *times, compare);
@@ -144,22 +148,24 @@ static mt_status backward(void *context)
     return bench->kernels->wkv_backward(bench->device, &args);
 }
 
-/* An array of n random numbers around `centre`. */
-static mt_status random_array(wkv_bench *bench, int array, int64_t n, double centre)
+/* Fills an array of n with random numbers around `centre`: the same million again and again. */
+static mt_status fill_randomly(wkv_bench *bench, int array, int64_t n, double centre)
 {
+    enum { PERIOD = 1 << 20 };
+    int64_t period = n < PERIOD ? n : PERIOD;
     mt_random random = mt_random_make(5, (uint64_t)array);
-    float *values = malloc((size_t)n * sizeof *values);
+    float *values = malloc((size_t)period * sizeof *values), *to = bench->arrays[array];
     if (values == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "bench: no memory for %" PRId64 " numbers", n);
+        return mt_fail(MT_ERROR_MEMORY, "bench: no memory for %" PRId64 " numbers", period);
     }
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < period; i++) {
         values[i] = (float)(centre + 2.0 * mt_random_uniform(&random) - 1.0);
     }
-    mt_status status =
-        bench->device->allocate(bench->device, (size_t)n * sizeof *values, &bench->arrays[array]);
-    if (status == MT_OK) {
-        status = bench->device->write(bench->device, bench->arrays[array], values,
-                                      (size_t)n * sizeof *values);
+    mt_status status = MT_OK;
+    for (int64_t at = 0; at < n && status == MT_OK; at += period) {
+        int64_t count = n - at < period ? n - at : period;
+        status =
+            bench->device->write(bench->device, to + at, values, (size_t)count * sizeof *values);
     }
     free(values);
     return status;
@@ -168,17 +174,19 @@ static mt_status random_array(wkv_bench *bench, int array, int64_t n, double cen
 static mt_status open_wkv(wkv_bench *bench)
 {
     int64_t n = bench->B * bench->T * bench->C;
+    size_t saved = bench->kernels->wkv_saved_size(bench->device, bench->B, bench->T, bench->C);
     mt_status status = MT_OK;
-    for (int array = W; array < SAVED && status == MT_OK; array++) {
+    for (int array = W; array < ARRAYS && status == MT_OK; array++) {
         bool per_channel = array == W || array == U || array == DW || array == DU;
-        status = random_array(bench, array, per_channel ? bench->C : n, array == W ? -1.1 : 0.0);
+        bool is_input = array == W || array == U || array == K || array == V || array == DY;
+        int64_t count = per_channel ? bench->C : n;
+        size_t bytes = array == SAVED ? saved : (size_t)count * sizeof(float);
+        status = bench->device->allocate(bench->device, bytes, &bench->arrays[array]);
+        if (status == MT_OK && is_input) {
+            status = fill_randomly(bench, array, count, array == W ? -1.1 : 0.0);
+        }
     }
-    return status == MT_OK
-               ? bench->device->allocate(
-                     bench->device,
-                     bench->kernels->wkv_saved_size(bench->device, bench->B, bench->T, bench->C),
-                     &bench->arrays[SAVED])
-               : status;
+    return status;
 }
 
 static mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long repeat,
@@ -277,6 +285,21 @@ static mt_status train_step(void *context)
     return status == MT_OK ? compute_step(context) : status;
 }
 
+static mt_status record_step(step_bench *bench)
+{
+    mt_device *device = mt_tape_device(bench->tape);
+    mt_status status = device->record(device);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = compute_step(bench);
+    if (status == MT_OK) {
+        return device->recorded(device, &bench->recording);
+    }
+    device->recorded(device, NULL);
+    return status;
+}
+
 /* The same, recorded once. */
 static mt_status replay_step(void *context)
 {
@@ -284,13 +307,7 @@ static mt_status replay_step(void *context)
     mt_device *device = mt_tape_device(bench->tape);
     mt_status status = put_batch(bench);
     if (status == MT_OK && bench->recording == NULL) {
-        status = device->record(device);
-        if (status == MT_OK) {
-            status = compute_step(bench);
-        }
-        if (status == MT_OK) {
-            status = device->recorded(device, &bench->recording);
-        }
+        status = record_step(bench);
     }
     return status == MT_OK ? device->replay(device, bench->recording) : status;
 }
@@ -430,13 +447,16 @@ int verb_bench(int argc, char **argv)
     }
     json_t *results = json_array();
     status = run_all(device, &given, results);
+    int exit_status = report(status);
     json_t *all = json_pack("{s:s, s:s, s:i, s:o}", "device", device->name, "isa", mt_cpu_isa(),
                             "threads", mt_cpu_threads(), "results", results);
-    if (status == MT_OK && given.json != NULL &&
-        json_dump_file(all, given.json, JSON_INDENT(2)) != 0) {
-        status = mt_fail(MT_ERROR_IO, "%s: cannot be written", given.json);
+    if (status != MT_OK) { /* what there is, is worth having */
+        json_object_set_new(all, "error", json_string(mt_error_message()));
+    }
+    if (given.json != NULL && json_dump_file(all, given.json, JSON_INDENT(2)) != 0) {
+        exit_status = report(mt_fail(MT_ERROR_IO, "%s: cannot be written", given.json));
     }
     json_decref(all);
     mt_device_close(device);
-    return report(status);
+    return exit_status;
 }

@@ -1,5 +1,6 @@
 """mixtape.wkv: PyTorch's own gradient checks, a plain loop over time, carried states, types, and wrong arguments."""
 
+import os
 import unittest
 
 import support
@@ -38,7 +39,8 @@ def arguments(B, T, C, dtype=None, device="cpu", carried=False):
 
 
 def devices():
-    return ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    required = os.environ.get("MIXTAPE_TEST_DEVICE") == "cuda"
+    return ["cpu"] + (["cuda"] if required or torch.cuda.is_available() else [])
 
 
 class OperatorTest(unittest.TestCase):
