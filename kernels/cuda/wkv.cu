@@ -110,7 +110,7 @@ __device__ inline void store_states(const problem<real> &p, const forward_arrays
             store_triple(plane(io.saved, p, p.chunks), p.lanes, at.lane, last);
         }
         if (io.state_out != nullptr) {
-            store_triple(io.state_out, p.lanes, at.lane, last);
+            publish_triple(io.state_out + at.lane, p.lanes, last); /* see state_in */
         }
     }
 }
@@ -136,7 +136,9 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
     if (warp == 0) {
         triple<real> first = empty_state<real>();
         if (at.order == 0 && at.inside && io.state_in != nullptr) {
-            first = load_triple(io.state_in, p.lanes, at.lane);
+            /* Its memory may be state_out's too. Whoever writes there has to know what the first
+             * chunk publishes, which depends on what is read here. */
+            first = peek_triple(io.state_in + at.lane, p.lanes);
         }
         begin_chain(p, at, compose, first, scan_warps(p, shared, at.chunk, compose, false), shared);
     }
