@@ -145,11 +145,12 @@ typedef struct output_weights {
 static inline void find_weights(const chunk_inputs *span, output_weights *weights)
 {
     real farthest = (real)0.0;
-#pragma omp simd reduction(max : farthest)
+#pragma omp simd
     for (int c = 0; c < span->width; c++) {
-        real sum = span->u[c] + span->w[c];
-        weights->first[c] = real_exp(sum);
-        farthest = real_max(farthest, real_abs(sum));
+        weights->first[c] = real_exp(span->u[c] + span->w[c]);
+    }
+    for (int c = 0; c < span->width; c++) {
+        farthest = real_max(farthest, real_abs(span->u[c] + span->w[c]));
     }
     weights->of_update = farthest <= OF_UPDATE_RANGE;
     for (int c = 0; c < span->width && !weights->of_update; c++) {

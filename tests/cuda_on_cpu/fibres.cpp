@@ -1,4 +1,5 @@
 #include "fibres.h"
+#include "races.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +14,12 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-__align__(16) unsigned char mt_shared[cuda_on_cpu::SHARED_BYTES];
-
 #ifndef __x86_64__
 #error "CUDA-on-CPU switches stacks on x86-64 alone"
 #endif
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
+unsigned char (*mt_shared_of_block)[];
 
 /* Leaves the present stack at *leaving, with what a function must keep, and goes on at `entering`. */
 extern "C" void cuda_on_cpu_switch(void **leaving, void *entering);
@@ -43,6 +43,8 @@ namespace
 {
 
 constexpr unsigned LANES = 32;
+/* To ThreadSanitizer a thread at a barrier costs as much as there are threads in all of them. */
+constexpr size_t RESIDENT_BLOCKS = A_FIBRE_TO_A_THREAD ? 2 : 4;
 constexpr size_t STACK_BYTES = 256 << 10;
 constexpr int NOT_WRITTEN = 0xFF;         /* NaN in every real type */
 constexpr unsigned MOST_SLEEPS = 1 << 20; /* while nothing else happens */
@@ -50,12 +52,15 @@ constexpr unsigned MOST_SLEEPS = 1 << 20; /* while nothing else happens */
 struct stack {
     void *memory, *pointer; /* pointer: where to go on */
     size_t bytes;
-    void *fake; /* AddressSanitizer's own */
+    void *fake;          /* AddressSanitizer's own */
+    race_fibre accesses; /* of what runs on it */
 };
 
+/* Runs the same thread of one block after another: who comes later on the same stack, or to the same
+ * fibre of ThreadSanitizer, is taken to be ordered behind who was there before. */
 struct fibre {
     stack at;
-    unsigned thread; /* that it runs */
+    unsigned thread;
 };
 
 /* Threads that wait for one another: a block, or lanes of a warp. */
@@ -71,22 +76,25 @@ struct warp_state {
 };
 
 struct block_state {
-    unsigned index, started, finished;
-    std::vector<unsigned> order; /* in which threads start */
+    unsigned index, place, started, finished; /* place: among the resident blocks */
+    std::vector<unsigned> order;              /* in which threads start */
     barrier all;
     std::vector<warp_state> warps;
     std::vector<fibre *> ready;
-    std::vector<unsigned char> shared; /* its shared memory, while another block runs */
+    std::vector<unsigned char> shared; /* its shared memory */
 };
 
-/* Every fibre there is, to be given back in the end. */
+/* The fibres of each resident block's threads, given back in the end. */
 struct fibre_pool {
-    std::vector<fibre *> fibres;
+    std::vector<fibre *> of_place[RESIDENT_BLOCKS];
     ~fibre_pool()
     {
-        for (fibre *each : fibres) {
-            munmap(each->at.memory, STACK_BYTES);
-            delete each;
+        for (const std::vector<fibre *> &fibres : of_place) {
+            for (fibre *each : fibres) {
+                munmap(each->at.memory, STACK_BYTES);
+                destroy_race_fibre(each->at.accesses);
+                delete each;
+            }
         }
     }
 };
@@ -95,9 +103,9 @@ const grid *present_grid;
 block_state *block; /* that runs */
 fibre *running;
 stack scheduler;
-std::vector<fibre *> spare;
 unsigned sleeps; /* since something else happened */
 fibre_pool pool;
+char grid_begins, grid_ends; /* released by who comes first, acquired by who comes after */
 
 [[noreturn]] void give_up(const char *what)
 {
@@ -105,13 +113,12 @@ fibre_pool pool;
     abort();
 }
 
-/* Changes stacks and, with AddressSanitizer, says so. */
-void change(stack *from, stack *to, bool for_good)
+/* Changes stacks, and tells the sanitizer. */
+void change(stack *from, stack *to)
 {
+    act_as(to->accesses);
 #ifdef __SANITIZE_ADDRESS__
-    __sanitizer_start_switch_fiber(for_good ? nullptr : &from->fake, to->memory, to->bytes);
-#else
-    (void)for_good;
+    __sanitizer_start_switch_fiber(&from->fake, to->memory, to->bytes);
 #endif
     cuda_on_cpu_switch(&from->pointer, to->pointer);
 #ifdef __SANITIZE_ADDRESS__
@@ -127,21 +134,24 @@ void run_threads()
                                     &scheduler.bytes);
 #endif
     for (;;) {
-        while (block->started < present_grid->threads) {
+        acquire(&grid_begins);
+        present_grid->body();
+        release(&grid_ends);
+        block->finished++;
+        sleeps = 0;
+        if (!A_FIBRE_TO_A_THREAD && block->started < present_grid->threads) {
             running->thread = block->order[block->started++];
             threadIdx = dim3(running->thread);
-            present_grid->body();
-            block->finished++;
-            sleeps = 0;
+        } else {
+            change(&running->at, &scheduler);
         }
-        spare.push_back(running);
-        change(&running->at, &scheduler, false);
     }
 }
 
-fibre *make_fibre()
+fibre *make_fibre(size_t place, size_t thread)
 {
     fibre *made = new fibre();
+    made->at.accesses = make_race_fibre(place, thread);
     made->at.memory =
         mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     made->at.bytes = STACK_BYTES;
@@ -155,25 +165,37 @@ fibre *make_fibre()
         *--top = nullptr;
     }
     made->at.pointer = top;
-    pool.fibres.push_back(made);
     return made;
 }
 
-fibre *free_fibre()
+fibre *fibre_of(unsigned place, unsigned thread)
 {
-    if (spare.empty()) {
-        return make_fibre();
+    std::vector<fibre *> &fibres = pool.of_place[place];
+    while (fibres.size() <= thread) {
+        fibres.push_back(make_fibre(place, fibres.size()));
     }
-    fibre *found = spare.back();
-    spare.pop_back();
-    return found;
+    return fibres[thread];
 }
 
 void resume(fibre *next)
 {
     running = next;
     threadIdx = dim3(next->thread);
-    change(&scheduler, &next->at, false);
+    change(&scheduler, &next->at);
+}
+
+/* What each of them has done happens before what any of them does next. */
+void order_memory(const std::vector<fibre *> &threads, void *at)
+{
+    for (const fibre *each : threads) {
+        act_as(each->at.accesses);
+        release(at);
+    }
+    for (const fibre *each : threads) {
+        act_as(each->at.accesses);
+        acquire(at);
+    }
+    act_as(scheduler.accesses);
 }
 
 /* Lets all who wait go on, in any order. */
@@ -190,17 +212,20 @@ void open_barrier(barrier *gate)
 }
 
 /* The running thread waits until `expected` have come. */
-void wait_at(barrier *gate, unsigned expected)
+void wait_at(barrier *gate, unsigned expected, bool orders)
 {
     fibre *self = running;
     gate->waiting.push_back(self);
     if (gate->waiting.size() == expected) {
+        if (orders) {
+            order_memory(gate->waiting, gate);
+        }
         open_barrier(gate);
     }
-    change(&self->at, &scheduler, false);
+    change(&self->at, &scheduler);
 }
 
-void wait_for_lanes(unsigned lanes)
+void wait_for_lanes(unsigned lanes, bool orders)
 {
     warp_state *warp = &block->warps[running->thread / LANES];
     unsigned first = running->thread / LANES * LANES;
@@ -213,14 +238,15 @@ void wait_for_lanes(unsigned lanes)
         give_up("waits for other lanes than the rest of its warp");
     }
     warp->meeting.lanes = lanes;
-    wait_at(&warp->meeting, static_cast<unsigned>(__builtin_popcount(lanes & present)));
+    wait_at(&warp->meeting, static_cast<unsigned>(__builtin_popcount(lanes & present)), orders);
 }
 
 /* A block that begins, with its threads in any order. */
-block_state make_block(unsigned index)
+block_state make_block(unsigned index, unsigned place)
 {
     block_state made = {};
     made.index = index;
+    made.place = place;
     made.order.resize(present_grid->threads);
     std::iota(made.order.begin(), made.order.end(), 0u);
     for (unsigned left = present_grid->threads; left > 1; left--) {
@@ -231,18 +257,12 @@ block_state make_block(unsigned index)
     return made;
 }
 
-/* Puts the block and its shared memory in place of the one that runs. */
+/* Puts the block in place of the one that runs. */
 void enter_block(block_state *next)
 {
-    if (block == next) {
-        return;
-    }
-    if (block != nullptr) {
-        std::copy_n(mt_shared, block->shared.size(), block->shared.begin());
-    }
-    std::copy(next->shared.begin(), next->shared.end(), mt_shared);
     block = next;
     blockIdx = dim3(next->index);
+    mt_shared_of_block = reinterpret_cast<unsigned char(*)[]>(next->shared.data());
 }
 
 /* Runs one of the block's threads until it waits. */
@@ -253,8 +273,9 @@ void take_turn()
         block->ready.pop_back();
         resume(next);
     } else if (block->started < present_grid->threads) {
-        fibre *next = free_fibre();
-        next->thread = 0;
+        unsigned thread = block->order[block->started++];
+        fibre *next = fibre_of(block->place, thread);
+        next->thread = thread;
         resume(next);
     } else {
         give_up("threads wait for others that have ended or wait elsewhere");
@@ -275,13 +296,19 @@ void run_grid(const grid &whole)
     std::vector<unsigned> order(whole.blocks);
     std::iota(order.begin(), order.end(), 0u);
     std::list<block_state> resident;
+    std::vector<unsigned> places(RESIDENT_BLOCKS); /* that are free */
+    std::iota(places.begin(), places.end(), 0u);
+    scheduler.accesses = present_race_fibre();
+    ignore_memory();
+    release(&grid_begins);
     present_grid = &whole;
     gridDim = dim3(whole.blocks);
     blockDim = dim3(whole.threads);
     while (!order.empty() || !resident.empty()) {
-        while (!order.empty() && resident.size() < RESIDENT_BLOCKS) {
+        while (!order.empty() && !places.empty()) {
             unsigned chosen = shuffled_below(static_cast<unsigned>(order.size()));
-            resident.push_back(make_block(order[chosen]));
+            resident.push_back(make_block(order[chosen], places.back()));
+            places.pop_back();
             order[chosen] = order.back();
             order.pop_back();
         }
@@ -293,10 +320,12 @@ void run_grid(const grid &whole)
             take_turn();
         }
         if (block->finished == whole.threads) {
-            block = nullptr;
+            places.push_back(block->place);
             resident.erase(next);
         }
     }
+    acquire(&grid_ends);
+    stop_ignoring_memory();
 }
 
 int lane()
@@ -307,10 +336,11 @@ int lane()
 /* Every lane hands in its word, and gets those of all. */
 const uint64_t *gather(unsigned lanes, uint64_t word)
 {
+    act_as(scheduler.accesses);
     warp_state *warp = &block->warps[running->thread / LANES];
     unsigned self = running->thread % LANES, turn = warp->turn[self]++ % 2;
     warp->words[turn][self] = word;
-    wait_for_lanes(lanes);
+    wait_for_lanes(lanes, false); /* who exchanges words orders no other memory */
     return warp->words[turn];
 }
 
@@ -328,12 +358,14 @@ using namespace cuda_on_cpu;
 
 void __syncthreads()
 {
-    wait_at(&block->all, present_grid->threads);
+    act_as(scheduler.accesses);
+    wait_at(&block->all, present_grid->threads, true);
 }
 
 void __syncwarp(unsigned lanes)
 {
-    wait_for_lanes(lanes);
+    act_as(scheduler.accesses);
+    wait_for_lanes(lanes, true);
 }
 
 unsigned __ballot_sync(unsigned lanes, int predicate)
@@ -349,28 +381,15 @@ unsigned __ballot_sync(unsigned lanes, int predicate)
 /* Lets all others go on first. */
 void __nanosleep(unsigned)
 {
+    act_as(scheduler.accesses);
     if (++sleeps == MOST_SLEEPS) {
         give_up("waits for what no other thread will do");
     }
     block->ready.insert(block->ready.begin(), running);
-    change(&running->at, &scheduler, false);
+    change(&running->at, &scheduler);
 }
 
-/* One thread runs at a time, from barrier to barrier: everything is atomic and in order. */
+/* One thread runs at a time, in order. */
 void __threadfence_system()
 {
-}
-
-unsigned atomicAdd(unsigned *address, unsigned value)
-{
-    unsigned former = *address;
-    *address += value;
-    return former;
-}
-
-unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value)
-{
-    unsigned former = *address;
-    *address = former == expected ? value : former;
-    return former;
 }

@@ -15,7 +15,6 @@ namespace cuda_on_cpu
 {
 
 constexpr size_t SHARED_BYTES = 48 << 10; /* that a block can have */
-constexpr size_t RESIDENT_BLOCKS = 4;
 
 struct grid {
     unsigned blocks, threads;

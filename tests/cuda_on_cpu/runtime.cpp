@@ -19,9 +19,6 @@
 #define UNPOISON(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 
-/* The dynamic shared memory of the block that runs; what it did not ask for is out of reach. */
-extern unsigned char mt_shared[cuda_on_cpu::SHARED_BYTES];
-
 typedef std::vector<std::function<void()>> work_list;
 
 struct cuda_on_cpu_stream {
@@ -165,14 +162,6 @@ bool is_pinned(const void *memory)
     return false;
 }
 
-void run_launch(const cudaLaunchConfig_t &config, const std::function<void()> &body)
-{
-    size_t rest = cuda_on_cpu::SHARED_BYTES - config.dynamicSmemBytes;
-    POISON(mt_shared + config.dynamicSmemBytes, rest);
-    cuda_on_cpu::run_grid({config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes, body});
-    UNPOISON(mt_shared + config.dynamicSmemBytes, rest);
-}
-
 } // namespace
 
 namespace cuda_on_cpu
@@ -201,7 +190,8 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t &config, std::function<void(
     if (launches == crashing_launch) {
         return enqueue(config.stream, [] { lost = true; });
     }
-    return enqueue(config.stream, [config, body] { run_launch(config, body); });
+    grid whole = {config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes, std::move(body)};
+    return enqueue(config.stream, [whole] { run_grid(whole); });
 }
 
 } // namespace cuda_on_cpu

@@ -30,13 +30,28 @@ struct dim3 {
 /* Of the thread that runs. */
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+/* Each block has dynamic shared memory of its own: kernels declare an array, and get a pointer to the
+ * one of the block that runs. */
+#define mt_shared (*mt_shared_of_block)
+extern unsigned char (*mt_shared_of_block)[];
+
 void __syncthreads();
 void __syncwarp(unsigned lanes = 0xFFFFFFFFu);
 void __threadfence_system();
 void __nanosleep(unsigned nanoseconds);
-unsigned atomicAdd(unsigned *address, unsigned value);
-unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value);
 unsigned __ballot_sync(unsigned lanes, int predicate);
+
+inline unsigned atomicAdd(unsigned *address, unsigned value)
+{
+    return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
+}
+
+inline unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value)
+{
+    __atomic_compare_exchange_n(address, &expected, value, false, __ATOMIC_RELAXED,
+                                __ATOMIC_RELAXED);
+    return expected;
+}
 
 inline int __ffs(int bits)
 {
