@@ -6,7 +6,8 @@
  *     v = beta2 v + (1 - beta2) g^2
  *     p = p - lr weight_decay p - lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)
  *
- * m and v are set to zero where they are below the smallest normal number. */
+ * m and v are set to zero where they are below the smallest normal number. Weight decay applies to the
+ * first `decayed` parameters alone. */
 #ifndef MT_KERNELS_ADAM_H
 #define MT_KERNELS_ADAM_H
 
@@ -20,7 +21,7 @@ typedef struct mt_adam_rates {
 } mt_adam_rates;
 
 typedef struct mt_adam_args {
-    int64_t n;
+    int64_t n, decayed;
     double beta1, beta2, eps, weight_decay;
     double grad_scale; /* 1 / number of accumulated backward passes */
     double clip;       /* largest global norm of grad_scale grad; 0: no clipping, clip_scale = 1 */

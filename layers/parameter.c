@@ -97,6 +97,26 @@ static mt_tensor *keep_failure(mt_parameters *parameters, mt_status status)
     return NULL;
 }
 
+/* Places those that decay, or the others, from element `at` on; returns the element behind them. */
+static int64_t place_all(mt_parameters *parameters, bool decay, int64_t at)
+{
+    for (int i = 0; i < parameters->count; i++) {
+        mt_parameter *parameter = parameters->items[i];
+        if (parameter->decay == decay) {
+            int64_t count = mt_tensor_count(&parameter->tensor);
+            parameter->offset = (size_t)at;
+            at += (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        }
+    }
+    return at;
+}
+
+static void lay_out(mt_parameters *parameters)
+{
+    parameters->decayed = place_all(parameters, true, 0);
+    parameters->total = place_all(parameters, false, parameters->decayed);
+}
+
 mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, const char *name,
                              int rank, const int64_t *shape, mt_initial initial)
 {
@@ -114,13 +134,11 @@ mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, cons
         free(parameter);
         return keep_failure(parameters, status);
     }
-    int64_t count = mt_tensor_count(&parameter->tensor);
     parameter->initial = initial;
     parameter->padding_row = -1;
     parameter->decay = rank == 2;
-    parameter->offset = (size_t)parameters->total;
-    parameters->total += (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     parameters->items[parameters->count++] = parameter;
+    lay_out(parameters);
     return &parameter->tensor;
 }
 

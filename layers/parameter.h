@@ -30,7 +30,7 @@ typedef struct mt_parameter {
     mt_initial initial;
     int64_t padding_row; /* zero at the start, never updated; -1: none */
     bool decay;          /* weight decay applies: rank 2 and more */
-    size_t offset;       /* elements from the start of the blocks */
+    size_t offset;       /* elements from the start of the blocks, once all are added */
 } mt_parameter;
 
 typedef struct mt_parameters {
@@ -40,7 +40,8 @@ typedef struct mt_parameters {
     mt_status status;     /* the first failure while parameters were added, */
     char error[256];      /* and what it was */
     mt_parameter **items; /* in the order they were added */
-    int64_t total;        /* elements of a block, alignment gaps included (always zero) */
+    int64_t total;        /* elements of a block, alignment gaps included (always zero); */
+    int64_t decayed;      /* those that weight decay applies to come first: so many */
     void *data, *grad;    /* the blocks; NULL until allocated */
 } mt_parameters;
 

@@ -87,44 +87,6 @@ void mt_adam_destroy(mt_adam *adam)
     free(adam);
 }
 
-/* Parameters that share one decay and stand side by side, from number `first`: the number behind
- * the last of them. Without weight decay that is all of them, and the update one call. */
-static int end_of_run(const mt_adam *adam, int first)
-{
-    mt_parameter *const *items = adam->parameters->items;
-    int end = first + 1;
-    while (end < adam->parameters->count &&
-           (adam->config.weight_decay == 0.0 || items[end]->decay == items[first]->decay)) {
-        end++;
-    }
-    return end;
-}
-
-static mt_status update_run(mt_adam *adam, int first, int end, double grad_scale)
-{
-    const mt_parameters *parameters = adam->parameters;
-    int64_t from = (int64_t)parameters->items[first]->offset;
-    int64_t to =
-        end < parameters->count ? (int64_t)parameters->items[end]->offset : parameters->total;
-    size_t at = (size_t)from * mt_dtype_size(parameters->dtype);
-    mt_adam_args args = {
-        .n = to - from,
-        .beta1 = adam->config.beta1,
-        .beta2 = adam->config.beta2,
-        .eps = adam->config.eps,
-        .weight_decay = parameters->items[first]->decay ? adam->config.weight_decay : 0.0,
-        .grad_scale = grad_scale,
-        .clip = adam->config.clip,
-        .norm_squared = adam->norm_squared,
-        .rates = adam->rates,
-        .parameter = (char *)parameters->data + at,
-        .grad = (char *)parameters->grad + at,
-        .m = (char *)adam->m + at,
-        .v = (char *)adam->v + at,
-    };
-    return parameters->device->kernels[parameters->dtype]->adam(parameters->device, &args);
-}
-
 /* Names the first parameter whose gradient is not finite. */
 static mt_status name_culprit(mt_adam *adam)
 {
@@ -179,12 +141,24 @@ mt_status mt_adam_update(mt_adam *adam, double grad_scale)
         status = device->kernels[parameters->dtype]->sum_squares(
             device, parameters->total, parameters->grad, adam->norm_squared);
     }
-    for (int first = 0; first < parameters->count && status == MT_OK;) {
-        int end = end_of_run(adam, first);
-        status = update_run(adam, first, end, grad_scale);
-        first = end;
+    if (status != MT_OK) {
+        return status;
     }
-    return status;
+    const mt_adam_args args = {.n = parameters->total,
+                               .decayed = parameters->decayed,
+                               .beta1 = adam->config.beta1,
+                               .beta2 = adam->config.beta2,
+                               .eps = adam->config.eps,
+                               .weight_decay = adam->config.weight_decay,
+                               .grad_scale = grad_scale,
+                               .clip = adam->config.clip,
+                               .norm_squared = adam->norm_squared,
+                               .rates = adam->rates,
+                               .parameter = parameters->data,
+                               .grad = parameters->grad,
+                               .m = adam->m,
+                               .v = adam->v};
+    return device->kernels[parameters->dtype]->adam(device, &args);
 }
 
 mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm)

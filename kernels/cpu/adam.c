@@ -31,13 +31,13 @@ mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
             grad_scale *= args->clip / norm;
         }
     }
-    int64_t n = args->n;
+    int64_t n = args->n, decayed = args->decayed;
     real *parameter = args->parameter, *first = args->m, *second = args->v;
     const real *grad = args->grad;
     const real beta1 = (real)args->beta1, beta2 = (real)args->beta2, eps = (real)args->eps;
     const real rest1 = (real)(1.0 - args->beta1), rest2 = (real)(1.0 - args->beta2),
                factor = (real)grad_scale;
-    const real keep = (real)(1.0 - args->rates->lr * args->weight_decay);
+    const real of_decayed = (real)(1.0 - args->rates->lr * args->weight_decay);
     const real rate = (real)(args->rates->lr / args->rates->bias1);
     const real correction = (real)(1.0 / sqrt(args->rates->bias2));
 #pragma omp parallel for simd schedule(static) if (n >= PARALLEL_ELEMENTS)                         \
@@ -48,6 +48,7 @@ mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
         real v = flushed(beta2 * second[i] + rest2 * g * g);
         first[i] = m;
         second[i] = v;
+        real keep = i < decayed ? of_decayed : (real)1.0;
         parameter[i] = keep * parameter[i] - rate * m / (real_sqrt(v) * correction + eps);
     }
     return MT_OK;

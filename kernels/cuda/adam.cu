@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(ADAM_THREADS)
     const real rest1 = static_cast<real>(1.0 - args.beta1);
     const real rest2 = static_cast<real>(1.0 - args.beta2);
     const real eps = static_cast<real>(args.eps), factor = static_cast<real>(grad_scale);
-    const real keep = static_cast<real>(1.0 - rates.lr * args.weight_decay);
+    const real of_decayed = static_cast<real>(1.0 - rates.lr * args.weight_decay);
     const real rate = static_cast<real>(rates.lr / rates.bias1);
     const real correction = static_cast<real>(1.0 / sqrt(rates.bias2));
     for (int64_t i = global_thread() * WIDTH; i < args.n; i += global_threads() * WIDTH) {
@@ -52,6 +52,7 @@ __global__ void __launch_bounds__(ADAM_THREADS)
                 real v = flushed(beta2 * second[i] + rest2 * g * g);
                 first[i] = m;
                 second[i] = v;
+                real keep = i < args.decayed ? of_decayed : real(1);
                 parameter[i] = keep * parameter[i] - rate * m / (sqrt(v) * correction + eps);
             }
             return;
@@ -62,6 +63,7 @@ __global__ void __launch_bounds__(ADAM_THREADS)
             real scaled = factor * g.at[k];
             m.at[k] = flushed(beta1 * m.at[k] + rest1 * scaled);
             v.at[k] = flushed(beta2 * v.at[k] + rest2 * scaled * scaled);
+            real keep = i + k < args.decayed ? of_decayed : real(1);
             p.at[k] = keep * p.at[k] - rate * m.at[k] / (sqrt(v.at[k]) * correction + eps);
         }
         store(first + i, m);

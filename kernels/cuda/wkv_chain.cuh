@@ -355,8 +355,7 @@ __device__ inline void end_chain(const problem<real> &p, const place &at,
         return;
     }
     int group = at.order / GROUP_CHUNKS, chunks = at.order % GROUP_CHUNKS;
-    real *states = plane(p.group_states, p, group) + at.lane;
-    const real *former = states - static_cast<int64_t>(3) * p.lanes; /* of the group before */
+    const real *former = group > 0 ? plane(p.group_states, p, group - 1) + at.lane : nullptr;
     triple<real> given = compose.identity(), before = compose.identity();
     if (group > 0) { /* mostly there already */
         given = peek_triple(former, p.lanes);
@@ -376,7 +375,8 @@ __device__ inline void end_chain(const problem<real> &p, const place &at,
         given = await_triple(former, p.lanes, given);
     }
     if (publishes) {
-        publish_triple(states, p.lanes, compose(given, all, GROUP_CHUNKS * p.chunk_steps));
+        publish_triple(plane(p.group_states, p, group) + at.lane, p.lanes,
+                       compose(given, all, GROUP_CHUNKS * p.chunk_steps));
     }
     store_triple(shared.given, WARP, lane_index(),
                  chunks > 0 ? compose(given, before, chunks * p.chunk_steps) : given);

@@ -31,6 +31,9 @@ int cuda_on_cpu_fail_launch(int n);
  * CUDA_ON_CPU_CRASH_LAUNCH from outside. */
 void cuda_on_cpu_crash_launch(int n);
 
+/* Calls since the last such call that waited for the device. */
+int cuda_on_cpu_waits(void);
+
 /* Allocations of every kind that have not been given back. */
 int cuda_on_cpu_live(void);
 

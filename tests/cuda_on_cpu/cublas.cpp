@@ -2,12 +2,15 @@
 #include "control.h"
 #include "kernels/cuda/blas.cuh"
 
+#include <vector>
+
 extern "C" {
 #include <cblas.h>
 }
 
 struct cuda_on_cpu_blas {
     cudaStream_t stream;
+    cublasMath_t mode;
 };
 
 const char *cublasGetStatusString(cublasStatus_t status)
@@ -25,7 +28,7 @@ cublasStatus_t cublasCreate(cublasHandle_t *blas)
         return CUBLAS_STATUS_ALLOC_FAILED;
     }
     *blas = static_cast<cublasHandle_t>(memory);
-    (*blas)->stream = nullptr;
+    **blas = {nullptr, CUBLAS_DEFAULT_MATH};
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -46,8 +49,9 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t, void *, size_t)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t)
+cublasStatus_t cublasSetMathMode(cublasHandle_t blas, cublasMath_t mode)
 {
+    blas->mode = mode;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -74,6 +78,21 @@ static bool can_multiply(cublasOperation_t op_a, cublasOperation_t op_b, int64_t
            long_enough(ldb, op_b == CUBLAS_OP_N ? k : n) && long_enough(ldc, m);
 }
 
+/* A matrix with its numbers rounded to the 10 bits of TF32's mantissa. */
+static std::vector<float> in_tf32(const float *matrix, int64_t rows, int64_t columns, int64_t ld)
+{
+    std::vector<float> rounded(static_cast<size_t>(ld * columns));
+    for (int64_t column = 0; column < columns; column++) {
+        for (int64_t row = 0; row < rows; row++) {
+            int exponent;
+            float fraction = frexpf(matrix[column * ld + row], &exponent);
+            rounded[static_cast<size_t>(column * ld + row)] =
+                ldexpf(rintf(ldexpf(fraction, 11)), exponent - 11);
+        }
+    }
+    return rounded;
+}
+
 cublasStatus_t cublasSgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,
                               int64_t m, int64_t n, int64_t k, const float *alpha, const float *a,
                               int64_t lda, const float *b, int64_t ldb, const float *beta, float *c,
@@ -83,10 +102,17 @@ cublasStatus_t cublasSgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
         return CUBLAS_STATUS_INVALID_VALUE;
     }
     float by = *alpha, keep = *beta;
+    bool tf32 = blas->mode == CUBLAS_TF32_TENSOR_OP_MATH;
     return status_of(cuda_on_cpu::enqueue(blas->stream, [=] {
+        std::vector<float> of_a, of_b;
+        if (tf32) {
+            of_a = op_a == CUBLAS_OP_N ? in_tf32(a, m, k, lda) : in_tf32(a, k, m, lda);
+            of_b = op_b == CUBLAS_OP_N ? in_tf32(b, k, n, ldb) : in_tf32(b, n, k, ldb);
+        }
         cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
-                    static_cast<int>(n), static_cast<int>(k), by, a, static_cast<int>(lda), b,
-                    static_cast<int>(ldb), keep, c, static_cast<int>(ldc));
+                    static_cast<int>(n), static_cast<int>(k), by, tf32 ? of_a.data() : a,
+                    static_cast<int>(lda), tf32 ? of_b.data() : b, static_cast<int>(ldb), keep, c,
+                    static_cast<int>(ldc));
     }));
 }
 

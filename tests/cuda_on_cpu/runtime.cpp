@@ -53,7 +53,7 @@ int from_outside(const char *name)
     return text != nullptr ? atoi(text) : 0;
 }
 
-int live, allocations, launches;
+int live, allocations, launches, waits;
 bool lost;              /* a kernel has faulted: every call fails from now on */
 cudaStream_t capturing; /* or NULL: one stream captures at a time */
 cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeThreadLocal; /* of the one thread */
@@ -226,6 +226,13 @@ void cuda_on_cpu_crash_launch(int n)
     crashing_launch = n;
 }
 
+int cuda_on_cpu_waits(void)
+{
+    int made = waits;
+    waits = 0;
+    return made;
+}
+
 int cuda_on_cpu_live(void)
 {
     return live;
@@ -385,6 +392,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
             named(stream)->capture->invalid = true;
             return failed(cudaErrorStreamCaptureUnsupported);
         }
+        waits++;
         flush(stream); /* pageable memory has been dealt with when the call returns */
     }
     return error;
@@ -412,6 +420,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
         named(stream)->capture->invalid = true;
         return failed(cudaErrorStreamCaptureUnsupported);
     }
+    waits++;
     flush(stream);
     return success();
 }
@@ -492,6 +501,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
         return failed(cudaErrorCapturedEvent);
     }
     if (event->stream != nullptr) {
+        waits++;
         flush(event->stream);
     }
     return success();

@@ -51,7 +51,8 @@ static void reference_step(const mt_adam_args *args, int step, double factor, co
         v[i] = args->beta2 * v[i] + (1.0 - args->beta2) * g * g;
         double m_hat = m[i] / (1.0 - pow(args->beta1, t));
         double v_hat = v[i] / (1.0 - pow(args->beta2, t));
-        p[i] -= lr * args->weight_decay * p[i] + lr * m_hat / (sqrt(v_hat) + args->eps);
+        double decay = i < args->decayed ? args->weight_decay : 0.0;
+        p[i] -= lr * decay * p[i] + lr * m_hat / (sqrt(v_hat) + args->eps);
     }
 }
 
@@ -75,10 +76,13 @@ static void check_steps(kernel_build *build)
     for (int size = 0; size < SIZES; size++) {
         mt_adam_args plain = make_args(build, sizes[size]);
         compare_steps(build, &plain, 1.0);
-        mt_adam_args decayed = make_args(build, sizes[size]);
-        decayed.weight_decay = 0.1;
-        decayed.grad_scale = 0.25;
-        compare_steps(build, &decayed, 0.25);
+        for (int part = 0; part < 4; part++) { /* of the parameters that decay: none to all */
+            mt_adam_args args = make_args(build, sizes[size]);
+            args.decayed = args.n * part / 3;
+            args.weight_decay = 0.1;
+            args.grad_scale = 0.25;
+            compare_steps(build, &args, 0.25);
+        }
     }
 }
 
@@ -117,6 +121,7 @@ static void check_not_finite(kernel_build *build)
         double *p = values_of(build, args.parameter, 33), *zeros = host_doubles(build, 33);
         args.norm_squared = upload_norm(build, norms[i]);
         args.weight_decay = 0.1;
+        args.decayed = 33;
         assert_ok(update(build, &args, 1));
         assert_close(build, "parameter", args.parameter, p, 33, 0.0);
         assert_close(build, "m", args.m, zeros, 33, 0.0);

@@ -118,7 +118,8 @@ enum { SMALL_CASES = sizeof small_cases / sizeof *small_cases };
 /* Units of rounding that outputs may be off: more where exponents are large, which are rounded too. */
 static double units_of(const wkv_case *c)
 {
-    return 64.0 + 8.0 * c->key_range + (c->decay_range <= 1e4 ? 8.0 * c->decay_range : 0.0);
+    double exponents = c->key_range + (c->decay_range <= 1e4 ? c->decay_range : 0.0);
+    return exponents <= 5.0 ? 64.0 : 64.0 + 8.0 * exponents;
 }
 
 static void check_outputs(kernel_build *build)

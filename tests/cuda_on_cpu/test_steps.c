@@ -1,0 +1,126 @@
+/* What a training step asks of the CUDA device: memory, waiting, launches, the precision of products. */
+#include "control.h"
+#include "tests/check_main.h"
+
+#include "autograd/operators.h"
+#include "layers/decoder.h"
+#include "optim/adam.h"
+
+static mt_device *device;
+static mt_tape *tape;
+static mt_model *model;
+static mt_adam *adam;
+
+static void open_model(int64_t blocks, double weight_decay)
+{
+    mt_model_config config = mt_model_config_default(5, 4);
+    mt_adam_config options = mt_adam_config_default();
+    config.num_blocks = blocks;
+    options.weight_decay = weight_decay;
+    options.clip = 1.0;
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    ck_assert_int_eq(mt_tape_create(device, &tape), MT_OK);
+    ck_assert_int_eq(mt_model_create(device, MT_F32, &config, 1, &model), MT_OK);
+    ck_assert_int_eq(mt_adam_create(model->parameters, options, &adam), MT_OK);
+}
+
+static void close_model(void)
+{
+    mt_adam_destroy(adam);
+    mt_model_destroy(model);
+    mt_tape_destroy(tape);
+    mt_device_close(device);
+}
+
+static void differentiate(void)
+{
+    const int64_t shape[] = {2, 3};
+    const int32_t labels[] = {1, 2, 3, 4, 0, 1};
+    mt_tape_reset(tape);
+    mt_parameters_zero_grad(model->parameters);
+    mt_tensor *input = mt_tape_input(tape, MT_I32, 2, shape, labels, false);
+    mt_tensor *logits = mt_model_head(tape, model, mt_model_decode(tape, model, input, NULL, true));
+    ck_assert_int_eq(mt_backward(tape, mt_cross_entropy(tape, logits, input, -1, 0.0, NULL)),
+                     MT_OK);
+}
+
+START_TEST(test_later_steps_allocate_nothing_and_wait_for_nothing)
+{
+    open_model(2, 0.01);
+    for (int step = 0; step < 4; step++) {
+        cuda_on_cpu_fail_allocation(0);
+        cuda_on_cpu_waits();
+        differentiate();
+        ck_assert_int_eq(mt_adam_set_lr(adam, 0.01), MT_OK);
+        ck_assert_int_eq(mt_adam_update(adam, 1.0), MT_OK);
+        ck_assert_int_eq(cuda_on_cpu_waits(), 0);
+        int allocations = cuda_on_cpu_fail_allocation(0);
+        ck_assert(step == 0 || allocations == 0);
+    }
+    close_model();
+}
+END_TEST
+
+static int launches_of_update(int64_t blocks, double weight_decay)
+{
+    open_model(blocks, weight_decay);
+    differentiate();
+    ck_assert_int_eq(mt_parameters_settle_grad(model->parameters), MT_OK);
+    ck_assert_int_eq(mt_adam_set_lr(adam, 0.01), MT_OK);
+    cuda_on_cpu_fail_launch(0);
+    ck_assert_int_eq(mt_adam_update(adam, 1.0), MT_OK);
+    int launches = cuda_on_cpu_fail_launch(0);
+    close_model();
+    return launches;
+}
+
+/* The gradient's norm takes two launches, and Adam one, however many parameters there are. */
+START_TEST(test_adam_is_one_launch_over_all_parameters)
+{
+    ck_assert_int_eq(launches_of_update(1, 0.0), 3);
+    ck_assert_int_eq(launches_of_update(3, 0.0), 3);
+    ck_assert_int_eq(launches_of_update(3, 0.01), 3);
+}
+END_TEST
+
+/* 1 + 2^-12 is a float, and 1 in TF32. */
+START_TEST(test_products_round_to_tf32_where_allowed_alone)
+{
+    const float near_one = 1.0f + 0x1p-12f, one = 1.0f;
+    float product;
+    void *a, *b, *c;
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    ck_assert_int_eq(device->allocate(device, sizeof near_one, &a), MT_OK);
+    ck_assert_int_eq(device->allocate(device, sizeof one, &b), MT_OK);
+    ck_assert_int_eq(device->allocate(device, sizeof product, &c), MT_OK);
+    ck_assert_int_eq(device->write(device, a, &near_one, sizeof near_one), MT_OK);
+    ck_assert_int_eq(device->write(device, b, &one, sizeof one), MT_OK);
+    const mt_matmul_args args = {false, false, 1, 1, 1, 1.0, 0.0, a, b, c};
+    for (int i = 0; i < 3; i++) {
+        bool allowed = i == 1;
+        if (i > 0) {
+            ck_assert_int_eq(device->allow_tf32(device, allowed), MT_OK);
+        }
+        ck_assert_int_eq(device->kernels[MT_F32]->matmul(device, &args), MT_OK);
+        ck_assert_int_eq(device->read_back(device, &product, c, sizeof product), MT_OK);
+        ck_assert_float_eq(product, allowed ? one : near_one);
+    }
+    device->release(device, a);
+    device->release(device, b);
+    device->release(device, c);
+    mt_device_close(device);
+}
+END_TEST
+
+static Suite *steps_suite(void)
+{
+    Suite *suite = suite_create("cuda_on_cpu/steps");
+    TCase *tcase = tcase_create("steps");
+    tcase_add_test(tcase, test_later_steps_allocate_nothing_and_wait_for_nothing);
+    tcase_add_test(tcase, test_adam_is_one_launch_over_all_parameters);
+    tcase_add_test(tcase, test_products_round_to_tf32_where_allowed_alone);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(steps_suite)
