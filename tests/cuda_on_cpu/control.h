@@ -27,9 +27,9 @@ int cuda_on_cpu_fail_allocation(int n);
 int cuda_on_cpu_fail_launch(int n);
 
 /* The n-th launch from now is accepted, but its kernel faults: from when it runs, every call fails, as
- * on a device whose context is lost, until this is called again. 0: none does.
- * CUDA_ON_CPU_CRASH_LAUNCH from outside. */
-void cuda_on_cpu_crash_launch(int n);
+ * on a device whose context is lost, until this is called again. 0: none does. Returns how many were
+ * made since the last such call of either. CUDA_ON_CPU_CRASH_LAUNCH from outside. */
+int cuda_on_cpu_crash_launch(int n);
 
 /* Calls since the last such call that waited for the device. */
 int cuda_on_cpu_waits(void);

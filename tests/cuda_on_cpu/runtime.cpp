@@ -219,11 +219,13 @@ int cuda_on_cpu_fail_launch(int n)
     return made;
 }
 
-void cuda_on_cpu_crash_launch(int n)
+int cuda_on_cpu_crash_launch(int n)
 {
+    int made = launches;
     lost = false;
     launches = 0;
     crashing_launch = n;
+    return made;
 }
 
 int cuda_on_cpu_waits(void)

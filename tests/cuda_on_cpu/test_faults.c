@@ -52,60 +52,44 @@ static mt_status run_once(void)
     return status;
 }
 
-START_TEST(test_every_allocation_can_fail_once_and_nothing_is_lost)
+/* A run for each `stride`-th of the events that `spoil` makes go wrong, at least `least` of them in all:
+ * it ends with that status and message, gives everything back, and the next one works. */
+static void fail_each(int (*spoil)(int), int least, int stride, mt_status expected,
+                      const char *says)
 {
     int before = cuda_on_cpu_live();
-    cuda_on_cpu_fail_allocation(0);
+    spoil(0);
     ck_assert_int_eq(run_once(), MT_OK);
-    int allocations = cuda_on_cpu_fail_allocation(0);
-    ck_assert_int_gt(allocations, 10);
-    for (int failing = 1; failing <= allocations; failing++) {
-        cuda_on_cpu_fail_allocation(failing);
+    int events = spoil(0);
+    ck_assert_int_gt(events, least);
+    for (int failing = 1; failing <= events; failing += stride) {
+        spoil(failing);
         mt_status status = run_once();
-        ck_assert_msg(status == MT_ERROR_MEMORY, "allocation %d: status %d: %s", failing,
-                      (int)status, mt_error_message());
-        ck_assert_ptr_nonnull(strstr(mt_error_message(), "cuda"));
+        ck_assert_msg(status == expected && strstr(mt_error_message(), says) != NULL,
+                      "event %d: status %d: %s", failing, (int)status, mt_error_message());
         ck_assert_int_eq(cuda_on_cpu_live(), before);
     }
-    cuda_on_cpu_fail_allocation(0);
+    spoil(0);
     ck_assert_int_eq(run_once(), MT_OK);
     ck_assert_int_eq(cuda_on_cpu_live(), before);
+}
+
+START_TEST(test_every_allocation_can_fail_once_and_nothing_is_lost)
+{
+    fail_each(cuda_on_cpu_fail_allocation, 10, 1, MT_ERROR_MEMORY, "cuda");
 }
 END_TEST
 
 START_TEST(test_every_launch_can_fail_once_and_nothing_is_lost)
 {
-    int before = cuda_on_cpu_live();
-    cuda_on_cpu_fail_launch(0);
-    ck_assert_int_eq(run_once(), MT_OK);
-    int launches = cuda_on_cpu_fail_launch(0);
-    ck_assert_int_gt(launches, 50);
-    for (int failing = 1; failing <= launches; failing++) {
-        cuda_on_cpu_fail_launch(failing);
-        ck_assert_int_eq(run_once(), MT_ERROR_DEVICE);
-        ck_assert_ptr_nonnull(strstr(mt_error_message(), "unspecified launch failure"));
-        ck_assert_int_eq(cuda_on_cpu_live(), before);
-    }
-    cuda_on_cpu_fail_launch(0);
-    ck_assert_int_eq(run_once(), MT_OK);
+    fail_each(cuda_on_cpu_fail_launch, 50, 1, MT_ERROR_DEVICE, "unspecified launch failure");
 }
 END_TEST
 
 /* A kernel that faults is found out later, and nothing works from then on. */
-START_TEST(test_a_device_that_is_lost_is_told_once_and_nothing_is_lost_with_it)
+START_TEST(test_a_device_that_is_lost_is_told_and_nothing_is_lost_with_it)
 {
-    int before = cuda_on_cpu_live();
-    cuda_on_cpu_fail_launch(0);
-    ck_assert_int_eq(run_once(), MT_OK);
-    int launches = cuda_on_cpu_fail_launch(0);
-    for (int crashing = 1; crashing <= launches; crashing += 3) {
-        cuda_on_cpu_crash_launch(crashing);
-        ck_assert_int_eq(run_once(), MT_ERROR_DEVICE);
-        ck_assert_ptr_nonnull(strstr(mt_error_message(), "unspecified launch failure"));
-        ck_assert_int_eq(cuda_on_cpu_live(), before);
-    }
-    cuda_on_cpu_crash_launch(0);
-    ck_assert_int_eq(run_once(), MT_OK);
+    fail_each(cuda_on_cpu_crash_launch, 50, 3, MT_ERROR_DEVICE, "unspecified launch failure");
 }
 END_TEST
 
@@ -156,7 +140,7 @@ static Suite *faults_suite(void)
     tcase_set_timeout(tcase, 300);
     tcase_add_test(tcase, test_every_allocation_can_fail_once_and_nothing_is_lost);
     tcase_add_test(tcase, test_every_launch_can_fail_once_and_nothing_is_lost);
-    tcase_add_test(tcase, test_a_device_that_is_lost_is_told_once_and_nothing_is_lost_with_it);
+    tcase_add_test(tcase, test_a_device_that_is_lost_is_told_and_nothing_is_lost_with_it);
     tcase_add_test(tcase, test_memory_that_is_not_there_is_refused_with_what_is_free);
     tcase_add_test(tcase, test_machines_without_driver_or_device);
     suite_add_tcase(suite, tcase);
