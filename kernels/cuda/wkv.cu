@@ -289,8 +289,7 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
         }
     }
 
-    /* dw and du over the warps, in order. */
-    __syncthreads();
+    /* dw and du over the warps, in order, where each warp alone has read since the last barrier. */
     shared.warps[warp][lane_index()] = dw;
     shared.warps[warp][WARP + lane_index()] = du;
     __syncthreads();
