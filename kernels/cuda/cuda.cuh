@@ -3,7 +3,8 @@
  *
  * Kernels use dynamic shared memory alone, no atomic additions of floating-point numbers, and give
  * every sum an order that depends on shapes and the device's size alone: on one device the same
- * inputs give the same bits. */
+ * inputs give the same bits, whichever outputs are asked for. So nvcc is told to leave products and
+ * sums as they are (-fmad=false), and the source says fma where they shall be one operation. */
 #ifndef MT_KERNELS_CUDA_CUDA_CUH
 #define MT_KERNELS_CUDA_CUDA_CUH
 

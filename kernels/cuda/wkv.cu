@@ -72,15 +72,14 @@ template <typename real>
 __device__ inline triple<real> summary_of(const real *k, const real *v, int count, real w)
 {
     triple<real> all = empty_state<real>();
-    real decayed[STEPS<real>], decay = real(0);
-    for_steps<real, BACKWARDS>(count, [&](int s) {
-        decayed[s] = k[s] + decay;
-        decay += w;
+    real decayed[STEPS<real>];
+    for_steps<real>(count, [&](int s) {
+        decayed[s] = fma(w, static_cast<real>(count - 1 - s), k[s]);
         all.third = fmax(all.third, decayed[s]);
     });
     for_steps<real>(count, [&](int s) {
         real of_key = exp_negative(decayed[s] - all.third);
-        all.num += of_key * v[s];
+        all.num = fma(of_key, v[s], all.num);
         all.den += of_key;
     });
     return all;
@@ -160,7 +159,7 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
         real *y = io.y + offset;
         for_steps<real>(count, [&](int s) {
             factors<real> of = find_factors(state.third, u + k[s]);
-            *y = quotient(of.a * state.num + of.b * v[s], of.a * state.den + of.b);
+            *y = quotient(fma(of.a, state.num, of.b * v[s]), fma(of.a, state.den, of.b));
             y += p.C;
             update(&state, w, k[s], v[s]);
         });
@@ -230,8 +229,8 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     real q_first[STEPS<real>], q_state[STEPS<real>];
     for_steps<real>(count, [&](int s) {
         factors<real> of = find_factors(state.third, u + k[s]);
-        real inverse = quotient(real(1), of.a * state.den + of.b), q = dy[s] * inverse;
-        real y = (of.a * state.num + of.b * v[s]) * inverse;
+        real inverse = quotient(real(1), fma(of.a, state.den, of.b)), q = dy[s] * inverse;
+        real y = fma(of.a, state.num, of.b * v[s]) * inverse;
         q_first[s] = q * of.b;
         q_state[s] = q * of.a;
         past.v[s][thread] = v[s];
@@ -240,7 +239,7 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
         past.result[s][thread] = {exponential, y};
         real through = summary.third * q_state[s];
         summary.num += through;
-        summary.den -= through * y;
+        summary.den = fma(-through, y, summary.den);
         summary.third *= factors_of(exponential).a;
     });
 
@@ -266,22 +265,22 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     if (count > 0) {
         triple<real> grad = compose(load_triple(shared.given, WARP, lane_index()),
                                     load_triple(shared.warps[warp], WARP, lane_index()), 0);
-        int64_t step = offset + (count - 1) * p.C;
+        int64_t step = offset + static_cast<int64_t>(count - 1) * p.C;
         for_steps<real, BACKWARDS>(count, [&](int s) {
             pack<real, 2> old = past.state[s][thread], result = past.result[s][thread];
             real y = result.at[1], value = past.v[s][thread];
             factors<real> of = factors_of(result.at[0]);
             real direct = q_first[s] * (value - y);
             if (io.dv != nullptr) {
-                io.dv[step] = q_first[s] + of.b * grad.num;
+                io.dv[step] = fma(of.b, grad.num, q_first[s]);
             }
             if (io.dk != nullptr) {
-                io.dk[step] = direct + of.b * (grad.num * value + grad.den);
+                io.dk[step] = fma(of.b, fma(grad.num, value, grad.den), direct);
             }
             du += direct;
-            dw += of.a * (grad.num * old.at[0] + grad.den * old.at[1]);
-            grad.num = of.a * grad.num + q_state[s];
-            grad.den = of.a * grad.den - q_state[s] * y;
+            dw = fma(of.a, fma(grad.num, old.at[0], grad.den * old.at[1]), dw);
+            grad.num = fma(of.a, grad.num, q_state[s]);
+            grad.den = fma(of.a, grad.den, -q_state[s] * y);
             step -= p.C;
         });
         if (at.chunk == 0 && before == 0 && io.dstate_in != nullptr) {

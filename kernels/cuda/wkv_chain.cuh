@@ -84,7 +84,7 @@ template <typename real> __device__ inline real update(triple<real> *state, real
 {
     real decayed = state->third + w, exponential = find_exponential(decayed, k);
     factors<real> of = factors_of(exponential);
-    *state = {of.a * state->num + of.b * v, of.a * state->den + of.b, fmax(decayed, k)};
+    *state = {fma(of.a, state->num, of.b * v), fma(of.a, state->den, of.b), fmax(decayed, k)};
     return exponential;
 }
 
@@ -99,9 +99,9 @@ template <typename real> struct state_composition {
     __device__ triple<real> operator()(const triple<real> &state, const triple<real> &stretch,
                                        int steps) const
     {
-        real decayed = state.third + w * static_cast<real>(steps);
+        real decayed = fma(w, static_cast<real>(steps), state.third);
         factors<real> of = find_factors(decayed, stretch.third);
-        return {of.a * state.num + of.b * stretch.num, of.a * state.den + of.b * stretch.den,
+        return {fma(of.a, state.num, of.b * stretch.num), fma(of.a, state.den, of.b * stretch.den),
                 fmax(decayed, stretch.third)};
     }
 };
@@ -114,8 +114,8 @@ template <typename real> struct grad_composition {
     __device__ triple<real> operator()(const triple<real> &grad, const triple<real> &stretch,
                                        int) const
     {
-        return {stretch.third * grad.num + stretch.num, stretch.third * grad.den + stretch.den,
-                stretch.third * grad.third};
+        return {fma(stretch.third, grad.num, stretch.num),
+                fma(stretch.third, grad.den, stretch.den), stretch.third * grad.third};
     }
 };
 
