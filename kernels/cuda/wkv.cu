@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
     __syncthreads();
 
     state_composition<real> compose = {w};
-    if (warp == 0) {
+    if (at.leads) {
         triple<real> first = empty_state<real>();
         if (at.order == 0 && at.inside && io.state_in != nullptr) {
             /* Its memory may be state_out's too. Whoever writes there has to know what the first
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
     }
     gather_group(p, at, compose, shared);
     __syncthreads();
-    if (warp == 0) {
+    if (at.leads) {
         end_chain(p, at, compose, shared);
         if (at.inside) {
             store_states(p, io, at, compose, shared);
@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     state_composition<real> compose_states = {w};
     store_triple(shared.warps[warp], WARP, lane_index(), summary_of(k, v, count, w));
     __syncthreads();
-    if (warp == 0) {
+    if (at.leads) {
         scan_warps(p, shared, at.chunk, compose_states, false);
     }
     __syncthreads();
@@ -246,7 +246,7 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     /* Backwards: the gradient behind the warp's last step. */
     store_triple(shared.warps[warp], WARP, lane_index(), summary);
     __syncthreads();
-    if (warp == 0) {
+    if (at.leads) {
         triple<real> first = compose.identity();
         if (at.order == 0 && at.inside && io.dstate_out != nullptr) {
             first.num = io.dstate_out[at.lane];
@@ -256,7 +256,7 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     }
     gather_group(p, at, compose, shared);
     __syncthreads();
-    if (warp == 0) {
+    if (at.leads) {
         end_chain(p, at, compose, shared);
     }
     __syncthreads();
@@ -348,6 +348,8 @@ mt_status make_problem(mt_device *device, const given *args, problem<real> *p)
     p->tiles = static_cast<int>(tiles);
     p->chunks = static_cast<int>(chunks);
     p->chunk_steps = chunk_steps;
+    p->by_C = divide_by(p->C);
+    p->by_tiles = divide_by(p->tiles);
     p->share = GROUP_CHUNKS / warps_for(*p);
     p->w = static_cast<const real *>(args->w);
     p->u = static_cast<const real *>(args->u);
@@ -362,10 +364,9 @@ template <typename real>
 mt_status share(mt_device *device, problem<real> *p, size_t extra, void **more)
 {
     size_t triples = static_cast<size_t>(p->lanes) * 3 * sizeof(real);
-    size_t ticket = rounded(sizeof(unsigned));
     size_t summaries = rounded(static_cast<size_t>(p->chunks) * triples);
     size_t groups = rounded(static_cast<size_t>(p->chunks / GROUP_CHUNKS) * triples);
-    size_t shared = p->chunks > 1 ? ticket + summaries + groups : 0;
+    size_t shared = p->chunks > 1 ? summaries + groups : 0;
     void *memory = nullptr;
     mt_status status = workspace(device, shared + extra, &memory);
     if (status != MT_OK) {
@@ -376,9 +377,8 @@ mt_status share(mt_device *device, problem<real> *p, size_t extra, void **more)
     if (p->chunks == 1) {
         return MT_OK;
     }
-    p->ticket = reinterpret_cast<unsigned *>(bytes);
-    p->summaries = reinterpret_cast<real *>(bytes + ticket);
-    p->group_states = reinterpret_cast<real *>(bytes + ticket + summaries);
+    p->summaries = reinterpret_cast<real *>(bytes);
+    p->group_states = reinterpret_cast<real *>(bytes + summaries);
     return check(cudaMemsetAsync(memory, UNPUBLISHED, shared, of(device)->stream), "wkv");
 }
 

@@ -5,8 +5,9 @@
  * Chunks are taken in the order of the walk, forwards or backwards, 16 to a group. Every block
  * publishes its chunk's summary, and the last chunk of each group what stands behind it, so a block
  * composes the summaries of its group while it waits for one number. That order alone decides what
- * is composed with what: results do not depend on who was first. Blocks take their tiles from a
- * counter, in that order too, so a block only ever waits for blocks that run already. */
+ * is composed with what: results do not depend on who was first. Blocks are numbered in that order
+ * too, and begin by their numbers (as the scans of NVIDIA's CUB take for granted), so a block only
+ * ever waits for blocks that run already. */
 #ifndef MT_KERNELS_CUDA_WKV_CHAIN_CUH
 #define MT_KERNELS_CUDA_WKV_CHAIN_CUH
 
@@ -119,6 +120,27 @@ template <typename real> struct grad_composition {
     }
 };
 
+/* Division by a number that a whole launch divides by, as a multiplication (Granlund and Montgomery
+ * 1994, "Division by invariant integers using multiplication"). */
+struct division {
+    unsigned multiplier;
+    int shift;
+    __device__ int quotient(int n) const /* n >= 0 */
+    {
+        return static_cast<int>(static_cast<uint64_t>(n) * multiplier >> shift);
+    }
+};
+
+inline division divide_by(int divisor) /* >= 1 */
+{
+    int bits = 0;
+    while (int64_t(1) << bits < divisor) {
+        bits++;
+    }
+    uint64_t power = uint64_t(1) << (31 + bits), by = static_cast<uint64_t>(divisor);
+    return {static_cast<unsigned>((power + by - 1) / by), 31 + bits};
+}
+
 /* What both directions are given, and what a launch shares between its blocks. */
 template <typename real> struct problem {
     int64_t T;
@@ -126,9 +148,9 @@ template <typename real> struct problem {
     int tiles, chunks; /* of channels; of time */
     int chunk_steps;   /* of every chunk but the last */
     int share;         /* chunks of a group that each warp of a block gathers */
+    division by_C, by_tiles;
     const real *w, *u, *k, *v;
     /* Where there is more than one chunk: */
-    unsigned *ticket;   /* (1): the last one given out */
     real *summaries;    /* (chunks, 3, lanes) */
     real *group_states; /* (groups, 3, lanes): behind the last chunk of each group */
 };
@@ -138,34 +160,23 @@ struct place {
     int order, chunk;
     int lane, b, c;
     bool inside; /* a channel of the problem */
+    bool leads;  /* in the warp that does what one has to do for the whole block */
 };
-
-/* The number of the block's tile. Where blocks wait for others, it is the block's ticket. */
-template <typename real> __device__ inline unsigned take_number(const problem<real> &p)
-{
-    if (p.chunks == 1) {
-        return blockIdx.x;
-    }
-    unsigned *shared = reinterpret_cast<unsigned *>(mt_shared);
-    if (threadIdx.x == 0) {
-        *shared = atomicAdd(p.ticket, 1u) + 1u; /* the first is ~0 + 1 */
-    }
-    __syncthreads();
-    unsigned mine = *shared;
-    __syncthreads();
-    return mine;
-}
 
 template <typename real> __device__ inline place take_place(const problem<real> &p, bool backward)
 {
-    unsigned mine = take_number(p), tiles = static_cast<unsigned>(p.tiles);
+    int number = static_cast<int>(blockIdx.x);
     place at;
-    at.order = static_cast<int>(mine / tiles);
+    at.order = p.by_tiles.quotient(number);
     at.chunk = backward ? p.chunks - 1 - at.order : at.order;
-    at.lane = static_cast<int>(mine % tiles) * WARP + lane_index();
+    at.lane = (number - at.order * p.tiles) * WARP + lane_index();
     at.inside = at.lane < p.lanes;
-    at.b = at.inside ? at.lane / p.C : 0;
-    at.c = at.inside ? at.lane % p.C : 0;
+    at.b = at.inside ? p.by_C.quotient(at.lane) : 0;
+    at.c = at.inside ? at.lane - at.b * p.C : 0;
+    /* Each of a multiprocessor's schedulers has its own warps, by their numbers in the block, so
+     * another number leads from block to block. */
+    unsigned scattered = blockIdx.x * 0x9E3779B1u >> 16, others = blockDim.x / WARP - 1;
+    at.leads = (scattered & others) == threadIdx.x / WARP;
     return at;
 }
 

@@ -293,8 +293,7 @@ unsigned shuffled_below(unsigned bound)
 
 void run_grid(const grid &whole)
 {
-    std::vector<unsigned> order(whole.blocks);
-    std::iota(order.begin(), order.end(), 0u);
+    unsigned begun = 0;
     std::list<block_state> resident;
     std::vector<unsigned> places(RESIDENT_BLOCKS); /* that are free */
     std::iota(places.begin(), places.end(), 0u);
@@ -304,13 +303,10 @@ void run_grid(const grid &whole)
     present_grid = &whole;
     gridDim = dim3(whole.blocks);
     blockDim = dim3(whole.threads);
-    while (!order.empty() || !resident.empty()) {
-        while (!order.empty() && !places.empty()) {
-            unsigned chosen = shuffled_below(static_cast<unsigned>(order.size()));
-            resident.push_back(make_block(order[chosen], places.back()));
+    while (begun < whole.blocks || !resident.empty()) {
+        while (begun < whole.blocks && !places.empty()) {
+            resident.push_back(make_block(begun++, places.back()));
             places.pop_back();
-            order[chosen] = order.back();
-            order.pop_back();
         }
         auto next = resident.begin();
         std::advance(next, shuffled_below(static_cast<unsigned>(resident.size())));
