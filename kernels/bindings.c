@@ -26,22 +26,46 @@ size_t mt_wkv_saved_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T
                                           : 0;
 }
 
+size_t mt_wkv_workspace_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C)
+{
+    return check(dtype, B, T, C) == MT_OK
+               ? device->kernels[dtype]->wkv_workspace_size(device, B, T, C)
+               : 0;
+}
+
+static mt_status check_call(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C,
+                            const void *workspace)
+{
+    mt_status status = check(dtype, B, T, C);
+    if (status == MT_OK && workspace == NULL) {
+        size_t bytes = device->kernels[dtype]->wkv_workspace_size(device, B, T, C);
+        if (bytes > 0) {
+            return mt_fail(MT_ERROR_INVALID, "wkv: no workspace, which is of %zu bytes", bytes);
+        }
+    }
+    return status;
+}
+
 mt_status mt_wkv_forward(mt_device *device, void *stream, mt_dtype dtype,
                          const mt_wkv_forward_args *args)
 {
-    mt_status status = check(dtype, args->B, args->T, args->C);
+    mt_status status = check_call(device, dtype, args->B, args->T, args->C, args->workspace);
     if (status == MT_OK) {
-        status = device->use_stream(device, stream);
+        device->use_stream(device, stream);
+        status = device->kernels[dtype]->wkv_forward(device, args);
+        device->use_own_stream(device);
     }
-    return status == MT_OK ? device->kernels[dtype]->wkv_forward(device, args) : status;
+    return status;
 }
 
 mt_status mt_wkv_backward(mt_device *device, void *stream, mt_dtype dtype,
                           const mt_wkv_backward_args *args)
 {
-    mt_status status = check(dtype, args->B, args->T, args->C);
+    mt_status status = check_call(device, dtype, args->B, args->T, args->C, args->workspace);
     if (status == MT_OK) {
-        status = device->use_stream(device, stream);
+        device->use_stream(device, stream);
+        status = device->kernels[dtype]->wkv_backward(device, args);
+        device->use_own_stream(device);
     }
-    return status == MT_OK ? device->kernels[dtype]->wkv_backward(device, args) : status;
+    return status;
 }

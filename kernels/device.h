@@ -87,6 +87,8 @@ typedef struct mt_kernels {
 
     /* bytes that wkv_forward leaves in `saved` for wkv_backward: one state per chunk of time */
     size_t (*wkv_saved_size)(mt_device *, int64_t B, int64_t T, int64_t C);
+    /* bytes of workspace that suffice for either direction; 0 where none is taken */
+    size_t (*wkv_workspace_size)(mt_device *, int64_t B, int64_t T, int64_t C);
     mt_status (*wkv_forward)(mt_device *, const mt_wkv_forward_args *);
     mt_status (*wkv_backward)(mt_device *, const mt_wkv_backward_args *);
 } mt_kernels;
@@ -121,9 +123,11 @@ struct mt_device {
     mt_status (*replay)(mt_device *, mt_recording *recording);
     void (*forget)(mt_device *, mt_recording *recording); /* NULL is allowed */
 
-    /* Puts work on the caller's stream from now on (a cudaStream_t), instead of the device's own. The
-     * stream outlives the device, or the next call. */
-    mt_status (*use_stream)(mt_device *, void *stream);
+    /* From use_stream to use_own_stream, work goes to a stream of the caller's (a cudaStream_t).
+     * Neither waits for anything, so in between only kernels are called that are given all their
+     * memory, workspace included. */
+    void (*use_stream)(mt_device *, void *stream);
+    void (*use_own_stream)(mt_device *);
 
     /* Whether matrix products of MT_F32 may round their factors to TF32, on a device that has it.
      * Not at first. */

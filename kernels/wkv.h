@@ -37,6 +37,7 @@ typedef struct mt_wkv_forward_args {
     void *y;              /* (B, T, C), written */
     void *state_out;      /* (3, B, C), written, or NULL; may be state_in */
     void *saved;          /* wkv_saved_size bytes for backward, or NULL if there will be none */
+    void *workspace;      /* see below */
 } mt_wkv_forward_args;
 
 typedef struct mt_wkv_backward_args {
@@ -48,7 +49,12 @@ typedef struct mt_wkv_backward_args {
     void *dw, *du;             /* (C), written, summed over B and T in a fixed order */
     void *dk, *dv;             /* (B, T, C), written */
     void *dstate_in;           /* (3, B, C), written, or NULL; its third plane is set to zero */
+    void *workspace;
 } mt_wkv_backward_args;
+
+/* `workspace` is memory of the device that nothing else uses until the work is done:
+ * wkv_workspace_size bytes, aligned to 16, or NULL for the device's own. Its content is of no
+ * interest before or after. */
 
 /* The gradient of a state is that of (num, den) with max held fixed: with N = e^max num the
  * unscaled sum, d num = e^max dN. The third plane, max, only scales the other two: it has no

@@ -100,11 +100,15 @@ static mt_status cpu_read_arrived(mt_device *device, int slot, void *host_memory
     return MT_OK;
 }
 
-static mt_status cpu_use_stream(mt_device *device, void *stream)
+static void cpu_use_stream(mt_device *device, void *stream)
 {
     (void)device;
     (void)stream;
-    return MT_OK;
+}
+
+static void cpu_use_own_stream(mt_device *device)
+{
+    (void)device;
 }
 
 static mt_status cpu_allow_tf32(mt_device *device, bool allowed)
@@ -163,6 +167,7 @@ mt_status mt_cpu_open(int index, mt_device **device)
         .read_later = cpu_read_later,
         .read_arrived = cpu_read_arrived,
         .use_stream = cpu_use_stream,
+        .use_own_stream = cpu_use_own_stream,
         .allow_tf32 = cpu_allow_tf32,
         .close = cpu_close,
     };

@@ -32,6 +32,7 @@ const mt_kernels KERNEL(kernels) = {
     .dropout = KERNEL(dropout),
     .adam = KERNEL(adam),
     .wkv_saved_size = KERNEL(wkv_saved_size),
+    .wkv_workspace_size = KERNEL(wkv_workspace_size),
     .wkv_forward = KERNEL(wkv_forward),
     .wkv_backward = KERNEL(wkv_backward),
 };

@@ -51,6 +51,7 @@ mt_status KERNEL(dropout)(mt_device *device, const mt_dropout_args *args);
 mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args);
 
 size_t KERNEL(wkv_saved_size)(mt_device *device, int64_t B, int64_t T, int64_t C);
+size_t KERNEL(wkv_workspace_size)(mt_device *device, int64_t B, int64_t T, int64_t C);
 mt_status KERNEL(wkv_forward)(mt_device *device, const mt_wkv_forward_args *args);
 mt_status KERNEL(wkv_backward)(mt_device *device, const mt_wkv_backward_args *args);
 

@@ -266,27 +266,14 @@ mt_status replay(mt_device *device, mt_recording *recording)
                : check(cudaGraphLaunch(recording->executable, of(device)->stream), "replaying");
 }
 
-mt_status use_stream(mt_device *device, void *stream)
+void use_stream(mt_device *device, void *stream)
 {
-    cuda_device *cuda = of(device);
-    cudaStream_t named = static_cast<cudaStream_t>(stream);
-    if (cuda->stream == named) {
-        return MT_OK;
-    }
-    /* The workspace and cuBLAS's memory serve one stream at a time. */
-    mt_status status = synchronize(device);
-    if (status != MT_OK) {
-        return status;
-    }
-    cublasStatus_t set = blas.set_stream(cuda->blas, named);
-    if (set == CUBLAS_STATUS_SUCCESS) { /* which forgets the workspace */
-        set = blas.set_workspace(cuda->blas, cuda->blas_workspace, BLAS_WORKSPACE);
-    }
-    if (set != CUBLAS_STATUS_SUCCESS) {
-        return mt_fail(MT_ERROR_DEVICE, "%s: cuBLAS: %s", cuda->name, blas.status_string(set));
-    }
-    cuda->stream = named;
-    return MT_OK;
+    of(device)->stream = static_cast<cudaStream_t>(stream);
+}
+
+void use_own_stream(mt_device *device)
+{
+    of(device)->stream = of(device)->own_stream;
 }
 
 mt_status allow_tf32(mt_device *device, bool allowed)
@@ -505,6 +492,7 @@ mt_status mt_cuda_open(int index, mt_device **device)
     cuda->base.replay = replay;
     cuda->base.forget = forget;
     cuda->base.use_stream = use_stream;
+    cuda->base.use_own_stream = use_own_stream;
     cuda->base.allow_tf32 = allow_tf32;
     cuda->base.close = close_device;
     status = open_parts(cuda);

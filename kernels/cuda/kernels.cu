@@ -13,6 +13,7 @@ template <typename real> constexpr mt_kernels make_table()
     EACH_OF_ARGS(ENTER)
 #undef ENTER
     table.wkv_saved_size = wkv_saved_size<real>;
+    table.wkv_workspace_size = wkv_workspace_size<real>;
     return table;
 }
 

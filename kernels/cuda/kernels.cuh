@@ -54,6 +54,7 @@ EACH_REDUCE(DECLARE)
 EACH_OF_ARGS(DECLARE)
 #undef DECLARE
 template <typename real> size_t wkv_saved_size(mt_device *, int64_t B, int64_t T, int64_t C);
+template <typename real> size_t wkv_workspace_size(mt_device *, int64_t B, int64_t T, int64_t C);
 
 /* At the end of a file: its kernels for both types. */
 #define INSTANTIATE(name, parameters)                                                              \

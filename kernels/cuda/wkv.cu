@@ -358,28 +358,51 @@ mt_status make_problem(mt_device *device, const given *args, problem<real> *p)
     return MT_OK;
 }
 
-/* Lays out in the workspace what the blocks share, all of it unpublished, with `extra` bytes more for
- * the caller. */
-template <typename real>
-mt_status share(mt_device *device, problem<real> *p, size_t extra, void **more)
+/* Bytes of the workspace: what blocks share, and behind it what backward sums. */
+struct memory_plan {
+    size_t summaries, shared, sums;
+};
+
+template <typename real> memory_plan plan_memory(int64_t B, int64_t C, int64_t chunks)
 {
-    size_t triples = static_cast<size_t>(p->lanes) * 3 * sizeof(real);
-    size_t summaries = rounded(static_cast<size_t>(p->chunks) * triples);
-    size_t groups = rounded(static_cast<size_t>(p->chunks / GROUP_CHUNKS) * triples);
-    size_t shared = p->chunks > 1 ? summaries + groups : 0;
-    void *memory = nullptr;
-    mt_status status = workspace(device, shared + extra, &memory);
-    if (status != MT_OK) {
-        return status;
+    size_t triples = static_cast<size_t>(B * C) * 3 * sizeof(real);
+    memory_plan plan;
+    plan.summaries = rounded(static_cast<size_t>(chunks) * triples);
+    plan.shared =
+        chunks > 1 ? plan.summaries + rounded(static_cast<size_t>(chunks / GROUP_CHUNKS) * triples)
+                   : 0;
+    plan.sums = static_cast<size_t>(chunks * B * 2 * C) * sizeof(real);
+    return plan;
+}
+
+/* Lays out the workspace: what the blocks share, all of it unpublished, and `sums`, unless that is
+ * NULL. */
+template <typename real>
+mt_status lay_out(mt_device *device, void *given, problem<real> *p, void **sums)
+{
+    memory_plan plan = plan_memory<real>(p->B, p->C, p->chunks);
+    unsigned char *memory = static_cast<unsigned char *>(given);
+    if (memory == nullptr) {
+        void *own;
+        mt_status status = workspace(device, plan.shared + (sums != nullptr ? plan.sums : 0), &own);
+        if (status != MT_OK) {
+            return status;
+        }
+        memory = static_cast<unsigned char *>(own);
     }
-    unsigned char *bytes = static_cast<unsigned char *>(memory);
-    *more = bytes + shared;
+    if (sums != nullptr) {
+        *sums = memory + plan.shared;
+    }
     if (p->chunks == 1) {
         return MT_OK;
     }
-    p->summaries = reinterpret_cast<real *>(bytes);
-    p->group_states = reinterpret_cast<real *>(bytes + summaries);
-    return check(cudaMemsetAsync(memory, UNPUBLISHED, shared, of(device)->stream), "wkv");
+    p->summaries = reinterpret_cast<real *>(memory);
+    p->group_states = reinterpret_cast<real *>(memory + plan.summaries);
+    cudaError_t error = cudaSetDevice(of(device)->index); /* whose default stream it may be */
+    if (error == cudaSuccess) {
+        error = cudaMemsetAsync(memory, UNPUBLISHED, plan.shared, of(device)->stream);
+    }
+    return check(error, "wkv");
 }
 
 } // namespace
@@ -390,13 +413,20 @@ template <typename real> size_t wkv_saved_size(mt_device *device, int64_t B, int
     return static_cast<size_t>((chunks + 1) * 3 * B * C) * sizeof(real);
 }
 
+template <typename real>
+size_t wkv_workspace_size(mt_device *device, int64_t B, int64_t T, int64_t C)
+{
+    int64_t chunks = parts_of(T, chunk_steps_for<real>(device, B, T, C));
+    memory_plan plan = plan_memory<real>(B, C, chunks);
+    return plan.shared + plan.sums;
+}
+
 template <typename real> mt_status wkv_forward(mt_device *device, const mt_wkv_forward_args *args)
 {
-    void *unused = nullptr;
     problem<real> p = {};
     mt_status status = make_problem(device, args, &p);
     if (status == MT_OK) {
-        status = share(device, &p, 0, &unused);
+        status = lay_out(device, args->workspace, &p, nullptr);
     }
     if (status != MT_OK) {
         return status;
@@ -414,9 +444,8 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
     void *sums = nullptr;
     problem<real> p = {};
     mt_status status = make_problem(device, args, &p);
-    int64_t parts = static_cast<int64_t>(p.chunks) * p.B;
     if (status == MT_OK) {
-        status = share(device, &p, static_cast<size_t>(parts * 2 * p.C) * sizeof(real), &sums);
+        status = lay_out(device, args->workspace, &p, &sums);
     }
     if (status != MT_OK) {
         return status;
@@ -433,12 +462,15 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
                     static_cast<int64_t>(p.chunks) * p.tiles, warps * WARP,
                     sizeof(backward_memory<real>), p, io);
     void *const totals[] = {args->dw, args->du};
+    int64_t parts = static_cast<int64_t>(p.chunks) * p.B;
     return status == MT_OK ? add_columns<2>(device, "wkv backward", parts, p.C, io.sums, totals)
                            : status;
 }
 
 template size_t wkv_saved_size<float>(mt_device *, int64_t, int64_t, int64_t);
 template size_t wkv_saved_size<double>(mt_device *, int64_t, int64_t, int64_t);
+template size_t wkv_workspace_size<float>(mt_device *, int64_t, int64_t, int64_t);
+template size_t wkv_workspace_size<double>(mt_device *, int64_t, int64_t, int64_t);
 template mt_status wkv_forward<float>(mt_device *, const mt_wkv_forward_args *);
 template mt_status wkv_forward<double>(mt_device *, const mt_wkv_forward_args *);
 template mt_status wkv_backward<float>(mt_device *, const mt_wkv_backward_args *);

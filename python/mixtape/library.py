@@ -5,7 +5,7 @@ import ctypes.util
 import os
 import threading
 
-VERSION = 1
+VERSION = 2
 F32, F64 = 0, 1
 
 _pointer, _size = ctypes.c_void_p, ctypes.c_int64
@@ -13,12 +13,13 @@ _pointer, _size = ctypes.c_void_p, ctypes.c_int64
 
 class WKVForward(ctypes.Structure):
     _fields_ = ([(name, _size) for name in ("B", "T", "C")] +
-                [(name, _pointer) for name in ("w", "u", "k", "v", "state_in", "y", "state_out", "saved")])
+                [(name, _pointer) for name in ("w", "u", "k", "v", "state_in", "y", "state_out", "saved", "workspace")])
 
 
 class WKVBackward(ctypes.Structure):
     _fields_ = ([(name, _size) for name in ("B", "T", "C")] +
-                [(name, _pointer) for name in ("w", "u", "k", "v", "saved", "dy", "dstate_out", "dw", "du", "dk", "dv", "dstate_in")])
+                [(name, _pointer) for name in ("w", "u", "k", "v", "saved", "dy", "dstate_out", "dw", "du", "dk", "dv", "dstate_in",
+                                               "workspace")])
 
 
 class MixtapeError(RuntimeError):
@@ -40,8 +41,9 @@ def _load():
         raise ImportError(f"{path} has version {found} of the interface for bindings, this package needs {VERSION}")
     library.mt_error_message.restype = ctypes.c_char_p
     library.mt_device_open.argtypes = [ctypes.c_char_p, ctypes.POINTER(_pointer)]
-    library.mt_wkv_saved_size.argtypes = [_pointer, ctypes.c_int, _size, _size, _size]
-    library.mt_wkv_saved_size.restype = ctypes.c_size_t
+    for size in (library.mt_wkv_saved_size, library.mt_wkv_workspace_size):
+        size.argtypes = [_pointer, ctypes.c_int, _size, _size, _size]
+        size.restype = ctypes.c_size_t
     library.mt_wkv_forward.argtypes = [_pointer, _pointer, ctypes.c_int, ctypes.POINTER(WKVForward)]
     library.mt_wkv_backward.argtypes = [_pointer, _pointer, ctypes.c_int, ctypes.POINTER(WKVBackward)]
     library.mt_wkv_check.argtypes = [_size, _size, _size, _size]

@@ -29,6 +29,12 @@ def _as_current(tensor):
     return torch.cuda.device(tensor.device) if tensor.device.type == "cuda" else contextlib.nullcontext()
 
 
+def _workspace(device, kind, k):
+    """What the kernel needs while it runs: PyTorch's memory, which knows of streams and of CUDA graphs that are being captured."""
+    size = library.library().mt_wkv_workspace_size(device.handle, kind, *k.shape)
+    return torch.empty(size, dtype=torch.uint8, device=k.device) if size > 0 else None
+
+
 def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
     """Runs the kernel on contiguous tensors of one type and device. Returns (y, saved), `saved` None unless asked for."""
     B, T, C = k.shape
@@ -41,7 +47,8 @@ def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
             if save:
                 size = library.library().mt_wkv_saved_size(device.handle, kind, B, T, C)
                 saved = torch.empty(size, dtype=torch.uint8, device=k.device)
-            arguments = library.WKVForward(B, T, C, *(_address(x) for x in (w, u, k, v, state, y, state_out, saved)))
+            workspace = _workspace(device, kind, k)
+            arguments = library.WKVForward(B, T, C, *(_address(x) for x in (w, u, k, v, state, y, state_out, saved, workspace)))
             library.check(library.library().mt_wkv_forward(device.handle, stream, kind, ctypes.byref(arguments)))
     return y, saved
 
@@ -49,12 +56,14 @@ def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
 def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
     """Runs the backward kernel; outputs that are None are not computed."""
     B, T, C = k.shape
+    kind = _TYPES[k.dtype]
     with _as_current(k):
         device, stream = _device_of(k)
         with device.lock:
+            workspace = _workspace(device, kind, k)
             arguments = library.WKVBackward(
-                B, T, C, *(_address(x) for x in (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in)))
-            library.check(library.library().mt_wkv_backward(device.handle, stream, _TYPES[k.dtype], ctypes.byref(arguments)))
+                B, T, C, *(_address(x) for x in (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in, workspace)))
+            library.check(library.library().mt_wkv_backward(device.handle, stream, kind, ctypes.byref(arguments)))
 
 
 class _WKV(torch.autograd.Function):

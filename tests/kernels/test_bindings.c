@@ -6,6 +6,13 @@
 
 enum { B = 2, T = 70, C = 5 };
 
+/* NULL where none is taken. */
+static void *workspace_of(kernel_build *build)
+{
+    size_t bytes = mt_wkv_workspace_size(build->device, build->dtype, B, T, C);
+    return bytes > 0 ? blank_bytes(build, bytes) : NULL;
+}
+
 typedef struct wkv_arrays {
     mt_wkv_forward_args forward;
     mt_wkv_backward_args backward;
@@ -21,6 +28,7 @@ static wkv_arrays make_arrays(kernel_build *build)
     forward.y = blank(build, B * T * C);
     forward.state_out = blank(build, 3 * B * C);
     forward.saved = blank_bytes(build, mt_wkv_saved_size(build->device, build->dtype, B, T, C));
+    forward.workspace = workspace_of(build);
     mt_wkv_backward_args backward = {.B = B,
                                      .T = T,
                                      .C = C,
@@ -34,17 +42,23 @@ static wkv_arrays make_arrays(kernel_build *build)
                                      .du = blank(build, C),
                                      .dk = blank(build, B * T * C),
                                      .dv = blank(build, B * T * C),
-                                     .dstate_in = blank(build, 3 * B * C)};
+                                     .dstate_in = blank(build, 3 * B * C),
+                                     .workspace = workspace_of(build)};
     return (wkv_arrays){forward, backward};
 }
 
 static void check_equal(kernel_build *build)
 {
     wkv_arrays own = make_arrays(build), bound = make_arrays(build);
+    own.forward.workspace = own.backward.workspace = NULL;
     assert_ok(build->kernels->wkv_forward(build->device, &own.forward));
     assert_ok(build->kernels->wkv_backward(build->device, &own.backward));
+    assert_ok(build->device->synchronize(build->device)); /* the arrays are there */
     assert_ok(mt_wkv_forward(build->device, NULL, build->dtype, &bound.forward));
     assert_ok(mt_wkv_backward(build->device, NULL, build->dtype, &bound.backward));
+    build->device->use_stream(build->device, NULL);
+    assert_ok(build->device->synchronize(build->device));
+    build->device->use_own_stream(build->device);
     const void *pairs[][2] = {{own.forward.y, bound.forward.y},
                               {own.backward.dk, bound.backward.dk},
                               {own.backward.dv, bound.backward.dv}};
@@ -84,6 +98,8 @@ static void check_refused(kernel_build *build)
                           MT_ERROR_INVALID, wrong_sizes[i].says);
         ck_assert_uint_eq(
             mt_wkv_saved_size(build->device, build->dtype, forward.B, forward.T, forward.C), 0);
+        ck_assert_uint_eq(
+            mt_wkv_workspace_size(build->device, build->dtype, forward.B, forward.T, forward.C), 0);
     }
     mt_wkv_forward_args forward = {.B = 1, .T = 1, .C = 1};
     assert_fails_with(mt_wkv_forward(build->device, NULL, MT_I32, &forward), MT_ERROR_INVALID,
@@ -96,6 +112,25 @@ START_TEST(test_sizes_and_types_without_kernels_are_refused)
 }
 END_TEST
 
+static void check_no_workspace(kernel_build *build)
+{
+    wkv_arrays arrays = make_arrays(build);
+    if (arrays.forward.workspace == NULL) {
+        return;
+    }
+    arrays.forward.workspace = arrays.backward.workspace = NULL;
+    assert_fails_with(mt_wkv_forward(build->device, NULL, build->dtype, &arrays.forward),
+                      MT_ERROR_INVALID, "no workspace");
+    assert_fails_with(mt_wkv_backward(build->device, NULL, build->dtype, &arrays.backward),
+                      MT_ERROR_INVALID, "no workspace");
+}
+
+START_TEST(test_a_missing_workspace_is_refused)
+{
+    for_each_build(check_no_workspace);
+}
+END_TEST
+
 START_TEST(test_the_version_is_the_headers)
 {
     ck_assert_int_eq(mt_bindings_version(), MT_BINDINGS_VERSION);
@@ -105,7 +140,8 @@ END_TEST
 static Suite *bindings_suite(void)
 {
     return SUITE("bindings", test_results_are_those_of_the_table,
-                 test_sizes_and_types_without_kernels_are_refused, test_the_version_is_the_headers);
+                 test_sizes_and_types_without_kernels_are_refused,
+                 test_a_missing_workspace_is_refused, test_the_version_is_the_headers);
 }
 
 MT_TEST_MAIN(bindings_suite)

@@ -1,0 +1,173 @@
+/* WKV on streams of the caller's: nothing waits, nothing is allocated, and a graph may be recorded. */
+#include "control.h"
+#include "tests/check_main.h"
+
+#include "kernels/bindings.h"
+
+#include <cuda_runtime.h>
+#include <vector>
+
+namespace
+{
+
+constexpr int64_t B = 2, T = 300, C = 5, STATES = 3 * B * C, STEPS = B * T * C;
+
+mt_device *device;
+
+/* Device memory with this content. */
+float *array_of(const std::vector<float> &content)
+{
+    void *memory;
+    size_t bytes = content.size() * sizeof(float);
+    ck_assert_int_eq(device->allocate(device, bytes, &memory), MT_OK);
+    ck_assert_int_eq(device->write(device, memory, content.data(), bytes), MT_OK);
+    return static_cast<float *>(memory);
+}
+
+std::vector<float> content_of(const float *array, size_t n)
+{
+    std::vector<float> content(n);
+    ck_assert_int_eq(device->read_back(device, content.data(), array, n * sizeof(float)), MT_OK);
+    return content;
+}
+
+std::vector<float> numbers(int64_t n, float low, float high, int seed)
+{
+    std::vector<float> made;
+    for (int64_t i = 0; i < n; i++) {
+        made.push_back(low + (high - low) * static_cast<float>((i * 7919 + seed * 104729) % 1009) /
+                                 1009.0f);
+    }
+    return made;
+}
+
+/* Both directions of one problem, with memory of its own. */
+struct operation {
+    float *w = array_of(numbers(C, -2.0f, -0.1f, 1)), *u = array_of(numbers(C, -1.0f, 1.0f, 2));
+    float *k, *v = array_of(numbers(STEPS, -1.0f, 1.0f, 3));
+    float *dy = array_of(numbers(STEPS, -1.0f, 1.0f, 4));
+    float *y = array_of(std::vector<float>(STEPS)), *dk = array_of(std::vector<float>(STEPS));
+    float *dw = array_of(std::vector<float>(C)), *state = array_of(std::vector<float>(STATES));
+    void *saved, *workspace;
+
+    explicit operation(int seed) : k(array_of(numbers(STEPS, -3.0f, 3.0f, seed)))
+    {
+        size_t bytes = mt_wkv_saved_size(device, MT_F32, B, T, C);
+        ck_assert_int_eq(device->allocate(device, bytes, &saved), MT_OK);
+        bytes = mt_wkv_workspace_size(device, MT_F32, B, T, C);
+        ck_assert_int_eq(device->allocate(device, bytes, &workspace), MT_OK);
+        ck_assert_int_eq(device->synchronize(device), MT_OK);
+    }
+    operation(const operation &) = delete;
+    operation &operator=(const operation &) = delete;
+    ~operation()
+    {
+        for (void *memory :
+             std::initializer_list<void *>{w, u, k, v, dy, y, dk, dw, state, saved, workspace}) {
+            device->release(device, memory);
+        }
+    }
+    void enqueue(cudaStream_t stream)
+    {
+        mt_wkv_forward_args forward = {B, T, C, w, u, k, v, nullptr, y, state, saved, workspace};
+        mt_wkv_backward_args backward = {B,  T,       C,  w,       u,  k,       v,       saved,
+                                         dy, nullptr, dw, nullptr, dk, nullptr, nullptr, workspace};
+        ck_assert_int_eq(mt_wkv_forward(device, stream, MT_F32, &forward), MT_OK);
+        ck_assert_int_eq(mt_wkv_backward(device, stream, MT_F32, &backward), MT_OK);
+    }
+    std::vector<float> results()
+    {
+        std::vector<float> all = content_of(y, STEPS);
+        for (const std::vector<float> &more : {content_of(dk, STEPS), content_of(dw, C)}) {
+            all.insert(all.end(), more.begin(), more.end());
+        }
+        return all;
+    }
+};
+
+/* What an operation comes to on a stream of its own. */
+std::vector<float> results_alone(int seed)
+{
+    cudaStream_t stream;
+    operation alone(seed);
+    ck_assert_int_eq(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+    alone.enqueue(stream);
+    ck_assert_int_eq(cudaStreamSynchronize(stream), cudaSuccess);
+    ck_assert_int_eq(cudaStreamDestroy(stream), cudaSuccess);
+    return alone.results();
+}
+
+START_TEST(test_streams_take_turns_without_waiting)
+{
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    {
+        operation first(10), second(11);
+        cudaStream_t streams[2];
+        for (cudaStream_t &stream : streams) {
+            ck_assert_int_eq(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking),
+                             cudaSuccess);
+        }
+        cuda_on_cpu_waits();
+        cuda_on_cpu_fail_allocation(0);
+        for (int i = 0; i < 3; i++) {
+            first.enqueue(streams[0]);
+            second.enqueue(streams[1]);
+        }
+        ck_assert_int_eq(cuda_on_cpu_waits(), 0);
+        ck_assert_int_eq(cuda_on_cpu_fail_allocation(0), 0);
+        for (cudaStream_t stream : {streams[1], streams[0]}) {
+            ck_assert_int_eq(cudaStreamSynchronize(stream), cudaSuccess);
+            ck_assert_int_eq(cudaStreamDestroy(stream), cudaSuccess);
+        }
+        ck_assert(first.results() == results_alone(10));
+        ck_assert(second.results() == results_alone(11));
+    }
+    mt_device_close(device);
+}
+END_TEST
+
+START_TEST(test_a_graph_of_the_callers_is_recorded_and_replayed)
+{
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    {
+        operation recorded(12), other(13);
+        cudaStream_t stream;
+        cudaGraph_t graph;
+        cudaGraphExec_t executable;
+        ck_assert_int_eq(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+        ck_assert_int_eq(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+                         cudaSuccess);
+        recorded.enqueue(stream);
+        ck_assert_int_eq(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+        ck_assert_int_eq(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+        for (int seed = 13; seed < 15; seed++) {
+            std::vector<float> k = numbers(STEPS, -3.0f, 3.0f, seed);
+            ck_assert_int_eq(device->write(device, recorded.k, k.data(), STEPS * sizeof(float)),
+                             MT_OK);
+            ck_assert_int_eq(device->synchronize(device), MT_OK);
+            ck_assert_int_eq(cudaGraphLaunch(executable, stream), cudaSuccess);
+            other.enqueue(stream); /* with a workspace that the graph knows nothing of */
+            ck_assert_int_eq(cudaStreamSynchronize(stream), cudaSuccess);
+            ck_assert(recorded.results() == results_alone(seed));
+        }
+        ck_assert_int_eq(cudaGraphExecDestroy(executable), cudaSuccess);
+        ck_assert_int_eq(cudaGraphDestroy(graph), cudaSuccess);
+        ck_assert_int_eq(cudaStreamDestroy(stream), cudaSuccess);
+    }
+    mt_device_close(device);
+}
+END_TEST
+
+Suite *streams_suite()
+{
+    Suite *suite = suite_create("cuda_on_cpu/streams");
+    TCase *test_case = tcase_create("streams");
+    tcase_add_test(test_case, test_streams_take_turns_without_waiting);
+    tcase_add_test(test_case, test_a_graph_of_the_callers_is_recorded_and_replayed);
+    suite_add_tcase(suite, test_case);
+    return suite;
+}
+
+} // namespace
+
+MT_TEST_MAIN(streams_suite)
