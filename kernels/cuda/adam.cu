@@ -48,12 +48,12 @@ __global__ void __launch_bounds__(ADAM_THREADS)
         if (i + WIDTH > args.n) {
             for (; i < args.n; i++) { /* what is left of the last pack */
                 real g = factor * grad[i];
-                real m = flushed(beta1 * first[i] + rest1 * g);
-                real v = flushed(beta2 * second[i] + rest2 * g * g);
+                real m = flushed(fma(beta1, first[i], rest1 * g));
+                real v = flushed(fma(beta2, second[i], rest2 * g * g));
                 first[i] = m;
                 second[i] = v;
                 real keep = i < args.decayed ? of_decayed : real(1);
-                parameter[i] = keep * parameter[i] - rate * m / (sqrt(v) * correction + eps);
+                parameter[i] = fma(keep, parameter[i], -rate * m / fma(sqrt(v), correction, eps));
             }
             return;
         }
@@ -61,10 +61,10 @@ __global__ void __launch_bounds__(ADAM_THREADS)
         pack<real, WIDTH> m = load<WIDTH>(first + i), v = load<WIDTH>(second + i);
         for (int k = 0; k < WIDTH; k++) {
             real scaled = factor * g.at[k];
-            m.at[k] = flushed(beta1 * m.at[k] + rest1 * scaled);
-            v.at[k] = flushed(beta2 * v.at[k] + rest2 * scaled * scaled);
+            m.at[k] = flushed(fma(beta1, m.at[k], rest1 * scaled));
+            v.at[k] = flushed(fma(beta2, v.at[k], rest2 * scaled * scaled));
             real keep = i + k < args.decayed ? of_decayed : real(1);
-            p.at[k] = keep * p.at[k] - rate * m.at[k] / (sqrt(v.at[k]) * correction + eps);
+            p.at[k] = fma(keep, p.at[k], -rate * m.at[k] / fma(sqrt(v.at[k]), correction, eps));
         }
         store(first + i, m);
         store(second + i, v);

@@ -42,7 +42,7 @@ template <typename real> __device__ inline row_sums<real> sums_of_row(const real
             sums.where = logit >= sums.largest ? v : sums.where;
         }
         real largest = fmax(logit, sums.largest);
-        sums.exps = sums.exps * exp(sums.largest - largest) + exp(logit - largest);
+        sums.exps = fma(sums.exps, exp(sums.largest - largest), exp(logit - largest));
         sums.plain += logit;
         sums.largest = largest;
     }

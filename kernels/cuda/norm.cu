@@ -27,7 +27,7 @@ __device__ inline double row_sum(const real *x, real offset, int64_t n)
     real sum = real(0);
     for (int64_t c = lane_index(); c < n; c += WARP) {
         real difference = x[c] - offset;
-        sum += POWER == 1 ? difference : difference * difference;
+        sum = POWER == 1 ? sum + difference : fma(difference, difference, sum);
     }
     return warp_sum(static_cast<double>(sum));
 }
@@ -118,8 +118,8 @@ __global__ void __launch_bounds__(NORM_THREADS)
         for (int64_t c = lane_index(); c < a.C; c += WARP) {
             real g = dy[c] * weight_of(a, c);
             g_sum += g;
-            gx_sum += g * (x[c] - mean);
-            dot += dy[c] * x[c];
+            gx_sum = fma(g, x[c] - mean, gx_sum);
+            dot = fma(dy[c], x[c], dot);
         }
         double sum_g = warp_sum(static_cast<double>(g_sum));
         double sum_gx = warp_sum(static_cast<double>(gx_sum));
@@ -134,8 +134,8 @@ __global__ void __launch_bounds__(NORM_THREADS)
                 : real(0);
         int64_t sloped = a.kind == MT_RMS_NORM ? a.P : a.C;
         for (int64_t c = lane_index(); c < a.C && a.dx != nullptr; c += WARP) {
-            real through = scale * dy[c] * weight_of(a, c) - shift;
-            a.dx[row * a.C + c] = c < sloped ? through - slope * (x[c] - mean) : through;
+            real through = fma(scale * dy[c], weight_of(a, c), -shift);
+            a.dx[row * a.C + c] = c < sloped ? fma(-slope, x[c] - mean, through) : through;
         }
     }
 }
@@ -147,7 +147,7 @@ template <typename real> struct weight_grad {
     {
         real dy = a.dy[row * a.C + column];
         real mean = a.kind == MT_LAYER_NORM ? a.mean[row] : real(0);
-        sums[0] += dy * a.scale[row] * (a.x[row * a.C + column] - mean);
+        sums[0] = fma(dy * a.scale[row], a.x[row * a.C + column] - mean, sums[0]);
         sums[1] += dy;
     }
 };

@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(MIX_THREADS)
             for (int i = 0; i < COUNT; i++) {
                 pack<real, WIDTH> mix = load<WIDTH>(in.mix[i] + c), y;
                 for (int k = 0; k < WIDTH; k++) {
-                    y.at[k] = previous.at[k] + (x.at[k] - previous.at[k]) * mix.at[k];
+                    y.at[k] = fma(x.at[k] - previous.at[k], mix.at[k], previous.at[k]);
                 }
                 store(out.y[i] + row * in.C + c, y);
             }
@@ -104,9 +104,9 @@ template <int COUNT, typename real> struct element_backward {
             }
             real now = dy[i][at], mix = in.mix[i][column];
             real after = t < in.T - 1 ? dy[i][at + in.C] : real(0);
-            sum += after + (now - after) * mix;
-            into_carried += now * (real(1) - mix);
-            dmix[i] += now * step;
+            sum += fma(now - after, mix, after);
+            into_carried = fma(now, real(1) - mix, into_carried);
+            dmix[i] = fma(now, step, dmix[i]);
         }
         if (dx != nullptr) {
             dx[at] = sum;
