@@ -51,7 +51,7 @@ struct cuda_device {
     int index;
     int multiprocessors;
     cudaStream_t stream;     /* that work goes to */
-    cudaStream_t own_stream; /* which it is but where use_stream names another */
+    cudaStream_t own_stream; /* which it is but between use_stream and use_own_stream */
     cublasHandle_t blas;
     void *blas_workspace;
     void *workspace; /* what kernels need while they run */

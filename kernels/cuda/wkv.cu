@@ -74,7 +74,8 @@ __device__ inline triple<real> summary_of(const real *k, const real *v, int coun
     triple<real> all = empty_state<real>();
     real decayed[STEPS<real>];
     for_steps<real>(count, [&](int s) {
-        decayed[s] = fma(w, static_cast<real>(count - 1 - s), k[s]);
+        int later = count - 1 - s; /* w may be -inf, which times 0 is not a number */
+        decayed[s] = later == 0 ? k[s] : fma(w, static_cast<real>(later), k[s]);
         all.third = fmax(all.third, decayed[s]);
     });
     for_steps<real>(count, [&](int s) {
@@ -358,9 +359,10 @@ mt_status make_problem(mt_device *device, const given *args, problem<real> *p)
     return MT_OK;
 }
 
-/* Bytes of the workspace: what blocks share, and behind it what backward sums. */
+/* Bytes of the workspace: what blocks publish, which begins with chunks' summaries, and behind it what
+ * backward sums. */
 struct memory_plan {
-    size_t summaries, shared, sums;
+    size_t summaries, published, sums;
 };
 
 template <typename real> memory_plan plan_memory(int64_t B, int64_t C, int64_t chunks)
@@ -368,14 +370,13 @@ template <typename real> memory_plan plan_memory(int64_t B, int64_t C, int64_t c
     size_t triples = static_cast<size_t>(B * C) * 3 * sizeof(real);
     memory_plan plan;
     plan.summaries = rounded(static_cast<size_t>(chunks) * triples);
-    plan.shared =
-        chunks > 1 ? plan.summaries + rounded(static_cast<size_t>(chunks / GROUP_CHUNKS) * triples)
-                   : 0;
+    size_t group_states = rounded(static_cast<size_t>(chunks / GROUP_CHUNKS) * triples);
+    plan.published = chunks > 1 ? plan.summaries + group_states : 0;
     plan.sums = static_cast<size_t>(chunks * B * 2 * C) * sizeof(real);
     return plan;
 }
 
-/* Lays out the workspace: what the blocks share, all of it unpublished, and `sums`, unless that is
+/* Lays out the workspace: what blocks publish, nothing of it published yet, and `sums`, unless that is
  * NULL. */
 template <typename real>
 mt_status lay_out(mt_device *device, void *given, problem<real> *p, void **sums)
@@ -384,14 +385,15 @@ mt_status lay_out(mt_device *device, void *given, problem<real> *p, void **sums)
     unsigned char *memory = static_cast<unsigned char *>(given);
     if (memory == nullptr) {
         void *own;
-        mt_status status = workspace(device, plan.shared + (sums != nullptr ? plan.sums : 0), &own);
+        mt_status status =
+            workspace(device, plan.published + (sums != nullptr ? plan.sums : 0), &own);
         if (status != MT_OK) {
             return status;
         }
         memory = static_cast<unsigned char *>(own);
     }
     if (sums != nullptr) {
-        *sums = memory + plan.shared;
+        *sums = memory + plan.published;
     }
     if (p->chunks == 1) {
         return MT_OK;
@@ -400,7 +402,7 @@ mt_status lay_out(mt_device *device, void *given, problem<real> *p, void **sums)
     p->group_states = reinterpret_cast<real *>(memory + plan.summaries);
     cudaError_t error = cudaSetDevice(of(device)->index); /* whose default stream it may be */
     if (error == cudaSuccess) {
-        error = cudaMemsetAsync(memory, UNPUBLISHED, plan.shared, of(device)->stream);
+        error = cudaMemsetAsync(memory, UNPUBLISHED, plan.published, of(device)->stream);
     }
     return check(error, "wkv");
 }
@@ -418,7 +420,7 @@ size_t wkv_workspace_size(mt_device *device, int64_t B, int64_t T, int64_t C)
 {
     int64_t chunks = parts_of(T, chunk_steps_for<real>(device, B, T, C));
     memory_plan plan = plan_memory<real>(B, C, chunks);
-    return plan.shared + plan.sums;
+    return plan.published + plan.sums;
 }
 
 template <typename real> mt_status wkv_forward(mt_device *device, const mt_wkv_forward_args *args)

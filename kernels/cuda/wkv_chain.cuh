@@ -125,9 +125,10 @@ template <typename real> struct grad_composition {
 struct division {
     unsigned multiplier;
     int shift;
-    __device__ int quotient(int n) const /* n >= 0 */
+    __device__ int of(int n) const /* n >= 0 */
     {
-        return static_cast<int>(static_cast<uint64_t>(n) * multiplier >> shift);
+        return static_cast<int>(static_cast<uint64_t>(static_cast<unsigned>(n)) * multiplier >>
+                                shift);
     }
 };
 
@@ -167,16 +168,17 @@ template <typename real> __device__ inline place take_place(const problem<real> 
 {
     int number = static_cast<int>(blockIdx.x);
     place at;
-    at.order = p.by_tiles.quotient(number);
+    at.order = p.by_tiles.of(number);
     at.chunk = backward ? p.chunks - 1 - at.order : at.order;
     at.lane = (number - at.order * p.tiles) * WARP + lane_index();
     at.inside = at.lane < p.lanes;
-    at.b = at.inside ? p.by_C.quotient(at.lane) : 0;
+    at.b = at.inside ? p.by_C.of(at.lane) : 0;
     at.c = at.inside ? at.lane - at.b * p.C : 0;
     /* Each of a multiprocessor's schedulers has its own warps, by their numbers in the block, so
-     * another number leads from block to block. */
-    unsigned scattered = blockIdx.x * 0x9E3779B1u >> 16, others = blockDim.x / WARP - 1;
-    at.leads = (scattered & others) == threadIdx.x / WARP;
+     * another number leads from block to block: by a multiplicative hash (Knuth), as blocks that
+     * share a multiprocessor are regular distances apart. Warps are a power of 2. */
+    unsigned hash = blockIdx.x * 0x9E3779B1u >> 16, mask = blockDim.x / WARP - 1;
+    at.leads = (hash & mask) == threadIdx.x / WARP;
     return at;
 }
 

@@ -1,4 +1,4 @@
-/* Divisions as multiplications, at every place where rounding could go wrong. */
+/* Divisions as multiplications, for each divisor where rounding is most likely to go wrong. */
 #include "tests/check_main.h"
 
 #include "kernels/cuda/wkv_chain.cuh"
@@ -7,7 +7,7 @@
 
 static void check_quotient(int n, int divisor)
 {
-    int quotient = mt_cuda::divide_by(divisor).quotient(n);
+    int quotient = mt_cuda::divide_by(divisor).of(n);
     ck_assert_msg(quotient == n / divisor, "%d / %d is %d, not %d", n, divisor, quotient,
                   n / divisor);
 }
