@@ -215,6 +215,29 @@ START_TEST(test_first_output_is_the_first_value_however_small_its_key)
 }
 END_TEST
 
+/* With time_decay above 88.7, w is -inf in float32: a step remembers the one before, and no other. */
+static void check_forgetting(kernel_build *build)
+{
+    enum { T = 70, C = 3 };
+    const wkv_case c = {1, T, C, false, 1.0, 1.0};
+    wkv_data data = make_data(build, &c);
+    const double forgets[C] = {-INFINITY, -INFINITY, -INFINITY};
+    double expected[T * C];
+    for (int i = 0; i < T * C; i++) {
+        double now = exp(data.u[i % C] + data.k[i]), before = i < C ? 0.0 : exp(data.k[i - C]);
+        expected[i] = (now * data.v[i] + (i < C ? 0.0 : before * data.v[i - C])) / (now + before);
+    }
+    data.args.w = upload(build, forgets, C);
+    assert_ok(build->kernels->wkv_forward(build->device, &data.args));
+    assert_close(build, "y", data.args.y, expected, T * C, 16.0);
+}
+
+START_TEST(test_an_infinite_decay_forgets_all_but_the_last_step)
+{
+    for_each_build(check_forgetting);
+}
+END_TEST
+
 /* ---- gradients ---- */
 
 typedef struct wkv_grads {
@@ -505,15 +528,24 @@ static void check_optional(kernel_build *build)
         assert_ok(build->kernels->wkv_forward(build->device, &forward));
         assert_close(build, "y alone", forward.y, values_of(build, data.args.y, n), n, 16.0);
         mt_wkv_backward_args back = all.args;
-        back.dk = blank(build, n);
-        back.dw = back.du = back.dv = back.dstate_in = NULL;
-        assert_ok(build->kernels->wkv_backward(build->device, &back));
-        assert_close(build, "dk alone", back.dk, values_of(build, all.args.dk, n), n, 0.0);
-        back.dk = NULL;
-        back.dw = blank(build, c->C);
-        assert_ok(build->kernels->wkv_backward(build->device, &back));
-        assert_close(build, "dw alone", back.dw, values_of(build, all.args.dw, c->C), c->C, 0.0);
-        back.dw = NULL;
+        back.dw = back.du = back.dk = back.dv = back.dstate_in = NULL;
+        const struct {
+            const char *name;
+            void **output;
+            const void *expected;
+            int64_t count;
+        } alone[] = {{"dw alone", &back.dw, all.args.dw, c->C},
+                     {"du alone", &back.du, all.args.du, c->C},
+                     {"dk alone", &back.dk, all.args.dk, n},
+                     {"dv alone", &back.dv, all.args.dv, n},
+                     {"dstate_in alone", &back.dstate_in, all.args.dstate_in, 3 * c->B * c->C}};
+        for (size_t j = 0; j < sizeof alone / sizeof *alone; j++) {
+            *alone[j].output = blank(build, alone[j].count);
+            assert_ok(build->kernels->wkv_backward(build->device, &back));
+            assert_close(build, alone[j].name, *alone[j].output,
+                         values_of(build, alone[j].expected, alone[j].count), alone[j].count, 0.0);
+            *alone[j].output = NULL;
+        }
         assert_ok(build->kernels->wkv_backward(build->device, &back));
         back.dy = back.dstate_out = NULL;
         back.dv = blank(build, n);
@@ -627,6 +659,7 @@ static Suite *wkv_suite(void)
     return SUITE("wkv", test_output_and_state_are_sums_over_all_steps,
                  test_extreme_keys_and_decays_stay_finite_and_right,
                  test_first_output_is_the_first_value_however_small_its_key,
+                 test_an_infinite_decay_forgets_all_but_the_last_step,
                  test_gradients_are_central_differences, test_long_sequences_follow_the_recurrence,
                  test_pieces_with_carried_state_equal_the_whole,
                  test_absent_arrays_are_skipped_or_zero,
