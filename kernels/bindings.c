@@ -40,7 +40,7 @@ static mt_status check_call(mt_device *device, mt_dtype dtype, int64_t B, int64_
     if (status == MT_OK && workspace == NULL) {
         size_t bytes = device->kernels[dtype]->wkv_workspace_size(device, B, T, C);
         if (bytes > 0) {
-            return mt_fail(MT_ERROR_INVALID, "wkv: no workspace, which is of %zu bytes", bytes);
+            return mt_fail(MT_ERROR_INVALID, "wkv: no workspace: it takes %zu bytes", bytes);
         }
     }
     return status;

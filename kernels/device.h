@@ -87,7 +87,7 @@ typedef struct mt_kernels {
 
     /* bytes that wkv_forward leaves in `saved` for wkv_backward: one state per chunk of time */
     size_t (*wkv_saved_size)(mt_device *, int64_t B, int64_t T, int64_t C);
-    /* bytes of workspace that suffice for either direction; 0 where none is taken */
+    /* bytes of workspace that suffice for either direction; 0 where the caller need give none */
     size_t (*wkv_workspace_size)(mt_device *, int64_t B, int64_t T, int64_t C);
     mt_status (*wkv_forward)(mt_device *, const mt_wkv_forward_args *);
     mt_status (*wkv_backward)(mt_device *, const mt_wkv_backward_args *);
@@ -124,8 +124,8 @@ struct mt_device {
     void (*forget)(mt_device *, mt_recording *recording); /* NULL is allowed */
 
     /* From use_stream to use_own_stream, work goes to a stream of the caller's (a cudaStream_t).
-     * Neither waits for anything, so in between only kernels are called that are given all their
-     * memory, workspace included. */
+     * Neither waits for anything. In between only WKV with a workspace and `synchronize` may be
+     * called: everything else counts on one order of all work. */
     void (*use_stream)(mt_device *, void *stream);
     void (*use_own_stream)(mt_device *);
 

@@ -114,8 +114,9 @@ def wkv(time_decay, time_first, key, value, state=None):
     """RWKV's weighted key-value average over time, with w = -exp(time_decay) and u = time_first.
 
     time_decay, time_first (C); key, value (B, T, C); state None, or (num, den, max), (B, C) each, as an earlier call
-    returned it. Returns (output (B, T, C), state). CPU and CUDA tensors (on the current stream), float32 and float64; half
-    types are computed in float32 and the output is of key's type. Gradients flow to everything but the state's max.
+    returned it. Returns (output (B, T, C), state). CPU and CUDA tensors, float32 and float64; half types are computed in float32
+    and the output is of key's type. Gradients flow to everything but the state's max. On CUDA the work goes to the current
+    stream, which may be capturing a graph once calls of the same type and direction have been made.
     """
     _check(time_decay, time_first, key, value, state)
     wide = torch.float64 if key.dtype == torch.float64 else torch.float32

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
+#include <deque>
 #include <unordered_map>
 #include <vector>
 
@@ -19,7 +21,7 @@
 #define UNPOISON(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 
-typedef std::vector<std::function<void()>> work_list;
+typedef std::deque<std::function<void()>> work_list;
 
 struct cuda_on_cpu_stream {
     work_list queue;
@@ -123,15 +125,6 @@ void reach_device_memory(bool within_reach)
     }
 }
 
-void run_all(const work_list &work)
-{
-    for (const std::function<void()> &item : work) {
-        if (!lost) {
-            item();
-        }
-    }
-}
-
 /* The default stream is a stream of its own here, which waits for no other. */
 cudaStream_t named(cudaStream_t stream)
 {
@@ -139,15 +132,34 @@ cudaStream_t named(cudaStream_t stream)
     return stream != nullptr ? stream : &default_stream;
 }
 
+std::vector<cudaStream_t> streams = {named(nullptr)};
+
+void run_next(cudaStream_t stream)
+{
+    if (stream->queue.empty()) {
+        return;
+    }
+    std::function<void()> item = std::move(stream->queue.front());
+    stream->queue.pop_front();
+    if (!lost) {
+        item();
+    }
+}
+
+/* Runs what the stream still has to do, and as much of what each other has. */
 void flush(cudaStream_t stream)
 {
-    work_list work;
-    work.swap(named(stream)->queue);
-    if (!work.empty()) {
-        reach_device_memory(true);
-        run_all(work);
-        reach_device_memory(false);
+    cudaStream_t on = named(stream);
+    if (on->queue.empty()) {
+        return;
     }
+    reach_device_memory(true);
+    while (!on->queue.empty()) {
+        for (cudaStream_t each : streams) {
+            run_next(each);
+        }
+    }
+    reach_device_memory(false);
 }
 
 std::unordered_map<void *, size_t> pinned_memory;
@@ -407,12 +419,17 @@ cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t s
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
 {
-    return make(stream);
+    cudaError_t error = make(stream);
+    if (error == cudaSuccess) {
+        streams.push_back(*stream);
+    }
+    return error;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     flush(stream);
+    streams.erase(std::find(streams.begin(), streams.end(), stream));
     return destroy(stream);
 }
 

@@ -137,7 +137,11 @@ START_TEST(test_a_graph_of_the_callers_is_recorded_and_replayed)
         ck_assert_int_eq(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
         ck_assert_int_eq(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
                          cudaSuccess);
+        cuda_on_cpu_waits();
+        cuda_on_cpu_fail_allocation(0);
         recorded.enqueue(stream);
+        ck_assert_int_eq(cuda_on_cpu_waits(), 0);
+        ck_assert_int_eq(cuda_on_cpu_fail_allocation(0), 0);
         ck_assert_int_eq(cudaStreamEndCapture(stream, &graph), cudaSuccess);
         ck_assert_int_eq(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
         for (int seed = 13; seed < 15; seed++) {

@@ -41,11 +41,6 @@ void __threadfence_system();
 void __nanosleep(unsigned nanoseconds);
 unsigned __ballot_sync(unsigned lanes, int predicate);
 
-inline unsigned atomicAdd(unsigned *address, unsigned value)
-{
-    return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
-}
-
 inline unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value)
 {
     __atomic_compare_exchange_n(address, &expected, value, false, __ATOMIC_RELAXED,
