@@ -526,7 +526,9 @@ static void check_optional(kernel_build *build)
         forward.saved = forward.state_out = NULL;
         forward.y = blank(build, n);
         assert_ok(build->kernels->wkv_forward(build->device, &forward));
-        assert_close(build, "y alone", forward.y, values_of(build, data.args.y, n), n, 16.0);
+        /* The CPU may walk time in another way then. */
+        double units = strcmp(build->device->name, "cpu") == 0 ? 16.0 : 0.0;
+        assert_close(build, "y alone", forward.y, values_of(build, data.args.y, n), n, units);
         mt_wkv_backward_args back = all.args;
         back.dw = back.du = back.dk = back.dv = back.dstate_in = NULL;
         const struct {
