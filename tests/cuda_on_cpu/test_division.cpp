@@ -41,11 +41,8 @@ END_TEST
 
 static Suite *division_suite(void)
 {
-    Suite *suite = suite_create("division");
-    TCase *test_case = tcase_create("division");
-    tcase_add_test(test_case, test_quotients_are_those_of_division);
-    suite_add_tcase(suite, test_case);
-    return suite;
+    const TTest *const tests[] = {test_quotients_are_those_of_division};
+    return suite_of("division", 1, tests);
 }
 
 MT_TEST_MAIN(division_suite)

@@ -114,13 +114,9 @@ END_TEST
 
 static Suite *steps_suite(void)
 {
-    Suite *suite = suite_create("cuda_on_cpu/steps");
-    TCase *tcase = tcase_create("steps");
-    tcase_add_test(tcase, test_later_steps_allocate_nothing_and_wait_for_nothing);
-    tcase_add_test(tcase, test_adam_is_one_launch_over_all_parameters);
-    tcase_add_test(tcase, test_products_round_to_tf32_where_allowed_alone);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE("cuda_on_cpu/steps", test_later_steps_allocate_nothing_and_wait_for_nothing,
+                 test_adam_is_one_launch_over_all_parameters,
+                 test_products_round_to_tf32_where_allowed_alone);
 }
 
 MT_TEST_MAIN(steps_suite)

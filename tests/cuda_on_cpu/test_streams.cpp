@@ -164,12 +164,9 @@ END_TEST
 
 Suite *streams_suite()
 {
-    Suite *suite = suite_create("cuda_on_cpu/streams");
-    TCase *test_case = tcase_create("streams");
-    tcase_add_test(test_case, test_streams_take_turns_without_waiting);
-    tcase_add_test(test_case, test_a_graph_of_the_callers_is_recorded_and_replayed);
-    suite_add_tcase(suite, test_case);
-    return suite;
+    const TTest *const tests[] = {test_streams_take_turns_without_waiting,
+                                  test_a_graph_of_the_callers_is_recorded_and_replayed};
+    return suite_of("cuda_on_cpu/streams", 2, tests);
 }
 
 } // namespace

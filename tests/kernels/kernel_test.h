@@ -241,21 +241,4 @@ static inline void for_each_build(void (*check)(kernel_build *))
     ck_assert_int_gt(checked, 0);
 }
 
-/* A suite of the given tests: SUITE("adam", test_a, test_b) as the body of a function. */
-static inline Suite *suite_of(const char *name, int count, const TTest *const *tests)
-{
-    Suite *suite = suite_create(name);
-    TCase *cases = tcase_create(name);
-    tcase_set_timeout(cases, 300);
-    for (int i = 0; i < count; i++) {
-        tcase_add_test(cases, tests[i]);
-    }
-    suite_add_tcase(suite, cases);
-    return suite;
-}
-
-#define SUITE(name, ...)                                                                           \
-    suite_of(name, (int)(sizeof((const TTest *[]){__VA_ARGS__}) / sizeof(const TTest *)),          \
-             (const TTest *[]){__VA_ARGS__})
-
 #endif

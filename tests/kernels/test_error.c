@@ -68,16 +68,10 @@ END_TEST
 
 static Suite *error_suite(void)
 {
-    Suite *suite = suite_create("error");
-    TCase *tcase = tcase_create("error");
-    tcase_add_test(tcase, test_fail_returns_the_status_and_keeps_the_message);
-    tcase_add_test(tcase, test_message_may_quote_the_message_before_it);
-    tcase_add_test(tcase, test_long_message_is_cut);
-    tcase_add_test(tcase, test_a_message_is_one_line_whatever_it_quotes);
-    tcase_add_test(tcase, test_each_thread_has_its_own_message);
-    tcase_add_test(tcase, test_dtypes_have_sizes_and_names);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE("error", test_fail_returns_the_status_and_keeps_the_message,
+                 test_message_may_quote_the_message_before_it, test_long_message_is_cut,
+                 test_a_message_is_one_line_whatever_it_quotes,
+                 test_each_thread_has_its_own_message, test_dtypes_have_sizes_and_names);
 }
 
 MT_TEST_MAIN(error_suite)

@@ -52,13 +52,8 @@ END_TEST
 
 static Suite *schedule_suite(void)
 {
-    Suite *suite = suite_create("schedule");
-    TCase *tcase = tcase_create("schedule");
-    tcase_add_test(tcase, test_every_schedule_warms_up_linearly);
-    tcase_add_test(tcase, test_schedules_end_where_they_say);
-    tcase_add_test(tcase, test_schedules_out_of_range_are_refused);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE("schedule", test_every_schedule_warms_up_linearly,
+                 test_schedules_end_where_they_say, test_schedules_out_of_range_are_refused);
 }
 
 MT_TEST_MAIN(schedule_suite)
