@@ -14,6 +14,7 @@ foreach(folder IN LISTS MIXTAPE_FOLDERS)
     PATTERN "initial.h" EXCLUDE
     PATTERN "prefix.h" EXCLUDE
     PATTERN "archive.h" EXCLUDE
+    PATTERN "archive_internal.h" EXCLUDE
     PATTERN "arrays.h" EXCLUDE
     PATTERN "foreign.h" EXCLUDE
     PATTERN "model_attributes.h" EXCLUDE)

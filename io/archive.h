@@ -1,6 +1,7 @@
 /* HDF5 files, as Mixtape writes and reads them: arrays with checksums, attributes, and an error for
  * everything that is not as it should be, naming file, object and figures. Internal: the one place
- * that calls HDF5.
+ * that calls HDF5. Implemented in archive.c (the file and its groups), archive_arrays.c and
+ * archive_attributes.c.
  *
  * A file is made in memory and put in place by mt_file_replace, so a full disk or a crash leaves
  * the old file; saving needs as much host memory as the file is long. HDF5 prints nothing while an
@@ -18,8 +19,9 @@ typedef struct mt_archive mt_archive;
 mt_status mt_archive_create(const char *path, mt_archive **archive);
 mt_status mt_archive_commit(mt_archive *archive); /* puts what was written in place of `path` */
 mt_status mt_archive_open(const char *path, mt_archive **archive);
-void mt_archive_close(
-    mt_archive *archive); /* NULL is allowed; without a commit nothing was written */
+
+/* NULL is allowed. Without a commit nothing was written. */
+void mt_archive_close(mt_archive *archive);
 
 /* MT_ERROR_FORMAT with "path: object: " in front of the message. */
 #if defined(__GNUC__)

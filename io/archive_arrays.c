@@ -1,0 +1,236 @@
+/* Arrays: datasets of an archive. */
+#include "io/archive_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PATH_MAX_BYTES = 512 }; /* of an object within the file */
+
+/* "/model" and "embed.weight" make "/model/embed.weight". */
+static const char *join(char path[PATH_MAX_BYTES], const char *group, const char *name)
+{
+    snprintf(path, PATH_MAX_BYTES, "%s%s%s", group, group[1] == '\0' ? "" : "/", name);
+    return path;
+}
+
+static hid_t file_type(mt_dtype dtype)
+{
+    return dtype == MT_F32 ? H5T_IEEE_F32LE : dtype == MT_F64 ? H5T_IEEE_F64LE : H5T_STD_I32LE;
+}
+
+static hid_t memory_type(mt_dtype dtype)
+{
+    return dtype == MT_F32   ? H5T_NATIVE_FLOAT
+           : dtype == MT_F64 ? H5T_NATIVE_DOUBLE
+                             : H5T_NATIVE_INT32;
+}
+
+/* Chunks of whole rows, of some megabytes: what a checksum is computed over. */
+static hid_t array_properties(mt_dtype dtype, int rank, const int64_t *shape)
+{
+    const int64_t chunk_bytes = 16 << 20;
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    if (rank > 0) {
+        hsize_t chunk[4];
+        int64_t row_bytes = (int64_t)mt_dtype_size(dtype);
+        for (int i = 1; i < rank; i++) {
+            chunk[i] = (hsize_t)shape[i];
+            row_bytes *= shape[i];
+        }
+        int64_t rows = row_bytes < chunk_bytes ? chunk_bytes / row_bytes : 1;
+        chunk[0] = (hsize_t)(rows < shape[0] ? rows : shape[0]);
+        H5Pset_chunk(properties, rank, chunk);
+        H5Pset_fletcher32(properties);
+    }
+    H5Pset_obj_track_times(properties, false);
+    return properties;
+}
+
+static hid_t array_space(int rank, const int64_t *shape)
+{
+    hsize_t dims[4];
+    for (int i = 0; i < rank; i++) {
+        dims[i] = (hsize_t)shape[i];
+    }
+    return rank > 0 ? H5Screate_simple(rank, dims, NULL) : H5Screate(H5S_SCALAR);
+}
+
+mt_status mt_archive_write_array(mt_archive *archive, const char *group, const char *name,
+                                 mt_dtype dtype, int rank, const int64_t *shape, const void *data)
+{
+    char path[PATH_MAX_BYTES];
+    hid_t space = array_space(rank, shape), properties = array_properties(dtype, rank, shape);
+    hid_t dataset = H5Dcreate2(archive->file, join(path, group, name), file_type(dtype), space,
+                               H5P_DEFAULT, properties, H5P_DEFAULT);
+    bool whole = dataset >= 0 &&
+                 H5Dwrite(dataset, memory_type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
+    if (dataset >= 0) {
+        whole = H5Dclose(dataset) >= 0 && whole;
+    }
+    H5Pclose(properties);
+    H5Sclose(space);
+    return whole ? MT_OK
+                 : mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory to write it", archive->path, name);
+}
+
+/* The element type of a dataset, if it is one of ours. Integers of any width are read as int32:
+ * those beyond its range are clipped to its ends, which no index reaches. */
+static bool parse_type(hid_t dataset, mt_dtype *dtype)
+{
+    hid_t type = H5Dget_type(dataset);
+    H5T_class_t class = H5Tget_class(type);
+    size_t size = H5Tget_size(type);
+    H5Tclose(type);
+    *dtype = class == H5T_INTEGER ? MT_I32 : size == sizeof(float) ? MT_F32 : MT_F64;
+    return class == H5T_INTEGER || (class == H5T_FLOAT && size == mt_dtype_size(*dtype));
+}
+
+static mt_status inspect(mt_archive *archive, const char *name, hid_t dataset, mt_dtype *dtype,
+                         int *rank, int64_t shape[4])
+{
+    hsize_t dims[H5S_MAX_RANK];
+    hid_t space = H5Dget_space(dataset);
+    *rank = H5Sget_simple_extent_dims(space, dims, NULL);
+    H5Sclose(space);
+    if (!parse_type(dataset, dtype)) {
+        return mt_archive_fail(archive, name, "neither 32-bit nor 64-bit floats nor integers");
+    }
+    if (*rank < 0 || *rank > 4) {
+        return mt_archive_fail(archive, name, "%d dimensions, at most 4", *rank);
+    }
+    hsize_t count = 1; /* so many that no product with an element's size overflows */
+    for (int i = 0; i < *rank; i++) {
+        if (dims[i] > INT64_MAX / 16 / count) {
+            return mt_archive_fail(archive, name, "dimension %d is %llu", i,
+                                   (unsigned long long)dims[i]);
+        }
+        shape[i] = (int64_t)dims[i];
+        count *= dims[i] > 0 ? dims[i] : 1;
+    }
+    return MT_OK;
+}
+
+static mt_status open_dataset(mt_archive *archive, const char *group, const char *name,
+                              hid_t *dataset)
+{
+    char path[PATH_MAX_BYTES];
+    *dataset = H5Dopen2(archive->file, join(path, group, name), H5P_DEFAULT);
+    return *dataset >= 0 ? MT_OK : mt_archive_fail(archive, name, "missing, or not a dataset");
+}
+
+mt_status mt_archive_inspect_array(mt_archive *archive, const char *group, const char *name,
+                                   mt_dtype *dtype, int *rank, int64_t shape[4])
+{
+    hid_t dataset;
+    mt_status status = open_dataset(archive, group, name, &dataset);
+    if (status == MT_OK) {
+        status = inspect(archive, name, dataset, dtype, rank, shape);
+        H5Dclose(dataset);
+    }
+    return status;
+}
+
+static const char *shape_text(int rank, const int64_t *shape, char text[96])
+{
+    int used = snprintf(text, 96, "(");
+    for (int i = 0; i < rank && used < 90; i++) {
+        used +=
+            snprintf(text + used, (size_t)(96 - used), "%s%" PRId64, i > 0 ? ", " : "", shape[i]);
+    }
+    snprintf(text + used, (size_t)(96 - used), ")");
+    return text;
+}
+
+/* How many bytes one stored byte can stand for: deflate's limit where a dataset is compressed. */
+static int64_t most_expansion(hid_t properties)
+{
+    int filters = H5Pget_nfilters(properties);
+    for (int i = 0; i < filters; i++) {
+        unsigned flags;
+        size_t parameters = 0;
+        H5Z_filter_t filter =
+            H5Pget_filter2(properties, (unsigned)i, &flags, &parameters, NULL, 0, NULL, NULL);
+        if (filter != H5Z_FILTER_FLETCHER32 && filter != H5Z_FILTER_SHUFFLE) {
+            return 1032;
+        }
+    }
+    return 1;
+}
+
+/* Whether the file is long enough for what a dataset claims to be: HDF5 would fill in zeros for
+ * what was never written, however much that is. */
+static mt_status check_stored(mt_archive *archive, const char *name, hid_t dataset, int64_t bytes)
+{
+    hid_t properties = H5Dget_create_plist(dataset);
+    int64_t expansion = most_expansion(properties);
+    bool external = H5Pget_external_count(properties) > 0;
+    hsize_t stored = H5Dget_storage_size(dataset);
+    H5Pclose(properties);
+    if (external) {
+        return mt_archive_fail(archive, name, "its bytes are in another file");
+    }
+    if (stored > (hsize_t)archive->size || (int64_t)stored < bytes / expansion) {
+        return mt_archive_fail(archive, name,
+                               "%" PRIu64 " bytes stored in a file of %" PRId64
+                               " bytes, for %" PRId64 " bytes of values",
+                               (uint64_t)stored, archive->size, bytes);
+    }
+    return MT_OK;
+}
+
+static mt_status check_array(mt_archive *archive, const char *name, hid_t dataset, mt_dtype dtype,
+                             int rank, const int64_t *shape)
+{
+    mt_dtype found_dtype;
+    int found_rank;
+    int64_t found[4];
+    mt_status status = inspect(archive, name, dataset, &found_dtype, &found_rank, found);
+    if (status != MT_OK) {
+        return status;
+    }
+    if (found_dtype != dtype) {
+        return mt_archive_fail(archive, name, "type %s, expected %s", mt_dtype_name(found_dtype),
+                               mt_dtype_name(dtype));
+    }
+    if (found_rank != rank ||
+        (rank > 0 && memcmp(found, shape, (size_t)rank * sizeof *shape) != 0)) {
+        char is[96], wanted[96];
+        return mt_archive_fail(archive, name, "shape %s, expected %s",
+                               shape_text(found_rank, found, is), shape_text(rank, shape, wanted));
+    }
+    int64_t bytes = (int64_t)mt_dtype_size(dtype);
+    for (int i = 0; i < rank; i++) {
+        bytes *= shape[i];
+    }
+    return check_stored(archive, name, dataset, bytes);
+}
+
+mt_status mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
+                                 mt_dtype dtype, int rank, const int64_t *shape)
+{
+    hid_t dataset;
+    mt_status status = open_dataset(archive, group, name, &dataset);
+    if (status == MT_OK) {
+        status = check_array(archive, name, dataset, dtype, rank, shape);
+        H5Dclose(dataset);
+    }
+    return status;
+}
+
+mt_status mt_archive_read_array(mt_archive *archive, const char *group, const char *name,
+                                mt_dtype dtype, int rank, const int64_t *shape, void *data)
+{
+    hid_t dataset;
+    mt_status status = open_dataset(archive, group, name, &dataset);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = check_array(archive, name, dataset, dtype, rank, shape);
+    if (status == MT_OK &&
+        H5Dread(dataset, memory_type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
+        status = mt_archive_fail(archive, name, "its bytes are damaged, or missing");
+    }
+    H5Dclose(dataset);
+    return status;
+}
