@@ -17,7 +17,8 @@ foreach(folder IN LISTS MIXTAPE_FOLDERS)
     PATTERN "archive_internal.h" EXCLUDE
     PATTERN "arrays.h" EXCLUDE
     PATTERN "foreign.h" EXCLUDE
-    PATTERN "model_attributes.h" EXCLUDE)
+    PATTERN "model_attributes.h" EXCLUDE
+    PATTERN "model_file.h" EXCLUDE)
 endforeach()
 install(FILES cmake/mixtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mixtape)
 install(TARGETS mixtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

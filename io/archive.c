@@ -2,7 +2,6 @@
 #include "io/file.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,49 +226,4 @@ mt_status mt_archive_visit(mt_archive *archive, const char *group,
 bool mt_archive_has(mt_archive *archive, const char *name)
 {
     return H5Lexists(archive->file, name, H5P_DEFAULT) > 0;
-}
-
-static mt_status check_format(mt_archive *archive, int count, const char *const *formats,
-                              int64_t version, int *which)
-{
-    char *format;
-    int64_t found;
-    mt_status status = mt_archive_read_text(archive, "/", "format", &format);
-    if (status != MT_OK) {
-        return status;
-    }
-    int index = 0;
-    while (index < count && strcmp(format, formats[index]) != 0) {
-        index++;
-    }
-    if (index == count) {
-        status = mt_archive_fail(archive, "/", "format '%.64s', expected %s%s%s", format,
-                                 formats[0], count > 1 ? " or " : "", count > 1 ? formats[1] : "");
-    }
-    free(format);
-    if (status == MT_OK) {
-        status = mt_archive_read_int(archive, "/", "version", &found);
-    }
-    if (status == MT_OK && found != version) {
-        status = mt_archive_fail(archive, "/", "version %" PRId64 ", this program reads %" PRId64,
-                                 found, version);
-    }
-    if (which != NULL) {
-        *which = index;
-    }
-    return status;
-}
-
-mt_status mt_archive_open_format(const char *path, int format_count, const char *const *formats,
-                                 int64_t version, int *which, mt_archive **archive)
-{
-    mt_status status = mt_archive_open(path, archive);
-    if (status == MT_OK) {
-        status = check_format(*archive, format_count, formats, version, which);
-        if (status != MT_OK) {
-            mt_archive_close(*archive);
-            *archive = NULL;
-        }
-    }
-    return status;
 }

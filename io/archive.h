@@ -75,9 +75,17 @@ mt_status mt_archive_read_text(mt_archive *archive, const char *group, const cha
 mt_status mt_archive_read_tokens(mt_archive *archive, const char *group, const char *name,
                                  mt_token_list **tokens);
 
-/* Opens the file and checks its root's `format` against the names given and its `version` against
- * `version`; `which` (or NULL) receives the format's index. */
-mt_status mt_archive_open_format(const char *path, int format_count, const char *const *formats,
-                                 int64_t version, int *which, mt_archive **archive);
+/* A field of a struct that is kept as an attribute. */
+typedef struct mt_archive_field {
+    const char *name; /* NULL ends a list */
+    enum { MT_FIELD_INT, MT_FIELD_COUNT, MT_FIELD_REAL, MT_FIELD_FLAG } type;
+    size_t offset; /* of an int64_t, one that is never negative, a double, a bool */
+} mt_archive_field;
+
+/* Writes the fields of a struct as a group's attributes, and reads them back. */
+mt_status mt_archive_write_fields(mt_archive *archive, const char *group,
+                                  const mt_archive_field *fields, const void *from);
+mt_status mt_archive_read_fields(mt_archive *archive, const char *group,
+                                 const mt_archive_field *fields, void *to);
 
 #endif

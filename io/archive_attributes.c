@@ -1,6 +1,7 @@
 /* Attributes of an archive's groups. */
 #include "io/archive_internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,4 +177,45 @@ mt_status mt_archive_read_tokens(mt_archive *archive, const char *group, const c
 {
     *tokens = NULL;
     return read_strings(archive, group, name, 1, take_tokens, tokens);
+}
+
+mt_status mt_archive_write_fields(mt_archive *archive, const char *group,
+                                  const mt_archive_field *fields, const void *from)
+{
+    mt_status status = MT_OK;
+    for (const mt_archive_field *field = fields; field->name != NULL && status == MT_OK; field++) {
+        const void *value = (const char *)from + field->offset;
+        if (field->type == MT_FIELD_REAL) {
+            status = mt_archive_write_real(archive, group, field->name, *(const double *)value);
+        } else {
+            int64_t number =
+                field->type == MT_FIELD_FLAG ? *(const bool *)value : *(const int64_t *)value;
+            status = mt_archive_write_int(archive, group, field->name, number);
+        }
+    }
+    return status;
+}
+
+mt_status mt_archive_read_fields(mt_archive *archive, const char *group,
+                                 const mt_archive_field *fields, void *to)
+{
+    mt_status status = MT_OK;
+    for (const mt_archive_field *field = fields; field->name != NULL && status == MT_OK; field++) {
+        void *value = (char *)to + field->offset;
+        int64_t number = 0;
+        if (field->type == MT_FIELD_REAL) {
+            status = mt_archive_read_real(archive, group, field->name, value);
+            continue;
+        }
+        status = mt_archive_read_int(archive, group, field->name, &number);
+        if (status == MT_OK && field->type == MT_FIELD_COUNT && number < 0) {
+            status = mt_archive_fail(archive, group, "%s %" PRId64, field->name, number);
+        }
+        if (field->type == MT_FIELD_FLAG) {
+            *(bool *)value = number != 0;
+        } else {
+            *(int64_t *)value = number;
+        }
+    }
+    return status;
 }

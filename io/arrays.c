@@ -105,6 +105,23 @@ int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double
     return -1;
 }
 
+mt_status mt_array_check(const mt_array *array, const char *path, const mt_tensor *tensor)
+{
+    mt_tensor as_found = {.rank = array->rank};
+    char found[96], expected[96];
+    memcpy(as_found.shape, array->shape, sizeof as_found.shape);
+    if (!mt_tensor_same_shape(&as_found, tensor)) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %s: shape %s, expected %s", path, array->name,
+                       mt_tensor_shape_text(&as_found, found, sizeof found),
+                       mt_tensor_shape_text(tensor, expected, sizeof expected));
+    }
+    double value;
+    int64_t i = mt_first_not_finite(array->dtype, array->data, mt_tensor_count(tensor), &value);
+    return i < 0 ? MT_OK
+                 : mt_fail(MT_ERROR_FORMAT, "%s: %s: element %lld is %g", path, array->name,
+                           (long long)i, value);
+}
+
 mt_status mt_tensor_write_reals(mt_tensor *tensor, mt_dtype dtype, const void *values)
 {
     void *converted = malloc(mt_tensor_bytes(tensor));

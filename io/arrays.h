@@ -33,6 +33,10 @@ void mt_convert_reals(mt_dtype from_type, const void *from, mt_dtype to_type, vo
 /* The place of the first of n reals that is not finite, and its value; -1: all are. */
 int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value);
 
+/* Whether an array of the file at `path` has a tensor's shape and finite values; MT_ERROR_FORMAT
+ * names both shapes, or the first value that is not. */
+mt_status mt_array_check(const mt_array *array, const char *path, const mt_tensor *tensor);
+
 /* Puts values of either type into a tensor's data. */
 mt_status mt_tensor_write_reals(mt_tensor *tensor, mt_dtype dtype, const void *values);
 

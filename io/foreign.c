@@ -1,6 +1,5 @@
 #include "io/foreign.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,40 +130,24 @@ static mt_status find_config(const foreign_file *file, mt_model_config *config)
                : mt_fail(MT_ERROR_FORMAT, "%s: %s", file->path, mt_error_message());
 }
 
-static void shape_text(int rank, const int64_t *shape, char *text, size_t size)
-{
-    mt_tensor tensor = {.rank = rank};
-    memcpy(tensor.shape, shape, (size_t)rank * sizeof *shape);
-    mt_tensor_shape_text(&tensor, text, size);
-}
-
 /* Copies an array to where the model's block has it. */
 static mt_status take(const foreign_file *file, const mt_parameter *parameter, mt_dtype dtype,
                       void *block)
 {
     const mt_tensor *tensor = &parameter->tensor;
-    char theirs[MT_NAME_MAX] = "", found[96], expected[96];
+    char theirs[MT_NAME_MAX] = "";
     const mt_array *array = find(file, parameter->name);
     if (array == NULL) {
         mt_layout_name(file->layout, parameter->name, theirs);
         return mt_fail(MT_ERROR_FORMAT, "%s: %s is missing (layout %s)", file->path, theirs,
                        file->layout->name);
     }
-    if (array->rank != tensor->rank ||
-        memcmp(array->shape, tensor->shape, (size_t)tensor->rank * sizeof *tensor->shape) != 0) {
-        shape_text(array->rank, array->shape, found, sizeof found);
-        return mt_fail(MT_ERROR_FORMAT, "%s: %s: shape %s, expected %s", file->path, array->name,
-                       found, mt_tensor_shape_text(tensor, expected, sizeof expected));
-    }
-    int64_t count = mt_tensor_count(tensor);
-    double value;
-    int64_t i = mt_first_not_finite(array->dtype, array->data, count, &value);
-    if (i >= 0) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: %s: element %lld is %g", file->path, array->name,
-                       (long long)i, value);
+    mt_status status = mt_array_check(array, file->path, tensor);
+    if (status != MT_OK) {
+        return status;
     }
     char *place = (char *)block + parameter->offset * mt_dtype_size(dtype);
-    mt_convert_reals(array->dtype, array->data, dtype, place, count);
+    mt_convert_reals(array->dtype, array->data, dtype, place, mt_tensor_count(tensor));
     return MT_OK;
 }
 

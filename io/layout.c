@@ -167,3 +167,17 @@ mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config
     }
     return MT_OK;
 }
+
+mt_model_config mt_layout_kept(const mt_layout *layout, const mt_model_config *config)
+{
+    char name[MT_NAME_MAX];
+    mt_model_config kept = *config;
+    if (mt_layout_name(layout, "head.weight", name) != MT_PLACED) {
+        kept.output_size = 0;
+    }
+    kept.head_bias = (kept.head_bias || layout->biases) && kept.output_size > 0 &&
+                     mt_layout_name(layout, "head.bias", name) == MT_PLACED;
+    kept.bias = (kept.bias || layout->biases) &&
+                mt_layout_name(layout, "rwkv_blocks.0.att.proj_key.bias", name) == MT_PLACED;
+    return kept;
+}

@@ -51,6 +51,10 @@ mt_layout_place mt_layout_name(const mt_layout *layout, const char *ours, char t
  * layout. */
 mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config);
 
+/* The configuration of what the layout keeps of a model: without a head or biases that it has no place
+ * for, with the biases that it adds. */
+mt_model_config mt_layout_kept(const mt_layout *layout, const mt_model_config *config);
+
 #ifdef __cplusplus
 }
 #endif

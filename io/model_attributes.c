@@ -4,38 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Attributes by ESPnet's names where it has one, with where they stand in the configuration. */
-static const struct {
-    const char *name;
-    size_t offset;
-} sizes[] = {
-    {"vocab_size", offsetof(mt_model_config, vocab_size)},
-    {"input_size", offsetof(mt_model_config, input_size)},
-    {"output_size", offsetof(mt_model_config, output_size)},
-    {"block_size", offsetof(mt_model_config, block_size)},
-    {"attention_size", offsetof(mt_model_config, attention_size)},
-    {"linear_size", offsetof(mt_model_config, linear_size)},
-    {"context_size", offsetof(mt_model_config, context_size)},
-    {"num_blocks", offsetof(mt_model_config, num_blocks)},
-};
-
-static const struct {
-    const char *name;
-    size_t offset;
-} reals[] = {
-    {"eps", offsetof(mt_model_config, norm.eps)},
-    {"partial", offsetof(mt_model_config, norm.partial)},
-    {"embed_dropout_rate", offsetof(mt_model_config, embed_dropout)},
-    {"att_dropout_rate", offsetof(mt_model_config, att_dropout)},
-    {"ffn_dropout_rate", offsetof(mt_model_config, ffn_dropout)},
-};
-
-static const struct {
-    const char *name;
-    size_t offset;
-} flags[] = {
-    {"bias", offsetof(mt_model_config, bias)},
-    {"head_bias", offsetof(mt_model_config, head_bias)},
+/* By ESPnet's names where it has one. */
+static const mt_archive_field fields[] = {
+    {"vocab_size", MT_FIELD_INT, offsetof(mt_model_config, vocab_size)},
+    {"input_size", MT_FIELD_INT, offsetof(mt_model_config, input_size)},
+    {"output_size", MT_FIELD_INT, offsetof(mt_model_config, output_size)},
+    {"block_size", MT_FIELD_INT, offsetof(mt_model_config, block_size)},
+    {"attention_size", MT_FIELD_INT, offsetof(mt_model_config, attention_size)},
+    {"linear_size", MT_FIELD_INT, offsetof(mt_model_config, linear_size)},
+    {"context_size", MT_FIELD_INT, offsetof(mt_model_config, context_size)},
+    {"num_blocks", MT_FIELD_INT, offsetof(mt_model_config, num_blocks)},
+    {"eps", MT_FIELD_REAL, offsetof(mt_model_config, norm.eps)},
+    {"partial", MT_FIELD_REAL, offsetof(mt_model_config, norm.partial)},
+    {"embed_dropout_rate", MT_FIELD_REAL, offsetof(mt_model_config, embed_dropout)},
+    {"att_dropout_rate", MT_FIELD_REAL, offsetof(mt_model_config, att_dropout)},
+    {"ffn_dropout_rate", MT_FIELD_REAL, offsetof(mt_model_config, ffn_dropout)},
+    {"bias", MT_FIELD_FLAG, offsetof(mt_model_config, bias)},
+    {"head_bias", MT_FIELD_FLAG, offsetof(mt_model_config, head_bias)},
+    {NULL},
 };
 
 static const char *const time_firsts[] = {
@@ -46,19 +32,9 @@ static const char *const time_firsts[] = {
 mt_status mt_model_attributes_write(mt_archive *archive, const char *group,
                                     const mt_model_config *config, mt_dtype dtype)
 {
-    const char *from = (const char *)config;
     mt_status status = mt_archive_write_text(archive, group, "dtype", mt_dtype_name(dtype));
-    for (size_t i = 0; i < COUNT(sizes) && status == MT_OK; i++) {
-        status = mt_archive_write_int(archive, group, sizes[i].name,
-                                      *(const int64_t *)(from + sizes[i].offset));
-    }
-    for (size_t i = 0; i < COUNT(reals) && status == MT_OK; i++) {
-        status = mt_archive_write_real(archive, group, reals[i].name,
-                                       *(const double *)(from + reals[i].offset));
-    }
-    for (size_t i = 0; i < COUNT(flags) && status == MT_OK; i++) {
-        status = mt_archive_write_int(archive, group, flags[i].name,
-                                      *(const bool *)(from + flags[i].offset));
+    if (status == MT_OK) {
+        status = mt_archive_write_fields(archive, group, fields, config);
     }
     if (status == MT_OK) {
         status = mt_archive_write_int(archive, group, "embed_pad", config->padding_index);
@@ -114,25 +90,13 @@ static mt_status read_choices(mt_archive *archive, const char *group, mt_model_c
 
 static mt_status read_numbers(mt_archive *archive, const char *group, mt_model_config *config)
 {
-    char *to = (char *)config;
-    int64_t number;
-    mt_status status = MT_OK;
-    for (size_t i = 0; i < COUNT(sizes) && status == MT_OK; i++) {
-        status = mt_archive_read_int(archive, group, sizes[i].name,
-                                     (int64_t *)(void *)(to + sizes[i].offset));
-    }
-    for (size_t i = 0; i < COUNT(reals) && status == MT_OK; i++) {
-        status = mt_archive_read_real(archive, group, reals[i].name,
-                                      (double *)(void *)(to + reals[i].offset));
-    }
-    for (size_t i = 0; i < COUNT(flags) && status == MT_OK; i++) {
-        status = mt_archive_read_int(archive, group, flags[i].name, &number);
-        *(bool *)(to + flags[i].offset) = number != 0;
-    }
+    int64_t padding = 0;
+    mt_status status = mt_archive_read_fields(archive, group, fields, config);
     if (status == MT_OK) {
-        status = mt_archive_read_int(archive, group, "embed_pad", &number);
-        config->padding_index = number >= -1 && number <= INT32_MAX ? (int32_t)number : INT32_MAX;
+        status = mt_archive_read_int(archive, group, "embed_pad", &padding);
     }
+    /* What no int32_t holds becomes a value that the configuration's check refuses. */
+    config->padding_index = padding >= -1 && padding <= INT32_MAX ? (int32_t)padding : INT32_MAX;
     return status;
 }
 

@@ -45,23 +45,6 @@ mt_status mt_part_save(const char *path, const mt_model *model, const char *part
     return status;
 }
 
-static mt_status check_array(const char *path, const mt_array *array, const mt_tensor *tensor)
-{
-    mt_tensor as_found = {.rank = array->rank};
-    char found[96], expected[96];
-    memcpy(as_found.shape, array->shape, sizeof as_found.shape);
-    if (!mt_tensor_same_shape(&as_found, tensor)) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: %s: shape %s, expected %s", path, array->name,
-                       mt_tensor_shape_text(&as_found, found, sizeof found),
-                       mt_tensor_shape_text(tensor, expected, sizeof expected));
-    }
-    double value;
-    int64_t i = mt_first_not_finite(array->dtype, array->data, mt_tensor_count(tensor), &value);
-    return i < 0 ? MT_OK
-                 : mt_fail(MT_ERROR_FORMAT, "%s: %s: element %lld is %g", path, array->name,
-                           (long long)i, value);
-}
-
 static mt_status check_arrays(const char *path, const mt_arrays *arrays, const char *part,
                               const mt_parameters *parameters)
 {
@@ -73,7 +56,7 @@ static mt_status check_arrays(const char *path, const mt_arrays *arrays, const c
         if (name == NULL) {
             continue;
         }
-        status = array != NULL ? check_array(path, array, &parameters->items[i]->tensor)
+        status = array != NULL ? mt_array_check(array, path, &parameters->items[i]->tensor)
                                : mt_fail(MT_ERROR_FORMAT, "%s: %s is missing", path, name);
         taken++;
     }

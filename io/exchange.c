@@ -1,0 +1,120 @@
+/* Exchange files, of checkpoint.h. */
+#include "io/arrays.h"
+#include "io/checkpoint.h"
+#include "io/file.h"
+#include "io/model_attributes.h"
+#include "io/model_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool all_zeros(const mt_array *array, int64_t count)
+{
+    const unsigned char *bytes = array->data;
+    for (size_t i = 0; i < (size_t)count * mt_dtype_size(array->dtype); i++) {
+        if (bytes[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Zeros for the bias that a projection or head of the model does not have and the layout asks for. */
+static mt_status add_missing_bias(const mt_model *model, const mt_layout *layout,
+                                  const mt_parameter *weight, mt_arrays *arrays)
+{
+    char ours[MT_NAME_MAX], theirs[MT_NAME_MAX];
+    bool projects =
+        strstr(weight->name, ".proj_") != NULL || strncmp(weight->name, "head.", 5) == 0;
+    const char *last = strrchr(weight->name, '.');
+    if (!layout->biases || !projects || strcmp(last, ".weight") != 0) {
+        return MT_OK;
+    }
+    snprintf(ours, sizeof ours, "%.*s.bias", (int)(last - weight->name), weight->name);
+    if (mt_parameters_find(model->parameters, ours) != NULL ||
+        mt_layout_name(layout, ours, theirs) != MT_PLACED) {
+        return MT_OK;
+    }
+    void *data;
+    const mt_tensor *tensor = &weight->tensor;
+    mt_status status = mt_arrays_add(arrays, theirs, tensor->dtype, 1, tensor->shape, &data);
+    if (status == MT_OK) {
+        memset(data, 0, (size_t)tensor->shape[0] * mt_dtype_size(tensor->dtype));
+    }
+    return status;
+}
+
+/* The model's parameters on the host, by the layout's names. */
+static mt_status gather(const mt_model *model, const mt_layout *layout, mt_arrays *arrays)
+{
+    mt_device *device = model->parameters->device;
+    mt_status status = MT_OK;
+    *arrays = (mt_arrays){0};
+    for (int i = 0; i < model->parameters->count && status == MT_OK; i++) {
+        const mt_tensor *tensor = &model->parameters->items[i]->tensor;
+        const char *ours = model->parameters->items[i]->name;
+        char theirs[MT_NAME_MAX];
+        mt_layout_place place = mt_layout_name(layout, ours, theirs);
+        void *data;
+        if (place == MT_LEFT_OUT) {
+            continue;
+        }
+        status = mt_arrays_add(arrays, place == MT_PLACED ? theirs : ours, tensor->dtype,
+                               tensor->rank, tensor->shape, &data);
+        if (status == MT_OK) {
+            status = device->read_back(device, data, tensor->data, mt_tensor_bytes(tensor));
+        }
+        if (status == MT_OK && place == MT_MUST_BE_ZERO) {
+            mt_array *last = &arrays->items[--arrays->count];
+            if (!all_zeros(last, mt_tensor_count(tensor))) {
+                status = mt_fail(MT_ERROR_INVALID,
+                                 "layout %s: it has no place for %s, which is not zero",
+                                 layout->name, ours);
+            }
+            free(last->name);
+            free(last->data);
+        }
+        if (status == MT_OK) {
+            status = add_missing_bias(model, layout, model->parameters->items[i], arrays);
+        }
+    }
+    return status;
+}
+
+static mt_status write_exchange(const char *path, const mt_model *model, const mt_layout *layout,
+                                const mt_token_list *tokens, const mt_arrays *arrays)
+{
+    mt_archive *archive;
+    mt_model_config kept = mt_layout_kept(layout, &model->config);
+    mt_status status = mt_model_file_create(path, MT_EXCHANGE_FILE, tokens, &archive);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = mt_archive_write_text(archive, "/", "layout", layout->name);
+    if (status == MT_OK) {
+        status = mt_model_attributes_write(archive, "/", &kept, model->parameters->dtype);
+    }
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        const mt_array *array = &arrays->items[i];
+        status = mt_archive_write_array(archive, "/", array->name, array->dtype, array->rank,
+                                        array->shape, array->data);
+    }
+    return mt_model_file_finish(archive, status);
+}
+
+mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_layout *layout,
+                           const mt_token_list *tokens)
+{
+    mt_arrays arrays = {0};
+    mt_status status = mt_layout_check(layout, &model->config);
+    if (status == MT_OK) {
+        status = gather(model, layout, &arrays);
+    }
+    if (status == MT_OK) {
+        status = mt_is_safetensors(path) ? mt_safetensors_write(path, &arrays)
+                                         : write_exchange(path, model, layout, tokens, &arrays);
+    }
+    mt_arrays_free(&arrays);
+    return status;
+}
