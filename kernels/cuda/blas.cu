@@ -37,7 +37,9 @@ mt_status load_blas()
         handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     }
     if (handle == nullptr) {
-        return mt_fail(MT_ERROR_DEVICE, "cuda: %s was not found (LD_LIBRARY_PATH)", library);
+        return mt_fail(MT_ERROR_DEVICE,
+                       "cuda: %s was not found (add its folder to LD_LIBRARY_PATH, or use cpu)",
+                       library);
     }
     for (const auto &function : functions) {
         void *found = dlsym(handle, function.name);

@@ -1,11 +1,9 @@
-/* cuBLAS, loaded when a CUDA device is opened: a program that stays on the CPU neither needs the
- * library nor waits for it. Internal. */
+/* cuBLAS, loaded when a CUDA device first needs it: a program that computes no matrix products there
+ * neither needs the library nor waits for it. Internal. */
 #ifndef MT_KERNELS_CUDA_BLAS_CUH
 #define MT_KERNELS_CUDA_BLAS_CUH
 
-#include "kernels/error.h"
-
-#include <cublas_v2.h>
+#include "kernels/cuda/cuda.cuh"
 
 namespace mt_cuda
 {
@@ -30,6 +28,14 @@ struct blas_functions {
  * library's name where it is missing or lacks one. */
 extern blas_functions blas;
 mt_status load_blas();
+
+/* Gives a device its cuBLAS, with memory of its own that never changes: products then allocate nothing,
+ * can be recorded, and give the same bits each time. Does nothing where it is there; not while work is
+ * recorded. */
+mt_status open_blas(cuda_device *cuda);
+void close_blas(cuda_device *cuda);
+
+mt_status allow_tf32(mt_device *device, bool allowed);
 
 } // namespace mt_cuda
 

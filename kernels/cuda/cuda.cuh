@@ -72,6 +72,19 @@ inline cuda_device *of(mt_device *device)
 /* MT_OK, or MT_ERROR_DEVICE with what was done and what CUDA says of it. */
 mt_status check(cudaError_t error, const char *what);
 
+/* Makes the device the calling thread's. */
+mt_status use(mt_device *device);
+
+/* Waits for work that may still use what is about to be given back. What goes wrong here went wrong
+ * before, and has been told: the message stays. */
+void settle(mt_device *device);
+
+/* Recordings, of recording.cu. */
+mt_status record(mt_device *device);
+mt_status recorded(mt_device *device, mt_recording **recording);
+mt_status replay(mt_device *device, mt_recording *recording);
+void forget(mt_device *device, mt_recording *recording);
+
 /* Memory that is free again when the kernels enqueued by the caller have run. */
 mt_status workspace(mt_device *device, size_t bytes, void **memory);
 

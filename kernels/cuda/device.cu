@@ -1,4 +1,4 @@
-/* The CUDA device: memory, copies, one stream, and recordings as CUDA graphs. */
+/* The CUDA device: memory, copies, and one stream. */
 #include "kernels/cuda/blas.cuh"
 #include "kernels/cuda/kernels.cuh"
 #include "kernels/devices.h"
@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct mt_recording {
-    cudaGraph_t graph;
-    cudaGraphExec_t executable;
-};
-
 namespace mt_cuda
 {
 
@@ -19,13 +14,6 @@ namespace
 {
 
 constexpr size_t STAGING_HALF = static_cast<size_t>(4) << 20;
-constexpr size_t BLAS_WORKSPACE = static_cast<size_t>(32)
-                                  << 20; /* what cuBLAS asks for on Hopper */
-
-mt_status use(mt_device *device)
-{
-    return check(cudaSetDevice(of(device)->index), "choosing the device");
-}
 
 mt_status out_of_memory(cuda_device *cuda, size_t bytes)
 {
@@ -53,15 +41,6 @@ mt_status allocate(mt_device *device, size_t bytes, void **memory)
         return out_of_memory(of(device), bytes);
     }
     return check(error, "allocating memory");
-}
-
-/* Waits for work that may still use what is about to be given back. What goes wrong here went wrong
- * before, and has been told: the message stays. */
-void settle(mt_device *device)
-{
-    cudaSetDevice(of(device)->index);
-    cudaStreamSynchronize(of(device)->stream);
-    cudaGetLastError();
 }
 
 void release(mt_device *device, void *memory)
@@ -200,72 +179,6 @@ mt_status read_arrived(mt_device *device, int slot, void *host_memory, size_t by
     return report_finding(cuda);
 }
 
-void forget(mt_device *device, mt_recording *recording)
-{
-    if (recording == nullptr) {
-        return;
-    }
-    settle(device);
-    if (recording->executable != nullptr) {
-        cudaGraphExecDestroy(recording->executable);
-    }
-    if (recording->graph != nullptr) {
-        cudaGraphDestroy(recording->graph);
-    }
-    free(recording);
-}
-
-mt_status record(mt_device *device)
-{
-    mt_status status = use(device);
-    return status != MT_OK
-               ? status
-               : check(cudaStreamBeginCapture(of(device)->stream, cudaStreamCaptureModeThreadLocal),
-                       "recording");
-}
-
-mt_status recorded(mt_device *device, mt_recording **recording)
-{
-    cudaGraph_t graph = nullptr;
-    cudaSetDevice(of(device)->index);
-    cudaError_t error = cudaStreamEndCapture(of(device)->stream, &graph);
-    if (recording == nullptr) {
-        if (graph != nullptr) {
-            cudaGraphDestroy(graph);
-        }
-        cudaGetLastError();
-        return MT_OK;
-    }
-    *recording = nullptr;
-    mt_recording *made = static_cast<mt_recording *>(calloc(1, sizeof *made));
-    if (made == nullptr) {
-        if (graph != nullptr) {
-            cudaGraphDestroy(graph);
-        }
-        return mt_fail(MT_ERROR_MEMORY, "%s: no host memory for %zu bytes", of(device)->name,
-                       sizeof *made);
-    }
-    made->graph = graph;
-    mt_status status = check(error, "recording");
-    if (status == MT_OK) {
-        status = check(cudaGraphInstantiate(&made->executable, graph, 0), "recording");
-    }
-    if (status != MT_OK) {
-        forget(device, made);
-        return status;
-    }
-    *recording = made;
-    return MT_OK;
-}
-
-mt_status replay(mt_device *device, mt_recording *recording)
-{
-    mt_status status = use(device);
-    return status != MT_OK
-               ? status
-               : check(cudaGraphLaunch(recording->executable, of(device)->stream), "replaying");
-}
-
 void use_stream(mt_device *device, void *stream)
 {
     of(device)->stream = static_cast<cudaStream_t>(stream);
@@ -276,23 +189,12 @@ void use_own_stream(mt_device *device)
     of(device)->stream = of(device)->own_stream;
 }
 
-mt_status allow_tf32(mt_device *device, bool allowed)
-{
-    cublasStatus_t status = blas.set_math_mode(
-        of(device)->blas, allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH);
-    return status == CUBLAS_STATUS_SUCCESS ? MT_OK
-                                           : mt_fail(MT_ERROR_DEVICE, "%s: TF32: %s",
-                                                     of(device)->name, blas.status_string(status));
-}
-
 /* Any part may be missing. */
 void close_device(mt_device *device)
 {
     cuda_device *cuda = of(device);
     settle(device);
-    if (cuda->blas != nullptr) {
-        blas.destroy(cuda->blas);
-    }
+    close_blas(cuda);
     for (int i = 0; i < STAGING_HALVES; i++) {
         if (cuda->staging.free_again[i] != nullptr) {
             cudaEventDestroy(cuda->staging.free_again[i]);
@@ -307,7 +209,6 @@ void close_device(mt_device *device)
         cudaFree(cuda->outgrown[i]);
     }
     cudaFree(cuda->workspace);
-    cudaFree(cuda->blas_workspace);
     cudaFreeHost(cuda->staging.memory);
     cudaFreeHost(cuda->findings);
     cudaFreeHost(cuda->read_slots);
@@ -360,33 +261,6 @@ mt_status open_memory(cuda_device *cuda)
     return status;
 }
 
-/* cuBLAS with memory of its own that never changes: its products then allocate nothing, can be
- * recorded, and give the same bits each time. */
-mt_status open_blas(cuda_device *cuda)
-{
-    mt_status loaded = load_blas();
-    if (loaded != MT_OK) {
-        return loaded;
-    }
-    cublasStatus_t status = blas.create(&cuda->blas);
-    if (status != CUBLAS_STATUS_SUCCESS) {
-        cuda->blas = nullptr;
-    } else {
-        mt_status allocated = allocate(&cuda->base, BLAS_WORKSPACE, &cuda->blas_workspace);
-        if (allocated != MT_OK) {
-            return allocated;
-        }
-        status = blas.set_stream(cuda->blas, cuda->stream);
-    }
-    if (status == CUBLAS_STATUS_SUCCESS) {
-        status = blas.set_workspace(cuda->blas, cuda->blas_workspace, BLAS_WORKSPACE);
-    }
-    return status == CUBLAS_STATUS_SUCCESS
-               ? MT_OK
-               : mt_fail(status == CUBLAS_STATUS_ALLOC_FAILED ? MT_ERROR_MEMORY : MT_ERROR_DEVICE,
-                         "%s: cuBLAS: %s", cuda->name, blas.status_string(status));
-}
-
 mt_status open_parts(cuda_device *cuda)
 {
     mt_status status = use(&cuda->base);
@@ -400,10 +274,7 @@ mt_status open_parts(cuda_device *cuda)
                        "opening the device");
         cuda->stream = cuda->own_stream;
     }
-    if (status == MT_OK) {
-        status = open_memory(cuda);
-    }
-    return status == MT_OK ? open_blas(cuda) : status;
+    return status == MT_OK ? open_memory(cuda) : status;
 }
 
 /* That there is such a device, and a driver to reach it. */
@@ -435,6 +306,18 @@ mt_status check(cudaError_t error, const char *what)
     cudaGetLastError(); /* so that it is not found again by the next call */
     return mt_fail(error == cudaErrorMemoryAllocation ? MT_ERROR_MEMORY : MT_ERROR_DEVICE,
                    "cuda: %s: %s", what, cudaGetErrorString(error));
+}
+
+mt_status use(mt_device *device)
+{
+    return check(cudaSetDevice(of(device)->index), "choosing the device");
+}
+
+void settle(mt_device *device)
+{
+    cudaSetDevice(of(device)->index);
+    cudaStreamSynchronize(of(device)->stream);
+    cudaGetLastError();
 }
 
 /* Recordings hold the addresses of their time, so what is outgrown stays until the device closes. */

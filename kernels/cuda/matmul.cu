@@ -8,6 +8,9 @@ namespace mt_cuda
 namespace
 {
 
+constexpr size_t BLAS_WORKSPACE = static_cast<size_t>(32)
+                                  << 20; /* what cuBLAS asks for on Hopper */
+
 cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperation_t op_a,
                     int64_t N, int64_t M, int64_t K, double alpha, const float *b, int64_t ldb,
                     const float *a, int64_t lda, double beta, float *c)
@@ -24,7 +27,63 @@ cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperati
     return blas.dgemm(handle, op_b, op_a, N, M, K, &alpha, b, ldb, a, lda, &beta, c, N);
 }
 
+mt_status fail(const cuda_device *cuda, cublasStatus_t status)
+{
+    return mt_fail(status == CUBLAS_STATUS_ALLOC_FAILED ? MT_ERROR_MEMORY : MT_ERROR_DEVICE,
+                   "%s: cuBLAS: %s", cuda->name, blas.status_string(status));
+}
+
 } // namespace
+
+mt_status open_blas(cuda_device *cuda)
+{
+    if (cuda->blas != nullptr) {
+        return MT_OK;
+    }
+    cublasHandle_t handle = nullptr;
+    mt_status loaded = load_blas();
+    if (loaded == MT_OK) {
+        loaded = cuda->base.allocate(&cuda->base, BLAS_WORKSPACE, &cuda->blas_workspace);
+    }
+    if (loaded != MT_OK) {
+        return loaded;
+    }
+    cublasStatus_t status = blas.create(&handle);
+    if (status == CUBLAS_STATUS_SUCCESS) {
+        cuda->blas = handle;
+        status = blas.set_stream(handle, cuda->own_stream);
+    }
+    if (status == CUBLAS_STATUS_SUCCESS) {
+        status = blas.set_workspace(handle, cuda->blas_workspace, BLAS_WORKSPACE);
+    }
+    if (status != CUBLAS_STATUS_SUCCESS) {
+        close_blas(cuda);
+        return fail(cuda, status);
+    }
+    return MT_OK;
+}
+
+void close_blas(cuda_device *cuda)
+{
+    if (cuda->blas != nullptr) {
+        blas.destroy(cuda->blas);
+    }
+    cudaFree(cuda->blas_workspace);
+    cuda->blas = nullptr;
+    cuda->blas_workspace = nullptr;
+}
+
+mt_status allow_tf32(mt_device *device, bool allowed)
+{
+    cuda_device *cuda = of(device);
+    mt_status opened = open_blas(cuda);
+    if (opened != MT_OK) {
+        return opened;
+    }
+    cublasStatus_t status =
+        blas.set_math_mode(cuda->blas, allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH);
+    return status == CUBLAS_STATUS_SUCCESS ? MT_OK : fail(cuda, status);
+}
 
 template <typename real> mt_status matmul(mt_device *device, const mt_matmul_args *args)
 {
@@ -37,9 +96,12 @@ template <typename real> mt_status matmul(mt_device *device, const mt_matmul_arg
                    ? device->zero(device, args->c, static_cast<size_t>(M * N) * sizeof(real))
                    : scale<real>(device, M * N, args->beta, args->c, args->c);
     }
-    mt_status chosen = check(cudaSetDevice(of(device)->index), "matrix product");
-    if (chosen != MT_OK) {
-        return chosen;
+    mt_status ready = use(device);
+    if (ready == MT_OK) {
+        ready = open_blas(of(device));
+    }
+    if (ready != MT_OK) {
+        return ready;
     }
     cublasStatus_t status =
         gemm(of(device)->blas, args->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,

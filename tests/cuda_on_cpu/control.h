@@ -11,11 +11,12 @@ extern "C" {
 typedef enum cuda_on_cpu_machine {
     CUDA_ON_CPU_WORKS,
     CUDA_ON_CPU_NO_DRIVER,
-    CUDA_ON_CPU_NO_DEVICE
+    CUDA_ON_CPU_NO_DEVICE,
+    CUDA_ON_CPU_NO_BLAS
 } cuda_on_cpu_machine;
 
 /* What the machine has; one device at first. The environment variable CUDA_ON_CPU_MACHINE
- * ("no-driver", "no-device") says so from outside. */
+ * ("no-driver", "no-device", "no-blas") says so from outside. */
 void cuda_on_cpu_set_machine(cuda_on_cpu_machine machine);
 
 /* The n-th call from now that allocates (device or pinned memory, a stream, an event, a graph, a
@@ -39,6 +40,12 @@ int cuda_on_cpu_live(void);
 
 #ifdef __cplusplus
 }
+
+namespace cuda_on_cpu
+{
+/* Whether the machine is this one, whichever way it was said. */
+bool machine_is(cuda_on_cpu_machine asked, const char *name);
+} // namespace cuda_on_cpu
 #endif
 
 #endif

@@ -141,5 +141,7 @@ mt_cuda::blas_functions mt_cuda::blas = {
 
 mt_status mt_cuda::load_blas()
 {
-    return MT_OK;
+    return cuda_on_cpu::machine_is(CUDA_ON_CPU_NO_BLAS, "no-blas")
+               ? mt_fail(MT_ERROR_DEVICE, "cuda: cuBLAS was not found")
+               : MT_OK;
 }

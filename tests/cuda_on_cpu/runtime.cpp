@@ -206,6 +206,12 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t &config, std::function<void(
     return enqueue(config.stream, [whole] { run_grid(whole); });
 }
 
+bool machine_is(cuda_on_cpu_machine asked, const char *name)
+{
+    const char *named = getenv("CUDA_ON_CPU_MACHINE");
+    return machine == asked || (named != nullptr && strcmp(named, name) == 0);
+}
+
 } // namespace cuda_on_cpu
 
 /* ---- control.h ---- */
@@ -291,14 +297,11 @@ cudaError_t cudaGetLastError()
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    const char *named = getenv("CUDA_ON_CPU_MACHINE");
-    bool no_driver = named != nullptr && strcmp(named, "no-driver") == 0;
-    bool no_device = named != nullptr && strcmp(named, "no-device") == 0;
     *count = 0;
-    if (no_driver || machine == CUDA_ON_CPU_NO_DRIVER) {
+    if (cuda_on_cpu::machine_is(CUDA_ON_CPU_NO_DRIVER, "no-driver")) {
         return failed(cudaErrorInsufficientDriver);
     }
-    if (no_device || machine == CUDA_ON_CPU_NO_DEVICE) {
+    if (cuda_on_cpu::machine_is(CUDA_ON_CPU_NO_DEVICE, "no-device")) {
         return failed(cudaErrorNoDevice);
     }
     *count = 1;

@@ -133,6 +133,24 @@ START_TEST(test_machines_without_driver_or_device)
 }
 END_TEST
 
+START_TEST(test_only_matrix_products_need_cublas)
+{
+    mt_device *device;
+    void *array;
+    cuda_on_cpu_set_machine(CUDA_ON_CPU_NO_BLAS);
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    ck_assert_int_eq(device->allocate(device, sizeof(float), &array), MT_OK);
+    ck_assert_int_eq(device->kernels[MT_F32]->fill(device, 1, 1.0, array), MT_OK);
+    const mt_matmul_args product = {false, false, 1, 1, 1, 1.0, 0.0, array, array, array};
+    ck_assert_int_eq(device->kernels[MT_F32]->matmul(device, &product), MT_ERROR_DEVICE);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "cuBLAS was not found"));
+    ck_assert_int_eq(device->record(device), MT_ERROR_DEVICE);
+    device->release(device, array);
+    mt_device_close(device);
+    cuda_on_cpu_set_machine(CUDA_ON_CPU_WORKS);
+}
+END_TEST
+
 static Suite *faults_suite(void)
 {
     Suite *suite = suite_create("cuda_on_cpu/faults");
@@ -143,6 +161,7 @@ static Suite *faults_suite(void)
     tcase_add_test(tcase, test_a_device_that_is_lost_is_told_and_nothing_is_lost_with_it);
     tcase_add_test(tcase, test_memory_that_is_not_there_is_refused_with_what_is_free);
     tcase_add_test(tcase, test_machines_without_driver_or_device);
+    tcase_add_test(tcase, test_only_matrix_products_need_cublas);
     suite_add_tcase(suite, tcase);
     return suite;
 }
