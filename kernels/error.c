@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static _Thread_local char message[512];
+enum { LONGEST_PATH = 4096 };
+
+static _Thread_local char message[LONGEST_PATH + 512];
 
 const char *mt_error_message(void)
 {

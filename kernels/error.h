@@ -24,7 +24,7 @@ typedef enum mt_status {
  * characters (a '?' stands in their place), "" if there was none. Owned by the library; valid until the thread's next failure. */
 const char *mt_error_message(void);
 
-/* Sets the calling thread's message (printf's format; cut at 511 bytes) and returns `status`, so
+/* Sets the calling thread's message (printf's format; cut beyond 4 kB) and returns `status`, so
  * that `return mt_fail(MT_ERROR_INVALID, "...", ...)` reads as one sentence. For implementers of
  * operators, devices and tasks. */
 #if defined(__GNUC__)

@@ -23,11 +23,13 @@ END_TEST
 
 START_TEST(test_long_message_is_cut)
 {
-    char name[2000];
+    char name[8000];
     memset(name, 'x', sizeof name);
     name[sizeof name - 1] = '\0';
     mt_fail(MT_ERROR_INVALID, "%s", name);
-    ck_assert_uint_eq(strlen(mt_error_message()), 511);
+    ck_assert_uint_eq(strlen(mt_error_message()), 4607);
+    mt_fail(MT_ERROR_IO, "%.4095s: the longest path leaves room for the reason", name);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "the reason"));
 }
 END_TEST
 
