@@ -123,7 +123,13 @@ static mt_status after_step(train_loop *loop, const step_result *result)
     return status;
 }
 
-/* Whether something is done behind this step that needs the model as it is then: no later step may
+static bool is_out_of_patience(const train_loop *loop)
+{
+    int64_t patience = loop->session->config.patience;
+    return patience > 0 && loop->state.bad_evals >= patience;
+}
+
+/* Whether something is done after this step that needs the model as it is then: no later step may
  * have begun. */
 static bool is_stop(const train_loop *loop, int64_t step)
 {
@@ -152,7 +158,7 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
     *end = LOOP_DONE;
     while (loop->state.step < config->steps && status == MT_OK) {
         int64_t last = loop->state.step + step_queue_length(loop->queue); /* enqueued */
-        bool may_go_on = last < config->steps && interrupted == 0 &&
+        bool may_go_on = last < config->steps && interrupted == 0 && !is_out_of_patience(loop) &&
                          (last == loop->state.step || !is_stop(loop, last));
         if (may_go_on && step_queue_has_room(loop->queue)) {
             status = step_enqueue(loop->queue, mt_schedule_lr(&loop->schedule, last + 1));
@@ -168,7 +174,7 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
             *end = LOOP_INTERRUPTED;
             break;
         }
-        if (config->patience > 0 && loop->state.bad_evals >= config->patience) {
+        if (is_out_of_patience(loop)) {
             *end = LOOP_OUT_OF_PATIENCE;
             break;
         }
@@ -227,6 +233,10 @@ static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint, co
     adam.weight_decay = config->weight_decay;
     loop->schedule = make_schedule(config);
     mt_status status = mt_schedule_check(&loop->schedule);
+    if (status == MT_OK && checkpoint != NULL && checkpoint->state.step > config->steps) {
+        status = mt_fail(MT_ERROR_INVALID, "--steps %" PRId64 ": the run has made %" PRId64,
+                         config->steps, checkpoint->state.step);
+    }
     if (status == MT_OK) {
         status = mt_adam_create(session->model->parameters, adam, &loop->adam);
     }
@@ -258,8 +268,10 @@ static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
+    sigaction(SIGHUP, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* who reads the progress may go away; the run stays */
 }
 
 mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, const char *folder,
@@ -275,8 +287,11 @@ mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, cons
     }
     if (status == MT_OK) {
         say_end(&loop, *end);
-    } else if (loop.folder.log != NULL) {
-        fprintf(loop.folder.log, "failed: %s\n", mt_error_message());
+    } else {
+        progress_end(&loop.progress);
+        if (loop.folder.log != NULL) {
+            fprintf(loop.folder.log, "failed: %s\n", mt_error_message());
+        }
     }
     if (status == MT_OK && *end != LOOP_INTERRUPTED) {
         status = examples_show(session);

@@ -40,7 +40,7 @@ int report(mt_status status)
     if (status != MT_OK) {
         fprintf(stderr, "mixtape: %s\n", mt_error_message());
     }
-    return status == MT_OK ? EXIT_DONE : EXIT_FAILED;
+    return status == MT_OK ? EXIT_DONE : status == MT_ERROR_INVALID ? EXIT_USAGE : EXIT_FAILED;
 }
 
 int report_usage(const char *message)

@@ -12,7 +12,8 @@ train_progress progress_make(FILE *log, bool language, int64_t steps)
                             .terminal = isatty(STDERR_FILENO) != 0,
                             .language = language,
                             .steps = steps,
-                            .shown = -1e9};
+                            .shown = -1e9,
+                            .logged = -1e9};
 }
 
 /* "1:05", "2:03:04" */
@@ -38,13 +39,22 @@ static void format_quality(const train_progress *progress, double loss, double a
     }
 }
 
+static void write_log(const train_progress *progress, const char *line)
+{
+    if (progress->log != NULL) {
+        fprintf(progress->log, "%s\n", line);
+        fflush(progress->log);
+    }
+}
+
 void progress_step(train_progress *progress, int64_t step, double loss, double accuracy,
                    double tokens_per_s, double seconds, double seconds_left)
 {
     const double live_interval = 0.2, plain_interval = 5.0;
-    bool due = step == progress->steps ||
-               seconds - progress->shown >= (progress->terminal ? live_interval : plain_interval);
-    if (!due) {
+    bool last = step == progress->steps;
+    bool is_plain = last || seconds - progress->logged >= plain_interval;
+    bool is_live = progress->terminal && (last || seconds - progress->shown >= live_interval);
+    if (!is_plain && !is_live) {
         return;
     }
     char quality[64], left[32], line[256];
@@ -52,17 +62,18 @@ void progress_step(train_progress *progress, int64_t step, double loss, double a
     format_duration(seconds_left, left);
     snprintf(line, sizeof line, "step %" PRId64 "/%" PRId64 "  loss %.4f%s  %.0f tokens/s  %s left",
              step, progress->steps, loss, quality, tokens_per_s, left);
-    progress->shown = seconds;
-    if (progress->terminal) {
+    if (is_live) {
         fprintf(stderr, "\r\033[K%s", line);
         fflush(stderr);
         progress->line_open = true;
-    } else {
-        fprintf(stderr, "%s\n", line);
+        progress->shown = seconds;
     }
-    if (progress->log != NULL && !progress->terminal) {
-        fprintf(progress->log, "%s\n", line);
-        fflush(progress->log);
+    if (is_plain) {
+        if (!progress->terminal) {
+            fprintf(stderr, "%s\n", line);
+        }
+        write_log(progress, line);
+        progress->logged = seconds;
     }
 }
 
@@ -75,8 +86,13 @@ void progress_say(train_progress *progress, const char *format, ...)
     va_end(arguments);
     fprintf(stderr, "%s%s\n", progress->line_open ? "\r\033[K" : "", line);
     progress->line_open = false;
-    if (progress->log != NULL) {
-        fprintf(progress->log, "%s\n", line);
-        fflush(progress->log);
+    write_log(progress, line);
+}
+
+void progress_end(train_progress *progress)
+{
+    if (progress->line_open) {
+        fputc('\n', stderr);
     }
+    progress->line_open = false;
 }

@@ -1,5 +1,5 @@
-/* What a person sees of a training run: on a terminal one live line, elsewhere a line now and then;
- * the log gets those lines too. */
+/* What a person sees of a training run: on a terminal one live line, elsewhere, and in the log, a line now
+ * and then. */
 #ifndef MT_TRAIN_PROGRESS_H
 #define MT_TRAIN_PROGRESS_H
 
@@ -12,7 +12,8 @@ typedef struct train_progress {
     bool terminal;
     bool language; /* perplexity instead of accuracy */
     int64_t steps;
-    double shown;   /* when a line was last shown, in seconds of the run */
+    double shown,
+        logged;     /* when a line last went to the terminal, to the log: seconds of the run */
     bool line_open; /* the live line is on the screen */
 } train_progress;
 
@@ -27,5 +28,8 @@ void progress_step(train_progress *progress, int64_t step, double loss, double a
 __attribute__((format(printf, 2, 3)))
 #endif
 void progress_say(train_progress *progress, const char *format, ...);
+
+/* Ends the live line, for others to write after it. */
+void progress_end(train_progress *progress);
 
 #endif

@@ -7,15 +7,17 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char header[] =
     "step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds\n";
 
 const char *run_folder_file(const run_folder *folder, const char *name, char path[TEXT_MAX])
 {
-    int length = snprintf(path, TEXT_MAX, "%s/%s", folder->path, name);
-    return length > 0 && length < TEXT_MAX ? path : name;
+    snprintf(path, TEXT_MAX, "%s/%s", folder->path, name);
+    return path;
 }
 
 static mt_status make_folder(const char *path)
@@ -25,8 +27,8 @@ static mt_status make_folder(const char *path)
                : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
 }
 
-/* The folder and those above it. */
-static mt_status make_folders(const char *path)
+/* The folders above a path. */
+static mt_status make_parents(const char *path)
 {
     char part[TEXT_MAX];
     mt_status status = MT_OK;
@@ -37,73 +39,110 @@ static mt_status make_folders(const char *path)
         status = make_folder(part);
         *slash = '/';
     }
-    return status == MT_OK ? make_folder(part) : status;
+    return status;
 }
 
-static bool exists(const char *path)
+static mt_status take_path(const char *option, const char *path, run_folder *folder)
 {
-    struct stat info;
-    return stat(path, &info) == 0;
-}
-
-static mt_status choose_path(const char *out, const char *task, run_folder *folder)
-{
-    char checkpoint[TEXT_MAX];
-    if (strlen(out) >= sizeof folder->path) {
-        return mt_fail(MT_ERROR_INVALID, "--out %.32s...: longer than %zu bytes", out,
+    if (strlen(path) >= sizeof folder->path) {
+        return mt_fail(MT_ERROR_INVALID, "%s %.32s...: longer than %zu bytes", option, path,
                        sizeof folder->path - 1);
     }
-    if (out[0] != '\0') {
-        snprintf(folder->path, sizeof folder->path, "%s", out);
-        return exists(run_folder_file(folder, "checkpoint.h5", checkpoint))
-                   ? mt_fail(MT_ERROR_INVALID,
-                             "--out %s: there is a run already (go on with --resume %s)", out, out)
-                   : MT_OK;
+    snprintf(folder->path, sizeof folder->path, "%s", path);
+    return MT_OK;
+}
+
+/* The first runs/TASK-N that is free is who makes it first: several runs may begin at once. */
+static mt_status make_numbered(const char *task, run_folder *folder)
+{
+    mt_status status = make_folder("runs");
+    if (status != MT_OK) {
+        return status;
     }
     int n = 1;
     do {
         snprintf(folder->path, sizeof folder->path, "runs/%s-%d", task, n++);
-    } while (exists(folder->path));
-    return MT_OK;
+    } while (mkdir(folder->path, 0777) != 0 && errno == EEXIST);
+    return make_folder(folder->path);
 }
 
-static mt_status open_file(run_folder *folder, const char *name, const char *mode, FILE **file)
+static mt_status open_file(run_folder *folder, const char *name, FILE **file)
 {
     char path[TEXT_MAX];
-    *file = fopen(run_folder_file(folder, name, path), mode);
+    *file = fopen(run_folder_file(folder, name, path), "ae");
     return *file != NULL ? MT_OK : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
 }
 
-static mt_status open_files(run_folder *folder)
+/* Opens the log, whose lock says that a process trains in the folder. A file system without locks
+ * leaves that to the user. */
+static mt_status open_log(run_folder *folder)
 {
-    mt_status status = open_file(folder, "train.log", "a", &folder->log);
-    if (status == MT_OK) {
-        status = open_file(folder, "metrics.csv", "a", &folder->metrics);
-    }
-    if (status != MT_OK) {
-        run_folder_close(folder);
+    mt_status status = open_file(folder, "train.log", &folder->log);
+    if (status == MT_OK && flock(fileno(folder->log), LOCK_EX | LOCK_NB) != 0 &&
+        errno == EWOULDBLOCK) {
+        status = mt_fail(MT_ERROR_IO, "%s: another process is training there", folder->path);
     }
     return status;
+}
+
+/* A checkpoint, or the best model of a run that was ended before it had one, is not written over. */
+static mt_status refuse_taken(const run_folder *folder)
+{
+    static const char *const models[] = {"checkpoint.h5", "best.h5"};
+    char path[TEXT_MAX];
+    struct stat info;
+    for (int i = 0; i < 2; i++) {
+        if (stat(run_folder_file(folder, models[i], path), &info) == 0) {
+            return mt_fail(MT_ERROR_INVALID, "--out %s: there is a run already: %s%s", folder->path,
+                           models[i], i == 0 ? " (go on with --resume)" : "");
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status replace_file(const run_folder *folder, const char *name, const char *text,
+                              size_t size)
+{
+    char path[TEXT_MAX];
+    return mt_file_replace(run_folder_file(folder, name, path), text, size);
+}
+
+/* The files of an open folder, of which metrics.csv begins with `metrics`. */
+static mt_status open_files(run_folder *folder, const char *metrics, size_t size,
+                            const char *config_text)
+{
+    mt_status status = replace_file(folder, "metrics.csv", metrics, size);
+    if (status == MT_OK) {
+        status = replace_file(folder, "config.yaml", config_text, strlen(config_text));
+    }
+    return status == MT_OK ? open_file(folder, "metrics.csv", &folder->metrics) : status;
 }
 
 mt_status run_folder_create(const char *out, const char *task, const char *config_text,
                             run_folder *folder)
 {
-    char path[TEXT_MAX];
     *folder = (run_folder){.log = NULL};
-    mt_status status = choose_path(out, task, folder);
+    mt_status status =
+        out[0] == '\0' ? make_numbered(task, folder) : take_path("--out", out, folder);
     if (status == MT_OK) {
-        status = make_folders(folder->path);
+        status = make_parents(folder->path);
     }
     if (status == MT_OK) {
-        status =
-            mt_file_replace(run_folder_file(folder, "metrics.csv", path), header, strlen(header));
+        status = make_folder(folder->path);
     }
     if (status == MT_OK) {
-        status = mt_file_replace(run_folder_file(folder, "config.yaml", path), config_text,
-                                 strlen(config_text));
+        status = open_log(folder);
     }
-    return status == MT_OK ? open_files(folder) : status;
+    if (status == MT_OK) {
+        status = refuse_taken(folder);
+    }
+    if (status == MT_OK) {
+        status = open_files(folder, header, strlen(header), config_text);
+    }
+    if (status != MT_OK) {
+        run_folder_close(folder);
+    }
+    return status;
 }
 
 /* How much of metrics.csv belongs to the steps up to `step`. */
@@ -123,22 +162,26 @@ static size_t length_up_to(const char *text, int64_t step)
 mt_status run_folder_resume(const char *path, int64_t step, const char *config_text,
                             run_folder *folder)
 {
-    char name[TEXT_MAX], *text;
+    char name[TEXT_MAX], *text = NULL;
     size_t size;
     *folder = (run_folder){.log = NULL};
-    snprintf(folder->path, sizeof folder->path, "%s", path);
-    run_folder_file(folder, "metrics.csv", name);
-    mt_status status = mt_file_read(name, &text, &size);
-    if (status != MT_OK) {
-        return status;
-    }
-    status = mt_file_replace(name, text, length_up_to(text, step));
-    free(text);
+    mt_status status = take_path("--resume", path, folder);
     if (status == MT_OK) {
-        status = mt_file_replace(run_folder_file(folder, "config.yaml", name), config_text,
-                                 strlen(config_text));
+        status = open_log(folder);
     }
-    return status == MT_OK ? open_files(folder) : status;
+    if (status == MT_OK && access(run_folder_file(folder, "metrics.csv", name), F_OK) == 0) {
+        status = mt_file_read(name, &text, &size);
+    }
+    if (status == MT_OK) {
+        size_t kept = text != NULL ? length_up_to(text, step) : 0;
+        status = open_files(folder, kept > 0 ? text : header, kept > 0 ? kept : strlen(header),
+                            config_text);
+    }
+    free(text);
+    if (status != MT_OK) {
+        run_folder_close(folder);
+    }
+    return status;
 }
 
 void run_folder_close(run_folder *folder)

@@ -12,13 +12,13 @@ typedef struct run_folder {
     FILE *log, *metrics;
 } run_folder;
 
-/* Makes the folder of a new run, `out` or the first free runs/TASK-N, and its files. An existing
- * run, which has a checkpoint, is not written over. */
+/* Makes the folder of a new run, `out` or the first free runs/TASK-N, and its files. A folder that
+ * holds a run's models, or in which another process trains, is refused. */
 mt_status run_folder_create(const char *out, const char *task, const char *config_text,
                             run_folder *folder);
 
-/* Opens the folder of a run that goes on behind `step`: later rows of metrics.csv are cut, and
- * config.yaml is written anew. */
+/* Opens the folder of a run that goes on after `step`: later rows of metrics.csv are dropped, and
+ * config.yaml is written anew. Refused while another process trains there. */
 mt_status run_folder_resume(const char *path, int64_t step, const char *config_text,
                             run_folder *folder);
 

@@ -47,6 +47,9 @@ static mt_model_config model_config(const train_session *session)
     model.bias = model.head_bias = !config->no_bias;
     model.recompute = config->recompute;
     session->task->sizes(config, session->data, &model);
+    if (model.context_size == 0) {
+        model.context_size = session->task->longest(config, session->data);
+    }
     return model;
 }
 
@@ -59,14 +62,14 @@ static mt_status check_model(const train_session *session, const mt_model_config
     if (status != MT_OK) {
         return mt_fail(status,
                        "%s (--size, --attention-size, --linear-size, --norm-eps, --norm-partial, "
-                       "--embed-pad)",
+                       "--symbols, --embed-pad)",
                        mt_error_message());
     }
     int64_t T = session->task->longest(config, session->data), A = resolved.attention_size;
     status = mt_wkv_check(config->batch, T, A, resolved.context_size);
     if (status != MT_OK) {
-        return mt_fail(status, "%s (--batch, --length, --size, --attention-size)",
-                       mt_error_message());
+        const char *options = T > resolved.context_size ? "--length" : "--batch, --attention-size";
+        return mt_fail(status, "%s (%s)", mt_error_message(), options);
     }
     const int64_t most_values = INT64_C(1) << 38, most_steps = INT64_C(1) << 34;
     if (mt_model_config_size(model) > most_values) {
@@ -182,6 +185,9 @@ mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, ru
 mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX])
 {
     struct stat info;
+    if (strlen(run) >= TEXT_MAX) {
+        return mt_fail(MT_ERROR_INVALID, "%.32s...: longer than %d bytes", run, TEXT_MAX - 1);
+    }
     if (stat(run, &info) != 0 || !S_ISDIR(info.st_mode)) {
         snprintf(path, TEXT_MAX, "%s", run);
         return MT_OK; /* what it is, whoever reads it finds out */
@@ -256,6 +262,9 @@ mt_status session_evaluate(train_session *session, evaluation *result)
         status = evaluate_batch(session, i, &loss_sum, &hits, &counted);
     }
     mt_tape_set_recording(session->tape, recording);
+    if (status == MT_OK && !isfinite(loss_sum)) {
+        status = mt_fail(MT_ERROR_NUMERIC, "the loss on held-out data is %g", loss_sum);
+    }
     *result = (evaluation){
         .loss = loss_sum / counted,
         .accuracy = session->task->regression ? NAN : hits / counted,

@@ -1,5 +1,6 @@
-/* text: the next character, or byte, of a file. The first 90 % are for training, in random windows;
- * the last 10 % for validation, in consecutive ones. */
+/* text: the next character, or byte, of a file. It is trained on in random windows, and validated in
+ * consecutive ones on another file or, where there is none, on its last 10 %, which are then not
+ * trained on. */
 #include "train/task_list.h"
 
 #include "io/text.h"
@@ -8,19 +9,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Consecutive symbols, of a text of task_data. */
+typedef struct text_part {
+    const int32_t *ids;
+    int64_t length;
+} text_part;
+
 struct task_data {
-    mt_text text;
+    mt_text text, valid_text; /* valid_text is empty where a part of `text` is held out */
     mt_token_list *tokens;
-    int64_t train_length; /* symbols before the validation part */
+    text_part parts[2]; /* by split */
 };
 
 static void close_text(task_data *data)
 {
     if (data != NULL) {
         mt_text_destroy(&data->text);
+        mt_text_destroy(&data->valid_text);
         mt_token_list_destroy(data->tokens);
         free(data);
     }
+}
+
+static void split_text(task_data *data)
+{
+    const mt_text *text = &data->text, *valid = &data->valid_text;
+    int64_t trained =
+        valid->ids != NULL ? text->length : text->length / 10 * 9 + text->length % 10 * 9 / 10;
+    data->parts[TRAIN] = (text_part){text->ids, trained};
+    data->parts[VALID] = valid->ids != NULL
+                             ? (text_part){valid->ids, valid->length}
+                             : (text_part){text->ids + trained, text->length - trained};
 }
 
 static mt_status load(const run_config *config, const mt_token_list *tokens, task_data *data)
@@ -34,17 +53,22 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
     if (status == MT_OK) {
         status = mt_text_load(config->data, unit, &data->tokens, &data->text);
     }
+    if (status == MT_OK && config->valid_data[0] != '\0') {
+        status = mt_text_load(config->valid_data, unit, &data->tokens, &data->valid_text);
+    }
     if (status != MT_OK) {
         return status;
     }
-    data->train_length = data->text.length / 10 * 9 + data->text.length % 10 * 9 / 10;
-    int64_t valid_length = data->text.length - data->train_length;
-    if (data->train_length <= config->length || valid_length <= config->length) {
-        return mt_fail(MT_ERROR_INVALID,
-                       "%s: its parts of %" PRId64 " and %" PRId64
-                       " symbols, for training and validation, are too "
-                       "short for --length %" PRId64,
-                       config->data, data->train_length, valid_length, config->length);
+    split_text(data);
+    for (int part = TRAIN; part <= VALID; part++) {
+        if (data->parts[part].length <= config->length) {
+            const char *file =
+                part == VALID && config->valid_data[0] != '\0' ? config->valid_data : config->data;
+            return mt_fail(MT_ERROR_INVALID,
+                           "%s: %" PRId64 " symbols to %s on are too few for --length %" PRId64,
+                           file, data->parts[part].length, part == TRAIN ? "train" : "validate",
+                           config->length);
+        }
     }
     return MT_OK;
 }
@@ -88,7 +112,8 @@ static void defaults(run_config *config)
 {
     config->blocks = 4;
     config->size = 128;
-    config->length = config->context_size = 64;
+    config->length = 64;
+    config->context_size = 0;
     config->batch = 12;
     config->steps = 2000;
     config->lr = 1e-3;
@@ -105,7 +130,7 @@ static const mt_token_list *tokens_of(const task_data *data)
 
 static int64_t valid_windows(const run_config *config, const task_data *data)
 {
-    return (data->text.length - data->train_length - 1) / config->length;
+    return (data->parts[VALID].length - 1) / config->length;
 }
 
 static int64_t valid_batches(const run_config *config, const task_data *data)
@@ -114,17 +139,17 @@ static int64_t valid_batches(const run_config *config, const task_data *data)
     return batches < config->eval_batches ? batches : config->eval_batches;
 }
 
-/* Where row b of a batch begins, or -1 for a row of the last validation batch that is beyond the
+/* Where row b of a batch begins in its part, or -1 for a row of the last validation batch that is beyond the
  * text. */
 static int64_t window(const run_config *config, const task_data *data, task_split split,
                       int64_t index, int64_t b, mt_random *random)
 {
     int64_t T = config->length;
     if (split == TRAIN) {
-        return (int64_t)mt_random_below(random, (uint64_t)(data->train_length - T));
+        return (int64_t)mt_random_below(random, (uint64_t)(data->parts[TRAIN].length - T));
     }
     int64_t number = index * config->batch + b;
-    return number < valid_windows(config, data) ? data->train_length + number * T : -1;
+    return number < valid_windows(config, data) ? number * T : -1;
 }
 
 static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
@@ -137,11 +162,12 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
         return mt_fail(MT_ERROR_MEMORY, "text: no memory for a batch");
     }
     int32_t *target = input + B * T;
+    const int32_t *ids = data->parts[split].ids;
     for (int64_t b = 0; b < B; b++) {
         int64_t start = window(config, data, split, index, b, &random);
         for (int64_t t = 0; t < T; t++) {
-            input[b * T + t] = start >= 0 ? data->text.ids[start + t] : 0;
-            target[b * T + t] = start >= 0 ? data->text.ids[start + t + 1] : IGNORED;
+            input[b * T + t] = start >= 0 ? ids[start + t] : 0;
+            target[b * T + t] = start >= 0 ? ids[start + t + 1] : IGNORED;
         }
     }
     mt_status status = task_batch_of_labels(tape, B, T, input, target, batch);

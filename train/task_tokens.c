@@ -89,7 +89,7 @@ static mt_status sort_all(const run_config *config, task_data *data)
     for (int s = TRAIN; s <= VALID && status == MT_OK; s++) {
         const mt_transcript *last = data->splits[s].items[data->splits[s].count - 1];
         data->longest = last->length > data->longest ? last->length : data->longest;
-        if (last->length > config->context_size) {
+        if (config->context_size > 0 && last->length > config->context_size) {
             status = mt_fail(MT_ERROR_INVALID,
                              "utterance %s: %" PRId64 " labels exceed --context-size %" PRId64,
                              last->utterance, last->length, config->context_size);

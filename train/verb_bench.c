@@ -1,6 +1,7 @@
 /* mixtape bench: the kernels and the training step, as figures and as JSON. Times are medians; what
  * they are worth depends on the machine, so each kernel is also told as a multiple of the time to
  * stream y = k + v over the same arrays. */
+#include "io/file.h"
 #include "train/arguments.h"
 #include "train/bench.h"
 #include "train/verbs.h"
@@ -8,7 +9,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
 typedef struct arguments {
     const char *device, *json;
@@ -20,16 +21,16 @@ static error_t parse(int key, char *text, struct argp_state *state)
     arguments *given = state->input;
     mt_status status = MT_OK;
     switch (key) {
-    case 'd':
+    case LONG_ONLY + 'd':
         given->device = text;
         break;
-    case 'j':
+    case LONG_ONLY + 'j':
         given->json = text;
         break;
-    case 't':
+    case LONG_ONLY + 't':
         status = parse_whole("threads", text, 0, 4096, &given->threads);
         break;
-    case 'r':
+    case LONG_ONLY + 'r':
         status = parse_whole("repeat", text, 1, 1000, &given->repeat);
         break;
     default:
@@ -39,47 +40,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
         exit(report_usage(mt_error_message()));
     }
     return 0;
-}
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right;
-}
-
-mt_status bench_time(mt_device *device, long long repeat, mt_status (*run)(void *context),
-                     void *context, double *median)
-{
-    const int runs = device->record != NULL ? 10 : 1;
-    double *times = malloc((size_t)repeat * sizeof *times);
-    if (times == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "bench: no memory for %lld times", repeat);
-    }
-    mt_status status = run(context);
-    if (status == MT_OK) {
-        status = device->synchronize(device);
-    }
-    for (long long i = 0; i < repeat && status == MT_OK; i++) {
-        double start = now();
-        for (int j = 0; j < runs && status == MT_OK; j++) {
-            status = run(context);
-        }
-        if (status == MT_OK) {
-            status = device->synchronize(device);
-        }
-        times[i] = (now() - start) / runs;
-    }
-    qsort(times, (size_t)repeat, sizeof *times, compare);
-    *median = times[repeat / 2];
-    free(times);
-    return status;
 }
 
 static mt_status run_all(mt_device *device, const arguments *given, json_t *results)
@@ -100,13 +60,22 @@ static mt_status run_all(mt_device *device, const arguments *given, json_t *resu
     return status;
 }
 
+static mt_status write_json(const char *path, const json_t *all)
+{
+    char *text = json_dumps(all, JSON_INDENT(2));
+    mt_status status = text != NULL ? mt_file_replace(path, text, strlen(text))
+                                    : mt_fail(MT_ERROR_MEMORY, "%s: no memory for it", path);
+    free(text);
+    return status;
+}
+
 int verb_bench(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"device", 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
-        {"threads", 't', "N", 0, "Threads of the CPU (default 0: all)", 0},
-        {"repeat", 'r', "N", 0, "Runs of which the median counts (default 9)", 0},
-        {"json", 'j', "FILE", 0, "Also write the figures as JSON", 0},
+        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
+        {"threads", LONG_ONLY + 't', "N", 0, "Threads of the CPU (default 0: all)", 0},
+        {"repeat", LONG_ONLY + 'r', "N", 0, "Runs of which the median counts (default 9)", 0},
+        {"json", LONG_ONLY + 'j', "FILE", 0, "Also write the figures as JSON", 0},
         {0}};
     const struct argp argp = {.options = options,
                               .parser = parse,
@@ -115,7 +84,13 @@ int verb_bench(int argc, char **argv)
     parse_arguments(&argp, argc, argv, &given);
     mt_device *device;
     mt_cpu_set_threads((int)given.threads);
-    mt_status status = mt_device_open(given.device, &device);
+    mt_status status = MT_OK;
+    if (given.json != NULL) { /* that it cannot be written should be heard of before, not after */
+        status = mt_file_replace(given.json, "{}", 2);
+    }
+    if (status == MT_OK) {
+        status = mt_device_open(given.device, &device);
+    }
     if (status != MT_OK) {
         return report(status);
     }
@@ -127,8 +102,9 @@ int verb_bench(int argc, char **argv)
     if (status != MT_OK) { /* what there is, is worth having */
         json_object_set_new(all, "error", json_string(mt_error_message()));
     }
-    if (given.json != NULL && json_dump_file(all, given.json, JSON_INDENT(2)) != 0) {
-        exit_status = report(mt_fail(MT_ERROR_IO, "%s: cannot be written", given.json));
+    if (given.json != NULL) {
+        status = write_json(given.json, all);
+        exit_status = status == MT_OK ? exit_status : report(status);
     }
     json_decref(all);
     mt_device_close(device);

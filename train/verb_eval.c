@@ -18,13 +18,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *given = state->input;
     switch (key) {
-    case 'l':
+    case LONG_ONLY + 'l':
         given->last = true;
         return 0;
-    case 'd':
+    case LONG_ONLY + 'd':
         given->data = text;
         return 0;
-    case 'v':
+    case LONG_ONLY + 'v':
         given->device = text;
         return 0;
     case ARGP_KEY_ARG:
@@ -41,6 +41,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
+/* All of a file is held out; what the run was trained on need not be there any more. */
+static mt_status take_data(const char *file, run_config *config)
+{
+    mt_status status = options_set_for(config->task, config, "valid-data", file);
+    snprintf(config->data, sizeof config->data, "%s", config->valid_data);
+    config->eval_batches = INT64_MAX;
+    return status;
+}
+
 static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *given)
 {
     run_config config;
@@ -48,7 +57,7 @@ static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *give
     evaluation found;
     mt_status status = session_config_of(given->run, checkpoint, &config);
     if (status == MT_OK && given->data != NULL) {
-        status = options_set(&config, "data", given->data);
+        status = take_data(given->data, &config);
     }
     if (status == MT_OK && given->device != NULL) {
         status = options_set(&config, "device", given->device);
@@ -80,10 +89,10 @@ static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *give
 int verb_eval(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"last", 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
-        {"data", 'd', "FILE", 0, "Other data than the run's, of which the held-out part is taken",
-         0},
-        {"device", 'v', "NAME", 0, "auto, cpu, cuda or cuda:I (else the run's)", 0},
+        {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
+        {"data", LONG_ONLY + 'd', "FILE", 0,
+         "Measure on all of this file, instead of the run's held-out data", 0},
+        {"device", LONG_ONLY + 'v', "NAME", 0, "auto, cpu, cuda or cuda:I (else the run's)", 0},
         {0}};
     const struct argp argp = {.options = options,
                               .parser = parse,

@@ -20,18 +20,18 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'o':
         given->output = text;
         return 0;
-    case 'L':
+    case LONG_ONLY + 'L':
         if (mt_layout_parse(text, &given->layout) != MT_OK) {
             wrong_arguments(state, "%s", mt_error_message());
         }
         return 0;
-    case 'l':
+    case LONG_ONLY + 'l':
         given->last = true;
         return 0;
-    case 'p':
+    case LONG_ONLY + 'p':
         given->part = text;
         return 0;
-    case 'i':
+    case LONG_ONLY + 'i':
         given->into = text;
         return 0;
     case ARGP_KEY_ARG:
@@ -54,12 +54,19 @@ static mt_status export_model(const arguments *given, const mt_checkpoint *check
 {
     train_session session;
     mt_status status = session_open_model(checkpoint, "cpu", 0, &session);
-    if (status == MT_OK) {
-        status = given->part != NULL ? mt_part_save(given->output, session.model, given->part)
-                                     : mt_exchange_save(given->output, session.model, given->layout,
-                                                        checkpoint->tokens);
-        session_close(&session);
+    if (status != MT_OK) {
+        return status;
     }
+    if (given->part != NULL) {
+        status = mt_part_save(given->output, session.model, given->part);
+    } else {
+        status = mt_exchange_save(given->output, session.model, given->layout, checkpoint->tokens);
+        if (status == MT_OK && session.model->config.output_size > 0 &&
+            mt_layout_kept(given->layout, &session.model->config).output_size == 0) {
+            fprintf(stderr, "the layout %s has no head: it was left out\n", given->layout->name);
+        }
+    }
+    session_close(&session);
     return status;
 }
 
@@ -107,12 +114,12 @@ int verb_export(int argc, char **argv)
     }
     const struct argp_option options[] = {
         {"output", 'o', "FILE", 0, "The file to write: .safetensors, else HDF5", 0},
-        {"layout", 'L', "NAME", 0, layouts, 0},
-        {"part", 'p', "NAME", 0,
+        {"layout", LONG_ONLY + 'L', "NAME", 0, layouts, 0},
+        {"part", LONG_ONLY + 'p', "NAME", 0,
          "One part alone, under its own names: rwkv_blocks.0.att is the first block's "
          "SelfAttention",
          0},
-        {"last", 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
+        {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
         {0}};
     const struct argp argp = {
         .options = options,
@@ -132,8 +139,9 @@ int verb_import(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"output", 'o', "FILE", 0, "The checkpoint to write", 0},
-        {"into", 'i', "RUN", 0, "The file holds a part, which takes the place of this model's", 0},
-        {"part", 'p', "NAME", 0, "With --into: which part, as export has it", 0},
+        {"into", LONG_ONLY + 'i', "RUN", 0,
+         "The file holds a part, which takes the place of this model's", 0},
+        {"part", LONG_ONLY + 'p', "NAME", 0, "With --into: which part, as export has it", 0},
         {0}};
     const struct argp argp = {
         .options = options,

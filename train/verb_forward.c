@@ -1,26 +1,37 @@
 /* mixtape forward MODEL --input IN.h5 --output OUT.h5: for comparing with other implementations. */
 #include "io/archive.h"
+#include "io/arrays.h"
 #include "train/arguments.h"
 #include "train/session.h"
 #include "train/verbs.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 typedef struct arguments {
     const char *model, *input, *output, *device;
+    bool last;
+    long long threads;
 } arguments;
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *given = state->input;
+    mt_status status = MT_OK;
     switch (key) {
-    case 'i':
+    case LONG_ONLY + 'l':
+        given->last = true;
+        return 0;
+    case LONG_ONLY + 'T':
+        status = parse_whole("threads", text, 0, 4096, &given->threads);
+        break;
+    case LONG_ONLY + 'i':
         given->input = text;
         return 0;
     case 'o':
         given->output = text;
         return 0;
-    case 'd':
+    case LONG_ONLY + 'd':
         given->device = text;
         return 0;
     case ARGP_KEY_ARG:
@@ -37,6 +48,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
+    if (status != MT_OK) {
+        exit(report_usage(mt_error_message()));
+    }
+    return 0;
 }
 
 /* The labels (B, U) of a file, in memory that the caller frees. */
@@ -72,6 +87,14 @@ static mt_status write_tensor(mt_archive *archive, const char *name, const mt_te
                        mt_tensor_bytes(tensor));
     }
     mt_status status = mt_tensor_read(tensor, values);
+    double wrong;
+    int64_t at = status == MT_OK
+                     ? mt_first_not_finite(tensor->dtype, values, mt_tensor_count(tensor), &wrong)
+                     : -1;
+    if (at >= 0) {
+        status =
+            mt_fail(MT_ERROR_NUMERIC, "forward: element %" PRId64 " of %s is %g", at, name, wrong);
+    }
     if (status == MT_OK) {
         status = mt_archive_write_array(archive, "/", name, tensor->dtype, tensor->rank,
                                         tensor->shape, values);
@@ -124,7 +147,7 @@ static mt_status run(const arguments *given, const mt_checkpoint *checkpoint)
     }
     mt_status status = read_labels(given->input, shape, &labels);
     if (status == MT_OK) {
-        status = session_open_model(checkpoint, given->device, 0, &session);
+        status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
     }
     if (status == MT_OK) {
         status = forward(&session, shape, labels, given->output);
@@ -137,10 +160,12 @@ static mt_status run(const arguments *given, const mt_checkpoint *checkpoint)
 int verb_forward(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"input", 'i', "FILE", 0, "HDF5 file with `labels`, integers (B, U)", 0},
+        {"input", LONG_ONLY + 'i', "FILE", 0, "HDF5 file with `labels`, integers (B, U)", 0},
         {"output", 'o', "FILE", 0,
          "HDF5 file to write: `output` (B, U, size), `logits` (B, U, vocab)", 0},
-        {"device", 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
+        {"last", LONG_ONLY + 'l', NULL, 0, "A run's last checkpoint, instead of its best", 0},
+        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
+        {"threads", LONG_ONLY + 'T', "N", 0, "Threads of the CPU (default 0: all)", 0},
         {0}};
     const struct argp argp = {
         .options = options,
@@ -151,7 +176,7 @@ int verb_forward(int argc, char **argv)
     parse_arguments(&argp, argc, argv, &given);
     char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
-    mt_status status = session_find_model(given.model, true, path);
+    mt_status status = session_find_model(given.model, !given.last, path);
     if (status == MT_OK) {
         status = mt_checkpoint_load(path, &checkpoint);
     }

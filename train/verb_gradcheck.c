@@ -188,7 +188,7 @@ static mt_status check_all(const char *device_name, int *wrong)
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     const char **device = state->input;
-    if (key == 'd') {
+    if (key == LONG_ONLY + 'd') {
         *device = text;
         return 0;
     }
@@ -198,7 +198,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 int verb_gradcheck(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"device", 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0}, {0}};
+        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0}, {0}};
     const struct argp argp = {.options = options,
                               .parser = parse,
                               .doc = "Compares every gradient with central differences in float64. "

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RESUME_KEY = 'r', ESPNET_KEY = 'e', MOST_OPTIONS = 128 };
+enum { RESUME_KEY = LONG_ONLY + 'r', ESPNET_KEY = LONG_ONLY + 'e', MOST_OPTIONS = 128 };
 
 /* Options as they stand on the command line: they are set once the task's own defaults are. */
 typedef struct arguments {
@@ -72,15 +72,25 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
+static const char *option_text(const arguments *given, const char *name)
+{
+    const char *text = NULL;
+    for (int i = 0; i < given->count; i++) {
+        text = strcmp(given->options[i].name, name) == 0 ? given->options[i].text : text;
+    }
+    return text;
+}
+
 static mt_status set_options(const arguments *given, run_config *config)
 {
     mt_status status = MT_OK;
+    if (option_text(given, "dropout") != NULL) { /* the rates of a file, or of the run, are over */
+        config->embed_dropout = config->att_dropout = config->ffn_dropout = -1.0;
+    }
     for (int i = 0; i < given->count && status == MT_OK; i++) {
-        const char *name = given->options[i].name;
-        if (strcmp(name, "dropout") == 0) { /* a file's own rates are over */
-            config->embed_dropout = config->att_dropout = config->ffn_dropout = -1.0;
-        }
-        status = options_set(config, name, given->options[i].text);
+        const char *name = given->options[i].name, *text = given->options[i].text;
+        status = given->resume != NULL ? options_change(config, name, text)
+                                       : options_set_for(config->task, config, name, text);
     }
     return status;
 }
@@ -88,12 +98,30 @@ static mt_status set_options(const arguments *given, run_config *config)
 /* The file that --init names, or NULL. */
 static mt_status load_init(const arguments *given, mt_checkpoint **init)
 {
-    const char *file = NULL;
-    for (int i = 0; i < given->count; i++) {
-        file = strcmp(given->options[i].name, "init") == 0 ? given->options[i].text : file;
-    }
+    const char *file = option_text(given, "init");
     *init = NULL;
     return file != NULL ? session_load_model(file, true, init) : MT_OK;
+}
+
+/* Those of a task; of every task where it is NULL. */
+static void set_defaults(const train_task *task, run_config *config)
+{
+    options_defaults(config);
+    if (task != NULL) {
+        snprintf(config->task, sizeof config->task, "%s", task->name);
+        task->defaults(config);
+    }
+}
+
+/* A run finds its data again from whatever folder it goes on. A file that is not there keeps the name
+ * that it was given, for the complaint. */
+static void make_absolute(char path[TEXT_MAX])
+{
+    char *absolute = path[0] != '\0' ? realpath(path, NULL) : NULL;
+    if (absolute != NULL && strlen(absolute) < TEXT_MAX) {
+        memcpy(path, absolute, strlen(absolute) + 1);
+    }
+    free(absolute);
 }
 
 /* The task's configuration; over it ESPnet's, and the sizes of `init`, or NULL; over those the
@@ -105,16 +133,20 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
     if (status != MT_OK) {
         return status;
     }
-    options_defaults(config);
-    snprintf(config->task, sizeof config->task, "%s", task->name);
-    task->defaults(config);
+    set_defaults(task, config);
     if (given->espnet_config != NULL) {
         status = espnet_config_read(given->espnet_config, config);
     }
     if (init != NULL) {
         session_take_sizes(&init->config, config);
     }
-    return status == MT_OK ? set_options(given, config) : status;
+    if (status == MT_OK) {
+        status = set_options(given, config);
+    }
+    make_absolute(config->data);
+    make_absolute(config->valid_data);
+    make_absolute(config->token_list);
+    return status;
 }
 
 static int train(const run_config *config, const mt_checkpoint *checkpoint,
@@ -123,9 +155,7 @@ static int train(const run_config *config, const mt_checkpoint *checkpoint,
     train_session session;
     mt_status status = session_open(config, checkpoint, init, &session);
     if (status != MT_OK) {
-        /* An option that cannot work is wrong usage; everything else is a failure. */
-        report(status);
-        return status == MT_ERROR_INVALID ? EXIT_USAGE : EXIT_FAILED;
+        return report(status);
     }
     loop_end end;
     status = loop_run(&session, checkpoint, folder, &end);
@@ -137,22 +167,40 @@ static int train(const run_config *config, const mt_checkpoint *checkpoint,
 /* Options that a run which goes on has no use for. */
 static mt_status refuse_of_new_runs(const arguments *given)
 {
-    for (int i = 0; i < given->count; i++) {
-        const char *name = given->options[i].name;
-        if (strcmp(name, "init") == 0 || strcmp(name, "out") == 0) {
-            return mt_fail(MT_ERROR_INVALID, "--%s is for a new run, not for --resume", name);
+    static const char *const names[] = {"init", "out"};
+    for (int i = 0; i < 2; i++) {
+        if (option_text(given, names[i]) != NULL) {
+            return mt_fail(MT_ERROR_INVALID, "--%s is for a new run, not for --resume", names[i]);
         }
     }
     return MT_OK;
 }
 
+/* The run's folder, of which its checkpoint may also be named. */
+static mt_status find_folder(const char *run, char folder[TEXT_MAX])
+{
+    const char *slash = strrchr(run, '/');
+    const char *last = slash != NULL ? slash + 1 : run;
+    bool is_file = strcmp(last, "checkpoint.h5") == 0;
+    int length = !is_file        ? snprintf(folder, TEXT_MAX, "%s", run)
+                 : slash == NULL ? snprintf(folder, TEXT_MAX, ".")
+                                 : snprintf(folder, TEXT_MAX, "%.*s", (int)(last - run), run);
+    return length < TEXT_MAX - 32
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "--resume %.32s...: longer than %d bytes", run,
+                         TEXT_MAX - 33);
+}
+
 static int resume(const arguments *given)
 {
-    char path[TEXT_MAX];
+    char folder[TEXT_MAX], path[TEXT_MAX];
     mt_checkpoint *checkpoint;
     run_config config;
-    snprintf(path, sizeof path, "%s/checkpoint.h5", given->resume);
-    mt_status status = mt_checkpoint_load(path, &checkpoint);
+    mt_status status = find_folder(given->resume, folder);
+    if (status == MT_OK) {
+        snprintf(path, sizeof path, "%.*s/checkpoint.h5", TEXT_MAX - 32, folder);
+        status = mt_checkpoint_load(path, &checkpoint);
+    }
     if (status != MT_OK) {
         return report(status);
     }
@@ -165,8 +213,8 @@ static int resume(const arguments *given)
     if (status == MT_OK) {
         status = set_options(given, &config);
     }
-    int exit_status = status == MT_OK ? train(&config, checkpoint, NULL, given->resume)
-                                      : (report(status), EXIT_USAGE);
+    int exit_status =
+        status == MT_OK ? train(&config, checkpoint, NULL, folder) : (report(status), EXIT_USAGE);
     mt_checkpoint_destroy(checkpoint);
     return exit_status;
 }
@@ -183,10 +231,24 @@ static char *list_tasks(void)
     snprintf(
         text + used, sizeof text - used,
         "\nThe run's folder holds config.yaml, train.log, metrics.csv, checkpoint.h5 and best.h5.\v"
-        "A task has defaults of its own for some options; config.yaml tells what a run used. "
-        "SIGINT and SIGTERM end a "
-        "run after the step at work, saved, with exit status 128 + the signal's number.");
+        "A task has defaults of its own for some options: `mixtape train TASK --help` tells them, "
+        "and "
+        "config.yaml what a run used. SIGHUP, SIGINT and SIGTERM end a run after the step at work, "
+        "saved, with exit status 128 + the signal's number.");
     return text;
+}
+
+/* The task on a command line, for the help to tell its defaults, or NULL. */
+static const train_task *named_task(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        for (int j = 0; tasks[j] != NULL; j++) {
+            if (strcmp(argv[i], tasks[j]->name) == 0) {
+                return tasks[j];
+            }
+        }
+    }
+    return NULL;
 }
 
 int verb_train(int argc, char **argv)
@@ -198,7 +260,9 @@ int verb_train(int argc, char **argv)
          "the task is tokens unless named",
          -1},
         {0}};
-    const struct argp options = {.options = options_argp(), .parser = parse_option};
+    run_config config;
+    set_defaults(named_task(argc, argv), &config);
+    const struct argp options = {.options = options_argp(&config), .parser = parse_option};
     const struct argp_child children[] = {{&options, 0, NULL, 0}, {0}};
     const struct argp argp = {.options = own,
                               .parser = parse,
@@ -206,7 +270,6 @@ int verb_train(int argc, char **argv)
                               .doc = list_tasks(),
                               .children = children};
     arguments given = {.task = NULL};
-    run_config config;
     parse_arguments(&argp, argc, argv, &given);
     if (given.resume != NULL) {
         return resume(&given);
@@ -217,9 +280,7 @@ int verb_train(int argc, char **argv)
         return report(status);
     }
     status = configure(&given, init, &config);
-    int exit_status = status == MT_OK              ? train(&config, NULL, init, NULL)
-                      : status == MT_ERROR_INVALID ? report_usage(mt_error_message())
-                                                   : report(status);
+    int exit_status = status == MT_OK ? train(&config, NULL, init, NULL) : report(status);
     mt_checkpoint_destroy(init);
     return exit_status;
 }

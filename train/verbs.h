@@ -1,4 +1,4 @@
-/* The verbs of the command, each in a file of its own. A verb gets the arguments behind its name
+/* The verbs of the command, each in a file of its own. A verb gets the arguments after its name
  * and returns the exit status: 0 done, 1 failed, 2 wrong usage, 128 + n ended by signal n after
  * having saved. */
 #ifndef MT_TRAIN_VERBS_H
@@ -18,7 +18,8 @@ int verb_info(int argc, char **argv);
 int verb_gradcheck(int argc, char **argv);
 int verb_bench(int argc, char **argv);
 
-/* Says the library's message on standard error, and gives the exit status. */
+/* Says the library's message on standard error, and gives the exit status: an argument that cannot work
+ * is wrong usage, everything else a failure. */
 int report(mt_status status);
 int report_usage(const char *message);
 

@@ -12,8 +12,9 @@ import h5py
 import numpy
 
 MIXTAPE = os.environ["MIXTAPE"]
-SMALL = ["--size", "16", "--blocks", "1", "--batch", "16", "--length", "3", "--symbols", "4", "--threads", "2",
-         "--eval-batches", "2"]
+SHAPE = ["--size", "16", "--blocks", "1", "--batch", "16", "--threads", "2", "--eval-batches", "2"]
+COPY = ["--length", "3", "--symbols", "4"]
+SMALL = [*SHAPE, *COPY]
 
 
 def read(*path, mode="r"):
@@ -70,17 +71,58 @@ class TrainTest(CommandTest):
 
     def test_a_run_is_not_written_over(self):
         self.train("--steps", "1", "--out", "run")
-        self.refuse("train", "copy", *SMALL, "--out", "run", status=1, says=["--out run", "--resume run"])
+        self.refuse("train", "copy", *SMALL, "--out", "run", status=2, says=["--out run", "checkpoint.h5", "--resume"])
+
+    def test_runs_that_begin_at_once_have_folders_of_their_own(self):
+        processes = [subprocess.Popen([MIXTAPE, "train", "copy", *SMALL, "--steps", "1"], cwd=self.folder.name,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(6)]
+        for process in processes:
+            error = process.communicate(timeout=60)[1]
+            self.assertEqual(process.returncode, 0, error.decode())
+        self.assertEqual(sorted(os.listdir(self.path("runs"))), [f"copy-{n}" for n in range(1, 7)])
+
+    def start_endless(self, name, *arguments):
+        """A run that is at work when this returns."""
+        process = subprocess.Popen([MIXTAPE, "train", *arguments, "--steps", "1000000", "--log-every", "1"],
+                                   cwd=self.folder.name, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        metrics = self.path(name, "metrics.csv")
+        rows = read(metrics).count("\n") if os.path.exists(metrics) else 0
+        while not os.path.exists(metrics) or read(metrics).count("\n") < rows + 3:
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+        return process
+
+    def test_one_process_at_a_time_trains_in_a_folder(self):
+        self.train("--steps", "1", "--out", "run")
+        process = self.start_endless("run", "--resume", "run")
+        self.refuse("train", "--resume", "run", "--steps", "1000000", status=1, says=["run", "another process"])
+        self.refuse("train", "copy", *SMALL, "--out", "run", status=1, says=["run", "another process"])
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.run_command("info", "run")
+
+    def test_the_best_model_of_a_run_that_was_killed_is_not_written_over(self):
+        self.train("--steps", "2", "--out", "run")
+        os.remove(self.path("run", "checkpoint.h5"))
+        self.refuse("train", "reverse", *SMALL, "--out", "run", status=2, says=["--out run", "best.h5"])
+
+    def test_a_run_goes_on_without_its_metrics(self):
+        self.train("--steps", "2", "--out", "run")
+        for damage in (lambda: os.remove(self.path("run", "metrics.csv")), lambda: self.write("run/metrics.csv", "")):
+            damage()
+            self.run_command("train", "--resume", "run/checkpoint.h5", "--steps", "4")
+            self.assertTrue(read(self.path("run", "metrics.csv")).startswith("step,loss"))
 
     def test_every_toy_task_trains(self):
         for task in ["copy", "reverse", "recall", "echo", "adding"]:
-            options = [*SMALL, "--length", "8"] if task in ("echo", "adding") else SMALL
+            options = [*SHAPE, *{"copy": COPY, "reverse": COPY, "recall": ["--symbols", "4"], "echo": ["--symbols", "4", "--length", "8"],
+                                 "adding": ["--length", "8"]}[task]]
             result = self.run_command("train", task, *options, "--steps", "3", "--out", task)
             self.assertIn("prediction", result.stdout.decode())
             self.assertIn("loss ", self.run_command("eval", task).stdout.decode())
 
     def test_adding_trains_in_float64(self):
-        self.run_command("train", "adding", *SMALL, "--length", "8", "--steps", "2", "--dtype", "f64", "--out", "run")
+        self.run_command("train", "adding", *SHAPE, "--length", "8", "--steps", "2", "--dtype", "f64", "--out", "run")
 
     def test_results_do_not_depend_on_out_or_repetition(self):
         for name in ["a", "b"]:
@@ -139,12 +181,8 @@ class TrainTest(CommandTest):
         self.assertTrue(os.path.exists(self.path("run", "checkpoint.h5")))
 
     def test_signals_save_and_end(self):
-        for number, name in [(signal.SIGINT, "int"), (signal.SIGTERM, "term")]:
-            process = subprocess.Popen([MIXTAPE, "train", "copy", *SMALL, "--steps", "1000000", "--log-every", "1", "--out", name],
-                                       cwd=self.folder.name, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-            metrics = self.path(name, "metrics.csv")
-            while not os.path.exists(metrics) or read(metrics).count("\n") < 3:
-                time.sleep(0.01)
+        for number, name in [(signal.SIGINT, "int"), (signal.SIGTERM, "term"), (signal.SIGHUP, "hup")]:
+            process = self.start_endless(name, "copy", *SMALL, "--out", name)
             process.send_signal(number)
             error = process.communicate(timeout=60)[1].decode()
             self.assertEqual(process.returncode, 128 + number)
@@ -154,10 +192,26 @@ class TrainTest(CommandTest):
             self.assertGreater(step, 0)
             self.run_command("train", "--resume", name, "--steps", str(step + 2))
 
+    def test_a_run_outlives_who_reads_its_progress(self):
+        process = self.start_endless("run", "copy", *SMALL, "--eval-every", "1", "--out", "run")
+        process.stderr.close()
+        rows = read(self.path("run", "metrics.csv")).count("\n")
+        while read(self.path("run", "metrics.csv")).count("\n") < rows + 20:
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+
     def test_patience_ends_a_run(self):
         result = self.train("--steps", "1000", "--eval-every", "1", "--patience", "2", "--lr", "1e-12", "--warmup", "0",
                             "--out", "run")
         self.assertIn("no better validation any more", result.stderr.decode())
+        step = lambda: self.run_command("info", "run/checkpoint.h5").stdout.decode().splitlines()[1]
+        ended = step()
+        result = self.run_command("train", "--resume", "run")
+        self.assertIn("no better validation any more", result.stderr.decode())
+        self.assertEqual(step(), ended)
+        self.refuse("train", "--resume", "run", "--steps", "1", status=2, says=["--steps 1", "has made 3"])
 
     def test_a_loss_that_is_not_finite_ends_the_run_with_the_step(self):
         self.refuse("train", "copy", *SMALL, "--steps", "300", "--lr", "900", "--clip", "0", "--schedule", "constant",
@@ -188,6 +242,29 @@ class TextTest(CommandTest):
         self.assertTrue(first.decode().startswith("the "))
         with h5py.File(self.path("run", "best.h5")) as file:
             self.assertIn("ö", list(file.attrs["token_list"]))
+
+    def test_the_context_is_as_long_as_the_windows(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--length", "100", "--out", "run")
+        self.assertIn("context_size 100", self.run_command("info", "run").stdout.decode())
+
+    def test_data_is_found_from_any_folder_and_other_data_is_measured_whole(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        os.mkdir(self.path("elsewhere"))
+        held_out = self.run_command("eval", "../run", cwd=self.path("elsewhere")).stdout.decode()
+        text = read(self.path("text.txt"))
+        self.write("last.txt", text[len(text) // 10 * 9 + len(text) % 10 * 9 // 10:])
+        os.rename(self.path("text.txt"), self.path("gone.txt"))
+        self.assertEqual(self.run_command("eval", "run", "--data", "last.txt").stdout.decode(), held_out)
+        self.refuse("eval", "run", status=1, says=["text.txt", "No such file"])
+
+    def test_a_text_to_validate_on(self):
+        text = read(self.path("text.txt"))
+        self.write("other.txt", text[:300])
+        self.run_command("train", "text", "--data", "text.txt", "--valid-data", "other.txt", *self.options, "--out", "run")
+        self.assertIn("counted 288", self.run_command("eval", "run").stdout.decode()) # windows of 16 in 299
+        self.write("short.txt", text[:16])
+        self.refuse("train", "text", "--data", "text.txt", "--valid-data", "short.txt", *self.options, status=2,
+                    says=["short.txt: 16", "--length 16"])
 
     def test_bytes_train_and_generate(self):
         self.run_command("train", "text", "--data", "text.txt", "--unit", "byte", *self.options, "--out", "run")
@@ -242,6 +319,13 @@ class TokensTest(TranscriptsTest):
         with h5py.File(self.path("model.h5")) as file:
             self.assertIn("decoder.embed.weight", file)
             self.assertEqual(file["lm_lin.weight"].shape, (7, 16))
+
+    def test_other_transcripts_are_measured_whole(self):
+        self.train_tokens("--valid-data", "text", "--eval-batches", "1", "--out", "run")
+        labels = sum(len(line.split(maxsplit=1)[1]) for line in read(self.path("text")).splitlines())
+        self.assertIn(f"counted {labels}\n", self.run_command("eval", "run", "--data", "text").stdout.decode())
+        self.train_tokens("--out", "copy")
+        self.refuse("eval", "copy", "--data", "none", status=1, says=["none", "No such file"])
 
     def test_words_train(self):
         self.write("words.txt", "<blank>\n<unk>\na\naa\nb\nbb\n<sos/eos>\n")
@@ -387,6 +471,23 @@ class InitTest(TranscriptsTest):
 
 
 class WrongUsageTest(CommandTest):
+    def test_what_a_task_does_not_read_is_refused(self):
+        self.refuse("train", "copy", "--pairs", "9", status=2, says=["--pairs 9", "copy", "recall"])
+        self.refuse("train", "tokens", "--length", "9", status=2, says=["--length 9", "tokens"])
+        self.train("--steps", "1", "--out", "run")
+        self.refuse("eval", "run", "--data", "text", status=2, says=["--valid-data text", "copy"])
+
+    def test_help_tells_the_defaults_of_a_task(self):
+        self.assertIn("Sequences of a batch (default 12)", self.run_command("train", "text", "--help").stdout.decode())
+        self.assertNotIn("--pairs=", self.run_command("train", "text", "--help").stdout.decode())
+        self.assertIn("Sequences of a batch (default 64)", self.run_command("train", "--help").stdout.decode())
+
+    def test_one_rate_of_dropout_may_differ_wherever_it_stands(self):
+        for name, order in (("a", ["--embed-dropout", "0.5", "--dropout", "0.25"]),
+                            ("b", ["--dropout", "0.25", "--embed-dropout", "0.5"])):
+            self.train("--steps", "1", *order, "--out", name)
+            self.assertIn("embed-dropout: 0.5\n", read(self.path(name, "config.yaml")))
+
     def test_wrong_values_are_refused_with_the_option(self):
         for arguments, says in [
                 (["nothing"], ["'nothing'", "copy", "tokens"]),
@@ -521,7 +622,7 @@ class FilesTest(CommandTest):
     def test_parts_are_exchanged(self):
         self.run_command("export", "run", "--part", "rwkv_blocks.0.att", "-o", "att.h5")
         self.run_command("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.att", "-o", "same.h5")
-        self.refuse("export", "run", "--part", "rwkv_blocks.9.att", "-o", "out.h5", status=1, says=["rwkv_blocks.9.att"])
+        self.refuse("export", "run", "--part", "rwkv_blocks.9.att", "-o", "out.h5", status=2, says=["rwkv_blocks.9.att"])
         self.refuse("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.ffn", "-o", "out.h5", status=1,
                     says=["att.h5", "proj_key.weight", "(16, 16)", "(64, 16)"])
         self.refuse("import", "att.h5", "--into", "run", "-o", "out.h5", status=2, says=["--part"])
@@ -530,19 +631,29 @@ class FilesTest(CommandTest):
 
     def test_a_layout_without_biases_refuses_them(self):
         self.train("--steps", "2", "--norm-eps", "1e-5", "--out", "biased")
-        self.refuse("export", "biased", "--last", "--layout", "hf", "-o", "out.safetensors", status=1, says=["hf", "bias", "not zero"])
+        self.refuse("export", "biased", "--last", "--layout", "hf", "-o", "out.safetensors", status=2, says=["hf", "bias", "not zero"])
         self.assertFalse(os.path.exists(self.path("out.safetensors")))
 
     def test_a_layout_that_cannot_hold_the_model_is_refused(self):
-        self.run_command("train", "adding", *SMALL, "--length", "8", "--steps", "1", "--out", "adding")
-        self.refuse("export", "adding", "-o", "out.h5", status=1, says=["espnet", "real-valued"])
+        self.run_command("train", "adding", *SHAPE, "--length", "8", "--steps", "1", "--out", "adding")
+        self.refuse("export", "adding", "-o", "out.h5", status=2, says=["espnet", "real-valued"])
         self.refuse("export", "run", "-o", "out.h5", "--layout", "pytorch", status=2, says=["'pytorch'", "espnet"])
+        self.assertFalse(os.path.exists(self.path("out.h5")))
+
+    def test_what_a_model_overflows_to_is_not_shown_as_a_result(self):
+        with h5py.File(self.path("run", "best.h5"), "r+") as file:
+            file["model/embed.weight"][...] = 3e38
+            file["model/head.weight"][...] = 3e38
+        with h5py.File(self.path("in.h5"), "w") as file:
+            file["labels"] = numpy.ones((1, 3), dtype="int32")
+        self.refuse("eval", "run", status=1, says=["held-out", "nan"])
+        self.refuse("forward", "run", "--input", "in.h5", "--output", "out.h5", status=1, says=["logits", "element"])
         self.assertFalse(os.path.exists(self.path("out.h5")))
 
     def test_forward_refuses_labels_beyond_the_vocabulary(self):
         with h5py.File(self.path("in.h5"), "w") as file:
             file["labels"] = numpy.array([[1, 2, 77]])
-        self.refuse("forward", "run", "--input", "in.h5", "--output", "out.h5", status=1, says=["77"])
+        self.refuse("forward", "run", "--input", "in.h5", "--output", "out.h5", status=2, says=["77"])
         self.assertFalse(os.path.exists(self.path("out.h5")))
 
     def test_a_full_disk_leaves_the_old_checkpoint(self):
@@ -589,11 +700,11 @@ class OutputTest(CommandTest):
         self.assertGreater(os.path.getsize(self.path("real.h5")), 1000)
 
     def test_hdf5_under_the_name_of_safetensors_is_refused(self):
-        self.refuse("import", "run", "-o", "a.safetensors", status=1, says=["a.safetensors", "HDF5"])
+        self.refuse("import", "run", "-o", "a.safetensors", status=2, says=["a.safetensors", "HDF5"])
         self.assertFalse(os.path.exists(self.path("a.safetensors")))
 
     def test_a_layout_with_an_eps_of_its_own_refuses_another(self):
-        self.refuse("export", "run", "--layout", "hf", "-o", "a.safetensors", status=1, says=["hf", "1e-12", "--norm-eps 1e-05"])
+        self.refuse("export", "run", "--layout", "hf", "-o", "a.safetensors", status=2, says=["hf", "1e-12", "--norm-eps 1e-05"])
 
     def test_a_part_has_no_layout(self):
         self.refuse("export", "run", "--part", "rwkv_blocks.0.att", "--layout", "hf", "-o", "a.h5", status=2, says="--layout")
@@ -603,7 +714,12 @@ class OutputTest(CommandTest):
         self.refuse("train", "--resume", "run", "--init", "run", status=2, says="--init")
         self.run_command("train", "--resume", "run", "--steps", "3")
         self.assertIn("steps: 3\n", read(self.path("run", "config.yaml")))
-        self.refuse("train", "--resume", "run", "--size", "32", status=1, says=["1 blocks of size 16", "32"])
+        self.refuse("train", "--resume", "run", "--size", "32", status=2, says=["--size 32", "16"])
+        self.refuse("train", "--resume", "run", "--norm-eps", "0.5", status=2, says=["--norm-eps 0.5", "keeps it"])
+        self.run_command("train", "--resume", "run", "--size", "16", "--recompute", "--steps", "4")
+        self.assertIn("recompute: true\n", read(self.path("run", "config.yaml")))
+        self.run_command("train", "--resume", "run", "--recompute=false", "--steps", "5")
+        self.assertIn("recompute: false\n", read(self.path("run", "config.yaml")))
 
     def test_a_run_that_never_began_does_not_take_its_name(self):
         os.mkdir(self.path("new"))
@@ -613,8 +729,8 @@ class OutputTest(CommandTest):
 
     def test_a_model_without_a_run_is_named(self):
         self.run_command("export", "run", "-o", "weights.h5")
-        self.refuse("eval", "weights.h5", status=1, says=["weights.h5", "no run's configuration"])
-        self.refuse("generate", "weights.h5", status=1, says=["weights.h5", "no run's configuration"])
+        self.refuse("eval", "weights.h5", status=2, says=["weights.h5", "no run's configuration"])
+        self.refuse("generate", "weights.h5", status=2, says=["weights.h5", "no run's configuration"])
 
 
 class OtherVerbsTest(CommandTest):

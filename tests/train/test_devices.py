@@ -15,8 +15,8 @@ except ImportError:
 
 MIXTAPE = os.environ["MIXTAPE"]
 EMULATED = os.environ.get("MIXTAPE_EMULATED") == "1"
-SMALL = ["--size", "16", "--blocks", "2", "--batch", "8", "--length", "3", "--symbols", "4", "--threads", "2",
-         "--eval-batches", "2", "--log-every", "1"]
+SHAPE = ["--size", "16", "--blocks", "2", "--batch", "8", "--threads", "2", "--eval-batches", "2", "--log-every", "1"]
+SMALL = [*SHAPE, "--length", "3", "--symbols", "4"]
 STEPS = 40 if EMULATED else 200
 
 
@@ -35,7 +35,8 @@ class DeviceTest(unittest.TestCase):
         return result
 
     def train(self, name, device, *options, task="copy", steps=STEPS):
-        self.run_command("train", task, *SMALL, "--steps", str(steps), "--device", device, "--out", self.path(name), *options)
+        small = SMALL if task == "copy" else SHAPE
+        self.run_command("train", task, *small, "--steps", str(steps), "--device", device, "--out", self.path(name), *options)
         return self.path(name)
 
     def losses(self, run):
