@@ -3,18 +3,28 @@
 where it is given, and the training step in PyTorch with that kernel in place of the loop over time.
 
     gpu_peers.py MIXTAPE.json OUT.json [FOLDER with wkv_op.cpp and wkv_cuda.cu]
+    gpu_peers.py --build FOLDER     compiles that kernel, which takes a minute, for a later call
     gpu_peers.py --table OUT.json
 """
 
 import json
+import math
 import os
 import statistics
 import sys
+import time
 
 
-def time_on_device(torch, run, repeat=15, runs=10):
-    """Median seconds of one run, by events around several."""
-    run()
+def time_on_device(torch, run, repeat=15):
+    """Median seconds of one run, by events around several, as bench_time in train/bench.c: after 0.3 s of warming up, and so many
+    at a time that they take 2 ms."""
+    began, warmed = time.monotonic(), 0
+    while warmed == 0 or time.monotonic() - began < 0.3:
+        for _ in range(10):
+            run()
+        torch.cuda.synchronize()
+        warmed += 10
+    runs = max(10, math.ceil(2e-3 * warmed / (time.monotonic() - began)))
     times = []
     for _ in range(repeat):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -92,6 +102,12 @@ def text_of(error):
     return f"{type(error).__name__}: {error}"[:500]
 
 
+def write(result, out):
+    with open(out + ".part", "w") as file:
+        json.dump(result, file, indent=2)
+    os.replace(out + ".part", out)
+
+
 def measure(mixtape, out, folder):
     import torch
 
@@ -99,6 +115,7 @@ def measure(mixtape, out, folder):
         ours = json.load(file)
     result = {"device": torch.cuda.get_device_name(), "pytorch": torch.__version__, "cuda": torch.version.cuda, "mixtape": ours, "peers": []}
     kernel = None
+    write(result, out)
     try:
         kernel = build_kernel(folder) if folder else None
     except Exception as error:  # a peer that cannot be built or run is a line of the result, not the end of it
@@ -113,9 +130,7 @@ def measure(mixtape, out, folder):
         except Exception as error:
             peer = {"error": text_of(error)}
         result["peers"].append(peer)
-        with open(out + ".part", "w") as file:
-            json.dump(result, file, indent=2)
-        os.replace(out + ".part", out)
+        write(result, out)
 
 
 def table(path):
@@ -142,6 +157,8 @@ def table(path):
 def main():
     if len(sys.argv) == 3 and sys.argv[1] == "--table":
         table(sys.argv[2])
+    elif len(sys.argv) == 3 and sys.argv[1] == "--build":
+        build_kernel(sys.argv[2])
     elif len(sys.argv) in (3, 4):
         measure(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) == 4 else None)
     else:

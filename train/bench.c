@@ -16,27 +16,54 @@ static int compare(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
+static mt_status run_several(mt_device *device, int64_t count, mt_status (*run)(void *context),
+                             void *context)
+{
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < count && status == MT_OK; i++) {
+        status = run(context);
+    }
+    return status == MT_OK ? device->synchronize(device) : status;
+}
+
+/* Warms up, and finds how many runs make one measurement. The host is ready after one run. A device
+ * that runs behind first has to raise its clock; and several runs are put on it at a time, so that it
+ * is its time that counts and not the way there. */
+static mt_status warm_up(mt_device *device, mt_status (*run)(void *context), void *context,
+                         int64_t *runs)
+{
+    const double least_warm = 0.3, least_measured = 2e-3; /* seconds */
+    const int64_t at_a_time = 10;
+    *runs = 1;
+    if (device->record == NULL) {
+        return run_several(device, 1, run, context);
+    }
+    double start = now(), passed = 0.0;
+    int64_t warmed = 0;
+    mt_status status = MT_OK;
+    while (status == MT_OK && passed < least_warm) {
+        status = run_several(device, at_a_time, run, context);
+        warmed += at_a_time;
+        passed = now() - start;
+    }
+    int64_t needed = (int64_t)(least_measured * (double)warmed / passed) + 1;
+    *runs = needed > at_a_time ? needed : at_a_time;
+    return status;
+}
+
 mt_status bench_time(mt_device *device, long long repeat, mt_status (*run)(void *context),
                      void *context, double *median)
 {
-    const int runs = device->record != NULL ? 10 : 1;
+    int64_t runs;
     double *times = malloc((size_t)repeat * sizeof *times);
     if (times == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "bench: no memory for %lld times", repeat);
     }
-    mt_status status = run(context);
-    if (status == MT_OK) {
-        status = device->synchronize(device);
-    }
+    mt_status status = warm_up(device, run, context, &runs);
     for (long long i = 0; i < repeat && status == MT_OK; i++) {
         double start = now();
-        for (int j = 0; j < runs && status == MT_OK; j++) {
-            status = run(context);
-        }
-        if (status == MT_OK) {
-            status = device->synchronize(device);
-        }
-        times[i] = (now() - start) / runs;
+        status = run_several(device, runs, run, context);
+        times[i] = (now() - start) / (double)runs;
     }
     if (status == MT_OK) {
         qsort(times, (size_t)repeat, sizeof *times, compare);

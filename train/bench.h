@@ -7,8 +7,7 @@
 
 #include <jansson.h>
 
-/* Median time of a run, out of `repeat`, after one to warm up. On a device that runs behind, several
- * are put on it at a time, so that it is its time that counts and not the way there. */
+/* Median time of a run, out of `repeat` measurements, after warming up. */
 mt_status bench_time(mt_device *device, long long repeat, mt_status (*run)(void *context),
                      void *context, double *median);
 

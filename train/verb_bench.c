@@ -42,6 +42,24 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
+/* The figures so far, as JSON, where a file was asked for: a benchmark that is stopped leaves what it
+ * found. */
+static mt_status write_json(const mt_device *device, const arguments *given, json_t *results)
+{
+    if (given->json == NULL) {
+        return MT_OK;
+    }
+    json_t *all = json_pack("{s:s, s:s, s:i, s:O}", "device", device->name, "isa", mt_cpu_isa(),
+                            "threads", mt_cpu_threads(), "results", results);
+    char *text = json_dumps(all, JSON_INDENT(2));
+    mt_status status = text != NULL
+                           ? mt_file_replace(given->json, text, strlen(text))
+                           : mt_fail(MT_ERROR_MEMORY, "%s: no memory to write it", given->json);
+    free(text);
+    json_decref(all);
+    return status;
+}
+
 static mt_status run_all(mt_device *device, const arguments *given, json_t *results)
 {
     static const int64_t wkv_shapes[][3] = {{32, 64, 512},    {8, 1024, 512},  {64, 1024, 512},
@@ -50,22 +68,15 @@ static mt_status run_all(mt_device *device, const arguments *given, json_t *resu
     const size_t shapes = device->record != NULL ? sizeof wkv_shapes / sizeof *wkv_shapes : 5;
     static const bench_step_shape step_shapes[] = {
         {32, 64, 500, 256, 4}, {32, 128, 64, 64, 2}, {12, 64, 65, 128, 4}};
-    mt_status status = MT_OK;
-    for (size_t i = 0; i < shapes && status == MT_OK; i++) {
-        status = bench_wkv(device, wkv_shapes[i], given->repeat, results);
+    const size_t steps = sizeof step_shapes / sizeof *step_shapes;
+    mt_status status = write_json(device, given, results); /* not found out after the first row */
+    for (size_t i = 0; i < shapes + steps && status == MT_OK; i++) {
+        status = i < shapes ? bench_wkv(device, wkv_shapes[i], given->repeat, results)
+                            : bench_step(device, &step_shapes[i - shapes], given->repeat, results);
+        if (status == MT_OK) {
+            status = write_json(device, given, results);
+        }
     }
-    for (size_t i = 0; i < sizeof step_shapes / sizeof *step_shapes && status == MT_OK; i++) {
-        status = bench_step(device, &step_shapes[i], given->repeat, results);
-    }
-    return status;
-}
-
-static mt_status write_json(const char *path, const json_t *all)
-{
-    char *text = json_dumps(all, JSON_INDENT(2));
-    mt_status status = text != NULL ? mt_file_replace(path, text, strlen(text))
-                                    : mt_fail(MT_ERROR_MEMORY, "%s: no memory for it", path);
-    free(text);
     return status;
 }
 
@@ -84,29 +95,14 @@ int verb_bench(int argc, char **argv)
     parse_arguments(&argp, argc, argv, &given);
     mt_device *device;
     mt_cpu_set_threads((int)given.threads);
-    mt_status status = MT_OK;
-    if (given.json != NULL) { /* that it cannot be written should be heard of before, not after */
-        status = mt_file_replace(given.json, "{}", 2);
-    }
-    if (status == MT_OK) {
-        status = mt_device_open(given.device, &device);
-    }
+    mt_status status = mt_device_open(given.device, &device);
     if (status != MT_OK) {
         return report(status);
     }
+    setvbuf(stdout, NULL, _IOLBF, 0);
     json_t *results = json_array();
     status = run_all(device, &given, results);
-    int exit_status = report(status);
-    json_t *all = json_pack("{s:s, s:s, s:i, s:o}", "device", device->name, "isa", mt_cpu_isa(),
-                            "threads", mt_cpu_threads(), "results", results);
-    if (status != MT_OK) { /* what there is, is worth having */
-        json_object_set_new(all, "error", json_string(mt_error_message()));
-    }
-    if (given.json != NULL) {
-        status = write_json(given.json, all);
-        exit_status = status == MT_OK ? exit_status : report(status);
-    }
-    json_decref(all);
+    json_decref(results);
     mt_device_close(device);
-    return exit_status;
+    return report(status);
 }

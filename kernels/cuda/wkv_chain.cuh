@@ -239,12 +239,19 @@ template <typename real> __device__ inline real peek(const real *at)
     return number.value;
 }
 
+/* Seconds to minutes of waiting, thousands of times the longest that can be: should a device not begin
+ * its blocks in order, it fails instead of standing still. */
+constexpr unsigned MOST_POLLS = 1u << 26;
+
 /* `seen`, which was seen at `at`, or what is there once it has been published. */
 template <typename real> __device__ inline real awaited(const real *at, real seen)
 {
     published_number<real> number;
     number.value = seen;
-    while (number.word == ~typename word_of<real>::type(0)) {
+    for (unsigned polls = 0; number.word == ~typename word_of<real>::type(0); polls++) {
+        if (polls == MOST_POLLS) {
+            __trap();
+        }
         __nanosleep(20);
         number.value = peek(at);
     }

@@ -39,6 +39,7 @@ void __syncthreads();
 void __syncwarp(unsigned lanes = 0xFFFFFFFFu);
 void __threadfence_system();
 void __nanosleep(unsigned nanoseconds);
+[[noreturn]] void __trap();
 unsigned __ballot_sync(unsigned lanes, int predicate);
 
 inline unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value)
