@@ -117,7 +117,9 @@ static mt_status check_loss(const mt_tape *tape, const mt_tensor *loss)
                        mt_tensor_shape_text(loss, shape, sizeof shape));
     }
     if (!loss->requires_grad) {
-        return mt_fail(MT_ERROR_INVALID, "backward: loss depends on nothing that has a gradient");
+        return mt_fail(MT_ERROR_INVALID,
+                       tape->recording ? "backward: loss depends on nothing that has a gradient"
+                                       : "backward: the tape records nothing");
     }
     if (tape->backward_done) {
         return mt_fail(MT_ERROR_INVALID, "backward: already done in this step (reset the tape)");

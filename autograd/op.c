@@ -16,8 +16,10 @@ static mt_status check_inputs(const mt_op *op, mt_call *call)
             continue;
         }
         if (input->device != call->device) {
-            return mt_fail(MT_ERROR_INVALID, "%s: input %d is on %s, the tape on %s", op->name, i,
-                           input->device->name, call->device->name);
+            bool namesakes = strcmp(input->device->name, call->device->name) == 0;
+            return mt_fail(MT_ERROR_INVALID, "%s: input %d is on %s, the tape on %s%s", op->name, i,
+                           input->device->name, call->device->name,
+                           namesakes ? ", opened another time" : "");
         }
         if (input->dtype == MT_I32) {
             continue;

@@ -78,6 +78,9 @@ static mt_status new_model(const mt_model_config *config, mt_device *device, mt_
                            mt_model **model)
 {
     *model = NULL;
+    if (dtype != MT_F32 && dtype != MT_F64) {
+        return mt_fail(MT_ERROR_INVALID, "model: type %d is neither f32 nor f64", (int)dtype);
+    }
     mt_status status = mt_model_config_check(config);
     if (status != MT_OK) {
         return status;
@@ -170,6 +173,14 @@ mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_
                            bool training)
 {
     const mt_model_config *config = &model->config;
+    int rank = model->embed != NULL ? 2 : 3;
+    if (input != NULL && input->rank != rank) {
+        char shape[96];
+        return mt_tape_fail(tape,
+                            mt_fail(MT_ERROR_INVALID, "decode: the input has shape %s, expected %s",
+                                    mt_tensor_shape_text(input, shape, sizeof shape),
+                                    rank == 2 ? "(B, T)" : "(B, T, features)"));
+    }
     mt_tensor *x = model->embed != NULL
                        ? mt_embedding(tape, input, model->embed, config->padding_index)
                        : mt_linear_forward(tape, &model->input, input);
@@ -182,6 +193,14 @@ mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_
                 : mt_block_forward(tape, &model->blocks[i], x, carried, training);
     }
     return mt_norm_forward(tape, &model->final_norm, x);
+}
+
+void mt_model_set_context_size(mt_model *model, int64_t context_size)
+{
+    model->config.context_size = context_size;
+    for (int64_t i = 0; i < model->config.num_blocks; i++) {
+        model->blocks[i].att.context_size = context_size;
+    }
 }
 
 mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *output)

@@ -124,6 +124,9 @@ mt_status mt_adam_read_norm(mt_adam *adam, double grad_scale, double *grad_norm)
 
 mt_status mt_adam_set_lr(mt_adam *adam, double lr)
 {
+    if (!(lr >= 0.0) || !isfinite(lr)) {
+        return mt_fail(MT_ERROR_INVALID, "adam: lr is %g, not a number from 0 on", lr);
+    }
     mt_device *device = adam->parameters->device;
     double step = (double)adam->step + 1.0;
     mt_adam_rates rates = {.lr = lr,
@@ -134,6 +137,10 @@ mt_status mt_adam_set_lr(mt_adam *adam, double lr)
 
 mt_status mt_adam_update(mt_adam *adam, double grad_scale)
 {
+    if (!(grad_scale > 0.0) || !isfinite(grad_scale)) {
+        return mt_fail(MT_ERROR_INVALID, "adam: grad_scale is %g, not a number above 0",
+                       grad_scale);
+    }
     mt_parameters *parameters = adam->parameters;
     mt_device *device = parameters->device;
     mt_status status = mt_parameters_settle_grad(parameters);

@@ -186,6 +186,7 @@ static void say_start(train_loop *loop)
 {
     const train_session *session = loop->session;
     const run_config *config = &session->config;
+    int64_t A = session->model->config.attention_size;
     progress_say(&loop->progress,
                  "%s %s: %" PRId64 " blocks of size %" PRId64 ", %" PRId64
                  " parameters, %s on %s (%s, %d threads), seed %" PRId64 ", in %s",
@@ -193,6 +194,21 @@ static void say_start(train_loop *loop)
                  config->size, mt_parameters_size(session->model->parameters), config->dtype,
                  session->device->name, mt_cpu_isa(), mt_cpu_threads(), config->seed,
                  loop->folder.path);
+    if (session->task->describe != NULL) {
+        char text[256];
+        session->task->describe(session->data, text, sizeof text);
+        progress_say(&loop->progress, "%s", text);
+    }
+    if (session->new_head) {
+        progress_say(&loop->progress, "%s has no head: it begins with initial values",
+                     config->init);
+    }
+    if (A > 32 && A % 32 != 0) {
+        progress_say(&loop->progress,
+                     "an attention size of %" PRId64
+                     " is no multiple of 32: one sequence alone, as in generate, will be refused",
+                     A);
+    }
 }
 
 static void say_end(train_loop *loop, loop_end end)

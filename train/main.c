@@ -32,7 +32,12 @@ static void print_help(FILE *to)
     for (int i = 0; i < VERBS; i++) {
         fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].help);
     }
-    fprintf(to, "\n`mixtape VERB --help` tells a verb's options.\n");
+    fprintf(to,
+            "\n`mixtape VERB --help` tells a verb's options, `mixtape --version` the version. RUN "
+            "is a run's\n"
+            "folder, of which best.h5 is read, or a file. The exit status is 0 when done, 1 when "
+            "something\n"
+            "failed, 2 for wrong usage, 128 + n for a training run that signal n ended, saved.\n");
 }
 
 int report(mt_status status)
@@ -69,7 +74,12 @@ int main(int argc, char **argv)
         print_help(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0) {
+    static const char *const asking[] = {"--help", "-?", "-h", "help"};
+    bool asks = false;
+    for (size_t i = 0; i < sizeof asking / sizeof *asking; i++) {
+        asks = asks || strcmp(argv[1], asking[i]) == 0;
+    }
+    if (asks) {
         print_help(stdout);
         return EXIT_DONE;
     }

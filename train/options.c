@@ -17,8 +17,9 @@ typedef struct option_row {
     const char *choices; /* CHOICE: "a|b|c" */
     const char *initial; /* the default, as text */
     const char *argument, *help;
-    bool fixed;        /* what a run began with; --resume does not change it */
-    const char *tasks; /* "a|b|c" that read it; NULL: all */
+    bool fixed;          /* what a run began with; --resume does not change it */
+    const char *tasks;   /* "a|b|c" that read it; NULL: all */
+    const char *heading; /* the first of a group of the help */
 } option_row;
 
 enum { CHANGES = false, FIXED = true };
@@ -30,7 +31,8 @@ enum { CHANGES = false, FIXED = true };
 #define LONG      1e12
 
 static const option_row rows[] = {
-    {"blocks", WHOLE, AT(blocks), 1, 1024, NULL, "2", "N", "RWKV blocks", FIXED},
+    {"blocks", WHOLE, AT(blocks), 1, 1024, NULL, "2", "N", "RWKV blocks", FIXED,
+     .heading = "The model:"},
     {"size", WHOLE, AT(size), 1, MANY, NULL, "64", "S", "Width of the model", FIXED},
     {"attention-size", WHOLE, AT(attention_size), 0, MANY, NULL, "0", "A",
      "Channels of time mixing (0: size)", FIXED},
@@ -61,7 +63,7 @@ static const option_row rows[] = {
     {"init", TEXT, AT(init), 0, 0, NULL, "", "FILE",
      "Begin with the sizes and weights of a checkpoint, or of a file of any layout"},
     {"data", TEXT, AT(data), 0, 0, NULL, "", "FILE", "Text, or transcripts, to train on", false,
-     "text|tokens"},
+     "text|tokens", .heading = "The data:"},
     {"valid-data", TEXT, AT(valid_data), 0, 0, NULL, "", "FILE",
      "What to validate on (else the last tenth of a text, every tenth of transcripts)", false,
      "text|tokens"},
@@ -75,7 +77,8 @@ static const option_row rows[] = {
      "copy|reverse|recall|echo"},
     {"pairs", WHOLE, AT(pairs), 1, MANY, NULL, "4", "N", "Pairs to remember", FIXED, "recall"},
     {"delay", WHOLE, AT(delay), 1, MANY, NULL, "4", "N", "Steps of delay", FIXED, "echo"},
-    {"batch", WHOLE, AT(batch), 1, MANY, NULL, "64", "B", "Sequences of a batch"},
+    {"batch", WHOLE, AT(batch), 1, MANY, NULL, "64", "B", "Sequences of a batch",
+     .heading = "Training:"},
     {"steps", WHOLE, AT(steps), 1, LONG, NULL, "1000", "N", "Updates"},
     {"lr", NUMBER, AT(lr), 1e-12, 1e3, NULL, "3e-3", "X", "Peak learning rate"},
     {"lr-final", NUMBER, AT(lr_final), 0, 1, NULL, "0.1", "X",
@@ -104,7 +107,8 @@ static const option_row rows[] = {
      FIXED},
     {"recompute", FLAG, AT(recompute), 0, 0, NULL, "false", NULL,
      "Keep only each block's output, and recompute the rest in backward"},
-    {"device", TEXT, AT(device), 0, 0, NULL, "auto", "NAME", "auto, cpu, cuda or cuda:I"},
+    {"device", TEXT, AT(device), 0, 0, NULL, "auto", "NAME", "auto, cpu, cuda or cuda:I",
+     .heading = "Where it runs:"},
     {"dtype", CHOICE, AT(dtype), 0, 0, "f32|f64", "f32", "NAME", "Number type", FIXED},
     {"cuda-graph", CHOICE, AT(cuda_graph), 0, 0, "on|off", "on", "on|off",
      "On a CUDA device, record an update once and replay it where shapes repeat"},
@@ -281,18 +285,25 @@ static void write_help(const option_row *row, const run_config *defaults, char *
 
 const struct argp_option *options_argp(const run_config *defaults)
 {
-    static struct argp_option table[ROWS + 1];
+    enum { MOST_GROUPS = 8 };
+    static struct argp_option table[ROWS + MOST_GROUPS + 1];
     static char help[ROWS][256];
+    struct argp_option *next = table;
+    int group = 0;
     for (int i = 0; i < ROWS; i++) {
         const option_row *row = &rows[i];
         bool is_read = defaults->task[0] == '\0' || is_read_by(row, defaults->task);
+        if (row->heading != NULL) {
+            *next++ = (struct argp_option){.doc = row->heading, .group = ++group};
+        }
         write_help(row, defaults, help[i], sizeof help[i]);
-        table[i] = (struct argp_option){.name = row->name,
-                                        .key = OPTION_KEY + i,
-                                        .arg = row->kind == FLAG ? "false" : row->argument,
-                                        .flags = (row->kind == FLAG ? OPTION_ARG_OPTIONAL : 0) |
-                                                 (is_read ? 0 : OPTION_HIDDEN),
-                                        .doc = help[i]};
+        *next++ = (struct argp_option){.name = row->name,
+                                       .key = OPTION_KEY + i,
+                                       .arg = row->kind == FLAG ? "false" : row->argument,
+                                       .flags = (row->kind == FLAG ? OPTION_ARG_OPTIONAL : 0) |
+                                                (is_read ? 0 : OPTION_HIDDEN),
+                                       .doc = help[i],
+                                       .group = group};
     }
     return table;
 }

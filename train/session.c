@@ -128,6 +128,7 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
     const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
     mt_status status = open_parts(source != NULL ? source->tokens : NULL, session);
     if (status == MT_OK && init != NULL) {
+        session->new_head = init->config.output_size == 0;
         status = mt_checkpoint_begin_with(init, session->model);
         if (status != MT_OK) {
             status = mt_fail(status, "--init %s: %s", config->init, mt_error_message());

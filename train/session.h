@@ -13,6 +13,7 @@ typedef struct train_session {
     mt_device *device;
     mt_tape *tape;
     mt_model *model;
+    bool new_head; /* the weights that the model began with have none */
 } train_session;
 
 /* Opens a run to train: everything that the options say is checked before anything is allocated for

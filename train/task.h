@@ -38,6 +38,9 @@ struct train_task {
     mt_status (*open)(const run_config *config, const mt_token_list *tokens, task_data **data);
     void (*close)(task_data *data);
 
+    /* One line on the data, for who begins a run; or NULL. */
+    void (*describe)(const task_data *data, char *text, size_t size);
+
     /* Fills in vocab_size, input_size, output_size, padding_index. */
     void (*sizes)(const run_config *config, const task_data *data, mt_model_config *model);
     int64_t (*longest)(const run_config *config,

@@ -6,6 +6,7 @@
 #include "io/text.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,6 +124,13 @@ static void defaults(run_config *config)
     config->eval_batches = 1000;
 }
 
+static void describe(const task_data *data, char *text, size_t size)
+{
+    snprintf(text, size,
+             "%" PRId64 " symbols to train on, %" PRId64 " to validate on, %d different",
+             data->parts[TRAIN].length, data->parts[VALID].length, data->tokens->count);
+}
+
 static const mt_token_list *tokens_of(const task_data *data)
 {
     return data->tokens;
@@ -182,6 +190,7 @@ const train_task task_text = {
     .defaults = defaults,
     .open = open_text,
     .close = close_text,
+    .describe = describe,
     .sizes = sizes,
     .longest = longest,
     .tokens = tokens_of,

@@ -7,6 +7,7 @@
 #include "io/transcripts.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ struct task_data {
     mt_token_list *tokens;
     mt_transcripts *train_file, *valid_file; /* valid_file NULL: every tenth of train_file */
     sorted_transcripts splits[2];            /* by split */
-    int64_t longest;
+    int64_t longest, labels, unknown; /* of both splits: how many labels, and how many <unk> */
 };
 
 static void close_tokens(task_data *data)
@@ -73,6 +74,28 @@ static mt_status sort_split(task_data *data, task_split split, const mt_transcri
     return MT_OK;
 }
 
+/* Counts the labels. Transcripts that mostly are not in the token list are of another one, or cut in
+ * another way; a model of them would look excellent. */
+static mt_status check_known(const run_config *config, task_data *data)
+{
+    int32_t unknown = mt_token_find(data->tokens, "<unk>", strlen("<unk>"));
+    for (int s = TRAIN; s <= VALID; s++) {
+        for (int64_t i = 0; i < data->splits[s].count; i++) {
+            const mt_transcript *item = data->splits[s].items[i];
+            data->labels += item->length;
+            for (int64_t t = 0; t < item->length; t++) {
+                data->unknown += item->labels[t] == unknown;
+            }
+        }
+    }
+    return 2 * data->unknown <= data->labels
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "%s: %.1f %% of its labels are not in %s (are they cut as --unit %s?)",
+                         config->data, 100.0 * (double)data->unknown / (double)data->labels,
+                         config->token_list, config->unit);
+}
+
 static mt_status sort_all(const run_config *config, task_data *data)
 {
     const mt_transcripts *valid = data->valid_file != NULL ? data->valid_file : data->train_file;
@@ -102,6 +125,10 @@ static mt_status load(const run_config *config, task_data *data)
 {
     mt_token_unit unit = strcmp(config->unit, "word") == 0 ? MT_TOKEN_WORD : MT_TOKEN_CHAR;
     mt_status status = mt_token_list_load(config->token_list, &data->tokens);
+    if (status == MT_OK && strcmp(data->tokens->tokens[BLANK], "<blank>") != 0) {
+        status = mt_fail(MT_ERROR_INVALID, "%s: the first token is '%s', not <blank>",
+                         config->token_list, data->tokens->tokens[BLANK]);
+    }
     if (status == MT_OK) {
         status = mt_transcripts_load(config->data, data->tokens, unit, &data->train_file);
     }
@@ -143,6 +170,9 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
     if (status == MT_OK) {
         status = check_same_tokens(config, made, tokens);
     }
+    if (status == MT_OK) {
+        status = check_known(config, made);
+    }
     if (status != MT_OK) {
         close_tokens(made);
         return status;
@@ -172,6 +202,16 @@ static void defaults(run_config *config)
     config->warmup = 100;
     config->eval_every = 250;
     config->eval_batches = 1000;
+}
+
+static void describe(const task_data *data, char *text, size_t size)
+{
+    double share = (double)data->unknown / (double)data->labels;
+    snprintf(text, size,
+             "%" PRId64 " transcripts to train on, %" PRId64 " to validate on, %" PRId64
+             " labels, %.2f %% of them <unk>%s",
+             data->splits[TRAIN].count, data->splits[VALID].count, data->labels, 100.0 * share,
+             share > 0.05 ? ": are the token list and --unit those of the transcripts?" : "");
 }
 
 static const mt_token_list *tokens_of(const task_data *data)
@@ -250,6 +290,7 @@ const train_task task_tokens = {
     .defaults = defaults,
     .open = open_tokens,
     .close = close_tokens,
+    .describe = describe,
     .sizes = sizes,
     .longest = longest,
     .tokens = tokens_of,

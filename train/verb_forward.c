@@ -11,7 +11,7 @@
 typedef struct arguments {
     const char *model, *input, *output, *device;
     bool last;
-    long long threads;
+    long long threads, context_size;
 } arguments;
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -24,6 +24,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case LONG_ONLY + 'T':
         status = parse_whole("threads", text, 0, 4096, &given->threads);
+        break;
+    case LONG_ONLY + 'c':
+        status = parse_whole("context-size", text, 1, 1 << 24, &given->context_size);
         break;
     case LONG_ONLY + 'i':
         given->input = text;
@@ -150,6 +153,9 @@ static mt_status run(const arguments *given, const mt_checkpoint *checkpoint)
         status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
     }
     if (status == MT_OK) {
+        if (given->context_size > 0) {
+            mt_model_set_context_size(session.model, given->context_size);
+        }
         status = forward(&session, shape, labels, given->output);
         session_close(&session);
     }
@@ -163,6 +169,8 @@ int verb_forward(int argc, char **argv)
         {"input", LONG_ONLY + 'i', "FILE", 0, "HDF5 file with `labels`, integers (B, U)", 0},
         {"output", 'o', "FILE", 0,
          "HDF5 file to write: `output` (B, U, size), `logits` (B, U, vocab)", 0},
+        {"context-size", LONG_ONLY + 'c', "N", 0,
+         "Longest sequence that the model accepts (default: its own)", 0},
         {"last", LONG_ONLY + 'l', NULL, 0, "A run's last checkpoint, instead of its best", 0},
         {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
         {"threads", LONG_ONLY + 'T', "N", 0, "Threads of the CPU (default 0: all)", 0},

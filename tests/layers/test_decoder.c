@@ -485,6 +485,45 @@ START_TEST(test_configurations_out_of_range_are_refused_by_name)
 }
 END_TEST
 
+START_TEST(test_models_of_integers_are_refused)
+{
+    mt_model_config config = small_config();
+    mt_model *model;
+    ck_assert_int_eq(mt_model_create(test_device, MT_I32, &config, 1, &model), MT_ERROR_INVALID);
+    ck_assert_ptr_null(model);
+}
+END_TEST
+
+START_TEST(test_labels_of_another_rank_are_refused)
+{
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F32);
+    const int32_t three[] = {1, 2, 3};
+    mt_tensor *flat = mt_tape_input(test_tape, MT_I32, 1, (int64_t[]){3}, three, false);
+    ck_assert_ptr_null(mt_model_decode(test_tape, model, flat, NULL, false));
+    ck_assert_ptr_nonnull(strstr(mt_tape_error(test_tape), "(3), expected (B, T)"));
+    mt_tape_reset(test_tape);
+    mt_model_destroy(model);
+}
+END_TEST
+
+START_TEST(test_a_context_can_be_made_longer)
+{
+    mt_model_config config = small_config();
+    config.context_size = 2;
+    mt_model *model = make_model(&config, MT_F32);
+    const int32_t three[] = {1, 2, 3};
+    mt_tensor *input = mt_tape_input(test_tape, MT_I32, 2, (int64_t[]){1, 3}, three, false);
+    ck_assert_ptr_null(mt_model_decode(test_tape, model, input, NULL, false));
+    ck_assert_ptr_nonnull(strstr(mt_tape_error(test_tape), "context_size 2"));
+    mt_tape_reset(test_tape);
+    mt_model_set_context_size(model, 3);
+    input = mt_tape_input(test_tape, MT_I32, 2, (int64_t[]){1, 3}, three, false);
+    ck_assert_ptr_nonnull(mt_model_decode(test_tape, model, input, NULL, false));
+    mt_model_destroy(model);
+}
+END_TEST
+
 static Suite *decoder_suite(void)
 {
     Suite *suite = suite_create("decoder");
@@ -502,6 +541,9 @@ static Suite *decoder_suite(void)
     tcase_add_test(tcase, test_initial_values_are_espnets);
     tcase_add_test(tcase, test_one_block_and_one_channel_have_finite_initial_values);
     tcase_add_test(tcase, test_norms_begin_with_espnets_values);
+    tcase_add_test(tcase, test_models_of_integers_are_refused);
+    tcase_add_test(tcase, test_labels_of_another_rank_are_refused);
+    tcase_add_test(tcase, test_a_context_can_be_made_longer);
     tcase_add_test(tcase, test_configurations_out_of_range_are_refused_by_name);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -146,6 +146,32 @@ START_TEST(test_settings_out_of_range_are_refused)
 }
 END_TEST
 
+START_TEST(test_rates_out_of_range_change_nothing)
+{
+    mt_adam *adam = make_adam(mt_adam_config_default());
+    double before[N], after[N];
+    static const struct {
+        double lr, grad_scale;
+        const char *part;
+    } wrong[] = {{NAN, 1.0, "lr is nan"},
+                 {-1.0, 1.0, "lr is -1"},
+                 {INFINITY, 1.0, "lr is inf"},
+                 {0.1, 0.0, "grad_scale is 0"},
+                 {0.1, NAN, "grad_scale is nan"}};
+    ck_assert_int_eq(mt_tensor_read(matrix, before), MT_OK);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        set_grads(1);
+        ck_assert_int_eq(mt_adam_step(adam, wrong[i].lr, wrong[i].grad_scale, NULL),
+                         MT_ERROR_INVALID);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), wrong[i].part));
+    }
+    ck_assert_int_eq(mt_tensor_read(matrix, after), MT_OK);
+    ck_assert_mem_eq(before, after, sizeof before);
+    ck_assert_int_eq(adam->step, 0);
+    mt_adam_destroy(adam);
+}
+END_TEST
+
 START_TEST(test_parameters_refuse_a_name_twice)
 {
     mt_parameters *set;
@@ -170,6 +196,7 @@ static Suite *adam_suite(void)
     tcase_add_test(tcase, test_clipping_scales_to_the_norm);
     tcase_add_test(tcase, test_gradients_that_are_not_finite_change_nothing_and_are_named);
     tcase_add_test(tcase, test_settings_out_of_range_are_refused);
+    tcase_add_test(tcase, test_rates_out_of_range_change_nothing);
     tcase_add_test(tcase, test_parameters_refuse_a_name_twice);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -320,6 +320,24 @@ class TokensTest(TranscriptsTest):
             self.assertIn("decoder.embed.weight", file)
             self.assertEqual(file["lm_lin.weight"].shape, (7, 16))
 
+    def test_transcripts_of_another_token_list_are_noticed(self):
+        self.assertIn(", 0.00 % of them <unk>\n", self.train_tokens("--out", "known").stderr.decode())
+        self.write("upper", read(self.path("text")).replace("a", "A", 40))
+        result = self.run_command("train", "tokens", "--data", "upper", "--token-list", "tokens.txt", *self.options)
+        self.assertIn("<unk>: are the token list and --unit", result.stderr.decode())
+        self.write("upper.txt", read(self.path("tokens.txt")).replace("a\nb\nc\n", "A\nB\nC\n"))
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "upper.txt", *self.options, status=2,
+                    says=["text", "% of its labels", "upper.txt", "--unit char"])
+
+    def test_a_token_list_without_its_blank_is_refused(self):
+        self.write("cut.txt", "<unk>\n<space>\na\nb\nc\n")
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "cut.txt", *self.options, status=2,
+                    says=["cut.txt", "'<unk>', not <blank>"])
+
+    def test_sizes_that_cannot_stream_are_told(self):
+        result = self.train_tokens("--size", "40", "--out", "run")
+        self.assertIn("40 is no multiple of 32", result.stderr.decode())
+
     def test_other_transcripts_are_measured_whole(self):
         self.train_tokens("--valid-data", "text", "--eval-batches", "1", "--out", "run")
         labels = sum(len(line.split(maxsplit=1)[1]) for line in read(self.path("text")).splitlines())
@@ -328,7 +346,7 @@ class TokensTest(TranscriptsTest):
         self.refuse("eval", "copy", "--data", "none", status=1, says=["none", "No such file"])
 
     def test_words_train(self):
-        self.write("words.txt", "<blank>\n<unk>\na\naa\nb\nbb\n<sos/eos>\n")
+        self.write("words.txt", "<blank>\n<unk>\na\naa\nb\nbb\nc\n<sos/eos>\n")
         self.run_command("train", "tokens", "--data", "text", "--token-list", "words.txt", "--unit", "word", *self.options)
 
     def test_wrong_files_are_refused(self):
@@ -449,6 +467,11 @@ class InitTest(TranscriptsTest):
                     if layout == "mixtape" or not name.startswith("head."):
                         numpy.testing.assert_allclose(after[name], before[name], atol=1e-6, err_msg=name)
 
+    def test_a_file_without_a_head_is_told(self):
+        self.train_tokens("--out", "first")
+        self.run_command("export", "first", "--layout", "espnet", "-o", "decoder.h5")
+        self.assertIn("decoder.h5 has no head", self.train_tokens("--init", "decoder.h5").stderr.decode())
+
     def test_resuming_does_not_begin_again(self):
         self.train_tokens("--out", "first")
         self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--batch", "4", "--steps", "4",
@@ -509,6 +532,8 @@ class WrongUsageTest(CommandTest):
 
     def test_unknown_verbs_and_options_are_wrong_usage(self):
         self.refuse("fly", status=2, says="'fly'")
+        for asking in ["--help", "-h", "help"]:
+            self.assertIn("exit status", self.run_command(asking).stdout.decode())
         self.run_command(status=2)
         for verb in ["train", "eval", "generate", "forward", "export", "import", "info", "gradcheck", "bench"]:
             self.refuse(verb, "--nonsense", status=2, says="--nonsense")
@@ -649,6 +674,13 @@ class FilesTest(CommandTest):
         self.refuse("eval", "run", status=1, says=["held-out", "nan"])
         self.refuse("forward", "run", "--input", "in.h5", "--output", "out.h5", status=1, says=["logits", "element"])
         self.assertFalse(os.path.exists(self.path("out.h5")))
+
+    def test_forward_takes_sequences_beyond_the_context_when_told(self):
+        with h5py.File(self.path("in.h5"), "w") as file:
+            file["labels"] = numpy.ones((1, 1100), dtype="int32")
+        arguments = ["forward", "run", "--input", "in.h5", "--output", "out.h5"]
+        self.refuse(*arguments, status=2, says=["1100", "--context-size"])
+        self.run_command(*arguments, "--context-size", "1100")
 
     def test_forward_refuses_labels_beyond_the_vocabulary(self):
         with h5py.File(self.path("in.h5"), "w") as file:
