@@ -1,4 +1,10 @@
-"""ESPnet's RWKV decoder on Mixtape's kernels: built, trained and decoded on a CPU, or on a GPU without ninja or a compiler."""
+"""ESPnet's RWKV decoder on Mixtape's kernels: built, trained and decoded on a CPU, or on a GPU without ninja or a compiler.
+
+    python3 -m mixtape.espnet -m MODULE [ARGUMENT...]     runs a program of ESPnet so
+"""
+
+import runpy
+import sys
 
 import torch
 
@@ -47,3 +53,17 @@ def install():
             attention.wkv_kernel = Kernel(max(before, context_size))
 
     attention.load_wkv_kernel = load_wkv_kernel
+
+
+def main():
+    if len(sys.argv) < 3 or sys.argv[1] != "-m":
+        sys.exit("usage: python3 -m mixtape.espnet -m MODULE [ARGUMENT...]")
+    from mixtape import espnet  # by its own name: this file is __main__
+
+    espnet.install()
+    sys.argv = sys.argv[2:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
