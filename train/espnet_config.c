@@ -84,7 +84,10 @@ static mt_status take_pair(espnet_file *file, const char *section, const key_row
         return wrong(file, value, section, name, "not a single value");
     }
     mt_status status = options_set(file->config, rows->option, text_of(value));
-    return status == MT_OK ? MT_OK : wrong(file, value, section, name, mt_error_message());
+    /* The message begins with our option, which the file does not have. */
+    return status == MT_OK ? MT_OK
+                           : wrong(file, value, section, name,
+                                   mt_error_message() + strlen("--") + strlen(rows->option) + 1);
 }
 
 static mt_status take_mapping(espnet_file *file, const char *section, const key_row *rows,
@@ -130,6 +133,9 @@ static mt_status take_defaults(run_config *config, const key_row *rows)
 static mt_status take_decoder(espnet_file *file)
 {
     const yaml_node_t *decoder = find(file, "decoder"), *conf = find(file, "decoder_conf");
+    if (decoder == NULL) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: there is no `decoder: rwkv`", file->path);
+    }
     if (strcmp(text_of(decoder), "rwkv") != 0) {
         return mt_fail(MT_ERROR_FORMAT, "%s: decoder is '%s', not rwkv", file->path,
                        text_of(decoder));

@@ -46,6 +46,11 @@ static void print_checkpoint(const char *path, const mt_checkpoint *checkpoint)
     printf("%s: %s%s%s\n", path, checkpoint->has_state ? "checkpoint" : "weights, layout ",
            checkpoint->layout != NULL ? checkpoint->layout->name : "",
            checkpoint->m != NULL ? ", with optimiser" : "");
+    run_config run;
+    if (checkpoint->run_config != NULL && session_config_of(path, checkpoint, &run) == MT_OK) {
+        printf("task %s%s%s\n", run.task, checkpoint->tokens != NULL ? ", unit " : "",
+               checkpoint->tokens != NULL ? run.unit : "");
+    }
     if (checkpoint->has_state) {
         printf("step %" PRId64 ", %.1f s of training\n", state->step, state->seconds);
     }
@@ -58,10 +63,14 @@ static void print_checkpoint(const char *path, const mt_checkpoint *checkpoint)
            ", context_size %" PRId64 ", num_blocks %" PRId64 "\n",
            config->vocab_size, config->input_size, config->output_size, config->block_size,
            config->attention_size, config->linear_size, config->context_size, config->num_blocks);
-    printf("normalization_type %s, eps %g, time_first %s, dtype %s\n",
-           mt_norm_kind_name(config->norm.kind), config->norm.eps,
+    printf("normalization_type %s, eps %g, partial %g, time_first %s, dtype %s\n",
+           mt_norm_kind_name(config->norm.kind), config->norm.eps, config->norm.partial,
            config->time_first == MT_TIME_FIRST_RWKV ? "rwkv" : "espnet",
            mt_dtype_name(checkpoint->dtype));
+    printf("biases %s, of the head %s, embed_pad %" PRId32
+           ", dropout %g after embedding, %g after attention, %g after feed-forward\n",
+           config->bias ? "yes" : "no", config->head_bias ? "yes" : "no", config->padding_index,
+           config->embed_dropout, config->att_dropout, config->ffn_dropout);
     if (checkpoint->tokens != NULL) {
         printf("token_list of %" PRId32 "\n", checkpoint->tokens->count);
     }
@@ -81,9 +90,10 @@ static void print_checkpoint(const char *path, const mt_checkpoint *checkpoint)
 
 int verb_info(int argc, char **argv)
 {
-    const struct argp argp = {.parser = parse,
-                              .args_doc = "FILE",
-                              .doc = "Tells what a checkpoint or an exchange file holds."};
+    const struct argp argp = {
+        .parser = parse,
+        .args_doc = "RUN or FILE",
+        .doc = "Tells what a checkpoint, of a run or in a file, or an exchange file holds."};
     const char *file = NULL;
     parse_arguments(&argp, argc, argv, &file);
     char path[TEXT_MAX];

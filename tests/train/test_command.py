@@ -206,7 +206,7 @@ class TrainTest(CommandTest):
         result = self.train("--steps", "1000", "--eval-every", "1", "--patience", "2", "--lr", "1e-12", "--warmup", "0",
                             "--out", "run")
         self.assertIn("no better validation any more", result.stderr.decode())
-        step = lambda: self.run_command("info", "run/checkpoint.h5").stdout.decode().splitlines()[1]
+        step = lambda: self.run_command("info", "run/checkpoint.h5").stdout.decode().splitlines()[2]
         ended = step()
         result = self.run_command("train", "--resume", "run")
         self.assertIn("no better validation any more", result.stderr.decode())
@@ -245,7 +245,9 @@ class TextTest(CommandTest):
 
     def test_the_context_is_as_long_as_the_windows(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--length", "100", "--out", "run")
-        self.assertIn("context_size 100", self.run_command("info", "run").stdout.decode())
+        info = self.run_command("info", "run").stdout.decode()
+        self.assertIn("context_size 100", info)
+        self.assertIn("task text, unit char\n", info)
 
     def test_data_is_found_from_any_folder_and_other_data_is_measured_whole(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
@@ -433,11 +435,12 @@ class EspnetConfigTest(TranscriptsTest):
                 (ESPNET_CONFIG.replace("linear_size", "liner_size"), ["train.yaml: line 11", "liner_size"]),
                 (ESPNET_CONFIG.replace("partial", "part"), ["train.yaml: line 19", "normalization_args: part"]),
                 (ESPNET_CONFIG.replace("rms_norm", "group_norm"), ["line 16", "group_norm", "layer_norm"]),
-                (ESPNET_CONFIG.replace("block_size: 24", "block_size: 0"), ["line 10", "block_size", "0"]),
+                (ESPNET_CONFIG.replace("block_size: 24", "block_size: 0"), ["line 10: decoder_conf: block_size: 0: not a whole"]),
                 (ESPNET_CONFIG.replace("block_size: 24", "block_size: [24]"), ["line 10", "block_size", "single value"]),
                 (ESPNET_CONFIG.replace("decoder: rwkv", "decoder: rnn"), ["'rnn'", "rwkv"]),
                 ("decoder: rwkv\ndecoder_conf: 3\n", ["line 2", "not a mapping"]),
                 ("a: [1", ["train.yaml: line"]),
+                ("encoder: rwkv\n", ["train.yaml: there is no `decoder"]),
                 ("", ["train.yaml", "rwkv"])):
             with self.subTest(says):
                 self.write("train.yaml", text)
