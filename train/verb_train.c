@@ -81,6 +81,17 @@ static const char *option_text(const arguments *given, const char *name)
     return text;
 }
 
+/* A run finds its data again from whatever folder it goes on. A file that is not there keeps the name
+ * that it was given, for the complaint. */
+static void make_absolute(char path[TEXT_MAX])
+{
+    char *absolute = path[0] != '\0' ? realpath(path, NULL) : NULL;
+    if (absolute != NULL && strlen(absolute) < TEXT_MAX) {
+        memcpy(path, absolute, strlen(absolute) + 1);
+    }
+    free(absolute);
+}
+
 static mt_status set_options(const arguments *given, run_config *config)
 {
     mt_status status = MT_OK;
@@ -92,6 +103,9 @@ static mt_status set_options(const arguments *given, run_config *config)
         status = given->resume != NULL ? options_change(config, name, text)
                                        : options_set_for(config->task, config, name, text);
     }
+    make_absolute(config->data);
+    make_absolute(config->valid_data);
+    make_absolute(config->token_list);
     return status;
 }
 
@@ -113,17 +127,6 @@ static void set_defaults(const train_task *task, run_config *config)
     }
 }
 
-/* A run finds its data again from whatever folder it goes on. A file that is not there keeps the name
- * that it was given, for the complaint. */
-static void make_absolute(char path[TEXT_MAX])
-{
-    char *absolute = path[0] != '\0' ? realpath(path, NULL) : NULL;
-    if (absolute != NULL && strlen(absolute) < TEXT_MAX) {
-        memcpy(path, absolute, strlen(absolute) + 1);
-    }
-    free(absolute);
-}
-
 /* The task's configuration; over it ESPnet's, and the sizes of `init`, or NULL; over those the
  * command line. */
 static mt_status configure(const arguments *given, const mt_checkpoint *init, run_config *config)
@@ -140,13 +143,7 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
     if (init != NULL) {
         session_take_sizes(&init->config, config);
     }
-    if (status == MT_OK) {
-        status = set_options(given, config);
-    }
-    make_absolute(config->data);
-    make_absolute(config->valid_data);
-    make_absolute(config->token_list);
-    return status;
+    return status == MT_OK ? set_options(given, config) : status;
 }
 
 static int train(const run_config *config, const mt_checkpoint *checkpoint,
@@ -213,8 +210,7 @@ static int resume(const arguments *given)
     if (status == MT_OK) {
         status = set_options(given, &config);
     }
-    int exit_status =
-        status == MT_OK ? train(&config, checkpoint, NULL, folder) : (report(status), EXIT_USAGE);
+    int exit_status = status == MT_OK ? train(&config, checkpoint, NULL, folder) : report(status);
     mt_checkpoint_destroy(checkpoint);
     return exit_status;
 }
@@ -232,9 +228,8 @@ static char *list_tasks(void)
         text + used, sizeof text - used,
         "\nThe run's folder holds config.yaml, train.log, metrics.csv, checkpoint.h5 and best.h5.\v"
         "A task has defaults of its own for some options: `mixtape train TASK --help` tells them, "
-        "and "
-        "config.yaml what a run used. SIGHUP, SIGINT and SIGTERM end a run after the step at work, "
-        "saved, with exit status 128 + the signal's number.");
+        "and config.yaml what a run used. SIGHUP, SIGINT and SIGTERM end a run after the step at "
+        "work, saved, with exit status 128 + the signal's number.");
     return text;
 }
 
