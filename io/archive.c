@@ -84,9 +84,9 @@ static herr_t keep_archive(void *archive)
     return 0;
 }
 
-/* In the file format of HDF5 1.8, whose metadata have checksums and whose attributes can be of any
- * size, and which every program in use reads. Nothing in it has a time: the same model gives the same
- * bytes. */
+/* In the file format of HDF5 1.10, in which whatever leads to the values has a checksum: in older ones
+ * the index of a dataset's chunks has none, and one wrong byte there makes HDF5 return fill values, or
+ * another dataset's chunk. Nothing in it has a time: the same model gives the same bytes. */
 static hid_t create_in_memory(mt_archive *archive)
 {
     const size_t increment = (size_t)1 << 20;
@@ -100,7 +100,7 @@ static hid_t create_in_memory(mt_archive *archive)
     hid_t file = H5I_INVALID_HID;
     if (H5Pset_fapl_core(access, increment, 0) >= 0 &&
         H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
-        H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
+        H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
         H5Pset_attr_phase_change(creation, 0, 0) >= 0 &&
         H5Pset_obj_track_times(creation, false) >= 0) {
         /* A name that no file can have: HDF5 would read an old file before it makes a new one. */
@@ -131,7 +131,7 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
 }
 
 /* The length of a whole file in memory, whose buffer is longer: the end-of-file address in its
- * superblock, at byte 28 of version 2 (HDF5 File Format Specification, II.A). */
+ * superblock, at byte 28 of versions 2 and 3 (HDF5 File Format Specification, II.A). */
 static uint64_t image_length(const unsigned char *image)
 {
     enum { END_OF_FILE = 28 };

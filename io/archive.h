@@ -32,8 +32,7 @@ mt_archive_fail(const mt_archive *archive, const char *object, const char *forma
 
 mt_status mt_archive_write_group(mt_archive *archive, const char *group);
 
-/* An array `group`/`name` with a Fletcher-32 checksum (a scalar, which HDF5 cannot give one,
- * without). */
+/* An array `group`/`name` with a Fletcher-32 checksum; a scalar has that of its header. */
 mt_status mt_archive_write_array(mt_archive *archive, const char *group, const char *name,
                                  mt_dtype dtype, int rank, const int64_t *shape, const void *data);
 

@@ -2,6 +2,7 @@
 #include "io/archive_internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,21 +28,34 @@ static hid_t memory_type(mt_dtype dtype)
 }
 
 /* Chunks of whole rows, of some megabytes: what a checksum is computed over. */
-static hid_t array_properties(mt_dtype dtype, int rank, const int64_t *shape)
+static void set_chunks(hid_t properties, mt_dtype dtype, int rank, const int64_t *shape)
 {
     const int64_t chunk_bytes = 16 << 20;
+    hsize_t chunk[4];
+    int64_t row_bytes = (int64_t)mt_dtype_size(dtype);
+    for (int i = 1; i < rank; i++) {
+        chunk[i] = (hsize_t)shape[i];
+        row_bytes *= shape[i];
+    }
+    int64_t rows = row_bytes < chunk_bytes ? chunk_bytes / row_bytes : 1;
+    chunk[0] = (hsize_t)(rows < shape[0] ? rows : shape[0]);
+    H5Pset_chunk(properties, rank, chunk);
+    H5Pset_fletcher32(properties);
+}
+
+/* A scalar, which HDF5 gives no Fletcher-32, is kept in the dataset's header, which has a checksum of
+ * its own. What HDF5 finds no values for it fills in: with values that no reader takes for weights. */
+static hid_t array_properties(mt_dtype dtype, int rank, const int64_t *shape)
+{
+    const double missing = NAN;
     hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
     if (rank > 0) {
-        hsize_t chunk[4];
-        int64_t row_bytes = (int64_t)mt_dtype_size(dtype);
-        for (int i = 1; i < rank; i++) {
-            chunk[i] = (hsize_t)shape[i];
-            row_bytes *= shape[i];
-        }
-        int64_t rows = row_bytes < chunk_bytes ? chunk_bytes / row_bytes : 1;
-        chunk[0] = (hsize_t)(rows < shape[0] ? rows : shape[0]);
-        H5Pset_chunk(properties, rank, chunk);
-        H5Pset_fletcher32(properties);
+        set_chunks(properties, dtype, rank, shape);
+    } else {
+        H5Pset_layout(properties, H5D_COMPACT);
+    }
+    if (dtype != MT_I32) {
+        H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &missing);
     }
     H5Pset_obj_track_times(properties, false);
     return properties;

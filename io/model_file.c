@@ -3,6 +3,7 @@
 #include "io/arrays.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,7 +137,8 @@ static mt_status check_finite(mt_archive *archive, const mt_tensor *tensor, cons
     double value;
     int64_t i = mt_first_not_finite(tensor->dtype, values, mt_tensor_count(tensor), &value);
     return i < 0 ? MT_OK
-                 : mt_archive_fail(archive, name, "element %lld is %g", (long long)i, value);
+                 : mt_archive_fail(archive, name, "element %lld is %g%s", (long long)i, value,
+                                   isnan(value) ? ", or missing" : "");
 }
 
 /* The names that a group must hold, and no others. */

@@ -129,9 +129,10 @@ def with_biases(weights):
 
 def write_weights(path, weights):
     def write(temporary):
-        with h5py.File(temporary, "w") as file:
+        # In the format of 1.10 the index of a dataset's chunks has a checksum too.
+        with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
             for name, value in weights.items():
-                file.create_dataset(name, data=value, fletcher32=value.ndim > 0)
+                file.create_dataset(name, data=value, fletcher32=value.ndim > 0, fillvalue=numpy.nan)
 
     _replace(path, write)
 

@@ -112,6 +112,51 @@ START_TEST(test_damaged_files_are_refused_or_whole)
 }
 END_TEST
 
+static bool holds(const char *bytes, size_t size, const void *wanted, size_t length, size_t *at)
+{
+    const char *found = memmem(bytes, size, wanted, length);
+    *at = found != NULL ? (size_t)(found - bytes) : 0;
+    return found != NULL;
+}
+
+/* In files of HDF5 before 1.10 a B-tree without a checksum says where a dataset's chunks are: of a
+ * byte that is wrong there nothing is noticed, and other values are read. */
+START_TEST(test_no_index_is_without_a_checksum)
+{
+    const char *const paths[] = {in_folder("checkpoint.h5"), in_folder("weights.h5")};
+    ASSERT_OK(save(paths[0]));
+    ASSERT_OK(mt_exchange_save(paths[1], subject.model, &mt_layouts[0], NULL));
+    for (int i = 0; i < 2; i++) {
+        char *bytes;
+        size_t size, at;
+        ASSERT_OK(mt_file_read(paths[i], &bytes, &size));
+        ck_assert(holds(bytes, size, "OHDR", 4, &at)); /* signatures are found */
+        ck_assert(!holds(bytes, size, "TREE", 4, &at));
+        free(bytes);
+    }
+}
+END_TEST
+
+START_TEST(test_damaged_scalars_are_noticed)
+{
+    const char *path = in_folder("a.h5");
+    const mt_parameter *scale = mt_parameters_find(subject.model->parameters, "final_norm.scale");
+    char *bytes;
+    size_t size, at;
+    ASSERT_OK(save(path));
+    ASSERT_OK(mt_file_read(path, &bytes, &size));
+    ck_assert(holds(bytes, size, scale->tensor.data, sizeof(double), &at));
+    for (size_t i = at; i < at + sizeof(double); i++) {
+        mt_checkpoint *read;
+        bytes[i] ^= 1;
+        ASSERT_FAILS(mt_checkpoint_load(write_bytes("flip.h5", bytes, size), &read),
+                     MT_ERROR_FORMAT, "flip.h5");
+        bytes[i] ^= 1;
+    }
+    free(bytes);
+}
+END_TEST
+
 START_TEST(test_files_of_another_kind_are_refused)
 {
     mt_checkpoint *read;
@@ -132,6 +177,8 @@ static Suite *damaged_files_suite(void)
     tcase_add_test(tcase, test_killed_while_saving_leaves_a_whole_file);
     tcase_add_test(tcase, test_a_failed_write_leaves_the_old_file_and_nothing_else);
     tcase_add_test(tcase, test_damaged_files_are_refused_or_whole);
+    tcase_add_test(tcase, test_no_index_is_without_a_checksum);
+    tcase_add_test(tcase, test_damaged_scalars_are_noticed);
     tcase_add_test(tcase, test_files_of_another_kind_are_refused);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -574,6 +574,12 @@ class FilesTest(CommandTest):
             del file[name]
             file[name] = data
 
+        def never_written(file):
+            properties, space = file[name].id.get_create_plist(), file[name].id.get_space()
+            properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            del file[name]
+            h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, properties)
+
         self.refuse_changed(lambda file: file.attrs.__setitem__("version", 7), ["version 7", "1"])
         self.refuse_changed(lambda file: file.attrs.__setitem__("format", "else"), "format 'else'")
         self.refuse_changed(lambda file: file.__delitem__(name), [name[6:], "missing"])
@@ -583,6 +589,7 @@ class FilesTest(CommandTest):
         self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 16), "f8")), ["f64", "f32"])
         self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 16), "i4")), ["i32", "f32"])
         self.refuse_changed(lambda file: replace(file, numpy.full((16, 16), numpy.nan, "f4")), [name[6:], "nan"])
+        self.refuse_changed(never_written, [name[6:], "element 0 is nan, or missing"])
         self.refuse_changed(lambda file: file["model"].attrs.__setitem__("num_blocks", 2), "missing")
         self.refuse_changed(lambda file: file["model"].attrs.__setitem__("block_size", -5), "block_size is -5")
         self.refuse_changed(lambda file: file["model"].attrs.__delitem__("num_blocks"), "'num_blocks' is missing")
