@@ -18,7 +18,8 @@ foreach(folder IN LISTS MIXTAPE_FOLDERS)
     PATTERN "arrays.h" EXCLUDE
     PATTERN "foreign.h" EXCLUDE
     PATTERN "model_attributes.h" EXCLUDE
-    PATTERN "model_file.h" EXCLUDE)
+    PATTERN "model_file.h" EXCLUDE
+    PATTERN "utf8.h" EXCLUDE)
 endforeach()
 install(FILES cmake/mixtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mixtape)
 install(TARGETS mixtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -223,7 +223,9 @@ mt_status mt_archive_visit(mt_archive *archive, const char *group,
     return all.status;
 }
 
-bool mt_archive_has(mt_archive *archive, const char *name)
+mt_status mt_archive_find(mt_archive *archive, const char *name, bool *found)
 {
-    return H5Lexists(archive->file, name, H5P_DEFAULT) > 0;
+    htri_t result = H5Lexists(archive->file, name, H5P_DEFAULT);
+    *found = result > 0;
+    return result >= 0 ? MT_OK : mt_archive_fail(archive, name, "damaged");
 }

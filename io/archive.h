@@ -1,7 +1,7 @@
 /* HDF5 files, as Mixtape writes and reads them: arrays with checksums, attributes, and an error for
  * everything that is not as it should be, naming file, object and figures. Internal: the one place
- * that calls HDF5. Implemented in archive.c (the file and its groups), archive_arrays.c and
- * archive_attributes.c.
+ * that calls HDF5. Implemented in archive.c (the file and its groups), archive_arrays.c,
+ * archive_attributes.c and archive_texts.c.
  *
  * A file is made in memory and put in place by mt_file_replace, so a full disk or a crash leaves
  * the old file; saving needs as much host memory as the file is long. HDF5 prints nothing while an
@@ -52,11 +52,14 @@ mt_status mt_archive_visit(mt_archive *archive, const char *group,
                            mt_status (*visit)(mt_archive *archive, const char *name, void *context),
                            void *context);
 
-/* Whether the root has an object of this name. */
-bool mt_archive_has(mt_archive *archive, const char *name);
+/* Whether the root has an object of this name. MT_ERROR_FORMAT where damage hides it. */
+mt_status mt_archive_find(mt_archive *archive, const char *name, bool *found);
 
-/* Attributes of a group. Reading fails where one is missing or of another type, but for `has`. */
-bool mt_archive_has_attribute(mt_archive *archive, const char *group, const char *name);
+/* Attributes of a group. Texts must be UTF-8; MT_ERROR_INVALID for what is to be written,
+ * MT_ERROR_FORMAT for what is read. Reading is MT_ERROR_FORMAT where an attribute is missing, damaged
+ * or of another type; no more memory is asked for than the file is long. */
+mt_status mt_archive_find_attribute(mt_archive *archive, const char *group, const char *name,
+                                    bool *found);
 mt_status mt_archive_write_int(mt_archive *archive, const char *group, const char *name,
                                int64_t value);
 mt_status mt_archive_write_real(mt_archive *archive, const char *group, const char *name,

@@ -16,4 +16,12 @@ struct mt_archive {
     char path[PATH_MAX];
 };
 
+/* Writes an attribute, and closes `space`. */
+mt_status mt_archive_write_attribute(mt_archive *archive, const char *group, const char *name,
+                                     hid_t type, hid_t space, const void *value);
+
+/* Opens an attribute of this class and rank. `count` receives its number of elements. */
+mt_status mt_archive_open_attribute(mt_archive *archive, const char *group, const char *name,
+                                    H5T_class_t class, int rank, hid_t *attribute, hsize_t *count);
+
 #endif

@@ -136,8 +136,12 @@ static mt_status load_adam(mt_archive *archive, mt_checkpoint *checkpoint)
 
 static mt_status load_state(mt_archive *archive, mt_checkpoint *checkpoint)
 {
+    bool has_config = false;
     mt_status status = mt_archive_read_fields(archive, "/train", state_fields, &checkpoint->state);
-    if (status == MT_OK && mt_archive_has_attribute(archive, "/train", "config")) {
+    if (status == MT_OK) {
+        status = mt_archive_find_attribute(archive, "/train", "config", &has_config);
+    }
+    if (status == MT_OK && has_config) {
         status = mt_archive_read_text(archive, "/train", "config", &checkpoint->run_config);
     }
     checkpoint->has_state = true;
@@ -147,6 +151,7 @@ static mt_status load_state(mt_archive *archive, mt_checkpoint *checkpoint)
 static mt_status load_checkpoint(mt_archive *archive, mt_checkpoint *checkpoint)
 {
     static const char *const groups[] = {"model", "optimizer", "train", NULL};
+    bool has_optimizer = false;
     mt_status status = mt_model_file_expect_groups(archive, "/", groups);
     if (status == MT_OK) {
         status =
@@ -159,7 +164,10 @@ static mt_status load_checkpoint(mt_archive *archive, mt_checkpoint *checkpoint)
         status = mt_model_file_read_block(archive, "/model", checkpoint->described, NULL,
                                           &checkpoint->data);
     }
-    if (status == MT_OK && mt_archive_has(archive, "optimizer")) {
+    if (status == MT_OK) {
+        status = mt_archive_find(archive, "optimizer", &has_optimizer);
+    }
+    if (status == MT_OK && has_optimizer) {
         status = load_adam(archive, checkpoint);
     }
     return status == MT_OK ? load_state(archive, checkpoint) : status;

@@ -51,11 +51,13 @@ static mt_status read_root(mt_archive *archive, mt_model_file *kind)
 {
     char *format;
     int64_t version;
+    bool ours;
     *kind = MT_FOREIGN_FILE;
-    if (!mt_archive_has_attribute(archive, "/", "format")) {
-        return MT_OK;
+    mt_status status = mt_archive_find_attribute(archive, "/", "format", &ours);
+    if (status != MT_OK || !ours) {
+        return status;
     }
-    mt_status status = mt_archive_read_text(archive, "/", "format", &format);
+    status = mt_archive_read_text(archive, "/", "format", &format);
     if (status != MT_OK) {
         return status;
     }
@@ -92,11 +94,13 @@ mt_status mt_model_file_open(const char *path, mt_model_file *kind, mt_archive *
 
 mt_status mt_model_file_read_tokens(mt_archive *archive, int64_t vocab_size, mt_token_list **tokens)
 {
+    bool found;
     *tokens = NULL;
-    if (!mt_archive_has_attribute(archive, "/", "token_list")) {
-        return MT_OK;
+    mt_status status = mt_archive_find_attribute(archive, "/", "token_list", &found);
+    if (status != MT_OK || !found) {
+        return status;
     }
-    mt_status status = mt_archive_read_tokens(archive, "/", "token_list", tokens);
+    status = mt_archive_read_tokens(archive, "/", "token_list", tokens);
     if (status == MT_OK && (*tokens)->count != vocab_size) {
         status = mt_archive_fail(archive, "token_list", "%d tokens for a vocabulary of %" PRId64,
                                  (*tokens)->count, vocab_size);

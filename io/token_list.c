@@ -1,6 +1,7 @@
 #include "io/token_list.h"
 
 #include "io/file.h"
+#include "io/utf8.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -74,21 +75,6 @@ mt_status mt_token_list_create(int32_t count, const char *const *tokens, mt_toke
     return MT_OK;
 }
 
-/* The first byte that is not UTF-8, or the zero byte at the end. */
-static const char *utf8_end(const char *text)
-{
-    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
-    utf8proc_int32_t character;
-    while (*at != '\0') {
-        utf8proc_ssize_t length = utf8proc_iterate(at, -1, &character);
-        if (length < 0) {
-            break;
-        }
-        at += length;
-    }
-    return (const char *)at;
-}
-
 /* The length of a line without the blanks and the carriage return at its end, which ESPnet drops
  * too; a first character that is a blank is the token. */
 static size_t stripped_length(const char *line, size_t length)
@@ -115,7 +101,7 @@ static mt_status cut_lines(const char *path, char *text, size_t size, const char
         if (*line == '\0') {
             return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId32 " is empty", path, *count + 1);
         }
-        if (*utf8_end(line) != '\0') {
+        if (*mt_utf8_end(line) != '\0') {
             return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId32 " is not UTF-8", path, *count + 1);
         }
         lines[(*count)++] = line;
@@ -229,8 +215,9 @@ mt_status mt_token_encode(const mt_token_list *list, mt_token_unit unit, const c
 {
     *count = 0;
     *ids = NULL;
-    if (*utf8_end(text) != '\0') {
-        return mt_fail(MT_ERROR_FORMAT, "byte %td of the text is not UTF-8", utf8_end(text) - text);
+    if (*mt_utf8_end(text) != '\0') {
+        return mt_fail(MT_ERROR_FORMAT, "byte %td of the text is not UTF-8",
+                       mt_utf8_end(text) - text);
     }
     /* A token is at least one byte of the text: a character, a word, or the blank before a word. */
     *ids = malloc((strlen(text) + 1) * sizeof **ids);

@@ -109,6 +109,19 @@ static inline mt_model_config small_config(void)
     return config;
 }
 
+static inline bool same_config(const mt_model_config *a, const mt_model_config *b)
+{
+    return a->vocab_size == b->vocab_size && a->input_size == b->input_size &&
+           a->output_size == b->output_size && a->block_size == b->block_size &&
+           a->attention_size == b->attention_size && a->linear_size == b->linear_size &&
+           a->context_size == b->context_size && a->num_blocks == b->num_blocks &&
+           a->norm.kind == b->norm.kind && a->norm.eps == b->norm.eps &&
+           a->norm.partial == b->norm.partial && a->time_first == b->time_first &&
+           a->bias == b->bias && a->head_bias == b->head_bias &&
+           a->padding_index == b->padding_index && a->embed_dropout == b->embed_dropout &&
+           a->att_dropout == b->att_dropout && a->ffn_dropout == b->ffn_dropout;
+}
+
 static inline mt_model *make_model(const mt_model_config *config, mt_dtype dtype, uint64_t seed)
 {
     mt_model *model;

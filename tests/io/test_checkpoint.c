@@ -10,28 +10,6 @@ static mt_checkpoint *load(const char *path)
     return checkpoint;
 }
 
-static void assert_same_config(const mt_model_config *a, const mt_model_config *b)
-{
-    ck_assert_int_eq(a->vocab_size, b->vocab_size);
-    ck_assert_int_eq(a->input_size, b->input_size);
-    ck_assert_int_eq(a->output_size, b->output_size);
-    ck_assert_int_eq(a->block_size, b->block_size);
-    ck_assert_int_eq(a->attention_size, b->attention_size);
-    ck_assert_int_eq(a->linear_size, b->linear_size);
-    ck_assert_int_eq(a->context_size, b->context_size);
-    ck_assert_int_eq(a->num_blocks, b->num_blocks);
-    ck_assert_int_eq(a->norm.kind, b->norm.kind);
-    ck_assert_double_eq(a->norm.eps, b->norm.eps);
-    ck_assert_double_eq(a->norm.partial, b->norm.partial);
-    ck_assert_int_eq(a->time_first, b->time_first);
-    ck_assert_int_eq(a->bias, b->bias);
-    ck_assert_int_eq(a->head_bias, b->head_bias);
-    ck_assert_int_eq(a->padding_index, b->padding_index);
-    ck_assert_double_eq(a->embed_dropout, b->embed_dropout);
-    ck_assert_double_eq(a->att_dropout, b->att_dropout);
-    ck_assert_double_eq(a->ffn_dropout, b->ffn_dropout);
-}
-
 static void assert_same_adam(const mt_adam *a, const mt_adam *b, size_t bytes)
 {
     ck_assert_int_eq(a->step, b->step);
@@ -89,7 +67,7 @@ START_TEST(test_everything_comes_back_to_the_bit)
     ASSERT_OK(mt_checkpoint_save(path, saved.model, saved.adam, &test_state, yaml, tokens));
 
     mt_checkpoint *read = load(path);
-    assert_same_config(&read->config, &saved.model->config);
+    ck_assert(same_config(&read->config, &saved.model->config));
     ck_assert_int_eq(read->dtype, models[_i].dtype);
     ck_assert(read->has_state && read->layout == NULL);
     ck_assert_int_eq(read->state.step, test_state.step);
@@ -274,6 +252,23 @@ START_TEST(test_places_that_cannot_be_written_are_refused)
 }
 END_TEST
 
+START_TEST(test_texts_that_are_not_utf8_are_refused)
+{
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F32, 1);
+    const char *path = in_folder("checkpoint.h5");
+    const char *const wrong[VOCABULARY] = {"<blank>", "<unk>", "a\xffz", "b", "c"};
+    mt_token_list *tokens = make_tokens(VOCABULARY, wrong);
+    ASSERT_FAILS(mt_checkpoint_save(path, model, NULL, &test_state, "data: \xfc\n", NULL),
+                 MT_ERROR_INVALID, "checkpoint.h5", "config", "byte 6", "not UTF-8");
+    ASSERT_FAILS(mt_checkpoint_save(path, model, NULL, &test_state, NULL, tokens), MT_ERROR_INVALID,
+                 "checkpoint.h5", "token_list", "byte 1 of text 2", "not UTF-8");
+    ck_assert_int_eq(files_in_folder(), 0);
+    mt_token_list_destroy(tokens);
+    mt_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_numbers_at_their_ends_come_back)
 {
     mt_model_config config = small_config();
@@ -344,6 +339,7 @@ static Suite *checkpoint_suite(void)
     tcase_add_loop_test(tcase, test_another_model_is_refused_and_left_alone, 0, OTHER_MODELS);
     tcase_add_test(tcase, test_saving_replaces_the_file_and_leaves_nothing_beside_it);
     tcase_add_test(tcase, test_places_that_cannot_be_written_are_refused);
+    tcase_add_test(tcase, test_texts_that_are_not_utf8_are_refused);
     tcase_add_test(tcase, test_numbers_at_their_ends_come_back);
     tcase_add_test(tcase, test_long_texts_and_token_lists_come_back);
     suite_add_tcase(suite, tcase);

@@ -80,8 +80,7 @@ START_TEST(test_a_failed_write_leaves_the_old_file_and_nothing_else)
 }
 END_TEST
 
-/* Whatever bytes a file has, loading it ends in a model or in a message that names it. */
-START_TEST(test_damaged_files_are_refused_or_whole)
+START_TEST(test_cut_files_are_refused)
 {
     const char *path = in_folder("a.h5");
     ck_assert_int_eq(save(path), MT_OK);
@@ -95,19 +94,110 @@ START_TEST(test_damaged_files_are_refused_or_whole)
         ck_assert_ptr_null(read);
         ck_assert_ptr_nonnull(strstr(mt_error_message(), "cut.h5"));
     }
+    free(bytes);
+}
+END_TEST
+
+enum { LONG = 5000 }; /* bytes: what HDF5 keeps outside of its heaps */
+static char long_text[LONG + 1];
+
+static mt_token_list *some_tokens(bool some_long)
+{
+    const char *tokens[VOCABULARY];
+    memcpy(tokens, test_tokens, sizeof tokens);
+    memset(long_text, 'y', LONG);
+    tokens[3] = some_long ? long_text : tokens[3];
+    return make_tokens(VOCABULARY, tokens);
+}
+
+static mt_status save_checkpoint(const char *path)
+{
+    mt_token_list *tokens = some_tokens(false);
+    mt_status status =
+        mt_checkpoint_save(path, subject.model, subject.adam, &test_state, "task: copy\n", tokens);
+    mt_token_list_destroy(tokens);
+    return status;
+}
+
+static mt_status save_long_texts(const char *path)
+{
+    mt_token_list *tokens = some_tokens(true);
+    mt_status status =
+        mt_checkpoint_save(path, subject.model, NULL, &test_state, long_text, tokens);
+    mt_token_list_destroy(tokens);
+    return status;
+}
+
+static mt_status save_exchange(const char *path)
+{
+    mt_token_list *tokens = some_tokens(false);
+    mt_status status = mt_exchange_save(path, subject.model, &mt_layouts[0], tokens);
+    mt_token_list_destroy(tokens);
+    return status;
+}
+
+static mt_status (*const savers[])(const char *path) = {save_checkpoint, save_long_texts,
+                                                        save_exchange};
+enum { SAVERS = sizeof savers / sizeof *savers };
+
+static bool same_bytes(const void *a, const void *b, size_t bytes)
+{
+    return a == NULL || b == NULL ? a == b : memcmp(a, b, bytes) == 0;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_tokens(const mt_token_list *a, const mt_token_list *b)
+{
+    bool same = (a == NULL) == (b == NULL) && (a == NULL || a->count == b->count);
+    for (int32_t i = 0; same && a != NULL && i < a->count; i++) {
+        same = strcmp(a->tokens[i], b->tokens[i]) == 0;
+    }
+    return same;
+}
+
+static bool same_checkpoint(const mt_checkpoint *a, const mt_checkpoint *b)
+{
+    size_t bytes = (size_t)a->described->total * mt_dtype_size(a->dtype);
+    return same_config(&a->config, &b->config) && a->dtype == b->dtype &&
+           same_bytes(a->data, b->data, bytes) && same_bytes(a->m, b->m, bytes) &&
+           same_bytes(a->v, b->v, bytes) && same_bytes(&a->adam, &b->adam, sizeof a->adam) &&
+           a->adam_step == b->adam_step && a->has_state == b->has_state &&
+           same_bytes(&a->state, &b->state, sizeof a->state) && a->layout == b->layout &&
+           same_text(a->run_config, b->run_config) && same_tokens(a->tokens, b->tokens);
+}
+
+/* Any wrong byte in any place: the load fails, with a message that names the file, or it gives what
+ * was saved. */
+START_TEST(test_a_wrong_byte_is_noticed_or_harmless)
+{
+    const char *path = in_folder("a.h5");
+    mt_checkpoint *whole, *read;
+    char *bytes;
+    size_t size;
+    int refused = 0;
+    ASSERT_OK(savers[_i](path));
+    ASSERT_OK(mt_checkpoint_load(path, &whole));
+    ASSERT_OK(mt_file_read(path, &bytes, &size));
     mt_random random = mt_random_make(1, 0);
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 1500; round++) {
         size_t at = (size_t)mt_random_below(&random, size);
         char kept = bytes[at];
-        bytes[at] = (char)(bytes[at] ^ (1 << mt_random_below(&random, 8)));
-        mt_checkpoint *read;
+        bytes[at] = (char)((uint64_t)bytes[at] ^ (1 + mt_random_below(&random, 255)));
         if (mt_checkpoint_load(write_bytes("flip.h5", bytes, size), &read) == MT_OK) {
+            ck_assert_msg(same_checkpoint(whole, read), "byte %zu of %zu", at, size);
             mt_checkpoint_destroy(read);
         } else {
             ck_assert_ptr_nonnull(strstr(mt_error_message(), "flip.h5"));
+            refused++;
         }
         bytes[at] = kept;
     }
+    ck_assert_int_ge(refused, 500); /* most of a file is not spare room */
+    mt_checkpoint_destroy(whole);
     free(bytes);
 }
 END_TEST
@@ -157,6 +247,29 @@ START_TEST(test_damaged_scalars_are_noticed)
 }
 END_TEST
 
+/* HDF5 gives them no checksum. */
+START_TEST(test_damaged_long_texts_are_noticed)
+{
+    const char *path = in_folder("a.h5");
+    char *bytes;
+    size_t size, at, first;
+    mt_checkpoint *read;
+    ASSERT_OK(save_long_texts(path));
+    ASSERT_OK(mt_file_read(path, &bytes, &size));
+    ck_assert(holds(bytes, size, long_text, LONG, &first));
+    ck_assert(holds(bytes + first + LONG, size - first - LONG, long_text, LONG, &at));
+    at += first + LONG;
+    for (int i = 0; i < 2; i++) {
+        size_t wrong = (i == 0 ? first : at) + 1234;
+        bytes[wrong] ^= 1;
+        ASSERT_FAILS(mt_checkpoint_load(write_bytes("flip.h5", bytes, size), &read),
+                     MT_ERROR_FORMAT, "flip.h5", "is damaged: its CRC-32 is");
+        bytes[wrong] ^= 1;
+    }
+    free(bytes);
+}
+END_TEST
+
 START_TEST(test_files_of_another_kind_are_refused)
 {
     mt_checkpoint *read;
@@ -176,9 +289,11 @@ static Suite *damaged_files_suite(void)
     tcase_set_timeout(tcase, 300);
     tcase_add_test(tcase, test_killed_while_saving_leaves_a_whole_file);
     tcase_add_test(tcase, test_a_failed_write_leaves_the_old_file_and_nothing_else);
-    tcase_add_test(tcase, test_damaged_files_are_refused_or_whole);
+    tcase_add_test(tcase, test_cut_files_are_refused);
+    tcase_add_loop_test(tcase, test_a_wrong_byte_is_noticed_or_harmless, 0, SAVERS);
     tcase_add_test(tcase, test_no_index_is_without_a_checksum);
     tcase_add_test(tcase, test_damaged_scalars_are_noticed);
+    tcase_add_test(tcase, test_damaged_long_texts_are_noticed);
     tcase_add_test(tcase, test_files_of_another_kind_are_refused);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -1,4 +1,4 @@
-"""The worked example of docs/espnet.md: everything it shows is run."""
+"""What docs/espnet.md and docs/file-formats.md show is run."""
 
 import os
 import re
@@ -8,14 +8,34 @@ import unittest
 
 import support
 
-DOCUMENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "espnet.md")
+DOCUMENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
 
 
 def setUpModule():
-    support.need("torch", "h5py", "espnet2.asr_transducer.espnet_transducer_model")
+    support.need("h5py")
 
 
-class DocumentationTest(support.CommandTest):
+def blocks_of(document):
+    """(language, text) of each block of code."""
+    with open(os.path.join(DOCUMENTS, document)) as file:
+        return re.findall(r"```(sh|python)\n(.*?)```", file.read(), re.DOTALL)
+
+
+class FileFormatsTest(support.CommandTest):
+    def test_the_token_list_is_read(self):
+        (_, block), = blocks_of("file-formats.md")
+        self.run_command("train", "tokens", *self.transcripts(), "--size", "16", "--blocks", "1", "--steps", "1", "--out", "run")
+        self.run_command("export", "run", "--layout", "espnet", "-o", "weights.h5")
+        shown = subprocess.run([sys.executable, "-c", block + "print(layout, *tokens)"], cwd=self.folder, capture_output=True,
+                               timeout=60)
+        self.assertEqual(shown.stdout.decode().split(), ["espnet", *support.SYMBOLS], shown.stderr.decode())
+
+
+class EspnetTest(support.CommandTest):
+    @classmethod
+    def setUpClass(cls):
+        support.need("torch", "espnet2.asr_transducer.espnet_transducer_model")
+
     def setUp(self):
         super().setUp()
         os.mkdir(self.path("bin"))
@@ -32,10 +52,8 @@ class DocumentationTest(support.CommandTest):
         return result.stdout.decode()
 
     def test_a_transducer_starts_from_a_pretrained_decoder(self):
-        with open(DOCUMENT) as file:
-            blocks = re.findall(r"```(sh|python)\n(.*?)```", file.read(), re.DOTALL)
         program, output = "", ""  # Python's blocks are one program
-        for language, block in blocks:
+        for language, block in blocks_of("espnet.md"):
             if language == "python":
                 program += block
                 output += self.run_block(sys.executable, "-c", program)

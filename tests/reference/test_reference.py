@@ -42,7 +42,7 @@ class DecoderTest(unittest.TestCase):
             run("forward", "run", "--input", "in.h5", "--output", "out.h5", cwd=folder)
             with h5py.File(os.path.join(folder, "weights.h5")) as file:
                 weights = {name: file[name][()] for name in file}
-                config = dict(file.attrs)
+                config = {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
             output, logits = rwkv_reference.decoder(weights, config, labels)
             with h5py.File(os.path.join(folder, "out.h5")) as file:
                 numpy.testing.assert_allclose(file["output"][()], output, rtol=tolerance, atol=tolerance)

@@ -241,7 +241,7 @@ class TextTest(CommandTest):
         self.assertEqual(len(first.decode()), 4 + 50 + 1)
         self.assertTrue(first.decode().startswith("the "))
         with h5py.File(self.path("run", "best.h5")) as file:
-            self.assertIn("ö", list(file.attrs["token_list"]))
+            self.assertIn("ö", [token.decode() for token in file.attrs["token_list"]])
 
     def test_the_context_is_as_long_as_the_windows(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--length", "100", "--out", "run")
@@ -313,7 +313,7 @@ class TokensTest(TranscriptsTest):
         self.run_command("generate", "run", "--length", "10")
         self.run_command("export", "run", "--layout", "espnet", "-o", "espnet.h5")
         with h5py.File(self.path("espnet.h5")) as file:
-            self.assertEqual(list(file.attrs["token_list"])[:3], ["<blank>", "<unk>", "<space>"])
+            self.assertEqual(list(file.attrs["token_list"])[:3], [b"<blank>", b"<unk>", b"<space>"])
             self.assertEqual(file["embed.weight"].shape, (7, 16))
             self.assertTrue(numpy.all(file["embed.weight"][0] == 0.0)) # the padding row never moves
             self.assertNotIn("head.weight", file)
@@ -581,7 +581,11 @@ class FilesTest(CommandTest):
             h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, properties)
 
         self.refuse_changed(lambda file: file.attrs.__setitem__("version", 7), ["version 7", "1"])
-        self.refuse_changed(lambda file: file.attrs.__setitem__("format", "else"), "format 'else'")
+        self.refuse_changed(lambda file: file.attrs.__setitem__("format", numpy.bytes_("else")), "format 'else'")
+        self.refuse_changed(lambda file: file.attrs.__setitem__("format", "else"), ["'format'", "variable-length string"])
+        for tokens, says in (([b"a", b"\xff"], "not UTF-8 at byte 0 of string 1"), ([b"a\0b"], "zero byte at 1 of string 0"),
+                             ([b"a", b""], "the token 1 is empty")):
+            self.refuse_changed(lambda file: file.attrs.__setitem__("token_list", numpy.array(tokens)), ["token_list", says])
         self.refuse_changed(lambda file: file.__delitem__(name), [name[6:], "missing"])
         self.refuse_changed(lambda file: file.move(name, "model/other"), [name[6:], "missing"])
         self.refuse_changed(lambda file: file.__setitem__("model/more", [1.0]), ["more", "unknown"])
@@ -597,7 +601,7 @@ class FilesTest(CommandTest):
     def test_a_configuration_that_is_not_one_is_refused(self):
         for text in ["steps: [1", "steps: 0", "stairs: 3", "- 1"]:
             with h5py.File(self.checkpoint, "r+") as file:
-                file["train"].attrs["config"] = text
+                file["train"].attrs["config"] = numpy.bytes_(text)
             self.refuse("train", "--resume", "run", status=1, says=["checkpoint.h5", "config"])
 
     def test_files_truncated_anywhere_are_refused(self):

@@ -1,0 +1,282 @@
+/* Texts and token lists, as attributes of an archive's groups.
+ *
+ * A text is a string of fixed length, filled up with zero bytes. HDF5 keeps those of variable length in
+ * global heaps, which have no checksum, and crashes where one is damaged. */
+#include "io/archive_internal.h"
+#include "io/utf8.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* HDF5 keeps an attribute of up to 4 KiB, name and type included, in a heap that has checksums, and
+     * a longer one outside of it, bare: beside such a text stands another attribute, its CRC-32. */
+    BARE_FROM = 2048,
+    NAME_MAX_BYTES = 64
+};
+
+/* "config" makes "config_crc32". */
+static const char *checksum_name(char checksum[NAME_MAX_BYTES], const char *name)
+{
+    snprintf(checksum, NAME_MAX_BYTES, "%s_crc32", name);
+    return checksum;
+}
+
+/* The CRC-32 of zlib and of Python's zlib.crc32. */
+static uint32_t crc32_of(const void *bytes, size_t size)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= ((const unsigned char *)bytes)[i];
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ (0xEDB88320u & (0u - (crc & 1u)));
+        }
+    }
+    return ~crc;
+}
+
+static mt_status exists(mt_archive *archive, const char *group, const char *name, bool *found)
+{
+    htri_t result = H5Aexists_by_name(archive->file, group, name, H5P_DEFAULT);
+    *found = result > 0;
+    return result >= 0 ? MT_OK
+                       : mt_archive_fail(archive, group, "its attributes are damaged, or missing");
+}
+
+mt_status mt_archive_find_attribute(mt_archive *archive, const char *group, const char *name,
+                                    bool *found)
+{
+    char checksum[NAME_MAX_BYTES];
+    mt_status status = exists(archive, group, name, found);
+    if (status == MT_OK && !*found) { /* the name of a long one may be damaged, its CRC-32's not */
+        status = exists(archive, group, checksum_name(checksum, name), found);
+    }
+    return status;
+}
+
+/* The type of a string of `size` bytes. */
+static hid_t text_type(size_t size)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, size);
+    H5Tset_strpad(type, H5T_STR_NULLPAD);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    return type;
+}
+
+/* Texts that lie in places of `size` bytes, one behind the other; of rank 0, one. */
+typedef struct texts {
+    int rank;
+    size_t count, size;
+    char *bytes;
+} texts;
+
+static mt_status write_texts(mt_archive *archive, const char *group, const char *name,
+                             const texts *written)
+{
+    char checksum[NAME_MAX_BYTES];
+    const hsize_t count = written->count;
+    hid_t type = text_type(written->size);
+    hid_t space = written->rank > 0 ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_SCALAR);
+    mt_status status =
+        mt_archive_write_attribute(archive, group, name, type, space, written->bytes);
+    H5Tclose(type);
+    size_t bytes = written->count * written->size;
+    if (status == MT_OK && bytes >= BARE_FROM) {
+        status = mt_archive_write_int(archive, group, checksum_name(checksum, name),
+                                      crc32_of(written->bytes, bytes));
+    }
+    return status;
+}
+
+/* Puts the texts into places that are as long as the longest, and writes those. */
+static mt_status write_strings(mt_archive *archive, const char *group, const char *name, int rank,
+                               size_t count, const char *const *strings)
+{
+    texts written = {.rank = rank, .count = count, .size = 1}; /* HDF5 has no strings of 0 bytes */
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(strings[i]);
+        written.size = length > written.size ? length : written.size;
+        if (*mt_utf8_end(strings[i]) != '\0') {
+            return mt_fail(MT_ERROR_INVALID, "%s: %s: byte %td of text %zu is not UTF-8",
+                           archive->path, name, mt_utf8_end(strings[i]) - strings[i], i);
+        }
+    }
+    written.bytes = calloc(count > 0 ? count : 1, written.size);
+    if (written.bytes == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory for %zu texts of %zu bytes",
+                       archive->path, name, count, written.size);
+    }
+    for (size_t i = 0; i < count; i++) {
+        memcpy(written.bytes + i * written.size, strings[i], strlen(strings[i]));
+    }
+    mt_status status = write_texts(archive, group, name, &written);
+    free(written.bytes);
+    return status;
+}
+
+mt_status mt_archive_write_text(mt_archive *archive, const char *group, const char *name,
+                                const char *value)
+{
+    return write_strings(archive, group, name, 0, 1, &value);
+}
+
+mt_status mt_archive_write_tokens(mt_archive *archive, const char *group, const char *name,
+                                  const mt_token_list *tokens)
+{
+    return write_strings(archive, group, name, 1, (size_t)tokens->count,
+                         (const char *const *)tokens->tokens);
+}
+
+/* Makes room for an attribute's texts. No more is allocated than the file has bytes. */
+static mt_status make_room(mt_archive *archive, const char *group, const char *name,
+                           hid_t attribute, hsize_t count, texts *read)
+{
+    hid_t type = H5Aget_type(attribute);
+    bool variable = H5Tis_variable_str(type) != 0;
+    read->size = H5Tget_size(type);
+    H5Tclose(type);
+    if (variable) {
+        return mt_archive_fail(archive, group,
+                               "the attribute '%s' is a variable-length string, which Mixtape does "
+                               "not write",
+                               name);
+    }
+    if (read->size == 0 || count > (hsize_t)archive->size / read->size) {
+        return mt_archive_fail(archive, group,
+                               "the attribute '%s' has %llu strings of %zu bytes in a file of "
+                               "%" PRId64,
+                               name, (unsigned long long)count, read->size, archive->size);
+    }
+    read->count = (size_t)count;
+    read->bytes = malloc(read->count * read->size + 1);
+    return read->bytes != NULL ? MT_OK
+                               : mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu strings of %zu",
+                                         archive->path, read->count, read->size);
+}
+
+/* Whether the bytes are those that were written, where a checksum stands beside them. */
+static mt_status check_texts(mt_archive *archive, const char *group, const char *name,
+                             const texts *read)
+{
+    char checksum[NAME_MAX_BYTES];
+    bool found;
+    int64_t written = 0;
+    uint32_t crc = crc32_of(read->bytes, read->count * read->size);
+    mt_status status = exists(archive, group, checksum_name(checksum, name), &found);
+    if (status == MT_OK && found) {
+        status = mt_archive_read_int(archive, group, checksum, &written);
+    }
+    return status == MT_OK && found && written != crc
+               ? mt_archive_fail(archive, group,
+                                 "the attribute '%s' is damaged: its CRC-32 is %08" PRIx32
+                                 ", not %08" PRIx64,
+                                 name, crc, (uint64_t)written)
+               : status;
+}
+
+/* The caller frees `read->bytes`. */
+static mt_status read_texts(mt_archive *archive, const char *group, const char *name, texts *read)
+{
+    hid_t attribute;
+    hsize_t count;
+    mt_status status =
+        mt_archive_open_attribute(archive, group, name, H5T_STRING, read->rank, &attribute, &count);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = make_room(archive, group, name, attribute, count, read);
+    if (status == MT_OK) {
+        /* As the file has them: HDF5 does not convert between character sets. */
+        hid_t type = H5Aget_type(attribute);
+        if (H5Aread(attribute, type, read->bytes) < 0) {
+            status = mt_archive_fail(archive, group, "the attribute '%s' is damaged", name);
+        }
+        H5Tclose(type);
+    }
+    H5Aclose(attribute);
+    return status == MT_OK ? check_texts(archive, group, name, read) : status;
+}
+
+/* A copy of the text in a place, which the caller frees. It ends before the first zero byte, and
+ * nothing but zeros is behind that. */
+static mt_status copy_text(mt_archive *archive, const char *group, const char *name,
+                           const texts *read, size_t i, char **copy)
+{
+    const char *text = read->bytes + i * read->size;
+    size_t length = strnlen(text, read->size);
+    for (size_t at = length; at < read->size; at++) {
+        if (text[at] != '\0') {
+            return mt_archive_fail(archive, group,
+                                   "the attribute '%s' has a zero byte at %zu of string %zu", name,
+                                   length, i);
+        }
+    }
+    *copy = strndup(text, length);
+    if (*copy == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", archive->path, length);
+    }
+    if (*mt_utf8_end(*copy) != '\0') {
+        return mt_archive_fail(archive, group,
+                               "the attribute '%s' is not UTF-8 at byte %td of string %zu", name,
+                               mt_utf8_end(*copy) - *copy, i);
+    }
+    return MT_OK;
+}
+
+mt_status mt_archive_read_text(mt_archive *archive, const char *group, const char *name,
+                               char **value)
+{
+    texts read = {.rank = 0};
+    *value = NULL;
+    mt_status status = read_texts(archive, group, name, &read);
+    if (status == MT_OK) {
+        status = copy_text(archive, group, name, &read, 0, value);
+    }
+    free(read.bytes);
+    if (status != MT_OK) {
+        free(*value);
+        *value = NULL;
+    }
+    return status;
+}
+
+static mt_status make_tokens(mt_archive *archive, const char *group, const char *name,
+                             const texts *read, mt_token_list **tokens)
+{
+    mt_status status = MT_OK;
+    char **copies = calloc(read->count + 1, sizeof *copies);
+    if (copies == NULL || read->count > INT32_MAX) {
+        free(copies);
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu tokens", archive->path, read->count);
+    }
+    for (size_t i = 0; i < read->count && status == MT_OK; i++) {
+        status = copy_text(archive, group, name, read, i, &copies[i]);
+    }
+    if (status == MT_OK) {
+        status = mt_token_list_create((int32_t)read->count, (const char *const *)copies, tokens);
+        if (status == MT_ERROR_INVALID) {
+            status = mt_archive_fail(archive, name, "%s", mt_error_message());
+        }
+    }
+    for (size_t i = 0; i < read->count; i++) {
+        free(copies[i]);
+    }
+    free(copies);
+    return status;
+}
+
+mt_status mt_archive_read_tokens(mt_archive *archive, const char *group, const char *name,
+                                 mt_token_list **tokens)
+{
+    texts read = {.rank = 1};
+    *tokens = NULL;
+    mt_status status = read_texts(archive, group, name, &read);
+    if (status == MT_OK) {
+        status = make_tokens(archive, group, name, &read, tokens);
+    }
+    free(read.bytes);
+    return status;
+}

@@ -1,0 +1,17 @@
+#include "io/utf8.h"
+
+#include <utf8proc.h>
+
+const char *mt_utf8_end(const char *text)
+{
+    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
+    utf8proc_int32_t character;
+    while (*at != '\0') {
+        utf8proc_ssize_t length = utf8proc_iterate(at, -1, &character);
+        if (length < 0) {
+            break;
+        }
+        at += length;
+    }
+    return (const char *)at;
+}
