@@ -6,9 +6,15 @@
 """
 
 import argparse
+import io
 import os
+import pickle
+import re
+import stat
 import sys
 import tempfile
+import warnings
+import zipfile
 
 import h5py
 import numpy
@@ -21,87 +27,197 @@ class FilesError(Exception):
     """What is wrong with a file, in one line."""
 
 
-def _first_line(error):
+def _reason(error):
+    """What a library or the system complains of, without what PyTorch and HDF5 add in further lines."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__
 
 
+def _one_line(text):
+    """Names from a file or a command line may hold anything: the message stays one line, and moves no cursor."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def _text(value):
-    return value.decode() if isinstance(value, bytes) else value
+    """The text of an attribute, whether its length is fixed or variable; a list for several; None for what is no text."""
+    if isinstance(value, numpy.ndarray):
+        return [_text(item) for item in value.flat]
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value if isinstance(value, str) else None
 
 
-def _datasets(group):
+def _attribute(path, file, name):
+    try:
+        return _text(file.attrs[name]) if name in file.attrs else None
+    except Exception as error:  # h5py has one for each kind of attribute that it cannot read
+        raise FilesError(f"{path}: attribute {name}: {_reason(error)}") from None
+
+
+def _each(path, items, work):
+    """{name: work(name, value)}; whatever goes wrong is told with the file and the name."""
     found = {}
-    for name, item in group.items():
-        if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f":
-            raise FilesError(f"{group.file.filename}: {name}: not an array of numbers")
-        found[name] = item[()]
+    for name, value in items:
+        try:
+            if not isinstance(name, str) or name in ("", ".") or "/" in name or "\0" in name:
+                raise ValueError("no name for an array")
+            name.encode()
+            found[name] = work(name, value)
+        except Exception as error:
+            raise FilesError(f"{path}: {name}: {_reason(error)}") from None
     return found
+
+
+def _check_regular(path):
+    """A pipe is refused, not waited for."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise FilesError(f"{path}: {error.strerror}") from None
+    if not stat.S_ISREG(mode):
+        raise FilesError(f"{path}: not a regular file")
+
+
+def _numbers_of_dataset(_, item):
+    if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or item.dtype.itemsize > 8 or item.shape is None:
+        raise ValueError("not an array of real numbers")
+    return numpy.asarray(item[()], item.dtype.newbyteorder("="))
 
 
 def read_weights(path):
     """(kind, {name: array}) of a file of Mixtape's: "checkpoint", or the layout of an exported file."""
+    _check_regular(path)
     try:
         with h5py.File(path, "r") as file:
-            kind = _text(file.attrs.get("format", ""))
-            if kind == "mixtape-checkpoint" and isinstance(file.get("model"), h5py.Group):
-                return "checkpoint", _datasets(file["model"])
-            if kind == "mixtape-weights":
-                return _text(file.attrs["layout"]), _datasets(file)
-    except (OSError, KeyError) as error:
-        raise FilesError(f"{path}: {_first_line(error)}") from None
-    raise FilesError(f"{path}: neither a checkpoint nor exported weights of Mixtape's")
-
-
-def _replace(path, write):
-    """Writes beside `path` and renames, so that nothing half-written stands there."""
-    path = os.path.realpath(path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise FilesError(f"{path}: not a regular file")
-    try:
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=os.path.basename(path) + ".")
-    except OSError as error:
-        raise FilesError(f"{path}: {error.strerror}") from None
-    os.close(handle)
-    mask = os.umask(0)
-    os.umask(mask)
-    try:
-        write(temporary)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp made it private
-        os.replace(temporary, path)
-    except Exception as error:
-        os.unlink(temporary)
-        raise FilesError(f"{path}: {_first_line(error)}") from None
-    except BaseException:
-        os.unlink(temporary)
+            kind, group = _attribute(path, file, "format"), file
+            if kind == "mixtape-checkpoint":
+                kind, group = "checkpoint", file.get("model")
+            elif kind == "mixtape-weights":
+                kind = _attribute(path, file, "layout")
+                if not isinstance(kind, str):
+                    raise FilesError(f"{path}: attribute layout: not the name of a layout")
+            else:
+                group = None
+            if not isinstance(group, h5py.Group):
+                raise FilesError(f"{path}: neither a checkpoint nor exported weights of Mixtape's")
+            weights = _each(path, group.items(), _numbers_of_dataset)
+    except FilesError:
         raise
+    except Exception as error:  # a damaged file
+        raise FilesError(f"{path}: {_reason(error)}") from None
+    if not weights:
+        raise FilesError(f"{path}: holds no weights")
+    return kind, weights
+
+
+def _flush_folder(path):
+    """A rename reaches the disk with the folder."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _replace(named, save):
+    """Writes what `save` puts into a file in memory beside the target, flushes that to the disk and renames it, so that nothing
+    half-written ever stands there. HDF5 and PyTorch would end the process where they meet a full disk themselves."""
+    path = os.path.realpath(named)
+    if not os.path.basename(named) or os.path.exists(path) and not os.path.isfile(path):
+        raise FilesError(f"{named}: not a regular file")
+    content, temporary = io.BytesIO(), None
+    try:
+        save(content)
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=os.path.basename(path) + ".")
+        with open(handle, "wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            mask = os.umask(0)
+            os.umask(mask)
+            os.fchmod(handle, 0o666 & ~mask)  # mkstemp made it private
+            os.fsync(handle)
+        os.replace(temporary, path)
+        temporary = None
+        _flush_folder(os.path.dirname(path))
+    except FilesError:
+        raise
+    except Exception as error:
+        raise FilesError(f"{named}: {_reason(error)}") from None
+    finally:
+        if temporary is not None:
+            os.unlink(temporary)
 
 
 def write_state_dict(path, weights):
     import torch
 
-    state = {name: torch.from_numpy(numpy.array(value)) for name, value in weights.items()}
-    _replace(path, lambda temporary: torch.save(state, temporary))
+    state = _each(path, weights.items(), lambda _, value: torch.from_numpy(numpy.array(value)))
+    _replace(path, lambda content: torch.save(state, content))
+
+
+def _load(path):
+    """What torch.save wrote, where that is tensors and plain values. Whatever else a pickle may hold is refused and never
+    executed."""
+    import torch
+
+    _check_regular(path)
+    archive = False
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            archive = zipfile.is_zipfile(file)
+            # PyTorch 1.13 would hand TorchScript over to another loader.
+            if archive and any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(file).namelist()):
+                raise FilesError(f"{path}: holds more than tensors, which is not loaded: TorchScript")
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except FilesError:
+        raise
+    except PermissionError as error:
+        raise FilesError(f"{path}: {error.strerror}") from None
+    except Exception as error:  # the unpickler raises whatever it stumbles over
+        unknown = re.search(r"(?:Unsupported class|GLOBAL) ([\w.]+)", str(error))
+        if unknown or archive and isinstance(error, pickle.UnpicklingError):
+            raise FilesError(f"{path}: holds more than tensors, which is not loaded{': ' + unknown[1] if unknown else ''}") from None
+        raise FilesError(f"{path}: not a state_dict as torch.save writes it, or damaged") from None
 
 
 def read_state_dict(path):
-    """A plain state_dict; whatever else a pickle may hold is refused and never executed."""
-    import pickle
-
+    """{name: tensor} of a plain state_dict, or of the one in a checkpoint of ESPnet's."""
     import torch
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, EOFError) as error:
-        raise FilesError(f"{path}: not a plain state_dict: {_first_line(error)}") from None
+    state = _load(path)
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]  # as ESPnet's checkpoint.pth has it
-    if not isinstance(state, dict) or not state or not all(
-            isinstance(name, str) and name and isinstance(value, torch.Tensor) and value.layout == torch.strided
-            for name, value in state.items()):
-        raise FilesError(f"{path}: not a plain state_dict of tensors")
-    return {name: (value if value.dtype == torch.float64 else value.float()).detach().numpy() for name, value in state.items()
-            if value.is_floating_point()}
+    if not isinstance(state, dict) or not state:
+        raise FilesError(f"{path}: not a state_dict: {'empty' if isinstance(state, dict) else type(state).__name__}")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise FilesError(f"{path}: not a plain state_dict: {name!r} is a {type(value).__name__}")
+    return state
+
+
+def _numbers_of_tensor(_, tensor):
+    """As an array of float32 or float64; None for counters, which are no weights."""
+    import torch
+
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.device.type != "cpu":
+        raise ValueError(f"not a dense tensor of real numbers: {tensor.dtype}, {tensor.layout}, on {tensor.device}")
+    if not tensor.is_floating_point():
+        return None
+    return (tensor if tensor.dtype == torch.float64 else tensor.float()).detach().resolve_neg().numpy()
+
+
+def to_arrays(path, state):
+    """{name: array} of the real numbers in a state_dict that was read from `path`."""
+    found = _each(path, state.items(), _numbers_of_tensor)
+    weights = {name: value for name, value in found.items() if value is not None}
+    if not weights:
+        name = next(iter(state))
+        raise FilesError(f"{path}: holds no tensor of real numbers ({name} is {state[name].dtype})")
+    return weights
 
 
 def find_decoder(path, weights):
@@ -118,23 +234,25 @@ def find_decoder(path, weights):
     return found
 
 
-def with_biases(weights):
+def with_biases(path, weights):
     """ESPnet's projections have biases: zeros for those of a model without."""
     found = dict(weights)
     for name, value in weights.items():
         if ".proj_" in name and name.endswith(".weight"):
+            if value.ndim != 2:
+                raise FilesError(f"{path}: {name}: {value.ndim} dimensions, expected 2")
             found.setdefault(name[:-len("weight")] + "bias", numpy.zeros(value.shape[0], value.dtype))
     return found
 
 
 def write_weights(path, weights):
-    def write(temporary):
+    def save(content):
         # In the format of 1.10 the index of a dataset's chunks has a checksum too.
-        with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
-            for name, value in weights.items():
-                file.create_dataset(name, data=value, fletcher32=value.ndim > 0, fillvalue=numpy.nan)
+        with h5py.File(content, "w", libver=("v110", "v110")) as file:
+            _each(path, weights.items(), lambda name, value: file.create_dataset(
+                name, data=value, fletcher32=value.ndim > 0, fillvalue=numpy.nan))
 
-    _replace(path, write)
+    _replace(path, save)
 
 
 def _command(description, source, target, work):
@@ -143,10 +261,12 @@ def _command(description, source, target, work):
     parser.add_argument("target", metavar=target)
     given = parser.parse_args()
     try:
+        if os.path.realpath(given.source) == os.path.realpath(given.target):
+            raise FilesError(f"{given.target}: the source itself, which would be lost")
         work(given.source, given.target)
     except FilesError as error:
-        sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")
-    print(given.target)
+        sys.exit(_one_line(f"{os.path.basename(sys.argv[0])}: {error}"))
+    print(_one_line(given.target))
 
 
 def to_espnet():
@@ -154,7 +274,10 @@ def to_espnet():
         kind, weights = read_weights(source)
         if kind not in ("checkpoint", "mixtape", "espnet"):
             raise FilesError(f"{source}: layout {kind}, which is not ESPnet's decoder alone")
-        write_state_dict(target, with_biases({name: value for name, value in weights.items() if not name.startswith(HEAD)}))
+        decoder = {name: value for name, value in weights.items() if not name.startswith(HEAD)}
+        if not decoder:
+            raise FilesError(f"{source}: holds no decoder, only {', '.join(weights)}")
+        write_state_dict(target, with_biases(source, decoder))
 
     _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN.h5", "FILE.pth", work)
 
@@ -171,6 +294,6 @@ def to_pth():
 
 def from_pth():
     def work(source, target):
-        write_weights(target, find_decoder(source, read_state_dict(source)))
+        write_weights(target, to_arrays(source, find_decoder(source, read_state_dict(source))))
 
     _command("Writes a PyTorch state_dict for `mixtape import`.", "FILE.pth", "WEIGHTS.h5", work)

@@ -1,10 +1,17 @@
 """The converters between HDF5 and .pth, and the package as pip installs it."""
 
+import contextlib
+import io
 import os
+import random
+import resource
 import shutil
+import struct
 import subprocess
 import sys
 import unittest
+import warnings
+from unittest import mock
 
 import support
 
@@ -45,6 +52,25 @@ class FilesTest(support.CommandTest):
         self.assertFalse(os.path.exists(self.path(target)))
         self.assertFalse([name for name in os.listdir(self.folder) if name.startswith(target + ".")])
 
+    def refuse(self, function, source, target, says):
+        """The same for many, in this process: status 1, one line that says it, nothing on the other streams, and nothing written."""
+        before, errors = sorted(os.listdir(self.folder)), io.StringIO()
+        here = os.getcwd()
+        os.chdir(self.folder)
+        try:
+            with mock.patch.object(sys, "argv", ["mixtape-" + function, source, target]), contextlib.redirect_stderr(errors), \
+                    contextlib.redirect_stdout(errors), warnings.catch_warnings(), self.assertRaises(SystemExit) as end:
+                warnings.simplefilter("always")
+                getattr(files, function)()
+        finally:
+            os.chdir(here)
+        self.assertIsInstance(end.exception.code, str)
+        self.assertEqual(len(end.exception.code.splitlines()), 1, end.exception.code)
+        self.assertIn(says, end.exception.code)
+        self.assertNotIn("weights_only", end.exception.code)
+        self.assertEqual(errors.getvalue(), "")
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
+
     def small_run(self, *options):
         self.run_command("train", "copy", "--size", "16", "--batch", "8", "--length", "3", "--steps", "2", "--eval-batches", "1",
                          "--out", "run", *options)
@@ -68,7 +94,7 @@ class FilesTest(support.CommandTest):
         self.small_run()
         self.run_command("export", "run", "--layout", "espnet", "-o", "weights.h5")
         self.convert("to_pth", "weights.h5", "model.pth")
-        state = {name: value.to(torch.bfloat16) for name, value in torch.load(self.path("model.pth")).items()}
+        state = {name: value.to(torch.bfloat16) for name, value in torch.load(self.path("model.pth"), weights_only=True).items()}
         torch.save(state, self.path("half.pth"))
         self.convert("from_pth", "half.pth", "half.h5")
         with h5py.File(self.path("half.h5")) as file:
@@ -78,11 +104,11 @@ class FilesTest(support.CommandTest):
     def test_scalars_of_norms_are_kept(self):
         self.small_run("--norm", "scale_norm")
         self.convert("to_espnet", os.path.join("run", "checkpoint.h5"), "decoder.pth")
-        self.assertEqual(torch.load(self.path("decoder.pth"))["final_norm.scale"].shape, ())
+        self.assertEqual(torch.load(self.path("decoder.pth"), weights_only=True)["final_norm.scale"].shape, ())
 
     def test_pickles_that_are_more_than_a_state_dict_are_refused_and_not_executed(self):
         torch.save({"embed.weight": torch.zeros(2, 2), "trap": Trap(self.path("sprung"))}, self.path("trap.pth"))
-        self.convert("from_pth", "trap.pth", "out.h5", fails_with="trap.pth: not a plain state_dict")
+        self.convert("from_pth", "trap.pth", "out.h5", fails_with="trap.pth: holds more than tensors, which is not loaded: io.open")
         self.assertFalse(os.path.exists(self.path("sprung")))
 
     def test_parameters_are_taken(self):
@@ -108,31 +134,186 @@ class FilesTest(support.CommandTest):
             self.assertEqual((result.returncode, len(result.stderr.splitlines())), (1, 1), result.stderr)
             self.assertFalse(os.path.isfile(self.path(target)))
 
-    def test_other_files_are_refused(self):
-        torch.save([torch.zeros(2)], self.path("list.pth"))
-        torch.save({"a": 1.0}, self.path("numbers.pth"))
-        torch.save({1: torch.ones(2)}, self.path("keys.pth"))
-        torch.save({}, self.path("nothing.pth"))
-        torch.save({"a": torch.ones(2, 2).to_sparse()}, self.path("sparse.pth"))
-        torch.save({"a": torch.ones(2), "a/b": torch.ones(2)}, self.path("slash.pth"))
-        self.write("text.pth", "not a pickle")
-        self.write("empty.pth", "")
-        for name, says in (("list.pth", "not a plain state_dict"), ("numbers.pth", "not a plain state_dict"),
-                           ("keys.pth", "not a plain state_dict"), ("nothing.pth", "not a plain state_dict"),
-                           ("sparse.pth", "not a plain state_dict"), ("slash.pth", "out.h5"),
-                           ("text.pth", "not a plain state_dict"), ("empty.pth", "not a plain state_dict"), ("none.pth", "none.pth")):
-            with self.subTest(name=name):
-                self.convert("from_pth", name, "out.h5", fails_with=says)
-        self.write("text.h5", "not HDF5")
-        with h5py.File(self.path("foreign.h5"), "w") as file:
-            file["x"] = numpy.zeros(3)
-        with h5py.File(self.path("group.h5"), "w") as file:
-            file.attrs.update({"format": "mixtape-weights", "layout": "espnet"})
-            file.create_group("embed.weight")
+    def test_pickles_that_are_no_plain_state_dict_are_refused(self):
+        plain = torch.ones(2, 2)
+        for number, (state, says) in enumerate((
+            ([plain], "not a state_dict: list"),
+            (plain, "not a state_dict: Tensor"),
+            (None, "not a state_dict: NoneType"),
+            ({}, "not a state_dict: empty"),
+            ({"a": 1}, "not a plain state_dict: 'a' is a int"),
+            ({"a": 1.0}, ""),  # PyTorch 1.13 does not load it
+            ({1: plain}, "not a plain state_dict: 1 is a Tensor"),
+            ({"a": plain, "b": {"c": plain}}, "not a plain state_dict: 'b' is a dict"),
+            ({"model": {"a": plain, "b": [plain]}}, "not a plain state_dict: 'b' is a list"),
+            ({"a": torch.nn.Linear(1, 1)}, "holds more than tensors, which is not loaded: torch.nn.modules.linear.Linear"),
+            ({"a": numpy.ones(2)}, "holds more than tensors, which is not loaded: numpy"),
+            ({"a": plain.to_sparse()}, "a: not a dense tensor of real numbers: torch.float32, torch.sparse_coo"),
+            ({"a": plain.to("meta")}, "a: not a dense tensor of real numbers: torch.float32, torch.strided, on meta"),
+            ({"a": plain, "b": plain.to(torch.complex64)}, "b: not a dense tensor of real numbers: torch.complex64"),
+            ({"a": plain.long(), "b": plain.bool()}, "holds no tensor of real numbers (a is torch.int64)"),
+            ({"a": plain, "a/b": plain}, "a/b: no name for an array"),
+            ({"a\0b": plain}, "a?b: no name for an array"),
+            ({"": plain}, ": no name for an array"),
+            ({".": plain}, ".: no name for an array"),
+            ({"a\udc80": plain}, "a?: 'utf-8' codec can't encode"),
+            ({"a": torch.ones((1,) * 65)}, "a: "),
+            ({"a": torch.ones(1).expand(1 << 50)}, "out.h5: a: "),
+        )):
+            with self.subTest(says=says):
+                torch.save(state, self.path(f"{number}.pth"))
+                self.refuse("from_pth", f"{number}.pth", "out.h5", says if says.startswith("out.h5") else f"{number}.pth: {says}")
+
+    def test_no_warning_stands_beside_the_refusal(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.save({"a": torch.ones(2, 2).to_sparse_csr()}, self.path("sparse.pth"))
+        self.convert("from_pth", "sparse.pth", "out.h5", fails_with="sparse.pth: a: not a dense tensor of real numbers")
+
+    def test_names_and_shapes_of_all_kinds_are_kept(self):
+        state = {"größe.重み": torch.ones(2, 3).t(), "n" * 5000: torch.ones(1, 3).expand(2, 3), "six": torch.ones(1, 2, 1, 2, 1, 2),
+                 "none": torch.ones(0, 3), "double": torch.ones(2, dtype=torch.float64), "half": torch.ones(2).half(),
+                 "a\nb": torch.ones(1)}
+        torch.save({**state, "num_batches_tracked": torch.tensor(3)}, self.path("many.pth"))
+        self.convert("from_pth", "many.pth", "out.h5")
+        with h5py.File(self.path("out.h5")) as file:
+            self.assertEqual(sorted(file), sorted(state))
+            for name, value in state.items():
+                self.assertEqual(file[name].shape, tuple(value.shape))
+                self.assertEqual(file[name].dtype, "f8" if name == "double" else "f4")
+
+    def test_an_odd_tensor_outside_the_decoder_does_not_matter(self):
+        state = {"decoder.rwkv_blocks.0.att.time_decay": torch.ones(2), "encoder.mask": torch.ones(2).to_sparse()}
+        torch.save(state, self.path("model.pth"))
+        self.convert("from_pth", "model.pth", "out.h5")
+        with h5py.File(self.path("out.h5")) as file:
+            self.assertEqual(list(file), ["decoder.rwkv_blocks.0.att.time_decay"])
+
+    def test_rubbish_is_refused(self):
+        generator = random.Random(1)
+        torch.save({"a": torch.randn(30, 30), "b": torch.ones(3)}, self.path("new.pth"))
+        torch.save({"a": torch.randn(30, 30), "b": torch.ones(3)}, self.path("old.pth"), _use_new_zipfile_serialization=False)
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), self.path("script.pth"))
+        contents = [b"", b"hello\n", b"not a pickle", struct.pack("<q", 1), *(generator.randbytes(length) for length in (1, 10, 1000))]
+        contents += [bytes(generator.choices(b"\x80\x02cposix\nsystem.RqK(]}aeust012\x00\x85", k=60)) for _ in range(30)]
+        for name in ("new.pth", "old.pth"):
+            with open(self.path(name), "rb") as file:
+                whole = file.read()
+            contents += [whole[:length] for length in (4, 30, 100, 300, len(whole) // 2, len(whole) - 30, len(whole) - 1)]
+        for content in contents:
+            with self.subTest(content=content[:60]):
+                with open(self.path("rubbish.pth"), "wb") as file:
+                    file.write(content)
+                self.refuse("from_pth", "rubbish.pth", "out.h5", "rubbish.pth: ")
+                self.refuse("to_pth", "rubbish.pth", "out.pth", "rubbish.pth: ")
+        self.refuse("from_pth", "script.pth", "out.h5", "script.pth: holds more than tensors, which is not loaded: TorchScript")
+
+    def test_sources_that_are_no_files_are_refused(self):
         os.mkdir(self.path("folder"))
-        for name in ("text.h5", "foreign.h5", "none.h5", "group.h5", "folder"):
-            with self.subTest(name=name):
-                self.convert("to_espnet", name, "out.pth", fails_with=name)
+        os.mkfifo(self.path("pipe"))
+        for function in ("from_pth", "to_pth", "to_espnet"):
+            for name, says in (("folder", "folder: not a regular file"), ("pipe", "pipe: not a regular file"),
+                               ("none", "none: No such file"), ("", ": No such file"), ("a\nb", "a?b: No such file")):
+                with self.subTest(function=function, name=name):
+                    self.refuse(function, name, "out", says)
+
+    def hdf5(self, name, attributes, **datasets):
+        with h5py.File(self.path(name), "w") as file:
+            for key, value in attributes.items():
+                file.attrs[key] = value
+            for key, value in datasets.items():
+                file[key] = value
+
+    def test_other_hdf5_files_are_refused(self):
+        weights, neither = {"format": "mixtape-weights", "layout": "espnet"}, "neither a checkpoint nor exported weights"
+        plain, layout = numpy.zeros((2, 2), "f4"), "attribute layout: not the name of a layout"
+        for attributes, datasets, says in (
+            ({}, {"x": plain}, neither),
+            ({"format": b"\xff\xfe"}, {"x": plain}, neither),
+            ({"format": numpy.bytes_(b"\xff\xfe")}, {"x": plain}, neither),
+            ({"format": numpy.zeros(3)}, {"x": plain}, neither),
+            ({"format": numpy.array(["a", "b"], object)}, {"x": plain}, neither),
+            ({"format": h5py.Empty("f")}, {"x": plain}, neither),
+            ({"format": "mixtape-checkpoint"}, {"model": plain}, neither),
+            ({"format": "mixtape-weights"}, {"x": plain}, layout),
+            ({"format": "mixtape-weights", "layout": 3}, {"x": plain}, layout),
+            ({"format": "mixtape-weights", "layout": numpy.array(["espnet", "b"], object)}, {"x": plain}, layout),
+            ({"format": "mixtape-weights", "layout": b"\xff\n"}, {"x": plain}, "layout ??, which"),
+            (weights, {}, "holds no weights"),
+            (weights, {"head.weight": plain}, "holds no decoder, only head.weight"),
+            (weights, {"x": numpy.zeros(3, "i4")}, "x: not an array of real numbers"),
+            (weights, {"x": h5py.Empty("f4")}, "x: not an array of real numbers"),
+            (weights, {"x": h5py.SoftLink("/nowhere")}, "x: not an array of real numbers"),
+            (weights, {"x": numpy.zeros(3, numpy.longdouble)}, "x: not an array of real numbers"),
+            (weights, {"x/y": plain}, "x: not an array of real numbers"),
+            (weights, {"rwkv_blocks.0.att.proj_key.weight": numpy.float32(1)}, "rwkv_blocks.0.att.proj_key.weight: 0 dimensions, expected 2"),
+        ):
+            with self.subTest(says=says, attributes=attributes):
+                self.hdf5("other.h5", attributes, **datasets)
+                self.refuse("to_espnet", "other.h5", "out.pth", "other.h5: " + says)
+        with h5py.File(self.path("huge.h5"), "w") as file:
+            file.attrs.update(weights)
+            file.create_dataset("x", (1 << 50,), "f4", chunks=(1024,))
+        self.refuse("to_pth", "huge.h5", "out.pth", "huge.h5: x: Unable to allocate")
+
+    def test_texts_of_fixed_length_are_read(self):
+        fixed = {"format": numpy.bytes_("mixtape-weights"), "layout": numpy.bytes_("espnet")}
+        for attributes in (fixed, {name: value.decode() for name, value in fixed.items()}):
+            self.hdf5("weights.h5", attributes, a=numpy.arange(3, dtype=">f4"))
+            kind, weights = files.read_weights(self.path("weights.h5"))
+            self.assertEqual((kind, list(weights["a"]), weights["a"].dtype.isnative), ("espnet", [0, 1, 2], True))
+        for tokens in (numpy.array(["größe".encode(), b"b"]), numpy.array(["größe", "b"], object), numpy.array(["größe".encode(), b"b"], object)):
+            self.assertEqual(files._text(tokens), ["größe", "b"])
+
+    def test_the_source_is_not_written_over(self):
+        torch.save({"a": torch.ones(2)}, self.path("one.pth"))
+        os.symlink("one.pth", self.path("link.pth"))
+        for target in ("one.pth", "link.pth", os.path.join(".", "one.pth")):
+            self.refuse("from_pth", "one.pth", target, "the source itself")
+        self.assertEqual(list(torch.load(self.path("one.pth"), weights_only=True)), ["a"])
+
+    def test_an_existing_file_is_replaced_by_the_whole_new_one(self):
+        torch.save({"a": torch.ones(2)}, self.path("one.pth"))
+        self.write("out.h5", "what was there")
+        called = []
+        for module, name in ((os, "fsync"), (os, "replace")):
+            real = getattr(module, name)
+            patch = mock.patch.object(module, name, lambda *given, name=name, real=real: (called.append(name), real(*given)))
+            patch.start()
+            self.addCleanup(patch.stop)
+        files.write_weights(self.path("out.h5"), {"a": numpy.ones(2)})
+        self.assertEqual(called, ["fsync", "replace", "fsync"])
+        with h5py.File(self.path("out.h5")) as file:
+            self.assertEqual(list(file), ["a"])
+
+    def test_what_cannot_be_written_leaves_nothing(self):
+        torch.save({"a": torch.ones(2)}, self.path("one.pth"))
+        self.write("out.h5", "what was there")
+        for name in ("fsync", "fchmod", "replace"):
+            for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
+                with self.subTest(name=name), mock.patch.object(os, name, side_effect=error), self.assertRaises(BaseException):
+                    files.write_weights(self.path("out.h5"), {"a": numpy.ones(2)})
+                self.assertEqual(sorted(os.listdir(self.folder)), ["one.pth", "out.h5"])
+                with open(self.path("out.h5")) as file:
+                    self.assertEqual(file.read(), "what was there")
+        with mock.patch.object(os, "fsync", side_effect=OSError(28, "No space left on device")):
+            self.refuse("from_pth", "one.pth", "new.h5", "new.h5: No space left on device")
+        for target, says in (("none/new.h5", "No such file"), ("one.pth/new.h5", "Not a directory"), ("new/", "not a regular file"),
+                             ("n" * 300, "File name too long"), ("/proc/new.h5", "No such file"), ("/dev/full", "not a regular file")):
+            with self.subTest(target=target):
+                self.refuse("from_pth", "one.pth", target, f"{target}: {says}")
+
+    def test_a_full_disk_is_told(self):
+        torch.save({name: torch.ones(300, 300) for name in "ab"}, self.path("one.pth"))
+        self.hdf5("one.h5", {"format": "mixtape-weights", "layout": "espnet"}, a=numpy.ones((300, 300)), b=numpy.ones((300, 300)))
+        for function, source in (("from_pth", "one.pth"), ("to_pth", "one.h5")):
+            for limit in (0, 1000, 400000):
+                with self.subTest(function=function, limit=limit):
+                    result = subprocess.run(
+                        [sys.executable, "-c", f"from mixtape import files; files.{function}()", source, "out"], cwd=self.folder,
+                        capture_output=True, timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+                    self.assertEqual((result.returncode, result.stderr.decode()), (1, "-c: out: File too large\n"))
+                    self.assertEqual(sorted(os.listdir(self.folder)), ["one.h5", "one.pth"])
 
     def test_layouts_that_are_not_the_decoder_alone_are_refused(self):
         self.small_run()
