@@ -262,8 +262,9 @@ class FilesTest(support.CommandTest):
             self.hdf5("weights.h5", attributes, a=numpy.arange(3, dtype=">f4"))
             kind, weights = files.read_weights(self.path("weights.h5"))
             self.assertEqual((kind, list(weights["a"]), weights["a"].dtype.isnative), ("espnet", [0, 1, 2], True))
-        for tokens in (numpy.array(["größe".encode(), b"b"]), numpy.array(["größe", "b"], object), numpy.array(["größe".encode(), b"b"], object)):
-            self.assertEqual(files._text(tokens), ["größe", "b"])
+        for tokens in (["größe", "b"], ["größe".encode(), b"b"]):
+            self.assertEqual(files._text(numpy.array(tokens, object)), ["größe", "b"])
+        self.assertEqual(files._text(numpy.array(["größe".encode(), b"b"])), ["größe", "b"])
 
     def test_the_source_is_not_written_over(self):
         torch.save({"a": torch.ones(2)}, self.path("one.pth"))
