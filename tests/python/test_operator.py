@@ -1,6 +1,7 @@
 """mixtape.wkv: PyTorch's own gradient checks, a plain loop over time, carried states, types, and wrong arguments."""
 
 import os
+import signal
 import unittest
 
 import support
@@ -8,10 +9,11 @@ import support
 
 def setUpModule():
     support.need("torch")
-    global torch, mixtape
+    global torch, mixtape, library
     import torch
 
     import mixtape
+    from mixtape import library
 
 
 def loop(time_decay, time_first, key, value, state=None):
@@ -103,6 +105,29 @@ class OperatorTest(unittest.TestCase):
                 self.assertTrue(torch.equal(y, expected.to(dtype)))
                 y.float().sum().backward()
                 self.assertTrue(all(x.grad.dtype == dtype and torch.isfinite(x.grad).all() for x in given))
+
+    def test_a_forked_child_goes_on(self):
+        given = [x.detach() for x in arguments(8, 256, 64)]
+        threads = torch.get_num_threads()
+        self.addCleanup(torch.set_num_threads, threads)
+        torch.set_num_threads(2)
+        expected = mixtape.wkv(*given)[0].numpy().tobytes()
+        lock = library.device("cpu").lock
+        lock.acquire()  # as another thread might have it
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            try:
+                os._exit(0 if mixtape.wkv(*given)[0].numpy().tobytes() == expected else 1)
+            finally:
+                os._exit(2)
+        lock.release()
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+    def test_a_message_that_is_cut_within_a_character(self):
+        for name in ("é" * 300, "a" + "é" * 300):
+            with self.assertRaisesRegex(library.MixtapeError, "éééé"):
+                library.device(name)
 
     def test_strided_tensors_and_parts_without_gradients(self):
         given = arguments(2, 6, 4)
