@@ -29,6 +29,11 @@ def _as_current(tensor):
     return torch.cuda.device(tensor.device) if tensor.device.type == "cuda" else contextlib.nullcontext()
 
 
+def plain(tensor, dtype):
+    """The tensor of this type and as it lies in memory, which is all that the library sees of it."""
+    return tensor.to(dtype).contiguous().resolve_neg()
+
+
 def _workspace(device, kind, k):
     """What the kernel needs while it runs: PyTorch's memory, which knows of streams and of CUDA graphs that are being captured."""
     size = library.library().mt_wkv_workspace_size(device.handle, kind, *k.shape)
@@ -36,10 +41,12 @@ def _workspace(device, kind, k):
 
 
 def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
-    """Runs the kernel on contiguous tensors of one type and device. Returns (y, saved), `saved` None unless asked for."""
+    """Runs the kernel on plain tensors of one type and device. Returns (y, saved), `saved` None unless asked for."""
     B, T, C = k.shape
     kind = _TYPES[k.dtype]
     y = torch.empty_like(k) if y is None else y
+    if B == 0 or C == 0:
+        return y, None
     with _as_current(k):
         device, stream = _device_of(k)
         with device.lock:
@@ -57,6 +64,11 @@ def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
     """Runs the backward kernel; outputs that are None are not computed."""
     B, T, C = k.shape
     kind = _TYPES[k.dtype]
+    if B == 0 or C == 0:
+        for total in (dw, du):
+            if total is not None:
+                total.zero_()
+        return
     with _as_current(k):
         device, stream = _device_of(k)
         with device.lock:
@@ -68,11 +80,11 @@ def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
 
 class _WKV(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, w, u, k, v, num, den, largest):
-        w, u, k, v = (x.contiguous() for x in (w, u, k, v))
+    def forward(ctx, save, w, u, k, v, num, den, largest):
+        w, u, k, v = (plain(x, k.dtype) for x in (w, u, k, v))
         state = None if num is None else torch.stack((num, den, largest))
         state_out = torch.empty((3, k.shape[0], k.shape[2]), dtype=k.dtype, device=k.device)
-        y, saved = forward(w, u, k, v, state, state_out, save=any(ctx.needs_input_grad))
+        y, saved = forward(w, u, k, v, state, state_out, save=save and any(ctx.needs_input_grad))
         ctx.save_for_backward(w, u, k, v, saved)
         ctx.carried = state is not None
         num, den, largest = (part.clone() for part in state_out)  # not views: they may be changed in place
@@ -83,11 +95,11 @@ class _WKV(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy, dnum, dden, _):
         w, u, k, v, saved = ctx.saved_tensors
-        dstate_out = torch.stack((dnum, dden, torch.zeros_like(dnum))).contiguous()
-        dw, du, dk, dv = (torch.empty_like(x) for x in (w, u, k, v))
+        dstate_out = torch.stack((dnum, dden, torch.zeros_like(dnum)))
+        dw, du, dk, dv = (torch.empty_like(x) if needed else None for x, needed in zip((w, u, k, v), ctx.needs_input_grad[1:5]))
         dstate = torch.empty_like(dstate_out) if ctx.carried else None
-        backward(w, u, k, v, saved, dy.contiguous(), dstate_out, dw, du, dk, dv, dstate)
-        return (dw, du, dk, dv) + ((dstate[0], dstate[1], None) if ctx.carried else (None, None, None))
+        backward(w, u, k, v, saved, plain(dy, k.dtype), dstate_out, dw, du, dk, dv, dstate)
+        return (None, dw, du, dk, dv) + ((dstate[0], dstate[1], None) if ctx.carried else (None, None, None))
 
 
 def _check(time_decay, time_first, key, value, state):
@@ -122,5 +134,10 @@ def wkv(time_decay, time_first, key, value, state=None):
     wide = torch.float64 if key.dtype == torch.float64 else torch.float32
     num, den, largest = (None, None, None) if state is None else (x.to(wide) for x in state)
     output, num, den, largest = _WKV.apply(
+        torch.is_grad_enabled(),  # which forward itself cannot know: what it saves is of use to backward alone
         -torch.exp(time_decay.to(wide)), time_first.to(wide), key.to(wide), value.to(wide), num, den, largest)
     return output.to(key.dtype), (num, den, largest)
+
+
+if hasattr(torch, "compiler"):  # torch.compile leaves the call alone: else it would try each step and fail at each of the library's
+    wkv = torch.compiler.disable(wkv)

@@ -2,18 +2,20 @@
 
 import os
 import signal
+import threading
 import unittest
+from unittest import mock
 
 import support
 
 
 def setUpModule():
     support.need("torch")
-    global torch, mixtape, library
+    global torch, mixtape, library, operator
     import torch
 
     import mixtape
-    from mixtape import library
+    from mixtape import library, operator
 
 
 def loop(time_decay, time_first, key, value, state=None):
@@ -106,6 +108,88 @@ class OperatorTest(unittest.TestCase):
                 y.float().sum().backward()
                 self.assertTrue(all(x.grad.dtype == dtype and torch.isfinite(x.grad).all() for x in given))
 
+    def test_autocast_leaves_the_operator_in_float32_or_float64(self):
+        for device in devices():
+            for dtype, computed in ((torch.float64, torch.float64), (torch.float32, torch.float32), (torch.bfloat16, torch.float32)):
+                with self.subTest(device=device, dtype=dtype):
+                    given = [x.detach().requires_grad_() for x in arguments(2, 9, 4, dtype, device)]
+                    with torch.autocast(device, dtype=torch.bfloat16):
+                        y, state = mixtape.wkv(*given)
+                    self.assertEqual((y.dtype, state[0].dtype), (dtype, computed))
+                    self.assertTrue(torch.equal(y, mixtape.wkv(*given)[0]))
+                    y.sum().backward()
+                    self.assertTrue(all(x.grad.dtype == dtype for x in given))
+
+    def test_views_with_a_pending_sign(self):
+        for device in devices():
+            for shape in ((2, 6, 4), (1, 1, 1)):  # the latter is contiguous all the same
+                d, u, k, v = arguments(*shape, device=device)
+                pending = [torch.complex(x, -x).conj().imag for x in (k, v)]
+                self.assertTrue(all(x.is_neg() for x in pending))
+                self.assertTrue(torch.equal(mixtape.wkv(d, u, *pending)[0], mixtape.wkv(d, u, k, v)[0]))
+
+    def test_a_batch_of_nothing(self):
+        for device in devices():
+            for shape in ((0, 5, 3), (2, 5, 0), (0, 0, 0)):
+                for carried in (False, True):
+                    with self.subTest(device=device, shape=shape, carried=carried):
+                        given = arguments(*shape, device=device, carried=carried)
+                        y, state = mixtape.wkv(*given[:4], tuple(given[4:]) if carried else None)
+                        self.assertEqual((y.shape, state[0].shape), (shape, (shape[0], shape[2])))
+                        y.sum().backward()
+                        for x in given[:4]:
+                            self.assertTrue(torch.equal(x.grad, torch.zeros_like(x)))
+
+    def calls(self, function):
+        """What is recorded of each call of the operator's function of this name."""
+        patch = mock.patch.object(operator, function, side_effect=getattr(operator, function))
+        self.addCleanup(patch.stop)
+        return patch.start().call_args_list
+
+    def test_nothing_is_saved_where_there_will_be_no_gradient(self):
+        given, calls = arguments(2, 6, 4), self.calls("forward")
+        with torch.no_grad():
+            mixtape.wkv(*given)
+        with torch.inference_mode():
+            mixtape.wkv(*given)
+        mixtape.wkv(*(x.detach() for x in given))
+        mixtape.wkv(*given)
+        self.assertEqual([call[1]["save"] for call in calls], [False, False, False, True])
+
+    def test_gradients_that_nobody_wants_are_not_computed(self):
+        everything = arguments(2, 6, 4)
+        mixtape.wkv(*everything)[0].sum().backward()
+        for wanted in range(4):
+            given, calls = arguments(2, 6, 4), self.calls("backward")
+            given = [x.detach().requires_grad_(i == wanted) for i, x in enumerate(given)]
+            mixtape.wkv(*given)[0].sum().backward()
+            self.assertEqual([x is not None for x in calls[0][0][7:11]], [i == wanted for i in range(4)])
+            self.assertTrue(torch.equal(given[wanted].grad, everything[wanted].grad))
+
+    def test_gradients_are_not_differentiated_again(self):
+        given = arguments(2, 6, 4)
+        first, = torch.autograd.grad(mixtape.wkv(*given)[0].square().sum(), given[2], create_graph=True)
+        with self.assertRaisesRegex(RuntimeError, "differentiate twice"):
+            first.sum().backward()
+
+    def test_threads_do_not_disturb_one_another(self):
+        problems = [arguments(2, 700, channels, torch.float32) for channels in (3, 40, 64, 100)]
+
+        def results(given):
+            y, _ = mixtape.wkv(*given)
+            return (y, *torch.autograd.grad(y.square().sum(), given))
+
+        expected, found = [results(given) for given in problems], [[] for _ in problems]
+        threads = [threading.Thread(target=lambda given=given, found=found: found.extend(results(given) for _ in range(20)))
+                   for given, found in zip(problems, found)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for i, wanted in enumerate(expected):
+            self.assertEqual(len(found[i]), 20)
+            self.assertTrue(all(torch.equal(a, b) for each in found[i] for a, b in zip(each, wanted)))
+
     def test_a_forked_child_goes_on(self):
         given = [x.detach() for x in arguments(8, 256, 64)]
         threads = torch.get_num_threads()
@@ -123,6 +207,23 @@ class OperatorTest(unittest.TestCase):
                 os._exit(2)
         lock.release()
         self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+    def test_compiled_programs_break_once(self):
+        if not hasattr(torch, "compiler"):  # PyTorch 1.13
+            return
+        graphs = []
+
+        def backend(graph, _):
+            graphs.append(graph)
+            return graph.forward
+
+        given, again = arguments(2, 6, 4), arguments(2, 6, 4)
+        y = torch.compile(lambda d, u, k, v: 2 * mixtape.wkv(d, u, 3 * k, v)[0], backend=backend)(*given)
+        self.assertEqual(len(graphs), 2)
+        y.sum().backward()
+        (2 * mixtape.wkv(again[0], again[1], 3 * again[2], again[3])[0]).sum().backward()
+        for a, b in zip(given, again):
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-12, atol=1e-12)
 
     def test_a_message_that_is_cut_within_a_character(self):
         for name in ("é" * 300, "a" + "é" * 300):
