@@ -7,6 +7,7 @@ import runpy
 import sys
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from mixtape import library, operator
 
@@ -19,22 +20,24 @@ class Kernel:
 
     def forward(self, w, u, k, v, y):
         """w = -exp(time_decay), u = time_first (C); k, v (B, T, C); writes y (B, T, C)."""
-        if k.dtype in (torch.float32, torch.float64):
-            operator.forward(w, u, k, v, y=y)
+        wide = torch.float64 if k.dtype == torch.float64 else torch.float32
+        given = [operator.plain(x, wide) for x in (w, u, k, v)]
+        if y.dtype == wide and y.is_contiguous():
+            operator.forward(*given, y=y)
         else:
-            y.copy_(operator.forward(*(x.float() for x in (w, u, k, v)))[0])
+            y.copy_(operator.forward(*given)[0])
 
     def backward(self, w, u, k, v, y, gy, gw, gu, gk, gv):
         """Writes the gradients of time_decay (through w) and of u, k and v. gw and gu are (B, C), to be summed over B by the
         caller: their first row has the sum, the others are zero."""
         wide = torch.float64 if k.dtype == torch.float64 else torch.float32
-        w_, u_, k_, v_, gy_ = (x.to(wide).contiguous() for x in (w, u, k, v, gy))
+        w_, u_, k_, v_, gy_ = (operator.plain(x, wide) for x in (w, u, k, v, gy))
         _, saved = operator.forward(w_, u_, k_, v_, save=True)
         dw, du, dk, dv = (torch.empty_like(x) for x in (w_, u_, k_, v_))
         operator.backward(w_, u_, k_, v_, saved, gy_, None, dw, du, dk, dv, None)
         for row, total in ((gw, w_ * dw), (gu, du)):
             row.zero_()
-            row[0].copy_(total)
+            row[:1].copy_(total)
         gk.copy_(dk)
         gv.copy_(dv)
 
@@ -53,6 +56,8 @@ def install():
             attention.wkv_kernel = Kernel(max(before, context_size))
 
     attention.load_wkv_kernel = load_wkv_kernel
+    # PyTorch would take the gradients for constants where they are differentiated in their turn.
+    attention.WKVLinearAttention.backward = staticmethod(once_differentiable(attention.WKVLinearAttention.backward))
 
 
 def main():

@@ -1,9 +1,11 @@
 """The real ESPnet: its decoder built, fed, trained and decoded with on the CPU, and the same as Mixtape's."""
 
 import contextlib
+import copy
 import csv
 import io
 import os
+import pickle
 import subprocess
 import sys
 import unittest
@@ -267,6 +269,37 @@ class KernelTest(unittest.TestCase):
         y.float().sum().backward()
         self.assertEqual(y.dtype, torch.bfloat16)
         self.assertTrue(all(x.grad.dtype == torch.bfloat16 and torch.isfinite(x.grad).all() for x in (d, u, k, v)))
+
+    def test_types_may_differ(self):
+        kernel, half = espnet.Kernel(16), torch.bfloat16
+        given = [torch.randn(shape).to(half) for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8))]
+        expected = torch.empty(2, 5, 8)
+        kernel.forward(*(x.float() for x in given), expected)
+        for dtypes in ((torch.float64, torch.float32, torch.float32, torch.float32), (half, half, torch.float32, torch.float32),
+                       (torch.float32, torch.float32, torch.float32, half), (torch.float32, torch.float32, half, half)):
+            with self.subTest(dtypes=dtypes):
+                y = torch.empty_like(expected)
+                kernel.forward(*(x.to(dtype) for x, dtype in zip(given, dtypes)), y)
+                self.assertTrue(torch.equal(y, expected))
+
+    def test_a_batch_of_nothing(self):
+        attention.load_wkv_kernel(16)
+        given = [torch.randn(shape, requires_grad=True) for shape in ((8,), (8,), (0, 5, 8), (0, 5, 8))]
+        attention.WKVLinearAttention.apply(*given).sum().backward()
+        self.assertTrue(all(torch.equal(x.grad, torch.zeros_like(x)) for x in given))
+
+    def test_gradients_are_not_differentiated_again(self):
+        attention.load_wkv_kernel(16)
+        given = [torch.randn(shape, requires_grad=True) for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8))]
+        loss = attention.WKVLinearAttention.apply(*given).square().sum() + given[2].pow(3).sum()
+        first, = torch.autograd.grad(loss, given[2], create_graph=True)
+        with self.assertRaisesRegex(RuntimeError, "differentiate twice"):
+            first.sum().backward()
+
+    def test_decoders_are_copied_and_pickled(self):
+        decoder, labels = make_decoder({}), torch.tensor([[1, 2, 3]])
+        for other in (copy.deepcopy(decoder), pickle.loads(pickle.dumps(decoder))):
+            self.assertTrue(torch.equal(other(labels), decoder(labels)))
 
     def test_context_size_is_checked(self):
         with self.assertRaisesRegex(ValueError, "context_size 0"):

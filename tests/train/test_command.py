@@ -413,7 +413,7 @@ class EspnetConfigTest(TranscriptsTest):
                     "eps": 1e-4, "partial": 0.5, "embed_dropout_rate": 0.1, "att_dropout_rate": 0.2, "ffn_dropout_rate": 0.3,
                     "embed_pad": 2}
         self.assertEqual({name: found[name] for name in expected}, expected)
-        self.assertEqual(found["normalization_type"], "rms_norm")
+        self.assertEqual(found["normalization_type"], b"rms_norm")
 
     def test_what_the_file_leaves_out_is_espnets_default(self):
         self.train_config("decoder: rwkv\ndecoder_conf:\n  num_blocks: 1\n  linear_size: null\n", "--out", "run")
