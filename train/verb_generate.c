@@ -144,28 +144,59 @@ static mt_status generate(train_session *session, const text_symbols *vocabulary
     return status;
 }
 
+/* A word of a list of transcripts' tokens: more than one character, and no symbol like <unk>. */
+static bool is_word(const char *token)
+{
+    size_t characters = 0;
+    for (const char *at = token; *at != '\0'; at++) {
+        characters += ((unsigned char)*at & 0xC0) != 0x80; /* the first byte of one in UTF-8 */
+    }
+    return characters > 1 && token[0] != '<';
+}
+
+/* How a model's symbols are written is told by its run's configuration or, where it comes without one,
+ * by its tokens: those of transcripts begin with <blank>, those of bytes with <0x00>. */
+static mt_status find_symbols(const mt_checkpoint *checkpoint, const arguments *given,
+                              text_symbols *symbols)
+{
+    const mt_token_list *tokens = checkpoint->tokens;
+    if (tokens == NULL) {
+        return mt_fail(MT_ERROR_INVALID, "%s: it has no token list, so no text to generate",
+                       given->run);
+    }
+    *symbols = (text_symbols){.tokens = tokens};
+    if (checkpoint->run_config != NULL) {
+        run_config config;
+        mt_status status = session_config_of(given->run, checkpoint, &config);
+        symbols->transcripts = strcmp(config.task, "tokens") == 0;
+        symbols->words = strcmp(config.unit, "word") == 0;
+        symbols->unit = strcmp(config.unit, "byte") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+        return status;
+    }
+    symbols->transcripts = strcmp(tokens->tokens[0], "<blank>") == 0;
+    symbols->unit = strcmp(tokens->tokens[0], "<0x00>") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+    for (int32_t i = 0; i < tokens->count; i++) {
+        symbols->words = symbols->words || is_word(tokens->tokens[i]);
+    }
+    return MT_OK;
+}
+
 static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
 {
-    run_config config;
     train_session session;
-    mt_status status = session_config_of(given->run, checkpoint, &config);
+    text_symbols symbols;
+    mt_status status = find_symbols(checkpoint, given, &symbols);
+    if (status == MT_OK && checkpoint->config.output_size == 0) {
+        status =
+            mt_fail(MT_ERROR_INVALID, "%s: it has no head, so no text to generate", given->run);
+    }
+    if (status == MT_OK) {
+        status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
+    }
     if (status != MT_OK) {
         return status;
     }
-    if (checkpoint->tokens == NULL) {
-        return mt_fail(MT_ERROR_INVALID, "%s: a model of the task %s has no text to generate",
-                       given->run, config.task);
-    }
-    text_symbols vocabulary = {.tokens = checkpoint->tokens,
-                               .transcripts = strcmp(config.task, "tokens") == 0,
-                               .words = strcmp(config.unit, "word") == 0,
-                               .unit =
-                                   strcmp(config.unit, "byte") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR};
-    status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
-    if (status != MT_OK) {
-        return status;
-    }
-    status = generate(&session, &vocabulary, given);
+    status = generate(&session, &symbols, given);
     session_close(&session);
     return status;
 }
@@ -173,7 +204,8 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
 int verb_generate(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"prompt", LONG_ONLY + 'p', "TEXT", 0, "What the text begins with", 0},
+        {"prompt", LONG_ONLY + 'p', "TEXT", 0,
+         "What the text begins with: tokens with blanks between them where the unit is word", 0},
         {"length", LONG_ONLY + 'n', "N", 0, "Symbols to generate (default 500)", 0},
         {"temperature", LONG_ONLY + 't', "X", 0,
          "Below 1 favours likely symbols, 0 takes the likeliest (default 1)", 0},
@@ -186,7 +218,7 @@ int verb_generate(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "RUN",
+        .args_doc = "RUN or FILE",
         .doc = "Samples text from the model of a run, streaming, with the carried state."};
     arguments given = {
         .prompt = "", .device = "auto", .length = 500, .seed = 1, .temperature = 1.0};

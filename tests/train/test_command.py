@@ -268,6 +268,17 @@ class TextTest(CommandTest):
         self.refuse("train", "text", "--data", "text.txt", "--valid-data", "short.txt", *self.options, status=2,
                     says=["short.txt: 16", "--length 16"])
 
+    def test_a_model_without_its_run_generates_the_same(self):
+        for name, options in (("char", []), ("byte", ["--unit", "byte"])):
+            self.run_command("train", "text", "--data", "text.txt", *options, *self.options, "--out", name)
+            self.run_command("export", name, "--layout", "mixtape", "-o", name + ".h5")
+            self.run_command("import", name + ".h5", "-o", name + "-again.h5")
+            expected = self.run_command("generate", name, "--length", "50").stdout
+            for file in (name + ".h5", name + "-again.h5"):
+                self.assertEqual(self.run_command("generate", file, "--length", "50").stdout, expected)
+        self.run_command("export", "char", "--layout", "espnet", "-o", "decoder.h5")
+        self.refuse("generate", "decoder.h5", status=2, says=["decoder.h5", "no head"])
+
     def test_bytes_train_and_generate(self):
         self.run_command("train", "text", "--data", "text.txt", "--unit", "byte", *self.options, "--out", "run")
         self.assertEqual(len(self.run_command("generate", "run", "--length", "40").stdout), 41)
@@ -349,7 +360,11 @@ class TokensTest(TranscriptsTest):
 
     def test_words_train(self):
         self.write("words.txt", "<blank>\n<unk>\na\naa\nb\nbb\nc\n<sos/eos>\n")
-        self.run_command("train", "tokens", "--data", "text", "--token-list", "words.txt", "--unit", "word", *self.options)
+        self.run_command("train", "tokens", "--data", "text", "--token-list", "words.txt", "--unit", "word", *self.options, "--out", "run")
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.h5")
+        first, second = (self.run_command("generate", file, "--prompt", "aa b", "--length", "9").stdout for file in ("run", "run.h5"))
+        self.assertTrue(first.startswith(b"aa b "))
+        self.assertEqual(first, second)
 
     def test_wrong_files_are_refused(self):
         self.write("strict.txt", "<blank>\n<space>\na\nb\n")
@@ -776,7 +791,7 @@ class OutputTest(CommandTest):
     def test_a_model_without_a_run_is_named(self):
         self.run_command("export", "run", "-o", "weights.h5")
         self.refuse("eval", "weights.h5", status=2, says=["weights.h5", "no run's configuration"])
-        self.refuse("generate", "weights.h5", status=2, says=["weights.h5", "no run's configuration"])
+        self.refuse("generate", "weights.h5", status=2, says=["weights.h5", "no token list"])
 
 
 class OtherVerbsTest(CommandTest):
