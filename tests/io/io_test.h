@@ -85,7 +85,7 @@ static inline int files_in_folder(void)
     ck_assert_ptr_nonnull(folder);
     int count = 0;
     for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
-        count += entry->d_name[0] != '.';
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
     }
     closedir(folder);
     return count;

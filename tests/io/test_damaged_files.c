@@ -46,6 +46,8 @@ START_TEST(test_killed_while_saving_leaves_a_whole_file)
         ASSERT_OK(mt_checkpoint_load(path, &read));
         mt_checkpoint_destroy(read);
     }
+    ASSERT_OK(save(path));
+    ck_assert_int_eq(files_in_folder(), 1); /* what the killed ones left is gone */
 }
 END_TEST
 

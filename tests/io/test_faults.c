@@ -3,6 +3,8 @@
 #include "tests/io/io_test.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 
 /* Counts down over the wrapped calls; the one that finds 1 fails. Check's own calls are wrapped
  * too, so nothing is asserted while it runs. */
@@ -32,12 +34,23 @@ WRAP(void *, realloc, NULL, ENOMEM, (void *memory, size_t size), (memory, size))
 WRAP(void *, aligned_alloc, NULL, ENOMEM, (size_t alignment, size_t size), (alignment, size))
 WRAP(char *, strdup, NULL, ENOMEM, (const char *text), (text))
 WRAP(char *, strndup, NULL, ENOMEM, (const char *text, size_t size), (text, size))
-WRAP(int, mkostemp, -1, EACCES, (char *name, int flags), (name, flags))
+WRAP(int, flock, -1, ENOLCK, (int file, int operation), (file, operation))
 WRAP(ssize_t, read, -1, EIO, (int file, void *bytes, size_t size), (file, bytes, size))
 WRAP(ssize_t, write, -1, ENOSPC, (int file, const void *bytes, size_t size), (file, bytes, size))
 WRAP(int, fsync, -1, EIO, (int file), (file))
 WRAP(int, fchmod, -1, EPERM, (int file, mode_t mode), (file, mode))
 WRAP(int, rename, -1, EACCES, (const char *from, const char *to), (from, to))
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return fails(EACCES) ? -1 : __real_open(path, flags, mode);
+}
 
 static trained subject;
 static mt_token_list *tokens;

@@ -1,0 +1,226 @@
+/* Replacing files, of file.h.
+ *
+ * What is written lies beside its target, under a name of its own, `.NAME.XXXXXXXX.part`, and locked
+ * (flock) as long as its writer lives. A writer that was killed leaves it there; the next one that
+ * writes the same target finds it without a lock and removes it. Names are never used twice, so that
+ * nobody renames what another wrote: where a file system has no locks, or each machine has its own, a
+ * file may be left or a replacement fail, and the target is whole all the same. */
+#include "io/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A file that is to be replaced. */
+typedef struct replaced_file {
+    char path[PATH_MAX], folder[PATH_MAX], name[PATH_MAX];
+    bool exists;
+    mode_t mode; /* of what is there */
+} replaced_file;
+
+static mt_status fail(const char *path, int error)
+{
+    return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(error));
+}
+
+static mt_status too_long(const char *path)
+{
+    return mt_fail(MT_ERROR_IO, "%.64s...: the path is too long", path);
+}
+
+/* Follows links, to what is not there yet, too. */
+static mt_status follow_links(const char *named, char path[PATH_MAX])
+{
+    enum { MOST_LINKS = 40 }; /* Linux follows as many */
+    snprintf(path, PATH_MAX, "%s", named);
+    for (int links = 0; links <= MOST_LINKS; links++) {
+        char to[PATH_MAX], folder[PATH_MAX], joined[2 * PATH_MAX];
+        ssize_t length = readlink(path, to, sizeof to - 1);
+        if (length < 0) {
+            return MT_OK;
+        }
+        to[length] = '\0';
+        memcpy(folder, path, sizeof folder);
+        snprintf(joined, sizeof joined, "%s/%s", dirname(folder), to);
+        const char *next = to[0] == '/' ? to : joined;
+        if (strlen(next) >= PATH_MAX) {
+            return too_long(named);
+        }
+        strcpy(path, next);
+    }
+    return fail(named, ELOOP);
+}
+
+/* What is no regular file (a pipe, a device) is not replaced. */
+static mt_status find_target(const char *named, replaced_file *found)
+{
+    struct stat info;
+    char copy[PATH_MAX];
+    if (strlen(named) >= PATH_MAX) {
+        return too_long(named);
+    }
+    found->exists = stat(named, &info) == 0;
+    if (found->exists && !S_ISREG(info.st_mode)) {
+        return mt_fail(MT_ERROR_IO, "%s: %s", named,
+                       S_ISDIR(info.st_mode) ? strerror(EISDIR) : "not a regular file");
+    }
+    found->mode = found->exists ? info.st_mode & 0777 : 0666;
+    mt_status status = follow_links(named, found->path);
+    memcpy(copy, found->path, sizeof copy);
+    snprintf(found->folder, PATH_MAX, "%s", dirname(copy));
+    memcpy(copy, found->path, sizeof copy);
+    snprintf(found->name, PATH_MAX, "%s", basename(copy));
+    return status;
+}
+
+/* ".NAME.0123abcd.part", of what is written beside NAME. */
+static bool is_beside(const char *name, const char *entry)
+{
+    size_t length = strlen(name);
+    const char *number = entry + length + 2;
+    return entry[0] == '.' && strncmp(entry + 1, name, length) == 0 && entry[length + 1] == '.' &&
+           strspn(number, "0123456789abcdef") == 8 && strcmp(number + 8, ".part") == 0;
+}
+
+/* Removes a file whose writer is gone: nobody holds its lock. */
+static void remove_if_left(int folder, const char *entry)
+{
+    /* To be written, as a lock over NFS asks for. */
+    int file = openat(folder, entry, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0) {
+        unlinkat(folder, entry, 0);
+    }
+    if (file >= 0) {
+        close(file);
+    }
+}
+
+/* What cannot be found or removed stays. */
+static void remove_left(const replaced_file *target)
+{
+    DIR *folder = opendir(target->folder);
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        if (is_beside(target->name, entry->d_name)) {
+            remove_if_left(dirfd(folder), entry->d_name);
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+}
+
+/* Whether a new file is this writer's: another that came upon it before it had its lock takes it for
+ * one that was left, and removes it. */
+static bool keeps(int file)
+{
+    struct stat info;
+    bool taken = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    return !taken && (fstat(file, &info) != 0 || info.st_nlink > 0);
+}
+
+/* Makes a file beside the target, locked; never one that more may read than the target. */
+static mt_status make_beside(const replaced_file *target, char beside[PATH_MAX], int *file)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        uint32_t number;
+        if (getentropy(&number, sizeof number) != 0) {
+            return fail(target->path, errno);
+        }
+        int length = snprintf(beside, PATH_MAX, "%s/.%s.%08" PRIx32 ".part", target->folder,
+                              target->name, number);
+        if (length < 0 || length >= PATH_MAX) {
+            return too_long(target->path);
+        }
+        *file = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, target->mode);
+        if (*file < 0 && errno != EEXIST) {
+            return fail(target->path, errno);
+        }
+        if (*file >= 0 && keeps(*file)) {
+            return MT_OK;
+        }
+        if (*file >= 0) {
+            unlink(beside);
+            close(*file);
+        }
+    }
+    return mt_fail(MT_ERROR_IO, "%s: others keep removing what is written beside it", target->path);
+}
+
+static mt_status write_all(const char *path, int file, const char *bytes, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t put = write(file, bytes + done, size - done);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put < 0) {
+            return mt_fail(MT_ERROR_IO, "%s: %s after %zu of %zu bytes", path, strerror(errno),
+                           done, size);
+        }
+        done += (size_t)put;
+    }
+    return fsync(file) == 0 ? MT_OK : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+}
+
+/* The rename itself reaches the disk with the folder. */
+static mt_status sync_folder(const replaced_file *target)
+{
+    int folder = open(target->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) {
+        return fail(target->path, errno);
+    }
+    int failed = fsync(folder) != 0 && errno != EINVAL;
+    mt_status status = failed ? fail(target->path, errno) : MT_OK;
+    close(folder);
+    return status;
+}
+
+/* The kernel gave a new file what the umask leaves of its mode; one that is replaced keeps its own. */
+static mt_status keep_mode(const replaced_file *target, int file)
+{
+    return !target->exists || fchmod(file, target->mode) == 0 ? MT_OK : fail(target->path, errno);
+}
+
+static mt_status write_beside(const replaced_file *target, const char *beside, int file,
+                              const void *bytes, size_t size)
+{
+    mt_status status = keep_mode(target, file);
+    if (status == MT_OK) {
+        status = write_all(target->path, file, bytes, size);
+    }
+    if (status == MT_OK && rename(beside, target->path) != 0) {
+        status = fail(target->path, errno);
+    }
+    if (status != MT_OK) {
+        unlink(beside);
+    }
+    if (close(file) != 0 && status == MT_OK) {
+        status = fail(target->path, errno);
+    }
+    return status;
+}
+
+mt_status mt_file_replace(const char *path, const void *bytes, size_t size)
+{
+    replaced_file target;
+    char beside[PATH_MAX];
+    int file = -1;
+    mt_status status = find_target(path, &target);
+    if (status == MT_OK) {
+        remove_left(&target);
+        status = make_beside(&target, beside, &file);
+    }
+    if (status == MT_OK) {
+        status = write_beside(&target, beside, file, bytes, size);
+    }
+    return status == MT_OK ? sync_folder(&target) : status;
+}

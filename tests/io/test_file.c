@@ -1,0 +1,167 @@
+/* Files that are replaced. */
+#include "tests/io/io_test.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+
+static void assert_content(const char *path, const char *expected)
+{
+    char *bytes;
+    size_t size;
+    ASSERT_OK(mt_file_read(path, &bytes, &size));
+    ck_assert_str_eq(bytes, expected);
+    free(bytes);
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat info;
+    ck_assert_int_eq(stat(path, &info), 0);
+    return info.st_mode & 07777;
+}
+
+START_TEST(test_what_a_killed_writer_left_is_removed)
+{
+    const char *path = in_folder("a.h5");
+    write_text(".a.h5.0123abcd.part", "half");
+    ASSERT_OK(mt_file_replace(path, "new", 3));
+    assert_content(path, "new");
+    ck_assert_int_eq(files_in_folder(), 1);
+}
+END_TEST
+
+static const char *const others[] = {".b.h5.0123abcd.part", ".a.h5.part", ".a.h5.0123abcd.part.txt",
+                                     ".a.h5.0123ABCD.part", "a.h5.0123abcd.part"};
+
+START_TEST(test_what_is_another_files_stays)
+{
+    enum { OTHERS = sizeof others / sizeof *others };
+    for (int i = 0; i < OTHERS; i++) {
+        write_text(others[i], "kept");
+    }
+    ASSERT_OK(mt_file_replace(in_folder("a.h5"), "new", 3));
+    ck_assert_int_eq(files_in_folder(), 1 + OTHERS);
+}
+END_TEST
+
+START_TEST(test_what_a_writer_is_at_stays)
+{
+    const char *at_work = write_text(".a.h5.0123abcd.part", "half");
+    int file = open(at_work, O_RDWR);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(flock(file, LOCK_EX), 0);
+    ASSERT_OK(mt_file_replace(in_folder("a.h5"), "new", 3));
+    assert_content(at_work, "half");
+    close(file);
+}
+END_TEST
+
+/* Each writes a file of one letter, again and again. */
+static _Noreturn void write_letters(const char *path, char letter)
+{
+    enum { SIZE = 20000 };
+    char bytes[SIZE];
+    memset(bytes, letter, SIZE);
+    for (int i = 0; i < 100; i++) {
+        if (mt_file_replace(path, bytes, SIZE) != MT_OK) {
+            fprintf(stderr, "%s\n", mt_error_message());
+            _exit(1);
+        }
+    }
+    _exit(0);
+}
+
+START_TEST(test_writers_at_once_do_not_disturb_each_other)
+{
+    enum { WRITERS = 4 };
+    const char *path = in_folder("a");
+    pid_t writers[WRITERS];
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = fork();
+        ck_assert_int_ge(writers[i], 0);
+        if (writers[i] == 0) {
+            write_letters(path, (char)('a' + i));
+        }
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        int status;
+        ck_assert_int_eq(waitpid(writers[i], &status, 0), writers[i]);
+        ck_assert_int_eq(status, 0);
+    }
+    char *bytes;
+    size_t size;
+    ASSERT_OK(mt_file_read(path, &bytes, &size));
+    ck_assert_uint_eq(size, 20000);
+    ck_assert_uint_eq(strspn(bytes, (const char[]){bytes[0], '\0'}), size);
+    free(bytes);
+    ck_assert_int_eq(files_in_folder(), 1);
+}
+END_TEST
+
+START_TEST(test_a_file_keeps_its_mode_and_a_new_one_has_the_umasks)
+{
+    const char *path = in_folder("a"), *other = in_folder("b");
+    mode_t mask = umask(027);
+    ASSERT_OK(mt_file_replace(path, "1", 1));
+    ck_assert_int_eq(mode_of(path), 0640);
+    ck_assert_int_eq(chmod(path, 0606), 0);
+    ASSERT_OK(mt_file_replace(path, "2", 1));
+    ck_assert_int_eq(mode_of(path), 0606);
+    umask(0);
+    ASSERT_OK(mt_file_replace(other, "1", 1));
+    ck_assert_int_eq(mode_of(other), 0666);
+    umask(mask);
+}
+END_TEST
+
+/* Chains of links, relative and absolute. */
+START_TEST(test_links_are_followed_to_what_is_there_and_what_is_not)
+{
+    ck_assert_int_eq(mkdir(in_folder("folder"), 0700), 0);
+    ck_assert_int_eq(symlink("folder/second", in_folder("first")), 0);
+    ck_assert_int_eq(symlink(in_folder("file"), in_folder("folder/second")), 0);
+    for (int round = 0; round < 2; round++) { /* the second time it is there */
+        ASSERT_OK(mt_file_replace(in_folder("first"), round == 0 ? "1" : "2", 1));
+        assert_content(in_folder("file"), round == 0 ? "1" : "2");
+        struct stat info;
+        ck_assert_int_eq(lstat(in_folder("first"), &info), 0);
+        ck_assert(S_ISLNK(info.st_mode));
+        ck_assert_int_eq(lstat(in_folder("folder/second"), &info), 0);
+        ck_assert(S_ISLNK(info.st_mode));
+    }
+}
+END_TEST
+
+START_TEST(test_links_that_lead_nowhere_are_refused)
+{
+    ck_assert_int_eq(symlink("b", in_folder("a")), 0);
+    ck_assert_int_eq(symlink("a", in_folder("b")), 0);
+    ck_assert_int_eq(symlink("none/file", in_folder("c")), 0);
+    ck_assert_int_eq(mkfifo(in_folder("pipe"), 0600), 0);
+    ck_assert_int_eq(symlink("pipe", in_folder("d")), 0);
+    ASSERT_FAILS(mt_file_replace(in_folder("a"), "1", 1), MT_ERROR_IO, "/a: Too many levels");
+    ASSERT_FAILS(mt_file_replace(in_folder("c"), "1", 1), MT_ERROR_IO, "none/file: No such file");
+    ASSERT_FAILS(mt_file_replace(in_folder("d"), "1", 1), MT_ERROR_IO, "/d: not a regular file");
+    ck_assert_int_eq(files_in_folder(), 5);
+}
+END_TEST
+
+static Suite *file_suite(void)
+{
+    Suite *suite = suite_create("io/file");
+    TCase *tcase = tcase_create("file");
+    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, test_what_a_killed_writer_left_is_removed);
+    tcase_add_test(tcase, test_what_is_another_files_stays);
+    tcase_add_test(tcase, test_what_a_writer_is_at_stays);
+    tcase_add_test(tcase, test_writers_at_once_do_not_disturb_each_other);
+    tcase_add_test(tcase, test_a_file_keeps_its_mode_and_a_new_one_has_the_umasks);
+    tcase_add_test(tcase, test_links_are_followed_to_what_is_there_and_what_is_not);
+    tcase_add_test(tcase, test_links_that_lead_nowhere_are_refused);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(file_suite)
