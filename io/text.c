@@ -137,15 +137,17 @@ void mt_text_destroy(mt_text *text)
     *text = (mt_text){0};
 }
 
-size_t mt_text_decode(const mt_token_list *vocabulary, mt_text_unit unit, int32_t id, char bytes[8])
+/* Every byte, for pointers to one. */
+#define FOUR(b)    (char)(b), (char)((b) + 1), (char)((b) + 2), (char)((b) + 3)
+#define SIXTEEN(b) FOUR(b), FOUR((b) + 4), FOUR((b) + 8), FOUR((b) + 12)
+#define QUARTER(b) SIXTEEN(b), SIXTEEN((b) + 16), SIXTEEN((b) + 32), SIXTEEN((b) + 48)
+static const char every_byte[BYTES] = {QUARTER(0), QUARTER(64), QUARTER(128), QUARTER(192)};
+
+const char *mt_text_decode(const mt_token_list *vocabulary, mt_text_unit unit, int32_t id,
+                           size_t *length)
 {
-    if (unit == MT_TEXT_BYTE) {
-        bytes[0] = (char)id;
-        return 1;
-    }
-    size_t length = strnlen(vocabulary->tokens[id], 7);
-    memcpy(bytes, vocabulary->tokens[id], length);
-    return length;
+    *length = unit == MT_TEXT_BYTE ? 1 : strlen(vocabulary->tokens[id]);
+    return unit == MT_TEXT_BYTE ? &every_byte[id] : vocabulary->tokens[id];
 }
 
 mt_status mt_text_load(const char *path, mt_text_unit unit, mt_token_list **vocabulary,
@@ -154,6 +156,7 @@ mt_status mt_text_load(const char *path, mt_text_unit unit, mt_token_list **voca
     char *bytes;
     size_t size;
     bool given = *vocabulary != NULL;
+    *text = (mt_text){.ids = NULL};
     mt_status status = mt_file_read(path, &bytes, &size);
     if (status != MT_OK) {
         return status;

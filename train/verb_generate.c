@@ -74,10 +74,10 @@ typedef struct text_symbols {
 
 static void print_symbol(const text_symbols *vocabulary, int32_t symbol)
 {
-    char bytes[8];
     if (!vocabulary->transcripts) {
-        fwrite(bytes, 1, mt_text_decode(vocabulary->tokens, vocabulary->unit, symbol, bytes),
-               stdout);
+        size_t length;
+        const char *bytes = mt_text_decode(vocabulary->tokens, vocabulary->unit, symbol, &length);
+        fwrite(bytes, 1, length, stdout);
     } else if (strcmp(vocabulary->tokens->tokens[symbol], "<space>") == 0) {
         fputc(' ', stdout);
     } else {

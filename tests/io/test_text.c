@@ -13,13 +13,14 @@ START_TEST(test_characters_are_numbered_by_code_point)
     ck_assert_str_eq(vocabulary->tokens[4], "ä");
     ck_assert_int_eq(text.length, 7);
     ck_assert_mem_eq(text.ids, ids, sizeof ids);
-    char decoded[64];
-    size_t length = 0;
+    const char *rest = content;
     for (int64_t i = 0; i < text.length; i++) {
-        length += mt_text_decode(vocabulary, MT_TEXT_CHAR, text.ids[i], decoded + length);
+        size_t length;
+        const char *symbol = mt_text_decode(vocabulary, MT_TEXT_CHAR, text.ids[i], &length);
+        ck_assert_int_eq(strncmp(rest, symbol, length), 0);
+        rest += length;
     }
-    ck_assert_uint_eq(length, strlen(content));
-    ck_assert_mem_eq(decoded, content, length);
+    ck_assert_str_eq(rest, "");
     mt_text_destroy(&text);
     mt_token_list_destroy(vocabulary);
 }
@@ -39,12 +40,27 @@ START_TEST(test_every_byte_is_a_symbol)
     ck_assert_str_eq(vocabulary->tokens[255], "<0xFF>");
     ck_assert_int_eq(text.length, 256);
     for (int i = 0; i < 256; i++) {
-        char byte[8];
+        size_t length;
         ck_assert_int_eq(text.ids[i], content[i]);
-        ck_assert_uint_eq(mt_text_decode(vocabulary, MT_TEXT_BYTE, text.ids[i], byte), 1);
-        ck_assert_int_eq((unsigned char)byte[0], content[i]);
+        const char *byte = mt_text_decode(vocabulary, MT_TEXT_BYTE, text.ids[i], &length);
+        ck_assert_uint_eq(length, 1);
+        ck_assert_int_eq((unsigned char)*byte, content[i]);
     }
     mt_text_destroy(&text);
+    mt_token_list_destroy(vocabulary);
+}
+END_TEST
+
+START_TEST(test_symbols_of_any_length_come_out_whole)
+{
+    static const char *const symbols[] = {"<sos/eos>", "\xe2\x96\x81transducer", "a"};
+    mt_token_list *vocabulary = make_tokens(3, symbols);
+    for (int32_t id = 0; id < 3; id++) {
+        size_t length;
+        const char *symbol = mt_text_decode(vocabulary, MT_TEXT_CHAR, id, &length);
+        ck_assert_uint_eq(length, strlen(symbols[id]));
+        ck_assert_mem_eq(symbol, symbols[id], length);
+    }
     mt_token_list_destroy(vocabulary);
 }
 END_TEST
@@ -93,9 +109,11 @@ END_TEST
 START_TEST(test_what_is_no_file_is_refused)
 {
     mt_token_list *vocabulary = NULL;
-    mt_text text;
+    int32_t id;
+    mt_text text = {.length = 1, .ids = &id};
     ASSERT_FAILS(mt_text_load(in_folder("nothing"), MT_TEXT_BYTE, &vocabulary, &text), MT_ERROR_IO,
                  "nothing", "No such file");
+    ck_assert(text.length == 0 && text.ids == NULL);
     ASSERT_FAILS(mt_text_load(test_folder, MT_TEXT_BYTE, &vocabulary, &text), MT_ERROR_IO,
                  "not a regular file");
     ck_assert_ptr_null(vocabulary);
@@ -123,6 +141,7 @@ static Suite *text_suite(void)
     tcase_add_checked_fixture(tcase, io_setup, io_teardown);
     tcase_add_test(tcase, test_characters_are_numbered_by_code_point);
     tcase_add_test(tcase, test_every_byte_is_a_symbol);
+    tcase_add_test(tcase, test_symbols_of_any_length_come_out_whole);
     tcase_add_test(tcase, test_a_given_vocabulary_is_kept);
     tcase_add_loop_test(tcase, test_what_is_not_utf8_is_refused_with_the_byte, 0,
                         (int)(sizeof wrong / sizeof *wrong));
