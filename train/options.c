@@ -294,7 +294,8 @@ const struct argp_option *options_argp(const run_config *defaults)
         const option_row *row = &rows[i];
         bool is_read = defaults->task[0] == '\0' || is_read_by(row, defaults->task);
         if (row->heading != NULL) {
-            *next++ = (struct argp_option){.doc = row->heading, .group = ++group};
+            group++;
+            *next++ = (struct argp_option){.doc = row->heading, .group = group};
         }
         write_help(row, defaults, help[i], sizeof help[i]);
         *next++ = (struct argp_option){.name = row->name,
