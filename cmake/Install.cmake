@@ -23,21 +23,33 @@ foreach(folder IN LISTS MIXTAPE_FOLDERS)
 endforeach()
 install(FILES cmake/mixtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mixtape)
 install(TARGETS mixtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS mixtape_static mixtape_shared EXPORT mixtape-targets
-  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 
-install(EXPORT mixtape-targets NAMESPACE mixtape:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mixtape)
+foreach(kind static shared)
+  install(TARGETS mixtape_${kind} EXPORT mixtape-${kind}-targets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT mixtape-${kind}-targets NAMESPACE mixtape:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mixtape)
+endforeach()
 configure_package_config_file(cmake/mixtape-config.cmake.in ${PROJECT_BINARY_DIR}/mixtape-config.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mixtape)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/mixtape-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES
   ${PROJECT_BINARY_DIR}/mixtape-config.cmake
   ${PROJECT_BINARY_DIR}/mixtape-config-version.cmake
-  cmake/Dependencies.cmake
+  cmake/LibraryDependencies.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mixtape)
 
-# OpenBLAS as it was found: its own pkg-config file would have a static link ask for the Fortran compiler's libraries.
-string(JOIN " " OPENBLAS_LIBS ${OpenBLAS__OpenBLAS_LDFLAGS})
+# A static link needs what the library was linked with. That is named here as it was found, not required as packages of their own:
+# those would be asked for by whoever links the shared library too, and OpenBLAS's asks for the Fortran compiler's libraries. Paths
+# are relative to the file, which `cmake --install --prefix` may put anywhere.
+get_target_property(PC_LIBS_PRIVATE HDF5::HDF5 INTERFACE_LINK_LIBRARIES)
+list(PREPEND PC_LIBS_PRIVATE ${OpenBLAS__OpenBLAS_LDFLAGS} ${jansson__jansson_LDFLAGS} ${utf8proc__utf8proc_LDFLAGS} ${OpenMP_C_FLAGS})
+if(MIXTAPE_WITH_CUDA)
+  list(APPEND PC_LIBS_PRIVATE ${CUDA_cudart_static_LIBRARY} -ldl -lrt -pthread)
+endif()
+list(JOIN PC_LIBS_PRIVATE " " PC_LIBS_PRIVATE)
+file(RELATIVE_PATH PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+string(REGEX REPLACE "/$" "" PC_PREFIX ${PC_PREFIX})
+file(RELATIVE_PATH PC_INCLUDEDIR ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 configure_file(cmake/mixtape.pc.in ${PROJECT_BINARY_DIR}/mixtape.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mixtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,7 +1,7 @@
-# Installs the build, and builds and runs program.c against what was installed: by the CMake package with either library, and
-# by pkg-config. Fails with the step that failed.
-set(prefix ${BUILD}/test-install/prefix)
+# Installs the build, moves it elsewhere, and builds and runs program.c against what was installed: by the CMake package with either
+# library, with all of the dependencies and without, and by pkg-config. Fails with the step that failed.
 set(work ${BUILD}/test-install/work)
+set(prefix ${BUILD}/test-install/moved)
 file(REMOVE_RECURSE ${BUILD}/test-install)
 file(MAKE_DIRECTORY ${work})
 
@@ -12,23 +12,50 @@ function(step)
     message(FATAL_ERROR "${ARGN}: ${result}\n${output}")
   endif()
   message(STATUS "${output}")
+  set(output ${output} PARENT_SCOPE)
 endfunction()
 
-step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
-step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${work}/cmake -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${COMPILER})
-step(${CMAKE_COMMAND} --build ${work}/cmake)
-step(${work}/cmake/program_static)
-step(${work}/cmake/program_shared)
-
+step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${BUILD}/test-install/prefix)
+file(RENAME ${BUILD}/test-install/prefix ${prefix})
 file(GLOB_RECURSE pc ${prefix}/*/mixtape.pc)
 get_filename_component(pc_folder ${pc} DIRECTORY)
-set(ENV{PKG_CONFIG_PATH} ${pc_folder})
-foreach(mode "" "--static")
-  step(sh -c "${COMPILER} ${SOURCE}/program.c -o program $(pkg-config --define-variable=prefix=${prefix} ${mode} --cflags --libs mixtape)")
-  get_filename_component(library_folder ${pc_folder} DIRECTORY)
-  step(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${library_folder} ${work}/program)
-endforeach()
+get_filename_component(library_folder ${pc_folder} DIRECTORY)
 
-# The command runs from where it was installed, and nothing internal is exported.
+# consumer(<folder> <kinds> [<option>...]): configures this folder's project, and builds and runs its programs.
+function(consumer folder kinds)
+  step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${work}/${folder} -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${COMPILER}
+       -DKINDS=${kinds} ${ARGN})
+  if(kinds)
+    step(${CMAKE_COMMAND} --build ${work}/${folder})
+  endif()
+  string(REPLACE "," ";" kinds "${kinds}")
+  foreach(kind IN LISTS kinds)
+    step(${work}/${folder}/program_${kind})
+  endforeach()
+endfunction()
+
+# pkg-config finds what the static library needs, and neither what the command needs nor what the tests do.
+foreach(module openblas libutf8proc jansson)
+  execute_process(COMMAND pkg-config --variable=pcfiledir ${module} OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE)
+  file(COPY ${folder}/${module}.pc DESTINATION ${work}/modules FOLLOW_SYMLINK_CHAIN)
+endforeach()
+set(without -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=ON -DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON)
+set(ENV{PKG_CONFIG_LIBDIR} ${work}/modules)
+consumer(both static,shared)
+consumer(shared shared -DCOMPONENTS=shared)
+consumer(shared_without shared -DCOMPONENTS=shared ${without})
+consumer(without shared ${without})
+consumer(without_hdf5 "" -DCOMPONENTS=static -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=ON "-DMISSING=mixtape_static needs HDF5 .*libhdf5-dev")
+set(ENV{PKG_CONFIG_LIBDIR} ${work}/none)
+consumer(without_modules "" -DCOMPONENTS=shared,static "-DMISSING=openblas.*libutf8proc.*jansson")
+
+# By pkg-config, which finds this package alone.
+set(ENV{PKG_CONFIG_LIBDIR} ${pc_folder})
+step(sh -c "${COMPILER} ${SOURCE}/program.c -o program $(pkg-config --cflags --libs mixtape)")
+step(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${library_folder} ${work}/program)
+step(sh -c "${COMPILER} ${SOURCE}/program.c -o program $(pkg-config --cflags mixtape) $(pkg-config --static --libs mixtape | sed s/-lmixtape/-l:libmixtape.a/)")
+step(${work}/program)
+
+# The command runs from where it was installed.
 step(${prefix}/bin/mixtape --version)
 step(sh -c "! nm -D --defined-only ${library_folder}/libmixtape.so | grep -v ' mt_'")
