@@ -1,25 +1,8 @@
 # What `cmake --install` puts in place: libraries, headers, the command, a CMake package and a pkg-config file.
 
-foreach(folder IN LISTS MIXTAPE_FOLDERS)
-  install(DIRECTORY ${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mixtape/${folder}
-    FILES_MATCHING
-    PATTERN "*.h"
-    PATTERN "cpu" EXCLUDE
-    PATTERN "cuda" EXCLUDE
-    PATTERN "operators" EXCLUDE
-    PATTERN "philox.h" EXCLUDE
-    PATTERN "devices.h" EXCLUDE
-    PATTERN "arena.h" EXCLUDE
-    PATTERN "tape_internal.h" EXCLUDE
-    PATTERN "initial.h" EXCLUDE
-    PATTERN "prefix.h" EXCLUDE
-    PATTERN "archive.h" EXCLUDE
-    PATTERN "archive_internal.h" EXCLUDE
-    PATTERN "arrays.h" EXCLUDE
-    PATTERN "foreign.h" EXCLUDE
-    PATTERN "model_attributes.h" EXCLUDE
-    PATTERN "model_file.h" EXCLUDE
-    PATTERN "utf8.h" EXCLUDE)
+foreach(header IN LISTS MIXTAPE_HEADERS)
+  get_filename_component(folder ${header} DIRECTORY)
+  install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mixtape/${folder})
 endforeach()
 install(FILES cmake/mixtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mixtape)
 install(TARGETS mixtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

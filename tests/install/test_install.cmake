@@ -58,4 +58,40 @@ step(${work}/program)
 
 # The command runs from where it was installed.
 step(${prefix}/bin/mixtape --version)
-step(sh -c "! nm -D --defined-only ${library_folder}/libmixtape.so | grep -v ' mt_'")
+
+# Each header can be included by itself.
+file(GLOB_RECURSE headers RELATIVE ${prefix}/include ${prefix}/include/*.h)
+foreach(header IN LISTS headers)
+  file(WRITE ${work}/header.c "#include <${header}>\n")
+  step(${COMPILER} -fsyntax-only -Wall -Wextra -Werror -I${prefix}/include header.c)
+endforeach()
+
+# Every symbol that is exported is declared in a header ...
+step(nm -D --defined-only ${library_folder}/libmixtape.so)
+string(REGEX MATCHALL "[^ \n]+\n" exported "${output}")
+list(TRANSFORM exported STRIP)
+list(LENGTH exported count)
+if(count LESS 100)
+  message(FATAL_ERROR "${count} symbols are exported")
+endif()
+list(TRANSFORM exported PREPEND "(const void *)&" OUTPUT_VARIABLE addresses)
+list(JOIN addresses ", " addresses)
+set(includes ${headers})
+list(TRANSFORM includes REPLACE "(.+)" "#include <\\1>\n")
+list(JOIN includes "" includes)
+file(WRITE ${work}/exported.c "${includes}const void *const addresses[] = {${addresses}};\n")
+step(${COMPILER} -fsyntax-only -Werror -I${prefix}/include exported.c)
+
+# ... and every function and table that a header declares is exported.
+file(WRITE ${work}/headers.c "${includes}")
+step(${COMPILER} -E -P -I${prefix}/include headers.c -o headers.i)
+file(READ ${work}/headers.i text)
+string(REGEX MATCHALL "mt_[A-Za-z0-9_]+\\(" functions "${text}")
+string(REGEX MATCHALL "extern [A-Za-z0-9_ *]*mt_[A-Za-z0-9_]+" tables "${text}")
+set(declared ${functions} ${tables})
+list(TRANSFORM declared REPLACE ".*(mt_[A-Za-z0-9_]+).*" "\\1")
+list(REMOVE_DUPLICATES declared)
+list(REMOVE_ITEM declared ${exported})
+if(declared)
+  message(FATAL_ERROR "declared in an installed header, but not exported: ${declared}")
+endif()

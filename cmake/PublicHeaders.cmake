@@ -1,0 +1,46 @@
+# What is public: the headers that cmake/mixtape.h includes, itself or through others. They are installed, and what they declare is
+# what the shared library exports.
+
+# mixtape_find_public_headers(<headers>): their paths below the root, sorted.
+function(mixtape_find_public_headers headers)
+  set(found)
+  set(waiting cmake/mixtape.h)
+  while(waiting)
+    list(POP_FRONT waiting header)
+    get_filename_component(folder ${header} DIRECTORY)
+    if(header STREQUAL "cmake/mixtape.h")
+      set(folder .) # beside whose folders it is installed
+    endif()
+    file(STRINGS ${PROJECT_SOURCE_DIR}/${header} includes REGEX "^#include \"")
+    foreach(line IN LISTS includes)
+      string(REGEX REPLACE "^#include \"([^\"]+)\".*" "\\1" included ${line})
+      cmake_path(SET included NORMALIZE ${folder}/${included})
+      if(NOT included IN_LIST found)
+        list(APPEND found ${included})
+        list(APPEND waiting ${included})
+      endif()
+    endforeach()
+  endwhile()
+  list(SORT found)
+  set(${headers} ${found} PARENT_SCOPE)
+endfunction()
+
+# mixtape_write_exports(<map> <header>...): the linker's list of the functions and tables that the headers declare.
+function(mixtape_write_exports map)
+  set(names)
+  foreach(header IN LISTS ARGN)
+    file(READ ${PROJECT_SOURCE_DIR}/${header} text)
+    # Declarations begin with the line; comments and the fields of structures do not begin with a letter.
+    string(REGEX MATCHALL "\n[A-Za-z][A-Za-z0-9_ *]*\\(" functions "${text}")
+    string(REGEX MATCHALL "\nextern [A-Za-z0-9_ *]+" tables "${text}")
+    foreach(declaration IN LISTS functions tables)
+      if(declaration MATCHES "(mt_[A-Za-z0-9_]+)\\(?$")
+        list(APPEND names ${CMAKE_MATCH_1})
+      endif()
+    endforeach()
+  endforeach()
+  list(SORT names)
+  list(JOIN names "\n    " names)
+  string(REPLACE "\n" ";\n" names "${names}")
+  file(CONFIGURE OUTPUT ${map} CONTENT "{\n  global:\n    ${names};\n  local:\n    *;\n};\n")
+endfunction()
