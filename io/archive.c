@@ -2,6 +2,7 @@
 #include "io/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,9 +114,15 @@ static hid_t create_in_memory(mt_archive *archive)
 
 mt_status mt_archive_create(const char *path, mt_archive **archive)
 {
+    *archive = NULL;
     if (mt_is_safetensors(path)) {
-        *archive = NULL;
         return mt_fail(MT_ERROR_INVALID, "%s: this file is HDF5; give it another name", path);
+    }
+    if (mt_is_pickle(path)) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s: this file is HDF5, not PyTorch's; give it another name (mixtape-to-pth "
+                       "translates it)",
+                       path);
     }
     mt_status status = new_archive(path, archive);
     if (status != MT_OK) {
@@ -154,6 +161,23 @@ mt_status mt_archive_commit(mt_archive *archive)
     return mt_file_replace(archive->path, archive->image, (size_t)image_length(archive->image));
 }
 
+/* What is no HDF5 file, or a damaged one. */
+static mt_status refuse(const char *path, const struct stat *info)
+{
+    char bytes[4] = {0};
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    bool read_any = file >= 0 && read(file, bytes, sizeof bytes) == sizeof bytes;
+    if (file >= 0) {
+        close(file);
+    }
+    return read_any && memcmp(bytes, "PK\3\4", sizeof bytes) == 0
+               ? mt_fail(MT_ERROR_FORMAT,
+                         "%s: a zip file, as PyTorch's .pth are (mixtape-from-pth translates one)",
+                         path)
+               : mt_fail(MT_ERROR_FORMAT, "%s: not an HDF5 file, or a damaged one, of %lld bytes",
+                         path, (long long)info->st_size);
+}
+
 mt_status mt_archive_open(const char *path, mt_archive **archive)
 {
     struct stat info;
@@ -171,8 +195,7 @@ mt_status mt_archive_open(const char *path, mt_archive **archive)
     (*archive)->size = (int64_t)info.st_size;
     (*archive)->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if ((*archive)->file < 0) {
-        status = mt_fail(MT_ERROR_FORMAT, "%s: not an HDF5 file, or a damaged one, of %lld bytes",
-                         path, (long long)info.st_size);
+        status = refuse(path, &info);
         mt_archive_close(*archive);
         *archive = NULL;
     }

@@ -88,27 +88,30 @@ mt_status mt_archive_write_array(mt_archive *archive, const char *group, const c
                  : mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory to write it", archive->path, name);
 }
 
-/* The element type of a dataset, if it is one of ours. Integers of any width are read as int32:
- * those beyond its range are clipped to its ends, which no index reaches. */
-static bool parse_type(hid_t dataset, mt_dtype *dtype)
+/* The element type of a dataset, as it is read, and the bytes of an element in the file. HDF5 widens
+ * floats of 16 bits, IEEE's and bfloat16, and narrows integers of any width to int32: those beyond its
+ * range are clipped to its ends, which no index reaches. */
+static bool parse_type(hid_t dataset, mt_dtype *dtype, size_t *size)
 {
     hid_t type = H5Dget_type(dataset);
     H5T_class_t class = H5Tget_class(type);
-    size_t size = H5Tget_size(type);
+    *size = H5Tget_size(type);
     H5Tclose(type);
-    *dtype = class == H5T_INTEGER ? MT_I32 : size == sizeof(float) ? MT_F32 : MT_F64;
-    return class == H5T_INTEGER || (class == H5T_FLOAT && size == mt_dtype_size(*dtype));
+    *dtype = class == H5T_INTEGER ? MT_I32 : *size == sizeof(double) ? MT_F64 : MT_F32;
+    return class == H5T_INTEGER ||
+           (class == H5T_FLOAT && (*size == 2 || *size == mt_dtype_size(*dtype)));
 }
 
 static mt_status inspect(mt_archive *archive, const char *name, hid_t dataset, mt_dtype *dtype,
                          int *rank, int64_t shape[4])
 {
     hsize_t dims[H5S_MAX_RANK];
+    size_t size;
     hid_t space = H5Dget_space(dataset);
     *rank = H5Sget_simple_extent_dims(space, dims, NULL);
     H5Sclose(space);
-    if (!parse_type(dataset, dtype)) {
-        return mt_archive_fail(archive, name, "neither 32-bit nor 64-bit floats nor integers");
+    if (!parse_type(dataset, dtype, &size)) {
+        return mt_archive_fail(archive, name, "neither floats of 16, 32 or 64 bits nor integers");
     }
     if (*rank < 0 || *rank > 4) {
         return mt_archive_fail(archive, name, "%d dimensions, at most 4", *rank);
@@ -213,7 +216,9 @@ static mt_status check_array(mt_archive *archive, const char *name, hid_t datase
         return mt_archive_fail(archive, name, "shape %s, expected %s",
                                shape_text(found_rank, found, is), shape_text(rank, shape, wanted));
     }
-    int64_t bytes = (int64_t)mt_dtype_size(dtype);
+    size_t size = 0;
+    parse_type(dataset, &found_dtype, &size);
+    int64_t bytes = (int64_t)size;
     for (int i = 0; i < rank; i++) {
         bytes *= shape[i];
     }

@@ -35,28 +35,60 @@ static mt_status make_room(mt_arrays *arrays)
     return MT_OK;
 }
 
-mt_status mt_arrays_add(mt_arrays *arrays, const char *name, mt_dtype dtype, int rank,
-                        const int64_t *shape, void **data)
+mt_status mt_arrays_add_name(mt_arrays *arrays, const char *name)
 {
-    size_t bytes = rank >= 0 && rank <= MT_MAX_RANK ? bytes_of(dtype, rank, shape) : 0;
-    if (bytes == 0) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: rank %d, or a dimension, that no weight has", name,
-                       rank);
-    }
     mt_status status = make_room(arrays);
     if (status != MT_OK) {
         return status;
     }
-    mt_array array = {.name = strdup(name), .dtype = dtype, .rank = rank, .data = malloc(bytes)};
-    if (array.name == NULL || array.data == NULL) {
-        free(array.name);
-        free(array.data);
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", name, bytes);
+    mt_array array = {.name = strdup(name)};
+    if (array.name == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", name);
     }
-    memcpy(array.shape, shape, (size_t)rank * sizeof *shape);
     arrays->items[arrays->count++] = array;
-    *data = array.data;
     return MT_OK;
+}
+
+mt_status mt_array_allocate(mt_array *array, mt_dtype dtype, int rank, const int64_t *shape)
+{
+    size_t bytes = rank >= 0 && rank <= MT_MAX_RANK ? bytes_of(dtype, rank, shape) : 0;
+    if (bytes == 0) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: rank %d, or a dimension, that no weight has",
+                       array->name, rank);
+    }
+    array->data = malloc(bytes);
+    if (array->data == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", array->name, bytes);
+    }
+    array->dtype = dtype;
+    array->rank = rank;
+    memcpy(array->shape, shape, (size_t)rank * sizeof *shape);
+    return MT_OK;
+}
+
+void mt_arrays_remove(mt_arrays *arrays, int64_t i)
+{
+    mt_array *array = &arrays->items[i];
+    free(array->name);
+    free(array->data);
+    arrays->count--;
+    memmove(array, array + 1, (size_t)(arrays->count - i) * sizeof *array);
+}
+
+mt_status mt_arrays_add(mt_arrays *arrays, const char *name, mt_dtype dtype, int rank,
+                        const int64_t *shape, void **data)
+{
+    mt_status status = mt_arrays_add_name(arrays, name);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_array *array = &arrays->items[arrays->count - 1];
+    status = mt_array_allocate(array, dtype, rank, shape);
+    *data = array->data;
+    if (status != MT_OK) {
+        mt_arrays_remove(arrays, arrays->count - 1);
+    }
+    return status;
 }
 
 const mt_array *mt_arrays_find(const mt_arrays *arrays, const char *name)
@@ -134,35 +166,48 @@ mt_status mt_tensor_write_reals(mt_tensor *tensor, mt_dtype dtype, const void *v
     return status;
 }
 
-static mt_status read_array(mt_archive *archive, const char *name, void *context)
+static mt_status add_name(mt_archive *archive, const char *name, void *arrays)
+{
+    (void)archive;
+    return mt_arrays_add_name(arrays, name);
+}
+
+static mt_status read_array(mt_archive *archive, mt_array *array)
 {
     mt_dtype dtype;
     int rank;
     int64_t shape[MT_MAX_RANK];
-    void *data;
-    mt_status status = mt_archive_inspect_array(archive, "/", name, &dtype, &rank, shape);
+    mt_status status = mt_archive_inspect_array(archive, "/", array->name, &dtype, &rank, shape);
     if (status == MT_OK && dtype == MT_I32) {
-        status = mt_archive_fail(archive, name, "integers are no weights");
+        status = mt_archive_fail(archive, array->name, "integers are no weights");
     }
     if (status == MT_OK) {
-        status = mt_arrays_add(context, name, dtype, rank, shape, &data);
+        status = mt_array_allocate(array, dtype, rank, shape);
     }
-    return status == MT_OK ? mt_archive_read_array(archive, "/", name, dtype, rank, shape, data)
-                           : status;
+    return status == MT_OK
+               ? mt_archive_read_array(archive, "/", array->name, dtype, rank, shape, array->data)
+               : status;
 }
 
-mt_status mt_arrays_read(const char *path, mt_arrays *arrays)
+mt_status mt_arrays_read(const char *path, mt_arrays_choose *choose, void *context,
+                         mt_arrays *arrays)
 {
     mt_archive *archive;
     *arrays = (mt_arrays){0};
     if (mt_is_safetensors(path)) {
-        return mt_safetensors_read(path, arrays);
+        return mt_safetensors_read(path, choose, context, arrays);
     }
     mt_status status = mt_archive_open(path, &archive);
     if (status != MT_OK) {
         return status;
     }
-    status = mt_archive_visit(archive, "/", read_array, arrays);
+    status = mt_archive_visit(archive, "/", add_name, arrays);
+    if (status == MT_OK && choose != NULL) {
+        status = choose(arrays, context);
+    }
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        status = read_array(archive, &arrays->items[i]);
+    }
     mt_archive_close(archive);
     if (status != MT_OK) {
         mt_arrays_free(arrays);

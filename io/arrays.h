@@ -24,6 +24,12 @@ typedef struct mt_arrays {
  * MT_ERROR_FORMAT for a shape that no tensor has. */
 mt_status mt_arrays_add(mt_arrays *arrays, const char *name, mt_dtype dtype, int rank,
                         const int64_t *shape, void **data);
+
+/* The same in two steps: a name without data yet, and the data of what has a name. */
+mt_status mt_arrays_add_name(mt_arrays *arrays, const char *name);
+mt_status mt_array_allocate(mt_array *array, mt_dtype dtype, int rank, const int64_t *shape);
+
+void mt_arrays_remove(mt_arrays *arrays, int64_t i); /* those behind it move up */
 const mt_array *mt_arrays_find(const mt_arrays *arrays, const char *name); /* NULL: none */
 void mt_arrays_free(mt_arrays *arrays);
 
@@ -40,15 +46,22 @@ mt_status mt_array_check(const mt_array *array, const char *path, const mt_tenso
 /* Puts values of either type into a tensor's data. */
 mt_status mt_tensor_write_reals(mt_tensor *tensor, mt_dtype dtype, const void *values);
 
-/* Reads every array of a file: of a .safetensors file where `path` ends so, else at the root of an
- * HDF5 file. And writes such a file, atomically (io/file.h), with no more than the arrays. */
-mt_status mt_arrays_read(const char *path, mt_arrays *arrays);
+/* Is given what a file holds, names without data, and removes what is not to be read. */
+typedef mt_status mt_arrays_choose(mt_arrays *arrays, void *context);
+
+/* Reads the arrays of a file: of a .safetensors file where `path` ends so, else at the root of an HDF5
+ * file. `choose` (NULL: all are read) is called first, with `context`: what it removes may be of any
+ * type and shape. float16 and bfloat16 are widened to MT_F32; integers are MT_ERROR_FORMAT. */
+mt_status mt_arrays_read(const char *path, mt_arrays_choose *choose, void *context,
+                         mt_arrays *arrays);
+
+/* Writes such a file, atomically (io/file.h), with no more than the arrays. */
 mt_status mt_arrays_write(const char *path, const mt_arrays *arrays);
 
-/* Reads every tensor of a .safetensors file; float16 and bfloat16 are widened to MT_F32.
- * MT_ERROR_FORMAT, with the tensor and the figures, for a header that does not describe the file
- * byte for byte. */
-mt_status mt_safetensors_read(const char *path, mt_arrays *arrays);
+/* mt_arrays_read, of a .safetensors file. MT_ERROR_FORMAT, with the tensor and the figures, for a
+ * header that does not describe the file byte for byte. */
+mt_status mt_safetensors_read(const char *path, mt_arrays_choose *choose, void *context,
+                              mt_arrays *arrays);
 
 /* Writes the arrays to a .safetensors file, atomically, with the metadata that transformers asks
  * for. */

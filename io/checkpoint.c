@@ -1,5 +1,6 @@
 #include "io/checkpoint.h"
 
+#include "io/arrays.h"
 #include "io/file.h"
 #include "io/foreign.h"
 #include "io/model_attributes.h"
@@ -196,18 +197,6 @@ static mt_status load_exchange(mt_archive *archive, mt_checkpoint *checkpoint)
                            : status;
 }
 
-/* A file that is not one of ours. */
-static mt_status load_foreign(const char *path, mt_checkpoint *checkpoint)
-{
-    mt_arrays arrays;
-    mt_status status = mt_arrays_read(path, &arrays);
-    if (status == MT_OK) {
-        status = mt_foreign_read(path, &arrays, checkpoint);
-        mt_arrays_free(&arrays);
-    }
-    return status;
-}
-
 static mt_status load_archive(const char *path, mt_checkpoint *checkpoint)
 {
     mt_archive *archive;
@@ -218,7 +207,7 @@ static mt_status load_archive(const char *path, mt_checkpoint *checkpoint)
     }
     if (kind == MT_FOREIGN_FILE) {
         mt_archive_close(archive);
-        return load_foreign(path, checkpoint);
+        return mt_foreign_load(path, checkpoint);
     }
     status = kind == MT_CHECKPOINT_FILE ? load_checkpoint(archive, checkpoint)
                                         : load_exchange(archive, checkpoint);
@@ -238,7 +227,7 @@ mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint)
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *read);
     }
     mt_status status =
-        mt_is_safetensors(path) ? load_foreign(path, read) : load_archive(path, read);
+        mt_is_safetensors(path) ? mt_foreign_load(path, read) : load_archive(path, read);
     if (status != MT_OK) {
         mt_checkpoint_destroy(read);
         return status;

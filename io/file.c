@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,8 +52,18 @@ mt_status mt_file_read(const char *path, char **bytes, size_t *size)
     return status;
 }
 
+static bool ends_with(const char *path, const char *suffix)
+{
+    const char *end = strrchr(path, '.');
+    return end != NULL && strcasecmp(end, suffix) == 0;
+}
+
 bool mt_is_safetensors(const char *path)
 {
-    const char *suffix = strrchr(path, '.');
-    return suffix != NULL && strcmp(suffix, ".safetensors") == 0;
+    return ends_with(path, ".safetensors");
+}
+
+bool mt_is_pickle(const char *path)
+{
+    return ends_with(path, ".pth") || ends_with(path, ".pt") || ends_with(path, ".bin");
 }

@@ -1,5 +1,7 @@
 #include "io/foreign.h"
 
+#include "io/arrays.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,33 +182,58 @@ static mt_dtype widest(const mt_arrays *arrays)
     return MT_F32;
 }
 
-mt_status mt_foreign_read(const char *path, const mt_arrays *arrays, mt_checkpoint *checkpoint)
+/* Finds the layout by the names, and leaves only what is the layout's to be read. */
+static mt_status choose(mt_arrays *arrays, void *context)
 {
-    foreign_file file = {.path = path, .arrays = arrays};
-    mt_status status = find_layout(&file);
-    if (status == MT_OK) {
-        status = find_config(&file, &checkpoint->config);
+    foreign_file *file = context;
+    file->arrays = arrays;
+    mt_status status = find_layout(file);
+    for (int64_t i = arrays->count; status == MT_OK && i-- > 0;) {
+        if (file->layout->part_of_more && !mt_layout_owns(file->layout, arrays->items[i].name)) {
+            mt_arrays_remove(arrays, i);
+        }
     }
-    if (status != MT_OK) {
-        return status;
-    }
-    checkpoint->layout = file.layout;
-    checkpoint->dtype = widest(arrays);
-    status = mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described);
-    if (status == MT_OK) {
-        status = refuse_unknown(&file, checkpoint->described);
-    }
-    if (status != MT_OK) {
-        return status;
-    }
+    return status;
+}
+
+static mt_status take_all(const foreign_file *file, mt_checkpoint *checkpoint)
+{
     const mt_parameters *described = checkpoint->described;
+    mt_status status = MT_OK;
     checkpoint->data = calloc((size_t)described->total, mt_dtype_size(checkpoint->dtype));
     if (checkpoint->data == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %lld values", path,
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %lld values", file->path,
                        (long long)described->total);
     }
     for (int i = 0; i < described->count && status == MT_OK; i++) {
-        status = take(&file, described->items[i], checkpoint->dtype, checkpoint->data);
+        status = take(file, described->items[i], checkpoint->dtype, checkpoint->data);
+    }
+    return status;
+}
+
+static mt_status make_checkpoint(const foreign_file *file, mt_checkpoint *checkpoint)
+{
+    mt_status status = find_config(file, &checkpoint->config);
+    if (status != MT_OK) {
+        return status;
+    }
+    checkpoint->layout = file->layout;
+    checkpoint->dtype = widest(file->arrays);
+    status = mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described);
+    if (status == MT_OK) {
+        status = refuse_unknown(file, checkpoint->described);
+    }
+    return status == MT_OK ? take_all(file, checkpoint) : status;
+}
+
+mt_status mt_foreign_load(const char *path, mt_checkpoint *checkpoint)
+{
+    mt_arrays arrays;
+    foreign_file file = {.path = path};
+    mt_status status = mt_arrays_read(path, choose, &file, &arrays);
+    if (status == MT_OK) {
+        status = make_checkpoint(&file, checkpoint);
+        mt_arrays_free(&arrays);
     }
     return status;
 }

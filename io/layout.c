@@ -143,6 +143,17 @@ mt_layout_place mt_layout_name(const mt_layout *layout, const char *ours, char t
     return MT_LEFT_OUT;
 }
 
+bool mt_layout_owns(const mt_layout *layout, const char *theirs)
+{
+    for (const mt_layout_rule *rule = layout->rules; rule->ours != NULL; rule++) {
+        const char *rest, *block;
+        if (rule->place == MT_PLACED && fits(rule->theirs, theirs, &rest, &block)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config)
 {
     if (config->input_size > 0 && strcmp(layout->name, "mixtape") != 0) {

@@ -47,6 +47,9 @@ mt_status mt_layout_parse(const char *name, const mt_layout **layout);
 /* What becomes of our parameter; where it is MT_PLACED, `theirs` receives its name. */
 mt_layout_place mt_layout_name(const mt_layout *layout, const char *ours, char theirs[MT_NAME_MAX]);
 
+/* Whether a file's name begins as the layout's do. */
+bool mt_layout_owns(const mt_layout *layout, const char *theirs);
+
 /* MT_ERROR_INVALID, with what it cannot hold, if a model of this configuration has no place in the
  * layout. */
 mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config);

@@ -77,7 +77,7 @@ mt_status mt_part_load(const char *path, const char *part, mt_model *model)
     const mt_parameters *parameters = model->parameters;
     mt_status status = check_part(model, part);
     if (status == MT_OK) {
-        status = mt_arrays_read(path, &arrays);
+        status = mt_arrays_read(path, NULL, NULL, &arrays);
     }
     if (status != MT_OK) {
         return status;

@@ -86,9 +86,9 @@ typedef struct safetensors_file {
     size_t data_size, claimed;
 } safetensors_file;
 
-static mt_status read_tensor(const safetensors_file *file, const char *name, const json_t *entry,
-                             mt_arrays *arrays)
+static mt_status read_tensor(const safetensors_file *file, const json_t *entry, mt_array *array)
 {
+    const char *name = array->name;
     const char *type_name = json_string_value(json_object_get(entry, "dtype"));
     const json_t *dimensions = json_object_get(entry, "shape");
     const json_t *offsets = json_object_get(entry, "data_offsets");
@@ -125,10 +125,9 @@ static mt_status read_tensor(const safetensors_file *file, const char *name, con
                        name, (long long)begin, (long long)end, file->data_size, (long long)count,
                        type_name);
     }
-    void *data;
-    mt_status status = mt_arrays_add(arrays, name, types[type].dtype, (int)rank, shape, &data);
+    mt_status status = mt_array_allocate(array, types[type].dtype, (int)rank, shape);
     if (status == MT_OK) {
-        types[type].copy(file->data + begin, count, data);
+        types[type].copy(file->data + begin, count, array->data);
     }
     return status;
 }
@@ -182,21 +181,38 @@ static mt_status check_extents(const safetensors_file *file, const json_t *heade
     return status;
 }
 
-static mt_status read_header(const safetensors_file *file, const json_t *header, mt_arrays *arrays)
+/* What is asked of a file: arrays.h. */
+typedef struct safetensors_request {
+    mt_arrays_choose *choose;
+    void *context;
+    mt_arrays *arrays;
+} safetensors_request;
+
+static mt_status read_header(const safetensors_file *file, const json_t *header,
+                             const safetensors_request *request)
 {
     const char *name;
     json_t *entry;
+    mt_arrays *arrays = request->arrays;
     mt_status status = MT_OK;
     json_object_foreach((json_t *)(uintptr_t)header, name, entry)
     {
         if (status == MT_OK && strcmp(name, "__metadata__") != 0) {
-            status = read_tensor(file, name, entry, arrays);
+            status = mt_arrays_add_name(arrays, name);
         }
+    }
+    if (status == MT_OK && request->choose != NULL) {
+        status = request->choose(arrays, request->context);
+    }
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        status =
+            read_tensor(file, json_object_get(header, arrays->items[i].name), &arrays->items[i]);
     }
     return status == MT_OK ? check_extents(file, header) : status;
 }
 
-static mt_status read_bytes(const char *path, const char *bytes, size_t size, mt_arrays *arrays)
+static mt_status read_bytes(const char *path, const char *bytes, size_t size,
+                            const safetensors_request *request)
 {
     uint64_t length = 0;
     for (int i = 0; size >= LENGTH_BYTES && i < LENGTH_BYTES; i++) {
@@ -217,12 +233,13 @@ static mt_status read_bytes(const char *path, const char *bytes, size_t size, mt
     safetensors_file file = {.path = path,
                              .data = bytes + LENGTH_BYTES + length,
                              .data_size = size - LENGTH_BYTES - (size_t)length};
-    mt_status status = read_header(&file, header, arrays);
+    mt_status status = read_header(&file, header, request);
     json_decref(header);
     return status;
 }
 
-mt_status mt_safetensors_read(const char *path, mt_arrays *arrays)
+mt_status mt_safetensors_read(const char *path, mt_arrays_choose *choose, void *context,
+                              mt_arrays *arrays)
 {
     char *bytes;
     size_t size;
@@ -231,7 +248,7 @@ mt_status mt_safetensors_read(const char *path, mt_arrays *arrays)
     if (status != MT_OK) {
         return status;
     }
-    status = read_bytes(path, bytes, size, arrays);
+    status = read_bytes(path, bytes, size, &(safetensors_request){choose, context, arrays});
     free(bytes);
     if (status != MT_OK) {
         mt_arrays_free(arrays);

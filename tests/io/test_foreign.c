@@ -67,7 +67,7 @@ static mt_arrays rwkv_arrays(void)
     mt_model *model = model_of(6, 1);
     ASSERT_OK(mt_layout_parse("rwkv-lm", &layout));
     ASSERT_OK(mt_exchange_save(in_folder("whole.safetensors"), model, layout, NULL));
-    ASSERT_OK(mt_safetensors_read(in_folder("whole.safetensors"), &arrays));
+    ASSERT_OK(mt_safetensors_read(in_folder("whole.safetensors"), NULL, NULL, &arrays));
     mt_model_destroy(model);
     return arrays;
 }
@@ -166,6 +166,104 @@ START_TEST(test_what_does_not_fit_is_refused_with_name_and_shapes)
 }
 END_TEST
 
+/* Puts entries, of bytes behind the others, into a .safetensors file. */
+static const char *add_entries(const char *path, const char *entries, size_t size)
+{
+    char *bytes, header[16384];
+    size_t old_size, header_size = 0;
+    ASSERT_OK(mt_file_read(path, &bytes, &old_size));
+    for (int i = 7; i >= 0; i--) {
+        header_size = header_size << 8 | (unsigned char)bytes[i];
+    }
+    int data_size = (int)(old_size - 8 - header_size);
+    int length = snprintf(header, sizeof header, entries, data_size, data_size + 8, data_size + 8,
+                          data_size + (int)size);
+    ck_assert_uint_lt((size_t)length + header_size, sizeof header);
+    memcpy(header + length, bytes + 8 + 1, header_size - 1); /* behind its brace */
+    size_t new_header = (size_t)length + header_size - 1,
+           new_size = 8 + new_header + (size_t)data_size + size;
+    char *made = calloc(new_size, 1);
+    ck_assert_ptr_nonnull(made);
+    for (int i = 0; i < 8; i++) {
+        made[i] = (char)(new_header >> (8 * i) & 255);
+    }
+    memcpy(made + 8, header, new_header);
+    memcpy(made + 8 + new_header, bytes + 8 + header_size, (size_t)data_size);
+    path = write_bytes("more.safetensors", made, new_size);
+    free(made);
+    free(bytes);
+    return path;
+}
+
+static const char more[] = "{\"encoder.norm.num_batches_tracked\":{\"dtype\":\"I64\",\"shape\":[],"
+                           "\"data_offsets\":[%d,%d]},"
+                           "\"encoder.conv.weight\":{\"dtype\":\"F64\",\"shape\":[1,1,1,1,1],"
+                           "\"data_offsets\":[%d,%d]},";
+
+START_TEST(test_what_a_whole_model_has_beside_its_decoder_is_not_read)
+{
+    const mt_layout *layout;
+    mt_checkpoint *read;
+    const char *path = in_folder("model.safetensors");
+    mt_model *model = model_of(4, 1), *other = model_of(4, 2);
+    ASSERT_OK(mt_layout_parse("espnet-model", &layout));
+    ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
+    ASSERT_OK(mt_checkpoint_load(add_entries(path, more, 16), &read));
+    ck_assert_ptr_eq(read->layout, layout);
+    ck_assert_int_eq(read->dtype, MT_F32); /* whatever the others are */
+    ASSERT_OK(mt_checkpoint_restore(read, other, NULL));
+    ck_assert(same_model(model, other));
+    mt_checkpoint_destroy(read);
+    ASSERT_OK(mt_layout_parse("mixtape", &layout));
+    ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
+    ASSERT_FAILS(mt_checkpoint_load(add_entries(path, more, 16), &read), MT_ERROR_FORMAT,
+                 "more.safetensors", "encoder.");
+    mt_model_destroy(model);
+    mt_model_destroy(other);
+}
+END_TEST
+
+static const char *const suffixes[] = {"a.safetensors", "a.SAFETENSORS", "a.SafeTensors"};
+
+START_TEST(test_the_suffix_counts_in_letters_of_either_case)
+{
+    const char *path = in_folder(suffixes[_i]);
+    mt_model *model = model_of(5, 1);
+    mt_checkpoint *read;
+    char *bytes;
+    size_t size;
+    ASSERT_OK(mt_exchange_save(path, model, &mt_layouts[0], NULL));
+    ASSERT_OK(mt_file_read(path, &bytes, &size));
+    ck_assert_mem_ne(bytes, "\211HDF", 4);
+    ASSERT_OK(mt_checkpoint_load(path, &read));
+    mt_checkpoint_destroy(read);
+    free(bytes);
+    mt_model_destroy(model);
+}
+END_TEST
+
+static const char *const pickles[] = {"a.pth", "a.pt", "a.bin", "a.PTH"};
+
+START_TEST(test_hdf5_is_not_written_under_pytorchs_names)
+{
+    mt_model *model = model_of(5, 1);
+    ASSERT_FAILS(mt_exchange_save(in_folder(pickles[_i]), model, &mt_layouts[0], NULL),
+                 MT_ERROR_INVALID, pickles[_i], "HDF5", "mixtape-to-pth");
+    ASSERT_FAILS(mt_checkpoint_save(in_folder(pickles[_i]), model, NULL, &test_state, NULL, NULL),
+                 MT_ERROR_INVALID, pickles[_i], "HDF5", "mixtape-to-pth");
+    ck_assert_int_eq(files_in_folder(), 0);
+    mt_model_destroy(model);
+}
+END_TEST
+
+START_TEST(test_a_zip_file_is_named_as_pytorchs)
+{
+    mt_checkpoint *read;
+    ASSERT_FAILS(mt_checkpoint_load(write_text("model.pth", "PK\3\4archive/data.pkl"), &read),
+                 MT_ERROR_FORMAT, "model.pth", "zip", "mixtape-from-pth");
+}
+END_TEST
+
 static const char *write_safetensors(const char *header, const void *data, size_t size)
 {
     char bytes[1024];
@@ -193,7 +291,7 @@ START_TEST(test_half_types_are_widened)
         write_safetensors("{\"a\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[0,12]},"
                           "\"b\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[12,24]}}",
                           data, sizeof data),
-        &arrays));
+        NULL, NULL, &arrays));
     ck_assert_int_eq(arrays.count, 2);
     ck_assert_int_eq(mt_arrays_find(&arrays, "a")->rank, 2);
     ck_assert_mem_eq(mt_arrays_find(&arrays, "a")->data, as_f16, sizeof as_f16);
@@ -232,8 +330,9 @@ START_TEST(test_headers_that_lie_are_refused)
 {
     mt_arrays arrays;
     const float data[2] = {1.0f, 2.0f};
-    ASSERT_FAILS(mt_safetensors_read(write_safetensors(wrong[_i].header, data, 8), &arrays),
-                 MT_ERROR_FORMAT, "model.safetensors", wrong[_i].says);
+    ASSERT_FAILS(
+        mt_safetensors_read(write_safetensors(wrong[_i].header, data, 8), NULL, NULL, &arrays),
+        MT_ERROR_FORMAT, "model.safetensors", wrong[_i].says);
     ck_assert_ptr_null(arrays.items);
 }
 END_TEST
@@ -244,7 +343,8 @@ START_TEST(test_files_too_short_for_their_header_are_refused)
     const char bytes[] = {'\377', '\377', '\377', '\377', '\377', '\377', '\377', '\177', '{'};
     for (size_t size = 0; size <= sizeof bytes; size++) {
         const char *path = write_bytes("short.safetensors", bytes, size);
-        ASSERT_FAILS(mt_safetensors_read(path, &arrays), MT_ERROR_FORMAT, "short.safetensors");
+        ASSERT_FAILS(mt_safetensors_read(path, NULL, NULL, &arrays), MT_ERROR_FORMAT,
+                     "short.safetensors");
     }
 }
 END_TEST
@@ -256,6 +356,10 @@ static Suite *foreign_suite(void)
     tcase_add_checked_fixture(tcase, io_setup, io_teardown);
     tcase_add_loop_test(tcase, test_layout_and_sizes_are_found_and_bits_come_back, 0, MODELS);
     tcase_add_loop_test(tcase, test_what_does_not_fit_is_refused_with_name_and_shapes, 0, SPOILT);
+    tcase_add_test(tcase, test_what_a_whole_model_has_beside_its_decoder_is_not_read);
+    tcase_add_loop_test(tcase, test_the_suffix_counts_in_letters_of_either_case, 0, 3);
+    tcase_add_loop_test(tcase, test_hdf5_is_not_written_under_pytorchs_names, 0, 4);
+    tcase_add_test(tcase, test_a_zip_file_is_named_as_pytorchs);
     tcase_add_test(tcase, test_half_types_are_widened);
     tcase_add_loop_test(tcase, test_headers_that_lie_are_refused, 0, WRONG);
     tcase_add_test(tcase, test_files_too_short_for_their_header_are_refused);

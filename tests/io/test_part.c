@@ -29,7 +29,7 @@ START_TEST(test_a_part_has_its_own_names_and_moves_between_models)
     const char *path = in_folder(files[_i]);
     mt_arrays arrays;
     ASSERT_OK(mt_part_save(path, from, attention));
-    ASSERT_OK(mt_arrays_read(path, &arrays));
+    ASSERT_OK(mt_arrays_read(path, NULL, NULL, &arrays));
     ck_assert_int_eq(arrays.count, 13);
     ck_assert_ptr_nonnull(mt_arrays_find(&arrays, "time_decay"));
     ck_assert_ptr_nonnull(mt_arrays_find(&arrays, "proj_output.bias"));
@@ -107,7 +107,7 @@ START_TEST(test_what_does_not_fit_is_refused_and_the_model_left_alone)
     double before = first_value(into, name);
     mt_arrays arrays;
     ASSERT_OK(mt_part_save(path, from, attention));
-    ASSERT_OK(mt_arrays_read(path, &arrays));
+    ASSERT_OK(mt_arrays_read(path, NULL, NULL, &arrays));
     spoilt[_i].spoil(&arrays);
     ASSERT_OK(mt_arrays_write(path, &arrays));
     ASSERT_FAILS(mt_part_load(path, attention, into), MT_ERROR_FORMAT, "part.h5",

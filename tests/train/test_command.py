@@ -661,6 +661,49 @@ class FilesTest(CommandTest):
             for name in a["model"]:
                 self.assertTrue(numpy.array_equal(a["model"][name][()], b["model"][name][()]))
 
+    def foreign(self, layout, change):
+        """Imports exported weights without our attributes, and changed; the weights that came in."""
+        self.run_command("export", "run", "--last", "--layout", layout, "-o", "weights.h5")
+        with h5py.File(self.path("weights.h5"), "r+") as file:
+            for name in list(file.attrs):
+                del file.attrs[name]
+            change(file)
+        self.run_command("import", "weights.h5", "-o", "back.h5")
+        with h5py.File(self.path("back.h5")) as file:
+            return {name: array[()] for name, array in file["model"].items()}
+
+    def test_what_a_whole_model_has_beside_its_decoder_is_not_read(self):
+        def add(file):
+            file["encoder.norm.num_batches_tracked"] = numpy.int64(3)
+            file["encoder.conv.weight"] = numpy.zeros((1, 1, 1, 1, 2))
+            file["encoder.name"] = "text"
+            file.create_group("frontend")
+
+        found = self.foreign("espnet-model", add)
+        with h5py.File(self.checkpoint) as file:
+            for name in found:
+                numpy.testing.assert_array_equal(found[name], file["model"][name][()])
+
+    def test_floats_of_16_bits_are_widened(self):
+        bfloat16 = h5py.h5t.IEEE_F32LE.copy()
+        bfloat16.set_fields(15, 7, 8, 0, 7)
+        bfloat16.set_size(2)
+        for half in h5py.h5t.IEEE_F16LE, bfloat16:
+            narrowed = {}
+
+            def narrow(file):
+                for name in list(file):
+                    values = file[name][()]
+                    del file[name]
+                    made = h5py.h5d.create(file.id, name.encode(), half, h5py.h5s.create_simple(values.shape))
+                    made.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+                    narrowed[name] = file[name].astype("f4")[()]
+
+            found = self.foreign("mixtape", narrow)
+            self.assertEqual(sorted(found), sorted(narrowed))
+            for name in found:
+                numpy.testing.assert_array_equal(found[name], narrowed[name])
+
     def test_every_layout_gives_the_same_bits_back(self):
         self.train("--steps", "1", "--no-bias", "--norm-eps", "1e-5", "--out", "bare")
         for layout in ("mixtape", "rwkv-lm", "hf"):
