@@ -80,11 +80,13 @@ mt_status mt_archive_read_tokens(mt_archive *archive, const char *group, const c
 /* A field of a struct that is kept as an attribute. */
 typedef struct mt_archive_field {
     const char *name; /* NULL ends a list */
-    enum { MT_FIELD_INT, MT_FIELD_COUNT, MT_FIELD_REAL, MT_FIELD_FLAG } type;
-    size_t offset; /* of an int64_t, one that is never negative, a double, a bool */
+    /* An int64_t, one that is never negative, a finite double, one that may be infinite, a bool. */
+    enum { MT_FIELD_INT, MT_FIELD_COUNT, MT_FIELD_REAL, MT_FIELD_LOSS, MT_FIELD_FLAG } type;
+    size_t offset;
 } mt_archive_field;
 
-/* Writes the fields of a struct as a group's attributes, and reads them back. */
+/* Writes the fields of a struct as a group's attributes, and reads them back. A value that its type
+ * does not allow is MT_ERROR_INVALID when it is to be written, MT_ERROR_FORMAT when it is read. */
 mt_status mt_archive_write_fields(mt_archive *archive, const char *group,
                                   const mt_archive_field *fields, const void *from);
 mt_status mt_archive_read_fields(mt_archive *archive, const char *group,

@@ -2,6 +2,7 @@
 #include "io/archive_internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 mt_status mt_archive_write_attribute(mt_archive *archive, const char *group, const char *name,
                                      hid_t type, hid_t space, const void *value)
@@ -81,14 +82,33 @@ mt_status mt_archive_read_real(mt_archive *archive, const char *group, const cha
     return read_number(archive, group, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, value);
 }
 
+static bool is_real(const mt_archive_field *field)
+{
+    return field->type == MT_FIELD_REAL || field->type == MT_FIELD_LOSS;
+}
+
+/* Whether a real field may have this value. */
+static bool allows(const mt_archive_field *field, double value)
+{
+    return isfinite(value) || (field->type == MT_FIELD_LOSS && !isnan(value));
+}
+
+static mt_status write_real_field(mt_archive *archive, const char *group,
+                                  const mt_archive_field *field, double value)
+{
+    return allows(field, value) ? mt_archive_write_real(archive, group, field->name, value)
+                                : mt_fail(MT_ERROR_INVALID, "%s: %s: %s is %g", archive->path,
+                                          group, field->name, value);
+}
+
 mt_status mt_archive_write_fields(mt_archive *archive, const char *group,
                                   const mt_archive_field *fields, const void *from)
 {
     mt_status status = MT_OK;
     for (const mt_archive_field *field = fields; field->name != NULL && status == MT_OK; field++) {
         const void *value = (const char *)from + field->offset;
-        if (field->type == MT_FIELD_REAL) {
-            status = mt_archive_write_real(archive, group, field->name, *(const double *)value);
+        if (is_real(field)) {
+            status = write_real_field(archive, group, field, *(const double *)value);
         } else {
             int64_t number =
                 field->type == MT_FIELD_FLAG ? *(const bool *)value : *(const int64_t *)value;
@@ -98,6 +118,15 @@ mt_status mt_archive_write_fields(mt_archive *archive, const char *group,
     return status;
 }
 
+static mt_status read_real_field(mt_archive *archive, const char *group,
+                                 const mt_archive_field *field, double *value)
+{
+    mt_status status = mt_archive_read_real(archive, group, field->name, value);
+    return status != MT_OK || allows(field, *value)
+               ? status
+               : mt_archive_fail(archive, group, "%s is %g", field->name, *value);
+}
+
 mt_status mt_archive_read_fields(mt_archive *archive, const char *group,
                                  const mt_archive_field *fields, void *to)
 {
@@ -105,13 +134,13 @@ mt_status mt_archive_read_fields(mt_archive *archive, const char *group,
     for (const mt_archive_field *field = fields; field->name != NULL && status == MT_OK; field++) {
         void *value = (char *)to + field->offset;
         int64_t number = 0;
-        if (field->type == MT_FIELD_REAL) {
-            status = mt_archive_read_real(archive, group, field->name, value);
+        if (is_real(field)) {
+            status = read_real_field(archive, group, field, value);
             continue;
         }
         status = mt_archive_read_int(archive, group, field->name, &number);
         if (status == MT_OK && field->type == MT_FIELD_COUNT && number < 0) {
-            status = mt_archive_fail(archive, group, "%s %" PRId64, field->name, number);
+            status = mt_archive_fail(archive, group, "%s is %" PRId64, field->name, number);
         }
         if (field->type == MT_FIELD_FLAG) {
             *(bool *)value = number != 0;

@@ -15,7 +15,7 @@ static const mt_archive_field state_fields[] = {
     {"best_step", MT_FIELD_COUNT, offsetof(mt_train_state, best_step)},
     {"bad_evals", MT_FIELD_COUNT, offsetof(mt_train_state, bad_evals)},
     {"symbols", MT_FIELD_COUNT, offsetof(mt_train_state, symbols)},
-    {"best_loss", MT_FIELD_REAL, offsetof(mt_train_state, best_loss)},
+    {"best_loss", MT_FIELD_LOSS, offsetof(mt_train_state, best_loss)},
     {"seconds", MT_FIELD_REAL, offsetof(mt_train_state, seconds)},
     {NULL},
 };

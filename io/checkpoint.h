@@ -23,7 +23,7 @@ typedef struct mt_train_state {
     int64_t best_step; /* the update of the best validation, 0: none yet */
     int64_t bad_evals; /* validations since then that were not better */
     int64_t symbols;   /* trained on: tokens, or steps of time */
-    double best_loss;  /* the best validation loss */
+    double best_loss;  /* the best validation loss, which may be infinite */
     double seconds;    /* spent training */
 } mt_train_state;
 
@@ -44,7 +44,7 @@ typedef struct mt_checkpoint {
 } mt_checkpoint;
 
 /* Saves a checkpoint over `path`, atomically (io/file.h). `adam`, `run_config` and `tokens` may be
- * NULL. */
+ * NULL. MT_ERROR_INVALID for what loading would refuse: a text that is not UTF-8, a NaN. */
 mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_adam *adam,
                              const mt_train_state *state, const char *run_config,
                              const mt_token_list *tokens);

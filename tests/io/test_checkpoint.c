@@ -294,6 +294,28 @@ START_TEST(test_numbers_at_their_ends_come_back)
 }
 END_TEST
 
+START_TEST(test_numbers_that_are_none_are_refused)
+{
+    static const struct {
+        mt_train_state state;
+        const char *says;
+    } wrong[] = {
+        {{.best_loss = NAN}, "best_loss is nan"},
+        {{.seconds = NAN}, "seconds is nan"},
+        {{.seconds = INFINITY}, "seconds is inf"},
+    };
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F32, 1);
+    const char *path = in_folder("checkpoint.h5");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ASSERT_FAILS(mt_checkpoint_save(path, model, NULL, &wrong[i].state, NULL, NULL),
+                     MT_ERROR_INVALID, "checkpoint.h5: /train", wrong[i].says);
+    }
+    ck_assert_int_eq(files_in_folder(), 0);
+    mt_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_long_texts_and_token_lists_come_back)
 {
     enum { MANY = 50000, LONG = 1 << 20 };
@@ -341,6 +363,7 @@ static Suite *checkpoint_suite(void)
     tcase_add_test(tcase, test_places_that_cannot_be_written_are_refused);
     tcase_add_test(tcase, test_texts_that_are_not_utf8_are_refused);
     tcase_add_test(tcase, test_numbers_at_their_ends_come_back);
+    tcase_add_test(tcase, test_numbers_that_are_none_are_refused);
     tcase_add_test(tcase, test_long_texts_and_token_lists_come_back);
     suite_add_tcase(suite, tcase);
     return suite;

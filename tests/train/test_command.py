@@ -609,6 +609,10 @@ class FilesTest(CommandTest):
         self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 16), "i4")), ["i32", "f32"])
         self.refuse_changed(lambda file: replace(file, numpy.full((16, 16), numpy.nan, "f4")), [name[6:], "nan"])
         self.refuse_changed(never_written, [name[6:], "element 0 is nan, or missing"])
+        for group, real, value in (("train", "best_loss", numpy.nan), ("train", "seconds", numpy.inf), ("optimizer", "beta1", numpy.nan),
+                                   ("model", "eps", numpy.inf)):
+            self.refuse_changed(lambda file: file[group].attrs.__setitem__(real, value), [group, f"{real} is {value}"])
+        self.refuse_changed(lambda file: file["train"].attrs.__setitem__("symbols", -1), "symbols is -1")
         self.refuse_changed(lambda file: file["model"].attrs.__setitem__("num_blocks", 2), "missing")
         self.refuse_changed(lambda file: file["model"].attrs.__setitem__("block_size", -5), "block_size is -5")
         self.refuse_changed(lambda file: file["model"].attrs.__delitem__("num_blocks"), "'num_blocks' is missing")
