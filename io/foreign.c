@@ -44,11 +44,9 @@ static mt_status find_layout(foreign_file *file)
         return mt_fail(MT_ERROR_FORMAT, "%s: no layout has its names, the first of which is %.128s",
                        file->path, file->arrays->count > 0 ? file->arrays->items[0].name : "none");
     }
-    if (mt_arrays_find(file->arrays, "head.weight") != NULL &&
-        strcmp(file->layout->name, "espnet") == 0) {
-        return mt_layout_parse("mixtape", &file->layout);
-    }
-    return MT_OK;
+    bool headed =
+        file->layout->with_head != NULL && mt_arrays_find(file->arrays, "head.weight") != NULL;
+    return headed ? mt_layout_parse(file->layout->with_head, &file->layout) : MT_OK;
 }
 
 /* The array for our parameter, which must be there with this rank. */

@@ -19,6 +19,7 @@
 const mt_layout mt_layouts[] = {
     {.name = "espnet",
      .help = "ESPnet's RWKVDecoder: its own names, without the head",
+     .with_head = "mixtape",
      .pads = true,
      .biases = true,
      .eps = 1e-12,
@@ -32,6 +33,7 @@ const mt_layout mt_layouts[] = {
      .rules = {{"head.", "lm_lin.", MT_PLACED}, {"", "decoder.", MT_PLACED}}},
     {.name = "mixtape",
      .help = "Mixtape's own names, with the head",
+     .real_valued = true,
      .pads = true,
      .eps = 1e-12,
      .rules = {{"", "", MT_PLACED}}},
@@ -156,7 +158,7 @@ bool mt_layout_owns(const mt_layout *layout, const char *theirs)
 
 mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config)
 {
-    if (config->input_size > 0 && strcmp(layout->name, "mixtape") != 0) {
+    if (config->input_size > 0 && !layout->real_valued) {
         return mt_fail(MT_ERROR_INVALID,
                        "layout %s: it has no place for a model of real-valued input (use the "
                        "layout mixtape)",

@@ -28,7 +28,9 @@ typedef struct mt_layout_rule {
 
 typedef struct mt_layout {
     const char *name, *help;
+    const char *with_head; /* the layout of the same names and a head, or NULL */
     bool part_of_more;     /* a file may hold other names beside those of the model */
+    bool real_valued;      /* it has a place for models of real-valued input */
     bool layer_norm_alone; /* it has no other norm; */
     bool needs_head;       /* and no model without a head */
     bool pads;             /* row 0 of the embedding is the padding row */
