@@ -31,7 +31,7 @@ static hid_t memory_type(mt_dtype dtype)
 static void set_chunks(hid_t properties, mt_dtype dtype, int rank, const int64_t *shape)
 {
     const int64_t chunk_bytes = 16 << 20;
-    hsize_t chunk[4];
+    hsize_t chunk[MT_MAX_RANK];
     int64_t row_bytes = (int64_t)mt_dtype_size(dtype);
     for (int i = 1; i < rank; i++) {
         chunk[i] = (hsize_t)shape[i];
@@ -63,7 +63,7 @@ static hid_t array_properties(mt_dtype dtype, int rank, const int64_t *shape)
 
 static hid_t array_space(int rank, const int64_t *shape)
 {
-    hsize_t dims[4];
+    hsize_t dims[MT_MAX_RANK];
     for (int i = 0; i < rank; i++) {
         dims[i] = (hsize_t)shape[i];
     }
@@ -103,7 +103,7 @@ static bool parse_type(hid_t dataset, mt_dtype *dtype, size_t *size)
 }
 
 static mt_status inspect(mt_archive *archive, const char *name, hid_t dataset, mt_dtype *dtype,
-                         int *rank, int64_t shape[4])
+                         int *rank, int64_t shape[MT_MAX_RANK])
 {
     hsize_t dims[H5S_MAX_RANK];
     size_t size;
@@ -113,8 +113,8 @@ static mt_status inspect(mt_archive *archive, const char *name, hid_t dataset, m
     if (!parse_type(dataset, dtype, &size)) {
         return mt_archive_fail(archive, name, "neither floats of 16, 32 or 64 bits nor integers");
     }
-    if (*rank < 0 || *rank > 4) {
-        return mt_archive_fail(archive, name, "%d dimensions, at most 4", *rank);
+    if (*rank < 0 || *rank > MT_MAX_RANK) {
+        return mt_archive_fail(archive, name, "%d dimensions, at most %d", *rank, MT_MAX_RANK);
     }
     hsize_t count = 1; /* so many that no product with an element's size overflows */
     for (int i = 0; i < *rank; i++) {
@@ -137,7 +137,7 @@ static mt_status open_dataset(mt_archive *archive, const char *group, const char
 }
 
 mt_status mt_archive_inspect_array(mt_archive *archive, const char *group, const char *name,
-                                   mt_dtype *dtype, int *rank, int64_t shape[4])
+                                   mt_dtype *dtype, int *rank, int64_t shape[MT_MAX_RANK])
 {
     hid_t dataset;
     mt_status status = open_dataset(archive, group, name, &dataset);
@@ -201,7 +201,7 @@ static mt_status check_array(mt_archive *archive, const char *name, hid_t datase
 {
     mt_dtype found_dtype;
     int found_rank;
-    int64_t found[4];
+    int64_t found[MT_MAX_RANK];
     mt_status status = inspect(archive, name, dataset, &found_dtype, &found_rank, found);
     if (status != MT_OK) {
         return status;
