@@ -5,6 +5,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/operators.h"
 #include "io/checkpoint.h"
+#include "io/exchange.h"
 #include "io/part.h"
 #include "io/text.h"
 #include "io/transcripts.h"

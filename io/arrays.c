@@ -2,6 +2,7 @@
 
 #include "io/archive.h"
 #include "io/file.h"
+#include "io/safetensors.h"
 
 #include <math.h>
 #include <stdlib.h>

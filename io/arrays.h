@@ -58,13 +58,4 @@ mt_status mt_arrays_read(const char *path, mt_arrays_choose *choose, void *conte
 /* Writes such a file, atomically (io/file.h), with no more than the arrays. */
 mt_status mt_arrays_write(const char *path, const mt_arrays *arrays);
 
-/* mt_arrays_read, of a .safetensors file. MT_ERROR_FORMAT, with the tensor and the figures, for a
- * header that does not describe the file byte for byte. */
-mt_status mt_safetensors_read(const char *path, mt_arrays_choose *choose, void *context,
-                              mt_arrays *arrays);
-
-/* Writes the arrays to a .safetensors file, atomically, with the metadata that transformers asks
- * for. */
-mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays);
-
 #endif

@@ -1,14 +1,14 @@
 #include "io/checkpoint.h"
 
-#include "io/arrays.h"
+#include "io/exchange_internal.h"
 #include "io/file.h"
 #include "io/foreign.h"
 #include "io/model_attributes.h"
+#include "io/model_block.h"
 #include "io/model_file.h"
 
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const mt_archive_field state_fields[] = {
     {"step", MT_FIELD_COUNT, offsetof(mt_train_state, step)},
@@ -36,7 +36,7 @@ static mt_status write_moments(mt_archive *archive, const char *name, const mt_a
                                const void *moments)
 {
     mt_status status = mt_archive_write_group(archive, name);
-    return status == MT_OK ? mt_model_file_write_block(archive, name, adam->parameters, moments)
+    return status == MT_OK ? mt_model_block_write(archive, name, adam->parameters, moments)
                            : status;
 }
 
@@ -84,8 +84,8 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
             mt_model_attributes_write(archive, "/model", &model->config, model->parameters->dtype);
     }
     if (status == MT_OK) {
-        status = mt_model_file_write_block(archive, "/model", model->parameters,
-                                           model->parameters->data);
+        status =
+            mt_model_block_write(archive, "/model", model->parameters, model->parameters->data);
     }
     if (status == MT_OK && adam != NULL) {
         status = write_adam(archive, adam);
@@ -127,11 +127,11 @@ static mt_status load_adam(mt_archive *archive, mt_checkpoint *checkpoint)
             mt_archive_fail(archive, "/optimizer", "step %lld", (long long)checkpoint->adam_step);
     }
     if (status == MT_OK) {
-        status = mt_model_file_read_block(archive, "/optimizer/m", checkpoint->described, NULL,
-                                          &checkpoint->m);
+        status = mt_model_block_read(archive, "/optimizer/m", checkpoint->described, NULL,
+                                     &checkpoint->m);
     }
-    return status == MT_OK ? mt_model_file_read_block(archive, "/optimizer/v",
-                                                      checkpoint->described, NULL, &checkpoint->v)
+    return status == MT_OK ? mt_model_block_read(archive, "/optimizer/v", checkpoint->described,
+                                                 NULL, &checkpoint->v)
                            : status;
 }
 
@@ -162,8 +162,8 @@ static mt_status load_checkpoint(mt_archive *archive, mt_checkpoint *checkpoint)
         status = mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described);
     }
     if (status == MT_OK) {
-        status = mt_model_file_read_block(archive, "/model", checkpoint->described, NULL,
-                                          &checkpoint->data);
+        status =
+            mt_model_block_read(archive, "/model", checkpoint->described, NULL, &checkpoint->data);
     }
     if (status == MT_OK) {
         status = mt_archive_find(archive, "optimizer", &has_optimizer);
@@ -172,29 +172,6 @@ static mt_status load_checkpoint(mt_archive *archive, mt_checkpoint *checkpoint)
         status = load_adam(archive, checkpoint);
     }
     return status == MT_OK ? load_state(archive, checkpoint) : status;
-}
-
-static mt_status load_exchange(mt_archive *archive, mt_checkpoint *checkpoint)
-{
-    char *layout;
-    mt_status status = mt_archive_read_text(archive, "/", "layout", &layout);
-    if (status != MT_OK) {
-        return status;
-    }
-    if (mt_layout_parse(layout, &checkpoint->layout) != MT_OK) {
-        status = mt_archive_fail(archive, "/", "%s", mt_error_message());
-    }
-    free(layout);
-    if (status == MT_OK) {
-        status = mt_model_attributes_read(archive, "/", &checkpoint->config, &checkpoint->dtype);
-    }
-    if (status == MT_OK) {
-        checkpoint->config = mt_layout_kept(checkpoint->layout, &checkpoint->config);
-        status = mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described);
-    }
-    return status == MT_OK ? mt_model_file_read_block(archive, "/", checkpoint->described,
-                                                      checkpoint->layout, &checkpoint->data)
-                           : status;
 }
 
 static mt_status load_archive(const char *path, mt_checkpoint *checkpoint)
@@ -210,7 +187,7 @@ static mt_status load_archive(const char *path, mt_checkpoint *checkpoint)
         return mt_foreign_load(path, checkpoint);
     }
     status = kind == MT_CHECKPOINT_FILE ? load_checkpoint(archive, checkpoint)
-                                        : load_exchange(archive, checkpoint);
+                                        : mt_exchange_load(archive, checkpoint);
     if (status == MT_OK) {
         status =
             mt_model_file_read_tokens(archive, checkpoint->config.vocab_size, &checkpoint->tokens);
@@ -234,95 +211,4 @@ mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint)
     }
     *checkpoint = read;
     return MT_OK;
-}
-
-/* Whether a model has just the parameters that were read. */
-static bool fits(const mt_checkpoint *checkpoint, const mt_parameters *parameters)
-{
-    const mt_parameters *described = checkpoint->described;
-    if (parameters->dtype != checkpoint->dtype || parameters->count != described->count) {
-        return false;
-    }
-    for (int i = 0; i < described->count; i++) {
-        const mt_parameter *a = described->items[i], *b = parameters->items[i];
-        if (strcmp(a->name, b->name) != 0 || a->offset != b->offset ||
-            mt_tensor_count(&a->tensor) != mt_tensor_count(&b->tensor)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam)
-{
-    mt_parameters *parameters = model->parameters;
-    mt_device *device = parameters->device;
-    size_t bytes = (size_t)parameters->total * mt_dtype_size(parameters->dtype);
-    if (!fits(checkpoint, parameters)) {
-        return mt_fail(
-            MT_ERROR_INVALID,
-            "checkpoint: it is of %lld blocks of size %lld, %lld parameters and type "
-            "%s; the model is of %lld, %lld, %lld and %s",
-            (long long)checkpoint->config.num_blocks, (long long)checkpoint->config.block_size,
-            (long long)mt_parameters_size(checkpoint->described), mt_dtype_name(checkpoint->dtype),
-            (long long)model->config.num_blocks, (long long)model->config.block_size,
-            (long long)mt_parameters_size(parameters), mt_dtype_name(parameters->dtype));
-    }
-    if (adam != NULL && checkpoint->m == NULL) {
-        return mt_fail(MT_ERROR_INVALID, "checkpoint: it has no optimiser state to go on from");
-    }
-    mt_status status = device->write(device, parameters->data, checkpoint->data, bytes);
-    if (status == MT_OK && adam != NULL) {
-        status = device->write(device, adam->m, checkpoint->m, bytes);
-    }
-    if (status == MT_OK && adam != NULL) {
-        status = device->write(device, adam->v, checkpoint->v, bytes);
-        adam->step = checkpoint->adam_step;
-    }
-    return status;
-}
-
-static mt_status check_begins(const mt_checkpoint *checkpoint, const mt_parameters *parameters)
-{
-    const mt_parameters *described = checkpoint->described;
-    for (int i = 0; i < parameters->count; i++) {
-        const mt_parameter *to = parameters->items[i];
-        const mt_parameter *from = mt_parameters_find(described, to->name);
-        char found[96], expected[96];
-        if (from == NULL && strncmp(to->name, "head.", 5) != 0) {
-            return mt_fail(MT_ERROR_INVALID, "%s is not in the file", to->name);
-        }
-        if (from != NULL && !mt_tensor_same_shape(&from->tensor, &to->tensor)) {
-            return mt_fail(MT_ERROR_INVALID, "%s has shape %s in the file, the model has %s",
-                           to->name, mt_tensor_shape_text(&from->tensor, found, sizeof found),
-                           mt_tensor_shape_text(&to->tensor, expected, sizeof expected));
-        }
-    }
-    for (int i = 0; i < described->count; i++) {
-        const char *name = described->items[i]->name;
-        if (mt_parameters_find(parameters, name) == NULL) {
-            return mt_fail(MT_ERROR_INVALID, "the model has no %s, which is in the file", name);
-        }
-    }
-    return MT_OK;
-}
-
-static mt_status write_values(const mt_checkpoint *checkpoint, const mt_parameter *from,
-                              mt_parameter *to)
-{
-    const char *values =
-        (const char *)checkpoint->data + from->offset * mt_dtype_size(checkpoint->dtype);
-    return mt_tensor_write_reals(&to->tensor, checkpoint->dtype, values);
-}
-
-mt_status mt_checkpoint_begin_with(const mt_checkpoint *checkpoint, mt_model *model)
-{
-    mt_parameters *parameters = model->parameters;
-    mt_status status = check_begins(checkpoint, parameters);
-    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
-        const mt_parameter *from =
-            mt_parameters_find(checkpoint->described, parameters->items[i]->name);
-        status = from != NULL ? write_values(checkpoint, from, parameters->items[i]) : MT_OK;
-    }
-    return status;
 }

@@ -1,9 +1,12 @@
-/* Models in HDF5 files: the checkpoints of a training run, and the exchange files that other
- * programs read.
+/* Models in HDF5 files: the checkpoints of a training run. What loads one loads the exchange files of
+ * io/exchange.h, too.
  *
  * Both are read into host memory and checked in full (format, version, every name, shape and type,
  * nothing unknown, every value finite) before a model is touched. docs/file-formats.md describes
- * them. */
+ * them.
+ *
+ * HDF5 is not safe from two threads: a program has one of them at a time save or load, and use HDF5
+ * for itself. */
 #ifndef MT_IO_CHECKPOINT_H
 #define MT_IO_CHECKPOINT_H
 
@@ -49,19 +52,14 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
                              const mt_train_state *state, const char *run_config,
                              const mt_token_list *tokens);
 
-/* Saves an exchange file in a layout, atomically: a .safetensors file where `path` ends so (without
- * configuration and tokens), else HDF5. Where the layout has biases and the model none, zeros are written.
- * MT_ERROR_INVALID where the layout cannot hold the model. */
-mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_layout *layout,
-                           const mt_token_list *tokens);
-
 /* Reads either kind of file, or another program's weights, HDF5 or .safetensors, whose layout is
  * found by the names and whose sizes by the shapes. The caller destroys what it gets. */
 mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint);
 void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed */
 
 /* Gives the bits to a model of the same configuration and type, and to its optimiser (or NULL).
- * MT_ERROR_INVALID where they do not fit, before anything is changed. */
+ * MT_ERROR_INVALID where they do not fit, with the first thing that differs, before anything is
+ * changed. */
 mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam);
 
 /* Gives a model the values of the parameters that bear the same names, converted to its type. A head

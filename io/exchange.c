@@ -1,9 +1,12 @@
-/* Exchange files, of checkpoint.h. */
+#include "io/exchange.h"
+
 #include "io/arrays.h"
-#include "io/checkpoint.h"
+#include "io/exchange_internal.h"
 #include "io/file.h"
 #include "io/model_attributes.h"
+#include "io/model_block.h"
 #include "io/model_file.h"
+#include "io/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,4 +120,27 @@ mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_lay
     }
     mt_arrays_free(&arrays);
     return status;
+}
+
+mt_status mt_exchange_load(mt_archive *archive, mt_checkpoint *checkpoint)
+{
+    char *layout;
+    mt_status status = mt_archive_read_text(archive, "/", "layout", &layout);
+    if (status != MT_OK) {
+        return status;
+    }
+    if (mt_layout_parse(layout, &checkpoint->layout) != MT_OK) {
+        status = mt_archive_fail(archive, "/", "%s", mt_error_message());
+    }
+    free(layout);
+    if (status == MT_OK) {
+        status = mt_model_attributes_read(archive, "/", &checkpoint->config, &checkpoint->dtype);
+    }
+    if (status == MT_OK) {
+        checkpoint->config = mt_layout_kept(checkpoint->layout, &checkpoint->config);
+        status = mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described);
+    }
+    return status == MT_OK ? mt_model_block_read(archive, "/", checkpoint->described,
+                                                 checkpoint->layout, &checkpoint->data)
+                           : status;
 }

@@ -1,11 +1,8 @@
-/* What checkpoints and exchange files have in common: the format and version of the root, a token
- * list, and parameters as one array each. Internal. */
+/* The root of checkpoints and exchange files: format, version and token list. Internal. */
 #ifndef MT_IO_MODEL_FILE_H
 #define MT_IO_MODEL_FILE_H
 
-#include "../layers/parameter.h"
 #include "archive.h"
-#include "layout.h"
 
 typedef enum mt_model_file {
     MT_CHECKPOINT_FILE,
@@ -27,17 +24,6 @@ mt_status mt_model_file_open(const char *path, mt_model_file *kind, mt_archive *
 /* The root's token list, which must be as long as the vocabulary; NULL where there is none. */
 mt_status mt_model_file_read_tokens(mt_archive *archive, int64_t vocab_size,
                                     mt_token_list **tokens);
-
-/* Writes a block of the device's memory as one array per parameter, by our own names. */
-mt_status mt_model_file_write_block(mt_archive *archive, const char *group,
-                                    const mt_parameters *parameters, const void *block);
-
-/* Reads one array per parameter, by the names of a layout (NULL: our own), into a block of host
- * memory that the caller frees. Whatever is missing, unknown, of another type or shape, or not
- * finite is an error. */
-mt_status mt_model_file_read_block(mt_archive *archive, const char *group,
-                                   const mt_parameters *parameters, const mt_layout *layout,
-                                   void **block);
 
 /* Refuses whatever the group holds beside these groups; `names` ends with NULL. */
 mt_status mt_model_file_expect_groups(mt_archive *archive, const char *group,

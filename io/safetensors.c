@@ -1,7 +1,8 @@
-/* The safetensors format (github.com/huggingface/safetensors): eight bytes with the length of a
+/* The format (github.com/huggingface/safetensors): eight bytes with the length of a
  * JSON header, the header, which gives each tensor's type, shape and place, and the data, which the
  * tensors fill without gap or overlap. Numbers are little-endian. */
-#include "io/arrays.h"
+#include "io/safetensors.h"
+
 #include "io/file.h"
 
 #include <jansson.h>

@@ -1,4 +1,5 @@
 /* mixtape export RUN -o FILE --layout NAME, mixtape import FILE -o FILE */
+#include "io/exchange.h"
 #include "io/part.h"
 #include "train/arguments.h"
 #include "train/session.h"

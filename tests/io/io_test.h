@@ -4,6 +4,7 @@
 #define MT_TESTS_IO_TEST_H
 
 #include "io/checkpoint.h"
+#include "io/exchange.h"
 #include "io/file.h"
 #include "tests/check_main.h"
 

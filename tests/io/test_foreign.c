@@ -1,6 +1,6 @@
 /* Other programs' weights: layouts found by names, sizes by shapes, and safetensors files byte by
  * byte. */
-#include "io/arrays.h"
+#include "io/safetensors.h"
 #include "tests/io/io_test.h"
 
 /* What models differ in, and a layout that can hold them. */

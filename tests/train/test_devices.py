@@ -185,7 +185,7 @@ class DeviceTest(unittest.TestCase):
                     self.assertEqual(len([line for line in errors.splitlines() if line.startswith("mixtape: ")]), 1, errors)
                     step = self.run_command("info", os.path.join(run, "checkpoint.h5")).stdout.decode().splitlines()[2]
                     self.assertIn(step.split(",")[0], ("step 2", "step 3"))
-                    self.assertFalse([name for name in os.listdir(run) if name.startswith("checkpoint.h5.")])
+                    self.assertFalse([name for name in os.listdir(run) if name.endswith(".part")])
                 ends[variable] = failing
                 failing += stride
                 with open(os.path.join(run, "checkpoint.h5"), "wb") as file:
