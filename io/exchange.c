@@ -72,7 +72,8 @@ static mt_status gather(const mt_model *model, const mt_layout *layout, mt_array
             mt_array *last = &arrays->items[--arrays->count];
             if (!all_zeros(last, mt_tensor_count(tensor))) {
                 status = mt_fail(MT_ERROR_INVALID,
-                                 "layout %s: it has no place for %s, which is not zero",
+                                 "layout %s: it has no place for %s, which is not zero "
+                                 "(train with --no-bias)",
                                  layout->name, ours);
             }
             free(last->name);

@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* Saves an exchange file in a layout, atomically (io/file.h): a .safetensors file where `path` ends so (without
- * configuration and tokens), else HDF5. Where the layout has biases and the model none, zeros are written.
+/* Saves an exchange file in a layout, atomically as a checkpoint: a .safetensors file where `path` ends so
+ * (without configuration and tokens), else HDF5. Where the layout has biases and the model none, zeros are written.
  * MT_ERROR_INVALID where the layout cannot hold the model. */
 mt_status mt_exchange_save(const char *path, const mt_model *model, const mt_layout *layout,
                            const mt_token_list *tokens);

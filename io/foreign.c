@@ -41,8 +41,11 @@ static mt_status find_layout(foreign_file *file)
         first_name = found->name;
     }
     if (file->layout == NULL) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: no layout has its names, the first of which is %.128s",
-                       file->path, file->arrays->count > 0 ? file->arrays->items[0].name : "none");
+        bool part = mt_arrays_find(file->arrays, "proj_key.weight") != NULL;
+        return mt_fail(MT_ERROR_FORMAT,
+                       "%s: no layout has its names, the first of which is %.128s%s", file->path,
+                       file->arrays->count > 0 ? file->arrays->items[0].name : "none",
+                       part ? " (a part of a model: import it --into one, as --part NAME)" : "");
     }
     bool headed =
         file->layout->with_head != NULL && mt_arrays_find(file->arrays, "head.weight") != NULL;

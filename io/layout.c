@@ -168,11 +168,14 @@ mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config
         return mt_fail(MT_ERROR_INVALID, "layout %s: it has layer_norm, and the model %s",
                        layout->name, mt_norm_kind_name(config->norm.kind));
     }
+    char name[MT_NAME_MAX];
+    bool takes_biases = mt_layout_name(layout, "head.bias", name) != MT_MUST_BE_ZERO;
     if (layout->eps_is_fixed && config->norm.eps != layout->eps) {
         return mt_fail(MT_ERROR_INVALID,
                        "layout %s: its layer_norm has eps %g, and the model's %g (train with "
-                       "--norm-eps %g)",
-                       layout->name, layout->eps, config->norm.eps, layout->eps);
+                       "--norm-eps %g%s)",
+                       layout->name, layout->eps, config->norm.eps, layout->eps,
+                       takes_biases ? "" : " --no-bias");
     }
     if (layout->needs_head && config->output_size != config->vocab_size) {
         return mt_fail(MT_ERROR_INVALID, "layout %s: the model has no head over its vocabulary",

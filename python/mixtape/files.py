@@ -1,11 +1,12 @@
 """Weights between Mixtape's HDF5 files and PyTorch's .pth.
 
-    mixtape-to-espnet RUN.h5 decoder.pth     a decoder for ESPnet's --init_param decoder.pth::decoder
+    mixtape-to-espnet RUN decoder.pth        a decoder for ESPnet's --init_param decoder.pth::decoder
     mixtape-to-pth WEIGHTS.h5 OUT.pth        an exported file of any layout, under the same names
     mixtape-from-pth IN.pth OUT.h5           a state_dict of any layout, for `mixtape import OUT.h5 -o CHECKPOINT.h5`
 """
 
 import argparse
+import importlib
 import io
 import os
 import pickle
@@ -16,8 +17,12 @@ import tempfile
 import warnings
 import zipfile
 
-import h5py
 import numpy
+
+try:
+    import h5py
+except ImportError:  # which a converter tells in a line of its own
+    h5py = None
 
 DECAY = "rwkv_blocks.0.att.time_decay"
 HEAD = "head."
@@ -255,12 +260,21 @@ def write_weights(path, weights):
     _replace(path, save)
 
 
+def _need(*modules):
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise FilesError(f"{error} (pip install 'mixtape[files]' brings it)") from None
+
+
 def _command(description, source, target, work):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("source", metavar=source)
     parser.add_argument("target", metavar=target)
     given = parser.parse_args()
     try:
+        _need("h5py", "torch")
         if os.path.realpath(given.source) == os.path.realpath(given.target):
             raise FilesError(f"{given.target}: the source itself, which would be lost")
         work(given.source, given.target)
@@ -269,8 +283,17 @@ def _command(description, source, target, work):
     print(_one_line(given.target))
 
 
+def _model_of(run):
+    """The file that a run's name stands for, as for the command: its best model, else its last."""
+    for name in ("best.h5", "checkpoint.h5") if os.path.isdir(run) else ():
+        if os.path.exists(os.path.join(run, name)):
+            return os.path.join(run, name)
+    return run
+
+
 def to_espnet():
     def work(source, target):
+        source = _model_of(source)
         kind, weights = read_weights(source)
         if kind not in ("checkpoint", "mixtape", "espnet"):
             raise FilesError(f"{source}: layout {kind}, which is not ESPnet's decoder alone")
@@ -279,7 +302,7 @@ def to_espnet():
             raise FilesError(f"{source}: holds no decoder, only {', '.join(weights)}")
         write_state_dict(target, with_biases(source, decoder))
 
-    _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN.h5", "FILE.pth", work)
+    _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN", "FILE.pth", work)
 
 
 def to_pth():

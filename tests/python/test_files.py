@@ -104,6 +104,10 @@ class FilesTest(support.CommandTest):
     def test_scalars_of_norms_are_kept(self):
         self.small_run("--norm", "scale_norm")
         self.convert("to_espnet", os.path.join("run", "checkpoint.h5"), "decoder.pth")
+        self.convert("to_espnet", "run", "best.pth")
+        self.convert("to_espnet", os.path.join("run", "best.h5"), "same.pth")
+        best, same = (torch.load(self.path(name)) for name in ("best.pth", "same.pth"))
+        self.assertTrue(all(torch.equal(best[name], same[name]) for name in same))
         self.assertEqual(torch.load(self.path("decoder.pth"), weights_only=True)["final_norm.scale"].shape, ())
 
     def test_pickles_that_are_more_than_a_state_dict_are_refused_and_not_executed(self):

@@ -723,6 +723,7 @@ class FilesTest(CommandTest):
     def test_parts_are_exchanged(self):
         self.run_command("export", "run", "--part", "rwkv_blocks.0.att", "-o", "att.h5")
         self.run_command("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.att", "-o", "same.h5")
+        self.refuse("info", "att.h5", status=1, says=["att.h5", "a part of a model"])
         self.refuse("export", "run", "--part", "rwkv_blocks.9.att", "-o", "out.h5", status=2, says=["rwkv_blocks.9.att"])
         self.refuse("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.ffn", "-o", "out.h5", status=1,
                     says=["att.h5", "proj_key.weight", "(16, 16)", "(64, 16)"])
@@ -732,7 +733,7 @@ class FilesTest(CommandTest):
 
     def test_a_layout_without_biases_refuses_them(self):
         self.train("--steps", "2", "--norm-eps", "1e-5", "--out", "biased")
-        self.refuse("export", "biased", "--last", "--layout", "hf", "-o", "out.safetensors", status=2, says=["hf", "bias", "not zero"])
+        self.refuse("export", "biased", "--last", "--layout", "hf", "-o", "out.safetensors", status=2, says=["hf", "bias", "not zero", "--no-bias"])
         self.assertFalse(os.path.exists(self.path("out.safetensors")))
 
     def test_a_layout_that_cannot_hold_the_model_is_refused(self):
@@ -812,7 +813,7 @@ class OutputTest(CommandTest):
         self.assertFalse(os.path.exists(self.path("a.safetensors")))
 
     def test_a_layout_with_an_eps_of_its_own_refuses_another(self):
-        self.refuse("export", "run", "--layout", "hf", "-o", "a.safetensors", status=2, says=["hf", "1e-12", "--norm-eps 1e-05"])
+        self.refuse("export", "run", "--layout", "hf", "-o", "a.safetensors", status=2, says=["hf", "1e-12", "--norm-eps 1e-05 --no-bias"])
 
     def test_a_part_has_no_layout(self):
         self.refuse("export", "run", "--part", "rwkv_blocks.0.att", "--layout", "hf", "-o", "a.h5", status=2, says="--layout")
