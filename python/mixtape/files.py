@@ -265,7 +265,7 @@ def _need(*modules):
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise FilesError(f"{error} (pip install 'mixtape[files]' brings it)") from None
+            raise FilesError(f"{error} (the package's extra `files` brings it)") from None
 
 
 def _command(description, source, target, work):
