@@ -85,9 +85,10 @@ static herr_t keep_archive(void *archive)
     return 0;
 }
 
-/* In the file format of HDF5 1.10, in which whatever leads to the values has a checksum: in older ones
- * the index of a dataset's chunks has none, and one wrong byte there makes HDF5 return fill values, or
- * another dataset's chunk. Nothing in it has a time: the same model gives the same bytes. */
+/* In the file format of HDF5 1.10, in which whatever leads to the values has a checksum: in older
+ * ones the index of a dataset's chunks has none, and one wrong byte there makes HDF5 return fill
+ * values, or another dataset's chunk. Nothing in it has a time: the same model gives the same
+ * bytes. */
 static hid_t create_in_memory(mt_archive *archive)
 {
     const size_t increment = (size_t)1 << 20;

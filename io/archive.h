@@ -16,16 +16,16 @@
 
 typedef struct mt_archive mt_archive;
 
-/* Begins a file, in memory. MT_ERROR_INVALID for a name that another kind of file has (.safetensors,
- * .pth), MT_ERROR_MEMORY. On failure *archive is NULL. */
+/* Begins a file, in memory. MT_ERROR_INVALID for a name that another kind of file has
+ * (.safetensors, .pth), MT_ERROR_MEMORY. On failure *archive is NULL. */
 mt_status mt_archive_create(const char *path, mt_archive **archive);
 
-/* Puts what was written in place of `path` (io/file.h). MT_ERROR_MEMORY where HDF5 had too little of
- * it, MT_ERROR_IO. Afterwards the archive can only be closed. */
+/* Puts what was written in place of `path` (io/file.h). MT_ERROR_MEMORY where HDF5 had too little
+ * of it, MT_ERROR_IO. Afterwards the archive can only be closed. */
 mt_status mt_archive_commit(mt_archive *archive);
 
-/* Opens a file to be read. MT_ERROR_IO where it cannot be, or is no regular file; MT_ERROR_FORMAT where
- * it is not HDF5 or is damaged; MT_ERROR_MEMORY. On failure *archive is NULL. */
+/* Opens a file to be read. MT_ERROR_IO where it cannot be, or is no regular file; MT_ERROR_FORMAT
+ * where it is not HDF5 or is damaged; MT_ERROR_MEMORY. On failure *archive is NULL. */
 mt_status mt_archive_open(const char *path, mt_archive **archive);
 
 /* NULL is allowed. Without a commit nothing was written. */
@@ -64,9 +64,9 @@ mt_status mt_archive_visit(mt_archive *archive, const char *group,
 mt_status mt_archive_find(mt_archive *archive, const char *name, bool *found);
 
 /* Attributes of a group. Texts must be UTF-8; MT_ERROR_INVALID for what is to be written,
- * MT_ERROR_FORMAT for what is read. Reading is MT_ERROR_FORMAT where an attribute is missing, damaged
- * or of another type; no more memory is asked for than the file is long. The caller frees a text, and
- * destroys a token list (mt_token_list_destroy). */
+ * MT_ERROR_FORMAT for what is read. Reading is MT_ERROR_FORMAT where an attribute is missing,
+ * damaged or of another type; no more memory is asked for than the file is long. The caller frees a
+ * text, and destroys a token list (mt_token_list_destroy). */
 mt_status mt_archive_find_attribute(mt_archive *archive, const char *group, const char *name,
                                     bool *found);
 mt_status mt_archive_write_int(mt_archive *archive, const char *group, const char *name,

@@ -43,8 +43,9 @@ static void set_chunks(hid_t properties, mt_dtype dtype, int rank, const int64_t
     H5Pset_fletcher32(properties);
 }
 
-/* A scalar, which HDF5 gives no Fletcher-32, is kept in the dataset's header, which has a checksum of
- * its own. What HDF5 finds no values for it fills in: with values that no reader takes for weights. */
+/* A scalar, which HDF5 gives no Fletcher-32, is kept in the dataset's header, which has a checksum
+ * of its own. What HDF5 finds no values for it fills in: with values that no reader takes for
+ * weights. */
 static hid_t array_properties(mt_dtype dtype, int rank, const int64_t *shape)
 {
     const double missing = NAN;
@@ -88,9 +89,9 @@ mt_status mt_archive_write_array(mt_archive *archive, const char *group, const c
                  : mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory to write it", archive->path, name);
 }
 
-/* The element type of a dataset, as it is read, and the bytes of an element in the file. HDF5 widens
- * floats of 16 bits, IEEE's and bfloat16, and narrows integers of any width to int32: those beyond its
- * range are clipped to its ends, which no index reaches. */
+/* The element type of a dataset, as it is read, and the bytes of an element in the file. HDF5
+ * widens floats of 16 bits, IEEE's and bfloat16, and narrows integers of any width to int32: those
+ * beyond its range are clipped to its ends, which no index reaches. */
 static bool parse_type(hid_t dataset, mt_dtype *dtype, size_t *size)
 {
     hid_t type = H5Dget_type(dataset);

@@ -1,7 +1,7 @@
 /* Texts and token lists, as attributes of an archive's groups.
  *
- * A text is a string of fixed length, filled up with zero bytes. HDF5 keeps those of variable length in
- * global heaps, which have no checksum, and crashes where one is damaged. */
+ * A text is a string of fixed length, filled up with zero bytes. HDF5 keeps those of variable
+ * length in global heaps, which have no checksum, and crashes where one is damaged. */
 #include "io/archive_internal.h"
 #include "io/utf8.h"
 
@@ -11,8 +11,9 @@
 #include <string.h>
 
 enum {
-    /* HDF5 keeps an attribute of up to 4 KiB, name and type included, in a heap that has checksums, and
-     * a longer one outside of it, bare: beside such a text stands another attribute, its CRC-32. */
+    /* HDF5 keeps an attribute of up to 4 KiB, name and type included, in a heap that has checksums,
+     * and a longer one outside of it, bare: beside such a text stands another attribute, its
+     * CRC-32. */
     BARE_FROM = 2048,
     NAME_MAX_BYTES = 64
 };

@@ -49,9 +49,9 @@ mt_status mt_tensor_write_reals(mt_tensor *tensor, mt_dtype dtype, const void *v
 /* Is given what a file holds, names without data, and removes what is not to be read. */
 typedef mt_status mt_arrays_choose(mt_arrays *arrays, void *context);
 
-/* Reads the arrays of a file: of a .safetensors file where `path` ends so, else at the root of an HDF5
- * file. `choose` (NULL: all are read) is called first, with `context`: what it removes may be of any
- * type and shape. float16 and bfloat16 are widened to MT_F32; integers are MT_ERROR_FORMAT. */
+/* Reads the arrays of a file: of a .safetensors file where `path` ends so, else at the root of an
+ * HDF5 file. `choose` (NULL: all are read) is called first, with `context`: what it removes may be
+ * of any type and shape. float16 and bfloat16 are widened to MT_F32; integers refused. */
 mt_status mt_arrays_read(const char *path, mt_arrays_choose *choose, void *context,
                          mt_arrays *arrays);
 

@@ -1,5 +1,5 @@
-/* Models in HDF5 files: the checkpoints of a training run. What loads one loads the exchange files of
- * io/exchange.h, too.
+/* Models in HDF5 files: the checkpoints of a training run. What loads one loads the exchange files
+ * of io/exchange.h, too.
  *
  * Both are read into host memory and checked in full (format, version, every name, shape and type,
  * nothing unknown, every value finite) before a model is touched. docs/file-formats.md describes
@@ -62,8 +62,8 @@ void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed */
  * changed. */
 mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam);
 
-/* Gives a model the values of the parameters that bear the same names, converted to its type. A head
- * that the file lacks keeps its initial values; anything else that is missing, left over or of
+/* Gives a model the values of the parameters that bear the same names, converted to its type. A
+ * head that the file lacks keeps its initial values; anything else that is missing, left over or of
  * another shape is MT_ERROR_INVALID, with the name and the shapes, before anything is changed. */
 mt_status mt_checkpoint_begin_with(const mt_checkpoint *checkpoint, mt_model *model);
 

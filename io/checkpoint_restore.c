@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* The first parameter that is not in both, or not of the same shape in both. With `new_head` the model
- * may have a head that the file lacks. */
+/* The first parameter that is not in both, or not of the same shape in both. With `new_head` the
+ * model may have a head that the file lacks. */
 static mt_status check_parameters(const mt_parameters *described, const mt_parameters *parameters,
                                   bool new_head)
 {

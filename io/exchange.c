@@ -23,7 +23,7 @@ static bool all_zeros(const mt_array *array, int64_t count)
     return true;
 }
 
-/* Zeros for the bias that a projection or head of the model does not have and the layout asks for. */
+/* Zeros for the bias that a projection or head of the model lacks and the layout asks for. */
 static mt_status add_missing_bias(const mt_model *model, const mt_layout *layout,
                                   const mt_parameter *weight, mt_arrays *arrays)
 {

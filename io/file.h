@@ -18,11 +18,11 @@ mt_status mt_file_read(const char *path, char **bytes, size_t *size);
 
 /* Writes a new file beside `path`, flushes it to the disk, and renames it over `path`. On failure
  * (MT_ERROR_IO with the reason) nothing is left beside `path`, and it is what it was; but where the
- * folder alone could not be flushed, it is the new file, which a crash may still undo. A process that is
- * killed may leave `.NAME.XXXXXXXX.part` beside NAME, which the next replacement of NAME removes. A
- * file that is replaced keeps its mode, a new one has what the umask leaves of 0666. Links are
- * followed, to what is not there yet, too; what is there and is no regular file is refused. Writers of
- * the same file do not disturb each other: the last one's is there. */
+ * folder alone could not be flushed, it is the new file, which a crash may still undo. A process
+ * that is killed may leave `.NAME.XXXXXXXX.part` beside NAME, which the next replacement of NAME
+ * removes. A file that is replaced keeps its mode, a new one has what the umask leaves of 0666.
+ * Links are followed, to what is not there yet, too; what is there and is no regular file is
+ * refused. Writers of the same file do not disturb each other: the last one's is there. */
 mt_status mt_file_replace(const char *path, const void *bytes, size_t size);
 
 /* Whether a path ends as .safetensors files do, and as PyTorch's: .pth, .pt, .bin; in letters of

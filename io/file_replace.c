@@ -1,10 +1,11 @@
 /* Replacing files, of file.h.
  *
- * What is written lies beside its target, under a name of its own, `.NAME.XXXXXXXX.part`, and locked
- * (flock) as long as its writer lives. A writer that was killed leaves it there; the next one that
- * writes the same target finds it without a lock and removes it. Names are never used twice, so that
- * nobody renames what another wrote: where a file system has no locks, or each machine has its own, a
- * file may be left or a replacement fail, and the target is whole all the same. */
+ * What is written lies beside its target, under a name of its own, `.NAME.XXXXXXXX.part`, and
+ * locked (flock) as long as its writer lives. A writer that was killed leaves it there; the next
+ * one that writes the same target finds it without a lock and removes it. Names are never used
+ * twice, so that nobody renames what another wrote: where a file system has no locks, or each
+ * machine has its own, a file may be left or a replacement fail, and the target is whole all the
+ * same. */
 #include "io/file.h"
 
 #include <dirent.h>
@@ -118,8 +119,8 @@ static void remove_left(const replaced_file *target)
     }
 }
 
-/* Whether a new file is this writer's: another that came upon it before it had its lock takes it for
- * one that was left, and removes it. */
+/* Whether a new file is this writer's: another that came upon it before it had its lock takes it
+ * for one that was left, and removes it. */
 static bool keeps(int file)
 {
     struct stat info;
@@ -184,7 +185,7 @@ static mt_status sync_folder(const replaced_file *target)
     return status;
 }
 
-/* The kernel gave a new file what the umask leaves of its mode; one that is replaced keeps its own. */
+/* A new file has what the umask leaves; one that is replaced keeps its mode. */
 static mt_status keep_mode(const replaced_file *target, int file)
 {
     return !target->exists || fchmod(file, target->mode) == 0 ? MT_OK : fail(target->path, errno);

@@ -7,8 +7,8 @@
 
 /* Fills in a checkpoint (config, dtype, described, data, layout) from a file, HDF5 or .safetensors.
  * MT_ERROR_FORMAT with the name, the shape found and the shape expected for what does not fit: no
- * layout's names, names of two, one missing or unknown, another shape, values that are not finite. Of
- * a file that holds more than the model (mt_layout.part_of_more) the rest is not read. */
+ * layout's names, names of two, one missing or unknown, another shape, values that are not finite.
+ * Of a file that holds more than the model (mt_layout.part_of_more) the rest is not read. */
 mt_status mt_foreign_load(const char *path, mt_checkpoint *checkpoint);
 
 #endif

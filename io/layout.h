@@ -56,8 +56,8 @@ bool mt_layout_owns(const mt_layout *layout, const char *theirs);
  * layout. */
 mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config);
 
-/* The configuration of what the layout keeps of a model: without a head or biases that it has no place
- * for, with the biases that it adds. */
+/* The configuration of what the layout keeps of a model: without a head or biases that it has no
+ * place for, with the biases that it adds. */
 mt_model_config mt_layout_kept(const mt_layout *layout, const mt_model_config *config);
 
 #ifdef __cplusplus

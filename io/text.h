@@ -19,7 +19,7 @@ typedef struct mt_text {
  * caller: the file's characters in the order of their code points, or the 256 bytes as "<0x00>" ...
  * "<0xFF>". Else the file is encoded with that one, and a character that it lacks is
  * MT_ERROR_FORMAT. MT_ERROR_FORMAT, with the offset, where characters are asked for and the file is
- * not UTF-8; for an empty file, too. After a failure `text` is empty, and *vocabulary what it was. */
+ * not UTF-8; for an empty file, too. After a failure `text` is empty and *vocabulary as it was. */
 mt_status mt_text_load(const char *path, mt_text_unit unit, mt_token_list **vocabulary,
                        mt_text *text);
 void mt_text_destroy(mt_text *text);
@@ -28,8 +28,8 @@ void mt_text_destroy(mt_text *text);
 mt_status mt_text_encode(const char *bytes, size_t size, mt_text_unit unit,
                          const mt_token_list *vocabulary, mt_text *text);
 
-/* The bytes that a symbol of the vocabulary stands for, which need not end in a zero byte. They stay
- * as long as the vocabulary. */
+/* The bytes that a symbol of the vocabulary stands for, which need not end in a zero byte. They
+ * stay as long as the vocabulary. */
 const char *mt_text_decode(const mt_token_list *vocabulary, mt_text_unit unit, int32_t id,
                            size_t *length);
 
