@@ -1,7 +1,7 @@
 /* Replacing files, of file.h.
  *
  * What is written lies beside its target, under a name of its own, `.NAME.XXXXXXXX.part`, and
- * locked (flock) as long as its writer lives. A writer that was killed leaves it there; the next
+ * locked as long as its writer lives. A writer that was killed leaves it there; the next
  * one that writes the same target finds it without a lock and removes it. Names are never used
  * twice, so that nobody renames what another wrote: where a file system has no locks, or each
  * machine has its own, a file may be left or a replacement fail, and the target is whole all the
@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,12 +91,19 @@ static bool is_beside(const char *name, const char *entry)
            strspn(number, "0123456789abcdef") == 8 && strcmp(number + 8, ".part") == 0;
 }
 
+/* Of the open file, so that threads exclude each other too; not flock's, with which HDF5 locks what
+ * it reads, and which would keep it from a file that was just put in place. */
+static bool lock(int file)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(file, F_OFD_SETLK, &whole) == 0;
+}
+
 /* Removes a file whose writer is gone: nobody holds its lock. */
 static void remove_if_left(int folder, const char *entry)
 {
-    /* To be written, as a lock over NFS asks for. */
-    int file = openat(folder, entry, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0) {
+    int file = openat(folder, entry, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (file >= 0 && lock(file)) {
         unlinkat(folder, entry, 0);
     }
     if (file >= 0) {
@@ -124,7 +130,7 @@ static void remove_left(const replaced_file *target)
 static bool keeps(int file)
 {
     struct stat info;
-    bool taken = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    bool taken = !lock(file) && (errno == EAGAIN || errno == EACCES);
     return !taken && (fstat(file, &info) != 0 || info.st_nlink > 0);
 }
 

@@ -34,7 +34,6 @@ WRAP(void *, realloc, NULL, ENOMEM, (void *memory, size_t size), (memory, size))
 WRAP(void *, aligned_alloc, NULL, ENOMEM, (size_t alignment, size_t size), (alignment, size))
 WRAP(char *, strdup, NULL, ENOMEM, (const char *text), (text))
 WRAP(char *, strndup, NULL, ENOMEM, (const char *text, size_t size), (text, size))
-WRAP(int, flock, -1, ENOLCK, (int file, int operation), (file, operation))
 WRAP(ssize_t, read, -1, EIO, (int file, void *bytes, size_t size), (file, bytes, size))
 WRAP(ssize_t, write, -1, ENOSPC, (int file, const void *bytes, size_t size), (file, bytes, size))
 WRAP(int, fsync, -1, EIO, (int file), (file))
@@ -50,6 +49,17 @@ int __wrap_open(const char *path, int flags, ...)
     mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
     return fails(EACCES) ? -1 : __real_open(path, flags, mode);
+}
+
+int __real_fcntl(int file, int command, ...);
+int __wrap_fcntl(int file, int command, ...);
+int __wrap_fcntl(int file, int command, ...)
+{
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *); /* any: a number is passed alike */
+    va_end(arguments);
+    return fails(ENOLCK) ? -1 : __real_fcntl(file, command, argument);
 }
 
 static trained subject;

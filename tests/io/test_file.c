@@ -2,7 +2,7 @@
 #include "tests/io/io_test.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 static void assert_content(const char *path, const char *expected)
@@ -50,7 +50,8 @@ START_TEST(test_what_a_writer_is_at_stays)
     const char *at_work = write_text(".a.h5.0123abcd.part", "half");
     int file = open(at_work, O_RDWR);
     ck_assert_int_ge(file, 0);
-    ck_assert_int_eq(flock(file, LOCK_EX), 0);
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    ck_assert_int_eq(fcntl(file, F_OFD_SETLK, &whole), 0);
     ASSERT_OK(mt_file_replace(in_folder("a.h5"), "new", 3));
     assert_content(at_work, "half");
     close(file);
@@ -96,6 +97,29 @@ START_TEST(test_writers_at_once_do_not_disturb_each_other)
     ck_assert_uint_eq(strspn(bytes, (const char[]){bytes[0], '\0'}), size);
     free(bytes);
     ck_assert_int_eq(files_in_folder(), 1);
+}
+END_TEST
+
+/* HDF5 locks what it reads, and fails where another has a lock. */
+START_TEST(test_a_checkpoint_is_read_while_it_is_replaced)
+{
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F32, 1);
+    const char *path = in_folder("a.h5");
+    ASSERT_OK(mt_checkpoint_save(path, model, NULL, &test_state, NULL, NULL));
+    pid_t writer = fork();
+    ck_assert_int_ge(writer, 0);
+    while (writer == 0) {
+        mt_checkpoint_save(path, model, NULL, &test_state, NULL, NULL);
+    }
+    for (int i = 0; i < 500; i++) {
+        mt_checkpoint *read;
+        ASSERT_OK(mt_checkpoint_load(path, &read));
+        mt_checkpoint_destroy(read);
+    }
+    kill(writer, SIGKILL);
+    ck_assert_int_eq(waitpid(writer, NULL, 0), writer);
+    mt_model_destroy(model);
 }
 END_TEST
 
@@ -157,6 +181,7 @@ static Suite *file_suite(void)
     tcase_add_test(tcase, test_what_is_another_files_stays);
     tcase_add_test(tcase, test_what_a_writer_is_at_stays);
     tcase_add_test(tcase, test_writers_at_once_do_not_disturb_each_other);
+    tcase_add_test(tcase, test_a_checkpoint_is_read_while_it_is_replaced);
     tcase_add_test(tcase, test_a_file_keeps_its_mode_and_a_new_one_has_the_umasks);
     tcase_add_test(tcase, test_links_are_followed_to_what_is_there_and_what_is_not);
     tcase_add_test(tcase, test_links_that_lead_nowhere_are_refused);
