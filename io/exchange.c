@@ -14,9 +14,9 @@
 
 static bool all_zeros(const mt_array *array, int64_t count)
 {
-    const unsigned char *bytes = array->data;
-    for (size_t i = 0; i < (size_t)count * mt_dtype_size(array->dtype); i++) {
-        if (bytes[i] != 0) {
+    for (int64_t i = 0; i < count; i++) {
+        if (array->dtype == MT_F64 ? ((const double *)array->data)[i] != 0.0
+                                   : ((const float *)array->data)[i] != 0.0f) {
             return false;
         }
     }

@@ -213,7 +213,9 @@ START_TEST(test_biases_without_a_place_must_be_zero)
         mt_parameter *parameter = model->parameters->items[i];
         size_t length = strlen(parameter->name);
         if (strcmp(parameter->name + length - 5, ".bias") == 0) {
-            memset(parameter->tensor.data, 0, mt_tensor_bytes(&parameter->tensor));
+            float *bias = parameter->tensor.data;
+            memset(bias, 0, mt_tensor_bytes(&parameter->tensor));
+            bias[0] = -0.0f; /* a zero all the same */
         }
     }
     ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
