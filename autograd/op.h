@@ -77,8 +77,9 @@ mt_status mt_call_save(mt_call *call, size_t bytes);
 /* In forward or backward: device memory that is free again when the function returns. */
 mt_status mt_call_scratch(mt_call *call, size_t bytes, void **memory);
 
-/* Numbers for the next random mask on the tape (mt_dropout_args of kernels/random.h), to be put into
- * the operator's options: the same when a span is computed again. `step` is in device memory. */
+/* Numbers for the next random mask on the tape (mt_dropout_args of kernels/random.h), to be put
+ * into the operator's options: the same when a span is computed again. `step` is in device
+ * memory. */
 void mt_tape_next_random(mt_tape *tape, uint64_t *seed, uint64_t *place, const uint64_t **step);
 
 #ifdef __cplusplus

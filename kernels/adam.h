@@ -6,8 +6,8 @@
  *     v = beta2 v + (1 - beta2) g^2
  *     p = p - lr weight_decay p - lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)
  *
- * m and v are set to zero where they are below the smallest normal number. Weight decay applies to the
- * first `decayed` parameters alone. */
+ * m and v are set to zero where they are below the smallest normal number. Weight decay applies to
+ * the first `decayed` parameters alone. */
 #ifndef MT_KERNELS_ADAM_H
 #define MT_KERNELS_ADAM_H
 

@@ -23,16 +23,16 @@ int mt_bindings_version(void);
 /* Bytes that forward leaves in `saved`; 0 for a type that has no kernels. */
 size_t mt_wkv_saved_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C);
 
-/* Bytes of workspace that suffice for either direction; 0 where the caller need give none, as on the
- * CPU, and for what has no kernels. */
+/* Bytes of workspace that suffice for either direction; 0 where the caller need give none, as on
+ * the CPU, and for what has no kernels. */
 size_t mt_wkv_workspace_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C);
 
-/* `stream` is a cudaStream_t, NULL being CUDA's default stream; the CPU does not look at it. On CUDA a
- * call allocates nothing and waits for nothing, so the stream may be recording a CUDA graph, once a
- * first call of the same direction and type has brought the kernels to the device. Calls on one
- * device come from one thread at a time. MT_ERROR_INVALID, with the figures, for sizes below 1, a
- * type that has no kernels, or where a workspace is needed (for either direction) and not given. The
- * alignment of B C and a context_size are the caller's to check (mt_wkv_check). */
+/* `stream` is a cudaStream_t, NULL being CUDA's default stream; the CPU does not look at it. On
+ * CUDA a call allocates nothing and waits for nothing, so the stream may be recording a CUDA graph,
+ * once a first call of the same direction and type has brought the kernels to the device. Calls on
+ * one device come from one thread at a time. MT_ERROR_INVALID, with the figures, for sizes below 1,
+ * a type that has no kernels, or where a workspace is needed (for either direction) and not given.
+ * The alignment of B C and a context_size are the caller's to check (mt_wkv_check). */
 mt_status mt_wkv_forward(mt_device *device, void *stream, mt_dtype dtype,
                          const mt_wkv_forward_args *args);
 mt_status mt_wkv_backward(mt_device *device, void *stream, mt_dtype dtype,

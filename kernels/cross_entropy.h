@@ -23,7 +23,8 @@ typedef struct mt_cross_entropy_forward_args {
     void *stats; /* (2): rows counted; rows whose largest logit (first of equals) is the target */
 } mt_cross_entropy_forward_args;
 
-/* dlogits[n] = dloss / count (softmax(logits[n]) - (1 - s) onehot - s / V), zero in ignored rows. */
+/* dlogits[n] = dloss / count (softmax(logits[n]) - (1 - s) onehot - s / V), zero in ignored
+ * rows. */
 typedef struct mt_cross_entropy_backward_args {
     int64_t N, V;
     int32_t ignore_index;

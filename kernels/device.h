@@ -44,8 +44,8 @@ typedef struct mt_kernels {
     mt_status (*sigmoid_backward)(mt_device *, int64_t n, const void *y, const void *dy, void *dx);
     /* y = -e^x;  dx = dy y.  time_decay to w */
     mt_status (*negative_exp_forward)(mt_device *, int64_t n, const void *x, void *y);
-    /* y = max(x + bias, 0)^2;  x, y (N, C), bias (C) or NULL; y may be x.  dx = 2 sqrt(y) dy, from the
-     * output: the root of a rounded square is what was squared */
+    /* y = max(x + bias, 0)^2;  x, y (N, C), bias (C) or NULL; y may be x.  dx = 2 sqrt(y) dy, from
+     * the output: the root of a rounded square is what was squared */
     mt_status (*squared_relu_forward)(mt_device *, int64_t N, int64_t C, const void *x,
                                       const void *bias, void *y);
     mt_status (*squared_relu_backward)(mt_device *, int64_t n, const void *y, const void *dy,

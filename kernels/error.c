@@ -12,7 +12,8 @@ const char *mt_error_message(void)
     return message;
 }
 
-/* Names and texts from a file may hold anything: the message stays one line, and moves no cursor. */
+/* Names and texts from a file may hold anything: the message stays one line, and moves no
+ * cursor. */
 static void replace_controls(char *text)
 {
     for (; *text != '\0'; text++) {

@@ -21,7 +21,8 @@ typedef enum mt_status {
 } mt_status;
 
 /* The message of the calling thread's latest failure: one line without newline or other control
- * characters (a '?' stands in their place), "" if there was none. Owned by the library; valid until the thread's next failure. */
+ * characters (a '?' stands in their place), "" if there was none. Owned by the library; valid until
+ * the thread's next failure. */
 const char *mt_error_message(void);
 
 /* Sets the calling thread's message (printf's format; cut beyond 4 kB) and returns `status`, so

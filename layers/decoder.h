@@ -54,8 +54,9 @@ typedef struct mt_model_state {
 } mt_model_state;
 
 /* ESPnet's configuration with vocab_size and S given: A = S, H = 4 S, 4 blocks, context_size 1024,
- * layer_norm, ESPnet's time_first, biases, a head over the vocabulary, no dropout, no recomputation.
- * padding_index is 0, so label 0 has no embedding of its own: -1 where it is a label like any other. */
+ * layer_norm, ESPnet's time_first, biases, a head over the vocabulary, no dropout, no
+ * recomputation. padding_index is 0, so label 0 has no embedding of its own: -1 where it is a label
+ * like any other. */
 mt_model_config mt_model_config_default(int64_t vocab_size, int64_t block_size);
 
 /* The configuration with attention_size, linear_size and the norm's eps filled in where they are
@@ -74,17 +75,17 @@ int64_t mt_model_config_size(const mt_model_config *config);
 mt_status mt_model_describe(const mt_model_config *config, mt_dtype dtype,
                             mt_parameters **parameters);
 
-/* Makes the model, of MT_F32 or MT_F64, with initial values drawn from `seed`. The caller destroys it,
- * before the device. A model belongs to the device that made it, and with it to one thread at a time;
- * other threads open devices of their own. */
+/* Makes the model, of MT_F32 or MT_F64, with initial values drawn from `seed`. The caller destroys
+ * it, before the device. A model belongs to the device that made it, and with it to one thread at a
+ * time; other threads open devices of their own. */
 mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_config *config,
                           uint64_t seed, mt_model **model);
 void mt_model_destroy(mt_model *model); /* NULL is allowed */
 
 /* The decoder's output (B, T, S) from labels (B, T) int32, or from features (B, T, input_size).
- * `state`, or NULL for none: read as what came before, replaced by what comes after (after a failure
- * its content is undefined). `training` false turns dropout and recomputation off, and nothing else:
- * for inference also tell the tape to record nothing (mt_tape_set_recording). */
+ * `state`, or NULL for none: read as what came before, replaced by what comes after (after a
+ * failure its content is undefined). `training` false turns dropout and recomputation off, and
+ * nothing else: for inference also tell the tape to record nothing (mt_tape_set_recording). */
 mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_model_state *state,
                            bool training);
 
@@ -108,7 +109,8 @@ void mt_model_state_destroy(mt_model_state *state);
  *     mt_tape_status(tape), mt_tensor_read(logits, ...);
  *     mt_model_state_save(model, &state, B, host);
  *
- * and a new sequence begins with a new, empty state. Layout: for each block att.x (B, S), wkv (3, B, A), ffn (B, S), in the model's type. */
+ * and a new sequence begins with a new, empty state. Layout: for each block att.x (B, S), wkv (3,
+ * B, A), ffn (B, S), in the model's type. */
 size_t mt_model_state_bytes(const mt_model *model, int64_t batch);
 mt_status mt_model_state_save(const mt_model *model, const mt_model_state *state, int64_t batch,
                               void *host);

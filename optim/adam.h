@@ -35,9 +35,9 @@ void mt_adam_destroy(mt_adam *adam); /* NULL is allowed */
  * after clipping. `grad_norm` (or NULL: nothing is read back, so nothing waits for the device)
  * receives the global norm of the scaled gradients before clipping. A norm that is not finite
  * changes nothing; it is MT_ERROR_NUMERIC, with the first parameter whose gradient is not finite
- * named, where the norm is read back. Without a backward pass the gradients are zeros, and the update
- * is made and counted all the same. MT_ERROR_INVALID for an lr below 0, a grad_scale that is not above
- * 0, or either not finite; nothing is changed then. */
+ * named, where the norm is read back. Without a backward pass the gradients are zeros, and the
+ * update is made and counted all the same. MT_ERROR_INVALID for an lr below 0, a grad_scale that is
+ * not above 0, or either not finite; nothing is changed then. */
 mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm);
 
 /* The parts of mt_adam_step, for those who record the device's work: set_lr says what the next
@@ -46,7 +46,8 @@ mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad
 mt_status mt_adam_set_lr(mt_adam *adam, double lr);
 mt_status mt_adam_update(mt_adam *adam, double grad_scale);
 
-/* The norm of the latest gradients times `grad_scale`, in `grad_norm`; MT_ERROR_NUMERIC as above. */
+/* The norm of the latest gradients times `grad_scale`, in `grad_norm`; MT_ERROR_NUMERIC as
+ * above. */
 mt_status mt_adam_read_norm(mt_adam *adam, double grad_scale, double *grad_norm);
 
 #ifdef __cplusplus

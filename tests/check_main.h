@@ -22,8 +22,8 @@ static inline Suite *suite_of(const char *name, int count, const TTest *const *t
     suite_of(name, (int)(sizeof((const TTest *[]){__VA_ARGS__}) / sizeof(const TTest *)),          \
              (const TTest *[]){__VA_ARGS__})
 
-/* The main function: runs the suite that `make` returns; status 1 if any test failed. CK_FORK=no runs
- * the tests in one process (for debuggers and sanitizers). */
+/* The main function: runs the suite that `make` returns; status 1 if any test failed. CK_FORK=no
+ * runs the tests in one process (for debuggers and sanitizers). */
 #define MT_TEST_MAIN(make)                                                                         \
     int main(void)                                                                                 \
     {                                                                                              \

@@ -9,7 +9,8 @@
 
 static argp_parser_t verb_parser;
 
-/* The verb's parser, with getopt's line of complaint but without argp's, which tells to try --help. */
+/* The verb's parser, with getopt's line of complaint but without argp's, which tells to try
+ * --help. */
 static error_t parse_quietly(int key, char *text, struct argp_state *state)
 {
     if (key == ARGP_KEY_INIT) {

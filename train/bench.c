@@ -27,8 +27,8 @@ static mt_status run_several(mt_device *device, int64_t count, mt_status (*run)(
 }
 
 /* Warms up, and finds how many runs make one measurement. The host is ready after one run. A device
- * that runs behind first has to raise its clock; and several runs are put on it at a time, so that it
- * is its time that counts and not the way there. */
+ * that runs behind first has to raise its clock; and several runs are put on it at a time, so that
+ * it is its time that counts and not the way there. */
 static mt_status warm_up(mt_device *device, mt_status (*run)(void *context), void *context,
                          int64_t *runs)
 {

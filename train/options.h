@@ -22,8 +22,8 @@ mt_status options_set_for(const char *task, run_config *config, const char *name
 /* The same for a run that goes on, refusing other values for what it began with. */
 mt_status options_change(run_config *config, const char *name, const char *text);
 
-/* The table as argp's, telling these defaults, without what their task does not read: keys count from
- * OPTION_KEY. Static memory. */
+/* The table as argp's, telling these defaults, without what their task does not read: keys count
+ * from OPTION_KEY. Static memory. */
 enum { OPTION_KEY = 0x1000 };
 const struct argp_option *options_argp(const run_config *defaults);
 const char *options_name(int key); /* of a key of that table, NULL for others */

@@ -1,5 +1,5 @@
-/* What a person sees of a training run: on a terminal one live line, elsewhere, and in the log, a line now
- * and then. */
+/* What a person sees of a training run: on a terminal one live line, elsewhere, and in the log, a
+ * line now and then. */
 #ifndef MT_TRAIN_PROGRESS_H
 #define MT_TRAIN_PROGRESS_H
 

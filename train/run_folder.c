@@ -85,7 +85,8 @@ static mt_status open_log(run_folder *folder)
     return status;
 }
 
-/* A checkpoint, or the best model of a run that was ended before it had one, is not written over. */
+/* A checkpoint, or the best model of a run that was ended before it had one, is not written
+ * over. */
 static mt_status refuse_taken(const run_folder *folder)
 {
     static const char *const models[] = {"checkpoint.h5", "best.h5"};

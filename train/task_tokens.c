@@ -74,8 +74,8 @@ static mt_status sort_split(task_data *data, task_split split, const mt_transcri
     return MT_OK;
 }
 
-/* Counts the labels. Transcripts that mostly are not in the token list are of another one, or cut in
- * another way; a model of them would look excellent. */
+/* Counts the labels. Transcripts that mostly are not in the token list are of another one, or cut
+ * in another way; a model of them would look excellent. */
 static mt_status check_known(const run_config *config, task_data *data)
 {
     int32_t unknown = mt_token_find(data->tokens, "<unk>", strlen("<unk>"));

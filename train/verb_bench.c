@@ -42,8 +42,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-/* The figures so far, as JSON, where a file was asked for: a benchmark that is stopped leaves what it
- * found. */
+/* The figures so far, as JSON, where a file was asked for: a benchmark that is stopped leaves what
+ * it found. */
 static mt_status write_json(const mt_device *device, const arguments *given, json_t *results)
 {
     if (given->json == NULL) {

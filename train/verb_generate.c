@@ -154,8 +154,8 @@ static bool is_word(const char *token)
     return characters > 1 && token[0] != '<';
 }
 
-/* How a model's symbols are written is told by its run's configuration or, where it comes without one,
- * by its tokens: those of transcripts begin with <blank>, those of bytes with <0x00>. */
+/* How a model's symbols are written is told by its run's configuration or, where it comes without
+ * one, by its tokens: those of transcripts begin with <blank>, those of bytes with <0x00>. */
 static mt_status find_symbols(const mt_checkpoint *checkpoint, const arguments *given,
                               text_symbols *symbols)
 {

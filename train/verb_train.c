@@ -81,8 +81,8 @@ static const char *option_text(const arguments *given, const char *name)
     return text;
 }
 
-/* A run finds its data again from whatever folder it goes on. A file that is not there keeps the name
- * that it was given, for the complaint. */
+/* A run finds its data again from whatever folder it goes on. A file that is not there keeps the
+ * name that it was given, for the complaint. */
 static void make_absolute(char path[TEXT_MAX])
 {
     char *absolute = path[0] != '\0' ? realpath(path, NULL) : NULL;

@@ -18,8 +18,8 @@ int verb_info(int argc, char **argv);
 int verb_gradcheck(int argc, char **argv);
 int verb_bench(int argc, char **argv);
 
-/* Says the library's message on standard error, and gives the exit status: an argument that cannot work
- * is wrong usage, everything else a failure. */
+/* Says the library's message on standard error, and gives the exit status: an argument that cannot
+ * work is wrong usage, everything else a failure. */
 int report(mt_status status);
 int report_usage(const char *message);
 

@@ -1,10 +1,10 @@
 /* Functions of one number, written so that compilers vectorise a loop over them. Internal. The
  * exponential has no branch, no table, no call.
  *
- * e^x = 2^n e^r with n the integer nearest to x / ln 2 and r = x - n ln 2 in (-0.35, 0.35). e^r is 1
- * plus r times the polynomial that meets (e^r - 1) / r at Chebyshev's nodes: of the degree at which
- * its error, 5e-9 in float32 and 8e-18 in float64, vanishes in that of rounding. The result is
- * within one unit in the last place. */
+ * e^x = 2^n e^r with n the integer nearest to x / ln 2 and r = x - n ln 2 in (-0.35, 0.35). e^r is
+ * 1 plus r times the polynomial that meets (e^r - 1) / r at Chebyshev's nodes: of the degree at
+ * which its error, 5e-9 in float32 and 8e-18 in float64, vanishes in that of rounding. The result
+ * is within one unit in the last place. */
 #ifndef MT_KERNELS_CPU_MATH_H
 #define MT_KERNELS_CPU_MATH_H
 
@@ -35,8 +35,8 @@ typedef union real_or_bits {
     real_bits bits;
 } real_or_bits;
 
-/* e^r = 1 + r + r^2 (...), in powers of r^2 with pairs of terms, which are independent of each other:
- * half the latency of one term after the other. */
+/* e^r = 1 + r + r^2 (...), in powers of r^2 with pairs of terms, which are independent of each
+ * other: half the latency of one term after the other. */
 static inline real exp_series(real r)
 {
     real square = r * r;

@@ -1,5 +1,5 @@
-/* What WKV's two directions on the CPU share: how a problem is cut into blocks of channels and chunks
- * of time, the state of a block, and a step of it. Internal to wkv.c and wkv_backward.c. */
+/* What WKV's two directions on the CPU share: how a problem is cut into blocks of channels and
+ * chunks of time, the state of a block, and a step of it. Internal to wkv.c and wkv_backward.c. */
 #ifndef MT_KERNELS_CPU_WKV_BLOCKS_H
 #define MT_KERNELS_CPU_WKV_BLOCKS_H
 
@@ -117,8 +117,8 @@ typedef struct factors {
     real a, b;
 } factors;
 
-/* One of the two is 1, by the sign of a - b, and the other e^-|a - b|. If that is not a number, both
- * are not. */
+/* One of the two is 1, by the sign of a - b, and the other e^-|a - b|. If that is not a number,
+ * both are not. */
 static inline factors make_factors(real exponential, real difference)
 {
     real one = real_copysign((real)1.0, difference);
@@ -131,9 +131,9 @@ static inline factors find_factors(real a, real b)
 }
 
 /* How a step's output weighs the state against the key: of_state : of_first = e^max : e^(u+k). The
- * update weighs them as of_old : of_key = e^(max+w) : e^k, so of_old and e^(u+w) of_key do as well, and
- * one exponential serves both; unless u + w is so large or small that a product might leave the range
- * of real while it still counts. */
+ * update weighs them as of_old : of_key = e^(max+w) : e^k, so of_old and e^(u+w) of_key do as well,
+ * and one exponential serves both; unless u + w is so large or small that a product might leave the
+ * range of real while it still counts. */
 typedef struct output_weights {
     bool of_update;                                  /* made of the update's factors */
     _Alignas(LINE * sizeof(real)) real first[BLOCK]; /* what multiplies of_key then, and else 1 */
@@ -158,9 +158,9 @@ static inline void find_weights(const chunk_inputs *span, output_weights *weight
     }
 }
 
-/* Asks for a row that lies `offset` reals behind `row` to be fetched into cache. Rows of a block are
- * short and lie C apart, which no prefetcher takes for a stream. Where the row is beyond its array
- * nothing happens, and there is no pointer to it. */
+/* Asks for a row that lies `offset` reals behind `row` to be fetched into cache. Rows of a block
+ * are short and lie C apart, which no prefetcher takes for a stream. Where the row is beyond its
+ * array nothing happens, and there is no pointer to it. */
 static inline void fetch(const real *row, int64_t offset, int width)
 {
     uintptr_t at = (uintptr_t)row + (uintptr_t)offset * sizeof(real);

@@ -320,7 +320,8 @@ void settle(mt_device *device)
     cudaGetLastError();
 }
 
-/* Recordings hold the addresses of their time, so what is outgrown stays until the device closes. */
+/* Recordings hold the addresses of their time, so what is outgrown stays until the device
+ * closes. */
 mt_status workspace(mt_device *device, size_t bytes, void **memory)
 {
     cuda_device *cuda = of(device);

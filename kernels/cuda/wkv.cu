@@ -35,8 +35,8 @@ template <typename real> constexpr int BACKWARD_BLOCKS = sizeof(real) == 4 ? 5 :
 
 enum direction { FORWARDS, BACKWARDS };
 
-/* f(0) .. f(count - 1), or from the last to the first. There are mostly STEPS of them: then none has
- * to be asked for. */
+/* f(0) .. f(count - 1), or from the last to the first. There are mostly STEPS of them: then none
+ * has to be asked for. */
 template <typename real, direction WALK = FORWARDS, typename function>
 __device__ inline void for_steps(int count, function f)
 {
@@ -359,8 +359,8 @@ mt_status make_problem(mt_device *device, const given *args, problem<real> *p)
     return MT_OK;
 }
 
-/* Bytes of the workspace: what blocks publish, which begins with chunks' summaries, and behind it what
- * backward sums. */
+/* Bytes of the workspace: what blocks publish, which begins with chunks' summaries, and behind it
+ * what backward sums. */
 struct memory_plan {
     size_t summaries, published, sums;
 };
@@ -376,8 +376,8 @@ template <typename real> memory_plan plan_memory(int64_t B, int64_t C, int64_t c
     return plan;
 }
 
-/* Lays out the workspace: what blocks publish, nothing of it published yet, and `sums`, unless that is
- * NULL. */
+/* Lays out the workspace: what blocks publish, nothing of it published yet, and `sums`, unless that
+ * is NULL. */
 template <typename real>
 mt_status lay_out(mt_device *device, void *given, problem<real> *p, void **sums)
 {

@@ -17,8 +17,8 @@
 namespace mt_cuda
 {
 
-/* Steps of one warp, whose inputs must fit into registers, and the most warps of a block, which walks
- * a chunk. */
+/* Steps of one warp, whose inputs must fit into registers, and the most warps of a block, which
+ * walks a chunk. */
 template <typename real> constexpr int STEPS = 64 / static_cast<int>(sizeof(real));
 constexpr int WARPS = 4, THREADS = WARPS * WARP;
 constexpr int LEAST_WARPS = 2; /* for the two sums of backward */
@@ -80,7 +80,8 @@ template <typename real> __device__ inline triple<real> empty_state()
     return {real(0), real(0), static_cast<real>(MT_WKV_EMPTY_MAX)};
 }
 
-/* Takes the state past a step with key k and value v, and returns the exponential of its factors. */
+/* Takes the state past a step with key k and value v, and returns the exponential of its
+ * factors. */
 template <typename real> __device__ inline real update(triple<real> *state, real w, real k, real v)
 {
     real decayed = state->third + w, exponential = find_exponential(decayed, k);
@@ -239,8 +240,8 @@ template <typename real> __device__ inline real peek(const real *at)
     return number.value;
 }
 
-/* Seconds to minutes of waiting, thousands of times the longest that can be: should a device not begin
- * its blocks in order, it fails instead of standing still. */
+/* Seconds to minutes of waiting, thousands of times the longest that can be: should a device not
+ * begin its blocks in order, it fails instead of standing still. */
 constexpr unsigned MOST_POLLS = 1u << 26;
 
 /* `seen`, which was seen at `at`, or what is there once it has been published. */
@@ -365,8 +366,8 @@ __device__ inline void begin_chain(const problem<real> &p, const place &at,
     }
 }
 
-/* By the same warp, after gather_group: finds what the chunk is given by all before it, and where it
- * ends a group, publishes what stands behind it as soon as that can be known. */
+/* By the same warp, after gather_group: finds what the chunk is given by all before it, and where
+ * it ends a group, publishes what stands behind it as soon as that can be known. */
 template <typename real, typename composition>
 __device__ inline void end_chain(const problem<real> &p, const place &at,
                                  const composition &compose, exchange<real> &shared)

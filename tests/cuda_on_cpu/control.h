@@ -20,16 +20,16 @@ typedef enum cuda_on_cpu_machine {
 void cuda_on_cpu_set_machine(cuda_on_cpu_machine machine);
 
 /* The n-th call from now that allocates (device or pinned memory, a stream, an event, a graph, a
- * cuBLAS handle) fails, once; 0: none does. Returns how many were made since the last such call. The
- * environment variable CUDA_ON_CPU_FAIL_ALLOCATION says so from outside. */
+ * cuBLAS handle) fails, once; 0: none does. Returns how many were made since the last such call.
+ * The environment variable CUDA_ON_CPU_FAIL_ALLOCATION says so from outside. */
 int cuda_on_cpu_fail_allocation(int n);
 
 /* The same for launches of kernels; CUDA_ON_CPU_FAIL_LAUNCH from outside. */
 int cuda_on_cpu_fail_launch(int n);
 
-/* The n-th launch from now is accepted, but its kernel faults: from when it runs, every call fails, as
- * on a device whose context is lost, until this is called again. 0: none does. Returns how many were
- * made since the last such call of either. CUDA_ON_CPU_CRASH_LAUNCH from outside. */
+/* The n-th launch from now is accepted, but its kernel faults: from when it runs, every call fails,
+ * as on a device whose context is lost, until this is called again. 0: none does. Returns how many
+ * were made since the last such call of either. CUDA_ON_CPU_CRASH_LAUNCH from outside. */
 int cuda_on_cpu_crash_launch(int n);
 
 /* Calls since the last such call that waited for the device. */

@@ -21,7 +21,8 @@
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 unsigned char (*mt_shared_of_block)[];
 
-/* Leaves the present stack at *leaving, with what a function must keep, and goes on at `entering`. */
+/* Leaves the present stack at *leaving, with what a function must keep, and goes on at
+ * `entering`. */
 extern "C" void cuda_on_cpu_switch(void **leaving, void *entering);
 __asm__(".text\n"
         ".globl cuda_on_cpu_switch\n"
@@ -56,8 +57,8 @@ struct stack {
     race_fibre accesses; /* of what runs on it */
 };
 
-/* Runs the same thread of one block after another: who comes later on the same stack, or to the same
- * fibre of ThreadSanitizer, is taken to be ordered behind who was there before. */
+/* Runs the same thread of one block after another: who comes later on the same stack, or to the
+ * same fibre of ThreadSanitizer, is taken to be ordered behind who was there before. */
 struct fibre {
     stack at;
     unsigned thread;

@@ -1,11 +1,11 @@
 /* The threads of a grid, as fibres on one thread of the host. Internal to CUDA-on-CPU.
  *
  * A fibre runs one thread after another to their ends; only a thread that waits (at a barrier, for
- * the other lanes of its warp, for another block) keeps its fibre, and another one takes over. A few
- * blocks are there at a time, as on a multiprocessor, and take turns. The order in which blocks and
- * threads start, and go on after a barrier, is shuffled: what depends on it without a barrier
- * changes from run to run. Waiting that cannot end, because threads are gone or wait elsewhere, ends
- * the program with a message. */
+ * the other lanes of its warp, for another block) keeps its fibre, and another one takes over. A
+ * few blocks are there at a time, as on a multiprocessor, and take turns. The order in which blocks
+ * and threads start, and go on after a barrier, is shuffled: what depends on it without a barrier
+ * changes from run to run. Waiting that cannot end, because threads are gone or wait elsewhere,
+ * ends the program with a message. */
 #ifndef CUDA_ON_CPU_FIBRES_H
 #define CUDA_ON_CPU_FIBRES_H
 

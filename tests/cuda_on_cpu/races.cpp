@@ -1,7 +1,7 @@
 /* Volatile accesses are how blocks tell one another something while they run (one number at a time,
  * in one piece, in no order): atomic accesses that order nothing. ThreadSanitizer has the compiler
- * call these functions before each of them; a plain access to the same memory by another thread is a
- * race as ever. */
+ * call these functions before each of them; a plain access to the same memory by another thread is
+ * a race as ever. */
 #ifdef __SANITIZE_THREAD__
 #define VOLATILE_ACCESSES(bytes, word)                                                             \
     void __tsan_volatile_read##bytes(void *at)                                                     \

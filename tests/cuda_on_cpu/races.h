@@ -1,7 +1,7 @@
 /* What ThreadSanitizer is told of the threads of a grid, so that it finds races between them. Each
  * thread is one of its fibres; to change fibres orders nothing, and two accesses are a race unless
- * `release` and `acquire` of the same address come between them. Without ThreadSanitizer all of this
- * does nothing. Internal to CUDA-on-CPU. */
+ * `release` and `acquire` of the same address come between them. Without ThreadSanitizer all of
+ * this does nothing. Internal to CUDA-on-CPU. */
 #ifndef CUDA_ON_CPU_RACES_H
 #define CUDA_ON_CPU_RACES_H
 

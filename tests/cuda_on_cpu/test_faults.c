@@ -52,8 +52,8 @@ static mt_status run_once(void)
     return status;
 }
 
-/* A run for each `stride`-th of the events that `spoil` makes go wrong, at least `least` of them in all:
- * it ends with that status and message, gives everything back, and the next one works. */
+/* A run for each `stride`-th of the events that `spoil` makes go wrong, at least `least` of them in
+ * all: it ends with that status and message, gives everything back, and the next one works. */
 static void fail_each(int (*spoil)(int), int least, int stride, mt_status expected,
                       const char *says)
 {

@@ -1,4 +1,5 @@
-/* What a training step asks of the CUDA device: memory, waiting, launches, the precision of products. */
+/* What a training step asks of the CUDA device: memory, waiting, launches, the precision of
+ * products. */
 #include "control.h"
 #include "tests/check_main.h"
 

@@ -1,4 +1,5 @@
-/* WKV on streams of the caller's: nothing waits, nothing is allocated, and a graph may be recorded. */
+/* WKV on streams of the caller's: nothing waits, nothing is allocated, and a graph may be
+ * recorded. */
 #include "control.h"
 #include "tests/check_main.h"
 

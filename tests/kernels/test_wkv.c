@@ -115,7 +115,8 @@ static const wkv_case small_cases[] = {
 
 enum { SMALL_CASES = sizeof small_cases / sizeof *small_cases };
 
-/* Units of rounding that outputs may be off: more where exponents are large, which are rounded too. */
+/* Units of rounding that outputs may be off: more where exponents are large, which are rounded
+ * too. */
 static double units_of(const wkv_case *c)
 {
     double exponents = c->key_range + (c->decay_range <= 1e4 ? c->decay_range : 0.0);
@@ -215,7 +216,8 @@ START_TEST(test_first_output_is_the_first_value_however_small_its_key)
 }
 END_TEST
 
-/* With time_decay above 88.7, w is -inf in float32: a step remembers the one before, and no other. */
+/* With time_decay above 88.7, w is -inf in float32: a step remembers the one before, and no
+ * other. */
 static void check_forgetting(kernel_build *build)
 {
     enum { T = 70, C = 3 };

@@ -30,8 +30,8 @@ struct dim3 {
 /* Of the thread that runs. */
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-/* Each block has dynamic shared memory of its own: kernels declare an array, and get a pointer to the
- * one of the block that runs. */
+/* Each block has dynamic shared memory of its own: kernels declare an array, and get a pointer to
+ * the one of the block that runs. */
 #define mt_shared (*mt_shared_of_block)
 extern unsigned char (*mt_shared_of_block)[];
 
