@@ -69,15 +69,13 @@ static mt_status gather(const mt_model *model, const mt_layout *layout, mt_array
             status = device->read_back(device, data, tensor->data, mt_tensor_bytes(tensor));
         }
         if (status == MT_OK && place == MT_MUST_BE_ZERO) {
-            mt_array *last = &arrays->items[--arrays->count];
-            if (!all_zeros(last, mt_tensor_count(tensor))) {
+            if (!all_zeros(&arrays->items[arrays->count - 1], mt_tensor_count(tensor))) {
                 status = mt_fail(MT_ERROR_INVALID,
                                  "layout %s: it has no place for %s, which is not zero "
                                  "(train with --no-bias)",
                                  layout->name, ours);
             }
-            free(last->name);
-            free(last->data);
+            mt_arrays_remove(arrays, arrays->count - 1);
         }
         if (status == MT_OK) {
             status = add_missing_bias(model, layout, model->parameters->items[i], arrays);

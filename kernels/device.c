@@ -3,9 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A CUDA device that can multiply matrices, which is when its cuBLAS is there. */
 static mt_status open_auto(int index, mt_device **device)
 {
-    return mt_cuda_open(index, device) == MT_OK ? MT_OK : mt_cpu_open(0, device);
+    if (mt_cuda_open(index, device) == MT_OK) {
+        if ((*device)->allow_tf32(*device, false) == MT_OK) {
+            return MT_OK;
+        }
+        mt_device_close(*device);
+    }
+    return mt_cpu_open(0, device);
 }
 
 static const struct {

@@ -136,9 +136,10 @@ struct mt_device {
     void (*close)(mt_device *);
 };
 
-/* Opens "cpu", "cuda", "cuda:I" or "auto" (a CUDA device where there is one, else the CPU). The
- * caller closes it with mt_device_close, after everything that lives on it. MT_ERROR_INVALID for an
- * unknown name, MT_ERROR_DEVICE where this build or machine has no such device. */
+/* Opens "cpu", "cuda", "cuda:I" or "auto" (a CUDA device where there is one, with its cuBLAS, else
+ * the CPU). The caller closes it with mt_device_close, after everything that lives on it.
+ * MT_ERROR_INVALID for an unknown name, MT_ERROR_DEVICE where this build or machine has no such
+ * device. */
 mt_status mt_device_open(const char *name, mt_device **device);
 void mt_device_close(mt_device *device); /* NULL is allowed */
 

@@ -29,7 +29,7 @@ typedef struct train_loop {
     mt_schedule schedule;
     mt_train_state state;
     char *config_text;
-    run_folder folder;
+    run_folder *folder; /* of the caller */
     train_progress progress;
     double started;     /* the clock when the run was opened, less the seconds it had run before */
     int64_t first_step; /* when it was opened, */
@@ -49,7 +49,7 @@ static mt_status save(train_loop *loop, const char *name, bool with_optimizer)
     char path[TEXT_MAX];
     train_session *session = loop->session;
     loop->state.seconds = clock_seconds() - loop->started;
-    return mt_checkpoint_save(run_folder_file(&loop->folder, name, path), session->model,
+    return mt_checkpoint_save(run_folder_file(loop->folder, name, path), session->model,
                               with_optimizer ? loop->adam : NULL, &loop->state, loop->config_text,
                               session->task->tokens(session->data));
 }
@@ -115,7 +115,7 @@ static mt_status after_step(train_loop *loop, const step_result *result)
     bool validated = is_due(step, config->eval_every, config->steps);
     mt_status status = validated ? validate(loop, &row) : MT_OK;
     if (status == MT_OK && (validated || is_due(step, config->log_every, config->steps))) {
-        status = run_folder_add_metrics(&loop->folder, &row);
+        status = run_folder_add_metrics(loop->folder, &row);
     }
     if (status == MT_OK && is_due(step, config->save_every, config->steps)) {
         status = save(loop, "checkpoint.h5", true);
@@ -193,7 +193,7 @@ static void say_start(train_loop *loop)
                  loop->state.step > 0 ? "going on with" : "training", config->task, config->blocks,
                  config->size, mt_parameters_size(session->model->parameters), config->dtype,
                  session->device->name, mt_cpu_isa(), mt_cpu_threads(), config->seed,
-                 loop->folder.path);
+                 loop->folder->path);
     if (session->task->describe != NULL) {
         char text[256];
         session->task->describe(session->data, text, sizeof text);
@@ -220,7 +220,7 @@ static void say_end(train_loop *loop, loop_end end)
         progress_say(progress,
                      "interrupted after step %" PRId64
                      ", saved; go on with: mixtape train --resume %s",
-                     state->step, loop->folder.path);
+                     state->step, loop->folder->path);
     } else {
         progress_say(progress,
                      "%s after step %" PRId64
@@ -240,7 +240,7 @@ static mt_schedule make_schedule(const run_config *config)
     return schedule;
 }
 
-static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint, const char *folder)
+static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint)
 {
     train_session *session = loop->session;
     const run_config *config = &session->config;
@@ -267,35 +267,39 @@ static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint, co
         status = options_write_yaml(config, &loop->config_text);
     }
     if (status == MT_OK) {
-        status = checkpoint != NULL ? run_folder_resume(folder, checkpoint->state.step,
-                                                        loop->config_text, &loop->folder)
-                                    : run_folder_create(config->out, config->task,
-                                                        loop->config_text, &loop->folder);
+        status =
+            checkpoint != NULL
+                ? run_folder_resume(loop->folder, checkpoint->state.step, loop->config_text)
+                : run_folder_create(config->out, config->task, loop->config_text, loop->folder);
     }
     loop->started = clock_seconds() - loop->state.seconds;
     loop->first_step = loop->state.step;
     loop->symbols_before = loop->state.symbols;
     loop->seconds_before = loop->state.seconds;
-    loop->progress = progress_make(loop->folder.log, session->task->language, config->steps);
+    loop->progress = progress_make(loop->folder->log, session->task->language, config->steps);
     return status;
 }
 
+/* But for those that the program began with ignoring, as under nohup. */
 static void catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGHUP, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+            sigaction(signals[i], &action, NULL);
+        }
+    }
     signal(SIGPIPE, SIG_IGN); /* who reads the progress may go away; the run stays */
 }
 
-mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, const char *folder,
+mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, run_folder *folder,
                    loop_end *end)
 {
-    train_loop loop = {.session = session};
+    train_loop loop = {.session = session, .folder = folder};
     *end = LOOP_DONE;
-    mt_status status = open_loop(&loop, checkpoint, folder);
+    mt_status status = open_loop(&loop, checkpoint);
     if (status == MT_OK) {
         catch_signals();
         say_start(&loop);
@@ -305,14 +309,13 @@ mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, cons
         say_end(&loop, *end);
     } else {
         progress_end(&loop.progress);
-        if (loop.folder.log != NULL) {
-            fprintf(loop.folder.log, "failed: %s\n", mt_error_message());
+        if (folder->log != NULL) {
+            fprintf(folder->log, "failed: %s\n", mt_error_message());
         }
     }
     if (status == MT_OK && *end != LOOP_INTERRUPTED) {
         status = examples_show(session);
     }
-    run_folder_close(&loop.folder);
     step_queue_close(loop.queue);
     mt_adam_destroy(loop.adam);
     free(loop.config_text);

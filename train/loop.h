@@ -2,15 +2,17 @@
 #ifndef MT_TRAIN_LOOP_H
 #define MT_TRAIN_LOOP_H
 
+#include "train/run_folder.h"
 #include "train/session.h"
 
 /* How a run ended. */
 typedef enum loop_end { LOOP_DONE, LOOP_OUT_OF_PATIENCE, LOOP_INTERRUPTED } loop_end;
 
-/* Trains a session from where `checkpoint` stands (NULL: from the start, in a new folder; else in
- * `folder`), saving as it goes. SIGINT and SIGTERM end it after the step at work, saved. Whatever
- * happens, the run's folder holds a whole checkpoint once the first was written. */
-mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, const char *folder,
+/* Trains a session from where `checkpoint` stands (NULL: from the start), saving as it goes.
+ * `folder` is locked where there is a checkpoint; else the run makes it. The caller closes it.
+ * SIGHUP, SIGINT and SIGTERM end the run after the step at work, saved. Whatever happens, the
+ * folder holds a whole checkpoint once the first was written. */
+mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, run_folder *folder,
                    loop_end *end);
 
 /* The signal that ended the run, 0 if none did. */

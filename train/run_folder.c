@@ -137,13 +137,7 @@ mt_status run_folder_create(const char *out, const char *task, const char *confi
     if (status == MT_OK) {
         status = refuse_taken(folder);
     }
-    if (status == MT_OK) {
-        status = open_files(folder, header, strlen(header), config_text);
-    }
-    if (status != MT_OK) {
-        run_folder_close(folder);
-    }
-    return status;
+    return status == MT_OK ? open_files(folder, header, strlen(header), config_text) : status;
 }
 
 /* How much of metrics.csv belongs to the steps up to `step`. */
@@ -160,17 +154,30 @@ static size_t length_up_to(const char *text, int64_t step)
     return line != NULL ? (size_t)(line - text) + 1 : 0;
 }
 
-mt_status run_folder_resume(const char *path, int64_t step, const char *config_text,
-                            run_folder *folder)
+mt_status run_folder_lock(const char *path, run_folder *folder)
 {
-    char name[TEXT_MAX], *text = NULL;
-    size_t size;
+    char checkpoint[TEXT_MAX];
     *folder = (run_folder){.log = NULL};
     mt_status status = take_path("--resume", path, folder);
+    if (status == MT_OK &&
+        access(run_folder_file(folder, "checkpoint.h5", checkpoint), F_OK) != 0) {
+        status = mt_fail(MT_ERROR_IO, "%s: %s", checkpoint, strerror(errno));
+    }
     if (status == MT_OK) {
         status = open_log(folder);
     }
-    if (status == MT_OK && access(run_folder_file(folder, "metrics.csv", name), F_OK) == 0) {
+    if (status != MT_OK) {
+        run_folder_close(folder);
+    }
+    return status;
+}
+
+mt_status run_folder_resume(run_folder *folder, int64_t step, const char *config_text)
+{
+    char name[TEXT_MAX], *text = NULL;
+    size_t size;
+    mt_status status = MT_OK;
+    if (access(run_folder_file(folder, "metrics.csv", name), F_OK) == 0) {
         status = mt_file_read(name, &text, &size);
     }
     if (status == MT_OK) {
@@ -179,9 +186,6 @@ mt_status run_folder_resume(const char *path, int64_t step, const char *config_t
                             config_text);
     }
     free(text);
-    if (status != MT_OK) {
-        run_folder_close(folder);
-    }
     return status;
 }
 

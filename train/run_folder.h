@@ -13,14 +13,18 @@ typedef struct run_folder {
 } run_folder;
 
 /* Makes the folder of a new run, `out` or the first free runs/TASK-N, and its files. A folder that
- * holds a run's models, or in which another process trains, is refused. */
+ * holds a run's models, or in which another process trains, is refused. Closed even after a
+ * failure. */
 mt_status run_folder_create(const char *out, const char *task, const char *config_text,
                             run_folder *folder);
 
-/* Opens the folder of a run that goes on after `step`: later rows of metrics.csv are dropped, and
- * config.yaml is written anew. Refused while another process trains there. */
-mt_status run_folder_resume(const char *path, int64_t step, const char *config_text,
-                            run_folder *folder);
+/* Takes the folder of a run that is to go on, before its checkpoint is read: refused while another
+ * process trains there, and where there is no checkpoint. On failure nothing stays open. */
+mt_status run_folder_lock(const char *path, run_folder *folder);
+
+/* Opens the files of that run, which goes on after `step`: later rows of metrics.csv are dropped,
+ * and config.yaml is written anew. */
+mt_status run_folder_resume(run_folder *folder, int64_t step, const char *config_text);
 
 void run_folder_close(run_folder *folder);
 

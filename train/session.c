@@ -1,7 +1,6 @@
 #include "train/session.h"
 
 #include "train/numbers.h"
-
 #include "train/options.h"
 
 #include <inttypes.h>
@@ -67,9 +66,10 @@ static mt_status check_model(const train_session *session, const mt_model_config
     }
     int64_t T = session->task->longest(config, session->data), A = resolved.attention_size;
     status = mt_wkv_check(config->batch, T, A, resolved.context_size);
-    if (status != MT_OK) {
-        const char *options = T > resolved.context_size ? "--length" : "--batch, --attention-size";
-        return mt_fail(status, "%s (%s)", mt_error_message(), options);
+    if (status != MT_OK) { /* of the length, the message itself names the option */
+        return T > resolved.context_size
+                   ? status
+                   : mt_fail(status, "%s (--batch, --attention-size)", mt_error_message());
     }
     const int64_t most_values = INT64_C(1) << 38, most_steps = INT64_C(1) << 34;
     if (mt_model_config_size(model) > most_values) {

@@ -61,7 +61,7 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
         return status;
     }
     split_text(data);
-    for (int part = TRAIN; part <= VALID; part++) {
+    for (int part = VALID; part >= TRAIN; part--) {
         if (data->parts[part].length <= config->length) {
             const char *file =
                 part == VALID && config->valid_data[0] != '\0' ? config->valid_data : config->data;

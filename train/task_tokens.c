@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BLANK = 0, HELD_OUT = 10 };
 
@@ -74,26 +75,27 @@ static mt_status sort_split(task_data *data, task_split split, const mt_transcri
     return MT_OK;
 }
 
-/* Counts the labels. Transcripts that mostly are not in the token list are of another one, or cut
- * in another way; a model of them would look excellent. */
-static mt_status check_known(const run_config *config, task_data *data)
+/* Counts a file's labels. Transcripts that mostly are not in the token list are of another one, or
+ * cut in another way; a model of them would look excellent. */
+static mt_status check_known(const run_config *config, const char *path, const mt_transcripts *file,
+                             task_data *data)
 {
-    int32_t unknown = mt_token_find(data->tokens, "<unk>", strlen("<unk>"));
-    for (int s = TRAIN; s <= VALID; s++) {
-        for (int64_t i = 0; i < data->splits[s].count; i++) {
-            const mt_transcript *item = data->splits[s].items[i];
-            data->labels += item->length;
-            for (int64_t t = 0; t < item->length; t++) {
-                data->unknown += item->labels[t] == unknown;
-            }
+    int32_t unk = mt_token_find(data->tokens, "<unk>", strlen("<unk>"));
+    int64_t labels = 0, unknown = 0;
+    for (int64_t i = 0; file != NULL && i < file->count; i++) {
+        labels += file->items[i].length;
+        for (int64_t t = 0; t < file->items[i].length; t++) {
+            unknown += file->items[i].labels[t] == unk;
         }
     }
-    return 2 * data->unknown <= data->labels
+    data->labels += labels;
+    data->unknown += unknown;
+    return 2 * unknown <= labels
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID,
                          "%s: %.1f %% of its labels are not in %s (are they cut as --unit %s?)",
-                         config->data, 100.0 * (double)data->unknown / (double)data->labels,
-                         config->token_list, config->unit);
+                         path, 100.0 * (double)unknown / (double)labels, config->token_list,
+                         config->unit);
 }
 
 static mt_status sort_all(const run_config *config, task_data *data)
@@ -121,10 +123,20 @@ static mt_status sort_all(const run_config *config, task_data *data)
     return status;
 }
 
-static mt_status load(const run_config *config, task_data *data)
+/* The file's list or, where the file is gone, the one that the model was trained with. */
+static mt_status load_tokens(const run_config *config, const mt_token_list *known, task_data *data)
+{
+    if (known != NULL && access(config->token_list, F_OK) != 0) {
+        return mt_token_list_create(known->count, (const char *const *)known->tokens,
+                                    &data->tokens);
+    }
+    return mt_token_list_load(config->token_list, &data->tokens);
+}
+
+static mt_status load(const run_config *config, const mt_token_list *known, task_data *data)
 {
     mt_token_unit unit = strcmp(config->unit, "word") == 0 ? MT_TOKEN_WORD : MT_TOKEN_CHAR;
-    mt_status status = mt_token_list_load(config->token_list, &data->tokens);
+    mt_status status = load_tokens(config, known, data);
     if (status == MT_OK && strcmp(data->tokens->tokens[BLANK], "<blank>") != 0) {
         status = mt_fail(MT_ERROR_INVALID, "%s: the first token is '%s', not <blank>",
                          config->token_list, data->tokens->tokens[BLANK]);
@@ -166,12 +178,15 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "tokens: no memory for %zu bytes", sizeof *made);
     }
-    mt_status status = load(config, made);
+    mt_status status = load(config, tokens, made);
     if (status == MT_OK) {
         status = check_same_tokens(config, made, tokens);
     }
     if (status == MT_OK) {
-        status = check_known(config, made);
+        status = check_known(config, config->data, made->train_file, made);
+    }
+    if (status == MT_OK) {
+        status = check_known(config, config->valid_data, made->valid_file, made);
     }
     if (status != MT_OK) {
         close_tokens(made);

@@ -44,8 +44,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 /* All of a file is held out; what the run was trained on need not be there any more. */
 static mt_status take_data(const char *file, run_config *config)
 {
-    mt_status status = options_set_for(config->task, config, "valid-data", file);
-    snprintf(config->data, sizeof config->data, "%s", config->valid_data);
+    mt_status status = file[0] != '\0' ? options_set_for(config->task, config, "data", file)
+                                       : mt_fail(MT_ERROR_INVALID, "--data: no file is named");
+    snprintf(config->valid_data, sizeof config->valid_data, "%s", config->data);
     config->eval_batches = INT64_MAX;
     return status;
 }
@@ -100,12 +101,8 @@ int verb_eval(int argc, char **argv)
                               .doc = "Measures a run's model on held-out data."};
     arguments given = {.run = NULL};
     parse_arguments(&argp, argc, argv, &given);
-    char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
-    mt_status status = session_find_model(given.run, !given.last, path);
-    if (status == MT_OK) {
-        status = mt_checkpoint_load(path, &checkpoint);
-    }
+    mt_status status = session_load_model(given.run, !given.last, &checkpoint);
     if (status == MT_OK) {
         status = evaluate(checkpoint, &given);
         mt_checkpoint_destroy(checkpoint);

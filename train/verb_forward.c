@@ -182,12 +182,8 @@ int verb_forward(int argc, char **argv)
         .doc = "Computes the outputs of a model: a run, a checkpoint, or an exchange file."};
     arguments given = {.device = "auto"};
     parse_arguments(&argp, argc, argv, &given);
-    char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
-    mt_status status = session_find_model(given.model, !given.last, path);
-    if (status == MT_OK) {
-        status = mt_checkpoint_load(path, &checkpoint);
-    }
+    mt_status status = session_load_model(given.model, !given.last, &checkpoint);
     if (status == MT_OK) {
         status = run(&given, checkpoint);
         mt_checkpoint_destroy(checkpoint);

@@ -144,14 +144,19 @@ static mt_status generate(train_session *session, const text_symbols *vocabulary
     return status;
 }
 
-/* A word of a list of transcripts' tokens: more than one character, and no symbol like <unk>. */
-static bool is_word(const char *token)
+/* Whether most tokens, but for symbols like <unk>, are of more than one character. */
+static bool are_words(const mt_token_list *tokens)
 {
-    size_t characters = 0;
-    for (const char *at = token; *at != '\0'; at++) {
-        characters += ((unsigned char)*at & 0xC0) != 0x80; /* the first byte of one in UTF-8 */
+    int32_t words = 0, all = 0;
+    for (int32_t i = 0; i < tokens->count; i++) {
+        size_t characters = 0;
+        for (const char *at = tokens->tokens[i]; *at != '\0'; at++) {
+            characters += ((unsigned char)*at & 0xC0) != 0x80; /* the first byte of one in UTF-8 */
+        }
+        all += tokens->tokens[i][0] != '<';
+        words += tokens->tokens[i][0] != '<' && characters > 1;
     }
-    return characters > 1 && token[0] != '<';
+    return 2 * words > all;
 }
 
 /* How a model's symbols are written is told by its run's configuration or, where it comes without
@@ -175,9 +180,7 @@ static mt_status find_symbols(const mt_checkpoint *checkpoint, const arguments *
     }
     symbols->transcripts = strcmp(tokens->tokens[0], "<blank>") == 0;
     symbols->unit = strcmp(tokens->tokens[0], "<0x00>") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR;
-    for (int32_t i = 0; i < tokens->count; i++) {
-        symbols->words = symbols->words || is_word(tokens->tokens[i]);
-    }
+    symbols->words = are_words(tokens);
     return MT_OK;
 }
 
@@ -223,12 +226,8 @@ int verb_generate(int argc, char **argv)
     arguments given = {
         .prompt = "", .device = "auto", .length = 500, .seed = 1, .temperature = 1.0};
     parse_arguments(&argp, argc, argv, &given);
-    char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
-    mt_status status = session_find_model(given.run, !given.last, path);
-    if (status == MT_OK) {
-        status = mt_checkpoint_load(path, &checkpoint);
-    }
+    mt_status status = session_load_model(given.run, !given.last, &checkpoint);
     if (status == MT_OK) {
         status = run(checkpoint, &given);
         mt_checkpoint_destroy(checkpoint);

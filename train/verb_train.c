@@ -147,7 +147,7 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
 }
 
 static int train(const run_config *config, const mt_checkpoint *checkpoint,
-                 const mt_checkpoint *init, const char *folder)
+                 const mt_checkpoint *init, run_folder *folder)
 {
     train_session session;
     mt_status status = session_open(config, checkpoint, init, &session);
@@ -182,36 +182,50 @@ static mt_status find_folder(const char *run, char folder[TEXT_MAX])
     int length = !is_file        ? snprintf(folder, TEXT_MAX, "%s", run)
                  : slash == NULL ? snprintf(folder, TEXT_MAX, ".")
                                  : snprintf(folder, TEXT_MAX, "%.*s", (int)(last - run), run);
-    return length < TEXT_MAX - 32
-               ? MT_OK
-               : mt_fail(MT_ERROR_INVALID, "--resume %.32s...: longer than %d bytes", run,
-                         TEXT_MAX - 33);
+    if (length == 0) {
+        return mt_fail(MT_ERROR_INVALID, "--resume: no run is named");
+    }
+    return length < TEXT_MAX ? MT_OK
+                             : mt_fail(MT_ERROR_INVALID, "--resume %.32s...: longer than %d bytes",
+                                       run, TEXT_MAX - 1);
 }
 
-static int resume(const arguments *given)
+/* Goes on with the run whose folder is locked. */
+static int resume_locked(const arguments *given, run_folder *folder)
 {
-    char folder[TEXT_MAX], path[TEXT_MAX];
+    char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
     run_config config;
-    mt_status status = find_folder(given->resume, folder);
-    if (status == MT_OK) {
-        snprintf(path, sizeof path, "%.*s/checkpoint.h5", TEXT_MAX - 32, folder);
-        status = mt_checkpoint_load(path, &checkpoint);
-    }
+    mt_status status =
+        mt_checkpoint_load(run_folder_file(folder, "checkpoint.h5", path), &checkpoint);
     if (status != MT_OK) {
         return report(status);
     }
     status = session_config_of(path, checkpoint, &config);
-    if (status != MT_OK) {
-        mt_checkpoint_destroy(checkpoint);
-        return report(status);
+    if (status == MT_OK) {
+        status = refuse_of_new_runs(given);
     }
-    status = refuse_of_new_runs(given);
     if (status == MT_OK) {
         status = set_options(given, &config);
     }
     int exit_status = status == MT_OK ? train(&config, checkpoint, NULL, folder) : report(status);
     mt_checkpoint_destroy(checkpoint);
+    return exit_status;
+}
+
+static int resume(const arguments *given)
+{
+    char name[TEXT_MAX];
+    run_folder folder;
+    mt_status status = find_folder(given->resume, name);
+    if (status == MT_OK) {
+        status = run_folder_lock(name, &folder);
+    }
+    if (status != MT_OK) {
+        return report(status);
+    }
+    int exit_status = resume_locked(given, &folder);
+    run_folder_close(&folder);
     return exit_status;
 }
 
@@ -228,16 +242,19 @@ static char *list_tasks(void)
         text + used, sizeof text - used,
         "\nThe run's folder holds config.yaml, train.log, metrics.csv, checkpoint.h5 and best.h5.\v"
         "A task has defaults of its own for some options: `mixtape train TASK --help` tells them, "
-        "and config.yaml what a run used. SIGHUP, SIGINT and SIGTERM end a run after the step at "
-        "work, saved, with exit status 128 + the signal's number.");
+        "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT and SIGTERM end a "
+        "run "
+        "after the step at work, saved, with exit status 128 + the signal's number.");
     return text;
 }
 
-/* The task on a command line, for the help to tell its defaults, or NULL. */
+/* The task on a command line, for the help to tell its defaults, or NULL. What follows an option
+ * may be its value. */
 static const train_task *named_task(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        for (int j = 0; tasks[j] != NULL; j++) {
+        bool may_be_value = strncmp(argv[i - 1], "--", 2) == 0 && strchr(argv[i - 1], '=') == NULL;
+        for (int j = 0; tasks[j] != NULL && !may_be_value; j++) {
             if (strcmp(argv[i], tasks[j]->name) == 0) {
                 return tasks[j];
             }
@@ -275,7 +292,9 @@ int verb_train(int argc, char **argv)
         return report(status);
     }
     status = configure(&given, init, &config);
-    int exit_status = status == MT_OK ? train(&config, NULL, init, NULL) : report(status);
+    run_folder folder = {.log = NULL};
+    int exit_status = status == MT_OK ? train(&config, NULL, init, &folder) : report(status);
+    run_folder_close(&folder);
     mt_checkpoint_destroy(init);
     return exit_status;
 }

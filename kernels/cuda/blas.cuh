@@ -1,5 +1,6 @@
-/* cuBLAS, loaded when a CUDA device first needs it: a program that computes no matrix products
- * there neither needs the library nor waits for it. Internal. */
+/* cuBLAS, loaded when a CUDA device is first asked for a matrix product, how to round one, or a
+ * recording, which may hold one: a program that does none of it, as with WKV alone, neither needs
+ * the library nor waits for it. Internal. */
 #ifndef MT_KERNELS_CUDA_BLAS_CUH
 #define MT_KERNELS_CUDA_BLAS_CUH
 
@@ -29,9 +30,9 @@ struct blas_functions {
 extern blas_functions blas;
 mt_status load_blas();
 
-/* Gives a device its cuBLAS, with memory of its own that never changes: products then allocate
- * nothing, can be recorded, and give the same bits each time. Does nothing where it is there; not
- * while work is recorded. */
+/* Of matmul.cu. Gives a device its cuBLAS, with memory of its own that never changes: products then
+ * allocate nothing, can be recorded, and give the same bits each time. Does nothing where it is
+ * there; not while work is recorded. */
 mt_status open_blas(cuda_device *cuda);
 void close_blas(cuda_device *cuda);
 

@@ -126,6 +126,20 @@ def _flush_folder(path):
         os.close(folder)
 
 
+def _mode_for(path):
+    """A file that is replaced keeps its mode, a new one has what the umask leaves."""
+    if os.path.exists(path):
+        return stat.S_IMODE(os.stat(path).st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _refuse_suffix(path, kind, others, converter):
+    if path.lower().endswith(others):
+        raise FilesError(f"{path}: this file is {kind}; give it another name ({converter})")
+
+
 def _replace(named, save):
     """Writes what `save` puts into a file in memory beside the target, flushes that to the disk and renames it, so that nothing
     half-written ever stands there. HDF5 and PyTorch would end the process where they meet a full disk themselves."""
@@ -139,9 +153,7 @@ def _replace(named, save):
         with open(handle, "wb") as file:
             file.write(content.getbuffer())
             file.flush()
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(handle, 0o666 & ~mask)  # mkstemp made it private
+            os.fchmod(handle, _mode_for(path))  # mkstemp made it private
             os.fsync(handle)
         os.replace(temporary, path)
         temporary = None
@@ -158,6 +170,7 @@ def _replace(named, save):
 def write_state_dict(path, weights):
     import torch
 
+    _refuse_suffix(path, "PyTorch's", (".h5", ".hdf5", ".safetensors"), "mixtape-from-pth writes HDF5")
     state = _each(path, weights.items(), lambda _, value: torch.from_numpy(numpy.array(value)))
     _replace(path, lambda content: torch.save(state, content))
 
@@ -251,6 +264,8 @@ def with_biases(path, weights):
 
 
 def write_weights(path, weights):
+    _refuse_suffix(path, "HDF5", (".pth", ".pt", ".bin", ".safetensors"), "mixtape-to-pth writes PyTorch's")
+
     def save(content):
         # In the format of 1.10 the index of a dataset's chunks has a checksum too.
         with h5py.File(content, "w", libver=("v110", "v110")) as file:
@@ -268,16 +283,17 @@ def _need(*modules):
             raise FilesError(f"{error} (the package's extra `files` brings it)") from None
 
 
-def _command(description, source, target, work):
+def _command(description, source, target, work, find=lambda source: source):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("source", metavar=source)
     parser.add_argument("target", metavar=target)
     given = parser.parse_args()
     try:
         _need("h5py", "torch")
-        if os.path.realpath(given.source) == os.path.realpath(given.target):
+        found = find(given.source)
+        if os.path.realpath(found) == os.path.realpath(given.target):
             raise FilesError(f"{given.target}: the source itself, which would be lost")
-        work(given.source, given.target)
+        work(found, given.target)
     except FilesError as error:
         sys.exit(_one_line(f"{os.path.basename(sys.argv[0])}: {error}"))
     print(_one_line(given.target))
@@ -285,15 +301,16 @@ def _command(description, source, target, work):
 
 def _model_of(run):
     """The file that a run's name stands for, as for the command: its best model, else its last."""
-    for name in ("best.h5", "checkpoint.h5") if os.path.isdir(run) else ():
+    if not os.path.isdir(run):
+        return run
+    for name in ("best.h5", "checkpoint.h5"):
         if os.path.exists(os.path.join(run, name)):
             return os.path.join(run, name)
-    return run
+    raise FilesError(f"{run}: there is neither best.h5 nor checkpoint.h5 in that folder")
 
 
 def to_espnet():
     def work(source, target):
-        source = _model_of(source)
         kind, weights = read_weights(source)
         if kind not in ("checkpoint", "mixtape", "espnet"):
             raise FilesError(f"{source}: layout {kind}, which is not ESPnet's decoder alone")
@@ -302,7 +319,7 @@ def to_espnet():
             raise FilesError(f"{source}: holds no decoder, only {', '.join(weights)}")
         write_state_dict(target, with_biases(source, decoder))
 
-    _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN", "FILE.pth", work)
+    _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN", "FILE.pth", work, _model_of)
 
 
 def to_pth():

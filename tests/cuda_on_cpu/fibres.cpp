@@ -375,12 +375,12 @@ unsigned __ballot_sync(unsigned lanes, int predicate)
     return votes;
 }
 
-/* Lets all others go on first. */
 void __trap()
 {
     give_up("stopped itself");
 }
 
+/* Lets all others go on first. */
 void __nanosleep(unsigned)
 {
     act_as(scheduler.accesses);

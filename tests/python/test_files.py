@@ -105,6 +105,11 @@ class FilesTest(support.CommandTest):
         self.small_run("--norm", "scale_norm")
         self.convert("to_espnet", os.path.join("run", "checkpoint.h5"), "decoder.pth")
         self.convert("to_espnet", "run", "best.pth")
+        self.convert("to_espnet", "run", "out.h5", fails_with="out.h5: this file is PyTorch's")
+        self.convert("from_pth", "best.pth", "out.pt", fails_with="out.pt: this file is HDF5")
+        os.chmod(self.path("best.pth"), 0o600)
+        self.convert("to_espnet", "run", "best.pth")
+        self.assertEqual(os.stat(self.path("best.pth")).st_mode & 0o777, 0o600)
         self.convert("to_espnet", os.path.join("run", "best.h5"), "same.pth")
         best, same = (torch.load(self.path(name)) for name in ("best.pth", "same.pth"))
         self.assertTrue(all(torch.equal(best[name], same[name]) for name in same))
@@ -216,7 +221,8 @@ class FilesTest(support.CommandTest):
         os.mkdir(self.path("folder"))
         os.mkfifo(self.path("pipe"))
         for function in ("from_pth", "to_pth", "to_espnet"):
-            for name, says in (("folder", "folder: not a regular file"), ("pipe", "pipe: not a regular file"),
+            folder = "folder: there is neither best.h5 nor" if function == "to_espnet" else "folder: not a regular file"
+            for name, says in (("folder", folder), ("pipe", "pipe: not a regular file"),
                                ("none", "none: No such file"), ("", ": No such file"), ("a\nb", "a?b: No such file")):
                 with self.subTest(function=function, name=name):
                     self.refuse(function, name, "out", says)
@@ -275,6 +281,9 @@ class FilesTest(support.CommandTest):
         os.symlink("one.pth", self.path("link.pth"))
         for target in ("one.pth", "link.pth", os.path.join(".", "one.pth")):
             self.refuse("from_pth", "one.pth", target, "the source itself")
+        os.mkdir(self.path("run"))
+        self.write(os.path.join("run", "best.h5"), "a model")
+        self.refuse("to_espnet", "run", os.path.join("run", "best.h5"), "the source itself")
         self.assertEqual(list(torch.load(self.path("one.pth"), weights_only=True)), ["a"])
 
     def test_an_existing_file_is_replaced_by_the_whole_new_one(self):

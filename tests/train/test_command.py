@@ -81,10 +81,10 @@ class TrainTest(CommandTest):
             self.assertEqual(process.returncode, 0, error.decode())
         self.assertEqual(sorted(os.listdir(self.path("runs"))), [f"copy-{n}" for n in range(1, 7)])
 
-    def start_endless(self, name, *arguments):
+    def start_endless(self, name, *arguments, **options):
         """A run that is at work when this returns."""
         process = subprocess.Popen([MIXTAPE, "train", *arguments, "--steps", "1000000", "--log-every", "1"],
-                                   cwd=self.folder.name, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+                                   cwd=self.folder.name, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **options)
         metrics = self.path(name, "metrics.csv")
         rows = read(metrics).count("\n") if os.path.exists(metrics) else 0
         while not os.path.exists(metrics) or read(metrics).count("\n") < rows + 3:
@@ -100,6 +100,29 @@ class TrainTest(CommandTest):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         self.run_command("info", "run")
+
+    def test_a_run_is_locked_before_its_checkpoint_is_read(self):
+        self.train("--steps", "1", "--out", "run")
+        process = self.start_endless("run", "--resume", "run")
+        with open(self.path("run", "checkpoint.h5"), "wb") as file: # which nobody may read yet
+            file.write(b"being replaced")
+        self.refuse("train", "--resume", "run", status=1, says=["run", "another process"])
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.run_command("info", "run/checkpoint.h5")
+        for run in ("", "none"):
+            self.refuse("train", "--resume", run, status=1 if run else 2, says="none/checkpoint.h5: No such file" if run else "--resume")
+        self.assertFalse(os.path.exists(self.path("none")))
+
+    def test_what_is_ignored_from_the_start_stays_so(self):
+        process = self.start_endless("run", "copy", *SMALL, "--out", "run", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        process.send_signal(signal.SIGHUP)
+        rows = read(self.path("run", "metrics.csv")).count("\n")
+        while read(self.path("run", "metrics.csv")).count("\n") < rows + 20:
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+        process.kill()
+        process.communicate(timeout=60)
 
     def test_the_best_model_of_a_run_that_was_killed_is_not_written_over(self):
         self.train("--steps", "2", "--out", "run")
@@ -258,6 +281,8 @@ class TextTest(CommandTest):
         os.rename(self.path("text.txt"), self.path("gone.txt"))
         self.assertEqual(self.run_command("eval", "run", "--data", "last.txt").stdout.decode(), held_out)
         self.refuse("eval", "run", status=1, says=["text.txt", "No such file"])
+        self.write("short.txt", "the")
+        self.refuse("eval", "run", "--data", "short.txt", status=2, says=["short.txt: 3 symbols to validate on"])
 
     def test_a_text_to_validate_on(self):
         text = read(self.path("text.txt"))
@@ -341,6 +366,9 @@ class TokensTest(TranscriptsTest):
         self.write("upper.txt", read(self.path("tokens.txt")).replace("a\nb\nc\n", "A\nB\nC\n"))
         self.refuse("train", "tokens", "--data", "text", "--token-list", "upper.txt", *self.options, status=2,
                     says=["text", "% of its labels", "upper.txt", "--unit char"])
+        self.write("unknown", "".join(f"u{i} XYZ\n" for i in range(9)))
+        self.refuse("train", "tokens", "--data", "text", "--valid-data", "unknown", "--token-list", "tokens.txt", *self.options, status=2,
+                    says=["unknown: 100.0 %"])
 
     def test_a_token_list_without_its_blank_is_refused(self):
         self.write("cut.txt", "<unk>\n<space>\na\nb\nc\n")
@@ -357,9 +385,18 @@ class TokensTest(TranscriptsTest):
         self.assertIn(f"counted {labels}\n", self.run_command("eval", "run", "--data", "text").stdout.decode())
         self.train_tokens("--out", "copy")
         self.refuse("eval", "copy", "--data", "none", status=1, says=["none", "No such file"])
+        os.remove(self.path("tokens.txt")) # the model knows it
+        self.run_command("eval", "copy", "--data", "text")
+
+    def test_a_list_of_characters_may_hold_a_longer_symbol(self):
+        self.write("tokens.txt", "<blank>\n<unk>\n<space>\na\nb\nc\n[noise]\n")
+        self.train_tokens("--out", "run")
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.h5")
+        first, second = (self.run_command("generate", file, "--prompt", "ab", "--length", "9").stdout for file in ("run", "run.h5"))
+        self.assertEqual(first, second)
 
     def test_words_train(self):
-        self.write("words.txt", "<blank>\n<unk>\na\naa\nb\nbb\nc\n<sos/eos>\n")
+        self.write("words.txt", "<blank>\n<unk>\na\naa\naaa\nb\nbb\nbbb\nc\n<sos/eos>\n")
         self.run_command("train", "tokens", "--data", "text", "--token-list", "words.txt", "--unit", "word", *self.options, "--out", "run")
         self.run_command("export", "run", "--layout", "mixtape", "-o", "run.h5")
         first, second = (self.run_command("generate", file, "--prompt", "aa b", "--length", "9").stdout for file in ("run", "run.h5"))
@@ -516,12 +553,14 @@ class WrongUsageTest(CommandTest):
         self.refuse("train", "copy", "--pairs", "9", status=2, says=["--pairs 9", "copy", "recall"])
         self.refuse("train", "tokens", "--length", "9", status=2, says=["--length 9", "tokens"])
         self.train("--steps", "1", "--out", "run")
-        self.refuse("eval", "run", "--data", "text", status=2, says=["--valid-data text", "copy"])
+        self.refuse("eval", "run", "--data", "text", status=2, says=["--data text", "copy"])
+        self.refuse("eval", "run", "--data", "", status=2, says="--data")
 
     def test_help_tells_the_defaults_of_a_task(self):
         self.assertIn("Sequences of a batch (default 12)", self.run_command("train", "text", "--help").stdout.decode())
         self.assertNotIn("--pairs=", self.run_command("train", "text", "--help").stdout.decode())
         self.assertIn("Sequences of a batch (default 64)", self.run_command("train", "--help").stdout.decode())
+        self.assertNotIn("--pairs=", self.run_command("train", "--out", "recall", "text", "--help").stdout.decode())
 
     def test_one_rate_of_dropout_may_differ_wherever_it_stands(self):
         for name, order in (("a", ["--embed-dropout", "0.5", "--dropout", "0.25"]),
