@@ -1,4 +1,5 @@
 /* Arrays: datasets of an archive. */
+#include "autograd/tensor.h"
 #include "io/archive_internal.h"
 
 #include <inttypes.h>
@@ -151,13 +152,9 @@ mt_status mt_archive_inspect_array(mt_archive *archive, const char *group, const
 
 static const char *shape_text(int rank, const int64_t *shape, char text[96])
 {
-    int used = snprintf(text, 96, "(");
-    for (int i = 0; i < rank && used < 90; i++) {
-        used +=
-            snprintf(text + used, (size_t)(96 - used), "%s%" PRId64, i > 0 ? ", " : "", shape[i]);
-    }
-    snprintf(text + used, (size_t)(96 - used), ")");
-    return text;
+    mt_tensor tensor = {.rank = rank};
+    memcpy(tensor.shape, shape, (size_t)rank * sizeof *shape);
+    return mt_tensor_shape_text(&tensor, text, 96);
 }
 
 /* How many bytes one stored byte can stand for: deflate's limit where a dataset is compressed. */
@@ -226,20 +223,9 @@ static mt_status check_array(mt_archive *archive, const char *name, hid_t datase
     return check_stored(archive, name, dataset, bytes);
 }
 
-mt_status mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
-                                 mt_dtype dtype, int rank, const int64_t *shape)
-{
-    hid_t dataset;
-    mt_status status = open_dataset(archive, group, name, &dataset);
-    if (status == MT_OK) {
-        status = check_array(archive, name, dataset, dtype, rank, shape);
-        H5Dclose(dataset);
-    }
-    return status;
-}
-
-mt_status mt_archive_read_array(mt_archive *archive, const char *group, const char *name,
-                                mt_dtype dtype, int rank, const int64_t *shape, void *data)
+/* Checks the array, and reads it unless `data` is NULL. */
+static mt_status take_array(mt_archive *archive, const char *group, const char *name,
+                            mt_dtype dtype, int rank, const int64_t *shape, void *data)
 {
     hid_t dataset;
     mt_status status = open_dataset(archive, group, name, &dataset);
@@ -247,10 +233,22 @@ mt_status mt_archive_read_array(mt_archive *archive, const char *group, const ch
         return status;
     }
     status = check_array(archive, name, dataset, dtype, rank, shape);
-    if (status == MT_OK &&
+    if (status == MT_OK && data != NULL &&
         H5Dread(dataset, memory_type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
         status = mt_archive_fail(archive, name, "its bytes are damaged, or missing");
     }
     H5Dclose(dataset);
     return status;
+}
+
+mt_status mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
+                                 mt_dtype dtype, int rank, const int64_t *shape)
+{
+    return take_array(archive, group, name, dtype, rank, shape, NULL);
+}
+
+mt_status mt_archive_read_array(mt_archive *archive, const char *group, const char *name,
+                                mt_dtype dtype, int rank, const int64_t *shape, void *data)
+{
+    return take_array(archive, group, name, dtype, rank, shape, data);
 }

@@ -1,14 +1,8 @@
 #include "train/bench.h"
 
-#include <stdlib.h>
-#include <time.h>
+#include "train/clock.h"
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
+#include <stdlib.h>
 
 static int compare(const void *a, const void *b)
 {
@@ -38,13 +32,13 @@ static mt_status warm_up(mt_device *device, mt_status (*run)(void *context), voi
     if (device->record == NULL) {
         return run_several(device, 1, run, context);
     }
-    double start = now(), passed = 0.0;
+    double start = clock_seconds(), passed = 0.0;
     int64_t warmed = 0;
     mt_status status = MT_OK;
     while (status == MT_OK && passed < least_warm) {
         status = run_several(device, at_a_time, run, context);
         warmed += at_a_time;
-        passed = now() - start;
+        passed = clock_seconds() - start;
     }
     int64_t needed = (int64_t)(least_measured * (double)warmed / passed) + 1;
     *runs = needed > at_a_time ? needed : at_a_time;
@@ -61,9 +55,9 @@ mt_status bench_time(mt_device *device, long long repeat, mt_status (*run)(void 
     }
     mt_status status = warm_up(device, run, context, &runs);
     for (long long i = 0; i < repeat && status == MT_OK; i++) {
-        double start = now();
+        double start = clock_seconds();
         status = run_several(device, runs, run, context);
-        times[i] = (now() - start) / (double)runs;
+        times[i] = (clock_seconds() - start) / (double)runs;
     }
     if (status == MT_OK) {
         qsort(times, (size_t)repeat, sizeof *times, compare);

@@ -1,6 +1,7 @@
 #include "train/loop.h"
 
 #include "optim/schedule.h"
+#include "train/clock.h"
 #include "train/examples.h"
 #include "train/options.h"
 #include "train/progress.h"
@@ -12,7 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static volatile sig_atomic_t interrupted;
 
@@ -36,13 +36,6 @@ typedef struct train_loop {
     int64_t symbols_before;
     double seconds_before;
 } train_loop;
-
-static double clock_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static mt_status save(train_loop *loop, const char *name, bool with_optimizer)
 {
