@@ -5,7 +5,7 @@
 #ifndef MT_AUTOGRAD_ARENA_H
 #define MT_AUTOGRAD_ARENA_H
 
-#include "../kernels/device.h"
+#include "kernels/device.h"
 
 typedef struct mt_arena_block mt_arena_block;
 

@@ -1,4 +1,6 @@
-#include "autograd/gradcheck.h"
+#include <mixtape/gradcheck.h>
+
+#include "kernels/device.h"
 
 #include <float.h>
 #include <inttypes.h>

@@ -3,8 +3,9 @@
 #ifndef MT_AUTOGRAD_TAPE_INTERNAL_H
 #define MT_AUTOGRAD_TAPE_INTERNAL_H
 
+#include <mixtape/extend.h>
+
 #include "arena.h"
-#include "op.h"
 
 /* One recorded application; a step's records are a list from the last to the first, which is the
  * order of backward. */

@@ -1,4 +1,6 @@
-#include "autograd/tensor.h"
+#include <mixtape/tensor.h>
+
+#include "kernels/device.h"
 
 #include <inttypes.h>
 #include <stdio.h>

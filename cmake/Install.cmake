@@ -1,10 +1,6 @@
 # What `cmake --install` puts in place: libraries, headers, the command, a CMake package and a pkg-config file.
 
-foreach(header IN LISTS MIXTAPE_HEADERS)
-  get_filename_component(folder ${header} DIRECTORY)
-  install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mixtape/${folder})
-endforeach()
-install(FILES cmake/mixtape.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mixtape)
+install(DIRECTORY include/mixtape DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS mixtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 
 foreach(kind static shared)

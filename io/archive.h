@@ -9,8 +9,8 @@
 #ifndef MT_IO_ARCHIVE_H
 #define MT_IO_ARCHIVE_H
 
-#include "../autograd/tensor.h"
-#include "token_list.h"
+#include <mixtape/tensor.h>
+#include <mixtape/token_list.h>
 
 #include <stdbool.h>
 

@@ -1,5 +1,6 @@
 /* Arrays: datasets of an archive. */
-#include "autograd/tensor.h"
+#include <mixtape/tensor.h>
+
 #include "io/archive_internal.h"
 
 #include <inttypes.h>

@@ -3,8 +3,8 @@
 #ifndef MT_IO_ARRAYS_H
 #define MT_IO_ARRAYS_H
 
-#include "../autograd/tensor.h"
-#include "../layers/parameter.h"
+#include <mixtape/parameter.h>
+#include <mixtape/tensor.h>
 
 /* An array of MT_F32 or MT_F64. */
 typedef struct mt_array {

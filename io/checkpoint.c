@@ -1,4 +1,4 @@
-#include "io/checkpoint.h"
+#include <mixtape/checkpoint.h>
 
 #include "io/exchange_internal.h"
 #include "io/file.h"

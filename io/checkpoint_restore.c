@@ -1,6 +1,8 @@
 /* From a checkpoint into a model, of checkpoint.h. */
+#include <mixtape/checkpoint.h>
+
 #include "io/arrays.h"
-#include "io/checkpoint.h"
+#include "kernels/device.h"
 
 #include <string.h>
 

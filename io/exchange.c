@@ -1,4 +1,4 @@
-#include "io/exchange.h"
+#include <mixtape/exchange.h>
 
 #include "io/arrays.h"
 #include "io/exchange_internal.h"
@@ -7,6 +7,7 @@
 #include "io/model_block.h"
 #include "io/model_file.h"
 #include "io/safetensors.h"
+#include "kernels/device.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef MT_IO_FILE_H
 #define MT_IO_FILE_H
 
-#include "../kernels/error.h"
+#include <mixtape/error.h>
 
 #include <stdbool.h>
 #include <stddef.h>

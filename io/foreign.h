@@ -3,7 +3,7 @@
 #ifndef MT_IO_FOREIGN_H
 #define MT_IO_FOREIGN_H
 
-#include "checkpoint.h"
+#include <mixtape/checkpoint.h>
 
 /* Fills in a checkpoint (config, dtype, described, data, layout) from a file, HDF5 or .safetensors.
  * MT_ERROR_FORMAT with the name, the shape found and the shape expected for what does not fit: no

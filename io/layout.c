@@ -1,4 +1,4 @@
-#include "io/layout.h"
+#include <mixtape/layout.h>
 
 #include <stdio.h>
 #include <string.h>

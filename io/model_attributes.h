@@ -2,7 +2,8 @@
 #ifndef MT_IO_MODEL_ATTRIBUTES_H
 #define MT_IO_MODEL_ATTRIBUTES_H
 
-#include "../layers/decoder.h"
+#include <mixtape/model.h>
+
 #include "archive.h"
 
 mt_status mt_model_attributes_write(mt_archive *archive, const char *group,

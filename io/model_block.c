@@ -1,6 +1,6 @@
 #include "io/model_block.h"
-
 #include "io/arrays.h"
+#include "kernels/device.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,9 +2,10 @@
 #ifndef MT_IO_MODEL_BLOCK_H
 #define MT_IO_MODEL_BLOCK_H
 
-#include "../layers/parameter.h"
+#include <mixtape/layout.h>
+#include <mixtape/parameter.h>
+
 #include "archive.h"
-#include "layout.h"
 
 /* Writes a block of the device's memory as one array per parameter, by our own names. */
 mt_status mt_model_block_write(mt_archive *archive, const char *group,

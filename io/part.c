@@ -1,4 +1,4 @@
-#include "io/part.h"
+#include <mixtape/part.h>
 
 #include "io/arrays.h"
 

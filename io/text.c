@@ -1,4 +1,4 @@
-#include "io/text.h"
+#include <mixtape/text.h>
 
 #include "io/file.h"
 

@@ -1,4 +1,4 @@
-#include "io/token_list.h"
+#include <mixtape/token_list.h>
 
 #include "io/file.h"
 #include "io/utf8.h"

@@ -1,4 +1,4 @@
-#include "io/transcripts.h"
+#include <mixtape/transcripts.h>
 
 #include "io/file.h"
 

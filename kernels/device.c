@@ -1,4 +1,4 @@
-#include "kernels/devices.h"
+#include "kernels/device.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,4 +63,41 @@ void mt_device_close(mt_device *device)
     if (device != NULL) {
         device->close(device);
     }
+}
+
+const char *mt_device_name(const mt_device *device)
+{
+    return device->name;
+}
+
+mt_status mt_device_synchronize(mt_device *device)
+{
+    return device->synchronize(device);
+}
+
+mt_status mt_device_allow_tf32(mt_device *device, bool allowed)
+{
+    return device->allow_tf32(device, allowed);
+}
+
+mt_status mt_device_allocate(mt_device *device, size_t bytes, void **memory)
+{
+    return device->allocate(device, bytes, memory);
+}
+
+void mt_device_release(mt_device *device, void *memory)
+{
+    device->release(device, memory);
+}
+
+mt_status mt_device_write(mt_device *device, void *device_memory, const void *host_memory,
+                          size_t bytes)
+{
+    return device->write(device, device_memory, host_memory, bytes);
+}
+
+mt_status mt_device_read(mt_device *device, void *host_memory, const void *device_memory,
+                         size_t bytes)
+{
+    return device->read_back(device, host_memory, device_memory, bytes);
 }

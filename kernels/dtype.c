@@ -1,4 +1,4 @@
-#include "kernels/dtype.h"
+#include <mixtape/dtype.h>
 
 #include <stdint.h>
 

@@ -1,4 +1,5 @@
-#include "kernels/error.h"
+#include <mixtape/error.h>
+#include <mixtape/version.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,4 +36,9 @@ mt_status mt_fail(mt_status status, const char *format, ...)
     replace_controls(text);
     snprintf(message, sizeof message, "%s", text);
     return status;
+}
+
+const char *mt_version(void)
+{
+    return MT_VERSION;
 }

@@ -1,4 +1,4 @@
-#include "kernels/random.h"
+#include <mixtape/random.h>
 
 #include "kernels/philox.h"
 

@@ -1,4 +1,4 @@
-#include "layers/block.h"
+#include <mixtape/block.h>
 
 #include "layers/prefix.h"
 

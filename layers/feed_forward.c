@@ -1,4 +1,4 @@
-#include "layers/feed_forward.h"
+#include <mixtape/feed_forward.h>
 
 #include "layers/initial.h"
 #include "layers/prefix.h"

@@ -4,7 +4,7 @@
 #ifndef MT_LAYERS_INITIAL_H
 #define MT_LAYERS_INITIAL_H
 
-#include "layers/parameter.h"
+#include <mixtape/parameter.h>
 
 double mt_block_ratio_up(int64_t block_id, int64_t num_blocks);   /* r0 */
 double mt_block_ratio_down(int64_t block_id, int64_t num_blocks); /* r1 */

@@ -1,4 +1,4 @@
-#include "layers/linear.h"
+#include <mixtape/linear.h>
 
 #include <math.h>
 

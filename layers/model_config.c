@@ -1,5 +1,5 @@
 /* What a model can be made of. */
-#include "layers/decoder.h"
+#include <mixtape/model.h>
 
 #include <inttypes.h>
 #include <stddef.h>

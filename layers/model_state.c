@@ -1,5 +1,5 @@
 /* A model's carried state, and its way from one tape to the next through host memory. */
-#include "layers/decoder.h"
+#include <mixtape/model.h>
 
 #include <inttypes.h>
 #include <stdlib.h>

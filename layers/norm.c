@@ -1,4 +1,4 @@
-#include "layers/norm.h"
+#include <mixtape/norm.h>
 
 #include <math.h>
 #include <string.h>

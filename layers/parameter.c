@@ -1,4 +1,6 @@
-#include "layers/parameter.h"
+#include <mixtape/parameter.h>
+
+#include "kernels/device.h"
 
 #include <inttypes.h>
 #include <stdio.h>

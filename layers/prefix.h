@@ -2,7 +2,7 @@
 #ifndef MT_LAYERS_PREFIX_H
 #define MT_LAYERS_PREFIX_H
 
-#include "layers/parameter.h"
+#include <mixtape/parameter.h>
 
 #include <stdio.h>
 

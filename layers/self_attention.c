@@ -1,4 +1,4 @@
-#include "layers/self_attention.h"
+#include <mixtape/self_attention.h>
 
 #include "layers/initial.h"
 #include "layers/prefix.h"

@@ -1,4 +1,6 @@
-#include "optim/adam.h"
+#include <mixtape/adam.h>
+
+#include "kernels/device.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "optim/schedule.h"
+#include <mixtape/schedule.h>
 
 #include <inttypes.h>
 #include <math.h>

@@ -3,7 +3,7 @@
 #ifndef MT_TRAIN_ARGUMENTS_H
 #define MT_TRAIN_ARGUMENTS_H
 
-#include "kernels/error.h"
+#include <mixtape/error.h>
 
 #include <argp.h>
 

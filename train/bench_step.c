@@ -1,5 +1,6 @@
-#include "layers/decoder.h"
-#include "optim/adam.h"
+#include <mixtape/adam.h>
+#include <mixtape/model.h>
+
 #include "train/bench.h"
 
 #include <inttypes.h>

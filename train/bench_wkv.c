@@ -1,4 +1,5 @@
-#include "kernels/random.h"
+#include <mixtape/random.h>
+
 #include "train/bench.h"
 
 #include <inttypes.h>

@@ -2,7 +2,8 @@
 #ifndef MT_TRAIN_ESPNET_CONFIG_H
 #define MT_TRAIN_ESPNET_CONFIG_H
 
-#include "kernels/error.h"
+#include <mixtape/error.h>
+
 #include "train/run_config.h"
 
 /* Sets the options of the model from `decoder: rwkv` and `decoder_conf` in the file, ESPnet's

@@ -1,6 +1,6 @@
-#include "train/gradient_cases.h"
+#include <mixtape/random.h>
 
-#include "kernels/random.h"
+#include "train/gradient_cases.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -3,8 +3,9 @@
 #ifndef MT_TRAIN_GRADIENT_CASES_H
 #define MT_TRAIN_GRADIENT_CASES_H
 
-#include "autograd/gradcheck.h"
-#include "autograd/operators.h"
+#include <mixtape/extend.h>
+#include <mixtape/gradcheck.h>
+#include <mixtape/operators.h>
 
 typedef struct gradient_case {
     const char *op; /* NULL ends the table */

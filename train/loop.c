@@ -1,8 +1,9 @@
-#include "train/loop.h"
+#include <mixtape/schedule.h>
 
-#include "optim/schedule.h"
+#include "kernels/device.h"
 #include "train/clock.h"
 #include "train/examples.h"
+#include "train/loop.h"
 #include "train/options.h"
 #include "train/progress.h"
 #include "train/run_folder.h"

@@ -1,4 +1,6 @@
 /* mixtape VERB ...: finds the verb and lets it work. */
+#include <mixtape/version.h>
+
 #include "train/verbs.h"
 
 #include <errno.h>
@@ -84,7 +86,7 @@ int main(int argc, char **argv)
         return EXIT_DONE;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("mixtape %s\n", MIXTAPE_VERSION);
+        printf("mixtape %s\n", mt_version());
         return EXIT_DONE;
     }
     for (int i = 0; i < VERBS; i++) {

@@ -3,7 +3,8 @@
 #ifndef MT_TRAIN_OPTIONS_H
 #define MT_TRAIN_OPTIONS_H
 
-#include "kernels/error.h"
+#include <mixtape/error.h>
+
 #include "train/run_config.h"
 
 #include <argp.h>

@@ -2,7 +2,8 @@
 #ifndef MT_TRAIN_RUN_FOLDER_H
 #define MT_TRAIN_RUN_FOLDER_H
 
-#include "kernels/error.h"
+#include <mixtape/error.h>
+
 #include "train/run_config.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #include "train/session.h"
-
+#include "kernels/device.h"
 #include "train/numbers.h"
 #include "train/options.h"
 

@@ -3,7 +3,8 @@
 #ifndef MT_TRAIN_SESSION_H
 #define MT_TRAIN_SESSION_H
 
-#include "io/checkpoint.h"
+#include <mixtape/checkpoint.h>
+
 #include "train/task.h"
 
 typedef struct train_session {

@@ -1,5 +1,5 @@
 #include "train/step.h"
-
+#include "kernels/device.h"
 #include "train/numbers.h"
 
 #include <inttypes.h>

@@ -5,7 +5,8 @@
 #ifndef MT_TRAIN_STEP_H
 #define MT_TRAIN_STEP_H
 
-#include "optim/adam.h"
+#include <mixtape/adam.h>
+
 #include "train/session.h"
 
 /* What one update showed: means over its batches. `accuracy` NaN: not known. */

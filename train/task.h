@@ -4,8 +4,9 @@
 #ifndef MT_TRAIN_TASK_H
 #define MT_TRAIN_TASK_H
 
-#include "io/checkpoint.h"
-#include "kernels/random.h"
+#include <mixtape/checkpoint.h>
+#include <mixtape/random.h>
+
 #include "train/run_config.h"
 
 typedef enum task_split { TRAIN, VALID } task_split;

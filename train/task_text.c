@@ -1,9 +1,9 @@
 /* text: the next character, or byte, of a file. It is trained on in random windows, and validated
  * in consecutive ones on another file or, where there is none, on its last 10 %, which are then not
  * trained on. */
-#include "train/task_list.h"
+#include <mixtape/text.h>
 
-#include "io/text.h"
+#include "train/task_list.h"
 
 #include <inttypes.h>
 #include <stdio.h>

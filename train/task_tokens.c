@@ -2,9 +2,9 @@
  * it: the input is the blank (0) and the labels before, the target the label itself; there is no
  * end symbol, and padding is not counted. Batches hold transcripts of like length, in an order that
  * is drawn anew for each epoch. */
-#include "train/task_list.h"
+#include <mixtape/transcripts.h>
 
-#include "io/transcripts.h"
+#include "train/task_list.h"
 
 #include <inttypes.h>
 #include <stdio.h>

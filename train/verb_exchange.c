@@ -1,6 +1,7 @@
 /* mixtape export RUN -o FILE --layout NAME, mixtape import FILE -o FILE */
-#include "io/exchange.h"
-#include "io/part.h"
+#include <mixtape/exchange.h>
+#include <mixtape/part.h>
+
 #include "train/arguments.h"
 #include "train/session.h"
 #include "train/verbs.h"

@@ -1,6 +1,7 @@
 /* mixtape generate RUN: samples from a language model, one symbol at a time, with the carried
  * state. */
-#include "io/text.h"
+#include <mixtape/text.h>
+
 #include "train/arguments.h"
 #include "train/options.h"
 #include "train/sampler.h"

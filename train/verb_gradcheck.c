@@ -1,6 +1,7 @@
 /* mixtape gradcheck: every operator, and the layers through a small decoder of each kind, against
  * central differences. */
-#include "layers/decoder.h"
+#include <mixtape/model.h>
+
 #include "train/arguments.h"
 #include "train/gradient_cases.h"
 #include "train/verbs.h"

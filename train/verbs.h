@@ -4,7 +4,7 @@
 #ifndef MT_TRAIN_VERBS_H
 #define MT_TRAIN_VERBS_H
 
-#include "kernels/error.h"
+#include <mixtape/error.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
 

@@ -1,6 +1,7 @@
 /* The loss of a classifier. */
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
+#include "kernels/device.h"
 
 enum { LOGITS, TARGETS };
 enum { LOSS, STATS };

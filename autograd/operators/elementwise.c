@@ -1,6 +1,7 @@
 /* Operators that work element by element. */
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
+#include "kernels/device.h"
 
 static int64_t count(const mt_call *call)
 {

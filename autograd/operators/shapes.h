@@ -2,7 +2,7 @@
 #ifndef MT_AUTOGRAD_OPERATORS_SHAPES_H
 #define MT_AUTOGRAD_OPERATORS_SHAPES_H
 
-#include "autograd/op.h"
+#include <mixtape/extend.h>
 
 /* Input `index` has the shape of the first, and so has the output. */
 mt_status mt_expect_same_shape(mt_call *call, int index);

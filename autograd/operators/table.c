@@ -1,3 +1,5 @@
+#include <mixtape/extend.h>
+
 #include "autograd/operators/table.h"
 
 const mt_op *const mt_operators[] = {

@@ -3,7 +3,8 @@
 #ifndef MT_AUTOGRAD_OPERATORS_TABLE_H
 #define MT_AUTOGRAD_OPERATORS_TABLE_H
 
-#include "autograd/operators.h"
+#include <mixtape/extend.h>
+#include <mixtape/operators.h>
 
 extern const mt_op mt_op_add, mt_op_subtract, mt_op_multiply, mt_op_scale;
 extern const mt_op mt_op_sigmoid, mt_op_negative_exp, mt_op_squared_relu, mt_op_sigmoid_gate;

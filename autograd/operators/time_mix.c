@@ -1,6 +1,7 @@
 /* The shift of time with its mixes, and slices of time. */
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
+#include "kernels/device.h"
 
 #include <inttypes.h>
 

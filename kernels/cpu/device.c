@@ -1,7 +1,7 @@
 /* The CPU device: memory is the host's, work is done when a call returns. */
+#include "kernels/device.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/workspace.h"
-#include "kernels/devices.h"
 
 #include <cblas.h>
 #include <omp.h>

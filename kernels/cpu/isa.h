@@ -3,7 +3,7 @@
 #ifndef MT_KERNELS_CPU_ISA_H
 #define MT_KERNELS_CPU_ISA_H
 
-#include "../device.h"
+#include "kernels/device.h"
 
 typedef struct mt_cpu_isa_build {
     const char *name;

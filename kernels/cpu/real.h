@@ -5,7 +5,7 @@
 #ifndef MT_KERNELS_CPU_REAL_H
 #define MT_KERNELS_CPU_REAL_H
 
-#include "../device.h"
+#include "kernels/device.h"
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* What a build without CUDA has in place of the CUDA device. */
-#include "kernels/devices.h"
+#include "kernels/device.h"
 
 mt_status mt_cuda_open(int index, mt_device **device)
 {

@@ -1,7 +1,7 @@
 /* The CUDA device: memory, copies, and one stream. */
 #include "kernels/cuda/blas.cuh"
 #include "kernels/cuda/kernels.cuh"
-#include "kernels/devices.h"
+#include "kernels/device.h"
 
 #include <stdio.h>
 #include <stdlib.h>

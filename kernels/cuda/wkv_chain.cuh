@@ -11,8 +11,9 @@
 #ifndef MT_KERNELS_CUDA_WKV_CHAIN_CUH
 #define MT_KERNELS_CUDA_WKV_CHAIN_CUH
 
+#include <mixtape/kernels/wkv.h>
+
 #include "kernels/cuda/cuda.cuh"
-#include "kernels/wkv.h"
 
 namespace mt_cuda
 {

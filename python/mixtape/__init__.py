@@ -9,10 +9,12 @@ The operator calls libmixtape by ctypes: nothing is compiled. The library is loo
 MIXTAPE_LIBRARY says, then where the system finds libmixtape.so.
 """
 
-__version__ = "0.1.0"
 
+def __getattr__(name):  # PyTorch is needed by the operator alone, the library by what asks it
+    if name == "__version__":
+        from mixtape.library import library
 
-def __getattr__(name):  # PyTorch is needed by the operator alone
+        return library().mt_version().decode()
     if name == "wkv":
         from mixtape.operator import wkv
 

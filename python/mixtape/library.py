@@ -1,4 +1,4 @@
-"""libmixtape by ctypes: its C interface for bindings (kernels/bindings.h)."""
+"""libmixtape by ctypes: its C interface for bindings (mixtape/wkv.h)."""
 
 import ctypes
 import ctypes.util
@@ -39,7 +39,7 @@ def _load():
     found = library.mt_bindings_version()
     if found != VERSION:
         raise ImportError(f"{path} has version {found} of the interface for bindings, this package needs {VERSION}")
-    library.mt_error_message.restype = ctypes.c_char_p
+    library.mt_error_message.restype = library.mt_version.restype = ctypes.c_char_p
     library.mt_device_open.argtypes = [ctypes.c_char_p, ctypes.POINTER(_pointer)]
     for size in (library.mt_wkv_saved_size, library.mt_wkv_workspace_size):
         size.argtypes = [_pointer, ctypes.c_int, _size, _size, _size]

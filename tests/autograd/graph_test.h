@@ -3,9 +3,10 @@
 #ifndef MT_TESTS_AUTOGRAD_GRAPH_TEST_H
 #define MT_TESTS_AUTOGRAD_GRAPH_TEST_H
 
-#include "autograd/gradcheck.h"
-#include "autograd/operators.h"
-#include "kernels/random.h"
+#include <mixtape/extend.h>
+#include <mixtape/gradcheck.h>
+#include <mixtape/operators.h>
+#include <mixtape/random.h>
 
 #include <check.h>
 #include <math.h>

@@ -1,4 +1,5 @@
 /* The tape: memory, errors, recording, accumulation, user-defined operators. */
+#include "kernels/device.h"
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
 

@@ -1,10 +1,11 @@
 /* The CUDA device when things go wrong: every allocation and every launch made to fail once. */
-#include "control.h"
-#include "tests/check_main.h"
+#include <mixtape/adam.h>
+#include <mixtape/model.h>
+#include <mixtape/operators.h>
 
-#include "autograd/operators.h"
-#include "layers/decoder.h"
-#include "optim/adam.h"
+#include "control.h"
+#include "kernels/device.h"
+#include "tests/check_main.h"
 
 #include <string.h>
 

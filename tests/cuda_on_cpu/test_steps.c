@@ -1,11 +1,12 @@
 /* What a training step asks of the CUDA device: memory, waiting, launches, the precision of
  * products. */
-#include "control.h"
-#include "tests/check_main.h"
+#include <mixtape/adam.h>
+#include <mixtape/model.h>
+#include <mixtape/operators.h>
 
-#include "autograd/operators.h"
-#include "layers/decoder.h"
-#include "optim/adam.h"
+#include "control.h"
+#include "kernels/device.h"
+#include "tests/check_main.h"
 
 static mt_device *device;
 static mt_tape *tape;

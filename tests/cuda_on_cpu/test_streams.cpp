@@ -1,9 +1,10 @@
 /* WKV on streams of the caller's: nothing waits, nothing is allocated, and a graph may be
  * recorded. */
-#include "control.h"
-#include "tests/check_main.h"
+#include <mixtape/wkv.h>
 
-#include "kernels/bindings.h"
+#include "control.h"
+#include "kernels/device.h"
+#include "tests/check_main.h"
 
 #include <cuda_runtime.h>
 #include <vector>

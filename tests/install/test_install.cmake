@@ -59,11 +59,12 @@ step(${work}/program)
 # The command runs from where it was installed.
 step(${prefix}/bin/mixtape --version)
 
-# Each header can be included by itself.
+# Each header can be included by itself, in C and in C++.
 file(GLOB_RECURSE headers RELATIVE ${prefix}/include ${prefix}/include/*.h)
 foreach(header IN LISTS headers)
-  file(WRITE ${work}/header.c "#include <${header}>\n")
-  step(${COMPILER} -fsyntax-only -Wall -Wextra -Werror -I${prefix}/include header.c)
+  file(WRITE ${work}/header.c "#include <${header}>\ntypedef int not_empty;\n")
+  step(${COMPILER} -std=c11 -fsyntax-only -Wall -Wextra -Wpedantic -Werror -I${prefix}/include header.c)
+  step(${CXX_COMPILER} -x c++ -std=c++17 -fsyntax-only -Wall -Wextra -Wpedantic -Werror -I${prefix}/include header.c)
 endforeach()
 
 # Every symbol that is exported is declared in a header ...

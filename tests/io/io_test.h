@@ -3,9 +3,11 @@
 #ifndef MT_TESTS_IO_TEST_H
 #define MT_TESTS_IO_TEST_H
 
-#include "io/checkpoint.h"
-#include "io/exchange.h"
+#include <mixtape/checkpoint.h>
+#include <mixtape/exchange.h>
+
 #include "io/file.h"
+#include "kernels/device.h"
 #include "tests/check_main.h"
 
 #include <dirent.h>

@@ -1,5 +1,6 @@
 /* Checkpoints that were cut, damaged, interrupted, or never were checkpoints. */
-#include "kernels/random.h"
+#include <mixtape/random.h>
+
 #include "tests/io/io_test.h"
 
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* Parts of models on their own. */
-#include "io/part.h"
+#include <mixtape/part.h>
 
 #include "io/arrays.h"
 #include "tests/io/io_test.h"

@@ -1,5 +1,6 @@
 /* Texts as characters and as bytes. */
-#include "io/text.h"
+#include <mixtape/text.h>
+
 #include "tests/io/io_test.h"
 
 START_TEST(test_characters_are_numbered_by_code_point)

@@ -1,5 +1,6 @@
 /* Token lists and how texts become ids. */
-#include "io/token_list.h"
+#include <mixtape/token_list.h>
+
 #include "tests/io/io_test.h"
 
 static const char *const espnet[] = {"<blank>", "<unk>", "<space>", "a", "ä", "▁the", "<sos/eos>"};

@@ -1,5 +1,6 @@
 /* Kaldi's and ESPnet's text files. */
-#include "io/transcripts.h"
+#include <mixtape/transcripts.h>
+
 #include "tests/io/io_test.h"
 
 static mt_token_list *tokens, *strict;

@@ -5,8 +5,9 @@
 #ifndef MT_TESTS_KERNELS_KERNEL_TEST_H
 #define MT_TESTS_KERNELS_KERNEL_TEST_H
 
+#include <mixtape/random.h>
+
 #include "kernels/device.h"
-#include "kernels/random.h"
 
 #include <check.h>
 #include <float.h>

@@ -1,5 +1,5 @@
 /* The interface for bindings: the table's own kernels, on the caller's stream. */
-#include "kernels/bindings.h"
+#include <mixtape/wkv.h>
 
 #include "tests/check_main.h"
 #include "tests/kernels/kernel_test.h"

@@ -1,6 +1,7 @@
 /* Messages of failures. */
-#include "kernels/dtype.h"
-#include "kernels/error.h"
+#include <mixtape/dtype.h>
+#include <mixtape/error.h>
+
 #include "tests/check_main.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* Philox 4x32-10 and the streams on top of it. */
-#include "kernels/random.h"
+#include <mixtape/random.h>
+
 #include "tests/check_main.h"
 
 #include <math.h>

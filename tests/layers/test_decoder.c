@@ -1,5 +1,6 @@
 /* The layers and the model: gradients, streaming, names, shapes, initial values. */
-#include "layers/decoder.h"
+#include <mixtape/model.h>
+
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
 

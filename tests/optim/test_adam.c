@@ -1,5 +1,7 @@
 /* Adam against a plain reference, clipping, decay, and what it refuses. */
-#include "optim/adam.h"
+#include <mixtape/adam.h>
+
+#include "kernels/device.h"
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
 

@@ -1,5 +1,6 @@
 /* Schedules at their corners. */
-#include "optim/schedule.h"
+#include <mixtape/schedule.h>
+
 #include "tests/check_main.h"
 
 #include <math.h>

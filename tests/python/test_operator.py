@@ -48,6 +48,13 @@ def devices():
 
 
 class OperatorTest(unittest.TestCase):
+    def test_one_header_says_the_version(self):
+        header = os.path.join(os.path.dirname(__file__), "..", "..", "include", "mixtape", "version.h")
+        if not os.path.exists(header):
+            self.skipTest("the headers are not here")
+        with open(header) as file:
+            self.assertIn(f'#define MT_VERSION       "{mixtape.__version__}"', file.read())
+
     def test_gradcheck(self):
         for device in devices():
             for shape in ((1, 1, 1), (2, 5, 3), (1, 33, 2), (3, 2, 17)):

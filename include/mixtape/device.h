@@ -1,0 +1,63 @@
+/* Devices: where tensors live and kernels run. A program names one, opens it, and hands it to what
+ * it makes; it never asks which it has.
+ *
+ * A device serves one thread at a time; other threads open devices of their own. Work is issued in
+ * order; a device that is not the host may run behind, and what reads results waits for them. */
+#ifndef MIXTAPE_DEVICE_H
+#define MIXTAPE_DEVICE_H
+
+#include <mixtape/api.h>
+#include <mixtape/error.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mt_device mt_device;
+
+/* Opens "cpu", "cuda", "cuda:I" or "auto" (a CUDA device where there is one, with its cuBLAS, else
+ * the CPU). The caller closes it with mt_device_close, after everything that lives on it.
+ * MT_ERROR_INVALID for an unknown name, MT_ERROR_DEVICE where this build or machine has no such
+ * device. */
+MT_API mt_status mt_device_open(const char *name, mt_device **device);
+MT_API void mt_device_close(mt_device *device); /* NULL is allowed */
+
+/* "cpu", "cuda:0"; owned by the device. */
+MT_API const char *mt_device_name(const mt_device *device);
+
+/* Waits for all work that was given to the device, and tells of what failed in it. */
+MT_API mt_status mt_device_synchronize(mt_device *device);
+
+/* Whether matrix products of MT_F32 may round their factors to TF32, on a device that has it. Not
+ * at first. */
+MT_API mt_status mt_device_allow_tf32(mt_device *device, bool allowed);
+
+/* Memory of the device, for programs that call kernels on plain arrays (mixtape/wkv.h): aligned to
+ * 64 bytes at least, its content unspecified. MT_ERROR_MEMORY with the size asked for. The caller
+ * releases it, before the device is closed. Reading waits for the work that writes the memory. */
+MT_API mt_status mt_device_allocate(mt_device *device, size_t bytes, void **memory);
+MT_API void mt_device_release(mt_device *device, void *memory); /* NULL is allowed */
+MT_API mt_status mt_device_write(mt_device *device, void *device_memory, const void *host_memory,
+                                 size_t bytes);
+MT_API mt_status mt_device_read(mt_device *device, void *host_memory, const void *device_memory,
+                                size_t bytes);
+
+/* Threads of the CPU device, for this process; 0 (the default) takes what OpenMP would
+ * (OMP_NUM_THREADS, else the cores it may use). What Mixtape's own kernels compute does not depend
+ * on it. */
+MT_API void mt_cpu_set_threads(int threads);
+MT_API int mt_cpu_threads(void);
+
+/* The instruction set that the CPU device's kernels were chosen for: "avx512", "avx2" or
+ * "baseline". The environment variable MIXTAPE_ISA, read when a CPU device is opened, names a lower
+ * one. */
+MT_API const char *mt_cpu_isa(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,37 @@
+/* Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019), over one
+ * contiguous range of parameters.
+ *
+ *     g = grad_scale clip_scale grad,  clip_scale = min(1, clip / (grad_scale sqrt(*norm_squared)))
+ *     m = beta1 m + (1 - beta1) g
+ *     v = beta2 v + (1 - beta2) g^2
+ *     p = p - lr weight_decay p - lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)
+ *
+ * m and v are set to zero where they are below the smallest normal number. Weight decay applies to
+ * the first `decayed` parameters alone. */
+#ifndef MIXTAPE_KERNELS_ADAM_H
+#define MIXTAPE_KERNELS_ADAM_H
+
+#include <stdint.h>
+
+/* What changes from update to update. Kernels read it from device memory, so that recorded work can
+ * be replayed for another one (device.h). */
+typedef struct mt_adam_rates {
+    double lr;
+    double bias1, bias2; /* 1 - beta1^step, 1 - beta2^step; step is 1 for the first update */
+} mt_adam_rates;
+
+typedef struct mt_adam_args {
+    int64_t n, decayed;
+    double beta1, beta2, eps, weight_decay;
+    double grad_scale; /* 1 / number of accumulated backward passes */
+    double clip;       /* largest global norm of grad_scale grad; 0: no clipping, clip_scale = 1 */
+    const double *norm_squared; /* (1), on the device: sum of grad^2 over all parameters, from
+                                   sum_squares; the update does nothing at all if it is not finite.
+                                   NULL: neither clipping nor that check */
+    const mt_adam_rates *rates; /* (1), on the device */
+    void *parameter;            /* (n), updated */
+    const void *grad;           /* (n) */
+    void *m, *v;                /* (n), updated; zero before step 1 */
+} mt_adam_args;
+
+#endif

@@ -1,0 +1,18 @@
+/* Matrix products, by the vendor's BLAS on every device. */
+#ifndef MIXTAPE_KERNELS_MATMUL_H
+#define MIXTAPE_KERNELS_MATMUL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* c = alpha op(a) op(b) + beta c, row-major and contiguous; op transposes where asked.
+ * op(a) is (M, K), op(b) is (K, N), c is (M, N). With beta = 0, c is not read. */
+typedef struct mt_matmul_args {
+    bool transpose_a, transpose_b;
+    int64_t M, N, K;
+    double alpha, beta;
+    const void *a, *b;
+    void *c;
+} mt_matmul_args;
+
+#endif

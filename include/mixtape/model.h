@@ -1,0 +1,125 @@
+/* The RWKV decoder and the model around it (ESPnet: decoder/rwkv_decoder.py):
+ *
+ *     x = dropout(embed_norm(embed(labels)));  x = block(x) for each block;  output = final_norm(x)
+ *     logits = head(output)
+ *
+ * Parameter names are ESPnet's: embed.weight, embed_norm.*, rwkv_blocks.N.*, final_norm.*; the
+ * head's are head.weight and head.bias. A model of real-valued sequences has a Linear layer,
+ * input.weight and input.bias, in place of the embedding. */
+#ifndef MIXTAPE_MODEL_H
+#define MIXTAPE_MODEL_H
+
+#include <mixtape/api.h>
+#include <mixtape/block.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mt_model_config {
+    int64_t vocab_size;  /* labels are 0 .. vocab_size-1; 0 for a real-valued model */
+    int64_t input_size;  /* features per step of a real-valued model; 0 for one of labels */
+    int64_t output_size; /* of the head: vocab_size, or the features predicted; 0: no head */
+    int64_t block_size;  /* S */
+    int64_t
+        attention_size;  /* A; 0: S. WKV takes batches of which B A is a multiple of min(A, 32): any
+                               batch, streams of one included, where A is below 32 or a multiple */
+    int64_t linear_size; /* H; 0: 4 S */
+    int64_t context_size; /* longest T of one call; a stream of several may be of any length */
+    int64_t num_blocks;
+    mt_norm_config norm;
+    mt_time_first time_first;
+    bool bias; /* of the projections inside the blocks */
+    bool head_bias;
+    int32_t padding_index; /* the embedding row that is zero and never updated; -1: none */
+    double embed_dropout, att_dropout, ffn_dropout;
+    bool recompute; /* in training, keep each block's output alone (mt_recompute) */
+} mt_model_config;
+
+typedef struct mt_model mt_model;
+struct mt_model {
+    mt_model_config config; /* resolved: no zeros where a default stands */
+    mt_parameters *parameters;
+    mt_tensor *embed;      /* (vocab_size, S), or NULL */
+    mt_linear_layer input; /* weight NULL unless real-valued */
+    mt_norm embed_norm, final_norm;
+    mt_block *blocks;     /* num_blocks of them */
+    mt_linear_layer head; /* weight NULL if there is none */
+};
+
+/* The carried state of every block, as tensors of one tape: `blocks` has num_blocks elements, zero
+ * at a sequence's start. */
+typedef struct mt_model_state {
+    mt_block_state *blocks;
+    int64_t num_blocks;
+} mt_model_state;
+
+/* ESPnet's configuration with vocab_size and S given: A = S, H = 4 S, 4 blocks, context_size 1024,
+ * layer_norm, ESPnet's time_first, biases, a head over the vocabulary, no dropout, no
+ * recomputation. padding_index is 0, so label 0 has no embedding of its own: -1 where it is a label
+ * like any other. */
+MT_API mt_model_config mt_model_config_default(int64_t vocab_size, int64_t block_size);
+
+/* The configuration with attention_size, linear_size and the norm's eps filled in where they are
+ * 0. */
+MT_API mt_model_config mt_model_config_resolved(const mt_model_config *config);
+
+/* MT_ERROR_INVALID, with the field, its value and its range, if a model cannot be made of it.
+ * Allocates nothing. */
+MT_API mt_status mt_model_config_check(const mt_model_config *config);
+
+/* Learnt values that a model of this configuration has. */
+MT_API int64_t mt_model_config_size(const mt_model_config *config);
+
+/* The names and shapes of the parameters that a model of this configuration has, without memory for
+ * them: for checking a file before a model is made. The caller destroys them. */
+MT_API mt_status mt_model_describe(const mt_model_config *config, mt_dtype dtype,
+                                   mt_parameters **parameters);
+
+/* Makes the model, of MT_F32 or MT_F64, with initial values drawn from `seed`. The caller destroys
+ * it, before the device. A model belongs to the device that made it, and with it to one thread at a
+ * time; other threads open devices of their own. */
+MT_API mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_config *config,
+                                 uint64_t seed, mt_model **model);
+MT_API void mt_model_destroy(mt_model *model); /* NULL is allowed */
+
+/* The decoder's output (B, T, S) from labels (B, T) int32, or from features (B, T, input_size).
+ * `state`, or NULL for none: read as what came before, replaced by what comes after (after a
+ * failure its content is undefined). `training` false turns dropout and recomputation off, and
+ * nothing else: for inference also tell the tape to record nothing (mt_tape_set_recording). */
+MT_API mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input,
+                                  mt_model_state *state, bool training);
+
+/* Changes the longest T of one call, from here on. */
+MT_API void mt_model_set_context_size(mt_model *model, int64_t context_size);
+
+/* The head on that output: (B, T, output_size). */
+MT_API mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *output);
+
+MT_API mt_status mt_model_state_create(const mt_model *model, mt_model_state *state); /* empty */
+MT_API void mt_model_state_destroy(mt_model_state *state);
+
+/* Streaming over tapes: copies the state to host memory (mt_model_state_bytes for batch B) so that
+ * the tape can be reset, and puts it back as tensors of a tape, through which no gradient flows. A
+ * state's tensors end with mt_tape_reset, so each call of a stream is
+ *
+ *     mt_tape_reset(tape);
+ *     mt_model_state_load(model, tape, B, host, &state);    but for the first
+ *     x = mt_tape_input(tape, MT_I32, 2, (int64_t[]){B, T}, labels, false);
+ *     logits = mt_model_head(tape, model, mt_model_decode(tape, model, x, &state, false));
+ *     mt_tape_status(tape), mt_tensor_read(logits, ...);
+ *     mt_model_state_save(model, &state, B, host);
+ *
+ * and a new sequence begins with a new, empty state. Layout: for each block att.x (B, S), wkv (3,
+ * B, A), ffn (B, S), in the model's type. */
+MT_API size_t mt_model_state_bytes(const mt_model *model, int64_t batch);
+MT_API mt_status mt_model_state_save(const mt_model *model, const mt_model_state *state,
+                                     int64_t batch, void *host);
+MT_API mt_status mt_model_state_load(const mt_model *model, mt_tape *tape, int64_t batch,
+                                     const void *host, mt_model_state *state);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,103 @@
+/* The differentiable operators: one declaration each, with its formula. All take the tape first,
+ * return tensors on it, and return NULL when an argument is NULL, the tape has failed, or they fail
+ * themselves (the tape keeps why). Arguments marked "or NULL" are optional. B, T, C: batch, time,
+ * channel; N: all leading dimensions together. */
+#ifndef MIXTAPE_OPERATORS_H
+#define MIXTAPE_OPERATORS_H
+
+#include <mixtape/api.h>
+#include <mixtape/tape.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* y = a + b;  y = a - b;  y = a b;  same shapes */
+MT_API mt_tensor *mt_add(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+MT_API mt_tensor *mt_subtract(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+MT_API mt_tensor *mt_multiply(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+
+/* y = alpha x */
+MT_API mt_tensor *mt_scale(mt_tape *tape, mt_tensor *x, double alpha);
+
+/* y = 1 / (1 + e^-x) */
+MT_API mt_tensor *mt_sigmoid(mt_tape *tape, mt_tensor *x);
+
+/* y = -e^x: time_decay to the w of mt_wkv */
+MT_API mt_tensor *mt_negative_exp(mt_tape *tape, mt_tensor *x);
+
+/* y = max(x, 0)^2 */
+MT_API mt_tensor *mt_squared_relu(mt_tape *tape, mt_tensor *x);
+
+/* y = sigmoid(gate) x;  same shapes */
+MT_API mt_tensor *mt_sigmoid_gate(mt_tape *tape, mt_tensor *gate, mt_tensor *x);
+
+/* y = sum of x, y = mean of x: a scalar */
+MT_API mt_tensor *mt_sum(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_mean(mt_tape *tape, mt_tensor *x);
+
+/* y = a b, matrices (M, K) and (K, N), either transposed where asked */
+MT_API mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b, bool transpose_a,
+                            bool transpose_b);
+
+/* y = x weight^T + bias;  x (..., in), weight (out, in), bias (out) or NULL; y (..., out) */
+MT_API mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias);
+
+/* y = max(x weight^T + bias, 0)^2, in one pass over the product; arguments as mt_linear's */
+MT_API mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
+                                         mt_tensor *bias);
+
+/* y[n] = table[indices[n]];  indices (...) int32, table (V, C); y (..., C). Row `padding_index` has
+ * no gradient (-1: none) */
+MT_API mt_tensor *mt_embedding(mt_tape *tape, mt_tensor *indices, mt_tensor *table,
+                               int32_t padding_index);
+
+/* The norms of mixtape/kernels/norm.h over the last dimension. weight, bias (C); scale, log_eps scalars.
+ * `partial` is the share of channels in rms_norm's statistic; outside (0, 1) all of them. */
+MT_API mt_tensor *mt_layer_norm(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias,
+                                double eps);
+MT_API mt_tensor *mt_rms_norm(mt_tape *tape, mt_tensor *x, mt_tensor *weight, double eps,
+                              double partial);
+MT_API mt_tensor *mt_scale_norm(mt_tape *tape, mt_tensor *x, mt_tensor *scale, double eps);
+MT_API mt_tensor *mt_basic_norm(mt_tape *tape, mt_tensor *x, mt_tensor *log_eps);
+
+/* y_i[t] = x[t] mix_i + x[t-1] (1 - mix_i), i < count <= 3, with x[-1] = carried or zero;
+ * x (B, T, C), carried (B, C) or NULL, mix_i of C elements in any shape; fills y */
+MT_API void mt_time_mix(mt_tape *tape, mt_tensor *x, mt_tensor *carried, int count,
+                        mt_tensor *const *mix, mt_tensor **y);
+
+/* y = x[:, start : start + length];  x (B, T, C), y (B, length, C) */
+MT_API mt_tensor *mt_time_slice(mt_tape *tape, mt_tensor *x, int64_t start, int64_t length);
+
+/* y = x[:, T-1];  x (B, T, C), y (B, C): what the next stretch of the sequence calls carried */
+MT_API mt_tensor *mt_last_step(mt_tape *tape, mt_tensor *x);
+
+/* y = the WKV of key and value (mixtape/kernels/wkv.h);  w, time_first (C), key, value (B, T, C), state (3,
+ * B, C) or NULL for the empty one. T <= context_size and (B C) mod min(C, 32) == 0, else the tape
+ * fails. `state_out`, or NULL: receives the state after the last step, through which gradients
+ * flow, for (num, den) at fixed max. */
+MT_API mt_tensor *mt_wkv(mt_tape *tape, mt_tensor *w, mt_tensor *time_first, mt_tensor *key,
+                         mt_tensor *value, mt_tensor *state, int64_t context_size,
+                         mt_tensor **state_out);
+
+/* y = x mask / (1 - p), each element of mask 0 with probability p;  y = x where p is 0 */
+MT_API mt_tensor *mt_dropout(mt_tape *tape, mt_tensor *x, double p);
+
+/* The mean cross-entropy of logits (..., V) against targets (...) int32 (mixtape/kernels/cross_entropy.h):
+ * a scalar. `stats`, or NULL: receives (2): rows counted, rows whose largest logit is the target;
+ * not differentiable. */
+MT_API mt_tensor *mt_cross_entropy(mt_tape *tape, mt_tensor *logits, mt_tensor *targets,
+                                   int32_t ignore_index, double label_smoothing, mt_tensor **stats);
+
+/* y = mean of (a - b)^2: a scalar;  same shapes */
+MT_API mt_tensor *mt_mean_square(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+
+/* Every operator above, for tables and checks; ends with NULL. */
+struct mt_op; /* extend.h */
+MT_API extern const struct mt_op *const mt_operators[];
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

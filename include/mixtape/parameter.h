@@ -1,0 +1,82 @@
+/* Parameters: the named tensors of a model, which live in one block of device memory, their
+ * gradients in another. Layers add theirs while they are made; mt_parameters_allocate then makes
+ * the memory and the initial values. Names are those of ESPnet's state_dict. */
+#ifndef MIXTAPE_PARAMETER_H
+#define MIXTAPE_PARAMETER_H
+
+#include <mixtape/api.h>
+#include <mixtape/random.h>
+#include <mixtape/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { MT_NAME_MAX = 128 };
+
+/* How a parameter's values begin: fill(initial, random, n, values) writes n of them. */
+typedef struct mt_initial mt_initial;
+struct mt_initial {
+    void (*fill)(const mt_initial *initial, mt_random *random, int64_t n, double *values);
+    double a, b;
+};
+
+MT_API mt_initial mt_initial_constant(double value);
+MT_API mt_initial mt_initial_uniform(double bound); /* U(-bound, bound) */
+MT_API mt_initial mt_initial_normal(double deviation);
+
+typedef struct mt_parameter {
+    char name[MT_NAME_MAX];
+    mt_tensor tensor; /* requires_grad; data and grad point into the set's blocks */
+    mt_initial initial;
+    int64_t padding_row; /* zero at the start, never updated; -1: none */
+    bool decay;          /* weight decay applies: rank 2 and more */
+    size_t offset;       /* elements from the start of the blocks, once all are added */
+} mt_parameter;
+
+typedef struct mt_parameters {
+    mt_device *device;
+    mt_dtype dtype;
+    int count, capacity;
+    mt_status status;     /* the first failure while parameters were added, */
+    char error[256];      /* and what it was */
+    mt_parameter **items; /* in the order they were added */
+    int64_t total;        /* elements of a block, alignment gaps included (always zero); */
+    int64_t decayed;      /* those that weight decay applies to come first: so many */
+    void *data, *grad;    /* the blocks; NULL until allocated */
+} mt_parameters;
+
+MT_API mt_status mt_parameters_create(mt_device *device, mt_dtype dtype,
+                                      mt_parameters **parameters);
+MT_API void
+mt_parameters_destroy(mt_parameters *parameters); /* NULL is allowed; its tensors end with it */
+
+/* Adds "prefix" + "name" and returns its tensor, owned by the set, whose data exist after
+ * mt_parameters_allocate. The set keeps the first failure (a name that is too long or taken, no
+ * memory), returns NULL, and mt_parameters_allocate tells it. */
+MT_API mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, const char *name,
+                                    int rank, const int64_t *shape, mt_initial initial);
+
+/* Marks row `row` of the parameter added last as padding. */
+MT_API void mt_parameters_set_padding_row(mt_parameters *parameters, int64_t row);
+
+/* Allocates the blocks and draws every initial value, in order, from `seed`. */
+MT_API mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed);
+
+MT_API mt_parameter *mt_parameters_find(const mt_parameters *parameters,
+                                        const char *name); /* NULL: none */
+
+/* The number of learnt values, without alignment gaps. */
+MT_API int64_t mt_parameters_size(const mt_parameters *parameters);
+
+/* Forgets the gradients: the next backward writes them anew. */
+MT_API void mt_parameters_zero_grad(mt_parameters *parameters);
+
+/* Makes every parameter's gradient readable: zero for those that no backward has reached. */
+MT_API mt_status mt_parameters_settle_grad(mt_parameters *parameters);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

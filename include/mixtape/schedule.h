@@ -1,0 +1,40 @@
+/* Learning-rate schedules: a factor of the peak rate for each update. */
+#ifndef MIXTAPE_SCHEDULE_H
+#define MIXTAPE_SCHEDULE_H
+
+#include <mixtape/api.h>
+#include <mixtape/error.h>
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* At update s = 1, 2, ..., with W = warmup, N = steps, r = final:
+ *     constant   min(1, s / W)
+ *     linear     min(1, s / W), then from 1 at W to r at N in a straight line
+ *     cosine     min(1, s / W), then r + (1 - r) (1 + cos(pi (s - W) / (N - W))) / 2
+ *     warmuplr   W^0.5 min(s^-0.5, s W^-1.5)                 (ESPnet's WarmupLR; W >= 1) */
+typedef enum mt_schedule_kind { MT_CONSTANT, MT_LINEAR, MT_COSINE, MT_WARMUP_LR } mt_schedule_kind;
+
+typedef struct mt_schedule {
+    mt_schedule_kind kind;
+    double lr;    /* the peak */
+    double final; /* share of the peak that is left at the end */
+    int64_t warmup, steps;
+} mt_schedule;
+
+/* MT_ERROR_INVALID with the field and its value if it is out of range. */
+MT_API mt_status mt_schedule_check(const mt_schedule *schedule);
+MT_API double mt_schedule_lr(const mt_schedule *schedule, int64_t step);
+
+/* "constant", "linear", "cosine", "warmuplr", and back; MT_ERROR_INVALID lists the names. */
+MT_API const char *mt_schedule_name(mt_schedule_kind kind);
+MT_API mt_status mt_schedule_parse(const char *name, mt_schedule_kind *kind);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,209 @@
+/* The decoder and the model around it: its parts, and how values flow through them. */
+#include <mixtape/model.h>
+
+#include "layers/prefix.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static mt_block_config block_config(const mt_model_config *config, int64_t block_id)
+{
+    return (mt_block_config){
+        .att = {.size = config->block_size,
+                .attention_size = config->attention_size,
+                .context_size = config->context_size,
+                .block_id = block_id,
+                .num_blocks = config->num_blocks,
+                .time_first = config->time_first,
+                .bias = config->bias},
+        .ffn = {.size = config->block_size,
+                .hidden_size = config->linear_size,
+                .block_id = block_id,
+                .num_blocks = config->num_blocks,
+                .bias = config->bias},
+        .norm = config->norm,
+        .att_dropout = config->att_dropout,
+        .ffn_dropout = config->ffn_dropout,
+    };
+}
+
+static void add_input(mt_model *model)
+{
+    const mt_model_config *config = &model->config;
+    if (config->input_size > 0) {
+        mt_linear_init(&model->input, model->parameters, "input.", config->input_size,
+                       config->block_size, true);
+        return;
+    }
+    model->embed = mt_parameters_add(model->parameters, "", "embed.weight", 2,
+                                     (int64_t[]){config->vocab_size, config->block_size},
+                                     mt_initial_normal(1.0));
+    mt_parameters_set_padding_row(model->parameters, config->padding_index);
+}
+
+static mt_status add_parts(mt_model *model)
+{
+    const mt_model_config *config = &model->config;
+    mt_parameters *parameters = model->parameters;
+    add_input(model);
+    mt_norm_init(&model->embed_norm, parameters, "embed_norm.", config->block_size, config->norm);
+    for (int64_t i = 0; i < config->num_blocks; i++) {
+        char prefix[64];
+        snprintf(prefix, sizeof prefix, "rwkv_blocks.%" PRId64 ".", i);
+        mt_block_config block = block_config(config, i);
+        mt_block_init(&model->blocks[i], parameters, prefix, &block);
+    }
+    mt_norm_init(&model->final_norm, parameters, "final_norm.", config->block_size, config->norm);
+    if (config->output_size > 0) {
+        mt_linear_init(&model->head, parameters, "head.", config->block_size, config->output_size,
+                       config->head_bias);
+    }
+    return parameters->status;
+}
+
+/* The model's parts, with parameters that have no memory yet. */
+static mt_status describe(mt_model *model, mt_device *device, mt_dtype dtype)
+{
+    model->blocks = calloc((size_t)model->config.num_blocks, sizeof *model->blocks);
+    if (model->blocks == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "model: no memory for %" PRId64 " blocks",
+                       model->config.num_blocks);
+    }
+    mt_status status = mt_parameters_create(device, dtype, &model->parameters);
+    return status == MT_OK ? add_parts(model) : status;
+}
+
+static mt_status new_model(const mt_model_config *config, mt_device *device, mt_dtype dtype,
+                           mt_model **model)
+{
+    *model = NULL;
+    if (dtype != MT_F32 && dtype != MT_F64) {
+        return mt_fail(MT_ERROR_INVALID, "model: type %d is neither f32 nor f64", (int)dtype);
+    }
+    mt_status status = mt_model_config_check(config);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_model *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "model: no memory for %zu bytes", sizeof *made);
+    }
+    made->config = mt_model_config_resolved(config);
+    status = describe(made, device, dtype);
+    if (status != MT_OK) {
+        mt_model_destroy(made);
+        return status;
+    }
+    *model = made;
+    return MT_OK;
+}
+
+mt_status mt_model_describe(const mt_model_config *config, mt_dtype dtype,
+                            mt_parameters **parameters)
+{
+    mt_model *model;
+    *parameters = NULL;
+    mt_status status = new_model(config, NULL, dtype, &model);
+    if (status == MT_OK) {
+        *parameters = model->parameters;
+        model->parameters = NULL;
+        mt_model_destroy(model);
+    }
+    return status;
+}
+
+mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_config *config,
+                          uint64_t seed, mt_model **model)
+{
+    mt_status status = new_model(config, device, dtype, model);
+    if (status == MT_OK) {
+        status = mt_parameters_allocate((*model)->parameters, seed);
+    }
+    if (status != MT_OK) {
+        mt_model_destroy(*model);
+        *model = NULL;
+    }
+    return status;
+}
+
+void mt_model_destroy(mt_model *model)
+{
+    if (model != NULL) {
+        mt_parameters_destroy(model->parameters);
+        free(model->blocks);
+        free(model);
+    }
+}
+
+/* A block as a span to recompute, alone or with what is carried going in and coming out beside
+ * x. */
+static void run_block(mt_tape *tape, void *context, mt_tensor *const *inputs, mt_tensor **outputs)
+{
+    const mt_block *block = context;
+    outputs[0] = mt_block_forward(tape, block, inputs[0], NULL, true);
+}
+
+static void run_carrying_block(mt_tape *tape, void *context, mt_tensor *const *inputs,
+                               mt_tensor **outputs)
+{
+    const mt_block *block = context;
+    mt_block_state state = {.att = {.x = inputs[1], .wkv = inputs[2]}, .ffn = inputs[3]};
+    outputs[0] = mt_block_forward(tape, block, inputs[0], &state, true);
+    outputs[1] = state.att.x;
+    outputs[2] = state.att.wkv;
+    outputs[3] = state.ffn;
+}
+
+static mt_tensor *recomputed_block(mt_tape *tape, mt_block *block, mt_tensor *x,
+                                   mt_block_state *state)
+{
+    mt_tensor *outputs[4] = {NULL};
+    if (state == NULL) {
+        mt_recompute(tape, run_block, block, 1, &x, 1, outputs);
+        return outputs[0];
+    }
+    mt_tensor *inputs[] = {x, state->att.x, state->att.wkv, state->ffn};
+    mt_recompute(tape, run_carrying_block, block, 4, inputs, 4, outputs);
+    *state = (mt_block_state){.att = {.x = outputs[1], .wkv = outputs[2]}, .ffn = outputs[3]};
+    return outputs[0];
+}
+
+mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_model_state *state,
+                           bool training)
+{
+    const mt_model_config *config = &model->config;
+    int rank = model->embed != NULL ? 2 : 3;
+    if (input != NULL && input->rank != rank) {
+        char shape[96];
+        return mt_tape_fail(tape,
+                            mt_fail(MT_ERROR_INVALID, "decode: the input has shape %s, expected %s",
+                                    mt_tensor_shape_text(input, shape, sizeof shape),
+                                    rank == 2 ? "(B, T)" : "(B, T, features)"));
+    }
+    mt_tensor *x = model->embed != NULL
+                       ? mt_embedding(tape, input, model->embed, config->padding_index)
+                       : mt_linear_forward(tape, &model->input, input);
+    x = mt_norm_forward(tape, &model->embed_norm, x);
+    x = mt_dropout(tape, x, training ? config->embed_dropout : 0.0);
+    for (int64_t i = 0; i < config->num_blocks; i++) {
+        mt_block_state *carried = state != NULL ? &state->blocks[i] : NULL;
+        x = training && config->recompute
+                ? recomputed_block(tape, &model->blocks[i], x, carried)
+                : mt_block_forward(tape, &model->blocks[i], x, carried, training);
+    }
+    return mt_norm_forward(tape, &model->final_norm, x);
+}
+
+void mt_model_set_context_size(mt_model *model, int64_t context_size)
+{
+    model->config.context_size = context_size;
+    for (int64_t i = 0; i < model->config.num_blocks; i++) {
+        model->blocks[i].att.context_size = context_size;
+    }
+}
+
+mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *output)
+{
+    return mt_linear_forward(tape, &model->head, output);
+}
