@@ -16,6 +16,9 @@ extern "C" {
 
 typedef struct mt_recording mt_recording; /* the device's own */
 
+/* Takes the time of one kernel, in seconds. */
+typedef mt_status mt_trace_row(void *context, const char *kernel, double seconds);
+
 enum { MT_READ_SLOTS = 64, MT_READ_BYTES = 64 };
 
 struct mt_device {
@@ -47,6 +50,16 @@ struct mt_device {
     mt_status (*recorded)(mt_device *, mt_recording **recording);
     mt_status (*replay)(mt_device *, mt_recording *recording);
     void (*forget)(mt_device *, mt_recording *recording); /* NULL is allowed */
+
+    /* Tracing: between trace and traced, whatever is put on the device (a kernel, a matrix product,
+     * a copy) is timed by the device's own clock. traced waits, and hands the times to `row` in
+     * order, under names that live as long as the program; it ends with the first status that is
+     * not MT_OK. A trace in which something failed is ended by traced with NULL, which keeps the
+     * error's message. trace puts a pause of some milliseconds on the device first: what comes
+     * after it queues up, and no time of the host's is counted. Nothing may be recorded or replayed
+     * in between. Both are NULL on a device that does not time its kernels. */
+    mt_status (*trace)(mt_device *);
+    mt_status (*traced)(mt_device *, mt_trace_row *row, void *context);
 
     /* From use_stream to use_own_stream, work goes to a stream of the caller's (a cudaStream_t).
      * Neither waits for anything. In between only WKV with a workspace and `synchronize` may be

@@ -95,10 +95,11 @@ mt_status add_columns(mt_device *device, const char *name, int64_t parts, int64_
                   COLUMN_THREADS, COLUMN_THREADS * sizeof(double), parts, C, partials, outputs);
 }
 
-/* Runs f over all (row, column), and writes the COUNT sums to y (each (C), or NULL). */
+/* Runs f over all (row, column), and writes the COUNT sums to y (each (C), or NULL). Its second
+ * launch has a name of its own. */
 template <int COUNT, typename real, typename function>
-mt_status sum_columns(mt_device *device, const char *name, int64_t N, int64_t C, function f,
-                      void *const *y)
+mt_status sum_columns(mt_device *device, const char *name, const char *totals_name, int64_t N,
+                      int64_t C, function f, void *const *y)
 {
     int64_t rows = chunk_rows(N), chunks = parts_of(N, rows);
     void *memory;
@@ -110,7 +111,8 @@ mt_status sum_columns(mt_device *device, const char *name, int64_t N, int64_t C,
             launch(device, name, column_partials<COUNT, real, function>, chunks * parts_of(C, WARP),
                    COLUMN_THREADS, COLUMN_THREADS * sizeof(real), N, C, rows, f, partials);
     }
-    return status == MT_OK ? add_columns<COUNT>(device, name, chunks, C, partials, y) : status;
+    return status == MT_OK ? add_columns<COUNT>(device, totals_name, chunks, C, partials, y)
+                           : status;
 }
 
 } // namespace mt_cuda

@@ -158,7 +158,7 @@ mt_status cross_entropy_forward(mt_device *device, const mt_cross_entropy_forwar
     }
     return status != MT_OK
                ? status
-               : launch(device, "cross-entropy", total_loss<real>, 1, TOTAL_THREADS,
+               : launch(device, "cross-entropy total", total_loss<real>, 1, TOTAL_THREADS,
                         WARP * sizeof(double), args->N, results, static_cast<real *>(args->loss),
                         static_cast<real *>(args->stats));
 }

@@ -45,6 +45,19 @@ struct staging_area {
 /* A workspace is at least twice as large as the one that it takes the place of. */
 constexpr int OUTGROWN_WORKSPACES = 64;
 
+/* A call that put work on the device, between two events. */
+struct timed_call {
+    const char *name;
+    cudaEvent_t before, after;
+};
+
+/* The calls since `trace`. Events are made when first needed, and stay until the device closes. */
+struct call_trace {
+    bool on;
+    timed_call *calls;
+    size_t count, made;
+};
+
 struct cuda_device {
     mt_device base; /* first: a device pointer is a cuda_device pointer */
     char name[16];
@@ -62,6 +75,7 @@ struct cuda_device {
     unsigned char *read_slots; /* (MT_READ_SLOTS, MT_READ_BYTES), pinned */
     cudaEvent_t slot_filled[MT_READ_SLOTS];
     staging_area staging;
+    call_trace trace;
 };
 
 inline cuda_device *of(mt_device *device)
@@ -85,6 +99,29 @@ mt_status recorded(mt_device *device, mt_recording **recording);
 mt_status replay(mt_device *device, mt_recording *recording);
 void forget(mt_device *device, mt_recording *recording);
 
+/* Tracing, of trace.cu. begin_call and end_call put the events around a call on the stream. */
+mt_status trace(mt_device *device);
+mt_status traced(mt_device *device, mt_trace_row *row, void *context);
+mt_status begin_call(mt_device *device, const char *name);
+mt_status end_call(mt_device *device);
+void close_trace(cuda_device *cuda);
+
+/* Puts work on the device's stream by `call`, which returns an mt_status; traced under `name`. */
+template <typename function> mt_status enqueue(mt_device *device, const char *name, function call)
+{
+    mt_status status = use(device);
+    if (status == MT_OK && of(device)->trace.on) {
+        status = begin_call(device, name);
+    }
+    if (status == MT_OK) {
+        status = call();
+    }
+    return status == MT_OK && of(device)->trace.on ? end_call(device) : status;
+}
+
+/* Sets every byte; `what` names it in a trace and in an error. */
+mt_status clear(mt_device *device, const char *what, void *memory, int byte, size_t bytes);
+
 /* Memory that is free again when the kernels enqueued by the caller have run. */
 mt_status workspace(mt_device *device, size_t bytes, void **memory);
 
@@ -97,11 +134,9 @@ mt_status launch(mt_device *device, const char *name, void (*kernel)(parameters.
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.dynamicSmemBytes = shared;
     config.stream = of(device)->stream;
-    cudaError_t error = cudaSetDevice(of(device)->index);
-    if (error == cudaSuccess) {
-        error = cudaLaunchKernelEx(&config, kernel, static_cast<parameters>(values)...);
-    }
-    return check(error, name);
+    return enqueue(device, name, [&] {
+        return check(cudaLaunchKernelEx(&config, kernel, static_cast<parameters>(values)...), name);
+    });
 }
 
 /* Blocks to start so that each of `items` has one, but no more than keep the device busy: kernels

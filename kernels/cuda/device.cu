@@ -102,6 +102,15 @@ mt_status stage(cuda_device *cuda, size_t bytes, unsigned char **place)
     return MT_OK;
 }
 
+/* `what` names it in a trace and in an error. */
+mt_status move(mt_device *device, const char *what, void *to, const void *from, size_t bytes,
+               cudaMemcpyKind kind)
+{
+    return enqueue(device, what, [=] {
+        return check(cudaMemcpyAsync(to, from, bytes, kind, of(device)->stream), what);
+    });
+}
+
 mt_status write(mt_device *device, void *device_memory, const void *host_memory, size_t bytes)
 {
     unsigned char *to = static_cast<unsigned char *>(device_memory), *place;
@@ -112,9 +121,7 @@ mt_status write(mt_device *device, void *device_memory, const void *host_memory,
         status = stage(of(device), part, &place);
         if (status == MT_OK) {
             memcpy(place, from, part);
-            status =
-                check(cudaMemcpyAsync(to, place, part, cudaMemcpyHostToDevice, of(device)->stream),
-                      "copying to the device");
+            status = move(device, "copying to the device", to, place, part, cudaMemcpyHostToDevice);
         }
         to += part;
         from += part;
@@ -125,41 +132,27 @@ mt_status write(mt_device *device, void *device_memory, const void *host_memory,
 
 mt_status read_back(mt_device *device, void *host_memory, const void *device_memory, size_t bytes)
 {
-    mt_status status = use(device);
-    if (status == MT_OK) {
-        status = check(cudaMemcpyAsync(host_memory, device_memory, bytes, cudaMemcpyDeviceToHost,
-                                       of(device)->stream),
-                       "copying from the device");
-    }
+    mt_status status = move(device, "copying from the device", host_memory, device_memory, bytes,
+                            cudaMemcpyDeviceToHost);
     return status == MT_OK ? synchronize(device) : status;
 }
 
 mt_status copy(mt_device *device, void *to, const void *from, size_t bytes)
 {
-    mt_status status = use(device);
-    return status != MT_OK ? status
-                           : check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice,
-                                                   of(device)->stream),
-                                   "copying on the device");
+    return move(device, "copying on the device", to, from, bytes, cudaMemcpyDeviceToDevice);
 }
 
 mt_status zero(mt_device *device, void *memory, size_t bytes)
 {
-    mt_status status = use(device);
-    return status != MT_OK
-               ? status
-               : check(cudaMemsetAsync(memory, 0, bytes, of(device)->stream), "clearing memory");
+    return clear(device, "clearing memory", memory, 0, bytes);
 }
 
 mt_status read_later(mt_device *device, int slot, const void *device_memory, size_t bytes)
 {
     cuda_device *cuda = of(device);
-    mt_status status = use(device);
-    if (status == MT_OK) {
-        status = check(cudaMemcpyAsync(cuda->read_slots + slot * MT_READ_BYTES, device_memory,
-                                       bytes, cudaMemcpyDeviceToHost, cuda->stream),
-                       "copying from the device");
-    }
+    mt_status status =
+        move(device, "copying from the device", cuda->read_slots + slot * MT_READ_BYTES,
+             device_memory, bytes, cudaMemcpyDeviceToHost);
     return status != MT_OK ? status
                            : check(cudaEventRecord(cuda->slot_filled[slot], cuda->stream),
                                    "copying from the device");
@@ -195,6 +188,7 @@ void close_device(mt_device *device)
     cuda_device *cuda = of(device);
     settle(device);
     close_blas(cuda);
+    close_trace(cuda);
     for (int i = 0; i < STAGING_HALVES; i++) {
         if (cuda->staging.free_again[i] != nullptr) {
             cudaEventDestroy(cuda->staging.free_again[i]);
@@ -320,6 +314,13 @@ void settle(mt_device *device)
     cudaGetLastError();
 }
 
+mt_status clear(mt_device *device, const char *what, void *memory, int byte, size_t bytes)
+{
+    return enqueue(device, what, [=] {
+        return check(cudaMemsetAsync(memory, byte, bytes, of(device)->stream), what);
+    });
+}
+
 /* Recordings hold the addresses of their time, so what is outgrown stays until the device
  * closes. */
 mt_status workspace(mt_device *device, size_t bytes, void **memory)
@@ -375,6 +376,8 @@ mt_status mt_cuda_open(int index, mt_device **device)
     cuda->base.recorded = recorded;
     cuda->base.replay = replay;
     cuda->base.forget = forget;
+    cuda->base.trace = trace;
+    cuda->base.traced = traced;
     cuda->base.use_stream = use_stream;
     cuda->base.use_own_stream = use_own_stream;
     cuda->base.allow_tf32 = allow_tf32;

@@ -27,6 +27,10 @@ cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperati
     return blas.dgemm(handle, op_b, op_a, N, M, K, &alpha, b, ldb, a, lda, &beta, c, N);
 }
 
+/* By which of its factors are transposed. */
+const char *const product_names[2][2] = {{"product a b", "product a b^T"},
+                                         {"product a^T b", "product a^T b^T"}};
+
 mt_status fail(const cuda_device *cuda, cublasStatus_t status)
 {
     return mt_fail(status == CUBLAS_STATUS_ALLOC_FAILED ? MT_ERROR_MEMORY : MT_ERROR_DEVICE,
@@ -103,18 +107,21 @@ template <typename real> mt_status matmul(mt_device *device, const mt_matmul_arg
     if (ready != MT_OK) {
         return ready;
     }
-    cublasStatus_t status =
-        gemm(of(device)->blas, args->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-             args->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, N, M, K, args->alpha,
-             static_cast<const real *>(args->b), args->transpose_b ? K : N,
-             static_cast<const real *>(args->a), args->transpose_a ? M : K, args->beta,
-             static_cast<real *>(args->c));
-    return status == CUBLAS_STATUS_SUCCESS
-               ? MT_OK
-               : mt_fail(MT_ERROR_DEVICE, "cuda: matrix product (%lld, %lld) by (%lld, %lld): %s",
-                         static_cast<long long>(M), static_cast<long long>(K),
-                         static_cast<long long>(K), static_cast<long long>(N),
-                         blas.status_string(status));
+    return enqueue(device, product_names[args->transpose_a][args->transpose_b], [=] {
+        cublasStatus_t status =
+            gemm(of(device)->blas, args->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                 args->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, N, M, K, args->alpha,
+                 static_cast<const real *>(args->b), args->transpose_b ? K : N,
+                 static_cast<const real *>(args->a), args->transpose_a ? M : K, args->beta,
+                 static_cast<real *>(args->c));
+        return status == CUBLAS_STATUS_SUCCESS
+                   ? MT_OK
+                   : mt_fail(MT_ERROR_DEVICE,
+                             "cuda: matrix product (%lld, %lld) by (%lld, %lld): %s",
+                             static_cast<long long>(M), static_cast<long long>(K),
+                             static_cast<long long>(K), static_cast<long long>(N),
+                             blas.status_string(status));
+    });
 }
 
 template mt_status matmul<float>(mt_device *, const mt_matmul_args *);

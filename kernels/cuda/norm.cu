@@ -223,9 +223,10 @@ mt_status norm_backward(mt_device *device, const mt_norm_backward_args *args)
     }
     if (per_channel) {
         void *const sums[] = {args->dweight, args->dbias};
-        return sum_columns<2, real>(device, "norm backward", a.N, a.C, weight_grad<real>{a}, sums);
+        return sum_columns<2, real>(device, "norm weights backward", "norm weights totals", a.N,
+                                    a.C, weight_grad<real>{a}, sums);
     }
-    return launch(device, "norm backward", single_weight_grad<real>, 1, NORM_THREADS,
+    return launch(device, "norm weight backward", single_weight_grad<real>, 1, NORM_THREADS,
                   WARP * sizeof(double), a, static_cast<const double *>(dots),
                   static_cast<real *>(args->dweight));
 }

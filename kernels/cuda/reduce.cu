@@ -48,8 +48,8 @@ __global__ void __launch_bounds__(SUM_THREADS)
 }
 
 template <term TERM, typename real, typename result>
-mt_status sum_terms(mt_device *device, const char *name, int64_t n, const void *a, const void *b,
-                    double factor, result *y)
+mt_status sum_terms(mt_device *device, const char *name, const char *total_name, int64_t n,
+                    const void *a, const void *b, double factor, result *y)
 {
     const int64_t per_thread = 8, most_parts = 1024;
     int64_t count = parts_of(n, SUM_THREADS * per_thread);
@@ -63,8 +63,8 @@ mt_status sum_terms(mt_device *device, const char *name, int64_t n, const void *
                         static_cast<double *>(parts));
     }
     return status != MT_OK ? status
-                           : launch(device, name, sum_of_parts<result>, 1, SUM_THREADS, shared,
-                                    count, static_cast<const double *>(parts), factor, y);
+                           : launch(device, total_name, sum_of_parts<result>, 1, SUM_THREADS,
+                                    shared, count, static_cast<const double *>(parts), factor, y);
 }
 
 template <typename real> struct element {
@@ -120,27 +120,30 @@ mt_status broadcast_rows(mt_device *device, int64_t N, int64_t C, const void *x,
 template <typename real>
 mt_status sum_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
 {
-    return sum_columns<1, real>(device, "sum rows", N, C,
+    return sum_columns<1, real>(device, "sum rows", "sum rows totals", N, C,
                                 element<real>{static_cast<const real *>(x), C}, &y);
 }
 
 template <typename real>
 mt_status sum(mt_device *device, int64_t n, double alpha, const void *x, void *y)
 {
-    return sum_terms<PLAIN, real>(device, "sum", n, x, x, alpha, static_cast<real *>(y));
+    return sum_terms<PLAIN, real>(device, "sum", "sum total", n, x, x, alpha,
+                                  static_cast<real *>(y));
 }
 
 template <typename real>
 mt_status sum_squares(mt_device *device, int64_t n, const void *x, double *y)
 {
-    return sum_terms<PRODUCT, real>(device, "sum of squares", n, x, x, 1.0, y);
+    return sum_terms<PRODUCT, real>(device, "sum of squares", "sum of squares total", n, x, x, 1.0,
+                                    y);
 }
 
 template <typename real>
 mt_status mean_square_forward(mt_device *device, int64_t n, const void *a, const void *b, void *y)
 {
-    return sum_terms<SQUARED_DIFFERENCE, real>(
-        device, "mean square", n, a, b, 1.0 / static_cast<double>(n), static_cast<real *>(y));
+    return sum_terms<SQUARED_DIFFERENCE, real>(device, "mean square", "mean square total", n, a, b,
+                                               1.0 / static_cast<double>(n),
+                                               static_cast<real *>(y));
 }
 
 template <typename real>

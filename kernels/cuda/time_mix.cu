@@ -128,8 +128,8 @@ mt_status backward(mt_device *device, const mt_time_mix_backward_args *args)
     for (int i = 0; i < COUNT; i++) {
         f.dy[i] = static_cast<const real *>(args->dy[i]);
     }
-    return sum_columns<COUNT, real>(device, "time mix backward", args->B * args->T, args->C, f,
-                                    args->dmix);
+    return sum_columns<COUNT, real>(device, "time mix backward", "time mix totals",
+                                    args->B * args->T, args->C, f, args->dmix);
 }
 
 } // namespace

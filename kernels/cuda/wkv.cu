@@ -400,11 +400,7 @@ mt_status lay_out(mt_device *device, void *given, problem<real> *p, void **sums)
     }
     p->summaries = reinterpret_cast<real *>(memory);
     p->group_states = reinterpret_cast<real *>(memory + plan.summaries);
-    cudaError_t error = cudaSetDevice(of(device)->index); /* whose default stream it may be */
-    if (error == cudaSuccess) {
-        error = cudaMemsetAsync(memory, UNPUBLISHED, plan.published, of(device)->stream);
-    }
-    return check(error, "wkv");
+    return clear(device, "wkv clearing", memory, UNPUBLISHED, plan.published);
 }
 
 } // namespace
@@ -465,7 +461,7 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
                     sizeof(backward_memory<real>), p, io);
     void *const totals[] = {args->dw, args->du};
     int64_t parts = static_cast<int64_t>(p.chunks) * p.B;
-    return status == MT_OK ? add_columns<2>(device, "wkv backward", parts, p.C, io.sums, totals)
+    return status == MT_OK ? add_columns<2>(device, "wkv totals", parts, p.C, io.sums, totals)
                            : status;
 }
 

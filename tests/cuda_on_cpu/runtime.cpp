@@ -8,7 +8,9 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -36,6 +38,8 @@ struct cuda_on_cpu_graph {
 struct cuda_on_cpu_event {
     cudaStream_t stream; /* that it was recorded on last, or NULL */
     bool captured;       /* in a graph, so that nothing waits for it outside */
+    bool timed;
+    std::shared_ptr<double> reached; /* when the stream did, in milliseconds, or 0; or NULL */
 };
 
 namespace
@@ -162,6 +166,12 @@ void flush(cudaStream_t stream)
     reach_device_memory(false);
 }
 
+double clock_milliseconds()
+{
+    auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration<double, std::milli>(now).count();
+}
+
 std::unordered_map<void *, size_t> pinned_memory;
 
 bool is_pinned(const void *memory)
@@ -275,6 +285,10 @@ const char *cudaGetErrorString(cudaError_t error)
         return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
         return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+        return "invalid resource handle";
+    case cudaErrorNotReady:
+        return "device not ready";
     case cudaErrorLaunchFailure:
         return "unspecified launch failure";
     case cudaErrorStreamCaptureUnsupported:
@@ -500,9 +514,13 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
     return destroy(graph);
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 {
-    return make(event);
+    cudaError_t error = make(event);
+    if (error == cudaSuccess) {
+        (*event)->timed = (flags & cudaEventDisableTiming) == 0;
+    }
+    return error;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
@@ -514,6 +532,11 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     event->stream = named(stream);
     event->captured = event->stream->capture != nullptr;
+    if (event->timed && !event->captured) {
+        std::shared_ptr<double> reached = std::make_shared<double>(0.0);
+        event->reached = reached;
+        return cuda_on_cpu::enqueue(stream, [reached] { *reached = clock_milliseconds(); });
+    }
     return success();
 }
 
@@ -526,5 +549,17 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
         waits++;
         flush(event->stream);
     }
+    return success();
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEvent_t end)
+{
+    if (start->reached == nullptr || end->reached == nullptr) {
+        return failed(cudaErrorInvalidResourceHandle);
+    }
+    if (*start->reached == 0.0 || *end->reached == 0.0) {
+        return lost ? success() : failed(cudaErrorNotReady);
+    }
+    *milliseconds = static_cast<float>(*end->reached - *start->reached);
     return success();
 }

@@ -1,4 +1,4 @@
-/* Memory of a device, reading it later, and recordings that come to nothing. */
+/* Memory of a device, reading it later, recordings that come to nothing, and traces. */
 #include "tests/check_main.h"
 #include "tests/kernels/kernel_test.h"
 
@@ -139,11 +139,86 @@ START_TEST(test_a_recording_that_failed_leaves_nothing_behind)
 }
 END_TEST
 
+enum { MOST_TRACED = 512 };
+
+typedef struct traced_names {
+    int count, most;
+    const char *names[MOST_TRACED];
+} traced_names;
+
+static mt_status note_name(void *context, const char *kernel, double seconds)
+{
+    traced_names *names = context;
+    ck_assert(seconds >= 0.0);
+    if (names->count == names->most) {
+        return mt_fail(MT_ERROR_INVALID, "more than %d", names->most);
+    }
+    names->names[names->count++] = kernel;
+    return MT_OK;
+}
+
+static void check_traces(kernel_build *build)
+{
+    mt_device *device = build->device;
+    enum { N = 100, MANY_CALLS = 300 };
+    size_t bytes = N * mt_dtype_size(build->dtype);
+    void *x, *y;
+    if (device->trace == NULL) {
+        ck_assert_ptr_null(device->traced);
+        return;
+    }
+    x = blank_bytes(build, bytes);
+    y = blank_bytes(build, bytes);
+    traced_names names = {.most = MOST_TRACED};
+    assert_ok(device->trace(device));
+    assert_ok(build->kernels->fill(device, N, 2.0, x));
+    assert_ok(build->kernels->sum(device, N, 1.0, x, y));
+    assert_ok(device->copy(device, y, x, bytes));
+    assert_ok(device->traced(device, note_name, &names));
+    static const char *const expected[] = {"fill", "sum", "sum total", "copying on the device"};
+    ck_assert_int_eq(names.count, 4);
+    for (int i = 0; i < names.count; i++) {
+        ck_assert_str_eq(names.names[i], expected[i]);
+    }
+
+    assert_ok(build->kernels->fill(device, N, 1.0, x)); /* in no trace */
+    assert_ok(device->trace(device));
+    for (int i = 0; i < MANY_CALLS; i++) {
+        assert_ok(build->kernels->add(device, N, x, x, y));
+    }
+    names = (traced_names){.most = MOST_TRACED};
+    assert_ok(device->traced(device, note_name, &names));
+    ck_assert_int_eq(names.count, MANY_CALLS);
+    ck_assert_str_eq(names.names[0], "add");
+
+    assert_ok(device->trace(device));
+    assert_ok(build->kernels->fill(device, N, 2.0, x));
+    assert_ok(build->kernels->fill(device, N, 2.0, y));
+    names = (traced_names){.most = 1};
+    assert_fails_with(device->traced(device, note_name, &names), MT_ERROR_INVALID, "more than 1");
+    assert_ok(device->trace(device));
+    assert_ok(build->kernels->fill(device, N, 2.0, x));
+    mt_fail(MT_ERROR_INVALID, "kept");
+    assert_ok(device->traced(device, NULL, NULL));
+    ck_assert_str_eq(mt_error_message(), "kept");
+    names = (traced_names){.most = MOST_TRACED};
+    assert_ok(device->trace(device));
+    assert_ok(device->traced(device, note_name, &names));
+    ck_assert_int_eq(names.count, 0);
+}
+
+START_TEST(test_a_trace_has_every_call_in_order_and_nothing_else)
+{
+    for_each_build(check_traces);
+}
+END_TEST
+
 static Suite *memory_suite(void)
 {
     return SUITE("memory", test_memory_is_aligned_written_copied_and_zeroed,
                  test_no_bytes_are_memory_too, test_slots_keep_what_was_there,
-                 test_a_recording_that_failed_leaves_nothing_behind);
+                 test_a_recording_that_failed_leaves_nothing_behind,
+                 test_a_trace_has_every_call_in_order_and_nothing_else);
 }
 
 MT_TEST_MAIN(memory_suite)
