@@ -109,9 +109,9 @@ static mt_status matrix_products(void *context)
     return MT_OK;
 }
 
-static mt_status open_step(mt_device *device, step_bench *bench)
+static mt_status open_step(mt_device *device, const bench_step_shape *shape, step_bench *bench)
 {
-    const bench_step_shape *shape = bench->shape;
+    *bench = (step_bench){.shape = shape};
     int64_t n = shape->B * shape->T;
     mt_model_config config = mt_model_config_default(shape->vocabulary, shape->size);
     config.num_blocks = shape->blocks;
@@ -132,12 +132,27 @@ static mt_status open_step(mt_device *device, step_bench *bench)
                : status;
 }
 
+static void close_step(step_bench *bench)
+{
+    mt_adam_destroy(bench->adam);
+    mt_model_destroy(bench->model);
+    mt_tape_destroy(bench->tape);
+    free(bench->labels);
+}
+
+void bench_step_text(const bench_step_shape *shape, char text[BENCH_TEXT])
+{
+    snprintf(text, BENCH_TEXT,
+             "step B%" PRId64 " T%" PRId64 " vocab %" PRId64 " size %" PRId64 " blocks %" PRId64,
+             shape->B, shape->T, shape->vocabulary, shape->size, shape->blocks);
+}
+
 mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long repeat,
                      json_t *results)
 {
-    step_bench bench = {.shape = shape};
+    step_bench bench;
     double step = 0.0, products = 0.0, replayed = 0.0;
-    mt_status status = open_step(device, &bench);
+    mt_status status = open_step(device, shape, &bench);
     if (status == MT_OK) {
         status = bench_time(device, repeat, train_step, &bench, &step);
     }
@@ -148,14 +163,11 @@ mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long
         status = bench_time(device, repeat, replay_step, &bench, &replayed);
         device->forget(device, bench.recording);
     }
-    mt_adam_destroy(bench.adam);
-    mt_model_destroy(bench.model);
-    mt_tape_destroy(bench.tape);
-    free(bench.labels);
+    close_step(&bench);
     if (status == MT_OK) {
-        printf("step B%" PRId64 " T%" PRId64 " vocab %" PRId64 " size %" PRId64 " blocks %" PRId64
-               "  %.3f ms  matrix products alone %.3f ms (%.2f x)\n",
-               shape->B, shape->T, shape->vocabulary, shape->size, shape->blocks, 1e3 * step,
+        char what[BENCH_TEXT];
+        bench_step_text(shape, what);
+        printf("%s  %.3f ms  matrix products alone %.3f ms (%.2f x)\n", what, 1e3 * step,
                1e3 * products, step / products);
         if (replayed > 0.0) {
             printf("  replayed as a graph %.3f ms\n", 1e3 * replayed);
@@ -167,5 +179,19 @@ mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long
                                "blocks", (json_int_t)shape->blocks, "step_s", step, "products_s",
                                products, "replayed_s", replayed));
     }
+    return status;
+}
+
+mt_status bench_step_alone(mt_device *device, const bench_step_shape *shape,
+                           const bench_alone_how *how, json_t *results)
+{
+    step_bench bench;
+    char what[BENCH_TEXT];
+    bench_step_text(shape, what);
+    mt_status status = open_step(device, shape, &bench);
+    if (status == MT_OK) {
+        status = bench_alone(device, how, what, train_step, &bench, results);
+    }
+    close_step(&bench);
     return status;
 }

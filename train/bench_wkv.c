@@ -65,6 +65,12 @@ static mt_status backward(void *context)
     return bench->kernels->wkv_backward(bench->device, &args);
 }
 
+static mt_status forward_and_backward(void *context)
+{
+    mt_status status = forward(context);
+    return status == MT_OK ? backward(context) : status;
+}
+
 /* Fills an array of n with random numbers around `centre`: the same million again and again. */
 static mt_status fill_randomly(wkv_bench *bench, int array, int64_t n, double centre)
 {
@@ -88,8 +94,13 @@ static mt_status fill_randomly(wkv_bench *bench, int array, int64_t n, double ce
     return status;
 }
 
-static mt_status open_wkv(wkv_bench *bench)
+static mt_status open_wkv(mt_device *device, const int64_t shape[3], wkv_bench *bench)
 {
+    *bench = (wkv_bench){.device = device,
+                         .kernels = device->kernels[MT_F32],
+                         .B = shape[0],
+                         .T = shape[1],
+                         .C = shape[2]};
     int64_t n = bench->B * bench->T * bench->C;
     size_t saved = bench->kernels->wkv_saved_size(bench->device, bench->B, bench->T, bench->C);
     mt_status status = MT_OK;
@@ -106,13 +117,17 @@ static mt_status open_wkv(wkv_bench *bench)
     return status;
 }
 
-mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long repeat, json_t *results)
+static void close_wkv(wkv_bench *bench)
 {
-    wkv_bench bench = {.device = device,
-                       .kernels = device->kernels[MT_F32],
-                       .B = shape[0],
-                       .T = shape[1],
-                       .C = shape[2]};
+    for (int array = 0; array < ARRAYS; array++) {
+        bench->device->release(bench->device, bench->arrays[array]);
+    }
+}
+
+mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long repeat, double large_rate,
+                    json_t *results)
+{
+    wkv_bench bench;
     /* What is timed, and the arrays of B T C numbers that it reads and writes. */
     static const struct {
         const char *key;
@@ -124,23 +139,27 @@ mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long repeat,
                 {"backward", backward, 5}};
     enum { COPY, STREAM, FORWARD, BACKWARD, ROWS };
     double times[ROWS] = {0.0}, rates[ROWS] = {0.0};
-    mt_status status = open_wkv(&bench);
+    mt_status status = open_wkv(device, shape, &bench);
     for (int i = 0; i < ROWS && status == MT_OK; i++) {
         status = bench_time(device, repeat, rows[i].run, &bench, &times[i]);
         rates[i] = (double)rows[i].moved * (double)(shape[0] * shape[1] * shape[2]) *
                    sizeof(float) / times[i] / 1e9;
     }
-    for (int array = 0; array < ARRAYS; array++) {
-        device->release(device, bench.arrays[array]);
-    }
+    close_wkv(&bench);
     if (status == MT_OK) {
         printf("wkv (%" PRId64 ", %" PRId64 ", %" PRId64
                ")  stream %.3f ms  forward %.3f ms (%.2f x)  backward %.3f ms "
-               "(%.2f x)  of copy's %.0f GB/s: forward %.0f %%, backward %.0f %%\n",
+               "(%.2f x)  of copy's %.0f GB/s: forward %.0f %%, backward %.0f %%",
                shape[0], shape[1], shape[2], 1e3 * times[STREAM], 1e3 * times[FORWARD],
                times[FORWARD] / times[STREAM], 1e3 * times[BACKWARD],
                times[BACKWARD] / times[STREAM], rates[COPY], 100.0 * rates[FORWARD] / rates[COPY],
                100.0 * rates[BACKWARD] / rates[COPY]);
+        if (large_rate > 0.0) {
+            printf("  of 1 GiB's: forward %.0f %%, backward %.0f %%",
+                   100.0 * rates[FORWARD] * 1e9 / large_rate,
+                   100.0 * rates[BACKWARD] * 1e9 / large_rate);
+        }
+        putchar('\n');
         json_t *row = json_pack("{s:s, s:[I,I,I]}", "what", "wkv", "shape", (json_int_t)shape[0],
                                 (json_int_t)shape[1], (json_int_t)shape[2]);
         for (int i = 0; i < ROWS; i++) {
@@ -149,8 +168,27 @@ mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long repeat,
             json_object_set_new(row, key, json_real(times[i]));
             snprintf(key, sizeof key, "%s_gb_per_s", rows[i].key);
             json_object_set_new(row, key, json_real(rates[i]));
+            if (large_rate > 0.0) {
+                snprintf(key, sizeof key, "%s_of_copy_1gib", rows[i].key);
+                json_object_set_new(row, key, json_real(rates[i] * 1e9 / large_rate));
+            }
         }
         json_array_append_new(results, row);
     }
+    return status;
+}
+
+mt_status bench_wkv_alone(mt_device *device, const int64_t shape[3], const bench_alone_how *how,
+                          json_t *results)
+{
+    wkv_bench bench;
+    char what[BENCH_TEXT];
+    snprintf(what, sizeof what, "wkv (%" PRId64 ", %" PRId64 ", %" PRId64 "), forward and backward",
+             shape[0], shape[1], shape[2]);
+    mt_status status = open_wkv(device, shape, &bench);
+    if (status == MT_OK) {
+        status = bench_alone(device, how, what, forward_and_backward, &bench, results);
+    }
+    close_wkv(&bench);
     return status;
 }

@@ -10,7 +10,7 @@ namespace
 {
 
 /* Longer than the host takes to enqueue a training step. Without it the device would take the time
- * of the first event at once and wait for the host's next call, and short kernels would look long. */
+ * of an event at once and then wait for the host's next call: short kernels would look long. */
 constexpr int PAUSE_MILLISECONDS = 10;
 constexpr unsigned MILLISECOND = 1000000; /* in nanoseconds: the longest that a thread may sleep */
 

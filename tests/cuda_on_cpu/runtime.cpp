@@ -46,7 +46,7 @@ namespace
 {
 
 constexpr int NOT_WRITTEN = 0xFF; /* NaN in every real type */
-constexpr size_t DEVICE_BYTES = static_cast<size_t>(4) << 30;
+constexpr size_t DEVICE_MEGABYTES = 4096;
 constexpr unsigned MOST_THREADS = 1024;
 
 std::unordered_map<void *, size_t> device_memory;
@@ -57,6 +57,13 @@ int from_outside(const char *name)
 {
     const char *text = getenv(name);
     return text != nullptr ? atoi(text) : 0;
+}
+
+/* The memory that the device has. */
+size_t device_bytes()
+{
+    int given = from_outside("CUDA_ON_CPU_MEGABYTES");
+    return (given > 0 ? static_cast<size_t>(given) : DEVICE_MEGABYTES) << 20;
 }
 
 int live, allocations, launches, waits;
@@ -343,7 +350,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     if (capture_forbids()) {
         return failed(cudaErrorStreamCaptureUnsupported);
     }
-    if (allocation_fails() || bytes > DEVICE_BYTES - device_bytes_used) {
+    if (allocation_fails() || bytes > device_bytes() - device_bytes_used) {
         return failed(cudaErrorMemoryAllocation);
     }
     *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -408,8 +415,8 @@ cudaError_t cudaFreeHost(void *memory)
 
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 {
-    *total = DEVICE_BYTES;
-    *left = DEVICE_BYTES - device_bytes_used;
+    *total = device_bytes();
+    *left = device_bytes() - device_bytes_used;
     return success();
 }
 
