@@ -1,4 +1,5 @@
-/* Adam against its formula in double, over several steps. */
+/* Adam against the reference, over several steps. */
+#include "kernels/reference/reference.h"
 #include "tests/check_main.h"
 #include "tests/kernels/kernel_test.h"
 
@@ -21,13 +22,17 @@ static mt_adam_args make_args(kernel_build *build, int64_t n)
                           .v = upload(build, zeros, n)};
 }
 
-static const double lr = 0.01;
+/* The step-th update's. */
+static mt_adam_rates rates_of(const mt_adam_args *args, int step)
+{
+    return (mt_adam_rates){0.01, 1.0 - pow(args->beta1, (double)step),
+                           1.0 - pow(args->beta2, (double)step)};
+}
 
 /* One update, the step-th. */
 static mt_status update(kernel_build *build, const mt_adam_args *args, int step)
 {
-    mt_adam_rates rates = {lr, 1.0 - pow(args->beta1, (double)step),
-                           1.0 - pow(args->beta2, (double)step)};
+    mt_adam_rates rates = rates_of(args, step);
     assert_ok(
         build->device->write(build->device, (void *)(uintptr_t)args->rates, &rates, sizeof rates));
     return build->kernels->adam(build->device, args);
@@ -40,53 +45,44 @@ static double *upload_norm(kernel_build *build, double norm_squared)
     return array;
 }
 
-/* One step of the formula on doubles; `factor` is grad_scale times clip_scale. */
-static void reference_step(const mt_adam_args *args, int step, double factor, const double *grad,
-                           double *p, double *m, double *v)
-{
-    double t = (double)step;
-    for (int64_t i = 0; i < args->n; i++) {
-        double g = factor * grad[i];
-        m[i] = args->beta1 * m[i] + (1.0 - args->beta1) * g;
-        v[i] = args->beta2 * v[i] + (1.0 - args->beta2) * g * g;
-        double m_hat = m[i] / (1.0 - pow(args->beta1, t));
-        double v_hat = v[i] / (1.0 - pow(args->beta2, t));
-        double decay = i < args->decayed ? args->weight_decay : 0.0;
-        p[i] -= lr * decay * p[i] + lr * m_hat / (sqrt(v_hat) + args->eps);
-    }
-}
-
-static void compare_steps(kernel_build *build, mt_adam_args *args, double factor)
+/* norm_squared: that of args, on the host, or NULL. */
+static void compare_steps(kernel_build *build, const mt_adam_args *args, const double *norm_squared)
 {
     int64_t n = args->n;
-    const double *grad = values_of(build, args->grad, n);
-    double *p = values_of(build, args->parameter, n), *m = host_doubles(build, n),
-           *v = host_doubles(build, n);
+    mt_adam_rates rates;
+    mt_adam_args expected = *args;
+    expected.norm_squared = norm_squared;
+    expected.rates = &rates;
+    expected.parameter = values_of(build, args->parameter, n);
+    expected.grad = values_of(build, args->grad, n);
+    expected.m = host_doubles(build, n);
+    expected.v = host_doubles(build, n);
     for (int step = 1; step <= STEPS; step++) {
-        reference_step(args, step, factor, grad, p, m, v);
+        rates = rates_of(args, step);
+        mt_reference_adam(&expected);
         assert_ok(update(build, args, step));
     }
-    assert_close(build, "parameter", args->parameter, p, n, 16.0);
-    assert_close(build, "m", args->m, m, n, 16.0);
-    assert_close(build, "v", args->v, v, n, 16.0);
+    assert_close(build, "parameter", args->parameter, expected.parameter, n, 16.0);
+    assert_close(build, "m", args->m, expected.m, n, 16.0);
+    assert_close(build, "v", args->v, expected.v, n, 16.0);
 }
 
 static void check_steps(kernel_build *build)
 {
     for (int size = 0; size < SIZES; size++) {
         mt_adam_args plain = make_args(build, sizes[size]);
-        compare_steps(build, &plain, 1.0);
+        compare_steps(build, &plain, NULL);
         for (int part = 0; part < 4; part++) { /* of the parameters that decay: none to all */
             mt_adam_args args = make_args(build, sizes[size]);
             args.decayed = args.n * part / 3;
             args.weight_decay = 0.1;
             args.grad_scale = 0.25;
-            compare_steps(build, &args, 0.25);
+            compare_steps(build, &args, NULL);
         }
     }
 }
 
-START_TEST(test_steps_follow_the_formula)
+START_TEST(test_steps_are_the_references)
 {
     for_each_build(check_steps);
 }
@@ -95,15 +91,13 @@ END_TEST
 /* The norm of grad_scale grad is 0.5 * 6 = 3: above 1.5 it is clipped to half, below 4 not. */
 static void check_clip(kernel_build *build)
 {
-    static const struct {
-        double clip, factor;
-    } clips[] = {{1.5, 0.25}, {4.0, 0.5}, {0.0, 0.5}};
+    static const double clips[] = {1.5, 4.0, 0.0}, norm_squared = 36.0;
     for (int i = 0; i < 3; i++) {
         mt_adam_args args = make_args(build, 33);
         args.grad_scale = 0.5;
-        args.clip = clips[i].clip;
-        args.norm_squared = upload_norm(build, 36.0);
-        compare_steps(build, &args, clips[i].factor);
+        args.clip = clips[i];
+        args.norm_squared = upload_norm(build, norm_squared);
+        compare_steps(build, &args, &norm_squared);
     }
 }
 
@@ -162,7 +156,7 @@ END_TEST
 
 static Suite *adam_suite(void)
 {
-    return SUITE("adam", test_steps_follow_the_formula, test_gradients_beyond_clip_are_scaled_to_it,
+    return SUITE("adam", test_steps_are_the_references, test_gradients_beyond_clip_are_scaled_to_it,
                  test_a_norm_that_is_not_finite_changes_nothing,
                  test_forgotten_moments_become_zero);
 }

@@ -1,5 +1,5 @@
-/* The four norms: forward against ESPnet's formulas, backward against central differences of those
- * formulas, both in double. */
+/* The four norms against the reference, forward and backward. */
+#include "kernels/reference/reference.h"
 #include "tests/check_main.h"
 #include "tests/kernels/kernel_test.h"
 
@@ -17,7 +17,7 @@ static const norm_case cases[] = {
     {MT_BASIC_NORM, 1, 3, 3, 0.0},     {MT_BASIC_NORM, 34, 33, 33, 0.0},
 };
 
-/* For the threads: sizes that central differences would take too long over. */
+/* For the threads. */
 static const norm_case large_cases[] = {{MT_LAYER_NORM, 100, 410, 410, 1e-12},
                                         {MT_RMS_NORM, 100, 410, 100, 1e-5},
                                         {MT_SCALE_NORM, 100, 410, 410, 1e-5},
@@ -34,163 +34,99 @@ static int64_t weights(const norm_case *c)
     return c->kind == MT_LAYER_NORM || c->kind == MT_RMS_NORM ? c->C : 1;
 }
 
-/* One row, as espnet2/asr_transducer/normalization.py has it. */
-static void reference_row(const norm_case *c, const double *x, const double *weight,
-                          const double *bias, double *y)
-{
-    double mean = 0.0, squares = 0.0, variance = 0.0, partial = 0.0;
-    for (int64_t i = 0; i < c->C; i++) {
-        mean += x[i] / (double)c->C;
-        squares += x[i] * x[i];
-        partial += i < c->P ? x[i] * x[i] : 0.0;
-    }
-    for (int64_t i = 0; i < c->C; i++) {
-        variance += (x[i] - mean) * (x[i] - mean) / (double)c->C;
-    }
-    for (int64_t i = 0; i < c->C; i++) {
-        switch (c->kind) {
-        case MT_LAYER_NORM:
-            y[i] = (x[i] - mean) / sqrt(variance + c->eps) * weight[i] + bias[i];
-            break;
-        case MT_RMS_NORM:
-            y[i] = weight[i] * x[i] / (sqrt(partial / (double)c->P) + c->eps);
-            break;
-        case MT_SCALE_NORM:
-            y[i] = weight[0] * x[i] / fmax(sqrt(squares), c->eps);
-            break;
-        case MT_BASIC_NORM:
-            y[i] = x[i] / sqrt(squares / (double)c->C + exp(weight[0]));
-            break;
-        }
-    }
-}
-
+/* The arguments of a case, on the device, and as doubles for the reference. */
 typedef struct norm_data {
-    mt_norm_forward_args forward;
-    mt_norm_backward_args backward;
-    double *x, *weight, *bias, *dy;
+    mt_norm_forward_args forward, plain_forward;
+    mt_norm_backward_args backward, plain_backward;
 } norm_data;
 
-static norm_data make_data(kernel_build *build, const norm_case *c)
+static mt_norm_backward_args backward_of(const mt_norm_forward_args *forward)
+{
+    return (mt_norm_backward_args){.kind = forward->kind,
+                                   .N = forward->N,
+                                   .C = forward->C,
+                                   .P = forward->P,
+                                   .eps = forward->eps,
+                                   .x = forward->x,
+                                   .weight = forward->weight,
+                                   .mean = forward->mean,
+                                   .scale = forward->scale};
+}
+
+/* x: the input on the device; NULL: random numbers. */
+static norm_data make_data(kernel_build *build, const norm_case *c, const void *x)
 {
     int64_t n = c->N * c->C;
     norm_data data = {.forward = {.kind = c->kind, .N = c->N, .C = c->C, .P = c->P, .eps = c->eps}};
-    mt_norm_forward_args *forward = &data.forward;
-    forward->x = uniform(build, n, -1.0, 1.5, 1);
+    mt_norm_forward_args *forward = &data.forward, *plain = &data.plain_forward;
+    forward->x = x != NULL ? x : uniform(build, n, -1.0, 1.5, 1);
     forward->weight = uniform(build, weights(c), -1.0, 1.0, 2);
     forward->bias = uniform(build, c->C, -1.0, 1.0, 3);
     forward->y = blank(build, n);
     forward->mean = blank(build, c->N);
     forward->scale = blank(build, c->N);
-    void *dy = uniform(build, n, -1.0, 1.0, 4);
-    data.backward =
-        (mt_norm_backward_args){.kind = c->kind,
-                                .N = c->N,
-                                .C = c->C,
-                                .P = c->P,
-                                .eps = c->eps,
-                                .x = forward->x,
-                                .weight = forward->weight,
-                                .mean = forward->mean,
-                                .scale = forward->scale,
-                                .dy = dy,
-                                .dx = blank(build, n),
-                                .dweight = blank(build, weights(c)),
-                                .dbias = c->kind == MT_LAYER_NORM ? blank(build, c->C) : NULL};
-    data.x = values_of(build, forward->x, n);
-    data.weight = values_of(build, forward->weight, weights(c));
-    data.bias = values_of(build, forward->bias, c->C);
-    data.dy = values_of(build, dy, n);
+    *plain = *forward;
+    plain->x = values_of(build, forward->x, n);
+    plain->weight = values_of(build, forward->weight, weights(c));
+    plain->bias = values_of(build, forward->bias, c->C);
+    plain->y = host_doubles(build, n);
+    plain->mean = host_doubles(build, c->N);
+    plain->scale = host_doubles(build, c->N);
+    data.backward = backward_of(forward);
+    data.backward.dy = uniform(build, n, -1.0, 1.0, 4);
+    data.backward.dx = blank(build, n);
+    data.backward.dweight = blank(build, weights(c));
+    data.backward.dbias = c->kind == MT_LAYER_NORM ? blank(build, c->C) : NULL;
+    data.plain_backward = backward_of(plain);
+    data.plain_backward.dy = values_of(build, data.backward.dy, n);
+    data.plain_backward.dx = host_doubles(build, n);
+    data.plain_backward.dweight = host_doubles(build, weights(c));
+    data.plain_backward.dbias = host_doubles(build, c->C);
     return data;
+}
+
+/* Forward, on the device and by the reference. */
+static void compare_forward(kernel_build *build, const norm_data *data, double units)
+{
+    mt_reference_norm_forward(&data->plain_forward);
+    assert_ok(build->kernels->norm_forward(build->device, &data->forward));
+    assert_close(build, "y", data->forward.y, data->plain_forward.y,
+                 data->forward.N * data->forward.C, units);
 }
 
 static void check_forward(kernel_build *build)
 {
     for (int i = 0; i < CASES + LARGE_CASES; i++) {
-        const norm_case *c = i < CASES ? &cases[i] : &large_cases[i - CASES];
-        norm_data data = make_data(build, c);
-        double *expected = host_doubles(build, c->N * c->C);
-        for (int64_t n = 0; n < c->N; n++) {
-            reference_row(c, data.x + n * c->C, data.weight, data.bias, expected + n * c->C);
-        }
-        assert_ok(build->kernels->norm_forward(build->device, &data.forward));
-        assert_close(build, "y", data.forward.y, expected, c->N * c->C, 32.0);
+        norm_data data = make_data(build, i < CASES ? &cases[i] : &large_cases[i - CASES], NULL);
+        compare_forward(build, &data, 32.0);
     }
 }
 
-START_TEST(test_forward_is_espnets_formula)
+START_TEST(test_forward_is_the_references)
 {
     for_each_build(check_forward);
 }
 END_TEST
 
-/* The sum of dy y over one row. */
-static double row_objective(const norm_case *c, const norm_data *data, int64_t n)
-{
-    double sum = 0.0, *y = calloc((size_t)c->C, sizeof *y);
-    ck_assert_ptr_nonnull(y);
-    reference_row(c, data->x + n * c->C, data->weight, data->bias, y);
-    for (int64_t i = 0; i < c->C; i++) {
-        sum += data->dy[n * c->C + i] * y[i];
-    }
-    free(y);
-    return sum;
-}
-
-static double objective(const norm_case *c, const norm_data *data)
-{
-    double sum = 0.0;
-    for (int64_t n = 0; n < c->N; n++) {
-        sum += row_objective(c, data, n);
-    }
-    return sum;
-}
-
-/* d objective / d *value, by central differences; row < 0: of all rows. */
-static double difference(const norm_case *c, const norm_data *data, double *value, int64_t row)
-{
-    const double h = 1e-5, at = *value;
-    double sides[2];
-    for (int side = 0; side < 2; side++) {
-        *value = side == 0 ? at + h : at - h;
-        sides[side] = row < 0 ? objective(c, data) : row_objective(c, data, row);
-    }
-    *value = at;
-    return (sides[0] - sides[1]) / (2.0 * h);
-}
-
-static void compare_differences(kernel_build *build, const norm_case *c)
-{
-    norm_data data = make_data(build, c);
-    double *dx = host_doubles(build, c->N * c->C), *dbias = host_doubles(build, c->C);
-    double *dweight = host_doubles(build, weights(c));
-    assert_ok(build->kernels->norm_forward(build->device, &data.forward));
-    assert_ok(build->kernels->norm_backward(build->device, &data.backward));
-    for (int64_t i = 0; i < c->N * c->C; i++) {
-        dx[i] = difference(c, &data, &data.x[i], i / c->C);
-    }
-    for (int64_t i = 0; i < weights(c); i++) {
-        dweight[i] = difference(c, &data, &data.weight[i], -1);
-    }
-    for (int64_t i = 0; i < c->C && data.backward.dbias != NULL; i++) {
-        dbias[i] = difference(c, &data, &data.bias[i], -1);
-    }
-    double units = build->dtype == MT_F64 ? 1e-6 / DBL_EPSILON : 256.0;
-    assert_close(build, "dx", data.backward.dx, dx, c->N * c->C, units);
-    assert_close(build, "dweight", data.backward.dweight, dweight, weights(c), units);
-    if (data.backward.dbias != NULL) {
-        assert_close(build, "dbias", data.backward.dbias, dbias, c->C, units);
-    }
-}
-
 static void check_backward(kernel_build *build)
 {
-    for (int i = 0; i < CASES; i++) {
-        compare_differences(build, &cases[i]);
+    double units = build->dtype == MT_F64 ? 1e-6 / DBL_EPSILON : 256.0;
+    for (int i = 0; i < CASES + LARGE_CASES; i++) {
+        const norm_case *c = i < CASES ? &cases[i] : &large_cases[i - CASES];
+        norm_data data = make_data(build, c, NULL);
+        const mt_norm_backward_args *args = &data.backward, *expected = &data.plain_backward;
+        compare_forward(build, &data, 32.0);
+        assert_ok(build->kernels->norm_backward(build->device, args));
+        mt_reference_norm_backward(expected);
+        assert_close(build, "dx", args->dx, expected->dx, c->N * c->C, units);
+        assert_close(build, "dweight", args->dweight, expected->dweight, weights(c), units);
+        if (args->dbias != NULL) {
+            assert_close(build, "dbias", args->dbias, expected->dbias, c->C, units);
+        }
     }
 }
 
-START_TEST(test_backward_is_the_central_difference)
+START_TEST(test_backward_is_the_references)
 {
     for_each_build(check_backward);
 }
@@ -202,7 +138,7 @@ static void check_alone(kernel_build *build)
 {
     for (int i = 0; i < LARGE_CASES; i++) {
         const norm_case *c = &large_cases[i];
-        norm_data data = make_data(build, c);
+        norm_data data = make_data(build, c, NULL);
         mt_norm_backward_args alone = data.backward;
         assert_ok(build->kernels->norm_forward(build->device, &data.forward));
         assert_ok(build->kernels->norm_backward(build->device, &data.backward));
@@ -239,17 +175,17 @@ static void check_constant_rows(kernel_build *build)
     static const mt_norm_kind kinds[] = {MT_LAYER_NORM, MT_RMS_NORM, MT_SCALE_NORM, MT_BASIC_NORM};
     for (int kind = 0; kind < 4; kind++) {
         const norm_case c = {kinds[kind], 2, 33, 33, 1e-12};
-        norm_data data = make_data(build, &c);
         double *rows = host_doubles(build, 66);
         for (int i = 33; i < 66; i++) {
             rows[i] = kinds[kind] == MT_LAYER_NORM ? (double)(float)0.1 : 0.0;
         }
-        data.forward.x = data.backward.x = upload(build, rows, 66);
+        norm_data data = make_data(build, &c, upload(build, rows, 66));
+        const double *bias = data.plain_forward.bias;
         assert_ok(build->kernels->norm_forward(build->device, &data.forward));
         assert_ok(build->kernels->norm_backward(build->device, &data.backward));
         double *expected = host_doubles(build, 66);
         for (int i = 0; i < 66; i++) {
-            expected[i] = kinds[kind] == MT_LAYER_NORM ? data.bias[i % 33] : 0.0;
+            expected[i] = kinds[kind] == MT_LAYER_NORM ? bias[i % 33] : 0.0;
         }
         assert_close(build, "y", data.forward.y, expected, 66, 0.0);
         const double *dx = values_of(build, data.backward.dx, 66);
@@ -269,19 +205,13 @@ END_TEST
 static void check_offset(kernel_build *build)
 {
     const norm_case c = {MT_LAYER_NORM, 3, 257, 257, 1e-12};
-    norm_data data = make_data(build, &c);
-    double *rows = host_doubles(build, 3 * 257), *expected = host_doubles(build, 3 * 257);
+    double *rows = host_doubles(build, 3 * 257);
     for (int i = 0; i < 3 * 257; i++) {
         rows[i] = 1024.0 + (double)(i * 37 % 64) / 64.0;
     }
-    data.forward.x = upload(build, rows, 3 * 257);
-    for (int n = 0; n < 3; n++) {
-        reference_row(&c, rows + n * 257, data.weight, data.bias, expected + n * 257);
-    }
-    assert_ok(build->kernels->norm_forward(build->device, &data.forward));
+    norm_data data = make_data(build, &c, upload(build, rows, 3 * 257));
     /* The mean's own rounding over the standard deviation; the reference's, too, in float64. */
-    double units = build->dtype == MT_F64 ? 65536.0 : 4096.0;
-    assert_close(build, "y", data.forward.y, expected, 3 * 257, units);
+    compare_forward(build, &data, build->dtype == MT_F64 ? 65536.0 : 4096.0);
 }
 
 START_TEST(test_layer_norm_of_values_far_from_zero)
@@ -292,7 +222,7 @@ END_TEST
 
 static Suite *norm_suite(void)
 {
-    return SUITE("norm", test_forward_is_espnets_formula, test_backward_is_the_central_difference,
+    return SUITE("norm", test_forward_is_the_references, test_backward_is_the_references,
                  test_outputs_alone_have_the_same_bits, test_constant_rows_are_normed_to_the_bias,
                  test_layer_norm_of_values_far_from_zero);
 }
