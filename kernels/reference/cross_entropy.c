@@ -8,6 +8,16 @@
 
 #include <math.h>
 
+/* The sum of e^x as a multiple of e^largest, which keeps every term in range. */
+static double exp_sum(const double *x, int64_t n, double largest)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += exp(x[i] - largest);
+    }
+    return sum;
+}
+
 void mt_reference_cross_entropy_forward(const mt_cross_entropy_forward_args *args)
 {
     double *lse = args->lse, *stats = args->stats, s = args->label_smoothing, loss = 0.0;
@@ -18,16 +28,15 @@ void mt_reference_cross_entropy_forward(const mt_cross_entropy_forward_args *arg
         if (target == args->ignore_index) {
             continue;
         }
-        int64_t largest = 0; /* its first place: no exponential relative to it overflows */
+        int64_t largest = 0; /* the first place where it stands */
         for (int64_t v = 1; v < args->V; v++) {
             largest = logits[v] > logits[largest] ? v : largest;
         }
-        double sum = 0.0, mean = 0.0;
+        double mean = 0.0;
         for (int64_t v = 0; v < args->V; v++) {
-            sum += exp(logits[v] - logits[largest]);
             mean += logits[v] / (double)args->V;
         }
-        lse[n] = logits[largest] + log(sum);
+        lse[n] = logits[largest] + log(exp_sum(logits, args->V, logits[largest]));
         loss += lse[n] - (1.0 - s) * logits[target] - s * mean;
         stats[0] += 1.0;
         stats[1] += largest == target ? 1.0 : 0.0;

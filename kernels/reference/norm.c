@@ -11,8 +11,8 @@
  *
  * Backward, with g = dy weight and R = sum of g (x - mean), which is d (sum of dy y) / d scale:
  *
- *     dx      = scale (g - mean(g)) + R slope (x - mean)     without mean(g) where mean is zero,
- *                                                            without R in channels that S leaves out
+ *     dx      = scale (g - mean(g)) + R slope (x - mean)     no mean(g) where mean is zero,
+ *                                                            no R in channels that S leaves out
  *     dweight = sum over rows of dy scale (x - mean), for scale_norm over channels too
  *     dweight = sum over rows of R (-scale^3 e^weight / 2)   for basic_norm
  *     dbias   = sum over rows of dy */

@@ -6,19 +6,31 @@
 import numpy
 
 
-def wkv(time_decay, time_first, key, value):
-    """(T, C) from key and value (T, C): every output is the weighted mean over all steps before it, written out."""
-    steps, channels = key.shape
-    w = -numpy.exp(time_decay)
-    output = numpy.empty((steps, channels))
-    for t in range(steps):
-        exponents = numpy.empty((t + 1, channels))
-        for i in range(t):
-            exponents[i] = (t - 1 - i) * w + key[i]
-        exponents[t] = time_first + key[t]
+def wkv_terms(step, w, key, value, state):
+    """Exponents, numerators and denominators, (step + 1, C) each, of the sums before a step: the
+    carried state's, and one of each earlier step."""
+    num, den, exponent = state
+    exponents = [exponent + step * w] + [(step - 1 - i) * w + key[i] for i in range(step)]
+    dens = [den] + [numpy.ones_like(den)] * step
+    return numpy.stack(exponents), numpy.stack([num, *value[:step]]), numpy.stack(dens)
+
+
+def wkv(time_decay, time_first, key, value, state):
+    """(T, C) from key and value (T, C) and a state (num, den, max), (C) each: every output is the
+    weighted mean over all steps before it, written out."""
+    outputs = []
+    for t in range(len(key)):
+        exponents, nums, dens = wkv_terms(t, -numpy.exp(time_decay), key, value, state)
+        exponents = numpy.stack([*exponents, time_first + key[t]])
         weights = numpy.exp(exponents - exponents.max(axis=0))
-        output[t] = (weights * value[: t + 1]).sum(axis=0) / weights.sum(axis=0)
-    return output
+        num = (weights * numpy.stack([*nums, value[t]])).sum(axis=0)
+        den = (weights * numpy.stack([*dens, numpy.ones_like(dens[0])])).sum(axis=0)
+        outputs.append(num / den)
+    return numpy.stack(outputs)
+
+
+def empty_state(channels):
+    return numpy.stack([numpy.zeros(channels), numpy.zeros(channels), numpy.full(channels, -1e38)])
 
 
 def sigmoid(x):
@@ -46,8 +58,8 @@ def norm(weights, name, kind, eps, partial, x):
     raise ValueError(kind)
 
 
-def mixed(x, mix):
-    shifted = numpy.concatenate([numpy.zeros_like(x[:1]), x[:-1]])
+def mixed(x, mix, carried=0.0):
+    shifted = numpy.concatenate([numpy.zeros_like(x[:1]) + carried, x[:-1]])
     mix = mix.reshape(-1)
     return x * mix + shifted * (1.0 - mix)
 
@@ -56,7 +68,8 @@ def self_attention(weights, name, x):
     key = linear(weights, name + ".proj_key", mixed(x, weights[name + ".time_mix_key"]))
     value = linear(weights, name + ".proj_value", mixed(x, weights[name + ".time_mix_value"]))
     receptance = linear(weights, name + ".proj_receptance", mixed(x, weights[name + ".time_mix_receptance"]))
-    attended = wkv(weights[name + ".time_decay"], weights[name + ".time_first"], key, value)
+    attended = wkv(weights[name + ".time_decay"], weights[name + ".time_first"], key, value,
+                   empty_state(key.shape[-1]))
     return linear(weights, name + ".proj_output", sigmoid(receptance) * attended)
 
 

@@ -22,8 +22,10 @@ class WkvTest(unittest.TestCase):
         generator = numpy.random.default_rng(1)
         time_decay, time_first = generator.normal(size=3), generator.normal(size=3)
         key, value = generator.normal(size=(9, 3)), generator.normal(size=(9, 3))
+        state = rwkv_reference.empty_state(3)
+        outputs = rwkv_reference.wkv(time_decay, time_first, key, value, state)
         num = den = numpy.zeros(3)
-        for t, output in enumerate(rwkv_reference.wkv(time_decay, time_first, key, value)):
+        for t, output in enumerate(outputs):
             first = numpy.exp(time_first + key[t])
             numpy.testing.assert_allclose(output, (num + first * value[t]) / (den + first), rtol=1e-12)
             decay = numpy.exp(-numpy.exp(time_decay))
