@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""The peers on a GPU, measured beside `mixtape bench --device cuda --json`: ESPnet's WKV kernel, built from its own source
-where it is given, and the training step in PyTorch with that kernel in place of the loop over time.
+"""The peers on a GPU, measured beside `mixtape bench --device cuda --json`: ESPnet's WKV kernel,
+built from its own source where it is given; flash-linear-attention's operator, where it is
+installed; and the training step in PyTorch with ESPnet's kernel in place of the loop over time.
 
     gpu_peers.py MIXTAPE.json OUT.json [FOLDER with wkv_op.cpp and wkv_cuda.cu]
     gpu_peers.py --build FOLDER     compiles that kernel, which takes a minute, for a later call
     gpu_peers.py --table OUT.json
+
+A peer that is not there, or computes something else than the recurrence, is a line that says so.
 """
 
 import json
@@ -14,10 +17,13 @@ import statistics
 import sys
 import time
 
+CONTEXT_SIZE = 1024  # ESPnet's own; the kernel has arrays of this length
+EMPTY = -1e38  # the running exponent of an empty state
+
 
 def time_on_device(torch, run, repeat=15):
-    """Median seconds of one run, by events around several, as bench_time in train/bench.c: after 0.3 s of warming up, and so many
-    at a time that they take 2 ms."""
+    """Median seconds of one run, by events around several, as bench_time in train/bench.c: after
+    0.3 s of warming up, and so many at a time that they take 2 ms."""
     began, warmed = time.monotonic(), 0
     while warmed == 0 or time.monotonic() - began < 0.3:
         for _ in range(10):
@@ -27,7 +33,7 @@ def time_on_device(torch, run, repeat=15):
     runs = max(10, math.ceil(2e-3 * warmed / (time.monotonic() - began)))
     times = []
     for _ in range(repeat):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         for _ in range(runs):
             run()
@@ -37,54 +43,160 @@ def time_on_device(torch, run, repeat=15):
     return statistics.median(times)
 
 
-CONTEXT_SIZE = 1024  # ESPnet's own; the kernel has arrays of this length
+def time_replayed(torch, run, stream):
+    """The same, recorded as a graph, so that only the device's time counts; or None where what is
+    run cannot be recorded."""
+    try:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            run()
+        return time_on_device(torch, graph.replay)
+    except Exception:
+        torch.cuda.synchronize()
+        return None
+
+
+def inputs_of(torch, shape, device):
+    """time_decay, time_first, key, value, and the gradient of what comes out."""
+    B, T, C = shape
+    torch.manual_seed(1)
+    decay, first = torch.rand(C, device=device) - 1.0, torch.randn(C, device=device)
+    return decay, first, *(torch.randn(B, T, C, device=device) for _ in range(3))
+
+
+class Espnet:
+    """ESPnet's kernel, as its operator calls it. It works on the default stream alone, so it cannot
+    be recorded; it costs a launch, and two for the sums over the batch that follow backward."""
+
+    def __init__(self, torch, folder):
+        self.torch, self.kernel = torch, build_kernel(folder)
+
+    def function(self):
+        torch, kernel = self.torch, self.kernel
+
+        class WKV(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, w, u, k, v):
+                w, u, k, v = (x.contiguous() for x in (w, u, k, v))
+                y = torch.empty_like(k)
+                kernel.forward(w, u, k, v, y)
+                ctx.save_for_backward(w, u, k, v, y)
+                return y
+
+            @staticmethod
+            def backward(ctx, gy):
+                w, u, k, v, y = ctx.saved_tensors
+                gw, gu = (k.new_empty(k.shape[0], k.shape[2]) for _ in range(2))
+                gk, gv = torch.empty_like(k), torch.empty_like(v)
+                kernel.backward(w, u, k, v, y, gy.contiguous(), gw, gu, gk, gv)
+                return gw.sum(0), gu.sum(0), gk, gv
+
+        return WKV.apply
+
+    def operator(self, decay, first, key, value):
+        return self.function()(-self.torch.exp(decay), first, key, value)
+
+    def can(self, shape):
+        return shape[1] <= CONTEXT_SIZE
+
+    def measure(self, shape):
+        torch, kernel = self.torch, self.kernel
+        decay, u, k, v, gy = inputs_of(torch, shape, "cuda")
+        w = -torch.exp(decay)
+        y, gk, gv = (torch.empty_like(k) for _ in range(3))
+        gw, gu = (torch.empty(shape[0], shape[2], device="cuda") for _ in range(2))
+
+        def backward():
+            kernel.backward(w, u, k, v, y, gy, gw, gu, gk, gv)
+            return gw.sum(0), gu.sum(0)
+
+        return {"forward_s": time_on_device(torch, lambda: kernel.forward(w, u, k, v, y)),
+                "backward_s": time_on_device(torch, backward)}
+
+
+class FlashLinearAttention:
+    """The operator of the package fla-core, through autograd, as it is used. It keeps the state of
+    every step for backward, and takes time_decay itself."""
+
+    def __init__(self, torch, _):
+        from fla.ops.rwkv4 import fused_recurrent_rwkv4
+
+        self.torch, self.fused = torch, fused_recurrent_rwkv4
+
+    def operator(self, decay, first, key, value):
+        B, _, C = key.shape
+        state = key.new_zeros(B, 3, 1, C)
+        state[:, 2] = EMPTY
+        return self.fused(decay, first, key, value, state)[0]
+
+    def can(self, shape):
+        return True
+
+    def measure(self, shape):
+        """On a stream of its own, on which it can be recorded, so that only the device counts."""
+        torch = self.torch
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            *given, gy = inputs_of(torch, shape, "cuda")
+            given = [x.requires_grad_() for x in given]
+            y = self.operator(*given)
+
+            def forward():
+                return self.operator(*given)
+
+            def backward():
+                return torch.autograd.grad(y, given, gy, retain_graph=True)
+
+            found = {}
+            for name, run in {"forward": forward, "backward": backward}.items():
+                found[f"{name}_autograd_s"] = time_on_device(torch, run)
+                replayed = time_replayed(torch, run, stream)
+                found[f"{name}_s"] = replayed or found[f"{name}_autograd_s"]
+                found[f"{name}_replayed"] = replayed is not None
+        return found
+
+
+PEERS = {"espnet": Espnet, "flash-linear-attention": FlashLinearAttention}
+NAMES = {"espnet": "ESPnet's kernel", "flash-linear-attention": "flash-linear-attention"}
 
 
 def build_kernel(folder):
     """ESPnet's kernel. Once: its source registers a library, which a process can have once."""
+    if folder is None:
+        raise FileNotFoundError("no folder with its source was given")
     from torch.utils.cpp_extension import load
 
-    flags = ["--maxrregcount", "60", "--use_fast_math", "-O3", "--extra-device-vectorization", f"-DTmax={CONTEXT_SIZE}"]
-    return load(name="espnet_wkv", sources=[os.path.join(folder, name) for name in ("wkv_op.cpp", "wkv_cuda.cu")],
-                extra_cuda_cflags=flags)
+    flags = ["--maxrregcount", "60", "--use_fast_math", "-O3", "--extra-device-vectorization",
+             f"-DTmax={CONTEXT_SIZE}"]
+    sources = [os.path.join(folder, name) for name in ("wkv_op.cpp", "wkv_cuda.cu")]
+    return load(name="espnet_wkv", sources=sources, extra_cuda_cflags=flags)
 
 
-def wkv_function(torch, kernel):
-    class WKV(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, w, u, k, v):
-            w, u, k, v = (x.contiguous() for x in (w, u, k, v))
-            y = torch.empty_like(k)
-            kernel.forward(w, u, k, v, y)
-            ctx.save_for_backward(w, u, k, v, y)
-            return y
-
-        @staticmethod
-        def backward(ctx, gy):
-            w, u, k, v, y = ctx.saved_tensors
-            gw, gu = (torch.empty(k.shape[0], k.shape[2], device=k.device) for _ in range(2))
-            gk, gv = torch.empty_like(k), torch.empty_like(v)
-            kernel.backward(w, u, k, v, y, gy.contiguous(), gw, gu, gk, gv)
-            return gw.sum(0), gu.sum(0), gk, gv
-
-    return WKV.apply
-
-
-def measure_wkv(torch, kernel, shape):
-    B, T, C = shape
-    w, u = -torch.exp(torch.rand(C, device="cuda") - 1.0), torch.randn(C, device="cuda")
-    k, v, gy = (torch.randn(B, T, C, device="cuda") for _ in range(3))
-    y, gk, gv = torch.empty_like(k), torch.empty_like(k), torch.empty_like(k)
-    gw, gu = torch.empty(B, C, device="cuda"), torch.empty(B, C, device="cuda")
-    forward = time_on_device(torch, lambda: kernel.forward(w, u, k, v, y))
-    backward = time_on_device(torch, lambda: kernel.backward(w, u, k, v, y, gy, gw, gu, gk, gv))
-    return {"forward_s": forward, "backward_s": backward}
-
-
-def measure_step(torch, kernel, row):
+def check(torch, operator, device, shape=(2, 48, 64)):
+    """Raises if the operator's output or gradients are not those of the loop over time."""
     import pytorch_peer
 
-    pytorch_peer.SelfAttention.operator = staticmethod(wkv_function(torch, kernel))
+    def loop(decay, first, key, value):
+        return pytorch_peer.wkv(-torch.exp(decay), first, key, value)
+
+    *given, gy = inputs_of(torch, shape, "cpu")
+    found = []
+    for run, at in ((loop, "cpu"), (operator, device)):
+        leaves = [x.to(at).requires_grad_() for x in given]
+        y = run(*leaves)
+        found.append([x.cpu() for x in (y, *torch.autograd.grad(y, leaves, gy.to(at)))])
+    names = ["y", "d time_decay", "d time_first", "d key", "d value"]
+    for name, right, other in zip(names, *found):
+        off = float((other - right).norm() / right.norm())
+        if not off < 1e-3:
+            raise ValueError(f"computes something else: {name} is off by {off:.2g}")
+
+
+def measure_step(torch, peer, row):
+    import pytorch_peer
+
+    pytorch_peer.SelfAttention.operator = staticmethod(peer.function())
     torch.manual_seed(1)
     model = pytorch_peer.Decoder(row["vocab"], row["size"], row["blocks"]).cuda()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
@@ -92,7 +204,8 @@ def measure_step(torch, kernel, row):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(model(labels).flatten(0, 1), labels.flatten()).backward()
+        logits = model(labels).flatten(0, 1)
+        torch.nn.functional.cross_entropy(logits, labels.flatten()).backward()
         optimizer.step()
 
     return time_on_device(torch, step)
@@ -108,50 +221,81 @@ def write(result, out):
     os.replace(out + ".part", out)
 
 
+def open_peers(torch, folder, device="cuda"):
+    """The peers that are there and right, by name, and of each other one what is wrong."""
+    peers, errors = {}, {}
+    for name, make in PEERS.items():
+        try:
+            peer = make(torch, folder)
+            check(torch, peer.operator, device)
+            peers[name] = peer
+        except Exception as error:
+            errors[name] = text_of(error)
+    return peers, errors
+
+
+def measure_row(torch, peers, row):
+    """What each peer takes for one row of Mixtape's results."""
+    found = {}
+    for name, peer in peers.items():
+        try:
+            if row["what"] == "wkv" and peer.can(row["shape"]):
+                found[name] = peer.measure(row["shape"])
+            elif row["what"] == "step" and hasattr(peer, "function"):
+                found[name] = {"step_s": measure_step(torch, peer, row)}
+        except Exception as error:
+            found[name] = {"error": text_of(error)}
+    return found
+
+
 def measure(mixtape, out, folder):
     import torch
 
     with open(mixtape) as file:
         ours = json.load(file)
-    result = {"device": torch.cuda.get_device_name(), "pytorch": torch.__version__, "cuda": torch.version.cuda, "mixtape": ours, "peers": []}
-    kernel = None
+    result = {"device": torch.cuda.get_device_name(), "pytorch": torch.__version__,
+              "cuda": torch.version.cuda, "mixtape": ours, "errors": {}, "peers": []}
     write(result, out)
-    try:
-        kernel = build_kernel(folder) if folder else None
-    except Exception as error:  # a peer that cannot be built or run is a line of the result, not the end of it
-        result["error"] = text_of(error)
+    peers, result["errors"] = open_peers(torch, folder)
     for row in ours["results"]:
-        peer = {}
-        try:
-            if kernel and row["what"] == "wkv" and row["shape"][1] <= CONTEXT_SIZE:
-                peer = measure_wkv(torch, kernel, row["shape"])
-            elif kernel and row["what"] == "step":
-                peer = {"step_s": measure_step(torch, kernel, row)}
-        except Exception as error:
-            peer = {"error": text_of(error)}
-        result["peers"].append(peer)
+        result["peers"].append(measure_row(torch, peers, row))
         write(result, out)
+
+
+def describe_wkv(row):
+    line = f"wkv {tuple(row['shape'])}:"
+    for part in ("forward", "backward"):
+        share = 100 * row[f"{part}_gb_per_s"] / row["copy_gb_per_s"]
+        line += f" {part} {1e3 * row[f'{part}_s']:.3f} ms, {row[f'{part}_gb_per_s']:.0f} GB/s"
+        line += f" = {share:.0f} % of copy;"
+    return line
+
+
+def describe_step(row):
+    sizes = "B{B} T{T} vocab {vocab} size {size} blocks {blocks}".format(**row)
+    return (f"step {sizes}: {1e3 * row['step_s']:.3f} ms,"
+            f" replayed {1e3 * row['replayed_s']:.3f} ms;")
+
+
+def describe_peer(name, peer, row):
+    if "error" in peer:
+        return f"{NAMES[name]}: {peer['error']}"
+    if "step_s" in peer:
+        return f"PyTorch with {NAMES[name]} takes {peer['step_s'] / row['replayed_s']:.1f} x"
+    each = [peer[part] / row[part] for part in ("forward_s", "backward_s")]
+    both = (peer["forward_s"] + peer["backward_s"]) / (row["forward_s"] + row["backward_s"])
+    return f"{NAMES[name]} takes {both:.1f} x (forward {each[0]:.1f}, backward {each[1]:.1f})"
 
 
 def table(path):
     with open(path) as file:
         result = json.load(file)
-    print(result["device"], result.get("error", ""))
-    for row, peer in zip(result["mixtape"]["results"], result["peers"]):
-        if row["what"] == "wkv":
-            line = "wkv {}: forward {:.3f} ms, {:.0f} GB/s = {:.0f} % of copy; backward {:.3f} ms, {:.0f} GB/s = {:.0f} %".format(
-                tuple(row["shape"]), 1e3 * row["forward_s"], row["forward_gb_per_s"],
-                100 * row["forward_gb_per_s"] / row["copy_gb_per_s"], 1e3 * row["backward_s"], row["backward_gb_per_s"],
-                100 * row["backward_gb_per_s"] / row["copy_gb_per_s"])
-            if "forward_s" in peer:
-                both = row["forward_s"] + row["backward_s"]
-                line += "; ESPnet's kernel takes {:.1f} x".format((peer["forward_s"] + peer["backward_s"]) / both)
-        else:
-            line = "step B{B} T{T} vocab {vocab} size {size} blocks {blocks}: {ms:.3f} ms, replayed {graph:.3f} ms".format(
-                ms=1e3 * row["step_s"], graph=1e3 * row["replayed_s"], **row)
-            if "step_s" in peer:
-                line += "; PyTorch with ESPnet's kernel takes {:.1f} x".format(peer["step_s"] / row["replayed_s"])
-        print(line + ("; " + peer["error"] if "error" in peer else ""))
+    print(f"{result['device']}, PyTorch {result['pytorch']}")
+    for name, error in result["errors"].items():
+        print(f"{NAMES[name]} is not measured: {error}")
+    for row, peers in zip(result["mixtape"]["results"], result["peers"]):
+        line = {"wkv": describe_wkv, "step": describe_step}[row["what"]](row)
+        print(line, "; ".join(describe_peer(name, peer, row) for name, peer in peers.items()))
 
 
 def main():
