@@ -28,11 +28,6 @@ namespace mt_cuda
 namespace
 {
 
-/* Blocks that a multiprocessor shall hold at once, by their registers and shared memory: while some
- * wait for memory, others compute. */
-template <typename real> constexpr int FORWARD_BLOCKS = sizeof(real) == 4 ? 6 : 4;
-template <typename real> constexpr int BACKWARD_BLOCKS = sizeof(real) == 4 ? 5 : 3;
-
 enum direction { FORWARDS, BACKWARDS };
 
 /* f(0) .. f(count - 1), or from the last to the first. There are mostly STEPS of them: then none
@@ -120,12 +115,12 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
     forward_kernel(problem<real> p, forward_arrays<real> io)
 {
     exchange<real> &shared = *reinterpret_cast<exchange<real> *>(mt_shared);
-    place at = take_place(p, false);
+    take_tile(p, shared);
+    place at = find_place(p, shared, false);
     int warp = warp_index();
     int before = steps_within(p, at.chunk, warp * STEPS<real>);
     int count = at.inside ? steps_of(p, at.chunk, warp) : 0;
-    int64_t offset =
-        (at.b * p.T + static_cast<int64_t>(at.chunk) * p.chunk_steps + before) * p.C + at.c;
+    int64_t offset = offset_of(p, at) + static_cast<int64_t>(before) * p.C;
     real k[STEPS<real>], v[STEPS<real>], w = p.w[at.c], u = p.u[at.c];
     load_steps(p.k + offset, p.C, count, k);
     load_steps(p.v + offset, p.C, count, v);
@@ -157,7 +152,8 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
         if (before > 0) {
             state = compose(state, load_triple(shared.warps[warp], WARP, lane_index()), before);
         }
-        real *y = io.y + offset;
+        at = find_place(p, shared, false); /* rather than in registers all the while */
+        real *y = io.y + offset_of(p, at) + static_cast<int64_t>(before) * p.C;
         for_steps<real>(count, [&](int s) {
             factors<real> of = find_factors(state.third, u + k[s]);
             *y = quotient(fma(of.a, state.num, of.b * v[s]), fma(of.a, state.den, of.b));
@@ -195,13 +191,13 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     backward_memory<real> &memory = *reinterpret_cast<backward_memory<real> *>(mt_shared);
     exchange<real> &shared = memory.shared;
     step_memory<real> &past = memory.past;
-    place at = take_place(p, true);
+    take_tile(p, shared);
+    place at = find_place(p, shared, true);
     int thread = static_cast<int>(threadIdx.x);
     int warps = static_cast<int>(blockDim.x) / WARP, warp = warp_index();
     int before = steps_within(p, at.chunk, warp * STEPS<real>);
     int count = at.inside ? steps_of(p, at.chunk, warp) : 0;
-    int64_t offset =
-        (at.b * p.T + static_cast<int64_t>(at.chunk) * p.chunk_steps + before) * p.C + at.c;
+    int64_t offset = offset_of(p, at) + static_cast<int64_t>(before) * p.C;
     real k[STEPS<real>], v[STEPS<real>], dy[STEPS<real>] = {}, w = p.w[at.c], u = p.u[at.c];
     load_steps(p.k + offset, p.C, count, k);
     load_steps(p.v + offset, p.C, count, v);
@@ -304,6 +300,27 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
 
 /* ---- host ---- */
 
+constexpr size_t UNASKED_SHARED = 48 << 10, MOST_SHARED = 227 << 10; /* of a block, on sm_90 */
+static_assert(sizeof(backward_memory<float>) <= MOST_SHARED &&
+                  sizeof(backward_memory<double>) <= MOST_SHARED,
+              "fewer WARPS or STEPS");
+
+/* Asks for the shared memory of a kernel's blocks, where it is more than any kernel may have. */
+template <typename... parameters>
+mt_status ask_for_shared(void (*kernel)(parameters...), size_t bytes, int carveout)
+{
+    cudaError_t error = cudaSuccess;
+    if (bytes > UNASKED_SHARED) {
+        error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     static_cast<int>(bytes));
+    }
+    if (error == cudaSuccess && carveout >= 0) {
+        error =
+            cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, carveout);
+    }
+    return check(error, "wkv");
+}
+
 /* Steps of a chunk: as many as a block can walk, and fewer where so few blocks would leave
  * multiprocessors without one. */
 template <typename real> int chunk_steps_for(mt_device *device, int64_t B, int64_t T, int64_t C)
@@ -359,10 +376,10 @@ mt_status make_problem(mt_device *device, const given *args, problem<real> *p)
     return MT_OK;
 }
 
-/* Bytes of the workspace: what blocks publish, which begins with chunks' summaries, and behind it
- * what backward sums. */
+/* Bytes of the workspace: what blocks publish (chunks' summaries, groups' states from behind those
+ * on, the tickets at `tickets`), and behind it what backward sums. */
 struct memory_plan {
-    size_t summaries, published, sums;
+    size_t summaries, tickets, published, sums;
 };
 
 template <typename real> memory_plan plan_memory(int64_t B, int64_t C, int64_t chunks)
@@ -371,7 +388,8 @@ template <typename real> memory_plan plan_memory(int64_t B, int64_t C, int64_t c
     memory_plan plan;
     plan.summaries = rounded(static_cast<size_t>(chunks) * triples);
     size_t group_states = rounded(static_cast<size_t>(chunks / GROUP_CHUNKS) * triples);
-    plan.published = chunks > 1 ? plan.summaries + group_states : 0;
+    plan.tickets = plan.summaries + group_states;
+    plan.published = chunks > 1 ? plan.tickets + rounded(sizeof(unsigned)) : 0;
     plan.sums = static_cast<size_t>(chunks * B * 2 * C) * sizeof(real);
     return plan;
 }
@@ -400,6 +418,7 @@ mt_status lay_out(mt_device *device, void *given, problem<real> *p, void **sums)
     }
     p->summaries = reinterpret_cast<real *>(memory);
     p->group_states = reinterpret_cast<real *>(memory + plan.summaries);
+    p->tickets = reinterpret_cast<unsigned *>(memory + plan.tickets);
     return clear(device, "wkv clearing", memory, UNPUBLISHED, plan.published);
 }
 
@@ -456,9 +475,16 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
                                 static_cast<real *>(args->dstate_in),
                                 static_cast<real *>(sums)};
     int warps = warps_for(p);
+    constexpr size_t shared = sizeof(backward_memory<real>);
+    status = use(device);
+    if (status == MT_OK) {
+        status = ask_for_shared(backward_kernel<real>, shared, MT_WKV_CARVEOUT);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
     status = launch(device, "wkv backward", backward_kernel<real>,
-                    static_cast<int64_t>(p.chunks) * p.tiles, warps * WARP,
-                    sizeof(backward_memory<real>), p, io);
+                    static_cast<int64_t>(p.chunks) * p.tiles, warps * WARP, shared, p, io);
     void *const totals[] = {args->dw, args->du};
     int64_t parts = static_cast<int64_t>(p.chunks) * p.B;
     return status == MT_OK ? add_columns<2>(device, "wkv totals", parts, p.C, io.sums, totals)

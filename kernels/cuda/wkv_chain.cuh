@@ -2,28 +2,22 @@
  * compose, and the chain by which every chunk learns what all before it amount to. Internal to
  * wkv.cu.
  *
- * Chunks are taken in the order of the walk, forwards or backwards, 16 to a group. Every block
- * publishes its chunk's summary, and the last chunk of each group what stands behind it, so a block
- * composes the summaries of its group while it waits for one number. That order alone decides what
- * is composed with what: results do not depend on who was first. Blocks are numbered in that order
- * too, and begin by their numbers (as the scans of NVIDIA's CUB take for granted), so a block only
- * ever waits for blocks that run already. */
+ * Chunks are taken in the order of the walk, forwards or backwards, GROUP_CHUNKS to a group. Every
+ * block publishes its chunk's summary, and the last chunk of each group what stands behind it, so a
+ * block composes the summaries of its group while it waits for one number. That order alone decides
+ * what is composed with what: results do not depend on who was first. Tiles are handed out in that
+ * order too, by tickets to blocks that have begun, so a block only ever waits for blocks that run
+ * already. (Without tickets, which wkv_tuning.cuh allows, blocks have to begin by their numbers, as
+ * the scans of NVIDIA's CUB take for granted.) */
 #ifndef MT_KERNELS_CUDA_WKV_CHAIN_CUH
 #define MT_KERNELS_CUDA_WKV_CHAIN_CUH
 
 #include <mixtape/kernels/wkv.h>
 
-#include "kernels/cuda/cuda.cuh"
+#include "kernels/cuda/wkv_tuning.cuh"
 
 namespace mt_cuda
 {
-
-/* Steps of one warp, whose inputs must fit into registers, and the most warps of a block, which
- * walks a chunk. */
-template <typename real> constexpr int STEPS = 64 / static_cast<int>(sizeof(real));
-constexpr int WARPS = 4, THREADS = WARPS * WARP;
-constexpr int LEAST_WARPS = 2; /* for the two sums of backward */
-constexpr int GROUP_CHUNKS = 16;
 
 /* A state (num, den, max), where num and den stand for num e^max and den e^max; or a gradient (G,
  * H) at the max of the state that it belongs to, and what a stretch multiplies it by. */
@@ -73,7 +67,11 @@ template <typename real> __device__ inline factors<real> factors_of(real exponen
 
 template <typename real> __device__ inline factors<real> find_factors(real a, real b)
 {
-    return factors_of(find_exponential(a, b));
+    if (!DIRECT_FACTORS) {
+        return factors_of(find_exponential(a, b));
+    }
+    real exponential = exp_negative(-fabs(a - b));
+    return a < b ? factors<real>{exponential, real(1)} : factors<real>{real(1), exponential};
 }
 
 template <typename real> __device__ inline triple<real> empty_state()
@@ -85,10 +83,10 @@ template <typename real> __device__ inline triple<real> empty_state()
  * factors. */
 template <typename real> __device__ inline real update(triple<real> *state, real w, real k, real v)
 {
-    real decayed = state->third + w, exponential = find_exponential(decayed, k);
-    factors<real> of = factors_of(exponential);
+    real decayed = state->third + w;
+    factors<real> of = find_factors(decayed, k);
     *state = {fma(of.a, state->num, of.b * v), fma(of.a, state->den, of.b), fmax(decayed, k)};
-    return exponential;
+    return find_exponential(decayed, k);
 }
 
 /* How a stretch of `steps` steps takes what it is given to its other end: both classes compose
@@ -156,6 +154,16 @@ template <typename real> struct problem {
     /* Where there is more than one chunk: */
     real *summaries;    /* (chunks, 3, lanes) */
     real *group_states; /* (groups, 3, lanes): behind the last chunk of each group */
+    unsigned *tickets;  /* (1): the last that was taken, UINT_MAX before the first */
+};
+
+/* What a block's warps tell one another, in shared memory: triples of each lane, (3, 32). */
+template <typename real> struct exchange {
+    real warps[WARPS][3 * WARP];  /* summaries of their steps, then what lies before them */
+    real shares[WARPS][3 * WARP]; /* what gather_group leaves */
+    real chunk[3 * WARP];         /* what the warps amount to */
+    real given[3 * WARP];         /* what the chunk is given by those before it in the walk */
+    int tile;                     /* the block's, among all tiles in the order of the walk */
 };
 
 /* Where a thread is. `order` counts chunks in the direction of the walk. */
@@ -166,9 +174,24 @@ struct place {
     bool leads;  /* in the warp that does what one has to do for the whole block */
 };
 
-template <typename real> __device__ inline place take_place(const problem<real> &p, bool backward)
+/* Takes the block's tile: the next that is left, or where no block waits for another that of its
+ * own number. */
+template <typename real>
+__device__ inline void take_tile(const problem<real> &p, exchange<real> &shared)
 {
-    int number = static_cast<int>(blockIdx.x);
+    if (TICKETS && p.chunks > 1) {
+        if (threadIdx.x == 0) {
+            shared.tile = static_cast<int>(atomicAdd(p.tickets, 1u) + 1u);
+        }
+        __syncthreads();
+    }
+}
+
+template <typename real>
+__device__ inline place find_place(const problem<real> &p, const exchange<real> &shared,
+                                   bool backward)
+{
+    int number = TICKETS && p.chunks > 1 ? shared.tile : static_cast<int>(blockIdx.x);
     place at;
     at.order = p.by_tiles.of(number);
     at.chunk = backward ? p.chunks - 1 - at.order : at.order;
@@ -182,6 +205,13 @@ template <typename real> __device__ inline place take_place(const problem<real> 
     unsigned hash = blockIdx.x * 0x9E3779B1u >> 16, mask = blockDim.x / WARP - 1;
     at.leads = (hash & mask) == threadIdx.x / WARP;
     return at;
+}
+
+/* Of the first step of the place's chunk in an array (B, T, C). */
+template <typename real>
+__device__ inline int64_t offset_of(const problem<real> &p, const place &at)
+{
+    return (at.b * p.T + static_cast<int64_t>(at.chunk) * p.chunk_steps) * p.C + at.c;
 }
 
 template <typename real>
@@ -241,9 +271,9 @@ template <typename real> __device__ inline real peek(const real *at)
     return number.value;
 }
 
-/* Seconds to minutes of waiting, thousands of times the longest that can be: should a device not
- * begin its blocks in order, it fails instead of standing still. */
-constexpr unsigned MOST_POLLS = 1u << 26;
+/* About 3 seconds of waiting at 0.7 microseconds a poll, thousands of times the longest that can
+ * be: should blocks wait for one another in vain, the kernel fails instead of standing still. */
+constexpr unsigned MOST_POLLS = 1u << 22;
 
 /* `seen`, which was seen at `at`, or what is there once it has been published. */
 template <typename real> __device__ inline real awaited(const real *at, real seen)
@@ -293,14 +323,6 @@ template <typename real> __device__ inline int steps_of(const problem<real> &p, 
     return steps_within(p, chunk, (warp + 1) * STEPS<real>) -
            steps_within(p, chunk, warp * STEPS<real>);
 }
-
-/* What a block's warps tell one another, in shared memory: triples of each lane, (3, 32). */
-template <typename real> struct exchange {
-    real warps[WARPS][3 * WARP];  /* summaries of their steps, then what lies before them */
-    real shares[WARPS][3 * WARP]; /* what gather_group leaves */
-    real chunk[3 * WARP];         /* what the warps amount to */
-    real given[3 * WARP];         /* what the chunk is given by those before it in the walk */
-};
 
 /* By one warp: turns the summaries of the block's warps into what lies before each of them in the
  * chunk, in the direction of the walk, and returns what they all amount to. */

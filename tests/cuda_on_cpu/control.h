@@ -32,6 +32,11 @@ int cuda_on_cpu_fail_launch(int n);
  * were made since the last such call of either. CUDA_ON_CPU_CRASH_LAUNCH from outside. */
 int cuda_on_cpu_crash_launch(int n);
 
+/* Blocks of the grids launched from now on begin in a random order, each at most so many places
+ * before or after that of its number; 0, as at first: in the order of their numbers.
+ * CUDA_ON_CPU_DISORDER from outside. */
+void cuda_on_cpu_set_disorder(unsigned places);
+
 /* Calls since the last such call that waited for the device. */
 int cuda_on_cpu_waits(void);
 

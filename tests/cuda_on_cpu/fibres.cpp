@@ -258,6 +258,38 @@ block_state make_block(unsigned index, unsigned place)
     return made;
 }
 
+/* The order in which a grid's blocks begin. */
+class beginning
+{
+    unsigned blocks, disorder;
+    unsigned begun = 0, listed = 0; /* listed: have begun or wait */
+    std::vector<unsigned> waiting;  /* the first that have not begun, by their numbers */
+
+  public:
+    explicit beginning(const grid &whole) : blocks(whole.blocks), disorder(whole.disorder)
+    {
+    }
+
+    bool over() const
+    {
+        return begun == blocks;
+    }
+
+    unsigned take()
+    {
+        while (listed < blocks && waiting.size() <= disorder) {
+            waiting.push_back(listed++);
+        }
+        unsigned overtook_first = begun - waiting[0];
+        size_t chosen =
+            overtook_first < disorder ? shuffled_below(static_cast<unsigned>(waiting.size())) : 0;
+        unsigned taken = waiting[chosen];
+        waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(chosen));
+        begun++;
+        return taken;
+    }
+};
+
 /* Puts the block in place of the one that runs. */
 void enter_block(block_state *next)
 {
@@ -294,7 +326,7 @@ unsigned shuffled_below(unsigned bound)
 
 void run_grid(const grid &whole)
 {
-    unsigned begun = 0;
+    beginning order(whole);
     std::list<block_state> resident;
     std::vector<unsigned> places(RESIDENT_BLOCKS); /* that are free */
     std::iota(places.begin(), places.end(), 0u);
@@ -304,9 +336,9 @@ void run_grid(const grid &whole)
     present_grid = &whole;
     gridDim = dim3(whole.blocks);
     blockDim = dim3(whole.threads);
-    while (begun < whole.blocks || !resident.empty()) {
-        while (begun < whole.blocks && !places.empty()) {
-            resident.push_back(make_block(begun++, places.back()));
+    while (!order.over() || !resident.empty()) {
+        while (!order.over() && !places.empty()) {
+            resident.push_back(make_block(order.take(), places.back()));
             places.pop_back();
         }
         auto next = resident.begin();

@@ -2,9 +2,9 @@
  *
  * A fibre runs one thread after another to their ends; only a thread that waits (at a barrier, for
  * the other lanes of its warp, for another block) keeps its fibre, and another one takes over. A
- * few blocks are there at a time, as on a multiprocessor, and take turns. The order in which blocks
- * and threads start, and go on after a barrier, is shuffled: what depends on it without a barrier
- * changes from run to run. Waiting that cannot end, because threads are gone or wait elsewhere,
+ * few blocks are there at a time, as on a multiprocessor, and take turns. Blocks begin by their
+ * numbers, or within bounds in another order. The order in which threads start, and go on after a
+ * barrier, is shuffled: what depends on it without a barrier changes from run to run. Waiting that cannot end, because threads are gone or wait elsewhere,
  * ends the program with a message. */
 #ifndef CUDA_ON_CPU_FIBRES_H
 #define CUDA_ON_CPU_FIBRES_H
@@ -14,11 +14,13 @@
 namespace cuda_on_cpu
 {
 
-constexpr size_t SHARED_BYTES = 48 << 10; /* that a block can have */
+constexpr size_t SHARED_BYTES = 48 << 10;        /* that a block can have */
+constexpr size_t ASKED_SHARED_BYTES = 227 << 10; /* ... where its kernel asks for it */
 
 struct grid {
     unsigned blocks, threads;
     size_t shared_bytes; /* of a block */
+    unsigned disorder;   /* places before or after its own that a block may begin at */
     std::function<void()> body;
 };
 

@@ -51,6 +51,7 @@ constexpr unsigned MOST_THREADS = 1024;
 
 std::unordered_map<void *, size_t> device_memory;
 size_t device_bytes_used;
+std::unordered_map<const void *, size_t> asked_shared; /* of kernels */
 
 /* A number that the environment gives, or 0. */
 int from_outside(const char *name)
@@ -73,6 +74,7 @@ cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeThreadLocal; /* of the
 int failing_allocation = from_outside("CUDA_ON_CPU_FAIL_ALLOCATION");
 int failing_launch = from_outside("CUDA_ON_CPU_FAIL_LAUNCH");
 int crashing_launch = from_outside("CUDA_ON_CPU_CRASH_LAUNCH");
+unsigned disorder = static_cast<unsigned>(from_outside("CUDA_ON_CPU_DISORDER"));
 cuda_on_cpu_machine machine = CUDA_ON_CPU_WORKS;
 cudaError_t last_error = cudaSuccess;
 
@@ -207,19 +209,35 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work)
     return success();
 }
 
-cudaError_t enqueue_launch(const cudaLaunchConfig_t &config, std::function<void()> body)
+cudaError_t set_attribute(const void *kernel, cudaFuncAttribute attribute, int value)
 {
+    bool shared = attribute == cudaFuncAttributeMaxDynamicSharedMemorySize;
+    if (value < 0 || static_cast<size_t>(value) > (shared ? ASKED_SHARED_BYTES : 100)) {
+        return failed(cudaErrorInvalidValue);
+    }
+    if (shared) {
+        asked_shared[kernel] = static_cast<size_t>(value);
+    }
+    return success();
+}
+
+cudaError_t enqueue_launch(const void *kernel, const cudaLaunchConfig_t &config,
+                           std::function<void()> body)
+{
+    auto asked = asked_shared.find(kernel);
+    size_t most_shared = asked != asked_shared.end() ? asked->second : SHARED_BYTES;
     if (++launches == failing_launch) {
         return failed(cudaErrorLaunchFailure);
     }
     if (config.gridDim.x < 1 || config.gridDim.x > 0x7FFFFFFFu || config.blockDim.x < 1 ||
-        config.blockDim.x > MOST_THREADS || config.dynamicSmemBytes > cuda_on_cpu::SHARED_BYTES) {
+        config.blockDim.x > MOST_THREADS || config.dynamicSmemBytes > most_shared) {
         return failed(cudaErrorInvalidConfiguration);
     }
     if (launches == crashing_launch) {
         return enqueue(config.stream, [] { lost = true; });
     }
-    grid whole = {config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes, std::move(body)};
+    grid whole = {config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes, disorder,
+                  std::move(body)};
     return enqueue(config.stream, [whole] { run_grid(whole); });
 }
 
@@ -261,6 +279,11 @@ int cuda_on_cpu_crash_launch(int n)
     launches = 0;
     crashing_launch = n;
     return made;
+}
+
+void cuda_on_cpu_set_disorder(unsigned places)
+{
+    disorder = places;
 }
 
 int cuda_on_cpu_waits(void)

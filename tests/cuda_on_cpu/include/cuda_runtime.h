@@ -49,6 +49,11 @@ inline unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value)
     return expected;
 }
 
+inline unsigned atomicAdd(unsigned *address, unsigned value)
+{
+    return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
+}
+
 inline int __ffs(int bits)
 {
     return __builtin_ffs(bits);
@@ -108,6 +113,10 @@ enum cudaError_t {
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
+enum cudaFuncAttribute {
+    cudaFuncAttributeMaxDynamicSharedMemorySize,
+    cudaFuncAttributePreferredSharedMemoryCarveout
+};
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 enum { cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2 };
 
@@ -155,8 +164,11 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEve
 namespace cuda_on_cpu
 {
 
-/* Enqueues a launch of `body`, which is run once for each thread. */
-cudaError_t enqueue_launch(const cudaLaunchConfig_t &config, std::function<void()> body);
+/* Enqueues a launch of `kernel` as `body`, which is run once for each thread. */
+cudaError_t enqueue_launch(const void *kernel, const cudaLaunchConfig_t &config,
+                           std::function<void()> body);
+
+cudaError_t set_attribute(const void *kernel, cudaFuncAttribute attribute, int value);
 
 /* Enqueues other work: what cuBLAS does. */
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
@@ -167,8 +179,15 @@ template <typename... parameters, typename... arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(parameters...),
                                arguments &&...values)
 {
-    return cuda_on_cpu::enqueue_launch(*config,
+    return cuda_on_cpu::enqueue_launch(reinterpret_cast<const void *>(kernel), *config,
                                        [=] { kernel(static_cast<parameters>(values)...); });
+}
+
+template <typename... parameters>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(parameters...), cudaFuncAttribute attribute,
+                                 int value)
+{
+    return cuda_on_cpu::set_attribute(reinterpret_cast<const void *>(kernel), attribute, value);
 }
 
 #endif
