@@ -176,6 +176,25 @@ mt_tensor *mt_tape_input(mt_tape *tape, mt_dtype dtype, int rank, const int64_t 
     return status == MT_OK ? tensor : mt_tape_fail(tape, status);
 }
 
+mt_tensor *mt_tape_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *labels)
+{
+    const int64_t shape[] = {B, T};
+    return mt_tape_input(tape, MT_I32, 2, shape, labels, false);
+}
+
+mt_tensor *mt_tape_sequence(mt_tape *tape, mt_dtype dtype, int64_t B, int64_t T, int64_t C,
+                            const void *reals)
+{
+    const int64_t shape[] = {B, T, C};
+    return mt_tape_input(tape, dtype, 3, shape, reals, false);
+}
+
+mt_tensor *mt_tape_rows(mt_tape *tape, mt_dtype dtype, int64_t N, int64_t C, const void *reals)
+{
+    const int64_t shape[] = {N, C};
+    return mt_tape_input(tape, dtype, 2, shape, reals, false);
+}
+
 /* A second header for the data of x. */
 static mt_tensor *alias(mt_tape *tape, mt_tensor *x, int rank, const int64_t *shape)
 {

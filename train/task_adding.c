@@ -86,8 +86,8 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
     *batch = (task_batch){
         .B = B,
         .T = T,
-        .input = mt_tape_input(tape, dtype, 3, (int64_t[]){B, T, FEATURES}, input, false),
-        .target = mt_tape_input(tape, dtype, 2, (int64_t[]){B, 1}, target, false),
+        .input = mt_tape_sequence(tape, dtype, B, T, FEATURES, input),
+        .target = mt_tape_rows(tape, dtype, B, 1, target),
     };
     free(input);
     return mt_tape_status(tape);

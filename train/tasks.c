@@ -38,8 +38,8 @@ mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_
     *batch = (task_batch){
         .B = B,
         .T = T,
-        .input = mt_tape_input(tape, MT_I32, 2, (int64_t[]){B, T}, input, false),
-        .target = mt_tape_input(tape, MT_I32, 2, (int64_t[]){B, T}, target, false),
+        .input = mt_tape_labels(tape, B, T, input),
+        .target = mt_tape_labels(tape, B, T, target),
     };
     return mt_tape_status(tape);
 }

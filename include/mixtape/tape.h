@@ -54,6 +54,14 @@ MT_API mt_status mt_tape_set_random(mt_tape *tape, uint64_t seed, uint64_t step)
 MT_API mt_tensor *mt_tape_input(mt_tape *tape, mt_dtype dtype, int rank, const int64_t *shape,
                                 const void *host, bool requires_grad);
 
+/* The same for what most programs have, without a gradient: labels (B, T) of MT_I32; reals (B, T, C)
+ * of MT_F32 or MT_F64, a sequence; and rows of reals (N, C). */
+MT_API mt_tensor *mt_tape_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *labels);
+MT_API mt_tensor *mt_tape_sequence(mt_tape *tape, mt_dtype dtype, int64_t B, int64_t T, int64_t C,
+                                   const void *reals);
+MT_API mt_tensor *mt_tape_rows(mt_tape *tape, mt_dtype dtype, int64_t N, int64_t C,
+                               const void *reals);
+
 /* The same data under another shape with as many elements; shares the gradient as well. */
 MT_API mt_tensor *mt_view(mt_tape *tape, mt_tensor *x, int rank, const int64_t *shape);
 

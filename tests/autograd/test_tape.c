@@ -48,6 +48,31 @@ static mt_tensor *step_loss(mt_tape *tape, mt_tensor *x, mt_tensor *weight, bool
     return weighed_sum(tape, mt_add(tape, sum, x));
 }
 
+START_TEST(test_inputs_have_the_shapes_that_their_names_say)
+{
+    const int32_t labels[] = {5, 4, 3, 2, 1, 0};
+    const double reals[] = {0.5, 1.5, 2.5, 3.5, 4.5, 5.5};
+    int32_t read[6] = {0};
+    double same[6] = {0.0};
+    mt_tensor *x = mt_tape_labels(test_tape, 2, 3, labels);
+    mt_tensor *sequence = mt_tape_sequence(test_tape, MT_F64, 1, 3, 2, reals);
+    mt_tensor *rows = mt_tape_rows(test_tape, MT_F64, 3, 2, reals);
+    ck_assert_int_eq(mt_tape_status(test_tape), MT_OK);
+    ck_assert(x->dtype == MT_I32 && x->rank == 2 && x->shape[0] == 2 && x->shape[1] == 3);
+    ck_assert(sequence->rank == 3 && sequence->shape[1] == 3 && sequence->shape[2] == 2);
+    ck_assert(rows->rank == 2 && rows->shape[0] == 3 && rows->shape[1] == 2);
+    ck_assert(!x->requires_grad && !sequence->requires_grad && !rows->requires_grad);
+    ck_assert_int_eq(mt_tensor_read(x, read), MT_OK);
+    ck_assert_mem_eq(read, labels, sizeof labels);
+    ck_assert_int_eq(mt_tensor_read(sequence, same), MT_OK);
+    ck_assert_mem_eq(same, reals, sizeof reals);
+    ck_assert_int_eq(mt_tensor_read(rows, same), MT_OK);
+    ck_assert_mem_eq(same, reals, sizeof reals);
+    ck_assert_ptr_null(mt_tape_labels(test_tape, 2, 0, labels));
+    ck_assert_int_eq(mt_tape_status(test_tape), MT_ERROR_INVALID);
+}
+END_TEST
+
 START_TEST(test_second_step_allocates_nothing_and_repeats_addresses)
 {
     mt_tape *tape;
@@ -346,6 +371,7 @@ static Suite *tape_suite(void)
     TCase *tcase = tcase_create("tape");
     tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
     tcase_set_timeout(tcase, 300);
+    tcase_add_test(tcase, test_inputs_have_the_shapes_that_their_names_say);
     tcase_add_test(tcase, test_second_step_allocates_nothing_and_repeats_addresses);
     tcase_add_test(tcase, test_every_allocation_can_fail_once_and_the_tape_recovers);
     tcase_add_test(tcase, test_first_error_sticks_until_reset);

@@ -34,7 +34,7 @@ int main(void)
         }
         mt_tape_reset(tape);
         mt_parameters_zero_grad(model->parameters);
-        mt_tensor *x = mt_tape_input(tape, MT_I32, 2, (int64_t[]){B, T}, labels, false);
+        mt_tensor *x = mt_tape_labels(tape, B, T, labels);
         mt_tensor *logits = mt_model_head(tape, model, mt_model_decode(tape, model, x, NULL, true));
         mt_tensor *loss = mt_cross_entropy(tape, logits, x, -1, 0.0, NULL);
         if (mt_backward(tape, loss) != MT_OK || mt_adam_step(adam, 1e-2, 1.0, NULL) != MT_OK ||
