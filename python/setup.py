@@ -5,5 +5,5 @@ import re
 
 import setuptools
 
-header = pathlib.Path(__file__).parent.parent / "include" / "mixtape" / "version.h"
+header = pathlib.Path(__file__).resolve().parent.parent / "include" / "mixtape" / "version.h"
 setuptools.setup(version=re.search('MT_VERSION +"(.+)"', header.read_text()).group(1))

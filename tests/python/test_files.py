@@ -349,6 +349,7 @@ class PackageTest(support.CommandTest):
     def test_pip_installs_the_package_and_its_commands(self):
         support.need("setuptools", "wheel")
         shutil.copytree(PYTHON, self.path("package"), ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(os.path.join(PYTHON, "..", "include"), self.path("include"))  # has the version
         subprocess.run([sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet",
                         "--disable-pip-version-check", "--target", self.path("target"), self.path("package")],
                        check=True, capture_output=True, timeout=120)
