@@ -105,8 +105,8 @@ mt_status mt_tape_propagate(mt_tape *tape)
 
 static mt_status check_loss(const mt_tape *tape, const mt_tensor *loss)
 {
-    if (tape->status != MT_OK) {
-        return tape->status;
+    if (tape->status != MT_OK) { /* which may not be the thread's latest failure */
+        return mt_fail(tape->status, "%s", mt_tape_error(tape));
     }
     if (loss == NULL) {
         return mt_fail(MT_ERROR_INVALID, "backward: loss is NULL");

@@ -70,7 +70,8 @@ MT_API mt_tensor *mt_detach(mt_tape *tape, mt_tensor *x);
 
 /* Computes d loss / d x for every x that requires a gradient and that `loss`, a scalar, was made
  * from. The gradients of parameters add to what earlier calls left (until mt_parameters_zero_grad);
- * those of tensors on the tape stay readable until it is reset. Backward runs once per step. */
+ * those of tensors on the tape stay readable until it is reset. Backward runs once per step. On a
+ * tape that has failed it is that failure, and mt_error_message tells it. */
 MT_API mt_status mt_backward(mt_tape *tape, mt_tensor *loss);
 
 /* Recomputation, or activation checkpointing: runs `span`, keeping its outputs alone; mt_backward

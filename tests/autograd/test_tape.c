@@ -73,6 +73,20 @@ START_TEST(test_inputs_have_the_shapes_that_their_names_say)
 }
 END_TEST
 
+START_TEST(test_backward_tells_the_first_failure_of_its_tape)
+{
+    mt_tensor *a = RANDOM(1, 2, 3), *b = RANDOM(2, 3, 2);
+    mt_tensor *loss = mt_sum(test_tape, mt_add(test_tape, a, b));
+    ck_assert_ptr_null(loss);
+    mt_device *none;
+    ck_assert_int_eq(mt_device_open("abacus", &none), MT_ERROR_INVALID);
+    ck_assert_str_ne(mt_error_message(), mt_tape_error(test_tape));
+    ck_assert_int_eq(mt_backward(test_tape, loss), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), mt_tape_error(test_tape));
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "add"));
+}
+END_TEST
+
 START_TEST(test_second_step_allocates_nothing_and_repeats_addresses)
 {
     mt_tape *tape;
@@ -372,6 +386,7 @@ static Suite *tape_suite(void)
     tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
     tcase_set_timeout(tcase, 300);
     tcase_add_test(tcase, test_inputs_have_the_shapes_that_their_names_say);
+    tcase_add_test(tcase, test_backward_tells_the_first_failure_of_its_tape);
     tcase_add_test(tcase, test_second_step_allocates_nothing_and_repeats_addresses);
     tcase_add_test(tcase, test_every_allocation_can_fail_once_and_the_tape_recovers);
     tcase_add_test(tcase, test_first_error_sticks_until_reset);
