@@ -1,5 +1,5 @@
-/* The Adam optimiser over a set of parameters (formula: mixtape/kernels/adam.h), with gradient accumulation
- * and clipping of the gradient's global norm. */
+/* The Adam optimiser over a set of parameters (formula: mixtape/kernels/adam.h), with gradient
+ * accumulation and clipping of the gradient's global norm. */
 #ifndef MIXTAPE_ADAM_H
 #define MIXTAPE_ADAM_H
 

@@ -153,8 +153,8 @@ MT_API mt_status mt_call_save(mt_call *call, size_t bytes);
 /* In forward or backward: device memory that is free again when the function returns. */
 MT_API mt_status mt_call_scratch(mt_call *call, size_t bytes, void **memory);
 
-/* Numbers for the next random mask on the tape (mt_dropout_args of mixtape/kernels/dropout.h), to be put
- * into the operator's options: the same when a span is computed again. `step` is in device
+/* Numbers for the next random mask on the tape (mt_dropout_args of mixtape/kernels/dropout.h), to
+ * be put into the operator's options: the same when a span is computed again. `step` is in device
  * memory. */
 MT_API void mt_tape_next_random(mt_tape *tape, uint64_t *seed, uint64_t *place,
                                 const uint64_t **step);

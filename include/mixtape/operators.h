@@ -52,8 +52,9 @@ MT_API mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor 
 MT_API mt_tensor *mt_embedding(mt_tape *tape, mt_tensor *indices, mt_tensor *table,
                                int32_t padding_index);
 
-/* The norms of mixtape/kernels/norm.h over the last dimension. weight, bias (C); scale, log_eps scalars.
- * `partial` is the share of channels in rms_norm's statistic; outside (0, 1) all of them. */
+/* The norms of mixtape/kernels/norm.h over the last dimension. weight, bias (C); scale, log_eps
+ * scalars. `partial` is the share of channels in rms_norm's statistic; outside (0, 1) all of
+ * them. */
 MT_API mt_tensor *mt_layer_norm(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias,
                                 double eps);
 MT_API mt_tensor *mt_rms_norm(mt_tape *tape, mt_tensor *x, mt_tensor *weight, double eps,
@@ -72,10 +73,10 @@ MT_API mt_tensor *mt_time_slice(mt_tape *tape, mt_tensor *x, int64_t start, int6
 /* y = x[:, T-1];  x (B, T, C), y (B, C): what the next stretch of the sequence calls carried */
 MT_API mt_tensor *mt_last_step(mt_tape *tape, mt_tensor *x);
 
-/* y = the WKV of key and value (mixtape/kernels/wkv.h);  w, time_first (C), key, value (B, T, C), state (3,
- * B, C) or NULL for the empty one. T <= context_size and (B C) mod min(C, 32) == 0, else the tape
- * fails. `state_out`, or NULL: receives the state after the last step, through which gradients
- * flow, for (num, den) at fixed max. */
+/* y = the WKV of key and value (mixtape/kernels/wkv.h);  w, time_first (C), key, value (B, T, C),
+ * state (3, B, C) or NULL for the empty one. T <= context_size and (B C) mod min(C, 32) == 0, else
+ * the tape fails. `state_out`, or NULL: receives the state after the last step, through which
+ * gradients flow, for (num, den) at fixed max. */
 MT_API mt_tensor *mt_wkv(mt_tape *tape, mt_tensor *w, mt_tensor *time_first, mt_tensor *key,
                          mt_tensor *value, mt_tensor *state, int64_t context_size,
                          mt_tensor **state_out);
@@ -83,9 +84,9 @@ MT_API mt_tensor *mt_wkv(mt_tape *tape, mt_tensor *w, mt_tensor *time_first, mt_
 /* y = x mask / (1 - p), each element of mask 0 with probability p;  y = x where p is 0 */
 MT_API mt_tensor *mt_dropout(mt_tape *tape, mt_tensor *x, double p);
 
-/* The mean cross-entropy of logits (..., V) against targets (...) int32 (mixtape/kernels/cross_entropy.h):
- * a scalar. `stats`, or NULL: receives (2): rows counted, rows whose largest logit is the target;
- * not differentiable. */
+/* The mean cross-entropy of logits (..., V) against targets (...) int32: a scalar
+ * (mixtape/kernels/cross_entropy.h). `stats`, or NULL: receives (2): rows counted, rows whose
+ * largest logit is the target; not differentiable. */
 MT_API mt_tensor *mt_cross_entropy(mt_tape *tape, mt_tensor *logits, mt_tensor *targets,
                                    int32_t ignore_index, double label_smoothing, mt_tensor **stats);
 

@@ -54,8 +54,8 @@ MT_API mt_status mt_tape_set_random(mt_tape *tape, uint64_t seed, uint64_t step)
 MT_API mt_tensor *mt_tape_input(mt_tape *tape, mt_dtype dtype, int rank, const int64_t *shape,
                                 const void *host, bool requires_grad);
 
-/* The same for what most programs have, without a gradient: labels (B, T) of MT_I32; reals (B, T, C)
- * of MT_F32 or MT_F64, a sequence; and rows of reals (N, C). */
+/* The same for what most programs have, without a gradient: labels (B, T) of MT_I32; reals of
+ * MT_F32 or MT_F64, as a sequence (B, T, C) or as rows (N, C). */
 MT_API mt_tensor *mt_tape_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *labels);
 MT_API mt_tensor *mt_tape_sequence(mt_tape *tape, mt_dtype dtype, int64_t B, int64_t T, int64_t C,
                                    const void *reals);

@@ -4,8 +4,8 @@
  * the other lanes of its warp, for another block) keeps its fibre, and another one takes over. A
  * few blocks are there at a time, as on a multiprocessor, and take turns. Blocks begin by their
  * numbers, or within bounds in another order. The order in which threads start, and go on after a
- * barrier, is shuffled: what depends on it without a barrier changes from run to run. Waiting that cannot end, because threads are gone or wait elsewhere,
- * ends the program with a message. */
+ * barrier, is shuffled: what depends on it without a barrier changes from run to run. Waiting that
+ * cannot end, because threads are gone or wait elsewhere, ends the program with a message. */
 #ifndef CUDA_ON_CPU_FIBRES_H
 #define CUDA_ON_CPU_FIBRES_H
 

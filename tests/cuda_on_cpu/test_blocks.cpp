@@ -32,8 +32,8 @@ static std::vector<unsigned> places_of_blocks(void)
     return places;
 }
 
-/* The most blocks of lower numbers that a block comes before. Those that are there with it may do so
- * in any order. */
+/* The most blocks of lower numbers that a block comes before. Those that are there with it may do
+ * so in any order. */
 static unsigned most_overtaken(void)
 {
     std::vector<unsigned> places = places_of_blocks();
