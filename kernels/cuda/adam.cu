@@ -89,7 +89,6 @@ template <typename real> mt_status adam(mt_device *device, const mt_adam_args *a
                           parameter, grad, first, second);
 }
 
-template mt_status adam<float>(mt_device *, const mt_adam_args *);
-template mt_status adam<double>(mt_device *, const mt_adam_args *);
+INSTANTIATE(adam)
 
 } // namespace mt_cuda

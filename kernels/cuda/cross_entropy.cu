@@ -174,12 +174,7 @@ mt_status cross_entropy_backward(mt_device *device, const mt_cross_entropy_backw
                   static_cast<real *>(args->dlogits));
 }
 
-template mt_status cross_entropy_forward<float>(mt_device *, const mt_cross_entropy_forward_args *);
-template mt_status cross_entropy_forward<double>(mt_device *,
-                                                 const mt_cross_entropy_forward_args *);
-template mt_status cross_entropy_backward<float>(mt_device *,
-                                                 const mt_cross_entropy_backward_args *);
-template mt_status cross_entropy_backward<double>(mt_device *,
-                                                  const mt_cross_entropy_backward_args *);
+INSTANTIATE(cross_entropy_forward)
+INSTANTIATE(cross_entropy_backward)
 
 } // namespace mt_cuda

@@ -38,7 +38,6 @@ template <typename real> mt_status dropout(mt_device *device, const mt_dropout_a
                   static_cast<real *>(args->y));
 }
 
-template mt_status dropout<float>(mt_device *, const mt_dropout_args *);
-template mt_status dropout<double>(mt_device *, const mt_dropout_args *);
+INSTANTIATE(dropout)
 
 } // namespace mt_cuda

@@ -288,6 +288,17 @@ mt_status sigmoid_gate_backward(mt_device *device, int64_t n, const void *r, con
                sigmoid_gate_grad<real>{});
 }
 
-EACH_ELEMENTWISE(INSTANTIATE)
+INSTANTIATE(fill)
+INSTANTIATE(add)
+INSTANTIATE(subtract)
+INSTANTIATE(multiply)
+INSTANTIATE(scale)
+INSTANTIATE(sigmoid_forward)
+INSTANTIATE(sigmoid_backward)
+INSTANTIATE(negative_exp_forward)
+INSTANTIATE(squared_relu_forward)
+INSTANTIATE(squared_relu_backward)
+INSTANTIATE(sigmoid_gate_forward)
+INSTANTIATE(sigmoid_gate_backward)
 
 } // namespace mt_cuda

@@ -80,9 +80,7 @@ mt_status embedding_backward(mt_device *device, const mt_embedding_backward_args
                   static_cast<real *>(args->dtable));
 }
 
-template mt_status embedding_forward<float>(mt_device *, const mt_embedding_forward_args *);
-template mt_status embedding_forward<double>(mt_device *, const mt_embedding_forward_args *);
-template mt_status embedding_backward<float>(mt_device *, const mt_embedding_backward_args *);
-template mt_status embedding_backward<double>(mt_device *, const mt_embedding_backward_args *);
+INSTANTIATE(embedding_forward)
+INSTANTIATE(embedding_backward)
 
 } // namespace mt_cuda

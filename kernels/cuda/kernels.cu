@@ -7,13 +7,8 @@ namespace mt_cuda
 template <typename real> constexpr mt_kernels make_table()
 {
     mt_kernels table = {};
-#define ENTER(name, parameters) table.name = name<real>;
-    EACH_ELEMENTWISE(ENTER)
-    EACH_REDUCE(ENTER)
-    EACH_OF_ARGS(ENTER)
-#undef ENTER
-    table.wkv_saved_size = wkv_saved_size<real>;
-    table.wkv_workspace_size = wkv_workspace_size<real>;
+#define MT_KERNEL(result, name, parameters) table.name = name<real>;
+#include <mixtape/kernels/list.h>
     return table;
 }
 

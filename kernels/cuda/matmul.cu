@@ -124,7 +124,6 @@ template <typename real> mt_status matmul(mt_device *device, const mt_matmul_arg
     });
 }
 
-template mt_status matmul<float>(mt_device *, const mt_matmul_args *);
-template mt_status matmul<double>(mt_device *, const mt_matmul_args *);
+INSTANTIATE(matmul)
 
 } // namespace mt_cuda

@@ -231,9 +231,7 @@ mt_status norm_backward(mt_device *device, const mt_norm_backward_args *args)
                   static_cast<real *>(args->dweight));
 }
 
-template mt_status norm_forward<float>(mt_device *, const mt_norm_forward_args *);
-template mt_status norm_forward<double>(mt_device *, const mt_norm_forward_args *);
-template mt_status norm_backward<float>(mt_device *, const mt_norm_backward_args *);
-template mt_status norm_backward<double>(mt_device *, const mt_norm_backward_args *);
+INSTANTIATE(norm_forward)
+INSTANTIATE(norm_backward)
 
 } // namespace mt_cuda

@@ -156,6 +156,12 @@ mt_status mean_square_backward(mt_device *device, int64_t n, const void *a, cons
                   static_cast<const real *>(dy), static_cast<real *>(da));
 }
 
-EACH_REDUCE(INSTANTIATE)
+INSTANTIATE(broadcast_rows)
+INSTANTIATE(sum_rows)
+INSTANTIATE(sum)
+INSTANTIATE(sum_squares)
+INSTANTIATE(mean_square_forward)
+INSTANTIATE(mean_square_backward)
+INSTANTIATE(copy_rows)
 
 } // namespace mt_cuda

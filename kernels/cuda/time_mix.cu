@@ -150,9 +150,7 @@ mt_status time_mix_backward(mt_device *device, const mt_time_mix_backward_args *
                               : backward<3, real>(device, args);
 }
 
-template mt_status time_mix_forward<float>(mt_device *, const mt_time_mix_forward_args *);
-template mt_status time_mix_forward<double>(mt_device *, const mt_time_mix_forward_args *);
-template mt_status time_mix_backward<float>(mt_device *, const mt_time_mix_backward_args *);
-template mt_status time_mix_backward<double>(mt_device *, const mt_time_mix_backward_args *);
+INSTANTIATE(time_mix_forward)
+INSTANTIATE(time_mix_backward)
 
 } // namespace mt_cuda

@@ -491,13 +491,9 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
                            : status;
 }
 
-template size_t wkv_saved_size<float>(mt_device *, int64_t, int64_t, int64_t);
-template size_t wkv_saved_size<double>(mt_device *, int64_t, int64_t, int64_t);
-template size_t wkv_workspace_size<float>(mt_device *, int64_t, int64_t, int64_t);
-template size_t wkv_workspace_size<double>(mt_device *, int64_t, int64_t, int64_t);
-template mt_status wkv_forward<float>(mt_device *, const mt_wkv_forward_args *);
-template mt_status wkv_forward<double>(mt_device *, const mt_wkv_forward_args *);
-template mt_status wkv_backward<float>(mt_device *, const mt_wkv_backward_args *);
-template mt_status wkv_backward<double>(mt_device *, const mt_wkv_backward_args *);
+INSTANTIATE(wkv_saved_size)
+INSTANTIATE(wkv_workspace_size)
+INSTANTIATE(wkv_forward)
+INSTANTIATE(wkv_backward)
 
 } // namespace mt_cuda

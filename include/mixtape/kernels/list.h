@@ -1,0 +1,89 @@
+/* The list of the kernels, from which the structure mt_kernels (mixtape/extend.h) and the
+ * declarations and tables of every device come. A row is MT_KERNEL(result, name, parameters).
+ * Whoever includes this file defines MT_KERNEL first, and may include it again with another
+ * definition. The CPU's function add is defined as KERNEL(add), CUDA's as the template add.
+ *
+ * Pointers are to the table's real type, on the device, unless their type says otherwise. A kernel
+ * writes its outputs whole: what they held before is never read, except where `beta`, `parameter`,
+ * `m` and `v` say so. An output that is NULL is not computed. Inputs and outputs may be the same
+ * array only where the comment says so. */
+#ifndef MT_KERNEL
+#define MT_KERNEL(result, name, parameters) /* included by itself, the list declares nothing */
+#endif
+
+/* A row is no statement, which clang-format would take it for. */
+/* clang-format off */
+
+/* y[i] = value */
+MT_KERNEL(mt_status, fill, (mt_device *device, int64_t n, double value, void *y))
+/* y = a + b, y = a - b, y = a b, y = alpha x; y may be an input */
+MT_KERNEL(mt_status, add, (mt_device *device, int64_t n, const void *a, const void *b, void *y))
+MT_KERNEL(mt_status, subtract,
+          (mt_device *device, int64_t n, const void *a, const void *b, void *y))
+MT_KERNEL(mt_status, multiply,
+          (mt_device *device, int64_t n, const void *a, const void *b, void *y))
+MT_KERNEL(mt_status, scale, (mt_device *device, int64_t n, double alpha, const void *x, void *y))
+/* y = 1 / (1 + e^-x);  dx = dy y (1 - y) */
+MT_KERNEL(mt_status, sigmoid_forward, (mt_device *device, int64_t n, const void *x, void *y))
+MT_KERNEL(mt_status, sigmoid_backward,
+          (mt_device *device, int64_t n, const void *y, const void *dy, void *dx))
+/* y = -e^x;  dx = dy y.  time_decay to w */
+MT_KERNEL(mt_status, negative_exp_forward, (mt_device *device, int64_t n, const void *x, void *y))
+/* y = max(x + bias, 0)^2;  x, y (N, C), bias (C) or NULL; y may be x.  dx = 2 sqrt(y) dy, from
+ * the output: the root of a rounded square is what was squared */
+MT_KERNEL(mt_status, squared_relu_forward,
+          (mt_device *device, int64_t N, int64_t C, const void *x, const void *bias, void *y))
+MT_KERNEL(mt_status, squared_relu_backward,
+          (mt_device *device, int64_t n, const void *y, const void *dy, void *dx))
+/* y = sigmoid(r) x;  dr = dy x s (1 - s), dx = dy s with s = sigmoid(r) */
+MT_KERNEL(mt_status, sigmoid_gate_forward,
+          (mt_device *device, int64_t n, const void *r, const void *x, void *y))
+MT_KERNEL(mt_status, sigmoid_gate_backward,
+          (mt_device *device, int64_t n, const void *r, const void *x, const void *dy, void *dr,
+           void *dx))
+
+/* y[n][c] = x[c];  y (N, C) */
+MT_KERNEL(mt_status, broadcast_rows,
+          (mt_device *device, int64_t N, int64_t C, const void *x, void *y))
+/* y[c] = sum over n of x[n][c], in a fixed order */
+MT_KERNEL(mt_status, sum_rows, (mt_device *device, int64_t N, int64_t C, const void *x, void *y))
+/* y[0] = alpha sum of x, y[0] = sum of x^2, in a fixed order, accumulated in double; y on the
+ * device, for sum_squares a double whatever the real type */
+MT_KERNEL(mt_status, sum, (mt_device *device, int64_t n, double alpha, const void *x, void *y))
+MT_KERNEL(mt_status, sum_squares, (mt_device *device, int64_t n, const void *x, double *y))
+/* y[0] = mean of (a - b)^2;  da = dy[0] 2 (a - b) / n */
+MT_KERNEL(mt_status, mean_square_forward,
+          (mt_device *device, int64_t n, const void *a, const void *b, void *y))
+MT_KERNEL(mt_status, mean_square_backward,
+          (mt_device *device, int64_t n, const void *a, const void *b, const void *dy, void *da))
+/* dst[r][c] = src[r][c] for r < rows, c < columns, with rows `src_stride` and `dst_stride`
+ * elements apart: slices of time and their gradients */
+MT_KERNEL(mt_status, copy_rows,
+          (mt_device *device, int64_t rows, int64_t columns, const void *src, int64_t src_stride,
+           void *dst, int64_t dst_stride))
+
+MT_KERNEL(mt_status, matmul, (mt_device *device, const mt_matmul_args *args))
+MT_KERNEL(mt_status, time_mix_forward, (mt_device *device, const mt_time_mix_forward_args *args))
+MT_KERNEL(mt_status, time_mix_backward, (mt_device *device, const mt_time_mix_backward_args *args))
+MT_KERNEL(mt_status, norm_forward, (mt_device *device, const mt_norm_forward_args *args))
+MT_KERNEL(mt_status, norm_backward, (mt_device *device, const mt_norm_backward_args *args))
+MT_KERNEL(mt_status, embedding_forward, (mt_device *device, const mt_embedding_forward_args *args))
+MT_KERNEL(mt_status, embedding_backward,
+          (mt_device *device, const mt_embedding_backward_args *args))
+MT_KERNEL(mt_status, cross_entropy_forward,
+          (mt_device *device, const mt_cross_entropy_forward_args *args))
+MT_KERNEL(mt_status, cross_entropy_backward,
+          (mt_device *device, const mt_cross_entropy_backward_args *args))
+MT_KERNEL(mt_status, dropout, (mt_device *device, const mt_dropout_args *args))
+MT_KERNEL(mt_status, adam, (mt_device *device, const mt_adam_args *args))
+
+/* bytes that wkv_forward leaves in `saved` for wkv_backward: one state per chunk of time */
+MT_KERNEL(size_t, wkv_saved_size, (mt_device *device, int64_t B, int64_t T, int64_t C))
+/* bytes of workspace that suffice for either direction; 0 where the caller need give none */
+MT_KERNEL(size_t, wkv_workspace_size, (mt_device *device, int64_t B, int64_t T, int64_t C))
+MT_KERNEL(mt_status, wkv_forward, (mt_device *device, const mt_wkv_forward_args *args))
+MT_KERNEL(mt_status, wkv_backward, (mt_device *device, const mt_wkv_backward_args *args))
+
+/* clang-format on */
+
+#undef MT_KERNEL
