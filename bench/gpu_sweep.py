@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""WKV's CUDA kernels with other sizes (kernels/cuda/wkv_tuning.cuh), compiled, checked and timed on the machine with the GPU;
-and a probe of what their chain of blocks rests on. Needs nvcc ($NVCC, or on the PATH, or in /usr/local/cuda/bin) and nothing else.
+"""WKV's CUDA kernels with other sizes (kernels/cuda/wkv_tuning.cuh), compiled, checked and timed on
+the machine with the GPU; and a probe of what their chain of blocks rests on. Needs nvcc ($NVCC, or
+on the PATH, or in /usr/local/cuda/bin) and nothing else.
 
     gpu_sweep.py build SOURCES BUILD [--jobs N] [--only "NAME;NAME"]
-        compiles the probe and every variant into the folder BUILD; SOURCES has kernels/ and bench/ as in the repository
+        compiles the probe and every variant into the folder BUILD; SOURCES has kernels/, include/
+        and bench/ as in the repository
     gpu_sweep.py run BUILD OUT.json [--seconds N]
         runs those that have been built, one after the other, and starts none after N seconds
     gpu_sweep.py probe BUILD OUT.json
     gpu_sweep.py table OUT.json
         prints what run or probe wrote
 
-A variant that does not compile, crashes, hangs or computes something wrong is a row that says so."""
+A variant that does not compile, crashes, hangs or computes something wrong is a row that says so.
+"""
 
 import argparse
 import concurrent.futures
@@ -23,18 +26,21 @@ import sys
 import time
 
 SHAPES = ["8,1024,768", "2,1024,768", "32,64,512", "32,1024,1024"]
-BYTES = {"forward": 12, "backward": 20}  # read and written per element of (B, T, C): k, v, y; k, v, dy, dk, dv
+# Read and written per element of (B, T, C): k, v, y; k, v, dy, dk, dv.
+BYTES = {"forward": 12, "backward": 20}
 SOURCES = ["bare_device", "gpu_sweep", "gpu_probe"]  # of bench/, the same for all variants
 
 
-def variant(warps=None, steps=None, group=None, forward=None, backward=None, direct=None, tickets=None, carveout=None):
-    values = {"WARPS": warps, "STEPS": steps, "GROUP_CHUNKS": group, "FORWARD_BLOCKS": forward, "BACKWARD_BLOCKS": backward,
+def variant(warps=None, steps=None, group=None, forward=None, backward=None, direct=None,
+            tickets=None, carveout=None):
+    values = {"WARPS": warps, "STEPS": steps, "GROUP_CHUNKS": group, "FORWARD_BLOCKS": forward,
+              "BACKWARD_BLOCKS": backward,
               "DIRECT_FACTORS": direct, "TICKETS": tickets, "CARVEOUT": carveout}
     return {name: value for name, value in values.items() if value is not None}
 
 
-# The most telling first, since time may be up before the last. Blocks to a multiprocessor go with the registers and the shared
-# memory that a block of that size needs.
+# The most telling first, since time may be up before the last. Blocks to a multiprocessor go with
+# the registers and the shared memory that a block of that size needs.
 VARIANTS = {
     "default": variant(),
     "block order": variant(tickets=0),
@@ -84,8 +90,8 @@ def architecture():
     if "ARCHITECTURE" in os.environ:
         return os.environ["ARCHITECTURE"]
     try:
-        shown = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], capture_output=True, text=True,
-                               timeout=30)
+        shown = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"],
+                               capture_output=True, text=True, timeout=30)
         found = re.match(r"(\d+)\.(\d+)", shown.stdout)
     except (OSError, subprocess.TimeoutExpired):
         found = None
@@ -98,7 +104,8 @@ def folder_of(build, name):
 
 def call(command):
     """(whether it went well, what it printed)."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace")
     return done.returncode == 0, done.stdout
 
 
@@ -110,7 +117,8 @@ def resources(report):
         registers = re.search(r"Used (\d+) registers", part)
         spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", part)
         if kernel and registers and spills:
-            found[kernel.group(1)] = {"registers": int(registers.group(1)), "spilled": sum(map(int, spills.groups()))}
+            found[kernel.group(1)] = {"registers": int(registers.group(1)),
+                                      "spilled": sum(map(int, spills.groups()))}
     return found
 
 
@@ -141,19 +149,22 @@ class Builder:
         return self.compile(f"bench/{name}.cu", self.object(name))
 
     def make_variant(self, name, shared):
-        """Compiles and links one; built.json in its folder tells how that went. Returns what went wrong, or nothing."""
+        """Compiles and links one; built.json in its folder tells how that went. Returns what went
+        wrong, or nothing."""
         folder = folder_of(self.build, name)
         os.makedirs(folder, exist_ok=True)
         kernels = os.path.join(folder, "wkv.o")
         began = time.monotonic()
+        definitions = [f"-DMT_WKV_{key}={value}" for key, value in VARIANTS[name].items()]
         well, report = self.compile("kernels/cuda/wkv.cu", kernels, "-ftz=true", "-Xptxas=-v",
-                                    *(f"-DMT_WKV_{key}={value}" for key, value in VARIANTS[name].items()))
+                                    *definitions)
         built = {"name": name, "parameters": VARIANTS[name], "kernels": resources(report)}
         for part in ("bare_device", "gpu_sweep"):
             if well:
                 well, report = shared[part].result()
         if well:
-            well, report = self.link(os.path.join(folder, "gpu_sweep"), self.object("bare_device"), self.object("gpu_sweep"), kernels)
+            well, report = self.link(os.path.join(folder, "gpu_sweep"), self.object("bare_device"),
+                                     self.object("gpu_sweep"), kernels)
         built["seconds"] = round(time.monotonic() - began, 1)
         if not well:
             built["error"] = report[-1000:]
@@ -165,7 +176,8 @@ class Builder:
             well, report = shared[part].result()
             if not well:
                 return report
-        well, report = self.link(os.path.join(self.build, "gpu_probe"), self.object("bare_device"), self.object("gpu_probe"))
+        well, report = self.link(os.path.join(self.build, "gpu_probe"), self.object("bare_device"),
+                                 self.object("gpu_probe"))
         return "" if well else report
 
 
@@ -199,11 +211,14 @@ def chosen(options):
 def run_program(program, words, seconds):
     """(how it ended, the JSON of its lines, the end of its complaints)."""
     try:
-        done = subprocess.run([program, *words], capture_output=True, text=True, errors="replace", timeout=seconds)
+        done = subprocess.run([program, *words], capture_output=True, text=True, errors="replace",
+                              timeout=seconds)
         output, complaint = done.stdout, done.stderr
-        ended = {0: "right", 3: "wrong"}.get(done.returncode, f"failed with status {done.returncode}")
+        ended = {0: "right", 3: "wrong"}.get(done.returncode,
+                                             f"failed with status {done.returncode}")
     except subprocess.TimeoutExpired as stopped:
-        output, complaint = ((text or b"").decode(errors="replace") for text in (stopped.stdout, stopped.stderr))
+        output, complaint = ((text or b"").decode(errors="replace")
+                             for text in (stopped.stdout, stopped.stderr))
         ended = f"stopped after {seconds:.0f} s"
     except OSError as error:
         output, complaint, ended = "", str(error), "failed to start"
@@ -225,8 +240,9 @@ def row_of(build, name, words, seconds):
     if "error" in row:
         row["ended"] = "does not compile"
         return row
-    row["ended"], lines, row["complaint"] = run_program(os.path.join(folder_of(build, name), "gpu_sweep"), words, seconds)
-    row["faults"] = [fault for line in lines for fault in (line.get("check"), line.get("fault")) if fault]
+    program = os.path.join(folder_of(build, name), "gpu_sweep")
+    row["ended"], lines, row["complaint"] = run_program(program, words, seconds)
+    row["faults"] = [line[key] for line in lines for key in ("check", "fault") if line.get(key)]
     row["shapes"] = {",".join(map(str, line["shape"])): line for line in lines if "shape" in line}
     for line in lines:
         if "copy" in line:
@@ -242,14 +258,15 @@ def run(options):
     # The default is measured three times: its rows tell what differences mean nothing.
     plan = [(name, name) for name in names]
     if names[0] == "default" and len(names) > 1:
-        plan = [*plan[:again], ("default, again", "default"), *plan[again:], ("default, at last", "default")]
+        plan = [*plan[:again], ("default, again", "default"),
+                *plan[again:], ("default, at last", "default")]
     rows = []
     for shown, name in plan:
         left = deadline - time.monotonic()
         if left > 0:
             words = ["check"] + ([f"copy:{options.copy}"] if name == "default" else [])
-            row = row_of(options.build, name, [*words, f"runs:{options.runs}", *options.shapes.split()],
-                         min(left, options.limit))
+            words += [f"runs:{options.runs}", *options.shapes.split()]
+            row = row_of(options.build, name, words, min(left, options.limit))
         else:
             row = {"name": name, "ended": "no time left"}
         rows.append({**row, "name": shown})
@@ -261,7 +278,8 @@ def run(options):
 def probe(options):
     ended, output, complaint = "", "", ""
     try:
-        done = subprocess.run([os.path.join(options.build, "gpu_probe")], capture_output=True, text=True, timeout=options.limit)
+        done = subprocess.run([os.path.join(options.build, "gpu_probe")], capture_output=True,
+                              text=True, timeout=options.limit)
         output, complaint = done.stdout, done.stderr
         ended = f"status {done.returncode}" if done.returncode != 0 else ""
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -282,11 +300,13 @@ def elements(shape):
 
 
 def sweep_table(found, direction):
-    """Microseconds, GB/s and the share of a copy's rate for each shape; `*` is the best that was right."""
+    """Microseconds, GB/s and the share of a copy's rate for each shape; `*` is the best that was
+    right."""
     copies = sorted(row["copy"] for row in found["variants"] if "copy" in row)
     copy = copies[len(copies) // 2] if copies else None
-    times = {shape: {row["name"]: row["shapes"][shape][f"{direction}_us"] for row in found["variants"]
-                     if shape in row.get("shapes", {})} for shape in found["shapes"]}
+    times = {shape: {row["name"]: row["shapes"][shape][f"{direction}_us"]
+                     for row in found["variants"] if shape in row.get("shapes", {})}
+             for shape in found["shapes"]}
     right = [row["name"] for row in found["variants"] if row["ended"] == "right"]
     head = f"{direction:<28}{'regs':>5}{'spill':>6}"
     lines = [head + "".join(f"{shape:>16} us  GB/s  copy" for shape in found["shapes"])]
@@ -313,10 +333,13 @@ def probe_table(found):
     lines = [f"{found['multiprocessors']} multiprocessors",
              "blocks  threads  microseconds   begin late  early  out of order"]
     for row in found["dispatch"]:
-        lines.append(f"{row['blocks']:>6}{row['threads']:>9}{row['microseconds'][0]:>8} to {row['microseconds'][1]:<4}"
-                     f"{row['late']:>11}{row['early']:>7}{row['out_of_order']:>8} of {row['runs'] * row['blocks']}")
+        least, most = row["microseconds"]
+        lines.append(f"{row['blocks']:>6}{row['threads']:>9}{least:>8} to {most:<4}"
+                     f"{row['late']:>11}{row['early']:>7}{row['out_of_order']:>8}"
+                     f" of {row['runs'] * row['blocks']}")
     for row in found["chain"]:
-        lines.append(f"chain of {row['blocks']} blocks of {row['threads']} threads: {row['nanoseconds_per_hop']:.0f} ns a hop"
+        lines.append(f"chain of {row['blocks']} blocks of {row['threads']} threads:"
+                     f" {row['nanoseconds_per_hop']:.0f} ns a hop"
                      + ("" if row["right"] else ", WRONG"))
     return "\n".join(lines)
 
@@ -330,7 +353,8 @@ def print_table(path):
     print(sweep_table(found, "forward"))
     print(sweep_table(found, "backward"))
     for row in found["variants"]:
-        told = row.get("faults", []) + [text for text in (row.get("complaint"), row.get("error")) if text]
+        told = [*row.get("faults", []), row.get("complaint"), row.get("error")]
+        told = [text for text in told if text]
         if row["ended"] != "right" and told:
             print(f"{row['name']}: {row['ended']}: {'; '.join(told)[:300]}")
 
@@ -341,7 +365,8 @@ def table(options):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     adding = verbs.add_parser("build")
     adding.add_argument("sources")
@@ -356,8 +381,10 @@ def parse(arguments):
         verb.add_argument("--limit", type=float, default=30.0, help="seconds for one program")
     running.add_argument("--seconds", type=float, default=300.0)
     running.add_argument("--shapes", default=" ".join(SHAPES), help="as \"B,T,C B,T,C\"")
-    running.add_argument("--runs", type=int, default=11, help="measurements of each, whose median is told")
-    running.add_argument("--copy", type=int, default=1 << 30, help="bytes of the copy to compare with")
+    running.add_argument("--runs", type=int, default=11,
+                         help="measurements of each, whose median is told")
+    running.add_argument("--copy", type=int, default=1 << 30,
+                         help="bytes of the copy to compare with")
     running.set_defaults(act=run)
     probing.set_defaults(act=probe)
     for verb in (adding, running):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""In place of nvcc, for tests: compiles for CUDA-on-CPU with $CXX, and links with CUDA_ON_CPU_OBJECTS. It spoils some variants of the
-WKV kernels, known by their parameters: with DIRECT_FACTORS=1 they do not compile, with GROUP_CHUNKS=8 a gradient is wrong, and
-with FORWARD_BLOCKS=5 they never end."""
+"""In place of nvcc, for tests: compiles for CUDA-on-CPU with $CXX, and links with
+CUDA_ON_CPU_OBJECTS. It spoils some variants of the WKV kernels, known by their parameters: with
+DIRECT_FACTORS=1 they do not compile, with GROUP_CHUNKS=8 a gradient is wrong, and with
+FORWARD_BLOCKS=5 they never end."""
 
 import os
 import subprocess
@@ -9,7 +10,8 @@ import sys
 import tempfile
 
 SPOILT = {"-DMT_WKV_GROUP_CHUNKS=8": ("du += direct;", "du -= direct;"),
-          "-DMT_WKV_FORWARD_BLOCKS=5": ("take_tile(p, shared);", "for (;;) { asm volatile(\"\"); }")}
+          "-DMT_WKV_FORWARD_BLOCKS=5": ("take_tile(p, shared);",
+                                        "for (;;) { asm volatile(\"\"); }")}
 
 
 def main():
@@ -20,7 +22,8 @@ def main():
         print("error: a spoilt variant")
         return 1
     if "-c" not in arguments:
-        return subprocess.call([os.environ["CXX"], *arguments, *os.environ["CUDA_ON_CPU_OBJECTS"].split(":")])
+        objects = os.environ["CUDA_ON_CPU_OBJECTS"].split(":")
+        return subprocess.call([os.environ["CXX"], *arguments, *objects])
     place = arguments.index("-c") + 1
     source = arguments[place]
     flags = ["-O1", "-ffp-contract=off", "-I", include, "-x", "c++"]

@@ -1,5 +1,5 @@
-"""bench/gpu_sweep.py with a compiler that makes programs for CUDA-on-CPU: every way in which a variant can end is a row, and the
-rest goes on."""
+"""bench/gpu_sweep.py with a compiler that makes programs for CUDA-on-CPU: every way in which a
+variant can end is a row, and the rest goes on."""
 
 import json
 import os
@@ -18,7 +18,8 @@ BUILT = "default;block order;direct;group 8;forward 5;warps 8"
 
 def sweep(*arguments, **environment):
     stand_in = os.path.join(SOURCES, "tests", "bench", "stand_in_nvcc.py")
-    return subprocess.run([sys.executable, os.path.join(SOURCES, "bench", "gpu_sweep.py"), *arguments], capture_output=True, text=True,
+    program = os.path.join(SOURCES, "bench", "gpu_sweep.py")
+    return subprocess.run([sys.executable, program, *arguments], capture_output=True, text=True,
                           env={**os.environ, "NVCC": stand_in, **environment})
 
 
@@ -46,7 +47,8 @@ class Sweep(unittest.TestCase):
         self.assertIn("direct: not built", self.built.stderr)
 
     def test_variants_end_as_they_should(self):
-        done, rows = self.run_variants("default;block order;direct;group 8;warps 8;steps 8", CUDA_ON_CPU_DISORDER="40")
+        done, rows = self.run_variants("default;block order;direct;group 8;warps 8;steps 8",
+                                       CUDA_ON_CPU_DISORDER="40")
         self.assertEqual(done.returncode, 0, done.stderr)
         for name in ("default", "default, again", "default, at last", "warps 8"):
             self.assertEqual(rows[name]["ended"], "right", rows[name])
@@ -55,7 +57,8 @@ class Sweep(unittest.TestCase):
         self.assertIn("a spoilt variant", rows["direct"]["error"])
         self.assertEqual(rows["group 8"]["ended"], "wrong")
         self.assertIn("du of (1, 1, 1) is off", rows["group 8"]["faults"][0])
-        self.assertEqual(rows["block order"]["ended"], "failed with status -6")  # its blocks wait in vain
+        # Its blocks wait in vain.
+        self.assertEqual(rows["block order"]["ended"], "failed with status -6")
         self.assertEqual(rows["steps 8"]["ended"], "not built in time")
         self.assertGreater(rows["default"]["copy"], 0)
         shown = sweep("table", self.out("sweep.json")).stdout
@@ -80,7 +83,8 @@ class Sweep(unittest.TestCase):
         self.assertEqual({row["ended"] for row in rows.values()}, {"no time left"})
 
     def test_unknown_variants_are_refused(self):
-        self.assertIn("no such variant: warps 9", sweep("run", self.build, self.out("x.json"), "--only", "warps 9").stderr)
+        done = sweep("run", self.build, self.out("x.json"), "--only", "warps 9")
+        self.assertIn("no such variant: warps 9", done.stderr)
 
     def test_probe_measures_dispatch_and_chain(self):
         out = self.out("probe.json")
@@ -106,11 +110,14 @@ class Sweep(unittest.TestCase):
 
 class Parsing(unittest.TestCase):
     def test_registers_and_spills_are_those_of_the_float32_kernels(self):
-        report = "".join(f"ptxas info    : Compiling entry function '_ZN7mt_cuda1_{name}_kernelI{real}EEvNS' for 'sm_90'\n"
-                         f"    8 bytes stack frame, {spilled} bytes spill stores, {spilled} bytes spill loads\n"
+        kernels = [("backward", "d", 150, 4), ("backward", "f", 96, 12), ("forward", "d", 120, 0),
+                   ("forward", "f", 80, 0)]
+        report = "".join(f"ptxas info    : Compiling entry function"
+                         f" '_ZN7mt_cuda1_{name}_kernelI{real}EEvNS' for 'sm_90'\n"
+                         f"    8 bytes stack frame, {spilled} bytes spill stores,"
+                         f" {spilled} bytes spill loads\n"
                          f"ptxas info    : Used {registers} registers, used 1 barriers\n"
-                         for name, real, registers, spilled in (("backward", "d", 150, 4), ("backward", "f", 96, 12),
-                                                                ("forward", "d", 120, 0), ("forward", "f", 80, 0)))
+                         for name, real, registers, spilled in kernels)
         self.assertEqual(gpu_sweep.resources(report), {"backward": {"registers": 96, "spilled": 24},
                                                        "forward": {"registers": 80, "spilled": 0}})
 
