@@ -101,9 +101,12 @@ class Session:
             self.processes.add(process)
         return {"name": name, "command": command, "process": process, "log": log, "begun": begun}
 
-    def finish(self, started, seconds=None):
-        """Waits for a command for at most so many seconds, ends it, and notes how it went."""
-        limit = self.left() if seconds is None else min(seconds * self.scale, self.left())
+    def finish(self, started, seconds=None, share=1.0):
+        """Waits for a command for at most so many seconds, and that share of what is left of the
+        part; ends it, and notes how it went."""
+        limit = self.left() * share
+        if seconds is not None:
+            limit = min(seconds * self.scale, limit)
         process, status = started["process"], 127
         if process:
             try:

@@ -35,11 +35,13 @@ if path:
     with open(path, "w") as file:
         json.dump({**found, "arguments": given}, file)
 """
-# Builds, measures and shows; `hang` in its folder: measures, and then hangs.
+# Builds, measures and shows. `slow` in its folder: builds for two seconds; `hang`: measures, and
+# then hangs.
 SWEEP = """import json, os, sys, time
 verb, *rest = sys.argv[1:]
 if verb == "build":
     os.makedirs(rest[1]) if os.path.isdir(rest[0]) else sys.exit("no sources")
+    time.sleep(2 if os.path.exists("slow") else 0)
 elif verb == "table":
     print("table of", os.path.basename(rest[0]))
 else:
@@ -291,6 +293,11 @@ class RunTest(unittest.TestCase):
         self.assertEqual(self.status_of("sweep"), 124)
         self.assertEqual(self.results()["sweep"], {"built": True})
         self.assertEqual(self.status_of("PyTorch's tensors"), 0)
+
+    def test_the_build_of_the_sweep_has_half_of_the_parts_time_in_a_short_session_too(self):
+        self.content["slow"] = ""
+        self.rehearse(ONLY="sweep", BUDGET="30")
+        self.assertEqual(self.status_of("build of the sweep"), 0)
 
     def test_a_runner_that_is_asked_to_end_gathers_first(self):
         self.content["tests/kernels_test_0_hangs"] = HANGS
