@@ -17,6 +17,7 @@ A variant that does not compile, crashes, hangs or computes something wrong is a
 
 import argparse
 import concurrent.futures
+import itertools
 import json
 import os
 import re
@@ -299,6 +300,11 @@ def elements(shape):
     return B * T * C
 
 
+def was_reached(row):
+    """Whether there was time to build and to begin a variant."""
+    return "kernels" in row
+
+
 def sweep_table(found, direction):
     """Microseconds, GB/s and the share of a copy's rate for each shape; `*` is the best that was
     right."""
@@ -310,8 +316,8 @@ def sweep_table(found, direction):
     right = [row["name"] for row in found["variants"] if row["ended"] == "right"]
     head = f"{direction:<28}{'regs':>5}{'spill':>6}"
     lines = [head + "".join(f"{shape:>16} us  GB/s  copy" for shape in found["shapes"])]
-    for row in found["variants"]:
-        kernel = row.get("kernels", {}).get(direction, {})
+    for row in filter(was_reached, found["variants"]):
+        kernel = row["kernels"].get(direction, {})
         line = f"{row['name']:<28}{kernel.get('registers', ''):>5}{kernel.get('spilled', ''):>6}"
         for shape in found["shapes"]:
             microseconds = times[shape].get(row["name"])
@@ -357,6 +363,11 @@ def print_table(path):
         told = [text for text in told if text]
         if row["ended"] != "right" and told:
             print(f"{row['name']}: {row['ended']}: {'; '.join(told)[:300]}")
+    missed = {}
+    for row in itertools.filterfalse(was_reached, found["variants"]):
+        missed.setdefault(row["ended"], []).append(row["name"])
+    for ended, names in missed.items():
+        print(f"{ended}: {'; '.join(names)}")
 
 
 def table(options):
