@@ -18,15 +18,15 @@ TRUE_COMMAND = os.environ.get("MIXTAPE_CUDA_ON_CPU", "")  # the command on CUDA-
 PARTS = ["tests", "bench", "ncu", "sweep", "peers", "python", "sanitizer"]
 
 # The command, as far as the runner uses it: `bench`, whose measurements go to a file. The true one
-# does the same first, on something small, or only reads the options of the whole benchmark.
+# does the same first, on a small shape; of what takes long without a GPU it only reads the options.
 COMMAND = """#!/usr/bin/python3
 import json, os, subprocess, sys
 given, found = sys.argv[1:], {}
 path = given[given.index("--json") + 1] if "--json" in given else None
 if os.environ.get("TRUE_COMMAND"):
-    small = {"--wkv": "1,40,32", "--step": "1", "--runs": "1"}
+    small = {"--wkv": "1,40,32", "--runs": "1"}
     tried = [small.get(before, word) for before, word in zip(["", *given], given)]
-    tried += [] if "--runs" in given else ["--help"]
+    tried += [] if "--wkv" in given else ["--help"]
     subprocess.run([os.environ["TRUE_COMMAND"], *tried], check=True)
     if path and os.path.exists(path):
         with open(path) as file:
@@ -213,7 +213,6 @@ class RunTest(unittest.TestCase):
         self.assertEqual(results["kernels_step_0"]["arguments"][3:5], ["--step", "0"])
         if TRUE_COMMAND:
             self.assertIn("wkv totals", str(results["kernels_wkv_8_1024_768"]["results"]))
-            self.assertIn("step B32", results["kernels_step_0"]["results"][0]["what"])
         self.assertEqual((results["sweep"], results["probe"]), ({"built": True}, {"built": True}))
         self.assertEqual(results["peers"], {"wheels": "wheels"})
         self.assertEqual(results["step_0_nanoseconds"], {
