@@ -6,7 +6,9 @@ import io
 import os
 import sys
 import tempfile
+import types
 import unittest
+from unittest import mock
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(SOURCE, "bench"), os.path.join(SOURCE, "tests", "python")]
@@ -56,13 +58,42 @@ class CheckTest(unittest.TestCase):
         self.assertNotIn("espnet", peers)
         self.assertIn("no folder", errors["espnet"])
 
-    def test_flash_linear_attention_computes_the_recurrence(self):
-        """On Triton's interpreter, where that is installed (TRITON_INTERPRET=1)."""
-        if os.environ.get("TRITON_INTERPRET") != "1":
-            self.skipTest("TRITON_INTERPRET is not 1")
+    def test_flash_linear_attention_is_called_as_it_wants_to_be(self):
+        """By a stand-in with its interface: time_decay before -exp, and the empty state."""
         import torch
 
-        self.check(gpu_peers.FlashLinearAttention(torch, None).operator)
+        def fused_recurrent_rwkv4(w, u, k, v, initial_state):
+            B, _, C = k.shape
+            self.assertEqual(initial_state.shape, (B, 3, 1, C))
+            self.assertFalse(initial_state[:, :2].any())
+            self.assertTrue((initial_state[:, 2] <= -1e38).all())
+            return self.loop(w, u, k, v), initial_state
+
+        stand_in = types.SimpleNamespace(fused_recurrent_rwkv4=fused_recurrent_rwkv4)
+        modules = dict.fromkeys(["fla", "fla.ops", "fla.ops.rwkv4"], stand_in)
+        with mock.patch.dict(sys.modules, modules):
+            self.check(gpu_peers.FlashLinearAttention(torch, None).operator)
+
+    def test_the_gradients_of_espnets_kernel_are_summed_over_the_batch(self):
+        """By a stand-in for the kernel, which leaves dw and du of each row of the batch."""
+        import pytorch_peer
+        import torch
+
+        def forward(w, u, k, v, y):
+            y.copy_(pytorch_peer.wkv(w, u, k, v))
+
+        def backward(w, u, k, v, y, gy, gw, gu, gk, gv):
+            for b in range(len(k)):
+                given = [x.clone().requires_grad_() for x in (w, u, k[b:b + 1], v[b:b + 1])]
+                with torch.enable_grad():
+                    rows = pytorch_peer.wkv(*given)
+                grads = torch.autograd.grad(rows, given, gy[b:b + 1])
+                for to, grad in zip((gw[b], gu[b], gk[b:b + 1], gv[b:b + 1]), grads):
+                    to.copy_(grad)
+
+        kernel = types.SimpleNamespace(forward=forward, backward=backward)
+        with mock.patch.object(gpu_peers, "build_kernel", lambda folder: kernel):
+            self.check(gpu_peers.Espnet(torch, "a folder").operator)
 
 
 class TableTest(unittest.TestCase):

@@ -5,35 +5,28 @@ run of the copy task after 3 steps."""
 import glob
 import os
 import shutil
-import subprocess
-import tempfile
+import sys
 import unittest
 
-DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "python"))
+
+import support
+
+DATA = os.path.join(HERE, "data")
 VERSIONS = sorted(os.listdir(DATA))
 LAYOUTS = ["mixtape", "espnet", "espnet-model"]
 
 
-class FormerFilesTest(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def command(self, *arguments):
-        done = subprocess.run([os.environ["MIXTAPE"], *arguments], capture_output=True, text=True,
-                              cwd=self.folder)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done
-
+class FormerFilesTest(support.CommandTest):
     def content(self, *path):
-        with open(os.path.join(self.folder, *path), "rb") as file:
+        with open(self.path(*path), "rb") as file:
             return file.read()
 
     def each_version(self):
         for version in VERSIONS:
             for name in os.listdir(self.folder):
-                path = os.path.join(self.folder, name)
+                path = self.path(name)
                 (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
             shutil.copytree(os.path.join(DATA, version), self.folder, dirs_exist_ok=True)
             with self.subTest(version=version):
@@ -45,38 +38,40 @@ class FormerFilesTest(unittest.TestCase):
     def test_checkpoint_has_the_weights_that_were_exported_from_it(self):
         for _ in self.each_version():
             for layout in LAYOUTS:
-                self.command("export", "run", "--last", "--layout", layout, "-o", "new.safetensors")
+                self.run_command("export", "run", "--last", "--layout", layout,
+                                 "-o", "new.safetensors")
                 self.assertEqual(self.content("new.safetensors"),
                                  self.content(f"{layout}.safetensors"), layout)
 
     def test_exchange_files_have_the_same_weights_in_either_format(self):
         for _ in self.each_version():
-            for path in glob.glob(os.path.join(self.folder, "*.h5")):
+            for path in glob.glob(self.path("*.h5")):
                 layout = os.path.basename(path)[:-len(".h5")]
                 if layout == "part":
                     continue
                 for kind in ("h5", "safetensors"):
-                    self.command("import", f"{layout}.{kind}", "-o", "model.h5")
-                    self.command("export", "model.h5", "--layout", layout, "-o", "new.safetensors")
+                    self.run_command("import", f"{layout}.{kind}", "-o", "model.h5")
+                    self.run_command("export", "model.h5", "--layout", layout,
+                                     "-o", "new.safetensors")
                     self.assertEqual(self.content("new.safetensors"),
                                      self.content(f"{layout}.safetensors"), f"{layout}.{kind}")
 
     def test_part_is_that_of_the_model(self):
         part = ["--part", "rwkv_blocks.1.att"]
         for _ in self.each_version():
-            self.command("export", "run", "--last", *part, "-o", "of_run.safetensors")
-            self.command("train", "tokens", "--data", "tr.txt", "--token-list", "tokens.txt",
-                         "--init", "mixtape.h5", "--steps", "1", "--batch", "4",
-                         "--eval-batches", "1", "--threads", "1", "--out", "other")
-            self.command("import", "part.h5", *part, "--into", "other", "-o", "whole.h5")
-            self.command("export", "whole.h5", *part, "-o", "of_file.safetensors")
+            self.run_command("export", "run", "--last", *part, "-o", "of_run.safetensors")
+            self.run_command("train", "tokens", "--data", "tr.txt", "--token-list", "tokens.txt",
+                             "--init", "mixtape.h5", "--steps", "1", "--batch", "4",
+                             "--eval-batches", "1", "--threads", "1", "--out", "other")
+            self.run_command("import", "part.h5", *part, "--into", "other", "-o", "whole.h5")
+            self.run_command("export", "whole.h5", *part, "-o", "of_file.safetensors")
             self.assertEqual(self.content("of_file.safetensors"),
                              self.content("of_run.safetensors"))
 
     def test_run_goes_on(self):
         for _ in self.each_version():
-            self.command("train", "--resume", "copy", "--steps", "5", "--threads", "1")
-            self.assertIn("step 5", self.command("eval", "copy", "--last").stdout)
+            self.run_command("train", "--resume", "copy", "--steps", "5", "--threads", "1")
+            self.assertIn("step 5", self.run_command("eval", "copy", "--last"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 import unittest
 
 CPU = [os.environ["MIXTAPE"], "bench", "--device", "cpu", "--threads", "2"]
@@ -151,6 +152,25 @@ class BenchTest(unittest.TestCase):
             for what in ("copy", "stream", "forward", "backward"):
                 self.assertGreater(row[what + "_gb_per_s"], 0.0)
                 self.assertNotIn(what + "_of_copy_1gib", row)
+
+    def test_wkv_is_compared_with_a_copy_of_1_gib(self):
+        """All of the benchmark takes long without a GPU: it is stopped after the first row."""
+        with subprocess.Popen([*CUDA, "--repeat", "1", "--json", self.json],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            figures = {}
+            while process.poll() is None and not figures.get("results"):
+                time.sleep(0.1)
+                if os.path.exists(self.json):
+                    with open(self.json) as file:
+                        figures = json.load(file)
+            process.kill()
+            lines = process.stdout.read().decode().splitlines()
+        self.assertTrue(lines[0].startswith("copy of 1 GiB "), lines)
+        self.assertGreater(figures["copy_1gib_gb_per_s"], 0.0)
+        row = figures["results"][0]
+        for what in ("copy", "stream", "forward", "backward"):
+            self.assertAlmostEqual(row[what + "_of_copy_1gib"],
+                                   row[what + "_gb_per_s"] / figures["copy_1gib_gb_per_s"])
 
     def test_without_memory_for_a_copy_of_1_gib_the_benchmark_goes_on(self):
         # To the first row, for which this is too little as well.
