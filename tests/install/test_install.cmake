@@ -49,6 +49,12 @@ consumer(without_hdf5 "" -DCOMPONENTS=static -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=O
 set(ENV{PKG_CONFIG_LIBDIR} ${work}/none)
 consumer(without_modules "" -DCOMPONENTS=shared,static "-DMISSING=openblas.*libutf8proc.*jansson")
 
+# A project with the source in it finds the headers by the targets.
+unset(ENV{PKG_CONFIG_LIBDIR})
+step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE}/within -B ${work}/within
+     -DCMAKE_C_COMPILER=${COMPILER} -DMIXTAPE=${SOURCE}/../..)
+step(${CMAKE_COMMAND} --build ${work}/within --target program_static program_shared)
+
 # By pkg-config, which finds this package alone.
 set(ENV{PKG_CONFIG_LIBDIR} ${pc_folder})
 step(sh -c "${COMPILER} ${SOURCE}/program.c -o program $(pkg-config --cflags --libs mixtape)")
