@@ -2,7 +2,6 @@
 #include <mixtape/checkpoint.h>
 
 #include "io/arrays.h"
-#include "kernels/device.h"
 
 #include <string.h>
 
@@ -60,13 +59,13 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
         status = mt_fail(MT_ERROR_INVALID, "checkpoint: it has no optimiser state to go on from");
     }
     if (status == MT_OK) {
-        status = device->write(device, parameters->data, checkpoint->data, bytes);
+        status = mt_device_write(device, parameters->data, checkpoint->data, bytes);
     }
     if (status == MT_OK && adam != NULL) {
-        status = device->write(device, adam->m, checkpoint->m, bytes);
+        status = mt_device_write(device, adam->m, checkpoint->m, bytes);
     }
     if (status == MT_OK && adam != NULL) {
-        status = device->write(device, adam->v, checkpoint->v, bytes);
+        status = mt_device_write(device, adam->v, checkpoint->v, bytes);
         adam->step = checkpoint->adam_step;
     }
     return status;

@@ -7,7 +7,6 @@
 #include "io/model_block.h"
 #include "io/model_file.h"
 #include "io/safetensors.h"
-#include "kernels/device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +51,6 @@ static mt_status add_missing_bias(const mt_model *model, const mt_layout *layout
 /* The model's parameters on the host, by the layout's names. */
 static mt_status gather(const mt_model *model, const mt_layout *layout, mt_arrays *arrays)
 {
-    mt_device *device = model->parameters->device;
     mt_status status = MT_OK;
     *arrays = (mt_arrays){0};
     for (int i = 0; i < model->parameters->count && status == MT_OK; i++) {
@@ -67,7 +65,7 @@ static mt_status gather(const mt_model *model, const mt_layout *layout, mt_array
         status = mt_arrays_add(arrays, place == MT_PLACED ? theirs : ours, tensor->dtype,
                                tensor->rank, tensor->shape, &data);
         if (status == MT_OK) {
-            status = device->read_back(device, data, tensor->data, mt_tensor_bytes(tensor));
+            status = mt_tensor_read(tensor, data);
         }
         if (status == MT_OK && place == MT_MUST_BE_ZERO) {
             if (!all_zeros(&arrays->items[arrays->count - 1], mt_tensor_count(tensor))) {

@@ -1,6 +1,5 @@
 #include "io/model_block.h"
 #include "io/arrays.h"
-#include "kernels/device.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@ static mt_status read_block(const mt_parameters *parameters, const void *block, 
     if (*host == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "checkpoint: no host memory for %zu bytes", bytes);
     }
-    return parameters->device->read_back(parameters->device, *host, block, bytes);
+    return mt_device_read(parameters->device, *host, block, bytes);
 }
 
 mt_status mt_model_block_write(mt_archive *archive, const char *group,

@@ -1,6 +1,5 @@
 #include <mixtape/schedule.h>
 
-#include "kernels/device.h"
 #include "train/clock.h"
 #include "train/examples.h"
 #include "train/loop.h"
@@ -186,7 +185,7 @@ static void say_start(train_loop *loop)
                  " parameters, %s on %s (%s, %d threads), seed %" PRId64 ", in %s",
                  loop->state.step > 0 ? "going on with" : "training", config->task, config->blocks,
                  config->size, mt_parameters_size(session->model->parameters), config->dtype,
-                 session->device->name, mt_cpu_isa(), mt_cpu_threads(), config->seed,
+                 mt_device_name(session->device), mt_cpu_isa(), mt_cpu_threads(), config->seed,
                  loop->folder->path);
     if (session->task->describe != NULL) {
         char text[256];

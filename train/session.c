@@ -1,7 +1,8 @@
-#include "train/session.h"
-#include "kernels/device.h"
+#include <mixtape/wkv.h>
+
 #include "train/numbers.h"
 #include "train/options.h"
+#include "train/session.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -110,7 +111,7 @@ static mt_status open_parts(const mt_token_list *tokens, train_session *session)
         status = open_device(config->device, (int)config->threads, session);
     }
     if (status == MT_OK) {
-        status = session->device->allow_tf32(session->device, config->tf32);
+        status = mt_device_allow_tf32(session->device, config->tf32);
     }
     if (status == MT_OK) {
         mt_dtype dtype = strcmp(config->dtype, "f64") == 0 ? MT_F64 : MT_F32;
