@@ -9,8 +9,9 @@ namespace mt_cuda
 namespace
 {
 
-/* Longer than the host takes to enqueue a training step. Without it the device would take the time
- * of an event at once and then wait for the host's next call: short kernels would look long. */
+/* Longer than the host is estimated to take to enqueue a training step. Without it the device would
+ * take the time of an event at once and then wait for the host's next call: short kernels would
+ * look long. */
 constexpr int PAUSE_MILLISECONDS = 10;
 constexpr unsigned MILLISECOND = 1000000; /* in nanoseconds: the longest that a thread may sleep */
 
