@@ -22,7 +22,7 @@ EMPTY = -1e38  # the running exponent of an empty state
 
 
 def time_on_device(torch, run, repeat=15):
-    """Median seconds of one run, by events around several, as bench_time in train/bench.c: after
+    """Median seconds of one run, by events around several, as bench_time in train/command/bench.c: after
     0.3 s of warming up, and so many at a time that they take 2 ms."""
     began, warmed = time.monotonic(), 0
     while warmed == 0 or time.monotonic() - began < 0.3:

@@ -49,8 +49,10 @@ MT_API const void *mt_tensor_grad(const mt_tensor *tensor);
 MT_API char *mt_tensor_shape_text(const mt_tensor *tensor, char *text, size_t size);
 
 /* Copies the data (or the gradient; zeros while there is none) to host memory of mt_tensor_bytes
- * bytes, after the work that makes it; and host memory into the data. */
+ * bytes, after the work that makes it; and host memory into the data. read_doubles widens reals of
+ * either type, of which `values` has room for mt_tensor_count. */
 MT_API mt_status mt_tensor_read(const mt_tensor *tensor, void *host);
+MT_API mt_status mt_tensor_read_doubles(const mt_tensor *tensor, double *values);
 MT_API mt_status mt_tensor_read_grad(const mt_tensor *tensor, void *host);
 MT_API mt_status mt_tensor_write(mt_tensor *tensor, const void *host);
 

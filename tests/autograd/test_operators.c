@@ -1,8 +1,8 @@
 /* Every operator: its gradient against central differences, on awkward shapes, and what it
  * refuses. */
+#include "autograd/gradient_cases.h"
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
-#include "train/gradient_cases.h"
 
 /* The den of a state is a sum of exponentials: it is made positive, as forward leaves it, and max
  * is not differentiated. */

@@ -1,0 +1,317 @@
+#include <mixtape/random.h>
+
+#include "autograd/gradient_cases.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+static mt_tensor *apply_add(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_add(tape, in[0], in[1]);
+}
+
+static mt_tensor *apply_subtract(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_subtract(tape, in[0], in[1]);
+}
+
+static mt_tensor *apply_multiply(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_multiply(tape, in[0], in[1]);
+}
+
+static mt_tensor *apply_square(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_multiply(tape, in[0], in[0]);
+}
+
+static mt_tensor *apply_scale(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_scale(tape, in[0], -2.5);
+}
+
+static mt_tensor *apply_sigmoid(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_sigmoid(tape, mt_scale(tape, in[0], 6.0));
+}
+
+static mt_tensor *apply_negative_exp(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_negative_exp(tape, in[0]);
+}
+
+static mt_tensor *apply_squared_relu(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_squared_relu(tape, in[0]);
+}
+
+static mt_tensor *apply_sigmoid_gate(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_sigmoid_gate(tape, in[0], in[1]);
+}
+
+static mt_tensor *apply_sum(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *sum = mt_sum(tape, in[0]);
+    return mt_multiply(tape, sum, sum);
+}
+
+static mt_tensor *apply_mean(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *mean = mt_mean(tape, in[0]);
+    return mt_multiply(tape, mean, mean);
+}
+
+static mt_tensor *apply_mean_square(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_mean_square(tape, in[0], in[1]);
+}
+
+static mt_tensor *apply_matmul(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_matmul(tape, in[0], in[1], false, false);
+}
+
+static mt_tensor *apply_matmul_ta(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_matmul(tape, in[0], in[1], true, false);
+}
+
+static mt_tensor *apply_matmul_tb(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_matmul(tape, in[0], in[1], false, true);
+}
+
+static mt_tensor *apply_matmul_tab(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_matmul(tape, in[0], in[1], true, true);
+}
+
+static mt_tensor *apply_linear(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear(tape, in[0], in[1], in[2]);
+}
+
+static mt_tensor *apply_linear_without_bias(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear(tape, in[0], in[1], NULL);
+}
+
+static mt_tensor *apply_linear_squared_relu(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear_squared_relu(tape, in[0], in[1], in[2]);
+}
+
+static mt_tensor *apply_linear_squared_relu_without_bias(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear_squared_relu(tape, in[0], in[1], NULL);
+}
+
+static mt_tensor *apply_embedding(mt_tape *tape, mt_tensor *const *in)
+{
+    const int32_t indices[] = {4, 0, 2, 2, 1, 4};
+    mt_tensor *labels = mt_tape_input(tape, MT_I32, 2, (int64_t[]){2, 3}, indices, false);
+    return mt_embedding(tape, labels, in[0], -1);
+}
+
+static mt_tensor *apply_layer_norm(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_layer_norm(tape, in[0], in[1], in[2], 1e-12);
+}
+
+static mt_tensor *apply_rms_norm(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_rms_norm(tape, in[0], in[1], 1e-5, -1.0);
+}
+
+static mt_tensor *apply_partial_rms_norm(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_rms_norm(tape, in[0], in[1], 1e-5, 0.5);
+}
+
+static mt_tensor *apply_scale_norm(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_scale_norm(tape, in[0], in[1], 1e-5);
+}
+
+static mt_tensor *apply_basic_norm(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_basic_norm(tape, in[0], in[1]);
+}
+
+/* Three mixes; the middle one is left without a gradient on purpose. */
+static mt_tensor *apply_time_mix(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *y[3];
+    mt_time_mix(tape, in[0], in[1], 3, in + 2, y);
+    return mt_subtract(tape, mt_multiply(tape, y[0], y[0]), y[2]);
+}
+
+static mt_tensor *apply_time_mix_from_nothing(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *y[1];
+    mt_time_mix(tape, in[0], NULL, 1, in + 1, y);
+    return y[0];
+}
+
+static mt_tensor *apply_time_slice(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_time_slice(tape, in[0], 1, 2);
+}
+
+static mt_tensor *apply_wkv(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_wkv(tape, mt_negative_exp(tape, in[0]), in[1], in[2], in[3], NULL, 1 << 20, NULL);
+}
+
+/* In two stretches, the state carried from the first to the second. */
+static mt_tensor *apply_carried_wkv(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *state, *w = mt_negative_exp(tape, in[0]);
+    mt_tensor *first = mt_wkv(tape, w, in[1], in[2], in[3], in[4], 1 << 20, &state);
+    mt_tensor *second = mt_wkv(tape, w, in[1], in[3], in[2], state, 1 << 20, NULL);
+    return mt_add(tape, mt_scale(tape, first, 0.3), second);
+}
+
+static mt_tensor *apply_dropout(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_dropout(tape, mt_multiply(tape, in[0], in[0]), 0.4);
+}
+
+static mt_tensor *cross_entropy_of(mt_tape *tape, mt_tensor *logits, double smoothing)
+{
+    const int32_t values[] = {0, 2, -1, 4, 1, 3};
+    mt_tensor *targets = mt_tape_input(tape, MT_I32, 2, (int64_t[]){2, 3}, values, false);
+    return mt_cross_entropy(tape, logits, targets, -1, smoothing, NULL);
+}
+
+static mt_tensor *apply_cross_entropy(mt_tape *tape, mt_tensor *const *in)
+{
+    return cross_entropy_of(tape, in[0], 0.0);
+}
+
+static mt_tensor *apply_smoothed_cross_entropy(mt_tape *tape, mt_tensor *const *in)
+{
+    return cross_entropy_of(tape, in[0], 0.1);
+}
+
+static mt_tensor *apply_view(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *view = mt_view(tape, in[0], 2, (int64_t[]){6, 1});
+    return mt_matmul(tape, view, mt_multiply(tape, in[0], in[0]), false, false);
+}
+
+const gradient_case gradient_cases[] = {
+    {"add", apply_add, 2, {{3, {2, 3, 5}}, {3, {2, 3, 5}}}},
+    {"subtract", apply_subtract, 2, {{1, {7}}, {1, {7}}}},
+    {"multiply", apply_multiply, 2, {{2, {3, 5}}, {2, {3, 5}}}},
+    {"multiply", apply_square, 1, {{1, {9}}}},
+    {"scale", apply_scale, 1, {{0, {0}}}},
+    {"sigmoid", apply_sigmoid, 1, {{1, {33}}}},
+    {"negative_exp", apply_negative_exp, 1, {{1, {17}}}},
+    {"squared_relu", apply_squared_relu, 1, {{1, {35}}}},
+    {"sigmoid_gate", apply_sigmoid_gate, 2, {{2, {3, 17}}, {2, {3, 17}}}},
+    {"sum", apply_sum, 1, {{3, {2, 3, 5}}}},
+    {"mean", apply_mean, 1, {{3, {2, 3, 5}}}},
+    {"mean_square", apply_mean_square, 2, {{2, {4, 5}}, {2, {4, 5}}}},
+    {"matmul", apply_matmul, 2, {{2, {3, 5}}, {2, {5, 4}}}},
+    {"matmul", apply_matmul_ta, 2, {{2, {5, 3}}, {2, {5, 4}}}},
+    {"matmul", apply_matmul_tb, 2, {{2, {3, 5}}, {2, {4, 5}}}},
+    {"matmul", apply_matmul_tab, 2, {{2, {5, 3}}, {2, {4, 5}}}},
+    {"matmul", apply_matmul, 2, {{2, {1, 1}}, {2, {1, 1}}}},
+    {"linear", apply_linear, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},
+    {"linear", apply_linear_without_bias, 2, {{2, {7, 3}}, {2, {1, 3}}}},
+    {"linear_squared_relu", apply_linear_squared_relu, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},
+    {"linear_squared_relu", apply_linear_squared_relu_without_bias, 2, {{2, {7, 3}}, {2, {5, 3}}}},
+    {"embedding", apply_embedding, 1, {{2, {5, 3}}}},
+    {"layer_norm", apply_layer_norm, 3, {{3, {2, 3, 7}}, {1, {7}}, {1, {7}}}},
+    {"rms_norm", apply_rms_norm, 2, {{2, {5, 9}}, {1, {9}}}},
+    {"rms_norm", apply_partial_rms_norm, 2, {{2, {5, 9}}, {1, {9}}}},
+    {"rms_norm", apply_rms_norm, 2, {{2, {3, 1}}, {1, {1}}}},
+    {"scale_norm", apply_scale_norm, 2, {{3, {2, 2, 5}}, {0, {0}}}},
+    {"basic_norm", apply_basic_norm, 2, {{3, {2, 2, 5}}, {0, {0}}}},
+    {"time_mix",
+     apply_time_mix,
+     5,
+     {{3, {2, 4, 3}}, {2, {2, 3}}, {3, {1, 1, 3}}, {3, {1, 1, 3}}, {3, {1, 1, 3}}}},
+    {"time_mix", apply_time_mix, 5, {{3, {2, 1, 5}}, {2, {2, 5}}, {1, {5}}, {1, {5}}, {1, {5}}}},
+    {"time_mix", apply_time_mix_from_nothing, 2, {{3, {3, 5, 1}}, {1, {1}}}},
+    {"time_slice", apply_time_slice, 1, {{3, {2, 4, 3}}}},
+    {"wkv", apply_wkv, 4, {{1, {3}}, {1, {3}}, {3, {2, 5, 3}}, {3, {2, 5, 3}}}},
+    {"wkv", apply_wkv, 4, {{1, {1}}, {1, {1}}, {3, {1, 1, 1}}, {3, {1, 1, 1}}}},
+    {"wkv", apply_wkv, 4, {{1, {1}}, {1, {1}}, {3, {3, 300, 1}}, {3, {3, 300, 1}}}},
+    {"wkv", apply_wkv, 4, {{1, {17}}, {1, {17}}, {3, {1, 70, 17}}, {3, {1, 70, 17}}}},
+    {"wkv",
+     apply_carried_wkv,
+     5,
+     {{1, {4}}, {1, {4}}, {3, {2, 6, 4}}, {3, {2, 6, 4}}, {3, {3, 2, 4}}},
+     4},
+    {"dropout", apply_dropout, 1, {{2, {5, 13}}}},
+    {"cross_entropy", apply_cross_entropy, 1, {{3, {2, 3, 5}}}},
+    {"cross_entropy", apply_smoothed_cross_entropy, 1, {{3, {2, 3, 5}}}},
+    {"view", apply_view, 1, {{2, {1, 6}}}},
+    {.op = NULL},
+};
+
+/* Values in (-1, 1); the den of a state is a sum of exponentials, so its plane is made positive. */
+static void draw(mt_random *random, int64_t n, bool state, double *values)
+{
+    for (int64_t i = 0; i < n; i++) {
+        values[i] = 2.0 * mt_random_uniform(random) - 1.0;
+        if (state && i / (n / 3) == 1) {
+            values[i] = fabs(values[i]) + 0.5;
+        }
+    }
+}
+
+mt_status gradient_case_inputs(const gradient_case *one, mt_tape *values, uint64_t seed,
+                               mt_tensor **inputs, int *checked)
+{
+    *checked = one->positive > 0 ? one->positive : one->count;
+    for (int i = 0; i < one->count; i++) {
+        inputs[i] =
+            mt_tape_input(values, MT_F64, one->inputs[i].rank, one->inputs[i].shape, NULL, true);
+        if (inputs[i] == NULL) {
+            return mt_fail(mt_tape_status(values), "%s", mt_tape_error(values));
+        }
+        mt_random random = mt_random_make(seed, (uint64_t)i);
+        double *drawn = malloc(mt_tensor_bytes(inputs[i]));
+        if (drawn == NULL) {
+            return mt_fail(MT_ERROR_MEMORY, "gradcheck: no memory for %zu bytes",
+                           mt_tensor_bytes(inputs[i]));
+        }
+        draw(&random, mt_tensor_count(inputs[i]), one->positive > 0 && i == one->positive, drawn);
+        mt_status status = mt_tensor_write(inputs[i], drawn);
+        free(drawn);
+        if (status != MT_OK) {
+            return status;
+        }
+    }
+    return MT_OK;
+}
+
+mt_tensor *gradient_weighed_sum(mt_tape *tape, mt_tensor *x)
+{
+    if (x == NULL) {
+        return NULL;
+    }
+    int64_t n = mt_tensor_count(x);
+    double *weights = malloc((size_t)n * sizeof *weights);
+    if (weights == NULL) {
+        return mt_tape_fail(
+            tape, mt_fail(MT_ERROR_MEMORY, "gradcheck: no memory for %" PRId64 " weights", n));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        weights[i] = cos(0.7 * (double)i + 0.3);
+    }
+    mt_tensor *w = mt_tape_input(tape, MT_F64, x->rank, x->shape, weights, false);
+    free(weights);
+    return mt_sum(tape, mt_multiply(tape, x, w));
+}
+
+mt_tensor *gradient_case_loss(mt_tape *tape, void *context, mt_tensor *const *inputs)
+{
+    const gradient_case *const *one = context;
+    return gradient_weighed_sum(tape, (*one)->apply(tape, inputs));
+}

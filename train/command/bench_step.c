@@ -1,0 +1,197 @@
+#include <mixtape/adam.h>
+#include <mixtape/model.h>
+
+#include "train/command/bench.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct step_bench {
+    const bench_step_shape *shape;
+    mt_tape *tape;
+    mt_model *model;
+    mt_adam *adam;
+    int32_t *labels;
+    mt_tensor *batch;        /* the labels, on the tape */
+    mt_recording *recording; /* or NULL */
+} step_bench;
+
+/* Forward, backward and update, of a batch that is on the device. */
+static mt_status compute_step(void *context)
+{
+    step_bench *bench = context;
+    mt_tape *tape = bench->tape;
+    mt_parameters_zero_grad(bench->model->parameters);
+    mt_tensor *output = mt_model_decode(tape, bench->model, bench->batch, NULL, true);
+    mt_tensor *logits = mt_model_head(tape, bench->model, output);
+    mt_tensor *loss = mt_cross_entropy(tape, logits, bench->batch, -1, 0.0, NULL);
+    mt_status status = mt_backward(tape, loss);
+    return status == MT_OK ? mt_adam_update(bench->adam, 1.0)
+                           : mt_fail(status, "%s", mt_tape_error(tape));
+}
+
+static mt_status put_batch(step_bench *bench)
+{
+    const int64_t shape[] = {bench->shape->B, bench->shape->T};
+    mt_tape_reset(bench->tape);
+    bench->batch = mt_tape_input(bench->tape, MT_I32, 2, shape, bench->labels, false);
+    return bench->batch != NULL
+               ? mt_adam_set_lr(bench->adam, 1e-3)
+               : mt_fail(mt_tape_status(bench->tape), "%s", mt_tape_error(bench->tape));
+}
+
+static mt_status train_step(void *context)
+{
+    mt_status status = put_batch(context);
+    return status == MT_OK ? compute_step(context) : status;
+}
+
+static mt_status record_step(step_bench *bench)
+{
+    mt_device *device = mt_tape_device(bench->tape);
+    mt_status status = device->record(device);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = compute_step(bench);
+    if (status == MT_OK) {
+        return device->recorded(device, &bench->recording);
+    }
+    device->recorded(device, NULL);
+    return status;
+}
+
+/* The same, recorded once. */
+static mt_status replay_step(void *context)
+{
+    step_bench *bench = context;
+    mt_device *device = mt_tape_device(bench->tape);
+    mt_status status = put_batch(bench);
+    if (status == MT_OK && bench->recording == NULL) {
+        status = record_step(bench);
+    }
+    return status == MT_OK ? device->replay(device, bench->recording) : status;
+}
+
+/* The matrix products of a step, and nothing else: what the rest is measured against. */
+static mt_status matrix_products(void *context)
+{
+    const step_bench *bench = context;
+    mt_device *device = mt_tape_device(bench->tape);
+    const mt_parameters *parameters = bench->model->parameters;
+    int64_t N = bench->shape->B * bench->shape->T;
+    for (int i = 0; i < parameters->count; i++) {
+        const mt_tensor *weight = &parameters->items[i]->tensor;
+        if (weight->rank != 2 || weight == bench->model->embed) {
+            continue;
+        }
+        int64_t out = weight->shape[0], in = weight->shape[1];
+        int64_t widest = in > out ? in : out;
+        mt_tape_reset(bench->tape);
+        mt_tensor *x = mt_tape_input(bench->tape, MT_F32, 2, (int64_t[]){N, widest}, NULL, false);
+        mt_tensor *y = mt_tape_input(bench->tape, MT_F32, 2, (int64_t[]){N, widest}, NULL, false);
+        if (y == NULL) {
+            return mt_tape_status(bench->tape);
+        }
+        const mt_matmul_args products[] = {
+            {false, true, N, out, in, 1.0, 0.0, x->data, weight->data, y->data},  /* y = x W^T */
+            {false, false, N, in, out, 1.0, 0.0, y->data, weight->data, x->data}, /* dx = dy W */
+            {true, false, out, in, N, 1.0, 0.0, y->data, x->data, weight->grad},  /* dW = dy^T x */
+        };
+        for (int p = 0; p < 3; p++) {
+            mt_status status = device->kernels[MT_F32]->matmul(device, &products[p]);
+            if (status != MT_OK) {
+                return status;
+            }
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status open_step(mt_device *device, const bench_step_shape *shape, step_bench *bench)
+{
+    *bench = (step_bench){.shape = shape};
+    int64_t n = shape->B * shape->T;
+    mt_model_config config = mt_model_config_default(shape->vocabulary, shape->size);
+    config.num_blocks = shape->blocks;
+    bench->labels = malloc((size_t)n * sizeof *bench->labels);
+    if (bench->labels == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "bench: no memory for labels");
+    }
+    mt_random random = mt_random_make(9, 0);
+    for (int64_t i = 0; i < n; i++) {
+        bench->labels[i] = (int32_t)mt_random_below(&random, (uint64_t)shape->vocabulary);
+    }
+    mt_status status = mt_tape_create(device, &bench->tape);
+    if (status == MT_OK) {
+        status = mt_model_create(device, MT_F32, &config, 1, &bench->model);
+    }
+    return status == MT_OK
+               ? mt_adam_create(bench->model->parameters, mt_adam_config_default(), &bench->adam)
+               : status;
+}
+
+static void close_step(step_bench *bench)
+{
+    mt_adam_destroy(bench->adam);
+    mt_model_destroy(bench->model);
+    mt_tape_destroy(bench->tape);
+    free(bench->labels);
+}
+
+void bench_step_text(const bench_step_shape *shape, char text[BENCH_TEXT])
+{
+    snprintf(text, BENCH_TEXT,
+             "step B%" PRId64 " T%" PRId64 " vocab %" PRId64 " size %" PRId64 " blocks %" PRId64,
+             shape->B, shape->T, shape->vocabulary, shape->size, shape->blocks);
+}
+
+mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long repeat,
+                     json_t *results)
+{
+    step_bench bench;
+    double step = 0.0, products = 0.0, replayed = 0.0;
+    mt_status status = open_step(device, shape, &bench);
+    if (status == MT_OK) {
+        status = bench_time(device, repeat, train_step, &bench, &step);
+    }
+    if (status == MT_OK) {
+        status = bench_time(device, repeat, matrix_products, &bench, &products);
+    }
+    if (status == MT_OK && device->record != NULL) {
+        status = bench_time(device, repeat, replay_step, &bench, &replayed);
+        device->forget(device, bench.recording);
+    }
+    close_step(&bench);
+    if (status == MT_OK) {
+        char what[BENCH_TEXT];
+        bench_step_text(shape, what);
+        printf("%s  %.3f ms  matrix products alone %.3f ms (%.2f x)\n", what, 1e3 * step,
+               1e3 * products, step / products);
+        if (replayed > 0.0) {
+            printf("  replayed as a graph %.3f ms\n", 1e3 * replayed);
+        }
+        json_array_append_new(
+            results, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "what", "step", "B",
+                               (json_int_t)shape->B, "T", (json_int_t)shape->T, "vocab",
+                               (json_int_t)shape->vocabulary, "size", (json_int_t)shape->size,
+                               "blocks", (json_int_t)shape->blocks, "step_s", step, "products_s",
+                               products, "replayed_s", replayed));
+    }
+    return status;
+}
+
+mt_status bench_step_alone(mt_device *device, const bench_step_shape *shape,
+                           const bench_alone_how *how, json_t *results)
+{
+    step_bench bench;
+    char what[BENCH_TEXT];
+    bench_step_text(shape, what);
+    mt_status status = open_step(device, shape, &bench);
+    if (status == MT_OK) {
+        status = bench_alone(device, how, what, train_step, &bench, results);
+    }
+    close_step(&bench);
+    return status;
+}

@@ -1,0 +1,21 @@
+/* The training loop. */
+#ifndef MT_COMMAND_LOOP_H
+#define MT_COMMAND_LOOP_H
+
+#include "train/command/session.h"
+#include "train/run_folder.h"
+
+/* How a run ended. */
+typedef enum loop_end { LOOP_DONE, LOOP_OUT_OF_PATIENCE, LOOP_INTERRUPTED } loop_end;
+
+/* Trains a session from where `checkpoint` stands (NULL: from the start), saving as it goes.
+ * `folder` is locked where there is a checkpoint; else the run makes it. The caller closes it.
+ * SIGHUP, SIGINT and SIGTERM end the run after the step at work, saved. Whatever happens, the
+ * folder holds a whole checkpoint once the first was written. */
+mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, run_folder *folder,
+                   loop_end *end);
+
+/* The signal that ended the run, 0 if none did. */
+int loop_signal(void);
+
+#endif

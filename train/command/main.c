@@ -1,0 +1,102 @@
+/* mixtape VERB ...: finds the verb and lets it work. */
+#include <mixtape/version.h>
+
+#include "train/command/verbs.h"
+
+#include <errno.h>
+#include <hdf5.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *help;
+    int (*run)(int argc, char **argv);
+} verbs[] = {
+    {"train", "train a model on a task, or go on with a run", verb_train},
+    {"eval", "measure a run's model on held-out data", verb_eval},
+    {"generate", "sample text from a run's model", verb_generate},
+    {"forward", "compute a model's outputs for given labels", verb_forward},
+    {"export", "write a model for other programs", verb_export},
+    {"import", "read such a file back into a model", verb_import},
+    {"info", "tell what a checkpoint or exchange file holds", verb_info},
+    {"gradcheck", "check every gradient by finite differences", verb_gradcheck},
+    {"bench", "measure the kernels and the training step", verb_bench},
+};
+
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static void print_help(FILE *to)
+{
+    fprintf(to, "Usage: mixtape VERB ...\n\n");
+    for (int i = 0; i < VERBS; i++) {
+        fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].help);
+    }
+    fprintf(to,
+            "\n`mixtape VERB --help` tells a verb's options, `mixtape --version` the version. RUN "
+            "is a run's\n"
+            "folder, of which best.h5 is read, or a file. The exit status is 0 when done, 1 when "
+            "something\n"
+            "failed, 2 for wrong usage, 128 + n for a training run that signal n ended, saved.\n");
+}
+
+int report(mt_status status)
+{
+    if (status != MT_OK) {
+        fprintf(stderr, "mixtape: %s\n", mt_error_message());
+    }
+    return status == MT_OK ? EXIT_DONE : status == MT_ERROR_INVALID ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int report_usage(const char *message)
+{
+    fprintf(stderr, "mixtape: %s\n", message);
+    return EXIT_USAGE;
+}
+
+/* What a verb printed counts only once it is written. */
+static int after_output(int status)
+{
+    bool lost = ferror(stdout) != 0;
+    if (fflush(stdout) != 0 || lost) {
+        fprintf(stderr, "mixtape: standard output: %s\n", strerror(errno));
+        return status == EXIT_DONE ? EXIT_FAILED : status;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    /* HDF5 complains at the end of a program about what a damaged file made it lose. */
+    H5dont_atexit();
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error like a full disk */
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    static const char *const asking[] = {"--help", "-?", "-h", "help"};
+    bool asks = false;
+    for (size_t i = 0; i < sizeof asking / sizeof *asking; i++) {
+        asks = asks || strcmp(argv[1], asking[i]) == 0;
+    }
+    if (asks) {
+        print_help(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("mixtape %s\n", mt_version());
+        return EXIT_DONE;
+    }
+    for (int i = 0; i < VERBS; i++) {
+        if (strcmp(argv[1], verbs[i].name) == 0) {
+            char name[32];
+            snprintf(name, sizeof name, "mixtape %s", verbs[i].name);
+            argv[1] = name;
+            return after_output(verbs[i].run(argc - 1, argv + 1));
+        }
+    }
+    fprintf(stderr, "mixtape: there is no verb '%s' (mixtape --help lists them)\n", argv[1]);
+    return EXIT_USAGE;
+}

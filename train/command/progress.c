@@ -1,0 +1,98 @@
+#include "train/command/progress.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+train_progress progress_make(FILE *log, bool language, int64_t steps)
+{
+    return (train_progress){.log = log,
+                            .terminal = isatty(STDERR_FILENO) != 0,
+                            .language = language,
+                            .steps = steps,
+                            .shown = -1e9,
+                            .logged = -1e9};
+}
+
+/* "1:05", "2:03:04" */
+static void format_duration(double seconds, char text[32])
+{
+    long long whole = isfinite(seconds) && seconds < 3.6e8 ? (long long)(seconds + 0.5) : 0;
+    if (whole >= 3600) {
+        snprintf(text, 32, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+    } else {
+        snprintf(text, 32, "%lld:%02lld", whole / 60, whole % 60);
+    }
+}
+
+static void format_quality(const train_progress *progress, double loss, double accuracy,
+                           char text[64])
+{
+    if (progress->language) {
+        snprintf(text, 64, "  perplexity %.2f", exp(loss));
+    } else if (!isnan(accuracy)) {
+        snprintf(text, 64, "  accuracy %.1f %%", 100.0 * accuracy);
+    } else {
+        text[0] = '\0';
+    }
+}
+
+static void write_log(const train_progress *progress, const char *line)
+{
+    if (progress->log != NULL) {
+        fprintf(progress->log, "%s\n", line);
+        fflush(progress->log);
+    }
+}
+
+void progress_step(train_progress *progress, int64_t step, double loss, double accuracy,
+                   double tokens_per_s, double seconds, double seconds_left)
+{
+    const double live_interval = 0.2, plain_interval = 5.0;
+    bool last = step == progress->steps;
+    bool is_plain = last || seconds - progress->logged >= plain_interval;
+    bool is_live = progress->terminal && (last || seconds - progress->shown >= live_interval);
+    if (!is_plain && !is_live) {
+        return;
+    }
+    char quality[64], left[32], line[256];
+    format_quality(progress, loss, accuracy, quality);
+    format_duration(seconds_left, left);
+    snprintf(line, sizeof line, "step %" PRId64 "/%" PRId64 "  loss %.4f%s  %.0f tokens/s  %s left",
+             step, progress->steps, loss, quality, tokens_per_s, left);
+    if (is_live) {
+        fprintf(stderr, "\r\033[K%s", line);
+        fflush(stderr);
+        progress->line_open = true;
+        progress->shown = seconds;
+    }
+    if (is_plain) {
+        if (!progress->terminal) {
+            fprintf(stderr, "%s\n", line);
+        }
+        write_log(progress, line);
+        progress->logged = seconds;
+    }
+}
+
+void progress_say(train_progress *progress, const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "%s%s\n", progress->line_open ? "\r\033[K" : "", line);
+    progress->line_open = false;
+    write_log(progress, line);
+}
+
+void progress_end(train_progress *progress)
+{
+    if (progress->line_open) {
+        fputc('\n', stderr);
+    }
+    progress->line_open = false;
+}

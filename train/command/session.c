@@ -1,0 +1,275 @@
+#include <mixtape/wkv.h>
+
+#include "train/command/options.h"
+#include "train/command/session.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Any of the session's parts may still be NULL. */
+void session_close(train_session *session)
+{
+    mt_model_destroy(session->model);
+    mt_tape_destroy(session->tape);
+    if (session->task != NULL) {
+        session->task->close(session->data);
+    }
+    mt_device_close(session->device);
+    memset(session, 0, sizeof *session);
+}
+
+static double dropout_of(const run_config *config, double own)
+{
+    return own >= 0.0 ? own : config->dropout;
+}
+
+static mt_model_config model_config(const train_session *session)
+{
+    const run_config *config = &session->config;
+    mt_model_config model = mt_model_config_default(0, config->size);
+    model.num_blocks = config->blocks;
+    model.attention_size = config->attention_size;
+    model.linear_size = config->linear_size;
+    model.context_size = config->context_size;
+    mt_norm_kind_parse(config->norm, &model.norm.kind);
+    model.norm.eps = config->norm_eps;
+    model.norm.partial = config->norm_partial;
+    model.time_first =
+        strcmp(config->time_first, "rwkv") == 0 ? MT_TIME_FIRST_RWKV : MT_TIME_FIRST_ESPNET;
+    model.embed_dropout = dropout_of(config, config->embed_dropout);
+    model.att_dropout = dropout_of(config, config->att_dropout);
+    model.ffn_dropout = dropout_of(config, config->ffn_dropout);
+    model.bias = model.head_bias = !config->no_bias;
+    model.recompute = config->recompute;
+    session->task->sizes(config, session->data, &model);
+    if (model.context_size == 0) {
+        model.context_size = session->task->longest(config, session->data);
+    }
+    return model;
+}
+
+/* What cannot work is refused with the option to change, before memory is asked for. */
+static mt_status check_model(const train_session *session, const mt_model_config *model)
+{
+    const run_config *config = &session->config;
+    mt_model_config resolved = mt_model_config_resolved(model);
+    mt_status status = mt_model_config_check(model);
+    if (status != MT_OK) {
+        return mt_fail(status,
+                       "%s (--size, --attention-size, --linear-size, --norm-eps, --norm-partial, "
+                       "--symbols, --embed-pad)",
+                       mt_error_message());
+    }
+    int64_t T = session->task->longest(config, session->data), A = resolved.attention_size;
+    status = mt_wkv_check(config->batch, T, A, resolved.context_size);
+    if (status != MT_OK) { /* of the length, the message itself names the option */
+        return T > resolved.context_size
+                   ? status
+                   : mt_fail(status, "%s (--batch, --attention-size)", mt_error_message());
+    }
+    const int64_t most_values = INT64_C(1) << 38, most_steps = INT64_C(1) << 34;
+    if (mt_model_config_size(model) > most_values) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "a model of %" PRId64
+                       " values is too large (--size, --linear-size, --blocks)",
+                       mt_model_config_size(model));
+    }
+    if (config->batch > most_steps / T / resolved.linear_size) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "a batch of %" PRId64 " by %" PRId64 " steps of width %" PRId64
+                       " is too large (--batch, --length, --linear-size)",
+                       config->batch, T, resolved.linear_size);
+    }
+    return MT_OK;
+}
+
+static mt_status open_device(const char *name, int threads, train_session *session)
+{
+    mt_cpu_set_threads(threads);
+    mt_status status = mt_device_open(name, &session->device);
+    return status == MT_OK ? mt_tape_create(session->device, &session->tape) : status;
+}
+
+static mt_status open_parts(const mt_token_list *tokens, train_session *session)
+{
+    const run_config *config = &session->config;
+    mt_status status = task_find(config->task, &session->task);
+    if (status == MT_OK) {
+        status = session->task->open(config, tokens, &session->data);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_model_config model = model_config(session);
+    status = check_model(session, &model);
+    if (status == MT_OK) {
+        status = open_device(config->device, (int)config->threads, session);
+    }
+    if (status == MT_OK) {
+        status = mt_device_allow_tf32(session->device, config->tf32);
+    }
+    if (status == MT_OK) {
+        mt_dtype dtype = strcmp(config->dtype, "f64") == 0 ? MT_F64 : MT_F32;
+        status = mt_model_create(session->device, dtype, &model, (uint64_t)config->seed,
+                                 &session->model);
+    }
+    return status;
+}
+
+mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint,
+                       const mt_checkpoint *init, train_session *session)
+{
+    memset(session, 0, sizeof *session);
+    session->config = *config;
+    const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
+    mt_status status = open_parts(source != NULL ? source->tokens : NULL, session);
+    if (status == MT_OK && init != NULL) {
+        session->new_head = init->config.output_size == 0;
+        status = mt_checkpoint_begin_with(init, session->model);
+        if (status != MT_OK) {
+            status = mt_fail(status, "--init %s: %s", config->init, mt_error_message());
+        }
+    }
+    if (status != MT_OK) {
+        session_close(session);
+    }
+    return status;
+}
+
+mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device, int threads,
+                             train_session *session)
+{
+    memset(session, 0, sizeof *session);
+    mt_status status = open_device(device, threads, session);
+    if (status == MT_OK) {
+        status = mt_model_create(session->device, checkpoint->dtype, &checkpoint->config, 0,
+                                 &session->model);
+    }
+    if (status == MT_OK) {
+        status = mt_checkpoint_restore(checkpoint, session->model, NULL);
+    }
+    if (status != MT_OK) {
+        session_close(session);
+    }
+    return status;
+}
+
+void session_take_sizes(const mt_model_config *model, run_config *config)
+{
+    config->blocks = model->num_blocks;
+    config->size = model->block_size;
+    config->attention_size = model->attention_size;
+    config->linear_size = model->linear_size;
+    config->context_size = model->context_size;
+    snprintf(config->norm, sizeof config->norm, "%s", mt_norm_kind_name(model->norm.kind));
+    config->norm_eps = model->norm.eps;
+    config->norm_partial = model->norm.partial;
+    config->no_bias = !model->bias;
+}
+
+mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, run_config *config)
+{
+    if (checkpoint->run_config == NULL) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s: it has no run's configuration: it is not a training run's checkpoint",
+                       run);
+    }
+    options_defaults(config);
+    mt_status status = options_read_yaml(config, checkpoint->run_config);
+    return status == MT_OK ? MT_OK : mt_fail(status, "%s: %s", run, mt_error_message());
+}
+
+mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX])
+{
+    struct stat info;
+    if (strlen(run) >= TEXT_MAX) {
+        return mt_fail(MT_ERROR_INVALID, "%.32s...: longer than %d bytes", run, TEXT_MAX - 1);
+    }
+    if (stat(run, &info) != 0 || !S_ISDIR(info.st_mode)) {
+        snprintf(path, TEXT_MAX, "%s", run);
+        return MT_OK; /* what it is, whoever reads it finds out */
+    }
+    const char *names[] = {best ? "best.h5" : "checkpoint.h5", best ? "checkpoint.h5" : "best.h5"};
+    for (int i = 0; i < 2; i++) {
+        int length = snprintf(path, TEXT_MAX, "%s/%s", run, names[i]);
+        if (length > 0 && length < TEXT_MAX && stat(path, &info) == 0) {
+            return MT_OK;
+        }
+    }
+    return mt_fail(MT_ERROR_IO, "%s: there is neither best.h5 nor checkpoint.h5 in that folder",
+                   run);
+}
+
+mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint)
+{
+    char path[TEXT_MAX];
+    mt_status status = session_find_model(run, best, path);
+    return status == MT_OK ? mt_checkpoint_load(path, checkpoint) : status;
+}
+
+mt_tensor *session_loss(train_session *session, const task_batch *batch, bool training,
+                        mt_tensor **stats)
+{
+    mt_tape *tape = session->tape;
+    mt_tensor *output = mt_model_decode(tape, session->model, batch->input, NULL, training);
+    *stats = NULL;
+    if (session->task->regression) {
+        mt_tensor *last = mt_last_step(tape, mt_model_head(tape, session->model, output));
+        return mt_mean_square(tape, last, batch->target);
+    }
+    double smoothing = training ? session->config.label_smoothing : 0.0;
+    return mt_cross_entropy(tape, mt_model_head(tape, session->model, output), batch->target,
+                            IGNORED, smoothing, stats);
+}
+
+/* Adds one batch's sums. */
+static mt_status evaluate_batch(train_session *session, int64_t index, double *loss_sum,
+                                double *hits, double *counted)
+{
+    task_batch batch;
+    mt_tensor *stats;
+    mt_tape_reset(session->tape);
+    mt_status status =
+        session->task->make(&session->config, session->data, session->tape, VALID, index, &batch);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_tensor *loss = session_loss(session, &batch, false, &stats);
+    double value, counts[2] = {(double)batch.B, 0.0};
+    if (loss == NULL) {
+        return mt_fail(mt_tape_status(session->tape), "%s", mt_tape_error(session->tape));
+    }
+    status = mt_tensor_read_doubles(loss, &value);
+    if (status == MT_OK && stats != NULL) {
+        status = mt_tensor_read_doubles(stats, counts);
+    }
+    *loss_sum += value * counts[0];
+    *counted += counts[0];
+    *hits += counts[1];
+    return status;
+}
+
+mt_status session_evaluate(train_session *session, evaluation *result)
+{
+    int64_t batches = session->task->valid_batches(&session->config, session->data);
+    double loss_sum = 0.0, hits = 0.0, counted = 0.0;
+    bool recording = mt_tape_set_recording(session->tape, false);
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < batches && status == MT_OK; i++) {
+        status = evaluate_batch(session, i, &loss_sum, &hits, &counted);
+    }
+    mt_tape_set_recording(session->tape, recording);
+    if (status == MT_OK && !isfinite(loss_sum)) {
+        status = mt_fail(MT_ERROR_NUMERIC, "the loss on held-out data is %g", loss_sum);
+    }
+    *result = (evaluation){
+        .loss = loss_sum / counted,
+        .accuracy = session->task->regression ? NAN : hits / counted,
+        .counted = (int64_t)counted,
+    };
+    return status;
+}

@@ -1,0 +1,58 @@
+/* An open run: the task with its data, the device, and the model. What every verb that computes
+ * begins with. */
+#ifndef MT_COMMAND_SESSION_H
+#define MT_COMMAND_SESSION_H
+
+#include <mixtape/checkpoint.h>
+
+#include "train/task.h"
+
+typedef struct train_session {
+    run_config config;
+    const train_task *task;
+    task_data *data;
+    mt_device *device;
+    mt_tape *tape;
+    mt_model *model;
+    bool new_head; /* the weights that the model began with have none */
+} train_session;
+
+/* Opens a run to train: everything that the options say is checked before anything is allocated for
+ * it. The tokens are those of `checkpoint`, from which the run goes on, or of `init`, whose weights
+ * the model begins with; either may be NULL. On failure nothing stays open. */
+mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint,
+                       const mt_checkpoint *init, train_session *session);
+
+/* Opens a model alone, without a task: for generate, forward and export. */
+mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device, int threads,
+                             train_session *session);
+
+void session_close(train_session *session);
+
+/* Sets the options that describe a model like this one. */
+void session_take_sizes(const mt_model_config *model, run_config *config);
+
+/* The configuration that a checkpoint, of the run or file of this name, carries. */
+mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, run_config *config);
+
+/* The file that RUN names: the file itself, or best.h5, else checkpoint.h5, in that folder. */
+mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX]);
+
+/* Loads it. */
+mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint);
+
+/* A batch's loss, a scalar on the tape, and its counts: `stats` receives (rows counted, rows hit),
+ * or NULL in regression. */
+mt_tensor *session_loss(train_session *session, const task_batch *batch, bool training,
+                        mt_tensor **stats);
+
+/* What a validation found. */
+typedef struct evaluation {
+    double loss;     /* mean over what is counted */
+    double accuracy; /* share of what is counted; NaN in regression */
+    int64_t counted;
+} evaluation;
+
+mt_status session_evaluate(train_session *session, evaluation *result);
+
+#endif

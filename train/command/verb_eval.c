@@ -1,0 +1,111 @@
+/* mixtape eval RUN */
+#include "train/command/arguments.h"
+#include "train/command/options.h"
+#include "train/command/session.h"
+#include "train/command/verbs.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct arguments {
+    const char *run, *data, *device;
+    bool last;
+} arguments;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    switch (key) {
+    case LONG_ONLY + 'l':
+        given->last = true;
+        return 0;
+    case LONG_ONLY + 'd':
+        given->data = text;
+        return 0;
+    case LONG_ONLY + 'v':
+        given->device = text;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (given->run != NULL) {
+            wrong_arguments(state, "one run is enough");
+        }
+        given->run = text;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        wrong_arguments(state, "name a run");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* All of a file is held out; what the run was trained on need not be there any more. */
+static mt_status take_data(const char *file, run_config *config)
+{
+    mt_status status = file[0] != '\0' ? options_set_for(config->task, config, "data", file)
+                                       : mt_fail(MT_ERROR_INVALID, "--data: no file is named");
+    snprintf(config->valid_data, sizeof config->valid_data, "%s", config->data);
+    config->eval_batches = INT64_MAX;
+    return status;
+}
+
+static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *given)
+{
+    run_config config;
+    train_session session;
+    evaluation found;
+    mt_status status = session_config_of(given->run, checkpoint, &config);
+    if (status == MT_OK && given->data != NULL) {
+        status = take_data(given->data, &config);
+    }
+    if (status == MT_OK && given->device != NULL) {
+        status = options_set(&config, "device", given->device);
+    }
+    if (status == MT_OK) {
+        status = session_open(&config, checkpoint, NULL, &session);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    status = mt_checkpoint_restore(checkpoint, session.model, NULL);
+    if (status == MT_OK) {
+        status = session_evaluate(&session, &found);
+    }
+    if (status == MT_OK) {
+        printf("step %" PRId64 "\nloss %.6f\n", checkpoint->state.step, found.loss);
+        if (session.task->language) {
+            printf("perplexity %.4f\n", exp(found.loss));
+        }
+        if (!session.task->regression) {
+            printf("accuracy %.6f\n", found.accuracy);
+        }
+        printf("counted %" PRId64 "\n", found.counted);
+    }
+    session_close(&session);
+    return status;
+}
+
+int verb_eval(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
+        {"data", LONG_ONLY + 'd', "FILE", 0,
+         "Measure on all of this file, instead of the run's held-out data", 0},
+        {"device", LONG_ONLY + 'v', "NAME", 0, "auto, cpu, cuda or cuda:I (else the run's)", 0},
+        {0}};
+    const struct argp argp = {.options = options,
+                              .parser = parse,
+                              .args_doc = "RUN",
+                              .doc = "Measures a run's model on held-out data."};
+    arguments given = {.run = NULL};
+    parse_arguments(&argp, argc, argv, &given);
+    mt_checkpoint *checkpoint;
+    mt_status status = session_load_model(given.run, !given.last, &checkpoint);
+    if (status == MT_OK) {
+        status = evaluate(checkpoint, &given);
+        mt_checkpoint_destroy(checkpoint);
+    }
+    return report(status);
+}

@@ -1,0 +1,160 @@
+/* mixtape export RUN -o FILE --layout NAME, mixtape import FILE -o FILE */
+#include <mixtape/exchange.h>
+#include <mixtape/part.h>
+
+#include "train/command/arguments.h"
+#include "train/command/session.h"
+#include "train/command/verbs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct arguments {
+    const char *model, *output, *part, *into;
+    const mt_layout *layout;
+    bool last;
+} arguments;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    switch (key) {
+    case 'o':
+        given->output = text;
+        return 0;
+    case LONG_ONLY + 'L':
+        if (mt_layout_parse(text, &given->layout) != MT_OK) {
+            wrong_arguments(state, "%s", mt_error_message());
+        }
+        return 0;
+    case LONG_ONLY + 'l':
+        given->last = true;
+        return 0;
+    case LONG_ONLY + 'p':
+        given->part = text;
+        return 0;
+    case LONG_ONLY + 'i':
+        given->into = text;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (given->model != NULL) {
+            wrong_arguments(state, "one model is enough");
+        }
+        given->model = text;
+        return 0;
+    case ARGP_KEY_END:
+        if (given->model == NULL || given->output == NULL) {
+            wrong_arguments(state, "name a model, and with -o the file to write");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)
+{
+    train_session session;
+    mt_status status = session_open_model(checkpoint, "cpu", 0, &session);
+    if (status != MT_OK) {
+        return status;
+    }
+    if (given->part != NULL) {
+        status = mt_part_save(given->output, session.model, given->part);
+    } else {
+        status = mt_exchange_save(given->output, session.model, given->layout, checkpoint->tokens);
+        if (status == MT_OK && session.model->config.output_size > 0 &&
+            mt_layout_kept(given->layout, &session.model->config).output_size == 0) {
+            fprintf(stderr, "the layout %s has no head: it was left out\n", given->layout->name);
+        }
+    }
+    session_close(&session);
+    return status;
+}
+
+static mt_status import_model(const arguments *given, const mt_checkpoint *checkpoint)
+{
+    train_session session;
+    mt_status status = session_open_model(checkpoint, "cpu", 0, &session);
+    if (status == MT_OK && given->into != NULL) {
+        status = mt_part_load(given->model, given->part, session.model);
+        if (status != MT_OK) {
+            session_close(&session);
+        }
+    }
+    if (status == MT_OK) {
+        status = mt_checkpoint_save(given->output, session.model, NULL, &checkpoint->state,
+                                    checkpoint->run_config, checkpoint->tokens);
+        session_close(&session);
+    }
+    return status;
+}
+
+static int convert(arguments *given,
+                   mt_status (*work)(const arguments *given, const mt_checkpoint *checkpoint))
+{
+    mt_checkpoint *checkpoint;
+    const char *model = given->into != NULL ? given->into : given->model;
+    mt_status status = session_load_model(model, !given->last, &checkpoint);
+    if (status == MT_OK) {
+        status = work(given, checkpoint);
+        mt_checkpoint_destroy(checkpoint);
+    }
+    if (status == MT_OK) {
+        printf("%s\n", given->output);
+    }
+    return report(status);
+}
+
+int verb_export(int argc, char **argv)
+{
+    static char layouts[1024] = "Names and shapes of this layout (default espnet):";
+    for (int i = 0; mt_layouts[i].name != NULL; i++) {
+        size_t used = strlen(layouts);
+        snprintf(layouts + used, sizeof layouts - used, "%s %s (%s)", i > 0 ? "," : "",
+                 mt_layouts[i].name, mt_layouts[i].help);
+    }
+    const struct argp_option options[] = {
+        {"output", 'o', "FILE", 0, "The file to write: .safetensors, else HDF5", 0},
+        {"layout", LONG_ONLY + 'L', "NAME", 0, layouts, 0},
+        {"part", LONG_ONLY + 'p', "NAME", 0,
+         "One part alone, under its own names: rwkv_blocks.0.att is the first block's "
+         "SelfAttention",
+         0},
+        {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
+        {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "RUN -o FILE",
+        .doc = "Writes a model's weights for other programs: one dataset per parameter."};
+    arguments given = {.layout = NULL};
+    parse_arguments(&argp, argc, argv, &given);
+    if (given.layout != NULL && given.part != NULL) {
+        return report_usage("--part has names of its own: no --layout with it");
+    }
+    given.layout = given.layout != NULL ? given.layout : &mt_layouts[0];
+    return convert(&given, export_model);
+}
+
+int verb_import(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"output", 'o', "FILE", 0, "The checkpoint to write", 0},
+        {"into", LONG_ONLY + 'i', "RUN", 0,
+         "The file holds a part, which takes the place of this model's", 0},
+        {"part", LONG_ONLY + 'p', "NAME", 0, "With --into: which part, as export has it", 0},
+        {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "FILE -o FILE\nFILE --into RUN --part NAME -o FILE",
+        .doc = "Reads weights of any layout, HDF5 or .safetensors, into a checkpoint of "
+               "Mixtape's own."};
+    arguments given = {.layout = NULL};
+    parse_arguments(&argp, argc, argv, &given);
+    if ((given.into == NULL) != (given.part == NULL)) {
+        return report_usage("--into names a model, and --part which part of it: both or neither");
+    }
+    return convert(&given, import_model);
+}

@@ -1,0 +1,300 @@
+/* mixtape train TASK [options], mixtape train --resume RUN [options] */
+#include "train/command/arguments.h"
+#include "train/command/espnet_config.h"
+#include "train/command/loop.h"
+#include "train/command/options.h"
+#include "train/command/verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RESUME_KEY = LONG_ONLY + 'r', ESPNET_KEY = LONG_ONLY + 'e', MOST_OPTIONS = 128 };
+
+/* Options as they stand on the command line: they are set once the task's own defaults are. */
+typedef struct arguments {
+    const char *task, *resume, *espnet_config;
+    int count;
+    struct {
+        const char *name, *text;
+    } options[MOST_OPTIONS];
+} arguments;
+
+/* The options of the table. */
+static error_t parse_option(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    const char *name = options_name(key);
+    if (name == NULL) {
+        return ARGP_ERR_UNKNOWN;
+    }
+    if (given->count == MOST_OPTIONS) {
+        wrong_arguments(state, "more than %d options", MOST_OPTIONS);
+    }
+    given->options[given->count].name = name;
+    given->options[given->count++].text = text != NULL ? text : "true";
+    return 0;
+}
+
+/* The verb's own. */
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = given;
+        return 0;
+    case RESUME_KEY:
+        given->resume = text;
+        return 0;
+    case ESPNET_KEY:
+        given->espnet_config = text;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (given->task != NULL) {
+            wrong_arguments(state, "one task is enough: '%s' or '%s'", given->task, text);
+        }
+        given->task = text;
+        return 0;
+    case ARGP_KEY_END:
+        if (given->espnet_config != NULL) {
+            if (given->resume != NULL) {
+                wrong_arguments(state, "--espnet-config is for a new run, not for --resume");
+            }
+            given->task = given->task != NULL ? given->task : "tokens";
+        }
+        if ((given->task == NULL) == (given->resume == NULL)) {
+            wrong_arguments(state, "name a task, or a run with --resume, and not both");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const char *option_text(const arguments *given, const char *name)
+{
+    const char *text = NULL;
+    for (int i = 0; i < given->count; i++) {
+        text = strcmp(given->options[i].name, name) == 0 ? given->options[i].text : text;
+    }
+    return text;
+}
+
+/* A run finds its data again from whatever folder it goes on. A file that is not there keeps the
+ * name that it was given, for the complaint. */
+static void make_absolute(char path[TEXT_MAX])
+{
+    char *absolute = path[0] != '\0' ? realpath(path, NULL) : NULL;
+    if (absolute != NULL && strlen(absolute) < TEXT_MAX) {
+        memcpy(path, absolute, strlen(absolute) + 1);
+    }
+    free(absolute);
+}
+
+static mt_status set_options(const arguments *given, run_config *config)
+{
+    mt_status status = MT_OK;
+    if (option_text(given, "dropout") != NULL) { /* the rates of a file, or of the run, are over */
+        config->embed_dropout = config->att_dropout = config->ffn_dropout = -1.0;
+    }
+    for (int i = 0; i < given->count && status == MT_OK; i++) {
+        const char *name = given->options[i].name, *text = given->options[i].text;
+        status = given->resume != NULL ? options_change(config, name, text)
+                                       : options_set_for(config->task, config, name, text);
+    }
+    make_absolute(config->data);
+    make_absolute(config->valid_data);
+    make_absolute(config->token_list);
+    return status;
+}
+
+/* The file that --init names, or NULL. */
+static mt_status load_init(const arguments *given, mt_checkpoint **init)
+{
+    const char *file = option_text(given, "init");
+    *init = NULL;
+    return file != NULL ? session_load_model(file, true, init) : MT_OK;
+}
+
+/* Those of a task; of every task where it is NULL. */
+static void set_defaults(const train_task *task, run_config *config)
+{
+    options_defaults(config);
+    if (task != NULL) {
+        snprintf(config->task, sizeof config->task, "%s", task->name);
+        task->defaults(config);
+    }
+}
+
+/* The task's configuration; over it ESPnet's, and the sizes of `init`, or NULL; over those the
+ * command line. */
+static mt_status configure(const arguments *given, const mt_checkpoint *init, run_config *config)
+{
+    const train_task *task;
+    mt_status status = task_find(given->task, &task);
+    if (status != MT_OK) {
+        return status;
+    }
+    set_defaults(task, config);
+    if (given->espnet_config != NULL) {
+        status = espnet_config_read(given->espnet_config, config);
+    }
+    if (init != NULL) {
+        session_take_sizes(&init->config, config);
+    }
+    return status == MT_OK ? set_options(given, config) : status;
+}
+
+static int train(const run_config *config, const mt_checkpoint *checkpoint,
+                 const mt_checkpoint *init, run_folder *folder)
+{
+    train_session session;
+    mt_status status = session_open(config, checkpoint, init, &session);
+    if (status != MT_OK) {
+        return report(status);
+    }
+    loop_end end;
+    status = loop_run(&session, checkpoint, folder, &end);
+    session_close(&session);
+    int exit_status = report(status);
+    return status == MT_OK && end == LOOP_INTERRUPTED ? EXIT_SIGNAL + loop_signal() : exit_status;
+}
+
+/* Options that a run which goes on has no use for. */
+static mt_status refuse_of_new_runs(const arguments *given)
+{
+    static const char *const names[] = {"init", "out"};
+    for (int i = 0; i < 2; i++) {
+        if (option_text(given, names[i]) != NULL) {
+            return mt_fail(MT_ERROR_INVALID, "--%s is for a new run, not for --resume", names[i]);
+        }
+    }
+    return MT_OK;
+}
+
+/* The run's folder, of which its checkpoint may also be named. */
+static mt_status find_folder(const char *run, char folder[TEXT_MAX])
+{
+    const char *slash = strrchr(run, '/');
+    const char *last = slash != NULL ? slash + 1 : run;
+    bool is_file = strcmp(last, "checkpoint.h5") == 0;
+    int length = !is_file        ? snprintf(folder, TEXT_MAX, "%s", run)
+                 : slash == NULL ? snprintf(folder, TEXT_MAX, ".")
+                                 : snprintf(folder, TEXT_MAX, "%.*s", (int)(last - run), run);
+    if (length == 0) {
+        return mt_fail(MT_ERROR_INVALID, "--resume: no run is named");
+    }
+    return length < TEXT_MAX ? MT_OK
+                             : mt_fail(MT_ERROR_INVALID, "--resume %.32s...: longer than %d bytes",
+                                       run, TEXT_MAX - 1);
+}
+
+/* Goes on with the run whose folder is locked. */
+static int resume_locked(const arguments *given, run_folder *folder)
+{
+    char path[TEXT_MAX];
+    mt_checkpoint *checkpoint;
+    run_config config;
+    mt_status status =
+        mt_checkpoint_load(run_folder_file(folder, "checkpoint.h5", path), &checkpoint);
+    if (status != MT_OK) {
+        return report(status);
+    }
+    status = session_config_of(path, checkpoint, &config);
+    if (status == MT_OK) {
+        status = refuse_of_new_runs(given);
+    }
+    if (status == MT_OK) {
+        status = set_options(given, &config);
+    }
+    int exit_status = status == MT_OK ? train(&config, checkpoint, NULL, folder) : report(status);
+    mt_checkpoint_destroy(checkpoint);
+    return exit_status;
+}
+
+static int resume(const arguments *given)
+{
+    char name[TEXT_MAX];
+    run_folder folder;
+    mt_status status = find_folder(given->resume, name);
+    if (status == MT_OK) {
+        status = run_folder_lock(name, &folder);
+    }
+    if (status != MT_OK) {
+        return report(status);
+    }
+    int exit_status = resume_locked(given, &folder);
+    run_folder_close(&folder);
+    return exit_status;
+}
+
+/* "copy: repeat ..., reverse: ..." for the help. */
+static char *list_tasks(void)
+{
+    static char text[2048] = "Trains a model on a task:\n\n";
+    for (int i = 0; tasks[i] != NULL; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "  %-8s %s\n", tasks[i]->name, tasks[i]->help);
+    }
+    size_t used = strlen(text);
+    snprintf(
+        text + used, sizeof text - used,
+        "\nThe run's folder holds config.yaml, train.log, metrics.csv, checkpoint.h5 and best.h5.\v"
+        "A task has defaults of its own for some options: `mixtape train TASK --help` tells them, "
+        "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT and SIGTERM end a "
+        "run "
+        "after the step at work, saved, with exit status 128 + the signal's number.");
+    return text;
+}
+
+/* The task on a command line, for the help to tell its defaults, or NULL. What follows an option
+ * may be its value. */
+static const train_task *named_task(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        bool may_be_value = strncmp(argv[i - 1], "--", 2) == 0 && strchr(argv[i - 1], '=') == NULL;
+        for (int j = 0; tasks[j] != NULL && !may_be_value; j++) {
+            if (strcmp(argv[i], tasks[j]->name) == 0) {
+                return tasks[j];
+            }
+        }
+    }
+    return NULL;
+}
+
+int verb_train(int argc, char **argv)
+{
+    static const struct argp_option own[] = {
+        {"resume", RESUME_KEY, "RUN", 0, "Go on with the run in that folder, where it stopped", -1},
+        {"espnet-config", ESPNET_KEY, "FILE", 0,
+         "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv); "
+         "the task is tokens unless named",
+         -1},
+        {0}};
+    run_config config;
+    set_defaults(named_task(argc, argv), &config);
+    const struct argp options = {.options = options_argp(&config), .parser = parse_option};
+    const struct argp_child children[] = {{&options, 0, NULL, 0}, {0}};
+    const struct argp argp = {.options = own,
+                              .parser = parse,
+                              .args_doc = "TASK\n--espnet-config FILE\n--resume RUN",
+                              .doc = list_tasks(),
+                              .children = children};
+    arguments given = {.task = NULL};
+    parse_arguments(&argp, argc, argv, &given);
+    if (given.resume != NULL) {
+        return resume(&given);
+    }
+    mt_checkpoint *init;
+    mt_status status = load_init(&given, &init);
+    if (status != MT_OK) {
+        return report(status);
+    }
+    status = configure(&given, init, &config);
+    run_folder folder = {.log = NULL};
+    int exit_status = status == MT_OK ? train(&config, NULL, init, &folder) : report(status);
+    run_folder_close(&folder);
+    mt_checkpoint_destroy(init);
+    return exit_status;
+}

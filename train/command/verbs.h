@@ -1,0 +1,26 @@
+/* The verbs of the command, each in a file of its own. A verb gets the arguments after its name
+ * and returns the exit status: 0 done, 1 failed, 2 wrong usage, 128 + n ended by signal n after
+ * having saved. */
+#ifndef MT_COMMAND_VERBS_H
+#define MT_COMMAND_VERBS_H
+
+#include <mixtape/error.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
+
+int verb_train(int argc, char **argv);
+int verb_eval(int argc, char **argv);
+int verb_generate(int argc, char **argv);
+int verb_forward(int argc, char **argv);
+int verb_export(int argc, char **argv);
+int verb_import(int argc, char **argv);
+int verb_info(int argc, char **argv);
+int verb_gradcheck(int argc, char **argv);
+int verb_bench(int argc, char **argv);
+
+/* Says the library's message on standard error, and gives the exit status: an argument that cannot
+ * work is wrong usage, everything else a failure. */
+int report(mt_status status);
+int report_usage(const char *message);
+
+#endif
