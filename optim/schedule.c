@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* How much of the way from the end of the warm-up to the last update has been gone, 0 to 1. */
@@ -41,11 +42,12 @@ static double warmup_lr_factor(const mt_schedule *schedule, int64_t step)
 static const struct {
     const char *name;
     double (*factor)(const mt_schedule *schedule, int64_t step);
+    bool ends; /* it reads `steps` */
 } kinds[] = {
-    [MT_CONSTANT] = {"constant", constant_factor},
-    [MT_LINEAR] = {"linear", linear_factor},
-    [MT_COSINE] = {"cosine", cosine_factor},
-    [MT_WARMUP_LR] = {"warmuplr", warmup_lr_factor},
+    [MT_CONSTANT] = {"constant", constant_factor, false},
+    [MT_LINEAR] = {"linear", linear_factor, true},
+    [MT_COSINE] = {"cosine", cosine_factor, true},
+    [MT_WARMUP_LR] = {"warmuplr", warmup_lr_factor, false},
 };
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -66,7 +68,7 @@ mt_status mt_schedule_check(const mt_schedule *schedule)
         return mt_fail(MT_ERROR_INVALID, "schedule: final share %g, not in [0, 1]",
                        schedule->final);
     }
-    if (schedule->steps < 1) {
+    if (kinds[schedule->kind].ends && schedule->steps < 1) {
         return mt_fail(MT_ERROR_INVALID, "schedule: %" PRId64 " steps, not positive",
                        schedule->steps);
     }

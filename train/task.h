@@ -4,21 +4,14 @@
 #ifndef MT_TRAIN_TASK_H
 #define MT_TRAIN_TASK_H
 
-#include <mixtape/checkpoint.h>
 #include <mixtape/random.h>
+#include <mixtape/trainer.h>
 
 #include "train/run_config.h"
 
 typedef enum task_split { TRAIN, VALID } task_split;
 
-/* Batches are made in host memory and copied to the tape's device. Targets of -1 are not
- * counted. */
-typedef struct task_batch {
-    int64_t B, T;
-    mt_tensor *input;  /* (B, T) labels, or (B, T, features) */
-    mt_tensor *target; /* (B, T) labels, or (B, 1) values of the last step */
-} task_batch;
-
+/* Targets that are not counted. */
 enum { IGNORED = -1 };
 
 typedef struct task_data task_data; /* a task's own */
@@ -51,8 +44,11 @@ struct train_task {
 
     /* Batches of a validation, at most config->eval_batches. */
     int64_t (*valid_batches)(const run_config *config, const task_data *data);
+
+    /* A batch: input (B, T) of labels or (B, T, features), target (B, T) of labels or (B, 1) of the
+     * last step's values. It is made in host memory and copied to the tape's device. */
     mt_status (*make)(const run_config *config, const task_data *data, mt_tape *tape,
-                      task_split split, int64_t index, task_batch *batch);
+                      task_split split, int64_t index, mt_batch *batch);
 };
 
 extern const train_task *const tasks[]; /* ends with NULL */
@@ -65,7 +61,7 @@ mt_random task_random(const run_config *config, task_split split, int64_t index)
 
 /* A batch of labels from host arrays (B, T). */
 mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *input,
-                               const int32_t *target, task_batch *batch);
+                               const int32_t *target, mt_batch *batch);
 
 /* What tasks without data of their own share. */
 mt_status task_open_nothing(const run_config *config, const mt_token_list *tokens,

@@ -70,7 +70,7 @@ static void fill(const run_config *config, mt_random *random, bool wide, void *i
 }
 
 static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
-                      task_split split, int64_t index, task_batch *batch)
+                      task_split split, int64_t index, mt_batch *batch)
 {
     (void)data;
     int64_t B = config->batch, T = config->length;
@@ -83,9 +83,7 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
     }
     double *target = input + B * T * FEATURES;
     fill(config, &random, wide, input, target);
-    *batch = (task_batch){
-        .B = B,
-        .T = T,
+    *batch = (mt_batch){
         .input = mt_tape_sequence(tape, dtype, B, T, FEATURES, input),
         .target = mt_tape_rows(tape, dtype, B, 1, target),
     };

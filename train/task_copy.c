@@ -26,7 +26,7 @@ static void defaults(run_config *config)
 }
 
 static mt_status make(const run_config *config, mt_tape *tape, task_split split, int64_t index,
-                      bool backwards, task_batch *batch)
+                      bool backwards, mt_batch *batch)
 {
     int64_t B = config->batch, L = config->length, T = 2 * L + 1;
     mt_random random = task_random(config, split, index);
@@ -55,14 +55,14 @@ static mt_status make(const run_config *config, mt_tape *tape, task_split split,
 }
 
 static mt_status make_copy(const run_config *config, const task_data *data, mt_tape *tape,
-                           task_split split, int64_t index, task_batch *batch)
+                           task_split split, int64_t index, mt_batch *batch)
 {
     (void)data;
     return make(config, tape, split, index, false, batch);
 }
 
 static mt_status make_reverse(const run_config *config, const task_data *data, mt_tape *tape,
-                              task_split split, int64_t index, task_batch *batch)
+                              task_split split, int64_t index, mt_batch *batch)
 {
     (void)data;
     return make(config, tape, split, index, true, batch);

@@ -37,7 +37,7 @@ static mt_status open_echo(const run_config *config, const mt_token_list *tokens
 }
 
 static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
-                      task_split split, int64_t index, task_batch *batch)
+                      task_split split, int64_t index, mt_batch *batch)
 {
     (void)data;
     int64_t B = config->batch, T = config->length;

@@ -51,7 +51,7 @@ static void draw_keys(mt_random *random, int64_t n, int64_t count, int32_t *keys
 }
 
 static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
-                      task_split split, int64_t index, task_batch *batch)
+                      task_split split, int64_t index, mt_batch *batch)
 {
     (void)data;
     int64_t B = config->batch, P = config->pairs, N = config->symbols, T = 2 * P + 2;

@@ -161,7 +161,7 @@ static int64_t window(const run_config *config, const task_data *data, task_spli
 }
 
 static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
-                      task_split split, int64_t index, task_batch *batch)
+                      task_split split, int64_t index, mt_batch *batch)
 {
     int64_t B = config->batch, T = config->length;
     mt_random random = task_random(config, split, index);

@@ -265,7 +265,7 @@ static mt_status shuffled(const run_config *config, int64_t batches, int64_t ind
 }
 
 static mt_status fill(const run_config *config, const sorted_transcripts *sorted, mt_tape *tape,
-                      int64_t number, task_batch *batch)
+                      int64_t number, mt_batch *batch)
 {
     int64_t B = config->batch, first = number * B;
     int64_t rows = sorted->count - first < B ? sorted->count - first : B;
@@ -289,7 +289,7 @@ static mt_status fill(const run_config *config, const sorted_transcripts *sorted
 }
 
 static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
-                      task_split split, int64_t index, task_batch *batch)
+                      task_split split, int64_t index, mt_batch *batch)
 {
     int64_t number = index;
     mt_status status = split == TRAIN

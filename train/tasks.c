@@ -33,14 +33,10 @@ mt_random task_random(const run_config *config, task_split split, int64_t index)
 }
 
 mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *input,
-                               const int32_t *target, task_batch *batch)
+                               const int32_t *target, mt_batch *batch)
 {
-    *batch = (task_batch){
-        .B = B,
-        .T = T,
-        .input = mt_tape_labels(tape, B, T, input),
-        .target = mt_tape_labels(tape, B, T, target),
-    };
+    *batch = (mt_batch){.input = mt_tape_labels(tape, B, T, input),
+                        .target = mt_tape_labels(tape, B, T, target)};
     return mt_tape_status(tape);
 }
 

@@ -21,6 +21,7 @@
 #include <mixtape/random.h>
 #include <mixtape/schedule.h>
 #include <mixtape/text.h>
+#include <mixtape/trainer.h>
 #include <mixtape/transcripts.h>
 #include <mixtape/version.h>
 #include <mixtape/wkv.h>

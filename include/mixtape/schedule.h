@@ -22,7 +22,8 @@ typedef struct mt_schedule {
     mt_schedule_kind kind;
     double lr;    /* the peak */
     double final; /* share of the peak that is left at the end */
-    int64_t warmup, steps;
+    int64_t warmup;
+    int64_t steps; /* of the whole run; read by linear and cosine */
 } mt_schedule;
 
 /* MT_ERROR_INVALID with the field and its value if it is out of range. */

@@ -40,6 +40,11 @@ START_TEST(test_schedules_out_of_range_are_refused)
     ck_assert_int_eq(mt_schedule_check(&schedule), MT_ERROR_INVALID);
     schedule.kind = MT_CONSTANT;
     ck_assert_int_eq(mt_schedule_check(&schedule), MT_OK);
+    schedule.steps = 0; /* only what ends has to know when */
+    ck_assert_int_eq(mt_schedule_check(&schedule), MT_OK);
+    schedule.kind = MT_LINEAR;
+    ck_assert_int_eq(mt_schedule_check(&schedule), MT_ERROR_INVALID);
+    schedule.kind = MT_CONSTANT;
     schedule.lr = NAN;
     ck_assert_int_eq(mt_schedule_check(&schedule), MT_ERROR_INVALID);
     mt_schedule_kind kind;

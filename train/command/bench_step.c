@@ -1,5 +1,4 @@
-#include <mixtape/adam.h>
-#include <mixtape/model.h>
+#include <mixtape/trainer.h>
 
 #include "train/command/bench.h"
 
@@ -9,76 +8,61 @@
 
 typedef struct step_bench {
     const bench_step_shape *shape;
-    mt_tape *tape;
+    mt_device *device;
     mt_model *model;
-    mt_adam *adam;
+    mt_trainer *trainer;
+    mt_tape *products; /* of matrix products alone */
     int32_t *labels;
-    mt_tensor *batch;        /* the labels, on the tape */
-    mt_recording *recording; /* or NULL */
 } step_bench;
 
-/* Forward, backward and update, of a batch that is on the device. */
-static mt_status compute_step(void *context)
+static void put_labels(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
 {
-    step_bench *bench = context;
-    mt_tape *tape = bench->tape;
-    mt_parameters_zero_grad(bench->model->parameters);
-    mt_tensor *output = mt_model_decode(tape, bench->model, bench->batch, NULL, true);
+    (void)index; /* every batch is the same */
+    const step_bench *bench = context;
+    batch->input = mt_tape_labels(tape, bench->shape->B, bench->shape->T, bench->labels);
+}
+
+static mt_tensor *loss_of_labels(void *context, mt_tape *tape, const mt_batch *batch,
+                                 mt_tensor **counts)
+{
+    (void)counts;
+    const step_bench *bench = context;
+    mt_tensor *output = mt_model_decode(tape, bench->model, batch->input, NULL, true);
     mt_tensor *logits = mt_model_head(tape, bench->model, output);
-    mt_tensor *loss = mt_cross_entropy(tape, logits, bench->batch, -1, 0.0, NULL);
-    mt_status status = mt_backward(tape, loss);
-    return status == MT_OK ? mt_adam_update(bench->adam, 1.0)
-                           : mt_fail(status, "%s", mt_tape_error(tape));
+    return mt_cross_entropy(tape, logits, batch->input, -1, 0.0, NULL);
 }
 
-static mt_status put_batch(step_bench *bench)
+static mt_status open_trainer(step_bench *bench, bool record)
 {
-    const int64_t shape[] = {bench->shape->B, bench->shape->T};
-    mt_tape_reset(bench->tape);
-    bench->batch = mt_tape_input(bench->tape, MT_I32, 2, shape, bench->labels, false);
-    return bench->batch != NULL
-               ? mt_adam_set_lr(bench->adam, 1e-3)
-               : mt_fail(mt_tape_status(bench->tape), "%s", mt_tape_error(bench->tape));
+    mt_trainer_config config = mt_trainer_config_default();
+    const mt_objective objective = {put_labels, loss_of_labels, bench};
+    config.record = record;
+    return mt_trainer_create(bench->model->parameters, &config, &objective, &bench->trainer);
 }
 
+static void close_trainer(step_bench *bench)
+{
+    mt_trainer_destroy(bench->trainer);
+    bench->trainer = NULL;
+}
+
+/* The update is not waited for, but an older one where the trainer has no room. */
 static mt_status train_step(void *context)
 {
-    mt_status status = put_batch(context);
-    return status == MT_OK ? compute_step(context) : status;
-}
-
-static mt_status record_step(step_bench *bench)
-{
-    mt_device *device = mt_tape_device(bench->tape);
-    mt_status status = device->record(device);
-    if (status != MT_OK) {
-        return status;
-    }
-    status = compute_step(bench);
-    if (status == MT_OK) {
-        return device->recorded(device, &bench->recording);
-    }
-    device->recorded(device, NULL);
-    return status;
-}
-
-/* The same, recorded once. */
-static mt_status replay_step(void *context)
-{
     step_bench *bench = context;
-    mt_device *device = mt_tape_device(bench->tape);
-    mt_status status = put_batch(bench);
-    if (status == MT_OK && bench->recording == NULL) {
-        status = record_step(bench);
+    mt_update update;
+    mt_status status = MT_OK;
+    if (!mt_trainer_has_room(bench->trainer)) {
+        status = mt_trainer_finish(bench->trainer, &update);
     }
-    return status == MT_OK ? device->replay(device, bench->recording) : status;
+    return status == MT_OK ? mt_trainer_begin(bench->trainer) : status;
 }
 
 /* The matrix products of a step, and nothing else: what the rest is measured against. */
 static mt_status matrix_products(void *context)
 {
     const step_bench *bench = context;
-    mt_device *device = mt_tape_device(bench->tape);
+    mt_device *device = bench->device;
     const mt_parameters *parameters = bench->model->parameters;
     int64_t N = bench->shape->B * bench->shape->T;
     for (int i = 0; i < parameters->count; i++) {
@@ -88,11 +72,13 @@ static mt_status matrix_products(void *context)
         }
         int64_t out = weight->shape[0], in = weight->shape[1];
         int64_t widest = in > out ? in : out;
-        mt_tape_reset(bench->tape);
-        mt_tensor *x = mt_tape_input(bench->tape, MT_F32, 2, (int64_t[]){N, widest}, NULL, false);
-        mt_tensor *y = mt_tape_input(bench->tape, MT_F32, 2, (int64_t[]){N, widest}, NULL, false);
+        mt_tape_reset(bench->products);
+        mt_tensor *x =
+            mt_tape_input(bench->products, MT_F32, 2, (int64_t[]){N, widest}, NULL, false);
+        mt_tensor *y =
+            mt_tape_input(bench->products, MT_F32, 2, (int64_t[]){N, widest}, NULL, false);
         if (y == NULL) {
-            return mt_tape_status(bench->tape);
+            return mt_tape_status(bench->products);
         }
         const mt_matmul_args products[] = {
             {false, true, N, out, in, 1.0, 0.0, x->data, weight->data, y->data},  /* y = x W^T */
@@ -111,7 +97,7 @@ static mt_status matrix_products(void *context)
 
 static mt_status open_step(mt_device *device, const bench_step_shape *shape, step_bench *bench)
 {
-    *bench = (step_bench){.shape = shape};
+    *bench = (step_bench){.shape = shape, .device = device};
     int64_t n = shape->B * shape->T;
     mt_model_config config = mt_model_config_default(shape->vocabulary, shape->size);
     config.num_blocks = shape->blocks;
@@ -123,21 +109,26 @@ static mt_status open_step(mt_device *device, const bench_step_shape *shape, ste
     for (int64_t i = 0; i < n; i++) {
         bench->labels[i] = (int32_t)mt_random_below(&random, (uint64_t)shape->vocabulary);
     }
-    mt_status status = mt_tape_create(device, &bench->tape);
-    if (status == MT_OK) {
-        status = mt_model_create(device, MT_F32, &config, 1, &bench->model);
-    }
-    return status == MT_OK
-               ? mt_adam_create(bench->model->parameters, mt_adam_config_default(), &bench->adam)
-               : status;
+    mt_status status = mt_tape_create(device, &bench->products);
+    return status == MT_OK ? mt_model_create(device, MT_F32, &config, 1, &bench->model) : status;
 }
 
 static void close_step(step_bench *bench)
 {
-    mt_adam_destroy(bench->adam);
     mt_model_destroy(bench->model);
-    mt_tape_destroy(bench->tape);
+    mt_tape_destroy(bench->products);
     free(bench->labels);
+}
+
+/* The time of a step, recorded and replayed or not. */
+static mt_status time_step(step_bench *bench, bool record, long long repeat, double *seconds)
+{
+    mt_status status = open_trainer(bench, record);
+    if (status == MT_OK) {
+        status = bench_time(bench->device, repeat, train_step, bench, seconds);
+    }
+    close_trainer(bench);
+    return status;
 }
 
 void bench_step_text(const bench_step_shape *shape, char text[BENCH_TEXT])
@@ -154,14 +145,13 @@ mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long
     double step = 0.0, products = 0.0, replayed = 0.0;
     mt_status status = open_step(device, shape, &bench);
     if (status == MT_OK) {
-        status = bench_time(device, repeat, train_step, &bench, &step);
+        status = time_step(&bench, false, repeat, &step);
     }
     if (status == MT_OK) {
         status = bench_time(device, repeat, matrix_products, &bench, &products);
     }
     if (status == MT_OK && device->record != NULL) {
-        status = bench_time(device, repeat, replay_step, &bench, &replayed);
-        device->forget(device, bench.recording);
+        status = time_step(&bench, true, repeat, &replayed);
     }
     close_step(&bench);
     if (status == MT_OK) {
@@ -190,8 +180,12 @@ mt_status bench_step_alone(mt_device *device, const bench_step_shape *shape,
     bench_step_text(shape, what);
     mt_status status = open_step(device, shape, &bench);
     if (status == MT_OK) {
+        status = open_trainer(&bench, false);
+    }
+    if (status == MT_OK) {
         status = bench_alone(device, how, what, train_step, &bench, results);
     }
+    close_trainer(&bench);
     close_step(&bench);
     return status;
 }

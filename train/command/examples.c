@@ -28,9 +28,9 @@ static void print_labels(const char *what, const int32_t *labels, int64_t T)
     printf("\n");
 }
 
-static mt_status show_labels(const task_batch *batch, const double *logits, int64_t V)
+static mt_status show_labels(const mt_batch *batch, const double *logits, int64_t V)
 {
-    int64_t T = batch->T, n = batch->B * T;
+    int64_t B = batch->input->shape[0], T = batch->input->shape[1], n = B * T;
     int32_t *input = malloc((size_t)(3 * n) * sizeof *input);
     if (input == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "examples: no memory for %" PRId64 " labels", 3 * n);
@@ -40,7 +40,7 @@ static mt_status show_labels(const task_batch *batch, const double *logits, int6
     if (status == MT_OK) {
         status = mt_tensor_read(batch->target, target);
     }
-    for (int64_t b = 0; b < EXAMPLES && b < batch->B && status == MT_OK; b++) {
+    for (int64_t b = 0; b < EXAMPLES && b < B && status == MT_OK; b++) {
         for (int64_t t = b * T; t < (b + 1) * T; t++) {
             prediction[t] = target[t] == IGNORED ? IGNORED : (int32_t)argmax(logits + t * V, V);
         }
@@ -53,25 +53,25 @@ static mt_status show_labels(const task_batch *batch, const double *logits, int6
     return status;
 }
 
-static mt_status show_values(const task_batch *batch, const double *output)
+static mt_status show_values(const mt_batch *batch, const double *output)
 {
-    double *target = malloc((size_t)batch->B * sizeof *target);
+    int64_t B = batch->input->shape[0], T = batch->input->shape[1];
+    double *target = malloc((size_t)B * sizeof *target);
     if (target == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "examples: no memory for %" PRId64 " values", batch->B);
+        return mt_fail(MT_ERROR_MEMORY, "examples: no memory for %" PRId64 " values", B);
     }
     mt_status status = mt_tensor_read_doubles(batch->target, target);
-    for (int64_t b = 0; b < EXAMPLES && b < batch->B && status == MT_OK; b++) {
+    for (int64_t b = 0; b < EXAMPLES && b < B && status == MT_OK; b++) {
         printf("example %" PRId64 "\n  target     %.4f\n  prediction %.4f\n", b + 1, target[b],
-               output[(b + 1) * batch->T - 1]);
+               output[(b + 1) * T - 1]);
     }
     free(target);
     return status;
 }
 
-static mt_status show(train_session *session)
+static mt_status show(train_session *session, mt_tape *tape)
 {
-    task_batch batch;
-    mt_tape *tape = session->tape;
+    mt_batch batch;
     mt_tape_reset(tape);
     mt_status status = session->task->make(&session->config, session->data, tape, VALID, 0, &batch);
     if (status != MT_OK) {
@@ -96,13 +96,13 @@ static mt_status show(train_session *session)
     return status;
 }
 
-mt_status examples_show(train_session *session)
+mt_status examples_show(train_session *session, mt_tape *tape)
 {
     if (session->task->language) {
         return MT_OK;
     }
-    bool recording = mt_tape_set_recording(session->tape, false);
-    mt_status status = show(session);
-    mt_tape_set_recording(session->tape, recording);
+    bool recording = mt_tape_set_recording(tape, false);
+    mt_status status = show(session, tape);
+    mt_tape_set_recording(tape, recording);
     return status;
 }

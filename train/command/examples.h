@@ -5,7 +5,7 @@
 #include "train/command/session.h"
 
 /* Prints input, target and prediction of the first sequences of the validation batches on standard
- * output; nothing for language tasks. */
-mt_status examples_show(train_session *session);
+ * output; nothing for language tasks. They are computed on the tape. */
+mt_status examples_show(train_session *session, mt_tape *tape);
 
 #endif

@@ -1,11 +1,10 @@
-#include <mixtape/schedule.h>
+#include <mixtape/trainer.h>
 
 #include "train/command/clock.h"
 #include "train/command/examples.h"
 #include "train/command/loop.h"
 #include "train/command/options.h"
 #include "train/command/progress.h"
-#include "train/command/step.h"
 #include "train/run_folder.h"
 
 #include <inttypes.h>
@@ -15,19 +14,21 @@
 #include <string.h>
 
 static volatile sig_atomic_t interrupted;
+static mt_trainer *volatile interruptible; /* the trainer at work, or NULL */
 
 static void on_signal(int signal_number)
 {
     interrupted = signal_number;
+    if (interruptible != NULL) {
+        mt_trainer_stop(interruptible);
+    }
 }
 
 /* A run at work. */
 typedef struct train_loop {
     train_session *session;
-    mt_adam *adam;
-    step_queue *queue;
-    mt_schedule schedule;
-    mt_train_state state;
+    mt_trainer *trainer;
+    mt_train_state *state; /* the trainer's */
     char *config_text;
     run_folder *folder; /* of the caller */
     train_progress progress;
@@ -37,22 +38,25 @@ typedef struct train_loop {
     double seconds_before;
 } train_loop;
 
-static mt_status save(train_loop *loop, const char *name, bool with_optimizer)
+static mt_status save(train_loop *loop, const char *name,
+                      mt_status (*write)(mt_trainer *trainer, const char *path))
 {
     char path[TEXT_MAX];
-    train_session *session = loop->session;
-    loop->state.seconds = clock_seconds() - loop->started;
-    return mt_checkpoint_save(run_folder_file(loop->folder, name, path), session->model,
-                              with_optimizer ? loop->adam : NULL, &loop->state, loop->config_text,
-                              session->task->tokens(session->data));
+    loop->state->seconds = clock_seconds() - loop->started;
+    return write(loop->trainer, run_folder_file(loop->folder, name, path));
+}
+
+static mt_status save_checkpoint(train_loop *loop)
+{
+    return save(loop, "checkpoint.h5", mt_trainer_save);
 }
 
 /* Validates, keeps the best, and counts what was not better. */
 static mt_status validate(train_loop *loop, metrics_row *row)
 {
-    evaluation found;
-    mt_train_state *state = &loop->state;
-    mt_status status = session_evaluate(loop->session, &found);
+    mt_evaluation found;
+    mt_train_state *state = loop->state;
+    mt_status status = session_evaluate(loop->session, mt_trainer_tape(loop->trainer), &found);
     if (status != MT_OK) {
         return mt_fail(status, "validation after step %" PRId64 ": %s", state->step,
                        mt_error_message());
@@ -78,7 +82,7 @@ static mt_status validate(train_loop *loop, metrics_row *row)
     }
     progress_say(&loop->progress, "step %" PRId64 "  validation loss %.5f%s%s", state->step,
                  found.loss, quality, better ? "  (best)" : "");
-    return better ? save(loop, "best.h5", false) : MT_OK;
+    return better ? save(loop, "best.h5", mt_trainer_save_parameters) : MT_OK;
 }
 
 static bool is_due(int64_t step, int64_t every, int64_t last)
@@ -86,24 +90,25 @@ static bool is_due(int64_t step, int64_t every, int64_t last)
     return step == last || (every > 0 && step % every == 0);
 }
 
-/* What follows an update: validation, metrics, progress, checkpoints. */
-static mt_status after_step(train_loop *loop, const step_result *result)
+/* What follows an update: progress, and what is due of validation, metrics and checkpoints. */
+static mt_status after_update(void *context, const mt_update *update)
 {
+    train_loop *loop = context;
     const run_config *config = &loop->session->config;
-    int64_t step = loop->state.step;
+    int64_t step = update->step;
     double seconds = clock_seconds() - loop->started, here = seconds - loop->seconds_before;
-    double rate = here > 0.0 ? (double)(loop->state.symbols - loop->symbols_before) / here : 0.0;
+    double rate = here > 0.0 ? (double)(loop->state->symbols - loop->symbols_before) / here : 0.0;
     double per_step = here / (double)(step - loop->first_step);
     metrics_row row = {.step = step,
-                       .loss = result->loss,
-                       .accuracy = result->accuracy,
+                       .loss = update->loss,
+                       .accuracy = update->accuracy,
                        .val_loss = NAN,
                        .val_accuracy = NAN,
-                       .lr = result->lr,
-                       .grad_norm = result->grad_norm,
+                       .lr = update->lr,
+                       .grad_norm = update->grad_norm,
                        .tokens_per_s = rate,
                        .seconds = seconds};
-    progress_step(&loop->progress, step, result->loss, result->accuracy, rate, seconds,
+    progress_step(&loop->progress, step, update->loss, update->accuracy, rate, seconds,
                   per_step * (double)(config->steps - step));
     bool validated = is_due(step, config->eval_every, config->steps);
     mt_status status = validated ? validate(loop, &row) : MT_OK;
@@ -111,7 +116,7 @@ static mt_status after_step(train_loop *loop, const step_result *result)
         status = run_folder_add_metrics(loop->folder, &row);
     }
     if (status == MT_OK && is_due(step, config->save_every, config->steps)) {
-        status = save(loop, "checkpoint.h5", true);
+        status = save_checkpoint(loop);
     }
     return status;
 }
@@ -119,60 +124,47 @@ static mt_status after_step(train_loop *loop, const step_result *result)
 static bool is_out_of_patience(const train_loop *loop)
 {
     int64_t patience = loop->session->config.patience;
-    return patience > 0 && loop->state.bad_evals >= patience;
+    return patience > 0 && loop->state->bad_evals >= patience;
 }
 
-/* Whether something is done after this step that needs the model as it is then: no later step may
- * have begun. */
-static bool is_stop(const train_loop *loop, int64_t step)
+/* The next multiple of `every`, or the last step. */
+static int64_t next_due(int64_t step, int64_t every, int64_t last)
+{
+    return every > 0 && last - step > every - step % every ? step + every - step % every : last;
+}
+
+/* Until validation or saving needs the model as it is then: no later step may have begun. */
+static mt_status run_stretch(train_loop *loop)
 {
     const run_config *config = &loop->session->config;
-    return is_due(step, config->eval_every, config->steps) ||
-           is_due(step, config->save_every, config->steps);
+    int64_t step = loop->state->step;
+    int64_t validation = next_due(step, config->eval_every, config->steps);
+    int64_t saving = next_due(step, config->save_every, config->steps);
+    return mt_trainer_run(loop->trainer, validation < saving ? validation : saving, after_update,
+                          loop);
 }
 
-/* Waits for the oldest step at work, and does what follows it. */
-static mt_status finish_step(train_loop *loop)
+/* Why the run is to end before its last step; LOOP_DONE: it is not. */
+static loop_end early_end(const train_loop *loop)
 {
-    step_result result;
-    mt_status status = step_collect(loop->queue, &result);
-    if (status == MT_OK) {
-        loop->state.step++;
-        loop->state.symbols += result.symbols;
-        status = after_step(loop, &result);
-    }
-    return status;
+    return interrupted != 0           ? LOOP_INTERRUPTED
+           : is_out_of_patience(loop) ? LOOP_OUT_OF_PATIENCE
+                                      : LOOP_DONE;
 }
 
 static mt_status run_steps(train_loop *loop, loop_end *end)
 {
-    const run_config *config = &loop->session->config;
     mt_status status = MT_OK;
-    *end = LOOP_DONE;
-    while (loop->state.step < config->steps && status == MT_OK) {
-        int64_t last = loop->state.step + step_queue_length(loop->queue); /* enqueued */
-        bool may_go_on = last < config->steps && interrupted == 0 && !is_out_of_patience(loop) &&
-                         (last == loop->state.step || !is_stop(loop, last));
-        if (may_go_on && step_queue_has_room(loop->queue)) {
-            status = step_enqueue(loop->queue, mt_schedule_lr(&loop->schedule, last + 1));
-            continue;
-        }
-        if (step_queue_length(loop->queue) > 0) {
-            status = finish_step(loop);
-        }
-        if (status != MT_OK || step_queue_length(loop->queue) > 0) {
-            continue;
-        }
-        if (interrupted != 0) {
-            *end = LOOP_INTERRUPTED;
-            break;
-        }
-        if (is_out_of_patience(loop)) {
-            *end = LOOP_OUT_OF_PATIENCE;
-            break;
-        }
+    *end = early_end(loop);
+    while (loop->state->step < loop->session->config.steps && status == MT_OK &&
+           *end == LOOP_DONE) {
+        status = run_stretch(loop);
+        *end = early_end(loop);
     }
-    return status == MT_OK && *end != LOOP_DONE ? save(loop, "checkpoint.h5", true) : status;
+    if (status == MT_ERROR_NUMERIC) {
+        status = mt_fail(status, "%s (lower --lr, or --dtype f64)", mt_error_message());
+    }
+    return status == MT_OK && *end != LOOP_DONE ? save_checkpoint(loop) : status;
 }
 
 static void say_start(train_loop *loop)
@@ -183,7 +175,7 @@ static void say_start(train_loop *loop)
     progress_say(&loop->progress,
                  "%s %s: %" PRId64 " blocks of size %" PRId64 ", %" PRId64
                  " parameters, %s on %s (%s, %d threads), seed %" PRId64 ", in %s",
-                 loop->state.step > 0 ? "going on with" : "training", config->task, config->blocks,
+                 loop->state->step > 0 ? "going on with" : "training", config->task, config->blocks,
                  config->size, mt_parameters_size(session->model->parameters), config->dtype,
                  mt_device_name(session->device), mt_cpu_isa(), mt_cpu_threads(), config->seed,
                  loop->folder->path);
@@ -206,7 +198,7 @@ static void say_start(train_loop *loop)
 
 static void say_end(train_loop *loop, loop_end end)
 {
-    const mt_train_state *state = &loop->state;
+    const mt_train_state *state = loop->state;
     train_progress *progress = &loop->progress;
     double seconds = clock_seconds() - loop->started;
     if (end == LOOP_INTERRUPTED) {
@@ -223,59 +215,70 @@ static void say_end(train_loop *loop, loop_end end)
     }
 }
 
-static mt_schedule make_schedule(const run_config *config)
+static mt_trainer_config trainer_config(const run_config *config)
 {
-    mt_schedule schedule = {.lr = config->lr,
-                            .final = config->lr_final,
-                            .warmup = config->warmup,
-                            .steps = config->steps};
-    mt_schedule_parse(config->schedule, &schedule.kind);
-    return schedule;
+    mt_trainer_config made = mt_trainer_config_default();
+    made.adam.clip = config->clip;
+    made.adam.weight_decay = config->weight_decay;
+    made.schedule = (mt_schedule){.lr = config->lr,
+                                  .final = config->lr_final,
+                                  .warmup = config->warmup,
+                                  .steps = config->steps};
+    mt_schedule_parse(config->schedule, &made.schedule.kind);
+    made.accumulate = config->accumulate;
+    made.seed = (uint64_t)config->seed;
+    made.record = strcmp(config->cuda_graph, "on") == 0;
+    return made;
+}
+
+static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
+{
+    train_session *session = loop->session;
+    const run_config *config = &session->config;
+    mt_trainer_config made = trainer_config(config);
+    mt_objective objective = session_objective(session, TRAIN);
+    if (checkpoint != NULL && checkpoint->state.step > config->steps) {
+        return mt_fail(MT_ERROR_INVALID, "--steps %" PRId64 ": the run has made %" PRId64,
+                       config->steps, checkpoint->state.step);
+    }
+    mt_status status =
+        mt_trainer_create(session->model->parameters, &made, &objective, &loop->trainer);
+    if (status == MT_OK) {
+        status = options_write_yaml(config, &loop->config_text);
+    }
+    if (status == MT_OK) {
+        loop->state = mt_trainer_state(loop->trainer);
+        mt_trainer_describe(loop->trainer, session->model, session->task->tokens(session->data),
+                            loop->config_text);
+    }
+    return status == MT_OK && checkpoint != NULL ? mt_trainer_restore(loop->trainer, checkpoint)
+                                                 : status;
 }
 
 static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint)
 {
-    train_session *session = loop->session;
-    const run_config *config = &session->config;
-    mt_adam_config adam = mt_adam_config_default();
-    adam.clip = config->clip;
-    adam.weight_decay = config->weight_decay;
-    loop->schedule = make_schedule(config);
-    mt_status status = mt_schedule_check(&loop->schedule);
-    if (status == MT_OK && checkpoint != NULL && checkpoint->state.step > config->steps) {
-        status = mt_fail(MT_ERROR_INVALID, "--steps %" PRId64 ": the run has made %" PRId64,
-                         config->steps, checkpoint->state.step);
-    }
-    if (status == MT_OK) {
-        status = mt_adam_create(session->model->parameters, adam, &loop->adam);
-    }
-    if (status == MT_OK) {
-        status = step_queue_open(session, loop->adam, &loop->queue);
-    }
-    if (status == MT_OK && checkpoint != NULL) {
-        loop->state = checkpoint->state;
-        status = mt_checkpoint_restore(checkpoint, session->model, loop->adam);
-    }
-    if (status == MT_OK) {
-        status = options_write_yaml(config, &loop->config_text);
-    }
+    const run_config *config = &loop->session->config;
+    mt_status status = open_trainer(loop, checkpoint);
     if (status == MT_OK) {
         status =
             checkpoint != NULL
                 ? run_folder_resume(loop->folder, checkpoint->state.step, loop->config_text)
                 : run_folder_create(config->out, config->task, loop->config_text, loop->folder);
     }
-    loop->started = clock_seconds() - loop->state.seconds;
-    loop->first_step = loop->state.step;
-    loop->symbols_before = loop->state.symbols;
-    loop->seconds_before = loop->state.seconds;
-    loop->progress = progress_make(loop->folder->log, session->task->language, config->steps);
+    if (status == MT_OK) {
+        loop->started = clock_seconds() - loop->state->seconds;
+        loop->first_step = loop->state->step;
+        loop->symbols_before = loop->state->symbols;
+        loop->seconds_before = loop->state->seconds;
+    }
+    loop->progress = progress_make(loop->folder->log, loop->session->task->language, config->steps);
     return status;
 }
 
 /* But for those that the program began with ignoring, as under nohup. */
-static void catch_signals(void)
+static void catch_signals(mt_trainer *trainer)
 {
+    interruptible = trainer;
     static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
     sigemptyset(&action.sa_mask);
@@ -294,7 +297,7 @@ mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, run_
     *end = LOOP_DONE;
     mt_status status = open_loop(&loop, checkpoint);
     if (status == MT_OK) {
-        catch_signals();
+        catch_signals(loop.trainer);
         say_start(&loop);
         status = run_steps(&loop, end);
     }
@@ -307,10 +310,10 @@ mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, run_
         }
     }
     if (status == MT_OK && *end != LOOP_INTERRUPTED) {
-        status = examples_show(session);
+        status = examples_show(session, mt_trainer_tape(loop.trainer));
     }
-    step_queue_close(loop.queue);
-    mt_adam_destroy(loop.adam);
+    interruptible = NULL;
+    mt_trainer_destroy(loop.trainer);
     free(loop.config_text);
     return status;
 }

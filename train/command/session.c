@@ -4,7 +4,6 @@
 #include "train/command/session.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,65 +210,40 @@ mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpo
     return status == MT_OK ? mt_checkpoint_load(path, checkpoint) : status;
 }
 
-mt_tensor *session_loss(train_session *session, const task_batch *batch, bool training,
-                        mt_tensor **stats)
+static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
 {
-    mt_tape *tape = session->tape;
+    const session_batches *batches = context;
+    const train_session *session = batches->session;
+    mt_status status =
+        session->task->make(&session->config, session->data, tape, batches->split, index, batch);
+    if (status != MT_OK) {
+        mt_tape_fail(tape, status);
+    }
+}
+
+static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
+{
+    const session_batches *batches = context;
+    const train_session *session = batches->session;
+    bool training = batches->split == TRAIN;
     mt_tensor *output = mt_model_decode(tape, session->model, batch->input, NULL, training);
-    *stats = NULL;
+    mt_tensor *head = mt_model_head(tape, session->model, output);
     if (session->task->regression) {
-        mt_tensor *last = mt_last_step(tape, mt_model_head(tape, session->model, output));
-        return mt_mean_square(tape, last, batch->target);
+        return mt_mean_square(tape, mt_last_step(tape, head), batch->target);
     }
     double smoothing = training ? session->config.label_smoothing : 0.0;
-    return mt_cross_entropy(tape, mt_model_head(tape, session->model, output), batch->target,
-                            IGNORED, smoothing, stats);
+    return mt_cross_entropy(tape, head, batch->target, IGNORED, smoothing, counts);
 }
 
-/* Adds one batch's sums. */
-static mt_status evaluate_batch(train_session *session, int64_t index, double *loss_sum,
-                                double *hits, double *counted)
+mt_objective session_objective(train_session *session, task_split split)
 {
-    task_batch batch;
-    mt_tensor *stats;
-    mt_tape_reset(session->tape);
-    mt_status status =
-        session->task->make(&session->config, session->data, session->tape, VALID, index, &batch);
-    if (status != MT_OK) {
-        return status;
-    }
-    mt_tensor *loss = session_loss(session, &batch, false, &stats);
-    double value, counts[2] = {(double)batch.B, 0.0};
-    if (loss == NULL) {
-        return mt_fail(mt_tape_status(session->tape), "%s", mt_tape_error(session->tape));
-    }
-    status = mt_tensor_read_doubles(loss, &value);
-    if (status == MT_OK && stats != NULL) {
-        status = mt_tensor_read_doubles(stats, counts);
-    }
-    *loss_sum += value * counts[0];
-    *counted += counts[0];
-    *hits += counts[1];
-    return status;
+    session->batches[split] = (session_batches){session, split};
+    return (mt_objective){put, loss, &session->batches[split]};
 }
 
-mt_status session_evaluate(train_session *session, evaluation *result)
+mt_status session_evaluate(train_session *session, mt_tape *tape, mt_evaluation *found)
 {
+    mt_objective held_out = session_objective(session, VALID);
     int64_t batches = session->task->valid_batches(&session->config, session->data);
-    double loss_sum = 0.0, hits = 0.0, counted = 0.0;
-    bool recording = mt_tape_set_recording(session->tape, false);
-    mt_status status = MT_OK;
-    for (int64_t i = 0; i < batches && status == MT_OK; i++) {
-        status = evaluate_batch(session, i, &loss_sum, &hits, &counted);
-    }
-    mt_tape_set_recording(session->tape, recording);
-    if (status == MT_OK && !isfinite(loss_sum)) {
-        status = mt_fail(MT_ERROR_NUMERIC, "the loss on held-out data is %g", loss_sum);
-    }
-    *result = (evaluation){
-        .loss = loss_sum / counted,
-        .accuracy = session->task->regression ? NAN : hits / counted,
-        .counted = (int64_t)counted,
-    };
-    return status;
+    return mt_evaluate(tape, &held_out, batches, found);
 }

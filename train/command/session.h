@@ -3,19 +3,26 @@
 #ifndef MT_COMMAND_SESSION_H
 #define MT_COMMAND_SESSION_H
 
-#include <mixtape/checkpoint.h>
-
 #include "train/task.h"
 
-typedef struct train_session {
+typedef struct train_session train_session;
+
+/* The batches of one split. */
+typedef struct session_batches {
+    const train_session *session;
+    task_split split;
+} session_batches;
+
+struct train_session {
     run_config config;
     const train_task *task;
     task_data *data;
     mt_device *device;
     mt_tape *tape;
     mt_model *model;
-    bool new_head; /* the weights that the model began with have none */
-} train_session;
+    bool new_head;              /* the weights that the model began with have none */
+    session_batches batches[2]; /* by task_split */
+};
 
 /* Opens a run to train: everything that the options say is checked before anything is allocated for
  * it. The tokens are those of `checkpoint`, from which the run goes on, or of `init`, whose weights
@@ -41,18 +48,11 @@ mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX]);
 /* Loads it. */
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint);
 
-/* A batch's loss, a scalar on the tape, and its counts: `stats` receives (rows counted, rows hit),
- * or NULL in regression. */
-mt_tensor *session_loss(train_session *session, const task_batch *batch, bool training,
-                        mt_tensor **stats);
+/* A split's batches and their loss, with dropout and label smoothing where they are trained on. The
+ * session outlives it and stays where it is. */
+mt_objective session_objective(train_session *session, task_split split);
 
-/* What a validation found. */
-typedef struct evaluation {
-    double loss;     /* mean over what is counted */
-    double accuracy; /* share of what is counted; NaN in regression */
-    int64_t counted;
-} evaluation;
-
-mt_status session_evaluate(train_session *session, evaluation *result);
+/* The loss on held-out data, on a tape of the session's device. */
+mt_status session_evaluate(train_session *session, mt_tape *tape, mt_evaluation *found);
 
 #endif

@@ -55,7 +55,7 @@ static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *give
 {
     run_config config;
     train_session session;
-    evaluation found;
+    mt_evaluation found;
     mt_status status = session_config_of(given->run, checkpoint, &config);
     if (status == MT_OK && given->data != NULL) {
         status = take_data(given->data, &config);
@@ -71,7 +71,7 @@ static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *give
     }
     status = mt_checkpoint_restore(checkpoint, session.model, NULL);
     if (status == MT_OK) {
-        status = session_evaluate(&session, &found);
+        status = session_evaluate(&session, session.tape, &found);
     }
     if (status == MT_OK) {
         printf("step %" PRId64 "\nloss %.6f\n", checkpoint->state.step, found.loss);

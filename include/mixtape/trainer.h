@@ -1,0 +1,141 @@
+/* Training: forward, backward and Adam, update after update, of any parameters by any loss.
+ *
+ * A program says how a batch is made and what its loss is (mt_objective); a trainer does the rest:
+ *
+ *     mt_trainer_config config = mt_trainer_config_default();
+ *     mt_objective objective = {put_batch, loss_of_batch, &my_data};
+ *     mt_trainer_create(parameters, &config, &objective, &trainer);
+ *     mt_trainer_run(trainer, 1000, show, NULL);           up to update 1000
+ *     mt_trainer_save(trainer, "checkpoint.h5");
+ *
+ * Updates are put on the device without waiting for it, and their results are handed out when they
+ * have arrived: a device that runs behind always has work. Where the device can record work and
+ * batches repeat their shapes, an update is recorded once and replayed.
+ *
+ * The first failure sticks: the trainer then does nothing more, and every call returns it. */
+#ifndef MIXTAPE_TRAINER_H
+#define MIXTAPE_TRAINER_H
+
+#include <mixtape/adam.h>
+#include <mixtape/api.h>
+#include <mixtape/checkpoint.h>
+#include <mixtape/schedule.h>
+#include <mixtape/tape.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { MT_BATCH_OTHERS = 4 };
+
+/* A batch on a tape. Whatever tensors the loss takes from the host stand here: a recorded update
+ * reads them where they were when it was recorded, and is used for batches of the same shapes. */
+typedef struct mt_batch {
+    mt_tensor *input;                   /* (B, T, ...): B T is what counts as symbols trained on */
+    mt_tensor *target;                  /* or NULL */
+    mt_tensor *others[MT_BATCH_OTHERS]; /* the rest; NULL where there is none */
+} mt_batch;
+
+/* What is trained on. */
+typedef struct mt_objective {
+    /* Puts batch number `index` (0, 1, ...) on the tape. A batch is a function of its number, so
+     * that a run can stop and go on anywhere. A failure is told with mt_tape_fail. */
+    void (*put)(void *context, mt_tape *tape, int64_t index, mt_batch *batch);
+
+    /* The batch's mean loss, a scalar on the tape. `counts` may receive (2): rows counted, rows
+     * that the prediction hit, as mt_cross_entropy has them; it is NULL at first. The function does
+     * nothing but operators on tensors of the batch and of parameters: where an update is replayed
+     * it is not called. */
+    mt_tensor *(*loss)(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts);
+    void *context;
+} mt_objective;
+
+typedef struct mt_trainer_config {
+    mt_adam_config adam;
+    mt_schedule schedule;
+    int64_t accumulate; /* batches of an update, which takes the mean of their gradients */
+    uint64_t seed;      /* of dropout's masks */
+    bool record;        /* on a device that can, record updates and replay them */
+} mt_trainer_config;
+
+/* Adam's defaults, a constant rate of 1e-3, no accumulation, seed 1, recording. */
+MT_API mt_trainer_config mt_trainer_config_default(void);
+
+/* What one update showed: means over its batches. */
+typedef struct mt_update {
+    int64_t step; /* the update's number, from 1 on */
+    double loss, grad_norm, lr;
+    double accuracy; /* share of the counted rows; NaN without counts */
+    int64_t symbols;
+} mt_update;
+
+typedef struct mt_trainer mt_trainer;
+
+/* MT_ERROR_INVALID for a field out of range, with its value. `parameters` and what the objective
+ * points to outlive the trainer, which the caller destroys. */
+MT_API mt_status mt_trainer_create(mt_parameters *parameters, const mt_trainer_config *config,
+                                   const mt_objective *objective, mt_trainer **trainer);
+MT_API void mt_trainer_destroy(mt_trainer *trainer); /* NULL is allowed; waits for the device */
+
+/* Called after each update, in order, when its results have arrived; a status that is not MT_OK
+ * ends the run, which returns it. */
+typedef mt_status mt_after_update(void *context, const mt_update *update);
+
+/* Makes updates up to number `last`, and waits for all of them. Their numbers go on from run to
+ * run. `after` may be NULL; it may save after the last update alone, since others may have begun.
+ * MT_ERROR_NUMERIC, with the update's number and the parameter concerned, for a loss or a gradient
+ * that is not finite; that update has then changed nothing. */
+MT_API mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update *after,
+                                void *context);
+
+/* Ends the run at work, or else the next one, when the updates that have begun are done; it then
+ * returns MT_OK. May be called by a handler of signals. */
+MT_API void mt_trainer_stop(mt_trainer *trainer);
+
+/* The parts of mt_trainer_run, for loops of one's own. begin puts the next update on the device,
+ * only where it has room; finish waits for the oldest that has begun; pending counts those. */
+MT_API bool mt_trainer_has_room(const mt_trainer *trainer);
+MT_API mt_status mt_trainer_begin(mt_trainer *trainer);
+MT_API mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update);
+MT_API int64_t mt_trainer_pending(const mt_trainer *trainer);
+
+/* Where training stands. `step` and `symbols` are the trainer's to count, the rest the program's:
+ * all of it is saved. */
+MT_API mt_train_state *mt_trainer_state(mt_trainer *trainer);
+
+/* The trainer's tape, for evaluating between two runs without memory of its own. */
+MT_API mt_tape *mt_trainer_tape(mt_trainer *trainer);
+
+/* What checkpoints hold beside parameters, optimiser and state: the model's configuration, its
+ * tokens and the text of the run's configuration. Each may be NULL, and outlives the trainer. */
+MT_API void mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_token_list *tokens,
+                                const char *run_config);
+
+/* Saves a checkpoint, atomically; and one of the parameters alone, to be used and not gone on from.
+ * MT_ERROR_INVALID while updates are at work. */
+MT_API mt_status mt_trainer_save(mt_trainer *trainer, const char *path);
+MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path);
+
+/* Goes on from a checkpoint of the same parameters, of which nothing has to fit but names, shapes
+ * and type: later updates are, bit for bit, those of a run that was not interrupted. On failure
+ * nothing is changed. The second reads the file. */
+MT_API mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint);
+MT_API mt_status mt_trainer_load(mt_trainer *trainer, const char *path);
+
+/* What held-out batches showed. */
+typedef struct mt_evaluation {
+    double loss;     /* mean over what is counted */
+    double accuracy; /* share of what is counted; NaN without counts */
+    int64_t counted; /* rows; without counts, the batches' B */
+} mt_evaluation;
+
+/* Evaluates batches 0 .. count-1 of an objective, without recording. MT_ERROR_NUMERIC if the loss
+ * is not finite. */
+MT_API mt_status mt_evaluate(mt_tape *tape, const mt_objective *objective, int64_t count,
+                             mt_evaluation *evaluation);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

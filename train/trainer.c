@@ -1,0 +1,213 @@
+#include "train/trainer_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+mt_trainer_config mt_trainer_config_default(void)
+{
+    return (mt_trainer_config){.adam = mt_adam_config_default(),
+                               .schedule = {.kind = MT_CONSTANT, .lr = 1e-3},
+                               .accumulate = 1,
+                               .seed = 1,
+                               .record = true};
+}
+
+/* Keeps the first failure. */
+static mt_status stick(mt_trainer *trainer, mt_status status)
+{
+    if (status != MT_OK && trainer->status == MT_OK) {
+        trainer->status = status;
+        snprintf(trainer->error, sizeof trainer->error, "%s", mt_error_message());
+    }
+    return status;
+}
+
+/* MT_OK, or the failure that came before. */
+static mt_status status_of(const mt_trainer *trainer)
+{
+    return trainer->status == MT_OK ? MT_OK : mt_fail(trainer->status, "%s", trainer->error);
+}
+
+static mt_status open_parts(mt_trainer *trainer)
+{
+    const mt_trainer_config *config = &trainer->config;
+    mt_status status = mt_schedule_check(&config->schedule);
+    if (status == MT_OK && config->accumulate < 1) {
+        status = mt_fail(MT_ERROR_INVALID, "trainer: accumulate is %" PRId64 ", not 1 or more",
+                         config->accumulate);
+    }
+    if (status == MT_OK) {
+        status = mt_adam_create(trainer->parameters, config->adam, &trainer->adam);
+    }
+    return status == MT_OK ? mt_tape_create(trainer->device, &trainer->tape) : status;
+}
+
+mt_status mt_trainer_create(mt_parameters *parameters, const mt_trainer_config *config,
+                            const mt_objective *objective, mt_trainer **trainer)
+{
+    *trainer = NULL;
+    mt_trainer *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "trainer: no memory for %zu bytes", sizeof *made);
+    }
+    made->config = *config;
+    made->objective = *objective;
+    made->parameters = parameters;
+    made->device = parameters->device;
+    mt_status status = open_parts(made);
+    if (status != MT_OK) {
+        mt_trainer_destroy(made);
+        return status;
+    }
+    *trainer = made;
+    return MT_OK;
+}
+
+void mt_trainer_destroy(mt_trainer *trainer)
+{
+    if (trainer == NULL) {
+        return;
+    }
+    for (int i = 0; i < trainer->recorded_count; i++) {
+        trainer->device->forget(trainer->device, trainer->recorded[i].recording);
+    }
+    mt_adam_destroy(trainer->adam);
+    mt_tape_destroy(trainer->tape);
+    free(trainer);
+}
+
+/* ---- updates ---- */
+
+bool mt_trainer_has_room(const mt_trainer *trainer)
+{
+    /* A device that does its work at once gains nothing from a queue. */
+    bool runs_behind = trainer->device->record != NULL;
+    return trainer->count == 0 ||
+           (runs_behind && trainer->count + trainer->config.accumulate <= BATCHES);
+}
+
+int64_t mt_trainer_pending(const mt_trainer *trainer)
+{
+    return trainer->updates;
+}
+
+mt_status mt_trainer_begin(mt_trainer *trainer)
+{
+    mt_status status = status_of(trainer);
+    if (status == MT_OK && !mt_trainer_has_room(trainer)) {
+        status =
+            mt_fail(MT_ERROR_INVALID, "trainer: no room beside the %" PRId64 " updates at work",
+                    trainer->updates);
+    }
+    return status == MT_OK ? stick(trainer, trainer_enqueue(trainer)) : status;
+}
+
+mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update)
+{
+    mt_status status = status_of(trainer);
+    if (status == MT_OK && trainer->updates == 0) {
+        status = mt_fail(MT_ERROR_INVALID, "trainer: no update is at work");
+    }
+    if (status == MT_OK) {
+        status = stick(trainer, trainer_collect(trainer, update));
+    }
+    if (status == MT_OK) {
+        trainer->state.step = update->step;
+        trainer->state.symbols += update->symbols;
+    }
+    return status;
+}
+
+void mt_trainer_stop(mt_trainer *trainer)
+{
+    trainer->stopped = 1;
+}
+
+mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update *after, void *context)
+{
+    mt_status status = status_of(trainer);
+    while (status == MT_OK) {
+        mt_update update;
+        if (trainer->adam->step < last && trainer->stopped == 0 && mt_trainer_has_room(trainer)) {
+            status = mt_trainer_begin(trainer);
+            continue;
+        }
+        if (trainer->updates == 0) {
+            break;
+        }
+        status = mt_trainer_finish(trainer, &update);
+        if (status == MT_OK && after != NULL) {
+            status = stick(trainer, after(context, &update));
+        }
+    }
+    trainer->stopped = 0;
+    return status;
+}
+
+/* ---- where training stands ---- */
+
+mt_train_state *mt_trainer_state(mt_trainer *trainer)
+{
+    return &trainer->state;
+}
+
+mt_tape *mt_trainer_tape(mt_trainer *trainer)
+{
+    return trainer->tape;
+}
+
+void mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_token_list *tokens,
+                         const char *run_config)
+{
+    trainer->model = model;
+    trainer->tokens = tokens;
+    trainer->run_config = run_config;
+}
+
+/* ---- checkpoints ---- */
+
+static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam)
+{
+    mt_status status = status_of(trainer);
+    if (status == MT_OK && trainer->updates > 0) {
+        status = mt_fail(MT_ERROR_INVALID, "%s: not saved while %" PRId64 " updates are at work",
+                         path, trainer->updates);
+    }
+    return status == MT_OK ? mt_checkpoint_save(path, trainer->model, adam, &trainer->state,
+                                                trainer->run_config, trainer->tokens)
+                           : status;
+}
+
+mt_status mt_trainer_save(mt_trainer *trainer, const char *path)
+{
+    return save(trainer, path, trainer->adam);
+}
+
+mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path)
+{
+    return save(trainer, path, NULL);
+}
+
+mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint)
+{
+    mt_status status = status_of(trainer);
+    if (status == MT_OK) {
+        status = mt_checkpoint_restore(checkpoint, trainer->model, trainer->adam);
+    }
+    if (status == MT_OK) {
+        trainer->state = checkpoint->state;
+    }
+    return status;
+}
+
+mt_status mt_trainer_load(mt_trainer *trainer, const char *path)
+{
+    mt_checkpoint *checkpoint;
+    mt_status status = mt_checkpoint_load(path, &checkpoint);
+    if (status == MT_OK) {
+        status = mt_trainer_restore(trainer, checkpoint);
+        mt_checkpoint_destroy(checkpoint);
+    }
+    return status;
+}

@@ -1,0 +1,80 @@
+/* A trainer from the inside. trainer.c has what programs call, trainer_updates.c puts updates on
+ * the device, and trainer_results.c fetches what they showed. */
+#ifndef MT_TRAIN_TRAINER_INTERNAL_H
+#define MT_TRAIN_TRAINER_INTERNAL_H
+
+#include <mixtape/trainer.h>
+
+#include "kernels/device.h"
+
+#include <signal.h>
+
+/* A batch takes three of the device's read slots; recordings are kept for so many shapes. */
+enum { LOSS_SLOT, COUNTS_SLOT, NORM_SLOT, SLOTS, BATCHES = MT_READ_SLOTS / SLOTS, RECORDINGS = 16 };
+
+/* A batch whose results are on their way. */
+typedef struct pending_batch {
+    int64_t update;   /* that it belongs to */
+    bool ends_update; /* it is its last */
+    bool counted;     /* there are counts beside the loss */
+    int64_t symbols;
+    double lr;
+} pending_batch;
+
+/* The tensors of a batch that outlive its tape's reset: all on the device, at addresses that
+ * repeat. Those that are absent have no data. */
+typedef struct batch_tensors {
+    mt_tensor input, target, others[MT_BATCH_OTHERS], loss, counts;
+} batch_tensors;
+
+/* An update of one batch, by the shapes and addresses of what goes in. */
+typedef struct recorded_update {
+    batch_tensors tensors;
+    mt_recording *recording; /* NULL: seen once, so that everything is allocated */
+} recorded_update;
+
+/* Of the batches of one update that have been collected. */
+typedef struct batch_sums {
+    double loss, hits, counted;
+    int64_t batches, symbols;
+} batch_sums;
+
+struct mt_trainer {
+    mt_trainer_config config;
+    mt_objective objective;
+    mt_parameters *parameters; /* not owned */
+    mt_device *device;
+    mt_tape *tape;
+    mt_adam *adam;
+    mt_train_state state;
+    mt_model *model; /* what mt_trainer_describe was told */
+    const mt_token_list *tokens;
+    const char *run_config;
+    volatile sig_atomic_t stopped;
+    mt_status status; /* the first failure, */
+    char error[1024]; /* and what it was */
+
+    pending_batch batches[BATCHES]; /* a ring */
+    int64_t first, count;           /* of the ring */
+    int64_t updates;                /* that they make up */
+    batch_sums sums;                /* of the oldest update */
+
+    recorded_update recorded[RECORDINGS];
+    int recorded_count, next_recorded;
+};
+
+/* Puts the next update on the device. Only where there is room. */
+mt_status trainer_enqueue(mt_trainer *trainer);
+
+/* Asks for the results of a batch, which goes to the end of the ring. */
+mt_status trainer_read_later(mt_trainer *trainer, const batch_tensors *tensors, bool ends_update,
+                             double lr);
+
+/* Waits for the oldest batch, and adds it to its update's sums. `grad_norm` is written where the
+ * batch ends its update. */
+mt_status trainer_collect_batch(mt_trainer *trainer, double *grad_norm);
+
+/* Waits for the oldest update. */
+mt_status trainer_collect(mt_trainer *trainer, mt_update *update);
+
+#endif

@@ -1,0 +1,148 @@
+#include "train/trainer_internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+static int slot_of(int64_t at, int which)
+{
+    return (int)at * SLOTS + which;
+}
+
+mt_status trainer_read_later(mt_trainer *trainer, const batch_tensors *tensors, bool ends_update,
+                             double lr)
+{
+    mt_device *device = trainer->device;
+    int64_t at = (trainer->first + trainer->count++) % BATCHES;
+    bool counted = tensors->counts.data != NULL;
+    trainer->batches[at] =
+        (pending_batch){.update = trainer->adam->step + 1,
+                        .ends_update = ends_update,
+                        .counted = counted,
+                        .symbols = tensors->input.shape[0] * tensors->input.shape[1],
+                        .lr = lr};
+    mt_status status = device->read_later(device, slot_of(at, LOSS_SLOT), tensors->loss.data,
+                                          mt_tensor_bytes(&tensors->loss));
+    if (status == MT_OK && counted) {
+        status = device->read_later(device, slot_of(at, COUNTS_SLOT), tensors->counts.data,
+                                    mt_tensor_bytes(&tensors->counts));
+    }
+    if (status == MT_OK && ends_update) {
+        status = device->read_later(device, slot_of(at, NORM_SLOT), trainer->adam->norm_squared,
+                                    sizeof *trainer->adam->norm_squared);
+    }
+    return status;
+}
+
+/* The reals of a slot, as doubles. */
+static mt_status slot_doubles(const mt_trainer *trainer, int slot, int count, double *values)
+{
+    mt_device *device = trainer->device;
+    float narrow[2];
+    if (trainer->parameters->dtype == MT_F64) {
+        return device->read_arrived(device, slot, values, (size_t)count * sizeof *values);
+    }
+    mt_status status = device->read_arrived(device, slot, narrow, (size_t)count * sizeof *narrow);
+    for (int i = 0; i < count && status == MT_OK; i++) {
+        values[i] = (double)narrow[i];
+    }
+    return status;
+}
+
+static bool is_finite(const mt_tensor *tensor)
+{
+    int64_t n = mt_tensor_count(tensor);
+    double *values = malloc((size_t)n * sizeof *values);
+    bool finite = true; /* where it cannot be told */
+    if (values != NULL && mt_tensor_read_doubles(tensor, values) == MT_OK) {
+        for (int64_t i = 0; i < n && finite; i++) {
+            finite = isfinite(values[i]);
+        }
+    }
+    free(values);
+    return finite;
+}
+
+/* Names the parameter that made a loss infinite, if one has values that are not finite. */
+static mt_status fail_not_finite(const mt_trainer *trainer, int64_t update, double loss)
+{
+    for (int i = 0; i < trainer->parameters->count; i++) {
+        const mt_tensor *tensor = &trainer->parameters->items[i]->tensor;
+        if (!is_finite(tensor)) {
+            return mt_fail(MT_ERROR_NUMERIC, "step %" PRId64 ": the loss is %g; %s is not finite",
+                           update, loss, tensor->name);
+        }
+    }
+    return mt_fail(MT_ERROR_NUMERIC,
+                   "step %" PRId64
+                   ": the loss is %g, though every parameter is finite: the activations overflow",
+                   update, loss);
+}
+
+static mt_status read_norm(const mt_trainer *trainer, const pending_batch *batch, int slot,
+                           double *norm)
+{
+    double squares, scale = 1.0 / (double)trainer->config.accumulate;
+    mt_status status =
+        trainer->device->read_arrived(trainer->device, slot, &squares, sizeof squares);
+    if (status != MT_OK) {
+        return status;
+    }
+    *norm = scale * sqrt(squares);
+    if (isfinite(*norm)) {
+        return MT_OK;
+    }
+    /* Which parameter's gradient it was can be told while no later update has begun. */
+    double latest;
+    status = trainer->updates == 1 ? mt_adam_read_norm(trainer->adam, scale, &latest) : MT_OK;
+    return status == MT_OK
+               ? mt_fail(MT_ERROR_NUMERIC, "step %" PRId64 ": the gradient's norm is %g",
+                         batch->update, *norm)
+               : mt_fail(status, "step %" PRId64 ": %s", batch->update, mt_error_message());
+}
+
+mt_status trainer_collect_batch(mt_trainer *trainer, double *grad_norm)
+{
+    int64_t at = trainer->first;
+    const pending_batch *batch = &trainer->batches[at];
+    double loss = 0.0, counts[2] = {NAN, NAN};
+    mt_status status = slot_doubles(trainer, slot_of(at, LOSS_SLOT), 1, &loss);
+    if (status == MT_OK && batch->counted) {
+        status = slot_doubles(trainer, slot_of(at, COUNTS_SLOT), 2, counts);
+    }
+    if (status == MT_OK && !isfinite(loss)) {
+        status = fail_not_finite(trainer, batch->update, loss);
+    }
+    if (status == MT_OK && batch->ends_update) {
+        status = read_norm(trainer, batch, slot_of(at, NORM_SLOT), grad_norm);
+    }
+    trainer->sums.loss += loss;
+    trainer->sums.counted += counts[0];
+    trainer->sums.hits += counts[1];
+    trainer->sums.symbols += batch->symbols;
+    trainer->sums.batches++;
+    trainer->first = (at + 1) % BATCHES;
+    trainer->count--;
+    return status;
+}
+
+mt_status trainer_collect(mt_trainer *trainer, mt_update *update)
+{
+    bool ended = false;
+    mt_status status = MT_OK;
+    *update = (mt_update){0};
+    while (!ended && status == MT_OK) {
+        const pending_batch *batch = &trainer->batches[trainer->first];
+        ended = batch->ends_update;
+        update->step = batch->update;
+        update->lr = batch->lr;
+        status = trainer_collect_batch(trainer, &update->grad_norm);
+    }
+    const batch_sums *sums = &trainer->sums;
+    update->loss = sums->loss / (double)sums->batches;
+    update->accuracy = sums->hits / sums->counted;
+    update->symbols = sums->symbols;
+    trainer->sums = (batch_sums){0};
+    trainer->updates--;
+    return status;
+}
