@@ -1,0 +1,465 @@
+/* The trainer against a loop by hand, what it saves, what it refuses, and what it says of values
+ * that are not finite. */
+#include <mixtape/linear.h>
+#include <mixtape/self_attention.h>
+#include <mixtape/trainer.h>
+
+#include "tests/autograd/graph_test.h"
+#include "tests/check_main.h"
+
+#include "kernels/device.h"
+
+#include <stdio.h>
+
+enum { B = 2, T = 6, S = 4, MOST_UPDATES = 16 };
+
+/* A SelfAttention of a program's own, and a head of classes. */
+typedef struct own_model {
+    mt_parameters *parameters;
+    mt_self_attention attention;
+    mt_linear_layer head;
+    bool classes;    /* the loss is cross-entropy, with counts */
+    int64_t failing; /* the batch that cannot be made; -1: none */
+} own_model;
+
+static own_model make_model(bool classes)
+{
+    own_model model = {.classes = classes, .failing = -1};
+    const mt_self_attention_config config = {
+        .size = S, .attention_size = S, .context_size = T, .num_blocks = 1, .bias = true};
+    ck_assert_int_eq(mt_parameters_create(test_device, MT_F32, &model.parameters), MT_OK);
+    mt_self_attention_init(&model.attention, model.parameters, "att.", &config);
+    mt_linear_init(&model.head, model.parameters, "head.", S, S, true);
+    ck_assert_msg(mt_parameters_allocate(model.parameters, 3) == MT_OK, "%s", mt_error_message());
+    return model;
+}
+
+/* Batches of T and of T - 1 steps take turns, so that shapes repeat and differ. */
+static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
+{
+    const own_model *model = context;
+    float x[B * T * S], y[B * T * S];
+    int32_t labels[B * T];
+    int64_t length = T - index % 2;
+    mt_random random = mt_random_make(11, (uint64_t)index);
+    for (int i = 0; i < B * T * S; i++) {
+        x[i] = (float)(2.0 * mt_random_uniform(&random) - 1.0);
+        y[i] = i >= S ? x[i - S] : 0.0f;
+    }
+    for (int i = 0; i < B * T; i++) {
+        labels[i] = i % 5 == 0 ? -1 : (int32_t)mt_random_below(&random, S);
+    }
+    if (index == model->failing) {
+        mt_tape_fail(tape, mt_fail(MT_ERROR_IO, "no batch %d", (int)index));
+        return;
+    }
+    batch->input = mt_tape_sequence(tape, MT_F32, B, length, S, x);
+    batch->target = model->classes ? mt_tape_labels(tape, B, length, labels)
+                                   : mt_tape_sequence(tape, MT_F32, B, length, S, y);
+}
+
+static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
+{
+    const own_model *model = context;
+    mt_tensor *x = mt_self_attention_forward(tape, &model->attention, batch->input, NULL);
+    mt_tensor *y = mt_linear_forward(tape, &model->head, mt_dropout(tape, x, 0.1));
+    return model->classes ? mt_cross_entropy(tape, y, batch->target, -1, 0.0, counts)
+                          : mt_mean_square(tape, y, batch->target);
+}
+
+static mt_trainer_config config_of(int64_t accumulate, bool record)
+{
+    mt_trainer_config config = mt_trainer_config_default();
+    config.adam.clip = 0.5;
+    config.adam.weight_decay = 0.01;
+    config.schedule.kind = MT_COSINE;
+    config.schedule.lr = 0.05;
+    config.schedule.warmup = 2;
+    config.schedule.steps = 9;
+    config.accumulate = accumulate;
+    config.record = record;
+    return config;
+}
+
+static mt_trainer *make_trainer(own_model *model, const mt_trainer_config *config)
+{
+    mt_trainer *trainer;
+    const mt_objective objective = {put, loss, model};
+    ck_assert_msg(mt_trainer_create(model->parameters, config, &objective, &trainer) == MT_OK, "%s",
+                  mt_error_message());
+    return trainer;
+}
+
+/* What a run showed, and where it ended. */
+typedef struct run_result {
+    int count;
+    mt_update updates[MOST_UPDATES];
+    float *values;
+    size_t bytes;
+    mt_trainer *trainer;
+    int64_t stop_at; /* the trainer is stopped after this update; */
+    int64_t fail_at; /* or this one fails */
+} run_result;
+
+static mt_status note(void *context, const mt_update *update)
+{
+    run_result *result = context;
+    ck_assert_int_lt(result->count, MOST_UPDATES);
+    result->updates[result->count++] = *update;
+    if (update->step == result->stop_at) {
+        mt_trainer_stop(result->trainer);
+    }
+    return update->step == result->fail_at ? mt_fail(MT_ERROR_IO, "the disk is full") : MT_OK;
+}
+
+static void read_values(const own_model *model, run_result *result)
+{
+    result->bytes = (size_t)model->parameters->total * sizeof(float);
+    result->values = malloc(result->bytes);
+    ck_assert_int_eq(
+        mt_device_read(test_device, result->values, model->parameters->data, result->bytes), MT_OK);
+}
+
+static run_result run(bool classes, int64_t accumulate, bool record, int64_t last)
+{
+    own_model model = make_model(classes);
+    mt_trainer_config config = config_of(accumulate, record);
+    run_result result = {.trainer = make_trainer(&model, &config)};
+    ck_assert_msg(mt_trainer_run(result.trainer, last, note, &result) == MT_OK, "%s",
+                  mt_error_message());
+    ck_assert_int_eq(mt_trainer_pending(result.trainer), 0);
+    const mt_train_state *state = mt_trainer_state(result.trainer);
+    ck_assert_int_eq(state->step, last);
+    int64_t symbols = 0;
+    for (int i = 0; i < result.count; i++) {
+        symbols += result.updates[i].symbols;
+    }
+    ck_assert_int_eq(state->symbols, symbols);
+    read_values(&model, &result);
+    mt_trainer_destroy(result.trainer);
+    mt_parameters_destroy(model.parameters);
+    return result;
+}
+
+/* The same, written down with a tape and Adam. */
+static run_result run_by_hand(bool classes, int64_t accumulate, int64_t last)
+{
+    own_model model = make_model(classes);
+    mt_trainer_config config = config_of(accumulate, false);
+    run_result result = {.count = 0};
+    mt_adam *adam;
+    ck_assert_int_eq(mt_adam_create(model.parameters, config.adam, &adam), MT_OK);
+    for (int64_t step = 1; step <= last; step++) {
+        mt_update *update = &result.updates[result.count++];
+        double hits = 0.0, counted = 0.0;
+        mt_parameters_zero_grad(model.parameters);
+        for (int64_t i = 0; i < accumulate; i++) {
+            mt_batch batch = {NULL};
+            mt_tensor *counts = NULL;
+            double value, rows[2];
+            int64_t index = (step - 1) * accumulate + i;
+            mt_tape_reset(test_tape);
+            mt_tape_set_random(test_tape, ~config.seed, (uint64_t)index);
+            put(&model, test_tape, index, &batch);
+            mt_tensor *one = loss(&model, test_tape, &batch, &counts);
+            ck_assert_int_eq(mt_backward(test_tape, one), MT_OK);
+            ck_assert_int_eq(mt_tensor_read_doubles(one, &value), MT_OK);
+            update->loss += value / (double)accumulate;
+            update->symbols += B * batch.input->shape[1];
+            if (counts != NULL) {
+                ck_assert_int_eq(mt_tensor_read_doubles(counts, rows), MT_OK);
+                counted += rows[0];
+                hits += rows[1];
+            }
+        }
+        update->step = step;
+        update->lr = mt_schedule_lr(&config.schedule, step);
+        update->accuracy = hits / counted;
+        ck_assert_int_eq(
+            mt_adam_step(adam, update->lr, 1.0 / (double)accumulate, &update->grad_norm), MT_OK);
+    }
+    read_values(&model, &result);
+    mt_adam_destroy(adam);
+    mt_parameters_destroy(model.parameters);
+    return result;
+}
+
+static void check_same(const run_result *a, const run_result *b)
+{
+    ck_assert_int_eq(a->count, b->count);
+    for (int i = 0; i < a->count; i++) {
+        const mt_update *x = &a->updates[i], *y = &b->updates[i];
+        ck_assert_int_eq(x->step, i + 1);
+        ck_assert_int_eq(x->step, y->step);
+        ck_assert_int_eq(x->symbols, y->symbols);
+        ck_assert_double_eq_tol(x->loss, y->loss, 1e-15 * fabs(y->loss));
+        ck_assert_double_eq(x->grad_norm, y->grad_norm);
+        ck_assert_double_eq(x->lr, y->lr);
+        ck_assert(x->accuracy == y->accuracy || (isnan(x->accuracy) && isnan(y->accuracy)));
+    }
+    ck_assert_mem_eq(a->values, b->values, a->bytes);
+}
+
+START_TEST(test_a_run_is_the_loop_by_hand)
+{
+    for (int classes = 0; classes < 2; classes++) {
+        for (int64_t accumulate = 1; accumulate <= 3; accumulate += 2) {
+            run_result whole = run(classes, accumulate, false, 7);
+            run_result by_hand = run_by_hand(classes, accumulate, 7);
+            check_same(&whole, &by_hand);
+            free(whole.values);
+            free(by_hand.values);
+        }
+    }
+}
+END_TEST
+
+/* More batches than the device has slots for. */
+START_TEST(test_an_update_may_have_any_number_of_batches)
+{
+    run_result whole = run(true, MT_READ_SLOTS + 3, false, 2);
+    run_result by_hand = run_by_hand(true, MT_READ_SLOTS + 3, 2);
+    check_same(&whole, &by_hand);
+    free(whole.values);
+    free(by_hand.values);
+}
+END_TEST
+
+START_TEST(test_recorded_updates_are_the_same)
+{
+    for (int64_t accumulate = 1; accumulate <= 2; accumulate++) {
+        run_result recorded = run(true, accumulate, true, 9);
+        run_result plain = run(true, accumulate, false, 9);
+        check_same(&recorded, &plain);
+        free(recorded.values);
+        free(plain.values);
+    }
+}
+END_TEST
+
+static mt_status (*plain_allocate)(mt_device *device, size_t bytes, void **memory);
+static int allocations;
+
+static mt_status counting_allocate(mt_device *device, size_t bytes, void **memory)
+{
+    allocations++;
+    return plain_allocate(device, bytes, memory);
+}
+
+START_TEST(test_later_updates_allocate_nothing)
+{
+    own_model model = make_model(true);
+    mt_trainer_config config = config_of(1, true);
+    mt_trainer *trainer = make_trainer(&model, &config);
+    ck_assert_int_eq(mt_trainer_run(trainer, 2, NULL, NULL), MT_OK); /* either length once */
+    plain_allocate = test_device->allocate;
+    test_device->allocate = counting_allocate;
+    ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_OK);
+    ck_assert_int_eq(allocations, 0);
+    mt_trainer_destroy(trainer);
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+START_TEST(test_a_stopped_run_goes_on_where_it_was)
+{
+    own_model model = make_model(true);
+    mt_trainer_config config = config_of(1, true);
+    run_result result = {.trainer = make_trainer(&model, &config), .stop_at = 3};
+    ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_OK);
+    int64_t ended = mt_trainer_state(result.trainer)->step;
+    ck_assert_int_ge(ended, 3);
+    ck_assert_int_eq(ended, result.count);
+    if (test_device->record == NULL) { /* nothing runs behind */
+        ck_assert_int_eq(ended, 3);
+    }
+    ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_OK);
+    read_values(&model, &result);
+    run_result whole = run(true, 1, true, 9);
+    check_same(&result, &whole);
+    free(whole.values);
+    free(result.values);
+    mt_trainer_destroy(result.trainer);
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+START_TEST(test_the_first_failure_sticks)
+{
+    own_model model = make_model(false);
+    mt_trainer_config config = config_of(1, true);
+    run_result result = {.trainer = make_trainer(&model, &config), .fail_at = 2};
+    ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_ERROR_IO);
+    ck_assert_str_eq(mt_error_message(), "the disk is full");
+    ck_assert_int_eq(result.count, 2);
+    mt_fail(MT_ERROR_INVALID, "another");
+    ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_ERROR_IO);
+    ck_assert_str_eq(mt_error_message(), "the disk is full");
+    ck_assert_int_eq(mt_trainer_save(result.trainer, "/nowhere/checkpoint.h5"), MT_ERROR_IO);
+    ck_assert_str_eq(mt_error_message(), "the disk is full");
+    mt_trainer_destroy(result.trainer);
+
+    model.failing = 4;
+    mt_trainer *trainer = make_trainer(&model, &config);
+    ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_ERROR_IO);
+    ck_assert_str_eq(mt_error_message(), "step 5: no batch 4");
+    mt_trainer_destroy(trainer);
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+/* Sets one value of a parameter. */
+static void set_value(own_model *model, const char *name, float value)
+{
+    mt_parameter *parameter = mt_parameters_find(model->parameters, name);
+    float values[S * S];
+    ck_assert_int_eq(mt_tensor_read(&parameter->tensor, values), MT_OK);
+    values[1] = value;
+    ck_assert_int_eq(mt_tensor_write(&parameter->tensor, values), MT_OK);
+}
+
+START_TEST(test_what_is_not_finite_is_named)
+{
+    own_model model = make_model(false);
+    mt_trainer_config config = config_of(1, true);
+    mt_trainer *trainer = make_trainer(&model, &config);
+    set_value(&model, "att.proj_value.bias", NAN);
+    ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_ERROR_NUMERIC);
+    ck_assert_str_eq(mt_error_message(),
+                     "step 1: the loss is nan; att.proj_value.bias is not finite");
+    mt_trainer_destroy(trainer);
+
+    /* A loss of about 1e36 is finite in float32, and its gradient's square is not. */
+    set_value(&model, "att.proj_value.bias", 0.0f);
+    set_value(&model, "head.bias", 1e18f);
+    trainer = make_trainer(&model, &config);
+    ck_assert_int_eq(mt_trainer_run(trainer, 1, NULL, NULL), MT_OK);
+    set_value(&model, "head.bias", 3e38f);
+    ck_assert_int_eq(mt_trainer_run(trainer, 2, NULL, NULL), MT_ERROR_NUMERIC);
+    ck_assert_msg(strstr(mt_error_message(), "step 2: the loss is inf") != NULL, "%s",
+                  mt_error_message());
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "the activations overflow"));
+    mt_trainer_destroy(trainer);
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+static void no_input(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
+{
+    (void)context;
+    (void)tape;
+    (void)index;
+    (void)batch;
+}
+
+static mt_tensor *no_loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
+{
+    (void)context;
+    (void)tape;
+    (void)batch;
+    (void)counts;
+    return NULL;
+}
+
+START_TEST(test_what_cannot_work_is_refused)
+{
+    own_model model = make_model(false);
+    mt_trainer_config config = config_of(0, true);
+    mt_objective objective = {put, loss, &model};
+    mt_trainer *trainer;
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer),
+                     MT_ERROR_INVALID);
+    ck_assert_ptr_null(trainer);
+    ck_assert_str_eq(mt_error_message(), "trainer: accumulate is 0, not 1 or more");
+    config.accumulate = 1;
+    config.schedule.lr = -1.0;
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer),
+                     MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "-1"));
+
+    config.schedule.lr = 1e-3;
+    mt_update update;
+    trainer = make_trainer(&model, &config);
+    ck_assert_int_eq(mt_trainer_finish(trainer, &update), MT_ERROR_INVALID);
+    while (mt_trainer_has_room(trainer)) {
+        ck_assert_int_eq(mt_trainer_begin(trainer), MT_OK);
+    }
+    ck_assert_int_eq(mt_trainer_begin(trainer), MT_ERROR_INVALID);
+    ck_assert_int_eq(mt_trainer_save(trainer, "/nowhere/checkpoint.h5"), MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "at work"));
+    ck_assert_int_eq(mt_trainer_finish(trainer, &update), MT_OK);
+    ck_assert_int_eq(update.step, 1);
+    mt_trainer_destroy(trainer);
+
+    objective.put = no_input;
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
+    ck_assert_int_eq(mt_trainer_run(trainer, 1, NULL, NULL), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "batch 0 has no input (B, T, ...)");
+    mt_trainer_destroy(trainer);
+    objective.put = put;
+    objective.loss = no_loss;
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
+    ck_assert_int_eq(mt_trainer_run(trainer, 1, NULL, NULL), MT_ERROR_INVALID);
+    mt_trainer_destroy(trainer);
+    mt_evaluation found;
+    ck_assert_int_eq(mt_evaluate(test_tape, &objective, 1, &found), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "batch 0 has no loss");
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+/* Each batch counts as its rows do. */
+START_TEST(test_an_evaluation_is_the_mean_of_what_is_counted)
+{
+    for (int classes = 0; classes < 2; classes++) {
+        own_model model = make_model(classes);
+        mt_objective objective = {put, loss, &model};
+        mt_evaluation found;
+        double sum = 0.0, hits = 0.0, counted = 0.0;
+        ck_assert_int_eq(mt_evaluate(test_tape, &objective, 3, &found), MT_OK);
+        bool recording = mt_tape_set_recording(test_tape, false);
+        ck_assert(recording);
+        for (int64_t i = 0; i < 3; i++) {
+            mt_batch batch = {NULL};
+            mt_tensor *counts = NULL;
+            double value, rows[2] = {B, 0.0};
+            mt_tape_reset(test_tape);
+            put(&model, test_tape, i, &batch);
+            ck_assert_int_eq(
+                mt_tensor_read_doubles(loss(&model, test_tape, &batch, &counts), &value), MT_OK);
+            if (counts != NULL) {
+                ck_assert_int_eq(mt_tensor_read_doubles(counts, rows), MT_OK);
+            }
+            sum += rows[0] * value;
+            counted += rows[0];
+            hits += rows[1];
+        }
+        ck_assert_double_eq(found.loss, sum / counted);
+        ck_assert_int_eq(found.counted, (int64_t)counted);
+        ck_assert(classes ? found.accuracy == hits / counted : isnan(found.accuracy));
+        mt_tape_set_recording(test_tape, recording);
+        mt_parameters_destroy(model.parameters);
+    }
+}
+END_TEST
+
+static Suite *trainer_suite(void)
+{
+    Suite *suite = suite_create("trainer");
+    TCase *tcase = tcase_create("trainer");
+    tcase_set_timeout(tcase, 300);
+    tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
+    tcase_add_test(tcase, test_a_run_is_the_loop_by_hand);
+    tcase_add_test(tcase, test_an_update_may_have_any_number_of_batches);
+    tcase_add_test(tcase, test_recorded_updates_are_the_same);
+    tcase_add_test(tcase, test_later_updates_allocate_nothing);
+    tcase_add_test(tcase, test_a_stopped_run_goes_on_where_it_was);
+    tcase_add_test(tcase, test_the_first_failure_sticks);
+    tcase_add_test(tcase, test_what_is_not_finite_is_named);
+    tcase_add_test(tcase, test_what_cannot_work_is_refused);
+    tcase_add_test(tcase, test_an_evaluation_is_the_mean_of_what_is_counted);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+MT_TEST_MAIN(trainer_suite)
