@@ -1,5 +1,6 @@
 #include <mixtape/checkpoint.h>
 
+#include "io/checkpoint_internal.h"
 #include "io/exchange_internal.h"
 #include "io/file.h"
 #include "io/foreign.h"
@@ -69,24 +70,28 @@ static mt_status write_state(mt_archive *archive, const mt_train_state *state,
     return status;
 }
 
-mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_adam *adam,
-                             const mt_train_state *state, const char *run_config,
-                             const mt_token_list *tokens)
+static mt_status write_parameters(mt_archive *archive, const mt_parameters *parameters,
+                                  const mt_model_config *config)
+{
+    mt_status status = mt_archive_write_group(archive, "/model");
+    if (status == MT_OK && config != NULL) {
+        status = mt_model_attributes_write(archive, "/model", config, parameters->dtype);
+    }
+    return status == MT_OK ? mt_model_block_write(archive, "/model", parameters, parameters->data)
+                           : status;
+}
+
+mt_status mt_checkpoint_write(const char *path, const mt_parameters *parameters,
+                              const mt_model_config *config, const mt_adam *adam,
+                              const mt_train_state *state, const char *run_config,
+                              const mt_token_list *tokens)
 {
     mt_archive *archive;
     mt_status status = mt_model_file_create(path, MT_CHECKPOINT_FILE, tokens, &archive);
     if (status != MT_OK) {
         return status;
     }
-    status = mt_archive_write_group(archive, "/model");
-    if (status == MT_OK) {
-        status =
-            mt_model_attributes_write(archive, "/model", &model->config, model->parameters->dtype);
-    }
-    if (status == MT_OK) {
-        status =
-            mt_model_block_write(archive, "/model", model->parameters, model->parameters->data);
-    }
+    status = write_parameters(archive, parameters, config);
     if (status == MT_OK && adam != NULL) {
         status = write_adam(archive, adam);
     }
@@ -94,6 +99,14 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
         status = write_state(archive, state, run_config);
     }
     return mt_model_file_finish(archive, status);
+}
+
+mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_adam *adam,
+                             const mt_train_state *state, const char *run_config,
+                             const mt_token_list *tokens)
+{
+    return mt_checkpoint_write(path, model->parameters, &model->config, adam, state, run_config,
+                               tokens);
 }
 
 /* ---- reading ---- */
@@ -149,17 +162,48 @@ static mt_status load_state(mt_archive *archive, mt_checkpoint *checkpoint)
     return status;
 }
 
-static mt_status load_checkpoint(mt_archive *archive, mt_checkpoint *checkpoint)
+/* The names, shapes and places of parameters, without their memory. */
+static mt_status describe_like(const mt_parameters *parameters, mt_parameters **described)
+{
+    mt_status status = mt_parameters_create(parameters->device, parameters->dtype, described);
+    if (status != MT_OK) {
+        return status;
+    }
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        const mt_tensor *tensor = &parameters->items[i]->tensor;
+        mt_parameters_add(*described, "", parameters->items[i]->name, tensor->rank, tensor->shape,
+                          parameters->items[i]->initial);
+        status = (*described)->status;
+    }
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        (*described)->items[i]->offset = parameters->items[i]->offset;
+    }
+    (*described)->total = parameters->total;
+    return status;
+}
+
+/* What the file must hold: `own`, or what its attributes say where that is NULL. */
+static mt_status describe(mt_archive *archive, const mt_parameters *own, mt_checkpoint *checkpoint)
+{
+    if (own != NULL) {
+        checkpoint->dtype = own->dtype;
+        return describe_like(own, &checkpoint->described);
+    }
+    mt_status status =
+        mt_model_attributes_read(archive, "/model", &checkpoint->config, &checkpoint->dtype);
+    return status == MT_OK
+               ? mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described)
+               : status;
+}
+
+static mt_status load_checkpoint(mt_archive *archive, const mt_parameters *own,
+                                 mt_checkpoint *checkpoint)
 {
     static const char *const groups[] = {"model", "optimizer", "train", NULL};
     bool has_optimizer = false;
     mt_status status = mt_model_file_expect_groups(archive, "/", groups);
     if (status == MT_OK) {
-        status =
-            mt_model_attributes_read(archive, "/model", &checkpoint->config, &checkpoint->dtype);
-    }
-    if (status == MT_OK) {
-        status = mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described);
+        status = describe(archive, own, checkpoint);
     }
     if (status == MT_OK) {
         status =
@@ -186,7 +230,7 @@ static mt_status load_archive(const char *path, mt_checkpoint *checkpoint)
         mt_archive_close(archive);
         return mt_foreign_load(path, checkpoint);
     }
-    status = kind == MT_CHECKPOINT_FILE ? load_checkpoint(archive, checkpoint)
+    status = kind == MT_CHECKPOINT_FILE ? load_checkpoint(archive, NULL, checkpoint)
                                         : mt_exchange_load(archive, checkpoint);
     if (status == MT_OK) {
         status =
@@ -196,19 +240,46 @@ static mt_status load_archive(const char *path, mt_checkpoint *checkpoint)
     return status;
 }
 
-mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint)
+static mt_status load_own(const char *path, const mt_parameters *own, mt_checkpoint *checkpoint)
+{
+    mt_archive *archive;
+    mt_model_file kind;
+    mt_status status = mt_model_file_open(path, &kind, &archive);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = kind == MT_CHECKPOINT_FILE ? load_checkpoint(archive, own, checkpoint)
+                                        : mt_archive_fail(archive, "/", "it is no checkpoint");
+    mt_archive_close(archive);
+    return status;
+}
+
+/* `own` as for `describe`. */
+static mt_status load(const char *path, const mt_parameters *own, mt_checkpoint **checkpoint)
 {
     *checkpoint = NULL;
     mt_checkpoint *read = calloc(1, sizeof *read);
     if (read == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *read);
     }
-    mt_status status =
-        mt_is_safetensors(path) ? mt_foreign_load(path, read) : load_archive(path, read);
+    mt_status status = own != NULL               ? load_own(path, own, read)
+                       : mt_is_safetensors(path) ? mt_foreign_load(path, read)
+                                                 : load_archive(path, read);
     if (status != MT_OK) {
         mt_checkpoint_destroy(read);
         return status;
     }
     *checkpoint = read;
     return MT_OK;
+}
+
+mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint)
+{
+    return load(path, NULL, checkpoint);
+}
+
+mt_status mt_checkpoint_read_for(const char *path, const mt_parameters *parameters,
+                                 mt_checkpoint **checkpoint)
+{
+    return load(path, parameters, checkpoint);
 }

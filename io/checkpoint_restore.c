@@ -2,6 +2,7 @@
 #include <mixtape/checkpoint.h>
 
 #include "io/arrays.h"
+#include "io/checkpoint_internal.h"
 
 #include <string.h>
 
@@ -32,29 +33,23 @@ static mt_status check_parameters(const mt_parameters *described, const mt_param
     return MT_OK;
 }
 
-/* Whether a model has just the parameters that were read; if so they lie in the same places. */
-static mt_status check_fits(const mt_checkpoint *checkpoint, const mt_model *model)
+/* The parameters must be just those that were read; they then lie in the same places. */
+static mt_status check_fits(const mt_checkpoint *checkpoint, const mt_parameters *parameters)
 {
-    const mt_parameters *parameters = model->parameters;
     if (parameters->dtype != checkpoint->dtype) {
         return mt_fail(MT_ERROR_INVALID, "checkpoint: it is of type %s, the model of %s",
                        mt_dtype_name(checkpoint->dtype), mt_dtype_name(parameters->dtype));
-    }
-    if (model->config.norm.kind != checkpoint->config.norm.kind) {
-        return mt_fail(MT_ERROR_INVALID, "checkpoint: it has normalization %s, the model %s",
-                       mt_norm_kind_name(checkpoint->config.norm.kind),
-                       mt_norm_kind_name(model->config.norm.kind));
     }
     mt_status status = check_parameters(checkpoint->described, parameters, false);
     return status == MT_OK ? MT_OK : mt_fail(status, "checkpoint: %s", mt_error_message());
 }
 
-mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam)
+mt_status mt_checkpoint_restore_parameters(const mt_checkpoint *checkpoint,
+                                           mt_parameters *parameters, mt_adam *adam)
 {
-    mt_parameters *parameters = model->parameters;
     mt_device *device = parameters->device;
     size_t bytes = (size_t)parameters->total * mt_dtype_size(parameters->dtype);
-    mt_status status = check_fits(checkpoint, model);
+    mt_status status = check_fits(checkpoint, parameters);
     if (status == MT_OK && adam != NULL && checkpoint->m == NULL) {
         status = mt_fail(MT_ERROR_INVALID, "checkpoint: it has no optimiser state to go on from");
     }
@@ -69,6 +64,15 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
         adam->step = checkpoint->adam_step;
     }
     return status;
+}
+
+mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam)
+{
+    mt_norm_kind kind = checkpoint->config.norm.kind;
+    return model->config.norm.kind == kind
+               ? mt_checkpoint_restore_parameters(checkpoint, model->parameters, adam)
+               : mt_fail(MT_ERROR_INVALID, "checkpoint: it has normalization %s, the model %s",
+                         mt_norm_kind_name(kind), mt_norm_kind_name(model->config.norm.kind));
 }
 
 static mt_status write_values(const mt_checkpoint *checkpoint, const mt_parameter *from,

@@ -1,5 +1,7 @@
 #include "train/trainer_internal.h"
 
+#include "io/checkpoint_internal.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,16 +169,24 @@ void mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_token_li
 
 /* ---- checkpoints ---- */
 
-static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam)
+/* Parameters are neither read nor written while updates are. */
+static mt_status check_idle(const mt_trainer *trainer)
 {
     mt_status status = status_of(trainer);
-    if (status == MT_OK && trainer->updates > 0) {
-        status = mt_fail(MT_ERROR_INVALID, "%s: not saved while %" PRId64 " updates are at work",
-                         path, trainer->updates);
-    }
-    return status == MT_OK ? mt_checkpoint_save(path, trainer->model, adam, &trainer->state,
-                                                trainer->run_config, trainer->tokens)
-                           : status;
+    return status == MT_OK && trainer->updates > 0
+               ? mt_fail(MT_ERROR_INVALID, "trainer: %" PRId64 " updates are at work",
+                         trainer->updates)
+               : status;
+}
+
+static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam)
+{
+    mt_status status = check_idle(trainer);
+    const mt_model_config *config = trainer->model != NULL ? &trainer->model->config : NULL;
+    return status == MT_OK
+               ? mt_checkpoint_write(path, trainer->parameters, config, adam, &trainer->state,
+                                     trainer->run_config, trainer->tokens)
+               : status;
 }
 
 mt_status mt_trainer_save(mt_trainer *trainer, const char *path)
@@ -191,9 +201,12 @@ mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path)
 
 mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint)
 {
-    mt_status status = status_of(trainer);
+    mt_status status = check_idle(trainer);
     if (status == MT_OK) {
-        status = mt_checkpoint_restore(checkpoint, trainer->model, trainer->adam);
+        status =
+            trainer->model != NULL
+                ? mt_checkpoint_restore(checkpoint, trainer->model, trainer->adam)
+                : mt_checkpoint_restore_parameters(checkpoint, trainer->parameters, trainer->adam);
     }
     if (status == MT_OK) {
         trainer->state = checkpoint->state;
@@ -204,7 +217,9 @@ mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoin
 mt_status mt_trainer_load(mt_trainer *trainer, const char *path)
 {
     mt_checkpoint *checkpoint;
-    mt_status status = mt_checkpoint_load(path, &checkpoint);
+    mt_status status = trainer->model != NULL
+                           ? mt_checkpoint_load(path, &checkpoint)
+                           : mt_checkpoint_read_for(path, trainer->parameters, &checkpoint);
     if (status == MT_OK) {
         status = mt_trainer_restore(trainer, checkpoint);
         mt_checkpoint_destroy(checkpoint);

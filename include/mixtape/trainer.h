@@ -116,9 +116,10 @@ MT_API void mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_t
 MT_API mt_status mt_trainer_save(mt_trainer *trainer, const char *path);
 MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path);
 
-/* Goes on from a checkpoint of the same parameters, of which nothing has to fit but names, shapes
- * and type: later updates are, bit for bit, those of a run that was not interrupted. On failure
- * nothing is changed. The second reads the file. */
+/* Goes on from a checkpoint of parameters of the same names, shapes and type, which a program's own
+ * need not describe: later updates are, bit for bit, those of a run that was not interrupted.
+ * MT_ERROR_FORMAT or MT_ERROR_INVALID with the first thing that differs, before anything is
+ * changed. The second reads the file. */
 MT_API mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint);
 MT_API mt_status mt_trainer_load(mt_trainer *trainer, const char *path);
 
