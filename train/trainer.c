@@ -126,7 +126,7 @@ void mt_trainer_stop(mt_trainer *trainer)
     trainer->stopped = 1;
 }
 
-mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update *after, void *context)
+mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update after, void *context)
 {
     mt_status status = status_of(trainer);
     while (status == MT_OK) {

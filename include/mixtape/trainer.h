@@ -79,13 +79,13 @@ MT_API void mt_trainer_destroy(mt_trainer *trainer); /* NULL is allowed; waits f
 
 /* Called after each update, in order, when its results have arrived; a status that is not MT_OK
  * ends the run, which returns it. */
-typedef mt_status mt_after_update(void *context, const mt_update *update);
+typedef mt_status (*mt_after_update)(void *context, const mt_update *update);
 
 /* Makes updates up to number `last`, and waits for all of them. Their numbers go on from run to
  * run. `after` may be NULL; it may save after the last update alone, since others may have begun.
  * MT_ERROR_NUMERIC, with the update's number and the parameter concerned, for a loss or a gradient
  * that is not finite; that update has then changed nothing. */
-MT_API mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update *after,
+MT_API mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update after,
                                 void *context);
 
 /* Ends the run at work, or else the next one, when the updates that have begun are done; it then

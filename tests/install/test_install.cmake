@@ -1,4 +1,4 @@
-# Installs the build, moves it elsewhere, and builds and runs program.c against what was installed: by the CMake package with either
+# Installs the build, moves it elsewhere, and builds and runs the examples against what was installed: by the CMake package with either
 # library, with all of the dependencies and without, and by pkg-config. Fails with the step that failed.
 set(work ${BUILD}/test-install/work)
 set(prefix ${BUILD}/test-install/moved)
@@ -49,6 +49,20 @@ consumer(without_hdf5 "" -DCOMPONENTS=static -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=O
 set(ENV{PKG_CONFIG_LIBDIR} ${work}/none)
 consumer(without_modules "" -DCOMPONENTS=shared,static "-DMISSING=openblas.*libutf8proc.*jansson")
 
+# Every example, as its own project builds it; training goes on from the checkpoint that it left.
+set(ENV{PKG_CONFIG_LIBDIR} ${work}/none)
+step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE}/../../examples -B ${work}/examples
+     -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${COMPILER}
+     -DCMAKE_CXX_COMPILER=${CXX_COMPILER} "-DCMAKE_C_FLAGS=-Werror" "-DCMAKE_CXX_FLAGS=-Werror")
+step(${CMAKE_COMMAND} --build ${work}/examples)
+foreach(example wkv wkv_gradient operator train)
+  step(${work}/examples/${example})
+endforeach()
+step(${work}/examples/train train.h5)
+if(NOT output MATCHES "600: loss")
+  message(FATAL_ERROR "training did not go on: ${output}")
+endif()
+
 # A project with the source in it finds the headers by the targets.
 unset(ENV{PKG_CONFIG_LIBDIR})
 step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE}/within -B ${work}/within
@@ -57,9 +71,9 @@ step(${CMAKE_COMMAND} --build ${work}/within --target program_static program_sha
 
 # By pkg-config, which finds this package alone.
 set(ENV{PKG_CONFIG_LIBDIR} ${pc_folder})
-step(sh -c "${COMPILER} ${SOURCE}/program.c -o program $(pkg-config --cflags --libs mixtape)")
+step(sh -c "${COMPILER} ${SOURCE}/../../examples/train.c -o program $(pkg-config --cflags --libs mixtape)")
 step(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${library_folder} ${work}/program)
-step(sh -c "${COMPILER} ${SOURCE}/program.c -o program $(pkg-config --cflags mixtape) $(pkg-config --static --libs mixtape | sed s/-lmixtape/-l:libmixtape.a/)")
+step(sh -c "${COMPILER} ${SOURCE}/../../examples/train.c -o program $(pkg-config --cflags mixtape) $(pkg-config --static --libs mixtape | sed s/-lmixtape/-l:libmixtape.a/)")
 step(${work}/program)
 
 # The command runs from where it was installed.
