@@ -1,5 +1,5 @@
-/* Trains a SelfAttention layer on data of one's own: sequences of random vectors, to be repeated one
- * step later. `train train.h5` goes on from the checkpoint of an earlier call. */
+/* Trains a SelfAttention layer on data of one's own: random vectors, to be repeated one step later.
+ * `train train.h5` goes on from the checkpoint of an earlier call. */
 #include <mixtape/mixtape.h>
 #include <stdio.h>
 

@@ -207,3 +207,19 @@ mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *output)
 {
     return mt_linear_forward(tape, &model->head, output);
 }
+
+mt_status mt_model_state_create(const mt_model *model, mt_model_state *state)
+{
+    state->num_blocks = model->config.num_blocks;
+    state->blocks = calloc((size_t)state->num_blocks, sizeof *state->blocks);
+    return state->blocks != NULL
+               ? MT_OK
+               : mt_fail(MT_ERROR_MEMORY, "state: no memory for %" PRId64 " blocks",
+                         state->num_blocks);
+}
+
+void mt_model_state_destroy(mt_model_state *state)
+{
+    free(state->blocks);
+    *state = (mt_model_state){NULL, 0};
+}

@@ -6,6 +6,7 @@
 #include <mixtape/api.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,6 +21,9 @@ MT_API size_t mt_dtype_size(mt_dtype dtype);
 
 /* "f32", "f64" or "i32": the name used in options, files and messages. */
 MT_API const char *mt_dtype_name(mt_dtype dtype);
+
+/* Makes doubles of n reals of a type that stand at the beginning of `values`, in place. */
+MT_API void mt_reals_widen(mt_dtype dtype, int64_t n, double *values);
 
 #ifdef __cplusplus
 }

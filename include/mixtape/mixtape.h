@@ -1,8 +1,8 @@
 /* Mixtape: everything that most programs need. Each header is the manual of its part, and can be
  * included by itself.
  *
- * 1. To train a model, to keep it and to exchange it: model.h and adam.h, checkpoint.h and
- *    exchange.h; its data come from text.h and transcripts.h.
+ * 1. To train a model, to keep it, to exchange it and to use it: model.h, trainer.h and stream.h,
+ *    checkpoint.h and exchange.h; its data come from text.h and transcripts.h.
  * 2. To build a model of one's own: a tape (tape.h) and operators on it (operators.h), layers
  *    (block.h includes all of them) with their parameters (parameter.h); gradcheck.h compares what
  *    it computes with finite differences. wkv.h is the WKV operator alone, on plain arrays.
@@ -20,6 +20,7 @@
 #include <mixtape/part.h>
 #include <mixtape/random.h>
 #include <mixtape/schedule.h>
+#include <mixtape/stream.h>
 #include <mixtape/text.h>
 #include <mixtape/trainer.h>
 #include <mixtape/transcripts.h>

@@ -48,7 +48,8 @@ struct mt_model {
 };
 
 /* The carried state of every block, as tensors of one tape: `blocks` has num_blocks elements, zero
- * at a sequence's start. */
+ * at a sequence's start. From one tape to the next, or past its reset, mixtape/stream.h carries
+ * it. */
 typedef struct mt_model_state {
     mt_block_state *blocks;
     int64_t num_blocks;
@@ -98,25 +99,6 @@ MT_API mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *outpu
 
 MT_API mt_status mt_model_state_create(const mt_model *model, mt_model_state *state); /* empty */
 MT_API void mt_model_state_destroy(mt_model_state *state);
-
-/* Streaming over tapes: copies the state to host memory (mt_model_state_bytes for batch B) so that
- * the tape can be reset, and puts it back as tensors of a tape, through which no gradient flows. A
- * state's tensors end with mt_tape_reset, so each call of a stream is
- *
- *     mt_tape_reset(tape);
- *     mt_model_state_load(model, tape, B, host, &state);    but for the first
- *     x = mt_tape_input(tape, MT_I32, 2, (int64_t[]){B, T}, labels, false);
- *     logits = mt_model_head(tape, model, mt_model_decode(tape, model, x, &state, false));
- *     mt_tape_status(tape), mt_tensor_read(logits, ...);
- *     mt_model_state_save(model, &state, B, host);
- *
- * and a new sequence begins with a new, empty state. Layout: for each block att.x (B, S), wkv (3,
- * B, A), ffn (B, S), in the model's type. */
-MT_API size_t mt_model_state_bytes(const mt_model *model, int64_t batch);
-MT_API mt_status mt_model_state_save(const mt_model *model, const mt_model_state *state,
-                                     int64_t batch, void *host);
-MT_API mt_status mt_model_state_load(const mt_model *model, mt_tape *tape, int64_t batch,
-                                     const void *host, mt_model_state *state);
 
 #ifdef __cplusplus
 }

@@ -55,7 +55,7 @@ step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE}/../../examples -B ${work}/exa
      -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${COMPILER}
      -DCMAKE_CXX_COMPILER=${CXX_COMPILER} "-DCMAKE_C_FLAGS=-Werror" "-DCMAKE_CXX_FLAGS=-Werror")
 step(${CMAKE_COMMAND} --build ${work}/examples)
-foreach(example wkv wkv_gradient operator train)
+foreach(example wkv wkv_gradient operator train stream)
   step(${work}/examples/${example})
 endforeach()
 step(${work}/examples/train train.h5)

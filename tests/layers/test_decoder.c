@@ -268,50 +268,6 @@ START_TEST(test_recomputed_model_has_the_same_bits)
 }
 END_TEST
 
-START_TEST(test_state_survives_a_reset_of_the_tape)
-{
-    enum { B = 3, T = 8 };
-    mt_model_config config = small_config();
-    mt_model *model = make_model(&config, MT_F32);
-    float whole[B * T * VOCABULARY], step[B * VOCABULARY];
-    mt_tape_set_recording(test_tape, false);
-    mt_tensor *x = mt_tape_input(test_tape, MT_I32, SHAPE(B, T), labels, false);
-    mt_tensor *logits =
-        mt_model_head(test_tape, model, mt_model_decode(test_tape, model, x, NULL, false));
-    ck_assert_int_eq(mt_tensor_read(logits, whole), MT_OK);
-    void *carried = malloc(mt_model_state_bytes(model, B));
-    ck_assert_ptr_nonnull(carried);
-    mt_model_state state;
-    ck_assert_int_eq(mt_model_state_create(model, &state), MT_OK);
-    for (int t = 0; t < T; t++) {
-        int32_t now[B];
-        for (int b = 0; b < B; b++) {
-            now[b] = labels[b * T + t];
-        }
-        mt_tape_reset(test_tape);
-        if (t > 0) {
-            ck_assert_int_eq(mt_model_state_load(model, test_tape, B, carried, &state), MT_OK);
-        }
-        x = mt_tape_input(test_tape, MT_I32, SHAPE(B, 1), now, false);
-        logits =
-            mt_model_head(test_tape, model, mt_model_decode(test_tape, model, x, &state, false));
-        ck_assert_msg(logits != NULL, "%s", mt_tape_error(test_tape));
-        ck_assert_int_eq(mt_model_state_save(model, &state, B, carried), MT_OK);
-        ck_assert_int_eq(mt_tensor_read(logits, step), MT_OK);
-        for (int b = 0; b < B; b++) {
-            for (int v = 0; v < VOCABULARY; v++) {
-                ck_assert_float_eq_tol(step[b * VOCABULARY + v],
-                                       whole[(b * T + t) * VOCABULARY + v], 1e-5f);
-            }
-        }
-    }
-    ck_assert_int_eq(mt_model_state_save(model, &state, B + 1, carried), MT_ERROR_INVALID);
-    mt_model_state_destroy(&state);
-    free(carried);
-    mt_model_destroy(model);
-}
-END_TEST
-
 /* ESPnet's state_dict of a decoder with vocab 7, size 4, attention 6, hidden 16 and one block. */
 static const struct {
     const char *name;
@@ -537,7 +493,6 @@ static Suite *decoder_suite(void)
     tcase_add_loop_test(tcase, test_carried_gradients_are_central_differences, 0, 2);
     tcase_add_loop_test(tcase, test_every_split_of_a_sequence_gives_the_whole, 0, 4);
     tcase_add_test(tcase, test_recomputed_model_has_the_same_bits);
-    tcase_add_test(tcase, test_state_survives_a_reset_of_the_tape);
     tcase_add_test(tcase, test_names_and_shapes_are_espnets);
     tcase_add_test(tcase, test_initial_values_are_espnets);
     tcase_add_test(tcase, test_one_block_and_one_channel_have_finite_initial_values);

@@ -2,23 +2,22 @@
 #ifndef MT_COMMAND_SAMPLER_H
 #define MT_COMMAND_SAMPLER_H
 
-#include "train/command/session.h"
+#include <mixtape/random.h>
+#include <mixtape/stream.h>
 
 typedef struct text_sampler {
-    train_session *session;
+    const mt_model *model;
+    mt_stream *stream;
     double temperature; /* 0: always the likeliest */
     int64_t top_k;      /* 0: among all */
-    mt_model_state state;
-    void *carried; /* host memory of the state; fresh: nothing carried yet */
-    bool fresh;
     double *logits;
     int32_t *order; /* by logit, for top_k */
     mt_random random;
 } text_sampler;
 
 /* Begins a sequence. Closed even after a failure. */
-mt_status sampler_open(text_sampler *sampler, train_session *session, double temperature,
-                       int64_t top_k, int64_t seed);
+mt_status sampler_open(text_sampler *sampler, mt_model *model, double temperature, int64_t top_k,
+                       int64_t seed);
 void sampler_close(text_sampler *sampler);
 
 /* Feeds one symbol; the prediction of the next must be finite. */

@@ -5,6 +5,7 @@
 #include "train/command/arguments.h"
 #include "train/command/options.h"
 #include "train/command/sampler.h"
+#include "train/command/session.h"
 #include "train/command/verbs.h"
 
 #include <stdio.h>
@@ -127,9 +128,8 @@ static mt_status generate(train_session *session, const text_symbols *vocabulary
                           const arguments *given)
 {
     text_sampler sampler;
-    mt_tape_set_recording(session->tape, false);
     mt_status status =
-        sampler_open(&sampler, session, given->temperature, given->top_k, given->seed);
+        sampler_open(&sampler, session->model, given->temperature, given->top_k, given->seed);
     if (status == MT_OK) {
         status = feed_prompt(&sampler, vocabulary, given->prompt);
     }

@@ -1,0 +1,67 @@
+/* Streaming: a model fed step by step, or stretch by stretch, with what it carries from one call to
+ * the next kept on its device.
+ *
+ *     mt_stream *stream;
+ *     mt_stream_create(model, 1, &stream);                one sequence at a time
+ *     while (next_label(&label)) {
+ *         mt_stream_feed(stream, 1, &label, 1, logits);   of what comes next
+ *     }
+ *
+ * What comes out is what the model gives for the whole sequence at once, however it is cut. From
+ * the second call of the same T on, nothing is allocated. A batch has rows that are fed together
+ * and are otherwise apart: each begins, ends and moves on its own. */
+#ifndef MIXTAPE_STREAM_H
+#define MIXTAPE_STREAM_H
+
+#include <mixtape/api.h>
+#include <mixtape/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mt_stream mt_stream;
+
+/* In place of a row: all of them. */
+enum { MT_EVERY_ROW = -1 };
+
+/* A stream of `batch` rows, each at the beginning of a sequence. MT_ERROR_INVALID, with the
+ * figures, for a batch that WKV does not take (model.h). The model outlives the stream, which the
+ * caller destroys, and serves one thread at a time with it. */
+MT_API mt_status mt_stream_create(mt_model *model, int64_t batch, mt_stream **stream);
+MT_API void mt_stream_destroy(mt_stream *stream); /* NULL is allowed */
+
+/* Feeds T steps, at most the model's context_size, of labels (batch, T), or of features (batch, T,
+ * input_size) in the model's type. `outputs`, host memory in the model's type, receives the logits
+ * of the last `wanted` steps, 0 to T of them: (batch, wanted, mt_stream_width). After a failure the
+ * stream is where it was. */
+MT_API mt_status mt_stream_feed(mt_stream *stream, int64_t T, const int32_t *labels, int64_t wanted,
+                                void *outputs);
+MT_API mt_status mt_stream_feed_features(mt_stream *stream, int64_t T, const void *features,
+                                         int64_t wanted, void *outputs);
+
+/* Values of one step's output: output_size, or block_size where the model has no head and the
+ * decoder's output takes the place of logits. */
+MT_API int64_t mt_stream_width(const mt_stream *stream);
+
+/* Puts a row, or MT_EVERY_ROW, at the beginning of a sequence. */
+MT_API mt_status mt_stream_reset(mt_stream *stream, int64_t row);
+
+/* Makes a row go on from where a row of this or another stream is, of the same sizes, type and
+ * device. */
+MT_API mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from,
+                                int64_t from_row);
+
+/* What a row carries, to host memory and back: mt_stream_row_bytes of it, and for MT_EVERY_ROW as
+ * much for each row, one after the other. In the model's type, for each block: the attention's last
+ * input (S); num, den, max of its WKV (A each); the feed-forward layer's last input (S). Loading
+ * believes what it is given. */
+MT_API size_t mt_stream_row_bytes(const mt_stream *stream);
+MT_API mt_status mt_stream_save(const mt_stream *stream, int64_t row, void *host);
+MT_API mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
