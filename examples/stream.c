@@ -14,15 +14,12 @@ static mt_status open_model(mt_device *device, const char *path, mt_model **mode
         mt_model_config config = mt_model_config_default(/* vocabulary */ 32, /* size */ 16);
         return mt_model_create(device, MT_F32, &config, 1, model);
     }
-    mt_checkpoint *checkpoint;
-    mt_status status = mt_checkpoint_load(path, &checkpoint);
+    mt_weights *weights;
+    mt_status status = mt_weights_open(path, &weights);
     if (status == MT_OK) {
-        status = mt_model_create(device, checkpoint->dtype, &checkpoint->config, 1, model);
+        status = mt_weights_model(weights, device, model);
+        mt_weights_close(weights);
     }
-    if (status == MT_OK) {
-        status = mt_checkpoint_restore(checkpoint, *model, NULL);
-    }
-    mt_checkpoint_destroy(checkpoint);
     return status;
 }
 

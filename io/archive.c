@@ -10,17 +10,60 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-mt_status mt_archive_fail(const mt_archive *archive, const char *object, const char *format, ...)
+mt_status mt_archive_keep(mt_archive *archive, mt_status status)
+{
+    if (status != MT_OK && archive->status == MT_OK) {
+        archive->status = status;
+        snprintf(archive->error, sizeof archive->error, "%s", mt_error_message());
+    }
+    return archive->status;
+}
+
+mt_status mt_archive_fail(mt_archive *archive, const char *object, const char *format, ...)
 {
     char text[384];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return mt_fail(MT_ERROR_FORMAT, "%s: %s: %s", archive->path, object, text);
+    return mt_archive_keep(archive,
+                           mt_fail(MT_ERROR_FORMAT, "%s: %s: %s", archive->path, object, text));
 }
 
-/* An archive that has no file yet, with HDF5's own printing off. */
+void mt_archive_lacks_memory(mt_archive *archive, const char *object)
+{
+    mt_archive_keep(
+        archive, mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory to write it", archive->path, object));
+}
+
+mt_status mt_archive_status(const mt_archive *archive)
+{
+    return archive->status == MT_OK ? MT_OK : mt_fail(archive->status, "%s", archive->error);
+}
+
+/* The program's own printing of HDF5's errors, off while any archive is open. */
+static struct {
+    int archives;
+    H5E_auto2_t print;
+    void *data;
+} printer;
+
+static void silence(void)
+{
+    if (printer.archives++ == 0) {
+        H5Eget_auto2(H5E_DEFAULT, &printer.print, &printer.data);
+        H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    }
+}
+
+static void end_silence(void)
+{
+    if (--printer.archives == 0) {
+        H5Eset_auto2(H5E_DEFAULT, printer.print, printer.data);
+    }
+}
+
+/* An archive that has no file yet. */
 static mt_status new_archive(const char *path, mt_archive **archive)
 {
     *archive = calloc(1, sizeof **archive);
@@ -28,21 +71,18 @@ static mt_status new_archive(const char *path, mt_archive **archive)
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof **archive);
     }
     snprintf((*archive)->path, sizeof(*archive)->path, "%s", path);
-    (*archive)->file = H5I_INVALID_HID;
-    H5Eget_auto2(H5E_DEFAULT, &(*archive)->printer, &(*archive)->printer_data);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    (*archive)->file = (*archive)->array = H5I_INVALID_HID;
+    silence();
     return MT_OK;
 }
 
-void mt_archive_close(mt_archive *archive)
+static void destroy(mt_archive *archive)
 {
-    if (archive == NULL) {
-        return;
-    }
+    mt_archive_end_array(archive);
     if (archive->file >= 0) {
         H5Fclose(archive->file);
     }
-    H5Eset_auto2(H5E_DEFAULT, archive->printer, archive->printer_data);
+    end_silence();
     free(archive->image);
     free(archive);
 }
@@ -129,10 +169,11 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
     if (status != MT_OK) {
         return status;
     }
+    (*archive)->writing = true;
     (*archive)->file = create_in_memory(*archive);
     if ((*archive)->file < 0) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: HDF5 cannot make a file in memory", path);
-        mt_archive_close(*archive);
+        destroy(*archive);
         *archive = NULL;
     }
     return status;
@@ -150,7 +191,7 @@ static uint64_t image_length(const unsigned char *image)
     return length;
 }
 
-mt_status mt_archive_commit(mt_archive *archive)
+static mt_status commit(mt_archive *archive)
 {
     hsize_t size = 0;
     bool whole = H5Fflush(archive->file, H5F_SCOPE_GLOBAL) >= 0 &&
@@ -160,6 +201,22 @@ mt_status mt_archive_commit(mt_archive *archive)
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for the file", archive->path);
     }
     return mt_file_replace(archive->path, archive->image, (size_t)image_length(archive->image));
+}
+
+mt_status mt_archive_close(mt_archive *archive)
+{
+    if (archive == NULL) {
+        return MT_OK;
+    }
+    mt_archive_end_array(archive);
+    if (archive->status == MT_OK && archive->writing) {
+        mt_archive_keep(archive, commit(archive));
+    }
+    mt_status status = archive->status;
+    char error[sizeof archive->error];
+    memcpy(error, archive->error, sizeof error);
+    destroy(archive);
+    return status == MT_OK ? MT_OK : mt_fail(status, "%s", error);
 }
 
 /* What is no HDF5 file, or a damaged one. */
@@ -197,59 +254,64 @@ mt_status mt_archive_open(const char *path, mt_archive **archive)
     (*archive)->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if ((*archive)->file < 0) {
         status = refuse(path, &info);
-        mt_archive_close(*archive);
+        destroy(*archive);
         *archive = NULL;
     }
     return status;
 }
 
-mt_status mt_archive_write_group(mt_archive *archive, const char *group)
+void mt_archive_write_group(mt_archive *archive, const char *group)
 {
+    if (archive->status != MT_OK) {
+        return;
+    }
     hid_t properties = H5Pcreate(H5P_GROUP_CREATE);
     H5Pset_attr_phase_change(properties, 0, 0);
     H5Pset_obj_track_times(properties, false);
     hid_t made = H5Gcreate2(archive->file, group, H5P_DEFAULT, properties, H5P_DEFAULT);
     H5Pclose(properties);
     if (made < 0) {
-        return mt_archive_fail(archive, group, "HDF5 cannot make the group");
+        mt_archive_fail(archive, group, "HDF5 cannot make the group");
+        return;
     }
     H5Gclose(made);
-    return MT_OK;
 }
 
 typedef struct visiting {
     mt_archive *archive;
-    mt_status (*visit)(mt_archive *archive, const char *name, void *context);
+    void (*visit)(mt_archive *archive, const char *name, void *context);
     void *context;
-    mt_status status;
 } visiting;
 
 static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, void *context)
 {
-    visiting *visitor = context;
+    const visiting *visitor = context;
     (void)group;
-    visitor->status = info->type == H5L_TYPE_HARD
-                          ? visitor->visit(visitor->archive, name, visitor->context)
-                          : mt_archive_fail(visitor->archive, name, "a link to somewhere else");
-    return visitor->status == MT_OK ? 0 : 1;
-}
-
-mt_status mt_archive_visit(mt_archive *archive, const char *group,
-                           mt_status (*visit)(mt_archive *archive, const char *name, void *context),
-                           void *context)
-{
-    visiting all = {archive, visit, context, MT_OK};
-    herr_t result = H5Literate_by_name(archive->file, group, H5_INDEX_NAME, H5_ITER_INC, NULL,
-                                       visit_link, &all, H5P_DEFAULT);
-    if (result < 0) {
-        return mt_archive_fail(archive, group, "missing, or not a group");
+    if (info->type == H5L_TYPE_HARD) {
+        visitor->visit(visitor->archive, name, visitor->context);
+    } else {
+        mt_archive_fail(visitor->archive, name, "a link to somewhere else");
     }
-    return all.status;
+    return visitor->archive->status == MT_OK ? 0 : 1;
 }
 
-mt_status mt_archive_find(mt_archive *archive, const char *name, bool *found)
+void mt_archive_visit(mt_archive *archive, const char *group,
+                      void (*visit)(mt_archive *archive, const char *name, void *context),
+                      void *context)
 {
-    htri_t result = H5Lexists(archive->file, name, H5P_DEFAULT);
-    *found = result > 0;
-    return result >= 0 ? MT_OK : mt_archive_fail(archive, name, "damaged");
+    visiting all = {archive, visit, context};
+    if (archive->status == MT_OK &&
+        H5Literate_by_name(archive->file, group, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_link, &all,
+                           H5P_DEFAULT) < 0) {
+        mt_archive_fail(archive, group, "missing, or not a group");
+    }
+}
+
+bool mt_archive_has(mt_archive *archive, const char *name)
+{
+    htri_t found = archive->status == MT_OK ? H5Lexists(archive->file, name, H5P_DEFAULT) : false;
+    if (found < 0) {
+        mt_archive_fail(archive, name, "damaged");
+    }
+    return found > 0;
 }

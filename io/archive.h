@@ -3,12 +3,17 @@
  * that calls HDF5. Implemented in archive.c (the file and its groups), archive_arrays.c,
  * archive_attributes.c and archive_texts.c.
  *
+ * The first failure sticks, as a tape's does: from then on every function does nothing and returns
+ * 0, false or NULL, and mt_archive_status, or closing the archive, tells what went wrong. So a file
+ * is written, or read, as a list of what it holds.
+ *
  * A file is made in memory and put in place by mt_file_replace, so a full disk or a crash leaves
  * the old file; saving needs as much host memory as the file is long. HDF5 prints nothing while an
  * archive is open. Paths inside a file are absolute: "/", "/model". */
 #ifndef MT_IO_ARCHIVE_H
 #define MT_IO_ARCHIVE_H
 
+#include <mixtape/api.h>
 #include <mixtape/tensor.h>
 #include <mixtape/token_list.h>
 
@@ -20,71 +25,70 @@ typedef struct mt_archive mt_archive;
  * (.safetensors, .pth), MT_ERROR_MEMORY. On failure *archive is NULL. */
 mt_status mt_archive_create(const char *path, mt_archive **archive);
 
-/* Puts what was written in place of `path` (io/file.h). MT_ERROR_MEMORY where HDF5 had too little
- * of it, MT_ERROR_IO. Afterwards the archive can only be closed. */
-mt_status mt_archive_commit(mt_archive *archive);
-
 /* Opens a file to be read. MT_ERROR_IO where it cannot be, or is no regular file; MT_ERROR_FORMAT
  * where it is not HDF5 or is damaged; MT_ERROR_MEMORY. On failure *archive is NULL. */
 mt_status mt_archive_open(const char *path, mt_archive **archive);
 
-/* NULL is allowed. Without a commit nothing was written. */
-void mt_archive_close(mt_archive *archive);
+/* The first failure, with its message, or MT_OK. */
+mt_status mt_archive_status(const mt_archive *archive);
 
-/* MT_ERROR_FORMAT with "path: object: " in front of the message. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-mt_status
-mt_archive_fail(const mt_archive *archive, const char *object, const char *format, ...);
+/* Closes the archive, and returns the first failure. Where there was none, a file that was begun is
+ * put in place of `path` (io/file.h): MT_ERROR_MEMORY where HDF5 had too little of it, MT_ERROR_IO.
+ * NULL is allowed. */
+mt_status mt_archive_close(mt_archive *archive);
 
-mt_status mt_archive_write_group(mt_archive *archive, const char *group);
+/* Makes the archive fail, if it has not yet: with MT_ERROR_FORMAT and "path: object: " in front of
+ * the message, or with the calling thread's message. Both return the first failure. */
+MT_PRINTF(3, 4)
+mt_status mt_archive_fail(mt_archive *archive, const char *object, const char *format, ...);
+mt_status mt_archive_keep(mt_archive *archive, mt_status status);
 
-/* An array `group`/`name` with a Fletcher-32 checksum; a scalar has that of its header. */
-mt_status mt_archive_write_array(mt_archive *archive, const char *group, const char *name,
-                                 mt_dtype dtype, int rank, const int64_t *shape, const void *data);
+void mt_archive_write_group(mt_archive *archive, const char *group);
 
-/* Whether the file holds an array of this type and shape, whole; and the same, reading it. */
-mt_status mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
-                                 mt_dtype dtype, int rank, const int64_t *shape);
-mt_status mt_archive_read_array(mt_archive *archive, const char *group, const char *name,
-                                mt_dtype dtype, int rank, const int64_t *shape, void *data);
+/* Begins an array `group`/`name` with a Fletcher-32 checksum (a scalar has that of its header), and
+ * writes rows of the array begun last, that is steps of its first dimension: `rows` of them from
+ * `first` on. A scalar has one. */
+void mt_archive_begin_array(mt_archive *archive, const char *group, const char *name,
+                            mt_dtype dtype, int rank, const int64_t *shape);
+void mt_archive_write_rows(mt_archive *archive, mt_dtype dtype, int64_t first, int64_t rows,
+                           const void *values);
 
-/* What an array is; MT_ERROR_FORMAT if there is none, or of a type or rank that Mixtape does not
- * have. */
-mt_status mt_archive_inspect_array(mt_archive *archive, const char *group, const char *name,
-                                   mt_dtype *dtype, int *rank, int64_t shape[MT_MAX_RANK]);
+/* What an array is. It fails if there is none, or of a type or rank that Mixtape does not have. */
+void mt_archive_inspect_array(mt_archive *archive, const char *group, const char *name,
+                              mt_dtype *dtype, int *rank, int64_t shape[MT_MAX_RANK]);
 
-/* Calls visit for each object of a group, in the order of names, until it fails. */
-mt_status mt_archive_visit(mt_archive *archive, const char *group,
-                           mt_status (*visit)(mt_archive *archive, const char *name, void *context),
-                           void *context);
+/* Fails unless the file holds the values of an array of this shape, and of this type. */
+void mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
+                            mt_dtype dtype, int rank, const int64_t *shape);
 
-/* Whether the root has an object of this name. MT_ERROR_FORMAT where damage hides it. */
-mt_status mt_archive_find(mt_archive *archive, const char *name, bool *found);
+/* Reads rows, as reals of the type asked for, or as MT_I32. */
+void mt_archive_read_rows(mt_archive *archive, const char *group, const char *name, mt_dtype dtype,
+                          int64_t first, int64_t rows, void *values);
+
+/* Calls visit for each object of a group, in the order of names, until the archive fails. */
+void mt_archive_visit(mt_archive *archive, const char *group,
+                      void (*visit)(mt_archive *archive, const char *name, void *context),
+                      void *context);
+
+/* Whether the root has an object, or a group an attribute, of this name. Damage that hides it is a
+ * failure. */
+bool mt_archive_has(mt_archive *archive, const char *name);
+bool mt_archive_has_attribute(mt_archive *archive, const char *group, const char *name);
 
 /* Attributes of a group. Texts must be UTF-8; MT_ERROR_INVALID for what is to be written,
- * MT_ERROR_FORMAT for what is read. Reading is MT_ERROR_FORMAT where an attribute is missing,
- * damaged or of another type; no more memory is asked for than the file is long. The caller frees a
- * text, and destroys a token list (mt_token_list_destroy). */
-mt_status mt_archive_find_attribute(mt_archive *archive, const char *group, const char *name,
-                                    bool *found);
-mt_status mt_archive_write_int(mt_archive *archive, const char *group, const char *name,
-                               int64_t value);
-mt_status mt_archive_write_real(mt_archive *archive, const char *group, const char *name,
-                                double value);
-mt_status mt_archive_write_text(mt_archive *archive, const char *group, const char *name,
-                                const char *value);
-mt_status mt_archive_write_tokens(mt_archive *archive, const char *group, const char *name,
-                                  const mt_token_list *tokens);
-mt_status mt_archive_read_int(mt_archive *archive, const char *group, const char *name,
-                              int64_t *value);
-mt_status mt_archive_read_real(mt_archive *archive, const char *group, const char *name,
-                               double *value);
-mt_status mt_archive_read_text(mt_archive *archive, const char *group, const char *name,
-                               char **value);
-mt_status mt_archive_read_tokens(mt_archive *archive, const char *group, const char *name,
-                                 mt_token_list **tokens);
+ * MT_ERROR_FORMAT for what is read. Reading fails where an attribute is missing, damaged or of
+ * another type; no more memory is asked for than the file is long. The caller frees a text, and
+ * destroys a token list (mt_token_list_destroy). */
+void mt_archive_write_int(mt_archive *archive, const char *group, const char *name, int64_t value);
+void mt_archive_write_real(mt_archive *archive, const char *group, const char *name, double value);
+void mt_archive_write_text(mt_archive *archive, const char *group, const char *name,
+                           const char *value);
+void mt_archive_write_tokens(mt_archive *archive, const char *group, const char *name,
+                             const mt_token_list *tokens);
+int64_t mt_archive_read_int(mt_archive *archive, const char *group, const char *name);
+double mt_archive_read_real(mt_archive *archive, const char *group, const char *name);
+char *mt_archive_read_text(mt_archive *archive, const char *group, const char *name);
+mt_token_list *mt_archive_read_tokens(mt_archive *archive, const char *group, const char *name);
 
 /* A field of a struct that is kept as an attribute. */
 typedef struct mt_archive_field {
@@ -96,9 +100,9 @@ typedef struct mt_archive_field {
 
 /* Writes the fields of a struct as a group's attributes, and reads them back. A value that its type
  * does not allow is MT_ERROR_INVALID when it is to be written, MT_ERROR_FORMAT when it is read. */
-mt_status mt_archive_write_fields(mt_archive *archive, const char *group,
-                                  const mt_archive_field *fields, const void *from);
-mt_status mt_archive_read_fields(mt_archive *archive, const char *group,
-                                 const mt_archive_field *fields, void *to);
+void mt_archive_write_fields(mt_archive *archive, const char *group, const mt_archive_field *fields,
+                             const void *from);
+void mt_archive_read_fields(mt_archive *archive, const char *group, const mt_archive_field *fields,
+                            void *to);
 
 #endif

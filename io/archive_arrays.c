@@ -73,22 +73,60 @@ static hid_t array_space(int rank, const int64_t *shape)
     return rank > 0 ? H5Screate_simple(rank, dims, NULL) : H5Screate(H5S_SCALAR);
 }
 
-mt_status mt_archive_write_array(mt_archive *archive, const char *group, const char *name,
-                                 mt_dtype dtype, int rank, const int64_t *shape, const void *data)
+void mt_archive_end_array(mt_archive *archive)
+{
+    if (archive->array >= 0 && H5Dclose(archive->array) < 0) {
+        mt_archive_lacks_memory(archive, "an array");
+    }
+    archive->array = H5I_INVALID_HID;
+}
+
+void mt_archive_begin_array(mt_archive *archive, const char *group, const char *name,
+                            mt_dtype dtype, int rank, const int64_t *shape)
 {
     char path[PATH_MAX_BYTES];
+    mt_archive_end_array(archive);
+    if (archive->status != MT_OK) {
+        return;
+    }
     hid_t space = array_space(rank, shape), properties = array_properties(dtype, rank, shape);
-    hid_t dataset = H5Dcreate2(archive->file, join(path, group, name), file_type(dtype), space,
-                               H5P_DEFAULT, properties, H5P_DEFAULT);
-    bool whole = dataset >= 0 &&
-                 H5Dwrite(dataset, memory_type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
-    if (dataset >= 0) {
-        whole = H5Dclose(dataset) >= 0 && whole;
+    archive->array = H5Dcreate2(archive->file, join(path, group, name), file_type(dtype), space,
+                                H5P_DEFAULT, properties, H5P_DEFAULT);
+    if (archive->array < 0) {
+        mt_archive_lacks_memory(archive, name);
     }
     H5Pclose(properties);
     H5Sclose(space);
-    return whole ? MT_OK
-                 : mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory to write it", archive->path, name);
+}
+
+/* Rows of a dataset: a space of the file, and the one that they have in memory. The caller closes
+ * both. */
+static hid_t select_rows(hid_t dataset, int64_t first, int64_t rows, hid_t *in_memory)
+{
+    hsize_t dims[H5S_MAX_RANK], start[H5S_MAX_RANK] = {(hsize_t)first};
+    hid_t space = H5Dget_space(dataset);
+    int rank = H5Sget_simple_extent_dims(space, dims, NULL);
+    if (rank > 0) {
+        dims[0] = (hsize_t)rows;
+        H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, dims, NULL);
+    }
+    *in_memory = rank > 0 ? H5Screate_simple(rank, dims, NULL) : H5Screate(H5S_SCALAR);
+    return space;
+}
+
+void mt_archive_write_rows(mt_archive *archive, mt_dtype dtype, int64_t first, int64_t rows,
+                           const void *values)
+{
+    hid_t in_memory;
+    if (archive->status != MT_OK) {
+        return;
+    }
+    hid_t space = select_rows(archive->array, first, rows, &in_memory);
+    if (H5Dwrite(archive->array, memory_type(dtype), in_memory, space, H5P_DEFAULT, values) < 0) {
+        mt_archive_lacks_memory(archive, "an array");
+    }
+    H5Sclose(space);
+    H5Sclose(in_memory);
 }
 
 /* The element type of a dataset, as it is read, and the bytes of an element in the file. HDF5
@@ -105,8 +143,8 @@ static bool parse_type(hid_t dataset, mt_dtype *dtype, size_t *size)
            (class == H5T_FLOAT && (*size == 2 || *size == mt_dtype_size(*dtype)));
 }
 
-static mt_status inspect(mt_archive *archive, const char *name, hid_t dataset, mt_dtype *dtype,
-                         int *rank, int64_t shape[MT_MAX_RANK])
+static void inspect(mt_archive *archive, const char *name, hid_t dataset, mt_dtype *dtype,
+                    int *rank, int64_t shape[MT_MAX_RANK])
 {
     hsize_t dims[H5S_MAX_RANK];
     size_t size;
@@ -114,41 +152,42 @@ static mt_status inspect(mt_archive *archive, const char *name, hid_t dataset, m
     *rank = H5Sget_simple_extent_dims(space, dims, NULL);
     H5Sclose(space);
     if (!parse_type(dataset, dtype, &size)) {
-        return mt_archive_fail(archive, name, "neither floats of 16, 32 or 64 bits nor integers");
-    }
-    if (*rank < 0 || *rank > MT_MAX_RANK) {
-        return mt_archive_fail(archive, name, "%d dimensions, at most %d", *rank, MT_MAX_RANK);
+        mt_archive_fail(archive, name, "neither floats of 16, 32 or 64 bits nor integers");
+    } else if (*rank < 0 || *rank > MT_MAX_RANK) {
+        mt_archive_fail(archive, name, "%d dimensions, at most %d", *rank, MT_MAX_RANK);
     }
     hsize_t count = 1; /* so many that no product with an element's size overflows */
-    for (int i = 0; i < *rank; i++) {
+    for (int i = 0; i < *rank && archive->status == MT_OK; i++) {
         if (dims[i] > INT64_MAX / 16 / count) {
-            return mt_archive_fail(archive, name, "dimension %d is %llu", i,
-                                   (unsigned long long)dims[i]);
+            mt_archive_fail(archive, name, "dimension %d is %llu", i, (unsigned long long)dims[i]);
         }
         shape[i] = (int64_t)dims[i];
         count *= dims[i] > 0 ? dims[i] : 1;
     }
-    return MT_OK;
 }
 
-static mt_status open_dataset(mt_archive *archive, const char *group, const char *name,
-                              hid_t *dataset)
+/* A negative number where it fails. */
+static hid_t open_dataset(mt_archive *archive, const char *group, const char *name)
 {
     char path[PATH_MAX_BYTES];
-    *dataset = H5Dopen2(archive->file, join(path, group, name), H5P_DEFAULT);
-    return *dataset >= 0 ? MT_OK : mt_archive_fail(archive, name, "missing, or not a dataset");
+    if (archive->status != MT_OK) {
+        return H5I_INVALID_HID;
+    }
+    hid_t dataset = H5Dopen2(archive->file, join(path, group, name), H5P_DEFAULT);
+    if (dataset < 0) {
+        mt_archive_fail(archive, name, "missing, or not a dataset");
+    }
+    return dataset;
 }
 
-mt_status mt_archive_inspect_array(mt_archive *archive, const char *group, const char *name,
-                                   mt_dtype *dtype, int *rank, int64_t shape[MT_MAX_RANK])
+void mt_archive_inspect_array(mt_archive *archive, const char *group, const char *name,
+                              mt_dtype *dtype, int *rank, int64_t shape[MT_MAX_RANK])
 {
-    hid_t dataset;
-    mt_status status = open_dataset(archive, group, name, &dataset);
-    if (status == MT_OK) {
-        status = inspect(archive, name, dataset, dtype, rank, shape);
+    hid_t dataset = open_dataset(archive, group, name);
+    if (dataset >= 0) {
+        inspect(archive, name, dataset, dtype, rank, shape);
         H5Dclose(dataset);
     }
-    return status;
 }
 
 static const char *shape_text(int rank, const int64_t *shape, char text[96])
@@ -174,9 +213,9 @@ static int64_t most_expansion(hid_t properties)
     return 1;
 }
 
-/* Whether the file is long enough for what a dataset claims to be: HDF5 would fill in zeros for
- * what was never written, however much that is. */
-static mt_status check_stored(mt_archive *archive, const char *name, hid_t dataset, int64_t bytes)
+/* The file must be long enough for what a dataset claims to be: HDF5 would fill in zeros for what
+ * was never written, however much that is. */
+static void check_stored(mt_archive *archive, const char *name, hid_t dataset, int64_t bytes)
 {
     hid_t properties = H5Dget_create_plist(dataset);
     int64_t expansion = most_expansion(properties);
@@ -184,72 +223,66 @@ static mt_status check_stored(mt_archive *archive, const char *name, hid_t datas
     hsize_t stored = H5Dget_storage_size(dataset);
     H5Pclose(properties);
     if (external) {
-        return mt_archive_fail(archive, name, "its bytes are in another file");
+        mt_archive_fail(archive, name, "its bytes are in another file");
+    } else if (stored > (hsize_t)archive->size || (int64_t)stored < bytes / expansion) {
+        mt_archive_fail(archive, name,
+                        "%" PRIu64 " bytes stored in a file of %" PRId64 " bytes, for %" PRId64
+                        " bytes of values",
+                        (uint64_t)stored, archive->size, bytes);
     }
-    if (stored > (hsize_t)archive->size || (int64_t)stored < bytes / expansion) {
-        return mt_archive_fail(archive, name,
-                               "%" PRIu64 " bytes stored in a file of %" PRId64
-                               " bytes, for %" PRId64 " bytes of values",
-                               (uint64_t)stored, archive->size, bytes);
-    }
-    return MT_OK;
 }
 
-static mt_status check_array(mt_archive *archive, const char *name, hid_t dataset, mt_dtype dtype,
-                             int rank, const int64_t *shape)
+static void check_array(mt_archive *archive, const char *name, hid_t dataset, mt_dtype dtype,
+                        int rank, const int64_t *shape)
 {
     mt_dtype found_dtype;
     int found_rank;
     int64_t found[MT_MAX_RANK];
-    mt_status status = inspect(archive, name, dataset, &found_dtype, &found_rank, found);
-    if (status != MT_OK) {
-        return status;
+    char is[96], wanted[96];
+    inspect(archive, name, dataset, &found_dtype, &found_rank, found);
+    if (archive->status != MT_OK) {
+        return;
     }
     if (found_dtype != dtype) {
-        return mt_archive_fail(archive, name, "type %s, expected %s", mt_dtype_name(found_dtype),
-                               mt_dtype_name(dtype));
+        mt_archive_fail(archive, name, "type %s, expected %s", mt_dtype_name(found_dtype),
+                        mt_dtype_name(dtype));
+    } else if (found_rank != rank ||
+               (rank > 0 && memcmp(found, shape, (size_t)rank * sizeof *shape) != 0)) {
+        mt_archive_fail(archive, name, "shape %s, expected %s", shape_text(found_rank, found, is),
+                        shape_text(rank, shape, wanted));
+    } else {
+        size_t size = 0;
+        parse_type(dataset, &found_dtype, &size);
+        int64_t bytes = (int64_t)size;
+        for (int i = 0; i < rank; i++) {
+            bytes *= shape[i];
+        }
+        check_stored(archive, name, dataset, bytes);
     }
-    if (found_rank != rank ||
-        (rank > 0 && memcmp(found, shape, (size_t)rank * sizeof *shape) != 0)) {
-        char is[96], wanted[96];
-        return mt_archive_fail(archive, name, "shape %s, expected %s",
-                               shape_text(found_rank, found, is), shape_text(rank, shape, wanted));
-    }
-    size_t size = 0;
-    parse_type(dataset, &found_dtype, &size);
-    int64_t bytes = (int64_t)size;
-    for (int i = 0; i < rank; i++) {
-        bytes *= shape[i];
-    }
-    return check_stored(archive, name, dataset, bytes);
 }
 
-/* Checks the array, and reads it unless `data` is NULL. */
-static mt_status take_array(mt_archive *archive, const char *group, const char *name,
-                            mt_dtype dtype, int rank, const int64_t *shape, void *data)
+void mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
+                            mt_dtype dtype, int rank, const int64_t *shape)
 {
-    hid_t dataset;
-    mt_status status = open_dataset(archive, group, name, &dataset);
-    if (status != MT_OK) {
-        return status;
+    hid_t dataset = open_dataset(archive, group, name);
+    if (dataset >= 0) {
+        check_array(archive, name, dataset, dtype, rank, shape);
+        H5Dclose(dataset);
     }
-    status = check_array(archive, name, dataset, dtype, rank, shape);
-    if (status == MT_OK && data != NULL &&
-        H5Dread(dataset, memory_type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
-        status = mt_archive_fail(archive, name, "its bytes are damaged, or missing");
+}
+
+void mt_archive_read_rows(mt_archive *archive, const char *group, const char *name, mt_dtype dtype,
+                          int64_t first, int64_t rows, void *values)
+{
+    hid_t dataset = open_dataset(archive, group, name), in_memory;
+    if (dataset < 0) {
+        return;
     }
+    hid_t space = select_rows(dataset, first, rows, &in_memory);
+    if (H5Dread(dataset, memory_type(dtype), in_memory, space, H5P_DEFAULT, values) < 0) {
+        mt_archive_fail(archive, name, "its bytes are damaged, or missing");
+    }
+    H5Sclose(space);
+    H5Sclose(in_memory);
     H5Dclose(dataset);
-    return status;
-}
-
-mt_status mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
-                                 mt_dtype dtype, int rank, const int64_t *shape)
-{
-    return take_array(archive, group, name, dtype, rank, shape, NULL);
-}
-
-mt_status mt_archive_read_array(mt_archive *archive, const char *group, const char *name,
-                                mt_dtype dtype, int rank, const int64_t *shape, void *data)
-{
-    return take_array(archive, group, name, dtype, rank, shape, data);
 }

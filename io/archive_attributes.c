@@ -4,82 +4,87 @@
 #include <inttypes.h>
 #include <math.h>
 
-mt_status mt_archive_write_attribute(mt_archive *archive, const char *group, const char *name,
-                                     hid_t type, hid_t space, const void *value)
+void mt_archive_write_attribute(mt_archive *archive, const char *group, const char *name,
+                                hid_t type, hid_t space, const void *value)
 {
-    hid_t attribute = H5Acreate_by_name(archive->file, group, name, type, space, H5P_DEFAULT,
-                                        H5P_DEFAULT, H5P_DEFAULT);
-    bool whole = attribute >= 0 && H5Awrite(attribute, type, value) >= 0;
+    hid_t attribute = archive->status == MT_OK
+                          ? H5Acreate_by_name(archive->file, group, name, type, space, H5P_DEFAULT,
+                                              H5P_DEFAULT, H5P_DEFAULT)
+                          : H5I_INVALID_HID;
+    if (attribute < 0 || H5Awrite(attribute, type, value) < 0) {
+        mt_archive_lacks_memory(archive, name);
+    }
     if (attribute >= 0) {
         H5Aclose(attribute);
     }
     H5Sclose(space);
-    return whole ? MT_OK
-                 : mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory to write it", archive->path, name);
 }
 
-mt_status mt_archive_write_int(mt_archive *archive, const char *group, const char *name,
-                               int64_t value)
+void mt_archive_write_int(mt_archive *archive, const char *group, const char *name, int64_t value)
 {
-    return mt_archive_write_attribute(archive, group, name, H5T_NATIVE_INT64, H5Screate(H5S_SCALAR),
-                                      &value);
+    mt_archive_write_attribute(archive, group, name, H5T_NATIVE_INT64, H5Screate(H5S_SCALAR),
+                               &value);
 }
 
-mt_status mt_archive_write_real(mt_archive *archive, const char *group, const char *name,
-                                double value)
+void mt_archive_write_real(mt_archive *archive, const char *group, const char *name, double value)
 {
-    return mt_archive_write_attribute(archive, group, name, H5T_NATIVE_DOUBLE,
-                                      H5Screate(H5S_SCALAR), &value);
+    mt_archive_write_attribute(archive, group, name, H5T_NATIVE_DOUBLE, H5Screate(H5S_SCALAR),
+                               &value);
 }
 
-mt_status mt_archive_open_attribute(mt_archive *archive, const char *group, const char *name,
-                                    H5T_class_t class, int rank, hid_t *attribute, hsize_t *count)
+hid_t mt_archive_open_attribute(mt_archive *archive, const char *group, const char *name,
+                                H5T_class_t class, int rank, hsize_t *count)
 {
     *count = 0;
-    *attribute = H5Aopen_by_name(archive->file, group, name, H5P_DEFAULT, H5P_DEFAULT);
-    if (*attribute < 0) {
-        return mt_archive_fail(archive, group, "the attribute '%s' is missing", name);
+    if (archive->status != MT_OK) {
+        return H5I_INVALID_HID;
     }
-    hid_t type = H5Aget_type(*attribute), space = H5Aget_space(*attribute);
+    hid_t attribute = H5Aopen_by_name(archive->file, group, name, H5P_DEFAULT, H5P_DEFAULT);
+    if (attribute < 0) {
+        mt_archive_fail(archive, group, "the attribute '%s' is missing", name);
+        return H5I_INVALID_HID;
+    }
+    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
     bool fits = H5Tget_class(type) == class && H5Sget_simple_extent_ndims(space) == rank;
     hssize_t points = H5Sget_simple_extent_npoints(space);
     H5Tclose(type);
     H5Sclose(space);
     if (!fits || points < 0) {
-        H5Aclose(*attribute);
-        return mt_archive_fail(archive, group, "the attribute '%s' is of another type", name);
+        H5Aclose(attribute);
+        mt_archive_fail(archive, group, "the attribute '%s' is of another type", name);
+        return H5I_INVALID_HID;
     }
     *count = (hsize_t)points;
-    return MT_OK;
+    return attribute;
 }
 
-static mt_status read_number(mt_archive *archive, const char *group, const char *name,
-                             H5T_class_t class, hid_t type, void *value)
+/* Leaves `value` as it is where it fails. */
+static void read_number(mt_archive *archive, const char *group, const char *name, H5T_class_t class,
+                        hid_t type, void *value)
 {
-    hid_t attribute;
     hsize_t count;
-    mt_status status =
-        mt_archive_open_attribute(archive, group, name, class, 0, &attribute, &count);
-    if (status != MT_OK) {
-        return status;
+    hid_t attribute = mt_archive_open_attribute(archive, group, name, class, 0, &count);
+    if (attribute < 0) {
+        return;
     }
     if (H5Aread(attribute, type, value) < 0) {
-        status = mt_archive_fail(archive, group, "the attribute '%s' is damaged", name);
+        mt_archive_fail(archive, group, "the attribute '%s' is damaged", name);
     }
     H5Aclose(attribute);
-    return status;
 }
 
-mt_status mt_archive_read_int(mt_archive *archive, const char *group, const char *name,
-                              int64_t *value)
+int64_t mt_archive_read_int(mt_archive *archive, const char *group, const char *name)
 {
-    return read_number(archive, group, name, H5T_INTEGER, H5T_NATIVE_INT64, value);
+    int64_t value = 0;
+    read_number(archive, group, name, H5T_INTEGER, H5T_NATIVE_INT64, &value);
+    return value;
 }
 
-mt_status mt_archive_read_real(mt_archive *archive, const char *group, const char *name,
-                               double *value)
+double mt_archive_read_real(mt_archive *archive, const char *group, const char *name)
 {
-    return read_number(archive, group, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, value);
+    double value = 0.0;
+    read_number(archive, group, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, &value);
+    return value;
 }
 
 static bool is_real(const mt_archive_field *field)
@@ -93,54 +98,45 @@ static bool allows(const mt_archive_field *field, double value)
     return isfinite(value) || (field->type == MT_FIELD_LOSS && !isnan(value));
 }
 
-static mt_status write_real_field(mt_archive *archive, const char *group,
-                                  const mt_archive_field *field, double value)
+void mt_archive_write_fields(mt_archive *archive, const char *group, const mt_archive_field *fields,
+                             const void *from)
 {
-    return allows(field, value) ? mt_archive_write_real(archive, group, field->name, value)
-                                : mt_fail(MT_ERROR_INVALID, "%s: %s: %s is %g", archive->path,
-                                          group, field->name, value);
-}
-
-mt_status mt_archive_write_fields(mt_archive *archive, const char *group,
-                                  const mt_archive_field *fields, const void *from)
-{
-    mt_status status = MT_OK;
-    for (const mt_archive_field *field = fields; field->name != NULL && status == MT_OK; field++) {
+    for (const mt_archive_field *field = fields; field->name != NULL; field++) {
         const void *value = (const char *)from + field->offset;
-        if (is_real(field)) {
-            status = write_real_field(archive, group, field, *(const double *)value);
+        if (!is_real(field)) {
+            mt_archive_write_int(archive, group, field->name,
+                                 field->type == MT_FIELD_FLAG ? *(const bool *)value
+                                                              : *(const int64_t *)value);
+        } else if (allows(field, *(const double *)value)) {
+            mt_archive_write_real(archive, group, field->name, *(const double *)value);
         } else {
-            int64_t number =
-                field->type == MT_FIELD_FLAG ? *(const bool *)value : *(const int64_t *)value;
-            status = mt_archive_write_int(archive, group, field->name, number);
+            mt_archive_keep(archive, mt_fail(MT_ERROR_INVALID, "%s: %s: %s is %g", archive->path,
+                                             group, field->name, *(const double *)value));
         }
     }
-    return status;
 }
 
-static mt_status read_real_field(mt_archive *archive, const char *group,
-                                 const mt_archive_field *field, double *value)
+static double read_real_field(mt_archive *archive, const char *group, const mt_archive_field *field)
 {
-    mt_status status = mt_archive_read_real(archive, group, field->name, value);
-    return status != MT_OK || allows(field, *value)
-               ? status
-               : mt_archive_fail(archive, group, "%s is %g", field->name, *value);
+    double value = mt_archive_read_real(archive, group, field->name);
+    if (!allows(field, value)) {
+        mt_archive_fail(archive, group, "%s is %g", field->name, value);
+    }
+    return value;
 }
 
-mt_status mt_archive_read_fields(mt_archive *archive, const char *group,
-                                 const mt_archive_field *fields, void *to)
+void mt_archive_read_fields(mt_archive *archive, const char *group, const mt_archive_field *fields,
+                            void *to)
 {
-    mt_status status = MT_OK;
-    for (const mt_archive_field *field = fields; field->name != NULL && status == MT_OK; field++) {
+    for (const mt_archive_field *field = fields; field->name != NULL; field++) {
         void *value = (char *)to + field->offset;
-        int64_t number = 0;
         if (is_real(field)) {
-            status = read_real_field(archive, group, field, value);
+            *(double *)value = read_real_field(archive, group, field);
             continue;
         }
-        status = mt_archive_read_int(archive, group, field->name, &number);
-        if (status == MT_OK && field->type == MT_FIELD_COUNT && number < 0) {
-            status = mt_archive_fail(archive, group, "%s is %" PRId64, field->name, number);
+        int64_t number = mt_archive_read_int(archive, group, field->name);
+        if (field->type == MT_FIELD_COUNT && number < 0) {
+            mt_archive_fail(archive, group, "%s is %" PRId64, field->name, number);
         }
         if (field->type == MT_FIELD_FLAG) {
             *(bool *)value = number != 0;
@@ -148,5 +144,4 @@ mt_status mt_archive_read_fields(mt_archive *archive, const char *group,
             *(int64_t *)value = number;
         }
     }
-    return status;
 }

@@ -38,23 +38,21 @@ static uint32_t crc32_of(const void *bytes, size_t size)
     return ~crc;
 }
 
-static mt_status exists(mt_archive *archive, const char *group, const char *name, bool *found)
+static bool exists(mt_archive *archive, const char *group, const char *name)
 {
-    htri_t result = H5Aexists_by_name(archive->file, group, name, H5P_DEFAULT);
-    *found = result > 0;
-    return result >= 0 ? MT_OK
-                       : mt_archive_fail(archive, group, "its attributes are damaged, or missing");
+    htri_t found = archive->status == MT_OK
+                       ? H5Aexists_by_name(archive->file, group, name, H5P_DEFAULT)
+                       : false;
+    if (found < 0) {
+        mt_archive_fail(archive, group, "its attributes are damaged, or missing");
+    }
+    return found > 0;
 }
 
-mt_status mt_archive_find_attribute(mt_archive *archive, const char *group, const char *name,
-                                    bool *found)
+bool mt_archive_has_attribute(mt_archive *archive, const char *group, const char *name)
 {
-    char checksum[NAME_MAX_BYTES];
-    mt_status status = exists(archive, group, name, found);
-    if (status == MT_OK && !*found) { /* the name of a long one may be damaged, its CRC-32's not */
-        status = exists(archive, group, checksum_name(checksum, name), found);
-    }
-    return status;
+    char checksum[NAME_MAX_BYTES]; /* the name of a long one may be damaged, its CRC-32's not */
+    return exists(archive, group, name) || exists(archive, group, checksum_name(checksum, name));
 }
 
 /* The type of a string of `size` bytes. */
@@ -74,210 +72,208 @@ typedef struct texts {
     char *bytes;
 } texts;
 
-static mt_status write_texts(mt_archive *archive, const char *group, const char *name,
-                             const texts *written)
+static void write_texts(mt_archive *archive, const char *group, const char *name,
+                        const texts *written)
 {
     char checksum[NAME_MAX_BYTES];
     const hsize_t count = written->count;
     hid_t type = text_type(written->size);
     hid_t space = written->rank > 0 ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_SCALAR);
-    mt_status status =
-        mt_archive_write_attribute(archive, group, name, type, space, written->bytes);
+    mt_archive_write_attribute(archive, group, name, type, space, written->bytes);
     H5Tclose(type);
     size_t bytes = written->count * written->size;
-    if (status == MT_OK && bytes >= BARE_FROM) {
-        status = mt_archive_write_int(archive, group, checksum_name(checksum, name),
-                                      crc32_of(written->bytes, bytes));
+    if (bytes >= BARE_FROM) {
+        mt_archive_write_int(archive, group, checksum_name(checksum, name),
+                             crc32_of(written->bytes, bytes));
     }
-    return status;
 }
 
 /* Puts the texts into places that are as long as the longest, and writes those. */
-static mt_status write_strings(mt_archive *archive, const char *group, const char *name, int rank,
-                               size_t count, const char *const *strings)
+static void write_strings(mt_archive *archive, const char *group, const char *name, int rank,
+                          size_t count, const char *const *strings)
 {
     texts written = {.rank = rank, .count = count, .size = 1}; /* HDF5 has no strings of 0 bytes */
     for (size_t i = 0; i < count; i++) {
         size_t length = strlen(strings[i]);
         written.size = length > written.size ? length : written.size;
         if (*mt_utf8_end(strings[i]) != '\0') {
-            return mt_fail(MT_ERROR_INVALID, "%s: %s: byte %td of text %zu is not UTF-8",
-                           archive->path, name, mt_utf8_end(strings[i]) - strings[i], i);
+            mt_archive_keep(archive,
+                            mt_fail(MT_ERROR_INVALID, "%s: %s: byte %td of text %zu is not UTF-8",
+                                    archive->path, name, mt_utf8_end(strings[i]) - strings[i], i));
+            return;
         }
     }
     written.bytes = calloc(count > 0 ? count : 1, written.size);
     if (written.bytes == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory for %zu texts of %zu bytes",
-                       archive->path, name, count, written.size);
+        mt_archive_keep(archive,
+                        mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory for %zu texts of %zu bytes",
+                                archive->path, name, count, written.size));
+        return;
     }
     for (size_t i = 0; i < count; i++) {
         memcpy(written.bytes + i * written.size, strings[i], strlen(strings[i]));
     }
-    mt_status status = write_texts(archive, group, name, &written);
+    write_texts(archive, group, name, &written);
     free(written.bytes);
-    return status;
 }
 
-mt_status mt_archive_write_text(mt_archive *archive, const char *group, const char *name,
-                                const char *value)
+void mt_archive_write_text(mt_archive *archive, const char *group, const char *name,
+                           const char *value)
 {
-    return write_strings(archive, group, name, 0, 1, &value);
+    write_strings(archive, group, name, 0, 1, &value);
 }
 
-mt_status mt_archive_write_tokens(mt_archive *archive, const char *group, const char *name,
-                                  const mt_token_list *tokens)
+void mt_archive_write_tokens(mt_archive *archive, const char *group, const char *name,
+                             const mt_token_list *tokens)
 {
-    return write_strings(archive, group, name, 1, (size_t)tokens->count,
-                         (const char *const *)tokens->tokens);
+    write_strings(archive, group, name, 1, (size_t)tokens->count,
+                  (const char *const *)tokens->tokens);
 }
 
 /* Makes room for an attribute's texts. No more is allocated than the file has bytes. */
-static mt_status make_room(mt_archive *archive, const char *group, const char *name,
-                           hid_t attribute, hsize_t count, texts *read)
+static void make_room(mt_archive *archive, const char *group, const char *name, hid_t attribute,
+                      hsize_t count, texts *read)
 {
     hid_t type = H5Aget_type(attribute);
     bool variable = H5Tis_variable_str(type) != 0;
     read->size = H5Tget_size(type);
     H5Tclose(type);
     if (variable) {
-        return mt_archive_fail(archive, group,
-                               "the attribute '%s' is a variable-length string, which Mixtape does "
-                               "not write",
-                               name);
+        mt_archive_fail(archive, group,
+                        "the attribute '%s' is a variable-length string, which Mixtape does not "
+                        "write",
+                        name);
+        return;
     }
     if (read->size == 0 || count > (hsize_t)archive->size / read->size) {
-        return mt_archive_fail(archive, group,
-                               "the attribute '%s' has %llu strings of %zu bytes in a file of "
-                               "%" PRId64,
-                               name, (unsigned long long)count, read->size, archive->size);
+        mt_archive_fail(archive, group,
+                        "the attribute '%s' has %llu strings of %zu bytes in a file of %" PRId64,
+                        name, (unsigned long long)count, read->size, archive->size);
+        return;
     }
     read->count = (size_t)count;
     read->bytes = malloc(read->count * read->size + 1);
-    return read->bytes != NULL ? MT_OK
-                               : mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu strings of %zu",
-                                         archive->path, read->count, read->size);
+    if (read->bytes == NULL) {
+        mt_archive_keep(archive, mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu strings of %zu",
+                                         archive->path, read->count, read->size));
+    }
 }
 
-/* Whether the bytes are those that were written, where a checksum stands beside them. */
-static mt_status check_texts(mt_archive *archive, const char *group, const char *name,
-                             const texts *read)
+/* The bytes must be those that were written, where a checksum stands beside them. */
+static void check_texts(mt_archive *archive, const char *group, const char *name, const texts *read)
 {
     char checksum[NAME_MAX_BYTES];
-    bool found;
-    int64_t written = 0;
     uint32_t crc = crc32_of(read->bytes, read->count * read->size);
-    mt_status status = exists(archive, group, checksum_name(checksum, name), &found);
-    if (status == MT_OK && found) {
-        status = mt_archive_read_int(archive, group, checksum, &written);
+    if (!exists(archive, group, checksum_name(checksum, name))) {
+        return;
     }
-    return status == MT_OK && found && written != crc
-               ? mt_archive_fail(archive, group,
-                                 "the attribute '%s' is damaged: its CRC-32 is %08" PRIx32
-                                 ", not %08" PRIx64,
-                                 name, crc, (uint64_t)written)
-               : status;
+    int64_t written = mt_archive_read_int(archive, group, checksum);
+    if (written != crc) {
+        mt_archive_fail(archive, group,
+                        "the attribute '%s' is damaged: its CRC-32 is %08" PRIx32
+                        ", not %08" PRIx64,
+                        name, crc, (uint64_t)written);
+    }
 }
 
 /* The caller frees `read->bytes`. */
-static mt_status read_texts(mt_archive *archive, const char *group, const char *name, texts *read)
+static void read_texts(mt_archive *archive, const char *group, const char *name, texts *read)
 {
-    hid_t attribute;
     hsize_t count;
-    mt_status status =
-        mt_archive_open_attribute(archive, group, name, H5T_STRING, read->rank, &attribute, &count);
-    if (status != MT_OK) {
-        return status;
+    hid_t attribute =
+        mt_archive_open_attribute(archive, group, name, H5T_STRING, read->rank, &count);
+    if (attribute < 0) {
+        return;
     }
-    status = make_room(archive, group, name, attribute, count, read);
-    if (status == MT_OK) {
+    make_room(archive, group, name, attribute, count, read);
+    if (read->bytes != NULL) {
         /* As the file has them: HDF5 does not convert between character sets. */
         hid_t type = H5Aget_type(attribute);
         if (H5Aread(attribute, type, read->bytes) < 0) {
-            status = mt_archive_fail(archive, group, "the attribute '%s' is damaged", name);
+            mt_archive_fail(archive, group, "the attribute '%s' is damaged", name);
         }
         H5Tclose(type);
     }
     H5Aclose(attribute);
-    return status == MT_OK ? check_texts(archive, group, name, read) : status;
+    if (archive->status == MT_OK) {
+        check_texts(archive, group, name, read);
+    }
 }
 
 /* A copy of the text in a place, which the caller frees. It ends before the first zero byte, and
  * nothing but zeros is behind that. */
-static mt_status copy_text(mt_archive *archive, const char *group, const char *name,
-                           const texts *read, size_t i, char **copy)
+static char *copy_text(mt_archive *archive, const char *group, const char *name, const texts *read,
+                       size_t i)
 {
     const char *text = read->bytes + i * read->size;
     size_t length = strnlen(text, read->size);
     for (size_t at = length; at < read->size; at++) {
         if (text[at] != '\0') {
-            return mt_archive_fail(archive, group,
-                                   "the attribute '%s' has a zero byte at %zu of string %zu", name,
-                                   length, i);
+            mt_archive_fail(archive, group,
+                            "the attribute '%s' has a zero byte at %zu of string %zu", name, length,
+                            i);
+            return NULL;
         }
     }
-    *copy = strndup(text, length);
-    if (*copy == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", archive->path, length);
+    char *copy = strndup(text, length);
+    if (copy == NULL) {
+        mt_archive_keep(archive, mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes",
+                                         archive->path, length));
+    } else if (*mt_utf8_end(copy) != '\0') {
+        mt_archive_fail(archive, group, "the attribute '%s' is not UTF-8 at byte %td of string %zu",
+                        name, mt_utf8_end(copy) - copy, i);
     }
-    if (*mt_utf8_end(*copy) != '\0') {
-        return mt_archive_fail(archive, group,
-                               "the attribute '%s' is not UTF-8 at byte %td of string %zu", name,
-                               mt_utf8_end(*copy) - *copy, i);
-    }
-    return MT_OK;
+    return copy;
 }
 
-mt_status mt_archive_read_text(mt_archive *archive, const char *group, const char *name,
-                               char **value)
+char *mt_archive_read_text(mt_archive *archive, const char *group, const char *name)
 {
     texts read = {.rank = 0};
-    *value = NULL;
-    mt_status status = read_texts(archive, group, name, &read);
-    if (status == MT_OK) {
-        status = copy_text(archive, group, name, &read, 0, value);
-    }
+    read_texts(archive, group, name, &read);
+    char *value = archive->status == MT_OK ? copy_text(archive, group, name, &read, 0) : NULL;
     free(read.bytes);
-    if (status != MT_OK) {
-        free(*value);
-        *value = NULL;
+    if (archive->status != MT_OK) {
+        free(value);
+        return NULL;
     }
-    return status;
+    return value;
 }
 
-static mt_status make_tokens(mt_archive *archive, const char *group, const char *name,
-                             const texts *read, mt_token_list **tokens)
+static mt_token_list *make_tokens(mt_archive *archive, const char *group, const char *name,
+                                  const texts *read)
 {
-    mt_status status = MT_OK;
+    mt_token_list *tokens = NULL;
     char **copies = calloc(read->count + 1, sizeof *copies);
     if (copies == NULL || read->count > INT32_MAX) {
         free(copies);
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu tokens", archive->path, read->count);
+        mt_archive_keep(archive, mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu tokens",
+                                         archive->path, read->count));
+        return NULL;
     }
-    for (size_t i = 0; i < read->count && status == MT_OK; i++) {
-        status = copy_text(archive, group, name, read, i, &copies[i]);
+    for (size_t i = 0; i < read->count && archive->status == MT_OK; i++) {
+        copies[i] = copy_text(archive, group, name, read, i);
     }
-    if (status == MT_OK) {
-        status = mt_token_list_create((int32_t)read->count, (const char *const *)copies, tokens);
+    if (archive->status == MT_OK) {
+        mt_status status =
+            mt_token_list_create((int32_t)read->count, (const char *const *)copies, &tokens);
         if (status == MT_ERROR_INVALID) {
-            status = mt_archive_fail(archive, name, "%s", mt_error_message());
+            mt_archive_fail(archive, name, "%s", mt_error_message());
         }
+        mt_archive_keep(archive, status);
     }
     for (size_t i = 0; i < read->count; i++) {
         free(copies[i]);
     }
     free(copies);
-    return status;
+    return tokens;
 }
 
-mt_status mt_archive_read_tokens(mt_archive *archive, const char *group, const char *name,
-                                 mt_token_list **tokens)
+mt_token_list *mt_archive_read_tokens(mt_archive *archive, const char *group, const char *name)
 {
     texts read = {.rank = 1};
-    *tokens = NULL;
-    mt_status status = read_texts(archive, group, name, &read);
-    if (status == MT_OK) {
-        status = make_tokens(archive, group, name, &read, tokens);
-    }
+    read_texts(archive, group, name, &read);
+    mt_token_list *tokens =
+        archive->status == MT_OK ? make_tokens(archive, group, name, &read) : NULL;
     free(read.bytes);
-    return status;
+    return tokens;
 }

@@ -1,15 +1,11 @@
-#include <mixtape/checkpoint.h>
+#include "io/checkpoint_file.h"
 
-#include "io/checkpoint_internal.h"
-#include "io/exchange_internal.h"
-#include "io/file.h"
-#include "io/foreign.h"
 #include "io/model_attributes.h"
-#include "io/model_block.h"
-#include "io/model_file.h"
+#include "io/weights_file.h"
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const mt_archive_field state_fields[] = {
     {"step", MT_FIELD_COUNT, offsetof(mt_train_state, step)},
@@ -32,53 +28,76 @@ static const mt_archive_field adam_fields[] = {
 
 /* ---- writing ---- */
 
-/* Adam's moments of every parameter, in the group `name`. */
-static mt_status write_moments(mt_archive *archive, const char *name, const mt_adam *adam,
-                               const void *moments)
+/* Every parameter's values from a source of our own names. */
+static mt_status write_values(mt_archive *archive, const char *group, const mt_weights *weights)
 {
-    mt_status status = mt_archive_write_group(archive, name);
-    return status == MT_OK ? mt_model_block_write(archive, name, adam->parameters, moments)
-                           : status;
+    mt_arrays arrays = {0};
+    mt_status status = MT_OK;
+    for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
+        const mt_parameter *parameter = weights->parameters->items[i];
+        status = mt_weights_add(weights, parameter, parameter->name, &arrays);
+    }
+    if (status == MT_OK) {
+        mt_archive_write_arrays(archive, group, &arrays);
+    }
+    mt_arrays_free(&arrays);
+    return mt_archive_keep(archive, status);
 }
 
-static mt_status write_adam(mt_archive *archive, const mt_adam *adam)
+/* Adam's moments of every parameter, in a group of their own. */
+static void write_moments(mt_archive *archive, const char *group, const mt_adam *adam,
+                          const void *moments)
 {
-    mt_status status = mt_archive_write_group(archive, "/optimizer");
+    mt_weights weights = {.dtype = adam->parameters->dtype, .parameters = adam->parameters};
+    mt_weights_file file = {.path = NULL};
+    weights.file = &file;
+    mt_archive_write_group(archive, group);
+    mt_status status = mt_block_source(adam->parameters, moments, &file.source);
     if (status == MT_OK) {
-        status = write_moments(archive, "/optimizer/m", adam, adam->m);
+        status = write_values(archive, group, &weights);
     }
-    if (status == MT_OK) {
-        status = write_moments(archive, "/optimizer/v", adam, adam->v);
-    }
-    if (status == MT_OK) {
-        status = mt_archive_write_fields(archive, "/optimizer", adam_fields, &adam->config);
-    }
-    return status == MT_OK ? mt_archive_write_int(archive, "/optimizer", "step", adam->step)
-                           : status;
+    mt_archive_keep(archive, status);
+    mt_weights_file_close(&file);
 }
 
-static mt_status write_state(mt_archive *archive, const mt_train_state *state,
-                             const char *run_config)
+static void write_adam(mt_archive *archive, const mt_adam *adam)
 {
-    mt_status status = mt_archive_write_group(archive, "/train");
-    if (status == MT_OK) {
-        status = mt_archive_write_fields(archive, "/train", state_fields, state);
-    }
-    if (status == MT_OK && run_config != NULL) {
-        status = mt_archive_write_text(archive, "/train", "config", run_config);
-    }
-    return status;
+    mt_archive_write_group(archive, "/optimizer");
+    write_moments(archive, "/optimizer/m", adam, adam->m);
+    write_moments(archive, "/optimizer/v", adam, adam->v);
+    mt_archive_write_fields(archive, "/optimizer", adam_fields, &adam->config);
+    mt_archive_write_int(archive, "/optimizer", "step", adam->step);
 }
 
-static mt_status write_parameters(mt_archive *archive, const mt_parameters *parameters,
-                                  const mt_model_config *config)
+static mt_status write_checkpoint(const char *path, const mt_weights *weights, const mt_adam *adam,
+                                  const mt_train_state *state, const char *run_config)
 {
-    mt_status status = mt_archive_write_group(archive, "/model");
-    if (status == MT_OK && config != NULL) {
-        status = mt_model_attributes_write(archive, "/model", config, parameters->dtype);
+    mt_archive *archive;
+    mt_status status = mt_own_file_create(path, "mixtape-checkpoint", weights->tokens, &archive);
+    if (status != MT_OK) {
+        return status;
     }
-    return status == MT_OK ? mt_model_block_write(archive, "/model", parameters, parameters->data)
-                           : status;
+    mt_archive_write_group(archive, "/model");
+    if (weights->config.num_blocks > 0) { /* else they are no model's */
+        mt_model_config config = mt_model_config_resolved(&weights->config);
+        mt_model_attributes_write(archive, "/model", &config, weights->dtype);
+    }
+    write_values(archive, "/model", weights);
+    if (adam != NULL) {
+        write_adam(archive, adam);
+    }
+    mt_archive_write_group(archive, "/train");
+    mt_archive_write_fields(archive, "/train", state_fields, state);
+    if (run_config != NULL) {
+        mt_archive_write_text(archive, "/train", "config", run_config);
+    }
+    return mt_archive_close(archive);
+}
+
+mt_status mt_checkpoint_convert(const mt_weights *weights, const char *path,
+                                const mt_train_state *state, const char *run_config)
+{
+    return write_checkpoint(path, weights, NULL, state, run_config);
 }
 
 mt_status mt_checkpoint_write(const char *path, const mt_parameters *parameters,
@@ -86,19 +105,14 @@ mt_status mt_checkpoint_write(const char *path, const mt_parameters *parameters,
                               const mt_train_state *state, const char *run_config,
                               const mt_token_list *tokens)
 {
-    mt_archive *archive;
-    mt_status status = mt_model_file_create(path, MT_CHECKPOINT_FILE, tokens, &archive);
-    if (status != MT_OK) {
-        return status;
-    }
-    status = write_parameters(archive, parameters, config);
-    if (status == MT_OK && adam != NULL) {
-        status = write_adam(archive, adam);
-    }
+    mt_weights weights;
+    mt_weights_file file;
+    mt_status status = mt_weights_of(parameters, config, tokens, &file, &weights);
     if (status == MT_OK) {
-        status = write_state(archive, state, run_config);
+        status = write_checkpoint(path, &weights, adam, state, run_config);
+        mt_weights_file_close(&file);
     }
-    return mt_model_file_finish(archive, status);
+    return status;
 }
 
 mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_adam *adam,
@@ -116,145 +130,70 @@ void mt_checkpoint_destroy(mt_checkpoint *checkpoint)
     if (checkpoint == NULL) {
         return;
     }
-    mt_parameters_destroy(checkpoint->described);
-    mt_token_list_destroy(checkpoint->tokens);
-    free(checkpoint->data);
-    free(checkpoint->m);
-    free(checkpoint->v);
+    mt_weights_close(checkpoint->weights);
     free(checkpoint->run_config);
     free(checkpoint);
 }
 
-static mt_status load_adam(mt_archive *archive, mt_checkpoint *checkpoint)
+/* The moments in a group of the checkpoint's file, which the caller closes. */
+static mt_status open_moments(const mt_checkpoint *checkpoint, const char *group,
+                              mt_source **source)
 {
-    static const char *const groups[] = {"m", "v", NULL};
-    mt_status status = mt_model_file_expect_groups(archive, "/optimizer", groups);
-    if (status == MT_OK) {
-        status = mt_archive_read_fields(archive, "/optimizer", adam_fields, &checkpoint->adam);
-    }
-    if (status == MT_OK) {
-        status = mt_archive_read_int(archive, "/optimizer", "step", &checkpoint->adam_step);
-    }
-    if (status == MT_OK && checkpoint->adam_step < 0) {
-        status =
-            mt_archive_fail(archive, "/optimizer", "step %lld", (long long)checkpoint->adam_step);
-    }
-    if (status == MT_OK) {
-        status = mt_model_block_read(archive, "/optimizer/m", checkpoint->described, NULL,
-                                     &checkpoint->m);
-    }
-    return status == MT_OK ? mt_model_block_read(archive, "/optimizer/v", checkpoint->described,
-                                                 NULL, &checkpoint->v)
-                           : status;
+    return mt_archive_source(checkpoint->weights->file->archive, group, source);
 }
 
-static mt_status load_state(mt_archive *archive, mt_checkpoint *checkpoint)
+static mt_status check_moments(const mt_checkpoint *checkpoint, const char *group)
 {
-    bool has_config = false;
-    mt_status status = mt_archive_read_fields(archive, "/train", state_fields, &checkpoint->state);
+    mt_source *source;
+    const mt_weights *weights = checkpoint->weights;
+    mt_status status = mt_own_group_check(weights->file->archive, group, weights->parameters, NULL);
     if (status == MT_OK) {
-        status = mt_archive_find_attribute(archive, "/train", "config", &has_config);
+        status = open_moments(checkpoint, group, &source);
     }
-    if (status == MT_OK && has_config) {
-        status = mt_archive_read_text(archive, "/train", "config", &checkpoint->run_config);
+    if (status == MT_OK) {
+        status = mt_weights_check_values(weights, source);
+        mt_source_close(source);
     }
+    return status;
+}
+
+static void expect_moments(mt_archive *archive, const char *name, void *context)
+{
+    (void)context;
+    if (strcmp(name, "m") != 0 && strcmp(name, "v") != 0) {
+        mt_archive_fail(archive, name, "unknown: no group of this file");
+    }
+}
+
+static mt_status read_adam(mt_archive *archive, mt_checkpoint *checkpoint)
+{
+    mt_archive_visit(archive, "/optimizer", expect_moments, NULL);
+    mt_archive_read_fields(archive, "/optimizer", adam_fields, &checkpoint->adam);
+    checkpoint->adam_step = mt_archive_read_int(archive, "/optimizer", "step");
+    if (checkpoint->adam_step < 0) {
+        mt_archive_fail(archive, "/optimizer", "step %lld", (long long)checkpoint->adam_step);
+    }
+    mt_status status = mt_archive_status(archive);
+    if (status == MT_OK) {
+        status = check_moments(checkpoint, "/optimizer/m");
+    }
+    return status == MT_OK ? check_moments(checkpoint, "/optimizer/v") : status;
+}
+
+/* What a checkpoint has beside weights. */
+static mt_status read_progress(mt_checkpoint *checkpoint)
+{
+    mt_archive *archive = checkpoint->weights->file->archive;
     checkpoint->has_state = true;
-    return status;
+    mt_archive_read_fields(archive, "/train", state_fields, &checkpoint->state);
+    if (mt_archive_has_attribute(archive, "/train", "config")) {
+        checkpoint->run_config = mt_archive_read_text(archive, "/train", "config");
+    }
+    checkpoint->has_optimizer = mt_archive_has(archive, "optimizer");
+    return checkpoint->has_optimizer ? read_adam(archive, checkpoint) : mt_archive_status(archive);
 }
 
-/* The names, shapes and places of parameters, without their memory. */
-static mt_status describe_like(const mt_parameters *parameters, mt_parameters **described)
-{
-    mt_status status = mt_parameters_create(parameters->device, parameters->dtype, described);
-    if (status != MT_OK) {
-        return status;
-    }
-    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
-        const mt_tensor *tensor = &parameters->items[i]->tensor;
-        mt_parameters_add(*described, "", parameters->items[i]->name, tensor->rank, tensor->shape,
-                          parameters->items[i]->initial);
-        status = (*described)->status;
-    }
-    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
-        (*described)->items[i]->offset = parameters->items[i]->offset;
-    }
-    (*described)->total = parameters->total;
-    return status;
-}
-
-/* What the file must hold: `own`, or what its attributes say where that is NULL. */
-static mt_status describe(mt_archive *archive, const mt_parameters *own, mt_checkpoint *checkpoint)
-{
-    if (own != NULL) {
-        checkpoint->dtype = own->dtype;
-        return describe_like(own, &checkpoint->described);
-    }
-    mt_status status =
-        mt_model_attributes_read(archive, "/model", &checkpoint->config, &checkpoint->dtype);
-    return status == MT_OK
-               ? mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described)
-               : status;
-}
-
-static mt_status load_checkpoint(mt_archive *archive, const mt_parameters *own,
-                                 mt_checkpoint *checkpoint)
-{
-    static const char *const groups[] = {"model", "optimizer", "train", NULL};
-    bool has_optimizer = false;
-    mt_status status = mt_model_file_expect_groups(archive, "/", groups);
-    if (status == MT_OK) {
-        status = describe(archive, own, checkpoint);
-    }
-    if (status == MT_OK) {
-        status =
-            mt_model_block_read(archive, "/model", checkpoint->described, NULL, &checkpoint->data);
-    }
-    if (status == MT_OK) {
-        status = mt_archive_find(archive, "optimizer", &has_optimizer);
-    }
-    if (status == MT_OK && has_optimizer) {
-        status = load_adam(archive, checkpoint);
-    }
-    return status == MT_OK ? load_state(archive, checkpoint) : status;
-}
-
-static mt_status load_archive(const char *path, mt_checkpoint *checkpoint)
-{
-    mt_archive *archive;
-    mt_model_file kind;
-    mt_status status = mt_model_file_open(path, &kind, &archive);
-    if (status != MT_OK) {
-        return status;
-    }
-    if (kind == MT_FOREIGN_FILE) {
-        mt_archive_close(archive);
-        return mt_foreign_load(path, checkpoint);
-    }
-    status = kind == MT_CHECKPOINT_FILE ? load_checkpoint(archive, NULL, checkpoint)
-                                        : mt_exchange_load(archive, checkpoint);
-    if (status == MT_OK) {
-        status =
-            mt_model_file_read_tokens(archive, checkpoint->config.vocab_size, &checkpoint->tokens);
-    }
-    mt_archive_close(archive);
-    return status;
-}
-
-static mt_status load_own(const char *path, const mt_parameters *own, mt_checkpoint *checkpoint)
-{
-    mt_archive *archive;
-    mt_model_file kind;
-    mt_status status = mt_model_file_open(path, &kind, &archive);
-    if (status != MT_OK) {
-        return status;
-    }
-    status = kind == MT_CHECKPOINT_FILE ? load_checkpoint(archive, own, checkpoint)
-                                        : mt_archive_fail(archive, "/", "it is no checkpoint");
-    mt_archive_close(archive);
-    return status;
-}
-
-/* `own` as for `describe`. */
+/* `own`: the parameters that the file must hold; NULL: a model's. */
 static mt_status load(const char *path, const mt_parameters *own, mt_checkpoint **checkpoint)
 {
     *checkpoint = NULL;
@@ -262,9 +201,11 @@ static mt_status load(const char *path, const mt_parameters *own, mt_checkpoint 
     if (read == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *read);
     }
-    mt_status status = own != NULL               ? load_own(path, own, read)
-                       : mt_is_safetensors(path) ? mt_foreign_load(path, read)
-                                                 : load_archive(path, read);
+    mt_status status = own != NULL ? mt_weights_open_own(path, own, &read->weights)
+                                   : mt_weights_open(path, &read->weights);
+    if (status == MT_OK && read->weights->layout == NULL) {
+        status = read_progress(read);
+    }
     if (status != MT_OK) {
         mt_checkpoint_destroy(read);
         return status;
@@ -278,8 +219,51 @@ mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint)
     return load(path, NULL, checkpoint);
 }
 
-mt_status mt_checkpoint_read_for(const char *path, const mt_parameters *parameters,
+mt_status mt_checkpoint_load_own(const char *path, const mt_parameters *parameters,
                                  mt_checkpoint **checkpoint)
 {
     return load(path, parameters, checkpoint);
+}
+
+/* ---- into a model ---- */
+
+static mt_status fill_moments(const mt_checkpoint *checkpoint, const char *group, mt_adam *adam,
+                              void *moments)
+{
+    mt_source *source;
+    mt_status status = open_moments(checkpoint, group, &source);
+    if (status == MT_OK) {
+        status = mt_weights_fill(checkpoint->weights, source, adam->parameters, moments);
+        mt_source_close(source);
+    }
+    return status;
+}
+
+mt_status mt_checkpoint_restore_own(const mt_checkpoint *checkpoint, mt_parameters *parameters,
+                                    mt_adam *adam)
+{
+    const mt_weights *weights = checkpoint->weights;
+    mt_status status = mt_weights_check_fit(weights, parameters);
+    if (status == MT_OK && adam != NULL && !checkpoint->has_optimizer) {
+        status = mt_fail(MT_ERROR_INVALID, "%s: it has no optimiser state to go on from",
+                         weights->file->path);
+    }
+    if (status == MT_OK) {
+        status = mt_weights_fill(weights, weights->file->source, parameters, parameters->data);
+    }
+    if (status == MT_OK && adam != NULL) {
+        status = fill_moments(checkpoint, "/optimizer/m", adam, adam->m);
+    }
+    if (status == MT_OK && adam != NULL) {
+        status = fill_moments(checkpoint, "/optimizer/v", adam, adam->v);
+        adam->step = checkpoint->adam_step;
+    }
+    return status;
+}
+
+mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam)
+{
+    mt_status status = mt_weights_check_norm(checkpoint->weights, model);
+    return status == MT_OK ? mt_checkpoint_restore_own(checkpoint, model->parameters, adam)
+                           : status;
 }

@@ -1,6 +1,4 @@
-#include "io/foreign.h"
-
-#include "io/arrays.h"
+#include "io/weights_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +7,8 @@
 /* A file at work. */
 typedef struct foreign_file {
     const char *path;
-    const mt_arrays *arrays;
+    mt_source *source;
+    const mt_arrays *arrays; /* without their values */
     const mt_layout *layout;
 } foreign_file;
 
@@ -28,7 +27,7 @@ static mt_status find_layout(foreign_file *file)
 {
     const char *first_name = NULL;
     for (const mt_layout *layout = mt_layouts; layout->name != NULL; layout++) {
-        foreign_file trial = {file->path, file->arrays, layout};
+        foreign_file trial = {file->path, file->source, file->arrays, layout};
         const mt_array *found = find(&trial, "rwkv_blocks.0.att.time_decay");
         if (found == NULL || (file->layout != NULL && strcmp(found->name, first_name) == 0)) {
             continue;
@@ -88,20 +87,21 @@ static mt_norm_kind norm_kind(const foreign_file *file)
                                                 : MT_RMS_NORM;
 }
 
-static double value_at(const mt_array *array, int64_t i)
+/* Reads the first row of the embedding; `zero` where it is all zeros. */
+static mt_status inspect_first_row(const foreign_file *file, const mt_array *table, bool *zero)
 {
-    return array->dtype == MT_F64 ? ((const double *)array->data)[i]
-                                  : (double)((const float *)array->data)[i];
-}
-
-static bool first_row_is_zero(const mt_array *table)
-{
-    for (int64_t c = 0; c < table->shape[1]; c++) {
-        if (value_at(table, c) != 0.0) {
-            return false;
-        }
+    double *row = malloc((size_t)table->shape[1] * sizeof *row);
+    if (row == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %lld values", file->path,
+                       (long long)table->shape[1]);
     }
-    return true;
+    mt_status status = file->source->read(file->source, table->name, MT_F64, 0, 1, row);
+    *zero = true;
+    for (int64_t c = 0; c < table->shape[1] && status == MT_OK; c++) {
+        *zero = *zero && row[c] == 0.0;
+    }
+    free(row);
+    return status;
 }
 
 static mt_status find_config(const foreign_file *file, mt_model_config *config)
@@ -113,6 +113,10 @@ static mt_status find_config(const foreign_file *file, mt_model_config *config)
     }
     if (status == MT_OK) {
         status = need(file, "rwkv_blocks.0.ffn.proj_key.weight", 2, &hidden);
+    }
+    bool pads = false;
+    if (status == MT_OK && file->layout->pads) {
+        status = inspect_first_row(file, embed, &pads);
     }
     if (status != MT_OK) {
         return status;
@@ -126,32 +130,27 @@ static mt_status find_config(const foreign_file *file, mt_model_config *config)
     config->bias = find(file, "rwkv_blocks.0.att.proj_key.bias") != NULL;
     config->output_size = find(file, "head.weight") != NULL ? config->vocab_size : 0;
     config->head_bias = find(file, "head.bias") != NULL;
-    config->padding_index = file->layout->pads && first_row_is_zero(embed) ? 0 : -1;
+    config->padding_index = pads ? 0 : -1;
     *config = mt_model_config_resolved(config);
     return mt_model_config_check(config) == MT_OK
                ? MT_OK
                : mt_fail(MT_ERROR_FORMAT, "%s: %s", file->path, mt_error_message());
 }
 
-/* Copies an array to where the model's block has it. */
-static mt_status take(const foreign_file *file, const mt_parameter *parameter, mt_dtype dtype,
-                      void *block)
+/* Every parameter has its array, of its shape. */
+static mt_status check_shapes(const foreign_file *file, const mt_parameters *described)
 {
-    const mt_tensor *tensor = &parameter->tensor;
-    char theirs[MT_NAME_MAX] = "";
-    const mt_array *array = find(file, parameter->name);
-    if (array == NULL) {
+    mt_status status = MT_OK;
+    for (int i = 0; i < described->count && status == MT_OK; i++) {
+        const mt_parameter *parameter = described->items[i];
+        const mt_array *array = find(file, parameter->name);
+        char theirs[MT_NAME_MAX] = "";
         mt_layout_name(file->layout, parameter->name, theirs);
-        return mt_fail(MT_ERROR_FORMAT, "%s: %s is missing (layout %s)", file->path, theirs,
-                       file->layout->name);
+        status = array != NULL ? mt_array_check_shape(array, file->path, &parameter->tensor)
+                               : mt_fail(MT_ERROR_FORMAT, "%s: %s is missing (layout %s)",
+                                         file->path, theirs, file->layout->name);
     }
-    mt_status status = mt_array_check(array, file->path, tensor);
-    if (status != MT_OK) {
-        return status;
-    }
-    char *place = (char *)block + parameter->offset * mt_dtype_size(dtype);
-    mt_convert_reals(array->dtype, array->data, dtype, place, mt_tensor_count(tensor));
-    return MT_OK;
+    return status;
 }
 
 /* Every array is one of the model's, but in a layout that is a part of more. */
@@ -183,58 +182,48 @@ static mt_dtype widest(const mt_arrays *arrays)
     return MT_F32;
 }
 
-/* Finds the layout by the names, and leaves only what is the layout's to be read. */
-static mt_status choose(mt_arrays *arrays, void *context)
+/* Finds the layout by the names, and leaves only what is the layout's to be looked at: the rest may
+ * be of any type. */
+static mt_status choose(foreign_file *file, mt_arrays *arrays)
 {
-    foreign_file *file = context;
-    file->arrays = arrays;
     mt_status status = find_layout(file);
     for (int64_t i = arrays->count; status == MT_OK && i-- > 0;) {
         if (file->layout->part_of_more && !mt_layout_owns(file->layout, arrays->items[i].name)) {
             mt_arrays_remove(arrays, i);
         }
     }
-    return status;
-}
-
-static mt_status take_all(const foreign_file *file, mt_checkpoint *checkpoint)
-{
-    const mt_parameters *described = checkpoint->described;
-    mt_status status = MT_OK;
-    checkpoint->data = calloc((size_t)described->total, mt_dtype_size(checkpoint->dtype));
-    if (checkpoint->data == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %lld values", file->path,
-                       (long long)described->total);
-    }
-    for (int i = 0; i < described->count && status == MT_OK; i++) {
-        status = take(file, described->items[i], checkpoint->dtype, checkpoint->data);
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        status = file->source->inspect(file->source, &arrays->items[i]);
     }
     return status;
 }
 
-static mt_status make_checkpoint(const foreign_file *file, mt_checkpoint *checkpoint)
+static mt_status describe(const foreign_file *file, mt_weights *weights)
 {
-    mt_status status = find_config(file, &checkpoint->config);
+    mt_status status = find_config(file, &weights->config);
     if (status != MT_OK) {
         return status;
     }
-    checkpoint->layout = file->layout;
-    checkpoint->dtype = widest(file->arrays);
-    status = mt_model_describe(&checkpoint->config, checkpoint->dtype, &checkpoint->described);
+    weights->layout = file->layout;
+    weights->dtype = widest(file->arrays);
+    status = mt_model_describe(&weights->config, weights->dtype, &weights->parameters);
     if (status == MT_OK) {
-        status = refuse_unknown(file, checkpoint->described);
+        status = refuse_unknown(file, weights->parameters);
     }
-    return status == MT_OK ? take_all(file, checkpoint) : status;
+    return status == MT_OK ? check_shapes(file, weights->parameters) : status;
 }
 
-mt_status mt_foreign_load(const char *path, mt_checkpoint *checkpoint)
+mt_status mt_foreign_describe(mt_weights *weights)
 {
-    mt_arrays arrays;
-    foreign_file file = {.path = path};
-    mt_status status = mt_arrays_read(path, choose, &file, &arrays);
+    mt_arrays arrays = {0};
+    foreign_file file = {weights->file->path, weights->file->source, &arrays, NULL};
+    mt_status status = file.source->list(file.source, &arrays);
     if (status == MT_OK) {
-        status = make_checkpoint(&file, checkpoint);
-        mt_arrays_free(&arrays);
+        status = choose(&file, &arrays);
     }
+    if (status == MT_OK) {
+        status = describe(&file, weights);
+    }
+    mt_arrays_free(&arrays);
     return status;
 }

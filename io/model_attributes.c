@@ -29,87 +29,51 @@ static const char *const time_firsts[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-mt_status mt_model_attributes_write(mt_archive *archive, const char *group,
-                                    const mt_model_config *config, mt_dtype dtype)
+void mt_model_attributes_write(mt_archive *archive, const char *group,
+                               const mt_model_config *config, mt_dtype dtype)
 {
-    mt_status status = mt_archive_write_text(archive, group, "dtype", mt_dtype_name(dtype));
-    if (status == MT_OK) {
-        status = mt_archive_write_fields(archive, group, fields, config);
-    }
-    if (status == MT_OK) {
-        status = mt_archive_write_int(archive, group, "embed_pad", config->padding_index);
-    }
-    if (status == MT_OK) {
-        status = mt_archive_write_text(archive, group, "normalization_type",
-                                       mt_norm_kind_name(config->norm.kind));
-    }
-    return status == MT_OK ? mt_archive_write_text(archive, group, "time_first",
-                                                   time_firsts[config->time_first])
-                           : status;
+    mt_archive_write_text(archive, group, "dtype", mt_dtype_name(dtype));
+    mt_archive_write_fields(archive, group, fields, config);
+    mt_archive_write_int(archive, group, "embed_pad", config->padding_index);
+    mt_archive_write_text(archive, group, "normalization_type",
+                          mt_norm_kind_name(config->norm.kind));
+    mt_archive_write_text(archive, group, "time_first", time_firsts[config->time_first]);
 }
 
 /* Reads a text and finds it in a list. */
-static mt_status read_choice(mt_archive *archive, const char *group, const char *name, size_t count,
-                             const char *const *choices, size_t *choice)
+static size_t read_choice(mt_archive *archive, const char *group, const char *name, size_t count,
+                          const char *const *choices)
 {
-    char *text;
-    mt_status status = mt_archive_read_text(archive, group, name, &text);
-    if (status != MT_OK) {
-        return status;
+    char *text = mt_archive_read_text(archive, group, name);
+    size_t choice = 0;
+    while (text != NULL && choice < count && strcmp(text, choices[choice]) != 0) {
+        choice++;
     }
-    for (*choice = 0; *choice < count && strcmp(text, choices[*choice]) != 0;) {
-        ++*choice;
-    }
-    if (*choice == count) {
-        status = mt_archive_fail(archive, group, "the attribute '%s' is '%.64s'", name, text);
+    if (choice == count) {
+        mt_archive_fail(archive, group, "the attribute '%s' is '%.64s'", name, text);
+        choice = 0;
     }
     free(text);
-    return status;
+    return choice;
 }
 
-static mt_status read_choices(mt_archive *archive, const char *group, mt_model_config *config,
+void mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_config *config,
                               mt_dtype *dtype)
 {
     const char *norms[] = {mt_norm_kind_name(MT_LAYER_NORM), mt_norm_kind_name(MT_RMS_NORM),
                            mt_norm_kind_name(MT_SCALE_NORM), mt_norm_kind_name(MT_BASIC_NORM)};
     const char *dtypes[] = {mt_dtype_name(MT_F32), mt_dtype_name(MT_F64)};
-    size_t norm = 0, first = 0, type = 0;
-    mt_status status =
-        read_choice(archive, group, "normalization_type", COUNT(norms), norms, &norm);
-    if (status == MT_OK) {
-        status = read_choice(archive, group, "time_first", COUNT(time_firsts), time_firsts, &first);
-    }
-    if (status == MT_OK) {
-        status = read_choice(archive, group, "dtype", COUNT(dtypes), dtypes, &type);
-    }
-    config->norm.kind = (mt_norm_kind)norm;
-    config->time_first = (mt_time_first)first;
-    *dtype = (mt_dtype)type;
-    return status;
-}
-
-static mt_status read_numbers(mt_archive *archive, const char *group, mt_model_config *config)
-{
-    int64_t padding = 0;
-    mt_status status = mt_archive_read_fields(archive, group, fields, config);
-    if (status == MT_OK) {
-        status = mt_archive_read_int(archive, group, "embed_pad", &padding);
-    }
+    *config = (mt_model_config){0};
+    mt_archive_read_fields(archive, group, fields, config);
+    int64_t padding = mt_archive_read_int(archive, group, "embed_pad");
     /* What no int32_t holds becomes a value that the configuration's check refuses. */
     config->padding_index = padding >= -1 && padding <= INT32_MAX ? (int32_t)padding : INT32_MAX;
-    return status;
-}
-
-mt_status mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_config *config,
-                                   mt_dtype *dtype)
-{
-    *config = (mt_model_config){0};
-    mt_status status = read_numbers(archive, group, config);
-    if (status == MT_OK) {
-        status = read_choices(archive, group, config, dtype);
+    config->norm.kind =
+        (mt_norm_kind)read_choice(archive, group, "normalization_type", COUNT(norms), norms);
+    config->time_first =
+        (mt_time_first)read_choice(archive, group, "time_first", COUNT(time_firsts), time_firsts);
+    *dtype = (mt_dtype)read_choice(archive, group, "dtype", COUNT(dtypes), dtypes);
+    if (mt_archive_status(archive) == MT_OK && mt_model_config_check(config) != MT_OK) {
+        mt_archive_fail(archive, group, "%s", mt_error_message());
     }
-    if (status == MT_OK && mt_model_config_check(config) != MT_OK) {
-        status = mt_archive_fail(archive, group, "%s", mt_error_message());
-    }
-    return status;
 }

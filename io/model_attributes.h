@@ -4,13 +4,13 @@
 
 #include <mixtape/model.h>
 
-#include "archive.h"
+#include "io/archive.h"
 
-mt_status mt_model_attributes_write(mt_archive *archive, const char *group,
-                                    const mt_model_config *config, mt_dtype dtype);
+void mt_model_attributes_write(mt_archive *archive, const char *group,
+                               const mt_model_config *config, mt_dtype dtype);
 
 /* Reads and checks them (mt_model_config_check). */
-mt_status mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_config *config,
-                                   mt_dtype *dtype);
+void mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_config *config,
+                              mt_dtype *dtype);
 
 #endif

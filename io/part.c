@@ -1,8 +1,9 @@
 #include <mixtape/part.h>
 
-#include "io/arrays.h"
+#include "io/weights_file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The name of a parameter within the part, or NULL if it is not of the part. */
@@ -12,30 +13,25 @@ static const char *name_within(const char *part, const char *name)
     return strncmp(name, part, length) == 0 && name[length] == '.' ? name + length + 1 : NULL;
 }
 
-static mt_status check_part(const mt_model *model, const char *part)
+static mt_status check_part(const mt_parameters *parameters, const char *part)
 {
-    for (int i = 0; i < model->parameters->count; i++) {
-        if (name_within(part, model->parameters->items[i]->name) != NULL) {
+    for (int i = 0; i < parameters->count; i++) {
+        if (name_within(part, parameters->items[i]->name) != NULL) {
             return MT_OK;
         }
     }
     return mt_fail(MT_ERROR_INVALID, "the model has no part '%s' (one is rwkv_blocks.0.att)", part);
 }
 
-mt_status mt_part_save(const char *path, const mt_model *model, const char *part)
+mt_status mt_part_convert(const mt_weights *weights, const char *part, const char *path)
 {
     mt_arrays arrays = {0};
-    mt_status status = check_part(model, part);
-    for (int i = 0; i < model->parameters->count && status == MT_OK; i++) {
-        const mt_tensor *tensor = &model->parameters->items[i]->tensor;
-        const char *name = name_within(part, model->parameters->items[i]->name);
-        void *data;
-        if (name == NULL) {
-            continue;
-        }
-        status = mt_arrays_add(&arrays, name, tensor->dtype, tensor->rank, tensor->shape, &data);
-        if (status == MT_OK) {
-            status = mt_tensor_read(tensor, data);
+    mt_status status = check_part(weights->parameters, part);
+    for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
+        const mt_parameter *parameter = weights->parameters->items[i];
+        const char *name = name_within(part, parameter->name);
+        if (name != NULL) {
+            status = mt_weights_add(weights, parameter, name, &arrays);
         }
     }
     if (status == MT_OK) {
@@ -43,6 +39,30 @@ mt_status mt_part_save(const char *path, const mt_model *model, const char *part
     }
     mt_arrays_free(&arrays);
     return status;
+}
+
+mt_status mt_part_save(const char *path, const mt_model *model, const char *part)
+{
+    mt_weights weights;
+    mt_weights_file file;
+    mt_status status = mt_weights_of(model->parameters, &model->config, NULL, &file, &weights);
+    if (status == MT_OK) {
+        status = mt_part_convert(&weights, part, path);
+        mt_weights_file_close(&file);
+    }
+    return status;
+}
+
+static mt_status check_array(const char *path, const mt_array *array, const mt_tensor *tensor)
+{
+    double value;
+    mt_status status = mt_array_check_shape(array, path, tensor);
+    int64_t i = status == MT_OK
+                    ? mt_first_not_finite(array->dtype, array->data, mt_array_count(array), &value)
+                    : -1;
+    return i < 0 ? status
+                 : mt_fail(MT_ERROR_FORMAT, "%s: %s: element %lld is %g", path, array->name,
+                           (long long)i, value);
 }
 
 static mt_status check_arrays(const char *path, const mt_arrays *arrays, const char *part,
@@ -56,7 +76,7 @@ static mt_status check_arrays(const char *path, const mt_arrays *arrays, const c
         if (name == NULL) {
             continue;
         }
-        status = array != NULL ? mt_array_check(array, path, &parameters->items[i]->tensor)
+        status = array != NULL ? check_array(path, array, &parameters->items[i]->tensor)
                                : mt_fail(MT_ERROR_FORMAT, "%s: %s is missing", path, name);
         taken++;
     }
@@ -71,24 +91,84 @@ static mt_status check_arrays(const char *path, const mt_arrays *arrays, const c
     return status;
 }
 
+/* Reads a file that must hold just the part. */
+static mt_status read_part(const char *path, const char *part, const mt_parameters *parameters,
+                           mt_arrays *arrays)
+{
+    *arrays = (mt_arrays){0};
+    mt_status status = check_part(parameters, part);
+    if (status == MT_OK) {
+        status = mt_arrays_read(path, arrays);
+    }
+    if (status == MT_OK) {
+        status = check_arrays(path, arrays, part, parameters);
+    }
+    if (status != MT_OK) {
+        mt_arrays_free(arrays);
+    }
+    return status;
+}
+
+/* Names the arrays as the weights' file does. */
+static mt_status rename_arrays(const mt_weights *weights, const char *part, mt_arrays *arrays)
+{
+    for (int i = 0; i < weights->parameters->count; i++) {
+        const mt_parameter *parameter = weights->parameters->items[i];
+        const char *name = name_within(part, parameter->name);
+        mt_array *array = name != NULL ? mt_arrays_find(arrays, name) : NULL;
+        char renamed[MT_NAME_MAX];
+        if (array == NULL) {
+            continue;
+        }
+        mt_status status = mt_array_rename(array, mt_weights_name(weights, parameter, renamed));
+        if (status != MT_OK) {
+            return status;
+        }
+    }
+    return MT_OK;
+}
+
+mt_status mt_part_replace(mt_weights *weights, const char *part, const char *path)
+{
+    mt_arrays arrays;
+    mt_weights_file *file = weights->file;
+    mt_status status = read_part(path, part, weights->parameters, &arrays);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = rename_arrays(weights, part, &arrays);
+    if (status == MT_OK) {
+        status = mt_source_replace(file->source, &arrays, &file->source);
+    }
+    mt_arrays_free(&arrays);
+    return status;
+}
+
+static mt_status write_values(const mt_array *array, mt_tensor *tensor)
+{
+    void *values = malloc(mt_tensor_bytes(tensor));
+    if (values == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", tensor->name,
+                       mt_tensor_bytes(tensor));
+    }
+    mt_convert_reals(array->dtype, array->data, tensor->dtype, values, mt_tensor_count(tensor));
+    mt_status status = mt_tensor_write(tensor, values);
+    free(values);
+    return status;
+}
+
 mt_status mt_part_load(const char *path, const char *part, mt_model *model)
 {
     mt_arrays arrays;
     const mt_parameters *parameters = model->parameters;
-    mt_status status = check_part(model, part);
-    if (status == MT_OK) {
-        status = mt_arrays_read(path, NULL, NULL, &arrays);
-    }
+    mt_status status = read_part(path, part, parameters, &arrays);
     if (status != MT_OK) {
         return status;
     }
-    status = check_arrays(path, &arrays, part, parameters);
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const char *name = name_within(part, parameters->items[i]->name);
         if (name != NULL) {
-            const mt_array *array = mt_arrays_find(&arrays, name);
-            status =
-                mt_tensor_write_reals(&parameters->items[i]->tensor, array->dtype, array->data);
+            status = write_values(mt_arrays_find(&arrays, name), &parameters->items[i]->tensor);
         }
     }
     mt_arrays_free(&arrays);

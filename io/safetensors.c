@@ -4,10 +4,17 @@
 #include "io/safetensors.h"
 
 #include "io/file.h"
+#include "io/source.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8 };
 
@@ -40,12 +47,12 @@ static float widen_f16(uint16_t half)
 
 static void copy_f32(const char *from, int64_t count, void *to)
 {
-    memcpy(to, from, (size_t)count * sizeof(float));
+    memmove(to, from, (size_t)count * sizeof(float));
 }
 
 static void copy_f64(const char *from, int64_t count, void *to)
 {
-    memcpy(to, from, (size_t)count * sizeof(double));
+    memmove(to, from, (size_t)count * sizeof(double));
 }
 
 static void copy_f16(const char *from, int64_t count, void *to)
@@ -80,56 +87,85 @@ static const struct {
 };
 enum { TYPES = sizeof types / sizeof *types };
 
-/* A file at work. `claimed` counts the bytes of data that tensors lie in: together with the check
- * that no two overlap, it tells whether all are accounted for. */
 typedef struct safetensors_file {
-    const char *path, *data;
-    size_t data_size, claimed;
+    mt_source base;
+    char path[PATH_MAX];
+    int file;
+    json_t *header;
+    size_t data_start, data_size;
 } safetensors_file;
 
-static mt_status read_tensor(const safetensors_file *file, const json_t *entry, mt_array *array)
+/* A tensor of the header: its type, a row of the table, and its place in the data. */
+typedef struct stored_tensor {
+    int type;
+    size_t begin;
+} stored_tensor;
+
+static mt_status read_shape(const safetensors_file *file, const json_t *dimensions, mt_array *array)
 {
-    const char *name = array->name;
-    const char *type_name = json_string_value(json_object_get(entry, "dtype"));
-    const json_t *dimensions = json_object_get(entry, "shape");
-    const json_t *offsets = json_object_get(entry, "data_offsets");
-    int64_t shape[MT_MAX_RANK], count = 1;
-    int type = 0;
-    if (type_name == NULL || !json_is_array(dimensions) || json_array_size(offsets) != 2) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: no dtype, shape or data_offsets", file->path,
-                       name);
-    }
-    while (type < TYPES && strcmp(types[type].name, type_name) != 0) {
-        type++;
-    }
-    if (type == TYPES) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: type %.16s, none of F32, F64, F16, BF16",
-                       file->path, name, type_name);
-    }
     size_t rank = json_array_size(dimensions);
+    int64_t count = 1;
     for (size_t i = 0; i < rank; i++) {
         const json_t *dimension = json_array_get(dimensions, i);
         int64_t length = json_is_integer(dimension) ? json_integer_value(dimension) : -1;
         if (i >= MT_MAX_RANK || length < 1 || count > INT64_MAX / 16 / length) {
-            return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: dimension %zu is %lld", file->path, name,
-                           i, (long long)length);
+            return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: dimension %zu is %lld", file->path,
+                           array->name, i, (long long)length);
         }
-        shape[i] = length;
+        array->shape[i] = length;
         count *= length;
     }
-    json_int_t begin = json_integer_value(json_array_get(offsets, 0));
-    json_int_t end = json_integer_value(json_array_get(offsets, 1));
-    if (begin < 0 || end < begin || (size_t)end > file->data_size ||
-        (size_t)(end - begin) != (size_t)count * types[type].size) {
-        return mt_fail(MT_ERROR_FORMAT,
-                       "%s: %.128s: bytes %lld to %lld of %zu for %lld numbers of %s", file->path,
-                       name, (long long)begin, (long long)end, file->data_size, (long long)count,
-                       type_name);
+    array->rank = (int)rank;
+    return MT_OK;
+}
+
+/* Where a tensor's bytes begin and end in the data. */
+static mt_status read_offsets(const safetensors_file *file, const char *name, const json_t *entry,
+                              json_int_t *begin, json_int_t *end)
+{
+    const json_t *offsets = json_object_get(entry, "data_offsets");
+    *begin = json_integer_value(json_array_get(offsets, 0));
+    *end = json_integer_value(json_array_get(offsets, 1));
+    if (json_array_size(offsets) != 2) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: no data_offsets", file->path, name);
     }
-    mt_status status = mt_array_allocate(array, types[type].dtype, (int)rank, shape);
-    if (status == MT_OK) {
-        types[type].copy(file->data + begin, count, array->data);
+    return *begin >= 0 && *end >= *begin && (size_t)*end <= file->data_size
+               ? MT_OK
+               : mt_fail(MT_ERROR_FORMAT, "%s: %.128s: bytes %lld to %lld of %zu", file->path, name,
+                         (long long)*begin, (long long)*end, file->data_size);
+}
+
+static mt_status find_tensor(const safetensors_file *file, mt_array *array, stored_tensor *stored)
+{
+    const json_t *entry = json_object_get(file->header, array->name);
+    const char *type_name = json_string_value(json_object_get(entry, "dtype"));
+    const json_t *dimensions = json_object_get(entry, "shape");
+    if (type_name == NULL || !json_is_array(dimensions)) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: no dtype, or no shape", file->path,
+                       array->name);
     }
+    stored->type = 0;
+    while (stored->type < TYPES && strcmp(types[stored->type].name, type_name) != 0) {
+        stored->type++;
+    }
+    if (stored->type == TYPES) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: type %.16s, none of F32, F64, F16, BF16",
+                       file->path, array->name, type_name);
+    }
+    mt_status status = read_shape(file, dimensions, array);
+    if (status != MT_OK) {
+        return status;
+    }
+    array->dtype = types[stored->type].dtype;
+    json_int_t begin = 0, end = 0;
+    int64_t count = mt_array_count(array);
+    status = read_offsets(file, array->name, entry, &begin, &end);
+    if (status == MT_OK && (size_t)(end - begin) != (size_t)count * types[stored->type].size) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s: %.128s: bytes %lld to %lld for %lld numbers of %s",
+                         file->path, array->name, (long long)begin, (long long)end,
+                         (long long)count, type_name);
+    }
+    stored->begin = file->data_start + (size_t)begin;
     return status;
 }
 
@@ -145,26 +181,26 @@ static int compare_extents(const void *a, const void *b)
 }
 
 /* The tensors lie one behind the other and fill the data. */
-static mt_status check_extents(const safetensors_file *file, const json_t *header)
+static mt_status check_extents(const safetensors_file *file)
 {
     size_t count = 0;
     const char *name;
     json_t *entry;
-    extent *extents = calloc(json_object_size(header) + 1, sizeof *extents);
+    extent *extents = calloc(json_object_size(file->header) + 1, sizeof *extents);
     if (extents == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu tensors", file->path,
-                       json_object_size(header));
+                       json_object_size(file->header));
     }
-    json_object_foreach((json_t *)(uintptr_t)header, name, entry)
+    mt_status status = MT_OK;
+    json_object_foreach(file->header, name, entry)
     {
-        const json_t *offsets = json_object_get(entry, "data_offsets");
-        if (strcmp(name, "__metadata__") != 0) {
-            extents[count++] = (extent){json_integer_value(json_array_get(offsets, 0)),
-                                        json_integer_value(json_array_get(offsets, 1)), name};
+        if (status == MT_OK && strcmp(name, "__metadata__") != 0) {
+            extents[count].name = name;
+            status = read_offsets(file, name, entry, &extents[count].begin, &extents[count].end);
+            count++;
         }
     }
     qsort(extents, count, sizeof *extents, compare_extents);
-    mt_status status = MT_OK;
     json_int_t at = 0;
     for (size_t i = 0; i < count && status == MT_OK; i++) {
         if (extents[i].begin != at) {
@@ -182,90 +218,153 @@ static mt_status check_extents(const safetensors_file *file, const json_t *heade
     return status;
 }
 
-/* What is asked of a file: arrays.h. */
-typedef struct safetensors_request {
-    mt_arrays_choose *choose;
-    void *context;
-    mt_arrays *arrays;
-} safetensors_request;
-
-static mt_status read_header(const safetensors_file *file, const json_t *header,
-                             const safetensors_request *request)
+static mt_status list(mt_source *base, mt_arrays *arrays)
 {
+    const safetensors_file *file = (safetensors_file *)base;
     const char *name;
     json_t *entry;
-    mt_arrays *arrays = request->arrays;
     mt_status status = MT_OK;
-    json_object_foreach((json_t *)(uintptr_t)header, name, entry)
+    json_object_foreach(file->header, name, entry)
     {
         if (status == MT_OK && strcmp(name, "__metadata__") != 0) {
             status = mt_arrays_add_name(arrays, name);
         }
     }
-    if (status == MT_OK && request->choose != NULL) {
-        status = request->choose(arrays, request->context);
-    }
-    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
-        status =
-            read_tensor(file, json_object_get(header, arrays->items[i].name), &arrays->items[i]);
-    }
-    return status == MT_OK ? check_extents(file, header) : status;
-}
-
-static mt_status read_bytes(const char *path, const char *bytes, size_t size,
-                            const safetensors_request *request)
-{
-    uint64_t length = 0;
-    for (int i = 0; size >= LENGTH_BYTES && i < LENGTH_BYTES; i++) {
-        length |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
-    }
-    if (size < LENGTH_BYTES || length > size - LENGTH_BYTES) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: a header of %llu bytes in a file of %zu", path,
-                       (unsigned long long)length, size);
-    }
-    json_error_t error;
-    json_t *header =
-        json_loadb(bytes + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(header)) {
-        json_decref(header);
-        return mt_fail(MT_ERROR_FORMAT, "%s: the header is no JSON object: %s", path,
-                       error.text[0] != '\0' ? error.text : "another value");
-    }
-    safetensors_file file = {.path = path,
-                             .data = bytes + LENGTH_BYTES + length,
-                             .data_size = size - LENGTH_BYTES - (size_t)length};
-    mt_status status = read_header(&file, header, request);
-    json_decref(header);
     return status;
 }
 
-mt_status mt_safetensors_read(const char *path, mt_arrays_choose *choose, void *context,
-                              mt_arrays *arrays)
+static mt_status inspect(mt_source *base, mt_array *array)
 {
-    char *bytes;
-    size_t size;
-    *arrays = (mt_arrays){0};
-    mt_status status = mt_file_read(path, &bytes, &size);
+    stored_tensor stored;
+    return find_tensor((safetensors_file *)base, array, &stored);
+}
+
+/* The bytes from `at` on. */
+static mt_status read_bytes(const safetensors_file *file, size_t at, size_t size, char *bytes)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t got = pread(file->file, bytes + done, size - done, (off_t)(at + done));
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return mt_fail(MT_ERROR_IO, "%s: %s at byte %zu", file->path,
+                           got < 0 ? strerror(errno) : "the file ends", at + done);
+        }
+        done += (size_t)got;
+    }
+    return MT_OK;
+}
+
+/* The values are read as the file has them to the end of the memory that they fill when they are
+ * widened. */
+static mt_status read_rows(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
+                           int64_t rows, void *values)
+{
+    const safetensors_file *file = (safetensors_file *)base;
+    mt_array array = {.name = (char *)(uintptr_t)name};
+    stored_tensor stored;
+    mt_status status = find_tensor(file, &array, &stored);
     if (status != MT_OK) {
         return status;
     }
-    status = read_bytes(path, bytes, size, &(safetensors_request){choose, context, arrays});
-    free(bytes);
-    if (status != MT_OK) {
-        mt_arrays_free(arrays);
+    int64_t width = mt_array_count(&array) / mt_array_rows(&array), count = rows * width;
+    size_t size = types[stored.type].size;
+    char *bytes = (char *)values + (size_t)count * (mt_dtype_size(array.dtype) - size);
+    status = read_bytes(file, stored.begin + (size_t)(first * width) * size, (size_t)count * size,
+                        bytes);
+    if (status == MT_OK) {
+        types[stored.type].copy(bytes, count, values);
+    }
+    if (status == MT_OK && dtype != array.dtype) {
+        mt_reals_widen(array.dtype, count, values);
     }
     return status;
+}
+
+static void close_file(mt_source *base)
+{
+    safetensors_file *file = (safetensors_file *)base;
+    json_decref(file->header);
+    close(file->file);
+    free(file);
+}
+
+static mt_status parse_header(safetensors_file *file, const char *text, size_t length)
+{
+    json_error_t error;
+    file->header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    return json_is_object(file->header)
+               ? check_extents(file)
+               : mt_fail(MT_ERROR_FORMAT, "%s: the header is no JSON object: %s", file->path,
+                         error.text[0] != '\0' ? error.text : "another value");
+}
+
+static mt_status read_header(safetensors_file *file, size_t size)
+{
+    unsigned char bytes[LENGTH_BYTES] = {0};
+    uint64_t length = 0;
+    mt_status status =
+        size >= LENGTH_BYTES ? read_bytes(file, 0, LENGTH_BYTES, (char *)bytes) : MT_OK;
+    for (int i = 0; i < LENGTH_BYTES; i++) {
+        length |= (uint64_t)bytes[i] << (8 * i);
+    }
+    if (status == MT_OK && (size < LENGTH_BYTES || length > size - LENGTH_BYTES)) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s: a header of %llu bytes in a file of %zu", file->path,
+                         (unsigned long long)length, size);
+    }
+    char *text = status == MT_OK ? malloc((size_t)length + 1) : NULL;
+    if (status == MT_OK && text == NULL) {
+        status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for a header of %llu bytes", file->path,
+                         (unsigned long long)length);
+    }
+    if (status == MT_OK) {
+        status = read_bytes(file, LENGTH_BYTES, (size_t)length, text);
+    }
+    if (status == MT_OK) {
+        file->data_start = LENGTH_BYTES + (size_t)length;
+        file->data_size = size - file->data_start;
+        status = parse_header(file, text, (size_t)length);
+    }
+    free(text);
+    return status;
+}
+
+static mt_status open_file(const char *path, safetensors_file *file)
+{
+    struct stat info;
+    /* A pipe is refused, not waited for. */
+    file->file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file->file < 0 || fstat(file->file, &info) != 0) {
+        return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+    }
+    return S_ISREG(info.st_mode) ? read_header(file, (size_t)info.st_size)
+                                 : mt_fail(MT_ERROR_IO, "%s: not a regular file", path);
+}
+
+mt_status mt_safetensors_source(const char *path, mt_source **source)
+{
+    safetensors_file *file = calloc(1, sizeof *file);
+    if (file == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *file);
+    }
+    file->base = (mt_source){list, inspect, read_rows, close_file};
+    snprintf(file->path, sizeof file->path, "%s", path);
+    mt_status status = open_file(path, file);
+    if (status != MT_OK) {
+        close_file(&file->base);
+        return status;
+    }
+    *source = &file->base;
+    return MT_OK;
 }
 
 /* ---- writing ---- */
 
 static size_t array_bytes(const mt_array *array)
 {
-    size_t bytes = mt_dtype_size(array->dtype);
-    for (int i = 0; i < array->rank; i++) {
-        bytes *= (size_t)array->shape[i];
-    }
-    return bytes;
+    return (size_t)mt_array_count(array) * mt_dtype_size(array->dtype);
 }
 
 static json_t *make_header(const mt_arrays *arrays, size_t *data_size)
@@ -309,11 +408,14 @@ mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays)
     memcpy(bytes + LENGTH_BYTES, text, length);
     memset(bytes + LENGTH_BYTES + length, ' ', padded - length);
     char *at = bytes + LENGTH_BYTES + padded;
-    for (int64_t i = 0; i < arrays->count; i++) {
-        memcpy(at, arrays->items[i].data, array_bytes(&arrays->items[i]));
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        status = mt_array_read(&arrays->items[i], 0, mt_array_rows(&arrays->items[i]), at);
         at += array_bytes(&arrays->items[i]);
     }
-    mt_status status = mt_file_replace(path, bytes, size);
+    if (status == MT_OK) {
+        status = mt_file_replace(path, bytes, size);
+    }
     free(bytes);
     free(text);
     return status;

@@ -2,6 +2,7 @@
 #include <mixtape/model.h>
 
 #include "layers/prefix.h"
+#include "layers/reserve.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -113,18 +114,28 @@ mt_status mt_model_describe(const mt_model_config *config, mt_dtype dtype,
     return status;
 }
 
-mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_config *config,
-                          uint64_t seed, mt_model **model)
+static mt_status finish(mt_status status, mt_model **model)
 {
-    mt_status status = new_model(config, device, dtype, model);
-    if (status == MT_OK) {
-        status = mt_parameters_allocate((*model)->parameters, seed);
-    }
     if (status != MT_OK) {
         mt_model_destroy(*model);
         *model = NULL;
     }
     return status;
+}
+
+mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_config *config,
+                          uint64_t seed, mt_model **model)
+{
+    mt_status status = new_model(config, device, dtype, model);
+    return status == MT_OK ? finish(mt_parameters_allocate((*model)->parameters, seed), model)
+                           : status;
+}
+
+mt_status mt_model_reserve(mt_device *device, mt_dtype dtype, const mt_model_config *config,
+                           mt_model **model)
+{
+    mt_status status = new_model(config, device, dtype, model);
+    return status == MT_OK ? finish(mt_parameters_reserve((*model)->parameters), model) : status;
 }
 
 void mt_model_destroy(mt_model *model)

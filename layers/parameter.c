@@ -1,6 +1,7 @@
 #include <mixtape/parameter.h>
 
 #include "kernels/device.h"
+#include "layers/reserve.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -99,6 +100,11 @@ static mt_tensor *keep_failure(mt_parameters *parameters, mt_status status)
     return NULL;
 }
 
+static int64_t padded(int64_t count)
+{
+    return (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
 /* Places those that decay, or the others, from element `at` on; returns the element behind them. */
 static int64_t place_all(mt_parameters *parameters, bool decay, int64_t at)
 {
@@ -107,7 +113,7 @@ static int64_t place_all(mt_parameters *parameters, bool decay, int64_t at)
         if (parameter->decay == decay) {
             int64_t count = mt_tensor_count(&parameter->tensor);
             parameter->offset = (size_t)at;
-            at += (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+            at += padded(count);
         }
     }
     return at;
@@ -195,7 +201,25 @@ static mt_status initialise_all(mt_parameters *parameters, uint64_t seed)
     return status;
 }
 
-mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed)
+/* Gradients are written whole before they are read, but for the gaps between them, which whatever
+ * goes through the block as one array reads too. The rest is not touched, so that a model that is
+ * never trained takes no memory for it where the system gives memory when it is touched. */
+static mt_status clear_gaps(mt_parameters *parameters)
+{
+    mt_device *device = parameters->device;
+    size_t size = mt_dtype_size(parameters->dtype);
+    mt_status status = MT_OK;
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        const mt_tensor *tensor = &parameters->items[i]->tensor;
+        int64_t count = mt_tensor_count(tensor), gap = padded(count) - count;
+        status = gap > 0 ? device->zero(device, (char *)tensor->grad + (size_t)count * size,
+                                        (size_t)gap * size)
+                         : MT_OK;
+    }
+    return status;
+}
+
+mt_status mt_parameters_reserve(mt_parameters *parameters)
 {
     if (parameters->status != MT_OK) {
         return mt_fail(parameters->status, "%s", parameters->error);
@@ -209,9 +233,6 @@ mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed)
     if (status == MT_OK) {
         status = device->zero(device, parameters->data, bytes);
     }
-    if (status == MT_OK) {
-        status = device->zero(device, parameters->grad, bytes);
-    }
     if (status != MT_OK) {
         return status;
     }
@@ -220,7 +241,13 @@ mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed)
         parameter->tensor.data = (char *)parameters->data + parameter->offset * size;
         parameter->tensor.grad = (char *)parameters->grad + parameter->offset * size;
     }
-    return initialise_all(parameters, seed);
+    return clear_gaps(parameters);
+}
+
+mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed)
+{
+    mt_status status = mt_parameters_reserve(parameters);
+    return status == MT_OK ? initialise_all(parameters, seed) : status;
 }
 
 int64_t mt_parameters_size(const mt_parameters *parameters)

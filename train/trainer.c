@@ -1,6 +1,6 @@
 #include "train/trainer_internal.h"
 
-#include "io/checkpoint_internal.h"
+#include "io/checkpoint_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -203,10 +203,9 @@ mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoin
 {
     mt_status status = check_idle(trainer);
     if (status == MT_OK) {
-        status =
-            trainer->model != NULL
-                ? mt_checkpoint_restore(checkpoint, trainer->model, trainer->adam)
-                : mt_checkpoint_restore_parameters(checkpoint, trainer->parameters, trainer->adam);
+        status = trainer->model != NULL
+                     ? mt_checkpoint_restore(checkpoint, trainer->model, trainer->adam)
+                     : mt_checkpoint_restore_own(checkpoint, trainer->parameters, trainer->adam);
     }
     if (status == MT_OK) {
         trainer->state = checkpoint->state;
@@ -219,7 +218,7 @@ mt_status mt_trainer_load(mt_trainer *trainer, const char *path)
     mt_checkpoint *checkpoint;
     mt_status status = trainer->model != NULL
                            ? mt_checkpoint_load(path, &checkpoint)
-                           : mt_checkpoint_read_for(path, trainer->parameters, &checkpoint);
+                           : mt_checkpoint_load_own(path, trainer->parameters, &checkpoint);
     if (status == MT_OK) {
         status = mt_trainer_restore(trainer, checkpoint);
         mt_checkpoint_destroy(checkpoint);

@@ -2,7 +2,7 @@
  * included by itself.
  *
  * 1. To train a model, to keep it, to exchange it and to use it: model.h, trainer.h and stream.h,
- *    checkpoint.h and exchange.h; its data come from text.h and transcripts.h.
+ *    weights.h and checkpoint.h; its data come from text.h and transcripts.h.
  * 2. To build a model of one's own: a tape (tape.h) and operators on it (operators.h), layers
  *    (block.h includes all of them) with their parameters (parameter.h); gradcheck.h compares what
  *    it computes with finite differences. wkv.h is the WKV operator alone, on plain arrays.
@@ -13,7 +13,6 @@
 #include <mixtape/adam.h>
 #include <mixtape/checkpoint.h>
 #include <mixtape/device.h>
-#include <mixtape/exchange.h>
 #include <mixtape/gradcheck.h>
 #include <mixtape/model.h>
 #include <mixtape/operators.h>
@@ -25,6 +24,7 @@
 #include <mixtape/trainer.h>
 #include <mixtape/transcripts.h>
 #include <mixtape/version.h>
+#include <mixtape/weights.h>
 #include <mixtape/wkv.h>
 
 #endif

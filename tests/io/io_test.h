@@ -4,7 +4,7 @@
 #define MT_TESTS_IO_TEST_H
 
 #include <mixtape/checkpoint.h>
-#include <mixtape/exchange.h>
+#include <mixtape/weights.h>
 
 #include "io/file.h"
 #include "kernels/device.h"
@@ -192,6 +192,23 @@ static inline bool same_model(const mt_model *a, const mt_model *b)
 {
     return block_bytes(a) == block_bytes(b) &&
            same_content(a->parameters->data, b->parameters->data, block_bytes(a));
+}
+
+/* The values of weights, parameter by parameter, in memory that the caller frees. */
+static inline char *values_of(const mt_weights *weights, size_t *bytes)
+{
+    size_t size = mt_dtype_size(weights->dtype), at = 0;
+    *bytes = (size_t)mt_parameters_size(weights->parameters) * size;
+    char *values = malloc(*bytes);
+    ck_assert_ptr_nonnull(values);
+    for (int i = 0; i < weights->parameters->count; i++) {
+        const mt_parameter *parameter = weights->parameters->items[i];
+        const mt_tensor *tensor = &parameter->tensor;
+        int64_t rows = tensor->rank > 0 ? tensor->shape[0] : 1;
+        ASSERT_OK(mt_weights_read(weights, parameter, 0, rows, values + at));
+        at += (size_t)mt_tensor_count(tensor) * size;
+    }
+    return values;
 }
 
 static const mt_train_state test_state = {.step = 1234567890123,

@@ -35,6 +35,8 @@ WRAP(void *, aligned_alloc, NULL, ENOMEM, (size_t alignment, size_t size), (alig
 WRAP(char *, strdup, NULL, ENOMEM, (const char *text), (text))
 WRAP(char *, strndup, NULL, ENOMEM, (const char *text, size_t size), (text, size))
 WRAP(ssize_t, read, -1, EIO, (int file, void *bytes, size_t size), (file, bytes, size))
+WRAP(ssize_t, pread, -1, EIO, (int file, void *bytes, size_t size, off_t at),
+     (file, bytes, size, at))
 WRAP(ssize_t, write, -1, ENOSPC, (int file, const void *bytes, size_t size), (file, bytes, size))
 WRAP(int, fsync, -1, EIO, (int file), (file))
 WRAP(int, fchmod, -1, EPERM, (int file, mode_t mode), (file, mode))
@@ -88,7 +90,7 @@ static mt_status save_checkpoint(const char *path)
 
 static mt_status save_exchange(const char *path)
 {
-    return mt_exchange_save(path, subject.model, &mt_layouts[0], tokens);
+    return mt_weights_save(path, subject.model, &mt_layouts[0], tokens);
 }
 
 static mt_status load_checkpoint(const char *path)

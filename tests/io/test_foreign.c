@@ -1,6 +1,6 @@
 /* Other programs' weights: layouts found by names, sizes by shapes, and safetensors files byte by
  * byte. */
-#include "io/safetensors.h"
+#include "io/weights_file.h"
 #include "tests/io/io_test.h"
 
 /* What models differ in, and a layout that can hold them. */
@@ -41,15 +41,15 @@ START_TEST(test_layout_and_sizes_are_found_and_bits_come_back)
     mt_model *model = model_of(_i, 1), *other = model_of(_i, 2);
     const char *path = in_folder("model.safetensors");
     ASSERT_OK(mt_layout_parse(models[_i].layout, &layout));
-    ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
+    ASSERT_OK(mt_weights_save(path, model, layout, NULL));
     ASSERT_OK(mt_checkpoint_load(path, &read));
-    ck_assert_ptr_eq(read->layout, layout);
-    ck_assert_int_eq(read->config.vocab_size, VOCABULARY);
-    ck_assert_int_eq(read->config.num_blocks, 2);
-    ck_assert_int_eq(read->config.attention_size, model->config.attention_size);
-    ck_assert_int_eq(read->config.linear_size, model->config.linear_size);
-    ck_assert_int_eq(read->config.norm.kind, models[_i].norm);
-    ck_assert_int_eq(read->config.output_size, models[_i].head ? VOCABULARY : 0);
+    ck_assert_ptr_eq(read->weights->layout, layout);
+    ck_assert_int_eq(read->weights->config.vocab_size, VOCABULARY);
+    ck_assert_int_eq(read->weights->config.num_blocks, 2);
+    ck_assert_int_eq(read->weights->config.attention_size, model->config.attention_size);
+    ck_assert_int_eq(read->weights->config.linear_size, model->config.linear_size);
+    ck_assert_int_eq(read->weights->config.norm.kind, models[_i].norm);
+    ck_assert_int_eq(read->weights->config.output_size, models[_i].head ? VOCABULARY : 0);
     ck_assert(!same_model(model, other));
     ASSERT_OK(mt_checkpoint_restore(read, other, NULL));
     ck_assert(same_model(model, other));
@@ -66,15 +66,15 @@ static mt_arrays rwkv_arrays(void)
     mt_arrays arrays;
     mt_model *model = model_of(6, 1);
     ASSERT_OK(mt_layout_parse("rwkv-lm", &layout));
-    ASSERT_OK(mt_exchange_save(in_folder("whole.safetensors"), model, layout, NULL));
-    ASSERT_OK(mt_safetensors_read(in_folder("whole.safetensors"), NULL, NULL, &arrays));
+    ASSERT_OK(mt_weights_save(in_folder("whole.safetensors"), model, layout, NULL));
+    ASSERT_OK(mt_arrays_read(in_folder("whole.safetensors"), &arrays));
     mt_model_destroy(model);
     return arrays;
 }
 
 static mt_array *array_of(mt_arrays *arrays, const char *name)
 {
-    mt_array *array = (mt_array *)(uintptr_t)mt_arrays_find(arrays, name);
+    mt_array *array = mt_arrays_find(arrays, name);
     ck_assert_ptr_nonnull(array);
     return array;
 }
@@ -111,18 +111,14 @@ static void mix_layouts(mt_arrays *arrays)
 
 static void add_unknown(mt_arrays *arrays)
 {
-    float *data;
-    ASSERT_OK(
-        mt_arrays_add(arrays, "blocks.0.att.extra", MT_F32, 1, (int64_t[]){1}, (void **)&data));
-    data[0] = 0.0f;
+    const mt_tensor zero = {.dtype = MT_F32, .rank = 1, .shape = {1}};
+    ASSERT_OK(mt_arrays_add_like(arrays, "blocks.0.att.extra", &zero));
 }
 
 static void add_bias(mt_arrays *arrays)
 {
-    float *data;
-    ASSERT_OK(
-        mt_arrays_add(arrays, "blocks.0.att.key.bias", MT_F32, 1, (int64_t[]){4}, (void **)&data));
-    memset(data, 0, 4 * sizeof *data);
+    const mt_tensor zeros = {.dtype = MT_F32, .rank = 1, .shape = {4}};
+    ASSERT_OK(mt_arrays_add_like(arrays, "blocks.0.att.key.bias", &zeros));
 }
 
 static void make_infinite(mt_arrays *arrays)
@@ -158,7 +154,7 @@ START_TEST(test_what_does_not_fit_is_refused_with_name_and_shapes)
     mt_arrays arrays = rwkv_arrays();
     const char *path = in_folder("rwkv.safetensors");
     spoilt[_i].spoil(&arrays);
-    ASSERT_OK(mt_safetensors_write(path, &arrays));
+    ASSERT_OK(mt_arrays_write(path, &arrays));
     ASSERT_FAILS(mt_checkpoint_load(path, &read), MT_ERROR_FORMAT, "rwkv.safetensors",
                  spoilt[_i].says[0], spoilt[_i].says[1], spoilt[_i].says[2]);
     ck_assert_ptr_null(read);
@@ -207,15 +203,15 @@ START_TEST(test_what_a_whole_model_has_beside_its_decoder_is_not_read)
     const char *path = in_folder("model.safetensors");
     mt_model *model = model_of(4, 1), *other = model_of(4, 2);
     ASSERT_OK(mt_layout_parse("espnet-model", &layout));
-    ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
+    ASSERT_OK(mt_weights_save(path, model, layout, NULL));
     ASSERT_OK(mt_checkpoint_load(add_entries(path, more, 16), &read));
-    ck_assert_ptr_eq(read->layout, layout);
-    ck_assert_int_eq(read->dtype, MT_F32); /* whatever the others are */
+    ck_assert_ptr_eq(read->weights->layout, layout);
+    ck_assert_int_eq(read->weights->dtype, MT_F32); /* whatever the others are */
     ASSERT_OK(mt_checkpoint_restore(read, other, NULL));
     ck_assert(same_model(model, other));
     mt_checkpoint_destroy(read);
     ASSERT_OK(mt_layout_parse("mixtape", &layout));
-    ASSERT_OK(mt_exchange_save(path, model, layout, NULL));
+    ASSERT_OK(mt_weights_save(path, model, layout, NULL));
     ASSERT_FAILS(mt_checkpoint_load(add_entries(path, more, 16), &read), MT_ERROR_FORMAT,
                  "more.safetensors", "encoder.");
     mt_model_destroy(model);
@@ -232,7 +228,7 @@ START_TEST(test_the_suffix_counts_in_letters_of_either_case)
     mt_checkpoint *read;
     char *bytes;
     size_t size;
-    ASSERT_OK(mt_exchange_save(path, model, &mt_layouts[0], NULL));
+    ASSERT_OK(mt_weights_save(path, model, &mt_layouts[0], NULL));
     ASSERT_OK(mt_file_read(path, &bytes, &size));
     ck_assert_mem_ne(bytes, "\211HDF", 4);
     ASSERT_OK(mt_checkpoint_load(path, &read));
@@ -247,7 +243,7 @@ static const char *const pickles[] = {"a.pth", "a.pt", "a.bin", "a.PTH"};
 START_TEST(test_hdf5_is_not_written_under_pytorchs_names)
 {
     mt_model *model = model_of(5, 1);
-    ASSERT_FAILS(mt_exchange_save(in_folder(pickles[_i]), model, &mt_layouts[0], NULL),
+    ASSERT_FAILS(mt_weights_save(in_folder(pickles[_i]), model, &mt_layouts[0], NULL),
                  MT_ERROR_INVALID, pickles[_i], "HDF5", "mixtape-to-pth");
     ASSERT_FAILS(mt_checkpoint_save(in_folder(pickles[_i]), model, NULL, &test_state, NULL, NULL),
                  MT_ERROR_INVALID, pickles[_i], "HDF5", "mixtape-to-pth");
@@ -287,11 +283,11 @@ START_TEST(test_half_types_are_widened)
     uint16_t data[12];
     memcpy(data, f16, sizeof f16);
     memcpy(data + 6, bf16, sizeof bf16);
-    ASSERT_OK(mt_safetensors_read(
+    ASSERT_OK(mt_arrays_read(
         write_safetensors("{\"a\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[0,12]},"
                           "\"b\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[12,24]}}",
                           data, sizeof data),
-        NULL, NULL, &arrays));
+        &arrays));
     ck_assert_int_eq(arrays.count, 2);
     ck_assert_int_eq(mt_arrays_find(&arrays, "a")->rank, 2);
     ck_assert_mem_eq(mt_arrays_find(&arrays, "a")->data, as_f16, sizeof as_f16);
@@ -330,9 +326,8 @@ START_TEST(test_headers_that_lie_are_refused)
 {
     mt_arrays arrays;
     const float data[2] = {1.0f, 2.0f};
-    ASSERT_FAILS(
-        mt_safetensors_read(write_safetensors(wrong[_i].header, data, 8), NULL, NULL, &arrays),
-        MT_ERROR_FORMAT, "model.safetensors", wrong[_i].says);
+    ASSERT_FAILS(mt_arrays_read(write_safetensors(wrong[_i].header, data, 8), &arrays),
+                 MT_ERROR_FORMAT, "model.safetensors", wrong[_i].says);
     ck_assert_ptr_null(arrays.items);
 }
 END_TEST
@@ -343,8 +338,7 @@ START_TEST(test_files_too_short_for_their_header_are_refused)
     const char bytes[] = {'\377', '\377', '\377', '\377', '\377', '\377', '\377', '\177', '{'};
     for (size_t size = 0; size <= sizeof bytes; size++) {
         const char *path = write_bytes("short.safetensors", bytes, size);
-        ASSERT_FAILS(mt_safetensors_read(path, NULL, NULL, &arrays), MT_ERROR_FORMAT,
-                     "short.safetensors");
+        ASSERT_FAILS(mt_arrays_read(path, &arrays), MT_ERROR_FORMAT, "short.safetensors");
     }
 }
 END_TEST

@@ -125,10 +125,10 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
     memset(session, 0, sizeof *session);
     session->config = *config;
     const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
-    mt_status status = open_parts(source != NULL ? source->tokens : NULL, session);
+    mt_status status = open_parts(source != NULL ? source->weights->tokens : NULL, session);
     if (status == MT_OK && init != NULL) {
-        session->new_head = init->config.output_size == 0;
-        status = mt_checkpoint_begin_with(init, session->model);
+        session->new_head = init->weights->config.output_size == 0;
+        status = mt_weights_begin(init->weights, session->model);
         if (status != MT_OK) {
             status = mt_fail(status, "--init %s: %s", config->init, mt_error_message());
         }
@@ -145,11 +145,7 @@ mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device
     memset(session, 0, sizeof *session);
     mt_status status = open_device(device, threads, session);
     if (status == MT_OK) {
-        status = mt_model_create(session->device, checkpoint->dtype, &checkpoint->config, 0,
-                                 &session->model);
-    }
-    if (status == MT_OK) {
-        status = mt_checkpoint_restore(checkpoint, session->model, NULL);
+        status = mt_weights_model(checkpoint->weights, session->device, &session->model);
     }
     if (status != MT_OK) {
         session_close(session);

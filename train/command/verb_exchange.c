@@ -1,5 +1,4 @@
 /* mixtape export RUN -o FILE --layout NAME, mixtape import FILE -o FILE */
-#include <mixtape/exchange.h>
 #include <mixtape/part.h>
 
 #include "train/command/arguments.h"
@@ -54,40 +53,26 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
-    train_session session;
-    mt_status status = session_open_model(checkpoint, "cpu", 0, &session);
-    if (status != MT_OK) {
-        return status;
-    }
+    const mt_weights *weights = checkpoint->weights;
     if (given->part != NULL) {
-        status = mt_part_save(given->output, session.model, given->part);
-    } else {
-        status = mt_exchange_save(given->output, session.model, given->layout, checkpoint->tokens);
-        if (status == MT_OK && session.model->config.output_size > 0 &&
-            mt_layout_kept(given->layout, &session.model->config).output_size == 0) {
-            fprintf(stderr, "the layout %s has no head: it was left out\n", given->layout->name);
-        }
+        return mt_part_convert(weights, given->part, given->output);
     }
-    session_close(&session);
+    mt_status status = mt_weights_convert(weights, given->output, given->layout);
+    if (status == MT_OK && weights->config.output_size > 0 &&
+        mt_layout_kept(given->layout, &weights->config).output_size == 0) {
+        fprintf(stderr, "the layout %s has no head: it was left out\n", given->layout->name);
+    }
     return status;
 }
 
 static mt_status import_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
-    train_session session;
-    mt_status status = session_open_model(checkpoint, "cpu", 0, &session);
-    if (status == MT_OK && given->into != NULL) {
-        status = mt_part_load(given->model, given->part, session.model);
-        if (status != MT_OK) {
-            session_close(&session);
-        }
-    }
-    if (status == MT_OK) {
-        status = mt_checkpoint_save(given->output, session.model, NULL, &checkpoint->state,
-                                    checkpoint->run_config, checkpoint->tokens);
-        session_close(&session);
-    }
-    return status;
+    mt_status status = given->into != NULL
+                           ? mt_part_replace(checkpoint->weights, given->part, given->model)
+                           : MT_OK;
+    return status == MT_OK ? mt_checkpoint_convert(checkpoint->weights, given->output,
+                                                   &checkpoint->state, checkpoint->run_config)
+                           : status;
 }
 
 static int convert(arguments *given,

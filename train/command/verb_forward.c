@@ -68,29 +68,29 @@ static mt_status read_labels(const char *path, int64_t shape[4], int32_t **label
     if (status != MT_OK) {
         return status;
     }
-    status = mt_archive_inspect_array(archive, "/", "labels", &dtype, &rank, shape);
-    if (status == MT_OK && (rank != 2 || dtype != MT_I32 || shape[0] < 1 || shape[1] < 1)) {
-        status = mt_archive_fail(archive, "labels", "not integers of shape (B, U)");
+    mt_archive_inspect_array(archive, "/", "labels", &dtype, &rank, shape);
+    if (mt_archive_status(archive) == MT_OK &&
+        (rank != 2 || dtype != MT_I32 || shape[0] < 1 || shape[1] < 1)) {
+        mt_archive_fail(archive, "labels", "not integers of shape (B, U)");
     }
-    if (status == MT_OK) {
+    mt_archive_check_array(archive, "/", "labels", dtype, rank, shape);
+    if (mt_archive_status(archive) == MT_OK) {
         *labels = malloc((size_t)(shape[0] * shape[1]) * sizeof **labels);
-        status = *labels != NULL
-                     ? mt_archive_read_array(archive, "/", "labels", dtype, rank, shape, *labels)
-                     : mt_fail(MT_ERROR_MEMORY, "%s: no memory for the labels", path);
+        mt_archive_keep(archive, *labels != NULL ? MT_OK
+                                                 : mt_fail(MT_ERROR_MEMORY,
+                                                           "%s: no memory for the labels", path));
+        mt_archive_read_rows(archive, "/", "labels", dtype, 0, shape[0], *labels);
     }
-    mt_archive_close(archive);
-    return status;
+    return mt_archive_close(archive);
 }
 
-static mt_status write_tensor(mt_archive *archive, const char *name, const mt_tensor *tensor)
+static void write_tensor(mt_archive *archive, const char *name, const mt_tensor *tensor)
 {
-    void *values = malloc(mt_tensor_bytes(tensor));
-    if (values == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "forward: no memory for %zu bytes",
-                       mt_tensor_bytes(tensor));
-    }
-    mt_status status = mt_tensor_read(tensor, values);
     double wrong;
+    void *values = malloc(mt_tensor_bytes(tensor));
+    mt_status status = values != NULL ? mt_tensor_read(tensor, values)
+                                      : mt_fail(MT_ERROR_MEMORY, "forward: no memory for %zu bytes",
+                                                mt_tensor_bytes(tensor));
     int64_t at = status == MT_OK
                      ? mt_first_not_finite(tensor->dtype, values, mt_tensor_count(tensor), &wrong)
                      : -1;
@@ -98,12 +98,10 @@ static mt_status write_tensor(mt_archive *archive, const char *name, const mt_te
         status =
             mt_fail(MT_ERROR_NUMERIC, "forward: element %" PRId64 " of %s is %g", at, name, wrong);
     }
-    if (status == MT_OK) {
-        status = mt_archive_write_array(archive, "/", name, tensor->dtype, tensor->rank,
-                                        tensor->shape, values);
-    }
+    mt_archive_keep(archive, status);
+    mt_archive_begin_array(archive, "/", name, tensor->dtype, tensor->rank, tensor->shape);
+    mt_archive_write_rows(archive, tensor->dtype, 0, tensor->shape[0], values);
     free(values);
-    return status;
 }
 
 static mt_status write_outputs(const char *path, const mt_tensor *output, const mt_tensor *logits)
@@ -113,15 +111,11 @@ static mt_status write_outputs(const char *path, const mt_tensor *output, const 
     if (status != MT_OK) {
         return status;
     }
-    status = write_tensor(archive, "output", output);
-    if (status == MT_OK && logits != NULL) {
-        status = write_tensor(archive, "logits", logits);
+    write_tensor(archive, "output", output);
+    if (logits != NULL) {
+        write_tensor(archive, "logits", logits);
     }
-    if (status == MT_OK) {
-        status = mt_archive_commit(archive);
-    }
-    mt_archive_close(archive);
-    return status;
+    return mt_archive_close(archive);
 }
 
 static mt_status forward(train_session *session, const int64_t *shape, const int32_t *labels,
@@ -144,7 +138,7 @@ static mt_status run(const arguments *given, const mt_checkpoint *checkpoint)
     int64_t shape[4];
     int32_t *labels;
     train_session session;
-    if (checkpoint->config.input_size > 0) {
+    if (checkpoint->weights->config.input_size > 0) {
         return mt_fail(MT_ERROR_INVALID, "%s: a model of real-valued input takes no labels",
                        given->model);
     }

@@ -165,7 +165,7 @@ static bool are_words(const mt_token_list *tokens)
 static mt_status find_symbols(const mt_checkpoint *checkpoint, const arguments *given,
                               text_symbols *symbols)
 {
-    const mt_token_list *tokens = checkpoint->tokens;
+    const mt_token_list *tokens = checkpoint->weights->tokens;
     if (tokens == NULL) {
         return mt_fail(MT_ERROR_INVALID, "%s: it has no token list, so no text to generate",
                        given->run);
@@ -190,7 +190,7 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
     train_session session;
     text_symbols symbols;
     mt_status status = find_symbols(checkpoint, given, &symbols);
-    if (status == MT_OK && checkpoint->config.output_size == 0) {
+    if (status == MT_OK && checkpoint->weights->config.output_size == 0) {
         status =
             mt_fail(MT_ERROR_INVALID, "%s: it has no head, so no text to generate", given->run);
     }

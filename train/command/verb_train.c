@@ -141,7 +141,7 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
         status = espnet_config_read(given->espnet_config, config);
     }
     if (init != NULL) {
-        session_take_sizes(&init->config, config);
+        session_take_sizes(&init->weights->config, config);
     }
     return status == MT_OK ? set_options(given, config) : status;
 }

@@ -1,0 +1,70 @@
+/* Weights: what every file of a model holds, whoever wrote it. A configuration, named arrays, where
+ * there are any the tokens that its labels stand for, and the layout of its names.
+ *
+ * Opening a file finds by what it holds whether it is a checkpoint or an exchange file of Mixtape's
+ * own, or weights of another program, HDF5 or safetensors; their layout is then found by the names
+ * and their sizes by the shapes. Everything is checked in full (format, version, every name, shape
+ * and type, nothing unknown, every value finite). The values stay in the file and are read when
+ * they are asked for, some megabytes at a time: neither a model of them nor a conversion needs a
+ * second copy in memory. docs/file-formats.md describes the files.
+ *
+ * HDF5 is not safe from two threads: a program has one of them at a time save or load, and use HDF5
+ * for itself. */
+#ifndef MIXTAPE_WEIGHTS_H
+#define MIXTAPE_WEIGHTS_H
+
+#include <mixtape/api.h>
+#include <mixtape/layout.h>
+#include <mixtape/model.h>
+#include <mixtape/token_list.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mt_weights {
+    mt_model_config config;
+    mt_dtype dtype;
+    mt_parameters *parameters;    /* names and shapes: nothing is allocated for their values */
+    mt_token_list *tokens;        /* or NULL */
+    const mt_layout *layout;      /* or NULL for a checkpoint, whose names are Mixtape's own */
+    struct mt_weights_file *file; /* the library's own */
+} mt_weights;
+
+/* MT_ERROR_IO, MT_ERROR_FORMAT with file, object and figures, MT_ERROR_MEMORY. The caller closes
+ * what it gets. */
+MT_API mt_status mt_weights_open(const char *path, mt_weights **weights);
+MT_API void mt_weights_close(mt_weights *weights); /* NULL is allowed */
+
+/* Reads `rows` steps of the first dimension of a parameter (a scalar has one), from `first` on, as
+ * reals of the weights' type. `parameter` is one of weights->parameters. */
+MT_API mt_status mt_weights_read(const mt_weights *weights, const mt_parameter *parameter,
+                                 int64_t first, int64_t rows, void *values);
+
+/* Makes a model of them. The caller destroys it. */
+MT_API mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_model **model);
+
+/* Gives the bits to a model of the same configuration and type. MT_ERROR_INVALID where they do not
+ * fit, with the first thing that differs, before anything is changed. */
+MT_API mt_status mt_weights_restore(const mt_weights *weights, mt_model *model);
+
+/* Gives a model the values of the parameters that bear the same names, converted to its type. A
+ * head that the weights lack keeps its values; anything else that is missing, left over or of
+ * another shape is MT_ERROR_INVALID, with the name and the shapes, before anything is changed. */
+MT_API mt_status mt_weights_begin(const mt_weights *weights, mt_model *model);
+
+/* Saves an exchange file in a layout, atomically (a new file is written beside `path`, flushed to
+ * the disk, and renamed over it): a .safetensors file where `path` ends so (without configuration
+ * and tokens), else HDF5. Where the layout has biases and the model none, zeros are written.
+ * MT_ERROR_INVALID where the layout cannot hold the model. The first converts what was opened, the
+ * second saves a model's, with `tokens` or NULL. */
+MT_API mt_status mt_weights_convert(const mt_weights *weights, const char *path,
+                                    const mt_layout *layout);
+MT_API mt_status mt_weights_save(const char *path, const mt_model *model, const mt_layout *layout,
+                                 const mt_token_list *tokens);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,348 @@
+/* The formats of files of weights, one row each, and Mixtape's own among them. */
+#include "io/file.h"
+#include "io/model_attributes.h"
+#include "io/safetensors.h"
+#include "io/weights_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { VERSION = 1 };
+
+#define CHECKPOINT "mixtape-checkpoint"
+#define EXCHANGE   "mixtape-weights"
+
+/* ---- Mixtape's own files ---- */
+
+mt_status mt_own_file_create(const char *path, const char *format, const mt_token_list *tokens,
+                             mt_archive **archive)
+{
+    mt_status status = mt_archive_create(path, archive);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_archive_write_text(*archive, "/", "format", format);
+    mt_archive_write_int(*archive, "/", "version", VERSION);
+    if (tokens != NULL) {
+        mt_archive_write_tokens(*archive, "/", "token_list", tokens);
+    }
+    return MT_OK;
+}
+
+/* The root's token list, which must be as long as the vocabulary; NULL where there is none. */
+static mt_token_list *read_tokens(mt_archive *archive, int64_t vocab_size)
+{
+    mt_token_list *tokens = mt_archive_has_attribute(archive, "/", "token_list")
+                                ? mt_archive_read_tokens(archive, "/", "token_list")
+                                : NULL;
+    if (tokens != NULL && tokens->count != vocab_size) {
+        mt_archive_fail(archive, "token_list", "%d tokens for a vocabulary of %" PRId64,
+                        tokens->count, vocab_size);
+    }
+    return tokens;
+}
+
+/* The names that a group must hold, and no others. */
+typedef struct expected_names {
+    const mt_parameters *parameters;
+    const mt_layout *layout;
+} expected_names;
+
+static const char *name_in(const mt_layout *layout, const char *ours, char name[MT_NAME_MAX])
+{
+    if (layout == NULL || mt_layout_name(layout, ours, name) != MT_PLACED) {
+        snprintf(name, MT_NAME_MAX, "%s", ours);
+    }
+    return name;
+}
+
+static void refuse_unknown(mt_archive *archive, const char *name, void *context)
+{
+    const expected_names *expected = context;
+    char theirs[MT_NAME_MAX];
+    for (int i = 0; i < expected->parameters->count; i++) {
+        const char *ours = expected->parameters->items[i]->name;
+        if (strcmp(name_in(expected->layout, ours, theirs), name) == 0) {
+            return;
+        }
+    }
+    mt_archive_fail(archive, name, "unknown: no parameter of this model");
+}
+
+mt_status mt_own_group_check(mt_archive *archive, const char *group,
+                             const mt_parameters *parameters, const mt_layout *layout)
+{
+    expected_names expected = {parameters, layout};
+    for (int i = 0; i < parameters->count; i++) {
+        const mt_tensor *tensor = &parameters->items[i]->tensor;
+        char name[MT_NAME_MAX];
+        mt_archive_check_array(archive, group, name_in(layout, parameters->items[i]->name, name),
+                               tensor->dtype, tensor->rank, tensor->shape);
+    }
+    mt_archive_visit(archive, group, refuse_unknown, &expected);
+    return mt_archive_status(archive);
+}
+
+/* The description, unless there is one already, and the values' source: of a group whose attributes
+ * tell what the model is. */
+static mt_status describe_group(mt_weights *weights, const char *group)
+{
+    mt_archive *archive = weights->file->archive;
+    mt_status status = mt_archive_status(archive);
+    if (status == MT_OK && weights->parameters == NULL) {
+        status = mt_model_describe(&weights->config, weights->dtype, &weights->parameters);
+    }
+    if (status == MT_OK) {
+        status = mt_own_group_check(archive, group, weights->parameters, weights->layout);
+    }
+    return status == MT_OK ? mt_archive_source(archive, group, &weights->file->source) : status;
+}
+
+static void refuse_other_groups(mt_archive *archive, const char *name, void *context)
+{
+    for (const char *const *expected = context; *expected != NULL; expected++) {
+        if (strcmp(*expected, name) == 0) {
+            return;
+        }
+    }
+    mt_archive_fail(archive, name, "unknown: no group of this file");
+}
+
+static mt_status describe_checkpoint(mt_weights *weights)
+{
+    static const char *groups[] = {"model", "optimizer", "train", NULL};
+    mt_archive *archive = weights->file->archive;
+    mt_archive_visit(archive, "/", refuse_other_groups, groups);
+    if (weights->parameters == NULL) { /* else they are a program's own */
+        mt_model_attributes_read(archive, "/model", &weights->config, &weights->dtype);
+        weights->tokens = read_tokens(archive, weights->config.vocab_size);
+    }
+    return describe_group(weights, "/model");
+}
+
+static mt_status describe_exchange(mt_weights *weights)
+{
+    mt_archive *archive = weights->file->archive;
+    char *layout = mt_archive_read_text(archive, "/", "layout");
+    if (layout != NULL && mt_layout_parse(layout, &weights->layout) != MT_OK) {
+        mt_archive_fail(archive, "/", "%s", mt_error_message());
+    }
+    free(layout);
+    mt_model_attributes_read(archive, "/", &weights->config, &weights->dtype);
+    weights->tokens = read_tokens(archive, weights->config.vocab_size);
+    if (mt_archive_status(archive) == MT_OK) {
+        weights->config = mt_layout_kept(weights->layout, &weights->config);
+    }
+    return describe_group(weights, "/");
+}
+
+static mt_status write_exchange(const mt_weights *weights, const mt_layout *layout,
+                                const mt_arrays *arrays, const char *path)
+{
+    mt_archive *archive;
+    mt_model_config kept = mt_layout_kept(layout, &weights->config);
+    mt_status status = mt_own_file_create(path, EXCHANGE, weights->tokens, &archive);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_archive_write_text(archive, "/", "layout", layout->name);
+    mt_model_attributes_write(archive, "/", &kept, weights->dtype);
+    mt_archive_write_arrays(archive, "/", arrays);
+    return mt_archive_close(archive);
+}
+
+static mt_status write_safetensors(const mt_weights *weights, const mt_layout *layout,
+                                   const mt_arrays *arrays, const char *path)
+{
+    (void)weights;
+    (void)layout;
+    return mt_safetensors_write(path, arrays);
+}
+
+/* ---- the table ---- */
+
+static mt_status describe_foreign_hdf5(mt_weights *weights)
+{
+    mt_status status = mt_archive_source(weights->file->archive, "/", &weights->file->source);
+    return status == MT_OK ? mt_foreign_describe(weights) : status;
+}
+
+static const mt_format formats[] = {
+    {"a checkpoint", MT_HDF5, CHECKPOINT, true, describe_checkpoint, NULL},
+    {"an exchange file", MT_HDF5, EXCHANGE, false, describe_exchange, write_exchange},
+    {"HDF5 of another program", MT_HDF5, NULL, false, describe_foreign_hdf5, NULL},
+    {"safetensors", MT_SAFETENSORS, NULL, false, mt_foreign_describe, write_safetensors},
+};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+static mt_status check_version(mt_archive *archive)
+{
+    int64_t version = mt_archive_read_int(archive, "/", "version");
+    if (version != VERSION) {
+        mt_archive_fail(archive, "/", "version %" PRId64 ", this program reads %d", version,
+                        VERSION);
+    }
+    return mt_archive_status(archive);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+mt_status mt_format_find(const mt_weights_file *file, const mt_format **format)
+{
+    mt_archive *archive = file->archive;
+    char *attribute = archive != NULL && mt_archive_has_attribute(archive, "/", "format")
+                          ? mt_archive_read_text(archive, "/", "format")
+                          : NULL;
+    mt_status status = archive != NULL ? mt_archive_status(archive) : MT_OK;
+    *format = NULL;
+    for (int i = 0; i < FORMATS && *format == NULL; i++) {
+        if ((formats[i].container == MT_HDF5) == (archive != NULL) &&
+            same_text(formats[i].attribute, attribute)) {
+            *format = &formats[i];
+        }
+    }
+    if (status == MT_OK && *format == NULL) {
+        status = mt_archive_fail(archive, "/", "format '%.64s', expected %s or %s", attribute,
+                                 CHECKPOINT, EXCHANGE);
+    }
+    free(attribute);
+    return status == MT_OK && (*format)->attribute != NULL ? check_version(archive) : status;
+}
+
+const mt_format *mt_format_of_name(const char *path)
+{
+    int container = mt_is_safetensors(path) ? MT_SAFETENSORS : MT_HDF5;
+    for (int i = 0; i < FORMATS; i++) {
+        if (formats[i].write != NULL && (int)formats[i].container == container) {
+            return &formats[i];
+        }
+    }
+    return NULL; /* each container has a format that is written */
+}
+
+/* ---- containers ---- */
+
+/* A .safetensors file begins with the length of a JSON object; where neither that nor HDF5's
+ * signature is found, the name tells what the file was to be. */
+static mt_status find_container(const char *path, bool *is_safetensors)
+{
+    static const char signature[] = {'\211', 'H', 'D', 'F', '\r', '\n', '\032', '\n'};
+    char bytes[sizeof signature + 1] = {0};
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) {
+        return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+    }
+    ssize_t got = read(file, bytes, sizeof bytes);
+    close(file);
+    bool is_hdf5 = got == sizeof bytes && memcmp(bytes, signature, sizeof signature) == 0;
+    bool begins_object = got == sizeof bytes && bytes[sizeof signature] == '{';
+    *is_safetensors = !is_hdf5 && (begins_object || mt_is_safetensors(path));
+    return MT_OK;
+}
+
+mt_status mt_weights_file_open(const char *path, mt_weights_file *file)
+{
+    bool is_safetensors;
+    *file = (mt_weights_file){.path = strdup(path)};
+    if (file->path == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", path);
+    }
+    mt_status status = find_container(path, &is_safetensors);
+    if (status == MT_OK) {
+        status = is_safetensors ? mt_safetensors_source(path, &file->source)
+                                : mt_archive_open(path, &file->archive);
+    }
+    if (status != MT_OK) {
+        mt_weights_file_close(file);
+    }
+    return status;
+}
+
+void mt_weights_file_close(mt_weights_file *file)
+{
+    mt_source_close(file->source);
+    mt_archive_close(file->archive);
+    free(file->path);
+    *file = (mt_weights_file){.path = NULL};
+}
+
+/* ---- files of arrays and nothing else ---- */
+
+mt_status mt_arrays_read(const char *path, mt_arrays *arrays)
+{
+    mt_weights_file file;
+    *arrays = (mt_arrays){0};
+    mt_status status = mt_weights_file_open(path, &file);
+    if (status != MT_OK) {
+        return status;
+    }
+    if (file.archive != NULL) {
+        status = mt_archive_source(file.archive, "/", &file.source);
+    }
+    if (status == MT_OK) {
+        status = file.source->list(file.source, arrays);
+    }
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        mt_array *array = &arrays->items[i];
+        status = file.source->inspect(file.source, array);
+        if (status == MT_OK) {
+            status = mt_array_allocate(array);
+        }
+        if (status == MT_OK) {
+            status = file.source->read(file.source, array->name, array->dtype, 0,
+                                       mt_array_rows(array), array->data);
+        }
+    }
+    mt_weights_file_close(&file);
+    if (status != MT_OK) {
+        mt_arrays_free(arrays);
+    }
+    return status;
+}
+
+typedef struct written_array {
+    mt_archive *archive;
+    mt_dtype dtype;
+} written_array;
+
+static mt_status write_rows(void *context, int64_t first, int64_t rows, const void *values)
+{
+    const written_array *array = context;
+    mt_archive_write_rows(array->archive, array->dtype, first, rows, values);
+    return mt_archive_status(array->archive);
+}
+
+void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays)
+{
+    for (int64_t i = 0; i < arrays->count && mt_archive_status(archive) == MT_OK; i++) {
+        const mt_array *array = &arrays->items[i];
+        written_array written = {archive, array->dtype};
+        mt_archive_begin_array(archive, group, array->name, array->dtype, array->rank,
+                               array->shape);
+        if (mt_archive_status(archive) == MT_OK) {
+            mt_archive_keep(archive, mt_array_visit(array, write_rows, &written));
+        }
+    }
+}
+
+mt_status mt_arrays_write(const char *path, const mt_arrays *arrays)
+{
+    mt_archive *archive;
+    if (mt_is_safetensors(path)) {
+        return mt_safetensors_write(path, arrays);
+    }
+    mt_status status = mt_archive_create(path, &archive);
+    if (status == MT_OK) {
+        mt_archive_write_arrays(archive, "/", arrays);
+        status = mt_archive_close(archive);
+    }
+    return status;
+}

@@ -1,0 +1,225 @@
+#include "io/source.h"
+
+#include "kernels/device.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+void mt_source_close(mt_source *source)
+{
+    if (source != NULL) {
+        source->close(source);
+    }
+}
+
+mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values)
+{
+    size_t row_bytes =
+        (size_t)(mt_array_count(array) / mt_array_rows(array)) * mt_dtype_size(array->dtype);
+    if (array->source != NULL) {
+        return array->source->read(array->source, array->source_name, array->dtype, first, rows,
+                                   values);
+    }
+    if (array->data != NULL) {
+        memcpy(values, (const char *)array->data + (size_t)first * row_bytes,
+               (size_t)rows * row_bytes);
+    } else {
+        memset(values, 0, (size_t)rows * row_bytes);
+    }
+    return MT_OK;
+}
+
+mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
+{
+    const int64_t piece_bytes = 16 << 20; /* a chunk of an HDF5 file, as Mixtape writes it */
+    int64_t rows = mt_array_rows(array);
+    int64_t row_bytes = mt_array_count(array) / rows * (int64_t)mt_dtype_size(array->dtype);
+    int64_t piece = row_bytes < piece_bytes ? piece_bytes / row_bytes : 1;
+    piece = piece < rows ? piece : rows;
+    void *values = malloc((size_t)(piece * row_bytes));
+    if (values == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %" PRId64 " bytes", array->name,
+                       piece * row_bytes);
+    }
+    mt_status status = MT_OK;
+    for (int64_t first = 0; first < rows && status == MT_OK; first += piece) {
+        int64_t count = rows - first < piece ? rows - first : piece;
+        status = mt_array_read(array, first, count, values);
+        if (status == MT_OK) {
+            status = use(context, first, count, values);
+        }
+    }
+    free(values);
+    return status;
+}
+
+static mt_status no_memory(void)
+{
+    return mt_fail(MT_ERROR_MEMORY, "weights: no memory to read them");
+}
+
+/* ---- an archive ---- */
+
+typedef struct archive_source {
+    mt_source base;
+    mt_archive *archive;
+    const char *group;
+} archive_source;
+
+static void add_name(mt_archive *archive, const char *name, void *arrays)
+{
+    mt_archive_keep(archive, mt_arrays_add_name(arrays, name));
+}
+
+static mt_status list_archive(mt_source *base, mt_arrays *arrays)
+{
+    const archive_source *source = (archive_source *)base;
+    mt_archive_visit(source->archive, source->group, add_name, arrays);
+    return mt_archive_status(source->archive);
+}
+
+static mt_status inspect_archive(mt_source *base, mt_array *array)
+{
+    const archive_source *source = (archive_source *)base;
+    mt_archive_inspect_array(source->archive, source->group, array->name, &array->dtype,
+                             &array->rank, array->shape);
+    if (mt_archive_status(source->archive) == MT_OK && array->dtype == MT_I32) {
+        mt_archive_fail(source->archive, array->name, "integers are no weights");
+    }
+    if (mt_archive_status(source->archive) == MT_OK && !mt_array_is_weight(array)) {
+        mt_archive_fail(source->archive, array->name, "a dimension that no weight has");
+    }
+    mt_archive_check_array(source->archive, source->group, array->name, array->dtype, array->rank,
+                           array->shape);
+    return mt_archive_status(source->archive);
+}
+
+static mt_status read_archive(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
+                              int64_t rows, void *values)
+{
+    const archive_source *source = (archive_source *)base;
+    mt_archive_read_rows(source->archive, source->group, name, dtype, first, rows, values);
+    return mt_archive_status(source->archive);
+}
+
+static void close_plain(mt_source *base)
+{
+    free(base);
+}
+
+mt_status mt_archive_source(mt_archive *archive, const char *group, mt_source **source)
+{
+    archive_source *made = malloc(sizeof *made);
+    if (made == NULL) {
+        return no_memory();
+    }
+    *made = (archive_source){
+        {list_archive, inspect_archive, read_archive, close_plain}, archive, group};
+    *source = &made->base;
+    return MT_OK;
+}
+
+/* ---- device memory ---- */
+
+typedef struct block_source {
+    mt_source base;
+    const mt_parameters *parameters;
+    const char *block;
+} block_source;
+
+static mt_status list_block(mt_source *base, mt_arrays *arrays)
+{
+    const block_source *source = (block_source *)base;
+    mt_status status = MT_OK;
+    for (int i = 0; i < source->parameters->count && status == MT_OK; i++) {
+        status = mt_arrays_add_name(arrays, source->parameters->items[i]->name);
+    }
+    return status;
+}
+
+static mt_status inspect_block(mt_source *base, mt_array *array)
+{
+    const block_source *source = (block_source *)base;
+    mt_array_take_shape(array, &mt_parameters_find(source->parameters, array->name)->tensor);
+    return MT_OK;
+}
+
+static mt_status read_block(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
+                            int64_t rows, void *values)
+{
+    const block_source *source = (block_source *)base;
+    const mt_parameter *parameter = mt_parameters_find(source->parameters, name);
+    const mt_tensor *tensor = &parameter->tensor;
+    int64_t width = mt_tensor_count(tensor) / (tensor->rank > 0 ? tensor->shape[0] : 1);
+    size_t size = mt_dtype_size(dtype), at = parameter->offset + (size_t)(first * width);
+    return mt_device_read(source->parameters->device, values, source->block + at * size,
+                          (size_t)(rows * width) * size);
+}
+
+mt_status mt_block_source(const mt_parameters *parameters, const void *block, mt_source **source)
+{
+    block_source *made = malloc(sizeof *made);
+    if (made == NULL) {
+        return no_memory();
+    }
+    *made = (block_source){{list_block, inspect_block, read_block, close_plain}, parameters, block};
+    *source = &made->base;
+    return MT_OK;
+}
+
+/* ---- another source, with some arrays replaced ---- */
+
+typedef struct replaced_source {
+    mt_source base;
+    mt_source *under;
+    mt_arrays arrays;
+} replaced_source;
+
+static mt_status list_under(mt_source *base, mt_arrays *arrays)
+{
+    const replaced_source *source = (replaced_source *)base;
+    return source->under->list(source->under, arrays);
+}
+
+static mt_status inspect_under(mt_source *base, mt_array *array)
+{
+    const replaced_source *source = (replaced_source *)base;
+    return source->under->inspect(source->under, array);
+}
+
+static mt_status read_replaced(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
+                               int64_t rows, void *values)
+{
+    const replaced_source *source = (replaced_source *)base;
+    const mt_array *array = mt_arrays_find(&source->arrays, name);
+    if (array == NULL) {
+        return source->under->read(source->under, name, dtype, first, rows, values);
+    }
+    int64_t width = mt_array_count(array) / mt_array_rows(array);
+    const char *from =
+        (const char *)array->data + (size_t)(first * width) * mt_dtype_size(array->dtype);
+    mt_convert_reals(array->dtype, from, dtype, values, rows * width);
+    return MT_OK;
+}
+
+static void close_replaced(mt_source *base)
+{
+    replaced_source *source = (replaced_source *)base;
+    mt_source_close(source->under);
+    mt_arrays_free(&source->arrays);
+    free(source);
+}
+
+mt_status mt_source_replace(mt_source *under, mt_arrays *arrays, mt_source **source)
+{
+    replaced_source *made = malloc(sizeof *made);
+    if (made == NULL) {
+        return no_memory();
+    }
+    *made = (replaced_source){
+        {list_under, inspect_under, read_replaced, close_replaced}, under, *arrays};
+    *arrays = (mt_arrays){0};
+    *source = &made->base;
+    return MT_OK;
+}

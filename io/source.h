@@ -1,0 +1,49 @@
+/* Where named arrays are read from, piece by piece: an HDF5 file, a .safetensors file, the
+ * parameters of a model, or one of these with some arrays in place of its own. Internal. */
+#ifndef MT_IO_SOURCE_H
+#define MT_IO_SOURCE_H
+
+#include "io/archive.h"
+#include "io/arrays.h"
+
+typedef struct mt_source mt_source;
+struct mt_source {
+    /* Adds the names of all arrays. */
+    mt_status (*list)(mt_source *source, mt_arrays *arrays);
+
+    /* Fills in type, rank and shape of an array that has its name: MT_ERROR_FORMAT for what no
+     * weight has. Types of 16 bits are MT_F32, as which they are read. */
+    mt_status (*inspect)(mt_source *source, mt_array *array);
+
+    /* Reads rows, that is steps of the first dimension, of an array as reals of a type. */
+    mt_status (*read)(mt_source *source, const char *name, mt_dtype dtype, int64_t first,
+                      int64_t rows, void *values);
+    void (*close)(mt_source *source);
+};
+
+/* The arrays of a group of an archive, which outlives the source. */
+mt_status mt_archive_source(mt_archive *archive, const char *group, mt_source **source);
+
+/* MT_ERROR_FORMAT, with the tensor and the figures, for a header that does not describe the file
+ * byte for byte. */
+mt_status mt_safetensors_source(const char *path, mt_source **source);
+
+/* A block of device memory as parameters have them (their data, or an optimiser's moments), by our
+ * own names. */
+mt_status mt_block_source(const mt_parameters *parameters, const void *block, mt_source **source);
+
+/* Another source, with these arrays, whose data are in memory, in place of those of the same names.
+ * It takes both over; on failure the caller keeps them. */
+mt_status mt_source_replace(mt_source *under, mt_arrays *arrays, mt_source **source);
+
+void mt_source_close(mt_source *source); /* NULL is allowed */
+
+/* Reads rows of an array from wherever its values are. */
+mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values);
+
+/* Reads it from the first row to the last, some megabytes at a time, and hands the rows to `use`,
+ * until that fails. */
+typedef mt_status (*mt_use_rows)(void *context, int64_t first, int64_t rows, const void *values);
+mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context);
+
+#endif

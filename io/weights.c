@@ -1,0 +1,319 @@
+#include "io/weights_file.h"
+
+#include "layers/reserve.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what they are ---- */
+
+void mt_weights_close(mt_weights *weights)
+{
+    if (weights == NULL) {
+        return;
+    }
+    mt_parameters_destroy(weights->parameters);
+    mt_token_list_destroy(weights->tokens);
+    mt_weights_file_close(weights->file);
+    free(weights->file);
+    free(weights);
+}
+
+static mt_status new_weights(const char *path, mt_weights **weights)
+{
+    mt_weights *made = calloc(1, sizeof *made);
+    mt_weights_file *file = calloc(1, sizeof *file);
+    if (made == NULL || file == NULL) {
+        free(made);
+        free(file);
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *made);
+    }
+    made->file = file;
+    *weights = made;
+    return MT_OK;
+}
+
+static mt_status describe(const char *path, mt_weights *weights)
+{
+    const mt_format *format;
+    mt_status status = mt_weights_file_open(path, weights->file);
+    if (status == MT_OK) {
+        status = mt_format_find(weights->file, &format);
+    }
+    if (status == MT_OK && weights->parameters != NULL && !format->is_checkpoint) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s: it is %s, not a checkpoint", path, format->name);
+    }
+    if (status == MT_OK) {
+        status = format->describe(weights);
+    }
+    return status == MT_OK ? mt_weights_check_values(weights, weights->file->source) : status;
+}
+
+static mt_status finish_opening(mt_status status, mt_weights *made, mt_weights **weights)
+{
+    if (status != MT_OK) {
+        mt_weights_close(made);
+        return status;
+    }
+    *weights = made;
+    return MT_OK;
+}
+
+mt_status mt_weights_open(const char *path, mt_weights **weights)
+{
+    mt_weights *made = NULL;
+    *weights = NULL;
+    mt_status status = new_weights(path, &made);
+    return status == MT_OK ? finish_opening(describe(path, made), made, weights) : status;
+}
+
+/* The names, shapes and places of parameters, without their memory. */
+static mt_status describe_like(const mt_parameters *parameters, mt_parameters **described)
+{
+    mt_status status = mt_parameters_create(parameters->device, parameters->dtype, described);
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        const mt_parameter *like = parameters->items[i];
+        mt_parameters_add(*described, "", like->name, like->tensor.rank, like->tensor.shape,
+                          like->initial);
+        status = (*described)->status;
+    }
+    return status;
+}
+
+mt_status mt_weights_open_own(const char *path, const mt_parameters *own, mt_weights **weights)
+{
+    mt_weights *made = NULL;
+    *weights = NULL;
+    mt_status status = new_weights(path, &made);
+    if (status != MT_OK) {
+        return status;
+    }
+    made->dtype = own->dtype;
+    status = describe_like(own, &made->parameters);
+    return finish_opening(status == MT_OK ? describe(path, made) : status, made, weights);
+}
+
+mt_status mt_weights_of(const mt_parameters *parameters, const mt_model_config *config,
+                        const mt_token_list *tokens, mt_weights_file *file, mt_weights *weights)
+{
+    *file = (mt_weights_file){.path = NULL};
+    *weights = (mt_weights){.dtype = parameters->dtype,
+                            .parameters = (mt_parameters *)(uintptr_t)parameters,
+                            .tokens = (mt_token_list *)(uintptr_t)tokens,
+                            .file = file};
+    if (config != NULL) {
+        weights->config = *config;
+    }
+    return mt_block_source(parameters, parameters->data, &file->source);
+}
+
+/* ---- their values ---- */
+
+const char *mt_weights_name(const mt_weights *weights, const mt_parameter *parameter,
+                            char name[MT_NAME_MAX])
+{
+    if (weights->layout == NULL ||
+        mt_layout_name(weights->layout, parameter->name, name) != MT_PLACED) {
+        memcpy(name, parameter->name, MT_NAME_MAX);
+    }
+    return name;
+}
+
+/* A parameter as an array of a source. */
+static mt_array array_of(const mt_weights *weights, mt_source *source,
+                         const mt_parameter *parameter)
+{
+    mt_array array = {.name = (char *)(uintptr_t)parameter->name, .source = source};
+    mt_array_take_shape(&array, &parameter->tensor);
+    array.dtype = weights->dtype;
+    mt_weights_name(weights, parameter, array.source_name);
+    return array;
+}
+
+mt_status mt_weights_read(const mt_weights *weights, const mt_parameter *parameter, int64_t first,
+                          int64_t rows, void *values)
+{
+    mt_array array = array_of(weights, weights->file->source, parameter);
+    int64_t all = mt_array_rows(&array);
+    return first >= 0 && rows >= 0 && first <= all - rows
+               ? mt_array_read(&array, first, rows, values)
+               : mt_fail(MT_ERROR_INVALID, "%s: %lld rows from %lld on, of %lld", parameter->name,
+                         (long long)rows, (long long)first, (long long)all);
+}
+
+mt_array mt_weights_array(const mt_weights *weights, const mt_parameter *parameter)
+{
+    return array_of(weights, weights->file->source, parameter);
+}
+
+mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *parameter, const char *name,
+                         mt_arrays *arrays)
+{
+    mt_status status = mt_arrays_add_name(arrays, name);
+    if (status == MT_OK) {
+        mt_array *added = mt_arrays_last(arrays);
+        char *own_name = added->name;
+        *added = mt_weights_array(weights, parameter);
+        added->name = own_name;
+    }
+    return status;
+}
+
+/* Rows of an array at work. */
+typedef struct visited {
+    const mt_weights *weights;
+    const mt_array *array;
+    const mt_parameters *to; /* where they go, */
+    const mt_parameter *place;
+    char *block;
+} visited;
+
+static int64_t width_of(const mt_array *array)
+{
+    return mt_array_count(array) / mt_array_rows(array);
+}
+
+static mt_status check_rows(void *context, int64_t first, int64_t rows, const void *values)
+{
+    const visited *at = context;
+    double value;
+    int64_t width = width_of(at->array);
+    int64_t i = mt_first_not_finite(at->array->dtype, values, rows * width, &value);
+    bool may_be_missing = isnan(value) && at->weights->file->archive != NULL;
+    return i < 0 ? MT_OK
+                 : mt_fail(MT_ERROR_FORMAT, "%s: %s: element %lld is %g%s", at->weights->file->path,
+                           at->array->source_name, (long long)(first * width + i), value,
+                           may_be_missing ? ", or missing" : "");
+}
+
+mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source)
+{
+    mt_status status = MT_OK;
+    for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
+        mt_array array = array_of(weights, source, weights->parameters->items[i]);
+        visited at = {.weights = weights, .array = &array};
+        status = mt_array_visit(&array, check_rows, &at);
+    }
+    return status;
+}
+
+static mt_status write_rows(void *context, int64_t first, int64_t rows, const void *values)
+{
+    const visited *at = context;
+    int64_t width = width_of(at->array), count = rows * width;
+    size_t size = mt_dtype_size(at->to->dtype);
+    char *place = at->block + (at->place->offset + (size_t)(first * width)) * size;
+    if (at->to->dtype == at->array->dtype) {
+        return mt_device_write(at->to->device, place, values, (size_t)count * size);
+    }
+    void *converted = malloc((size_t)count * size);
+    if (converted == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", at->place->name,
+                       (size_t)count * size);
+    }
+    mt_convert_reals(at->array->dtype, values, at->to->dtype, converted, count);
+    mt_status status = mt_device_write(at->to->device, place, converted, (size_t)count * size);
+    free(converted);
+    return status;
+}
+
+mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
+                          const mt_parameters *parameters, void *block)
+{
+    mt_status status = MT_OK;
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        const mt_parameter *place = parameters->items[i];
+        const mt_parameter *from = mt_parameters_find(weights->parameters, place->name);
+        if (from != NULL) {
+            mt_array array = array_of(weights, source, from);
+            visited at = {weights, &array, parameters, place, block};
+            status = mt_array_visit(&array, write_rows, &at);
+        }
+    }
+    return status;
+}
+
+/* ---- into a model ---- */
+
+/* The first parameter that is not in both, or not of the same shape in both. With `new_head` the
+ * model may have a head that the weights lack. */
+static mt_status check_parameters(const mt_parameters *from, const mt_parameters *to, bool new_head)
+{
+    for (int i = 0; i < to->count; i++) {
+        const mt_parameter *place = to->items[i];
+        const mt_parameter *found = mt_parameters_find(from, place->name);
+        char found_shape[96], expected[96];
+        if (found == NULL && !(new_head && strncmp(place->name, "head.", 5) == 0)) {
+            return mt_fail(MT_ERROR_INVALID, "%s is not in the file", place->name);
+        }
+        if (found != NULL && !mt_tensor_same_shape(&found->tensor, &place->tensor)) {
+            return mt_fail(MT_ERROR_INVALID, "%s has shape %s in the file, the model has %s",
+                           place->name,
+                           mt_tensor_shape_text(&found->tensor, found_shape, sizeof found_shape),
+                           mt_tensor_shape_text(&place->tensor, expected, sizeof expected));
+        }
+    }
+    for (int i = 0; i < from->count; i++) {
+        if (mt_parameters_find(to, from->items[i]->name) == NULL) {
+            return mt_fail(MT_ERROR_INVALID, "the model has no %s, which is in the file",
+                           from->items[i]->name);
+        }
+    }
+    return MT_OK;
+}
+
+mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *parameters)
+{
+    if (parameters->dtype != weights->dtype) {
+        return mt_fail(MT_ERROR_INVALID, "%s: it is of type %s, the model of %s",
+                       weights->file->path, mt_dtype_name(weights->dtype),
+                       mt_dtype_name(parameters->dtype));
+    }
+    mt_status status = check_parameters(weights->parameters, parameters, false);
+    return status == MT_OK ? MT_OK
+                           : mt_fail(status, "%s: %s", weights->file->path, mt_error_message());
+}
+
+mt_status mt_weights_check_norm(const mt_weights *weights, const mt_model *model)
+{
+    mt_norm_kind kind = weights->config.norm.kind;
+    return model->config.norm.kind == kind
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "%s: it has normalization %s, the model %s",
+                         weights->file->path, mt_norm_kind_name(kind),
+                         mt_norm_kind_name(model->config.norm.kind));
+}
+
+mt_status mt_weights_restore(const mt_weights *weights, mt_model *model)
+{
+    mt_status status = mt_weights_check_norm(weights, model);
+    if (status == MT_OK) {
+        status = mt_weights_check_fit(weights, model->parameters);
+    }
+    return status == MT_OK ? mt_weights_fill(weights, weights->file->source, model->parameters,
+                                             model->parameters->data)
+                           : status;
+}
+
+mt_status mt_weights_begin(const mt_weights *weights, mt_model *model)
+{
+    mt_status status = check_parameters(weights->parameters, model->parameters, true);
+    return status == MT_OK ? mt_weights_fill(weights, weights->file->source, model->parameters,
+                                             model->parameters->data)
+                           : status;
+}
+
+mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_model **model)
+{
+    mt_status status = mt_model_reserve(device, weights->dtype, &weights->config, model);
+    if (status == MT_OK) {
+        status = mt_weights_restore(weights, *model);
+    }
+    if (status != MT_OK) {
+        mt_model_destroy(*model);
+        *model = NULL;
+    }
+    return status;
+}

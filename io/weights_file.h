@@ -1,0 +1,97 @@
+/* What is behind weights that were opened, and what the files that implement weights.h, part.h and
+ * checkpoint.h share. Internal. */
+#ifndef MT_IO_WEIGHTS_FILE_H
+#define MT_IO_WEIGHTS_FILE_H
+
+#include <mixtape/weights.h>
+
+#include "io/source.h"
+
+typedef struct mt_weights_file {
+    char *path;
+    mt_archive *archive; /* of an HDF5 file, else NULL */
+    mt_source *source;   /* of the values */
+} mt_weights_file;
+
+/* A format: what files of it hold, and how they are read and written. */
+typedef struct mt_format {
+    const char *name;
+    enum { MT_HDF5, MT_SAFETENSORS } container;
+    const char *attribute; /* the root's `format`, or NULL where there is none */
+    bool is_checkpoint;    /* it may hold parameters that are no model's */
+
+    /* Fills in what weights are, and where their values come from. The archive is open, or, of a
+     * .safetensors file, the source. */
+    mt_status (*describe)(mt_weights *weights);
+
+    /* Writes the arrays of weights in a layout; NULL: mt_weights_convert does not write it. */
+    mt_status (*write)(const mt_weights *weights, const mt_layout *layout, const mt_arrays *arrays,
+                       const char *path);
+} mt_format;
+
+/* The format of the file that is open. */
+mt_status mt_format_find(const mt_weights_file *file, const mt_format **format);
+
+/* The one that a file of this name is written in. */
+const mt_format *mt_format_of_name(const char *path);
+
+/* Opens a file's container, which is told by its first bytes. On failure nothing stays open. */
+mt_status mt_weights_file_open(const char *path, mt_weights_file *file);
+void mt_weights_file_close(mt_weights_file *file);
+
+/* Weights of another program: the layout is found by the names, the sizes by the shapes.
+ * MT_ERROR_FORMAT with the name, the shape found and the shape expected for what does not fit: no
+ * layout's names, names of two, one missing or unknown, another shape. Of a file that holds more
+ * than the model (mt_layout.part_of_more) the rest is not read. */
+mt_status mt_foreign_describe(mt_weights *weights);
+
+/* Begins one of Mixtape's own files: the root's format, version and tokens (NULL: none). */
+mt_status mt_own_file_create(const char *path, const char *format, const mt_token_list *tokens,
+                             mt_archive **archive);
+
+/* A group must hold the arrays of parameters, of their type, by the names of a layout (NULL: our
+ * own), and nothing else. */
+mt_status mt_own_group_check(mt_archive *archive, const char *group,
+                             const mt_parameters *parameters, const mt_layout *layout);
+
+/* Weights over the parameters of a model or of a program's own (`config` NULL), which outlive them.
+ * Only the file is to be closed (mt_weights_file_close). */
+mt_status mt_weights_of(const mt_parameters *parameters, const mt_model_config *config,
+                        const mt_token_list *tokens, mt_weights_file *file, mt_weights *weights);
+
+/* A checkpoint's weights, which must be just these parameters, a model's or not. */
+mt_status mt_weights_open_own(const char *path, const mt_parameters *own, mt_weights **weights);
+
+/* The name that a parameter has in the file; and the parameter as an array, whose name is the
+ * parameter's own, for as long as that. */
+const char *mt_weights_name(const mt_weights *weights, const mt_parameter *parameter,
+                            char name[MT_NAME_MAX]);
+mt_array mt_weights_array(const mt_weights *weights, const mt_parameter *parameter);
+
+/* Adds it to arrays that are to be written, under another name. */
+mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *parameter, const char *name,
+                         mt_arrays *arrays);
+
+/* Checks that every value is finite. */
+mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source);
+
+/* Puts the values of a source into the blocks of parameters, by the names of the weights; the
+ * types may differ. */
+mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
+                          const mt_parameters *parameters, void *block);
+
+/* Whether the parameters are just those of the weights, of the same type. */
+mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *parameters);
+
+/* Whether a model has their norm: two norms may have parameters of the same names and shapes. */
+mt_status mt_weights_check_norm(const mt_weights *weights, const mt_model *model);
+
+/* Adds a group's arrays to an archive, values and all. */
+void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays);
+
+/* Reads the arrays of a file into memory; writes a file of arrays, atomically, with no more than
+ * them: .safetensors where `path` ends so, else HDF5. */
+mt_status mt_arrays_read(const char *path, mt_arrays *arrays);
+mt_status mt_arrays_write(const char *path, const mt_arrays *arrays);
+
+#endif
