@@ -51,12 +51,14 @@ __global__ void pass_on(unsigned *last, float *published)
     if (mt_cuda::warp_index() == 0) {
         int64_t lanes = mt_cuda::WARP;
         float *own = published + static_cast<int64_t>(*ticket) * 3 * lanes + mt_cuda::lane_index();
-        mt_cuda::triple<float> given = {0.0f, 0.0f, 0.0f};
+        typedef mt_cuda::state_triple<float> triple;
+        triple given = {0.0f, 0.0f, 0.0f};
         if (*ticket > 0) {
             const float *former = own - 3 * lanes;
-            given = mt_cuda::await_triple(former, lanes, mt_cuda::peek_triple(former, lanes));
+            triple seen = mt_cuda::peek_triple<triple>(former, lanes);
+            given = mt_cuda::await_triple(former, lanes, seen);
         }
-        mt_cuda::publish_triple(own, lanes, {given.num + 1.0f, given.den, given.third});
+        mt_cuda::publish_triple(own, lanes, triple{given.num + 1.0f, given.den, given.max});
     }
 }
 

@@ -64,17 +64,17 @@ __device__ inline void load_steps(const real *from, int64_t stride, int count, r
 /* What a warp's steps amount to behind the last of them: unlike a walk, with no step that waits for
  * another. */
 template <typename real>
-__device__ inline triple<real> summary_of(const real *k, const real *v, int count, real w)
+__device__ inline state_triple<real> summary_of(const real *k, const real *v, int count, real w)
 {
-    triple<real> all = empty_state<real>();
+    state_triple<real> all = empty_state<real>();
     real decayed[STEPS<real>];
     for_steps<real>(count, [&](int s) {
         int later = count - 1 - s; /* w may be -inf, which times 0 is not a number */
         decayed[s] = later == 0 ? k[s] : fma(w, static_cast<real>(later), k[s]);
-        all.third = fmax(all.third, decayed[s]);
+        all.max = fmax(all.max, decayed[s]);
     });
     for_steps<real>(count, [&](int s) {
-        real of_key = exp_negative(decayed[s] - all.third);
+        real of_key = exp_negative(decayed[s] - all.max);
         all.num = fma(of_key, v[s], all.num);
         all.den += of_key;
     });
@@ -94,13 +94,14 @@ __device__ inline void store_states(const problem<real> &p, const forward_arrays
                                     const place &at, const state_composition<real> &compose,
                                     exchange<real> &shared)
 {
-    triple<real> start = load_triple(shared.given, WARP, lane_index());
+    state_triple<real> start = load_triple<state_triple<real>>(shared.given, WARP, lane_index());
     if (io.saved != nullptr) {
         store_triple(plane(io.saved, p, at.chunk), p.lanes, at.lane, start);
     }
     if (at.chunk == p.chunks - 1) {
-        triple<real> last = compose(start, load_triple(shared.chunk, WARP, lane_index()),
-                                    steps_within(p, at.chunk, p.chunk_steps));
+        state_triple<real> last =
+            compose(start, load_triple<state_triple<real>>(shared.chunk, WARP, lane_index()),
+                    steps_within(p, at.chunk, p.chunk_steps));
         if (io.saved != nullptr) {
             store_triple(plane(io.saved, p, p.chunks), p.lanes, at.lane, last);
         }
@@ -129,11 +130,11 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
 
     state_composition<real> compose = {w};
     if (at.leads) {
-        triple<real> first = empty_state<real>();
+        state_triple<real> first = empty_state<real>();
         if (at.order == 0 && at.inside && io.state_in != nullptr) {
             /* Its memory may be state_out's too. Whoever writes there has to know what the first
              * chunk publishes, which depends on what is read here. */
-            first = peek_triple(io.state_in + at.lane, p.lanes);
+            first = peek_triple<state_triple<real>>(io.state_in + at.lane, p.lanes);
         }
         begin_chain(p, at, compose, first, scan_warps(p, shared, at.chunk, compose, false), shared);
     }
@@ -148,14 +149,17 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
     __syncthreads();
 
     if (count > 0) {
-        triple<real> state = load_triple(shared.given, WARP, lane_index());
+        state_triple<real> state =
+            load_triple<state_triple<real>>(shared.given, WARP, lane_index());
         if (before > 0) {
-            state = compose(state, load_triple(shared.warps[warp], WARP, lane_index()), before);
+            state = compose(state,
+                            load_triple<state_triple<real>>(shared.warps[warp], WARP, lane_index()),
+                            before);
         }
         at = find_place(p, shared, false); /* rather than in registers all the while */
         real *y = io.y + offset_of(p, at) + static_cast<int64_t>(before) * p.C;
         for_steps<real>(count, [&](int s) {
-            factors<real> of = find_factors(state.third, u + k[s]);
+            factors<real> of = find_factors(state.max, u + k[s]);
             *y = quotient(fma(of.a, state.num, of.b * v[s]), fma(of.a, state.den, of.b));
             y += p.C;
             update(&state, w, k[s], v[s]);
@@ -205,9 +209,9 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
         load_steps(io.dy + offset, p.C, count, dy);
     }
 
-    triple<real> state = empty_state<real>();
+    state_triple<real> state = empty_state<real>();
     if (at.inside) {
-        state = load_triple(plane(io.saved, p, at.chunk), p.lanes, at.lane);
+        state = load_triple<state_triple<real>>(plane(io.saved, p, at.chunk), p.lanes, at.lane);
     }
 
     /* Forwards: the state before each of the thread's steps, and their outputs. */
@@ -219,13 +223,14 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     }
     __syncthreads();
     if (before > 0) {
-        state = compose_states(state, load_triple(shared.warps[warp], WARP, lane_index()), before);
+        state = compose_states(
+            state, load_triple<state_triple<real>>(shared.warps[warp], WARP, lane_index()), before);
     }
     grad_composition<real> compose;
-    triple<real> summary = compose.identity(); /* of the warp's steps, for the way back */
+    grad_triple<real> summary = compose.identity(); /* of the warp's steps, for the way back */
     real q_first[STEPS<real>], q_state[STEPS<real>];
     for_steps<real>(count, [&](int s) {
-        factors<real> of = find_factors(state.third, u + k[s]);
+        factors<real> of = find_factors(state.max, u + k[s]);
         real inverse = quotient(real(1), fma(of.a, state.den, of.b)), q = dy[s] * inverse;
         real y = fma(of.a, state.num, of.b * v[s]) * inverse;
         q_first[s] = q * of.b;
@@ -234,17 +239,17 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
         past.state[s][thread] = {state.num, state.den};
         real exponential = update(&state, w, k[s], v[s]);
         past.result[s][thread] = {exponential, y};
-        real through = summary.third * q_state[s];
+        real through = summary.factor * q_state[s];
         summary.num += through;
         summary.den = fma(-through, y, summary.den);
-        summary.third *= factors_of(exponential).a;
+        summary.factor *= factors_of(exponential).a;
     });
 
     /* Backwards: the gradient behind the warp's last step. */
     store_triple(shared.warps[warp], WARP, lane_index(), summary);
     __syncthreads();
     if (at.leads) {
-        triple<real> first = compose.identity();
+        grad_triple<real> first = compose.identity();
         if (at.order == 0 && at.inside && io.dstate_out != nullptr) {
             first.num = io.dstate_out[at.lane];
             first.den = io.dstate_out[p.lanes + at.lane];
@@ -260,8 +265,9 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
 
     real dw = real(0), du = real(0);
     if (count > 0) {
-        triple<real> grad = compose(load_triple(shared.given, WARP, lane_index()),
-                                    load_triple(shared.warps[warp], WARP, lane_index()), 0);
+        grad_triple<real> grad =
+            compose(load_triple<grad_triple<real>>(shared.given, WARP, lane_index()),
+                    load_triple<grad_triple<real>>(shared.warps[warp], WARP, lane_index()), 0);
         int64_t step = offset + static_cast<int64_t>(count - 1) * p.C;
         for_steps<real, BACKWARDS>(count, [&](int s) {
             pack<real, 2> old = past.state[s][thread], result = past.result[s][thread];
@@ -281,7 +287,8 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
             step -= p.C;
         });
         if (at.chunk == 0 && before == 0 && io.dstate_in != nullptr) {
-            store_triple(io.dstate_in, p.lanes, at.lane, {grad.num, grad.den, real(0)});
+            store_triple(io.dstate_in, p.lanes, at.lane,
+                         grad_triple<real>{grad.num, grad.den, real(0)});
         }
     }
 

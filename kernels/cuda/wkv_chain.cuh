@@ -19,10 +19,15 @@
 namespace mt_cuda
 {
 
-/* A state (num, den, max), where num and den stand for num e^max and den e^max; or a gradient (G,
- * H) at the max of the state that it belongs to, and what a stretch multiplies it by. */
-template <typename real> struct triple {
-    real num, den, third;
+/* A state, where num and den stand for num e^max and den e^max. */
+template <typename real> struct state_triple {
+    real num, den, max;
+};
+
+/* A gradient (G, H) at the max of the state that it belongs to, and what a stretch of time
+ * multiplies by on its way back. */
+template <typename real> struct grad_triple {
+    real num, den, factor;
 };
 
 /* e^x for x <= 0, and a / b for b of ordinary size. In float32 they are the hardware's own: beside
@@ -74,16 +79,17 @@ template <typename real> __device__ inline factors<real> find_factors(real a, re
     return a < b ? factors<real>{exponential, real(1)} : factors<real>{real(1), exponential};
 }
 
-template <typename real> __device__ inline triple<real> empty_state()
+template <typename real> __device__ inline state_triple<real> empty_state()
 {
     return {real(0), real(0), static_cast<real>(MT_WKV_EMPTY_MAX)};
 }
 
 /* Takes the state past a step with key k and value v, and returns the exponential of its
  * factors. */
-template <typename real> __device__ inline real update(triple<real> *state, real w, real k, real v)
+template <typename real>
+__device__ inline real update(state_triple<real> *state, real w, real k, real v)
 {
-    real decayed = state->third + w;
+    real decayed = state->max + w;
     factors<real> of = find_factors(decayed, k);
     *state = {fma(of.a, state->num, of.b * v), fma(of.a, state->den, of.b), fmax(decayed, k)};
     return find_exponential(decayed, k);
@@ -92,31 +98,33 @@ template <typename real> __device__ inline real update(triple<real> *state, real
 /* How a stretch of `steps` steps takes what it is given to its other end: both classes compose
  * stretches that follow one another in the direction of the walk. */
 template <typename real> struct state_composition {
+    typedef state_triple<real> triple;
     real w;
-    __device__ triple<real> identity() const
+    __device__ state_triple<real> identity() const
     {
         return empty_state<real>();
     }
-    __device__ triple<real> operator()(const triple<real> &state, const triple<real> &stretch,
-                                       int steps) const
+    __device__ state_triple<real> operator()(const state_triple<real> &state,
+                                             const state_triple<real> &stretch, int steps) const
     {
-        real decayed = fma(w, static_cast<real>(steps), state.third);
-        factors<real> of = find_factors(decayed, stretch.third);
+        real decayed = fma(w, static_cast<real>(steps), state.max);
+        factors<real> of = find_factors(decayed, stretch.max);
         return {fma(of.a, state.num, of.b * stretch.num), fma(of.a, state.den, of.b * stretch.den),
-                fmax(decayed, stretch.third)};
+                fmax(decayed, stretch.max)};
     }
 };
 
 template <typename real> struct grad_composition {
-    __device__ triple<real> identity() const
+    typedef grad_triple<real> triple;
+    __device__ grad_triple<real> identity() const
     {
         return {real(0), real(0), real(1)};
     }
-    __device__ triple<real> operator()(const triple<real> &grad, const triple<real> &stretch,
-                                       int) const
+    __device__ grad_triple<real> operator()(const grad_triple<real> &grad,
+                                            const grad_triple<real> &stretch, int) const
     {
-        return {fma(stretch.third, grad.num, stretch.num),
-                fma(stretch.third, grad.den, stretch.den), stretch.third * grad.third};
+        return {fma(stretch.factor, grad.num, stretch.num),
+                fma(stretch.factor, grad.den, stretch.den), stretch.factor * grad.factor};
     }
 };
 
@@ -157,7 +165,8 @@ template <typename real> struct problem {
     unsigned *tickets;  /* (1): the last that was taken, UINT_MAX before the first */
 };
 
-/* What a block's warps tell one another, in shared memory: triples of each lane, (3, 32). */
+/* The shared memory by which a block's warps tell one another states or gradients of each lane, (3,
+ * 32) of them. */
 template <typename real> struct exchange {
     real warps[WARPS][3 * WARP];  /* summaries of their steps, then what lies before them */
     real shares[WARPS][3 * WARP]; /* what gather_group leaves */
@@ -214,18 +223,20 @@ __device__ inline int64_t offset_of(const problem<real> &p, const place &at)
     return (at.b * p.T + static_cast<int64_t>(at.chunk) * p.chunk_steps) * p.C + at.c;
 }
 
-template <typename real>
-__device__ inline triple<real> load_triple(const real *array, int64_t lanes, int lane)
+/* A state or a gradient, one number of it every `lanes` numbers. */
+template <typename triple, typename real>
+__device__ inline triple load_triple(const real *array, int64_t lanes, int lane)
 {
     return {array[lane], array[lanes + lane], array[2 * lanes + lane]};
 }
 
-template <typename real>
-__device__ inline void store_triple(real *array, int64_t lanes, int lane, const triple<real> &value)
+template <typename triple, typename real>
+__device__ inline void store_triple(real *array, int64_t lanes, int lane, const triple &value)
 {
-    array[lane] = value.num;
-    array[lanes + lane] = value.den;
-    array[2 * lanes + lane] = value.third;
+    const auto [num, den, third] = value;
+    array[lane] = num;
+    array[lanes + lane] = den;
+    array[2 * lanes + lane] = third;
 }
 
 /* Numbers that blocks publish to one another are their own flags: the memory is all ones before the
@@ -255,12 +266,13 @@ template <typename real> __device__ inline void publish(real *at, real value)
     *reinterpret_cast<volatile bits *>(at) = word;
 }
 
-template <typename real>
-__device__ inline void publish_triple(real *at, int64_t lanes, const triple<real> &value)
+template <typename triple, typename real>
+__device__ inline void publish_triple(real *at, int64_t lanes, const triple &value)
 {
-    publish(at, value.num);
-    publish(at + lanes, value.den);
-    publish(at + 2 * lanes, value.third);
+    const auto [num, den, third] = value;
+    publish(at, num);
+    publish(at + lanes, den);
+    publish(at + 2 * lanes, third);
 }
 
 /* What lies there now, published or not. */
@@ -291,16 +303,17 @@ template <typename real> __device__ inline real awaited(const real *at, real see
     return number.value;
 }
 
-template <typename real> __device__ inline triple<real> peek_triple(const real *at, int64_t lanes)
+template <typename triple, typename real>
+__device__ inline triple peek_triple(const real *at, int64_t lanes)
 {
     return {peek(at), peek(at + lanes), peek(at + 2 * lanes)};
 }
 
-template <typename real>
-__device__ inline triple<real> await_triple(const real *at, int64_t lanes, const triple<real> &seen)
+template <typename triple, typename real>
+__device__ inline triple await_triple(const real *at, int64_t lanes, const triple &seen)
 {
-    return {awaited(at, seen.num), awaited(at + lanes, seen.den),
-            awaited(at + 2 * lanes, seen.third)};
+    const auto [num, den, third] = seen;
+    return {awaited(at, num), awaited(at + lanes, den), awaited(at + 2 * lanes, third)};
 }
 
 /* Element `index` of an array of (3, lanes). */
@@ -328,16 +341,17 @@ template <typename real> __device__ inline int steps_of(const problem<real> &p, 
 /* By one warp: turns the summaries of the block's warps into what lies before each of them in the
  * chunk, in the direction of the walk, and returns what they all amount to. */
 template <typename real, typename composition>
-__device__ inline triple<real> scan_warps(const problem<real> &p, exchange<real> &shared, int chunk,
-                                          const composition &compose, bool backward)
+__device__ inline typename composition::triple scan_warps(const problem<real> &p,
+                                                          exchange<real> &shared, int chunk,
+                                                          const composition &compose, bool backward)
 {
     int warps = static_cast<int>(blockDim.x) / WARP;
-    triple<real> before = compose.identity();
+    auto before = compose.identity();
 #pragma unroll 1
     for (int i = 0; i < warps; i++) {
         int warp = backward ? warps - 1 - i : i, steps = steps_of(p, chunk, warp);
         real *of_warp = shared.warps[warp];
-        triple<real> summary = load_triple(of_warp, WARP, lane_index());
+        auto summary = load_triple<typename composition::triple>(of_warp, WARP, lane_index());
         store_triple(of_warp, WARP, lane_index(), before);
         if (steps > 0) {
             before = compose(before, summary, steps);
@@ -356,14 +370,14 @@ __device__ inline void gather_group(const problem<real> &p, const place &at,
     int warp = warp_index();
     int begin = at.order / GROUP_CHUNKS * GROUP_CHUNKS + warp * p.share;
     int end = begin + p.share < at.order ? begin + p.share : at.order;
-    triple<real> all = compose.identity(), seen[2]; /* two on their way at once */
+    typename composition::triple all = compose.identity(), seen[2]; /* two on their way at once */
     if (at.inside) {
         const real *summaries = plane(p.summaries, p, begin) + at.lane;
 #pragma unroll 1
         for (int order = begin; order < end; order += 2) {
             const real *next = order + 1 < end ? summaries + stride : summaries;
-            seen[0] = peek_triple(summaries, p.lanes);
-            seen[1] = peek_triple(next, p.lanes);
+            seen[0] = peek_triple<typename composition::triple>(summaries, p.lanes);
+            seen[1] = peek_triple<typename composition::triple>(next, p.lanes);
             all = compose(all, await_triple(summaries, p.lanes, seen[0]), p.chunk_steps);
             if (next != summaries) {
                 all = compose(all, await_triple(next, p.lanes, seen[1]), p.chunk_steps);
@@ -378,9 +392,10 @@ __device__ inline void gather_group(const problem<real> &p, const place &at,
  * the group have it. What the walk begins with, `first`, goes into the summary of its first chunk,
  * and is read by that alone: whoever depends on it comes after. */
 template <typename real, typename composition>
-__device__ inline void begin_chain(const problem<real> &p, const place &at,
-                                   const composition &compose, const triple<real> &first,
-                                   const triple<real> &chunk, exchange<real> &shared)
+__device__ inline void
+begin_chain(const problem<real> &p, const place &at, const composition &compose,
+            const typename composition::triple &first, const typename composition::triple &chunk,
+            exchange<real> &shared)
 {
     store_triple(shared.chunk, WARP, lane_index(), chunk);
     store_triple(shared.given, WARP, lane_index(), first);
@@ -401,20 +416,24 @@ __device__ inline void end_chain(const problem<real> &p, const place &at,
     }
     int group = at.order / GROUP_CHUNKS, chunks = at.order % GROUP_CHUNKS;
     const real *former = group > 0 ? plane(p.group_states, p, group - 1) + at.lane : nullptr;
-    triple<real> given = compose.identity(), before = compose.identity();
+    auto given = compose.identity(), before = compose.identity();
     if (group > 0) { /* mostly there already */
-        given = peek_triple(former, p.lanes);
+        given = peek_triple<typename composition::triple>(former, p.lanes);
     }
 #pragma unroll 1
     for (int warp = 0; warp * p.share < chunks; warp++) {
         int left = chunks - warp * p.share;
-        before = compose(before, load_triple(shared.shares[warp], WARP, lane_index()),
-                         (left < p.share ? left : p.share) * p.chunk_steps);
+        before = compose(
+            before,
+            load_triple<typename composition::triple>(shared.shares[warp], WARP, lane_index()),
+            (left < p.share ? left : p.share) * p.chunk_steps);
     }
     bool publishes = chunks == GROUP_CHUNKS - 1 && at.order + 1 < p.chunks;
-    triple<real> all = before;
+    auto all = before;
     if (publishes) {
-        all = compose(before, load_triple(shared.chunk, WARP, lane_index()), p.chunk_steps);
+        all = compose(before,
+                      load_triple<typename composition::triple>(shared.chunk, WARP, lane_index()),
+                      p.chunk_steps);
     }
     if (group > 0) {
         given = await_triple(former, p.lanes, given);
