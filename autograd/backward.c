@@ -53,7 +53,7 @@ mt_status mt_tape_add_grad(mt_tape *tape, mt_tensor *x, const void *grad)
                : owner->device->copy(owner->device, place, grad, mt_tensor_bytes(owner));
 }
 
-/* Whether any gradient has reached the outputs: an operator whose results were not used has
+/* Tells if any gradient has reached the outputs: an operator whose results were not used has
  * none. */
 static bool gather_output_grads(mt_call *call)
 {

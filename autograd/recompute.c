@@ -11,7 +11,7 @@ typedef struct span_options {
     uint64_t random_count; /* where the span's random numbers begin */
 } span_options;
 
-/* What of the tape a span changes while it runs. */
+/* The part of the tape that a span changes while it runs. */
 typedef struct span_frame {
     mt_arena_mark values, records;
     mt_record *last;

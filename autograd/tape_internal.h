@@ -1,4 +1,4 @@
-/* What the tape is made of, for the files that implement it: tape.c (its life and its tensors),
+/* The tape from the inside, for the files that implement it: tape.c (its life and its tensors),
  * op.c (applying an operator), backward.c and recompute.c. Internal. */
 #ifndef MT_AUTOGRAD_TAPE_INTERNAL_H
 #define MT_AUTOGRAD_TAPE_INTERNAL_H

@@ -1,5 +1,5 @@
-/* What kernels need of the device (kernels/cuda/cuda.cuh) and of errors (mixtape/error.h), in the
- * least that serves a program which ends at the first error. */
+/* The least of a device (kernels/cuda/cuda.cuh) and of errors (mixtape/error.h) that kernels need,
+ * for a program which ends at the first error. */
 #include "bench/bare_device.cuh"
 
 #include <stdarg.h>

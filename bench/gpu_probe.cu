@@ -1,4 +1,4 @@
-/* What WKV's chain of blocks rests on, measured:
+/* Measures what WKV's chain of blocks rests on:
  *
  *     gpu_probe
  *

@@ -126,7 +126,7 @@ std::vector<float> download(const void *from, int64_t n)
 
 /* ---- checking ---- */
 
-/* How far an array is off, as a share of its largest number, and where the most. */
+/* The error of an array, as a share of its largest number, and the element that is furthest off. */
 struct comparison {
     const char *name;
     double largest, farthest;

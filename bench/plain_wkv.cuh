@@ -42,7 +42,7 @@ __host__ __device__ inline float input_at(input which, int64_t i, int64_t states
     }
 }
 
-/* What WKV makes of one channel, in every batch row. */
+/* The outputs of WKV for one channel, in every batch row. */
 struct plain_channel {
     std::vector<double> y, dk, dv;        /* (B, T) */
     std::vector<double> state, dstate_in; /* (3, B), the third plane of dstate_in zero */

@@ -219,7 +219,7 @@ mt_status mt_archive_close(mt_archive *archive)
     return status == MT_OK ? MT_OK : mt_fail(status, "%s", error);
 }
 
-/* What is no HDF5 file, or a damaged one. */
+/* Refuses a file that is not HDF5, or is damaged. */
 static mt_status refuse(const char *path, const struct stat *info)
 {
     char bytes[4] = {0};

@@ -53,7 +53,8 @@ void mt_archive_begin_array(mt_archive *archive, const char *group, const char *
 void mt_archive_write_rows(mt_archive *archive, mt_dtype dtype, int64_t first, int64_t rows,
                            const void *values);
 
-/* What an array is. It fails if there is none, or of a type or rank that Mixtape does not have. */
+/* Tells what an array is. It fails if there is none, or of a type or rank that Mixtape does not
+ * have. */
 void mt_archive_inspect_array(mt_archive *archive, const char *group, const char *name,
                               mt_dtype *dtype, int *rank, int64_t shape[MT_MAX_RANK]);
 
@@ -70,7 +71,7 @@ void mt_archive_visit(mt_archive *archive, const char *group,
                       void (*visit)(mt_archive *archive, const char *name, void *context),
                       void *context);
 
-/* Whether the root has an object, or a group an attribute, of this name. Damage that hides it is a
+/* Tell if the root has an object, or a group an attribute, of this name. Damage that hides it is a
  * failure. */
 bool mt_archive_has(mt_archive *archive, const char *name);
 bool mt_archive_has_attribute(mt_archive *archive, const char *group, const char *name);

@@ -197,7 +197,8 @@ static const char *shape_text(int rank, const int64_t *shape, char text[96])
     return mt_tensor_shape_text(&tensor, text, 96);
 }
 
-/* How many bytes one stored byte can stand for: deflate's limit where a dataset is compressed. */
+/* The most bytes that one stored byte can stand for: deflate's limit where a dataset is
+ * compressed. */
 static int64_t most_expansion(hid_t properties)
 {
     int filters = H5Pget_nfilters(properties);

@@ -92,7 +92,7 @@ static bool is_real(const mt_archive_field *field)
     return field->type == MT_FIELD_REAL || field->type == MT_FIELD_LOSS;
 }
 
-/* Whether a real field may have this value. */
+/* Tells if a real field may have this value. */
 static bool allows(const mt_archive_field *field, double value)
 {
     return isfinite(value) || (field->type == MT_FIELD_LOSS && !isnan(value));

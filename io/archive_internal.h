@@ -1,4 +1,4 @@
-/* What the files that implement archive.h share. */
+/* An archive from the inside, for the files that implement archive.h. */
 #ifndef MT_IO_ARCHIVE_INTERNAL_H
 #define MT_IO_ARCHIVE_INTERNAL_H
 

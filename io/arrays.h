@@ -34,7 +34,7 @@ mt_array *mt_arrays_find(const mt_arrays *arrays, const char *name); /* NULL: no
 mt_array *mt_arrays_last(const mt_arrays *arrays);
 void mt_arrays_free(mt_arrays *arrays);
 
-/* Whether its shape is one that a tensor can have; memory for its data. */
+/* Tells if its shape is one that a tensor can have; gives it memory for its data. */
 bool mt_array_is_weight(const mt_array *array);
 mt_status mt_array_allocate(mt_array *array);
 

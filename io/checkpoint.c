@@ -180,7 +180,7 @@ static mt_status read_adam(mt_archive *archive, mt_checkpoint *checkpoint)
     return status == MT_OK ? check_moments(checkpoint, "/optimizer/v") : status;
 }
 
-/* What a checkpoint has beside weights. */
+/* Reads what a checkpoint has beside weights. */
 static mt_status read_progress(mt_checkpoint *checkpoint)
 {
     mt_archive *archive = checkpoint->weights->file->archive;

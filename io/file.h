@@ -25,7 +25,7 @@ mt_status mt_file_read(const char *path, char **bytes, size_t *size);
  * refused. Writers of the same file do not disturb each other: the last one's is there. */
 mt_status mt_file_replace(const char *path, const void *bytes, size_t size);
 
-/* Whether a path ends as .safetensors files do, and as PyTorch's: .pth, .pt, .bin; in letters of
+/* Tell if a path ends as .safetensors files do, and as PyTorch's: .pth, .pt, .bin; in letters of
  * either case. */
 bool mt_is_safetensors(const char *path);
 bool mt_is_pickle(const char *path);

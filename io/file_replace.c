@@ -60,7 +60,7 @@ static mt_status follow_links(const char *named, char path[PATH_MAX])
     return fail(named, ELOOP);
 }
 
-/* What is no regular file (a pipe, a device) is not replaced. */
+/* Only a regular file is replaced, not a pipe or a device. */
 static mt_status find_target(const char *named, replaced_file *found)
 {
     struct stat info;
@@ -111,7 +111,7 @@ static void remove_if_left(int folder, const char *entry)
     }
 }
 
-/* What cannot be found or removed stays. */
+/* A file that cannot be found or removed stays. */
 static void remove_left(const replaced_file *target)
 {
     DIR *folder = opendir(target->folder);
@@ -125,7 +125,7 @@ static void remove_left(const replaced_file *target)
     }
 }
 
-/* Whether a new file is this writer's: another that came upon it before it had its lock takes it
+/* Tells if a new file is this writer's: another that came upon it before it had its lock takes it
  * for one that was left, and removes it. */
 static bool keeps(int file)
 {

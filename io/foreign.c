@@ -77,7 +77,7 @@ static int64_t count_blocks(const foreign_file *file)
     return blocks - 1;
 }
 
-/* By the names that each norm's parameters have. */
+/* The norm is told by the names that its parameters have. */
 static mt_norm_kind norm_kind(const foreign_file *file)
 {
     const mt_array *scale = find(file, "embed_norm.scale");

@@ -95,7 +95,7 @@ mt_status mt_layout_parse(const char *name, const mt_layout **layout)
     return mt_fail(MT_ERROR_INVALID, "layout: '%s' is none of %s", name, names);
 }
 
-/* Whether a pattern fits the beginning of a name. On success `rest` is what stands behind it, and
+/* Tells if a pattern fits the beginning of a name. On success `rest` is what stands behind it, and
  * `block` the digits that N stands for. */
 static bool fits(const char *pattern, const char *name, const char **rest, const char **block)
 {

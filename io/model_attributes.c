@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* By ESPnet's names where it has one. */
+/* The attributes bear ESPnet's names where it has one. */
 static const mt_archive_field fields[] = {
     {"vocab_size", MT_FIELD_INT, offsetof(mt_model_config, vocab_size)},
     {"input_size", MT_FIELD_INT, offsetof(mt_model_config, input_size)},
@@ -66,7 +66,7 @@ void mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_c
     *config = (mt_model_config){0};
     mt_archive_read_fields(archive, group, fields, config);
     int64_t padding = mt_archive_read_int(archive, group, "embed_pad");
-    /* What no int32_t holds becomes a value that the configuration's check refuses. */
+    /* A number that no int32_t holds becomes a value that the configuration's check refuses. */
     config->padding_index = padding >= -1 && padding <= INT32_MAX ? (int32_t)padding : INT32_MAX;
     config->norm.kind =
         (mt_norm_kind)read_choice(archive, group, "normalization_type", COUNT(norms), norms);

@@ -119,7 +119,7 @@ static mt_status read_shape(const safetensors_file *file, const json_t *dimensio
     return MT_OK;
 }
 
-/* Where a tensor's bytes begin and end in the data. */
+/* Finds where a tensor's bytes begin and end in the data. */
 static mt_status read_offsets(const safetensors_file *file, const char *name, const json_t *entry,
                               json_int_t *begin, json_int_t *end)
 {

@@ -1,4 +1,4 @@
-/* Where named arrays are read from, piece by piece: an HDF5 file, a .safetensors file, the
+/* A source of named arrays, which are read piece by piece: an HDF5 file, a .safetensors file, the
  * parameters of a model, or one of these with some arrays in place of its own. Internal. */
 #ifndef MT_IO_SOURCE_H
 #define MT_IO_SOURCE_H

@@ -1,4 +1,4 @@
-/* Whether bytes are text. Internal. */
+/* The check that bytes are text. Internal. */
 #ifndef MT_IO_UTF8_H
 #define MT_IO_UTF8_H
 

@@ -1,4 +1,4 @@
-/* What is behind weights that were opened, and what the files that implement weights.h, part.h and
+/* The file behind weights that were opened, and what the files that implement weights.h, part.h and
  * checkpoint.h share. Internal. */
 #ifndef MT_IO_WEIGHTS_FILE_H
 #define MT_IO_WEIGHTS_FILE_H
@@ -80,10 +80,11 @@ mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source);
 mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
                           const mt_parameters *parameters, void *block);
 
-/* Whether the parameters are just those of the weights, of the same type. */
+/* Checks that parameters are just those of the weights, of the same type. */
 mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *parameters);
 
-/* Whether a model has their norm: two norms may have parameters of the same names and shapes. */
+/* Checks that a model has their norm: two norms may have parameters of the same names and
+ * shapes. */
 mt_status mt_weights_check_norm(const mt_weights *weights, const mt_model *model);
 
 /* Adds a group's arrays to an archive, values and all. */

@@ -67,8 +67,8 @@ struct mt_device {
     void (*use_stream)(mt_device *, void *stream);
     void (*use_own_stream)(mt_device *);
 
-    /* Whether matrix products of MT_F32 may round their factors to TF32, on a device that has it.
-     * Not at first. */
+    /* Allows matrix products of MT_F32 to round their factors to TF32, on a device that has it, or
+     * forbids it, as it is at first. */
     mt_status (*allow_tf32)(mt_device *, bool allowed);
 
     void (*close)(mt_device *);

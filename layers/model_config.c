@@ -1,4 +1,4 @@
-/* What a model can be made of. */
+/* The configurations that a model can be made of. */
 #include <mixtape/model.h>
 
 #include <inttypes.h>

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* How much of the way from the end of the warm-up to the last update has been gone, 0 to 1. */
+/* The share of the way from the end of the warm-up to the last update that has been gone, 0 to
+ * 1. */
 static double progress(const mt_schedule *schedule, int64_t step)
 {
     int64_t length = schedule->steps - schedule->warmup;

@@ -1,4 +1,4 @@
-/* What every test program has: its suite and its main function. */
+/* Every test program has a suite and a main function. */
 #ifndef MT_TESTS_CHECK_MAIN_H
 #define MT_TESTS_CHECK_MAIN_H
 

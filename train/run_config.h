@@ -1,5 +1,5 @@
-/* What a training run is told: the options of `mixtape train`, by the names that they have on the
- * command line, in config.yaml and in a checkpoint. options.c has the table of them. */
+/* The configuration of a training run: the options of `mixtape train`, by the names that they have
+ * on the command line, in config.yaml and in a checkpoint. options.c has the table of them. */
 #ifndef MT_TRAIN_RUN_CONFIG_H
 #define MT_TRAIN_RUN_CONFIG_H
 

@@ -140,7 +140,7 @@ mt_status run_folder_create(const char *out, const char *task, const char *confi
     return status == MT_OK ? open_files(folder, header, strlen(header), config_text) : status;
 }
 
-/* How much of metrics.csv belongs to the steps up to `step`. */
+/* The bytes of metrics.csv that belong to the steps up to `step`. */
 static size_t length_up_to(const char *text, int64_t step)
 {
     const char *line = strchr(text, '\n');

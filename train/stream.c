@@ -85,7 +85,7 @@ static mt_status allocate_blocks(mt_stream *stream)
 
 /* ---- a row of it ---- */
 
-/* Where a plane of a block lies: a row's part of it on the device, and in a row on the host. */
+/* The place of a block's plane: of a row's part on the device, and in a row on the host. */
 typedef struct row_piece {
     char *device;
     size_t host, bytes;

@@ -63,7 +63,7 @@ mt_random task_random(const run_config *config, task_split split, int64_t index)
 mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *input,
                                const int32_t *target, mt_batch *batch);
 
-/* What tasks without data of their own share. */
+/* The functions that tasks without data of their own share. */
 mt_status task_open_nothing(const run_config *config, const mt_token_list *tokens,
                             task_data **data);
 void task_close_nothing(task_data *data);

@@ -147,8 +147,8 @@ static int64_t valid_batches(const run_config *config, const task_data *data)
     return batches < config->eval_batches ? batches : config->eval_batches;
 }
 
-/* Where row b of a batch begins in its part, or -1 for a row of the last validation batch that is
- * beyond the text. */
+/* Finds where row b of a batch begins in its part, or -1 for a row of the last validation batch
+ * that is beyond the text. */
 static int64_t window(const run_config *config, const task_data *data, task_split split,
                       int64_t index, int64_t b, mt_random *random)
 {

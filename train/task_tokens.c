@@ -51,7 +51,7 @@ static int compare_lengths(const void *a, const void *b)
                   right->utterance); /* the order is the same wherever it is made */
 }
 
-/* Whether transcript i of the training file is held out, when there is no file to validate on. */
+/* Tells if transcript i of the training file is held out, when there is no file to validate on. */
 static bool held_out(const task_data *data, int64_t i)
 {
     return data->valid_file == NULL && i % HELD_OUT == HELD_OUT - 1;

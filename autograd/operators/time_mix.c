@@ -112,7 +112,7 @@ static mt_status slice_shape(mt_call *call)
     return MT_OK;
 }
 
-/* Where the slice begins in an array like x. */
+/* The element of an array like x at which the slice begins. */
 static size_t slice_offset(const mt_call *call)
 {
     const slice_options *options = call->options;

@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* Where a training run stands. Its data, masks and samples are functions of the seed and the step,
- * so these numbers are all that resuming needs beside the model and the optimiser. */
+/* The progress of a training run. Its data, masks and samples are functions of the seed and the
+ * step, so these numbers are all that resuming needs beside the model and the optimiser. */
 typedef struct mt_train_state {
     int64_t step;      /* updates made */
     int64_t best_step; /* the update of the best validation, 0: none yet */

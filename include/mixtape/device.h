@@ -31,8 +31,8 @@ MT_API const char *mt_device_name(const mt_device *device);
 /* Waits for all work that was given to the device, and tells of what failed in it. */
 MT_API mt_status mt_device_synchronize(mt_device *device);
 
-/* Whether matrix products of MT_F32 may round their factors to TF32, on a device that has it. Not
- * at first. */
+/* Allows matrix products of MT_F32 to round their factors to TF32, on a device that has it, or
+ * forbids it, as it is at first. */
 MT_API mt_status mt_device_allow_tf32(mt_device *device, bool allowed);
 
 /* Memory of the device, for programs that call kernels on plain arrays (mixtape/wkv.h): aligned to

@@ -12,7 +12,7 @@ extern "C" {
 
 enum { MT_LAYOUT_RULES = 28 };
 
-/* What becomes of a parameter in a layout. */
+/* A parameter's fate in a layout. */
 typedef enum mt_layout_place {
     MT_PLACED,      /* it has a name there */
     MT_LEFT_OUT,    /* it has no place there, and is not missed */
@@ -47,11 +47,11 @@ MT_API extern const mt_layout mt_layouts[];
 /* MT_ERROR_INVALID lists the names. */
 MT_API mt_status mt_layout_parse(const char *name, const mt_layout **layout);
 
-/* What becomes of our parameter; where it is MT_PLACED, `theirs` receives its name. */
+/* Tells what becomes of our parameter; where it is MT_PLACED, `theirs` receives its name. */
 MT_API mt_layout_place mt_layout_name(const mt_layout *layout, const char *ours,
                                       char theirs[MT_NAME_MAX]);
 
-/* Whether a file's name begins as the layout's do. */
+/* Tells if a name of a file begins as the layout's names do. */
 MT_API bool mt_layout_owns(const mt_layout *layout, const char *theirs);
 
 /* MT_ERROR_INVALID, with what it cannot hold, if a model of this configuration has no place in the

@@ -14,7 +14,7 @@ extern "C" {
 
 enum { MT_NAME_MAX = 128 };
 
-/* How a parameter's values begin: fill(initial, random, n, values) writes n of them. */
+/* The values that a parameter begins with: fill(initial, random, n, values) writes n of them. */
 typedef struct mt_initial mt_initial;
 struct mt_initial {
     void (*fill)(const mt_initial *initial, mt_random *random, int64_t n, double *values);

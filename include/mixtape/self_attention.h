@@ -32,8 +32,8 @@ typedef struct mt_self_attention {
     mt_linear_layer proj_output;                                    /* A to S */
 } mt_self_attention;
 
-/* What is carried from one stretch of a sequence to the next. NULL members: the start of a
- * sequence. */
+/* The tensors that are carried from one stretch of a sequence to the next. NULL members: the start
+ * of a sequence. */
 typedef struct mt_self_attention_state {
     mt_tensor *x;   /* (B, S): the last input */
     mt_tensor *wkv; /* (3, B, A): num, den, max */

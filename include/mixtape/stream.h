@@ -52,10 +52,10 @@ MT_API mt_status mt_stream_reset(mt_stream *stream, int64_t row);
 MT_API mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from,
                                 int64_t from_row);
 
-/* What a row carries, to host memory and back: mt_stream_row_bytes of it, and for MT_EVERY_ROW as
- * much for each row, one after the other. In the model's type, for each block: the attention's last
- * input (S); num, den, max of its WKV (A each); the feed-forward layer's last input (S). Loading
- * believes what it is given. */
+/* Copy what a row carries to host memory and back: mt_stream_row_bytes of it, and for MT_EVERY_ROW
+ * as much for each row, one after the other. In the model's type, for each block: the attention's
+ * last input (S); num, den, max of its WKV (A each); the feed-forward layer's last input (S).
+ * Loading believes what it is given. */
 MT_API size_t mt_stream_row_bytes(const mt_stream *stream);
 MT_API mt_status mt_stream_save(const mt_stream *stream, int64_t row, void *host);
 MT_API mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host);

@@ -44,9 +44,9 @@ MT_API mt_tensor *mt_tape_fail(mt_tape *tape, mt_status status);
 MT_API bool mt_tape_set_recording(mt_tape *tape, bool recording);
 MT_API bool mt_tape_recording(const mt_tape *tape);
 
-/* Where the step's random numbers begin: dropout's masks are functions of (seed, step) and of the
- * operator's place on the tape, so the same step drops the same elements whenever it is run. Both
- * are 0 at first; mt_tape_reset keeps them. */
+/* Sets where the step's random numbers begin: dropout's masks are functions of (seed, step) and of
+ * the operator's place on the tape, so the same step drops the same elements whenever it is run.
+ * Both are 0 at first; mt_tape_reset keeps them. */
 MT_API mt_status mt_tape_set_random(mt_tape *tape, uint64_t seed, uint64_t step);
 
 /* A tensor on the tape. `host` holds its values in row-major order and is copied; NULL leaves them

@@ -32,7 +32,7 @@ MT_API mt_status mt_token_list_load(const char *path, mt_token_list **list);
 /* The token's id, or -1. `length` in bytes. */
 MT_API int32_t mt_token_find(const mt_token_list *list, const char *token, size_t length);
 
-/* How a transcript is cut into tokens. */
+/* The unit that transcripts are cut into. */
 typedef enum mt_token_unit {
     MT_TOKEN_CHAR, /* characters; the blank between words is <space> */
     MT_TOKEN_WORD  /* what stands between blanks: words, or sub-words that were split before */

@@ -36,7 +36,7 @@ typedef struct mt_batch {
     mt_tensor *others[MT_BATCH_OTHERS]; /* the rest; NULL where there is none */
 } mt_batch;
 
-/* What is trained on. */
+/* The batches that are trained on, and their loss. */
 typedef struct mt_objective {
     /* Puts batch number `index` (0, 1, ...) on the tape. A batch is a function of its number, so
      * that a run can stop and go on anywhere. A failure is told with mt_tape_fail. */
@@ -61,7 +61,7 @@ typedef struct mt_trainer_config {
 /* Adam's defaults, a constant rate of 1e-3, no accumulation, seed 1, recording. */
 MT_API mt_trainer_config mt_trainer_config_default(void);
 
-/* What one update showed: means over its batches. */
+/* The results of one update: means over its batches. */
 typedef struct mt_update {
     int64_t step; /* the update's number, from 1 on */
     double loss, grad_norm, lr;
@@ -99,14 +99,14 @@ MT_API mt_status mt_trainer_begin(mt_trainer *trainer);
 MT_API mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update);
 MT_API int64_t mt_trainer_pending(const mt_trainer *trainer);
 
-/* Where training stands. `step` and `symbols` are the trainer's to count, the rest the program's:
- * all of it is saved. */
+/* Gives access to the run's progress. `step` and `symbols` are the trainer's to count, the rest the
+ * program's: all of it is saved. */
 MT_API mt_train_state *mt_trainer_state(mt_trainer *trainer);
 
 /* The trainer's tape, for evaluating between two runs without memory of its own. */
 MT_API mt_tape *mt_trainer_tape(mt_trainer *trainer);
 
-/* What checkpoints hold beside parameters, optimiser and state: the model's configuration, its
+/* Says what checkpoints hold beside parameters, optimiser and state: the model's configuration, its
  * tokens and the text of the run's configuration. Each may be NULL, and outlives the trainer. */
 MT_API void mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_token_list *tokens,
                                 const char *run_config);
@@ -123,7 +123,7 @@ MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *pat
 MT_API mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint);
 MT_API mt_status mt_trainer_load(mt_trainer *trainer, const char *path);
 
-/* What held-out batches showed. */
+/* The results of held-out batches. */
 typedef struct mt_evaluation {
     double loss;     /* mean over what is counted */
     double accuracy; /* share of what is counted; NaN without counts */

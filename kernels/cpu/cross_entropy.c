@@ -43,7 +43,7 @@ static real row_max(const real *logits, int64_t V)
     return largest;
 }
 
-/* Whether the target is the first of the largest logits. */
+/* Tells if the target is the first of the largest logits. */
 static int row_hit(const real *logits, int32_t target, real largest)
 {
     int before = 0;

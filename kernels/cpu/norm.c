@@ -68,8 +68,8 @@ static void row_statistics(const mt_norm_forward_args *args, const real *x, doub
     }
 }
 
-/* How the learnt weight enters: per channel, as one number, or not at all (basic_norm's is inside
- * the scale). */
+/* The learnt weight enters per channel, as one number, or not at all (basic_norm's is inside the
+ * scale). */
 static real single_weight(mt_norm_kind kind, const real *weight)
 {
     return kind == MT_SCALE_NORM ? weight[0] : (real)1.0;

@@ -53,7 +53,7 @@ mt_status KERNEL(time_mix_forward)(mt_device *device, const mt_time_mix_forward_
     return MT_OK;
 }
 
-/* What backward needs beside its arguments. The steps whose dy is NULL are left out. */
+/* The numbers that backward needs beside its arguments. The steps whose dy is NULL are left out. */
 typedef struct backward_work {
     const mt_time_mix_backward_args *args;
     int count;

@@ -211,7 +211,8 @@ size_t KERNEL(wkv_saved_size)(mt_device *device, int64_t B, int64_t T, int64_t C
     return (size_t)((cut.chunks + 1) * 3 * B * C) * sizeof(real);
 }
 
-/* What it needs is the device's own: calls on the CPU have nothing to overlap with. */
+/* WKV takes what it needs of the device's own memory: calls on the CPU have nothing to overlap
+ * with. */
 size_t KERNEL(wkv_workspace_size)(mt_device *device, int64_t B, int64_t T, int64_t C)
 {
     (void)device;

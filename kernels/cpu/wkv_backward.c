@@ -31,8 +31,8 @@ typedef struct history {
         output[CHUNK][BLOCK];
 } history;
 
-/* What travels backwards through the chunks of a block: G and H, the gradients of num and den with
- * max held fixed, and the sums that become dw and du. */
+/* The numbers that travel backwards through the chunks of a block: G and H, the gradients of num
+ * and den with max held fixed, and the sums that become dw and du. */
 typedef struct carried_grad {
     _Alignas(LINE * sizeof(real)) real num[BLOCK], den[BLOCK];
     double dw[BLOCK], du[BLOCK];

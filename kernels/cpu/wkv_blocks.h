@@ -1,5 +1,6 @@
-/* What WKV's two directions on the CPU share: how a problem is cut into blocks of channels and
- * chunks of time, the state of a block, and a step of it. Internal to wkv.c and wkv_backward.c. */
+/* The parts that WKV's two directions on the CPU share: how a problem is cut into blocks of
+ * channels and chunks of time, the state of a block, and a step of it. Internal to wkv.c and
+ * wkv_backward.c. */
 #ifndef MT_KERNELS_CPU_WKV_BLOCKS_H
 #define MT_KERNELS_CPU_WKV_BLOCKS_H
 
@@ -31,7 +32,7 @@ typedef struct chunk_inputs {
     const real *w, *u, *k, *v;
 } chunk_inputs;
 
-/* What a problem is cut into. */
+/* The blocks and chunks that a problem is cut into. */
 typedef struct time_cut {
     int64_t B, T, C;
     int64_t chunks, blocks;
@@ -76,8 +77,8 @@ static inline int block_width(const time_cut *cut, int64_t block)
     return (int)(width < BLOCK ? width : BLOCK);
 }
 
-/* Where block `block` of row b lies in an array (B, C), and its step `chunk * CHUNK` in one of (B,
- * T, C). */
+/* The place of block `block` of row b in an array (B, C), and that of its step `chunk * CHUNK` in
+ * one of (B, T, C). */
 static inline int64_t state_offset(const time_cut *cut, int64_t b, int64_t block)
 {
     return b * cut->C + block * BLOCK;
@@ -112,7 +113,7 @@ static inline void load(wkv_state *state, const real *array, int64_t planes, int
     memcpy(state->max, array + 2 * planes, bytes);
 }
 
-/* What two numbers scaled by e^a and e^b are multiplied by to be scaled by e^max(a, b). */
+/* The factors that bring two numbers scaled by e^a and e^b to the scale e^max(a, b). */
 typedef struct factors {
     real a, b;
 } factors;
@@ -130,7 +131,7 @@ static inline factors find_factors(real a, real b)
     return make_factors(real_exp_negative(-real_abs(a - b)), a - b);
 }
 
-/* How a step's output weighs the state against the key: of_state : of_first = e^max : e^(u+k). The
+/* A step's output weighs the state against the key as of_state : of_first = e^max : e^(u+k). The
  * update weighs them as of_old : of_key = e^(max+w) : e^k, so of_old and e^(u+w) of_key do as well,
  * and one exponential serves both; unless u + w is so large or small that a product might leave the
  * range of real while it still counts. */

@@ -1,4 +1,4 @@
-/* What a build without CUDA has in place of the CUDA device. */
+/* A build without CUDA has this in place of the CUDA device. */
 #include "kernels/device.h"
 
 mt_status mt_cuda_open(int index, mt_device **device)

@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(COLUMN_THREADS)
     }
 }
 
-/* Where COUNT sums for each column go, each (C), or NULL. */
+/* The arrays that COUNT sums of each column go to, each (C), or NULL. */
 template <typename real, int COUNT> struct column_outputs {
     real *of[COUNT];
 };

@@ -10,7 +10,7 @@ namespace
 
 constexpr int LOSS_THREADS = 128, TOTAL_THREADS = 512;
 
-/* What a row adds to the sums. */
+/* The numbers that a row adds to the sums. */
 struct row_result {
     double loss;
     int counted, hit;

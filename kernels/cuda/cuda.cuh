@@ -1,4 +1,4 @@
-/* What the files of the CUDA device share: the device itself, launching kernels, access to memory
+/* The files of the CUDA device share the device itself, launching kernels, access to memory
  * in packs, sums over warps and blocks. Internal.
  *
  * Kernels use dynamic shared memory alone, no atomic additions of floating-point numbers, and give
@@ -22,7 +22,7 @@ namespace mt_cuda
 constexpr int WARP = 32;
 constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
 
-/* What a kernel found wrong with its input, in host memory that the device writes to. The first
+/* The fault that a kernel found with its input, in host memory that the device writes to. The first
  * finding stays until it is reported, by the next call that waits for the device. */
 struct finding {
     unsigned stage; /* finding_stage */
@@ -185,7 +185,7 @@ __device__ inline int64_t global_warps()
     return global_threads() / WARP;
 }
 
-/* What one load or store moves: 16 bytes, or one number where WIDTH is 1. */
+/* The numbers that one load or store moves: 16 bytes of them, or one number where WIDTH is 1. */
 template <typename real, int WIDTH> struct alignas(sizeof(real) * WIDTH) pack {
     real at[WIDTH];
 };
@@ -206,7 +206,7 @@ __device__ inline void store(real *to, const pack<real, WIDTH> &values)
     *reinterpret_cast<pack<real, WIDTH> *>(to) = values;
 }
 
-/* Whether rows of C numbers from here can be moved in packs. */
+/* Tells if rows of C numbers from here can be moved in packs. */
 template <typename real> inline bool packable(int64_t C, const void *array)
 {
     return C % full_width<real>() == 0 && reinterpret_cast<uintptr_t>(array) % 16 == 0;

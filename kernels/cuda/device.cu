@@ -271,7 +271,7 @@ mt_status open_parts(cuda_device *cuda)
     return status == MT_OK ? open_memory(cuda) : status;
 }
 
-/* That there is such a device, and a driver to reach it. */
+/* Checks that there is such a device, and a driver to reach it. */
 mt_status find_device(int index)
 {
     int count = 0;

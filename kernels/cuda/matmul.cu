@@ -27,7 +27,7 @@ cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperati
     return blas.dgemm(handle, op_b, op_a, N, M, K, &alpha, b, ldb, a, lda, &beta, c, N);
 }
 
-/* By which of its factors are transposed. */
+/* The names of products, by which of their factors are transposed. */
 const char *const product_names[2][2] = {{"product a b", "product a b^T"},
                                          {"product a^T b", "product a^T b^T"}};
 

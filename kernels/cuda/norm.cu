@@ -58,8 +58,8 @@ __device__ inline void row_statistics(const norm_arrays<real> &a, const real *x,
     }
 }
 
-/* How the learnt weight enters: per channel, as one number, or not at all (basic_norm's is inside
- * the scale). */
+/* The learnt weight enters per channel, as one number, or not at all (basic_norm's is inside the
+ * scale). */
 template <typename real> __device__ inline real weight_of(const norm_arrays<real> &a, int64_t c)
 {
     return a.kind == MT_SCALE_NORM ? a.weight[0] : a.kind == MT_BASIC_NORM ? real(1) : a.weight[c];

@@ -10,7 +10,7 @@ namespace
 
 constexpr int SUM_THREADS = 256;
 
-/* What is summed: a function of a and b. */
+/* The function of a and b that is summed. */
 enum term { PLAIN, PRODUCT, SQUARED_DIFFERENCE };
 
 template <term TERM, typename real> __device__ inline double term_of(real a, real b)

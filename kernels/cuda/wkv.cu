@@ -61,8 +61,8 @@ __device__ inline void load_steps(const real *from, int64_t stride, int count, r
     });
 }
 
-/* What a warp's steps amount to behind the last of them: unlike a walk, with no step that waits for
- * another. */
+/* Computes what a warp's steps amount to behind the last of them: unlike in a walk, no step waits
+ * for another. */
 template <typename real>
 __device__ inline state_triple<real> summary_of(const real *k, const real *v, int count, real w)
 {
@@ -175,8 +175,8 @@ template <typename real> struct backward_arrays {
     real *sums; /* (chunks, B, 2, C): dw and du of each chunk */
 };
 
-/* What threads remember of their steps on the way back. It lies in shared memory, which leaves
- * registers for blocks that work while others wait. */
+/* The memory that threads have of their steps on the way back. It lies in shared memory, which
+ * leaves registers for blocks that work while others wait. */
 template <typename real> struct step_memory {
     pack<real, 2> state[STEPS<real>][THREADS];  /* (num, den) before the step */
     pack<real, 2> result[STEPS<real>][THREADS]; /* the update's exponential, and y */

@@ -53,7 +53,7 @@ __device__ inline double quotient(double a, double b)
     return a / b;
 }
 
-/* What two numbers scaled by e^a and e^b are multiplied by to be scaled by e^max(a, b). */
+/* The factors that bring two numbers scaled by e^a and e^b to the scale e^max(a, b). */
 template <typename real> struct factors {
     real a, b;
 };
@@ -95,7 +95,7 @@ __device__ inline real update(state_triple<real> *state, real w, real k, real v)
     return find_exponential(decayed, k);
 }
 
-/* How a stretch of `steps` steps takes what it is given to its other end: both classes compose
+/* A stretch of `steps` steps takes what it is given to its other end. Both classes compose
  * stretches that follow one another in the direction of the walk. */
 template <typename real> struct state_composition {
     typedef state_triple<real> triple;
@@ -150,7 +150,8 @@ inline division divide_by(int divisor) /* >= 1 */
     return {static_cast<unsigned>((power + by - 1) / by), 31 + bits};
 }
 
-/* What both directions are given, and what a launch shares between its blocks. */
+/* The problem as both directions are given it, and the memory that a launch shares between its
+ * blocks. */
 template <typename real> struct problem {
     int64_t T;
     int B, C, lanes;   /* lanes: B C */
@@ -159,7 +160,7 @@ template <typename real> struct problem {
     int share;         /* chunks of a group that each warp of a block gathers */
     division by_C, by_tiles;
     const real *w, *u, *k, *v;
-    /* Where there is more than one chunk: */
+    /* Only where there is more than one chunk: */
     real *summaries;    /* (chunks, 3, lanes) */
     real *group_states; /* (groups, 3, lanes): behind the last chunk of each group */
     unsigned *tickets;  /* (1): the last that was taken, UINT_MAX before the first */
@@ -175,7 +176,7 @@ template <typename real> struct exchange {
     int tile;                     /* the block's, among all tiles in the order of the walk */
 };
 
-/* Where a thread is. `order` counts chunks in the direction of the walk. */
+/* The place of a thread in the problem. `order` counts chunks in the direction of the walk. */
 struct place {
     int order, chunk;
     int lane, b, c;
@@ -275,7 +276,7 @@ __device__ inline void publish_triple(real *at, int64_t lanes, const triple &val
     publish(at + 2 * lanes, third);
 }
 
-/* What lies there now, published or not. */
+/* Reads what lies there now, published or not. */
 template <typename real> __device__ inline real peek(const real *at)
 {
     published_number<real> number;
@@ -338,7 +339,7 @@ template <typename real> __device__ inline int steps_of(const problem<real> &p, 
            steps_within(p, chunk, warp * STEPS<real>);
 }
 
-/* By one warp: turns the summaries of the block's warps into what lies before each of them in the
+/* One warp turns the summaries of the block's warps into what lies before each of them in the
  * chunk, in the direction of the walk, and returns what they all amount to. */
 template <typename real, typename composition>
 __device__ inline typename composition::triple scan_warps(const problem<real> &p,
@@ -360,7 +361,7 @@ __device__ inline typename composition::triple scan_warps(const problem<real> &p
     return before;
 }
 
-/* By every warp: composes its share of the summaries that the chunks before this one in its group
+/* Every warp composes its share of the summaries that the chunks before this one in its group
  * publish. */
 template <typename real, typename composition>
 __device__ inline void gather_group(const problem<real> &p, const place &at,
@@ -388,9 +389,9 @@ __device__ inline void gather_group(const problem<real> &p, const place &at,
     store_triple(shared.shares[warp], WARP, lane_index(), all);
 }
 
-/* By one warp, before gather_group, with what its block's warps amount to: lets the later chunks of
- * the group have it. What the walk begins with, `first`, goes into the summary of its first chunk,
- * and is read by that alone: whoever depends on it comes after. */
+/* One warp, before gather_group, lets the later chunks of the group have what its block's warps
+ * amount to. The triple that the walk begins with, `first`, goes into the summary of its first
+ * chunk, and is read by that alone: whoever depends on it comes after. */
 template <typename real, typename composition>
 __device__ inline void
 begin_chain(const problem<real> &p, const place &at, const composition &compose,
@@ -405,8 +406,8 @@ begin_chain(const problem<real> &p, const place &at, const composition &compose,
     }
 }
 
-/* By the same warp, after gather_group: finds what the chunk is given by all before it, and where
- * it ends a group, publishes what stands behind it as soon as that can be known. */
+/* The same warp, after gather_group, finds what the chunk is given by all before it, and where it
+ * ends a group, publishes what stands behind it as soon as that can be known. */
 template <typename real, typename composition>
 __device__ inline void end_chain(const problem<real> &p, const place &at,
                                  const composition &compose, exchange<real> &shared)

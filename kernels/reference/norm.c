@@ -70,7 +70,7 @@ static double slope_of(const mt_norm_backward_args *args, double S, double scale
     return NAN;
 }
 
-/* Where the weight of channel c stands: layer_norm and rms_norm have one for each. */
+/* The place of channel c's weight: layer_norm and rms_norm have one for each. */
 static int64_t place_of(mt_norm_kind kind, int64_t c)
 {
     return kind == MT_LAYER_NORM || kind == MT_RMS_NORM ? c : 0;

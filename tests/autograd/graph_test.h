@@ -1,4 +1,4 @@
-/* What the tests of autograd, layers and optim share: a device, a tape, tensors of repeatable
+/* The tests of autograd, layers, optim and train share a device, a tape, tensors of repeatable
  * values. */
 #ifndef MT_TESTS_AUTOGRAD_GRAPH_TEST_H
 #define MT_TESTS_AUTOGRAD_GRAPH_TEST_H
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where a test computes: MIXTAPE_TEST_DEVICE, or the CPU. */
+/* The device that a test computes on: MIXTAPE_TEST_DEVICE, or the CPU. */
 static mt_device *test_device;
 static mt_tape *test_tape;  /* the one under test */
 static mt_tape *value_tape; /* holds inputs while test_tape is reset */

@@ -1,4 +1,4 @@
-/* What tests ask of CUDA-on-CPU: to fail, and to tell what is still allocated. For tests alone. */
+/* Tests ask CUDA-on-CPU to fail, and to tell what is still allocated. For tests alone. */
 #ifndef CUDA_ON_CPU_CONTROL_H
 #define CUDA_ON_CPU_CONTROL_H
 
@@ -15,8 +15,8 @@ typedef enum cuda_on_cpu_machine {
     CUDA_ON_CPU_NO_BLAS
 } cuda_on_cpu_machine;
 
-/* What the machine has; one device at first. The environment variable CUDA_ON_CPU_MACHINE
- * ("no-driver", "no-device", "no-blas") says so from outside. */
+/* The machine that is played; it has one device at first. The environment variable
+ * CUDA_ON_CPU_MACHINE ("no-driver", "no-device", "no-blas") says so from outside. */
 void cuda_on_cpu_set_machine(cuda_on_cpu_machine machine);
 
 /* The n-th call from now that allocates (device or pinned memory, a stream, an event, a graph, a
@@ -48,7 +48,7 @@ int cuda_on_cpu_live(void);
 
 namespace cuda_on_cpu
 {
-/* Whether the machine is this one, whichever way it was said. */
+/* Tells if the machine is this one, whichever way it was said. */
 bool machine_is(cuda_on_cpu_machine asked, const char *name);
 } // namespace cuda_on_cpu
 #endif

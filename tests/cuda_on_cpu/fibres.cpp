@@ -185,7 +185,7 @@ void resume(fibre *next)
     change(&scheduler, &next->at);
 }
 
-/* What each of them has done happens before what any of them does next. */
+/* All that they have done happens before anything that one of them does next. */
 void order_memory(const std::vector<fibre *> &threads, void *at)
 {
     for (const fibre *each : threads) {

@@ -1,4 +1,4 @@
-/* What ThreadSanitizer is told of the threads of a grid, so that it finds races between them. Each
+/* ThreadSanitizer is told of the threads of a grid, so that it finds races between them. Each
  * thread is one of its fibres; to change fibres orders nothing, and two accesses are a race unless
  * `release` and `acquire` of the same address come between them. Without ThreadSanitizer all of
  * this does nothing. Internal to CUDA-on-CPU. */
@@ -47,7 +47,7 @@ inline void destroy_race_fibre(race_fibre made)
     __tsan_destroy_fiber(made);
 }
 
-/* What is done from now on is done by `next`. */
+/* From now on, `next` is who does things. */
 inline void act_as(race_fibre next)
 {
     __tsan_switch_to_fiber(next, __tsan_switch_to_fiber_no_sync);

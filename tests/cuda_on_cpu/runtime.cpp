@@ -89,7 +89,7 @@ bool allocation_fails()
     return ++allocations == failing_allocation;
 }
 
-/* What a call that does nothing wrong returns. */
+/* The result of a call that does nothing wrong. */
 cudaError_t success()
 {
     return lost ? cudaErrorLaunchFailure : cudaSuccess;

@@ -1,4 +1,4 @@
-/* What a training step asks of the CUDA device: memory, waiting, launches, the precision of
+/* A training step's demands on the CUDA device: memory, waiting, launches, the precision of
  * products. */
 #include <mixtape/adam.h>
 #include <mixtape/model.h>

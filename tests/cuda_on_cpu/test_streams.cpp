@@ -87,7 +87,7 @@ struct operation {
     }
 };
 
-/* What an operation comes to on a stream of its own. */
+/* The result of an operation on a stream of its own. */
 std::vector<float> results_alone(int seed)
 {
     cudaStream_t stream;

@@ -1,5 +1,5 @@
-/* What the suites of io/ share: a folder that goes away with the test, small files, a small model,
- * and claims about errors. */
+/* The suites of io/ share a folder that goes away with the test, small files, a small model, and
+ * claims about errors. */
 #ifndef MT_TESTS_IO_TEST_H
 #define MT_TESTS_IO_TEST_H
 
@@ -175,7 +175,7 @@ static inline size_t block_bytes(const mt_model *model)
     return (size_t)model->parameters->total * mt_dtype_size(model->parameters->dtype);
 }
 
-/* Whether two arrays on the test's device have the same content. */
+/* Tells if two arrays on the test's device have the same content. */
 static inline bool same_content(const void *a, const void *b, size_t bytes)
 {
     void *of_a = malloc(bytes), *of_b = malloc(bytes);

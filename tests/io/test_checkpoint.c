@@ -17,7 +17,7 @@ static void assert_same_adam(const mt_adam *a, const mt_adam *b, size_t bytes)
     ck_assert(same_content(a->v, b->v, bytes));
 }
 
-/* What a case changes of the small configuration. */
+/* The change that a case makes to the small configuration. */
 static const struct {
     mt_dtype dtype;
     mt_norm_kind norm;

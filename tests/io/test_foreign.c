@@ -3,7 +3,7 @@
 #include "io/weights_file.h"
 #include "tests/io/io_test.h"
 
-/* What models differ in, and a layout that can hold them. */
+/* The differences between models, and a layout that can hold them. */
 static const struct {
     const char *layout;
     mt_norm_kind norm;

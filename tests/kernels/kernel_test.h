@@ -1,4 +1,4 @@
-/* What the tests of kernels share. for_each_build runs a check on every instruction set that this
+/* The tests of kernels share this. for_each_build runs a check on every instruction set that this
  * machine has, in float32 and float64, with 1, 2 and 3 threads; whatever the check compares must
  * have the same bits for each number of threads. Inputs are made here, references are computed in
  * double from the values that the kernel got. MIXTAPE_TEST_DEVICE names another device to test. */

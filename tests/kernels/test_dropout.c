@@ -81,7 +81,7 @@ START_TEST(test_the_share_dropped_is_p)
 }
 END_TEST
 
-/* What is dropped is zero, whatever it was. */
+/* A dropped element is zero, whatever it was. */
 static void check_not_finite(kernel_build *build)
 {
     enum { N = 64 };

@@ -85,7 +85,7 @@ static void assert_model_gradients(const mt_model_config *config, int64_t B, int
     mt_model_destroy(s.model);
 }
 
-/* What a gradient case changes of the small configuration. */
+/* The change that a gradient case makes to the small configuration. */
 typedef struct variation {
     const char *name;
     int64_t size, attention_size, blocks, B, T;

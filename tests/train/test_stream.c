@@ -71,7 +71,7 @@ static void narrow(mt_dtype dtype, int64_t n, const double *from, void *to)
     }
 }
 
-/* What the model gives for whole sequences, (B, T, width), as doubles. */
+/* Computes what the model gives for whole sequences, (B, T, width), as doubles. */
 static void forward(mt_model *model, double *values)
 {
     double given[B * T * FEATURES];

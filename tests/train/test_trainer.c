@@ -91,7 +91,7 @@ static mt_trainer *make_trainer(own_model *model, const mt_trainer_config *confi
     return trainer;
 }
 
-/* What a run showed, and where it ended. */
+/* The results of a run, and the values that it ended with. */
 typedef struct run_result {
     int count;
     mt_update updates[MOST_UPDATES];

@@ -1,5 +1,5 @@
-/* What `mixtape bench` measures. Times are in seconds; a measurement prints its figures and appends
- * them to `results`, an array, as an object. */
+/* The measurements of `mixtape bench`. Times are in seconds; a measurement prints its figures and
+ * appends them to `results`, an array, as an object. */
 #ifndef MT_COMMAND_BENCH_H
 #define MT_COMMAND_BENCH_H
 
@@ -33,7 +33,7 @@ typedef struct bench_step_shape {
     int64_t B, T, vocabulary, size, blocks;
 } bench_step_shape;
 
-/* What was run, in words: "step B32 T64 vocab 500 size 256 blocks 4". */
+/* Names what was run, in words: "step B32 T64 vocab 500 size 256 blocks 4". */
 enum { BENCH_TEXT = 160 };
 void bench_step_text(const bench_step_shape *shape, char text[BENCH_TEXT]);
 

@@ -11,7 +11,7 @@ typedef struct kernel_time {
     double seconds;
 } kernel_time;
 
-/* What kernels took, one row a name. */
+/* The times that kernels took, one row a name. */
 typedef struct kernel_table {
     kernel_time *rows;
     size_t count;

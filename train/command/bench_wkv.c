@@ -128,7 +128,7 @@ mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long repeat,
                     json_t *results)
 {
     wkv_bench bench;
-    /* What is timed, and the arrays of B T C numbers that it reads and writes. */
+    /* The work that is timed, and the arrays of B T C numbers that it reads and writes. */
     static const struct {
         const char *key;
         mt_status (*run)(void *);

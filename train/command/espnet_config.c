@@ -46,7 +46,7 @@ static const char *text_of(const yaml_node_t *node)
                                                           : "";
 }
 
-/* What Python's YAML takes for None. */
+/* Tells if Python's YAML takes it for None. */
 static bool is_null(const yaml_node_t *node)
 {
     const char *text = text_of(node);

@@ -90,7 +90,7 @@ static bool is_due(int64_t step, int64_t every, int64_t last)
     return step == last || (every > 0 && step % every == 0);
 }
 
-/* What follows an update: progress, and what is due of validation, metrics and checkpoints. */
+/* Does what follows an update: progress, and what is due of validation, metrics and checkpoints. */
 static mt_status after_update(void *context, const mt_update *update)
 {
     train_loop *loop = context;

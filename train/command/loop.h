@@ -5,7 +5,7 @@
 #include "train/command/session.h"
 #include "train/run_folder.h"
 
-/* How a run ended. */
+/* The end that a run came to. */
 typedef enum loop_end { LOOP_DONE, LOOP_OUT_OF_PATIENCE, LOOP_INTERRUPTED } loop_end;
 
 /* Trains a session from where `checkpoint` stands (NULL: from the start), saving as it goes.

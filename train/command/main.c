@@ -56,7 +56,7 @@ int report_usage(const char *message)
     return EXIT_USAGE;
 }
 
-/* What a verb printed counts only once it is written. */
+/* Output counts only once it is written. */
 static int after_output(int status)
 {
     bool lost = ferror(stdout) != 0;

@@ -1,5 +1,5 @@
-/* What a person sees of a training run: on a terminal one live line, elsewhere, and in the log, a
- * line now and then. */
+/* The view that a person has of a training run: on a terminal one live line, elsewhere, and in the
+ * log, a line now and then. */
 #ifndef MT_COMMAND_PROGRESS_H
 #define MT_COMMAND_PROGRESS_H
 

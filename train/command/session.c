@@ -51,7 +51,7 @@ static mt_model_config model_config(const train_session *session)
     return model;
 }
 
-/* What cannot work is refused with the option to change, before memory is asked for. */
+/* Refuses what cannot work, with the option to change, before memory is asked for. */
 static mt_status check_model(const train_session *session, const mt_model_config *model)
 {
     const run_config *config = &session->config;

@@ -66,7 +66,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-/* How a run's symbols are written, and what its sequences begin with. */
+/* The way in which a run's symbols are written, and what its sequences begin with. */
 typedef struct text_symbols {
     const mt_token_list *tokens;
     bool transcripts; /* sequences begin with the blank, 0 */
@@ -145,7 +145,7 @@ static mt_status generate(train_session *session, const text_symbols *vocabulary
     return status;
 }
 
-/* Whether most tokens, but for symbols like <unk>, are of more than one character. */
+/* Tells if most tokens, but for symbols like <unk>, are of more than one character. */
 static bool are_words(const mt_token_list *tokens)
 {
     int32_t words = 0, all = 0;
@@ -160,8 +160,8 @@ static bool are_words(const mt_token_list *tokens)
     return 2 * words > all;
 }
 
-/* How a model's symbols are written is told by its run's configuration or, where it comes without
- * one, by its tokens: those of transcripts begin with <blank>, those of bytes with <0x00>. */
+/* A model's symbols are written as its run's configuration says or, where it comes without one, by
+ * its tokens: those of transcripts begin with <blank>, those of bytes with <0x00>. */
 static mt_status find_symbols(const mt_checkpoint *checkpoint, const arguments *given,
                               text_symbols *symbols)
 {
