@@ -3,13 +3,9 @@
 #ifndef MT_KERNELS_PHILOX_H
 #define MT_KERNELS_PHILOX_H
 
-#include <stdint.h>
+#include "kernels/everywhere.h"
 
-#ifdef __CUDACC__
-#define MT_EVERYWHERE __host__ __device__ static inline
-#else
-#define MT_EVERYWHERE static inline
-#endif
+#include <stdint.h>
 
 /* The counter's upper half for the mask at this place of this step. */
 MT_EVERYWHERE uint64_t mt_dropout_sequence(uint64_t step, uint64_t place)

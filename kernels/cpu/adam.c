@@ -1,4 +1,5 @@
 /* The Adam update: one pass over the four arrays. */
+#include "kernels/adam_formulas.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/math.h"
 
@@ -21,25 +22,20 @@ static inline real flushed(real x)
 mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
 {
     (void)device;
-    double grad_scale = args->grad_scale;
-    if (args->norm_squared != NULL) {
-        double norm = grad_scale * sqrt(*args->norm_squared);
-        if (!isfinite(norm)) {
-            return MT_OK;
-        }
-        if (args->clip > 0.0 && norm > args->clip) {
-            grad_scale *= args->clip / norm;
-        }
+    mt_adam_factors factors;
+    double squares = args->norm_squared != NULL ? *args->norm_squared : 0.0;
+    if (!mt_adam_find_factors(args, *args->rates, squares, &factors)) {
+        return MT_OK;
     }
     int64_t n = args->n, decayed = args->decayed;
     real *parameter = args->parameter, *first = args->m, *second = args->v;
     const real *grad = args->grad;
     const real beta1 = (real)args->beta1, beta2 = (real)args->beta2, eps = (real)args->eps;
     const real rest1 = (real)(1.0 - args->beta1), rest2 = (real)(1.0 - args->beta2),
-               factor = (real)grad_scale;
-    const real of_decayed = (real)(1.0 - args->rates->lr * args->weight_decay);
-    const real rate = (real)(args->rates->lr / args->rates->bias1);
-    const real correction = (real)(1.0 / sqrt(args->rates->bias2));
+               factor = (real)factors.grad;
+    const real of_decayed = (real)factors.decayed;
+    const real rate = (real)factors.rate;
+    const real correction = (real)factors.correction;
 #pragma omp parallel for simd schedule(static) if (n >= PARALLEL_ELEMENTS)                         \
     num_threads(mt_cpu_threads())
     for (int64_t i = 0; i < n; i++) {

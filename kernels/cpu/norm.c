@@ -3,6 +3,7 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/row_sums.h"
 #include "kernels/cpu/workspace.h"
+#include "kernels/norm_formulas.h"
 
 #include <math.h>
 #include <string.h>
@@ -43,29 +44,20 @@ static double row_squares(const real *x, real mean, int64_t n)
     return sum;
 }
 
+/* The numbers of a row that its scale depends on. */
+static int64_t counted(mt_norm_kind kind, int64_t C, int64_t P)
+{
+    return kind == MT_RMS_NORM ? P : C;
+}
+
 /* The row's mean (zero but for layer_norm) and scale. */
 static void row_statistics(const mt_norm_forward_args *args, const real *x, double *mean,
                            double *scale)
 {
-    double C = (double)args->C;
-    *mean = 0.0;
-    *scale = 1.0;
-    switch (args->kind) {
-    case MT_LAYER_NORM:
-        *mean = row_mean(x, args->C);
-        *scale = 1.0 / sqrt(row_squares(x, (real)*mean, args->C) / C + args->eps);
-        return;
-    case MT_RMS_NORM:
-        *scale = 1.0 / (sqrt(row_squares(x, (real)0.0, args->P) / (double)args->P) + args->eps);
-        return;
-    case MT_SCALE_NORM:
-        *scale = 1.0 / fmax(sqrt(row_squares(x, (real)0.0, args->C)), args->eps);
-        return;
-    case MT_BASIC_NORM:
-        *scale = 1.0 / sqrt(row_squares(x, (real)0.0, args->C) / C +
-                            exp((double)*(const real *)args->weight));
-        return;
-    }
+    int64_t n = counted(args->kind, args->C, args->P);
+    double eps = args->kind == MT_BASIC_NORM ? exp((double)*(const real *)args->weight) : args->eps;
+    *mean = args->kind == MT_LAYER_NORM ? row_mean(x, n) : 0.0;
+    *scale = mt_norm_scale(args->kind, row_squares(x, (real)*mean, n), (double)n, eps);
 }
 
 /* The learnt weight enters per channel, as one number, or not at all (basic_norm's is inside the
@@ -189,33 +181,16 @@ static double row_dot(const real *x, const real *dy, int64_t C)
     return sum;
 }
 
-/* dx = scale g - shift - slope (x - mean) over the first `channels` of a row, with slope and shift
- * the same for all: every norm's scale depends on x through a sum of squares, layer_norm's also on
- * its mean. */
-static double row_slope(const mt_norm_backward_args *args, double scale, double sum_gx)
-{
-    double root; /* the square root inside rms_norm's and scale_norm's scale */
-    switch (args->kind) {
-    case MT_LAYER_NORM:
-    case MT_BASIC_NORM:
-        return scale * scale * scale * sum_gx / (double)args->C;
-    case MT_RMS_NORM:
-        root = 1.0 / scale - args->eps;
-        return root > 0.0 ? scale * scale * sum_gx / ((double)args->P * root) : 0.0;
-    case MT_SCALE_NORM:
-        /* Below eps the scale is constant. */
-        return scale < 1.0 / args->eps ? scale * scale * scale * sum_gx : 0.0;
-    }
-    return 0.0;
-}
-
+/* dx = scale g - shift - slope (x - mean) over the first `sloped` channels of a row, with slope and
+ * shift the same for all. */
 static void input_grad(const mt_norm_backward_args *args, const backward_row *row)
 {
-    int64_t C = args->C, sloped = args->kind == MT_RMS_NORM ? args->P : C;
+    int64_t C = args->C, sloped = counted(args->kind, C, args->P);
     const real *restrict x = row->x, *restrict dy = row->dy, *restrict weight = args->weight;
     real *restrict dx = row->dx;
     real mean = row->mean, scale = row->scale;
-    real slope = (real)row_slope(args, (double)scale, row->sum_gx);
+    real slope =
+        (real)mt_norm_slope(args->kind, (double)scale, row->sum_gx, (double)sloped, args->eps);
     if (args->kind == MT_LAYER_NORM) {
         real shift = (real)((double)scale * row->sum_g / (double)C);
 #pragma omp simd

@@ -1,4 +1,5 @@
 /* The Adam update: one launch over the four arrays. */
+#include "kernels/adam_formulas.h"
 #include "kernels/cuda/kernels.cuh"
 
 #include <float.h>
@@ -26,24 +27,18 @@ template <int WIDTH, typename real>
 __global__ void __launch_bounds__(ADAM_THREADS)
     update(mt_adam_args args, real *parameter, const real *grad, real *first, real *second)
 {
-    double grad_scale = args.grad_scale;
-    if (args.norm_squared != nullptr) {
-        double norm = grad_scale * sqrt(*args.norm_squared);
-        if (!isfinite(norm)) {
-            return;
-        }
-        if (args.clip > 0.0 && norm > args.clip) {
-            grad_scale *= args.clip / norm;
-        }
+    mt_adam_factors factors;
+    double squares = args.norm_squared != nullptr ? *args.norm_squared : 0.0;
+    if (!mt_adam_find_factors(&args, *args.rates, squares, &factors)) {
+        return;
     }
-    const mt_adam_rates rates = *args.rates;
     const real beta1 = static_cast<real>(args.beta1), beta2 = static_cast<real>(args.beta2);
     const real rest1 = static_cast<real>(1.0 - args.beta1);
     const real rest2 = static_cast<real>(1.0 - args.beta2);
-    const real eps = static_cast<real>(args.eps), factor = static_cast<real>(grad_scale);
-    const real of_decayed = static_cast<real>(1.0 - rates.lr * args.weight_decay);
-    const real rate = static_cast<real>(rates.lr / rates.bias1);
-    const real correction = static_cast<real>(1.0 / sqrt(rates.bias2));
+    const real eps = static_cast<real>(args.eps), factor = static_cast<real>(factors.grad);
+    const real of_decayed = static_cast<real>(factors.decayed);
+    const real rate = static_cast<real>(factors.rate);
+    const real correction = static_cast<real>(factors.correction);
     for (int64_t i = global_thread() * WIDTH; i < args.n; i += global_threads() * WIDTH) {
         if (i + WIDTH > args.n) {
             for (; i < args.n; i++) { /* what is left of the last pack */

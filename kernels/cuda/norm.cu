@@ -2,6 +2,7 @@
  * comes about, and what of its gradient flows back through it. */
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/kernels.cuh"
+#include "kernels/norm_formulas.h"
 
 namespace mt_cuda
 {
@@ -32,30 +33,26 @@ __device__ inline double row_sum(const real *x, real offset, int64_t n)
     return warp_sum(static_cast<double>(sum));
 }
 
+/* The numbers of a row that its scale depends on. */
+template <typename real> __device__ inline int64_t counted(const norm_arrays<real> &a)
+{
+    return a.kind == MT_RMS_NORM ? a.P : a.C;
+}
+
+/* The row's mean (zero but for layer_norm, as x[0] plus the mean distance from it: equal values have
+ * exactly their mean) and scale. */
 template <typename real>
 __device__ inline void row_statistics(const norm_arrays<real> &a, const real *x, double *mean,
                                       double *scale)
 {
-    double C = static_cast<double>(a.C);
+    double n = static_cast<double>(counted(a));
+    double eps = a.kind == MT_BASIC_NORM ? exp(static_cast<double>(a.weight[0])) : a.eps;
     *mean = 0.0;
-    *scale = 1.0;
-    switch (a.kind) {
-    case MT_LAYER_NORM:
-        /* x[0] plus the mean distance from it: equal values have exactly their mean. */
-        *mean = static_cast<double>(x[0]) + row_sum<1>(x, x[0], a.C) / C;
-        *scale = 1.0 / sqrt(row_sum<2>(x, static_cast<real>(*mean), a.C) / C + a.eps);
-        return;
-    case MT_RMS_NORM:
-        *scale = 1.0 / (sqrt(row_sum<2>(x, real(0), a.P) / static_cast<double>(a.P)) + a.eps);
-        return;
-    case MT_SCALE_NORM:
-        *scale = 1.0 / fmax(sqrt(row_sum<2>(x, real(0), a.C)), a.eps);
-        return;
-    case MT_BASIC_NORM:
-        *scale =
-            1.0 / sqrt(row_sum<2>(x, real(0), a.C) / C + exp(static_cast<double>(a.weight[0])));
-        return;
+    if (a.kind == MT_LAYER_NORM) {
+        *mean = static_cast<double>(x[0]) + row_sum<1>(x, x[0], a.C) / n;
     }
+    double squares = row_sum<2>(x, static_cast<real>(*mean), counted(a));
+    *scale = mt_norm_scale(a.kind, squares, n, eps);
 }
 
 /* The learnt weight enters per channel, as one number, or not at all (basic_norm's is inside the
@@ -86,26 +83,6 @@ __global__ void __launch_bounds__(NORM_THREADS) norm_rows(norm_arrays<real> a)
     }
 }
 
-/* dx = scale g - shift - slope (x - mean), with g = dy weight: every norm's scale depends on x
- * through a sum of squares, layer_norm's also on its mean. */
-template <typename real>
-__device__ inline double row_slope(const norm_arrays<real> &a, double scale, double sum_gx)
-{
-    double root; /* the square root inside rms_norm's scale */
-    switch (a.kind) {
-    case MT_LAYER_NORM:
-    case MT_BASIC_NORM:
-        return scale * scale * scale * sum_gx / static_cast<double>(a.C);
-    case MT_RMS_NORM:
-        root = 1.0 / scale - a.eps;
-        return root > 0.0 ? scale * scale * sum_gx / (static_cast<double>(a.P) * root) : 0.0;
-    case MT_SCALE_NORM:
-        /* Below eps the scale is constant. */
-        return scale < 1.0 / a.eps ? scale * scale * scale * sum_gx : 0.0;
-    }
-    return 0.0;
-}
-
 /* dx, and in `dots`, or NULL, each row's sum of dy x. */
 template <typename real>
 __global__ void __launch_bounds__(NORM_THREADS)
@@ -127,7 +104,8 @@ __global__ void __launch_bounds__(NORM_THREADS)
         if (dots != nullptr && lane_index() == 0) {
             dots[row] = row_dot;
         }
-        real slope = static_cast<real>(row_slope(a, static_cast<double>(scale), sum_gx));
+        real slope = static_cast<real>(mt_norm_slope(a.kind, static_cast<double>(scale), sum_gx,
+                                                     static_cast<double>(counted(a)), a.eps));
         real shift =
             a.kind == MT_LAYER_NORM
                 ? static_cast<real>(static_cast<double>(scale) * sum_g / static_cast<double>(a.C))

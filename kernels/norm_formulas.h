@@ -1,0 +1,48 @@
+/* What the norms of mixtape/kernels/norm.h do with the sums over a row, for the CPU and CUDA alike.
+ * Internal. */
+#ifndef MT_KERNELS_NORM_FORMULAS_H
+#define MT_KERNELS_NORM_FORMULAS_H
+
+#include <mixtape/kernels/norm.h>
+
+#include "kernels/everywhere.h"
+
+#include <math.h>
+
+/* The scale of a row from `squares`, the sum of (x - mean)^2 over its first n numbers. `eps` is
+ * basic_norm's learnt e^log_eps, and else the configuration's. */
+MT_EVERYWHERE double mt_norm_scale(mt_norm_kind kind, double squares, double n, double eps)
+{
+    switch (kind) {
+    case MT_LAYER_NORM:
+    case MT_BASIC_NORM:
+        return 1.0 / sqrt(squares / n + eps);
+    case MT_RMS_NORM:
+        return 1.0 / (sqrt(squares / n) + eps);
+    case MT_SCALE_NORM:
+        return 1.0 / fmax(sqrt(squares), eps);
+    }
+    return 1.0;
+}
+
+/* The slope of dx = scale g - shift - slope (x - mean), from `sum_gx`, the sum of g (x - mean) over
+ * the first n numbers of the row: every norm's scale depends on x through a sum of squares. */
+MT_EVERYWHERE double mt_norm_slope(mt_norm_kind kind, double scale, double sum_gx, double n,
+                                   double eps)
+{
+    double root; /* the square root inside rms_norm's and scale_norm's scale */
+    switch (kind) {
+    case MT_LAYER_NORM:
+    case MT_BASIC_NORM:
+        return scale * scale * scale * sum_gx / n;
+    case MT_RMS_NORM:
+        root = 1.0 / scale - eps;
+        return root > 0.0 ? scale * scale * sum_gx / (n * root) : 0.0;
+    case MT_SCALE_NORM:
+        /* Below eps the scale is constant. */
+        return scale < 1.0 / eps ? scale * scale * scale * sum_gx : 0.0;
+    }
+    return 0.0;
+}
+
+#endif
