@@ -1,10 +1,8 @@
 /* The format (github.com/huggingface/safetensors): eight bytes with the length of a
  * JSON header, the header, which gives each tensor's type, shape and place, and the data, which the
  * tensors fill without gap or overlap. Numbers are little-endian. */
-#include "io/safetensors.h"
-
 #include "io/file.h"
-#include "io/source.h"
+#include "io/weights_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -95,4 +95,8 @@ void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_ar
 mt_status mt_arrays_read(const char *path, mt_arrays *arrays);
 mt_status mt_arrays_write(const char *path, const mt_arrays *arrays);
 
+/* Writes the arrays to a .safetensors file, atomically, with the metadata that transformers asks
+ * for. What reads one is a source (io/source.h). */
+mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays);
+
 #endif

@@ -51,7 +51,19 @@ struct train_task {
                       task_split split, int64_t index, mt_batch *batch);
 };
 
-extern const train_task *const tasks[]; /* ends with NULL */
+/* The tasks, each defined in a file of its own. */
+#define TASKS(TASK)                                                                                \
+    TASK(task_copy)                                                                                \
+    TASK(task_reverse)                                                                             \
+    TASK(task_recall)                                                                              \
+    TASK(task_echo)                                                                                \
+    TASK(task_adding)                                                                              \
+    TASK(task_text)                                                                                \
+    TASK(task_tokens)
+#define DECLARE_TASK(name) extern const train_task name;
+TASKS(DECLARE_TASK)
+
+extern const train_task *const tasks[]; /* all of them; ends with NULL */
 
 /* MT_ERROR_INVALID lists the names. */
 mt_status task_find(const char *name, const train_task **task);

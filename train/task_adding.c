@@ -1,7 +1,7 @@
 /* adding: a sequence of (value, marker) with values in [0, 1) and two markers of 1; after the last
  * step the model gives the sum of the two marked values (Hochreiter and Schmidhuber 1997).
  * Regression, on real-valued input. */
-#include "train/task_list.h"
+#include "train/task.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* copy and reverse: `length` random symbols, a separator, and then the same symbols again, forwards
  * or backwards, which the model has to produce from nothing but blanks. Labels: 0 blank, 1
  * separator, 2 .. symbols + 1. */
-#include "train/task_list.h"
+#include "train/task.h"
 
 #include <stdlib.h>
 

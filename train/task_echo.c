@@ -1,6 +1,6 @@
 /* echo: a stream of random symbols, to be repeated `delay` steps later. Labels: 0 .. symbols -
  * 1. */
-#include "train/task_list.h"
+#include "train/task.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

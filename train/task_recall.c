@@ -1,7 +1,7 @@
 /* recall: `pairs` of a key and a value, then one of the keys: the model has to give its value
  * (associative recall). Labels: 0 separator, 1 .. symbols the keys, which differ within a sequence,
  * symbols + 1 .. 2 symbols the values. */
-#include "train/task_list.h"
+#include "train/task.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * trained on. */
 #include <mixtape/text.h>
 
-#include "train/task_list.h"
+#include "train/task.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * is drawn anew for each epoch. */
 #include <mixtape/transcripts.h>
 
-#include "train/task_list.h"
+#include "train/task.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,14 +1,10 @@
 #include "train/task.h"
 
-#include "train/task_list.h"
-
 #include <stdio.h>
 #include <string.h>
 
-const train_task *const tasks[] = {
-    &task_copy,   &task_reverse, &task_recall, &task_echo,
-    &task_adding, &task_text,    &task_tokens, NULL,
-};
+#define POINT_AT(name) &name,
+const train_task *const tasks[] = {TASKS(POINT_AT) NULL};
 
 mt_status task_find(const char *name, const train_task **task)
 {

@@ -1,7 +1,7 @@
 /* Softmax cross-entropy, a row to a thread; what is summed over rows is summed in their order. */
+#include "kernels/cpu/device.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/math.h"
-#include "kernels/cpu/workspace.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,7 +1,6 @@
 /* The CPU device: memory is the host's, work is done when a call returns. */
 #include "kernels/device.h"
-#include "kernels/cpu/isa.h"
-#include "kernels/cpu/workspace.h"
+#include "kernels/cpu/device.h"
 
 #include <cblas.h>
 #include <omp.h>

@@ -1,4 +1,4 @@
-#include "kernels/cpu/isa.h"
+#include "kernels/cpu/device.h"
 
 #include <stdlib.h>
 #include <string.h>

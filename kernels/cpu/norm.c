@@ -1,8 +1,8 @@
 /* The four norms. Each row is y = weight scale (x - mean); what differs is how a row's scale comes
  * about, and what of its gradient flows back through it. */
+#include "kernels/cpu/device.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/row_sums.h"
-#include "kernels/cpu/workspace.h"
 #include "kernels/norm_formulas.h"
 
 #include <math.h>

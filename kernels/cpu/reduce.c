@@ -1,8 +1,8 @@
 /* Sums and their inverses. Every sum is made of parts whose borders depend on the size alone, added
  * in order: the number of threads changes who computes a part, not what comes out. */
+#include "kernels/cpu/device.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/row_sums.h"
-#include "kernels/cpu/workspace.h"
 
 #include <string.h>
 

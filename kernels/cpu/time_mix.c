@@ -1,7 +1,7 @@
 /* The shift of time and its mixes. */
+#include "kernels/cpu/device.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/row_sums.h"
-#include "kernels/cpu/workspace.h"
 
 #include <string.h>
 

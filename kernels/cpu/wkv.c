@@ -7,8 +7,8 @@
  * state, the summaries are composed in order (a chunk of L steps maps a state by num -> e^(L w) num
  * + num_chunk), and every chunk is finished from its true state. Which of the two is done depends
  * on B, T and C alone, so results do not depend on the number of threads. */
+#include "kernels/cpu/device.h"
 #include "kernels/cpu/wkv_blocks.h"
-#include "kernels/cpu/workspace.h"
 
 #define EMPTY_MAX ((real)MT_WKV_EMPTY_MAX)
 

@@ -5,8 +5,8 @@
  * gradients (G, H) of num and den travel backwards at each state's own max, so the way back takes
  * the factors of the way there and no exponential of its own. Over a chunk they compose as states
  * do: G -> through G + G_chunk. */
+#include "kernels/cpu/device.h"
 #include "kernels/cpu/wkv_blocks.h"
-#include "kernels/cpu/workspace.h"
 
 static inline real find_exponential(real a, real b)
 {

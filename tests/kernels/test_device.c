@@ -1,5 +1,5 @@
 /* Opening devices, and the CPU's memory, threads and instruction sets. */
-#include "kernels/cpu/workspace.h"
+#include "kernels/cpu/device.h"
 #include "tests/check_main.h"
 #include "tests/kernels/kernel_test.h"
 
