@@ -1,12 +1,14 @@
 /* Mixtape: everything that most programs need. Each header is the manual of its part, and can be
  * included by itself.
  *
- * 1. To train a model, to keep it, to exchange it and to use it: model.h, trainer.h and stream.h,
- *    weights.h and checkpoint.h; its data come from text.h and transcripts.h.
- * 2. To build a model of one's own: a tape (tape.h) and operators on it (operators.h), layers
- *    (block.h includes all of them) with their parameters (parameter.h); gradcheck.h compares what
- *    it computes with finite differences. wkv.h is the WKV operator alone, on plain arrays.
- * 3. To write an operator of one's own: extend.h, which is not included here. */
+ * 1. Train, stream and exchange a model in ten lines: model.h, trainer.h and stream.h; weights.h
+ *    and checkpoint.h for files of them; text.h and transcripts.h for data.
+ * 2. Build a model from layers and operators: a tape (tape.h), operators on it (operators.h),
+ *    layers (block.h includes all of them) with their parameters (parameter.h). gradcheck.h
+ *    compares what it computes with finite differences. wkv.h is the WKV operator alone, on plain
+ *    arrays.
+ * 3. Write operators of one's own: extend.h, which alone shows the kernels that a device offers,
+ *    and which is not included here. */
 #ifndef MIXTAPE_MIXTAPE_H
 #define MIXTAPE_MIXTAPE_H
 

@@ -1,9 +1,10 @@
 /* The WKV operator for other languages and frameworks: plain arrays, a device, and the stream that
  * the caller works on. Nothing here allocates arrays or keeps them.
  *
- *     mt_device *device;
+ *     mt_wkv_forward_args args = {0};
+ *     args.B = B;                            and so on: whatever is not set is absent
  *     mt_device_open("cuda:0", &device);
- *     mt_wkv_forward(device, stream, MT_F32, &(mt_wkv_forward_args){.B = B, ...});
+ *     mt_wkv_forward(device, stream, MT_F32, &args);
  *
  * Shapes, formulas and the gradient's conventions are those of wkv.h. On a CUDA device the call
  * returns once the work is on the stream; errors of the work itself come with a later call. */

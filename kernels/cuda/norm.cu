@@ -39,8 +39,8 @@ template <typename real> __device__ inline int64_t counted(const norm_arrays<rea
     return a.kind == MT_RMS_NORM ? a.P : a.C;
 }
 
-/* The row's mean (zero but for layer_norm, as x[0] plus the mean distance from it: equal values have
- * exactly their mean) and scale. */
+/* The row's mean (zero but for layer_norm, as x[0] plus the mean distance from it: equal values
+ * have exactly their mean) and scale. */
 template <typename real>
 __device__ inline void row_statistics(const norm_arrays<real> &a, const real *x, double *mean,
                                       double *scale)
