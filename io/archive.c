@@ -76,6 +76,14 @@ static mt_status new_archive(const char *path, mt_archive **archive)
     return MT_OK;
 }
 
+void mt_archive_end_array(mt_archive *archive)
+{
+    if (archive->array >= 0 && H5Dclose(archive->array) < 0) {
+        mt_archive_lacks_memory(archive, "an array");
+    }
+    archive->array = H5I_INVALID_HID;
+}
+
 static void destroy(mt_archive *archive)
 {
     mt_archive_end_array(archive);

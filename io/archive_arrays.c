@@ -73,14 +73,6 @@ static hid_t array_space(int rank, const int64_t *shape)
     return rank > 0 ? H5Screate_simple(rank, dims, NULL) : H5Screate(H5S_SCALAR);
 }
 
-void mt_archive_end_array(mt_archive *archive)
-{
-    if (archive->array >= 0 && H5Dclose(archive->array) < 0) {
-        mt_archive_lacks_memory(archive, "an array");
-    }
-    archive->array = H5I_INVALID_HID;
-}
-
 void mt_archive_begin_array(mt_archive *archive, const char *group, const char *name,
                             mt_dtype dtype, int rank, const int64_t *shape)
 {
