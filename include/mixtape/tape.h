@@ -74,17 +74,18 @@ MT_API mt_tensor *mt_detach(mt_tape *tape, mt_tensor *x);
  * tape that has failed it is that failure, and mt_error_message tells it. */
 MT_API mt_status mt_backward(mt_tape *tape, mt_tensor *loss);
 
-/* Recomputation, or activation checkpointing: runs `span`, keeping its outputs alone; mt_backward
- * runs it again to have the values in between. Gradients are bit-identical to those of the plain
- * span, dropout included. The span is a pure function of `inputs` (those NULL are passed on as
- * NULL), `context` and parameters: it is called with the same arguments both times, fills `outputs`
- * and leaves failures to the tape. `context` must stay valid until backward is over or the tape is
- * reset. A span inside a span is simply run. */
+/* A part of a step that can be run twice: a pure function of `inputs` (those NULL are passed on as
+ * NULL), `context` and parameters. It is called with the same arguments both times, fills `outputs`
+ * and leaves failures to the tape. */
 typedef void (*mt_span)(mt_tape *tape, void *context, mt_tensor *const *inputs,
                         mt_tensor **outputs);
 
 enum { MT_SPAN_MAX = 8 }; /* most inputs, and most outputs, of a span */
 
+/* Recomputation, or activation checkpointing: runs `span`, keeping its outputs alone; mt_backward
+ * runs it again to have the values in between. Gradients are bit-identical to those of the plain
+ * span, dropout included. `context` must stay valid until backward is over or the tape is reset. A
+ * span inside a span is simply run. */
 MT_API void mt_recompute(mt_tape *tape, mt_span span, void *context, int input_count,
                          mt_tensor *const *inputs, int output_count, mt_tensor **outputs);
 

@@ -6,8 +6,8 @@
  *     mt_device_open("cuda:0", &device);
  *     mt_wkv_forward(device, stream, MT_F32, &args);
  *
- * Shapes, formulas and the gradient's conventions are those of wkv.h. On a CUDA device the call
- * returns once the work is on the stream; errors of the work itself come with a later call. */
+ * Shapes, formulas and the gradient's conventions are those of kernels/wkv.h. On a CUDA device the
+ * call returns once the work is on the stream; errors of the work itself come with a later call. */
 #ifndef MIXTAPE_WKV_H
 #define MIXTAPE_WKV_H
 
@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-/* Changes with any change to what this header declares, the structures of wkv.h included. */
+/* Changes with any change to what this header declares, the structures of kernels/wkv.h included. */
 enum { MT_BINDINGS_VERSION = 2 };
 MT_API int mt_bindings_version(void);
 

@@ -81,6 +81,7 @@ MT_KERNEL(mt_status, adam, (mt_device *device, const mt_adam_args *args))
 MT_KERNEL(size_t, wkv_saved_size, (mt_device *device, int64_t B, int64_t T, int64_t C))
 /* bytes of workspace that suffice for either direction; 0 where the caller need give none */
 MT_KERNEL(size_t, wkv_workspace_size, (mt_device *device, int64_t B, int64_t T, int64_t C))
+/* mixtape/kernels/wkv.h has their contract */
 MT_KERNEL(mt_status, wkv_forward, (mt_device *device, const mt_wkv_forward_args *args))
 MT_KERNEL(mt_status, wkv_backward, (mt_device *device, const mt_wkv_backward_args *args))
 
