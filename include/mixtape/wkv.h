@@ -20,7 +20,8 @@
 extern "C" {
 #endif
 
-/* Changes with any change to what this header declares, the structures of kernels/wkv.h included. */
+/* Changes with any change to what this header declares, the structures of kernels/wkv.h
+ * included. */
 enum { MT_BINDINGS_VERSION = 2 };
 MT_API int mt_bindings_version(void);
 
