@@ -44,7 +44,7 @@ static bool parse_name(const char *name, int *kind, int *index)
     const char *digits = name + length + 1;
     size_t count = strspn(digits, "0123456789");
     bool valid = kinds[*kind].has_index && count >= 1 && count <= 4 && digits[count] == '\0';
-    *index = valid ? atoi(digits) : 0;
+    *index = valid ? (int)strtol(digits, NULL, 10) : 0;
     return valid;
 }
 

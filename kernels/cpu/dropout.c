@@ -14,7 +14,8 @@ static inline void group_words(const mt_dropout_args *args, uint64_t first_block
 #pragma omp simd
     for (int lane = 0; lane < BLOCKS; lane++) {
         mt_philox_rounds(args->seed, first_block + (uint64_t)lane,
-                         mt_dropout_sequence(*args->step, args->place), words + 4 * lane);
+                         mt_dropout_sequence(*args->step, args->place),
+                         words + (ptrdiff_t)4 * lane);
     }
 }
 

@@ -109,8 +109,10 @@ START_TEST(test_a_checkpoint_is_read_while_it_is_replaced)
     ASSERT_OK(mt_checkpoint_save(path, model, NULL, &test_state, NULL, NULL));
     pid_t writer = fork();
     ck_assert_int_ge(writer, 0);
-    while (writer == 0) {
-        mt_checkpoint_save(path, model, NULL, &test_state, NULL, NULL);
+    if (writer == 0) {
+        for (;;) {
+            mt_checkpoint_save(path, model, NULL, &test_state, NULL, NULL);
+        }
     }
     for (int i = 0; i < 500; i++) {
         mt_checkpoint *read;
