@@ -22,8 +22,8 @@ EMPTY = -1e38  # the running exponent of an empty state
 
 
 def time_on_device(torch, run, repeat=15):
-    """Median seconds of one run, by events around several, as bench_time in train/command/bench.c: after
-    0.3 s of warming up, and so many at a time that they take 2 ms."""
+    """Median seconds of one run, by events around several, as bench_time in train/command/bench.c:
+    after 0.3 s of warming up, and so many at a time that they take 2 ms."""
     began, warmed = time.monotonic(), 0
     while warmed == 0 or time.monotonic() - began < 0.3:
         for _ in range(10):

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""What the Python package gains, in one run: mixtape.wkv against the loop over time, and transformers' RWKV model with and
-without mixtape.transformers.install(). Needs PyTorch and transformers (scripts/python-env), MIXTAPE_LIBRARY and PYTHONPATH.
+"""What the Python package gains, in one run: mixtape.wkv against the loop over time, and
+transformers' RWKV model with and without mixtape.transformers.install(). Needs PyTorch and
+transformers (scripts/python-env), MIXTAPE_LIBRARY and PYTHONPATH.
 
     bench/python_peers.py [--threads N] [--json FILE]
 """
@@ -40,7 +41,9 @@ def wkv_seconds(operator, shape):
 
 def model_seconds(length):
     torch.manual_seed(1)
-    model = RwkvForCausalLM(RwkvConfig(vocab_size=500, hidden_size=256, num_hidden_layers=4, context_length=length)).train()
+    model = RwkvForCausalLM(
+        RwkvConfig(vocab_size=500, hidden_size=256, num_hidden_layers=4,
+                   context_length=length)).train()
     labels = torch.randint(500, (8, length))
 
     def both():
@@ -52,8 +55,10 @@ def model_seconds(length):
 
 def one_round():
     found = {
-        "mixtape.wkv (8,256,512)": wkv_seconds(lambda *given: mixtape.wkv(*given)[0], (8, 256, 512)),
-        "loop (8,256,512)": wkv_seconds(lambda d, u, k, v: pytorch_peer.wkv(-torch.exp(d), u, k, v), (8, 256, 512)),
+        "mixtape.wkv (8,256,512)": wkv_seconds(lambda *given: mixtape.wkv(*given)[0],
+                                               (8, 256, 512)),
+        "loop (8,256,512)": wkv_seconds(lambda d, u, k, v: pytorch_peer.wkv(-torch.exp(d), u, k, v),
+                                        (8, 256, 512)),
     }
     for length in (64, 256):
         use_own()
@@ -64,7 +69,8 @@ def one_round():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json")
@@ -75,14 +81,19 @@ def main():
     ratios = {"WKV forward and backward (8,256,512): the loop's time over mixtape.wkv's":
               seconds["loop (8,256,512)"] / seconds["mixtape.wkv (8,256,512)"]}
     for length in (64, 256):
-        ratios[f"transformers forward and backward (8,{length}), size 256, 4 layers: its own loop's time over Mixtape's"] = \
-            seconds[f"transformers, length {length}"] / seconds[f"transformers installed, length {length}"]
+        what = f"transformers forward and backward (8,{length}), size 256, 4 layers"
+        ratios[what + ": its own loop's time over Mixtape's"] = (
+            seconds[f"transformers, length {length}"] /
+            seconds[f"transformers installed, length {length}"])
     for name, ratio in ratios.items():
         print(f"{ratio:8.2f}  {name}")
     if given.json:
         with open(given.json, "w") as file:
-            json.dump({"threads": given.threads, "rounds": given.rounds, "pytorch": torch.__version__, "ratios": ratios, "seconds": seconds},
-                      file, indent=2)
+            json.dump(
+                {
+                    "threads": given.threads, "rounds": given.rounds, "pytorch": torch.__version__,
+                    "ratios": ratios, "seconds": seconds
+                }, file, indent=2)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""The same work in PyTorch: the WKV recurrence as a loop over time, and a training step of the decoder on top of it. This is
-what runs where RWKV's CUDA kernel cannot. As a command it measures both and prints the seconds as JSON:
+"""The same work in PyTorch: the WKV recurrence as a loop over time, and a training step of the
+decoder on top of it. This is what runs where RWKV's CUDA kernel cannot. As a command it measures
+both and prints the seconds as JSON:
 
     bench/pytorch_peer.py THREADS
 """
@@ -14,18 +15,21 @@ import time
 
 import torch
 
-STEPS = [(32, 64, 500, 256, 4), (32, 128, 64, 64, 2), (12, 64, 65, 128, 4)]  # batch, length, vocabulary, size, blocks
+# batch, length, vocabulary, size, blocks
+STEPS = [(32, 64, 500, 256, 4), (32, 128, 64, 64, 2), (12, 64, 65, 128, 4)]
 
 
 def wkv(w, u, k, v, indexed=False):
-    """(B, T, C), by the stabilised recurrence, one step of time after another. `indexed` takes steps as k[:, t] and writes
-    them to output[:, t], as transformers does: backward then fills or copies a whole (B, T, C) for every t. Otherwise steps
-    are taken by unbind and put together by stack."""
+    """(B, T, C), by the stabilised recurrence, one step of time after another. `indexed` takes
+    steps as k[:, t] and writes them to output[:, t], as transformers does: backward then fills or
+    copies a whole (B, T, C) for every t. Otherwise steps are taken by unbind and put together by
+    stack."""
     batch, _, channels = k.shape
     num = den = torch.zeros(batch, channels)
     largest = torch.full((batch, channels), -1e38)
     outputs, output = [], torch.zeros_like(k) if indexed else None
-    steps = ((k[:, t], v[:, t]) for t in range(k.shape[1])) if indexed else zip(k.unbind(1), v.unbind(1))
+    by_index = ((k[:, t], v[:, t]) for t in range(k.shape[1]))
+    steps = by_index if indexed else zip(k.unbind(1), v.unbind(1))
     for t, (key, value) in enumerate(steps):
         first = u + key
         lead = torch.maximum(largest, first)
@@ -53,36 +57,43 @@ class SelfAttention(torch.nn.Module):
         super().__init__()
         self.time_decay = torch.nn.Parameter(torch.linspace(-5.0, 3.0, size))
         self.time_first = torch.nn.Parameter(torch.full((size,), math.log(0.3)))
-        self.mixes = torch.nn.ParameterList(torch.nn.Parameter(torch.rand(1, 1, size)) for _ in range(3))
-        self.key, self.value, self.receptance, self.output = (torch.nn.Linear(size, size) for _ in range(4))
+        self.mixes = torch.nn.ParameterList(
+            torch.nn.Parameter(torch.rand(1, 1, size)) for _ in range(3))
+        self.key, self.value, self.receptance, self.output = (torch.nn.Linear(size, size)
+                                                              for _ in range(4))
 
     def forward(self, x):
         before = shifted(x)
         mixed = [x * mix + before * (1.0 - mix) for mix in self.mixes]
-        attended = self.operator(-torch.exp(self.time_decay), self.time_first, self.key(mixed[0]), self.value(mixed[1]))
+        attended = self.operator(-torch.exp(self.time_decay), self.time_first, self.key(mixed[0]),
+                                 self.value(mixed[1]))
         return self.output(torch.sigmoid(self.receptance(mixed[2])) * attended)
 
 
 class FeedForward(torch.nn.Module):
     def __init__(self, size):
         super().__init__()
-        self.mixes = torch.nn.ParameterList(torch.nn.Parameter(torch.rand(1, 1, size)) for _ in range(2))
+        self.mixes = torch.nn.ParameterList(
+            torch.nn.Parameter(torch.rand(1, 1, size)) for _ in range(2))
         self.key, self.value = torch.nn.Linear(size, 4 * size), torch.nn.Linear(4 * size, size)
         self.receptance = torch.nn.Linear(size, size)
 
     def forward(self, x):
         before = shifted(x)
         mixed = [x * mix + before * (1.0 - mix) for mix in self.mixes]
-        return torch.sigmoid(self.receptance(mixed[1])) * self.value(torch.relu(self.key(mixed[0])) ** 2)
+        hidden = torch.relu(self.key(mixed[0])) ** 2
+        return torch.sigmoid(self.receptance(mixed[1])) * self.value(hidden)
 
 
 class Decoder(torch.nn.Module):
     def __init__(self, vocabulary, size, blocks):
         super().__init__()
         norm = lambda: torch.nn.LayerNorm(size, eps=1e-12)
-        self.embed, self.embed_norm, self.final_norm = torch.nn.Embedding(vocabulary, size), norm(), norm()
+        self.embed = torch.nn.Embedding(vocabulary, size)
+        self.embed_norm, self.final_norm = norm(), norm()
         self.blocks = torch.nn.ModuleList(
-            torch.nn.ModuleList([norm(), SelfAttention(size), norm(), FeedForward(size)]) for _ in range(blocks))
+            torch.nn.ModuleList([norm(), SelfAttention(size), norm(), FeedForward(size)])
+            for _ in range(blocks))
         self.head = torch.nn.Linear(size, vocabulary)
 
     def forward(self, labels):
@@ -106,7 +117,8 @@ def median_time(run, repeat):
 def time_wkv(batch, length, channels, repeat):
     """Seconds of forward alone, and of forward and backward."""
     generator = torch.Generator().manual_seed(1)
-    w, u = -torch.rand(channels, generator=generator) - 0.1, torch.randn(channels, generator=generator)
+    w = -torch.rand(channels, generator=generator) - 0.1
+    u = torch.randn(channels, generator=generator)
     k, v, g = (torch.randn(batch, length, channels, generator=generator) for _ in range(3))
 
     def forward():
@@ -131,7 +143,8 @@ def time_step(batch, length, vocabulary, size, blocks, repeat, operator=wkv):
     def step():
         adam.zero_grad()
         logits = model(labels)
-        torch.nn.functional.cross_entropy(logits.reshape(-1, vocabulary), labels.reshape(-1)).backward()
+        torch.nn.functional.cross_entropy(logits.reshape(-1, vocabulary),
+                                          labels.reshape(-1)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9)
         adam.step()
 

@@ -1,12 +1,14 @@
 """Mixtape for Python.
 
-    mixtape.wkv               RWKV's WKV operator for PyTorch tensors, with gradients and carried state
-    mixtape.espnet.install()  ESPnet's RWKV decoder on it: on the CPU, or on a GPU without ninja or a compiler
+    mixtape.wkv               RWKV's WKV operator for PyTorch tensors, with gradients and a carried
+                              state
+    mixtape.espnet.install()  ESPnet's RWKV decoder on it: on the CPU, or on a GPU without ninja or
+                              a compiler
     mixtape.transformers.install()  transformers' RWKV model on it
     mixtape.files             weights between Mixtape's HDF5 files and PyTorch's .pth
 
-The operator calls libmixtape by ctypes: nothing is compiled. The library is looked for where the environment variable
-MIXTAPE_LIBRARY says, then where the system finds libmixtape.so.
+The operator calls libmixtape by ctypes: nothing is compiled. The library is looked for where the
+environment variable MIXTAPE_LIBRARY says, then where the system finds libmixtape.so.
 """
 
 

@@ -1,4 +1,5 @@
-"""ESPnet's RWKV decoder on Mixtape's kernels: built, trained and decoded on a CPU, or on a GPU without ninja or a compiler.
+"""ESPnet's RWKV decoder on Mixtape's kernels: built, trained and decoded on a CPU, or on a GPU
+without ninja or a compiler.
 
     python3 -m mixtape.espnet -m MODULE [ARGUMENT...]     runs a program of ESPnet so
 """
@@ -28,8 +29,8 @@ class Kernel:
             y.copy_(operator.forward(*given)[0])
 
     def backward(self, w, u, k, v, y, gy, gw, gu, gk, gv):
-        """Writes the gradients of time_decay (through w) and of u, k and v. gw and gu are (B, C), to be summed over B by the
-        caller: their first row has the sum, the others are zero."""
+        """Writes the gradients of time_decay (through w) and of u, k and v. gw and gu are (B, C),
+        to be summed over B by the caller: their first row has the sum, the others are zero."""
         wide = torch.float64 if k.dtype == torch.float64 else torch.float32
         w_, u_, k_, v_, gy_ = (operator.plain(x, wide) for x in (w, u, k, v, gy))
         _, saved = operator.forward(w_, u_, k_, v_, save=True)
@@ -43,21 +44,24 @@ class Kernel:
 
 
 def install():
-    """Makes ESPnet's SelfAttention use Mixtape. What was built before keeps working, on the new kernel."""
+    """Makes ESPnet's SelfAttention use Mixtape. What was built before keeps working, on the new
+    kernel."""
     from espnet2.asr_transducer.decoder.modules.rwkv import attention
 
     def load_wkv_kernel(context_size):
         if context_size < 1:
             raise ValueError(f"wkv: context_size {context_size}")
         library.library()
-        # One object serves every decoder: the longest context counts, and each decoder checks its own.
+        # One object serves every decoder: the longest context counts, and each decoder checks its
+        # own.
         before = getattr(attention.wkv_kernel, "context_size", 0)
         if not isinstance(attention.wkv_kernel, Kernel) or before < context_size:
             attention.wkv_kernel = Kernel(max(before, context_size))
 
     attention.load_wkv_kernel = load_wkv_kernel
     # PyTorch would take the gradients for constants where they are differentiated in their turn.
-    attention.WKVLinearAttention.backward = staticmethod(once_differentiable(attention.WKVLinearAttention.backward))
+    attention.WKVLinearAttention.backward = staticmethod(
+        once_differentiable(attention.WKVLinearAttention.backward))
 
 
 def main():

@@ -1,8 +1,9 @@
 """Weights between Mixtape's HDF5 files and PyTorch's .pth.
 
-    mixtape-to-espnet RUN decoder.pth        a decoder for ESPnet's --init_param decoder.pth::decoder
-    mixtape-to-pth WEIGHTS.h5 OUT.pth        an exported file of any layout, under the same names
-    mixtape-from-pth IN.pth OUT.h5           a state_dict of any layout, for `mixtape import OUT.h5 -o CHECKPOINT.h5`
+    mixtape-to-espnet RUN decoder.pth   a decoder for ESPnet's --init_param decoder.pth::decoder
+    mixtape-to-pth WEIGHTS.h5 OUT.pth   an exported file of any layout, under the same names
+    mixtape-from-pth IN.pth OUT.h5      a state_dict of any layout, for
+                                        `mixtape import OUT.h5 -o CHECKPOINT.h5`
 """
 
 import argparse
@@ -33,7 +34,8 @@ class FilesError(Exception):
 
 
 def _reason(error):
-    """What a library or the system complains of, without what PyTorch and HDF5 add in further lines."""
+    """What a library or the system complains of, without what PyTorch and HDF5 add in further
+    lines."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     lines = str(error).splitlines()
@@ -41,12 +43,14 @@ def _reason(error):
 
 
 def _one_line(text):
-    """Names from a file or a command line may hold anything: the message stays one line, and moves no cursor."""
+    """Names from a file or a command line may hold anything: the message stays one line, and moves
+    no cursor."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _text(value):
-    """The text of an attribute, whether its length is fixed or variable; a list for several; None for what is no text."""
+    """The text of an attribute, whether its length is fixed or variable; a list for several; None
+    for what is no text."""
     if isinstance(value, numpy.ndarray):
         return [_text(item) for item in value.flat]
     if isinstance(value, bytes):
@@ -86,13 +90,15 @@ def _check_regular(path):
 
 
 def _numbers_of_dataset(_, item):
-    if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or item.dtype.itemsize > 8 or item.shape is None:
+    if (not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or item.dtype.itemsize > 8
+            or item.shape is None):
         raise ValueError("not an array of real numbers")
     return numpy.asarray(item[()], item.dtype.newbyteorder("="))
 
 
 def read_weights(path):
-    """(kind, {name: array}) of a file of Mixtape's: "checkpoint", or the layout of an exported file."""
+    """(kind, {name: array}) of a file of Mixtape's: "checkpoint", or the layout of an exported
+    file."""
     _check_regular(path)
     try:
         with h5py.File(path, "r") as file:
@@ -141,15 +147,17 @@ def _refuse_suffix(path, kind, others, converter):
 
 
 def _replace(named, save):
-    """Writes what `save` puts into a file in memory beside the target, flushes that to the disk and renames it, so that nothing
-    half-written ever stands there. HDF5 and PyTorch would end the process where they meet a full disk themselves."""
+    """Writes what `save` puts into a file in memory beside the target, flushes that to the disk and
+    renames it, so that nothing half-written ever stands there. HDF5 and PyTorch would end the
+    process where they meet a full disk themselves."""
     path = os.path.realpath(named)
     if not os.path.basename(named) or os.path.exists(path) and not os.path.isfile(path):
         raise FilesError(f"{named}: not a regular file")
     content, temporary = io.BytesIO(), None
     try:
         save(content)
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=os.path.basename(path) + ".")
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path),
+                                             prefix=os.path.basename(path) + ".")
         with open(handle, "wb") as file:
             file.write(content.getbuffer())
             file.flush()
@@ -170,14 +178,15 @@ def _replace(named, save):
 def write_state_dict(path, weights):
     import torch
 
-    _refuse_suffix(path, "PyTorch's", (".h5", ".hdf5", ".safetensors"), "mixtape-from-pth writes HDF5")
+    _refuse_suffix(path, "PyTorch's", (".h5", ".hdf5", ".safetensors"),
+                   "mixtape-from-pth writes HDF5")
     state = _each(path, weights.items(), lambda _, value: torch.from_numpy(numpy.array(value)))
     _replace(path, lambda content: torch.save(state, content))
 
 
 def _load(path):
-    """What torch.save wrote, where that is tensors and plain values. Whatever else a pickle may hold is refused and never
-    executed."""
+    """What torch.save wrote, where that is tensors and plain values. Whatever else a pickle may
+    hold is refused and never executed."""
     import torch
 
     _check_regular(path)
@@ -187,8 +196,10 @@ def _load(path):
             warnings.simplefilter("ignore")
             archive = zipfile.is_zipfile(file)
             # PyTorch 1.13 would hand TorchScript over to another loader.
-            if archive and any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(file).namelist()):
-                raise FilesError(f"{path}: holds more than tensors, which is not loaded: TorchScript")
+            if archive and any(name.endswith("/constants.pkl")
+                               for name in zipfile.ZipFile(file).namelist()):
+                raise FilesError(
+                    f"{path}: holds more than tensors, which is not loaded: TorchScript")
             file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
     except FilesError:
@@ -198,7 +209,9 @@ def _load(path):
     except Exception as error:  # the unpickler raises whatever it stumbles over
         unknown = re.search(r"(?:Unsupported class|GLOBAL) ([\w.]+)", str(error))
         if unknown or archive and isinstance(error, pickle.UnpicklingError):
-            raise FilesError(f"{path}: holds more than tensors, which is not loaded{': ' + unknown[1] if unknown else ''}") from None
+            what = ": " + unknown[1] if unknown else ""
+            raise FilesError(
+                f"{path}: holds more than tensors, which is not loaded{what}") from None
         raise FilesError(f"{path}: not a state_dict as torch.save writes it, or damaged") from None
 
 
@@ -210,10 +223,12 @@ def read_state_dict(path):
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]  # as ESPnet's checkpoint.pth has it
     if not isinstance(state, dict) or not state:
-        raise FilesError(f"{path}: not a state_dict: {'empty' if isinstance(state, dict) else type(state).__name__}")
+        found = "empty" if isinstance(state, dict) else type(state).__name__
+        raise FilesError(f"{path}: not a state_dict: {found}")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise FilesError(f"{path}: not a plain state_dict: {name!r} is a {type(value).__name__}")
+            raise FilesError(
+                f"{path}: not a plain state_dict: {name!r} is a {type(value).__name__}")
     return state
 
 
@@ -221,11 +236,14 @@ def _numbers_of_tensor(_, tensor):
     """As an array of float32 or float64; None for counters, which are no weights."""
     import torch
 
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.device.type != "cpu":
-        raise ValueError(f"not a dense tensor of real numbers: {tensor.dtype}, {tensor.layout}, on {tensor.device}")
+    if (tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
+            or tensor.device.type != "cpu"):
+        raise ValueError(f"not a dense tensor of real numbers: {tensor.dtype}, {tensor.layout}, "
+                         f"on {tensor.device}")
     if not tensor.is_floating_point():
         return None
-    return (tensor if tensor.dtype == torch.float64 else tensor.float()).detach().resolve_neg().numpy()
+    real = tensor if tensor.dtype == torch.float64 else tensor.float()
+    return real.detach().resolve_neg().numpy()
 
 
 def to_arrays(path, state):
@@ -239,15 +257,20 @@ def to_arrays(path, state):
 
 
 def find_decoder(path, weights):
-    """The decoder of a whole model, by its prefix, under the names of Mixtape's layouts espnet and espnet-model. What is no
-    ESPnet model is left as it is."""
-    prefixes = sorted(name[:-len(DECAY)] for name in weights if name.endswith(DECAY) and not name.startswith("blocks."))
+    """The decoder of a whole model, by its prefix, under the names of Mixtape's layouts espnet and
+    espnet-model. What is no ESPnet model is left as it is."""
+    prefixes = sorted(name[:-len(DECAY)] for name in weights
+                      if name.endswith(DECAY) and not name.startswith("blocks."))
     if not prefixes or prefixes == [""]:
         return weights
     if len(prefixes) > 1:
         raise FilesError(f"{path}: several decoders: {', '.join(prefixes)}")
     prefix = prefixes[0]
-    found = {"decoder." + name[len(prefix):]: value for name, value in weights.items() if name.startswith(prefix)}
+    found = {
+        "decoder." + name[len(prefix):]: value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
     found.update({name: value for name, value in weights.items() if name.startswith("lm_lin.")})
     return found
 
@@ -259,12 +282,14 @@ def with_biases(path, weights):
         if ".proj_" in name and name.endswith(".weight"):
             if value.ndim != 2:
                 raise FilesError(f"{path}: {name}: {value.ndim} dimensions, expected 2")
-            found.setdefault(name[:-len("weight")] + "bias", numpy.zeros(value.shape[0], value.dtype))
+            found.setdefault(name[:-len("weight")] + "bias",
+                             numpy.zeros(value.shape[0], value.dtype))
     return found
 
 
 def write_weights(path, weights):
-    _refuse_suffix(path, "HDF5", (".pth", ".pt", ".bin", ".safetensors"), "mixtape-to-pth writes PyTorch's")
+    _refuse_suffix(path, "HDF5", (".pth", ".pt", ".bin", ".safetensors"),
+                   "mixtape-to-pth writes PyTorch's")
 
     def save(content):
         # In the format of 1.10 the index of a dataset's chunks has a checksum too.
@@ -319,7 +344,8 @@ def to_espnet():
             raise FilesError(f"{source}: holds no decoder, only {', '.join(weights)}")
         write_state_dict(target, with_biases(source, decoder))
 
-    _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN", "FILE.pth", work, _model_of)
+    _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN",
+             "FILE.pth", work, _model_of)
 
 
 def to_pth():

@@ -13,13 +13,14 @@ _pointer, _size = ctypes.c_void_p, ctypes.c_int64
 
 class WKVForward(ctypes.Structure):
     _fields_ = ([(name, _size) for name in ("B", "T", "C")] +
-                [(name, _pointer) for name in ("w", "u", "k", "v", "state_in", "y", "state_out", "saved", "workspace")])
+                [(name, _pointer) for name in ("w", "u", "k", "v", "state_in", "y", "state_out",
+                                               "saved", "workspace")])
 
 
 class WKVBackward(ctypes.Structure):
     _fields_ = ([(name, _size) for name in ("B", "T", "C")] +
-                [(name, _pointer) for name in ("w", "u", "k", "v", "saved", "dy", "dstate_out", "dw", "du", "dk", "dv", "dstate_in",
-                                               "workspace")])
+                [(name, _pointer) for name in ("w", "u", "k", "v", "saved", "dy", "dstate_out",
+                                               "dw", "du", "dk", "dv", "dstate_in", "workspace")])
 
 
 class MixtapeError(RuntimeError):
@@ -32,20 +33,23 @@ def _load():
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
-        raise ImportError(f"libmixtape was not found ({error}); install it, or set MIXTAPE_LIBRARY to libmixtape.so") from None
+        raise ImportError(f"libmixtape was not found ({error}); install it, or set "
+                          "MIXTAPE_LIBRARY to libmixtape.so") from None
     if not hasattr(library, "mt_bindings_version"):
         raise ImportError(f"{path} is not libmixtape")
     library.mt_bindings_version.restype = ctypes.c_int
     found = library.mt_bindings_version()
     if found != VERSION:
-        raise ImportError(f"{path} has version {found} of the interface for bindings, this package needs {VERSION}")
+        raise ImportError(f"{path} has version {found} of the interface for bindings, this package "
+                          f"needs {VERSION}")
     library.mt_error_message.restype = library.mt_version.restype = ctypes.c_char_p
     library.mt_device_open.argtypes = [ctypes.c_char_p, ctypes.POINTER(_pointer)]
     for size in (library.mt_wkv_saved_size, library.mt_wkv_workspace_size):
         size.argtypes = [_pointer, ctypes.c_int, _size, _size, _size]
         size.restype = ctypes.c_size_t
     library.mt_wkv_forward.argtypes = [_pointer, _pointer, ctypes.c_int, ctypes.POINTER(WKVForward)]
-    library.mt_wkv_backward.argtypes = [_pointer, _pointer, ctypes.c_int, ctypes.POINTER(WKVBackward)]
+    library.mt_wkv_backward.argtypes = [_pointer, _pointer, ctypes.c_int,
+                                        ctypes.POINTER(WKVBackward)]
     library.mt_cpu_set_threads.argtypes = [ctypes.c_int]
     library.mt_cpu_set_threads.restype = None
     library.mt_wkv_check.argtypes = [_size, _size, _size, _size]
@@ -58,8 +62,8 @@ _devices = {}
 
 
 def _after_fork():
-    """In a child of this process OpenMP's other threads are gone, for which it would wait forever, and so are those that may hold a
-    lock."""
+    """In a child of this process OpenMP's other threads are gone, for which it would wait forever,
+    and so are those that may hold a lock."""
     global _lock
     _lock = threading.RLock()
     for opened in _devices.values():

@@ -18,30 +18,36 @@ def _address(tensor):
 def _device_of(tensor):
     """(device of the library, stream to work on) for a tensor."""
     if tensor.device.type == "cuda":
-        return library.device(f"cuda:{tensor.device.index}"), torch.cuda.current_stream(tensor.device).cuda_stream
+        stream = torch.cuda.current_stream(tensor.device).cuda_stream
+        return library.device(f"cuda:{tensor.device.index}"), stream
     if tensor.device.type == "cpu":
         return library.device("cpu"), None
     raise ValueError(f"wkv: tensors on {tensor.device}: there are kernels for cpu and cuda")
 
 
 def _as_current(tensor):
-    """The tensor's device as the current one, which the library makes it, and afterwards the former again."""
-    return torch.cuda.device(tensor.device) if tensor.device.type == "cuda" else contextlib.nullcontext()
+    """The tensor's device as the current one, which the library makes it, and afterwards the former
+    again."""
+    on_cuda = tensor.device.type == "cuda"
+    return torch.cuda.device(tensor.device) if on_cuda else contextlib.nullcontext()
 
 
 def plain(tensor, dtype):
-    """The tensor of this type and as it lies in memory, which is all that the library sees of it."""
+    """The tensor of this type and as it lies in memory, which is all that the library sees of
+    it."""
     return tensor.to(dtype).contiguous().resolve_neg()
 
 
 def _workspace(device, kind, k):
-    """What the kernel needs while it runs: PyTorch's memory, which knows of streams and of CUDA graphs that are being captured."""
+    """What the kernel needs while it runs: PyTorch's memory, which knows of streams and of CUDA
+    graphs that are being captured."""
     size = library.library().mt_wkv_workspace_size(device.handle, kind, *k.shape)
     return torch.empty(size, dtype=torch.uint8, device=k.device) if size > 0 else None
 
 
 def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
-    """Runs the kernel on plain tensors of one type and device. Returns (y, saved), `saved` None unless asked for."""
+    """Runs the kernel on plain tensors of one type and device. Returns (y, saved), `saved` None
+    unless asked for."""
     B, T, C = k.shape
     kind = _TYPES[k.dtype]
     y = torch.empty_like(k) if y is None else y
@@ -55,8 +61,10 @@ def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
                 size = library.library().mt_wkv_saved_size(device.handle, kind, B, T, C)
                 saved = torch.empty(size, dtype=torch.uint8, device=k.device)
             workspace = _workspace(device, kind, k)
-            arguments = library.WKVForward(B, T, C, *(_address(x) for x in (w, u, k, v, state, y, state_out, saved, workspace)))
-            library.check(library.library().mt_wkv_forward(device.handle, stream, kind, ctypes.byref(arguments)))
+            arrays = (w, u, k, v, state, y, state_out, saved, workspace)
+            arguments = library.WKVForward(B, T, C, *(_address(x) for x in arrays))
+            library.check(library.library().mt_wkv_forward(device.handle, stream, kind,
+                                                           ctypes.byref(arguments)))
     return y, saved
 
 
@@ -73,9 +81,10 @@ def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
         device, stream = _device_of(k)
         with device.lock:
             workspace = _workspace(device, kind, k)
-            arguments = library.WKVBackward(
-                B, T, C, *(_address(x) for x in (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in, workspace)))
-            library.check(library.library().mt_wkv_backward(device.handle, stream, kind, ctypes.byref(arguments)))
+            arrays = (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in, workspace)
+            arguments = library.WKVBackward(B, T, C, *(_address(x) for x in arrays))
+            library.check(library.library().mt_wkv_backward(device.handle, stream, kind,
+                                                            ctypes.byref(arguments)))
 
 
 class _WKV(torch.autograd.Function):
@@ -87,7 +96,8 @@ class _WKV(torch.autograd.Function):
         y, saved = forward(w, u, k, v, state, state_out, save=save and any(ctx.needs_input_grad))
         ctx.save_for_backward(w, u, k, v, saved)
         ctx.carried = state is not None
-        num, den, largest = (part.clone() for part in state_out)  # not views: they may be changed in place
+        # not views: they may be changed in place
+        num, den, largest = (part.clone() for part in state_out)
         ctx.mark_non_differentiable(largest)
         return y, num, den, largest
 
@@ -96,24 +106,29 @@ class _WKV(torch.autograd.Function):
     def backward(ctx, dy, dnum, dden, _):
         w, u, k, v, saved = ctx.saved_tensors
         dstate_out = torch.stack((dnum, dden, torch.zeros_like(dnum)))
-        dw, du, dk, dv = (torch.empty_like(x) if needed else None for x, needed in zip((w, u, k, v), ctx.needs_input_grad[1:5]))
+        dw, du, dk, dv = (torch.empty_like(x) if needed else None
+                          for x, needed in zip((w, u, k, v), ctx.needs_input_grad[1:5]))
         dstate = torch.empty_like(dstate_out) if ctx.carried else None
         backward(w, u, k, v, saved, plain(dy, k.dtype), dstate_out, dw, du, dk, dv, dstate)
-        return (None, dw, du, dk, dv) + ((dstate[0], dstate[1], None) if ctx.carried else (None, None, None))
+        num_den = dstate[:2] if ctx.carried else (None, None)
+        return (None, dw, du, dk, dv, *num_den, None)
 
 
 def _check(time_decay, time_first, key, value, state):
     if state is not None and not (isinstance(state, (tuple, list)) and len(state) == 3):
         raise ValueError("wkv: state is not (num, den, max)")
-    for name, tensor in [("time_decay", time_decay), ("time_first", time_first), ("key", key), ("value", value)] + [
-            (f"state[{i}]", tensor) for i, tensor in enumerate(state or ())]:
-        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or not tensor.is_floating_point():
+    parts = [(f"state[{i}]", tensor) for i, tensor in enumerate(state or ())]
+    for name, tensor in [("time_decay", time_decay), ("time_first", time_first), ("key", key),
+                         ("value", value), *parts]:
+        if (not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided
+                or not tensor.is_floating_point()):
             raise ValueError(f"wkv: {name} is not a dense tensor of real numbers")
     if key.dim() != 3 or key.shape != value.shape:
-        raise ValueError(f"wkv: key {tuple(key.shape)} and value {tuple(value.shape)}: both must be (B, T, C)")
+        raise ValueError(
+            f"wkv: key {tuple(key.shape)} and value {tuple(value.shape)}: both must be (B, T, C)")
     B, _, C = key.shape
-    for name, tensor, shape in [("time_decay", time_decay, (C,)), ("time_first", time_first, (C,))] + [
-            (f"state[{i}]", tensor, (B, C)) for i, tensor in enumerate(state or ())]:
+    for name, tensor, shape in [("time_decay", time_decay, (C,)), ("time_first", time_first, (C,)),
+                                *((name, tensor, (B, C)) for name, tensor in parts)]:
         if tuple(tensor.shape) != shape:
             raise ValueError(f"wkv: {name} {tuple(tensor.shape)}, expected {shape}")
         if tensor.device != key.device:
@@ -125,19 +140,23 @@ def _check(time_decay, time_first, key, value, state):
 def wkv(time_decay, time_first, key, value, state=None):
     """RWKV's weighted key-value average over time, with w = -exp(time_decay) and u = time_first.
 
-    time_decay, time_first (C); key, value (B, T, C); state None, or (num, den, max), (B, C) each, as an earlier call
-    returned it. Returns (output (B, T, C), state). CPU and CUDA tensors, float32 and float64; half types are computed in float32
-    and the output is of key's type. Gradients flow to everything but the state's max. On CUDA the work goes to the current
-    stream, which may be capturing a graph once calls of the same type and direction have been made.
+    time_decay, time_first (C); key, value (B, T, C); state None, or (num, den, max), (B, C) each,
+    as an earlier call returned it. Returns (output (B, T, C), state). CPU and CUDA tensors, float32
+    and float64; half types are computed in float32 and the output is of key's type. Gradients flow
+    to everything but the state's max. On CUDA the work goes to the current stream, which may be
+    capturing a graph once calls of the same type and direction have been made.
     """
     _check(time_decay, time_first, key, value, state)
     wide = torch.float64 if key.dtype == torch.float64 else torch.float32
     num, den, largest = (None, None, None) if state is None else (x.to(wide) for x in state)
     output, num, den, largest = _WKV.apply(
-        torch.is_grad_enabled(),  # which forward itself cannot know: what it saves is of use to backward alone
-        -torch.exp(time_decay.to(wide)), time_first.to(wide), key.to(wide), value.to(wide), num, den, largest)
+        # forward itself cannot know it: what it saves is of use to backward alone
+        torch.is_grad_enabled(),
+        -torch.exp(time_decay.to(wide)), time_first.to(wide), key.to(wide), value.to(wide),
+        num, den, largest)
     return output.to(key.dtype), (num, den, largest)
 
 
-if hasattr(torch, "compiler"):  # torch.compile leaves the call alone: else it would try each step and fail at each of the library's
+# torch.compile leaves the call alone: else it would try each step and fail at each of the library's
+if hasattr(torch, "compiler"):
     wkv = torch.compiler.disable(wkv)

@@ -12,7 +12,8 @@ TRANSCRIPTS = ["abc de", "hgf", "a a b b", "fade", "bead cab", "dead", "c", "bad
 
 
 def need(*modules):
-    """For setUpModule: skips the module's tests, by name, where something is not installed; fails if everything must run."""
+    """For setUpModule: skips the module's tests, by name, where something is not installed; fails
+    if everything must run."""
     for module in modules:
         try:
             importlib.import_module(module)
@@ -34,7 +35,8 @@ class CommandTest(unittest.TestCase):
         return os.path.join(self.folder, *names)
 
     def run_command(self, *arguments, status=0):
-        result = subprocess.run([MIXTAPE, *arguments], cwd=self.folder, capture_output=True, timeout=300)
+        result = subprocess.run([MIXTAPE, *arguments], cwd=self.folder, capture_output=True,
+                                timeout=300)
         self.assertEqual(result.returncode, status, result.stderr.decode())
         return result.stdout.decode() if status == 0 else result.stderr.decode()
 
@@ -45,9 +47,13 @@ class CommandTest(unittest.TestCase):
 
     def transcripts(self):
         """Options of the task tokens: eight transcripts, which are validated on too."""
-        text = self.write("text", "".join(f"utterance-{i} {text}\n" for i, text in enumerate(TRANSCRIPTS)))
+        text = self.write("text",
+                          "".join(f"utterance-{i} {text}\n" for i, text in enumerate(TRANSCRIPTS)))
         tokens = self.write("tokens.txt", "\n".join(SYMBOLS) + "\n")
-        return ["--data", text, "--valid-data", text, "--token-list", tokens, "--batch", str(len(TRANSCRIPTS))]
+        return [
+            "--data", text, "--valid-data", text, "--token-list", tokens, "--batch",
+            str(len(TRANSCRIPTS))
+        ]
 
     def forward(self, model, labels):
         """(output, logits or None) of a checkpoint or exchange file."""
@@ -64,9 +70,11 @@ def labels_of_transcripts():
     """The batch that `tokens` makes of TRANSCRIPTS: (input, target), padded with 0 and -1."""
     import numpy
 
-    numbers = [[SYMBOLS.index("<space>" if symbol == " " else symbol) for symbol in text] for text in TRANSCRIPTS]
+    numbers = [[SYMBOLS.index("<space>" if symbol == " " else symbol) for symbol in text]
+               for text in TRANSCRIPTS]
     length = max(map(len, numbers))
-    inputs, targets = numpy.zeros((len(numbers), length), int), numpy.full((len(numbers), length), -1)
+    inputs, targets = numpy.zeros((len(numbers), length), int), numpy.full((len(numbers), length),
+                                                                           -1)
     for row, labels in enumerate(numbers):
         inputs[row, 1:len(labels)] = labels[:-1]
         targets[row, :len(labels)] = labels

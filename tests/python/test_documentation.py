@@ -24,11 +24,13 @@ def blocks_of(document):
 class FileFormatsTest(support.CommandTest):
     def test_the_token_list_is_read(self):
         (_, block), = blocks_of("file-formats.md")
-        self.run_command("train", "tokens", *self.transcripts(), "--size", "16", "--blocks", "1", "--steps", "1", "--out", "run")
+        self.run_command("train", "tokens", *self.transcripts(), "--size", "16", "--blocks", "1",
+                         "--steps", "1", "--out", "run")
         self.run_command("export", "run", "--layout", "espnet", "-o", "weights.h5")
-        shown = subprocess.run([sys.executable, "-c", block + "print(layout, *tokens)"], cwd=self.folder, capture_output=True,
-                               timeout=60)
-        self.assertEqual(shown.stdout.decode().split(), ["espnet", *support.SYMBOLS], shown.stderr.decode())
+        shown = subprocess.run([sys.executable, "-c", block + "print(layout, *tokens)"],
+                               cwd=self.folder, capture_output=True, timeout=60)
+        self.assertEqual(shown.stdout.decode().split(), ["espnet", *support.SYMBOLS],
+                         shown.stderr.decode())
 
 
 class EspnetTest(support.CommandTest):
@@ -46,8 +48,9 @@ class EspnetTest(support.CommandTest):
             os.chmod(path, 0o755)
 
     def run_block(self, *command):
-        result = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=300,
-                                env={**os.environ, "PATH": self.path("bin") + os.pathsep + os.environ["PATH"]})
+        result = subprocess.run(
+            command, cwd=self.folder, capture_output=True, timeout=300,
+            env={**os.environ, "PATH": self.path("bin") + os.pathsep + os.environ["PATH"]})
         self.assertEqual(result.returncode, 0, result.stderr.decode())
         return result.stdout.decode()
 

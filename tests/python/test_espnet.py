@@ -1,4 +1,5 @@
-"""The real ESPnet: its decoder built, fed, trained and decoded with on the CPU, and the same as Mixtape's."""
+"""The real ESPnet: its decoder built, fed, trained and decoded with on the CPU, and the same as
+Mixtape's."""
 
 import contextlib
 import copy
@@ -31,11 +32,14 @@ def setUpModule():
 # The command's options, and ESPnet's arguments for the same decoder.
 DECODERS = [
     ([], {}),
-    (["--attention-size", "64", "--linear-size", "40", "--blocks", "3"], {"attention_size": 64, "linear_size": 40, "num_blocks": 3}),
+    (["--attention-size", "64", "--linear-size", "40", "--blocks",
+      "3"], {"attention_size": 64, "linear_size": 40, "num_blocks": 3}),
     (["--attention-size", "8"], {"attention_size": 8}),
     (["--norm", "rms_norm"], {"normalization_type": "rms_norm"}),
-    (["--norm", "rms_norm", "--norm-partial", "0.3"], {"normalization_type": "rms_norm", "normalization_args": {"partial": 0.3}}),
-    (["--norm", "scale_norm", "--norm-eps", "1e-3"], {"normalization_type": "scale_norm", "normalization_args": {"eps": 1e-3}}),
+    (["--norm", "rms_norm", "--norm-partial",
+      "0.3"], {"normalization_type": "rms_norm", "normalization_args": {"partial": 0.3}}),
+    (["--norm", "scale_norm", "--norm-eps",
+      "1e-3"], {"normalization_type": "scale_norm", "normalization_args": {"eps": 1e-3}}),
     (["--norm", "basic_norm"], {"normalization_type": "basic_norm"}),
     (["--blocks", "1"], {"num_blocks": 1}),
 ]
@@ -43,9 +47,12 @@ SIZE = 24
 
 
 def make_decoder(arguments):
-    """ESPnet's decoder. It cannot initialise a single block (it divides by the number of blocks less one): one of two is taken."""
+    """ESPnet's decoder. It cannot initialise a single block (it divides by the number of blocks
+    less one): one of two is taken."""
     blocks = arguments.get("num_blocks", 2)
-    decoder = RWKVDecoder(len(support.SYMBOLS), **{"block_size": SIZE, "context_size": 64, **arguments, "num_blocks": max(blocks, 2)})
+    decoder = RWKVDecoder(
+        len(support.SYMBOLS),
+        **{"block_size": SIZE, "context_size": 64, **arguments, "num_blocks": max(blocks, 2)})
     if blocks == 1:
         decoder.rwkv_blocks, decoder.num_blocks = decoder.rwkv_blocks[:1], 1
     return decoder.eval()
@@ -58,9 +65,12 @@ def read_weights(path, dtype):
 
 class DecoderTest(support.CommandTest):
     def train(self, name, *options, steps=20):
-        sizes = [] if "--init" in options else ["--size", str(SIZE), "--blocks", "2", "--context-size", "64"]
-        self.run_command("train", "tokens", *self.transcripts(), *sizes, "--warmup", "0", "--schedule", "constant", "--steps", str(steps),
-                         "--eval-every", "0", "--log-every", "1", "--clip", "0", "--out", name, *options)
+        sizes = [] if "--init" in options else [
+            "--size", str(SIZE), "--blocks", "2", "--context-size", "64"
+        ]
+        self.run_command("train", "tokens", *self.transcripts(), *sizes, "--warmup", "0",
+                         "--schedule", "constant", "--steps", str(steps), "--eval-every", "0",
+                         "--log-every", "1", "--clip", "0", "--out", name, *options)
         return self.path(name)
 
     def trained_pair(self, options, arguments, steps=20):
@@ -79,22 +89,30 @@ class DecoderTest(support.CommandTest):
                 run, decoder = self.trained_pair(options, arguments)
                 output, _ = self.forward(run, labels)
                 with torch.no_grad():
-                    numpy.testing.assert_allclose(output, decoder(torch.from_numpy(labels)).numpy(), rtol=1e-5, atol=1e-5)
+                    numpy.testing.assert_allclose(output,
+                                                  decoder(torch.from_numpy(labels)).numpy(),
+                                                  rtol=1e-5, atol=1e-5)
 
     def test_outputs_agree_on_espnets_initial_weights(self):
         labels = numpy.random.default_rng(2).integers(0, len(support.SYMBOLS), (2, 33))
         for seed in range(3):
             torch.manual_seed(seed)
             decoder = make_decoder({"attention_size": 32})
-            files.write_weights(self.path("weights.h5"), {name: value.numpy() for name, value in decoder.state_dict().items()})
+            files.write_weights(
+                self.path("weights.h5"),
+                {name: value.numpy()
+                 for name, value in decoder.state_dict().items()})
             self.run_command("import", "weights.h5", "-o", f"checkpoint-{seed}.h5")
             output, logits = self.forward(f"checkpoint-{seed}.h5", labels)
             self.assertIsNone(logits)
             with torch.no_grad():
-                numpy.testing.assert_allclose(output, decoder(torch.from_numpy(labels)).numpy(), rtol=1e-5, atol=1e-5)
+                numpy.testing.assert_allclose(output,
+                                              decoder(torch.from_numpy(labels)).numpy(), rtol=1e-5,
+                                              atol=1e-5)
 
     def compare_streaming(self, decoder):
-        labels = torch.from_numpy(numpy.random.default_rng(3).integers(0, len(support.SYMBOLS), (2, 12)))
+        labels = torch.from_numpy(
+            numpy.random.default_rng(3).integers(0, len(support.SYMBOLS), (2, 12)))
         with torch.no_grad():
             whole, states, steps = decoder(labels), decoder.init_state(2), []
             for u in range(labels.shape[1]):
@@ -113,7 +131,10 @@ class DecoderTest(support.CommandTest):
                 labels, whole = self.compare_streaming(decoder)
                 output, _ = self.forward(run, labels.numpy())
                 numpy.testing.assert_allclose(output, whole.numpy(), rtol=1e-5, atol=1e-5)
-                hypotheses = [Hypothesis(score=0.0, yseq=[], dec_state=decoder.init_state(1)) for _ in range(2)]
+                hypotheses = [
+                    Hypothesis(score=0.0, yseq=[], dec_state=decoder.init_state(1))
+                    for _ in range(2)
+                ]
                 for u in range(labels.shape[1]):
                     for b, hypothesis in enumerate(hypotheses):
                         hypothesis.yseq = [int(labels[b, u])]
@@ -127,7 +148,8 @@ class DecoderTest(support.CommandTest):
         inputs, targets = map(torch.from_numpy, support.labels_of_transcripts())
         decoder.zero_grad()
         head.zero_grad()
-        loss = torch.nn.functional.cross_entropy(head(decoder(inputs)).flatten(0, 1), targets.flatten(), ignore_index=-1)
+        loss = torch.nn.functional.cross_entropy(
+            head(decoder(inputs)).flatten(0, 1), targets.flatten(), ignore_index=-1)
         loss.backward()
         found = {name: value.grad for name, value in decoder.named_parameters()}
         found.update({"head." + name: value.grad for name, value in head.named_parameters()})
@@ -135,24 +157,32 @@ class DecoderTest(support.CommandTest):
 
     def test_every_gradient_agrees(self):
         for options, arguments in DECODERS:
-            for dtype, name, tolerance in ((torch.float64, "f64", 1e-9), (torch.float32, "f32", 1e-5)):
+            for dtype, name, tolerance in ((torch.float64, "f64", 1e-9), (torch.float32, "f32",
+                                                                          1e-5)):
                 with self.subTest(options=options, dtype=name):
                     self.setUp()
                     self.train("start", *options, "--dtype", name)
-                    self.run_command("export", "start", "--last", "--layout", "mixtape", "-o", "start.h5")
+                    self.run_command("export", "start", "--last", "--layout", "mixtape", "-o",
+                                     "start.h5")
                     # After one step of Adam, m is 0.1 times the gradient.
                     run = self.train("run", "--init", "start.h5", "--dtype", name, steps=1)
                     weights = read_weights(self.path("start.h5"), dtype)
                     head = torch.nn.Linear(SIZE, len(support.SYMBOLS)).to(dtype)
-                    head.load_state_dict({key: weights.pop("head." + key) for key in ("weight", "bias")})
+                    head.load_state_dict(
+                        {key: weights.pop("head." + key)
+                         for key in ("weight", "bias")})
                     decoder = make_decoder(arguments).to(dtype)
                     decoder.load_state_dict(weights)
                     _, expected = self.gradients_of_espnet(decoder, head)
                     with h5py.File(os.path.join(run, "checkpoint.h5")) as file:
-                        found = {key: file["optimizer/m"][key][()] / 0.1 for key in file["optimizer/m"]}
+                        found = {
+                            key: file["optimizer/m"][key][()] / 0.1
+                            for key in file["optimizer/m"]
+                        }
                     self.assertEqual(sorted(found), sorted(expected))
                     for key, value in expected.items():
-                        numpy.testing.assert_allclose(found[key], value.numpy(), rtol=tolerance, atol=tolerance, err_msg=key)
+                        numpy.testing.assert_allclose(found[key], value.numpy(), rtol=tolerance,
+                                                      atol=tolerance, err_msg=key)
 
     def test_fifty_updates_have_the_same_losses(self):
         self.train("start", steps=1)
@@ -183,7 +213,8 @@ class DecoderTest(support.CommandTest):
         encoded = torch.randn(20, 16)
         for search in ("default", "tsd", "alsd", "maes"):
             with self.subTest(search=search), torch.no_grad():
-                best = BeamSearchTransducer(decoder, joint, beam_size=3, search_type=search, nbest=2)(encoded)
+                best = BeamSearchTransducer(decoder, joint, beam_size=3, search_type=search,
+                                            nbest=2)(encoded)
                 self.assertGreater(len(best), 0)
                 self.assertTrue(all(numpy.isfinite(float(hypothesis.score)) for hypothesis in best))
 
@@ -191,12 +222,14 @@ class DecoderTest(support.CommandTest):
         from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 
         run = self.train("run")
-        with mock.patch.object(sys, "argv", ["mixtape-to-espnet", os.path.join(run, "checkpoint.h5"), self.path("decoder.pth")]), \
-                contextlib.redirect_stdout(io.StringIO()):
+        arguments = ["mixtape-to-espnet", os.path.join(run, "checkpoint.h5"),
+                     self.path("decoder.pth")]
+        with mock.patch.object(sys, "argv", arguments), contextlib.redirect_stdout(io.StringIO()):
             files.to_espnet()
         model = torch.nn.Module()
         model.encoder, model.decoder = torch.nn.Linear(3, 3), make_decoder({})
-        load_pretrained_model(f"{self.path('decoder.pth')}::decoder", model, ignore_init_mismatch=False)
+        load_pretrained_model(f"{self.path('decoder.pth')}::decoder", model,
+                              ignore_init_mismatch=False)
         with h5py.File(os.path.join(run, "checkpoint.h5")) as file:
             for name, value in model.decoder.state_dict().items():
                 numpy.testing.assert_array_equal(value.numpy(), file["model"][name][()])
@@ -208,35 +241,45 @@ class DecoderTest(support.CommandTest):
                 state = {prefix + name: value for name, value in decoder.state_dict().items()}
                 state["encoder.weight"] = torch.zeros(3, 3)
                 torch.save(state, self.path("model.pth"))
-                with mock.patch.object(sys, "argv", ["mixtape-from-pth", self.path("model.pth"), self.path("model.h5")]), \
+                arguments = ["mixtape-from-pth", self.path("model.pth"), self.path("model.h5")]
+                with mock.patch.object(sys, "argv", arguments), \
                         contextlib.redirect_stdout(io.StringIO()):
                     files.from_pth()
                 self.run_command("import", "model.h5", "-o", "checkpoint.h5")
-                self.run_command("export", "checkpoint.h5", "--layout", "espnet", "-o", "decoder.h5")
+                self.run_command("export", "checkpoint.h5", "--layout", "espnet", "-o",
+                                 "decoder.h5")
                 for name, value in read_weights(self.path("decoder.h5"), torch.float32).items():
                     self.assertTrue(torch.equal(value, decoder.state_dict()[name]), name)
 
 
 class ProgramTest(support.CommandTest):
     def test_a_program_of_espnet_runs_on_mixtapes_kernel(self):
-        self.write("builds.py", "import sys\nfrom espnet2.asr_transducer.decoder.rwkv_decoder import RWKVDecoder\n"
-                                "print(type(RWKVDecoder(5, block_size=8).rwkv_blocks[0].att).__name__, *sys.argv[1:])\n")
+        self.write(
+            "builds.py",
+            "import sys\nfrom espnet2.asr_transducer.decoder.rwkv_decoder import RWKVDecoder\n"
+            "print(type(RWKVDecoder(5, block_size=8).rwkv_blocks[0].att).__name__, *sys.argv[1:])\n"
+        )
         for arguments, status in ((["-m", "builds", "--flag", "x"], 0), ([], 1)):
-            result = subprocess.run([sys.executable, "-m", "mixtape.espnet", *arguments], cwd=self.folder, capture_output=True, timeout=300)
+            result = subprocess.run([sys.executable, "-m", "mixtape.espnet", *arguments],
+                                    cwd=self.folder, capture_output=True, timeout=300)
             self.assertEqual(result.returncode, status, result.stderr.decode())
-            self.assertIn("SelfAttention --flag x" if status == 0 else "usage:", (result.stdout + result.stderr).decode())
+            self.assertIn("SelfAttention --flag x" if status == 0 else "usage:",
+                          (result.stdout + result.stderr).decode())
 
 
 class SelfAttentionTest(support.CommandTest):
     def test_one_layer_goes_there_and_back(self):
-        self.run_command("train", "copy", "--size", "16", "--attention-size", "32", "--length", "3", "--batch", "4", "--steps", "2",
-                         "--eval-batches", "1", "--out", "run")
+        self.run_command("train", "copy", "--size", "16", "--attention-size", "32", "--length", "3",
+                         "--batch", "4", "--steps", "2", "--eval-batches", "1", "--out", "run")
         self.run_command("export", "run", "--part", "rwkv_blocks.1.att", "-o", "attention.h5")
         layer = attention.SelfAttention(16, 32, 64, 1, 2)
         layer.load_state_dict(read_weights(self.path("attention.h5"), torch.float32), strict=True)
         other = attention.SelfAttention(16, 32, 64, 0, 2)
-        files.write_weights(self.path("other.h5"), {name: value.numpy() for name, value in other.state_dict().items()})
-        self.run_command("import", "other.h5", "--into", "run", "--part", "rwkv_blocks.1.att", "-o", "both.h5")
+        files.write_weights(self.path("other.h5"),
+                            {name: value.numpy()
+                             for name, value in other.state_dict().items()})
+        self.run_command("import", "other.h5", "--into", "run", "--part", "rwkv_blocks.1.att", "-o",
+                         "both.h5")
         self.run_command("export", "both.h5", "--part", "rwkv_blocks.1.att", "-o", "back.h5")
         for name, value in read_weights(self.path("back.h5"), torch.float32).items():
             self.assertTrue(torch.equal(value, other.state_dict()[name]), name)
@@ -244,39 +287,46 @@ class SelfAttentionTest(support.CommandTest):
 
 class WithoutBiasesTest(support.CommandTest):
     def test_missing_biases_are_zeros(self):
-        self.run_command("train", "tokens", "--no-bias", *self.transcripts(), "--size", str(SIZE), "--blocks", "2", "--steps", "5",
-                         "--out", "run")
+        self.run_command("train", "tokens", "--no-bias", *self.transcripts(), "--size", str(SIZE),
+                         "--blocks", "2", "--steps", "5", "--out", "run")
         labels = numpy.random.default_rng(5).integers(0, len(support.SYMBOLS), (2, 20))
         expected, _ = self.forward(self.path("run"), labels)
         self.run_command("export", "run", "--layout", "espnet", "-o", "decoder.h5")
-        with mock.patch.object(sys, "argv", ["mixtape-to-espnet", self.path("run", "best.h5"), self.path("decoder.pth")]), \
-                contextlib.redirect_stdout(io.StringIO()):
+        arguments = ["mixtape-to-espnet", self.path("run", "best.h5"), self.path("decoder.pth")]
+        with mock.patch.object(sys, "argv", arguments), contextlib.redirect_stdout(io.StringIO()):
             files.to_espnet()
-        for weights in (read_weights(self.path("decoder.h5"), torch.float32), torch.load(self.path("decoder.pth"))):
+        for weights in (read_weights(self.path("decoder.h5"), torch.float32),
+                        torch.load(self.path("decoder.pth"))):
             decoder = make_decoder({})
             decoder.load_state_dict(weights, strict=True)
             with torch.no_grad():
-                numpy.testing.assert_allclose(decoder(torch.from_numpy(labels)).numpy(), expected, rtol=1e-5, atol=1e-5)
+                numpy.testing.assert_allclose(
+                    decoder(torch.from_numpy(labels)).numpy(), expected, rtol=1e-5, atol=1e-5)
         output, _ = self.forward("decoder.h5", labels)
         numpy.testing.assert_array_equal(output, expected)
 
 
 class KernelTest(unittest.TestCase):
     def test_half_types_are_computed_in_float32(self):
-        d, u, k, v = (torch.randn(shape, dtype=torch.bfloat16, requires_grad=True) for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8)))
+        d, u, k, v = (torch.randn(shape, dtype=torch.bfloat16, requires_grad=True)
+                      for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8)))
         attention.load_wkv_kernel(16)
         y = attention.WKVLinearAttention.apply(d, u, k, v)
         y.float().sum().backward()
         self.assertEqual(y.dtype, torch.bfloat16)
-        self.assertTrue(all(x.grad.dtype == torch.bfloat16 and torch.isfinite(x.grad).all() for x in (d, u, k, v)))
+        self.assertTrue(
+            all(x.grad.dtype == torch.bfloat16 and torch.isfinite(x.grad).all()
+                for x in (d, u, k, v)))
 
     def test_types_may_differ(self):
         kernel, half = espnet.Kernel(16), torch.bfloat16
         given = [torch.randn(shape).to(half) for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8))]
         expected = torch.empty(2, 5, 8)
         kernel.forward(*(x.float() for x in given), expected)
-        for dtypes in ((torch.float64, torch.float32, torch.float32, torch.float32), (half, half, torch.float32, torch.float32),
-                       (torch.float32, torch.float32, torch.float32, half), (torch.float32, torch.float32, half, half)):
+        for dtypes in ((torch.float64, torch.float32, torch.float32,
+                        torch.float32), (half, half, torch.float32, torch.float32),
+                       (torch.float32, torch.float32, torch.float32,
+                        half), (torch.float32, torch.float32, half, half)):
             with self.subTest(dtypes=dtypes):
                 y = torch.empty_like(expected)
                 kernel.forward(*(x.to(dtype) for x, dtype in zip(given, dtypes)), y)
@@ -284,13 +334,17 @@ class KernelTest(unittest.TestCase):
 
     def test_a_batch_of_nothing(self):
         attention.load_wkv_kernel(16)
-        given = [torch.randn(shape, requires_grad=True) for shape in ((8,), (8,), (0, 5, 8), (0, 5, 8))]
+        given = [
+            torch.randn(shape, requires_grad=True) for shape in ((8,), (8,), (0, 5, 8), (0, 5, 8))
+        ]
         attention.WKVLinearAttention.apply(*given).sum().backward()
         self.assertTrue(all(torch.equal(x.grad, torch.zeros_like(x)) for x in given))
 
     def test_gradients_are_not_differentiated_again(self):
         attention.load_wkv_kernel(16)
-        given = [torch.randn(shape, requires_grad=True) for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8))]
+        given = [
+            torch.randn(shape, requires_grad=True) for shape in ((8,), (8,), (2, 5, 8), (2, 5, 8))
+        ]
         loss = attention.WKVLinearAttention.apply(*given).square().sum() + given[2].pow(3).sum()
         first, = torch.autograd.grad(loss, given[2], create_graph=True)
         with self.assertRaisesRegex(RuntimeError, "differentiate twice"):
@@ -308,7 +362,8 @@ class KernelTest(unittest.TestCase):
         attention.load_wkv_kernel(4)
         self.assertEqual(attention.wkv_kernel.context_size, 4)
         with self.assertRaisesRegex(AssertionError, "context_size is \\(4\\)"):
-            attention.WKVLinearAttention.apply(torch.zeros(2), torch.zeros(2), torch.zeros(1, 5, 2), torch.zeros(1, 5, 2))
+            attention.WKVLinearAttention.apply(torch.zeros(2), torch.zeros(2), torch.zeros(1, 5, 2),
+                                               torch.zeros(1, 5, 2))
 
     def test_a_decoder_of_a_shorter_context_leaves_others_alone(self):
         attention.wkv_kernel = None

@@ -41,7 +41,8 @@ class Trap:
 class FilesTest(support.CommandTest):
     def convert(self, function, source, target, fails_with=None):
         code = f"from mixtape import files; files.{function}()"
-        result = subprocess.run([sys.executable, "-c", code, source, target], cwd=self.folder, capture_output=True, timeout=120)
+        result = subprocess.run([sys.executable, "-c", code, source, target], cwd=self.folder,
+                                capture_output=True, timeout=120)
         errors = result.stderr.decode()
         if fails_with is None:
             self.assertEqual(result.returncode, 0, errors)
@@ -50,16 +51,19 @@ class FilesTest(support.CommandTest):
         self.assertEqual(len(errors.strip().splitlines()), 1, errors)
         self.assertIn(fails_with, errors)
         self.assertFalse(os.path.exists(self.path(target)))
-        self.assertFalse([name for name in os.listdir(self.folder) if name.startswith(target + ".")])
+        self.assertFalse(
+            [name for name in os.listdir(self.folder) if name.startswith(target + ".")])
 
     def refuse(self, function, source, target, says):
-        """The same for many, in this process: status 1, one line that says it, nothing on the other streams, and nothing written."""
+        """The same for many, in this process: status 1, one line that says it, nothing on the other
+        streams, and nothing written."""
         before, errors = sorted(os.listdir(self.folder)), io.StringIO()
         here = os.getcwd()
         os.chdir(self.folder)
         try:
-            with mock.patch.object(sys, "argv", ["mixtape-" + function, source, target]), contextlib.redirect_stderr(errors), \
-                    contextlib.redirect_stdout(errors), warnings.catch_warnings(), self.assertRaises(SystemExit) as end:
+            with mock.patch.object(sys, "argv", ["mixtape-" + function, source, target]), \
+                    contextlib.redirect_stderr(errors), contextlib.redirect_stdout(errors), \
+                    warnings.catch_warnings(), self.assertRaises(SystemExit) as end:
                 warnings.simplefilter("always")
                 getattr(files, function)()
         finally:
@@ -72,15 +76,16 @@ class FilesTest(support.CommandTest):
         self.assertEqual(sorted(os.listdir(self.folder)), before)
 
     def small_run(self, *options):
-        self.run_command("train", "copy", "--size", "16", "--batch", "8", "--length", "3", "--steps", "2", "--eval-batches", "1",
-                         "--out", "run", *options)
+        self.run_command("train", "copy", "--size", "16", "--batch", "8", "--length", "3",
+                         "--steps", "2", "--eval-batches", "1", "--out", "run", *options)
 
     def test_rwkv_lm_both_ways_gives_the_same_bits(self):
         self.small_run("--no-bias", "--norm-eps", "1e-5")
         self.run_command("export", "run", "--layout", "rwkv-lm", "-o", "weights.h5")
         self.convert("to_pth", "weights.h5", "model.pth")
         state = torch.load(self.path("model.pth"), weights_only=True)
-        for name in ("emb.weight", "blocks.0.ln0.weight", "blocks.1.att.time_mix_k", "blocks.1.ffn.key.weight", "ln_out.bias", "head.weight"):
+        for name in ("emb.weight", "blocks.0.ln0.weight", "blocks.1.att.time_mix_k",
+                     "blocks.1.ffn.key.weight", "ln_out.bias", "head.weight"):
             self.assertIn(name, state)
         self.convert("from_pth", "model.pth", "back.h5")
         self.run_command("import", "back.h5", "-o", "checkpoint.h5")
@@ -94,7 +99,10 @@ class FilesTest(support.CommandTest):
         self.small_run()
         self.run_command("export", "run", "--layout", "espnet", "-o", "weights.h5")
         self.convert("to_pth", "weights.h5", "model.pth")
-        state = {name: value.to(torch.bfloat16) for name, value in torch.load(self.path("model.pth"), weights_only=True).items()}
+        state = {
+            name: value.to(torch.bfloat16)
+            for name, value in torch.load(self.path("model.pth"), weights_only=True).items()
+        }
         torch.save(state, self.path("half.pth"))
         self.convert("from_pth", "half.pth", "half.h5")
         with h5py.File(self.path("half.h5")) as file:
@@ -113,11 +121,14 @@ class FilesTest(support.CommandTest):
         self.convert("to_espnet", os.path.join("run", "best.h5"), "same.pth")
         best, same = (torch.load(self.path(name)) for name in ("best.pth", "same.pth"))
         self.assertTrue(all(torch.equal(best[name], same[name]) for name in same))
-        self.assertEqual(torch.load(self.path("decoder.pth"), weights_only=True)["final_norm.scale"].shape, ())
+        self.assertEqual(
+            torch.load(self.path("decoder.pth"), weights_only=True)["final_norm.scale"].shape, ())
 
     def test_pickles_that_are_more_than_a_state_dict_are_refused_and_not_executed(self):
-        torch.save({"embed.weight": torch.zeros(2, 2), "trap": Trap(self.path("sprung"))}, self.path("trap.pth"))
-        self.convert("from_pth", "trap.pth", "out.h5", fails_with="trap.pth: holds more than tensors, which is not loaded: io.open")
+        torch.save({"embed.weight": torch.zeros(2, 2), "trap": Trap(self.path("sprung"))},
+                   self.path("trap.pth"))
+        self.convert("from_pth", "trap.pth", "out.h5",
+                     fails_with="trap.pth: holds more than tensors, which is not loaded: io.open")
         self.assertFalse(os.path.exists(self.path("sprung")))
 
     def test_parameters_are_taken(self):
@@ -138,9 +149,12 @@ class FilesTest(support.CommandTest):
         os.mkdir(self.path("folder"))
         os.mkfifo(self.path("pipe"))
         for target in ("folder", "pipe"):
-            result = subprocess.run([sys.executable, "-c", "from mixtape import files; files.from_pth()", "one.pth", target],
-                                    cwd=self.folder, capture_output=True, timeout=60)
-            self.assertEqual((result.returncode, len(result.stderr.splitlines())), (1, 1), result.stderr)
+            result = subprocess.run([
+                sys.executable, "-c", "from mixtape import files; files.from_pth()", "one.pth",
+                target
+            ], cwd=self.folder, capture_output=True, timeout=60)
+            self.assertEqual((result.returncode, len(result.stderr.splitlines())), (1, 1),
+                             result.stderr)
             self.assertFalse(os.path.isfile(self.path(target)))
 
     def test_pickles_that_are_no_plain_state_dict_are_refused(self):
@@ -155,12 +169,17 @@ class FilesTest(support.CommandTest):
             ({1: plain}, "not a plain state_dict: 1 is a Tensor"),
             ({"a": plain, "b": {"c": plain}}, "not a plain state_dict: 'b' is a dict"),
             ({"model": {"a": plain, "b": [plain]}}, "not a plain state_dict: 'b' is a list"),
-            ({"a": torch.nn.Linear(1, 1)}, "holds more than tensors, which is not loaded: torch.nn.modules.linear.Linear"),
+            ({"a": torch.nn.Linear(1, 1)},
+             "holds more than tensors, which is not loaded: torch.nn.modules.linear.Linear"),
             ({"a": numpy.ones(2)}, "holds more than tensors, which is not loaded: numpy"),
-            ({"a": plain.to_sparse()}, "a: not a dense tensor of real numbers: torch.float32, torch.sparse_coo"),
-            ({"a": plain.to("meta")}, "a: not a dense tensor of real numbers: torch.float32, torch.strided, on meta"),
-            ({"a": plain, "b": plain.to(torch.complex64)}, "b: not a dense tensor of real numbers: torch.complex64"),
-            ({"a": plain.long(), "b": plain.bool()}, "holds no tensor of real numbers (a is torch.int64)"),
+            ({"a": plain.to_sparse()},
+             "a: not a dense tensor of real numbers: torch.float32, torch.sparse_coo"),
+            ({"a": plain.to("meta")},
+             "a: not a dense tensor of real numbers: torch.float32, torch.strided, on meta"),
+            ({"a": plain, "b": plain.to(
+                torch.complex64)}, "b: not a dense tensor of real numbers: torch.complex64"),
+            ({"a": plain.long(),
+              "b": plain.bool()}, "holds no tensor of real numbers (a is torch.int64)"),
             ({"a": plain, "a/b": plain}, "a/b: no name for an array"),
             ({"a\0b": plain}, "a?b: no name for an array"),
             ({"": plain}, ": no name for an array"),
@@ -171,18 +190,22 @@ class FilesTest(support.CommandTest):
         )):
             with self.subTest(says=says):
                 torch.save(state, self.path(f"{number}.pth"))
-                self.refuse("from_pth", f"{number}.pth", "out.h5", says if says.startswith("out.h5") else f"{number}.pth: {says}")
+                self.refuse("from_pth", f"{number}.pth", "out.h5",
+                            says if says.startswith("out.h5") else f"{number}.pth: {says}")
 
     def test_no_warning_stands_beside_the_refusal(self):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.save({"a": torch.ones(2, 2).to_sparse_csr()}, self.path("sparse.pth"))
-        self.convert("from_pth", "sparse.pth", "out.h5", fails_with="sparse.pth: a: not a dense tensor of real numbers")
+        self.convert("from_pth", "sparse.pth", "out.h5",
+                     fails_with="sparse.pth: a: not a dense tensor of real numbers")
 
     def test_names_and_shapes_of_all_kinds_are_kept(self):
-        state = {"größe.重み": torch.ones(2, 3).t(), "n" * 5000: torch.ones(1, 3).expand(2, 3), "six": torch.ones(1, 2, 1, 2, 1, 2),
-                 "none": torch.ones(0, 3), "double": torch.ones(2, dtype=torch.float64), "half": torch.ones(2).half(),
-                 "a\nb": torch.ones(1)}
+        state = {
+            "größe.重み": torch.ones(2, 3).t(), "n" * 5000: torch.ones(1, 3).expand(2, 3),
+            "six": torch.ones(1, 2, 1, 2, 1, 2), "none": torch.ones(0, 3), "double": torch.ones(
+                2, dtype=torch.float64), "half": torch.ones(2).half(), "a\nb": torch.ones(1)
+        }
         torch.save({**state, "num_batches_tracked": torch.tensor(3)}, self.path("many.pth"))
         self.convert("from_pth", "many.pth", "out.h5")
         with h5py.File(self.path("out.h5")) as file:
@@ -192,7 +215,10 @@ class FilesTest(support.CommandTest):
                 self.assertEqual(file[name].dtype, "f8" if name == "double" else "f4")
 
     def test_an_odd_tensor_outside_the_decoder_does_not_matter(self):
-        state = {"decoder.rwkv_blocks.0.att.time_decay": torch.ones(2), "encoder.mask": torch.ones(2).to_sparse()}
+        state = {
+            "decoder.rwkv_blocks.0.att.time_decay": torch.ones(2),
+            "encoder.mask": torch.ones(2).to_sparse()
+        }
         torch.save(state, self.path("model.pth"))
         self.convert("from_pth", "model.pth", "out.h5")
         with h5py.File(self.path("out.h5")) as file:
@@ -201,29 +227,42 @@ class FilesTest(support.CommandTest):
     def test_rubbish_is_refused(self):
         generator = random.Random(1)
         torch.save({"a": torch.randn(30, 30), "b": torch.ones(3)}, self.path("new.pth"))
-        torch.save({"a": torch.randn(30, 30), "b": torch.ones(3)}, self.path("old.pth"), _use_new_zipfile_serialization=False)
+        torch.save({"a": torch.randn(30, 30), "b": torch.ones(3)}, self.path("old.pth"),
+                   _use_new_zipfile_serialization=False)
         torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), self.path("script.pth"))
-        contents = [b"", b"hello\n", b"not a pickle", struct.pack("<q", 1), *(generator.randbytes(length) for length in (1, 10, 1000))]
-        contents += [bytes(generator.choices(b"\x80\x02cposix\nsystem.RqK(]}aeust012\x00\x85", k=60)) for _ in range(30)]
+        contents = [
+            b"", b"hello\n", b"not a pickle",
+            struct.pack("<q", 1), *(generator.randbytes(length) for length in (1, 10, 1000))
+        ]
+        contents += [
+            bytes(generator.choices(b"\x80\x02cposix\nsystem.RqK(]}aeust012\x00\x85", k=60))
+            for _ in range(30)
+        ]
         for name in ("new.pth", "old.pth"):
             with open(self.path(name), "rb") as file:
                 whole = file.read()
-            contents += [whole[:length] for length in (4, 30, 100, 300, len(whole) // 2, len(whole) - 30, len(whole) - 1)]
+            contents += [
+                whole[:length]
+                for length in (4, 30, 100, 300, len(whole) // 2, len(whole) - 30, len(whole) - 1)
+            ]
         for content in contents:
             with self.subTest(content=content[:60]):
                 with open(self.path("rubbish.pth"), "wb") as file:
                     file.write(content)
                 self.refuse("from_pth", "rubbish.pth", "out.h5", "rubbish.pth: ")
                 self.refuse("to_pth", "rubbish.pth", "out.pth", "rubbish.pth: ")
-        self.refuse("from_pth", "script.pth", "out.h5", "script.pth: holds more than tensors, which is not loaded: TorchScript")
+        self.refuse("from_pth", "script.pth", "out.h5",
+                    "script.pth: holds more than tensors, which is not loaded: TorchScript")
 
     def test_sources_that_are_no_files_are_refused(self):
         os.mkdir(self.path("folder"))
         os.mkfifo(self.path("pipe"))
         for function in ("from_pth", "to_pth", "to_espnet"):
-            folder = "folder: there is neither best.h5 nor" if function == "to_espnet" else "folder: not a regular file"
+            folder = ("folder: there is neither best.h5 nor"
+                      if function == "to_espnet" else "folder: not a regular file")
             for name, says in (("folder", folder), ("pipe", "pipe: not a regular file"),
-                               ("none", "none: No such file"), ("", ": No such file"), ("a\nb", "a?b: No such file")):
+                               ("none", "none: No such file"), ("", ": No such file"),
+                               ("a\nb", "a?b: No such file")):
                 with self.subTest(function=function, name=name):
                     self.refuse(function, name, "out", says)
 
@@ -235,7 +274,8 @@ class FilesTest(support.CommandTest):
                 file[key] = value
 
     def test_other_hdf5_files_are_refused(self):
-        weights, neither = {"format": "mixtape-weights", "layout": "espnet"}, "neither a checkpoint nor exported weights"
+        weights, neither = {"format": "mixtape-weights",
+                            "layout": "espnet"}, "neither a checkpoint nor exported weights"
         plain, layout = numpy.zeros((2, 2), "f4"), "attribute layout: not the name of a layout"
         for attributes, datasets, says in (
             ({}, {"x": plain}, neither),
@@ -247,7 +287,8 @@ class FilesTest(support.CommandTest):
             ({"format": "mixtape-checkpoint"}, {"model": plain}, neither),
             ({"format": "mixtape-weights"}, {"x": plain}, layout),
             ({"format": "mixtape-weights", "layout": 3}, {"x": plain}, layout),
-            ({"format": "mixtape-weights", "layout": numpy.array(["espnet", "b"], object)}, {"x": plain}, layout),
+            ({"format": "mixtape-weights", "layout": numpy.array(["espnet", "b"],
+                                                                 object)}, {"x": plain}, layout),
             ({"format": "mixtape-weights", "layout": b"\xff\n"}, {"x": plain}, "layout ??, which"),
             (weights, {}, "holds no weights"),
             (weights, {"head.weight": plain}, "holds no decoder, only head.weight"),
@@ -256,7 +297,8 @@ class FilesTest(support.CommandTest):
             (weights, {"x": h5py.SoftLink("/nowhere")}, "x: not an array of real numbers"),
             (weights, {"x": numpy.zeros(3, numpy.longdouble)}, "x: not an array of real numbers"),
             (weights, {"x/y": plain}, "x: not an array of real numbers"),
-            (weights, {"rwkv_blocks.0.att.proj_key.weight": numpy.float32(1)}, "rwkv_blocks.0.att.proj_key.weight: 0 dimensions, expected 2"),
+            (weights, {"rwkv_blocks.0.att.proj_key.weight": numpy.float32(1)},
+             "rwkv_blocks.0.att.proj_key.weight: 0 dimensions, expected 2"),
         ):
             with self.subTest(says=says, attributes=attributes):
                 self.hdf5("other.h5", attributes, **datasets)
@@ -271,7 +313,8 @@ class FilesTest(support.CommandTest):
         for attributes in (fixed, {name: value.decode() for name, value in fixed.items()}):
             self.hdf5("weights.h5", attributes, a=numpy.arange(3, dtype=">f4"))
             kind, weights = files.read_weights(self.path("weights.h5"))
-            self.assertEqual((kind, list(weights["a"]), weights["a"].dtype.isnative), ("espnet", [0, 1, 2], True))
+            self.assertEqual((kind, list(weights["a"]), weights["a"].dtype.isnative),
+                             ("espnet", [0, 1, 2], True))
         for tokens in (["größe", "b"], ["größe".encode(), b"b"]):
             self.assertEqual(files._text(numpy.array(tokens, object)), ["größe", "b"])
         self.assertEqual(files._text(numpy.array(["größe".encode(), b"b"])), ["größe", "b"])
@@ -292,7 +335,9 @@ class FilesTest(support.CommandTest):
         called = []
         for module, name in ((os, "fsync"), (os, "replace")):
             real = getattr(module, name)
-            patch = mock.patch.object(module, name, lambda *given, name=name, real=real: (called.append(name), real(*given)))
+            patch = mock.patch.object(
+                module, name, lambda *given, name=name, real=real:
+                (called.append(name), real(*given)))
             patch.start()
             self.addCleanup(patch.stop)
         files.write_weights(self.path("out.h5"), {"a": numpy.ones(2)})
@@ -305,35 +350,44 @@ class FilesTest(support.CommandTest):
         self.write("out.h5", "what was there")
         for name in ("fsync", "fchmod", "replace"):
             for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
-                with self.subTest(name=name), mock.patch.object(os, name, side_effect=error), self.assertRaises(BaseException):
+                with self.subTest(name=name), mock.patch.object(
+                        os, name, side_effect=error), self.assertRaises(BaseException):
                     files.write_weights(self.path("out.h5"), {"a": numpy.ones(2)})
                 self.assertEqual(sorted(os.listdir(self.folder)), ["one.pth", "out.h5"])
                 with open(self.path("out.h5")) as file:
                     self.assertEqual(file.read(), "what was there")
         with mock.patch.object(os, "fsync", side_effect=OSError(28, "No space left on device")):
             self.refuse("from_pth", "one.pth", "new.h5", "new.h5: No space left on device")
-        for target, says in (("none/new.h5", "No such file"), ("one.pth/new.h5", "Not a directory"), ("new/", "not a regular file"),
-                             ("n" * 300, "File name too long"), ("/proc/new.h5", "No such file"), ("/dev/full", "not a regular file")):
+        for target, says in (("none/new.h5", "No such file"), ("one.pth/new.h5", "Not a directory"),
+                             ("new/", "not a regular file"), ("n" * 300, "File name too long"),
+                             ("/proc/new.h5", "No such file"), ("/dev/full", "not a regular file")):
             with self.subTest(target=target):
                 self.refuse("from_pth", "one.pth", target, f"{target}: {says}")
 
     def test_a_full_disk_is_told(self):
         torch.save({name: torch.ones(300, 300) for name in "ab"}, self.path("one.pth"))
-        self.hdf5("one.h5", {"format": "mixtape-weights", "layout": "espnet"}, a=numpy.ones((300, 300)), b=numpy.ones((300, 300)))
+        self.hdf5("one.h5", {"format": "mixtape-weights", "layout": "espnet"}, a=numpy.ones(
+            (300, 300)), b=numpy.ones((300, 300)))
         for function, source in (("from_pth", "one.pth"), ("to_pth", "one.h5")):
             for limit in (0, 1000, 400000):
                 with self.subTest(function=function, limit=limit):
                     result = subprocess.run(
-                        [sys.executable, "-c", f"from mixtape import files; files.{function}()", source, "out"], cwd=self.folder,
-                        capture_output=True, timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-                    self.assertEqual((result.returncode, result.stderr.decode()), (1, "-c: out: File too large\n"))
+                        [
+                            sys.executable, "-c", f"from mixtape import files; files.{function}()",
+                            source, "out"
+                        ], cwd=self.folder, capture_output=True, timeout=60,
+                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                                              (limit, limit)))
+                    self.assertEqual((result.returncode, result.stderr.decode()),
+                                     (1, "-c: out: File too large\n"))
                     self.assertEqual(sorted(os.listdir(self.folder)), ["one.h5", "one.pth"])
 
     def test_layouts_that_are_not_the_decoder_alone_are_refused(self):
         self.small_run()
         self.run_command("export", "run", "--layout", "espnet-model", "-o", "model.h5")
         self.convert("to_espnet", "model.h5", "out.pth", fails_with="espnet-model")
-        self.convert("to_pth", os.path.join("run", "checkpoint.h5"), "out.pth", fails_with="export it first")
+        self.convert("to_pth", os.path.join("run", "checkpoint.h5"), "out.pth",
+                     fails_with="export it first")
 
     def test_several_decoders_are_refused(self):
         state = {prefix + "rwkv_blocks.0.att.time_decay": torch.zeros(2) for prefix in ("a.", "b.")}
@@ -342,26 +396,34 @@ class FilesTest(support.CommandTest):
 
     def test_a_folder_that_cannot_be_written(self):
         self.small_run()
-        self.convert("to_espnet", os.path.join("run", "checkpoint.h5"), "none/out.pth", fails_with="none/out.pth: No such file")
+        self.convert("to_espnet", os.path.join("run", "checkpoint.h5"), "none/out.pth",
+                     fails_with="none/out.pth: No such file")
 
 
 class PackageTest(support.CommandTest):
     def test_pip_installs_the_package_and_its_commands(self):
         support.need("setuptools", "wheel")
         shutil.copytree(PYTHON, self.path("package"), ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(os.path.join(PYTHON, "..", "include"), self.path("include"))  # has the version
-        subprocess.run([sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet",
-                        "--disable-pip-version-check", "--target", self.path("target"), self.path("package")],
-                       check=True, capture_output=True, timeout=120)
+        # has the version
+        shutil.copytree(os.path.join(PYTHON, "..", "include"), self.path("include"))
+        subprocess.run([
+            sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation",
+            "--no-index", "--quiet", "--disable-pip-version-check", "--target",
+            self.path("target"),
+            self.path("package")
+        ], check=True, capture_output=True, timeout=120)
         for command in ("mixtape-to-espnet", "mixtape-to-pth", "mixtape-from-pth"):
-            result = subprocess.run([self.path("target", "bin", command), "--help"], capture_output=True, timeout=60,
+            result = subprocess.run([self.path("target", "bin", command), "--help"],
+                                    capture_output=True, timeout=60,
                                     env={**os.environ, "PYTHONPATH": self.path("target")})
             self.assertEqual(result.returncode, 0, result.stderr.decode())
             self.assertIn(command, result.stdout.decode())
 
     def test_a_library_that_is_not_there_is_named(self):
-        result = subprocess.run([sys.executable, "-c", "from mixtape import library; library.library()"], capture_output=True,
-                                timeout=60, env={**os.environ, "MIXTAPE_LIBRARY": "/nowhere/libmixtape.so"})
+        result = subprocess.run(
+            [sys.executable, "-c", "from mixtape import library; library.library()"],
+            capture_output=True, timeout=60,
+            env={**os.environ, "MIXTAPE_LIBRARY": "/nowhere/libmixtape.so"})
         self.assertIn("/nowhere/libmixtape.so", result.stderr.decode())
         self.assertIn("set MIXTAPE_LIBRARY", result.stderr.decode())
 

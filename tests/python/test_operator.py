@@ -1,4 +1,5 @@
-"""mixtape.wkv: PyTorch's own gradient checks, a plain loop over time, carried states, types, and wrong arguments."""
+"""mixtape.wkv: PyTorch's own gradient checks, a plain loop over time, carried states, types, and
+wrong arguments."""
 
 import os
 import signal
@@ -21,7 +22,8 @@ def setUpModule():
 def loop(time_decay, time_first, key, value, state=None):
     """The recurrence with PyTorch's own operators."""
     B, T, C = key.shape
-    num, den, largest = state or (key.new_zeros(B, C), key.new_zeros(B, C), key.new_full((B, C), -1e38))
+    num, den, largest = state or (key.new_zeros(B, C), key.new_zeros(
+        B, C), key.new_full((B, C), -1e38))
     w, outputs = -torch.exp(time_decay), []
     for t in range(T):
         lead = torch.maximum(largest, time_first + key[:, t])
@@ -39,7 +41,10 @@ def arguments(B, T, C, dtype=None, device="cpu", carried=False):
     tensors = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
     if carried:
         tensors[5] = tensors[5].exp()
-    return [tensor.to(device, dtype or torch.float64).requires_grad_(i < 6) for i, tensor in enumerate(tensors)]
+    return [
+        tensor.to(device, dtype or torch.float64).requires_grad_(i < 6)
+        for i, tensor in enumerate(tensors)
+    ]
 
 
 def devices():
@@ -49,7 +54,8 @@ def devices():
 
 class OperatorTest(unittest.TestCase):
     def test_one_header_says_the_version(self):
-        header = os.path.join(os.path.dirname(__file__), "..", "..", "include", "mixtape", "version.h")
+        header = os.path.join(os.path.dirname(__file__), "..", "..", "include", "mixtape",
+                              "version.h")
         if not os.path.exists(header):
             self.skipTest("the headers are not here")
         with open(header) as file:
@@ -59,7 +65,9 @@ class OperatorTest(unittest.TestCase):
         for device in devices():
             for shape in ((1, 1, 1), (2, 5, 3), (1, 33, 2), (3, 2, 17)):
                 with self.subTest(device=device, shape=shape):
-                    self.assertTrue(torch.autograd.gradcheck(lambda *a: mixtape.wkv(*a)[0], arguments(*shape, device=device)))
+                    self.assertTrue(
+                        torch.autograd.gradcheck(lambda *a: mixtape.wkv(*a)[0],
+                                                 arguments(*shape, device=device)))
 
     def test_gradcheck_with_states(self):
         # num and den are multiples of e^max: what has a gradient is their product.
@@ -70,7 +78,9 @@ class OperatorTest(unittest.TestCase):
         for device in devices():
             for shape in ((1, 1, 1), (2, 5, 3), (1, 33, 2)):
                 with self.subTest(device=device, shape=shape):
-                    self.assertTrue(torch.autograd.gradcheck(sums, arguments(*shape, device=device, carried=True)))
+                    self.assertTrue(
+                        torch.autograd.gradcheck(sums, arguments(*shape, device=device,
+                                                                 carried=True)))
 
     def test_it_is_the_loop(self):
         for device in devices():
@@ -80,18 +90,21 @@ class OperatorTest(unittest.TestCase):
                     again = [x.detach().clone().requires_grad_() for x in given]
                     ours, theirs = mixtape.wkv(*given)[0], loop(*again)[0]
                     torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
-                    upstream = torch.randn(ours.shape, dtype=dtype, generator=torch.Generator().manual_seed(1)).to(device)
+                    upstream = torch.randn(ours.shape, dtype=dtype,
+                                           generator=torch.Generator().manual_seed(1)).to(device)
                     ours.backward(upstream)
                     theirs.backward(upstream)
                     for a, b in zip(given, again):
-                        torch.testing.assert_close(a.grad, b.grad, rtol=10 * tolerance, atol=10 * tolerance)
+                        torch.testing.assert_close(a.grad, b.grad, rtol=10 * tolerance,
+                                                   atol=10 * tolerance)
 
     def test_parts_with_a_carried_state_are_the_whole(self):
         whole, parts = arguments(2, 40, 8), arguments(2, 40, 8)
         y, _ = mixtape.wkv(*whole)
         state, pieces = None, []
         for first, last in ((0, 1), (1, 33), (33, 40)):
-            piece, state = mixtape.wkv(parts[0], parts[1], parts[2][:, first:last], parts[3][:, first:last], state)
+            piece, state = mixtape.wkv(parts[0], parts[1], parts[2][:, first:last],
+                                       parts[3][:, first:last], state)
             pieces.append(piece)
         torch.testing.assert_close(torch.cat(pieces, 1), y, rtol=1e-12, atol=1e-12)
         y.square().sum().backward()
@@ -113,11 +126,13 @@ class OperatorTest(unittest.TestCase):
                 expected, _ = mixtape.wkv(*(x.detach().float() for x in given))
                 self.assertTrue(torch.equal(y, expected.to(dtype)))
                 y.float().sum().backward()
-                self.assertTrue(all(x.grad.dtype == dtype and torch.isfinite(x.grad).all() for x in given))
+                self.assertTrue(
+                    all(x.grad.dtype == dtype and torch.isfinite(x.grad).all() for x in given))
 
     def test_autocast_leaves_the_operator_in_float32_or_float64(self):
         for device in devices():
-            for dtype, computed in ((torch.float64, torch.float64), (torch.float32, torch.float32), (torch.bfloat16, torch.float32)):
+            for dtype, computed in ((torch.float64, torch.float64), (torch.float32, torch.float32),
+                                    (torch.bfloat16, torch.float32)):
                 with self.subTest(device=device, dtype=dtype):
                     given = [x.detach().requires_grad_() for x in arguments(2, 9, 4, dtype, device)]
                     with torch.autocast(device, dtype=torch.bfloat16):
@@ -133,7 +148,9 @@ class OperatorTest(unittest.TestCase):
                 d, u, k, v = arguments(*shape, device=device)
                 pending = [torch.complex(x, -x).conj().imag for x in (k, v)]
                 self.assertTrue(all(x.is_neg() for x in pending))
-                self.assertTrue(torch.equal(mixtape.wkv(d, u, *pending)[0], mixtape.wkv(d, u, k, v)[0]))
+                self.assertTrue(
+                    torch.equal(mixtape.wkv(d, u, *pending)[0],
+                                mixtape.wkv(d, u, k, v)[0]))
 
     def test_a_batch_of_nothing(self):
         for device in devices():
@@ -170,12 +187,14 @@ class OperatorTest(unittest.TestCase):
             given, calls = arguments(2, 6, 4), self.calls("backward")
             given = [x.detach().requires_grad_(i == wanted) for i, x in enumerate(given)]
             mixtape.wkv(*given)[0].sum().backward()
-            self.assertEqual([x is not None for x in calls[0][0][7:11]], [i == wanted for i in range(4)])
+            self.assertEqual([x is not None for x in calls[0][0][7:11]],
+                             [i == wanted for i in range(4)])
             self.assertTrue(torch.equal(given[wanted].grad, everything[wanted].grad))
 
     def test_gradients_are_not_differentiated_again(self):
         given = arguments(2, 6, 4)
-        first, = torch.autograd.grad(mixtape.wkv(*given)[0].square().sum(), given[2], create_graph=True)
+        first, = torch.autograd.grad(
+            mixtape.wkv(*given)[0].square().sum(), given[2], create_graph=True)
         with self.assertRaisesRegex(RuntimeError, "differentiate twice"):
             first.sum().backward()
 
@@ -187,15 +206,18 @@ class OperatorTest(unittest.TestCase):
             return (y, *torch.autograd.grad(y.square().sum(), given))
 
         expected, found = [results(given) for given in problems], [[] for _ in problems]
-        threads = [threading.Thread(target=lambda given=given, found=found: found.extend(results(given) for _ in range(20)))
-                   for given, found in zip(problems, found)]
+        threads = [
+            threading.Thread(target=lambda given=given, found=found: found.extend(
+                results(given) for _ in range(20))) for given, found in zip(problems, found)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         for i, wanted in enumerate(expected):
             self.assertEqual(len(found[i]), 20)
-            self.assertTrue(all(torch.equal(a, b) for each in found[i] for a, b in zip(each, wanted)))
+            self.assertTrue(
+                all(torch.equal(a, b) for each in found[i] for a, b in zip(each, wanted)))
 
     def test_a_forked_child_goes_on(self):
         given = [x.detach() for x in arguments(8, 256, 64)]
@@ -225,7 +247,8 @@ class OperatorTest(unittest.TestCase):
             return graph.forward
 
         given, again = arguments(2, 6, 4), arguments(2, 6, 4)
-        y = torch.compile(lambda d, u, k, v: 2 * mixtape.wkv(d, u, 3 * k, v)[0], backend=backend)(*given)
+        y = torch.compile(lambda d, u, k, v: 2 * mixtape.wkv(d, u, 3 * k, v)[0],
+                          backend=backend)(*given)
         self.assertEqual(len(graphs), 2)
         y.sum().backward()
         (2 * mixtape.wkv(again[0], again[1], 3 * again[2], again[3])[0]).sum().backward()

@@ -1,4 +1,5 @@
-"""The real transformers: RwkvForCausalLM and Mixtape have the same logits and the same greedy text, both ways."""
+"""The real transformers: RwkvForCausalLM and Mixtape have the same logits and the same greedy text,
+both ways."""
 
 import os
 import unittest
@@ -9,7 +10,8 @@ import support
 
 def setUpModule():
     support.need("torch", "h5py", "safetensors.torch", "transformers.models.rwkv.modeling_rwkv")
-    global torch, numpy, h5py, safetensors, RwkvConfig, RwkvForCausalLM, modeling_rwkv, mixtape_transformers
+    global torch, numpy, h5py, safetensors
+    global RwkvConfig, RwkvForCausalLM, modeling_rwkv, mixtape_transformers
     import h5py
     import numpy
     import safetensors.torch
@@ -29,7 +31,10 @@ TEXT = "the quick brown fox jumps over the lazy dog, and the lazy dog sleeps on.
 
 def make_model(seed=1, **arguments):
     torch.manual_seed(seed)
-    arguments = {"vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 2, "context_length": 64, "eos_token_id": None, **arguments}
+    arguments = {
+        "vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 2, "context_length": 64,
+        "eos_token_id": None, **arguments
+    }
     model = RwkvForCausalLM(RwkvConfig(**arguments)).eval()
     with torch.no_grad():  # transformers leaves most of it at its beginnings
         for name, value in model.named_parameters():
@@ -39,7 +44,8 @@ def make_model(seed=1, **arguments):
 
 def greedy(model, labels, length):
     # synced_gpus: what Debian's PyTorch cannot find out.
-    return model.generate(labels, attention_mask=torch.ones_like(labels), do_sample=False, max_new_tokens=length, synced_gpus=False)
+    return model.generate(labels, attention_mask=torch.ones_like(labels), do_sample=False,
+                          max_new_tokens=length, synced_gpus=False)
 
 
 class ModelTest(support.CommandTest):
@@ -58,7 +64,10 @@ class ModelTest(support.CommandTest):
         labels = numpy.random.default_rng(2).integers(0, 20, (2, 10))
         for dtype in (torch.float16, torch.bfloat16):
             with self.subTest(dtype=dtype):
-                narrow = {name: value.to(dtype) for name, value in make_model().state_dict().items()}
+                narrow = {
+                    name: value.to(dtype)
+                    for name, value in make_model().state_dict().items()
+                }
                 safetensors.torch.save_file(narrow, self.path("model.safetensors"))
                 _, logits = self.forward("model.safetensors", labels)
                 model = make_model()
@@ -78,16 +87,22 @@ class ModelTest(support.CommandTest):
 
     def test_greedy_texts_agree_on_weights_of_mixtape(self):
         data = self.write("data.txt", TEXT)
-        self.run_command("train", "text", "--data", data, "--no-bias", "--norm-eps", "1e-5", "--size", "32", "--blocks", "2",
-                         "--length", "32", "--batch", "16", "--steps", "300", "--eval-every", "0", "--out", "run")
+        self.run_command("train", "text", "--data", data, "--no-bias", "--norm-eps", "1e-5",
+                         "--size", "32", "--blocks", "2", "--length", "32", "--batch", "16",
+                         "--steps", "300", "--eval-every", "0", "--out", "run")
         self.run_command("export", "run", "--layout", "hf", "-o", "model.safetensors")
         self.run_command("export", "run", "--layout", "mixtape", "-o", "model.h5")
         with h5py.File(self.path("model.h5")) as file:
-            tokens = [token.decode() if isinstance(token, bytes) else token for token in file.attrs["token_list"]]
+            tokens = [
+                token.decode() if isinstance(token, bytes) else token
+                for token in file.attrs["token_list"]
+            ]
         model = make_model(vocab_size=len(tokens))
-        model.load_state_dict(safetensors.torch.load_file(self.path("model.safetensors")), strict=True)
+        model.load_state_dict(safetensors.torch.load_file(self.path("model.safetensors")),
+                              strict=True)
         prompt = "the lazy"
-        found = self.run_command("generate", "run", "--prompt", prompt, "--temperature", "0", "--length", "60")
+        found = self.run_command("generate", "run", "--prompt", prompt, "--temperature", "0",
+                                 "--length", "60")
         inputs = torch.tensor([[tokens.index(character) for character in prompt]])
         expected = greedy(model, inputs, 60)[0]
         text = "".join(tokens[label] for label in expected)
@@ -108,10 +123,14 @@ class InstallTest(unittest.TestCase):
         model.zero_grad()
         result = model(labels, labels=labels)
         result.loss.backward()
-        return result.logits.detach(), {name: value.grad.clone() for name, value in model.named_parameters()}
+        return result.logits.detach(), {
+            name: value.grad.clone()
+            for name, value in model.named_parameters()
+        }
 
     def test_outputs_and_gradients_are_those_of_transformers_own_loop(self):
-        model, labels = make_model().train(), torch.from_numpy(numpy.random.default_rng(3).integers(0, 20, (2, 50)))
+        model, labels = make_model().train(), torch.from_numpy(
+            numpy.random.default_rng(3).integers(0, 20, (2, 50)))
         logits, gradients = self.outputs_and_gradients(model, labels)
         self.restore()
         expected_logits, expected = self.outputs_and_gradients(model, labels)
@@ -120,12 +139,14 @@ class InstallTest(unittest.TestCase):
             torch.testing.assert_close(gradients[name], value, rtol=1e-5, atol=1e-5, msg=name)
 
     def test_states_are_carried(self):
-        model, labels = make_model(), torch.from_numpy(numpy.random.default_rng(4).integers(0, 20, (2, 30)))
+        model, labels = make_model(), torch.from_numpy(
+            numpy.random.default_rng(4).integers(0, 20, (2, 30)))
         with torch.no_grad():
             whole = model(labels).logits
             first = model(labels[:, :17], use_cache=True)
             second = model(labels[:, 17:], state=first.state, use_cache=True)
-        torch.testing.assert_close(torch.cat((first.logits, second.logits), 1), whole, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(torch.cat((first.logits, second.logits), 1), whole, rtol=1e-5,
+                                   atol=1e-5)
 
     def test_generate_gives_the_same(self):
         model, prompt = make_model(), torch.tensor([[3, 1, 4, 1, 5]])
@@ -136,7 +157,8 @@ class InstallTest(unittest.TestCase):
     def test_longer_than_the_context_length(self):
         model = make_model(context_length=8)
         with torch.no_grad():
-            self.assertTrue(torch.isfinite(model(torch.zeros(1, 100, dtype=torch.long)).logits).all())
+            self.assertTrue(
+                torch.isfinite(model(torch.zeros(1, 100, dtype=torch.long)).logits).all())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The RWKV decoder in NumPy, float64, as plain loops: written from its formulas, to compare Mixtape with.
+"""The RWKV decoder in NumPy, float64, as plain loops: written from its formulas, to compare Mixtape
+with.
 
 `weights` maps Mixtape's names, which are ESPnet's, to arrays.
 """
@@ -67,7 +68,8 @@ def mixed(x, mix, carried=0.0):
 def self_attention(weights, name, x):
     key = linear(weights, name + ".proj_key", mixed(x, weights[name + ".time_mix_key"]))
     value = linear(weights, name + ".proj_value", mixed(x, weights[name + ".time_mix_value"]))
-    receptance = linear(weights, name + ".proj_receptance", mixed(x, weights[name + ".time_mix_receptance"]))
+    receptance = linear(weights, name + ".proj_receptance",
+                        mixed(x, weights[name + ".time_mix_receptance"]))
     attended = wkv(weights[name + ".time_decay"], weights[name + ".time_first"], key, value,
                    empty_state(key.shape[-1]))
     return linear(weights, name + ".proj_output", sigmoid(receptance) * attended)
@@ -76,16 +78,19 @@ def self_attention(weights, name, x):
 def feed_forward(weights, name, x):
     key = linear(weights, name + ".proj_key", mixed(x, weights[name + ".time_mix_key"]))
     value = linear(weights, name + ".proj_value", numpy.maximum(key, 0.0) ** 2)
-    receptance = linear(weights, name + ".proj_receptance", mixed(x, weights[name + ".time_mix_receptance"]))
+    receptance = linear(weights, name + ".proj_receptance",
+                        mixed(x, weights[name + ".time_mix_receptance"]))
     return sigmoid(receptance) * value
 
 
 def decoder(weights, config, labels):
-    """output (B, U, size) and logits (B, U, vocab) from labels (B, U); config holds an exchange file's attributes."""
+    """output (B, U, size) and logits (B, U, vocab) from labels (B, U); config holds an exchange
+    file's attributes."""
     weights = {name: numpy.asarray(value, dtype=numpy.float64) for name, value in weights.items()}
 
     def normalised(name, x):
-        return norm(weights, name, config["normalization_type"], config["eps"], config["partial"], x)
+        return norm(weights, name, config["normalization_type"], config["eps"], config["partial"],
+                    x)
 
     outputs = []
     for row in labels:

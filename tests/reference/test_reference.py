@@ -27,7 +27,8 @@ class WkvTest(unittest.TestCase):
         num = den = numpy.zeros(3)
         for t, output in enumerate(outputs):
             first = numpy.exp(time_first + key[t])
-            numpy.testing.assert_allclose(output, (num + first * value[t]) / (den + first), rtol=1e-12)
+            numpy.testing.assert_allclose(output, (num + first * value[t]) / (den + first),
+                                          rtol=1e-12)
             decay = numpy.exp(-numpy.exp(time_decay))
             num, den = decay * num + numpy.exp(key[t]) * value[t], decay * den + numpy.exp(key[t])
 
@@ -36,7 +37,8 @@ class DecoderTest(unittest.TestCase):
     def compare(self, *options, dtype):
         tolerance = 1e-5 if dtype == "f32" else 1e-10
         with tempfile.TemporaryDirectory() as folder:
-            run("train", "copy", "--steps", "5", "--batch", "32", "--length", "5", "--eval-batches", "1", "--dtype", dtype, "--out", "run", *options, cwd=folder)
+            run("train", "copy", "--steps", "5", "--batch", "32", "--length", "5", "--eval-batches",
+                "1", "--dtype", dtype, "--out", "run", *options, cwd=folder)
             run("export", "run", "--layout", "mixtape", "-o", "weights.h5", cwd=folder)
             labels = numpy.random.default_rng(2).integers(0, 10, size=(2, 75)).astype("int32")
             with h5py.File(os.path.join(folder, "in.h5"), "w") as file:
@@ -44,11 +46,16 @@ class DecoderTest(unittest.TestCase):
             run("forward", "run", "--input", "in.h5", "--output", "out.h5", cwd=folder)
             with h5py.File(os.path.join(folder, "weights.h5")) as file:
                 weights = {name: file[name][()] for name in file}
-                config = {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
+                config = {
+                    name: value.decode() if isinstance(value, bytes) else value
+                    for name, value in file.attrs.items()
+                }
             output, logits = rwkv_reference.decoder(weights, config, labels)
             with h5py.File(os.path.join(folder, "out.h5")) as file:
-                numpy.testing.assert_allclose(file["output"][()], output, rtol=tolerance, atol=tolerance)
-                numpy.testing.assert_allclose(file["logits"][()], logits, rtol=tolerance, atol=tolerance)
+                numpy.testing.assert_allclose(file["output"][()], output, rtol=tolerance,
+                                              atol=tolerance)
+                numpy.testing.assert_allclose(file["logits"][()], logits, rtol=tolerance,
+                                              atol=tolerance)
 
     def test_outputs_agree(self):
         configurations = [
@@ -68,20 +75,26 @@ class DecoderTest(unittest.TestCase):
 
     def test_exported_names_and_shapes_are_espnets(self):
         with tempfile.TemporaryDirectory() as folder:
-            run("train", "copy", "--steps", "1", "--size", "8", "--attention-size", "16", "--blocks", "1", "--out", "run",
-                cwd=folder)
+            run("train", "copy", "--steps", "1", "--size", "8", "--attention-size", "16",
+                "--blocks", "1", "--out", "run", cwd=folder)
             run("export", "run", "--layout", "espnet", "-o", "espnet.h5", cwd=folder)
             with h5py.File(os.path.join(folder, "espnet.h5")) as file:
                 shapes = {name: file[name].shape for name in file}
         att, ffn = "rwkv_blocks.0.att.", "rwkv_blocks.0.ffn."
         expected = {"embed.weight": (10, 8), att + "time_decay": (16,), att + "time_first": (16,)}
-        for name in ["embed_norm", "rwkv_blocks.0.layer_norm_att", "rwkv_blocks.0.layer_norm_ffn", "final_norm"]:
+        for name in [
+                "embed_norm", "rwkv_blocks.0.layer_norm_att", "rwkv_blocks.0.layer_norm_ffn",
+                "final_norm"
+        ]:
             expected.update({name + ".weight": (8,), name + ".bias": (8,)})
-        for name in [att + "time_mix_key", att + "time_mix_value", att + "time_mix_receptance", ffn + "time_mix_key",
-                     ffn + "time_mix_receptance"]:
+        for name in [
+                att + "time_mix_key", att + "time_mix_value", att + "time_mix_receptance",
+                ffn + "time_mix_key", ffn + "time_mix_receptance"
+        ]:
             expected[name] = (1, 1, 8)
-        for name, out, into in [(att + "proj_key", 16, 8), (att + "proj_value", 16, 8), (att + "proj_receptance", 16, 8),
-                                (att + "proj_output", 8, 16), (ffn + "proj_key", 32, 8), (ffn + "proj_value", 8, 32),
+        for name, out, into in [(att + "proj_key", 16, 8), (att + "proj_value", 16, 8),
+                                (att + "proj_receptance", 16, 8), (att + "proj_output", 8, 16),
+                                (ffn + "proj_key", 32, 8), (ffn + "proj_value", 8, 32),
                                 (ffn + "proj_receptance", 8, 8)]:
             expected.update({name + ".weight": (out, into), name + ".bias": (out,)})
         self.assertEqual(shapes, expected)

@@ -36,16 +36,20 @@ class CommandTest(unittest.TestCase):
         return self.path(name)
 
     def run_command(self, *arguments, status=0, cwd=None, environment=None):
-        result = subprocess.run([MIXTAPE, *arguments], capture_output=True, cwd=cwd or self.folder.name, timeout=300,
+        result = subprocess.run([MIXTAPE, *arguments], capture_output=True,
+                                cwd=cwd or self.folder.name, timeout=300,
                                 env={**os.environ, **(environment or {})})
         self.assertEqual(result.returncode, status, result.stderr.decode())
         return result
 
     def refuse(self, *arguments, status, says):
-        """The command fails with this status and one line that contains what it says; wrong usage says nothing else."""
+        """The command fails with this status and one line that contains what it says; wrong usage
+        says nothing else."""
         result = self.run_command(*arguments, status=status)
         error = result.stderr.decode()
-        complaint = [line for line in error.splitlines() if status == 2 or line.startswith("mixtape")]
+        complaint = [
+            line for line in error.splitlines() if status == 2 or line.startswith("mixtape")
+        ]
         self.assertEqual(len(complaint), 1, error)
         for part in [says] if isinstance(says, str) else says:
             self.assertIn(part, complaint[0])
@@ -60,7 +64,8 @@ class TrainTest(CommandTest):
         self.assertEqual(sorted(os.listdir(self.path("run"))),
                          ["best.h5", "checkpoint.h5", "config.yaml", "metrics.csv", "train.log"])
         rows = read(self.path("run", "metrics.csv")).splitlines()
-        self.assertEqual(rows[0], "step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds")
+        self.assertEqual(
+            rows[0], "step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds")
         self.assertEqual([row.split(",")[0] for row in rows[1:]], ["10", "20"])
         self.assertIn("\nbatch: 16\n", read(self.path("run", "config.yaml")))
 
@@ -71,11 +76,15 @@ class TrainTest(CommandTest):
 
     def test_a_run_is_not_written_over(self):
         self.train("--steps", "1", "--out", "run")
-        self.refuse("train", "copy", *SMALL, "--out", "run", status=2, says=["--out run", "checkpoint.h5", "--resume"])
+        self.refuse("train", "copy", *SMALL, "--out", "run", status=2,
+                    says=["--out run", "checkpoint.h5", "--resume"])
 
     def test_runs_that_begin_at_once_have_folders_of_their_own(self):
-        processes = [subprocess.Popen([MIXTAPE, "train", "copy", *SMALL, "--steps", "1"], cwd=self.folder.name,
-                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(6)]
+        processes = [
+            subprocess.Popen([MIXTAPE, "train", "copy", *SMALL, "--steps", "1"],
+                             cwd=self.folder.name, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE) for _ in range(6)
+        ]
         for process in processes:
             error = process.communicate(timeout=60)[1]
             self.assertEqual(process.returncode, 0, error.decode())
@@ -83,8 +92,9 @@ class TrainTest(CommandTest):
 
     def start_endless(self, name, *arguments, **options):
         """A run that is at work when this returns."""
-        process = subprocess.Popen([MIXTAPE, "train", *arguments, "--steps", "1000000", "--log-every", "1"],
-                                   cwd=self.folder.name, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **options)
+        process = subprocess.Popen(
+            [MIXTAPE, "train", *arguments, "--steps", "1000000", "--log-every", "1"],
+            cwd=self.folder.name, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **options)
         metrics = self.path(name, "metrics.csv")
         rows = read(metrics).count("\n") if os.path.exists(metrics) else 0
         while not os.path.exists(metrics) or read(metrics).count("\n") < rows + 3:
@@ -95,8 +105,10 @@ class TrainTest(CommandTest):
     def test_one_process_at_a_time_trains_in_a_folder(self):
         self.train("--steps", "1", "--out", "run")
         process = self.start_endless("run", "--resume", "run")
-        self.refuse("train", "--resume", "run", "--steps", "1000000", status=1, says=["run", "another process"])
-        self.refuse("train", "copy", *SMALL, "--out", "run", status=1, says=["run", "another process"])
+        self.refuse("train", "--resume", "run", "--steps", "1000000", status=1,
+                    says=["run", "another process"])
+        self.refuse("train", "copy", *SMALL, "--out", "run", status=1,
+                    says=["run", "another process"])
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         self.run_command("info", "run")
@@ -111,11 +123,14 @@ class TrainTest(CommandTest):
         process.communicate(timeout=60)
         self.run_command("info", "run/checkpoint.h5")
         for run in ("", "none"):
-            self.refuse("train", "--resume", run, status=1 if run else 2, says="none/checkpoint.h5: No such file" if run else "--resume")
+            self.refuse("train", "--resume", run, status=1 if run else 2,
+                        says="none/checkpoint.h5: No such file" if run else "--resume")
         self.assertFalse(os.path.exists(self.path("none")))
 
     def test_what_is_ignored_from_the_start_stays_so(self):
-        process = self.start_endless("run", "copy", *SMALL, "--out", "run", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        process = self.start_endless(
+            "run", "copy", *SMALL, "--out", "run",
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
         process.send_signal(signal.SIGHUP)
         rows = read(self.path("run", "metrics.csv")).count("\n")
         while read(self.path("run", "metrics.csv")).count("\n") < rows + 20:
@@ -127,25 +142,32 @@ class TrainTest(CommandTest):
     def test_the_best_model_of_a_run_that_was_killed_is_not_written_over(self):
         self.train("--steps", "2", "--out", "run")
         os.remove(self.path("run", "checkpoint.h5"))
-        self.refuse("train", "reverse", *SMALL, "--out", "run", status=2, says=["--out run", "best.h5"])
+        self.refuse("train", "reverse", *SMALL, "--out", "run", status=2,
+                    says=["--out run", "best.h5"])
 
     def test_a_run_goes_on_without_its_metrics(self):
         self.train("--steps", "2", "--out", "run")
-        for damage in (lambda: os.remove(self.path("run", "metrics.csv")), lambda: self.write("run/metrics.csv", "")):
+        for damage in (lambda: os.remove(self.path("run", "metrics.csv")),
+                       lambda: self.write("run/metrics.csv", "")):
             damage()
             self.run_command("train", "--resume", "run/checkpoint.h5", "--steps", "4")
             self.assertTrue(read(self.path("run", "metrics.csv")).startswith("step,loss"))
 
     def test_every_toy_task_trains(self):
         for task in ["copy", "reverse", "recall", "echo", "adding"]:
-            options = [*SHAPE, *{"copy": COPY, "reverse": COPY, "recall": ["--symbols", "4"], "echo": ["--symbols", "4", "--length", "8"],
-                                 "adding": ["--length", "8"]}[task]]
+            options = [
+                *SHAPE, *{
+                    "copy": COPY, "reverse": COPY, "recall": ["--symbols", "4"],
+                    "echo": ["--symbols", "4", "--length", "8"], "adding": ["--length", "8"]
+                }[task]
+            ]
             result = self.run_command("train", task, *options, "--steps", "3", "--out", task)
             self.assertIn("prediction", result.stdout.decode())
             self.assertIn("loss ", self.run_command("eval", task).stdout.decode())
 
     def test_adding_trains_in_float64(self):
-        self.run_command("train", "adding", *SHAPE, "--length", "8", "--steps", "2", "--dtype", "f64", "--out", "run")
+        self.run_command("train", "adding", *SHAPE, "--length", "8", "--steps", "2", "--dtype",
+                         "f64", "--out", "run")
 
     def test_results_do_not_depend_on_out_or_repetition(self):
         for name in ["a", "b"]:
@@ -172,12 +194,17 @@ class TrainTest(CommandTest):
         return [row.split(",")[:7] for row in read(self.path(run, "metrics.csv")).splitlines()]
 
     def test_resuming_gives_the_same_bits_as_not_stopping(self):
-        options = ["--eval-every", "8", "--log-every", "3", "--dropout", "0.2", "--accumulate", "2", "--save-every", "0"]
+        options = [
+            "--eval-every", "8", "--log-every", "3", "--dropout", "0.2", "--accumulate", "2",
+            "--save-every", "0"
+        ]
         self.train("--steps", "30", *options, "--out", "whole")
-        self.train("--steps", "30", *options, "--out", "parts", "--patience", "1", "--lr", "1e-12", status=0)
-        process = subprocess.Popen([MIXTAPE, "train", "copy", *SMALL, "--steps", "30", *options, "--save-every", "7",
-                                    "--out", "killed"], cwd=self.folder.name, stderr=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL)
+        self.train("--steps", "30", *options, "--out", "parts", "--patience", "1", "--lr", "1e-12",
+                   status=0)
+        process = subprocess.Popen([
+            MIXTAPE, "train", "copy", *SMALL, "--steps", "30", *options, "--save-every", "7",
+            "--out", "killed"
+        ], cwd=self.folder.name, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         while not os.path.exists(self.path("killed", "checkpoint.h5")) and process.poll() is None:
             time.sleep(0.001)
         process.kill()
@@ -189,13 +216,15 @@ class TrainTest(CommandTest):
     def test_killed_at_any_point_a_run_can_go_on(self):
         process = None
         for attempt in range(6):
-            verb = ["--resume", "run"] if os.path.exists(self.path("run", "checkpoint.h5")) else None
+            verb = ["--resume", "run"] if os.path.exists(self.path("run",
+                                                                   "checkpoint.h5")) else None
             if verb is None and os.path.exists(self.path("run")):
                 subprocess.run(["rm", "-r", self.path("run")], check=True)
-            arguments = ["train", *verb] if verb else ["train", "copy", *SMALL, "--out", "run", "--steps", "100000",
-                                                       "--save-every", "1"]
-            process = subprocess.Popen([MIXTAPE, *arguments], cwd=self.folder.name, stderr=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL)
+            arguments = ["train", *verb] if verb else [
+                "train", "copy", *SMALL, "--out", "run", "--steps", "100000", "--save-every", "1"
+            ]
+            process = subprocess.Popen([MIXTAPE, *arguments], cwd=self.folder.name,
+                                       stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             time.sleep(0.05 + 0.2 * random.random())
             process.kill()
             process.wait()
@@ -204,7 +233,8 @@ class TrainTest(CommandTest):
         self.assertTrue(os.path.exists(self.path("run", "checkpoint.h5")))
 
     def test_signals_save_and_end(self):
-        for number, name in [(signal.SIGINT, "int"), (signal.SIGTERM, "term"), (signal.SIGHUP, "hup")]:
+        for number, name in [(signal.SIGINT, "int"), (signal.SIGTERM, "term"),
+                             (signal.SIGHUP, "hup")]:
             process = self.start_endless(name, "copy", *SMALL, "--out", name)
             process.send_signal(number)
             error = process.communicate(timeout=60)[1].decode()
@@ -226,19 +256,21 @@ class TrainTest(CommandTest):
         process.wait()
 
     def test_patience_ends_a_run(self):
-        result = self.train("--steps", "1000", "--eval-every", "1", "--patience", "2", "--lr", "1e-12", "--warmup", "0",
-                            "--out", "run")
+        result = self.train("--steps", "1000", "--eval-every", "1", "--patience", "2", "--lr",
+                            "1e-12", "--warmup", "0", "--out", "run")
         self.assertIn("no better validation any more", result.stderr.decode())
         step = lambda: self.run_command("info", "run/checkpoint.h5").stdout.decode().splitlines()[2]
         ended = step()
         result = self.run_command("train", "--resume", "run")
         self.assertIn("no better validation any more", result.stderr.decode())
         self.assertEqual(step(), ended)
-        self.refuse("train", "--resume", "run", "--steps", "1", status=2, says=["--steps 1", "has made 3"])
+        self.refuse("train", "--resume", "run", "--steps", "1", status=2,
+                    says=["--steps 1", "has made 3"])
 
     def test_a_loss_that_is_not_finite_ends_the_run_with_the_step(self):
-        self.refuse("train", "copy", *SMALL, "--steps", "300", "--lr", "900", "--clip", "0", "--schedule", "constant",
-                    "--warmup", "0", "--weight-decay", "500", "--out", "run", status=1, says=["step ", "--lr"])
+        self.refuse("train", "copy", *SMALL, "--steps", "300", "--lr", "900", "--clip", "0",
+                    "--schedule", "constant", "--warmup", "0", "--weight-decay", "500", "--out",
+                    "run", status=1, says=["step ", "--lr"])
 
     def test_recomputation_gives_the_same_bits(self):
         for name, options in [("plain", []), ("again", ["--recompute"])]:
@@ -254,12 +286,14 @@ class TextTest(CommandTest):
     def setUp(self):
         super().setUp()
         self.write("text.txt", "the quick brown fox jumps over the lazy dog, wie schön.\n" * 60)
-        self.options = ["--size", "16", "--blocks", "1", "--batch", "4", "--length", "16", "--steps", "20"]
+        self.options = [
+            "--size", "16", "--blocks", "1", "--batch", "4", "--length", "16", "--steps", "20"
+        ]
 
     def test_characters_train_and_generate(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
-        first, second = (self.run_command("generate", "run", "--prompt", "the ", "--length", "50", "--seed", "3").stdout
-                         for _ in range(2))
+        first, second = (self.run_command("generate", "run", "--prompt", "the ", "--length", "50",
+                                          "--seed", "3").stdout for _ in range(2))
         self.assertEqual(first, second)
         self.assertEqual(len(first.decode()), 4 + 50 + 1)
         self.assertTrue(first.decode().startswith("the "))
@@ -267,7 +301,8 @@ class TextTest(CommandTest):
             self.assertIn("ö", [token.decode() for token in file.attrs["token_list"]])
 
     def test_the_context_is_as_long_as_the_windows(self):
-        self.run_command("train", "text", "--data", "text.txt", *self.options, "--length", "100", "--out", "run")
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--length", "100",
+                         "--out", "run")
         info = self.run_command("info", "run").stdout.decode()
         self.assertIn("context_size 100", info)
         self.assertIn("task text, unit char\n", info)
@@ -279,39 +314,47 @@ class TextTest(CommandTest):
         text = read(self.path("text.txt"))
         self.write("last.txt", text[len(text) // 10 * 9 + len(text) % 10 * 9 // 10:])
         os.rename(self.path("text.txt"), self.path("gone.txt"))
-        self.assertEqual(self.run_command("eval", "run", "--data", "last.txt").stdout.decode(), held_out)
+        self.assertEqual(
+            self.run_command("eval", "run", "--data", "last.txt").stdout.decode(), held_out)
         self.refuse("eval", "run", status=1, says=["text.txt", "No such file"])
         self.write("short.txt", "the")
-        self.refuse("eval", "run", "--data", "short.txt", status=2, says=["short.txt: 3 symbols to validate on"])
+        self.refuse("eval", "run", "--data", "short.txt", status=2,
+                    says=["short.txt: 3 symbols to validate on"])
 
     def test_a_text_to_validate_on(self):
         text = read(self.path("text.txt"))
         self.write("other.txt", text[:300])
-        self.run_command("train", "text", "--data", "text.txt", "--valid-data", "other.txt", *self.options, "--out", "run")
-        self.assertIn("counted 288", self.run_command("eval", "run").stdout.decode()) # windows of 16 in 299
+        self.run_command("train", "text", "--data", "text.txt", "--valid-data", "other.txt",
+                         *self.options, "--out", "run")
+        # windows of 16 in 299
+        self.assertIn("counted 288", self.run_command("eval", "run").stdout.decode())
         self.write("short.txt", text[:16])
-        self.refuse("train", "text", "--data", "text.txt", "--valid-data", "short.txt", *self.options, status=2,
-                    says=["short.txt: 16", "--length 16"])
+        self.refuse("train", "text", "--data", "text.txt", "--valid-data", "short.txt",
+                    *self.options, status=2, says=["short.txt: 16", "--length 16"])
 
     def test_a_model_without_its_run_generates_the_same(self):
         for name, options in (("char", []), ("byte", ["--unit", "byte"])):
-            self.run_command("train", "text", "--data", "text.txt", *options, *self.options, "--out", name)
+            self.run_command("train", "text", "--data", "text.txt", *options, *self.options,
+                             "--out", name)
             self.run_command("export", name, "--layout", "mixtape", "-o", name + ".h5")
             self.run_command("import", name + ".h5", "-o", name + "-again.h5")
             expected = self.run_command("generate", name, "--length", "50").stdout
             for file in (name + ".h5", name + "-again.h5"):
-                self.assertEqual(self.run_command("generate", file, "--length", "50").stdout, expected)
+                self.assertEqual(
+                    self.run_command("generate", file, "--length", "50").stdout, expected)
         self.run_command("export", "char", "--layout", "espnet", "-o", "decoder.h5")
         self.refuse("generate", "decoder.h5", status=2, says=["decoder.h5", "no head"])
 
     def test_bytes_train_and_generate(self):
-        self.run_command("train", "text", "--data", "text.txt", "--unit", "byte", *self.options, "--out", "run")
+        self.run_command("train", "text", "--data", "text.txt", "--unit", "byte", *self.options,
+                         "--out", "run")
         self.assertEqual(len(self.run_command("generate", "run", "--length", "40").stdout), 41)
 
     def test_bytes_do_not_begin_with_a_model_of_characters(self):
-        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "characters")
-        self.refuse("train", "text", "--data", "text.txt", *self.options, "--unit", "byte", "--init", "characters", status=2,
-                    says=["text.txt", "256"])
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out",
+                         "characters")
+        self.refuse("train", "text", "--data", "text.txt", *self.options, "--unit", "byte",
+                    "--init", "characters", status=2, says=["text.txt", "256"])
 
     def test_a_prompt_beyond_the_vocabulary_is_refused(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
@@ -321,7 +364,8 @@ class TextTest(CommandTest):
         self.write("empty.txt", "")
         self.write("binary.txt", b"\xff\xfe\x00\x01" * 2000)
         self.write("short.txt", "short")
-        refuse = lambda name, says, status=1: self.refuse("train", "text", "--data", name, *self.options, status=status, says=says)
+        refuse = lambda name, says, status=1: self.refuse(
+            "train", "text", "--data", name, *self.options, status=status, says=says)
         refuse("missing.txt", ["missing.txt", "No such file"])
         refuse("empty.txt", ["empty.txt", "empty"])
         refuse("binary.txt", ["binary.txt", "byte 0", "--unit byte"])
@@ -339,8 +383,8 @@ class TranscriptsTest(CommandTest):
         self.options = ["--size", "16", "--blocks", "1", "--batch", "4", "--steps", "30"]
 
     def train_tokens(self, *arguments, **options):
-        return self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", *self.options,
-                                *arguments, **options)
+        return self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt",
+                                *self.options, *arguments, **options)
 
 
 class TokensTest(TranscriptsTest):
@@ -359,21 +403,23 @@ class TokensTest(TranscriptsTest):
             self.assertEqual(file["lm_lin.weight"].shape, (7, 16))
 
     def test_transcripts_of_another_token_list_are_noticed(self):
-        self.assertIn(", 0.00 % of them <unk>\n", self.train_tokens("--out", "known").stderr.decode())
+        self.assertIn(", 0.00 % of them <unk>\n",
+                      self.train_tokens("--out", "known").stderr.decode())
         self.write("upper", read(self.path("text")).replace("a", "A", 40))
-        result = self.run_command("train", "tokens", "--data", "upper", "--token-list", "tokens.txt", *self.options)
+        result = self.run_command("train", "tokens", "--data", "upper", "--token-list",
+                                  "tokens.txt", *self.options)
         self.assertIn("<unk>: are the token list and --unit", result.stderr.decode())
         self.write("upper.txt", read(self.path("tokens.txt")).replace("a\nb\nc\n", "A\nB\nC\n"))
-        self.refuse("train", "tokens", "--data", "text", "--token-list", "upper.txt", *self.options, status=2,
-                    says=["text", "% of its labels", "upper.txt", "--unit char"])
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "upper.txt", *self.options,
+                    status=2, says=["text", "% of its labels", "upper.txt", "--unit char"])
         self.write("unknown", "".join(f"u{i} XYZ\n" for i in range(9)))
-        self.refuse("train", "tokens", "--data", "text", "--valid-data", "unknown", "--token-list", "tokens.txt", *self.options, status=2,
-                    says=["unknown: 100.0 %"])
+        self.refuse("train", "tokens", "--data", "text", "--valid-data", "unknown", "--token-list",
+                    "tokens.txt", *self.options, status=2, says=["unknown: 100.0 %"])
 
     def test_a_token_list_without_its_blank_is_refused(self):
         self.write("cut.txt", "<unk>\n<space>\na\nb\nc\n")
-        self.refuse("train", "tokens", "--data", "text", "--token-list", "cut.txt", *self.options, status=2,
-                    says=["cut.txt", "'<unk>', not <blank>"])
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "cut.txt", *self.options,
+                    status=2, says=["cut.txt", "'<unk>', not <blank>"])
 
     def test_sizes_that_cannot_stream_are_told(self):
         result = self.train_tokens("--size", "40", "--out", "run")
@@ -381,8 +427,10 @@ class TokensTest(TranscriptsTest):
 
     def test_other_transcripts_are_measured_whole(self):
         self.train_tokens("--valid-data", "text", "--eval-batches", "1", "--out", "run")
-        labels = sum(len(line.split(maxsplit=1)[1]) for line in read(self.path("text")).splitlines())
-        self.assertIn(f"counted {labels}\n", self.run_command("eval", "run", "--data", "text").stdout.decode())
+        labels = sum(
+            len(line.split(maxsplit=1)[1]) for line in read(self.path("text")).splitlines())
+        self.assertIn(f"counted {labels}\n",
+                      self.run_command("eval", "run", "--data", "text").stdout.decode())
         self.train_tokens("--out", "copy")
         self.refuse("eval", "copy", "--data", "none", status=1, says=["none", "No such file"])
         os.remove(self.path("tokens.txt")) # the model knows it
@@ -392,33 +440,39 @@ class TokensTest(TranscriptsTest):
         self.write("tokens.txt", "<blank>\n<unk>\n<space>\na\nb\nc\n[noise]\n")
         self.train_tokens("--out", "run")
         self.run_command("export", "run", "--layout", "mixtape", "-o", "run.h5")
-        first, second = (self.run_command("generate", file, "--prompt", "ab", "--length", "9").stdout for file in ("run", "run.h5"))
+        first, second = (self.run_command("generate", file, "--prompt", "ab", "--length",
+                                          "9").stdout for file in ("run", "run.h5"))
         self.assertEqual(first, second)
 
     def test_words_train(self):
         self.write("words.txt", "<blank>\n<unk>\na\naa\naaa\nb\nbb\nbbb\nc\n<sos/eos>\n")
-        self.run_command("train", "tokens", "--data", "text", "--token-list", "words.txt", "--unit", "word", *self.options, "--out", "run")
+        self.run_command("train", "tokens", "--data", "text", "--token-list", "words.txt", "--unit",
+                         "word", *self.options, "--out", "run")
         self.run_command("export", "run", "--layout", "mixtape", "-o", "run.h5")
-        first, second = (self.run_command("generate", file, "--prompt", "aa b", "--length", "9").stdout for file in ("run", "run.h5"))
+        first, second = (self.run_command("generate", file, "--prompt", "aa b", "--length",
+                                          "9").stdout for file in ("run", "run.h5"))
         self.assertTrue(first.startswith(b"aa b "))
         self.assertEqual(first, second)
 
     def test_wrong_files_are_refused(self):
         self.write("strict.txt", "<blank>\n<space>\na\nb\n")
-        self.refuse("train", "tokens", "--data", "text", "--token-list", "strict.txt", *self.options, status=1,
-                    says=["text: line 1", "'c'", "<unk>"])
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "strict.txt",
+                    *self.options, status=1, says=["text: line 1", "'c'", "<unk>"])
         self.write("twice.txt", "<blank>\na\nb\na\n")
-        self.refuse("train", "tokens", "--data", "text", "--token-list", "twice.txt", *self.options, status=1,
-                    says=["twice.txt", "'a'", "1", "3"])
-        self.refuse("train", "tokens", "--data", "text", *self.options, status=2, says="--token-list")
-        self.refuse("train", "tokens", "--token-list", "tokens.txt", *self.options, status=2, says="--data")
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "twice.txt", *self.options,
+                    status=1, says=["twice.txt", "'a'", "1", "3"])
+        self.refuse("train", "tokens", "--data", "text", *self.options, status=2,
+                    says="--token-list")
+        self.refuse("train", "tokens", "--token-list", "tokens.txt", *self.options, status=2,
+                    says="--data")
         self.write("double", "utt1 a\nutt1 b\n")
-        self.refuse("train", "tokens", "--data", "double", "--token-list", "tokens.txt", *self.options, status=1,
-                    says=["double", "utt1"])
+        self.refuse("train", "tokens", "--data", "double", "--token-list", "tokens.txt",
+                    *self.options, status=1, says=["double", "utt1"])
 
     def test_a_context_that_is_too_short_is_refused_with_the_utterance(self):
-        self.refuse("train", "tokens", "--data", "text", "--token-list", "tokens.txt", *self.options, "--context-size",
-                    "4", status=2, says=["utt", "--context-size 4"])
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "tokens.txt",
+                    *self.options, "--context-size", "4", status=2,
+                    says=["utt", "--context-size 4"])
 
 
 ESPNET_CONFIG = """
@@ -450,56 +504,72 @@ decoder_conf:
 class EspnetConfigTest(TranscriptsTest):
     def train_config(self, text, *arguments, **options):
         self.write("train.yaml", text)
-        return self.run_command("train", "--espnet-config", "train.yaml", "--data", "text", "--token-list", "tokens.txt",
-                                "--batch", "4", "--steps", "1", *arguments, **options)
+        return self.run_command("train", "--espnet-config", "train.yaml", "--data", "text",
+                                "--token-list", "tokens.txt", "--batch", "4", "--steps", "1",
+                                *arguments, **options)
 
     def attributes(self, run):
         with h5py.File(self.path(run, "checkpoint.h5")) as file:
-            self.assertTrue(numpy.all(file["model/embed.weight"][file["model"].attrs["embed_pad"]] == 0.0))
+            self.assertTrue(
+                numpy.all(file["model/embed.weight"][file["model"].attrs["embed_pad"]] == 0.0))
             return dict(file["model"].attrs)
 
     def test_the_decoder_is_the_files(self):
         self.train_config(ESPNET_CONFIG, "--out", "run")
         found = self.attributes("run")
-        expected = {"vocab_size": 7, "block_size": 24, "linear_size": 40, "attention_size": 16, "context_size": 128, "num_blocks": 3,
-                    "eps": 1e-4, "partial": 0.5, "embed_dropout_rate": 0.1, "att_dropout_rate": 0.2, "ffn_dropout_rate": 0.3,
-                    "embed_pad": 2}
+        expected = {
+            "vocab_size": 7, "block_size": 24, "linear_size": 40, "attention_size": 16,
+            "context_size": 128, "num_blocks": 3, "eps": 1e-4, "partial": 0.5,
+            "embed_dropout_rate": 0.1, "att_dropout_rate": 0.2, "ffn_dropout_rate": 0.3,
+            "embed_pad": 2
+        }
         self.assertEqual({name: found[name] for name in expected}, expected)
         self.assertEqual(found["normalization_type"], b"rms_norm")
 
     def test_what_the_file_leaves_out_is_espnets_default(self):
-        self.train_config("decoder: rwkv\ndecoder_conf:\n  num_blocks: 1\n  linear_size: null\n", "--out", "run")
+        self.train_config("decoder: rwkv\ndecoder_conf:\n  num_blocks: 1\n  linear_size: null\n",
+                          "--out", "run")
         found = self.attributes("run")
-        self.assertEqual([found[name] for name in ("block_size", "attention_size", "linear_size", "context_size", "eps")],
-                         [512, 512, 2048, 1024, 1e-12])
+        self.assertEqual([
+            found[name]
+            for name in ("block_size", "attention_size", "linear_size", "context_size", "eps")
+        ], [512, 512, 2048, 1024, 1e-12])
 
     def test_dropout_on_the_command_line_comes_after_the_files(self):
         self.train_config(ESPNET_CONFIG, "--dropout", "0.5", "--att-dropout", "0.4", "--out", "run")
         found = self.attributes("run")
-        self.assertEqual([found[name + "_dropout_rate"] for name in ("embed", "att", "ffn")], [0.5, 0.4, 0.5])
+        self.assertEqual([found[name + "_dropout_rate"] for name in ("embed", "att", "ffn")],
+                         [0.5, 0.4, 0.5])
 
     def test_options_come_after_the_file(self):
         self.train_config(ESPNET_CONFIG, "--size", "16", "--out", "run")
         self.assertEqual(self.attributes("run")["block_size"], 16)
 
     def test_wrong_files_are_refused(self):
-        for text, says in (
-                (ESPNET_CONFIG.replace("linear_size", "liner_size"), ["train.yaml: line 11", "liner_size"]),
-                (ESPNET_CONFIG.replace("partial", "part"), ["train.yaml: line 19", "normalization_args: part"]),
-                (ESPNET_CONFIG.replace("rms_norm", "group_norm"), ["line 16", "group_norm", "layer_norm"]),
-                (ESPNET_CONFIG.replace("block_size: 24", "block_size: 0"), ["line 10: decoder_conf: block_size: 0: not a whole"]),
-                (ESPNET_CONFIG.replace("block_size: 24", "block_size: [24]"), ["line 10", "block_size", "single value"]),
-                (ESPNET_CONFIG.replace("decoder: rwkv", "decoder: rnn"), ["'rnn'", "rwkv"]),
-                ("decoder: rwkv\ndecoder_conf: 3\n", ["line 2", "not a mapping"]),
-                ("a: [1", ["train.yaml: line"]),
-                ("encoder: rwkv\n", ["train.yaml: there is no `decoder"]),
-                ("", ["train.yaml", "rwkv"])):
+        for text, says in ((ESPNET_CONFIG.replace("linear_size", "liner_size"), [
+                "train.yaml: line 11", "liner_size"
+        ]), (ESPNET_CONFIG.replace("partial", "part"), [
+                "train.yaml: line 19", "normalization_args: part"
+        ]), (ESPNET_CONFIG.replace("rms_norm", "group_norm"), [
+                "line 16", "group_norm", "layer_norm"
+        ]), (ESPNET_CONFIG.replace("block_size: 24", "block_size: 0"), [
+                "line 10: decoder_conf: block_size: 0: not a whole"
+        ]), (ESPNET_CONFIG.replace("block_size: 24", "block_size: [24]"), [
+                "line 10", "block_size", "single value"
+        ]), (ESPNET_CONFIG.replace("decoder: rwkv", "decoder: rnn"), [
+                "'rnn'", "rwkv"
+        ]), ("decoder: rwkv\ndecoder_conf: 3\n", ["line 2", "not a mapping"]), ("a: [1", [
+                "train.yaml: line"
+        ]), ("encoder: rwkv\n", ["train.yaml: there is no `decoder"]), ("", ["train.yaml",
+                                                                             "rwkv"])):
             with self.subTest(says):
                 self.write("train.yaml", text)
-                self.refuse("train", "--espnet-config", "train.yaml", "--data", "text", "--token-list", "tokens.txt", status=1,
-                            says=says)
-        self.refuse("train", "--espnet-config", "none.yaml", status=1, says=["none.yaml", "No such file"])
-        self.refuse("train", "--espnet-config", "train.yaml", "--resume", "run", status=2, says=["--resume"])
+                self.refuse("train", "--espnet-config", "train.yaml", "--data", "text",
+                            "--token-list", "tokens.txt", status=1, says=says)
+        self.refuse("train", "--espnet-config", "none.yaml", status=1,
+                    says=["none.yaml", "No such file"])
+        self.refuse("train", "--espnet-config", "train.yaml", "--resume", "run", status=2,
+                    says=["--resume"])
         self.assertFalse(os.path.exists(self.path("runs")))
 
 
@@ -509,30 +579,38 @@ class InitTest(TranscriptsTest):
             return {name: file["model"][name][()] for name in file["model"]}
 
     def test_sizes_and_weights_are_the_files(self):
-        self.train_tokens("--norm", "rms_norm", "--linear-size", "20", "--attention-size", "8", "--out", "first")
+        self.train_tokens("--norm", "rms_norm", "--linear-size", "20", "--attention-size", "8",
+                          "--out", "first")
         for layout, dtype in (("mixtape", "f32"), ("mixtape", "f64"), ("espnet", "f32")):
             with self.subTest(layout=layout, dtype=dtype):
-                self.run_command("export", "first", "--last", "--layout", layout, "-o", "weights.h5")
+                self.run_command("export", "first", "--last", "--layout", layout, "-o",
+                                 "weights.h5")
                 run = layout + dtype
-                self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--batch", "4", "--steps", "1",
-                                 "--lr", "1e-9", "--init", "weights.h5", "--dtype", dtype, "--out", run)
-                before, after = self.weights("first/checkpoint.h5"), self.weights(run + "/checkpoint.h5")
+                self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt",
+                                 "--batch", "4", "--steps", "1", "--lr", "1e-9", "--init",
+                                 "weights.h5", "--dtype", dtype, "--out", run)
+                before, after = self.weights("first/checkpoint.h5"), self.weights(run +
+                                                                                  "/checkpoint.h5")
                 self.assertEqual(sorted(before), sorted(after))
                 for name in before:
                     if layout == "mixtape" or not name.startswith("head."):
-                        numpy.testing.assert_allclose(after[name], before[name], atol=1e-6, err_msg=name)
+                        numpy.testing.assert_allclose(after[name], before[name], atol=1e-6,
+                                                      err_msg=name)
 
     def test_a_file_without_a_head_is_told(self):
         self.train_tokens("--out", "first")
         self.run_command("export", "first", "--layout", "espnet", "-o", "decoder.h5")
-        self.assertIn("decoder.h5 has no head", self.train_tokens("--init", "decoder.h5").stderr.decode())
+        self.assertIn("decoder.h5 has no head",
+                      self.train_tokens("--init", "decoder.h5").stderr.decode())
 
     def test_resuming_does_not_begin_again(self):
         self.train_tokens("--out", "first")
-        self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--batch", "4", "--steps", "4",
-                         "--schedule", "constant", "--init", "first", "--out", "whole")
-        self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--batch", "4", "--steps", "2",
-                         "--schedule", "constant", "--init", "first", "--out", "half")
+        self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt",
+                         "--batch", "4", "--steps", "4", "--schedule", "constant", "--init",
+                         "first", "--out", "whole")
+        self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt",
+                         "--batch", "4", "--steps", "2", "--schedule", "constant", "--init",
+                         "first", "--out", "half")
         self.run_command("train", "--resume", "half", "--steps", "4")
         whole, half = self.weights("whole/checkpoint.h5"), self.weights("half/checkpoint.h5")
         self.assertTrue(all(numpy.array_equal(whole[name], half[name]) for name in whole))
@@ -540,11 +618,13 @@ class InitTest(TranscriptsTest):
     def test_what_does_not_fit_is_refused_with_both_shapes(self):
         self.train_tokens("--out", "first")
         self.write("short.txt", "<blank>\n<unk>\na\n<sos/eos>\n")
-        self.refuse("train", "tokens", "--data", "text", "--token-list", "short.txt", "--init", "first", "--batch", "4", status=2,
-                    says=["short.txt", "token list"])
-        self.refuse("train", "copy", *SMALL, "--init", "first", status=2, says=["--init first", "embed.weight", "(7, 16)", "(6, 16)"])
-        self.refuse("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--init", "first", "--batch", "4", "--linear-size",
-                    "3", status=2, says=["--init first", "proj_key.weight", "(64, 16)", "(3, 16)"])
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "short.txt", "--init",
+                    "first", "--batch", "4", status=2, says=["short.txt", "token list"])
+        self.refuse("train", "copy", *SMALL, "--init", "first", status=2,
+                    says=["--init first", "embed.weight", "(7, 16)", "(6, 16)"])
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--init",
+                    "first", "--batch", "4", "--linear-size", "3", status=2,
+                    says=["--init first", "proj_key.weight", "(64, 16)", "(3, 16)"])
         self.refuse("train", "copy", *SMALL, "--init", "none.h5", status=1, says=["none.h5"])
 
 
@@ -557,10 +637,14 @@ class WrongUsageTest(CommandTest):
         self.refuse("eval", "run", "--data", "", status=2, says="--data")
 
     def test_help_tells_the_defaults_of_a_task(self):
-        self.assertIn("Sequences of a batch (default 12)", self.run_command("train", "text", "--help").stdout.decode())
+        self.assertIn("Sequences of a batch (default 12)",
+                      self.run_command("train", "text", "--help").stdout.decode())
         self.assertNotIn("--pairs=", self.run_command("train", "text", "--help").stdout.decode())
-        self.assertIn("Sequences of a batch (default 64)", self.run_command("train", "--help").stdout.decode())
-        self.assertNotIn("--pairs=", self.run_command("train", "--out", "recall", "text", "--help").stdout.decode())
+        self.assertIn("Sequences of a batch (default 64)",
+                      self.run_command("train", "--help").stdout.decode())
+        self.assertNotIn(
+            "--pairs=",
+            self.run_command("train", "--out", "recall", "text", "--help").stdout.decode())
 
     def test_one_rate_of_dropout_may_differ_wherever_it_stands(self):
         for name, order in (("a", ["--embed-dropout", "0.5", "--dropout", "0.25"]),
@@ -592,9 +676,13 @@ class WrongUsageTest(CommandTest):
         for asking in ["--help", "-h", "help"]:
             self.assertIn("exit status", self.run_command(asking).stdout.decode())
         self.run_command(status=2)
-        for verb in ["train", "eval", "generate", "forward", "export", "import", "info", "gradcheck", "bench"]:
+        for verb in [
+                "train", "eval", "generate", "forward", "export", "import", "info", "gradcheck",
+                "bench"
+        ]:
             self.refuse(verb, "--nonsense", status=2, says="--nonsense")
-            self.assertIn("Usage: mixtape " + verb, self.run_command(verb, "--help").stdout.decode())
+            self.assertIn("Usage: mixtape " + verb,
+                          self.run_command(verb, "--help").stdout.decode())
         self.refuse("train", "copy", "--steps", status=2, says=["--steps", "requires an argument"])
         self.refuse("gradcheck", "everything", status=2, says="'everything'")
 
@@ -603,7 +691,8 @@ class WrongUsageTest(CommandTest):
 
     def test_an_unwritable_folder_is_told(self):
         self.write("file", "")
-        self.refuse("train", "copy", *SMALL, "--out", self.path("file", "run"), status=1, says=["file", "Not a directory"])
+        self.refuse("train", "copy", *SMALL, "--out", self.path("file", "run"), status=1,
+                    says=["file", "Not a directory"])
 
 
 class FilesTest(CommandTest):
@@ -619,7 +708,8 @@ class FilesTest(CommandTest):
         with h5py.File(self.checkpoint, "r+") as file:
             change(file)
         for arguments in [["train", "--resume", "run"], ["info", self.checkpoint]]:
-            self.refuse(*arguments, status=1, says=["checkpoint.h5", *([says] if isinstance(says, str) else says)])
+            self.refuse(*arguments, status=1,
+                        says=["checkpoint.h5", *([says] if isinstance(says, str) else says)])
 
     def test_changed_files_are_refused_with_dataset_and_figures(self):
         name = "model/rwkv_blocks.0.att.proj_key.weight"
@@ -635,26 +725,39 @@ class FilesTest(CommandTest):
             h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, properties)
 
         self.refuse_changed(lambda file: file.attrs.__setitem__("version", 7), ["version 7", "1"])
-        self.refuse_changed(lambda file: file.attrs.__setitem__("format", numpy.bytes_("else")), "format 'else'")
-        self.refuse_changed(lambda file: file.attrs.__setitem__("format", "else"), ["'format'", "variable-length string"])
-        for tokens, says in (([b"a", b"\xff"], "not UTF-8 at byte 0 of string 1"), ([b"a\0b"], "zero byte at 1 of string 0"),
-                             ([b"a", b""], "the token 1 is empty")):
-            self.refuse_changed(lambda file: file.attrs.__setitem__("token_list", numpy.array(tokens)), ["token_list", says])
+        self.refuse_changed(lambda file: file.attrs.__setitem__("format", numpy.bytes_("else")),
+                            "format 'else'")
+        self.refuse_changed(lambda file: file.attrs.__setitem__("format", "else"),
+                            ["'format'", "variable-length string"])
+        for tokens, says in (([b"a", b"\xff"], "not UTF-8 at byte 0 of string 1"), ([
+                b"a\0b"
+        ], "zero byte at 1 of string 0"), ([b"a", b""], "the token 1 is empty")):
+            self.refuse_changed(
+                lambda file: file.attrs.__setitem__("token_list", numpy.array(tokens)),
+                ["token_list", says])
         self.refuse_changed(lambda file: file.__delitem__(name), [name[6:], "missing"])
         self.refuse_changed(lambda file: file.move(name, "model/other"), [name[6:], "missing"])
         self.refuse_changed(lambda file: file.__setitem__("model/more", [1.0]), ["more", "unknown"])
-        self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 8), "f4")), ["(16, 8)", "(16, 16)"])
+        self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 8), "f4")),
+                            ["(16, 8)", "(16, 16)"])
         self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 16), "f8")), ["f64", "f32"])
         self.refuse_changed(lambda file: replace(file, numpy.zeros((16, 16), "i4")), ["i32", "f32"])
-        self.refuse_changed(lambda file: replace(file, numpy.full((16, 16), numpy.nan, "f4")), [name[6:], "nan"])
+        self.refuse_changed(lambda file: replace(file, numpy.full((16, 16), numpy.nan, "f4")),
+                            [name[6:], "nan"])
         self.refuse_changed(never_written, [name[6:], "element 0 is nan, or missing"])
-        for group, real, value in (("train", "best_loss", numpy.nan), ("train", "seconds", numpy.inf), ("optimizer", "beta1", numpy.nan),
-                                   ("model", "eps", numpy.inf)):
-            self.refuse_changed(lambda file: file[group].attrs.__setitem__(real, value), [group, f"{real} is {value}"])
-        self.refuse_changed(lambda file: file["train"].attrs.__setitem__("symbols", -1), "symbols is -1")
-        self.refuse_changed(lambda file: file["model"].attrs.__setitem__("num_blocks", 2), "missing")
-        self.refuse_changed(lambda file: file["model"].attrs.__setitem__("block_size", -5), "block_size is -5")
-        self.refuse_changed(lambda file: file["model"].attrs.__delitem__("num_blocks"), "'num_blocks' is missing")
+        for group, real, value in (("train", "best_loss", numpy.nan), ("train", "seconds",
+                                                                       numpy.inf),
+                                   ("optimizer", "beta1", numpy.nan), ("model", "eps", numpy.inf)):
+            self.refuse_changed(lambda file: file[group].attrs.__setitem__(real, value),
+                                [group, f"{real} is {value}"])
+        self.refuse_changed(lambda file: file["train"].attrs.__setitem__("symbols", -1),
+                            "symbols is -1")
+        self.refuse_changed(lambda file: file["model"].attrs.__setitem__("num_blocks", 2),
+                            "missing")
+        self.refuse_changed(lambda file: file["model"].attrs.__setitem__("block_size", -5),
+                            "block_size is -5")
+        self.refuse_changed(lambda file: file["model"].attrs.__delitem__("num_blocks"),
+                            "'num_blocks' is missing")
 
     def test_a_configuration_that_is_not_one_is_refused(self):
         for text in ["steps: [1", "steps: 0", "stairs: 3", "- 1"]:
@@ -677,7 +780,8 @@ class FilesTest(CommandTest):
         damaged[offset + 40] ^= 1
         with open(self.checkpoint, "wb") as file:
             file.write(damaged)
-        self.refuse("info", self.checkpoint, status=1, says=["checkpoint.h5", "embed.weight", "damaged"])
+        self.refuse("info", self.checkpoint, status=1,
+                    says=["checkpoint.h5", "embed.weight", "damaged"])
 
     def test_damage_anywhere_is_told_in_one_line(self):
         generator = random.Random(1)
@@ -687,7 +791,8 @@ class FilesTest(CommandTest):
                 damaged[generator.randrange(len(damaged))] = generator.randrange(256)
             with open(self.checkpoint, "wb") as file:
                 file.write(damaged)
-            result = subprocess.run([MIXTAPE, "info", self.checkpoint], capture_output=True, timeout=60)
+            result = subprocess.run([MIXTAPE, "info", self.checkpoint], capture_output=True,
+                                    timeout=60)
             self.assertIn(result.returncode, (0, 1))
             self.assertEqual(len(result.stderr.splitlines()), result.returncode, result.stderr)
 
@@ -705,7 +810,8 @@ class FilesTest(CommandTest):
                 self.assertTrue(numpy.array_equal(a["model"][name][()], b["model"][name][()]))
 
     def foreign(self, layout, change):
-        """Imports exported weights without our attributes, and changed; the weights that came in."""
+        """Imports exported weights without our attributes, and changed; the weights that came
+        in."""
         self.run_command("export", "run", "--last", "--layout", layout, "-o", "weights.h5")
         with h5py.File(self.path("weights.h5"), "r+") as file:
             for name in list(file.attrs):
@@ -738,7 +844,8 @@ class FilesTest(CommandTest):
                 for name in list(file):
                     values = file[name][()]
                     del file[name]
-                    made = h5py.h5d.create(file.id, name.encode(), half, h5py.h5s.create_simple(values.shape))
+                    made = h5py.h5d.create(file.id, name.encode(), half,
+                                           h5py.h5s.create_simple(values.shape))
                     made.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
                     narrowed[name] = file[name].astype("f4")[()]
 
@@ -757,28 +864,34 @@ class FilesTest(CommandTest):
                     self.assertIn("layout " + layout, self.run_command("info", one).stdout.decode())
                     self.run_command("import", one, "-o", "back.h5")
                     self.run_command("export", "back.h5", "--layout", layout, "-o", other)
-                    self.assertEqual(read(self.path(one), mode="rb"), read(self.path(other), mode="rb"))
+                    self.assertEqual(read(self.path(one), mode="rb"),
+                                     read(self.path(other), mode="rb"))
 
     def test_parts_are_exchanged(self):
         self.run_command("export", "run", "--part", "rwkv_blocks.0.att", "-o", "att.h5")
-        self.run_command("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.att", "-o", "same.h5")
+        self.run_command("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.att", "-o",
+                         "same.h5")
         self.refuse("info", "att.h5", status=1, says=["att.h5", "a part of a model"])
-        self.refuse("export", "run", "--part", "rwkv_blocks.9.att", "-o", "out.h5", status=2, says=["rwkv_blocks.9.att"])
-        self.refuse("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.ffn", "-o", "out.h5", status=1,
-                    says=["att.h5", "proj_key.weight", "(16, 16)", "(64, 16)"])
+        self.refuse("export", "run", "--part", "rwkv_blocks.9.att", "-o", "out.h5", status=2,
+                    says=["rwkv_blocks.9.att"])
+        self.refuse("import", "att.h5", "--into", "run", "--part", "rwkv_blocks.0.ffn", "-o",
+                    "out.h5", status=1, says=["att.h5", "proj_key.weight", "(16, 16)", "(64, 16)"])
         self.refuse("import", "att.h5", "--into", "run", "-o", "out.h5", status=2, says=["--part"])
         self.refuse("import", "att.h5", "-o", "out.h5", status=1, says=["att.h5", "no layout"])
         self.assertFalse(os.path.exists(self.path("out.h5")))
 
     def test_a_layout_without_biases_refuses_them(self):
         self.train("--steps", "2", "--norm-eps", "1e-5", "--out", "biased")
-        self.refuse("export", "biased", "--last", "--layout", "hf", "-o", "out.safetensors", status=2, says=["hf", "bias", "not zero", "--no-bias"])
+        self.refuse("export", "biased", "--last", "--layout", "hf", "-o", "out.safetensors",
+                    status=2, says=["hf", "bias", "not zero", "--no-bias"])
         self.assertFalse(os.path.exists(self.path("out.safetensors")))
 
     def test_a_layout_that_cannot_hold_the_model_is_refused(self):
-        self.run_command("train", "adding", *SHAPE, "--length", "8", "--steps", "1", "--out", "adding")
+        self.run_command("train", "adding", *SHAPE, "--length", "8", "--steps", "1", "--out",
+                         "adding")
         self.refuse("export", "adding", "-o", "out.h5", status=2, says=["espnet", "real-valued"])
-        self.refuse("export", "run", "-o", "out.h5", "--layout", "pytorch", status=2, says=["'pytorch'", "espnet"])
+        self.refuse("export", "run", "-o", "out.h5", "--layout", "pytorch", status=2,
+                    says=["'pytorch'", "espnet"])
         self.assertFalse(os.path.exists(self.path("out.h5")))
 
     def test_what_a_model_overflows_to_is_not_shown_as_a_result(self):
@@ -788,7 +901,8 @@ class FilesTest(CommandTest):
         with h5py.File(self.path("in.h5"), "w") as file:
             file["labels"] = numpy.ones((1, 3), dtype="int32")
         self.refuse("eval", "run", status=1, says=["held-out", "nan"])
-        self.refuse("forward", "run", "--input", "in.h5", "--output", "out.h5", status=1, says=["logits", "element"])
+        self.refuse("forward", "run", "--input", "in.h5", "--output", "out.h5", status=1,
+                    says=["logits", "element"])
         self.assertFalse(os.path.exists(self.path("out.h5")))
 
     def test_forward_takes_sequences_beyond_the_context_when_told(self):
@@ -801,26 +915,31 @@ class FilesTest(CommandTest):
     def test_forward_refuses_labels_beyond_the_vocabulary(self):
         with h5py.File(self.path("in.h5"), "w") as file:
             file["labels"] = numpy.array([[1, 2, 77]])
-        self.refuse("forward", "run", "--input", "in.h5", "--output", "out.h5", status=2, says=["77"])
+        self.refuse("forward", "run", "--input", "in.h5", "--output", "out.h5", status=2,
+                    says=["77"])
         self.assertFalse(os.path.exists(self.path("out.h5")))
 
     def test_a_full_disk_leaves_the_old_checkpoint(self):
         small = self.path("small")
         os.mkdir(small)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], capture_output=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small],
+                                 capture_output=True)
         if mounted.returncode != 0:
-            self.skipTest("no permission to mount a small tmpfs: " + mounted.stderr.decode().strip())
+            self.skipTest("no permission to mount a small tmpfs: " +
+                          mounted.stderr.decode().strip())
         self.addCleanup(subprocess.run, ["umount", small], check=True)
         run = os.path.join(small, "run")
         self.train("--steps", "2", "--size", "32", "--out", run)
         before = read(run, "checkpoint.h5", mode="rb")
-        with self.assertRaises(OSError), open(os.path.join(small, "ballast"), "wb", buffering=0) as file:
+        with self.assertRaises(OSError), open(os.path.join(small, "ballast"), "wb",
+                                              buffering=0) as file:
             while file.write(b"x" * 4096) == 4096:
                 pass
             raise OSError
         self.refuse("train", "--resume", run, "--steps", "4", status=1, says=["No space left"])
         self.assertEqual(read(run, "checkpoint.h5", mode="rb"), before)
-        self.assertEqual([name for name in os.listdir(run) if "." in name and name.count(".") > 1], [])
+        self.assertEqual([name for name in os.listdir(run) if "." in name and name.count(".") > 1],
+                         [])
 
 
 class OutputTest(CommandTest):
@@ -832,9 +951,11 @@ class OutputTest(CommandTest):
     def test_output_that_cannot_be_written_is_a_failure(self):
         for arguments in (["info", "run"], ["eval", "run"], ["export", "run", "-o", "out.h5"]):
             with self.subTest(arguments), open("/dev/full", "w") as full:
-                result = subprocess.run([MIXTAPE, *arguments], stdout=full, stderr=subprocess.PIPE, cwd=self.folder.name, timeout=60)
+                result = subprocess.run([MIXTAPE, *arguments], stdout=full, stderr=subprocess.PIPE,
+                                        cwd=self.folder.name, timeout=60)
                 self.assertEqual(result.returncode, 1)
-                self.assertIn("standard output: No space left", result.stderr.decode().splitlines()[-1])
+                self.assertIn("standard output: No space left",
+                              result.stderr.decode().splitlines()[-1])
 
     def test_only_regular_files_are_replaced(self):
         os.mkfifo(self.path("pipe"))
@@ -848,14 +969,17 @@ class OutputTest(CommandTest):
         self.assertGreater(os.path.getsize(self.path("real.h5")), 1000)
 
     def test_hdf5_under_the_name_of_safetensors_is_refused(self):
-        self.refuse("import", "run", "-o", "a.safetensors", status=2, says=["a.safetensors", "HDF5"])
+        self.refuse("import", "run", "-o", "a.safetensors", status=2,
+                    says=["a.safetensors", "HDF5"])
         self.assertFalse(os.path.exists(self.path("a.safetensors")))
 
     def test_a_layout_with_an_eps_of_its_own_refuses_another(self):
-        self.refuse("export", "run", "--layout", "hf", "-o", "a.safetensors", status=2, says=["hf", "1e-12", "--norm-eps 1e-05 --no-bias"])
+        self.refuse("export", "run", "--layout", "hf", "-o", "a.safetensors", status=2,
+                    says=["hf", "1e-12", "--norm-eps 1e-05 --no-bias"])
 
     def test_a_part_has_no_layout(self):
-        self.refuse("export", "run", "--part", "rwkv_blocks.0.att", "--layout", "hf", "-o", "a.h5", status=2, says="--layout")
+        self.refuse("export", "run", "--part", "rwkv_blocks.0.att", "--layout", "hf", "-o", "a.h5",
+                    status=2, says="--layout")
 
     def test_resuming_refuses_what_is_for_new_runs_and_writes_the_configuration(self):
         self.refuse("train", "--resume", "run", "--out", "elsewhere", status=2, says="--out")
@@ -863,7 +987,8 @@ class OutputTest(CommandTest):
         self.run_command("train", "--resume", "run", "--steps", "3")
         self.assertIn("steps: 3\n", read(self.path("run", "config.yaml")))
         self.refuse("train", "--resume", "run", "--size", "32", status=2, says=["--size 32", "16"])
-        self.refuse("train", "--resume", "run", "--norm-eps", "0.5", status=2, says=["--norm-eps 0.5", "keeps it"])
+        self.refuse("train", "--resume", "run", "--norm-eps", "0.5", status=2,
+                    says=["--norm-eps 0.5", "keeps it"])
         self.run_command("train", "--resume", "run", "--size", "16", "--recompute", "--steps", "4")
         self.assertIn("recompute: true\n", read(self.path("run", "config.yaml")))
         self.run_command("train", "--resume", "run", "--recompute=false", "--steps", "5")

@@ -1,4 +1,5 @@
-"""Whole runs on the CUDA device against the CPU. MIXTAPE has both devices: on CUDA-on-CPU, or on a real GPU."""
+"""Whole runs on the CUDA device against the CPU. MIXTAPE has both devices: on CUDA-on-CPU, or on a
+real GPU."""
 
 import csv
 import os
@@ -15,7 +16,10 @@ except ImportError:
 
 MIXTAPE = os.environ["MIXTAPE"]
 EMULATED = os.environ.get("MIXTAPE_EMULATED") == "1"
-SHAPE = ["--size", "16", "--blocks", "2", "--batch", "8", "--threads", "2", "--eval-batches", "2", "--log-every", "1"]
+SHAPE = [
+    "--size", "16", "--blocks", "2", "--batch", "8", "--threads", "2", "--eval-batches", "2",
+    "--log-every", "1"
+]
 SMALL = [*SHAPE, "--length", "3", "--symbols", "4"]
 STEPS = 40 if EMULATED else 200
 
@@ -29,14 +33,15 @@ class DeviceTest(unittest.TestCase):
         return os.path.join(self.folder.name, *names)
 
     def run_command(self, *arguments, status=0, environment=None):
-        result = subprocess.run([MIXTAPE, *arguments], capture_output=True, cwd=self.folder.name, timeout=600,
-                                env={**os.environ, **(environment or {})})
+        result = subprocess.run([MIXTAPE, *arguments], capture_output=True, cwd=self.folder.name,
+                                timeout=600, env={**os.environ, **(environment or {})})
         self.assertEqual(result.returncode, status, result.stderr.decode())
         return result
 
     def train(self, name, device, *options, task="copy", steps=STEPS):
         small = SMALL if task == "copy" else SHAPE
-        self.run_command("train", task, *small, "--steps", str(steps), "--device", device, "--out", self.path(name), *options)
+        self.run_command("train", task, *small, "--steps", str(steps), "--device", device, "--out",
+                         self.path(name), *options)
         return self.path(name)
 
     def losses(self, run):
@@ -66,14 +71,18 @@ class DeviceTest(unittest.TestCase):
             with h5py.File(os.path.join(run, "checkpoint.h5")) as file:
                 moments.append({key: file["optimizer/m"][key][()] for key in file["optimizer/m"]})
         for key in moments[0]:
-            numpy.testing.assert_allclose(moments[1][key], moments[0][key], rtol=1e-5, atol=1e-12, err_msg=key)
+            numpy.testing.assert_allclose(moments[1][key], moments[0][key], rtol=1e-5, atol=1e-12,
+                                          err_msg=key)
 
     def test_replayed_updates_have_the_same_bits(self):
-        for options in ([], ["--dropout", "0.2"], ["--dropout", "0.2", "--recompute"], ["--norm", "scale_norm"]):
+        for options in ([], ["--dropout", "0.2"], ["--dropout", "0.2",
+                                                   "--recompute"], ["--norm", "scale_norm"]):
             with self.subTest(options=options):
                 name = "".join(options).replace("-", "")
-                runs = [self.train(name + graph, "cuda", "--cuda-graph", graph, "--eval-every", "7", *options)
-                        for graph in ("on", "off")]
+                runs = [
+                    self.train(name + graph, "cuda", "--cuda-graph", graph, "--eval-every", "7",
+                               *options) for graph in ("on", "off")
+                ]
                 self.assert_same_weights(*runs)
                 numpy.testing.assert_array_equal(self.losses(runs[0]), self.losses(runs[1]))
 
@@ -91,14 +100,19 @@ class DeviceTest(unittest.TestCase):
         self.assert_same_weights(*runs)
 
     def test_dropout_drops_the_same_on_every_device(self):
-        runs = [self.train(device, device, "--dropout", "0.3", "--dtype", "f64", steps=10) for device in ("cpu", "cuda")]
+        runs = [
+            self.train(device, device, "--dropout", "0.3", "--dtype", "f64", steps=10)
+            for device in ("cpu", "cuda")
+        ]
         numpy.testing.assert_allclose(self.losses(runs[1]), self.losses(runs[0]), rtol=1e-9)
 
     def test_accumulation_agrees(self):
         for batches, steps in ((3, 6), (25, 2)):  # 25 are more than may be on their way at once
             with self.subTest(batches=batches):
-                runs = [self.train(f"{device}{batches}", device, "--accumulate", str(batches), "--dtype", "f64", steps=steps)
-                        for device in ("cpu", "cuda")]
+                runs = [
+                    self.train(f"{device}{batches}", device, "--accumulate", str(batches),
+                               "--dtype", "f64", steps=steps) for device in ("cpu", "cuda")
+                ]
                 self.assertEqual(len(self.losses(runs[0])), steps)
                 numpy.testing.assert_allclose(self.losses(runs[1]), self.losses(runs[0]), rtol=1e-9)
 
@@ -106,7 +120,8 @@ class DeviceTest(unittest.TestCase):
         for first, second in (("cpu", "cuda"), ("cuda", "cpu")):
             with self.subTest(first=first):
                 whole = self.train("whole" + first, first, "--dtype", "f64")
-                run = self.train("half" + first, first, "--dtype", "f64", "--schedule", "constant", steps=10)
+                run = self.train("half" + first, first, "--dtype", "f64", "--schedule", "constant",
+                                 steps=10)
                 self.run_command("train", "--resume", run, "--device", second, "--steps", "20")
                 self.assertEqual(len(self.losses(run)), 20)
                 self.assertTrue(numpy.isfinite(self.losses(run)).all())
@@ -128,7 +143,8 @@ class DeviceTest(unittest.TestCase):
         outputs = []
         for device in ("cpu", "cuda"):
             out = self.path(device + ".h5")
-            self.run_command("forward", run, "--input", self.path("in.h5"), "--output", out, "--device", device)
+            self.run_command("forward", run, "--input", self.path("in.h5"), "--output", out,
+                             "--device", device)
             with h5py.File(out) as file:
                 outputs.append({key: file[key][()] for key in file})
         for key in outputs[0]:
@@ -139,7 +155,8 @@ class DeviceTest(unittest.TestCase):
         self.assertNotIn("WRONG", result.stdout.decode())
 
     def test_a_device_that_is_not_there_is_refused(self):
-        result = self.run_command("train", "copy", *SMALL, "--device", "cuda:99", "--out", self.path("none"), status=1)
+        result = self.run_command("train", "copy", *SMALL, "--device", "cuda:99", "--out",
+                                  self.path("none"), status=1)
         self.assertIn("cuda:99", result.stderr.decode())
         self.assertEqual(len(result.stderr.decode().strip().splitlines()), 1)
         self.assertFalse(os.path.exists(self.path("none")))
@@ -149,21 +166,23 @@ class DeviceTest(unittest.TestCase):
         for machine, says in (("no-driver", "driver"), ("no-device", "no CUDA-capable device")):
             with self.subTest(machine=machine):
                 environment = {"CUDA_ON_CPU_MACHINE": machine}
-                result = self.run_command("train", "copy", *SMALL, "--device", "cuda", "--out", self.path("none"), status=1,
-                                          environment=environment)
+                result = self.run_command("train", "copy", *SMALL, "--device", "cuda", "--out",
+                                          self.path("none"), status=1, environment=environment)
                 self.assertIn(says, result.stderr.decode())
                 self.assertEqual(len(result.stderr.decode().strip().splitlines()), 1)
-                result = self.run_command("train", "copy", *SMALL, "--device", "auto", "--steps", "2", "--out",
-                                          self.path(machine), environment=environment)
+                result = self.run_command("train", "copy", *SMALL, "--device", "auto", "--steps",
+                                          "2", "--out", self.path(machine), environment=environment)
                 self.assertIn("on cpu", result.stderr.decode())
 
     @unittest.skipUnless(EMULATED, "a machine's cuBLAS cannot be taken away")
     def test_a_device_without_cublas_is_refused_before_there_is_a_run(self):
         environment = {"CUDA_ON_CPU_MACHINE": "no-blas"}
-        result = self.run_command("train", "copy", *SMALL, "--device", "cuda", "--out", self.path("none"), status=1, environment=environment)
+        result = self.run_command("train", "copy", *SMALL, "--device", "cuda", "--out",
+                                  self.path("none"), status=1, environment=environment)
         self.assertIn("cuBLAS was not found", result.stderr.decode())
         self.assertFalse(os.path.exists(self.path("none")))
-        result = self.run_command("train", "copy", *SMALL, "--steps", "2", "--out", self.path("auto"), environment=environment)
+        result = self.run_command("train", "copy", *SMALL, "--steps", "2", "--out",
+                                  self.path("auto"), environment=environment)
         self.assertIn("on cpu", result.stderr.decode())
 
     @unittest.skipUnless(EMULATED, "a real device cannot be made to fail")
@@ -171,20 +190,27 @@ class DeviceTest(unittest.TestCase):
         run = self.train("run", "cuda", "--eval-every", "0", steps=2)
         with open(os.path.join(run, "checkpoint.h5"), "rb") as file:
             before = file.read()
-        ends = {"CUDA_ON_CPU_FAIL_ALLOCATION": 0, "CUDA_ON_CPU_FAIL_LAUNCH": 0, "CUDA_ON_CPU_CRASH_LAUNCH": 0}
+        ends = {
+            "CUDA_ON_CPU_FAIL_ALLOCATION": 0, "CUDA_ON_CPU_FAIL_LAUNCH": 0,
+            "CUDA_ON_CPU_CRASH_LAUNCH": 0
+        }
         for variable in ends:
             failing, stride = 1, 7 if variable.endswith("ALLOCATION") else 61
             while True:
                 arguments = ["train", "--resume", run, "--steps", "3"]
-                result = subprocess.run([MIXTAPE, *arguments], capture_output=True, cwd=self.folder.name, timeout=300,
+                result = subprocess.run([MIXTAPE, *arguments], capture_output=True,
+                                        cwd=self.folder.name, timeout=300,
                                         env={**os.environ, variable: str(failing)})
                 if result.returncode == 0:
                     break
                 errors = result.stderr.decode()
                 with self.subTest(variable=variable, failing=failing):
                     self.assertEqual(result.returncode, 1, errors)
-                    self.assertEqual(len([line for line in errors.splitlines() if line.startswith("mixtape: ")]), 1, errors)
-                    step = self.run_command("info", os.path.join(run, "checkpoint.h5")).stdout.decode().splitlines()[2]
+                    self.assertEqual(
+                        len([line for line in errors.splitlines() if line.startswith("mixtape: ")]),
+                        1, errors)
+                    step = self.run_command("info", os.path.join(
+                        run, "checkpoint.h5")).stdout.decode().splitlines()[2]
                     self.assertIn(step.split(",")[0], ("step 2", "step 3"))
                     self.assertFalse([name for name in os.listdir(run) if name.endswith(".part")])
                 ends[variable] = failing
