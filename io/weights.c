@@ -2,6 +2,7 @@
 
 #include "layers/reserve.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,9 +184,9 @@ static mt_status check_rows(void *context, int64_t first, int64_t rows, const vo
     int64_t i = mt_first_not_finite(at->array->dtype, values, rows * width, &value);
     bool may_be_missing = isnan(value) && at->weights->file->archive != NULL;
     return i < 0 ? MT_OK
-                 : mt_fail(MT_ERROR_FORMAT, "%s: %s: element %lld is %g%s", at->weights->file->path,
-                           at->array->source_name, (long long)(first * width + i), value,
-                           may_be_missing ? ", or missing" : "");
+                 : mt_fail(MT_ERROR_FORMAT, "%s: %s: element %" PRId64 " is %g%s",
+                           at->weights->file->path, at->array->source_name, first * width + i,
+                           value, may_be_missing ? ", or missing" : "");
 }
 
 mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source)

@@ -143,6 +143,11 @@ static mt_status (*const savers[])(const char *path) = {save_checkpoint, save_lo
                                                         save_exchange};
 enum { SAVERS = sizeof savers / sizeof *savers };
 
+static bool same_bytes(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes) == 0;
+}
+
 static bool same_text(const char *a, const char *b)
 {
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
@@ -189,9 +194,9 @@ static bool same_checkpoint(const mt_checkpoint *a, const mt_checkpoint *b)
 {
     const mt_weights *x = a->weights, *y = b->weights;
     return same_config(&x->config, &y->config) && x->dtype == y->dtype && same_values(x, y) &&
-           same_moments(a, b) && memcmp(&a->adam, &b->adam, sizeof a->adam) == 0 &&
+           same_moments(a, b) && same_bytes(&a->adam, &b->adam, sizeof a->adam) &&
            a->adam_step == b->adam_step && a->has_state == b->has_state &&
-           memcmp(&a->state, &b->state, sizeof a->state) == 0 && x->layout == y->layout &&
+           same_bytes(&a->state, &b->state, sizeof a->state) && x->layout == y->layout &&
            same_text(a->run_config, b->run_config) && same_tokens(x->tokens, y->tokens);
 }
 
