@@ -84,8 +84,11 @@ void mt_archive_end_array(mt_archive *archive)
     archive->array = H5I_INVALID_HID;
 }
 
-static void destroy(mt_archive *archive)
+void mt_archive_discard(mt_archive *archive)
 {
+    if (archive == NULL) {
+        return;
+    }
     mt_archive_end_array(archive);
     if (archive->file >= 0) {
         H5Fclose(archive->file);
@@ -181,7 +184,7 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
     (*archive)->file = create_in_memory(*archive);
     if ((*archive)->file < 0) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: HDF5 cannot make a file in memory", path);
-        destroy(*archive);
+        mt_archive_discard(*archive);
         *archive = NULL;
     }
     return status;
@@ -223,7 +226,7 @@ mt_status mt_archive_close(mt_archive *archive)
     mt_status status = archive->status;
     char error[sizeof archive->error];
     memcpy(error, archive->error, sizeof error);
-    destroy(archive);
+    mt_archive_discard(archive);
     return status == MT_OK ? MT_OK : mt_fail(status, "%s", error);
 }
 
@@ -262,7 +265,7 @@ mt_status mt_archive_open(const char *path, mt_archive **archive)
     (*archive)->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if ((*archive)->file < 0) {
         status = refuse(path, &info);
-        destroy(*archive);
+        mt_archive_discard(*archive);
         *archive = NULL;
     }
     return status;

@@ -37,6 +37,10 @@ mt_status mt_archive_status(const mt_archive *archive);
  * NULL is allowed. */
 mt_status mt_archive_close(mt_archive *archive);
 
+/* Closes the archive without a word: nothing is put in place, and the calling thread's message
+ * stays as it is. NULL is allowed. */
+void mt_archive_discard(mt_archive *archive);
+
 /* Makes the archive fail, if it has not yet: with MT_ERROR_FORMAT and "path: object: " in front of
  * the message, or with the calling thread's message. Both return the first failure. */
 MT_PRINTF(3, 4)

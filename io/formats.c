@@ -268,7 +268,7 @@ mt_status mt_weights_file_open(const char *path, mt_weights_file *file)
 void mt_weights_file_close(mt_weights_file *file)
 {
     mt_source_close(file->source);
-    mt_archive_close(file->archive);
+    mt_archive_discard(file->archive);
     free(file->path);
     *file = (mt_weights_file){.path = NULL};
 }

@@ -290,12 +290,13 @@ static void catch_signals(mt_trainer *trainer)
     signal(SIGPIPE, SIG_IGN); /* who reads the progress may go away; the run stays */
 }
 
-mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, run_folder *folder,
+mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, run_folder *folder,
                    loop_end *end)
 {
     train_loop loop = {.session = session, .folder = folder};
     *end = LOOP_DONE;
     mt_status status = open_loop(&loop, checkpoint);
+    mt_checkpoint_destroy(checkpoint);
     if (status == MT_OK) {
         catch_signals(loop.trainer);
         say_start(&loop);

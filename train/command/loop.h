@@ -8,11 +8,12 @@
 /* The end that a run came to. */
 typedef enum loop_end { LOOP_DONE, LOOP_OUT_OF_PATIENCE, LOOP_INTERRUPTED } loop_end;
 
-/* Trains a session from where `checkpoint` stands (NULL: from the start), saving as it goes.
- * `folder` is locked where there is a checkpoint; else the run makes it. The caller closes it.
- * SIGHUP, SIGINT and SIGTERM end the run after the step at work, saved. Whatever happens, the
- * folder holds a whole checkpoint once the first was written. */
-mt_status loop_run(train_session *session, const mt_checkpoint *checkpoint, run_folder *folder,
+/* Trains a session from where `checkpoint` stands (NULL: from the start), saving as it goes. Takes
+ * the checkpoint over, and closes it before it trains. `folder` is locked where there is a
+ * checkpoint; else the run makes it. The caller closes it. SIGHUP, SIGINT and SIGTERM end the run
+ * after the step at work, saved. Whatever happens, the folder holds a whole checkpoint once the
+ * first was written. */
+mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, run_folder *folder,
                    loop_end *end);
 
 /* The signal that ended the run, 0 if none did. */

@@ -146,15 +146,19 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
     return status == MT_OK ? set_options(given, config) : status;
 }
 
-static int train(const run_config *config, const mt_checkpoint *checkpoint,
-                 const mt_checkpoint *init, run_folder *folder)
+/* Takes both checkpoints over, either of which may be NULL. They are closed before the run trains,
+ * since it replaces files, of which one that is open keeps its place on the disk. */
+static int train(const run_config *config, mt_checkpoint *checkpoint, mt_checkpoint *init,
+                 run_folder *folder)
 {
     train_session session;
+    loop_end end = LOOP_DONE;
     mt_status status = session_open(config, checkpoint, init, &session);
+    mt_checkpoint_destroy(init);
     if (status != MT_OK) {
+        mt_checkpoint_destroy(checkpoint);
         return report(status);
     }
-    loop_end end;
     status = loop_run(&session, checkpoint, folder, &end);
     session_close(&session);
     int exit_status = report(status);
@@ -208,9 +212,11 @@ static int resume_locked(const arguments *given, run_folder *folder)
     if (status == MT_OK) {
         status = set_options(given, &config);
     }
-    int exit_status = status == MT_OK ? train(&config, checkpoint, NULL, folder) : report(status);
-    mt_checkpoint_destroy(checkpoint);
-    return exit_status;
+    if (status != MT_OK) {
+        mt_checkpoint_destroy(checkpoint);
+        return report(status);
+    }
+    return train(&config, checkpoint, NULL, folder);
 }
 
 static int resume(const arguments *given)
@@ -293,8 +299,11 @@ int verb_train(int argc, char **argv)
     }
     status = configure(&given, init, &config);
     run_folder folder = {.log = NULL};
-    int exit_status = status == MT_OK ? train(&config, NULL, init, &folder) : report(status);
+    if (status != MT_OK) {
+        mt_checkpoint_destroy(init);
+        return report(status);
+    }
+    int exit_status = train(&config, NULL, init, &folder);
     run_folder_close(&folder);
-    mt_checkpoint_destroy(init);
     return exit_status;
 }
