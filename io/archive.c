@@ -273,6 +273,7 @@ mt_status mt_archive_open(const char *path, mt_archive **archive)
 
 void mt_archive_write_group(mt_archive *archive, const char *group)
 {
+    mt_archive_end_array(archive);
     if (archive->status != MT_OK) {
         return;
     }
