@@ -238,6 +238,31 @@ START_TEST(test_the_suffix_counts_in_letters_of_either_case)
 }
 END_TEST
 
+static const struct {
+    const char *written, *named;
+} misnamed[] = {{"a.safetensors", "a.h5"}, {"a.h5", "a.safetensors"}, {"a.h5", "a"}};
+
+START_TEST(test_a_format_is_found_by_what_a_file_holds)
+{
+    const mt_layout *layout;
+    mt_checkpoint *read;
+    mt_model *model = model_of(5, 1), *other = model_of(5, 2);
+    const char *path = in_folder(misnamed[_i].named);
+    char written[PATH_MAX];
+    snprintf(written, sizeof written, "%s", in_folder(misnamed[_i].written));
+    ASSERT_OK(mt_layout_parse(models[5].layout, &layout));
+    ASSERT_OK(mt_weights_save(written, model, layout, NULL));
+    ck_assert_int_eq(rename(written, path), 0);
+    ASSERT_OK(mt_checkpoint_load(path, &read));
+    ck_assert_ptr_eq(read->weights->layout, layout);
+    ASSERT_OK(mt_checkpoint_restore(read, other, NULL));
+    ck_assert(same_model(model, other));
+    mt_checkpoint_destroy(read);
+    mt_model_destroy(model);
+    mt_model_destroy(other);
+}
+END_TEST
+
 static const char *const pickles[] = {"a.pth", "a.pt", "a.bin", "a.PTH"};
 
 START_TEST(test_hdf5_is_not_written_under_pytorchs_names)
@@ -352,6 +377,8 @@ static Suite *foreign_suite(void)
     tcase_add_loop_test(tcase, test_what_does_not_fit_is_refused_with_name_and_shapes, 0, SPOILT);
     tcase_add_test(tcase, test_what_a_whole_model_has_beside_its_decoder_is_not_read);
     tcase_add_loop_test(tcase, test_the_suffix_counts_in_letters_of_either_case, 0, 3);
+    tcase_add_loop_test(tcase, test_a_format_is_found_by_what_a_file_holds, 0,
+                        (int)(sizeof misnamed / sizeof *misnamed));
     tcase_add_loop_test(tcase, test_hdf5_is_not_written_under_pytorchs_names, 0, 4);
     tcase_add_test(tcase, test_a_zip_file_is_named_as_pytorchs);
     tcase_add_test(tcase, test_half_types_are_widened);

@@ -11,11 +11,31 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "python"))
 
+import h5py
 import support
 
 DATA = os.path.join(HERE, "data")
 VERSIONS = sorted(os.listdir(DATA))
 LAYOUTS = ["mixtape", "espnet", "espnet-model"]
+
+
+def held(path):
+    """What a program finds in an HDF5 file: names, in their order, attributes, and of a dataset
+    how it is stored, too."""
+    found = []
+
+    def describe(name, thing):
+        attributes = [(key, thing.attrs.get_id(key).dtype, thing.attrs.get_id(key).shape,
+                       thing.attrs[key].tolist() if hasattr(thing.attrs[key], "tolist")
+                       else thing.attrs[key]) for key in thing.attrs]
+        stored = (thing.dtype, thing.shape, thing.chunks, thing.fletcher32, str(thing.fillvalue),
+                  thing[()].tobytes()) if isinstance(thing, h5py.Dataset) else None
+        found.append((name, sorted(attributes, key=lambda one: one[0]), stored))
+
+    with h5py.File(path) as file:
+        describe("/", file)
+        file.visititems(describe)
+    return found
 
 
 class FormerFilesTest(support.CommandTest):
@@ -55,6 +75,19 @@ class FormerFilesTest(support.CommandTest):
                                      "-o", "new.safetensors")
                     self.assertEqual(self.content("new.safetensors"),
                                      self.content(f"{layout}.safetensors"), f"{layout}.{kind}")
+
+    def test_files_written_now_hold_what_those_did(self):
+        names = [["--layout", layout, f"{layout}.h5"] for layout in LAYOUTS]
+        names.append(["--part", "rwkv_blocks.1.att", "part.h5"])
+        for _ in self.each_version():
+            for *options, former in names:
+                self.run_command("export", "run", "--last", *options, "-o", "new.h5")
+                self.assertEqual(held(self.path("new.h5")), held(self.path(former)), former)
+            for run in ("run", "copy"):
+                former = os.path.join(run, "checkpoint.h5")
+                self.run_command("import", former, "-o", "new.h5")
+                left = [one for one in held(self.path(former)) if one[0].find("optimizer") != 0]
+                self.assertEqual(held(self.path("new.h5")), left, former)
 
     def test_part_is_that_of_the_model(self):
         part = ["--part", "rwkv_blocks.1.att"]

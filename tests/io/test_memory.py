@@ -81,6 +81,10 @@ class MemoryTest(unittest.TestCase):
             for verb in verbs:
                 with self.subTest(verb[0]):
                     self.assertLess(peak(*verb) - base, MOST * size)
+            with h5py.File(checkpoint, "r+") as file:
+                tokens = [f"{i:02d}".encode() for i in range(VOCABULARY)]
+                file.attrs.create("token_list", tokens, dtype=h5py.string_dtype("utf-8", 2))
+            self.assertLess(peak("generate", checkpoint, "--length", 1) - base, MOST * size)
             self.assertLess(peak("info", checkpoint) - base, 0.3 * size)
             self.assertEqual(weights.stat().st_size // 1000000,
                              (folder / "hf.safetensors").stat().st_size // 1000000)
