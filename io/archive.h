@@ -98,8 +98,8 @@ mt_token_list *mt_archive_read_tokens(mt_archive *archive, const char *group, co
 /* A field of a struct that is kept as an attribute. */
 typedef struct mt_archive_field {
     const char *name; /* NULL ends a list */
-    /* An int64_t, one that is never negative, a finite double, one that may be infinite, a bool. */
-    enum { MT_FIELD_INT, MT_FIELD_COUNT, MT_FIELD_REAL, MT_FIELD_LOSS, MT_FIELD_FLAG } type;
+    /* An int64_t that is never negative, a finite double, one that may be infinite. */
+    enum { MT_FIELD_COUNT, MT_FIELD_REAL, MT_FIELD_LOSS } type;
     size_t offset;
 } mt_archive_field;
 

@@ -89,7 +89,7 @@ double mt_archive_read_real(mt_archive *archive, const char *group, const char *
 
 static bool is_real(const mt_archive_field *field)
 {
-    return field->type == MT_FIELD_REAL || field->type == MT_FIELD_LOSS;
+    return field->type != MT_FIELD_COUNT;
 }
 
 /* Tells if a real field may have this value. */
@@ -104,9 +104,7 @@ void mt_archive_write_fields(mt_archive *archive, const char *group, const mt_ar
     for (const mt_archive_field *field = fields; field->name != NULL; field++) {
         const void *value = (const char *)from + field->offset;
         if (!is_real(field)) {
-            mt_archive_write_int(archive, group, field->name,
-                                 field->type == MT_FIELD_FLAG ? *(const bool *)value
-                                                              : *(const int64_t *)value);
+            mt_archive_write_int(archive, group, field->name, *(const int64_t *)value);
         } else if (allows(field, *(const double *)value)) {
             mt_archive_write_real(archive, group, field->name, *(const double *)value);
         } else {
@@ -135,13 +133,9 @@ void mt_archive_read_fields(mt_archive *archive, const char *group, const mt_arc
             continue;
         }
         int64_t number = mt_archive_read_int(archive, group, field->name);
-        if (field->type == MT_FIELD_COUNT && number < 0) {
+        if (number < 0) {
             mt_archive_fail(archive, group, "%s is %" PRId64, field->name, number);
         }
-        if (field->type == MT_FIELD_FLAG) {
-            *(bool *)value = number != 0;
-        } else {
-            *(int64_t *)value = number;
-        }
+        *(int64_t *)value = number;
     }
 }

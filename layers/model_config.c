@@ -1,8 +1,7 @@
 /* The configurations that a model can be made of. */
-#include <mixtape/model.h>
+#include <mixtape/model_fields.h>
 
 #include <inttypes.h>
-#include <stddef.h>
 
 mt_model_config mt_model_config_default(int64_t vocab_size, int64_t block_size)
 {
@@ -36,85 +35,80 @@ mt_model_config mt_model_config_resolved(const mt_model_config *config)
     return resolved;
 }
 
-/* Far above any model in use, and low enough that no product of two of them overflows. */
-enum { MOST = 1 << 24, MOST_BLOCKS = 1024 };
-
-static const struct {
-    const char *name;
-    size_t offset;
-    int64_t least, most;
-} sizes[] = {
-    {"vocab_size", offsetof(mt_model_config, vocab_size), 0, MOST},
-    {"input_size", offsetof(mt_model_config, input_size), 0, MOST},
-    {"output_size", offsetof(mt_model_config, output_size), 0, MOST},
-    {"block_size", offsetof(mt_model_config, block_size), 1, MOST},
-    {"attention_size", offsetof(mt_model_config, attention_size), 1, MOST},
-    {"linear_size", offsetof(mt_model_config, linear_size), 1, MOST},
-    {"context_size", offsetof(mt_model_config, context_size), 1, MOST},
-    {"num_blocks", offsetof(mt_model_config, num_blocks), 1, MOST_BLOCKS},
-};
-
-static const struct {
-    const char *name;
-    size_t offset;
-} dropouts[] = {
-    {"embed_dropout", offsetof(mt_model_config, embed_dropout)},
-    {"att_dropout", offsetof(mt_model_config, att_dropout)},
-    {"ffn_dropout", offsetof(mt_model_config, ffn_dropout)},
-};
-
-static mt_status check_norm(const mt_norm_config *norm, int64_t block_size)
+static mt_status check_real(const mt_model_field *field, double value)
 {
-    if (!(norm->eps > 0.0 && norm->eps < 1e6)) {
-        return mt_fail(MT_ERROR_INVALID, "model: the norm's eps is %g, not above 0", norm->eps);
-    }
-    bool is_partial = norm->kind == MT_RMS_NORM && norm->partial > 0.0 && norm->partial < 1.0;
-    if (is_partial && (int64_t)((double)block_size * norm->partial) < 1) {
-        return mt_fail(MT_ERROR_INVALID,
-                       "model: the norm's partial %g leaves none of block_size %" PRId64,
-                       norm->partial, block_size);
+    bool reaches = field->above_least ? value > field->least : value >= field->least;
+    return reaches && value < field->most
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "model: %s is %g, not in %c%g, %g)", field->name, value,
+                         field->above_least ? '(' : '[', field->least, field->most);
+}
+
+static mt_status check_whole(const mt_model_field *field, int64_t value)
+{
+    return (double)value >= field->least && (double)value <= field->most
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "model: %s is %" PRId64 ", not in %.0f .. %.0f",
+                         field->name, value, field->least, field->most);
+}
+
+static mt_status check_choice(const mt_model_field *field, int value)
+{
+    return value >= 0 && field->choice(value) != NULL
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "model: %s is %d, which has no name", field->name,
+                         value);
+}
+
+static mt_status check_field(const mt_model_field *field, const mt_model_config *config)
+{
+    switch (field->type) {
+    case MT_MODEL_REAL:
+        return check_real(field, mt_model_field_real(field, config));
+    case MT_MODEL_CHOICE:
+        return check_choice(field, (int)mt_model_field_whole(field, config));
+    case MT_MODEL_SIZE:
+    case MT_MODEL_LABEL:
+        return check_whole(field, mt_model_field_whole(field, config));
+    case MT_MODEL_FLAG:
+        break;
     }
     return MT_OK;
 }
 
-static mt_status check_fields(const mt_model_config *config)
+/* What one field says of another. */
+static mt_status check_together(const mt_model_config *config)
 {
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        int64_t value = *(const int64_t *)((const char *)config + sizes[i].offset);
-        if (value < sizes[i].least || value > sizes[i].most) {
-            return mt_fail(MT_ERROR_INVALID,
-                           "model: %s is %" PRId64 ", not in %" PRId64 " .. %" PRId64,
-                           sizes[i].name, value, sizes[i].least, sizes[i].most);
-        }
+    int64_t V = config->vocab_size, S = config->block_size;
+    if ((V > 0) == (config->input_size > 0)) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "model: vocab_size %" PRId64 " and input_size %" PRId64
+                       ": one of them must be positive, and one alone",
+                       V, config->input_size);
     }
-    for (size_t i = 0; i < sizeof dropouts / sizeof *dropouts; i++) {
-        double value = *(const double *)((const char *)config + dropouts[i].offset);
-        if (!(value >= 0.0 && value < 1.0)) {
-            return mt_fail(MT_ERROR_INVALID, "model: %s is %g, not in [0, 1)", dropouts[i].name,
-                           value);
-        }
+    if (V > 0 && config->padding_index >= V) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "model: padding_index is %" PRId32 ", not in -1 .. %" PRId64,
+                       config->padding_index, V - 1);
     }
-    return MT_OK;
+    double partial = config->norm.partial;
+    bool is_partial = config->norm.kind == MT_RMS_NORM && partial > 0.0 && partial < 1.0;
+    return !is_partial || (int64_t)((double)S * partial) >= 1
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "model: the norm's partial %g leaves none of block_size %" PRId64, partial,
+                         S);
 }
 
 mt_status mt_model_config_check(const mt_model_config *config)
 {
     mt_model_config resolved = mt_model_config_resolved(config);
-    mt_status status = check_fields(&resolved);
-    if (status == MT_OK && (resolved.vocab_size > 0) == (resolved.input_size > 0)) {
-        status = mt_fail(MT_ERROR_INVALID,
-                         "model: vocab_size %" PRId64 " and input_size %" PRId64
-                         ": one of them must be positive, and one alone",
-                         resolved.vocab_size, resolved.input_size);
+    mt_status status = MT_OK;
+    for (const mt_model_field *field = mt_model_fields(); field->name != NULL && status == MT_OK;
+         field++) {
+        status = check_field(field, &resolved);
     }
-    if (status == MT_OK &&
-        (resolved.padding_index < -1 ||
-         (resolved.vocab_size > 0 && resolved.padding_index >= resolved.vocab_size))) {
-        status =
-            mt_fail(MT_ERROR_INVALID, "model: padding_index is %" PRId32 ", not in -1 .. %" PRId64,
-                    resolved.padding_index, resolved.vocab_size - 1);
-    }
-    return status == MT_OK ? check_norm(&resolved.norm, resolved.block_size) : status;
+    return status == MT_OK ? check_together(&resolved) : status;
 }
 
 int64_t mt_model_config_size(const mt_model_config *config)

@@ -53,7 +53,7 @@ static double initial_weight(mt_norm_config config, int64_t size)
 
 mt_norm_config mt_norm_config_resolved(mt_norm_config config)
 {
-    if (config.eps == 0.0) {
+    if (config.eps == 0.0 && mt_norm_kind_name(config.kind) != NULL) {
         config.eps = kinds[config.kind].eps;
     }
     return config;
@@ -80,7 +80,7 @@ mt_tensor *mt_norm_forward(mt_tape *tape, const mt_norm *layer, mt_tensor *x)
 
 const char *mt_norm_kind_name(mt_norm_kind kind)
 {
-    return kinds[kind].name;
+    return (int)kind >= 0 && (int)kind < KINDS ? kinds[kind].name : NULL;
 }
 
 mt_status mt_norm_kind_parse(const char *name, mt_norm_kind *kind)

@@ -3,6 +3,13 @@
 #include "layers/initial.h"
 #include "layers/prefix.h"
 
+const char *mt_time_first_name(mt_time_first kind)
+{
+    static const char *const names[] = {
+        [MT_TIME_FIRST_ESPNET] = "espnet", [MT_TIME_FIRST_RWKV] = "rwkv"};
+    return (size_t)kind < sizeof names / sizeof *names ? names[kind] : NULL;
+}
+
 static mt_status add_projection(mt_linear_layer *layer, mt_parameters *parameters,
                                 const char *prefix, const char *name, int64_t in, int64_t out,
                                 bool bias)

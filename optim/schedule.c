@@ -83,7 +83,7 @@ mt_status mt_schedule_check(const mt_schedule *schedule)
 
 const char *mt_schedule_name(mt_schedule_kind kind)
 {
-    return kinds[kind].name;
+    return (int)kind >= 0 && (int)kind < KINDS ? kinds[kind].name : NULL;
 }
 
 mt_status mt_schedule_parse(const char *name, mt_schedule_kind *kind)

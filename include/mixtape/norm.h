@@ -32,7 +32,7 @@ MT_API mt_tensor *mt_norm_forward(mt_tape *tape, const mt_norm *layer, mt_tensor
 /* The configuration with ESPnet's default where eps is 0. */
 MT_API mt_norm_config mt_norm_config_resolved(mt_norm_config config);
 
-/* "layer_norm" ... and back; MT_ERROR_INVALID lists the names. */
+/* "layer_norm" ..., NULL for what is no kind; and back, where MT_ERROR_INVALID lists the names. */
 MT_API const char *mt_norm_kind_name(mt_norm_kind kind);
 MT_API mt_status mt_norm_kind_parse(const char *name, mt_norm_kind *kind);
 

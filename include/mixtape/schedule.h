@@ -30,7 +30,8 @@ typedef struct mt_schedule {
 MT_API mt_status mt_schedule_check(const mt_schedule *schedule);
 MT_API double mt_schedule_lr(const mt_schedule *schedule, int64_t step);
 
-/* "constant", "linear", "cosine", "warmuplr", and back; MT_ERROR_INVALID lists the names. */
+/* "constant", "linear", "cosine", "warmuplr", NULL for what is no kind; and back, where
+ * MT_ERROR_INVALID lists the names. */
 MT_API const char *mt_schedule_name(mt_schedule_kind kind);
 MT_API mt_status mt_schedule_parse(const char *name, mt_schedule_kind *kind);
 

@@ -16,6 +16,9 @@ extern "C" {
 
 typedef enum mt_time_first { MT_TIME_FIRST_ESPNET, MT_TIME_FIRST_RWKV } mt_time_first;
 
+/* "espnet", "rwkv", NULL for what is neither. */
+MT_API const char *mt_time_first_name(mt_time_first kind);
+
 typedef struct mt_self_attention_config {
     int64_t size, attention_size, context_size;
     int64_t block_id, num_blocks;
