@@ -7,7 +7,10 @@
 #define MOST        16777216.0
 #define MOST_BLOCKS 1024.0
 
-#define AT(field)   offsetof(mt_model_config, field)
+_Static_assert(sizeof(mt_norm_kind) == sizeof(int) && sizeof(mt_time_first) == sizeof(int),
+               "choices are read and written as int");
+
+#define AT(field) offsetof(mt_model_config, field)
 
 static const char *norm_name(int value)
 {
@@ -142,6 +145,16 @@ double mt_model_field_real(const mt_model_field *field, const mt_model_config *c
 void mt_model_field_set_real(const mt_model_field *field, mt_model_config *config, double value)
 {
     *(double *)((char *)config + field->offset) = value;
+}
+
+void mt_model_field_copy(const mt_model_field *field, const mt_model_config *from,
+                         mt_model_config *to)
+{
+    if (field->type == MT_MODEL_REAL) {
+        mt_model_field_set_real(field, to, mt_model_field_real(field, from));
+    } else {
+        mt_model_field_set_whole(field, to, mt_model_field_whole(field, from));
+    }
 }
 
 const char *mt_model_dtype_name(int value)

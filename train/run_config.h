@@ -3,37 +3,43 @@
 #ifndef MT_TRAIN_RUN_CONFIG_H
 #define MT_TRAIN_RUN_CONFIG_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include <mixtape/model.h>
+#include <mixtape/schedule.h>
 
 enum { TEXT_MAX = 1024 };
+
+typedef enum run_switch { SWITCH_ON, SWITCH_OFF } run_switch;
+
+typedef enum symbol_unit { UNIT_CHAR, UNIT_BYTE, UNIT_WORD } symbol_unit;
+
+/* "char", "byte", "word", NULL for what is no unit. */
+const char *symbol_unit_name(int unit);
 
 typedef struct run_config {
     char task[TEXT_MAX];
 
-    /* the model */
-    int64_t blocks, size, attention_size, linear_size, context_size;
-    char norm[TEXT_MAX], time_first[TEXT_MAX];
-    double norm_eps, norm_partial, dropout;
-    double embed_dropout, att_dropout, ffn_dropout; /* below 0: dropout */
-    int64_t embed_pad;
-    bool no_bias;
+    /* Of the model what the options say: a dropout below 0 is `dropout`, a context_size of 0 what
+     * the task needs. The task has the rest. */
+    mt_model_config model;
+    double dropout;
     char init[TEXT_MAX];
 
     /* the data */
-    char data[TEXT_MAX], valid_data[TEXT_MAX], token_list[TEXT_MAX], unit[TEXT_MAX];
+    char data[TEXT_MAX], valid_data[TEXT_MAX], token_list[TEXT_MAX];
+    symbol_unit unit;
     int64_t length, symbols, pairs, delay;
 
     /* the run */
     int64_t batch, steps, warmup, accumulate, eval_every, eval_batches, save_every, log_every,
         patience, seed;
     double lr, lr_final, clip, weight_decay, label_smoothing;
-    char schedule[TEXT_MAX];
-    bool recompute;
+    mt_schedule_kind schedule;
 
     /* where and with what it runs: not part of what is computed */
-    char device[TEXT_MAX], dtype[TEXT_MAX], cuda_graph[TEXT_MAX], out[TEXT_MAX];
+    char device[TEXT_MAX], out[TEXT_MAX];
+    mt_dtype dtype;
     int64_t threads;
+    run_switch cuda_graph;
     bool tf32;
 } run_config;
 

@@ -19,10 +19,11 @@ typedef struct task_data task_data; /* a task's own */
 typedef struct train_task train_task;
 struct train_task {
     const char *name, *help;
-    bool regression; /* mean square error of the last step, instead of cross-entropy of every
+    bool regression;  /* mean square error of the last step, instead of cross-entropy of every
                         counted one */
-    bool language;   /* perplexity is the figure to show, instead of accuracy */
-    double goal;     /* accuracy above which, or mean square error below which, the task counts as
+    bool transcripts; /* sequences begin with the blank, label 0 */
+    bool language;    /* perplexity is the figure to show, instead of accuracy */
+    double goal;      /* accuracy above which, or mean square error below which, the task counts as
                         learnt; 0: none */
 
     void (*defaults)(run_config *config);
@@ -35,7 +36,7 @@ struct train_task {
     /* One line on the data, for who begins a run; or NULL. */
     void (*describe)(const task_data *data, char *text, size_t size);
 
-    /* Fills in vocab_size, input_size, output_size, padding_index. */
+    /* Fills in vocab_size, input_size and output_size, and padding_index where no option says it. */
     void (*sizes)(const run_config *config, const task_data *data, mt_model_config *model);
     int64_t (*longest)(const run_config *config,
                        const task_data *data); /* T of the longest batch */

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Consecutive symbols, of a text of task_data. */
 typedef struct text_part {
@@ -45,7 +44,7 @@ static void split_text(task_data *data)
 
 static mt_status load(const run_config *config, const mt_token_list *tokens, task_data *data)
 {
-    mt_text_unit unit = strcmp(config->unit, "byte") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+    mt_text_unit unit = config->unit == UNIT_BYTE ? MT_TEXT_BYTE : MT_TEXT_CHAR;
     mt_status status = MT_OK;
     if (tokens != NULL) {
         status =
@@ -80,7 +79,7 @@ static mt_status open_text(const run_config *config, const mt_token_list *tokens
     if (config->data[0] == '\0') {
         return mt_fail(MT_ERROR_INVALID, "text: no file to train on (give one with --data)");
     }
-    if (strcmp(config->unit, "word") == 0) {
+    if (config->unit == UNIT_WORD) {
         return mt_fail(MT_ERROR_INVALID, "--unit word: text has char and byte");
     }
     task_data *made = calloc(1, sizeof *made);
@@ -111,10 +110,10 @@ static int64_t longest(const run_config *config, const task_data *data)
 
 static void defaults(run_config *config)
 {
-    config->blocks = 4;
-    config->size = 128;
+    config->model.num_blocks = 4;
+    config->model.block_size = 128;
     config->length = 64;
-    config->context_size = 0;
+    config->model.context_size = 0;
     config->batch = 12;
     config->steps = 2000;
     config->lr = 1e-3;

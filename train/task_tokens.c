@@ -95,7 +95,7 @@ static mt_status check_known(const run_config *config, const char *path, const m
                : mt_fail(MT_ERROR_INVALID,
                          "%s: %.1f %% of its labels are not in %s (are they cut as --unit %s?)",
                          path, 100.0 * (double)unknown / (double)labels, config->token_list,
-                         config->unit);
+                         symbol_unit_name(config->unit));
 }
 
 static mt_status sort_all(const run_config *config, task_data *data)
@@ -114,10 +114,10 @@ static mt_status sort_all(const run_config *config, task_data *data)
     for (int s = TRAIN; s <= VALID && status == MT_OK; s++) {
         const mt_transcript *last = data->splits[s].items[data->splits[s].count - 1];
         data->longest = last->length > data->longest ? last->length : data->longest;
-        if (config->context_size > 0 && last->length > config->context_size) {
+        if (config->model.context_size > 0 && last->length > config->model.context_size) {
             status = mt_fail(MT_ERROR_INVALID,
                              "utterance %s: %" PRId64 " labels exceed --context-size %" PRId64,
-                             last->utterance, last->length, config->context_size);
+                             last->utterance, last->length, config->model.context_size);
         }
     }
     return status;
@@ -135,7 +135,7 @@ static mt_status load_tokens(const run_config *config, const mt_token_list *know
 
 static mt_status load(const run_config *config, const mt_token_list *known, task_data *data)
 {
-    mt_token_unit unit = strcmp(config->unit, "word") == 0 ? MT_TOKEN_WORD : MT_TOKEN_CHAR;
+    mt_token_unit unit = config->unit == UNIT_WORD ? MT_TOKEN_WORD : MT_TOKEN_CHAR;
     mt_status status = load_tokens(config, known, data);
     if (status == MT_OK && strcmp(data->tokens->tokens[BLANK], "<blank>") != 0) {
         status = mt_fail(MT_ERROR_INVALID, "%s: the first token is '%s', not <blank>",
@@ -171,7 +171,7 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
                        config->data[0] == '\0' ? "transcripts" : "token list",
                        config->data[0] == '\0' ? "data" : "token-list");
     }
-    if (strcmp(config->unit, "byte") == 0) {
+    if (config->unit == UNIT_BYTE) {
         return mt_fail(MT_ERROR_INVALID, "--unit byte: tokens has char and word");
     }
     task_data *made = calloc(1, sizeof *made);
@@ -198,8 +198,8 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
 
 static void sizes(const run_config *config, const task_data *data, mt_model_config *model)
 {
+    (void)config;
     model->vocab_size = model->output_size = data->tokens->count;
-    model->padding_index = (int32_t)config->embed_pad;
 }
 
 static int64_t longest(const run_config *config, const task_data *data)
@@ -210,8 +210,8 @@ static int64_t longest(const run_config *config, const task_data *data)
 
 static void defaults(run_config *config)
 {
-    config->blocks = 4;
-    config->size = 256;
+    config->model.num_blocks = 4;
+    config->model.block_size = 256;
     config->batch = 32;
     config->lr = 1e-3;
     config->warmup = 100;
@@ -301,6 +301,7 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
 const train_task task_tokens = {
     .name = "tokens",
     .help = "the next label of the transcripts in --data, with --token-list",
+    .transcripts = true,
     .language = true,
     .defaults = defaults,
     .open = open_tokens,

@@ -20,6 +20,13 @@ mt_status task_find(const char *name, const train_task **task)
     return mt_fail(MT_ERROR_INVALID, "there is no task '%s' (there are %s)", name, names);
 }
 
+const char *symbol_unit_name(int unit)
+{
+    static const char *const names[] = {
+        [UNIT_CHAR] = "char", [UNIT_BYTE] = "byte", [UNIT_WORD] = "word"};
+    return (size_t)unit < sizeof names / sizeof *names ? names[unit] : NULL;
+}
+
 mt_random task_random(const run_config *config, task_split split, int64_t index)
 {
     /* Away from the streams of initial values, which count from zero. */

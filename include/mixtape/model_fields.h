@@ -65,6 +65,10 @@ MT_API double mt_model_field_real(const mt_model_field *field, const mt_model_co
 MT_API void mt_model_field_set_real(const mt_model_field *field, mt_model_config *config,
                                     double value);
 
+/* Sets the field, of any type, to the value that it has in another configuration. */
+MT_API void mt_model_field_copy(const mt_model_field *field, const mt_model_config *from,
+                                mt_model_config *to);
+
 /* The number types that a model can have, by mt_dtype: "f32", "f64". */
 MT_API const char *mt_model_dtype_name(int value);
 

@@ -1,5 +1,7 @@
 #include "train/command/espnet_config.h"
 
+#include <mixtape/model_fields.h>
+
 #include "io/file.h"
 #include "train/command/options.h"
 
@@ -7,32 +9,9 @@
 #include <string.h>
 #include <yaml.h>
 
-/* ESPnet's names (RWKVDecoder's arguments, get_normalization's), our options, ESPnet's defaults. */
-typedef struct key_row {
-    const char *key, *option, *initial; /* option NULL: it changes nothing here */
-} key_row;
-
-static const key_row decoder_keys[] = {
-    {"block_size", "size", "512"},
-    {"context_size", "context-size", "1024"},
-    {"linear_size", "linear-size", "0"},
-    {"attention_size", "attention-size", "0"},
-    {"normalization_type", "norm", "layer_norm"},
-    {"num_blocks", "blocks", "4"},
-    {"rescale_every", NULL, NULL},
-    {"embed_dropout_rate", "embed-dropout", "0"},
-    {"att_dropout_rate", "att-dropout", "0"},
-    {"ffn_dropout_rate", "ffn-dropout", "0"},
-    {"embed_pad", "embed-pad", "0"},
-    {"normalization_args", NULL, NULL}, /* a mapping of its own: */
-    {NULL, NULL, NULL},
-};
-
-static const key_row norm_keys[] = {
-    {"eps", "norm-eps", "0"},
-    {"partial", "norm-partial", "-1"},
-    {NULL, NULL, NULL},
-};
+/* ESPnet's mappings; what their keys are the table of a model's fields tells. */
+#define DECODER   "decoder_conf"
+#define NORM_ARGS "normalization_args"
 
 typedef struct espnet_file {
     const char *path;
@@ -61,37 +40,47 @@ static mt_status wrong(const espnet_file *file, const yaml_node_t *at, const cha
                    section, key, why);
 }
 
-static mt_status take_mapping(espnet_file *file, const char *section, const key_row *rows,
-                              const yaml_node_t *mapping);
+static const mt_model_field *find_field(const char *section, const char *key)
+{
+    const mt_model_field *field = mt_model_fields();
+    while (field->name != NULL && (field->espnet == NULL || strcmp(field->espnet, section) != 0 ||
+                                   strcmp(field->attribute, key) != 0)) {
+        field++;
+    }
+    return field->name != NULL ? field : NULL;
+}
 
-static mt_status take_pair(espnet_file *file, const char *section, const key_row *rows,
-                           const yaml_node_t *key, const yaml_node_t *value)
+static mt_status take_mapping(espnet_file *file, const char *section, const yaml_node_t *mapping);
+
+static mt_status take_pair(espnet_file *file, const char *section, const yaml_node_t *key,
+                           const yaml_node_t *value)
 {
     const char *name = text_of(key);
-    while (rows->key != NULL && strcmp(rows->key, name) != 0) {
-        rows++;
+    bool is_decoder = strcmp(section, DECODER) == 0;
+    if (is_decoder && strcmp(name, NORM_ARGS) == 0) {
+        return is_null(value) ? MT_OK : take_mapping(file, name, value);
     }
-    if (rows->key == NULL) {
+    if (is_decoder && strcmp(name, "rescale_every") == 0) {
+        return MT_OK;
+    }
+    const mt_model_field *field = find_field(section, name);
+    if (field == NULL) {
         return wrong(file, key, section, name, "ESPnet's RWKV decoder has no such argument");
     }
-    if (strcmp(name, "normalization_args") == 0) {
-        return is_null(value) ? MT_OK : take_mapping(file, name, norm_keys, value);
-    }
-    if (rows->option == NULL || is_null(value)) {
+    if (is_null(value)) {
         return MT_OK;
     }
     if (value->type != YAML_SCALAR_NODE) {
         return wrong(file, value, section, name, "not a single value");
     }
-    mt_status status = options_set(file->config, rows->option, text_of(value));
+    mt_status status = options_set(file->config, field->option, text_of(value));
     /* The message begins with our option, which the file does not have. */
     return status == MT_OK ? MT_OK
                            : wrong(file, value, section, name,
-                                   mt_error_message() + strlen("--") + strlen(rows->option) + 1);
+                                   mt_error_message() + strlen("--") + strlen(field->option) + 1);
 }
 
-static mt_status take_mapping(espnet_file *file, const char *section, const key_row *rows,
-                              const yaml_node_t *mapping)
+static mt_status take_mapping(espnet_file *file, const char *section, const yaml_node_t *mapping)
 {
     if (mapping->type != YAML_MAPPING_NODE) {
         return mt_fail(MT_ERROR_FORMAT, "%s: line %zu: %s: not a mapping", file->path,
@@ -100,7 +89,7 @@ static mt_status take_mapping(espnet_file *file, const char *section, const key_
     mt_status status = MT_OK;
     for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
          pair < mapping->data.mapping.pairs.top && status == MT_OK; pair++) {
-        status = take_pair(file, section, rows, yaml_document_get_node(&file->document, pair->key),
+        status = take_pair(file, section, yaml_document_get_node(&file->document, pair->key),
                            yaml_document_get_node(&file->document, pair->value));
     }
     return status;
@@ -121,15 +110,6 @@ static yaml_node_t *find(espnet_file *file, const char *name)
     return NULL;
 }
 
-static mt_status take_defaults(run_config *config, const key_row *rows)
-{
-    mt_status status = options_set(config, "time-first", "espnet");
-    for (; rows->key != NULL && status == MT_OK; rows++) {
-        status = rows->option != NULL ? options_set(config, rows->option, rows->initial) : MT_OK;
-    }
-    return status;
-}
-
 static mt_status take_decoder(espnet_file *file)
 {
     const yaml_node_t *decoder = find(file, "decoder"), *conf = find(file, "decoder_conf");
@@ -140,13 +120,10 @@ static mt_status take_decoder(espnet_file *file)
         return mt_fail(MT_ERROR_FORMAT, "%s: decoder is '%s', not rwkv", file->path,
                        text_of(decoder));
     }
-    mt_status status = take_defaults(file->config, decoder_keys);
-    if (status == MT_OK) {
-        status = take_defaults(file->config, norm_keys);
-    }
-    return status == MT_OK && conf != NULL && !is_null(conf)
-               ? take_mapping(file, "decoder_conf", decoder_keys, conf)
-               : status;
+    /* ESPnet's defaults are the library's, but for the size; -1 is how config.yaml says "all". */
+    file->config->model = mt_model_config_default(0, 512);
+    file->config->model.norm.partial = -1.0;
+    return conf != NULL && !is_null(conf) ? take_mapping(file, DECODER, conf) : MT_OK;
 }
 
 mt_status espnet_config_read(const char *path, run_config *config)

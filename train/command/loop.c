@@ -175,8 +175,9 @@ static void say_start(train_loop *loop)
     progress_say(&loop->progress,
                  "%s %s: %" PRId64 " blocks of size %" PRId64 ", %" PRId64
                  " parameters, %s on %s (%s, %d threads), seed %" PRId64 ", in %s",
-                 loop->state->step > 0 ? "going on with" : "training", config->task, config->blocks,
-                 config->size, mt_parameters_size(session->model->parameters), config->dtype,
+                 loop->state->step > 0 ? "going on with" : "training", config->task,
+                 config->model.num_blocks, config->model.block_size,
+                 mt_parameters_size(session->model->parameters), mt_dtype_name(config->dtype),
                  mt_device_name(session->device), mt_cpu_isa(), mt_cpu_threads(), config->seed,
                  loop->folder->path);
     if (session->task->describe != NULL) {
@@ -220,14 +221,14 @@ static mt_trainer_config trainer_config(const run_config *config)
     mt_trainer_config made = mt_trainer_config_default();
     made.adam.clip = config->clip;
     made.adam.weight_decay = config->weight_decay;
-    made.schedule = (mt_schedule){.lr = config->lr,
+    made.schedule = (mt_schedule){.kind = config->schedule,
+                                  .lr = config->lr,
                                   .final = config->lr_final,
                                   .warmup = config->warmup,
                                   .steps = config->steps};
-    mt_schedule_parse(config->schedule, &made.schedule.kind);
     made.accumulate = config->accumulate;
     made.seed = (uint64_t)config->seed;
-    made.record = strcmp(config->cuda_graph, "on") == 0;
+    made.record = config->cuda_graph == SWITCH_ON;
     return made;
 }
 

@@ -1,5 +1,7 @@
 #include "train/command/options.h"
 
+#include <mixtape/model_fields.h>
+
 #include "train/command/arguments.h"
 
 #include <inttypes.h>
@@ -7,19 +9,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum option_kind { WHOLE, NUMBER, TEXT, CHOICE, FLAG } option_kind;
+typedef enum option_kind {
+    WHOLE = MT_MODEL_SIZE,
+    NUMBER = MT_MODEL_REAL,
+    FLAG = MT_MODEL_FLAG,
+    LABEL = MT_MODEL_LABEL,
+    CHOICE = MT_MODEL_CHOICE,
+    TEXT,
+    MODEL /* stands for a row of mt_model_fields, which has the rest */
+} option_kind;
 
 typedef struct option_row {
-    const char *name;
+    const char *name; /* MODEL: the field's; NULL: of every field that no row names, in order */
     option_kind kind;
     size_t offset;
-    double least, most;  /* WHOLE, NUMBER: both included */
-    const char *choices; /* CHOICE: "a|b|c" */
-    const char *initial; /* the default, as text */
+    double least, most; /* WHOLE, NUMBER, LABEL: both included */
+    mt_choice_name *choice;
+    const char *initial; /* the default, as text; NULL: options_defaults has it */
     const char *argument, *help;
     bool fixed;          /* what a run began with; --resume does not change it */
     const char *tasks;   /* "a|b|c" that read it; NULL: all */
     const char *heading; /* the first of a group of the help */
+    bool negated;        /* the field is false where the flag is given */
 } option_row;
 
 enum { CHANGES = false, FIXED = true };
@@ -30,36 +41,27 @@ enum { CHANGES = false, FIXED = true };
 #define MANY      16777216.0
 #define LONG      1e12
 
-static const option_row rows[] = {
-    {"blocks", WHOLE, AT(blocks), 1, 1024, NULL, "2", "N", "RWKV blocks", FIXED,
-     .heading = "The model:"},
-    {"size", WHOLE, AT(size), 1, MANY, NULL, "64", "S", "Width of the model", FIXED},
-    {"attention-size", WHOLE, AT(attention_size), 0, MANY, NULL, "0", "A",
-     "Channels of time mixing (0: size)", FIXED},
-    {"linear-size", WHOLE, AT(linear_size), 0, MANY, NULL, "0", "H",
-     "Hidden width of feed-forward (0: 4 size)", FIXED},
-    {"context-size", WHOLE, AT(context_size), 0, MANY, NULL, "1024", "N",
-     "Longest sequence that the model accepts (0: what the task needs)"},
-    {"norm", CHOICE, AT(norm), 0, 0, "layer_norm|rms_norm|scale_norm|basic_norm", "layer_norm",
-     "NAME", "Normalisation", FIXED},
-    {"norm-eps", NUMBER, AT(norm_eps), 0, 1e3, NULL, "0", "X",
-     "Its eps (0, the default: as in ESPnet)", FIXED},
-    {"norm-partial", NUMBER, AT(norm_partial), -1, 1, NULL, "-1", "P",
-     "Share of channels in rms_norm's statistic (outside (0, 1): all)", FIXED},
-    {"time-first", CHOICE, AT(time_first), 0, 0, "espnet|rwkv", "rwkv", "NAME",
-     "Initial values of time_first", FIXED},
+static const char *schedule_name(int value)
+{
+    return mt_schedule_name((mt_schedule_kind)value);
+}
+
+static const char *switch_name(int value)
+{
+    return value == SWITCH_ON ? "on" : value == SWITCH_OFF ? "off" : NULL;
+}
+
+/* In the order of config.yaml. */
+static const option_row own_rows[] = {
+    {"num_blocks", MODEL, .heading = "The model:"},
+    {NULL, MODEL},
     {"dropout", NUMBER, AT(dropout), 0, 0.999, NULL, "0", "P",
      "Dropout after embedding, attention and feed-forward"},
-    {"embed-dropout", NUMBER, AT(embed_dropout), -1, 0.999, NULL, "-1", "P",
-     "Dropout after the embedding (default: --dropout)"},
-    {"att-dropout", NUMBER, AT(att_dropout), -1, 0.999, NULL, "-1", "P",
-     "Dropout after attention (default: --dropout)"},
-    {"ffn-dropout", NUMBER, AT(ffn_dropout), -1, 0.999, NULL, "-1", "P",
-     "Dropout after feed-forward (default: --dropout)"},
-    {"embed-pad", WHOLE, AT(embed_pad), 0, MANY, NULL, "0", "ID",
-     "Label whose embedding is zero and never updated", FIXED, "tokens"},
-    {"no-bias", FLAG, AT(no_bias), 0, 0, NULL, "false", NULL,
-     "No biases in projections and head, as RWKV-LM and Hugging Face have it", FIXED},
+    {"embed_dropout", MODEL},
+    {"att_dropout", MODEL},
+    {"ffn_dropout", MODEL},
+    {"padding_index", MODEL, .tasks = "tokens"},
+    {"bias", MODEL},
     {"init", TEXT, AT(init), 0, 0, NULL, "", "FILE",
      "Begin with the sizes and weights of a checkpoint, or of a file of any layout"},
     {"data", TEXT, AT(data), 0, 0, NULL, "", "FILE", "Text, or transcripts, to train on", false,
@@ -69,7 +71,7 @@ static const option_row rows[] = {
      "text|tokens"},
     {"token-list", TEXT, AT(token_list), 0, 0, NULL, "", "FILE", "ESPnet token list", true,
      "tokens"},
-    {"unit", CHOICE, AT(unit), 0, 0, "char|byte|word", "char", "NAME",
+    {"unit", CHOICE, AT(unit), 0, 0, symbol_unit_name, "char", "NAME",
      "What a symbol is: char or byte (text), char or word (tokens)", FIXED, "text|tokens"},
     {"length", WHOLE, AT(length), 1, MANY, NULL, "8", "T",
      "Symbols of a sequence, window of a text", CHANGES, "copy|reverse|echo|adding|text"},
@@ -83,7 +85,7 @@ static const option_row rows[] = {
     {"lr", NUMBER, AT(lr), 1e-12, 1e3, NULL, "3e-3", "X", "Peak learning rate"},
     {"lr-final", NUMBER, AT(lr_final), 0, 1, NULL, "0.1", "X",
      "Share of it left at the end (linear, cosine)"},
-    {"schedule", CHOICE, AT(schedule), 0, 0, "constant|linear|cosine|warmuplr", "cosine", "NAME",
+    {"schedule", CHOICE, AT(schedule), 0, 0, schedule_name, "cosine", "NAME",
      "Learning-rate schedule"},
     {"warmup", WHOLE, AT(warmup), 0, LONG, NULL, "50", "N", "Updates of linear warm-up"},
     {"clip", NUMBER, AT(clip), 0, 1e12, NULL, "1", "X",
@@ -105,12 +107,12 @@ static const option_row rows[] = {
      "End after so many validations without a better one (0: never)"},
     {"seed", WHOLE, AT(seed), 0, 9e15, NULL, "1", "N", "Of initial values, data and dropout",
      FIXED},
-    {"recompute", FLAG, AT(recompute), 0, 0, NULL, "false", NULL,
+    {"recompute", FLAG, AT(model.recompute), 0, 0, NULL, "false", NULL,
      "Keep only each block's output, and recompute the rest in backward"},
     {"device", TEXT, AT(device), 0, 0, NULL, "auto", "NAME", "auto, cpu, cuda or cuda:I",
      .heading = "Where it runs:"},
-    {"dtype", CHOICE, AT(dtype), 0, 0, "f32|f64", "f32", "NAME", "Number type", FIXED},
-    {"cuda-graph", CHOICE, AT(cuda_graph), 0, 0, "on|off", "on", "on|off",
+    {"dtype", CHOICE, AT(dtype), 0, 0, mt_model_dtype_name, "f32", "NAME", "Number type", FIXED},
+    {"cuda-graph", CHOICE, AT(cuda_graph), 0, 0, switch_name, "on", "on|off",
      "On a CUDA device, record an update once and replay it where shapes repeat"},
     {"tf32", FLAG, AT(tf32), 0, 0, NULL, "false", NULL,
      "On a CUDA device, let matrix products round f32 to TF32"},
@@ -118,19 +120,71 @@ static const option_row rows[] = {
     {"out", TEXT, AT(out), 0, 0, NULL, "", "DIR", "The run's folder (else runs/TASK-N)"},
 };
 
-enum { ROWS = sizeof rows / sizeof *rows };
+enum { OWN_ROWS = sizeof own_rows / sizeof *own_rows, MOST_ROWS = 96 };
+
+static option_row rows[MOST_ROWS];
+static int row_count;
+
+static void add_field(const mt_model_field *field, const option_row *own)
+{
+    rows[row_count++] = (option_row){.name = field->option,
+                                     .kind = (option_kind)field->type,
+                                     .offset = AT(model) + field->offset,
+                                     .least = field->option_least,
+                                     .most = field->option_most,
+                                     .choice = field->choice,
+                                     .argument = field->argument,
+                                     .help = field->help,
+                                     .fixed = field->fixed,
+                                     .tasks = own->tasks,
+                                     .heading = own->heading,
+                                     .negated = strncmp(field->option, "no-", 3) == 0};
+}
+
+static bool is_named(const mt_model_field *field)
+{
+    bool named = false;
+    for (int i = 0; i < OWN_ROWS && !named; i++) {
+        named = own_rows[i].kind == MODEL && own_rows[i].name != NULL &&
+                strcmp(own_rows[i].name, field->name) == 0;
+    }
+    return named;
+}
+
+static void add_fields(const option_row *own)
+{
+    for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
+        bool wanted = own->name != NULL ? strcmp(own->name, field->name) == 0 : !is_named(field);
+        if (wanted && field->option != NULL) {
+            add_field(field, own);
+        }
+    }
+}
+
+/* Row i, or NULL after the last. */
+static const option_row *row_at(int i)
+{
+    for (int own = 0; own < OWN_ROWS && (row_count == 0 || own > 0); own++) {
+        if (own_rows[own].kind == MODEL) {
+            add_fields(&own_rows[own]);
+        } else {
+            rows[row_count++] = own_rows[own];
+        }
+    }
+    return i >= 0 && i < row_count ? &rows[i] : NULL;
+}
 
 static const option_row *find_row(const char *name)
 {
-    for (int i = 0; i < ROWS; i++) {
-        if (strcmp(rows[i].name, name) == 0) {
-            return &rows[i];
-        }
+    const option_row *row;
+    for (int i = 0; (row = row_at(i)) != NULL && strcmp(row->name, name) != 0;) {
+        i++;
     }
-    return NULL;
+    return row;
 }
 
-static bool is_choice(const char *choices, const char *text)
+/* Whether a text is one of "a|b|c". */
+static bool is_listed(const char *choices, const char *text)
 {
     size_t length = strlen(text);
     for (const char *at = choices; *at != '\0'; at += strspn(at, "|")) {
@@ -145,18 +199,30 @@ static bool is_choice(const char *choices, const char *text)
 
 static bool is_read_by(const option_row *row, const char *task)
 {
-    return row->tasks == NULL || is_choice(row->tasks, task);
+    return row->tasks == NULL || is_listed(row->tasks, task);
 }
 
-static mt_status set_number(const option_row *row, const char *text, void *field)
+/* "a|b|c" of a row's choices. */
+static const char *choices_text(const option_row *row, char text[TEXT_MAX])
 {
-    if (row->kind == NUMBER) {
-        return parse_real(row->name, text, row->least, row->most, field);
+    text[0] = '\0';
+    for (int i = 0; row->choice != NULL && row->choice(i) != NULL; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, TEXT_MAX - used, "%s%s", i > 0 ? "|" : "", row->choice(i));
     }
+    return text;
+}
+
+static mt_status set_whole(const option_row *row, const char *text, void *field)
+{
     long long value;
     mt_status status =
         parse_whole(row->name, text, (long long)row->least, (long long)row->most, &value);
-    *(int64_t *)field = status == MT_OK ? value : *(int64_t *)field;
+    if (status == MT_OK && row->kind == LABEL) {
+        *(int32_t *)field = (int32_t)value;
+    } else if (status == MT_OK) {
+        *(int64_t *)field = value;
+    }
     return status;
 }
 
@@ -166,19 +232,29 @@ static mt_status set_text(const option_row *row, const char *text, char *field)
         return mt_fail(MT_ERROR_INVALID, "--%s %.32s...: longer than %d bytes", row->name, text,
                        TEXT_MAX - 1);
     }
-    if (row->kind == CHOICE && !is_choice(row->choices, text)) {
-        return mt_fail(MT_ERROR_INVALID, "--%s %s: not one of %s", row->name, text, row->choices);
-    }
     memmove(field, text, strlen(text) + 1);
+    return MT_OK;
+}
+
+static mt_status set_choice(const option_row *row, const char *text, int *field)
+{
+    char choices[TEXT_MAX];
+    int value = mt_choice_find(row->choice, text);
+    if (value < 0) {
+        return mt_fail(MT_ERROR_INVALID, "--%s %s: not one of %s", row->name, text,
+                       choices_text(row, choices));
+    }
+    *field = value;
     return MT_OK;
 }
 
 static mt_status set_flag(const option_row *row, const char *text, bool *field)
 {
-    if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
+    bool is_true = strcmp(text, "true") == 0;
+    if (!is_true && strcmp(text, "false") != 0) {
         return mt_fail(MT_ERROR_INVALID, "--%s %s: neither true nor false", row->name, text);
     }
-    *field = strcmp(text, "true") == 0;
+    *field = is_true != row->negated;
     return MT_OK;
 }
 
@@ -187,13 +263,18 @@ static mt_status set_row(const option_row *row, run_config *config, const char *
     void *field = (char *)config + row->offset;
     switch (row->kind) {
     case WHOLE:
+    case LABEL:
+        return set_whole(row, text, field);
     case NUMBER:
-        return set_number(row, text, field);
+        return parse_real(row->name, text, row->least, row->most, field);
     case TEXT:
-    case CHOICE:
         return set_text(row, text, field);
+    case CHOICE:
+        return set_choice(row, text, field);
     case FLAG:
         return set_flag(row, text, field);
+    case MODEL:
+        break;
     }
     return MT_OK;
 }
@@ -218,12 +299,19 @@ static const char *row_text(const option_row *row, const run_config *config, cha
             snprintf(text, TEXT_MAX, "%.17g", *(const double *)field);
         }
         break;
+    case LABEL:
+        snprintf(text, TEXT_MAX, "%" PRId32, *(const int32_t *)field);
+        break;
     case TEXT:
-    case CHOICE:
         snprintf(text, TEXT_MAX, "%s", (const char *)field);
         break;
+    case CHOICE:
+        snprintf(text, TEXT_MAX, "%s", row->choice(*(const int *)field));
+        break;
     case FLAG:
-        snprintf(text, TEXT_MAX, "%s", *(const bool *)field ? "true" : "false");
+        snprintf(text, TEXT_MAX, "%s", *(const bool *)field != row->negated ? "true" : "false");
+        break;
+    case MODEL:
         break;
     }
     return text;
@@ -258,40 +346,49 @@ mt_status options_change(run_config *config, const char *name, const char *text)
 
 void options_defaults(run_config *config)
 {
+    const option_row *row;
     memset(config, 0, sizeof *config);
-    for (int i = 0; i < ROWS; i++) {
-        set_row(&rows[i], config, rows[i].initial);
+    config->model = mt_model_config_default(0, 64);
+    config->model.num_blocks = 2;
+    config->model.norm.partial = -1.0;
+    config->model.time_first = MT_TIME_FIRST_RWKV;
+    config->model.embed_dropout = config->model.att_dropout = config->model.ffn_dropout = -1.0;
+    for (int i = 0; (row = row_at(i)) != NULL; i++) {
+        if (row->initial != NULL) {
+            set_row(row, config, row->initial);
+        }
     }
 }
 
 const char *options_name(int key)
 {
-    return key >= OPTION_KEY && key < OPTION_KEY + ROWS ? rows[key - OPTION_KEY].name : NULL;
+    const option_row *row = row_at(key - OPTION_KEY);
+    return row != NULL ? row->name : NULL;
 }
 
 /* "HELP: a|b|c (TASKS; default X)", where the help does not speak of the default itself. */
 static void write_help(const option_row *row, const run_config *defaults, char *help, size_t size)
 {
-    char text[TEXT_MAX];
+    char text[TEXT_MAX], choices[TEXT_MAX];
     row_text(row, defaults, text);
     bool shows_default =
         text[0] != '\0' && row->kind != FLAG && strstr(row->help, "default") == NULL;
-    snprintf(help, size, "%s%s%s%s%s%s%s%.64s%s", row->help, row->choices != NULL ? ": " : "",
-             row->choices != NULL ? row->choices : "",
-             row->tasks != NULL || shows_default ? " (" : "", row->tasks != NULL ? row->tasks : "",
-             row->tasks != NULL && shows_default ? "; " : "", shows_default ? "default " : "",
-             shows_default ? text : "", row->tasks != NULL || shows_default ? ")" : "");
+    snprintf(help, size, "%s%s%s%s%s%s%s%.64s%s", row->help, row->choice != NULL ? ": " : "",
+             choices_text(row, choices), row->tasks != NULL || shows_default ? " (" : "",
+             row->tasks != NULL ? row->tasks : "", row->tasks != NULL && shows_default ? "; " : "",
+             shows_default ? "default " : "", shows_default ? text : "",
+             row->tasks != NULL || shows_default ? ")" : "");
 }
 
 const struct argp_option *options_argp(const run_config *defaults)
 {
     enum { MOST_GROUPS = 8 };
-    static struct argp_option table[ROWS + MOST_GROUPS + 1];
-    static char help[ROWS][256];
+    static struct argp_option table[MOST_ROWS + MOST_GROUPS + 1];
+    static char help[MOST_ROWS][256];
     struct argp_option *next = table;
     int group = 0;
-    for (int i = 0; i < ROWS; i++) {
-        const option_row *row = &rows[i];
+    const option_row *row;
+    for (int i = 0; (row = row_at(i)) != NULL; i++) {
         bool is_read = defaults->task[0] == '\0' || is_read_by(row, defaults->task);
         if (row->heading != NULL) {
             group++;
@@ -311,10 +408,11 @@ const struct argp_option *options_argp(const run_config *defaults)
 
 const char *options_row(int i, const run_config *config, char text[TEXT_MAX], bool *is_text)
 {
-    if (i >= ROWS) {
+    const option_row *row = row_at(i);
+    if (row == NULL) {
         return NULL;
     }
-    *is_text = rows[i].kind == TEXT;
-    row_text(&rows[i], config, text);
-    return rows[i].name;
+    *is_text = row->kind == TEXT;
+    row_text(row, config, text);
+    return row->name;
 }

@@ -1,3 +1,4 @@
+#include <mixtape/model_fields.h>
 #include <mixtape/wkv.h>
 
 #include "train/command/options.h"
@@ -21,29 +22,15 @@ void session_close(train_session *session)
     memset(session, 0, sizeof *session);
 }
 
-static double dropout_of(const run_config *config, double own)
-{
-    return own >= 0.0 ? own : config->dropout;
-}
-
 static mt_model_config model_config(const train_session *session)
 {
     const run_config *config = &session->config;
-    mt_model_config model = mt_model_config_default(0, config->size);
-    model.num_blocks = config->blocks;
-    model.attention_size = config->attention_size;
-    model.linear_size = config->linear_size;
-    model.context_size = config->context_size;
-    mt_norm_kind_parse(config->norm, &model.norm.kind);
-    model.norm.eps = config->norm_eps;
-    model.norm.partial = config->norm_partial;
-    model.time_first =
-        strcmp(config->time_first, "rwkv") == 0 ? MT_TIME_FIRST_RWKV : MT_TIME_FIRST_ESPNET;
-    model.embed_dropout = dropout_of(config, config->embed_dropout);
-    model.att_dropout = dropout_of(config, config->att_dropout);
-    model.ffn_dropout = dropout_of(config, config->ffn_dropout);
-    model.bias = model.head_bias = !config->no_bias;
-    model.recompute = config->recompute;
+    mt_model_config model = config->model;
+    double *rates[] = {&model.embed_dropout, &model.att_dropout, &model.ffn_dropout};
+    for (int i = 0; i < 3; i++) {
+        *rates[i] = *rates[i] >= 0.0 ? *rates[i] : config->dropout;
+    }
+    model.head_bias = model.bias;
     session->task->sizes(config, session->data, &model);
     if (model.context_size == 0) {
         model.context_size = session->task->longest(config, session->data);
@@ -112,8 +99,7 @@ static mt_status open_parts(const mt_token_list *tokens, train_session *session)
         status = mt_device_allow_tf32(session->device, config->tf32);
     }
     if (status == MT_OK) {
-        mt_dtype dtype = strcmp(config->dtype, "f64") == 0 ? MT_F64 : MT_F32;
-        status = mt_model_create(session->device, dtype, &model, (uint64_t)config->seed,
+        status = mt_model_create(session->device, config->dtype, &model, (uint64_t)config->seed,
                                  &session->model);
     }
     return status;
@@ -155,15 +141,11 @@ mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device
 
 void session_take_sizes(const mt_model_config *model, run_config *config)
 {
-    config->blocks = model->num_blocks;
-    config->size = model->block_size;
-    config->attention_size = model->attention_size;
-    config->linear_size = model->linear_size;
-    config->context_size = model->context_size;
-    snprintf(config->norm, sizeof config->norm, "%s", mt_norm_kind_name(model->norm.kind));
-    config->norm_eps = model->norm.eps;
-    config->norm_partial = model->norm.partial;
-    config->no_bias = !model->bias;
+    for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
+        if (field->of_weights) {
+            mt_model_field_copy(field, model, &config->model);
+        }
+    }
 }
 
 mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, run_config *config)

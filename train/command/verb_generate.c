@@ -173,10 +173,16 @@ static mt_status find_symbols(const mt_checkpoint *checkpoint, const arguments *
     *symbols = (text_symbols){.tokens = tokens};
     if (checkpoint->run_config != NULL) {
         run_config config;
+        const train_task *task;
         mt_status status = session_config_of(given->run, checkpoint, &config);
-        symbols->transcripts = strcmp(config.task, "tokens") == 0;
-        symbols->words = strcmp(config.unit, "word") == 0;
-        symbols->unit = strcmp(config.unit, "byte") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+        if (status == MT_OK) {
+            status = task_find(config.task, &task);
+        }
+        if (status == MT_OK) {
+            symbols->transcripts = task->transcripts;
+            symbols->words = config.unit == UNIT_WORD;
+            symbols->unit = config.unit == UNIT_BYTE ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+        }
         return status;
     }
     symbols->transcripts = strcmp(tokens->tokens[0], "<blank>") == 0;

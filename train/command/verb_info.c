@@ -1,4 +1,6 @@
 /* mixtape info FILE */
+#include <mixtape/model_fields.h>
+
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
 #include "train/command/session.h"
@@ -7,6 +9,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
@@ -75,10 +78,56 @@ static mt_status print_parameters(const mt_weights *weights)
     return status;
 }
 
+/* The field's value in its words. */
+static void print_field(const mt_model_field *field, const mt_model_config *config)
+{
+    const char *star = field->display != NULL ? strchr(field->display, '*') : NULL;
+    int64_t whole = mt_model_field_whole(field, config);
+    if (star != NULL) {
+        printf("%.*s", (int)(star - field->display), field->display);
+    } else {
+        printf("%s ", field->attribute);
+    }
+    switch (field->type) {
+    case MT_MODEL_REAL:
+        printf("%g", mt_model_field_real(field, config));
+        break;
+    case MT_MODEL_FLAG:
+        printf("%s", whole != 0 ? "yes" : "no");
+        break;
+    case MT_MODEL_CHOICE:
+        printf("%s", field->choice((int)whole));
+        break;
+    case MT_MODEL_SIZE:
+    case MT_MODEL_LABEL:
+        printf("%" PRId64, whole);
+        break;
+    }
+    printf("%s", star != NULL ? star + 1 : "");
+}
+
+/* A line of sizes, one of what else has no words of its own, and one of the rest. */
+static void print_model(const mt_model_config *config, mt_dtype dtype)
+{
+    bool in_sizes = true, in_words = false;
+    for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
+        if (!in_words && field->display != NULL) {
+            in_words = true;
+            printf(", dtype %s\n", mt_dtype_name(dtype));
+        } else if (in_sizes && field->type != MT_MODEL_SIZE) {
+            in_sizes = false;
+            printf("\n");
+        } else {
+            printf("%s", field > mt_model_fields() ? ", " : "");
+        }
+        print_field(field, config);
+    }
+    printf("\n");
+}
+
 static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpoint)
 {
     const mt_weights *weights = checkpoint->weights;
-    const mt_model_config *config = &weights->config;
     const mt_train_state *state = &checkpoint->state;
     printf("%s: %s%s%s\n", path, checkpoint->has_state ? "checkpoint" : "weights, layout ",
            weights->layout != NULL ? weights->layout->name : "",
@@ -86,7 +135,7 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
     run_config run;
     if (checkpoint->run_config != NULL && session_config_of(path, checkpoint, &run) == MT_OK) {
         printf("task %s%s%s\n", run.task, weights->tokens != NULL ? ", unit " : "",
-               weights->tokens != NULL ? run.unit : "");
+               weights->tokens != NULL ? symbol_unit_name(run.unit) : "");
     }
     if (checkpoint->has_state) {
         printf("step %" PRId64 ", %.1f s of training\n", state->step, state->seconds);
@@ -95,19 +144,7 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
         printf("best validation loss %.6f at step %" PRId64 "\n", state->best_loss,
                state->best_step);
     }
-    printf("vocab_size %" PRId64 ", input_size %" PRId64 ", output_size %" PRId64
-           ", block_size %" PRId64 ", attention_size %" PRId64 ", linear_size %" PRId64
-           ", context_size %" PRId64 ", num_blocks %" PRId64 "\n",
-           config->vocab_size, config->input_size, config->output_size, config->block_size,
-           config->attention_size, config->linear_size, config->context_size, config->num_blocks);
-    printf("normalization_type %s, eps %g, partial %g, time_first %s, dtype %s\n",
-           mt_norm_kind_name(config->norm.kind), config->norm.eps, config->norm.partial,
-           config->time_first == MT_TIME_FIRST_RWKV ? "rwkv" : "espnet",
-           mt_dtype_name(weights->dtype));
-    printf("biases %s, of the head %s, embed_pad %" PRId32
-           ", dropout %g after embedding, %g after attention, %g after feed-forward\n",
-           config->bias ? "yes" : "no", config->head_bias ? "yes" : "no", config->padding_index,
-           config->embed_dropout, config->att_dropout, config->ffn_dropout);
+    print_model(&weights->config, weights->dtype);
     if (weights->tokens != NULL) {
         printf("token_list of %" PRId32 "\n", weights->tokens->count);
     }

@@ -96,7 +96,7 @@ static mt_status set_options(const arguments *given, run_config *config)
 {
     mt_status status = MT_OK;
     if (option_text(given, "dropout") != NULL) { /* the rates of a file, or of the run, are over */
-        config->embed_dropout = config->att_dropout = config->ffn_dropout = -1.0;
+        config->model.embed_dropout = config->model.att_dropout = config->model.ffn_dropout = -1.0;
     }
     for (int i = 0; i < given->count && status == MT_OK; i++) {
         const char *name = given->options[i].name, *text = given->options[i].text;
