@@ -8,24 +8,20 @@ static void write_field(mt_archive *archive, const char *group, const mt_model_f
                         const mt_model_config *config)
 {
     const mt_archive_field real[] = {{field->attribute, MT_FIELD_REAL, field->offset}, {NULL}};
-    switch (field->type) {
-    case MT_MODEL_REAL:
+    if (field->type == MT_MODEL_REAL) {
         mt_archive_write_fields(archive, group, real, config);
         return;
-    case MT_MODEL_CHOICE:
-        mt_archive_write_text(archive, group, field->attribute,
-                              field->choice((int)mt_model_field_whole(field, config)));
-        return;
-    case MT_MODEL_SIZE:
-    case MT_MODEL_FLAG:
-    case MT_MODEL_LABEL:
-        mt_archive_write_int(archive, group, field->attribute, mt_model_field_whole(field, config));
-        return;
+    }
+    int64_t value = mt_model_field_whole(field, config);
+    if (field->type == MT_MODEL_CHOICE) {
+        mt_archive_write_text(archive, group, field->attribute, field->choice((int)value));
+    } else {
+        mt_archive_write_int(archive, group, field->attribute, value);
     }
 }
 
 static int read_choice(mt_archive *archive, const char *group, const char *name,
-                       mt_choice_name *choice)
+                       mt_choice_name choice)
 {
     char *text = mt_archive_read_text(archive, group, name);
     int value = text != NULL ? mt_choice_find(choice, text) : 0;
@@ -40,21 +36,14 @@ static void read_field(mt_archive *archive, const char *group, const mt_model_fi
                        mt_model_config *config)
 {
     const mt_archive_field real[] = {{field->attribute, MT_FIELD_REAL, field->offset}, {NULL}};
-    switch (field->type) {
-    case MT_MODEL_REAL:
+    if (field->type == MT_MODEL_REAL) {
         mt_archive_read_fields(archive, group, real, config);
         return;
-    case MT_MODEL_CHOICE:
-        mt_model_field_set_whole(field, config,
-                                 read_choice(archive, group, field->attribute, field->choice));
-        return;
-    case MT_MODEL_SIZE:
-    case MT_MODEL_FLAG:
-    case MT_MODEL_LABEL:
-        mt_model_field_set_whole(field, config,
-                                 mt_archive_read_int(archive, group, field->attribute));
-        return;
     }
+    int64_t value = field->type == MT_MODEL_CHOICE
+                        ? read_choice(archive, group, field->attribute, field->choice)
+                        : mt_archive_read_int(archive, group, field->attribute);
+    mt_model_field_set_whole(field, config, value);
 }
 
 void mt_model_attributes_write(mt_archive *archive, const char *group,

@@ -62,21 +62,16 @@ static mt_status check_choice(const mt_model_field *field, int value)
 
 static mt_status check_field(const mt_model_field *field, const mt_model_config *config)
 {
-    switch (field->type) {
-    case MT_MODEL_REAL:
+    if (field->type == MT_MODEL_REAL) {
         return check_real(field, mt_model_field_real(field, config));
-    case MT_MODEL_CHOICE:
-        return check_choice(field, (int)mt_model_field_whole(field, config));
-    case MT_MODEL_SIZE:
-    case MT_MODEL_LABEL:
-        return check_whole(field, mt_model_field_whole(field, config));
-    case MT_MODEL_FLAG:
-        break;
     }
-    return MT_OK;
+    int64_t value = mt_model_field_whole(field, config);
+    return field->type == MT_MODEL_FLAG     ? MT_OK
+           : field->type == MT_MODEL_CHOICE ? check_choice(field, (int)value)
+                                            : check_whole(field, value);
 }
 
-/* What one field says of another. */
+/* Refuses fields that do not fit together. */
 static mt_status check_together(const mt_model_config *config)
 {
     int64_t V = config->vocab_size, S = config->block_size;

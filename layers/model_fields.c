@@ -1,5 +1,6 @@
 #include <mixtape/model_fields.h>
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -100,40 +101,21 @@ const mt_model_field *mt_model_fields(void)
 int64_t mt_model_field_whole(const mt_model_field *field, const mt_model_config *config)
 {
     const void *at = (const char *)config + field->offset;
-    switch (field->type) {
-    case MT_MODEL_SIZE:
-        return *(const int64_t *)at;
-    case MT_MODEL_FLAG:
-        return *(const bool *)at;
-    case MT_MODEL_LABEL:
-        return *(const int32_t *)at;
-    case MT_MODEL_CHOICE: /* the enumerations are as wide as int */
-        return *(const int *)at;
-    case MT_MODEL_REAL:
-        break;
-    }
-    return 0;
+    return field->type == MT_MODEL_SIZE   ? *(const int64_t *)at
+           : field->type == MT_MODEL_FLAG ? *(const bool *)at
+           : field->type == MT_MODEL_REAL ? 0
+                                          : *(const int *)at;
 }
 
 void mt_model_field_set_whole(const mt_model_field *field, mt_model_config *config, int64_t value)
 {
     void *at = (char *)config + field->offset;
-    int32_t narrow = value < INT32_MIN ? INT32_MIN : value > INT32_MAX ? INT32_MAX : (int32_t)value;
-    switch (field->type) {
-    case MT_MODEL_SIZE:
+    if (field->type == MT_MODEL_SIZE) {
         *(int64_t *)at = value;
-        return;
-    case MT_MODEL_FLAG:
+    } else if (field->type == MT_MODEL_FLAG) {
         *(bool *)at = value != 0;
-        return;
-    case MT_MODEL_LABEL:
-        *(int32_t *)at = narrow;
-        return;
-    case MT_MODEL_CHOICE:
-        *(int *)at = narrow;
-        return;
-    case MT_MODEL_REAL:
-        return;
+    } else if (field->type != MT_MODEL_REAL) {
+        *(int *)at = value < INT_MIN ? INT_MIN : value > INT_MAX ? INT_MAX : (int)value;
     }
 }
 
@@ -162,7 +144,7 @@ const char *mt_model_dtype_name(int value)
     return value < MT_REAL_DTYPES ? mt_dtype_name((mt_dtype)value) : NULL;
 }
 
-int mt_choice_find(mt_choice_name *choice, const char *text)
+int mt_choice_find(mt_choice_name choice, const char *text)
 {
     for (int i = 0; choice(i) != NULL; i++) {
         if (strcmp(choice(i), text) == 0) {

@@ -26,14 +26,14 @@ typedef enum mt_model_field_type {
 enum { MT_MODEL_FIELD_TYPES = 5 };
 
 /* The name of an enumeration's value; NULL from the first number on that is none. */
-typedef const char *mt_choice_name(int value);
+typedef const char *(*mt_choice_name)(int value);
 
 typedef struct mt_model_field {
     const char *name;      /* in mt_model_config, and in messages */
     const char *attribute; /* in files and in `info`: ESPnet's name where it has one */
     mt_model_field_type type;
-    size_t offset;          /* in mt_model_config */
-    mt_choice_name *choice; /* of MT_MODEL_CHOICE */
+    size_t offset;         /* in mt_model_config */
+    mt_choice_name choice; /* of MT_MODEL_CHOICE */
 
     /* A resolved configuration has least <= value <= most for MT_MODEL_SIZE and MT_MODEL_LABEL, and
      * least <= value < most for MT_MODEL_REAL, or least < value < most. */
@@ -73,7 +73,7 @@ MT_API void mt_model_field_copy(const mt_model_field *field, const mt_model_conf
 MT_API const char *mt_model_dtype_name(int value);
 
 /* The number whose name `text` is, or -1. */
-MT_API int mt_choice_find(mt_choice_name *choice, const char *text);
+MT_API int mt_choice_find(mt_choice_name choice, const char *text);
 
 #ifdef __cplusplus
 }

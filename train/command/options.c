@@ -24,7 +24,7 @@ typedef struct option_row {
     option_kind kind;
     size_t offset;
     double least, most; /* WHOLE, NUMBER, LABEL: both included */
-    mt_choice_name *choice;
+    mt_choice_name choice;
     const char *initial; /* the default, as text; NULL: options_defaults has it */
     const char *argument, *help;
     bool fixed;          /* what a run began with; --resume does not change it */
@@ -183,7 +183,7 @@ static const option_row *find_row(const char *name)
     return row;
 }
 
-/* Whether a text is one of "a|b|c". */
+/* Tells if a text is one of "a|b|c". */
 static bool is_listed(const char *choices, const char *text)
 {
     size_t length = strlen(text);

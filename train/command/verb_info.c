@@ -88,20 +88,14 @@ static void print_field(const mt_model_field *field, const mt_model_config *conf
     } else {
         printf("%s ", field->attribute);
     }
-    switch (field->type) {
-    case MT_MODEL_REAL:
+    if (field->type == MT_MODEL_REAL) {
         printf("%g", mt_model_field_real(field, config));
-        break;
-    case MT_MODEL_FLAG:
+    } else if (field->type == MT_MODEL_FLAG) {
         printf("%s", whole != 0 ? "yes" : "no");
-        break;
-    case MT_MODEL_CHOICE:
+    } else if (field->type == MT_MODEL_CHOICE) {
         printf("%s", field->choice((int)whole));
-        break;
-    case MT_MODEL_SIZE:
-    case MT_MODEL_LABEL:
+    } else {
         printf("%" PRId64, whole);
-        break;
     }
     printf("%s", star != NULL ? star + 1 : "");
 }

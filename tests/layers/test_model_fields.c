@@ -1,0 +1,165 @@
+/* The table of a model's fields: what is refused, by the ranges and the names that it says. */
+#include <mixtape/model_fields.h>
+
+#include "tests/check_main.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A model with room on both sides of every field's value. */
+static mt_model_config sound_config(void)
+{
+    mt_model_config config = mt_model_config_default(7, 64);
+    config.norm.kind = MT_RMS_NORM;
+    return config;
+}
+
+static mt_model_config config_with(const mt_model_field *field, double value)
+{
+    mt_model_config config = sound_config();
+    if (field->type == MT_MODEL_REAL) {
+        mt_model_field_set_real(field, &config, value);
+    } else {
+        mt_model_field_set_whole(field, &config, (int64_t)value);
+    }
+    return config;
+}
+
+static void expect_refused(const mt_model_field *field, double value)
+{
+    mt_model_config config = config_with(field, value);
+    char said[128];
+    snprintf(said, sizeof said,
+             field->type == MT_MODEL_REAL ? "model: %s is %g, not in " : "model: %s is %.0f, ",
+             field->name, value);
+    ck_assert_msg(mt_model_config_check(&config) == MT_ERROR_INVALID, "%s %g is accepted",
+                  field->name, value);
+    ck_assert_msg(strncmp(mt_error_message(), said, strlen(said)) == 0, "'%s' instead of '%s'",
+                  mt_error_message(), said);
+}
+
+/* Another field may refuse the value in turn, but not this one. */
+static void expect_in_range(const mt_model_field *field, double value)
+{
+    mt_model_config config = config_with(field, value);
+    char said[128];
+    snprintf(said, sizeof said, "model: %s is ", field->name);
+    ck_assert_msg(mt_model_config_check(&config) == MT_OK ||
+                      strncmp(mt_error_message(), said, strlen(said)) != 0,
+                  "%s", mt_error_message());
+}
+
+#define FOR_EACH_FIELD(field)                                                                      \
+    for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++)
+
+START_TEST(test_sizes_beside_their_range_are_refused_by_name_and_value)
+{
+    FOR_EACH_FIELD(field)
+    {
+        if (field->type == MT_MODEL_SIZE || field->type == MT_MODEL_LABEL) {
+            bool below = field->least != 1.0; /* 0 may stand for a default */
+            expect_refused(field, below ? field->least - 1.0 : -1.0);
+            expect_refused(field, field->most + 1.0);
+            expect_in_range(field, field->least);
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_reals_beside_their_range_are_refused_by_name_and_value)
+{
+    FOR_EACH_FIELD(field)
+    {
+        if (field->type == MT_MODEL_REAL) {
+            expect_refused(field, field->most);
+            expect_in_range(field, nextafter(field->most, field->least));
+            if (isfinite(field->least)) {
+                expect_refused(field, field->least - 0.5);
+                expect_in_range(field, field->least + 0.5);
+            }
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_choices_without_a_name_are_refused)
+{
+    FOR_EACH_FIELD(field)
+    {
+        if (field->type == MT_MODEL_CHOICE) {
+            int count = 0;
+            while (field->choice(count) != NULL) {
+                ck_assert_int_eq(mt_choice_find(field->choice, field->choice(count)), count);
+                expect_in_range(field, count++);
+            }
+            ck_assert_int_ge(count, 2);
+            ck_assert_int_eq(mt_choice_find(field->choice, "none of them"), -1);
+            expect_refused(field, count);
+            expect_refused(field, -1.0);
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_every_field_is_a_row)
+{
+    /* Whatever bytes two configurations differ in, copying every row makes them equal, but for
+     * recompute. */
+    mt_model_config from, to;
+    memset(&from, 0, sizeof from);
+    memset(&to, 0, sizeof to);
+    from.vocab_size = 1, from.input_size = 2, from.output_size = 3, from.block_size = 4;
+    from.attention_size = 5, from.linear_size = 6, from.context_size = 7, from.num_blocks = 8;
+    from.norm.kind = MT_BASIC_NORM, from.norm.eps = 9.0, from.norm.partial = 10.0;
+    from.time_first = MT_TIME_FIRST_RWKV, from.bias = true, from.head_bias = true;
+    from.padding_index = 11, from.embed_dropout = 12.0, from.att_dropout = 13.0;
+    from.ffn_dropout = 14.0;
+    FOR_EACH_FIELD(field)
+    {
+        ck_assert_int_ne(memcmp(&from, &to, sizeof from), 0);
+        mt_model_field_copy(field, &from, &to);
+    }
+    ck_assert_int_eq(memcmp(&from, &to, sizeof from), 0);
+}
+END_TEST
+
+START_TEST(test_what_no_label_can_be_is_refused_too)
+{
+    FOR_EACH_FIELD(field)
+    {
+        if (field->type == MT_MODEL_LABEL) {
+            mt_model_config config = sound_config();
+            mt_model_field_set_whole(field, &config, INT64_C(1) << 32);
+            ck_assert_int_eq(mt_model_config_check(&config), MT_ERROR_INVALID);
+            mt_model_field_set_whole(field, &config, -(INT64_C(1) << 32));
+            ck_assert_int_eq(mt_model_config_check(&config), MT_ERROR_INVALID);
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_names_are_told_apart)
+{
+    FOR_EACH_FIELD(field)
+    {
+        for (const mt_model_field *other = mt_model_fields(); other < field; other++) {
+            ck_assert_str_ne(field->name, other->name);
+            ck_assert_str_ne(field->attribute, other->attribute);
+            ck_assert(field->option == NULL || other->option == NULL ||
+                      strcmp(field->option, other->option) != 0);
+        }
+    }
+}
+END_TEST
+
+static Suite *fields_suite(void)
+{
+    return SUITE("model fields", test_sizes_beside_their_range_are_refused_by_name_and_value,
+                 test_reals_beside_their_range_are_refused_by_name_and_value,
+                 test_choices_without_a_name_are_refused, test_every_field_is_a_row,
+                 test_what_no_label_can_be_is_refused_too, test_names_are_told_apart);
+}
+
+MT_TEST_MAIN(fields_suite)
