@@ -36,7 +36,7 @@ struct train_task {
     /* One line on the data, for who begins a run; or NULL. */
     void (*describe)(const task_data *data, char *text, size_t size);
 
-    /* Fills in vocab_size, input_size and output_size, and padding_index where no option says it. */
+    /* Fills in vocab_size, input_size, output_size, and padding_index where no option says it. */
     void (*sizes)(const run_config *config, const task_data *data, mt_model_config *model);
     int64_t (*longest)(const run_config *config,
                        const task_data *data); /* T of the longest batch */

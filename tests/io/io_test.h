@@ -4,6 +4,7 @@
 #define MT_TESTS_IO_TEST_H
 
 #include <mixtape/checkpoint.h>
+#include <mixtape/model_fields.h>
 #include <mixtape/weights.h>
 
 #include "io/file.h"
@@ -114,15 +115,13 @@ static inline mt_model_config small_config(void)
 
 static inline bool same_config(const mt_model_config *a, const mt_model_config *b)
 {
-    return a->vocab_size == b->vocab_size && a->input_size == b->input_size &&
-           a->output_size == b->output_size && a->block_size == b->block_size &&
-           a->attention_size == b->attention_size && a->linear_size == b->linear_size &&
-           a->context_size == b->context_size && a->num_blocks == b->num_blocks &&
-           a->norm.kind == b->norm.kind && a->norm.eps == b->norm.eps &&
-           a->norm.partial == b->norm.partial && a->time_first == b->time_first &&
-           a->bias == b->bias && a->head_bias == b->head_bias &&
-           a->padding_index == b->padding_index && a->embed_dropout == b->embed_dropout &&
-           a->att_dropout == b->att_dropout && a->ffn_dropout == b->ffn_dropout;
+    bool same = true;
+    for (const mt_model_field *field = mt_model_fields(); field->name != NULL && same; field++) {
+        same = field->type == MT_MODEL_REAL
+                   ? mt_model_field_real(field, a) == mt_model_field_real(field, b)
+                   : mt_model_field_whole(field, a) == mt_model_field_whole(field, b);
+    }
+    return same;
 }
 
 static inline mt_model *make_model(const mt_model_config *config, mt_dtype dtype, uint64_t seed)

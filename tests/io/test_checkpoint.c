@@ -1,4 +1,5 @@
 /* Checkpoints: what is saved comes back, to the bit. */
+#include "io/model_attributes.h"
 #include "tests/io/io_test.h"
 
 #include <math.h>
@@ -360,6 +361,39 @@ START_TEST(test_long_texts_and_token_lists_come_back)
 }
 END_TEST
 
+/* The small configuration with one field unlike it. */
+static mt_model_config unlike(const mt_model_field *field)
+{
+    mt_model_config config = small_config();
+    int64_t value = mt_model_field_whole(field, &config);
+    if (field->type == MT_MODEL_REAL) {
+        mt_model_field_set_real(field, &config, 0.3);
+    } else {
+        mt_model_field_set_whole(field, &config, field->type == MT_MODEL_FLAG ? !value : value + 1);
+    }
+    config.vocab_size = config.input_size > 0 ? 0 : config.vocab_size;
+    return config;
+}
+
+START_TEST(test_each_field_of_a_configuration_comes_back)
+{
+    for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
+        mt_model_config written = unlike(field), small = small_config(), read;
+        mt_dtype dtype;
+        mt_archive *archive;
+        ck_assert_msg(!same_config(&written, &small), "%s", field->name);
+        ASSERT_OK(mt_archive_create(in_folder("a.h5"), &archive));
+        mt_model_attributes_write(archive, "/", &written, MT_F64);
+        ASSERT_OK(mt_archive_close(archive));
+        ASSERT_OK(mt_archive_open(in_folder("a.h5"), &archive));
+        mt_model_attributes_read(archive, "/", &read, &dtype);
+        ASSERT_OK(mt_archive_close(archive));
+        ck_assert_msg(same_config(&read, &written), "%s", field->name);
+        ck_assert_int_eq(dtype, MT_F64);
+    }
+}
+END_TEST
+
 static Suite *checkpoint_suite(void)
 {
     Suite *suite = suite_create("io/checkpoint");
@@ -367,6 +401,7 @@ static Suite *checkpoint_suite(void)
     tcase_add_checked_fixture(tcase, io_setup, io_teardown);
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, test_everything_comes_back_to_the_bit, 0, MODELS);
+    tcase_add_test(tcase, test_each_field_of_a_configuration_comes_back);
     tcase_add_test(tcase, test_the_same_state_gives_the_same_bytes);
     tcase_add_test(tcase, test_a_checkpoint_can_be_without_optimiser_text_and_tokens);
     tcase_add_test(tcase, test_updates_after_a_restore_are_those_without_it);
