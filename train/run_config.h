@@ -1,5 +1,6 @@
 /* The configuration of a training run: the options of `mixtape train`, by the names that they have
- * on the command line, in config.yaml and in a checkpoint. options.c has the table of them. */
+ * on the command line, in config.yaml and in a checkpoint. train/command/options_table.c has the
+ * table of them. */
 #ifndef MT_TRAIN_RUN_CONFIG_H
 #define MT_TRAIN_RUN_CONFIG_H
 
