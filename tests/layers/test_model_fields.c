@@ -158,6 +158,7 @@ START_TEST(test_names_are_told_apart)
         for (const mt_model_field *other = mt_model_fields(); other < field; other++) {
             ck_assert_str_ne(field->name, other->name);
             ck_assert_str_ne(field->attribute, other->attribute);
+            ck_assert(field->espnet == NULL || field->option != NULL);
             ck_assert(field->option == NULL || other->option == NULL ||
                       strcmp(field->option, other->option) != 0);
         }

@@ -132,7 +132,8 @@ static void add_fields(const option_row *own)
 
 const option_row *option_row_at(int i)
 {
-    for (int own = 0; own < OWN_ROWS && (row_count == 0 || own > 0); own++) {
+    bool is_made = row_count > 0;
+    for (int own = 0; own < OWN_ROWS && !is_made; own++) {
         if (own_rows[own].kind == MODEL) {
             add_fields(&own_rows[own]);
         } else {
