@@ -1,14 +1,28 @@
 /* WKV on CUDA, parallel in batch, channels and time.
  *
+ *     time ->         chunk 0               chunk 1            chunk 2
+ *                +----+----+----+----+ +----+----+----+----+ +----+----+-+
+ *     channels   | w0 | w1 | w2 | w3 | | w0 | w1 | w2 | w3 | | w0 | w1 | |   tiles 0, 2, 4
+ *      0 .. 31   +----+----+----+----+ +----+----+----+----+ +----+----+-+
+ *                +----+----+----+----+ +----+----+----+----+ +----+----+-+
+ *     32 .. 63   | w0 | w1 | w2 | w3 | | w0 | w1 | w2 | w3 | | w0 | w1 | |   tiles 1, 3, 5
+ *                +----+----+----+----+ +----+----+----+----+ +----+----+-+
+ *
  * A tile is 32 neighbouring channels (of the B C in all) by one chunk of time; a block works on a
- * tile, a lane on a channel, and a warp on STEPS consecutive steps, whose inputs it loads into
- * registers all at once: 32 numbers of a row are one coalesced access, and every load of a thread
- * is in flight together. Each input is read once, each output written once. Chunks are as long as a
- * block can walk, and shorter where that leaves multiprocessors without a block.
+ * tile, a lane on a channel, and a warp (w0 to w3) on STEPS consecutive steps, whose inputs it
+ * loads into registers all at once: 32 numbers of a row are one coalesced access, and every load of
+ * a thread is in flight together. Each input is read once, each output written once. Chunks are as
+ * long as a block can walk, and shorter where that leaves multiprocessors without a block.
  *
  * Forward: each warp summarises its steps from an empty state. Summaries compose (a stretch of L
  * steps maps a state by num -> e^(L w) num + num_stretch), within a block from warp to warp, and
- * between blocks by the chain of wkv_chain.cuh.
+ * between blocks by the chain of wkv_chain.cuh. In one block, with S s for "s composed after S":
+ *
+ *                      w0        w1        w2           w3
+ *     summary_of       s0        s1        s2           s3        of the warp's steps
+ *     scan_warps       -         s0        s0 s1        s0 s1 s2  and S = s0 s1 s2 s3, of the chunk
+ *     the chain        lets later chunks have S, and finds G, the state before this chunk
+ *     the walk from    G         G s0      G s0 s1      G s0 s1 s2
  *
  * Backward is the same in reverse. Forward left the states before each chunk; a warp's own start
  * comes from summaries within the block. The gradients of num and den travel backwards at the

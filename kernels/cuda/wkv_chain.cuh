@@ -1,14 +1,27 @@
-/* How WKV's blocks pass states and gradients along time: what stretches of time amount to, how they
+/* WKV's blocks pass states and gradients along time: what stretches of time amount to, how they
  * compose, and the chain by which every chunk learns what all before it amount to. Internal to
  * wkv.cu.
  *
- * Chunks are taken in the order of the walk, forwards or backwards, GROUP_CHUNKS to a group. Every
- * block publishes its chunk's summary, and the last chunk of each group what stands behind it, so a
- * block composes the summaries of its group while it waits for one number. That order alone decides
- * what is composed with what: results do not depend on who was first. Tiles are handed out in that
- * order too, by tickets to blocks that have begun, so a block only ever waits for blocks that run
- * already. (Without tickets, which wkv_tuning.cuh allows, blocks have to begin by their numbers, as
- * the scans of NVIDIA's CUB take for granted.) */
+ *     order       0    1    2    3      4    5    6    7      8    9
+ *               +----+----+----+----+ +----+----+----+----+ +----+----+
+ *     chunks    | S0 | S1 | S2 | S3 | | S4 | S5 | S6 | S7 | | S8 | S9 |   each one's summary
+ *               +----+----+----+----+ +----+----+----+----+ +----+----+
+ *     publish     S0   S1   S2   G0     S4   S5   S6   G1     S8   -
+ *     given       -    S0   S0   S0     G0   G0   G0   G0     G1   G1
+ *                           S1   S1          S4   S4   S4          S8
+ *                                S2               S5   S5
+ *                                                      S6
+ *
+ *     G0 = S0 S1 S2 S3,  G1 = G0 S4 S5 S6 S7: what the walk stands at behind a group
+ *
+ * Chunks are taken in the order of the walk, forwards or backwards, GROUP_CHUNKS to a group (4 in
+ * the picture). Every block publishes its chunk's summary (that of the first has in it what the
+ * walk begins with), and the last chunk of each group what stands behind it, so a block composes
+ * the summaries of its group while it waits for one number, the G of the group before. That order
+ * alone decides what is composed with what: results do not depend on who was first. Tiles are
+ * handed out in that order too, by tickets to blocks that have begun, so a block only ever waits
+ * for blocks that run already. (Without tickets, which wkv_tuning.cuh allows, blocks have to begin
+ * by their numbers, as the scans of NVIDIA's CUB take for granted.) */
 #ifndef MT_KERNELS_CUDA_WKV_CHAIN_CUH
 #define MT_KERNELS_CUDA_WKV_CHAIN_CUH
 
