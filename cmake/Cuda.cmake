@@ -1,4 +1,5 @@
-# Decides whether the CUDA device is built: MIXTAPE_WITH_CUDA. There must be a CUDA Toolkit of version 12 or later.
+# Decides whether the CUDA device is built: MIXTAPE_WITH_CUDA. There must be a CUDA Toolkit of
+# version 12 or later.
 set(MIXTAPE_WITH_CUDA OFF)
 if(MIXTAPE_CUDA STREQUAL "OFF")
   message(STATUS "CUDA device: not built (MIXTAPE_CUDA=OFF)")
@@ -17,13 +18,17 @@ endif()
 
 if(CMAKE_CUDA_COMPILER AND CUDAToolkit_FOUND)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80-real 90 CACHE STRING "sm_80, sm_90, and PTX for what comes after")
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90 CACHE STRING
+      "sm_80, sm_90, and PTX for what comes after")
   endif()
   enable_language(CUDA)
   set(MIXTAPE_WITH_CUDA ON)
-  message(STATUS "CUDA device: built by CUDA ${CUDAToolkit_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
+  message(STATUS
+    "CUDA device: built by CUDA ${CUDAToolkit_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
 elseif(MIXTAPE_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "MIXTAPE_CUDA=ON, but no CUDA Toolkit of version 12 or later was found (nvcc on PATH, or CUDACXX)")
+  message(FATAL_ERROR "MIXTAPE_CUDA=ON, but no CUDA Toolkit of version 12 or later was found "
+    "(nvcc on PATH, or CUDACXX)")
 else()
-  message(STATUS "CUDA device: not built (no CUDA Toolkit of version 12 or later); building for the CPU")
+  message(STATUS
+    "CUDA device: not built (no CUDA Toolkit of version 12 or later); building for the CPU")
 endif()

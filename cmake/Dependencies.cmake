@@ -1,4 +1,5 @@
-# Everything that Mixtape's build stands on, each as an imported target. What is missing is named with its Debian package.
+# Everything that Mixtape's build stands on, each as an imported target. What is missing is named
+# with its Debian package.
 include(LibraryDependencies)
 find_package(PkgConfig)
 

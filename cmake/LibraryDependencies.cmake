@@ -1,6 +1,8 @@
-# What the library stands on, each as an imported target: for the build, and for whoever links the installed static library.
+# What the library stands on, each as an imported target: for the build, and for whoever links the
+# installed static library.
 
-# mixtape_find_module(<module> <target> [QUIET]): pkg-config's <module> as <target>, where it is found.
+# mixtape_find_module(<module> <target> [QUIET]): pkg-config's <module> as <target>, where it is
+# found.
 function(mixtape_find_module module target)
   string(MAKE_C_IDENTIFIER ${target} prefix)
   pkg_check_modules(${prefix} ${ARGN} IMPORTED_TARGET GLOBAL ${module})
@@ -9,7 +11,8 @@ function(mixtape_find_module module target)
   endif()
 endfunction()
 
-# mixtape_find_dependencies(<missing> <with-cuda> [QUIET]): sets <missing> to what was not found, in words, or to nothing.
+# mixtape_find_dependencies(<missing> <with-cuda> [QUIET]): sets <missing> to what was not found, in
+# words, or to nothing.
 function(mixtape_find_dependencies missing with_cuda)
   set(words)
   macro(mixtape_expect target name)
@@ -24,14 +27,18 @@ function(mixtape_find_dependencies missing with_cuda)
     mixtape_find_module(libutf8proc utf8proc::utf8proc ${ARGN}) # characters of text and token lists
     mixtape_find_module(jansson jansson::jansson ${ARGN})       # safetensors, benchmark results
   endif()
-  mixtape_expect(OpenBLAS::OpenBLAS "openblas by pkg-config (Debian: apt-get install pkg-config libopenblas-openmp-dev)")
-  mixtape_expect(utf8proc::utf8proc "libutf8proc by pkg-config (Debian: apt-get install pkg-config libutf8proc-dev)")
-  mixtape_expect(jansson::jansson "jansson by pkg-config (Debian: apt-get install pkg-config libjansson-dev)")
+  mixtape_expect(OpenBLAS::OpenBLAS
+    "openblas by pkg-config (Debian: apt-get install pkg-config libopenblas-openmp-dev)")
+  mixtape_expect(utf8proc::utf8proc
+    "libutf8proc by pkg-config (Debian: apt-get install pkg-config libutf8proc-dev)")
+  mixtape_expect(jansson::jansson
+    "jansson by pkg-config (Debian: apt-get install pkg-config libjansson-dev)")
 
   if(CMAKE_C_COMPILER_LOADED) # else they cannot even be looked for
     find_package(OpenMP COMPONENTS C ${ARGN})
     find_package(HDF5 COMPONENTS C ${ARGN})
-    mixtape_expect(OpenMP::OpenMP_C "OpenMP for C (Debian: apt-get install gcc, or libomp-dev for clang)")
+    mixtape_expect(OpenMP::OpenMP_C
+      "OpenMP for C (Debian: apt-get install gcc, or libomp-dev for clang)")
     mixtape_expect(HDF5::HDF5 "HDF5 (Debian: apt-get install libhdf5-dev)")
   else()
     list(APPEND words "the language C (project(... LANGUAGES C))")

@@ -1,13 +1,14 @@
-# Installs the build, moves it elsewhere, and builds and runs the examples against what was installed: by the CMake package with either
-# library, with all of the dependencies and without, and by pkg-config. Fails with the step that failed.
+# Installs the build, moves it elsewhere, and builds and runs the examples against what was
+# installed: by the CMake package with either library, with all of the dependencies and without, and
+# by pkg-config. Fails with the step that failed.
 set(work ${BUILD}/test-install/work)
 set(prefix ${BUILD}/test-install/moved)
 file(REMOVE_RECURSE ${BUILD}/test-install)
 file(MAKE_DIRECTORY ${work})
 
 function(step)
-  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output
-                  WORKING_DIRECTORY ${work})
+  execute_process(COMMAND ${ARGN} WORKING_DIRECTORY ${work}
+                  RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT result EQUAL 0)
     message(FATAL_ERROR "${ARGN}: ${result}\n${output}")
   endif()
@@ -21,9 +22,11 @@ file(GLOB_RECURSE pc ${prefix}/*/mixtape.pc)
 get_filename_component(pc_folder ${pc} DIRECTORY)
 get_filename_component(library_folder ${pc_folder} DIRECTORY)
 
-# consumer(<folder> <kinds> [<option>...]): configures this folder's project, and builds and runs its programs.
+# consumer(<folder> <kinds> [<option>...]): configures this folder's project, and builds and runs
+# its programs.
 function(consumer folder kinds)
-  step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${work}/${folder} -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${COMPILER}
+  step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${work}/${folder}
+    -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${COMPILER}
        -DKINDS=${kinds} ${ARGN})
   if(kinds)
     step(${CMAKE_COMMAND} --build ${work}/${folder})
@@ -34,18 +37,22 @@ function(consumer folder kinds)
   endforeach()
 endfunction()
 
-# pkg-config finds what the static library needs, and neither what the command needs nor what the tests do.
+# pkg-config finds what the static library needs, and neither what the command needs nor what the
+# tests do.
 foreach(module openblas libutf8proc jansson)
-  execute_process(COMMAND pkg-config --variable=pcfiledir ${module} OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE)
+  execute_process(COMMAND pkg-config --variable=pcfiledir ${module}
+    OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE)
   file(COPY ${folder}/${module}.pc DESTINATION ${work}/modules FOLLOW_SYMLINK_CHAIN)
 endforeach()
-set(without -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=ON -DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON)
+set(without -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=ON -DCMAKE_DISABLE_FIND_PACKAGE_OpenMP=ON
+  -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON)
 set(ENV{PKG_CONFIG_LIBDIR} ${work}/modules)
 consumer(both static,shared)
 consumer(shared shared -DCOMPONENTS=shared)
 consumer(shared_without shared -DCOMPONENTS=shared ${without})
 consumer(without shared ${without})
-consumer(without_hdf5 "" -DCOMPONENTS=static -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=ON "-DMISSING=mixtape_static needs HDF5 .*libhdf5-dev")
+consumer(without_hdf5 "" -DCOMPONENTS=static -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=ON
+  "-DMISSING=mixtape_static needs HDF5 .*libhdf5-dev")
 set(ENV{PKG_CONFIG_LIBDIR} ${work}/none)
 consumer(without_modules "" -DCOMPONENTS=shared,static "-DMISSING=openblas.*libutf8proc.*jansson")
 
@@ -71,9 +78,11 @@ step(${CMAKE_COMMAND} --build ${work}/within --target program_static program_sha
 
 # By pkg-config, which finds this package alone.
 set(ENV{PKG_CONFIG_LIBDIR} ${pc_folder})
-step(sh -c "${COMPILER} ${SOURCE}/../../examples/train.c -o program $(pkg-config --cflags --libs mixtape)")
+set(compile "${COMPILER} ${SOURCE}/../../examples/train.c -o program")
+step(sh -c "${compile} $(pkg-config --cflags --libs mixtape)")
 step(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${library_folder} ${work}/program)
-step(sh -c "${COMPILER} ${SOURCE}/../../examples/train.c -o program $(pkg-config --cflags mixtape) $(pkg-config --static --libs mixtape | sed s/-lmixtape/-l:libmixtape.a/)")
+set(static "$(pkg-config --static --libs mixtape | sed s/-lmixtape/-l:libmixtape.a/)")
+step(sh -c "${compile} $(pkg-config --cflags mixtape) ${static}")
 step(${work}/program)
 
 # The command runs from where it was installed.
@@ -83,8 +92,10 @@ step(${prefix}/bin/mixtape --version)
 file(GLOB_RECURSE headers RELATIVE ${prefix}/include ${prefix}/include/*.h)
 foreach(header IN LISTS headers)
   file(WRITE ${work}/header.c "#include <${header}>\ntypedef int not_empty;\n")
-  step(${COMPILER} -std=c11 -fsyntax-only -Wall -Wextra -Wpedantic -Werror -I${prefix}/include header.c)
-  step(${CXX_COMPILER} -x c++ -std=c++17 -fsyntax-only -Wall -Wextra -Wpedantic -Werror -I${prefix}/include header.c)
+  step(${COMPILER} -std=c11 -fsyntax-only -Wall -Wextra -Wpedantic -Werror
+    -I${prefix}/include header.c)
+  step(${CXX_COMPILER} -x c++ -std=c++17 -fsyntax-only -Wall -Wextra -Wpedantic -Werror
+    -I${prefix}/include header.c)
 endforeach()
 
 # Every symbol that is exported is declared in a header ...

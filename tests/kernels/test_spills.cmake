@@ -1,7 +1,8 @@
 # Compiles the WKV kernels for real targets and fails if one keeps registers in memory.
 foreach(architecture IN ITEMS 80 90)
-  execute_process(COMMAND ${NVCC} -std=c++17 -O3 -fmad=false -ftz=true -I ${SOURCE}/include -I ${SOURCE} -cubin -arch=sm_${architecture} -Xptxas=-v
-                          -o ${WORK}/spills.cubin ${SOURCE}/kernels/cuda/wkv.cu
+  execute_process(COMMAND ${NVCC} -std=c++17 -O3 -fmad=false -ftz=true
+                          -I ${SOURCE}/include -I ${SOURCE} -cubin -arch=sm_${architecture}
+                          -Xptxas=-v -o ${WORK}/spills.cubin ${SOURCE}/kernels/cuda/wkv.cu
                   RESULT_VARIABLE result OUTPUT_VARIABLE report ERROR_VARIABLE report)
   if(NOT result EQUAL 0)
     message(FATAL_ERROR "sm_${architecture}: ${report}")
