@@ -95,7 +95,7 @@ static mt_status check_known(const run_config *config, const char *path, const m
                : mt_fail(MT_ERROR_INVALID,
                          "%s: %.1f %% of its labels are not in %s (are they cut as --unit %s?)",
                          path, 100.0 * (double)unknown / (double)labels, config->token_list,
-                         symbol_unit_name(config->unit));
+                         symbol_unit_name((int)config->unit));
 }
 
 static mt_status sort_all(const run_config *config, task_data *data)

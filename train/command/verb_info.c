@@ -129,7 +129,7 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
     run_config run;
     if (checkpoint->run_config != NULL && session_config_of(path, checkpoint, &run) == MT_OK) {
         printf("task %s%s%s\n", run.task, weights->tokens != NULL ? ", unit " : "",
-               weights->tokens != NULL ? symbol_unit_name(run.unit) : "");
+               weights->tokens != NULL ? symbol_unit_name((int)run.unit) : "");
     }
     if (checkpoint->has_state) {
         printf("step %" PRId64 ", %.1f s of training\n", state->step, state->seconds);
