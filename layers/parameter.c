@@ -72,6 +72,10 @@ static mt_status fill_in(mt_parameters *parameters, mt_parameter *parameter, con
         return mt_fail(MT_ERROR_INVALID, "parameters: the name %s%s exceeds %d bytes", prefix, name,
                        MT_NAME_MAX - 1);
     }
+    if (strchr(parameter->name, '/') != NULL || parameter->name[0] == '\0') {
+        return mt_fail(MT_ERROR_INVALID, "parameters: '%s' is no name: files could not hold it",
+                       parameter->name);
+    }
     if (mt_parameters_find(parameters, parameter->name) != NULL) {
         return mt_fail(MT_ERROR_INVALID, "parameters: %s is there already", parameter->name);
     }

@@ -1,4 +1,4 @@
-#include <mixtape/trainer.h>
+#include "train/objective.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,20 +11,17 @@ typedef struct evaluation_sums {
 static mt_status evaluate_batch(mt_tape *tape, const mt_objective *objective, int64_t index,
                                 evaluation_sums *sums)
 {
-    mt_batch batch = {NULL};
-    mt_tensor *loss = NULL, *counts = NULL;
-    mt_tape_reset(tape);
-    objective->put(objective->context, tape, index, &batch);
-    if (mt_tape_status(tape) == MT_OK) {
-        loss = objective->loss(objective->context, tape, &batch, &counts);
+    mt_batch batch;
+    mt_tensor *loss, *counts;
+    mt_status status = objective_put(objective, tape, index, &batch);
+    if (status == MT_OK) {
+        status = objective_loss(objective, tape, &batch, &loss, &counts);
     }
-    if (loss == NULL) {
-        return mt_tape_status(tape) != MT_OK
-                   ? mt_fail(mt_tape_status(tape), "%s", mt_tape_error(tape))
-                   : mt_fail(MT_ERROR_INVALID, "batch %" PRId64 " has no loss", index);
+    if (status != MT_OK) {
+        return status;
     }
     double value, rows[2] = {(double)batch.input->shape[0], NAN};
-    mt_status status = mt_tensor_read_doubles(loss, &value);
+    status = mt_tensor_read_doubles(loss, &value);
     if (status == MT_OK && counts != NULL) {
         status = mt_tensor_read_doubles(counts, rows);
     }
@@ -34,6 +31,16 @@ static mt_status evaluate_batch(mt_tape *tape, const mt_objective *objective, in
         sums->hits += rows[1];
     }
     return status;
+}
+
+static mt_status check_sums(const evaluation_sums *sums, int64_t count)
+{
+    if (!(sums->counted > 0.0)) {
+        return mt_fail(MT_ERROR_INVALID, "nothing is counted in %" PRId64 " batches", count);
+    }
+    return isfinite(sums->loss)
+               ? MT_OK
+               : mt_fail(MT_ERROR_NUMERIC, "the loss on held-out data is %g", sums->loss);
 }
 
 mt_status mt_evaluate(mt_tape *tape, const mt_objective *objective, int64_t count,
@@ -46,11 +53,8 @@ mt_status mt_evaluate(mt_tape *tape, const mt_objective *objective, int64_t coun
         status = evaluate_batch(tape, objective, i, &sums);
     }
     mt_tape_set_recording(tape, recording);
-    if (status == MT_OK && !isfinite(sums.loss)) {
-        status = mt_fail(MT_ERROR_NUMERIC, "the loss on held-out data is %g", sums.loss);
-    }
     *evaluation = (mt_evaluation){.loss = sums.loss / sums.counted,
                                   .accuracy = sums.hits / sums.counted,
                                   .counted = (int64_t)sums.counted};
-    return status;
+    return status == MT_OK ? check_sums(&sums, count) : status;
 }

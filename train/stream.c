@@ -29,9 +29,9 @@ struct mt_stream {
     mt_device *device;
     mt_tape *tape;
     int64_t batch;
-    size_t size;   /* of a value */
-    void *memory;  /* of all tensors, on the device */
-    void *nothing; /* what a row carries at the beginning of a sequence, on the host */
+    size_t size;     /* of a value */
+    void *memory;    /* of all tensors, on the device */
+    void *empty_row; /* what a row carries at the beginning of a sequence, on the host */
     carried_block *blocks;
     mt_model_state state; /* the tensors as a call of the model sees them */
 };
@@ -184,29 +184,29 @@ mt_status mt_stream_reset(mt_stream *stream, int64_t row)
     mt_status status = check_row(stream, row, MT_EVERY_ROW);
     rows_of(stream, row, &first, &end);
     for (int64_t b = first; b < end && status == MT_OK; b++) {
-        status = write_row(stream, b, stream->nothing);
+        status = write_row(stream, b, stream->empty_row);
     }
     return status;
 }
 
-mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from, int64_t from_row)
+static mt_status check_alike(const mt_stream *to, const mt_stream *from)
 {
     const mt_model_config *a = &to->model->config, *b = &from->model->config;
-    mt_status status = check_row(to, to_row, 0);
-    if (status == MT_OK) {
-        status = check_row(from, from_row, 0);
+    if (a->block_size != b->block_size || a->attention_size != b->attention_size ||
+        a->num_blocks != b->num_blocks || to->size != from->size) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "stream: a row of %zu bytes, of another model, does not fit one of %zu",
+                       mt_stream_row_bytes(from), mt_stream_row_bytes(to));
     }
-    if (status == MT_OK &&
-        (a->block_size != b->block_size || a->attention_size != b->attention_size ||
-         a->num_blocks != b->num_blocks || to->size != from->size)) {
-        status = mt_fail(MT_ERROR_INVALID,
-                         "stream: a row of %zu bytes, of another model, does not fit one of %zu",
-                         mt_stream_row_bytes(from), mt_stream_row_bytes(to));
-    }
-    if (status == MT_OK && to->device != from->device) {
-        status = mt_fail(MT_ERROR_INVALID, "stream: rows of two devices, %s and %s",
+    return to->device == from->device
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "stream: rows of two devices, %s and %s",
                          from->device->name, to->device->name);
-    }
+}
+
+static mt_status copy_row(mt_stream *to, int64_t to_row, const mt_stream *from, int64_t from_row)
+{
+    mt_status status = MT_OK;
     for (int64_t i = 0; i < piece_count(to) && status == MT_OK; i++) {
         row_piece piece = piece_of(to, to_row, i);
         status = to->device->copy(to->device, piece.device, piece_of(from, from_row, i).device,
@@ -215,17 +215,34 @@ mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from, i
     return status;
 }
 
-/* Zeros, but for the exponents of empty sums. */
-static mt_status make_nothing(mt_stream *stream)
+mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from, int64_t from_row)
 {
-    stream->nothing = calloc(1, mt_stream_row_bytes(stream));
-    if (stream->nothing == NULL) {
+    bool all = to_row == MT_EVERY_ROW && from_row == MT_EVERY_ROW && to->batch == from->batch;
+    int64_t first = all ? 0 : to_row, end = all ? to->batch : to_row + 1;
+    mt_status status = all ? MT_OK : check_row(to, to_row, 0);
+    if (status == MT_OK && !all) {
+        status = check_row(from, from_row, 0);
+    }
+    if (status == MT_OK) {
+        status = check_alike(to, from);
+    }
+    for (int64_t b = first; b < end && status == MT_OK; b++) {
+        status = copy_row(to, b, from, all ? b : from_row);
+    }
+    return status;
+}
+
+/* Zeros, but for the exponents of empty sums. */
+static mt_status make_empty_row(mt_stream *stream)
+{
+    stream->empty_row = calloc(1, mt_stream_row_bytes(stream));
+    if (stream->empty_row == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "stream: no memory for %zu bytes",
                        mt_stream_row_bytes(stream));
     }
     for (int64_t i = PLANE_MAX; i < piece_count(stream); i += PLANES) {
         row_piece piece = piece_of(stream, 0, i);
-        char *at = (char *)stream->nothing + piece.host;
+        char *at = (char *)stream->empty_row + piece.host;
         for (size_t j = 0; j < piece.bytes / stream->size; j++) {
             if (stream->size == sizeof(double)) {
                 ((double *)(void *)at)[j] = MT_WKV_EMPTY_MAX;
@@ -254,7 +271,7 @@ static mt_status open_stream(mt_stream *stream)
         status = allocate_blocks(stream);
     }
     if (status == MT_OK) {
-        status = make_nothing(stream);
+        status = make_empty_row(stream);
     }
     return status == MT_OK ? mt_stream_reset(stream, MT_EVERY_ROW) : status;
 }
@@ -287,7 +304,7 @@ void mt_stream_destroy(mt_stream *stream)
     stream->device->release(stream->device, stream->memory);
     mt_model_state_destroy(&stream->state);
     mt_tape_destroy(stream->tape);
-    free(stream->nothing);
+    free(stream->empty_row);
     free(stream->blocks);
     free(stream);
 }

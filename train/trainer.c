@@ -34,6 +34,13 @@ static mt_status status_of(const mt_trainer *trainer)
 static mt_status open_parts(mt_trainer *trainer)
 {
     const mt_trainer_config *config = &trainer->config;
+    if (trainer->parameters->data == NULL) {
+        return mt_fail(MT_ERROR_INVALID, "trainer: the parameters have not been allocated");
+    }
+    if (trainer->objective.put == NULL || trainer->objective.loss == NULL) {
+        return mt_fail(MT_ERROR_INVALID, "trainer: the objective has no %s",
+                       trainer->objective.put == NULL ? "put" : "loss");
+    }
     mt_status status = mt_schedule_check(&config->schedule);
     if (status == MT_OK && config->accumulate < 1) {
         status = mt_fail(MT_ERROR_INVALID, "trainer: accumulate is %" PRId64 ", not 1 or more",
@@ -159,12 +166,16 @@ mt_tape *mt_trainer_tape(mt_trainer *trainer)
     return trainer->tape;
 }
 
-void mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_token_list *tokens,
-                         const char *run_config)
+mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_token_list *tokens,
+                              const char *run_config)
 {
+    if (model != NULL && model->parameters != trainer->parameters) {
+        return mt_fail(MT_ERROR_INVALID, "trainer: the model's parameters are not the trainer's");
+    }
     trainer->model = model;
     trainer->tokens = tokens;
     trainer->run_config = run_config;
+    return MT_OK;
 }
 
 /* ---- checkpoints ---- */

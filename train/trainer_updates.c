@@ -1,29 +1,23 @@
+#include "train/objective.h"
 #include "train/trainer_internal.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-static mt_status fail_on_tape(const mt_trainer *trainer)
+/* Says which update an error is of. */
+static mt_status of_update(const mt_trainer *trainer, mt_status status)
 {
-    return mt_fail(mt_tape_status(trainer->tape), "step %" PRId64 ": %s", trainer->adam->step + 1,
-                   mt_tape_error(trainer->tape));
+    return status == MT_OK ? MT_OK
+                           : mt_fail(status, "step %" PRId64 ": %s", trainer->adam->step + 1,
+                                     mt_error_message());
 }
 
+/* Dropout counts with the numbers of a seed that initial values leave. */
 static mt_status put_batch(mt_trainer *trainer, int64_t index, mt_batch *batch)
 {
-    mt_tape *tape = trainer->tape;
-    mt_tape_reset(tape);
-    /* The other numbers of a seed are those of initial values. */
-    mt_status status = mt_tape_set_random(tape, ~trainer->config.seed, (uint64_t)index);
-    *batch = (mt_batch){NULL};
-    if (status == MT_OK) {
-        trainer->objective.put(trainer->objective.context, tape, index, batch);
-        status = mt_tape_status(tape) == MT_OK ? MT_OK : fail_on_tape(trainer);
-    }
-    if (status == MT_OK && (batch->input == NULL || batch->input->rank < 2)) {
-        status = mt_fail(MT_ERROR_INVALID, "batch %" PRId64 " has no input (B, T, ...)", index);
-    }
-    return status;
+    mt_status status = mt_tape_set_random(trainer->tape, ~trainer->config.seed, (uint64_t)index);
+    return status == MT_OK ? objective_put(&trainer->objective, trainer->tape, index, batch)
+                           : status;
 }
 
 static void keep(const mt_tensor *tensor, mt_tensor *kept)
@@ -43,24 +37,20 @@ static void keep_batch(const mt_batch *batch, batch_tensors *tensors)
 /* Forward and backward. */
 static mt_status differentiate(mt_trainer *trainer, const mt_batch *batch, batch_tensors *tensors)
 {
-    mt_tensor *counts = NULL;
-    const mt_objective *objective = &trainer->objective;
-    mt_tensor *loss = objective->loss(objective->context, trainer->tape, batch, &counts);
-    if (mt_backward(trainer->tape, loss) != MT_OK) {
-        return fail_on_tape(trainer);
+    mt_tensor *loss, *counts;
+    mt_status status = objective_loss(&trainer->objective, trainer->tape, batch, &loss, &counts);
+    if (status == MT_OK) {
+        status = mt_backward(trainer->tape, loss);
     }
-    if (counts != NULL && mt_tensor_count(counts) != 2) {
-        char shape[96];
-        return mt_fail(MT_ERROR_INVALID, "the counts of a loss have shape %s, not (2)",
-                       mt_tensor_shape_text(counts, shape, sizeof shape));
+    if (status == MT_OK) {
+        keep_batch(batch, tensors);
+        keep(loss, &tensors->loss);
+        keep(counts, &tensors->counts);
     }
-    keep_batch(batch, tensors);
-    keep(loss, &tensors->loss);
-    keep(counts, &tensors->counts);
-    return MT_OK;
+    return status;
 }
 
-static mt_status update(mt_trainer *trainer)
+static mt_status apply(mt_trainer *trainer)
 {
     return mt_adam_update(trainer->adam, 1.0 / (double)trainer->config.accumulate);
 }
@@ -69,7 +59,7 @@ static mt_status differentiate_and_update(mt_trainer *trainer, const mt_batch *b
                                           batch_tensors *tensors)
 {
     mt_status status = differentiate(trainer, batch, tensors);
-    return status == MT_OK ? update(trainer) : status;
+    return status == MT_OK ? apply(trainer) : status;
 }
 
 /* ---- recorded updates ---- */
@@ -168,7 +158,8 @@ static mt_status enqueue_batch(mt_trainer *trainer, int64_t index, bool last, do
                  : last           ? differentiate_and_update(trainer, &batch, &tensors)
                                   : differentiate(trainer, &batch, &tensors);
     }
-    return status == MT_OK ? trainer_read_later(trainer, &tensors, last, lr) : status;
+    return status == MT_OK ? trainer_read_later(trainer, &tensors, last, lr)
+                           : of_update(trainer, status);
 }
 
 mt_status trainer_enqueue(mt_trainer *trainer)

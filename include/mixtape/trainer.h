@@ -12,7 +12,8 @@
  * have arrived: a device that runs behind always has work. Where the device can record work and
  * batches repeat their shapes, an update is recorded once and replayed.
  *
- * The first failure sticks: the trainer then does nothing more, and every call returns it. */
+ * The first failure of an update, or of what follows it, sticks: the trainer then makes and saves
+ * nothing more, and returns it again. */
 #ifndef MIXTAPE_TRAINER_H
 #define MIXTAPE_TRAINER_H
 
@@ -71,25 +72,30 @@ typedef struct mt_update {
 
 typedef struct mt_trainer mt_trainer;
 
-/* MT_ERROR_INVALID for a field out of range, with its value. `parameters` and what the objective
+/* MT_ERROR_INVALID for a field out of range, with its value, for parameters without memory and for
+ * an objective that lacks a function; *trainer is then NULL. `parameters` and what the objective
  * points to outlive the trainer, which the caller destroys. */
 MT_API mt_status mt_trainer_create(mt_parameters *parameters, const mt_trainer_config *config,
                                    const mt_objective *objective, mt_trainer **trainer);
 MT_API void mt_trainer_destroy(mt_trainer *trainer); /* NULL is allowed; waits for the device */
 
-/* Called after each update, in order, when its results have arrived; a status that is not MT_OK
- * ends the run, which returns it. */
+/* Called after each update, in order, when its results have arrived. A status that is not MT_OK
+ * ends the run, which returns it, and sticks. */
 typedef mt_status (*mt_after_update)(void *context, const mt_update *update);
 
 /* Makes updates up to number `last`, and waits for all of them. Their numbers go on from run to
- * run. `after` may be NULL; it may save after the last update alone, since others may have begun.
- * MT_ERROR_NUMERIC, with the update's number and the parameter concerned, for a loss or a gradient
- * that is not finite; that update has then changed nothing. */
+ * run. `after` may be NULL. On a device that runs behind, later updates may have begun when it is
+ * called, and saving is refused then: a program saves between runs.
+ *
+ * MT_ERROR_NUMERIC, with the update's number, for a loss or a gradient that is not finite. The
+ * message names the first parameter that is not finite, or whose gradient is not while no later
+ * update has begun. An update whose gradient is not finite changes nothing; after one whose loss
+ * alone is not, the parameters are not to be used. */
 MT_API mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update after,
                                 void *context);
 
-/* Ends the run at work, or else the next one, when the updates that have begun are done; it then
- * returns MT_OK. May be called by a handler of signals. */
+/* Ends the run at work, or where there is none the next one, once the updates that have begun are
+ * done. mt_trainer_run then returns MT_OK. A handler of signals may call it. */
 MT_API void mt_trainer_stop(mt_trainer *trainer);
 
 /* The parts of mt_trainer_run, for loops of one's own. begin puts the next update on the device,
@@ -106,10 +112,12 @@ MT_API mt_train_state *mt_trainer_state(mt_trainer *trainer);
 /* The trainer's tape, for evaluating between two runs without memory of its own. */
 MT_API mt_tape *mt_trainer_tape(mt_trainer *trainer);
 
-/* Says what checkpoints hold beside parameters, optimiser and state: the model's configuration, its
- * tokens and the text of the run's configuration. Each may be NULL, and outlives the trainer. */
-MT_API void mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_token_list *tokens,
-                                const char *run_config);
+/* Says what checkpoints hold beside parameters, optimiser and progress: the model's configuration,
+ * its tokens and the text of the run's configuration, each or NULL. They outlive the trainer. It is
+ * said before a checkpoint of a model is saved or loaded. MT_ERROR_INVALID for a model of other
+ * parameters. */
+MT_API mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model,
+                                     const mt_token_list *tokens, const char *run_config);
 
 /* Saves a checkpoint, atomically; and one of the parameters alone, to be used and not gone on from.
  * MT_ERROR_INVALID while updates are at work. */
@@ -131,7 +139,7 @@ typedef struct mt_evaluation {
 } mt_evaluation;
 
 /* Evaluates batches 0 .. count-1 of an objective, without recording. MT_ERROR_NUMERIC if the loss
- * is not finite. */
+ * is not finite, MT_ERROR_INVALID where nothing was counted. */
 MT_API mt_status mt_evaluate(mt_tape *tape, const mt_objective *objective, int64_t count,
                              mt_evaluation *evaluation);
 

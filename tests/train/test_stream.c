@@ -261,6 +261,11 @@ START_TEST(test_a_row_goes_on_elsewhere)
     ck_assert_int_eq(mt_stream_load(all, MT_EVERY_ROW, rows), MT_OK);
     ck_assert_int_eq(feed(all, model, 0, B, 4, 5, 5, outputs), MT_OK);
     check_stretch(whole, V, 0, B, 4, 5, outputs, 2e-6);
+    ck_assert_int_eq(mt_stream_reset(all, MT_EVERY_ROW), MT_OK);
+    ck_assert_int_eq(mt_stream_copy(all, MT_EVERY_ROW, stream, MT_EVERY_ROW), MT_OK);
+    ck_assert_int_eq(feed(all, model, 0, B, 4, 5, 5, outputs), MT_OK);
+    check_stretch(whole, V, 0, B, 4, 5, outputs, 2e-6);
+    ck_assert_int_eq(mt_stream_copy(alone, MT_EVERY_ROW, stream, MT_EVERY_ROW), MT_ERROR_INVALID);
     free(rows);
     free(again);
     mt_stream_destroy(stream);

@@ -26,8 +26,7 @@ typedef struct own_model {
 static own_model make_model(bool classes)
 {
     own_model model = {.classes = classes, .failing = -1};
-    const mt_self_attention_config config = {
-        .size = S, .attention_size = S, .context_size = T, .num_blocks = 1, .bias = true};
+    const mt_self_attention_config config = mt_self_attention_config_default(S, T);
     ck_assert_int_eq(mt_parameters_create(test_device, MT_F32, &model.parameters), MT_OK);
     mt_self_attention_init(&model.attention, model.parameters, "att.", &config);
     mt_linear_init(&model.head, model.parameters, "head.", S, S, true);
@@ -433,6 +432,88 @@ START_TEST(test_what_is_not_finite_is_named)
 }
 END_TEST
 
+/* Zero, with a slope that float32 does not hold. */
+static mt_tensor *steep_loss(void *context, mt_tape *tape, const mt_batch *batch,
+                             mt_tensor **counts)
+{
+    (void)counts;
+    const own_model *model = context;
+    mt_tensor *y = mt_linear_forward(tape, &model->head, batch->input);
+    return mt_mean(tape, mt_scale(tape, mt_scale(tape, y, 1e25), 1e25));
+}
+
+START_TEST(test_a_gradient_that_is_not_finite_is_named_and_changes_nothing)
+{
+    own_model model = make_model(false);
+    mt_trainer_config config = config_of(1, true);
+    const mt_objective objective = {put, steep_loss, &model};
+    const float zeros[S * S] = {0.0f};
+    mt_trainer *trainer;
+    run_result before = {0}, after = {0};
+    ck_assert_int_eq(mt_tensor_write(model.head.weight, zeros), MT_OK);
+    ck_assert_int_eq(mt_tensor_write(model.head.bias, zeros), MT_OK);
+    read_values(&model, &before);
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
+    ck_assert_int_eq(mt_trainer_run(trainer, 1, NULL, NULL), MT_ERROR_NUMERIC);
+    ck_assert_str_eq(mt_error_message(), "step 1: adam: the gradient of head.weight is not finite");
+    read_values(&model, &after);
+    ck_assert_mem_eq(before.values, after.values, before.bytes);
+    ck_assert_int_eq(mt_trainer_save(trainer, "/nowhere/checkpoint.h5"), MT_ERROR_NUMERIC);
+    free(before.values);
+    free(after.values);
+    mt_trainer_destroy(trainer);
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+/* A model's checkpoint, saved by one trainer, goes on in another and loads as a model. */
+START_TEST(test_a_models_checkpoint_says_which_model)
+{
+    char path[64];
+    mt_model_config shape = mt_model_config_default(5, S);
+    mt_trainer_config config = config_of(1, true);
+    mt_model *model, *other, *loaded;
+    mt_trainer *trainer;
+    mt_checkpoint *checkpoint;
+    const mt_objective objective = {put, loss, NULL};
+    shape.num_blocks = 1;
+    ck_assert_int_eq(mt_model_create(test_device, MT_F32, &shape, 1, &model), MT_OK);
+    ck_assert_int_eq(mt_model_create(test_device, MT_F32, &shape, 2, &other), MT_OK);
+    ck_assert_int_eq(mt_trainer_create(model->parameters, &config, &objective, &trainer), MT_OK);
+    ck_assert_int_eq(mt_trainer_describe(trainer, other, NULL, NULL), MT_ERROR_INVALID);
+    ck_assert_int_eq(mt_trainer_describe(trainer, model, NULL, "task: none\n"), MT_OK);
+    mt_trainer_state(trainer)->symbols = 77;
+    ck_assert_msg(mt_trainer_save(trainer, checkpoint_file(path)) == MT_OK, "%s",
+                  mt_error_message());
+    mt_trainer_destroy(trainer);
+
+    ck_assert_int_eq(mt_checkpoint_load(path, &checkpoint), MT_OK);
+    ck_assert_str_eq(checkpoint->run_config, "task: none\n");
+    ck_assert_int_eq(mt_weights_model(checkpoint->weights, test_device, &loaded), MT_OK);
+    ck_assert_int_eq(mt_trainer_create(other->parameters, &config, &objective, &trainer), MT_OK);
+    ck_assert_int_eq(mt_trainer_describe(trainer, other, NULL, NULL), MT_OK);
+    ck_assert_int_eq(mt_trainer_restore(trainer, checkpoint), MT_OK);
+    ck_assert_int_eq(mt_trainer_state(trainer)->symbols, 77);
+    size_t bytes = (size_t)model->parameters->total * sizeof(float);
+    float *values[3] = {malloc(bytes), malloc(bytes), malloc(bytes)};
+    const mt_model *models[3] = {model, other, loaded};
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(mt_device_read(test_device, values[i], models[i]->parameters->data, bytes),
+                         MT_OK);
+        ck_assert_mem_eq(values[i], values[0], bytes);
+    }
+    for (int i = 0; i < 3; i++) {
+        free(values[i]);
+    }
+    mt_checkpoint_destroy(checkpoint);
+    mt_trainer_destroy(trainer);
+    mt_model_destroy(model);
+    mt_model_destroy(other);
+    mt_model_destroy(loaded);
+    unlink(path);
+}
+END_TEST
+
 static void no_input(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
 {
     (void)context;
@@ -448,6 +529,14 @@ static mt_tensor *no_loss(void *context, mt_tape *tape, const mt_batch *batch, m
     (void)batch;
     (void)counts;
     return NULL;
+}
+
+static mt_tensor *wide_loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
+{
+    (void)context;
+    (void)tape;
+    (void)counts;
+    return batch->input;
 }
 
 START_TEST(test_what_cannot_work_is_refused)
@@ -483,7 +572,7 @@ START_TEST(test_what_cannot_work_is_refused)
     objective.put = no_input;
     ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
     ck_assert_int_eq(mt_trainer_run(trainer, 1, NULL, NULL), MT_ERROR_INVALID);
-    ck_assert_str_eq(mt_error_message(), "batch 0 has no input (B, T, ...)");
+    ck_assert_str_eq(mt_error_message(), "step 1: batch 0 has no input (B, T, ...)");
     mt_trainer_destroy(trainer);
     objective.put = put;
     objective.loss = no_loss;
@@ -491,8 +580,27 @@ START_TEST(test_what_cannot_work_is_refused)
     ck_assert_int_eq(mt_trainer_run(trainer, 1, NULL, NULL), MT_ERROR_INVALID);
     mt_trainer_destroy(trainer);
     mt_evaluation found;
+    ck_assert_int_eq(mt_evaluate(test_tape, &objective, 0, &found), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "nothing is counted in 0 batches");
+    objective.put = no_input;
     ck_assert_int_eq(mt_evaluate(test_tape, &objective, 1, &found), MT_ERROR_INVALID);
-    ck_assert_str_eq(mt_error_message(), "batch 0 has no loss");
+    ck_assert_str_eq(mt_error_message(), "batch 0 has no input (B, T, ...)");
+    objective.put = put;
+    objective.loss = wide_loss;
+    ck_assert_int_eq(mt_evaluate(test_tape, &objective, 1, &found), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "the loss has shape (2, 6, 4), where 1 is expected");
+    objective.loss = NULL;
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer),
+                     MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "trainer: the objective has no loss");
+    mt_parameters *empty;
+    ck_assert_int_eq(mt_parameters_create(test_device, MT_F32, &empty), MT_OK);
+    ck_assert_int_eq(mt_trainer_create(empty, &config, &objective, &trainer), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "trainer: the parameters have not been allocated");
+    mt_parameters_destroy(empty);
+    objective.loss = no_loss;
+    ck_assert_int_eq(mt_evaluate(test_tape, &objective, 1, &found), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "the batch has no loss");
     mt_parameters_destroy(model.parameters);
 }
 END_TEST
@@ -547,6 +655,8 @@ static Suite *trainer_suite(void)
     tcase_add_test(tcase, test_a_checkpoint_that_does_not_fit_changes_nothing);
     tcase_add_test(tcase, test_the_first_failure_sticks);
     tcase_add_test(tcase, test_what_is_not_finite_is_named);
+    tcase_add_test(tcase, test_a_gradient_that_is_not_finite_is_named_and_changes_nothing);
+    tcase_add_test(tcase, test_a_models_checkpoint_says_which_model);
     tcase_add_test(tcase, test_what_cannot_work_is_refused);
     tcase_add_test(tcase, test_an_evaluation_is_the_mean_of_what_is_counted);
     suite_add_tcase(suite, tcase);

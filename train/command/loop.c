@@ -249,8 +249,8 @@ static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
     }
     if (status == MT_OK) {
         loop->state = mt_trainer_state(loop->trainer);
-        mt_trainer_describe(loop->trainer, session->model, session->task->tokens(session->data),
-                            loop->config_text);
+        status = mt_trainer_describe(loop->trainer, session->model,
+                                     session->task->tokens(session->data), loop->config_text);
     }
     return status == MT_OK && checkpoint != NULL ? mt_trainer_restore(loop->trainer, checkpoint)
                                                  : status;

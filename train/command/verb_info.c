@@ -41,8 +41,7 @@ static mt_status add_squares(void *context, int64_t first, int64_t rows, const v
     square_sum *squares = context;
     (void)first;
     for (int64_t i = 0; i < rows * squares->width; i++) {
-        double value = squares->dtype == MT_F64 ? ((const double *)values)[i]
-                                                : (double)((const float *)values)[i];
+        double value = mt_real_at(squares->dtype, values, i);
         squares->sum += value * value;
     }
     return MT_OK;
@@ -53,7 +52,7 @@ static mt_status magnitude(const mt_weights *weights, const mt_parameter *parame
 {
     mt_array array = mt_weights_array(weights, parameter);
     int64_t n = mt_array_count(&array);
-    square_sum squares = {.dtype = array.dtype, .width = n / mt_array_rows(&array)};
+    square_sum squares = {.dtype = array.dtype, .width = mt_array_width(&array)};
     mt_status status = mt_array_visit(&array, add_squares, &squares);
     *rms = sqrt(squares.sum / (double)n);
     return status;

@@ -1,0 +1,17 @@
+/* An objective's two functions, called and checked, for the trainer and for mt_evaluate.
+ * Internal. */
+#ifndef MT_TRAIN_OBJECTIVE_H
+#define MT_TRAIN_OBJECTIVE_H
+
+#include <mixtape/trainer.h>
+
+/* Resets the tape and puts a batch on it. MT_ERROR_INVALID unless it has an input (B, T, ...). */
+mt_status objective_put(const mt_objective *objective, mt_tape *tape, int64_t index,
+                        mt_batch *batch);
+
+/* The batch's loss; `counts` is NULL where it has none. MT_ERROR_INVALID unless the loss is one
+ * number, and the counts are two. */
+mt_status objective_loss(const mt_objective *objective, mt_tape *tape, const mt_batch *batch,
+                         mt_tensor **loss, mt_tensor **counts);
+
+#endif
