@@ -134,6 +134,16 @@ int64_t mt_array_rows(const mt_array *array)
     return array->rank > 0 ? array->shape[0] : 1;
 }
 
+int64_t mt_array_width(const mt_array *array)
+{
+    return mt_array_count(array) / mt_array_rows(array);
+}
+
+double mt_real_at(mt_dtype dtype, const void *reals, int64_t i)
+{
+    return dtype == MT_F64 ? ((const double *)reals)[i] : (double)((const float *)reals)[i];
+}
+
 mt_status mt_array_check_shape(const mt_array *array, const char *path, const mt_tensor *tensor)
 {
     mt_tensor as_found = header_of(array);
@@ -163,7 +173,7 @@ void mt_convert_reals(mt_dtype from_type, const void *from, mt_dtype to_type, vo
 int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value)
 {
     for (int64_t i = 0; i < n; i++) {
-        *value = dtype == MT_F64 ? ((const double *)reals)[i] : (double)((const float *)reals)[i];
+        *value = mt_real_at(dtype, reals, i);
         if (!isfinite(*value)) {
             return i;
         }

@@ -43,6 +43,10 @@ int64_t mt_array_count(const mt_array *array);
 
 /* Steps of the first dimension, of which a scalar has one. */
 int64_t mt_array_rows(const mt_array *array);
+int64_t mt_array_width(const mt_array *array); /* values of a row */
+
+/* reals[i] of either type. */
+double mt_real_at(mt_dtype dtype, const void *reals, int64_t i);
 
 /* MT_ERROR_FORMAT, with both shapes, if an array of the file at `path` has not a tensor's. */
 mt_status mt_array_check_shape(const mt_array *array, const char *path, const mt_tensor *tensor);

@@ -3,6 +3,7 @@
 #include "io/model_attributes.h"
 #include "io/weights_file.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,7 @@ static mt_status write_checkpoint(const char *path, const mt_weights *weights, c
                                   const mt_train_state *state, const char *run_config)
 {
     mt_archive *archive;
-    mt_status status = mt_own_file_create(path, "mixtape-checkpoint", weights->tokens, &archive);
+    mt_status status = mt_native_create(path, MT_CHECKPOINT_FORMAT, weights->tokens, &archive);
     if (status != MT_OK) {
         return status;
     }
@@ -142,16 +143,16 @@ static mt_status open_moments(const mt_checkpoint *checkpoint, const char *group
     return mt_archive_source(checkpoint->weights->file->archive, group, source);
 }
 
-static mt_status check_moments(const mt_checkpoint *checkpoint, const char *group)
+static mt_status check_moments(const mt_checkpoint *checkpoint, const char *group, double least)
 {
     mt_source *source;
     const mt_weights *weights = checkpoint->weights;
-    mt_status status = mt_own_group_check(weights->file->archive, group, weights->parameters, NULL);
+    mt_status status = mt_native_check(weights->file->archive, group, weights->parameters, NULL);
     if (status == MT_OK) {
         status = open_moments(checkpoint, group, &source);
     }
     if (status == MT_OK) {
-        status = mt_weights_check_values(weights, source);
+        status = mt_weights_check_values(weights, source, least);
         mt_source_close(source);
     }
     return status;
@@ -175,9 +176,9 @@ static mt_status read_adam(mt_archive *archive, mt_checkpoint *checkpoint)
     }
     mt_status status = mt_archive_status(archive);
     if (status == MT_OK) {
-        status = check_moments(checkpoint, "/optimizer/m");
+        status = check_moments(checkpoint, "/optimizer/m", -HUGE_VAL);
     }
-    return status == MT_OK ? check_moments(checkpoint, "/optimizer/v") : status;
+    return status == MT_OK ? check_moments(checkpoint, "/optimizer/v", 0.0) : status;
 }
 
 /* Reads what a checkpoint has beside weights. */

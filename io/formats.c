@@ -13,13 +13,12 @@
 
 enum { VERSION = 1 };
 
-#define CHECKPOINT "mixtape-checkpoint"
-#define EXCHANGE   "mixtape-weights"
+#define EXCHANGE "mixtape-weights"
 
 /* ---- Mixtape's own files ---- */
 
-mt_status mt_own_file_create(const char *path, const char *format, const mt_token_list *tokens,
-                             mt_archive **archive)
+mt_status mt_native_create(const char *path, const char *format, const mt_token_list *tokens,
+                           mt_archive **archive)
 {
     mt_status status = mt_archive_create(path, archive);
     if (status != MT_OK) {
@@ -52,35 +51,28 @@ typedef struct expected_names {
     const mt_layout *layout;
 } expected_names;
 
-static const char *name_in(const mt_layout *layout, const char *ours, char name[MT_NAME_MAX])
-{
-    if (layout == NULL || mt_layout_name(layout, ours, name) != MT_PLACED) {
-        snprintf(name, MT_NAME_MAX, "%s", ours);
-    }
-    return name;
-}
-
 static void refuse_unknown(mt_archive *archive, const char *name, void *context)
 {
     const expected_names *expected = context;
     char theirs[MT_NAME_MAX];
     for (int i = 0; i < expected->parameters->count; i++) {
         const char *ours = expected->parameters->items[i]->name;
-        if (strcmp(name_in(expected->layout, ours, theirs), name) == 0) {
+        if (strcmp(mt_name_in_layout(expected->layout, ours, theirs), name) == 0) {
             return;
         }
     }
     mt_archive_fail(archive, name, "unknown: no parameter of this model");
 }
 
-mt_status mt_own_group_check(mt_archive *archive, const char *group,
-                             const mt_parameters *parameters, const mt_layout *layout)
+mt_status mt_native_check(mt_archive *archive, const char *group, const mt_parameters *parameters,
+                          const mt_layout *layout)
 {
     expected_names expected = {parameters, layout};
     for (int i = 0; i < parameters->count; i++) {
         const mt_tensor *tensor = &parameters->items[i]->tensor;
         char name[MT_NAME_MAX];
-        mt_archive_check_array(archive, group, name_in(layout, parameters->items[i]->name, name),
+        mt_archive_check_array(archive, group,
+                               mt_name_in_layout(layout, parameters->items[i]->name, name),
                                tensor->dtype, tensor->rank, tensor->shape);
     }
     mt_archive_visit(archive, group, refuse_unknown, &expected);
@@ -97,7 +89,7 @@ static mt_status describe_group(mt_weights *weights, const char *group)
         status = mt_model_describe(&weights->config, weights->dtype, &weights->parameters);
     }
     if (status == MT_OK) {
-        status = mt_own_group_check(archive, group, weights->parameters, weights->layout);
+        status = mt_native_check(archive, group, weights->parameters, weights->layout);
     }
     return status == MT_OK ? mt_archive_source(archive, group, &weights->file->source) : status;
 }
@@ -145,7 +137,7 @@ static mt_status write_exchange(const mt_weights *weights, const mt_layout *layo
 {
     mt_archive *archive;
     mt_model_config kept = mt_layout_kept(layout, &weights->config);
-    mt_status status = mt_own_file_create(path, EXCHANGE, weights->tokens, &archive);
+    mt_status status = mt_native_create(path, EXCHANGE, weights->tokens, &archive);
     if (status != MT_OK) {
         return status;
     }
@@ -172,7 +164,7 @@ static mt_status describe_foreign_hdf5(mt_weights *weights)
 }
 
 static const mt_format formats[] = {
-    {"a checkpoint", MT_HDF5, CHECKPOINT, true, describe_checkpoint, NULL},
+    {"a checkpoint", MT_HDF5, MT_CHECKPOINT_FORMAT, true, describe_checkpoint, NULL},
     {"an exchange file", MT_HDF5, EXCHANGE, false, describe_exchange, write_exchange},
     {"HDF5 of another program", MT_HDF5, NULL, false, describe_foreign_hdf5, NULL},
     {"safetensors", MT_SAFETENSORS, NULL, false, mt_foreign_describe, write_safetensors},
@@ -210,7 +202,7 @@ mt_status mt_format_find(const mt_weights_file *file, const mt_format **format)
     }
     if (status == MT_OK && *format == NULL) {
         status = mt_archive_fail(archive, "/", "format '%.64s', expected %s or %s", attribute,
-                                 CHECKPOINT, EXCHANGE);
+                                 MT_CHECKPOINT_FORMAT, EXCHANGE);
     }
     free(attribute);
     return status == MT_OK && (*format)->attribute != NULL ? check_version(archive) : status;
@@ -307,23 +299,28 @@ mt_status mt_arrays_read(const char *path, mt_arrays *arrays)
     return status;
 }
 
+/* An array on its way into a group. */
 typedef struct written_array {
     mt_archive *archive;
-    mt_dtype dtype;
+    const char *group;
+    const mt_array *array;
 } written_array;
 
 static mt_status write_rows(void *context, int64_t first, int64_t rows, const void *values)
 {
-    const written_array *array = context;
-    mt_archive_write_rows(array->archive, array->dtype, first, rows, values);
-    return mt_archive_status(array->archive);
+    const written_array *written = context;
+    mt_status status = mt_array_check_values(written->array, written->group, first, rows, values);
+    if (status == MT_OK) {
+        mt_archive_write_rows(written->archive, written->array->dtype, first, rows, values);
+    }
+    return mt_archive_keep(written->archive, status);
 }
 
 void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays)
 {
     for (int64_t i = 0; i < arrays->count && mt_archive_status(archive) == MT_OK; i++) {
         const mt_array *array = &arrays->items[i];
-        written_array written = {archive, array->dtype};
+        written_array written = {archive, group, array};
         mt_archive_begin_array(archive, group, array->name, array->dtype, array->rank,
                                array->shape);
         if (mt_archive_status(archive) == MT_OK) {

@@ -267,7 +267,7 @@ static mt_status read_rows(mt_source *base, const char *name, mt_dtype dtype, in
     if (status != MT_OK) {
         return status;
     }
-    int64_t width = mt_array_count(&array) / mt_array_rows(&array), count = rows * width;
+    int64_t width = mt_array_width(&array), count = rows * width;
     size_t size = types[stored.type].size;
     char *bytes = (char *)values + (size_t)count * (mt_dtype_size(array.dtype) - size);
     status = read_bytes(file, stored.begin + (size_t)(first * width) * size, (size_t)count * size,
@@ -408,8 +408,13 @@ mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays)
     char *at = bytes + LENGTH_BYTES + padded;
     mt_status status = MT_OK;
     for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
-        status = mt_array_read(&arrays->items[i], 0, mt_array_rows(&arrays->items[i]), at);
-        at += array_bytes(&arrays->items[i]);
+        const mt_array *array = &arrays->items[i];
+        int64_t rows = mt_array_rows(array);
+        status = mt_array_read(array, 0, rows, at);
+        if (status == MT_OK) {
+            status = mt_array_check_values(array, "/", 0, rows, at);
+        }
+        at += array_bytes(array);
     }
     if (status == MT_OK) {
         status = mt_file_replace(path, bytes, size);

@@ -15,8 +15,7 @@ void mt_source_close(mt_source *source)
 
 mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values)
 {
-    size_t row_bytes =
-        (size_t)(mt_array_count(array) / mt_array_rows(array)) * mt_dtype_size(array->dtype);
+    size_t row_bytes = (size_t)(mt_array_width(array)) * mt_dtype_size(array->dtype);
     if (array->source != NULL) {
         return array->source->read(array->source, array->source_name, array->dtype, first, rows,
                                    values);
@@ -34,7 +33,7 @@ mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
 {
     const int64_t piece_bytes = 16 << 20; /* a chunk of an HDF5 file, as Mixtape writes it */
     int64_t rows = mt_array_rows(array);
-    int64_t row_bytes = mt_array_count(array) / rows * (int64_t)mt_dtype_size(array->dtype);
+    int64_t row_bytes = mt_array_width(array) * (int64_t)mt_dtype_size(array->dtype);
     int64_t piece = row_bytes < piece_bytes ? piece_bytes / row_bytes : 1;
     piece = piece < rows ? piece : rows;
     void *values = malloc((size_t)(piece * row_bytes));
@@ -52,6 +51,18 @@ mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
     }
     free(values);
     return status;
+}
+
+mt_status mt_array_check_values(const mt_array *array, const char *group, int64_t first,
+                                int64_t rows, const void *values)
+{
+    double value;
+    int64_t width = mt_array_width(array);
+    int64_t i = mt_first_not_finite(array->dtype, values, rows * width, &value);
+    return i < 0
+               ? MT_OK
+               : mt_fail(MT_ERROR_NUMERIC, "%s%s%s: element %" PRId64 " is %g, and not saved",
+                         group, group[1] == '\0' ? "" : "/", array->name, first * width + i, value);
 }
 
 static mt_status no_memory(void)
@@ -196,7 +207,7 @@ static mt_status read_replaced(mt_source *base, const char *name, mt_dtype dtype
     if (array == NULL) {
         return source->under->read(source->under, name, dtype, first, rows, values);
     }
-    int64_t width = mt_array_count(array) / mt_array_rows(array);
+    int64_t width = mt_array_width(array);
     const char *from =
         (const char *)array->data + (size_t)(first * width) * mt_dtype_size(array->dtype);
     mt_convert_reals(array->dtype, from, dtype, values, rows * width);

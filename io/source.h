@@ -15,7 +15,8 @@ struct mt_source {
      * weight has. Types of 16 bits are MT_F32, as which they are read. */
     mt_status (*inspect)(mt_source *source, mt_array *array);
 
-    /* Reads rows, that is steps of the first dimension, of an array as reals of a type. */
+    /* Reads rows, that is steps of the first dimension, of an array as reals of a type, which is no
+     * narrower than the file's. */
     mt_status (*read)(mt_source *source, const char *name, mt_dtype dtype, int64_t first,
                       int64_t rows, void *values);
     void (*close)(mt_source *source);
@@ -45,5 +46,10 @@ mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void
  * until that fails. */
 typedef mt_status (*mt_use_rows)(void *context, int64_t first, int64_t rows, const void *values);
 mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context);
+
+/* MT_ERROR_NUMERIC, with the element, for rows that no reader would take: values that are not
+ * finite are not saved. `group` is where the array would go. */
+mt_status mt_array_check_values(const mt_array *array, const char *group, int64_t first,
+                                int64_t rows, const void *values);
 
 #endif

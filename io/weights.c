@@ -49,7 +49,8 @@ static mt_status describe(const char *path, mt_weights *weights)
     if (status == MT_OK) {
         status = format->describe(weights);
     }
-    return status == MT_OK ? mt_weights_check_values(weights, weights->file->source) : status;
+    return status == MT_OK ? mt_weights_check_values(weights, weights->file->source, -HUGE_VAL)
+                           : status;
 }
 
 static mt_status finish_opening(mt_status status, mt_weights *made, mt_weights **weights)
@@ -112,14 +113,18 @@ mt_status mt_weights_of(const mt_parameters *parameters, const mt_model_config *
 
 /* ---- their values ---- */
 
+const char *mt_name_in_layout(const mt_layout *layout, const char *ours, char name[MT_NAME_MAX])
+{
+    if (layout == NULL || mt_layout_name(layout, ours, name) != MT_PLACED) {
+        snprintf(name, MT_NAME_MAX, "%s", ours);
+    }
+    return name;
+}
+
 const char *mt_weights_name(const mt_weights *weights, const mt_parameter *parameter,
                             char name[MT_NAME_MAX])
 {
-    if (weights->layout == NULL ||
-        mt_layout_name(weights->layout, parameter->name, name) != MT_PLACED) {
-        memcpy(name, parameter->name, MT_NAME_MAX);
-    }
-    return name;
+    return mt_name_in_layout(weights->layout, parameter->name, name);
 }
 
 /* A parameter as an array of a source. */
@@ -166,22 +171,35 @@ mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *paramete
 typedef struct visited {
     const mt_weights *weights;
     const mt_array *array;
+    double least;            /* of a value */
     const mt_parameters *to; /* where they go, */
     const mt_parameter *place;
     char *block;
 } visited;
 
-static int64_t width_of(const mt_array *array)
+/* The place of the first value below the least; -1: none is. */
+static int64_t first_below(mt_dtype dtype, const void *reals, int64_t n, double least,
+                           double *value)
 {
-    return mt_array_count(array) / mt_array_rows(array);
+    for (int64_t i = 0; i < n; i++) {
+        *value = mt_real_at(dtype, reals, i);
+        if (*value < least) {
+            return i;
+        }
+    }
+    return -1;
 }
 
 static mt_status check_rows(void *context, int64_t first, int64_t rows, const void *values)
 {
     const visited *at = context;
+    mt_dtype dtype = at->array->dtype;
     double value;
-    int64_t width = width_of(at->array);
-    int64_t i = mt_first_not_finite(at->array->dtype, values, rows * width, &value);
+    int64_t width = mt_array_width(at->array), n = rows * width;
+    int64_t i = mt_first_not_finite(dtype, values, n, &value);
+    if (i < 0) {
+        i = first_below(dtype, values, n, at->least, &value);
+    }
     bool may_be_missing = isnan(value) && at->weights->file->archive != NULL;
     return i < 0 ? MT_OK
                  : mt_fail(MT_ERROR_FORMAT, "%s: %s: element %" PRId64 " is %g%s",
@@ -189,12 +207,12 @@ static mt_status check_rows(void *context, int64_t first, int64_t rows, const vo
                            value, may_be_missing ? ", or missing" : "");
 }
 
-mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source)
+mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source, double least)
 {
     mt_status status = MT_OK;
     for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
         mt_array array = array_of(weights, source, weights->parameters->items[i]);
-        visited at = {.weights = weights, .array = &array};
+        visited at = {.weights = weights, .array = &array, .least = least};
         status = mt_array_visit(&array, check_rows, &at);
     }
     return status;
@@ -203,7 +221,7 @@ mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source)
 static mt_status write_rows(void *context, int64_t first, int64_t rows, const void *values)
 {
     const visited *at = context;
-    int64_t width = width_of(at->array), count = rows * width;
+    int64_t width = mt_array_width(at->array), count = rows * width;
     size_t size = mt_dtype_size(at->to->dtype);
     char *place = at->block + (at->place->offset + (size_t)(first * width)) * size;
     if (at->to->dtype == at->array->dtype) {
@@ -229,7 +247,7 @@ mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
         const mt_parameter *from = mt_parameters_find(weights->parameters, place->name);
         if (from != NULL) {
             mt_array array = array_of(weights, source, from);
-            visited at = {weights, &array, parameters, place, block};
+            visited at = {weights, &array, -HUGE_VAL, parameters, place, block};
             status = mt_array_visit(&array, write_rows, &at);
         }
     }

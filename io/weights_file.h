@@ -45,14 +45,17 @@ void mt_weights_file_close(mt_weights_file *file);
  * than the model (mt_layout.part_of_more) the rest is not read. */
 mt_status mt_foreign_describe(mt_weights *weights);
 
+/* The root's `format` of a checkpoint. */
+#define MT_CHECKPOINT_FORMAT "mixtape-checkpoint"
+
 /* Begins one of Mixtape's own files: the root's format, version and tokens (NULL: none). */
-mt_status mt_own_file_create(const char *path, const char *format, const mt_token_list *tokens,
-                             mt_archive **archive);
+mt_status mt_native_create(const char *path, const char *format, const mt_token_list *tokens,
+                           mt_archive **archive);
 
 /* A group must hold the arrays of parameters, of their type, by the names of a layout (NULL: our
  * own), and nothing else. */
-mt_status mt_own_group_check(mt_archive *archive, const char *group,
-                             const mt_parameters *parameters, const mt_layout *layout);
+mt_status mt_native_check(mt_archive *archive, const char *group, const mt_parameters *parameters,
+                          const mt_layout *layout);
 
 /* Weights over the parameters of a model or of a program's own (`config` NULL), which outlive them.
  * Only the file is to be closed (mt_weights_file_close). */
@@ -62,18 +65,22 @@ mt_status mt_weights_of(const mt_parameters *parameters, const mt_model_config *
 /* A checkpoint's weights, which must be just these parameters, a model's or not. */
 mt_status mt_weights_open_own(const char *path, const mt_parameters *own, mt_weights **weights);
 
-/* The name that a parameter has in the file; and the parameter as an array, whose name is the
- * parameter's own, for as long as that. */
+/* The name that a parameter has in a layout (NULL: our own). */
+const char *mt_name_in_layout(const mt_layout *layout, const char *ours, char name[MT_NAME_MAX]);
+
+/* The name that a parameter has in the file. */
 const char *mt_weights_name(const mt_weights *weights, const mt_parameter *parameter,
                             char name[MT_NAME_MAX]);
+
+/* The parameter as an array of the file, for as long as the parameter lives. */
 mt_array mt_weights_array(const mt_weights *weights, const mt_parameter *parameter);
 
 /* Adds it to arrays that are to be written, under another name. */
 mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *parameter, const char *name,
                          mt_arrays *arrays);
 
-/* Checks that every value is finite. */
-mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source);
+/* Checks that every value is finite, and not below the least that it can be. */
+mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source, double least);
 
 /* Puts the values of a source into the blocks of parameters, by the names of the weights; the
  * types may differ. */

@@ -7,11 +7,10 @@
 static mt_status refuse_nonzero(void *context, int64_t first, int64_t rows, const void *values)
 {
     const mt_array *array = context;
-    int64_t count = rows * (mt_array_count(array) / mt_array_rows(array));
+    int64_t count = rows * mt_array_width(array);
     (void)first;
     for (int64_t i = 0; i < count; i++) {
-        if (array->dtype == MT_F64 ? ((const double *)values)[i] != 0.0
-                                   : ((const float *)values)[i] != 0.0f) {
+        if (mt_real_at(array->dtype, values, i) != 0.0) {
             return mt_fail(MT_ERROR_INVALID,
                            "it has no place for %s, which is not zero (train with --no-bias)",
                            array->name);

@@ -32,20 +32,21 @@ typedef struct mt_weights {
 } mt_weights;
 
 /* MT_ERROR_IO, MT_ERROR_FORMAT with file, object and figures, MT_ERROR_MEMORY. The caller closes
- * what it gets. */
+ * what it gets; on failure that is NULL. */
 MT_API mt_status mt_weights_open(const char *path, mt_weights **weights);
 MT_API void mt_weights_close(mt_weights *weights); /* NULL is allowed */
 
 /* Reads `rows` steps of the first dimension of a parameter (a scalar has one), from `first` on, as
- * reals of the weights' type. `parameter` is one of weights->parameters. */
+ * reals of the weights' type. `parameter` is one of weights->parameters. Where an HDF5 file cannot
+ * be read, or has changed, it fails and so does every later call for it. */
 MT_API mt_status mt_weights_read(const mt_weights *weights, const mt_parameter *parameter,
                                  int64_t first, int64_t rows, void *values);
 
 /* Makes a model of them. The caller destroys it. */
 MT_API mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_model **model);
 
-/* Gives the bits to a model of the same configuration and type. MT_ERROR_INVALID where they do not
- * fit, with the first thing that differs, before anything is changed. */
+/* Gives the bits to a model of the same norm, parameters and type. MT_ERROR_INVALID where they do
+ * not fit, with the first thing that differs, before anything is changed. */
 MT_API mt_status mt_weights_restore(const mt_weights *weights, mt_model *model);
 
 /* Gives a model the values of the parameters that bear the same names, converted to its type. A

@@ -78,6 +78,22 @@ static inline const char *write_bytes(const char *name, const void *bytes, size_
     return path;
 }
 
+/* Puts other bytes in the place of those that a file has once. */
+static inline void replace_bytes(const char *path, const void *from, const void *to, size_t size)
+{
+    char *bytes;
+    size_t length;
+    ASSERT_OK(mt_file_read(path, &bytes, &length));
+    char *at = memmem(bytes, length, from, size);
+    ck_assert_ptr_nonnull(at);
+    memcpy(at, to, size);
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, length, file), length);
+    ck_assert_int_eq(fclose(file), 0);
+    free(bytes);
+}
+
 static inline const char *write_text(const char *name, const char *text)
 {
     return write_bytes(name, text, strlen(text));

@@ -282,6 +282,45 @@ START_TEST(test_texts_that_are_not_utf8_are_refused)
 }
 END_TEST
 
+/* Puts a value into the last element of a block of the optimiser, or of the parameters. */
+static void set_last(mt_parameters *parameters, void *block, float value)
+{
+    const mt_parameter *last = parameters->items[parameters->count - 1];
+    float *at = (float *)block + last->offset + mt_tensor_count(&last->tensor) - 1;
+    ASSERT_OK(test_device->write(test_device, at, &value, sizeof value));
+}
+
+/* Neither in parameters nor in moments; the old file stays. */
+START_TEST(test_values_that_are_not_finite_are_not_saved)
+{
+    mt_model_config config = small_config();
+    trained t = make_trained(&config, MT_F32, 1);
+    const char *path = in_folder("checkpoint.h5");
+    const mt_layout *layout = &mt_layouts[0];
+    ASSERT_OK(mt_checkpoint_save(path, t.model, t.adam, &test_state, NULL, NULL));
+    set_last(t.model->parameters, t.adam->v, INFINITY);
+    ASSERT_FAILS(mt_checkpoint_save(path, t.model, t.adam, &test_state, NULL, NULL),
+                 MT_ERROR_NUMERIC, "/optimizer/v/head.bias: element 4 is inf");
+    set_last(t.model->parameters, t.adam->v, -1.0f);
+    ASSERT_OK(mt_checkpoint_save(in_folder("below.h5"), t.model, t.adam, &test_state, NULL, NULL));
+    mt_checkpoint *read;
+    ASSERT_FAILS(mt_checkpoint_load(in_folder("below.h5"), &read), MT_ERROR_FORMAT,
+                 "head.bias: element 4 is -1");
+    set_last(t.model->parameters, t.model->parameters->data, NAN);
+    ASSERT_FAILS(mt_checkpoint_save(path, t.model, NULL, &test_state, NULL, NULL), MT_ERROR_NUMERIC,
+                 "/model/head.bias: element 4 is nan");
+    ASSERT_OK(mt_layout_parse("mixtape", &layout));
+    ASSERT_FAILS(mt_weights_save(in_folder("weights.h5"), t.model, layout, NULL), MT_ERROR_NUMERIC,
+                 "/head.bias: element 4 is nan");
+    ASSERT_FAILS(mt_weights_save(in_folder("weights.safetensors"), t.model, layout, NULL),
+                 MT_ERROR_NUMERIC, "/head.bias: element 4 is nan");
+    ASSERT_OK(mt_checkpoint_load(path, &read));
+    mt_checkpoint_destroy(read);
+    ck_assert_int_eq(files_in_folder(), 2);
+    destroy_trained(&t);
+}
+END_TEST
+
 START_TEST(test_numbers_at_their_ends_come_back)
 {
     mt_model_config config = small_config();
@@ -409,6 +448,7 @@ static Suite *checkpoint_suite(void)
     tcase_add_test(tcase, test_saving_replaces_the_file_and_leaves_nothing_beside_it);
     tcase_add_test(tcase, test_places_that_cannot_be_written_are_refused);
     tcase_add_test(tcase, test_texts_that_are_not_utf8_are_refused);
+    tcase_add_test(tcase, test_values_that_are_not_finite_are_not_saved);
     tcase_add_test(tcase, test_numbers_at_their_ends_come_back);
     tcase_add_test(tcase, test_numbers_that_are_none_are_refused);
     tcase_add_test(tcase, test_long_texts_and_token_lists_come_back);

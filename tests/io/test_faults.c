@@ -101,6 +101,30 @@ static mt_status load_checkpoint(const char *path)
     return status;
 }
 
+/* From one file of weights to another, by a .safetensors file beside them. */
+static mt_status convert(const char *path)
+{
+    char beside[256];
+    mt_weights *weights = NULL;
+    snprintf(beside, sizeof beside, "%s.safetensors", path);
+    mt_status status = mt_weights_open(path, &weights);
+    if (status == MT_OK) {
+        status = mt_weights_convert(weights, beside, &mt_layouts[0]);
+        mt_weights_close(weights);
+    }
+    if (status == MT_OK) {
+        status = mt_weights_open(beside, &weights);
+    }
+    if (status == MT_OK) {
+        mt_model *model;
+        status = mt_weights_model(weights, test_device, &model);
+        mt_model_destroy(status == MT_OK ? model : NULL);
+        mt_weights_close(weights);
+    }
+    unlink(beside);
+    return status;
+}
+
 static mt_status make_other_model(const char *path)
 {
     (void)path;
@@ -114,8 +138,11 @@ static mt_status make_other_model(const char *path)
 static const struct {
     mt_status (*act)(const char *path);
     int at_least; /* calls that can fail */
-} acts[] = {
-    {save_checkpoint, 10}, {save_exchange, 5}, {load_checkpoint, 10}, {make_other_model, 5}};
+} acts[] = {{save_checkpoint, 10},
+            {save_exchange, 5},
+            {load_checkpoint, 10},
+            {convert, 20},
+            {make_other_model, 5}};
 enum { ACTS = sizeof acts / sizeof *acts };
 
 START_TEST(test_each_call_that_fails_is_an_error_and_nothing_is_lost)

@@ -121,9 +121,12 @@ static void add_bias(mt_arrays *arrays)
     ASSERT_OK(mt_arrays_add_like(arrays, "blocks.0.att.key.bias", &zeros));
 }
 
+/* A value that is not finite is put into a file by hand, since none is written. */
+static const float marked = 12345.678f;
+
 static void make_infinite(mt_arrays *arrays)
 {
-    ((float *)array_of(arrays, "emb.weight")->data)[3] = 1.0f / 0.0f;
+    ((float *)array_of(arrays, "emb.weight")->data)[3] = marked;
 }
 
 static void flatten_embedding(mt_arrays *arrays)
@@ -155,6 +158,10 @@ START_TEST(test_what_does_not_fit_is_refused_with_name_and_shapes)
     const char *path = in_folder("rwkv.safetensors");
     spoilt[_i].spoil(&arrays);
     ASSERT_OK(mt_arrays_write(path, &arrays));
+    if (spoilt[_i].spoil == make_infinite) {
+        const float infinite = INFINITY;
+        replace_bytes(path, &marked, &infinite, sizeof infinite);
+    }
     ASSERT_FAILS(mt_checkpoint_load(path, &read), MT_ERROR_FORMAT, "rwkv.safetensors",
                  spoilt[_i].says[0], spoilt[_i].says[1], spoilt[_i].says[2]);
     ck_assert_ptr_null(read);
