@@ -81,7 +81,8 @@ typedef struct classifier {
 
 static void classifier_init(classifier *layer, mt_parameters *parameters)
 {
-    mt_self_attention_config config = {S, A, T, 0, 1, MT_TIME_FIRST_RWKV, true};
+    mt_self_attention_config config = mt_self_attention_config_default(S, T);
+    config.attention_size = A;
     mt_self_attention_init(&layer->attention, parameters, "attention.", &config);
     mt_linear_init(&layer->output, parameters, "output.", S, CLASSES, true);
 }
@@ -117,7 +118,7 @@ int main(void)
         return 1;
     }
     classifier_init(&layer, parameters); /* a failure is told by allocate */
-    mt_tensor *checked[32];
+    mt_tensor *checked[32];              /* of which the layer has 15 */
     double x[B * T * S];
     const int64_t shape[] = {B, T, S};
     mt_random random = mt_random_make(1, 0);

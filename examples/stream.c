@@ -45,8 +45,11 @@ static mt_status stream_labels(mt_model *model, mt_stream *stream, double *logit
         if (status == MT_OK) {
             status = mt_stream_feed(stream, 1, labels, 1, logits);
         }
+        if (status != MT_OK) {
+            break;
+        }
         mt_reals_widen(model->parameters->dtype, SPEAKERS * width, logits);
-        for (int i = 0; i < SPEAKERS && status == MT_OK; i++) {
+        for (int i = 0; i < SPEAKERS; i++) {
             int32_t next = likeliest(logits + i * width, width);
             printf("%s%d -> %d", i > 0 ? "    " : "", (int)labels[i], (int)next);
             labels[i] = next;

@@ -9,6 +9,12 @@
 
 #include <math.h>
 
+/* The numbers of a row that its scale depends on, of C: rms_norm may have its first P alone. */
+MT_EVERYWHERE int64_t mt_norm_counted(mt_norm_kind kind, int64_t C, int64_t P)
+{
+    return kind == MT_RMS_NORM ? P : C;
+}
+
 /* The scale of a row from `squares`, the sum of (x - mean)^2 over its first n numbers. `eps` is
  * basic_norm's learnt e^log_eps, and else the configuration's. */
 MT_EVERYWHERE double mt_norm_scale(mt_norm_kind kind, double squares, double n, double eps)

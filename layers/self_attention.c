@@ -17,6 +17,16 @@ static mt_status add_projection(mt_linear_layer *layer, mt_parameters *parameter
     return mt_linear_init(layer, parameters, mt_prefix_join(prefix, name).text, in, out, bias);
 }
 
+mt_self_attention_config mt_self_attention_config_default(int64_t size, int64_t context_size)
+{
+    return (mt_self_attention_config){.size = size,
+                                      .attention_size = size,
+                                      .context_size = context_size,
+                                      .num_blocks = 1,
+                                      .time_first = MT_TIME_FIRST_ESPNET,
+                                      .bias = true};
+}
+
 mt_status mt_self_attention_init(mt_self_attention *layer, mt_parameters *parameters,
                                  const char *prefix, const mt_self_attention_config *config)
 {

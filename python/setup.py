@@ -6,4 +6,5 @@ import re
 import setuptools
 
 header = pathlib.Path(__file__).resolve().parent.parent / "include" / "mixtape" / "version.h"
-setuptools.setup(version=re.search('MT_VERSION +"(.+)"', header.read_text()).group(1))
+numbers = re.findall(r"MT_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", header.read_text())
+setuptools.setup(version=".".join(numbers))

@@ -31,6 +31,8 @@ typedef struct mt_block_state {
     mt_tensor *ffn; /* (B, S) */
 } mt_block_state;
 
+/* Adds the parameters of both layers and their norms, named prefix + "layer_norm_att.weight" ...,
+ * with their initial values. The set keeps the first failure, and this returns it. */
 MT_API mt_status mt_block_init(mt_block *block, mt_parameters *parameters, const char *prefix,
                                const mt_block_config *config);
 

@@ -14,7 +14,7 @@ extern "C" {
 
 typedef enum mt_dtype { MT_F32, MT_F64, MT_I32 } mt_dtype;
 
-enum { MT_REAL_DTYPES = 2 }; /* MT_F32 and MT_F64: the index range of mt_device.kernels */
+enum { MT_REAL_DTYPES = 2 }; /* MT_F32 and MT_F64 */
 
 /* Bytes of one element. */
 MT_API size_t mt_dtype_size(mt_dtype dtype);

@@ -23,6 +23,8 @@ typedef struct mt_feed_forward {
     mt_linear_layer proj_key, proj_value, proj_receptance; /* S to H, H to S, S to S */
 } mt_feed_forward;
 
+/* Adds the parameters, named prefix + "time_mix_key" ..., with ESPnet's initial values. The set
+ * keeps the first failure, and this returns it. */
 MT_API mt_status mt_feed_forward_init(mt_feed_forward *layer, mt_parameters *parameters,
                                       const char *prefix, const mt_feed_forward_config *config);
 

@@ -25,8 +25,12 @@ typedef struct mt_norm {
     mt_tensor *bias;       /* layer_norm "bias" (S), else NULL */
 } mt_norm;
 
+/* Adds the learnt parameters of a norm over `size` channels, at their neutral values. The set keeps
+ * the first failure, and this returns it. */
 MT_API mt_status mt_norm_init(mt_norm *layer, mt_parameters *parameters, const char *prefix,
                               int64_t size, mt_norm_config config);
+
+/* y from x (..., size), of its shape. */
 MT_API mt_tensor *mt_norm_forward(mt_tape *tape, const mt_norm *layer, mt_tensor *x);
 
 /* The configuration with ESPnet's default where eps is 0. */

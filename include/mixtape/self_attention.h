@@ -27,6 +27,10 @@ typedef struct mt_self_attention_config {
     bool bias;      /* of the four projections; ESPnet has it, RWKV-LM does not */
 } mt_self_attention_config;
 
+/* ESPnet's configuration of the only block of a model: attention_size is size. */
+MT_API mt_self_attention_config mt_self_attention_config_default(int64_t size,
+                                                                 int64_t context_size);
+
 typedef struct mt_self_attention {
     int64_t context_size;               /* the longest T accepted; may be changed at any time */
     mt_tensor *time_decay, *time_first; /* (A) */

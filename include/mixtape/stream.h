@@ -48,7 +48,8 @@ MT_API int64_t mt_stream_width(const mt_stream *stream);
 MT_API mt_status mt_stream_reset(mt_stream *stream, int64_t row);
 
 /* Makes a row go on from where a row of this or another stream is, of the same sizes, type and
- * device. */
+ * device; or, with MT_EVERY_ROW twice, each row from where the same row of a stream of as many
+ * is. */
 MT_API mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from,
                                 int64_t from_row);
 

@@ -8,10 +8,16 @@
 extern "C" {
 #endif
 
+/* clang-format off */
 #define MT_VERSION_MAJOR 0
 #define MT_VERSION_MINOR 1
 #define MT_VERSION_PATCH 0
-#define MT_VERSION       "0.1.0"
+
+/* The numbers as a text: "0.1.0". */
+#define MT_VERSION MT_VERSION_TEXT(MT_VERSION_MAJOR, MT_VERSION_MINOR, MT_VERSION_PATCH)
+#define MT_VERSION_TEXT(major, minor, patch) MT_VERSION_QUOTED(major, minor, patch)
+#define MT_VERSION_QUOTED(major, minor, patch) #major "." #minor "." #patch
+/* clang-format on */
 
 /* The version of the library that the program runs with, as MT_VERSION says it of the headers that
  * the program was compiled with. */

@@ -44,17 +44,11 @@ static double row_squares(const real *x, real mean, int64_t n)
     return sum;
 }
 
-/* The numbers of a row that its scale depends on. */
-static int64_t counted(mt_norm_kind kind, int64_t C, int64_t P)
-{
-    return kind == MT_RMS_NORM ? P : C;
-}
-
 /* The row's mean (zero but for layer_norm) and scale. */
 static void row_statistics(const mt_norm_forward_args *args, const real *x, double *mean,
                            double *scale)
 {
-    int64_t n = counted(args->kind, args->C, args->P);
+    int64_t n = mt_norm_counted(args->kind, args->C, args->P);
     double eps = args->kind == MT_BASIC_NORM ? exp((double)*(const real *)args->weight) : args->eps;
     *mean = args->kind == MT_LAYER_NORM ? row_mean(x, n) : 0.0;
     *scale = mt_norm_scale(args->kind, row_squares(x, (real)*mean, n), (double)n, eps);
@@ -185,7 +179,7 @@ static double row_dot(const real *x, const real *dy, int64_t C)
  * shift the same for all. */
 static void input_grad(const mt_norm_backward_args *args, const backward_row *row)
 {
-    int64_t C = args->C, sloped = counted(args->kind, C, args->P);
+    int64_t C = args->C, sloped = mt_norm_counted(args->kind, C, args->P);
     const real *restrict x = row->x, *restrict dy = row->dy, *restrict weight = args->weight;
     real *restrict dx = row->dx;
     real mean = row->mean, scale = row->scale;

@@ -33,25 +33,19 @@ __device__ inline double row_sum(const real *x, real offset, int64_t n)
     return warp_sum(static_cast<double>(sum));
 }
 
-/* The numbers of a row that its scale depends on. */
-template <typename real> __device__ inline int64_t counted(const norm_arrays<real> &a)
-{
-    return a.kind == MT_RMS_NORM ? a.P : a.C;
-}
-
 /* The row's mean (zero but for layer_norm, as x[0] plus the mean distance from it: equal values
  * have exactly their mean) and scale. */
 template <typename real>
 __device__ inline void row_statistics(const norm_arrays<real> &a, const real *x, double *mean,
                                       double *scale)
 {
-    double n = static_cast<double>(counted(a));
+    double n = static_cast<double>(mt_norm_counted(a.kind, a.C, a.P));
     double eps = a.kind == MT_BASIC_NORM ? exp(static_cast<double>(a.weight[0])) : a.eps;
     *mean = 0.0;
     if (a.kind == MT_LAYER_NORM) {
         *mean = static_cast<double>(x[0]) + row_sum<1>(x, x[0], a.C) / n;
     }
-    double squares = row_sum<2>(x, static_cast<real>(*mean), counted(a));
+    double squares = row_sum<2>(x, static_cast<real>(*mean), mt_norm_counted(a.kind, a.C, a.P));
     *scale = mt_norm_scale(a.kind, squares, n, eps);
 }
 
@@ -104,8 +98,9 @@ __global__ void __launch_bounds__(NORM_THREADS)
         if (dots != nullptr && lane_index() == 0) {
             dots[row] = row_dot;
         }
-        real slope = static_cast<real>(mt_norm_slope(a.kind, static_cast<double>(scale), sum_gx,
-                                                     static_cast<double>(counted(a)), a.eps));
+        real slope = static_cast<real>(
+            mt_norm_slope(a.kind, static_cast<double>(scale), sum_gx,
+                          static_cast<double>(mt_norm_counted(a.kind, a.C, a.P)), a.eps));
         real shift =
             a.kind == MT_LAYER_NORM
                 ? static_cast<real>(static_cast<double>(scale) * sum_g / static_cast<double>(a.C))

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /* The numbers that change from update to update. Kernels read them from device memory, so that
- * recorded work can be replayed for another one (device.h). */
+ * recorded work can be replayed for another one. */
 typedef struct mt_adam_rates {
     double lr;
     double bias1, bias2; /* 1 - beta1^step, 1 - beta2^step; step is 1 for the first update */

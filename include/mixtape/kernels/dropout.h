@@ -8,7 +8,7 @@
  * i mod 4 of mt_philox(seed, i / 4, 2^24 step + place) is at least p 2^32. Backward is the same
  * function of dy. `seed` is the run's, `place` the operator's within the step, so no two masks are
  * related. The step is read from device memory, so that recorded work can be replayed for another
- * one (device.h). */
+ * one. */
 typedef struct mt_dropout_args {
     int64_t n;
     double p; /* 0 <= p < 1 */
