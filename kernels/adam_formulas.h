@@ -8,27 +8,33 @@
 #include "kernels/everywhere.h"
 
 #include <math.h>
-#include <stdbool.h>
 
-typedef struct mt_adam_factors {
-    double grad;       /* what a gradient is multiplied by: its scale, and clipping */
-    double decayed;    /* what a parameter that decays keeps */
-    double rate;       /* lr / (1 - beta1^t) */
-    double correction; /* 1 / sqrt(1 - beta2^t) */
-} mt_adam_factors;
-
-/* False where the gradient's norm is not finite, and nothing is to be changed. `rates` is what
- * args->rates points to, and `squares` what args->norm_squared does, or 0 where that is NULL. */
-MT_EVERYWHERE bool mt_adam_find_factors(const mt_adam_args *args, mt_adam_rates rates,
-                                        double squares, mt_adam_factors *factors)
+/* What gradients are multiplied by: their scale, and clipping by their norm, from `squares`, the sum
+ * of their squares (0 where nobody has it). Not a number where the norm is not finite, and nothing
+ * is to be changed. */
+MT_EVERYWHERE double mt_adam_grad_factor(double grad_scale, double squares, double clip)
 {
-    double norm = args->grad_scale * sqrt(squares);
-    bool clips = args->clip > 0.0 && norm > args->clip;
-    factors->grad = clips ? args->grad_scale * (args->clip / norm) : args->grad_scale;
-    factors->decayed = 1.0 - rates.lr * args->weight_decay;
-    factors->rate = rates.lr / rates.bias1;
-    factors->correction = 1.0 / sqrt(rates.bias2);
-    return isfinite(norm);
+    double norm = grad_scale * sqrt(squares);
+    return !isfinite(norm)             ? (double)NAN
+           : clip > 0.0 && norm > clip ? grad_scale * (clip / norm)
+                                       : grad_scale;
+}
+
+/* The share of a parameter that weight decay leaves. */
+MT_EVERYWHERE double mt_adam_kept(mt_adam_rates rates, double weight_decay)
+{
+    return 1.0 - rates.lr * weight_decay;
+}
+
+/* lr / (1 - beta1^t), and 1 / sqrt(1 - beta2^t). */
+MT_EVERYWHERE double mt_adam_rate(mt_adam_rates rates)
+{
+    return rates.lr / rates.bias1;
+}
+
+MT_EVERYWHERE double mt_adam_correction(mt_adam_rates rates)
+{
+    return 1.0 / sqrt(rates.bias2);
 }
 
 #endif

@@ -22,20 +22,21 @@ static inline real flushed(real x)
 mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
 {
     (void)device;
-    mt_adam_factors factors;
     double squares = args->norm_squared != NULL ? *args->norm_squared : 0.0;
-    if (!mt_adam_find_factors(args, *args->rates, squares, &factors)) {
+    double grad_factor = mt_adam_grad_factor(args->grad_scale, squares, args->clip);
+    if (isnan(grad_factor)) {
         return MT_OK;
     }
+    const mt_adam_rates rates = *args->rates;
     int64_t n = args->n, decayed = args->decayed;
     real *parameter = args->parameter, *first = args->m, *second = args->v;
     const real *grad = args->grad;
     const real beta1 = (real)args->beta1, beta2 = (real)args->beta2, eps = (real)args->eps;
     const real rest1 = (real)(1.0 - args->beta1), rest2 = (real)(1.0 - args->beta2),
-               factor = (real)factors.grad;
-    const real of_decayed = (real)factors.decayed;
-    const real rate = (real)factors.rate;
-    const real correction = (real)factors.correction;
+               factor = (real)grad_factor;
+    const real of_decayed = (real)mt_adam_kept(rates, args->weight_decay);
+    const real rate = (real)mt_adam_rate(rates);
+    const real correction = (real)mt_adam_correction(rates);
 #pragma omp parallel for simd schedule(static) if (n >= PARALLEL_ELEMENTS)                         \
     num_threads(mt_cpu_threads())
     for (int64_t i = 0; i < n; i++) {

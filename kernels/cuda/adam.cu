@@ -27,18 +27,20 @@ template <int WIDTH, typename real>
 __global__ void __launch_bounds__(ADAM_THREADS)
     update(mt_adam_args args, real *parameter, const real *grad, real *first, real *second)
 {
-    mt_adam_factors factors;
     double squares = args.norm_squared != nullptr ? *args.norm_squared : 0.0;
-    if (!mt_adam_find_factors(&args, *args.rates, squares, &factors)) {
+    double grad_factor = mt_adam_grad_factor(args.grad_scale, squares, args.clip);
+    if (isnan(grad_factor)) {
         return;
     }
+    const real factor = static_cast<real>(grad_factor);
+    const mt_adam_rates rates = *args.rates;
     const real beta1 = static_cast<real>(args.beta1), beta2 = static_cast<real>(args.beta2);
     const real rest1 = static_cast<real>(1.0 - args.beta1);
     const real rest2 = static_cast<real>(1.0 - args.beta2);
-    const real eps = static_cast<real>(args.eps), factor = static_cast<real>(factors.grad);
-    const real of_decayed = static_cast<real>(factors.decayed);
-    const real rate = static_cast<real>(factors.rate);
-    const real correction = static_cast<real>(factors.correction);
+    const real eps = static_cast<real>(args.eps);
+    const real of_decayed = static_cast<real>(mt_adam_kept(rates, args.weight_decay));
+    const real rate = static_cast<real>(mt_adam_rate(rates));
+    const real correction = static_cast<real>(mt_adam_correction(rates));
     for (int64_t i = global_thread() * WIDTH; i < args.n; i += global_threads() * WIDTH) {
         if (i + WIDTH > args.n) {
             for (; i < args.n; i++) { /* what is left of the last pack */

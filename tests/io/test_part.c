@@ -68,14 +68,14 @@ START_TEST(test_a_part_takes_the_place_of_the_files)
 {
     mt_model *from = small_model(MT_F32, 1), *into = small_model(MT_F32, 2), *expected, *read;
     mt_weights *weights;
-    const char *part = in_folder(files[_i]), *whole = in_folder("whole.h5");
+    const char *path = in_folder(files[_i]), *whole = in_folder("whole.h5");
     ASSERT_OK(mt_checkpoint_save(whole, into, NULL, &test_state, NULL, NULL));
-    ASSERT_OK(mt_part_save(part, from, attention));
-    ASSERT_OK(mt_part_load(part, attention, into));
+    ASSERT_OK(mt_part_save(path, from, attention));
+    ASSERT_OK(mt_part_load(path, attention, into));
     expected = into;
     ASSERT_OK(mt_weights_open(whole, &weights));
-    ASSERT_FAILS(mt_part_replace(weights, "rwkv_blocks.9.att", part), MT_ERROR_INVALID, "9.att");
-    ASSERT_OK(mt_part_replace(weights, attention, part));
+    ASSERT_FAILS(mt_part_replace(weights, "rwkv_blocks.9.att", path), MT_ERROR_INVALID, "9.att");
+    ASSERT_OK(mt_part_replace(weights, attention, path));
     ASSERT_OK(mt_weights_model(weights, test_device, &read));
     ck_assert(same_model(read, expected));
     mt_model_destroy(read);
