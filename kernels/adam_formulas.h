@@ -9,9 +9,9 @@
 
 #include <math.h>
 
-/* What gradients are multiplied by: their scale, and clipping by their norm, from `squares`, the sum
- * of their squares (0 where nobody has it). Not a number where the norm is not finite, and nothing
- * is to be changed. */
+/* The number that gradients are multiplied by: their scale, and clipping by their norm, from
+ * `squares`, the sum of their squares (0 where nobody has it). It is not a number where the norm is
+ * not finite, and nothing is to be changed. */
 MT_EVERYWHERE double mt_adam_grad_factor(double grad_scale, double squares, double clip)
 {
     double norm = grad_scale * sqrt(squares);

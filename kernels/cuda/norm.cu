@@ -39,14 +39,14 @@ template <typename real>
 __device__ inline void row_statistics(const norm_arrays<real> &a, const real *x, double *mean,
                                       double *scale)
 {
-    double n = static_cast<double>(mt_norm_counted(a.kind, a.C, a.P));
-    double eps = a.kind == MT_BASIC_NORM ? exp(static_cast<double>(a.weight[0])) : a.eps;
+    int64_t n = mt_norm_counted(a.kind, a.C, a.P);
     *mean = 0.0;
     if (a.kind == MT_LAYER_NORM) {
-        *mean = static_cast<double>(x[0]) + row_sum<1>(x, x[0], a.C) / n;
+        *mean = static_cast<double>(x[0]) + row_sum<1>(x, x[0], n) / static_cast<double>(n);
     }
-    double squares = row_sum<2>(x, static_cast<real>(*mean), mt_norm_counted(a.kind, a.C, a.P));
-    *scale = mt_norm_scale(a.kind, squares, n, eps);
+    double squares = row_sum<2>(x, static_cast<real>(*mean), n);
+    double eps = a.kind == MT_BASIC_NORM ? exp(static_cast<double>(a.weight[0])) : a.eps;
+    *scale = mt_norm_scale(a.kind, squares, static_cast<double>(n), eps);
 }
 
 /* The learnt weight enters per channel, as one number, or not at all (basic_norm's is inside the
