@@ -207,7 +207,8 @@ static mt_status check_alike(const mt_stream *to, const mt_stream *from)
 static mt_status copy_row(mt_stream *to, int64_t to_row, const mt_stream *from, int64_t from_row)
 {
     mt_status status = MT_OK;
-    for (int64_t i = 0; i < piece_count(to) && status == MT_OK; i++) {
+    bool itself = to == from && to_row == from_row;
+    for (int64_t i = 0; i < piece_count(to) && status == MT_OK && !itself; i++) {
         row_piece piece = piece_of(to, to_row, i);
         status = to->device->copy(to->device, piece.device, piece_of(from, from_row, i).device,
                                   piece.bytes);
@@ -260,6 +261,10 @@ static mt_status open_stream(mt_stream *stream)
 {
     const mt_model_config *config = &stream->model->config;
     mt_status status = mt_wkv_check(stream->batch, 1, config->attention_size, config->context_size);
+    if (status == MT_OK && (size_t)stream->batch > SIZE_MAX / 4 / mt_stream_row_bytes(stream)) {
+        status = mt_fail(MT_ERROR_MEMORY, "stream: %" PRId64 " rows of %zu bytes are too many",
+                         stream->batch, mt_stream_row_bytes(stream));
+    }
     if (status == MT_OK) {
         status = mt_tape_create(stream->device, &stream->tape);
     }
@@ -365,16 +370,18 @@ static mt_status feed(mt_stream *stream, mt_tensor *input, int64_t T, int64_t wa
 
 static mt_status check_feed(const mt_stream *stream, bool labels, int64_t T, int64_t wanted)
 {
-    bool takes_labels = stream->model->config.input_size == 0;
+    const mt_model_config *config = &stream->model->config;
+    bool takes_labels = config->input_size == 0;
     if (labels != takes_labels) {
         return mt_fail(MT_ERROR_INVALID, "stream: the model takes %s, not %s",
                        takes_labels ? "labels" : "features", takes_labels ? "features" : "labels");
     }
-    return wanted >= 0 && wanted <= T
-               ? MT_OK
-               : mt_fail(MT_ERROR_INVALID,
-                         "stream: the outputs of %" PRId64 " steps, of %" PRId64 " that are fed",
-                         wanted, T);
+    if (wanted < 0 || wanted > T) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "stream: the outputs of %" PRId64 " steps, of %" PRId64 " that are fed",
+                       wanted, T);
+    }
+    return mt_wkv_check(stream->batch, T, config->attention_size, config->context_size);
 }
 
 mt_status mt_stream_feed(mt_stream *stream, int64_t T, const int32_t *labels, int64_t wanted,

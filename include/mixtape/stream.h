@@ -2,10 +2,11 @@
  * the next kept on its device.
  *
  *     mt_stream *stream;
- *     mt_stream_create(model, 1, &stream);                one sequence at a time
- *     while (next_label(&label)) {
- *         mt_stream_feed(stream, 1, &label, 1, logits);   of what comes next
+ *     mt_status status = mt_stream_create(model, 1, &stream);   one sequence at a time
+ *     while (status == MT_OK && next_label(&label)) {
+ *         status = mt_stream_feed(stream, 1, &label, 1, logits);   of what comes next
  *     }
+ *     mt_stream_destroy(stream);
  *
  * What comes out is what the model gives for the whole sequence at once, however it is cut. From
  * the second call of the same T on, nothing is allocated. A batch has rows that are fed together
@@ -25,16 +26,16 @@ typedef struct mt_stream mt_stream;
 /* In place of a row: all of them. */
 enum { MT_EVERY_ROW = -1 };
 
-/* A stream of `batch` rows, each at the beginning of a sequence. MT_ERROR_INVALID, with the
- * figures, for a batch that WKV does not take (model.h). The model outlives the stream, which the
- * caller destroys, and serves one thread at a time with it. */
+/* A stream of `batch` rows, each at the beginning of a sequence; `*stream` is NULL after a failure.
+ * MT_ERROR_INVALID, with the figures, for a batch that WKV does not take (model.h). The model
+ * outlives the stream, which the caller destroys, and serves one thread at a time with it. */
 MT_API mt_status mt_stream_create(mt_model *model, int64_t batch, mt_stream **stream);
 MT_API void mt_stream_destroy(mt_stream *stream); /* NULL is allowed */
 
 /* Feeds T steps, at most the model's context_size, of labels (batch, T), or of features (batch, T,
  * input_size) in the model's type. `outputs`, host memory in the model's type, receives the logits
  * of the last `wanted` steps, 0 to T of them: (batch, wanted, mt_stream_width). After a failure the
- * stream is where it was. */
+ * stream is where it was, unless the device itself has failed, and `outputs` is undefined. */
 MT_API mt_status mt_stream_feed(mt_stream *stream, int64_t T, const int32_t *labels, int64_t wanted,
                                 void *outputs);
 MT_API mt_status mt_stream_feed_features(mt_stream *stream, int64_t T, const void *features,

@@ -175,27 +175,72 @@ START_TEST(test_outputs_are_those_of_the_last_steps)
 }
 END_TEST
 
-static mt_status (*plain_allocate)(mt_device *device, size_t bytes, void **memory);
-static int allocations;
+/* Calls of the device's, and of the C library's by the library's objects: the linker wraps those
+ * (see tests/CMakeLists.txt). */
+static struct {
+    int device_allocations, host_allocations, writes, reads;
+} counted;
+
+#define COUNT_CALLS(name, parameters, arguments)                                                   \
+    void *__real_##name parameters;                                                                \
+    void *__wrap_##name parameters;                                                                \
+    void *__wrap_##name parameters                                                                 \
+    {                                                                                              \
+        counted.host_allocations++;                                                                \
+        return __real_##name arguments;                                                            \
+    }
+
+COUNT_CALLS(malloc, (size_t size), (size))
+COUNT_CALLS(calloc, (size_t count, size_t size), (count, size))
+COUNT_CALLS(realloc, (void *memory, size_t size), (memory, size))
+COUNT_CALLS(aligned_alloc, (size_t alignment, size_t size), (alignment, size))
+
+static mt_device plain; /* the device as it was */
 
 static mt_status counting_allocate(mt_device *device, size_t bytes, void **memory)
 {
-    allocations++;
-    return plain_allocate(device, bytes, memory);
+    counted.device_allocations++;
+    return plain.allocate(device, bytes, memory);
 }
 
-START_TEST(test_later_calls_allocate_nothing)
+static mt_status counting_write(mt_device *device, void *to, const void *from, size_t bytes)
+{
+    counted.writes++;
+    return plain.write(device, to, from, bytes);
+}
+
+static mt_status counting_read_back(mt_device *device, void *to, const void *from, size_t bytes)
+{
+    counted.reads++;
+    return plain.read_back(device, to, from, bytes);
+}
+
+/* Stretches of one step and of four, of which the first of each may allocate; labels are all that
+ * goes to the device, and outputs all that comes back. */
+START_TEST(test_later_calls_allocate_nothing_and_carry_nothing_through_the_host)
 {
     mt_model *model = make_model(MT_F32, MT_LAYER_NORM, true, true);
     mt_stream *stream = make_stream(model, B);
     double outputs[MOST];
-    ck_assert_int_eq(feed(stream, model, 0, B, 0, 1, 1, outputs), MT_OK);
-    plain_allocate = test_device->allocate;
+    plain = *test_device;
     test_device->allocate = counting_allocate;
-    for (int t = 1; t < T; t++) {
-        ck_assert_int_eq(feed(stream, model, 0, B, t, 1, 1, outputs), MT_OK);
+    test_device->write = counting_write;
+    test_device->read_back = counting_read_back;
+    for (int i = 0; i < 8; i++) {
+        memset(&counted, 0, sizeof counted);
+        mt_status status = feed(stream, model, 0, B, 0, i % 2 == 0 ? 1 : 4, 1, outputs);
+        int device_allocations = counted.device_allocations, on_host = counted.host_allocations;
+        ck_assert_int_eq(status, MT_OK);
+        if (i == 0) {
+            ck_assert_int_gt(device_allocations, 0); /* what counts them does count */
+            ck_assert_int_gt(on_host, 0);
+        } else if (i > 1) {
+            ck_assert_int_eq(device_allocations, 0);
+            ck_assert_int_eq(on_host, 0);
+        }
+        ck_assert_int_eq(counted.writes, 1);
+        ck_assert_int_eq(counted.reads, 1);
     }
-    ck_assert_int_eq(allocations, 0);
     mt_stream_destroy(stream);
     mt_model_destroy(model);
 }
@@ -257,6 +302,9 @@ START_TEST(test_a_row_goes_on_elsewhere)
     for (int b = 0; b < B; b++) {
         ck_assert_int_eq(mt_stream_save(stream, b, again + (size_t)b * bytes), MT_OK);
     }
+    ck_assert_mem_eq(rows, again, B * bytes);
+    ck_assert_int_eq(mt_stream_copy(stream, 1, stream, 1), MT_OK); /* changes nothing */
+    ck_assert_int_eq(mt_stream_save(stream, MT_EVERY_ROW, again), MT_OK);
     ck_assert_mem_eq(rows, again, B * bytes);
     ck_assert_int_eq(mt_stream_load(all, MT_EVERY_ROW, rows), MT_OK);
     ck_assert_int_eq(feed(all, model, 0, B, 4, 5, 5, outputs), MT_OK);
@@ -320,6 +368,10 @@ START_TEST(test_what_does_not_fit_is_refused)
     ck_assert_int_eq(mt_stream_feed(reals, 1, labels, 1, outputs), MT_ERROR_INVALID);
     ck_assert_int_eq(mt_stream_create(model, 0, &none), MT_ERROR_INVALID);
     ck_assert_ptr_null(none);
+    /* Rows of 2 (2 4 + 3 6) values: times 4 bytes, this many would seem to be few. */
+    ck_assert_int_eq(mt_stream_create(model, 6 * (INT64_C(1) << 59), &none), MT_ERROR_MEMORY);
+    ck_assert_str_eq(mt_error_message(),
+                     "stream: 3458764513820540928 rows of 208 bytes are too many");
     mt_stream_destroy(stream);
     mt_stream_destroy(other);
     mt_stream_destroy(reals);
@@ -343,7 +395,7 @@ static Suite *stream_suite(void)
     tcase_add_checked_fixture(tcase, stream_setup, graph_teardown);
     tcase_add_test(tcase, test_a_stream_gives_what_the_whole_sequence_gives);
     tcase_add_test(tcase, test_outputs_are_those_of_the_last_steps);
-    tcase_add_test(tcase, test_later_calls_allocate_nothing);
+    tcase_add_test(tcase, test_later_calls_allocate_nothing_and_carry_nothing_through_the_host);
     tcase_add_test(tcase, test_a_row_begins_anew_by_itself);
     tcase_add_test(tcase, test_a_row_goes_on_elsewhere);
     tcase_add_test(tcase, test_after_a_failure_the_stream_is_where_it_was);
