@@ -4,17 +4,17 @@
 #include <string.h>
 
 /* RWKV-LM and Hugging Face have no biases beside those of the norms. */
+/* clang-format off */
 #define NO_BIASES                                                                                  \
     {"rwkv_blocks.N.att.proj_key.bias", NULL, MT_MUST_BE_ZERO},                                    \
-        {"rwkv_blocks.N.att.proj_value.bias", NULL, MT_MUST_BE_ZERO},                              \
-        {"rwkv_blocks.N.att.proj_receptance.bias", NULL, MT_MUST_BE_ZERO},                         \
-        {"rwkv_blocks.N.att.proj_output.bias", NULL, MT_MUST_BE_ZERO},                             \
-        {"rwkv_blocks.N.ffn.proj_key.bias", NULL, MT_MUST_BE_ZERO},                                \
-        {"rwkv_blocks.N.ffn.proj_value.bias", NULL, MT_MUST_BE_ZERO},                              \
-        {"rwkv_blocks.N.ffn.proj_receptance.bias", NULL, MT_MUST_BE_ZERO},                         \
-    {                                                                                              \
-        "head.bias", NULL, MT_MUST_BE_ZERO                                                         \
-    }
+    {"rwkv_blocks.N.att.proj_value.bias", NULL, MT_MUST_BE_ZERO},                                  \
+    {"rwkv_blocks.N.att.proj_receptance.bias", NULL, MT_MUST_BE_ZERO},                             \
+    {"rwkv_blocks.N.att.proj_output.bias", NULL, MT_MUST_BE_ZERO},                                 \
+    {"rwkv_blocks.N.ffn.proj_key.bias", NULL, MT_MUST_BE_ZERO},                                    \
+    {"rwkv_blocks.N.ffn.proj_value.bias", NULL, MT_MUST_BE_ZERO},                                  \
+    {"rwkv_blocks.N.ffn.proj_receptance.bias", NULL, MT_MUST_BE_ZERO},                             \
+    {"head.bias", NULL, MT_MUST_BE_ZERO}
+/* clang-format on */
 
 const mt_layout mt_layouts[] = {
     {.name = "espnet",

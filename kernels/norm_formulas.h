@@ -32,7 +32,8 @@ MT_EVERYWHERE double mt_norm_scale(mt_norm_kind kind, double squares, double n, 
 }
 
 /* The slope of dx = scale g - shift - slope (x - mean), from `sum_gx`, the sum of g (x - mean) over
- * the first n numbers of the row: every norm's scale depends on x through a sum of squares. */
+ * the first n numbers of the row: every norm's scale depends on x through a sum of squares. The
+ * shift is the mean of scale g in layer_norm, and 0 in the others. */
 MT_EVERYWHERE double mt_norm_slope(mt_norm_kind kind, double scale, double sum_gx, double n,
                                    double eps)
 {

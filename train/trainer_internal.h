@@ -10,7 +10,8 @@
 #include <signal.h>
 
 /* A batch takes three of the device's read slots; recordings are kept for so many shapes. */
-enum { LOSS_SLOT, COUNTS_SLOT, NORM_SLOT, SLOTS, BATCHES = MT_READ_SLOTS / SLOTS, RECORDINGS = 16 };
+enum { LOSS_SLOT, COUNTS_SLOT, NORM_SLOT, SLOTS };
+enum { BATCHES = MT_READ_SLOTS / SLOTS, RECORDINGS = 16 };
 
 /* A batch whose results are on their way. */
 typedef struct pending_batch {

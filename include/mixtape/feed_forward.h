@@ -1,7 +1,7 @@
 /* FeedForward, RWKV's channel mixing (ESPnet: decoder/modules/rwkv/feed_forward.py).
  *
- *     y = sigmoid(proj_receptance(mix_r)) proj_value(max(proj_key(mix_k), 0)^2),   mix_i = x m_i +
- * x' (1 - m_i) */
+ *     y     = sigmoid(proj_receptance(mix_r)) proj_value(max(proj_key(mix_k), 0)^2)
+ *     mix_i = x m_i + x' (1 - m_i) */
 #ifndef MIXTAPE_FEED_FORWARD_H
 #define MIXTAPE_FEED_FORWARD_H
 

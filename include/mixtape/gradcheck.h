@@ -23,11 +23,13 @@ typedef struct mt_gradcheck_result {
 } mt_gradcheck_result;
 
 /* Compares, for each of `count` float64 tensors that require a gradient (parameters, or tensors
- * made with mt_tape_input on another tape), backward's gradient with (f(x + h) - f(x - h)) / 2h, h
- * = 1e-5 max(1, |x|). At most `max_elements` elements of each input are tried, spread evenly (0:
- * all). Values are restored; gradients are overwritten. MT_ERROR_INVALID for a tensor that is not
- * float64 or has no gradient memory. The verdict is the caller's: result->error at most 1e-6 is
- * right to rounding. */
+ * made with mt_tape_input on another tape), backward's gradient with
+ *
+ *     (f(x + h) - f(x - h)) / 2h,   h = 1e-5 max(1, |x|)
+ *
+ * At most `max_elements` elements of each input are tried, spread evenly (0: all). Values are
+ * restored; gradients are overwritten. MT_ERROR_INVALID for a tensor that is not float64 or has no
+ * gradient memory. The verdict is the caller's: result->error at most 1e-6 is right to rounding. */
 MT_API mt_status mt_gradcheck(mt_tape *tape, mt_gradcheck_function function, void *context,
                               int count, mt_tensor *const *inputs, int64_t max_elements,
                               mt_gradcheck_result *result);

@@ -21,10 +21,10 @@ typedef struct mt_model_config {
     int64_t input_size;  /* features per step of a real-valued model; 0 for one of labels */
     int64_t output_size; /* of the head: vocab_size, or the features predicted; 0: no head */
     int64_t block_size;  /* S */
-    int64_t
-        attention_size;  /* A; 0: S. WKV takes batches of which B A is a multiple of min(A, 32): any
-                               batch, streams of one included, where A is below 32 or a multiple */
-    int64_t linear_size; /* H; 0: 4 S */
+    /* A; 0: S. WKV takes batches of which B A is a multiple of min(A, 32): any batch, streams of
+     * one included, where A is below 32 or a multiple of it. */
+    int64_t attention_size;
+    int64_t linear_size;  /* H; 0: 4 S */
     int64_t context_size; /* longest T of one call; a stream of several may be of any length */
     int64_t num_blocks;
     mt_norm_config norm;

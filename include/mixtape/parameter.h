@@ -48,8 +48,8 @@ typedef struct mt_parameters {
 
 MT_API mt_status mt_parameters_create(mt_device *device, mt_dtype dtype,
                                       mt_parameters **parameters);
-MT_API void
-mt_parameters_destroy(mt_parameters *parameters); /* NULL is allowed; its tensors end with it */
+/* Its tensors end with it. NULL is allowed. */
+MT_API void mt_parameters_destroy(mt_parameters *parameters);
 
 /* Adds "prefix" + "name" and returns its tensor, owned by the set, whose data exist after
  * mt_parameters_allocate. The set keeps the first failure (a name that is too long, taken, empty

@@ -22,9 +22,9 @@ MT_API const char *mt_time_first_name(mt_time_first kind);
 typedef struct mt_self_attention_config {
     int64_t size, attention_size, context_size;
     int64_t block_id, num_blocks;
-    mt_time_first
-        time_first; /* ESPnet's: 1 everywhere. RWKV-LM's: log(0.3) + 0.5 ((h+1) mod 3 - 1) */
-    bool bias;      /* of the four projections; ESPnet has it, RWKV-LM does not */
+    /* ESPnet's is 1 everywhere, RWKV-LM's log(0.3) + 0.5 ((h+1) mod 3 - 1). */
+    mt_time_first time_first;
+    bool bias; /* of the four projections; ESPnet has it, RWKV-LM does not */
 } mt_self_attention_config;
 
 /* ESPnet's configuration of the only block of a model: attention_size is size. */
