@@ -289,34 +289,82 @@ void mt_archive_write_group(mt_archive *archive, const char *group)
     H5Gclose(made);
 }
 
-typedef struct visiting {
-    mt_archive *archive;
-    void (*visit)(mt_archive *archive, const char *name, void *context);
-    void *context;
-} visiting;
-
-static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, void *context)
+bool mt_archive_follows(mt_archive *archive, const char *path)
 {
-    const visiting *visitor = context;
-    (void)group;
-    if (info->type == H5L_TYPE_HARD) {
-        visitor->visit(visitor->archive, name, visitor->context);
-    } else {
-        mt_archive_fail(visitor->archive, name, "a link to somewhere else");
+    H5L_info_t info;
+    if (archive->status == MT_OK && strcmp(path, "/") != 0 &&
+        H5Lget_info(archive->file, path, &info, H5P_DEFAULT) >= 0 && info.type != H5L_TYPE_HARD) {
+        mt_archive_fail(archive, path, "a link to somewhere else");
     }
-    return visitor->archive->status == MT_OK ? 0 : 1;
+    return archive->status == MT_OK;
 }
 
+/* Names of a group's objects, as they are found. */
+typedef struct name_list {
+    mt_archive *archive;
+    size_t count, capacity;
+    char **names;
+} name_list;
+
+static mt_status add_name(name_list *list, const char *name)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity > 0 ? 2 * list->capacity : 64;
+        char **names = realloc(list->names, capacity * sizeof *names);
+        if (names == NULL) {
+            return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu names", list->archive->path,
+                           capacity);
+        }
+        list->names = names;
+        list->capacity = capacity;
+    }
+    char *copy = strdup(name);
+    if (copy == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for a name", list->archive->path);
+    }
+    list->names[list->count++] = copy;
+    return MT_OK;
+}
+
+static herr_t list_link(hid_t group, const char *name, const H5L_info_t *info, void *context)
+{
+    name_list *list = context;
+    (void)group;
+    if (info->type == H5L_TYPE_HARD) {
+        mt_archive_keep(list->archive, add_name(list, name));
+    } else {
+        mt_archive_fail(list->archive, name, "a link to somewhere else");
+    }
+    return list->archive->status == MT_OK ? 0 : 1;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* HDF5 lists them in the order in which it finds them: where it is to sort the names of a damaged
+ * group, it frees memory that it never had. */
 void mt_archive_visit(mt_archive *archive, const char *group,
                       void (*visit)(mt_archive *archive, const char *name, void *context),
                       void *context)
 {
-    visiting all = {archive, visit, context};
-    if (archive->status == MT_OK &&
-        H5Literate_by_name(archive->file, group, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_link, &all,
-                           H5P_DEFAULT) < 0) {
+    name_list list = {.archive = archive};
+    if (mt_archive_follows(archive, group) &&
+        H5Literate_by_name(archive->file, group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_link,
+                           &list, H5P_DEFAULT) < 0) {
         mt_archive_fail(archive, group, "missing, or not a group");
     }
+    if (list.count > 0) {
+        qsort(list.names, list.count, sizeof *list.names, compare_names);
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        if (archive->status == MT_OK) {
+            visit(archive, list.names[i], context);
+        }
+        free(list.names[i]);
+    }
+    free(list.names);
 }
 
 bool mt_archive_has(mt_archive *archive, const char *name)

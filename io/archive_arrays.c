@@ -158,11 +158,12 @@ static void inspect(mt_archive *archive, const char *name, hid_t dataset, mt_dty
     }
 }
 
-/* A negative number where it fails. */
+/* A negative number where it fails. Nothing is opened that a link would lead to elsewhere. */
 static hid_t open_dataset(mt_archive *archive, const char *group, const char *name)
 {
     char path[PATH_MAX_BYTES];
-    if (archive->status != MT_OK) {
+    if (!mt_archive_follows(archive, group) ||
+        !mt_archive_follows(archive, join(path, group, name))) {
         return H5I_INVALID_HID;
     }
     hid_t dataset = H5Dopen2(archive->file, join(path, group, name), H5P_DEFAULT);
@@ -189,39 +190,63 @@ static const char *shape_text(int rank, const int64_t *shape, char text[96])
     return mt_tensor_shape_text(&tensor, text, 96);
 }
 
-/* The most bytes that one stored byte can stand for: deflate's limit where a dataset is
- * compressed. */
-static int64_t most_expansion(hid_t properties)
+/* Refuses filters but deflate and Fletcher-32, and either of them twice. Returns the most bytes
+ * that one stored byte can stand for. */
+static int64_t check_filters(mt_archive *archive, const char *name, hid_t properties)
 {
-    int filters = H5Pget_nfilters(properties);
-    for (int i = 0; i < filters; i++) {
+    const int64_t most_by_deflate = 1032;
+    int deflates = 0, checksums = 0, count = H5Pget_nfilters(properties);
+    for (int i = 0; i < count; i++) {
         unsigned flags;
         size_t parameters = 0;
         H5Z_filter_t filter =
             H5Pget_filter2(properties, (unsigned)i, &flags, &parameters, NULL, 0, NULL, NULL);
-        if (filter != H5Z_FILTER_FLETCHER32 && filter != H5Z_FILTER_SHUFFLE) {
-            return 1032;
-        }
+        deflates += filter == H5Z_FILTER_DEFLATE;
+        checksums += filter == H5Z_FILTER_FLETCHER32;
     }
-    return 1;
+    if (count > deflates + checksums || deflates > 1 || checksums > 1) {
+        mt_archive_fail(archive, name,
+                        "%d filters, where deflate and Fletcher-32 may be, each once", count);
+    }
+    return deflates > 0 ? most_by_deflate : 1;
 }
 
-/* The file must be long enough for what a dataset claims to be: HDF5 would fill in zeros for what
- * was never written, however much that is. */
-static void check_stored(mt_archive *archive, const char *name, hid_t dataset, int64_t bytes)
+/* The bytes of a chunk, or 0 where the dataset has none. */
+static int64_t chunk_bytes(hid_t properties, int64_t size)
+{
+    hsize_t chunk[H5S_MAX_RANK];
+    int rank = H5Pget_layout(properties) == H5D_CHUNKED
+                   ? H5Pget_chunk(properties, H5S_MAX_RANK, chunk)
+                   : 0;
+    int64_t bytes = rank > 0 ? size : 0;
+    for (int i = 0; i < rank; i++) {
+        bytes = chunk[i] < (hsize_t)(INT64_MAX / bytes) ? bytes * (int64_t)chunk[i] : INT64_MAX;
+    }
+    return bytes;
+}
+
+/* A file cannot hold more values than it is long enough for: HDF5 would fill in zeros for those
+ * that were never written, and make room for a whole chunk, however much that is. */
+static void check_stored(mt_archive *archive, const char *name, hid_t dataset, int64_t bytes,
+                         int64_t size)
 {
     hid_t properties = H5Dget_create_plist(dataset);
-    int64_t expansion = most_expansion(properties);
-    bool external = H5Pget_external_count(properties) > 0;
+    H5D_layout_t layout = H5Pget_layout(properties);
+    int64_t expansion = check_filters(archive, name, properties);
+    int64_t chunk = chunk_bytes(properties, size);
+    bool elsewhere = H5Pget_external_count(properties) > 0 || layout == H5D_VIRTUAL;
     hsize_t stored = H5Dget_storage_size(dataset);
     H5Pclose(properties);
-    if (external) {
+    if (elsewhere) {
         mt_archive_fail(archive, name, "its bytes are in another file");
     } else if (stored > (hsize_t)archive->size || (int64_t)stored < bytes / expansion) {
         mt_archive_fail(archive, name,
                         "%" PRIu64 " bytes stored in a file of %" PRId64 " bytes, for %" PRId64
                         " bytes of values",
                         (uint64_t)stored, archive->size, bytes);
+    } else if (chunk / expansion > archive->size) {
+        mt_archive_fail(archive, name, "a chunk of %" PRId64 " bytes in a file of %" PRId64, chunk,
+                        archive->size);
     }
 }
 
@@ -250,7 +275,7 @@ static void check_array(mt_archive *archive, const char *name, hid_t dataset, mt
         for (int i = 0; i < rank; i++) {
             bytes *= shape[i];
         }
-        check_stored(archive, name, dataset, bytes);
+        check_stored(archive, name, dataset, bytes, (int64_t)size);
     }
 }
 

@@ -36,7 +36,7 @@ hid_t mt_archive_open_attribute(mt_archive *archive, const char *group, const ch
                                 H5T_class_t class, int rank, hsize_t *count)
 {
     *count = 0;
-    if (archive->status != MT_OK) {
+    if (!mt_archive_follows(archive, group)) {
         return H5I_INVALID_HID;
     }
     hid_t attribute = H5Aopen_by_name(archive->file, group, name, H5P_DEFAULT, H5P_DEFAULT);
@@ -103,7 +103,11 @@ void mt_archive_write_fields(mt_archive *archive, const char *group, const mt_ar
 {
     for (const mt_archive_field *field = fields; field->name != NULL; field++) {
         const void *value = (const char *)from + field->offset;
-        if (!is_real(field)) {
+        if (field->type == MT_FIELD_COUNT && *(const int64_t *)value < 0) {
+            mt_archive_keep(archive,
+                            mt_fail(MT_ERROR_INVALID, "%s: %s: %s is %" PRId64, archive->path,
+                                    group, field->name, *(const int64_t *)value));
+        } else if (!is_real(field)) {
             mt_archive_write_int(archive, group, field->name, *(const int64_t *)value);
         } else if (allows(field, *(const double *)value)) {
             mt_archive_write_real(archive, group, field->name, *(const double *)value);

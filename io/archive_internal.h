@@ -24,6 +24,10 @@ void mt_archive_lacks_memory(mt_archive *archive, const char *object);
 /* Closes the array that was begun last, if any. */
 void mt_archive_end_array(mt_archive *archive);
 
+/* Tells if an object may be opened. A link that is not hard makes the archive fail, after which
+ * nothing may; an object that is not there is told of by whoever opens it. */
+bool mt_archive_follows(mt_archive *archive, const char *path);
+
 /* Writes an attribute, and closes `space`. */
 void mt_archive_write_attribute(mt_archive *archive, const char *group, const char *name,
                                 hid_t type, hid_t space, const void *value);

@@ -40,7 +40,7 @@ static uint32_t crc32_of(const void *bytes, size_t size)
 
 static bool exists(mt_archive *archive, const char *group, const char *name)
 {
-    htri_t found = archive->status == MT_OK
+    htri_t found = mt_archive_follows(archive, group)
                        ? H5Aexists_by_name(archive->file, group, name, H5P_DEFAULT)
                        : false;
     if (found < 0) {

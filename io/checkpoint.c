@@ -257,6 +257,8 @@ mt_status mt_checkpoint_restore_own(const mt_checkpoint *checkpoint, mt_paramete
     }
     if (status == MT_OK && adam != NULL) {
         status = fill_moments(checkpoint, "/optimizer/v", adam, adam->v);
+    }
+    if (status == MT_OK && adam != NULL) {
         adam->step = checkpoint->adam_step;
     }
     return status;
@@ -267,4 +269,15 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
     mt_status status = mt_weights_check_norm(checkpoint->weights, model);
     return status == MT_OK ? mt_checkpoint_restore_own(checkpoint, model->parameters, adam)
                            : status;
+}
+
+mt_status mt_parameters_load(const char *path, mt_parameters *parameters)
+{
+    mt_checkpoint *checkpoint;
+    mt_status status = mt_checkpoint_load_own(path, parameters, &checkpoint);
+    if (status == MT_OK) {
+        status = mt_checkpoint_restore_own(checkpoint, parameters, NULL);
+        mt_checkpoint_destroy(checkpoint);
+    }
+    return status;
 }

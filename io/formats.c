@@ -109,6 +109,13 @@ static mt_status describe_checkpoint(mt_weights *weights)
     static const char *groups[] = {"model", "optimizer", "train", NULL};
     mt_archive *archive = weights->file->archive;
     mt_archive_visit(archive, "/", refuse_other_groups, groups);
+    if (weights->parameters == NULL && mt_archive_has(archive, "model") &&
+        !mt_archive_has_attribute(archive, "/model", "vocab_size")) {
+        mt_archive_fail(
+            archive, "/model",
+            "no model's configuration: parameters of a program's own, which it loads by "
+            "mt_trainer_load or mt_parameters_load");
+    }
     if (weights->parameters == NULL) { /* else they are a program's own */
         mt_model_attributes_read(archive, "/model", &weights->config, &weights->dtype);
         weights->tokens = read_tokens(archive, weights->config.vocab_size);

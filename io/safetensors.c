@@ -308,6 +308,12 @@ static mt_status read_header(safetensors_file *file, size_t size)
     for (int i = 0; i < LENGTH_BYTES; i++) {
         length |= (uint64_t)bytes[i] << (8 * i);
     }
+    const uint64_t most_header = 100000000; /* the format's own limit */
+    if (status == MT_OK && length > most_header) {
+        status =
+            mt_fail(MT_ERROR_FORMAT, "%s: a header of %llu bytes, of which there are at most %llu",
+                    file->path, (unsigned long long)length, (unsigned long long)most_header);
+    }
     if (status == MT_OK && (size < LENGTH_BYTES || length > size - LENGTH_BYTES)) {
         status = mt_fail(MT_ERROR_FORMAT, "%s: a header of %llu bytes in a file of %zu", file->path,
                          (unsigned long long)length, size);

@@ -72,7 +72,8 @@ static mt_status fill_in(mt_parameters *parameters, mt_parameter *parameter, con
         return mt_fail(MT_ERROR_INVALID, "parameters: the name %s%s exceeds %d bytes", prefix, name,
                        MT_NAME_MAX - 1);
     }
-    if (strchr(parameter->name, '/') != NULL || parameter->name[0] == '\0') {
+    if (strchr(parameter->name, '/') != NULL || parameter->name[0] == '\0' ||
+        strcmp(parameter->name, ".") == 0) {
         return mt_fail(MT_ERROR_INVALID, "parameters: '%s' is no name: files could not hold it",
                        parameter->name);
     }

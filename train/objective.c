@@ -20,9 +20,15 @@ mt_status objective_put(const mt_objective *objective, mt_tape *tape, int64_t in
                : mt_fail(MT_ERROR_INVALID, "batch %" PRId64 " has no input (B, T, ...)", index);
 }
 
-static mt_status check_count(const mt_tensor *tensor, int64_t count, const char *what)
+/* One number of the parameters' type, or two. */
+static mt_status check_reals(const mt_tensor *tensor, mt_dtype dtype, int64_t count,
+                             const char *what)
 {
     char shape[96];
+    if (tensor != NULL && tensor->dtype != dtype) {
+        return mt_fail(MT_ERROR_INVALID, "%s is %s, where %s is expected", what,
+                       mt_dtype_name(tensor->dtype), mt_dtype_name(dtype));
+    }
     return tensor == NULL || mt_tensor_count(tensor) == count
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID, "%s has shape %s, where %" PRId64 " is expected", what,
@@ -38,9 +44,10 @@ mt_status objective_loss(const mt_objective *objective, mt_tape *tape, const mt_
     if (status == MT_OK && *loss == NULL) {
         status = mt_fail(MT_ERROR_INVALID, "the batch has no loss");
     }
+    mt_dtype dtype = status == MT_OK && (*loss)->dtype == MT_F64 ? MT_F64 : MT_F32;
     if (status == MT_OK) {
-        status = check_count(*loss, 1, "the loss");
+        status = check_reals(*loss, dtype, 1, "the loss");
     }
-    return status == MT_OK ? check_count(*counts, 2, "the counts of a loss, rows and hits,")
+    return status == MT_OK ? check_reals(*counts, dtype, 2, "the counts of a loss, rows and hits,")
                            : status;
 }

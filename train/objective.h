@@ -10,7 +10,7 @@ mt_status objective_put(const mt_objective *objective, mt_tape *tape, int64_t in
                         mt_batch *batch);
 
 /* The batch's loss; `counts` is NULL where it has none. MT_ERROR_INVALID unless the loss is one
- * number, and the counts are two. */
+ * real, and the counts are two of its type. */
 mt_status objective_loss(const mt_objective *objective, mt_tape *tape, const mt_batch *batch,
                          mt_tensor **loss, mt_tensor **counts);
 

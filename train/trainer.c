@@ -210,18 +210,20 @@ mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path)
     return save(trainer, path, NULL);
 }
 
+/* What does not fit has changed nothing; a file that fails while it is read has. */
 mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint)
 {
     mt_status status = check_idle(trainer);
-    if (status == MT_OK) {
-        status = trainer->model != NULL
-                     ? mt_checkpoint_restore(checkpoint, trainer->model, trainer->adam)
-                     : mt_checkpoint_restore_own(checkpoint, trainer->parameters, trainer->adam);
+    if (status != MT_OK) {
+        return status;
     }
+    status = trainer->model != NULL
+                 ? mt_checkpoint_restore(checkpoint, trainer->model, trainer->adam)
+                 : mt_checkpoint_restore_own(checkpoint, trainer->parameters, trainer->adam);
     if (status == MT_OK) {
         trainer->state = checkpoint->state;
     }
-    return status;
+    return status == MT_ERROR_INVALID ? status : stick(trainer, status);
 }
 
 mt_status mt_trainer_load(mt_trainer *trainer, const char *path)

@@ -18,6 +18,7 @@ typedef struct pending_batch {
     int64_t update;   /* that it belongs to */
     bool ends_update; /* it is its last */
     bool counted;     /* there are counts beside the loss */
+    mt_dtype dtype;   /* of either */
     int64_t symbols;
     double lr;
 } pending_batch;

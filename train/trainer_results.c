@@ -19,6 +19,7 @@ mt_status trainer_read_later(mt_trainer *trainer, const batch_tensors *tensors, 
         (pending_batch){.update = trainer->adam->step + 1,
                         .ends_update = ends_update,
                         .counted = counted,
+                        .dtype = tensors->loss.dtype,
                         .symbols = tensors->input.shape[0] * tensors->input.shape[1],
                         .lr = lr};
     mt_status status = device->read_later(device, slot_of(at, LOSS_SLOT), tensors->loss.data,
@@ -35,11 +36,12 @@ mt_status trainer_read_later(mt_trainer *trainer, const batch_tensors *tensors, 
 }
 
 /* The reals of a slot, as doubles. */
-static mt_status slot_doubles(const mt_trainer *trainer, int slot, int count, double *values)
+static mt_status slot_doubles(const mt_trainer *trainer, mt_dtype dtype, int slot, int count,
+                              double *values)
 {
     mt_device *device = trainer->device;
     float narrow[2];
-    if (trainer->parameters->dtype == MT_F64) {
+    if (dtype == MT_F64) {
         return device->read_arrived(device, slot, values, (size_t)count * sizeof *values);
     }
     mt_status status = device->read_arrived(device, slot, narrow, (size_t)count * sizeof *narrow);
@@ -106,9 +108,9 @@ mt_status trainer_collect_batch(mt_trainer *trainer, double *grad_norm)
     int64_t at = trainer->first;
     const pending_batch *batch = &trainer->batches[at];
     double loss = 0.0, counts[2] = {NAN, NAN};
-    mt_status status = slot_doubles(trainer, slot_of(at, LOSS_SLOT), 1, &loss);
+    mt_status status = slot_doubles(trainer, batch->dtype, slot_of(at, LOSS_SLOT), 1, &loss);
     if (status == MT_OK && batch->counted) {
-        status = slot_doubles(trainer, slot_of(at, COUNTS_SLOT), 2, counts);
+        status = slot_doubles(trainer, batch->dtype, slot_of(at, COUNTS_SLOT), 2, counts);
     }
     if (status == MT_OK && !isfinite(loss)) {
         status = fail_not_finite(trainer, batch->update, loss);

@@ -49,11 +49,15 @@ MT_API mt_status mt_checkpoint_convert(const mt_weights *weights, const char *pa
 MT_API mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint);
 MT_API void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed */
 
-/* Gives the bits to a model of the same configuration and type, and to its optimiser (or NULL).
+/* Gives the bits to a model of the same norm, parameters and type, and to its optimiser (or NULL).
  * MT_ERROR_INVALID where they do not fit, with the first thing that differs, before anything is
- * changed. */
+ * changed. Only a file that cannot be read any more leaves some of it changed. */
 MT_API mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model,
                                        mt_adam *adam);
+
+/* Gives parameters, a model's or a program's own, the values of a checkpoint that holds just them,
+ * with an optimiser or without: to use what was trained. Errors as above. */
+MT_API mt_status mt_parameters_load(const char *path, mt_parameters *parameters);
 
 #ifdef __cplusplus
 }

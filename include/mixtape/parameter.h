@@ -52,8 +52,8 @@ MT_API mt_status mt_parameters_create(mt_device *device, mt_dtype dtype,
 MT_API void mt_parameters_destroy(mt_parameters *parameters);
 
 /* Adds "prefix" + "name" and returns its tensor, owned by the set, whose data exist after
- * mt_parameters_allocate. The set keeps the first failure (a name that is too long, taken, empty
- * or with a '/' in it, no memory), returns NULL, and mt_parameters_allocate tells it. */
+ * mt_parameters_allocate. The set keeps the first failure (a name that is too long, taken, empty,
+ * "." or with a '/' in it, no memory), returns NULL, and mt_parameters_allocate tells it. */
 MT_API mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, const char *name,
                                     int rank, const int64_t *shape, mt_initial initial);
 

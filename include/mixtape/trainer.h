@@ -79,8 +79,8 @@ MT_API mt_status mt_trainer_create(mt_parameters *parameters, const mt_trainer_c
                                    const mt_objective *objective, mt_trainer **trainer);
 MT_API void mt_trainer_destroy(mt_trainer *trainer); /* NULL is allowed; waits for the device */
 
-/* Called after each update, in order, when its results have arrived. A status that is not MT_OK
- * ends the run, which returns it, and sticks. */
+/* Called after each update, in order, when its results have arrived. A status that is not MT_OK,
+ * with a message by mt_fail, ends the run, which returns it, and sticks. */
 typedef mt_status (*mt_after_update)(void *context, const mt_update *update);
 
 /* Makes updates up to number `last`, and waits for all of them. Their numbers go on from run to
@@ -124,10 +124,11 @@ MT_API mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model,
 MT_API mt_status mt_trainer_save(mt_trainer *trainer, const char *path);
 MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path);
 
-/* Goes on from a checkpoint of parameters of the same names, shapes and type, which a program's own
- * need not describe: later updates are, bit for bit, those of a run that was not interrupted.
- * MT_ERROR_FORMAT or MT_ERROR_INVALID with the first thing that differs, before anything is
- * changed. The second reads the file. */
+/* Goes on from a checkpoint of parameters of the same names, shapes and type: with the same
+ * configuration, later updates are, bit for bit, those of a run that was not interrupted.
+ * MT_ERROR_INVALID with the first thing that differs, before anything is changed; a failure to read
+ * a file that was opened sticks, since part of it may be in place. mt_trainer_load opens the file,
+ * of a model's or of a program's own parameters, and restores it. */
 MT_API mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint);
 MT_API mt_status mt_trainer_load(mt_trainer *trainer, const char *path);
 

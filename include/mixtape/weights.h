@@ -25,7 +25,9 @@ extern "C" {
 typedef struct mt_weights {
     mt_model_config config;
     mt_dtype dtype;
-    mt_parameters *parameters;    /* names and shapes: nothing is allocated for their values */
+    /* Our own names, of which mt_layout_name has the file's, and shapes; nothing is allocated for
+     * their values. */
+    mt_parameters *parameters;
     mt_token_list *tokens;        /* or NULL */
     const mt_layout *layout;      /* or NULL for a checkpoint, whose names are Mixtape's own */
     struct mt_weights_file *file; /* the library's own */

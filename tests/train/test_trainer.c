@@ -398,6 +398,14 @@ START_TEST(test_a_checkpoint_that_does_not_fit_changes_nothing)
     mt_parameters_destroy(more.parameters);
 
     ck_assert_int_eq(mt_trainer_save_parameters(trainer, path), MT_OK);
+    set_value(&other, "head.bias", 7.0f);
+    run_result saved_values = {0}, loaded = {0};
+    read_values(&saved, &saved_values);
+    ck_assert_int_eq(mt_parameters_load(path, other.parameters), MT_OK);
+    read_values(&other, &loaded);
+    ck_assert_mem_eq(saved_values.values, loaded.values, loaded.bytes);
+    free(saved_values.values);
+    free(loaded.values);
     refuse(&other, path, MT_ERROR_INVALID, "no optimiser state");
     unlink(path);
     refuse(&other, path, MT_ERROR_IO, path);
@@ -539,6 +547,16 @@ static mt_tensor *wide_loss(void *context, mt_tape *tape, const mt_batch *batch,
     return batch->input;
 }
 
+static mt_tensor *whole_loss(void *context, mt_tape *tape, const mt_batch *batch,
+                             mt_tensor **counts)
+{
+    (void)context;
+    (void)batch;
+    (void)counts;
+    const int32_t three = 3;
+    return mt_tape_labels(tape, 1, 1, &three);
+}
+
 START_TEST(test_what_cannot_work_is_refused)
 {
     own_model model = make_model(false);
@@ -589,6 +607,9 @@ START_TEST(test_what_cannot_work_is_refused)
     objective.loss = wide_loss;
     ck_assert_int_eq(mt_evaluate(test_tape, &objective, 1, &found), MT_ERROR_INVALID);
     ck_assert_str_eq(mt_error_message(), "the loss has shape (2, 6, 4), where 1 is expected");
+    objective.loss = whole_loss;
+    ck_assert_int_eq(mt_evaluate(test_tape, &objective, 1, &found), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "the loss is i32, where f32 is expected");
     objective.loss = NULL;
     ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer),
                      MT_ERROR_INVALID);

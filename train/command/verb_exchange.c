@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct arguments {
     const char *model, *output, *part, *into;
@@ -51,13 +52,30 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
+/* A model is not replaced by what a layout keeps of it. */
+static mt_status refuse_own_source(const arguments *given)
+{
+    char path[TEXT_MAX];
+    struct stat source, target;
+    mt_status status = session_find_model(given->model, !given->last, path);
+    return status == MT_OK && stat(path, &source) == 0 && stat(given->output, &target) == 0 &&
+                   source.st_dev == target.st_dev && source.st_ino == target.st_ino
+               ? mt_fail(MT_ERROR_INVALID, "-o %s: it is the file that is to be exported",
+                         given->output)
+               : status;
+}
+
 static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
     const mt_weights *weights = checkpoint->weights;
+    mt_status status = refuse_own_source(given);
+    if (status != MT_OK) {
+        return status;
+    }
     if (given->part != NULL) {
         return mt_part_convert(weights, given->part, given->output);
     }
-    mt_status status = mt_weights_convert(weights, given->output, given->layout);
+    status = mt_weights_convert(weights, given->output, given->layout);
     if (status == MT_OK && weights->config.output_size > 0 &&
         mt_layout_kept(given->layout, &weights->config).output_size == 0) {
         fprintf(stderr, "the layout %s has no head: it was left out\n", given->layout->name);

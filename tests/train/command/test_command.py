@@ -255,6 +255,18 @@ class TrainTest(CommandTest):
         process.kill()
         process.wait()
 
+    def test_export_does_not_write_over_what_it_reads(self):
+        self.train("--steps", "2", "--out", "run")
+        best = self.path("run", "best.h5")
+        with open(best, "rb") as file:
+            before = file.read()
+        os.symlink(best, self.path("link.h5"))
+        for output in ("run/best.h5", "link.h5"):
+            result = self.run_command("export", "run", "-o", output, status=2)
+            self.assertIn(b"the file that is to be exported", result.stderr)
+        with open(best, "rb") as file:
+            self.assertEqual(file.read(), before)
+
     def test_patience_ends_a_run(self):
         result = self.train("--steps", "1000", "--eval-every", "1", "--patience", "2", "--lr",
                             "1e-12", "--warmup", "0", "--out", "run")

@@ -1,0 +1,103 @@
+"""HDF5 files that are made to lead elsewhere, or to take more memory than they say."""
+
+import os
+import shutil
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
+
+import h5py
+import numpy
+import support
+
+NAME = "model/embed.weight"
+
+
+class HostileFilesTest(support.CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.run_command("train", "copy", "--size", "8", "--blocks", "1", "--steps", "1", "--batch",
+                         "2", "--symbols", "4", "--length", "3", "--threads", "1", "--out", "run")
+        os.mkfifo(self.path("pipe"))
+
+    def refuse(self, change, says):
+        """`info` refuses a checkpoint with another dataset in the place of one, and says why."""
+        shutil.copy(self.path("run", "checkpoint.h5"), self.path("x.h5"))
+        with h5py.File(self.path("x.h5"), "r+") as file:
+            values = file[NAME][()]
+            del file[NAME]
+            change(file, values)
+        self.assertIn(says, self.run_command("info", "x.h5", status=1))
+
+    def test_links_are_not_followed(self):
+        def external(file, _):
+            file[NAME] = h5py.ExternalLink(self.path("pipe"), "/x")
+
+        def soft(file, _):
+            file[NAME] = h5py.SoftLink("/model/head.weight")
+
+        def whole_group(file, _):
+            file.move("model", "elsewhere")
+            file["model"] = h5py.SoftLink("/elsewhere")
+
+        for change in (external, soft, whole_group):
+            with self.subTest(change.__name__):
+                self.refuse(change, "a link to somewhere else")
+
+    def test_bytes_of_other_files_are_not_read(self):
+        def external(file, values):
+            file.create_dataset(NAME, values.shape, "f4",
+                                external=[(self.path("pipe"), 0, h5py.h5f.UNLIMITED)])
+
+        def virtual(file, values):
+            layout = h5py.VirtualLayout(values.shape, "f4")
+            layout[...] = h5py.VirtualSource(self.path("pipe"), "x", values.shape)
+            file.create_virtual_dataset(NAME, layout)
+
+        for change in (external, virtual):
+            with self.subTest(change.__name__):
+                self.refuse(change, "its bytes are in another file")
+
+    def test_filters_are_those_that_mixtape_knows_each_once(self):
+        def twice(file, values):
+            creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            creation.set_chunk(values.shape)
+            creation.set_deflate(9)
+            creation.set_deflate(9)
+            space = h5py.h5s.create_simple(values.shape)
+            h5py.h5d.create(file.id, NAME.encode(), h5py.h5t.IEEE_F32LE, space, creation)
+            file[NAME][...] = values
+
+        def another(file, values):
+            file.create_dataset(NAME, data=values, chunks=values.shape, compression="lzf")
+
+        for change in (twice, another):
+            with self.subTest(change.__name__):
+                self.refuse(change, "filters, where deflate and Fletcher-32 may be")
+
+    def test_deflated_weights_are_read(self):
+        def deflated(file, values):
+            file.create_dataset(NAME, data=values, chunks=values.shape, compression="gzip",
+                                fletcher32=True)
+
+        shutil.copy(self.path("run", "checkpoint.h5"), self.path("x.h5"))
+        with h5py.File(self.path("x.h5"), "r+") as file:
+            values = file[NAME][()]
+            del file[NAME]
+            deflated(file, values)
+        self.run_command("info", "x.h5")
+
+    def test_labels_are_not_read_through_links(self):
+        with h5py.File(self.path("other.h5"), "w") as file:
+            file["labels"] = numpy.ones((1, 3), "i4")
+        for to in ("other.h5", "pipe"):
+            with h5py.File(self.path("link.h5"), "w") as file:
+                file["labels"] = h5py.ExternalLink(self.path(to), "/labels")
+            self.assertIn("a link to somewhere else",
+                          self.run_command("forward", "run", "--input", "link.h5", "--output",
+                                           "o.h5", status=1))
+
+
+if __name__ == "__main__":
+    unittest.main()
