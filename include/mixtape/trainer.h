@@ -119,7 +119,8 @@ MT_API mt_tape *mt_trainer_tape(mt_trainer *trainer);
 MT_API mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model,
                                      const mt_token_list *tokens, const char *run_config);
 
-/* Saves a checkpoint, atomically; and one of the parameters alone, to be used and not gone on from.
+/* Saves a checkpoint, atomically; and one of the parameters alone, to be used and not gone on from:
+ * mt_weights_open reads a model's, mt_parameters_load those of a program's own.
  * MT_ERROR_INVALID while updates are at work. */
 MT_API mt_status mt_trainer_save(mt_trainer *trainer, const char *path);
 MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path);
