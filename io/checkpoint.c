@@ -1,6 +1,5 @@
 #include "io/checkpoint_file.h"
 
-#include "io/model_attributes.h"
 #include "io/weights_file.h"
 
 #include <math.h>

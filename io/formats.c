@@ -1,6 +1,5 @@
 /* The formats of files of weights, one row each, and Mixtape's own among them. */
 #include "io/file.h"
-#include "io/model_attributes.h"
 #include "io/weights_file.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "io/model_attributes.h"
+#include "io/weights_file.h"
 
 #include <mixtape/model_fields.h>
 

@@ -1,6 +1,6 @@
 #include "io/weights_file.h"
 
-#include "layers/reserve.h"
+#include "layers/layer.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -45,6 +45,13 @@ void mt_weights_file_close(mt_weights_file *file);
  * than the model (mt_layout.part_of_more) the rest is not read. */
 mt_status mt_foreign_describe(mt_weights *weights);
 
+/* A model's configuration as attributes of a group, and back: checked, too
+ * (mt_model_config_check). */
+void mt_model_attributes_write(mt_archive *archive, const char *group,
+                               const mt_model_config *config, mt_dtype dtype);
+void mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_config *config,
+                              mt_dtype *dtype);
+
 /* The root's `format` of a checkpoint. */
 #define MT_CHECKPOINT_FORMAT "mixtape-checkpoint"
 

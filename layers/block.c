@@ -1,6 +1,6 @@
 #include <mixtape/block.h>
 
-#include "layers/prefix.h"
+#include "layers/layer.h"
 
 mt_status mt_block_init(mt_block *block, mt_parameters *parameters, const char *prefix,
                         const mt_block_config *config)

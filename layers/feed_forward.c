@@ -1,7 +1,6 @@
 #include <mixtape/feed_forward.h>
 
-#include "layers/initial.h"
-#include "layers/prefix.h"
+#include "layers/layer.h"
 
 mt_status mt_feed_forward_init(mt_feed_forward *layer, mt_parameters *parameters,
                                const char *prefix, const mt_feed_forward_config *config)

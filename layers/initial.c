@@ -1,4 +1,4 @@
-#include "layers/initial.h"
+#include "layers/layer.h"
 
 #include <math.h>
 

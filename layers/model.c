@@ -1,8 +1,7 @@
 /* The decoder and the model around it: its parts, and how values flow through them. */
 #include <mixtape/model.h>
 
-#include "layers/prefix.h"
-#include "layers/reserve.h"
+#include "layers/layer.h"
 
 #include <inttypes.h>
 #include <stdio.h>

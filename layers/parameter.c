@@ -1,7 +1,7 @@
 #include <mixtape/parameter.h>
 
 #include "kernels/device.h"
-#include "layers/reserve.h"
+#include "layers/layer.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 #include <mixtape/self_attention.h>
 
-#include "layers/initial.h"
-#include "layers/prefix.h"
+#include "layers/layer.h"
 
 const char *mt_time_first_name(mt_time_first kind)
 {

@@ -1,5 +1,5 @@
 /* Checkpoints: what is saved comes back, to the bit. */
-#include "io/model_attributes.h"
+#include "io/weights_file.h"
 #include "tests/io/io_test.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 #include "train/command/bench.h"
 
-#include "train/command/clock.h"
+#include "train/command/progress.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 #include "train/command/bench.h"
-#include "train/command/clock.h"
+#include "train/command/progress.h"
 
 #include <stdio.h>
 #include <stdlib.h>

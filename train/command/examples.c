@@ -1,4 +1,4 @@
-#include "train/command/examples.h"
+#include "train/command/loop.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,5 @@
 #include <mixtape/trainer.h>
 
-#include "train/command/clock.h"
-#include "train/command/examples.h"
 #include "train/command/loop.h"
 #include "train/command/options.h"
 #include "train/command/progress.h"

@@ -19,4 +19,9 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, run_folder
 /* The signal that ended the run, 0 if none did. */
 int loop_signal(void);
 
+/* Prints input, target and prediction of the first sequences of the validation batches on standard
+ * output, as a run of a toy task ends with; nothing for language tasks. They are computed on the
+ * tape. Implemented in examples.c. */
+mt_status examples_show(train_session *session, mt_tape *tape);
+
 #endif

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 train_progress progress_make(FILE *log, bool language, int64_t steps)
@@ -95,4 +96,11 @@ void progress_end(train_progress *progress)
         fputc('\n', stderr);
     }
     progress->line_open = false;
+}
+
+double clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }

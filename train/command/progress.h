@@ -32,4 +32,8 @@ void progress_say(train_progress *progress, const char *format, ...);
 /* Ends the live line, for others to write after it. */
 void progress_end(train_progress *progress);
 
+/* The clock that runs and benchmarks are timed by: seconds since some moment in the past, never set
+ * back. */
+double clock_seconds(void);
+
 #endif

@@ -1,0 +1,44 @@
+/* What layers share while they are made: names inside names, ESPnet's initial values, and memory
+ * without initial values. Internal. */
+#ifndef MT_LAYERS_LAYER_H
+#define MT_LAYERS_LAYER_H
+
+#include <mixtape/model.h>
+
+#include <stdio.h>
+
+/* "rwkv_blocks.0." and "att." make "rwkv_blocks.0.att.". */
+typedef struct mt_prefix {
+    char text[2 * MT_NAME_MAX]; /* mt_parameters_add refuses what exceeds MT_NAME_MAX */
+} mt_prefix;
+
+static inline mt_prefix mt_prefix_join(const char *outer, const char *inner)
+{
+    mt_prefix prefix;
+    snprintf(prefix.text, sizeof prefix.text, "%s%s", outer, inner);
+    return prefix;
+}
+
+/* ESPnet's initial values (reset_parameters of its attention.py and feed_forward.py). r0 and r1 say
+ * where a block stands: r0 = block_id / (num_blocks - 1), r1 = 1 - block_id / num_blocks; r0 is 0
+ * for one block, where ESPnet would divide by zero. */
+double mt_block_ratio_up(int64_t block_id, int64_t num_blocks);   /* r0 */
+double mt_block_ratio_down(int64_t block_id, int64_t num_blocks); /* r1 */
+
+/* (i / n)^exponent + offset for element i of n: the time mixes. */
+mt_initial mt_initial_mix(double exponent, double offset);
+
+/* -5 + 8 (h / (n - 1))^exponent for element h of n; h / (n - 1) is 0 for n = 1. */
+mt_initial mt_initial_time_decay(double exponent);
+
+/* log(0.3) + 0.5 ((h + 1) mod 3 - 1): RWKV-LM's time_first. */
+mt_initial mt_initial_time_first_rwkv(void);
+
+/* mt_model_create without initial values: every parameter is zero. */
+mt_status mt_model_reserve(mt_device *device, mt_dtype dtype, const mt_model_config *config,
+                           mt_model **model);
+
+/* The blocks of parameters alone, as zeros: what mt_parameters_allocate begins with. */
+mt_status mt_parameters_reserve(mt_parameters *parameters);
+
+#endif
