@@ -8,4 +8,12 @@
 #define MT_EVERYWHERE static inline
 #endif
 
+/* Before a function of reals: its type is a template's parameter in CUDA, and the one that a file
+ * of kernels/cpu is compiled for. */
+#ifdef __cplusplus
+#define MT_OF_REALS template <typename real>
+#else
+#define MT_OF_REALS
+#endif
+
 #endif

@@ -8,6 +8,14 @@
 #include "kernels/everywhere.h"
 
 #include <math.h>
+#include <stdbool.h>
+
+/* The learnt weight enters per channel, as one number (scale_norm), or not at all: basic_norm's is
+ * inside the scale. */
+MT_EVERYWHERE bool mt_norm_weight_per_channel(mt_norm_kind kind)
+{
+    return kind == MT_LAYER_NORM || kind == MT_RMS_NORM;
+}
 
 /* The numbers of a row that its scale depends on, of C: rms_norm may have its first P alone. */
 MT_EVERYWHERE int64_t mt_norm_counted(mt_norm_kind kind, int64_t C, int64_t P)
@@ -50,6 +58,13 @@ MT_EVERYWHERE double mt_norm_slope(mt_norm_kind kind, double scale, double sum_g
         return scale < 1.0 / eps ? scale * scale * scale * sum_gx : 0.0;
     }
     return 0.0;
+}
+
+/* A row's part of the gradient of a single weight, from `dot`, its sum of dy x: of scale_norm's
+ * factor, or of basic_norm's log eps, through d scale / d log eps = -scale^3 eps / 2. */
+MT_EVERYWHERE double mt_norm_weight_grad(mt_norm_kind kind, double dot, double scale, double eps)
+{
+    return dot * scale * (kind == MT_SCALE_NORM ? 1.0 : -0.5 * eps * scale * scale);
 }
 
 #endif

@@ -1,23 +1,8 @@
 /* The Adam update: one pass over the four arrays. */
-#include "kernels/adam_formulas.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/math.h"
 
-#include <float.h>
-
-#if MT_REAL == 64
-#define SMALLEST DBL_MIN
-#else
-#define SMALLEST FLT_MIN
-#endif
-
-/* Zero below the smallest normal number. The moments of a parameter without gradients (the row of a
- * token that has become rare) decay to subnormal numbers and rounding would keep them there, where
- * each operation costs a hundred times what it should. */
-static inline real flushed(real x)
-{
-    return real_abs(x) < SMALLEST ? (real)0.0 : x;
-}
+#include "kernels/adam_formulas.h"
 
 mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
 {
@@ -41,8 +26,8 @@ mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
     num_threads(mt_cpu_threads())
     for (int64_t i = 0; i < n; i++) {
         real g = factor * grad[i];
-        real m = flushed(beta1 * first[i] + rest1 * g);
-        real v = flushed(beta2 * second[i] + rest2 * g * g);
+        real m = mt_adam_moment(beta1, first[i], rest1, g);
+        real v = mt_adam_moment(beta2, second[i], rest2 * g, g);
         first[i] = m;
         second[i] = v;
         real keep = i < decayed ? of_decayed : (real)1.0;

@@ -3,6 +3,8 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/math.h"
 
+#include "kernels/cross_entropy_formulas.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -94,7 +96,8 @@ static row_result row_loss(const mt_cross_entropy_forward_args *args, int64_t n)
     if (args->lse != NULL) {
         ((real *)args->lse)[n] = (real)lse;
     }
-    return (row_result){.loss = lse - (1.0 - smoothing) * (double)logits[target] - spread,
+    return (row_result){.loss =
+                            mt_cross_entropy_loss(lse, (double)logits[target], spread, smoothing),
                         .hit = row_hit(logits, target, largest)};
 }
 
@@ -138,7 +141,7 @@ mt_status KERNEL(cross_entropy_forward)(mt_device *device,
             counted++;
         }
     }
-    *(real *)args->loss = (real)(counted > 0 ? loss / (double)counted : 0.0);
+    *(real *)args->loss = (real)mt_cross_entropy_mean(loss, (double)counted);
     ((real *)args->stats)[0] = (real)counted;
     ((real *)args->stats)[1] = (real)hits;
     return MT_OK;
@@ -149,8 +152,8 @@ mt_status KERNEL(cross_entropy_backward)(mt_device *device,
 {
     (void)device;
     int64_t V = args->V;
-    real counted = ((const real *)args->stats)[0];
-    real factor = counted > (real)0.0 ? *(const real *)args->dloss / counted : (real)0.0;
+    const real *stats = args->stats, *dloss = args->dloss;
+    real factor = mt_cross_entropy_factor(*dloss, stats[0]);
     real smoothing = (real)args->label_smoothing;
     real spread = smoothing / (real)V;
 #pragma omp parallel for schedule(static) if (args->N * V >= PARALLEL_ELEMENTS)                    \
@@ -162,8 +165,8 @@ mt_status KERNEL(cross_entropy_backward)(mt_device *device,
         real lse = ignored ? (real)0.0 : ((const real *)args->lse)[n];
 #pragma omp simd
         for (int64_t v = 0; v < V; v++) {
-            dlogits[v] =
-                ignored ? (real)0.0 : factor * (real_exp_negative(logits[v] - lse) - spread);
+            real probability = real_exp_negative(logits[v] - lse);
+            dlogits[v] = ignored ? (real)0.0 : mt_cross_entropy_grad(factor, probability, spread);
         }
         if (!ignored) {
             dlogits[args->targets[n]] -= factor * ((real)1.0 - smoothing);

@@ -54,16 +54,9 @@ static void row_statistics(const mt_norm_forward_args *args, const real *x, doub
     *scale = mt_norm_scale(args->kind, row_squares(x, (real)*mean, n), (double)n, eps);
 }
 
-/* The learnt weight enters per channel, as one number, or not at all (basic_norm's is inside the
- * scale). */
 static real single_weight(mt_norm_kind kind, const real *weight)
 {
     return kind == MT_SCALE_NORM ? weight[0] : (real)1.0;
-}
-
-static bool weight_per_channel(mt_norm_kind kind)
-{
-    return kind == MT_LAYER_NORM || kind == MT_RMS_NORM;
 }
 
 static void write_row(const mt_norm_forward_args *args, const real *x, real mean, real scale,
@@ -262,9 +255,7 @@ static mt_status channel_weight_backward(mt_device *device, const mt_norm_backwa
     return MT_OK;
 }
 
-/* scale_norm and basic_norm: the gradient of scale_norm's factor, or of basic_norm's log eps,
- * through d scale / d log eps = -scale^3 e^(log eps) / 2, is a sum of the rows' dots of dy and
- * x. */
+/* scale_norm and basic_norm. */
 static mt_status single_weight_backward(mt_device *device, const mt_norm_backward_args *args)
 {
     int64_t N = args->N;
@@ -287,11 +278,9 @@ static mt_status single_weight_backward(mt_device *device, const mt_norm_backwar
     if (args->dweight == NULL) {
         return MT_OK;
     }
-    double sum = 0.0, log_eps_factor = -0.5 * exp((double)weight[0]);
+    double sum = 0.0, eps = exp((double)weight[0]);
     for (int64_t n = 0; n < N; n++) {
-        double scale = (double)scales[n];
-        sum +=
-            dots[n] * scale * (args->kind == MT_SCALE_NORM ? 1.0 : log_eps_factor * scale * scale);
+        sum += mt_norm_weight_grad(args->kind, dots[n], (double)scales[n], eps);
     }
     *(real *)args->dweight = (real)sum;
     return MT_OK;
@@ -299,6 +288,6 @@ static mt_status single_weight_backward(mt_device *device, const mt_norm_backwar
 
 mt_status KERNEL(norm_backward)(mt_device *device, const mt_norm_backward_args *args)
 {
-    return weight_per_channel(args->kind) ? channel_weight_backward(device, args)
-                                          : single_weight_backward(device, args);
+    return mt_norm_weight_per_channel(args->kind) ? channel_weight_backward(device, args)
+                                                  : single_weight_backward(device, args);
 }

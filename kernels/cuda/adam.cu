@@ -2,8 +2,6 @@
 #include "kernels/adam_formulas.h"
 #include "kernels/cuda/kernels.cuh"
 
-#include <float.h>
-
 namespace mt_cuda
 {
 
@@ -12,15 +10,21 @@ namespace
 
 constexpr int ADAM_THREADS = 256;
 
-/* Zero below the smallest normal number, as on the CPU. */
-__device__ inline float flushed(float x)
-{
-    return fabs(x) < FLT_MIN ? 0.0f : x;
-}
+/* What all elements have in common. */
+template <typename real> struct adam_numbers {
+    real factor, beta1, rest1, beta2, rest2, rate, correction, eps;
+};
 
-__device__ inline double flushed(double x)
+/* The update of one element. */
+template <typename real>
+__device__ inline void update_element(const adam_numbers<real> &all, real keep, real grad,
+                                      real &parameter, real &first, real &second)
 {
-    return fabs(x) < DBL_MIN ? 0.0 : x;
+    real g = all.factor * grad;
+    first = mt_adam_moment(all.beta1, first, all.rest1, g);
+    second = mt_adam_moment(all.beta2, second, all.rest2 * g, g);
+    parameter =
+        fma(keep, parameter, -all.rate * first / fma(sqrt(second), all.correction, all.eps));
 }
 
 template <int WIDTH, typename real>
@@ -32,36 +36,29 @@ __global__ void __launch_bounds__(ADAM_THREADS)
     if (isnan(grad_factor)) {
         return;
     }
-    const real factor = static_cast<real>(grad_factor);
     const mt_adam_rates rates = *args.rates;
-    const real beta1 = static_cast<real>(args.beta1), beta2 = static_cast<real>(args.beta2);
-    const real rest1 = static_cast<real>(1.0 - args.beta1);
-    const real rest2 = static_cast<real>(1.0 - args.beta2);
-    const real eps = static_cast<real>(args.eps);
+    const adam_numbers<real> all = {static_cast<real>(grad_factor),
+                                    static_cast<real>(args.beta1),
+                                    static_cast<real>(1.0 - args.beta1),
+                                    static_cast<real>(args.beta2),
+                                    static_cast<real>(1.0 - args.beta2),
+                                    static_cast<real>(mt_adam_rate(rates)),
+                                    static_cast<real>(mt_adam_correction(rates)),
+                                    static_cast<real>(args.eps)};
     const real of_decayed = static_cast<real>(mt_adam_kept(rates, args.weight_decay));
-    const real rate = static_cast<real>(mt_adam_rate(rates));
-    const real correction = static_cast<real>(mt_adam_correction(rates));
     for (int64_t i = global_thread() * WIDTH; i < args.n; i += global_threads() * WIDTH) {
         if (i + WIDTH > args.n) {
             for (; i < args.n; i++) { /* what is left of the last pack */
-                real g = factor * grad[i];
-                real m = flushed(fma(beta1, first[i], rest1 * g));
-                real v = flushed(fma(beta2, second[i], rest2 * g * g));
-                first[i] = m;
-                second[i] = v;
                 real keep = i < args.decayed ? of_decayed : real(1);
-                parameter[i] = fma(keep, parameter[i], -rate * m / fma(sqrt(v), correction, eps));
+                update_element(all, keep, grad[i], parameter[i], first[i], second[i]);
             }
             return;
         }
         pack<real, WIDTH> p = load<WIDTH>(parameter + i), g = load<WIDTH>(grad + i);
         pack<real, WIDTH> m = load<WIDTH>(first + i), v = load<WIDTH>(second + i);
         for (int k = 0; k < WIDTH; k++) {
-            real scaled = factor * g.at[k];
-            m.at[k] = flushed(fma(beta1, m.at[k], rest1 * scaled));
-            v.at[k] = flushed(fma(beta2, v.at[k], rest2 * scaled * scaled));
             real keep = i + k < args.decayed ? of_decayed : real(1);
-            p.at[k] = fma(keep, p.at[k], -rate * m.at[k] / fma(sqrt(v.at[k]), correction, eps));
+            update_element(all, keep, g.at[k], p.at[k], m.at[k], v.at[k]);
         }
         store(first + i, m);
         store(second + i, v);

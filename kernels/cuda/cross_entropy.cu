@@ -1,5 +1,6 @@
 /* Softmax cross-entropy, a warp to a row: one pass over the logits keeps a running largest logit
  * and the sum of exponentials relative to it. Probabilities are not stored. */
+#include "kernels/cross_entropy_formulas.h"
 #include "kernels/cuda/kernels.cuh"
 
 namespace mt_cuda
@@ -83,7 +84,7 @@ __global__ void __launch_bounds__(LOSS_THREADS)
                 static_cast<double>(sums.largest) + log(static_cast<double>(sums.exps));
             double mean = static_cast<double>(sums.plain) / static_cast<double>(V);
             double chosen = static_cast<double>(logits[n * V + target]);
-            results[n] = {row_lse - (1.0 - smoothing) * chosen - smoothing * mean, 1,
+            results[n] = {mt_cross_entropy_loss(row_lse, chosen, smoothing * mean, smoothing), 1,
                           sums.where == target ? 1 : 0};
             if (lse != nullptr) {
                 lse[n] = static_cast<real>(row_lse);
@@ -107,7 +108,7 @@ __global__ void __launch_bounds__(TOTAL_THREADS)
     counted = block_sum(counted);
     hits = block_sum(hits);
     if (threadIdx.x == 0) {
-        *loss = static_cast<real>(counted > 0 ? sum / counted : 0.0);
+        *loss = static_cast<real>(mt_cross_entropy_mean(sum, counted));
         stats[0] = static_cast<real>(counted);
         stats[1] = static_cast<real>(hits);
     }
@@ -119,15 +120,15 @@ __global__ void __launch_bounds__(LOSS_THREADS)
                 const int32_t *targets, const real *lse, const real *stats, const real *dloss,
                 real *dlogits)
 {
-    real counted = stats[0], spread = smoothing / static_cast<real>(V);
-    real factor = counted > real(0) ? *dloss / counted : real(0);
+    real factor = mt_cross_entropy_factor(*dloss, stats[0]);
+    real spread = smoothing / static_cast<real>(V);
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         int64_t target = targets[n];
         bool ignored = target == ignore_index;
         for (int64_t v = lane_index(); v < V; v += WARP) {
             real grad = real(0);
             if (!ignored) {
-                grad = factor * (exp(logits[n * V + v] - lse[n]) - spread);
+                grad = mt_cross_entropy_grad(factor, exp(logits[n * V + v] - lse[n]), spread);
                 grad = v == target ? grad - factor * (real(1) - smoothing) : grad;
             }
             dlogits[n * V + v] = grad;

@@ -49,11 +49,11 @@ __device__ inline void row_statistics(const norm_arrays<real> &a, const real *x,
     *scale = mt_norm_scale(a.kind, squares, static_cast<double>(n), eps);
 }
 
-/* The learnt weight enters per channel, as one number, or not at all (basic_norm's is inside the
- * scale). */
 template <typename real> __device__ inline real weight_of(const norm_arrays<real> &a, int64_t c)
 {
-    return a.kind == MT_SCALE_NORM ? a.weight[0] : a.kind == MT_BASIC_NORM ? real(1) : a.weight[c];
+    return mt_norm_weight_per_channel(a.kind) ? a.weight[c]
+           : a.kind == MT_SCALE_NORM          ? a.weight[0]
+                                              : real(1);
 }
 
 template <typename real>
@@ -125,16 +125,13 @@ template <typename real> struct weight_grad {
     }
 };
 
-/* The gradient of scale_norm's factor, or of basic_norm's log eps, through d scale / d log eps =
- * -scale^3 e^(log eps) / 2. */
 template <typename real>
 __global__ void __launch_bounds__(NORM_THREADS)
     single_weight_grad(norm_arrays<real> a, const double *dots, real *dweight)
 {
-    double sum = 0.0, log_eps_factor = -0.5 * exp(static_cast<double>(a.weight[0]));
+    double sum = 0.0, eps = exp(static_cast<double>(a.weight[0]));
     for (int64_t row = threadIdx.x; row < a.N; row += NORM_THREADS) {
-        double scale = static_cast<double>(a.scale[row]);
-        sum += dots[row] * scale * (a.kind == MT_SCALE_NORM ? 1.0 : log_eps_factor * scale * scale);
+        sum += mt_norm_weight_grad(a.kind, dots[row], static_cast<double>(a.scale[row]), eps);
     }
     sum = block_sum(sum);
     if (threadIdx.x == 0) {
@@ -181,7 +178,7 @@ mt_status norm_backward(mt_device *device, const mt_norm_backward_args *args)
     a.mean = const_cast<real *>(static_cast<const real *>(args->mean));
     a.scale = const_cast<real *>(static_cast<const real *>(args->scale));
     a.dx = static_cast<real *>(args->dx);
-    bool per_channel = a.kind == MT_LAYER_NORM || a.kind == MT_RMS_NORM;
+    bool per_channel = mt_norm_weight_per_channel(a.kind);
     void *dots = nullptr;
     mt_status status = MT_OK;
     if (!per_channel) {
