@@ -21,8 +21,8 @@
  *                      w0        w1        w2           w3
  *     summary_of       s0        s1        s2           s3        of the warp's steps
  *     scan_warps       -         s0        s0 s1        s0 s1 s2  and S = s0 s1 s2 s3, of the chunk
- *     the chain        lets later chunks have S, and finds G, the state before this chunk
- *     the walk from    G         G s0      G s0 s1      G s0 s1 s2
+ *     the chain        lets later chunks have S, and finds X, the state before this chunk
+ *     the walk from    X         X s0      X s0 s1      X s0 s1 s2
  *
  * Backward is the same in reverse. Forward left the states before each chunk; a warp's own start
  * comes from summaries within the block. The gradients of num and den travel backwards at the

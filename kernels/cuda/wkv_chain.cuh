@@ -6,18 +6,18 @@
  *               +----+----+----+----+ +----+----+----+----+ +----+----+
  *     chunks    | S0 | S1 | S2 | S3 | | S4 | S5 | S6 | S7 | | S8 | S9 |   each one's summary
  *               +----+----+----+----+ +----+----+----+----+ +----+----+
- *     publish     S0   S1   S2   G0     S4   S5   S6   G1     S8   -
- *     given       -    S0   S0   S0     G0   G0   G0   G0     G1   G1
+ *     publish     S0   S1   S2   E0     S4   S5   S6   E1     S8   -
+ *     given       -    S0   S0   S0     E0   E0   E0   E0     E1   E1
  *                           S1   S1          S4   S4   S4          S8
  *                                S2               S5   S5
  *                                                      S6
  *
- *     G0 = S0 S1 S2 S3,  G1 = G0 S4 S5 S6 S7: what the walk stands at behind a group
+ *     E0 = S0 S1 S2 S3,  E1 = E0 S4 S5 S6 S7: what the walk stands at behind a group
  *
  * Chunks are taken in the order of the walk, forwards or backwards, GROUP_CHUNKS to a group (4 in
  * the picture). Every block publishes its chunk's summary (that of the first has in it what the
  * walk begins with), and the last chunk of each group what stands behind it, so a block composes
- * the summaries of its group while it waits for one number, the G of the group before. That order
+ * the summaries of its group while it waits for one number, the E of the group before. That order
  * alone decides what is composed with what: results do not depend on who was first. Tiles are
  * handed out in that order too, by tickets to blocks that have begun, so a block only ever waits
  * for blocks that run already. (Without tickets, which wkv_tuning.cuh allows, blocks have to begin
@@ -37,7 +37,7 @@ template <typename real> struct state_triple {
     real num, den, max;
 };
 
-/* A gradient (G, H) at the max of the state that it belongs to, and what a stretch of time
+/* A gradient of num and den at the max of the state that it belongs to, and what a stretch of time
  * multiplies by on its way back. */
 template <typename real> struct grad_triple {
     real num, den, factor;
