@@ -45,7 +45,7 @@ MT_EVERYWHERE double mt_adam_correction(mt_adam_rates rates)
 MT_OF_REALS MT_EVERYWHERE real mt_adam_moment(real beta, real before, real share, real now)
 {
     const real smallest = (real)(sizeof(real) == sizeof(float) ? FLT_MIN : DBL_MIN);
-    real moment = beta * before + share * now;
+    real moment = MT_FUSED(beta, before, share * now);
     return moment > -smallest && moment < smallest ? (real)0 : moment;
 }
 

@@ -16,4 +16,12 @@
 #define MT_OF_REALS
 #endif
 
+/* a b + c in one rounding, on the CPU where its instruction set has that. CUDA's files are compiled
+ * so that nothing is fused by itself. */
+#ifdef __cplusplus
+#define MT_FUSED(a, b, c) fma(a, b, c)
+#else
+#define MT_FUSED(a, b, c) ((a) * (b) + (c))
+#endif
+
 #endif
