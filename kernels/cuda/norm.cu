@@ -51,9 +51,7 @@ __device__ inline void row_statistics(const norm_arrays<real> &a, const real *x,
 
 template <typename real> __device__ inline real weight_of(const norm_arrays<real> &a, int64_t c)
 {
-    return mt_norm_weight_per_channel(a.kind) ? a.weight[c]
-           : a.kind == MT_SCALE_NORM          ? a.weight[0]
-                                              : real(1);
+    return a.kind == MT_SCALE_NORM ? a.weight[0] : a.kind == MT_BASIC_NORM ? real(1) : a.weight[c];
 }
 
 template <typename real>
