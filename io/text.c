@@ -1,6 +1,7 @@
 #include <mixtape/text.h>
 
 #include "io/file.h"
+#include "io/utf8.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -29,7 +30,7 @@ static mt_status collect_characters(const char *bytes, size_t size, bool *seen,
                                     mt_token_list **vocabulary)
 {
     int32_t count = 0, character;
-    for (size_t at = 0, length = 0; at < size; at += length) {
+    for (size_t at = mt_utf8_mark(bytes, size), length = 0; at < size; at += length) {
         mt_status status = next_character(bytes, size, at, &length, &character);
         if (status != MT_OK) {
             return status;
@@ -86,7 +87,7 @@ static mt_status byte_vocabulary(mt_token_list **vocabulary)
 static mt_status encode_characters(const char *bytes, size_t size, const mt_token_list *vocabulary,
                                    mt_text *text)
 {
-    for (size_t at = 0, length = 0; at < size; at += length) {
+    for (size_t at = mt_utf8_mark(bytes, size), length = 0; at < size; at += length) {
         int32_t character;
         mt_status status = next_character(bytes, size, at, &length, &character);
         if (status != MT_OK) {
@@ -161,7 +162,7 @@ mt_status mt_text_load(const char *path, mt_text_unit unit, mt_token_list **voca
     if (status != MT_OK) {
         return status;
     }
-    if (size == 0) {
+    if (size == 0 || (unit == MT_TEXT_CHAR && size == mt_utf8_mark(bytes, size))) {
         free(bytes);
         return mt_fail(MT_ERROR_FORMAT, "%s: the file is empty", path);
     }

@@ -94,7 +94,7 @@ static mt_status cut_lines(const char *path, char *text, size_t size, const char
                        strlen(text));
     }
     *count = 0;
-    for (char *line = text; *line != '\0';) {
+    for (char *line = text + mt_utf8_mark(text, size); *line != '\0';) {
         size_t length = strcspn(line, "\n");
         char *next = line + length + (line[length] == '\n');
         line[stripped_length(line, length)] = '\0';
@@ -177,6 +177,36 @@ static mt_status append(const mt_token_list *list, const char *token, size_t len
     return MT_OK;
 }
 
+/* The length of a symbol at the start of a word that is one token, as <noise> and [laugh] are where
+ * the list has them; 0: there is none. What the list itself marks with is none. */
+static size_t symbol_length(const mt_token_list *list, const char *word, size_t length)
+{
+    enum { LONGEST = 64 };
+    static const char opening[] = "<[{(", closing[] = ">]})";
+    static const char *const marks[] = {"<blank>", "<space>", "<sos/eos>"};
+    const char *bracket = strchr(opening, word[0]);
+    if (bracket == NULL) {
+        return 0;
+    }
+    const char *end = memchr(word, closing[bracket - opening], length < LONGEST ? length : LONGEST);
+    size_t symbol = end != NULL ? (size_t)(end - word) + 1 : 0;
+    bool is_token = symbol > 0 && mt_token_find(list, word, symbol) >= 0;
+    for (size_t i = 0; i < sizeof marks / sizeof *marks && is_token; i++) {
+        is_token = strlen(marks[i]) != symbol || memcmp(marks[i], word, symbol) != 0;
+    }
+    return is_token ? symbol : 0;
+}
+
+/* The length of what stands at the start of a word and is one token. */
+static size_t character_length(const mt_token_list *list, const char *word, size_t length)
+{
+    utf8proc_int32_t character;
+    size_t symbol = symbol_length(list, word, length);
+    return symbol > 0 ? symbol
+                      : (size_t)utf8proc_iterate((const utf8proc_uint8_t *)word,
+                                                 (utf8proc_ssize_t)length, &character);
+}
+
 static mt_status append_characters(const mt_token_list *list, const char *word, size_t length,
                                    int32_t *ids, int64_t *count)
 {
@@ -184,12 +214,9 @@ static mt_status append_characters(const mt_token_list *list, const char *word, 
     if (*count > 0) {
         status = append(list, "<space>", strlen("<space>"), ids, count);
     }
-    for (size_t at = 0; at < length && status == MT_OK;) {
-        utf8proc_int32_t character;
-        utf8proc_ssize_t bytes = utf8proc_iterate((const utf8proc_uint8_t *)word + at,
-                                                  (utf8proc_ssize_t)(length - at), &character);
-        status = append(list, word + at, (size_t)bytes, ids, count);
-        at += (size_t)bytes;
+    for (size_t at = 0, bytes; at < length && status == MT_OK; at += bytes) {
+        bytes = character_length(list, word + at, length - at);
+        status = append(list, word + at, bytes, ids, count);
     }
     return status;
 }

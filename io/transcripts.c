@@ -1,6 +1,7 @@
 #include <mixtape/transcripts.h>
 
 #include "io/file.h"
+#include "io/utf8.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -61,7 +62,7 @@ static mt_status parse(const char *path, char *text, const mt_token_list *tokens
                        mt_token_unit unit, mt_transcripts *transcripts)
 {
     int64_t number = 1;
-    for (char *line = text; *line != '\0'; number++) {
+    for (char *line = text + mt_utf8_mark(text, strlen(text)); *line != '\0'; number++) {
         size_t length = strcspn(line, "\n");
         char *next = line + length + (line[length] == '\n');
         line[length] = '\0';

@@ -1,5 +1,6 @@
 #include "io/utf8.h"
 
+#include <string.h>
 #include <utf8proc.h>
 
 const char *mt_utf8_end(const char *text)
@@ -14,4 +15,10 @@ const char *mt_utf8_end(const char *text)
         at += length;
     }
     return (const char *)at;
+}
+
+size_t mt_utf8_mark(const char *bytes, size_t size)
+{
+    static const char mark[] = {'\xEF', '\xBB', '\xBF'};
+    return size >= sizeof mark && memcmp(bytes, mark, sizeof mark) == 0 ? sizeof mark : 0;
 }

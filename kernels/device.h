@@ -10,6 +10,11 @@
 #include <mixtape/device.h>
 #include <mixtape/extend.h>
 
+#if defined(__FAST_MATH__) || __FINITE_MATH_ONLY__ || defined(__ASSOCIATIVE_MATH__) ||             \
+    defined(__RECIPROCAL_MATH__)
+#error "-ffast-math, -Ofast and their like make gradients wrong: NaN and infinity must be kept"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

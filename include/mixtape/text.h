@@ -20,7 +20,8 @@ typedef struct mt_text {
  * caller: the file's characters in the order of their code points, or the 256 bytes as "<0x00>" ...
  * "<0xFF>". Else the file is encoded with that one, and a character that it lacks is
  * MT_ERROR_FORMAT. MT_ERROR_FORMAT, with the offset, where characters are asked for and the file is
- * not UTF-8; for an empty file, too. After a failure `text` is empty and *vocabulary as it was. */
+ * not UTF-8; for an empty file, too. A byte order mark is no character. After a failure `text` is
+ * empty and *vocabulary as it was. */
 MT_API mt_status mt_text_load(const char *path, mt_text_unit unit, mt_token_list **vocabulary,
                               mt_text *text);
 MT_API void mt_text_destroy(mt_text *text);

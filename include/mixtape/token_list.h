@@ -25,8 +25,9 @@ MT_API mt_status mt_token_list_create(int32_t count, const char *const *tokens,
                                       mt_token_list **list);
 MT_API void mt_token_list_destroy(mt_token_list *list); /* NULL is allowed */
 
-/* Reads a token list file; blanks at a line's end are dropped. MT_ERROR_FORMAT, with the file and
- * the line, for an empty file or line, a token that is there twice, or bytes that are not UTF-8. */
+/* Reads a token list file; blanks at a line's end and a byte order mark are dropped.
+ * MT_ERROR_FORMAT, with the file and the line, for an empty file or line, a token that is there
+ * twice, or bytes that are not UTF-8. */
 MT_API mt_status mt_token_list_load(const char *path, mt_token_list **list);
 
 /* The token's id, or -1. `length` in bytes. */
@@ -34,8 +35,10 @@ MT_API int32_t mt_token_find(const mt_token_list *list, const char *token, size_
 
 /* The unit that transcripts are cut into. */
 typedef enum mt_token_unit {
-    MT_TOKEN_CHAR, /* characters; the blank between words is <space> */
-    MT_TOKEN_WORD  /* what stands between blanks: words, or sub-words that were split before */
+    /* Characters; the blank between words is <space>. A symbol in brackets, as <noise> and [laugh]
+     * are, is one where the list has it: ESPnet's non-linguistic symbols. */
+    MT_TOKEN_CHAR,
+    MT_TOKEN_WORD /* what stands between blanks: words, or sub-words that were split before */
 } mt_token_unit;
 
 /* The ids of a text's tokens, in an array that the caller frees. A token that is not in the list

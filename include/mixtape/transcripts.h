@@ -20,7 +20,8 @@ typedef struct mt_transcripts {
     mt_transcript *items;
 } mt_transcripts;
 
-/* Reads and encodes a file. An utterance without text is left out, as it has nothing to predict.
+/* Reads and encodes a file. An utterance without text is left out, as it has nothing to predict; so
+ * is a byte order mark.
  * MT_ERROR_FORMAT, with file and line, for an empty line, an utterance that is there twice, a token
  * that is not in the list, bytes that are not text, or a file with no transcript at all. The caller
  * destroys them. */

@@ -27,6 +27,27 @@ START_TEST(test_characters_are_numbered_by_code_point)
 }
 END_TEST
 
+START_TEST(test_a_byte_order_mark_is_no_character_but_three_bytes)
+{
+    mt_token_list *characters = NULL, *bytes = NULL;
+    mt_text text;
+    const char *path = write_text("text", "\xEF\xBB\xBF"
+                                          "ab");
+    ASSERT_OK(mt_text_load(path, MT_TEXT_CHAR, &characters, &text));
+    ck_assert_int_eq(characters->count, 2);
+    ck_assert_int_eq(text.length, 2);
+    mt_text_destroy(&text);
+    ASSERT_OK(mt_text_load(path, MT_TEXT_BYTE, &bytes, &text));
+    ck_assert_int_eq(text.length, 5);
+    mt_text_destroy(&text);
+    mt_token_list_destroy(bytes);
+    bytes = NULL;
+    ASSERT_FAILS(mt_text_load(write_text("text", "\xEF\xBB\xBF"), MT_TEXT_CHAR, &bytes, &text),
+                 MT_ERROR_FORMAT, "empty");
+    mt_token_list_destroy(characters);
+}
+END_TEST
+
 START_TEST(test_every_byte_is_a_symbol)
 {
     unsigned char content[256];
@@ -141,6 +162,7 @@ static Suite *text_suite(void)
     TCase *tcase = tcase_create("text");
     tcase_add_checked_fixture(tcase, io_setup, io_teardown);
     tcase_add_test(tcase, test_characters_are_numbered_by_code_point);
+    tcase_add_test(tcase, test_a_byte_order_mark_is_no_character_but_three_bytes);
     tcase_add_test(tcase, test_every_byte_is_a_symbol);
     tcase_add_test(tcase, test_symbols_of_any_length_come_out_whole);
     tcase_add_test(tcase, test_a_given_vocabulary_is_kept);

@@ -12,7 +12,8 @@ START_TEST(test_file_gives_the_lines_numbers_as_ids)
         "<blank>\n<unk>\n<space>\na\nä\n▁the\n<sos/eos>\n",
         "<blank>\n<unk>\n<space>\na\nä\n▁the\n<sos/eos>",
         "<blank>\r\n<unk>\r\n<space>\r\na\r\nä\r\n▁the\r\n<sos/eos>\r\n",
-        "<blank>\n<unk> \n<space>\t\na\nä  \n▁the\n<sos/eos>\n"};
+        "<blank>\n<unk> \n<space>\t\na\nä  \n▁the\n<sos/eos>\n",
+        "\xEF\xBB\xBF<blank>\n<unk>\n<space>\na\nä\n▁the\n<sos/eos>\n"};
     mt_token_list *list;
     ASSERT_OK(mt_token_list_load(write_text("tokens.txt", files[_i]), &list));
     ck_assert_int_eq(list->count, COUNT);
@@ -146,6 +147,18 @@ START_TEST(test_characters_have_a_space_between_words)
 }
 END_TEST
 
+START_TEST(test_a_symbol_in_brackets_is_one_token_where_the_list_has_it)
+{
+    mt_token_list *list = make_tokens(
+        8, (const char *const[]){"<blank>", "<unk>", "<noise>", "[b]", "<space>", "a", "<", ">"});
+    assert_encodes(list, MT_TOKEN_CHAR, "a<noise>a [b]", IDS(5, 2, 5, 4, 3));
+    assert_encodes(list, MT_TOKEN_CHAR, "<a> <noise", IDS(6, 5, 7, 4, 6, 1, 1, 1, 1, 1));
+    assert_encodes(list, MT_TOKEN_CHAR, "<unk>", IDS(1));
+    assert_encodes(list, MT_TOKEN_CHAR, "<blank>", IDS(6, 1, 1, 5, 1, 1, 7));
+    mt_token_list_destroy(list);
+}
+END_TEST
+
 START_TEST(test_words_are_what_stands_between_blanks)
 {
     mt_token_list *list = make_tokens(COUNT, espnet);
@@ -190,7 +203,7 @@ static Suite *token_list_suite(void)
     Suite *suite = suite_create("io/token_list");
     TCase *tcase = tcase_create("token list");
     tcase_add_checked_fixture(tcase, io_setup, io_teardown);
-    tcase_add_loop_test(tcase, test_file_gives_the_lines_numbers_as_ids, 0, 4);
+    tcase_add_loop_test(tcase, test_file_gives_the_lines_numbers_as_ids, 0, 5);
     tcase_add_test(tcase, test_a_blank_alone_is_a_token);
     tcase_add_test(tcase, test_find_takes_whole_tokens_alone);
     tcase_add_test(tcase, test_find_works_in_long_lists);
@@ -199,6 +212,7 @@ static Suite *token_list_suite(void)
                         (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(tcase, test_what_is_no_file_is_refused);
     tcase_add_test(tcase, test_characters_have_a_space_between_words);
+    tcase_add_test(tcase, test_a_symbol_in_brackets_is_one_token_where_the_list_has_it);
     tcase_add_test(tcase, test_words_are_what_stands_between_blanks);
     tcase_add_test(tcase, test_a_token_that_is_nowhere_is_refused_by_name);
     tcase_add_test(tcase, test_text_that_is_not_utf8_is_refused_with_the_byte);

@@ -22,7 +22,8 @@ static void teardown(void)
 START_TEST(test_lines_are_utterances_in_their_order)
 {
     static const char *const files[] = {"utt-2 ab\nutt-1\tb a\n", "utt-2 ab\nutt-1\tb a",
-                                        "utt-2 ab\r\nutt-1\tb a\r\n", "utt-2   ab  \nutt-1 b  a\n"};
+                                        "utt-2 ab\r\nutt-1\tb a\r\n", "utt-2   ab  \nutt-1 b  a\n",
+                                        "\xEF\xBB\xBFutt-2 ab\nutt-1 b a\n"};
     static const int32_t first[] = {3, 4}, second[] = {4, 2, 3};
     mt_transcripts *transcripts;
     ASSERT_OK(
@@ -106,7 +107,7 @@ static Suite *transcripts_suite(void)
     Suite *suite = suite_create("io/transcripts");
     TCase *tcase = tcase_create("transcripts");
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_loop_test(tcase, test_lines_are_utterances_in_their_order, 0, 4);
+    tcase_add_loop_test(tcase, test_lines_are_utterances_in_their_order, 0, 5);
     tcase_add_test(tcase, test_utterances_without_text_are_left_out);
     tcase_add_loop_test(tcase, test_wrong_files_are_refused_with_line_utterance_and_token, 0,
                         (int)(sizeof wrong / sizeof *wrong));

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name, *help;
@@ -56,21 +57,22 @@ int report_usage(const char *message)
     return EXIT_USAGE;
 }
 
-/* Output counts only once it is written. */
-static int after_output(int status)
+/* Output counts only once it is written: that of --help, after which argp exits by itself, too. */
+static void check_output(int status, void *context)
 {
+    (void)context;
     bool lost = ferror(stdout) != 0;
     if (fflush(stdout) != 0 || lost) {
         fprintf(stderr, "mixtape: standard output: %s\n", strerror(errno));
-        return status == EXIT_DONE ? EXIT_FAILED : status;
+        _exit(status == EXIT_DONE ? EXIT_FAILED : status);
     }
-    return status;
 }
 
 int main(int argc, char **argv)
 {
     /* HDF5 complains at the end of a program about what a damaged file made it lose. */
     H5dont_atexit();
+    on_exit(check_output, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error like a full disk */
     if (argc < 2) {
         print_help(stderr);
@@ -94,7 +96,7 @@ int main(int argc, char **argv)
             char name[32];
             snprintf(name, sizeof name, "mixtape %s", verbs[i].name);
             argv[1] = name;
-            return after_output(verbs[i].run(argc - 1, argv + 1));
+            return verbs[i].run(argc - 1, argv + 1);
         }
     }
     fprintf(stderr, "mixtape: there is no verb '%s' (mixtape --help lists them)\n", argv[1]);

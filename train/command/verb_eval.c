@@ -10,7 +10,7 @@
 #include <string.h>
 
 typedef struct arguments {
-    const char *run, *data, *device;
+    const char *run, *data, *device, *threads;
     bool last;
 } arguments;
 
@@ -26,6 +26,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case LONG_ONLY + 'v':
         given->device = text;
+        return 0;
+    case LONG_ONLY + 'T':
+        given->threads = text;
         return 0;
     case ARGP_KEY_ARG:
         if (given->run != NULL) {
@@ -63,6 +66,9 @@ static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *give
     if (status == MT_OK && given->device != NULL) {
         status = options_set(&config, "device", given->device);
     }
+    if (status == MT_OK && given->threads != NULL) {
+        status = options_set(&config, "threads", given->threads);
+    }
     if (status == MT_OK) {
         status = session_open(&config, checkpoint, NULL, &session);
     }
@@ -94,6 +100,7 @@ int verb_eval(int argc, char **argv)
         {"data", LONG_ONLY + 'd', "FILE", 0,
          "Measure on all of this file, instead of the run's held-out data", 0},
         {"device", LONG_ONLY + 'v', "NAME", 0, "auto, cpu, cuda or cuda:I (else the run's)", 0},
+        {"threads", LONG_ONLY + 'T', "N", 0, "Threads of the CPU, 0: all (else the run's)", 0},
         {0}};
     const struct argp argp = {.options = options,
                               .parser = parse,

@@ -323,6 +323,9 @@ class TextTest(CommandTest):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
         os.mkdir(self.path("elsewhere"))
         held_out = self.run_command("eval", "../run", cwd=self.path("elsewhere")).stdout.decode()
+        self.assertEqual(
+            self.run_command("eval", "run", "--threads", "1").stdout.decode(), held_out)
+        self.refuse("eval", "run", "--threads", "few", status=2, says="--threads few")
         text = read(self.path("text.txt"))
         self.write("last.txt", text[len(text) // 10 * 9 + len(text) % 10 * 9 // 10:])
         os.rename(self.path("text.txt"), self.path("gone.txt"))
@@ -961,7 +964,8 @@ class OutputTest(CommandTest):
 
     @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
     def test_output_that_cannot_be_written_is_a_failure(self):
-        for arguments in (["info", "run"], ["eval", "run"], ["export", "run", "-o", "out.h5"]):
+        for arguments in (["info", "run"], ["eval", "run"], ["export", "run", "-o", "out.h5"],
+                          ["--help"], ["--version"], ["train", "--help"], ["info", "--usage"]):
             with self.subTest(arguments), open("/dev/full", "w") as full:
                 result = subprocess.run([MIXTAPE, *arguments], stdout=full, stderr=subprocess.PIPE,
                                         cwd=self.folder.name, timeout=60)
