@@ -95,7 +95,7 @@ mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory)
     }
     *memory = (char *)arena->current->memory + arena->used;
     arena->used += rounded;
-    return MT_OK;
+    return arena->device != NULL ? mt_poison(arena->device, *memory, rounded) : MT_OK;
 }
 
 mt_arena_mark mt_arena_position(const mt_arena *arena)

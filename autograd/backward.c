@@ -27,7 +27,7 @@ static mt_status place_for_grad(mt_tape *tape, mt_tensor *x, void **place)
     }
     owner->has_grad = true;
     *place = owner->grad;
-    return MT_OK;
+    return mt_poison(owner->device, *place, mt_tensor_bytes(owner));
 }
 
 static mt_status settle(mt_tensor *x, const void *place)

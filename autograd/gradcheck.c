@@ -74,6 +74,12 @@ static mt_status central_difference(const checked_function *checked, const mt_te
     return mt_fail(status, "%s", message);
 }
 
+/* No error exceeds one that is not a number, which itself exceeds every number. */
+static bool exceeds(double error, double most)
+{
+    return !isnan(most) && !(error <= most);
+}
+
 /* Compares the elements of one input; values and analytic have one number for each. */
 static mt_status compare(const checked_function *checked, int input_index, int64_t stride,
                          const double *values, const double *analytic, mt_gradcheck_result *result)
@@ -91,7 +97,7 @@ static mt_status compare(const checked_function *checked, int input_index, int64
         error2 += error * error;
         analytic2 += analytic[i] * analytic[i];
         numeric2 += numeric * numeric;
-        if (!(error <= worst_error)) {
+        if (exceeds(error, worst_error)) {
             worst_error = error;
             worst_numeric = numeric;
             worst = i;
@@ -101,7 +107,7 @@ static mt_status compare(const checked_function *checked, int input_index, int64
     /* The differences are rounded to some 1e-11 of the value: gradients far below it are noise. */
     double tiny = fmax(1e-3 * fabs(checked->value), 1e-8);
     double error = sqrt(error2) / fmax(fmax(sqrt(analytic2), sqrt(numeric2)), tiny);
-    if (!(error <= result->error)) {
+    if (exceeds(error, result->error)) {
         result->error = error;
         result->input = input_index;
         result->index = worst;

@@ -55,7 +55,11 @@ mt_status mt_device_open(const char *name, mt_device **device)
     if (!parse_name(name, &kind, &index)) {
         return mt_fail(MT_ERROR_INVALID, "device: '%s' is none of cpu, cuda, cuda:I, auto", name);
     }
-    return kinds[kind].open(index, device);
+    mt_status status = kinds[kind].open(index, device);
+    if (status == MT_OK && getenv("MIXTAPE_POISON") == NULL) {
+        (*device)->poison = NULL;
+    }
+    return status;
 }
 
 void mt_device_close(mt_device *device)

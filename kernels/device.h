@@ -76,12 +76,22 @@ struct mt_device {
      * forbids it, as it is at first. */
     mt_status (*allow_tf32)(mt_device *, bool allowed);
 
+    /* Sets every bit of memory that is to be written whole, which makes NaN of its reals; traced
+     * nowhere. mt_device_open leaves it NULL unless MIXTAPE_POISON asks for it. */
+    mt_status (*poison)(mt_device *, void *memory, size_t bytes);
+
     void (*close)(mt_device *);
 };
 
 /* The kinds of device that mt_device_open knows. */
 mt_status mt_cpu_open(int index, mt_device **device);
 mt_status mt_cuda_open(int index, mt_device **device);
+
+/* Poisons memory that is handed out to be written, on a device that was asked to. */
+static inline mt_status mt_poison(mt_device *device, void *memory, size_t bytes)
+{
+    return device->poison != NULL ? device->poison(device, memory, bytes) : MT_OK;
+}
 
 #ifdef __cplusplus
 }

@@ -23,10 +23,12 @@ static inline Suite *suite_of(const char *name, int count, const TTest *const *t
              (const TTest *[]){__VA_ARGS__})
 
 /* The main function: runs the suite that `make` returns; status 1 if any test failed. CK_FORK=no
- * runs the tests in one process (for debuggers and sanitizers). */
+ * runs the tests in one process (for debuggers and sanitizers). Memory that
+ * is to be written whole holds NaN before: what is read of it, or added to it, shows. */
 #define MT_TEST_MAIN(make)                                                                         \
     int main(void)                                                                                 \
     {                                                                                              \
+        setenv("MIXTAPE_POISON", "1", 0);                                                          \
         SRunner *runner = srunner_create(make());                                                  \
         srunner_run_all(runner, CK_ENV);                                                           \
         int failed = srunner_ntests_failed(runner);                                                \

@@ -80,6 +80,13 @@ static mt_status cpu_zero(mt_device *device, void *memory, size_t bytes)
     return MT_OK;
 }
 
+static mt_status cpu_poison(mt_device *device, void *memory, size_t bytes)
+{
+    (void)device;
+    memset(memory, 0xFF, bytes);
+    return MT_OK;
+}
+
 static mt_status cpu_synchronize(mt_device *device)
 {
     (void)device;
@@ -137,7 +144,7 @@ mt_status mt_cpu_workspace(mt_device *device, size_t bytes, void **memory)
         cpu->workspace_size = bytes;
     }
     *memory = cpu->workspace;
-    return MT_OK;
+    return mt_poison(device, *memory, bytes);
 }
 
 mt_status mt_cpu_open(int index, mt_device **device)
@@ -168,6 +175,7 @@ mt_status mt_cpu_open(int index, mt_device **device)
         .use_stream = cpu_use_stream,
         .use_own_stream = cpu_use_own_stream,
         .allow_tf32 = cpu_allow_tf32,
+        .poison = cpu_poison,
         .close = cpu_close,
     };
     *device = &cpu->base;

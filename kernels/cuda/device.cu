@@ -147,6 +147,14 @@ mt_status zero(mt_device *device, void *memory, size_t bytes)
     return clear(device, "clearing memory", memory, 0, bytes);
 }
 
+mt_status poison(mt_device *device, void *memory, size_t bytes)
+{
+    mt_status status = use(device);
+    return status == MT_OK
+               ? check(cudaMemsetAsync(memory, 0xFF, bytes, of(device)->stream), "poisoning memory")
+               : status;
+}
+
 mt_status read_later(mt_device *device, int slot, const void *device_memory, size_t bytes)
 {
     cuda_device *cuda = of(device);
@@ -340,7 +348,7 @@ mt_status workspace(mt_device *device, size_t bytes, void **memory)
         cuda->workspace_size = size;
     }
     *memory = cuda->workspace;
-    return MT_OK;
+    return mt_poison(device, *memory, bytes);
 }
 
 } // namespace mt_cuda
@@ -381,6 +389,7 @@ mt_status mt_cuda_open(int index, mt_device **device)
     cuda->base.use_stream = use_stream;
     cuda->base.use_own_stream = use_own_stream;
     cuda->base.allow_tf32 = allow_tf32;
+    cuda->base.poison = poison;
     cuda->base.close = close_device;
     status = open_parts(cuda);
     if (status != MT_OK) {

@@ -348,10 +348,45 @@ static const mt_op cube = {.name = "cube",
                            .forward = cube_forward,
                            .backward = cube_backward};
 
+/* The context is the operator, NULL for the right one. */
 static mt_tensor *cube_loss(mt_tape *tape, void *context, mt_tensor *const *inputs)
 {
-    (void)context;
-    return weighed_sum(tape, mt_apply(tape, &cube, 1, inputs, NULL, 0));
+    const mt_op *op = context != NULL ? context : &cube;
+    return weighed_sum(tape, mt_apply(tape, op, 1, inputs, NULL, 0));
+}
+
+static mt_tensor *cube_and_more_loss(mt_tape *tape, void *context, mt_tensor *const *inputs)
+{
+    return mt_add(tape, cube_loss(tape, context, inputs), weighed_sum(tape, inputs[1]));
+}
+
+static mt_status unwritten_backward(mt_call *call)
+{
+    (void)call;
+    return MT_OK;
+}
+
+/* Takes the memory of the gradient to hold zeros. */
+static mt_status adding_backward(mt_call *call)
+{
+    int64_t n = mt_tensor_count(call->inputs[0]);
+    void *dx = call->grad_inputs[0], *product = NULL;
+    mt_status status = mt_call_scratch(call, mt_tensor_bytes(call->inputs[0]), &product);
+    if (status == MT_OK) {
+        status =
+            call->kernels->multiply(call->device, n, call->saved, call->grad_outputs[0], product);
+    }
+    if (status == MT_OK) {
+        status = call->kernels->scale(call->device, n, 3.0, product, product);
+    }
+    return status == MT_OK ? call->kernels->add(call->device, n, dx, product, dx) : status;
+}
+
+static mt_status slightly_wrong_backward(mt_call *call)
+{
+    mt_status status = cube_backward(call);
+    void *dx = call->grad_inputs[0];
+    return status == MT_OK ? call->kernels->scale(call->device, 1, 1.0001, dx, dx) : status;
 }
 
 START_TEST(test_user_defined_operator_is_differentiated)
@@ -361,17 +396,54 @@ START_TEST(test_user_defined_operator_is_differentiated)
 }
 END_TEST
 
-START_TEST(test_gradcheck_sees_a_wrong_gradient)
+/* A tape's memory in every step, and a gradient that the caller keeps. */
+START_TEST(test_what_nobody_has_written_is_nan)
 {
-    mt_op wrong = cube;
-    wrong.backward = cube_shape; /* leaves the gradient unwritten */
-    mt_tensor *x = RANDOM(1, 11);
-    mt_tensor *y = mt_apply(test_tape, &wrong, 1, &x, NULL, 0);
-    ck_assert_ptr_nonnull(y);
+    enum { N = 8 };
+    const double zeros[N] = {0.0};
+    double values[N], grad[N];
+    mt_op silent = cube;
+    silent.backward = unwritten_backward;
+    mt_tensor *x = RANDOM(1, N);
+    for (int step = 0; step < 2; step++) {
+        mt_tape_reset(test_tape);
+        mt_tensor *blank = mt_tape_input(test_tape, MT_F64, SHAPE(N), NULL, false);
+        ck_assert_int_eq(mt_tensor_read(blank, values), MT_OK);
+        ck_assert_int_eq(mt_tensor_write(blank, zeros), MT_OK);
+        ck_assert_int_eq(test_device->zero(test_device, x->grad, sizeof zeros), MT_OK);
+        x->has_grad = false;
+        ck_assert_int_eq(mt_backward(test_tape, cube_loss(test_tape, &silent, &x)), MT_OK);
+        ck_assert_int_eq(mt_tensor_read_grad(x, grad), MT_OK);
+        for (int i = 0; i < N; i++) {
+            ck_assert(isnan(values[i]) && isnan(grad[i]));
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_gradcheck_sees_wrong_gradients)
+{
+    static mt_status (*const backwards[])(mt_call *) = {unwritten_backward, adding_backward,
+                                                        slightly_wrong_backward};
+    mt_tensor *x[] = {RANDOM(1, 11), RANDOM(2, 11)};
     mt_gradcheck_result result;
-    ck_assert_int_eq(mt_gradcheck(test_tape, cube_loss, NULL, 1, &x, 0, &result), MT_OK);
+    ck_assert_int_eq(mt_gradcheck(test_tape, cube_loss, NULL, 1, x, 0, &result), MT_OK);
     ck_assert_int_eq(result.elements, 11);
     ck_assert_double_lt(result.error, 1e-6);
+    for (int i = 0; i < 3; i++) {
+        mt_op wrong = cube;
+        wrong.backward = backwards[i];
+        ck_assert_int_eq(mt_gradcheck(test_tape, cube_and_more_loss, &wrong, 2, x, 0, &result),
+                         MT_OK);
+        ck_assert_msg(!(result.error <= 1e-6) && result.input == 0, "case %d: input %d, error %g",
+                      i, result.input, result.error);
+    }
+}
+END_TEST
+
+START_TEST(test_gradcheck_refuses_narrow_inputs)
+{
+    mt_gradcheck_result result;
     mt_tensor *narrow = RANDOM32(1, 3);
     ck_assert_int_eq(mt_gradcheck(test_tape, cube_loss, NULL, 1, &narrow, 0, &result),
                      MT_ERROR_INVALID);
@@ -401,7 +473,9 @@ static Suite *tape_suite(void)
     tcase_add_test(tcase, test_recomputed_gradients_are_central_differences);
     tcase_add_test(tcase, test_recomputation_keeps_only_the_outputs);
     tcase_add_test(tcase, test_user_defined_operator_is_differentiated);
-    tcase_add_test(tcase, test_gradcheck_sees_a_wrong_gradient);
+    tcase_add_test(tcase, test_what_nobody_has_written_is_nan);
+    tcase_add_test(tcase, test_gradcheck_sees_wrong_gradients);
+    tcase_add_test(tcase, test_gradcheck_refuses_narrow_inputs);
     suite_add_tcase(suite, tcase);
     return suite;
 }

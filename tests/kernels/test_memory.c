@@ -213,12 +213,44 @@ START_TEST(test_a_trace_has_every_call_in_order_and_nothing_else)
 }
 END_TEST
 
+/* A device poisons if it is asked to, as the tests ask, and has nothing to poison with if not. */
+static void check_poison(kernel_build *build)
+{
+    mt_device *device = build->device, *unasked;
+    enum { BYTES = 64 };
+    unsigned char content[BYTES];
+    void *memory;
+    assert_ok(device->allocate(device, BYTES, &memory));
+    assert_ok(device->zero(device, memory, BYTES));
+    assert_ok(mt_poison(device, memory, BYTES - 1));
+    assert_ok(device->read_back(device, content, memory, BYTES));
+    for (int i = 0; i < BYTES - 1; i++) {
+        ck_assert_int_eq(content[i], 0xFF);
+    }
+    ck_assert_int_eq(content[BYTES - 1], 0);
+
+    unsetenv("MIXTAPE_POISON");
+    assert_ok(mt_device_open(device->name, &unasked));
+    setenv("MIXTAPE_POISON", "1", 1);
+    ck_assert_ptr_null(unasked->poison);
+    assert_ok(mt_poison(unasked, memory, BYTES));
+    mt_device_close(unasked);
+    device->release(device, memory);
+}
+
+START_TEST(test_memory_is_poisoned_where_that_was_asked_for)
+{
+    for_each_build(check_poison);
+}
+END_TEST
+
 static Suite *memory_suite(void)
 {
     return SUITE("memory", test_memory_is_aligned_written_copied_and_zeroed,
                  test_no_bytes_are_memory_too, test_slots_keep_what_was_there,
                  test_a_recording_that_failed_leaves_nothing_behind,
-                 test_a_trace_has_every_call_in_order_and_nothing_else);
+                 test_a_trace_has_every_call_in_order_and_nothing_else,
+                 test_memory_is_poisoned_where_that_was_asked_for);
 }
 
 MT_TEST_MAIN(memory_suite)
