@@ -1,8 +1,11 @@
 #include <mixtape/error.h>
 #include <mixtape/version.h>
 
+#include "kernels/printable.h"
+
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { LONGEST_PATH = 4096 };
 
@@ -11,17 +14,6 @@ static _Thread_local char message[LONGEST_PATH + 512];
 const char *mt_error_message(void)
 {
     return message;
-}
-
-/* Names and texts from a file may hold anything: the message stays one line, and moves no
- * cursor. */
-static void replace_controls(char *text)
-{
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < ' ' || *text == 0x7F) {
-            *text = '?';
-        }
-    }
 }
 
 mt_status mt_fail(mt_status status, const char *format, ...)
@@ -33,8 +25,7 @@ mt_status mt_fail(mt_status status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    replace_controls(text);
-    snprintf(message, sizeof message, "%s", text);
+    mt_printable(text, strlen(text), message, sizeof message);
     return status;
 }
 

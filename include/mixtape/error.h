@@ -22,9 +22,10 @@ typedef enum mt_status {
     MT_ERROR_NUMERIC  /* a value that had to be finite is not */
 } mt_status;
 
-/* The message of the calling thread's latest failure: one line without newline or other control
- * characters (a '?' stands in their place), "" if there was none. Owned by the library; valid until
- * the thread's next failure. */
+/* The message of the calling thread's latest failure: one line of UTF-8, "" if there was none.
+ * Whatever it quotes, it may be shown on a terminal: control and format characters and bytes that
+ * are not UTF-8 stand in it as \x1B or \u202E. Owned by the library; valid until the thread's next
+ * failure. */
 MT_API const char *mt_error_message(void);
 
 /* Sets the calling thread's message (printf's format; cut beyond 4 kB) and returns `status`, so

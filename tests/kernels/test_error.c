@@ -36,8 +36,41 @@ END_TEST
 
 START_TEST(test_a_message_is_one_line_whatever_it_quotes)
 {
-    mt_fail(MT_ERROR_FORMAT, "name '%s'", "a\nb\tc\x1b[2Jd\x7f \xc3\xa4");
-    ck_assert_str_eq(mt_error_message(), "name 'a?b?c?[2Jd? \xc3\xa4'");
+    static const struct {
+        const char *name, *told;
+    } names[] = {
+        {"a\nb\tc\x1b[2Jd\x7f", "a\\x0Ab\\x09c\\x1B[2Jd\\x7F"},
+        {"ä漢😀\\", "ä漢😀\\"},
+        {"\xc2\x9b"
+         "31m",
+         "\\u009B31m"}, /* C1 as a character, */
+        {"\x9b"
+         "31m",
+         "\\x9B31m"}, /* and as a byte */
+        {"a\xe2\x80\xae"
+         "b",
+         "a\\u202Eb"},                       /* from right to left */
+        {"\xe2\x80\xa8", "\\u2028"},         /* a separator of lines */
+        {"\xf3\xa0\x81\x81", "\\U000E0041"}, /* a tag, which nobody sees */
+        {"\xe2\x82(\xff\xed\xa0\x80", "\\xE2\\x82(\\xFF\\xED\\xA0\\x80"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        mt_fail(MT_ERROR_FORMAT, "%s", names[i].name);
+        ck_assert_str_eq(mt_error_message(), names[i].told);
+        mt_fail(MT_ERROR_FORMAT, "%s", mt_error_message());
+        ck_assert_str_eq(mt_error_message(), names[i].told);
+    }
+}
+END_TEST
+
+START_TEST(test_a_message_is_cut_between_what_it_tells)
+{
+    char name[3000];
+    memset(name, '\x1b', sizeof name);
+    name[sizeof name - 1] = '\0';
+    mt_fail(MT_ERROR_FORMAT, "%s", name);
+    ck_assert_uint_eq(strlen(mt_error_message()), 4604);
+    ck_assert_str_eq(mt_error_message() + 4600, "\\x1B");
 }
 END_TEST
 
@@ -74,7 +107,8 @@ static Suite *error_suite(void)
     return SUITE("error", test_fail_returns_the_status_and_keeps_the_message,
                  test_message_may_quote_the_message_before_it, test_long_message_is_cut,
                  test_a_message_is_one_line_whatever_it_quotes,
-                 test_each_thread_has_its_own_message, test_dtypes_have_sizes_and_names);
+                 test_a_message_is_cut_between_what_it_tells, test_each_thread_has_its_own_message,
+                 test_dtypes_have_sizes_and_names);
 }
 
 MT_TEST_MAIN(error_suite)

@@ -1,47 +1,72 @@
 #include "train/command/arguments.h"
 
+#include "kernels/printable.h"
+#include "train/command/lines.h"
 #include "train/command/verbs.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static argp_parser_t verb_parser;
-
-/* The verb's parser, with getopt's line of complaint but without argp's, which tells to try
- * --help. */
-static error_t parse_quietly(int key, char *text, struct argp_state *state)
+static error_t take_all(int key, char *text, struct argp_state *state)
 {
+    (void)text;
     if (key == ARGP_KEY_INIT) {
-        state->err_stream = NULL;
+        state->err_stream = NULL; /* argp would tell to try --help */
     }
-    return verb_parser(key, text, state);
+    return 0;
+}
+
+/* Lets getopt complain, and argp help, before the verb's parser sees anything. They print arguments
+ * as they are, so they get copies that may be printed. */
+static bool check_usage(const struct argp *argp, int argc, char **argv)
+{
+    struct argp known = *argp;
+    known.parser = take_all;
+    char **copies = calloc((size_t)argc + 1, sizeof *copies);
+    bool whole = copies != NULL;
+    for (int i = 0; i < argc && whole; i++) {
+        size_t length = strlen(argv[i]), size = MT_PRINTABLE_MOST * length + 1;
+        copies[i] = malloc(size);
+        whole = copies[i] != NULL;
+        if (whole) {
+            mt_printable(argv[i], length, copies[i], size);
+        }
+    }
+    if (!whole) {
+        print_line(stderr, "%s: no memory for the arguments", argv[0]);
+    }
+    bool right = whole && argp_parse(&known, argc, copies, 0, NULL, NULL) == 0;
+    for (int i = 0; i < argc && copies != NULL; i++) {
+        free(copies[i]);
+    }
+    free(copies);
+    return right;
 }
 
 void parse_arguments(const struct argp *argp, int argc, char **argv, void *given)
 {
-    struct argp quiet = *argp;
     int next;
-    verb_parser = argp->parser;
-    quiet.parser = parse_quietly;
-    if (argp_parse(&quiet, argc, argv, 0, &next, given) != 0) {
+    if (!check_usage(argp, argc, argv) ||
+        argp_parse(argp, argc, argv, ARGP_NO_ERRS, &next, given) != 0) {
         exit(EXIT_USAGE);
     }
     if (next < argc) {
-        fprintf(stderr, "%s: unexpected argument '%s'\n", argv[0], argv[next]);
+        print_line(stderr, "%s: unexpected argument '%s'", argv[0], argv[next]);
         exit(EXIT_USAGE);
     }
 }
 
 void wrong_arguments(const struct argp_state *state, const char *format, ...)
 {
+    char line[1024];
     va_list values;
     va_start(values, format);
-    fprintf(stderr, "%s: ", state->argv[0]);
-    vfprintf(stderr, format, values);
-    fputc('\n', stderr);
+    format_line(line, sizeof line, format, values);
     va_end(values);
+    print_line(stderr, "%s: %s", state->argv[0], line);
     exit(EXIT_USAGE);
 }
 

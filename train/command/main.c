@@ -1,6 +1,7 @@
 /* mixtape VERB ...: finds the verb and lets it work. */
 #include <mixtape/version.h>
 
+#include "train/command/lines.h"
 #include "train/command/verbs.h"
 
 #include <errno.h>
@@ -46,14 +47,14 @@ static void print_help(FILE *to)
 int report(mt_status status)
 {
     if (status != MT_OK) {
-        fprintf(stderr, "mixtape: %s\n", mt_error_message());
+        print_line(stderr, "mixtape: %s", mt_error_message());
     }
     return status == MT_OK ? EXIT_DONE : status == MT_ERROR_INVALID ? EXIT_USAGE : EXIT_FAILED;
 }
 
 int report_usage(const char *message)
 {
-    fprintf(stderr, "mixtape: %s\n", message);
+    print_line(stderr, "mixtape: %s", message);
     return EXIT_USAGE;
 }
 
@@ -99,6 +100,6 @@ int main(int argc, char **argv)
             return verbs[i].run(argc - 1, argv + 1);
         }
     }
-    fprintf(stderr, "mixtape: there is no verb '%s' (mixtape --help lists them)\n", argv[1]);
+    print_line(stderr, "mixtape: there is no verb '%s' (mixtape --help lists them)", argv[1]);
     return EXIT_USAGE;
 }

@@ -214,14 +214,17 @@ static void write_help(const option_row *row, const run_config *defaults, char *
              row->tasks != NULL || shows_default ? ")" : "");
 }
 
-const struct argp_option *options_argp(const run_config *defaults)
+const struct argp_option *options_argp(const struct argp_option *own, const run_config *defaults)
 {
-    enum { MOST_GROUPS = 8 };
-    static struct argp_option table[MOST_ROWS + MOST_GROUPS + 1];
+    enum { MOST_GROUPS = 8, MOST_OWN = 8 };
+    static struct argp_option table[MOST_OWN + MOST_ROWS + MOST_GROUPS + 1];
     static char help[MOST_ROWS][256];
     struct argp_option *next = table;
     int group = 0;
     const option_row *row;
+    for (; own->name != NULL; own++) {
+        *next++ = *own;
+    }
     for (int i = 0; (row = option_row_at(i)) != NULL; i++) {
         bool is_read = defaults->task[0] == '\0' || is_read_by(row, defaults->task);
         if (row->heading != NULL) {

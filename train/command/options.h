@@ -23,10 +23,10 @@ mt_status options_set_for(const char *task, run_config *config, const char *name
 /* The same for a run that goes on, refusing other values for what it began with. */
 mt_status options_change(run_config *config, const char *name, const char *text);
 
-/* The table as argp's, telling these defaults, without what their task does not read: keys count
- * from OPTION_KEY. Static memory. */
+/* The table as argp's, behind options of the verb's own, telling these defaults, without what their
+ * task does not read: keys count from OPTION_KEY. Static memory. */
 enum { OPTION_KEY = 0x1000 };
-const struct argp_option *options_argp(const run_config *defaults);
+const struct argp_option *options_argp(const struct argp_option *own, const run_config *defaults);
 const char *options_name(int key); /* of a key of that table, NULL for others */
 
 /* The name of row i of the table, its value in `text`, and whether that is any text; NULL after the

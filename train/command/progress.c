@@ -1,5 +1,7 @@
 #include "train/command/progress.h"
 
+#include "train/command/lines.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -83,7 +85,7 @@ void progress_say(train_progress *progress, const char *format, ...)
     char line[1024];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    format_line(line, sizeof line, format, arguments);
     va_end(arguments);
     fprintf(stderr, "%s%s\n", progress->line_open ? "\r\033[K" : "", line);
     progress->line_open = false;

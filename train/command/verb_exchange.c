@@ -2,6 +2,7 @@
 #include <mixtape/part.h>
 
 #include "train/command/arguments.h"
+#include "train/command/lines.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
@@ -104,7 +105,7 @@ static int convert(arguments *given,
         mt_checkpoint_destroy(checkpoint);
     }
     if (status == MT_OK) {
-        printf("%s\n", given->output);
+        print_line(stdout, "%s", given->output);
     }
     return report(status);
 }

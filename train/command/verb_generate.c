@@ -3,6 +3,7 @@
 #include <mixtape/text.h>
 
 #include "train/command/arguments.h"
+#include "train/command/lines.h"
 #include "train/command/options.h"
 #include "train/command/sampler.h"
 #include "train/command/session.h"
@@ -74,18 +75,19 @@ typedef struct text_symbols {
     mt_text_unit unit;
 } text_symbols;
 
-static void print_symbol(const text_symbols *vocabulary, int32_t symbol)
+static void put_symbol(const text_symbols *vocabulary, int32_t symbol, text_output *output)
 {
+    const char *token = vocabulary->tokens->tokens[symbol];
     if (!vocabulary->transcripts) {
         size_t length;
         const char *bytes = mt_text_decode(vocabulary->tokens, vocabulary->unit, symbol, &length);
-        fwrite(bytes, 1, length, stdout);
-    } else if (strcmp(vocabulary->tokens->tokens[symbol], "<space>") == 0) {
-        fputc(' ', stdout);
+        text_output_put(output, bytes, length);
+    } else if (strcmp(token, "<space>") == 0) {
+        text_output_put(output, " ", 1);
     } else {
-        printf("%s%s", vocabulary->tokens->tokens[symbol], vocabulary->words ? " " : "");
+        text_output_put(output, token, strlen(token));
+        text_output_put(output, " ", vocabulary->words ? 1 : 0);
     }
-    fflush(stdout);
 }
 
 static mt_status encode_prompt(const text_symbols *vocabulary, const char *prompt, int32_t **ids,
@@ -105,7 +107,7 @@ static mt_status encode_prompt(const text_symbols *vocabulary, const char *promp
 }
 
 static mt_status feed_prompt(text_sampler *sampler, const text_symbols *vocabulary,
-                             const char *prompt)
+                             const char *prompt, text_output *output)
 {
     int32_t *ids;
     int64_t count;
@@ -117,7 +119,7 @@ static mt_status feed_prompt(text_sampler *sampler, const text_symbols *vocabula
         status = sampler_feed(sampler, 0);
     }
     for (int64_t i = 0; i < count && status == MT_OK; i++) {
-        print_symbol(vocabulary, ids[i]);
+        put_symbol(vocabulary, ids[i], output);
         status = sampler_feed(sampler, ids[i]);
     }
     free(ids);
@@ -128,18 +130,19 @@ static mt_status generate(train_session *session, const text_symbols *vocabulary
                           const arguments *given)
 {
     text_sampler sampler;
+    text_output output = text_output_make(stdout);
     mt_status status =
         sampler_open(&sampler, session->model, given->temperature, given->top_k, given->seed);
     if (status == MT_OK) {
-        status = feed_prompt(&sampler, vocabulary, given->prompt);
+        status = feed_prompt(&sampler, vocabulary, given->prompt, &output);
     }
     for (long long i = 0; i < given->length && status == MT_OK && !ferror(stdout); i++) {
         int32_t symbol = sampler_draw(&sampler);
-        print_symbol(vocabulary, symbol);
+        put_symbol(vocabulary, symbol, &output);
         status = i < given->length - 1 ? sampler_feed(&sampler, symbol) : MT_OK;
     }
     if (status == MT_OK) {
-        printf("\n");
+        text_output_end(&output);
     }
     sampler_close(&sampler);
     return status;

@@ -3,6 +3,7 @@
 
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
+#include "train/command/lines.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
@@ -122,13 +123,14 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
 {
     const mt_weights *weights = checkpoint->weights;
     const mt_train_state *state = &checkpoint->state;
-    printf("%s: %s%s%s\n", path, checkpoint->has_state ? "checkpoint" : "weights, layout ",
-           weights->layout != NULL ? weights->layout->name : "",
-           checkpoint->has_optimizer ? ", with optimiser" : "");
+    print_line(stdout, "%s: %s%s%s", path,
+               checkpoint->has_state ? "checkpoint" : "weights, layout ",
+               weights->layout != NULL ? weights->layout->name : "",
+               checkpoint->has_optimizer ? ", with optimiser" : "");
     run_config run;
     if (checkpoint->run_config != NULL && session_config_of(path, checkpoint, &run) == MT_OK) {
-        printf("task %s%s%s\n", run.task, weights->tokens != NULL ? ", unit " : "",
-               weights->tokens != NULL ? symbol_unit_name((int)run.unit) : "");
+        print_line(stdout, "task %s%s%s", run.task, weights->tokens != NULL ? ", unit " : "",
+                   weights->tokens != NULL ? symbol_unit_name((int)run.unit) : "");
     }
     if (checkpoint->has_state) {
         printf("step %" PRId64 ", %.1f s of training\n", state->step, state->seconds);

@@ -21,7 +21,7 @@ typedef struct arguments {
 } arguments;
 
 /* The options of the table. */
-static error_t parse_option(int key, char *text, struct argp_state *state)
+static error_t parse_option(int key, const char *text, const struct argp_state *state)
 {
     arguments *given = state->input;
     const char *name = options_name(key);
@@ -41,9 +41,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *given = state->input;
     switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = given;
-        return 0;
     case RESUME_KEY:
         given->resume = text;
         return 0;
@@ -68,7 +65,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         }
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_option(key, text, state);
     }
 }
 
@@ -280,13 +277,10 @@ int verb_train(int argc, char **argv)
         {0}};
     run_config config;
     set_defaults(named_task(argc, argv), &config);
-    const struct argp options = {.options = options_argp(&config), .parser = parse_option};
-    const struct argp_child children[] = {{&options, 0, NULL, 0}, {0}};
-    const struct argp argp = {.options = own,
+    const struct argp argp = {.options = options_argp(own, &config),
                               .parser = parse,
                               .args_doc = "TASK\n--espnet-config FILE\n--resume RUN",
-                              .doc = list_tasks(),
-                              .children = children};
+                              .doc = list_tasks()};
     arguments given = {.task = NULL};
     parse_arguments(&argp, argc, argv, &given);
     if (given.resume != NULL) {

@@ -962,6 +962,53 @@ class OutputTest(CommandTest):
         super().setUp()
         self.train("--steps", "2", "--no-bias", "--out", "run")
 
+    def test_what_a_terminal_would_obey_is_told_instead(self):
+        name = "x\x1b]0;title\a\u009b31m\u202ey\nz"
+        told = r"x\x1B]0;title\x07\u009B31m\u202Ey\x0Az"
+        os.rename(self.path("run"), self.path(name))
+        shown = self.run_command("info", name).stdout + self.run_command(
+            "export", name, "-o", name + ".h5").stdout + self.run_command(
+                "train", "copy", *SMALL, "--steps", "1", "--out", name + "2").stderr
+        self.assertEqual(shown.decode().count(told), 3)
+        for arguments in ([name], ["gradcheck", name], ["train", name], ["--" + name],
+                          ["info", "--" + name], ["info", "--" + name + "=1"],
+                          ["info", "none" + name], ["train", "copy", "--lr", name],
+                          ["train", "copy", "--" + name], ["train", "copy", name]):
+            error = subprocess.run([MIXTAPE, *arguments], capture_output=True,
+                                   cwd=self.folder.name, timeout=60).stderr.decode()
+            self.assertEqual(error.count("\n"), 1, error)
+            self.assertIn(told[1:], error)
+        said = read(self.path(name + "2", "train.log"))
+        self.assertIn(told, said)
+        self.assertNotIn("\x1b", said)
+
+    def generate_on_terminal(self, *arguments):
+        ours, theirs = os.openpty()
+        process = subprocess.Popen([MIXTAPE, "generate", *arguments], cwd=self.folder.name,
+                                   stdout=theirs)
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError: # the terminal's other side is closed
+            pass
+        os.close(ours)
+        self.assertEqual(process.wait(60), 0)
+        return shown.decode().replace("\r\n", "\n")
+
+    def test_generated_text_is_bytes_to_a_pipe_and_text_on_a_terminal(self):
+        self.write("text", "\x1b[31m\tä\n\u202e漢" * 40)
+        for unit in ("char", "byte"):
+            self.run_command("train", "text", "--data", "text", "--unit", unit, *SHAPE, "--length",
+                             "8", "--steps", "1", "--out", unit)
+            prompt = [unit, "--length", "1", "--top-k", "1", "--prompt", "ä\t\x1b\n\u202e漢"]
+            self.assertTrue(
+                self.run_command("generate", *prompt).stdout.startswith(
+                    "ä\t\x1b\n\u202e漢".encode()))
+            self.assertTrue(
+                self.generate_on_terminal(*prompt).startswith("ä\t\\x1B\n\\u202E漢"))
+
     @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
     def test_output_that_cannot_be_written_is_a_failure(self):
         for arguments in (["info", "run"], ["eval", "run"], ["export", "run", "-o", "out.h5"],
