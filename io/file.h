@@ -25,6 +25,15 @@ mt_status mt_file_read(const char *path, char **bytes, size_t *size);
  * refused. Writers of the same file do not disturb each other: the last one's is there. */
 mt_status mt_file_replace(const char *path, const void *bytes, size_t size);
 
+/* Writes all of the bytes, and waits until what was written has reached the disk; both go on where
+ * a signal interrupts them. MT_ERROR_IO with `path`, the reason, and how much was written. */
+mt_status mt_file_write(int file, const char *path, const void *bytes, size_t size);
+mt_status mt_file_flush(int file, const char *path);
+
+/* Waits until the names in a folder have reached the disk, those that were renamed or made there;
+ * nothing is waited for where a file system has no such thing. A failure is one of `path`. */
+mt_status mt_folder_flush(const char *folder, const char *path);
+
 /* Tell if a path ends as .safetensors files do, and as PyTorch's: .pth, .pt, .bin; in letters of
  * either case. */
 bool mt_is_safetensors(const char *path);

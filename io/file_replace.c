@@ -162,35 +162,6 @@ static mt_status make_beside(const replaced_file *target, char beside[PATH_MAX],
     return mt_fail(MT_ERROR_IO, "%s: others keep removing what is written beside it", target->path);
 }
 
-static mt_status write_all(const char *path, int file, const char *bytes, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t put = write(file, bytes + done, size - done);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put < 0) {
-            return mt_fail(MT_ERROR_IO, "%s: %s after %zu of %zu bytes", path, strerror(errno),
-                           done, size);
-        }
-        done += (size_t)put;
-    }
-    return fsync(file) == 0 ? MT_OK : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
-}
-
-/* The rename itself reaches the disk with the folder. */
-static mt_status sync_folder(const replaced_file *target)
-{
-    int folder = open(target->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) {
-        return fail(target->path, errno);
-    }
-    int failed = fsync(folder) != 0 && errno != EINVAL;
-    mt_status status = failed ? fail(target->path, errno) : MT_OK;
-    close(folder);
-    return status;
-}
-
 /* A new file has what the umask leaves; one that is replaced keeps its mode. */
 static mt_status keep_mode(const replaced_file *target, int file)
 {
@@ -202,7 +173,10 @@ static mt_status write_beside(const replaced_file *target, const char *beside, i
 {
     mt_status status = keep_mode(target, file);
     if (status == MT_OK) {
-        status = write_all(target->path, file, bytes, size);
+        status = mt_file_write(file, target->path, bytes, size);
+    }
+    if (status == MT_OK) {
+        status = mt_file_flush(file, target->path);
     }
     if (status == MT_OK && rename(beside, target->path) != 0) {
         status = fail(target->path, errno);
@@ -229,5 +203,6 @@ mt_status mt_file_replace(const char *path, const void *bytes, size_t size)
     if (status == MT_OK) {
         status = write_beside(&target, beside, file, bytes, size);
     }
-    return status == MT_OK ? sync_folder(&target) : status;
+    /* The rename itself reaches the disk with the folder. */
+    return status == MT_OK ? mt_folder_flush(target.folder, target.path) : status;
 }

@@ -4,13 +4,15 @@
 
 #include <mixtape/error.h>
 
+#include "train/metrics.h"
 #include "train/run_config.h"
 
 #include <stdio.h>
 
 typedef struct run_folder {
     char path[TEXT_MAX - 32]; /* leaves room for the files' names */
-    FILE *log, *metrics;
+    FILE *log;
+    metrics_file metrics;
 } run_folder;
 
 /* Makes the folder of a new run, `out` or the first free runs/TASK-N, and its files. A folder that
@@ -31,13 +33,5 @@ void run_folder_close(run_folder *folder);
 
 /* "FOLDER/NAME" in `path`. */
 const char *run_folder_file(const run_folder *folder, const char *name, char path[TEXT_MAX]);
-
-/* One logged step; NaN leaves a field empty. */
-typedef struct metrics_row {
-    int64_t step;
-    double loss, accuracy, val_loss, val_accuracy, lr, grad_norm, tokens_per_s, seconds;
-} metrics_row;
-
-mt_status run_folder_add_metrics(run_folder *folder, const metrics_row *row);
 
 #endif

@@ -1,6 +1,7 @@
 /* Files that are replaced. */
 #include "tests/io/io_test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -173,6 +174,30 @@ START_TEST(test_links_that_lead_nowhere_are_refused)
 }
 END_TEST
 
+static int interruptions, flushes;
+
+int __real_fsync(int file);
+int __wrap_fsync(int file);
+int __wrap_fsync(int file)
+{
+    flushes++;
+    if (interruptions > 0) {
+        interruptions--;
+        errno = EINTR;
+        return -1;
+    }
+    return __real_fsync(file);
+}
+
+START_TEST(test_a_flush_that_is_interrupted_is_tried_again)
+{
+    interruptions = 3;
+    ASSERT_OK(mt_file_replace(in_folder("a.h5"), "new", 3));
+    assert_content(in_folder("a.h5"), "new");
+    ck_assert_int_eq(flushes, 3 + 2); /* of the file, and of its folder */
+}
+END_TEST
+
 static Suite *file_suite(void)
 {
     Suite *suite = suite_create("io/file");
@@ -187,6 +212,7 @@ static Suite *file_suite(void)
     tcase_add_test(tcase, test_a_file_keeps_its_mode_and_a_new_one_has_the_umasks);
     tcase_add_test(tcase, test_links_are_followed_to_what_is_there_and_what_is_not);
     tcase_add_test(tcase, test_links_that_lead_nowhere_are_refused);
+    tcase_add_test(tcase, test_a_flush_that_is_interrupted_is_tried_again);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -11,12 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, asked_to_save;
 static mt_trainer *volatile interruptible; /* the trainer at work, or NULL */
 
 static void on_signal(int signal_number)
 {
-    interrupted = signal_number;
+    if (signal_number == SIGUSR1) {
+        asked_to_save = 1;
+    } else {
+        interrupted = signal_number;
+    }
     if (interruptible != NULL) {
         mt_trainer_stop(interruptible);
     }
@@ -44,9 +48,52 @@ static mt_status save(train_loop *loop, const char *name,
     return write(loop->trainer, run_folder_file(loop->folder, name, path));
 }
 
+/* The rows up to the checkpoint's step reach the disk before it does. */
 static mt_status save_checkpoint(train_loop *loop)
 {
-    return save(loop, "checkpoint.h5", mt_trainer_save);
+    mt_status status = metrics_flush(&loop->folder->metrics);
+    return status == MT_OK ? save(loop, "checkpoint.h5", mt_trainer_save) : status;
+}
+
+/* The save that a run ends with: it is read back. */
+static mt_status save_last(train_loop *loop)
+{
+    char path[TEXT_MAX];
+    mt_checkpoint *read;
+    mt_status status = save_checkpoint(loop);
+    if (status == MT_OK) {
+        status = mt_checkpoint_load(run_folder_file(loop->folder, "checkpoint.h5", path), &read);
+    }
+    if (status == MT_OK) {
+        mt_checkpoint_destroy(read);
+    }
+    return status;
+}
+
+/* A disk that is full today may have room at the next save: the run says so and goes on. */
+static mt_status go_on_without(train_loop *loop, mt_status status)
+{
+    if (status == MT_ERROR_IO) {
+        progress_say(&loop->progress, "step %" PRId64 ": not saved: %s (the run goes on)",
+                     loop->state->step, mt_error_message());
+        status = MT_OK;
+    }
+    return status;
+}
+
+/* Keeps the model as the best, unless it cannot be saved: then the best is who it was. */
+static mt_status keep_best(train_loop *loop, double loss)
+{
+    const mt_train_state before = *loop->state;
+    loop->state->best_loss = loss;
+    loop->state->best_step = loop->state->step;
+    loop->state->bad_evals = 0;
+    mt_status status = save(loop, "best.h5", mt_trainer_save_parameters);
+    if (status == MT_ERROR_IO) {
+        loop->state->best_loss = before.best_loss;
+        loop->state->best_step = before.best_step;
+    }
+    return go_on_without(loop, status);
 }
 
 /* Validates, keeps the best, and counts what was not better. */
@@ -62,13 +109,6 @@ static mt_status validate(train_loop *loop, metrics_row *row)
     row->val_loss = found.loss;
     row->val_accuracy = found.accuracy;
     bool better = state->best_step == 0 || found.loss < state->best_loss;
-    if (better) {
-        state->best_loss = found.loss;
-        state->best_step = state->step;
-        state->bad_evals = 0;
-    } else {
-        state->bad_evals++;
-    }
     char quality[64] = "";
     if (loop->session->task->language) {
         snprintf(quality, sizeof quality, "  perplexity %.3f", exp(found.loss));
@@ -80,12 +120,24 @@ static mt_status validate(train_loop *loop, metrics_row *row)
     }
     progress_say(&loop->progress, "step %" PRId64 "  validation loss %.5f%s%s", state->step,
                  found.loss, quality, better ? "  (best)" : "");
-    return better ? save(loop, "best.h5", mt_trainer_save_parameters) : MT_OK;
+    if (better) {
+        return keep_best(loop, found.loss);
+    }
+    state->bad_evals++;
+    return MT_OK;
 }
 
 static bool is_due(int64_t step, int64_t every, int64_t last)
 {
     return step == last || (every > 0 && step % every == 0);
+}
+
+/* A row that has to wait is told once, not at every step. */
+static mt_status add_metrics(train_loop *loop, const metrics_row *row)
+{
+    bool waited = loop->folder->metrics.size > 0;
+    mt_status status = metrics_add(&loop->folder->metrics, row);
+    return status == MT_ERROR_IO && waited ? MT_OK : go_on_without(loop, status);
 }
 
 /* Does what follows an update: progress, and what is due of validation, metrics and checkpoints. */
@@ -111,12 +163,12 @@ static mt_status after_update(void *context, const mt_update *update)
     bool validated = is_due(step, config->eval_every, config->steps);
     mt_status status = validated ? validate(loop, &row) : MT_OK;
     if (status == MT_OK && (validated || is_due(step, config->log_every, config->steps))) {
-        status = run_folder_add_metrics(loop->folder, &row);
+        status = add_metrics(loop, &row);
     }
-    if (status == MT_OK && is_due(step, config->save_every, config->steps)) {
-        status = save_checkpoint(loop);
+    if (status != MT_OK || !is_due(step, config->save_every, config->steps)) {
+        return status;
     }
-    return status;
+    return step == config->steps ? save_last(loop) : go_on_without(loop, save_checkpoint(loop));
 }
 
 static bool is_out_of_patience(const train_loop *loop)
@@ -150,6 +202,20 @@ static loop_end early_end(const train_loop *loop)
                                       : LOOP_DONE;
 }
 
+/* SIGUSR1 asks for a checkpoint between two that are due. */
+static mt_status save_if_asked(train_loop *loop)
+{
+    if (!asked_to_save) {
+        return MT_OK;
+    }
+    asked_to_save = 0;
+    mt_status status = save_checkpoint(loop);
+    if (status == MT_OK) {
+        progress_say(&loop->progress, "saved after step %" PRId64, loop->state->step);
+    }
+    return go_on_without(loop, status);
+}
+
 static mt_status run_steps(train_loop *loop, loop_end *end)
 {
     mt_status status = MT_OK;
@@ -158,11 +224,14 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
            *end == LOOP_DONE) {
         status = run_stretch(loop);
         *end = early_end(loop);
+        if (status == MT_OK && *end == LOOP_DONE) {
+            status = save_if_asked(loop);
+        }
     }
     if (status == MT_ERROR_NUMERIC) {
         status = mt_fail(status, "%s (lower --lr, or --dtype f64)", mt_error_message());
     }
-    return status == MT_OK && *end != LOOP_DONE ? save_checkpoint(loop) : status;
+    return status == MT_OK && *end != LOOP_DONE ? save_last(loop) : status;
 }
 
 static void say_start(train_loop *loop)
@@ -274,17 +343,28 @@ static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint)
     return status;
 }
 
-/* But for those that the program began with ignoring, as under nohup. */
+/* But for a signal that the program began with ignoring, as under nohup. What a signal interrupts
+ * is begun again. */
+static void catch_signal(int number, int flags)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags | SA_RESTART}, before;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+        sigaction(number, &action, NULL);
+    }
+}
+
+void loop_catch_saving(void)
+{
+    catch_signal(SIGUSR1, 0);
+}
+
 static void catch_signals(mt_trainer *trainer)
 {
+    static const int ending[] = {SIGHUP, SIGINT, SIGTERM};
     interruptible = trainer;
-    static const int signals[] = {SIGHUP, SIGINT, SIGTERM};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
-            sigaction(signals[i], &action, NULL);
-        }
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
+        catch_signal(ending[i], (int)SA_RESETHAND);
     }
     signal(SIGPIPE, SIG_IGN); /* who reads the progress may go away; the run stays */
 }

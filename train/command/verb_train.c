@@ -150,6 +150,7 @@ static int train(const run_config *config, mt_checkpoint *checkpoint, mt_checkpo
 {
     train_session session;
     loop_end end = LOOP_DONE;
+    loop_catch_saving();
     mt_status status = session_open(config, checkpoint, init, &session);
     mt_checkpoint_destroy(init);
     if (status != MT_OK) {
@@ -246,8 +247,8 @@ static char *list_tasks(void)
         "\nThe run's folder holds config.yaml, train.log, metrics.csv, checkpoint.h5 and best.h5.\v"
         "A task has defaults of its own for some options: `mixtape train TASK --help` tells them, "
         "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT and SIGTERM end a "
-        "run "
-        "after the step at work, saved, with exit status 128 + the signal's number.");
+        "run after the step at work, saved, with exit status 128 + the signal's number; SIGUSR1 "
+        "saves it, and it goes on.");
     return text;
 }
 

@@ -1,0 +1,236 @@
+"""Runs that are interrupted, killed, or out of room on the disk."""
+
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import h5py
+
+import test_command
+from test_command import MIXTAPE, SMALL, read
+
+KILLS = int(os.environ.get("MIXTAPE_KILLS", "12"))
+
+
+class RunTest(test_command.CommandTest):
+    def start(self, *arguments, log=None, **options):
+        """A run in the folder `run`, which goes on until it is told to end."""
+        arguments = arguments or ["copy", *SMALL]
+        if "--resume" not in arguments:
+            arguments = [*arguments, "--out", "run"]
+        process = subprocess.Popen(
+            [MIXTAPE, "train", *arguments, "--steps", "1000000", "--log-every", "1"],
+            cwd=self.folder.name, stderr=log or subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            **options)
+        self.addCleanup(self.end, process)
+        return process
+
+    def end(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+    def wait_until(self, holds, process):
+        """A run that hangs fails by CTest's timeout."""
+        while not holds():
+            self.assertIsNone(process.poll())
+            time.sleep(0.005)
+
+    def rows(self):
+        path = self.path("run", "metrics.csv")
+        return read(path).splitlines()[1:] if os.path.exists(path) else []
+
+    def log(self):
+        path = self.path("run", "train.log")
+        return read(path) if os.path.exists(path) else ""
+
+    def saved_step(self):
+        """The step of the checkpoint, which is whole whenever it is read; 0: there is none."""
+        path = self.path("run", "checkpoint.h5")
+        if not os.path.exists(path):
+            return 0
+        with h5py.File(path, locking=False) as file:
+            return int(file["train"].attrs["step"])
+
+
+class SignalTest(RunTest):
+    def test_sigusr1_saves_and_the_run_goes_on(self):
+        process = self.start()
+        self.wait_until(lambda: len(self.rows()) >= 3, process)
+        for saves in (1, 2):
+            process.send_signal(signal.SIGUSR1)
+            self.wait_until(lambda: self.log().count("saved after step") == saves, process)
+            step = self.saved_step()
+            self.assertIn(f"saved after step {step}\n", self.log())
+            self.wait_until(lambda: len(self.rows()) >= step + 3, process)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(), 128 + signal.SIGTERM)
+        self.assertGreater(self.saved_step(), step)
+
+
+class FullDiskTest(RunTest):
+    """A limit on the size of files stands in for the disk: train.log stays below it, checkpoints do
+    not, and metrics.csv reaches it."""
+
+    ROOM = 20000
+
+    def limit(self, process, size):
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def test_a_run_goes_on_while_there_is_no_room_and_saves_once_there_is(self):
+        process = self.start("copy", *SMALL, "--save-every", "100", "--eval-every", "0")
+        self.wait_until(lambda: self.saved_step() > 0, process)
+        self.limit(process, self.ROOM)
+        self.wait_until(lambda: "not saved: run/metrics.csv" in self.log(), process)
+        step, rows = self.saved_step(), len(self.rows())
+        self.assertRegex(self.log(), r"step \d+: not saved: run/.*: File too large .*goes on")
+        self.run_command("info", "run/checkpoint.h5")
+        saves = self.log().count("not saved")
+        self.wait_until(lambda: self.log().count("not saved") >= saves + 3, process)
+        self.assertEqual((self.saved_step(), len(self.rows())), (step, rows))
+        self.limit(process, resource.RLIM_INFINITY)
+        self.wait_until(lambda: self.saved_step() > step, process)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(), 128 + signal.SIGINT)
+        self.assertEqual([int(row.split(",")[0]) for row in self.rows()],
+                         list(range(1, self.saved_step() + 1)))
+
+    def test_a_best_model_that_could_not_be_saved_is_not_the_best(self):
+        process = self.start("copy", *SMALL, "--save-every", "0", "--eval-every", "20")
+        self.wait_until(lambda: os.path.exists(self.path("run", "best.h5")), process)
+        self.limit(process, self.ROOM)
+        self.wait_until(lambda: self.log().count("not saved: run/best.h5") >= 2, process)
+        best = read(self.path("run", "best.h5"), mode="rb")
+        self.limit(process, resource.RLIM_INFINITY)
+        self.wait_until(lambda: read(self.path("run", "best.h5"), mode="rb") != best, process)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(), 128 + signal.SIGINT)
+        with h5py.File(self.path("run", "checkpoint.h5")) as last, \
+                h5py.File(self.path("run", "best.h5")) as file:
+            self.assertEqual(file["train"].attrs["step"], last["train"].attrs["best_step"])
+
+    def test_a_last_save_without_room_fails_the_run(self):
+        process = self.start("copy", *SMALL, "--save-every", "100")
+        self.wait_until(lambda: self.saved_step() > 0, process)
+        self.limit(process, self.ROOM)
+        self.wait_until(lambda: "not saved" in self.log(), process)
+        step = self.saved_step()
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(), 1)
+        self.assertIn("File too large", self.log().splitlines()[-1])
+        self.assertEqual(self.saved_step(), step)
+
+
+class PowerTest(RunTest):
+    """The order in which a run's files reach the disk (docs/reliability.md, a loss of power)."""
+
+    CALL = re.compile(r'(\w+)\((?:\d+<([^>]*)>|"([^"]*)"(?:, "([^"]*)")?)')
+
+    @classmethod
+    def setUpClass(cls):
+        if not shutil.which("strace") and not os.environ.get("MIXTAPE_REQUIRE_ALL"):
+            raise unittest.SkipTest("strace cannot be found")
+
+    def calls(self):
+        """(call, path, new path) of a run that saves each of its three steps, in order."""
+        self.folder_path = os.path.realpath(self.folder.name)
+        subprocess.run([
+            "strace", "-y", "-e", "trace=mkdir,write,fsync,rename", "-o", "trace", MIXTAPE, "train",
+            "copy", *SMALL, "--threads", "1", "--steps", "3", "--save-every", "1", "--log-every",
+            "1", "--eval-every", "2", "--out", os.path.join(self.folder_path, "new", "run")
+        ], cwd=self.folder.name, check=True, capture_output=True)
+        found = [self.CALL.match(line) for line in read(self.path("trace")).splitlines()]
+        return [(call[1], call[2] or call[3], call[4]) for call in found
+                if call and self.folder_path in call[0]]
+
+    def test_a_file_is_flushed_before_its_name_and_the_name_before_what_follows(self):
+        calls = self.calls()
+        names = []
+        for i, (call, part, name) in enumerate(calls):
+            if call == "rename":
+                names.append(os.path.basename(name))
+                self.assertEqual(calls[i - 1], ("fsync", part, None))
+                self.assertEqual(calls[i + 1], ("fsync", os.path.dirname(name), None))
+                self.assertNotIn(("write", part, None), calls[i:])
+        self.assertEqual(names, [
+            "metrics.csv", "config.yaml", "checkpoint.h5", "best.h5", "checkpoint.h5", "best.h5",
+            "checkpoint.h5"
+        ])
+
+    def test_rows_are_flushed_before_the_checkpoint_of_their_step_is_written(self):
+        calls = [(call, os.path.basename(path), os.path.basename(name or ""))
+                 for call, path, name in self.calls()]
+        row, flushed = ("write", "metrics.csv", ""), ("fsync", "metrics.csv", "")
+        saves = [i for i, call in enumerate(calls) if call[2] == "checkpoint.h5"]
+        self.assertEqual(len(saves), 3)
+        for save, before in zip(saves, [0, *saves]):
+            self.assertEqual([call for call in calls[before:save] if call in (row, flushed)],
+                             [row, flushed])
+
+    def test_new_folders_are_flushed_in_the_one_that_they_are_in(self):
+        calls = self.calls()
+        made = [i for i, call in enumerate(calls) if call[0] == "mkdir"]
+        new = os.path.join(self.folder_path, "new")
+        self.assertEqual([calls[i][1] for i in made][-2:], [new, os.path.join(new, "run")])
+        for i in made[-2:]:
+            self.assertEqual(calls[i + 1], ("fsync", os.path.dirname(calls[i][1]), None))
+
+
+class KillTest(RunTest):
+    """MIXTAPE_KILLS says how many."""
+
+    STEPS = 400
+
+    def train(self, name, *arguments):
+        options = [
+            "copy", *SMALL, "--save-every", "1", "--eval-every", "7", "--log-every", "1",
+            "--dropout", "0.1", "--steps", str(self.STEPS)
+        ]
+        command = ["train", *options, "--out", name]
+        if os.path.exists(self.path(name, "checkpoint.h5")):
+            command = ["train", "--resume", name]
+        return subprocess.Popen([MIXTAPE, *command], cwd=self.folder.name,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def content(self, name):
+        """The values of a checkpoint and its progress, and the rows, without what a clock
+        measures."""
+        found = {}
+        with h5py.File(self.path(name, "checkpoint.h5")) as file:
+            file.visititems(lambda path, item: found.update({path: item[()].tobytes()})
+                            if isinstance(item, h5py.Dataset) else None)
+            found.update({key: value for key, value in file["train"].attrs.items()
+                          if key not in ("seconds", "config")})
+        rows = [row.split(",") for row in read(self.path(name, "metrics.csv")).splitlines()]
+        return found, [row[:7] + row[9:] for row in rows]
+
+    def test_killed_at_any_moment_a_run_goes_on_to_the_same_bits(self):
+        whole = self.train("whole")
+        self.assertEqual(whole.wait(), 0, whole.communicate()[1])
+        moments = random.Random(7)
+        kills = 0
+        while kills < KILLS:
+            process = self.train("run")
+            time.sleep(0.02 + 0.1 * moments.random())
+            if process.poll() is not None: # it has come to its end: once more from the start
+                self.assertEqual(process.returncode, 0, process.communicate()[1])
+                self.assertEqual(self.content("run"), self.content("whole"))
+                subprocess.run(["rm", "-r", self.path("run")], check=True)
+                continue
+            process.kill()
+            process.communicate()
+            kills += 1
+        last = self.train("run")
+        self.assertEqual(last.wait(), 0, last.communicate()[1])
+        self.assertEqual(self.content("run"), self.content("whole"))
+        self.assertEqual(*(sorted(os.listdir(self.path(name))) for name in ("run", "whole")))
+
+
+if __name__ == "__main__":
+    unittest.main()
