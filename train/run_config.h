@@ -7,7 +7,7 @@
 #include <mixtape/model.h>
 #include <mixtape/schedule.h>
 
-enum { TEXT_MAX = 1024 };
+enum { TEXT_MAX = 1024, DIGEST_MAX = 48 };
 
 typedef enum run_switch { SWITCH_ON, SWITCH_OFF } run_switch;
 
@@ -27,6 +27,7 @@ typedef struct run_config {
 
     /* the data */
     char data[TEXT_MAX], valid_data[TEXT_MAX], token_list[TEXT_MAX];
+    char data_digest[DIGEST_MAX], valid_digest[DIGEST_MAX]; /* of the files; "": not known */
     symbol_unit unit;
     int64_t length, symbols, pairs, delay;
 

@@ -234,7 +234,7 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
     return status == MT_OK && *end != LOOP_DONE ? save_last(loop) : status;
 }
 
-static void say_start(train_loop *loop)
+static void say_start(train_loop *loop, const char *notice)
 {
     const train_session *session = loop->session;
     const run_config *config = &session->config;
@@ -251,6 +251,9 @@ static void say_start(train_loop *loop)
         char text[256];
         session->task->describe(session->data, text, sizeof text);
         progress_say(&loop->progress, "%s", text);
+    }
+    if (notice[0] != '\0') {
+        progress_say(&loop->progress, "%s", notice);
     }
     if (session->new_head) {
         progress_say(&loop->progress, "%s has no head: it begins with initial values",
@@ -369,8 +372,8 @@ static void catch_signals(mt_trainer *trainer)
     signal(SIGPIPE, SIG_IGN); /* who reads the progress may go away; the run stays */
 }
 
-mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, run_folder *folder,
-                   loop_end *end)
+mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char *notice,
+                   run_folder *folder, loop_end *end)
 {
     train_loop loop = {.session = session, .folder = folder};
     *end = LOOP_DONE;
@@ -378,7 +381,7 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, run_folder
     mt_checkpoint_destroy(checkpoint);
     if (status == MT_OK) {
         catch_signals(loop.trainer);
-        say_start(&loop);
+        say_start(&loop, notice);
         status = run_steps(&loop, end);
     }
     if (status == MT_OK) {

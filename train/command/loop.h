@@ -12,13 +12,15 @@ typedef enum loop_end { LOOP_DONE, LOOP_OUT_OF_PATIENCE, LOOP_INTERRUPTED } loop
 void loop_catch_saving(void);
 
 /* Trains a session from where `checkpoint` stands (NULL: from the start), saving as it goes. Takes
- * the checkpoint over, and closes it before it trains. `folder` is locked where there is a
- * checkpoint; else the run makes it. The caller closes it. SIGHUP, SIGINT and SIGTERM end the run
- * after the step at work, saved, and SIGUSR1 has it saved and go on. A save that fails for the
- * disk's sake is told, and tried again when the next is due; the last one has to succeed, and is
- * read back. Whatever happens, the folder holds a whole checkpoint once the first was written. */
-mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, run_folder *folder,
-                   loop_end *end);
+ * the checkpoint over, and closes it before it trains. `notice` is said at the start, unless it is
+ * "". `folder` is locked where there is a checkpoint; else the run makes it. The caller closes it.
+ *
+ * SIGHUP, SIGINT and SIGTERM end the run after the step at work, saved, and SIGUSR1 has it saved
+ * and go on. A save that fails for the disk's sake is told, and tried again when the next is due;
+ * the last one has to succeed, and is read back. Whatever happens, the folder holds a whole
+ * checkpoint once the first was written. */
+mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char *notice,
+                   run_folder *folder, loop_end *end);
 
 /* The signal that ended the run, 0 if none did. */
 int loop_signal(void);

@@ -41,6 +41,30 @@ static bool emit_pair(yaml_emitter_t *emitter, const char *name, const char *tex
                        quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE);
 }
 
+/* What config.yaml says beside the options, by its name. */
+static char *fact(run_config *config, const char *name, size_t *size)
+{
+    const struct {
+        const char *name;
+        char *text;
+        size_t size;
+    } facts[] = {{"task", config->task, sizeof config->task},
+                 {"data-digest", config->data_digest, sizeof config->data_digest},
+                 {"valid-data-digest", config->valid_digest, sizeof config->valid_digest}};
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        if (strcmp(facts[i].name, name) == 0) {
+            *size = facts[i].size;
+            return facts[i].text;
+        }
+    }
+    return NULL;
+}
+
+static bool emit_digest(yaml_emitter_t *emitter, const char *name, const char *digest)
+{
+    return digest[0] == '\0' || emit_pair(emitter, name, digest, false);
+}
+
 static bool emit_config(yaml_emitter_t *emitter, const run_config *config)
 {
     yaml_event_t event;
@@ -60,7 +84,9 @@ static bool emit_config(yaml_emitter_t *emitter, const run_config *config)
             return false;
         }
     }
-    return yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event) &&
+    return emit_digest(emitter, "data-digest", config->data_digest) &&
+           emit_digest(emitter, "valid-data-digest", config->valid_digest) &&
+           yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event) &&
            yaml_document_end_event_initialize(&event, 1) && yaml_emitter_emit(emitter, &event) &&
            yaml_stream_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event);
 }
@@ -92,8 +118,10 @@ static mt_status set_pair(run_config *config, const yaml_node_t *key, const yaml
     }
     const char *name = (const char *)key->data.scalar.value,
                *text = (const char *)value->data.scalar.value;
-    if (strcmp(name, "task") == 0) {
-        snprintf(config->task, TEXT_MAX, "%s", text);
+    size_t size;
+    char *text_of_fact = fact(config, name, &size);
+    if (text_of_fact != NULL) {
+        snprintf(text_of_fact, size, "%s", text);
         return MT_OK;
     }
     mt_status status = options_set(config, name, text);

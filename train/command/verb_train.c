@@ -3,6 +3,7 @@
 #include "train/command/espnet_config.h"
 #include "train/command/loop.h"
 #include "train/command/options.h"
+#include "train/command/run_data.h"
 #include "train/command/verbs.h"
 
 #include <stdio.h>
@@ -143,21 +144,43 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
     return status == MT_OK ? set_options(given, config) : status;
 }
 
-/* Takes both checkpoints over, either of which may be NULL. They are closed before the run trains,
- * since it replaces files, of which one that is open keeps its place on the disk. */
-static int train(const run_config *config, mt_checkpoint *checkpoint, mt_checkpoint *init,
-                 run_folder *folder)
+/* Opens a run, new or as it goes on from a checkpoint, whose configuration was `former`. `notice`
+ * gets what there is to say of its data. */
+static mt_status open_run(const run_config *config, const run_config *former,
+                          mt_checkpoint *checkpoint, const mt_checkpoint *init,
+                          train_session *session, char notice[RUN_DATA_TEXT])
+{
+    mt_status status = session_open(config, checkpoint, init, session);
+    notice[0] = '\0';
+    if (status == MT_OK) {
+        status = run_data_note(&session->config);
+        if (status != MT_OK) {
+            session_close(session);
+        }
+    }
+    if (status == MT_OK && checkpoint != NULL) {
+        run_data_compare(former, session, &checkpoint->state, notice);
+    }
+    return status;
+}
+
+/* Takes both checkpoints over, either of which may be NULL; `former` is the configuration of the
+ * first. They are closed before the run trains, since it replaces files, of which one that is open
+ * keeps its place on the disk. */
+static int train(const run_config *config, const run_config *former, mt_checkpoint *checkpoint,
+                 mt_checkpoint *init, run_folder *folder)
 {
     train_session session;
+    char notice[RUN_DATA_TEXT];
     loop_end end = LOOP_DONE;
     loop_catch_saving();
-    mt_status status = session_open(config, checkpoint, init, &session);
+    mt_status status = open_run(config, former, checkpoint, init, &session, notice);
     mt_checkpoint_destroy(init);
     if (status != MT_OK) {
         mt_checkpoint_destroy(checkpoint);
         return report(status);
     }
-    status = loop_run(&session, checkpoint, folder, &end);
+    status = loop_run(&session, checkpoint, notice, folder, &end);
     session_close(&session);
     int exit_status = report(status);
     return status == MT_OK && end == LOOP_INTERRUPTED ? EXIT_SIGNAL + loop_signal() : exit_status;
@@ -192,29 +215,42 @@ static mt_status find_folder(const char *run, char folder[TEXT_MAX])
                                        run, TEXT_MAX - 1);
 }
 
+/* A file that is named again may be another. */
+static void forget_named_data(const arguments *given, run_config *config)
+{
+    if (option_text(given, "data") != NULL) {
+        config->data_digest[0] = '\0';
+    }
+    if (option_text(given, "valid-data") != NULL) {
+        config->valid_digest[0] = '\0';
+    }
+}
+
 /* Goes on with the run whose folder is locked. */
 static int resume_locked(const arguments *given, run_folder *folder)
 {
     char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
-    run_config config;
+    run_config former, config;
     mt_status status =
         mt_checkpoint_load(run_folder_file(folder, "checkpoint.h5", path), &checkpoint);
     if (status != MT_OK) {
         return report(status);
     }
-    status = session_config_of(path, checkpoint, &config);
+    status = session_config_of(path, checkpoint, &former);
     if (status == MT_OK) {
         status = refuse_of_new_runs(given);
     }
     if (status == MT_OK) {
+        config = former;
+        forget_named_data(given, &config);
         status = set_options(given, &config);
     }
     if (status != MT_OK) {
         mt_checkpoint_destroy(checkpoint);
         return report(status);
     }
-    return train(&config, checkpoint, NULL, folder);
+    return train(&config, &former, checkpoint, NULL, folder);
 }
 
 static int resume(const arguments *given)
@@ -298,7 +334,7 @@ int verb_train(int argc, char **argv)
         mt_checkpoint_destroy(init);
         return report(status);
     }
-    int exit_status = train(&config, NULL, init, &folder);
+    int exit_status = train(&config, NULL, NULL, init, &folder);
     run_folder_close(&folder);
     return exit_status;
 }

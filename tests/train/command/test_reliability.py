@@ -74,6 +74,58 @@ class SignalTest(RunTest):
         self.assertGreater(self.saved_step(), step)
 
 
+class DataTest(RunTest):
+    """A run that goes on with data that it did not begin with."""
+
+    EASY, HARD = "abcd" * 200, "".join(random.Random(5).choice("abcd") for _ in range(900))
+
+    def setUp(self):
+        super().setUp()
+        self.write("easy.txt", self.EASY)
+        self.write("hard.txt", self.HARD)
+        self.run_command("train", "text", "--data", "easy.txt", "--size", "8", "--blocks", "1",
+                         "--batch", "2", "--length", "8", "--threads", "1", "--lr", "0.05",
+                         "--steps", "60", "--eval-every", "20", "--out", "run")
+
+    def go_on(self, steps, *arguments):
+        """What a run says that goes on, and the step of its best model."""
+        result = self.run_command("train", "--resume", "run", "--steps", str(steps), *arguments)
+        with h5py.File(self.path("run", "best.h5")) as file:
+            return result.stderr.decode(), int(file["train"].attrs["step"])
+
+    def test_the_best_loss_begins_anew_with_other_held_out_data(self):
+        for i, arguments in enumerate((["--data", "hard.txt"], ["--valid-data", "easy.txt"],
+                                       ["--length", "7"])):
+            said, best = self.go_on(80 + 20 * i, *arguments)
+            self.assertIn("the best loss and patience begin anew", said)
+            self.assertEqual(best, 80 + 20 * i)
+
+    def test_the_best_loss_stays_with_the_same_held_out_data(self):
+        said, best = self.go_on(80, "--valid-data", "hard.txt", "--lr", "1e-9")
+        self.assertEqual(best, 80)
+        os.rename(self.path("easy.txt"), self.path("moved.txt"))
+        self.write("copy.txt", self.HARD)
+        for arguments in (["--data", "moved.txt"], ["--valid-data", "copy.txt"], ["--batch", "3"],
+                          ["--eval-batches", "900"]):
+            said, _ = self.go_on(90, *arguments)
+            self.assertNotIn("other data", said)
+        said, _ = self.go_on(91, "--data", "copy.txt")
+        self.assertIn("other data to train on\n", said)
+
+    def test_data_that_changed_under_their_name_are_refused_until_named_again(self):
+        before = read(self.path("run", "checkpoint.h5"), mode="rb")
+        for changed in (self.EASY[::-1], self.EASY + "a"):
+            self.write("easy.txt", changed)
+            self.refuse("train", "--resume", "run", "--steps", "80", status=2,
+                        says=["easy.txt", "changed", f"800 bytes then, {len(changed)} now",
+                              "--data"])
+            self.assertEqual(read(self.path("run", "checkpoint.h5"), mode="rb"), before)
+        said, best = self.go_on(80, "--data", "easy.txt")
+        self.assertIn("other data to train on; other data to validate on", said)
+        self.assertEqual(best, 80)
+        self.go_on(81)
+
+
 class FullDiskTest(RunTest):
     """A limit on the size of files stands in for the disk: train.log stays below it, checkpoints do
     not, and metrics.csv reaches it."""

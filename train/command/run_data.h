@@ -1,0 +1,21 @@
+/* The data that a run began with, known again when it goes on: files by their digests, which stand
+ * in its configuration. */
+#ifndef MT_COMMAND_RUN_DATA_H
+#define MT_COMMAND_RUN_DATA_H
+
+#include "train/command/session.h"
+
+/* Notes the digests of the data's files. MT_ERROR_INVALID where the configuration has another
+ * already: the file changed under its name. Runs of 0.1.0
+ * noted none. */
+mt_status run_data_note(run_config *config);
+
+enum { RUN_DATA_TEXT = 160 };
+
+/* Says in one line what a run that began as `former` and goes on as the session trains or validates
+ * on otherwise, "" where it is the same; and begins the best loss and patience of `state` anew where
+ * its validations are no longer those of the same data. */
+void run_data_compare(const run_config *former, const train_session *session, mt_train_state *state,
+                      char text[RUN_DATA_TEXT]);
+
+#endif
