@@ -19,6 +19,12 @@ static mt_status make_room(mt_arrays *arrays)
     return MT_OK;
 }
 
+static void forget_order(mt_arrays *arrays)
+{
+    free(arrays->sorted);
+    arrays->sorted = NULL;
+}
+
 mt_status mt_arrays_add_name(mt_arrays *arrays, const char *name)
 {
     mt_status status = make_room(arrays);
@@ -30,6 +36,7 @@ mt_status mt_arrays_add_name(mt_arrays *arrays, const char *name)
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", name);
     }
     arrays->items[arrays->count++] = array;
+    forget_order(arrays);
     return MT_OK;
 }
 
@@ -53,17 +60,57 @@ mt_status mt_array_rename(mt_array *array, const char *name)
     return MT_OK;
 }
 
-void mt_arrays_remove(mt_arrays *arrays, int64_t i)
+void mt_arrays_filter(mt_arrays *arrays, bool (*keeps)(const void *context, const mt_array *array),
+                      const void *context)
 {
-    mt_array *array = &arrays->items[i];
-    free(array->name);
-    free(array->data);
-    arrays->count--;
-    memmove(array, array + 1, (size_t)(arrays->count - i) * sizeof *array);
+    int64_t kept = 0;
+    for (int64_t i = 0; i < arrays->count; i++) {
+        mt_array array = arrays->items[i];
+        if (keeps(context, &array)) {
+            arrays->items[kept++] = array;
+        } else {
+            free(array.name);
+            free(array.data);
+        }
+    }
+    arrays->count = kept;
+    forget_order(arrays);
+}
+
+static int compare_arrays(const void *a, const void *b)
+{
+    const mt_array *const *left = a, *const *right = b;
+    return strcmp((*left)->name, (*right)->name);
+}
+
+mt_status mt_arrays_sort(mt_arrays *arrays)
+{
+    size_t count = (size_t)arrays->count;
+    forget_order(arrays);
+    arrays->sorted = malloc((count + 1) * sizeof *arrays->sorted);
+    if (arrays->sorted == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "weights: no memory to sort %zu names", count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        arrays->sorted[i] = &arrays->items[i];
+    }
+    qsort(arrays->sorted, count, sizeof *arrays->sorted, compare_arrays);
+    return MT_OK;
+}
+
+static int compare_name(const void *name, const void *element)
+{
+    const mt_array *const *array = element;
+    return strcmp(name, (*array)->name);
 }
 
 mt_array *mt_arrays_find(const mt_arrays *arrays, const char *name)
 {
+    if (arrays->sorted != NULL) {
+        mt_array *const *found = bsearch(name, arrays->sorted, (size_t)arrays->count,
+                                         sizeof *arrays->sorted, compare_name);
+        return found != NULL ? *found : NULL;
+    }
     for (int64_t i = 0; i < arrays->count; i++) {
         if (strcmp(arrays->items[i].name, name) == 0) {
             return &arrays->items[i];
@@ -84,6 +131,7 @@ void mt_arrays_free(mt_arrays *arrays)
         free(arrays->items[i].data);
     }
     free(arrays->items);
+    free(arrays->sorted);
     *arrays = (mt_arrays){0};
 }
 

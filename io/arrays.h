@@ -21,15 +21,22 @@ typedef struct mt_array {
 typedef struct mt_arrays {
     int64_t count, capacity;
     mt_array *items;
+    mt_array **sorted; /* by name, for mt_arrays_find; NULL until mt_arrays_sort */
 } mt_arrays;
 
 /* Adds an array with a name and nothing else yet, or with the type and shape of a tensor. */
 mt_status mt_arrays_add_name(mt_arrays *arrays, const char *name);
 mt_status mt_arrays_add_like(mt_arrays *arrays, const char *name, const mt_tensor *tensor);
 
+/* Renames an array, after which its set is to be sorted anew. */
 mt_status mt_array_rename(mt_array *array, const char *name);
 
-void mt_arrays_remove(mt_arrays *arrays, int64_t i);                 /* those behind it move up */
+/* Leaves those of which `keeps` says so, in their order. */
+void mt_arrays_filter(mt_arrays *arrays, bool (*keeps)(const void *context, const mt_array *array),
+                      const void *context);
+
+/* Makes mt_arrays_find fast until an array is added. */
+mt_status mt_arrays_sort(mt_arrays *arrays);
 mt_array *mt_arrays_find(const mt_arrays *arrays, const char *name); /* NULL: none */
 mt_array *mt_arrays_last(const mt_arrays *arrays);
 void mt_arrays_free(mt_arrays *arrays);

@@ -156,20 +156,26 @@ static mt_status check_shapes(const foreign_file *file, const mt_parameters *des
 /* Every array is one of the model's, but in a layout that is a part of more. */
 static mt_status refuse_unknown(const foreign_file *file, const mt_parameters *described)
 {
-    for (int64_t i = 0; i < file->arrays->count && !file->layout->part_of_more; i++) {
-        const char *name = file->arrays->items[i].name;
-        bool known = false;
-        for (int p = 0; p < described->count && !known; p++) {
-            char theirs[MT_NAME_MAX];
-            known = mt_layout_name(file->layout, described->items[p]->name, theirs) == MT_PLACED &&
-                    strcmp(theirs, name) == 0;
-        }
-        if (!known) {
-            return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: unknown to layout %s", file->path, name,
-                           file->layout->name);
+    const mt_arrays *arrays = file->arrays;
+    bool *known = calloc((size_t)arrays->count + 1, sizeof *known);
+    if (known == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %lld flags", file->path,
+                       (long long)arrays->count);
+    }
+    for (int p = 0; p < described->count; p++) {
+        const mt_array *array = find(file, described->items[p]->name);
+        if (array != NULL) {
+            known[array - arrays->items] = true;
         }
     }
-    return MT_OK;
+    int64_t i = 0;
+    while (i < arrays->count && (known[i] || file->layout->part_of_more)) {
+        i++;
+    }
+    free(known);
+    return i == arrays->count ? MT_OK
+                              : mt_fail(MT_ERROR_FORMAT, "%s: %.128s: unknown to layout %s",
+                                        file->path, arrays->items[i].name, file->layout->name);
 }
 
 static mt_dtype widest(const mt_arrays *arrays)
@@ -182,15 +188,21 @@ static mt_dtype widest(const mt_arrays *arrays)
     return MT_F32;
 }
 
+static bool is_of_layout(const void *layout, const mt_array *array)
+{
+    return mt_layout_owns(layout, array->name);
+}
+
 /* Finds the layout by the names, and leaves only what is the layout's to be looked at: the rest may
  * be of any type. */
 static mt_status choose(foreign_file *file, mt_arrays *arrays)
 {
     mt_status status = find_layout(file);
-    for (int64_t i = arrays->count; status == MT_OK && i-- > 0;) {
-        if (file->layout->part_of_more && !mt_layout_owns(file->layout, arrays->items[i].name)) {
-            mt_arrays_remove(arrays, i);
-        }
+    if (status == MT_OK && file->layout->part_of_more) {
+        mt_arrays_filter(arrays, is_of_layout, file->layout);
+    }
+    if (status == MT_OK) {
+        status = mt_arrays_sort(arrays);
     }
     for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
         status = file->source->inspect(file->source, &arrays->items[i]);

@@ -44,37 +44,33 @@ static mt_token_list *read_tokens(mt_archive *archive, int64_t vocab_size)
     return tokens;
 }
 
-/* The names that a group must hold, and no others. */
-typedef struct expected_names {
-    const mt_parameters *parameters;
-    const mt_layout *layout;
-} expected_names;
-
 static void refuse_unknown(mt_archive *archive, const char *name, void *context)
 {
-    const expected_names *expected = context;
-    char theirs[MT_NAME_MAX];
-    for (int i = 0; i < expected->parameters->count; i++) {
-        const char *ours = expected->parameters->items[i]->name;
-        if (strcmp(mt_name_in_layout(expected->layout, ours, theirs), name) == 0) {
-            return;
-        }
+    const mt_arrays *expected = context;
+    if (mt_arrays_find(expected, name) == NULL) {
+        mt_archive_fail(archive, name, "unknown: no parameter of this model");
     }
-    mt_archive_fail(archive, name, "unknown: no parameter of this model");
 }
 
 mt_status mt_native_check(mt_archive *archive, const char *group, const mt_parameters *parameters,
                           const mt_layout *layout)
 {
-    expected_names expected = {parameters, layout};
-    for (int i = 0; i < parameters->count; i++) {
+    mt_arrays expected = {0};
+    mt_status status = MT_OK;
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const mt_tensor *tensor = &parameters->items[i]->tensor;
-        char name[MT_NAME_MAX];
-        mt_archive_check_array(archive, group,
-                               mt_name_in_layout(layout, parameters->items[i]->name, name),
-                               tensor->dtype, tensor->rank, tensor->shape);
+        char buffer[MT_NAME_MAX];
+        const char *name = mt_name_in_layout(layout, parameters->items[i]->name, buffer);
+        mt_archive_check_array(archive, group, name, tensor->dtype, tensor->rank, tensor->shape);
+        status = mt_arrays_add_name(&expected, name);
     }
-    mt_archive_visit(archive, group, refuse_unknown, &expected);
+    if (status == MT_OK) {
+        status = mt_arrays_sort(&expected);
+    }
+    if (mt_archive_keep(archive, status) == MT_OK) {
+        mt_archive_visit(archive, group, refuse_unknown, &expected);
+    }
+    mt_arrays_free(&expected);
     return mt_archive_status(archive);
 }
 

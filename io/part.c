@@ -13,6 +13,14 @@ static const char *name_within(const char *part, const char *name)
     return strncmp(name, part, length) == 0 && name[length] == '.' ? name + length + 1 : NULL;
 }
 
+enum { LONGEST_NAME = 2 * MT_NAME_MAX };
+
+/* The parameter's name of an array of the part. */
+static void name_outside(const char *part, const char *name, char full[LONGEST_NAME])
+{
+    snprintf(full, LONGEST_NAME, "%s.%s", part, name);
+}
+
 static mt_status check_part(const mt_parameters *parameters, const char *part)
 {
     for (int i = 0; i < parameters->count; i++) {
@@ -81,8 +89,8 @@ static mt_status check_arrays(const char *path, const mt_arrays *arrays, const c
         taken++;
     }
     for (int64_t i = 0; i < arrays->count && status == MT_OK && taken < arrays->count; i++) {
-        char full[2 * MT_NAME_MAX];
-        snprintf(full, sizeof full, "%s.%s", part, arrays->items[i].name);
+        char full[LONGEST_NAME];
+        name_outside(part, arrays->items[i].name, full);
         if (mt_parameters_find(parameters, full) == NULL) {
             status = mt_fail(MT_ERROR_FORMAT, "%s: %.128s: unknown to %s", path,
                              arrays->items[i].name, part);
@@ -101,6 +109,9 @@ static mt_status read_part(const char *path, const char *part, const mt_paramete
         status = mt_arrays_read(path, arrays);
     }
     if (status == MT_OK) {
+        status = mt_arrays_sort(arrays);
+    }
+    if (status == MT_OK) {
         status = check_arrays(path, arrays, part, parameters);
     }
     if (status != MT_OK) {
@@ -109,23 +120,17 @@ static mt_status read_part(const char *path, const char *part, const mt_paramete
     return status;
 }
 
-/* Names the arrays as the weights' file does. */
+/* Names the arrays, all of which are parameters of the part, as the weights' file does. */
 static mt_status rename_arrays(const mt_weights *weights, const char *part, mt_arrays *arrays)
 {
-    for (int i = 0; i < weights->parameters->count; i++) {
-        const mt_parameter *parameter = weights->parameters->items[i];
-        const char *name = name_within(part, parameter->name);
-        mt_array *array = name != NULL ? mt_arrays_find(arrays, name) : NULL;
-        char renamed[MT_NAME_MAX];
-        if (array == NULL) {
-            continue;
-        }
-        mt_status status = mt_array_rename(array, mt_weights_name(weights, parameter, renamed));
-        if (status != MT_OK) {
-            return status;
-        }
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        char full[LONGEST_NAME], renamed[MT_NAME_MAX];
+        name_outside(part, arrays->items[i].name, full);
+        const mt_parameter *parameter = mt_parameters_find(weights->parameters, full);
+        status = mt_array_rename(&arrays->items[i], mt_weights_name(weights, parameter, renamed));
     }
-    return MT_OK;
+    return status == MT_OK ? mt_arrays_sort(arrays) : status;
 }
 
 mt_status mt_part_replace(mt_weights *weights, const char *part, const char *path)

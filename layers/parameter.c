@@ -4,6 +4,7 @@
 #include "layers/layer.h"
 
 #include <inttypes.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,17 @@ mt_status mt_parameters_create(mt_device *device, mt_dtype dtype, mt_parameters 
     return MT_OK;
 }
 
+static void keep(void *parameter)
+{
+    (void)parameter;
+}
+
 void mt_parameters_destroy(mt_parameters *parameters)
 {
     if (parameters == NULL) {
         return;
     }
+    tdestroy(parameters->names, keep);
     for (int i = 0; i < parameters->count; i++) {
         free(parameters->items[i]);
     }
@@ -38,14 +45,16 @@ void mt_parameters_destroy(mt_parameters *parameters)
     free(parameters);
 }
 
+/* Compares names, with which parameters begin. */
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 mt_parameter *mt_parameters_find(const mt_parameters *parameters, const char *name)
 {
-    for (int i = 0; i < parameters->count; i++) {
-        if (strcmp(parameters->items[i]->name, name) == 0) {
-            return parameters->items[i];
-        }
-    }
-    return NULL;
+    mt_parameter *const *found = tfind(name, &parameters->names, compare_names);
+    return found != NULL ? *found : NULL;
 }
 
 /* Room for one more item. */
@@ -143,6 +152,9 @@ mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, cons
     if (status == MT_OK) {
         status = grow(parameters);
     }
+    if (status == MT_OK && tsearch(parameter, &parameters->names, compare_names) == NULL) {
+        status = mt_fail(MT_ERROR_MEMORY, "parameters: no memory for %d names", parameters->count);
+    }
     if (status != MT_OK) {
         free(parameter);
         return keep_failure(parameters, status);
@@ -151,7 +163,6 @@ mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, cons
     parameter->padding_row = -1;
     parameter->decay = rank == 2;
     parameters->items[parameters->count++] = parameter;
-    lay_out(parameters);
     return &parameter->tensor;
 }
 
@@ -229,6 +240,7 @@ mt_status mt_parameters_reserve(mt_parameters *parameters)
     if (parameters->status != MT_OK) {
         return mt_fail(parameters->status, "%s", parameters->error);
     }
+    lay_out(parameters);
     mt_device *device = parameters->device;
     size_t size = mt_dtype_size(parameters->dtype), bytes = (size_t)parameters->total * size;
     mt_status status = device->allocate(device, bytes, &parameters->data);

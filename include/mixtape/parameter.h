@@ -31,7 +31,7 @@ typedef struct mt_parameter {
     mt_initial initial;
     int64_t padding_row; /* zero at the start, never updated; -1: none */
     bool decay;          /* weight decay applies: rank 2 and more */
-    size_t offset;       /* elements from the start of the blocks, once all are added */
+    size_t offset;       /* elements from the start of the blocks, once they are allocated */
 } mt_parameter;
 
 typedef struct mt_parameters {
@@ -41,9 +41,10 @@ typedef struct mt_parameters {
     mt_status status;     /* the first failure while parameters were added, */
     char error[256];      /* and what it was */
     mt_parameter **items; /* in the order they were added */
+    void *names;          /* the items sorted, for mt_parameters_find */
+    void *data, *grad;    /* the blocks; NULL until allocated, as the sizes below are 0 */
     int64_t total;        /* elements of a block, alignment gaps included (always zero); */
     int64_t decayed;      /* those that weight decay applies to come first: so many */
-    void *data, *grad;    /* the blocks; NULL until allocated */
 } mt_parameters;
 
 MT_API mt_status mt_parameters_create(mt_device *device, mt_dtype dtype,

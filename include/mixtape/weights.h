@@ -33,8 +33,9 @@ typedef struct mt_weights {
     struct mt_weights_file *file; /* the library's own */
 } mt_weights;
 
-/* MT_ERROR_IO, MT_ERROR_FORMAT with file, object and figures, MT_ERROR_MEMORY. The caller closes
- * what it gets; on failure that is NULL. */
+/* MT_ERROR_IO, MT_ERROR_FORMAT with file, object and figures, MT_ERROR_MEMORY. A .safetensors
+ * file's header has at most 16 MiB, a parameter's name less than MT_NAME_MAX bytes. The caller
+ * closes what it gets; on failure that is NULL. */
 MT_API mt_status mt_weights_open(const char *path, mt_weights **weights);
 MT_API void mt_weights_close(mt_weights *weights); /* NULL is allowed */
 

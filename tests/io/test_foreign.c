@@ -328,6 +328,38 @@ START_TEST(test_half_types_are_widened)
 }
 END_TEST
 
+static bool is_even(const void *context, const mt_array *array)
+{
+    (void)context;
+    return strchr("02468", array->name[strlen(array->name) - 1]) != NULL;
+}
+
+START_TEST(test_arrays_are_found_among_many_sorted_or_not)
+{
+    enum { MANY = 1000 };
+    mt_arrays arrays = {0};
+    char name[16];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "%d", i * 7919 % MANY);
+        ASSERT_OK(mt_arrays_add_name(&arrays, name));
+    }
+    mt_arrays_filter(&arrays, is_even, NULL);
+    ck_assert_int_eq(arrays.count, MANY / 2);
+    for (int sorted = 0; sorted < 2; sorted++) {
+        for (int i = 0; i < MANY; i++) {
+            snprintf(name, sizeof name, "%d", i);
+            const mt_array *found = mt_arrays_find(&arrays, name);
+            ck_assert_int_eq(found != NULL, i % 2 == 0);
+            ck_assert(found == NULL || strcmp(found->name, name) == 0);
+        }
+        ASSERT_OK(mt_arrays_sort(&arrays));
+    }
+    ASSERT_OK(mt_arrays_add_name(&arrays, "new"));
+    ck_assert_ptr_eq(mt_arrays_find(&arrays, "new"), mt_arrays_last(&arrays));
+    mt_arrays_free(&arrays);
+}
+END_TEST
+
 /* Headers over eight bytes of data. */
 static const struct {
     const char *header, *says;
@@ -375,6 +407,17 @@ START_TEST(test_files_too_short_for_their_header_are_refused)
 }
 END_TEST
 
+START_TEST(test_a_header_beyond_the_limit_is_refused_unread)
+{
+    mt_arrays arrays;
+    const char bytes[] = {1, 0, 0, 1, 0, 0, 0, 0, '{'}; /* 16 MiB and one byte */
+    const char *path = write_bytes("long.safetensors", bytes, sizeof bytes);
+    ASSERT_OK(truncate(path, 64 << 20) == 0 ? MT_OK : MT_ERROR_IO);
+    ASSERT_FAILS(mt_arrays_read(path, &arrays), MT_ERROR_FORMAT, "long.safetensors",
+                 "a header of 16777217 bytes", "at most 16777216");
+}
+END_TEST
+
 static Suite *foreign_suite(void)
 {
     Suite *suite = suite_create("io/foreign");
@@ -389,6 +432,8 @@ static Suite *foreign_suite(void)
     tcase_add_loop_test(tcase, test_hdf5_is_not_written_under_pytorchs_names, 0, 4);
     tcase_add_test(tcase, test_a_zip_file_is_named_as_pytorchs);
     tcase_add_test(tcase, test_half_types_are_widened);
+    tcase_add_test(tcase, test_arrays_are_found_among_many_sorted_or_not);
+    tcase_add_test(tcase, test_a_header_beyond_the_limit_is_refused_unread);
     tcase_add_loop_test(tcase, test_headers_that_lie_are_refused, 0, WRONG);
     tcase_add_test(tcase, test_files_too_short_for_their_header_are_refused);
     suite_add_tcase(suite, tcase);

@@ -4,10 +4,10 @@
 
 #include "io/file.h"
 #include "train/command/options.h"
+#include "train/command/yaml_text.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 /* ESPnet's mappings; what their keys are the table of a model's fields tells. */
 #define DECODER   "decoder_conf"
@@ -129,26 +129,17 @@ static mt_status take_decoder(espnet_file *file)
 mt_status espnet_config_read(const char *path, run_config *config)
 {
     espnet_file file = {.path = path, .config = config};
-    yaml_parser_t parser;
     char *text;
     size_t size;
     mt_status status = mt_file_read(path, &text, &size);
     if (status != MT_OK) {
         return status;
     }
-    if (!yaml_parser_initialize(&parser)) {
-        free(text);
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for a YAML parser", path);
-    }
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
-    if (!yaml_parser_load(&parser, &file.document)) {
-        status = mt_fail(MT_ERROR_FORMAT, "%s: line %zu: %s", path, parser.problem_mark.line + 1,
-                         parser.problem != NULL ? parser.problem : "not YAML");
-    } else {
+    status = yaml_text_load(path, text, size, &file.document);
+    free(text);
+    if (status == MT_OK) {
         status = take_decoder(&file);
         yaml_document_delete(&file.document);
     }
-    yaml_parser_delete(&parser);
-    free(text);
     return status;
 }

@@ -1,6 +1,8 @@
 /* The options as config.yaml has them. */
 #include "train/command/options.h"
 
+#include "train/command/yaml_text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,20 +149,11 @@ static mt_status set_all(run_config *config, yaml_document_t *document)
 
 mt_status options_read_yaml(run_config *config, const char *text)
 {
-    yaml_parser_t parser;
     yaml_document_t document;
-    if (!yaml_parser_initialize(&parser)) {
-        return mt_fail(MT_ERROR_MEMORY, "config: no memory for a YAML parser");
-    }
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
-    mt_status status;
-    if (!yaml_parser_load(&parser, &document)) {
-        status = mt_fail(MT_ERROR_FORMAT, "config: line %zu: %s", parser.problem_mark.line + 1,
-                         parser.problem != NULL ? parser.problem : "not YAML");
-    } else {
+    mt_status status = yaml_text_load("config", text, strlen(text), &document);
+    if (status == MT_OK) {
         status = set_all(config, &document);
         yaml_document_delete(&document);
     }
-    yaml_parser_delete(&parser);
     return status;
 }

@@ -560,6 +560,29 @@ class EspnetConfigTest(TranscriptsTest):
         self.train_config(ESPNET_CONFIG, "--size", "16", "--out", "run")
         self.assertEqual(self.attributes("run")["block_size"], 16)
 
+    def refuse_config(self, text, says):
+        self.write("train.yaml", text)
+        self.refuse("train", "--espnet-config", "train.yaml", "--data", "text", "--token-list",
+                    "tokens.txt", status=1, says=says)
+
+    def test_what_would_take_libyaml_minutes_is_refused(self):
+        many = 200000
+        block = "".join(f"{' ' * i}a:\n" for i in range(65))
+        anchors = "".join(f"- &a{i} x\n" for i in range(many))
+        tags = "".join(f"%TAG !a{i}! x\n" for i in range(many))
+        for text in ("[" * many, "{a: " * many, "- " * many, "? " * many, block,
+                     ESPNET_CONFIG + "x: " + "[" * many):
+            self.refuse_config(text, ["train.yaml: line ", "64 levels of nesting"])
+        self.refuse_config(anchors, "line 1001: more than 1000 anchors")
+        self.refuse_config(tags, "more than 1000 anchors")
+        self.refuse_config("[" + "," * (2 << 20), "more than 1048576 names and values")
+        self.refuse_config("#" * ((16 << 20) + 1), "16777217 bytes of YAML")
+
+    def test_a_configuration_may_be_long_and_nested(self):
+        deep = "".join(f"{' ' * i}a:\n" for i in range(63))
+        tokens = "token_list:\n" + "- '['\n" * 100000
+        self.train_config(ESPNET_CONFIG + deep + tokens, "--out", "run")
+
     def test_wrong_files_are_refused(self):
         for text, says in ((ESPNET_CONFIG.replace("linear_size", "liner_size"), [
                 "train.yaml: line 11", "liner_size"
@@ -578,9 +601,7 @@ class EspnetConfigTest(TranscriptsTest):
         ]), ("encoder: rwkv\n", ["train.yaml: there is no `decoder"]), ("", ["train.yaml",
                                                                              "rwkv"])):
             with self.subTest(says):
-                self.write("train.yaml", text)
-                self.refuse("train", "--espnet-config", "train.yaml", "--data", "text",
-                            "--token-list", "tokens.txt", status=1, says=says)
+                self.refuse_config(text, says)
         self.refuse("train", "--espnet-config", "none.yaml", status=1,
                     says=["none.yaml", "No such file"])
         self.refuse("train", "--espnet-config", "train.yaml", "--resume", "run", status=2,

@@ -1,0 +1,113 @@
+#include "train/command/yaml_text.h"
+
+#include <stdbool.h>
+
+/* What the tokens so far add up to. */
+typedef struct yaml_counts {
+    int nesting, nodes, anchors;
+} yaml_counts;
+
+static void count_token(const yaml_token_t *token, yaml_counts *counts)
+{
+    switch (token->type) {
+    case YAML_BLOCK_SEQUENCE_START_TOKEN:
+    case YAML_BLOCK_MAPPING_START_TOKEN:
+    case YAML_FLOW_SEQUENCE_START_TOKEN:
+    case YAML_FLOW_MAPPING_START_TOKEN:
+        counts->nesting++;
+        counts->nodes++;
+        break;
+    case YAML_BLOCK_END_TOKEN:
+    case YAML_FLOW_SEQUENCE_END_TOKEN:
+    case YAML_FLOW_MAPPING_END_TOKEN:
+        counts->nesting--;
+        break;
+    case YAML_ANCHOR_TOKEN:
+    case YAML_TAG_DIRECTIVE_TOKEN:
+        counts->anchors++;
+        break;
+    case YAML_SCALAR_TOKEN:
+    case YAML_BLOCK_ENTRY_TOKEN: /* which may have no value, as what follows may not */
+    case YAML_FLOW_ENTRY_TOKEN:
+    case YAML_KEY_TOKEN:
+        counts->nodes++;
+        break;
+    default:
+        break;
+    }
+}
+
+static mt_status check_counts(const char *what, const yaml_token_t *token,
+                              const yaml_counts *counts)
+{
+    const struct {
+        const char *name;
+        int count, most;
+    } limits[] = {{"levels of nesting", counts->nesting, YAML_MOST_NESTING},
+                  {"names and values", counts->nodes, YAML_MOST_NODES},
+                  {"anchors and tags", counts->anchors, YAML_MOST_ANCHORS}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        if (limits[i].count > limits[i].most) {
+            return mt_fail(MT_ERROR_FORMAT, "%s: line %zu: more than %d %s", what,
+                           token->start_mark.line + 1, limits[i].most, limits[i].name);
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status fail_at_problem(const char *what, const yaml_parser_t *parser)
+{
+    if (parser->error == YAML_MEMORY_ERROR) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its YAML", what);
+    }
+    return mt_fail(MT_ERROR_FORMAT, "%s: line %zu: %s", what, parser->problem_mark.line + 1,
+                   parser->problem != NULL ? parser->problem : "not YAML");
+}
+
+/* Walks through the tokens, which libyaml makes one by one. */
+static mt_status check_limits(const char *what, yaml_parser_t *parser)
+{
+    yaml_counts counts = {0};
+    mt_status status = MT_OK;
+    bool at_end = false;
+    while (status == MT_OK && !at_end) {
+        yaml_token_t token;
+        if (!yaml_parser_scan(parser, &token)) {
+            return fail_at_problem(what, parser);
+        }
+        count_token(&token, &counts);
+        status = check_counts(what, &token, &counts);
+        at_end = token.type == YAML_STREAM_END_TOKEN;
+        yaml_token_delete(&token);
+    }
+    return status;
+}
+
+static mt_status load(const char *what, yaml_parser_t *parser, yaml_document_t *document)
+{
+    return yaml_parser_load(parser, document) ? MT_OK : fail_at_problem(what, parser);
+}
+
+static mt_status with_parser(const char *what, const char *text, size_t size,
+                             yaml_document_t *document)
+{
+    yaml_parser_t parser;
+    if (!yaml_parser_initialize(&parser)) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for a YAML parser", what);
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
+    mt_status status =
+        document != NULL ? load(what, &parser, document) : check_limits(what, &parser);
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+mt_status yaml_text_load(const char *what, const char *text, size_t size, yaml_document_t *document)
+{
+    if (size > YAML_MOST_BYTES) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %zu bytes of YAML, of which at most %d are read", what,
+                       size, YAML_MOST_BYTES);
+    }
+    mt_status status = with_parser(what, text, size, NULL);
+    return status == MT_OK ? with_parser(what, text, size, document) : status;
+}
