@@ -1,14 +1,11 @@
 #include "io/archive_internal.h"
 #include "io/file.h"
+#include "io/hdf5_library.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 mt_status mt_archive_keep(mt_archive *archive, mt_status status)
 {
@@ -41,30 +38,7 @@ mt_status mt_archive_status(const mt_archive *archive)
     return archive->status == MT_OK ? MT_OK : mt_fail(archive->status, "%s", archive->error);
 }
 
-/* The program's own printing of HDF5's errors, off while any archive is open. */
-static struct {
-    int archives;
-    H5E_auto2_t print;
-    void *data;
-} printer;
-
-static void silence(void)
-{
-    if (printer.archives++ == 0) {
-        H5Eget_auto2(H5E_DEFAULT, &printer.print, &printer.data);
-        H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    }
-}
-
-static void end_silence(void)
-{
-    if (--printer.archives == 0) {
-        H5Eset_auto2(H5E_DEFAULT, printer.print, printer.data);
-    }
-}
-
-/* An archive that has no file yet. */
-static mt_status new_archive(const char *path, mt_archive **archive)
+mt_status mt_archive_new(const char *path, mt_archive **archive)
 {
     *archive = calloc(1, sizeof **archive);
     if (*archive == NULL) {
@@ -72,7 +46,6 @@ static mt_status new_archive(const char *path, mt_archive **archive)
     }
     snprintf((*archive)->path, sizeof(*archive)->path, "%s", path);
     (*archive)->file = (*archive)->array = H5I_INVALID_HID;
-    silence();
     return MT_OK;
 }
 
@@ -93,7 +66,11 @@ void mt_archive_discard(mt_archive *archive)
     if (archive->file >= 0) {
         H5Fclose(archive->file);
     }
-    end_silence();
+    if (archive->reader != NULL) {
+        archive->reader->close(archive->reader);
+    } else {
+        mt_hdf5_end();
+    }
     free(archive->image);
     free(archive);
 }
@@ -176,11 +153,11 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
                        "translates it)",
                        path);
     }
-    mt_status status = new_archive(path, archive);
+    mt_status status = mt_archive_new(path, archive);
     if (status != MT_OK) {
         return status;
     }
-    (*archive)->writing = true;
+    mt_hdf5_begin();
     (*archive)->file = create_in_memory(*archive);
     if ((*archive)->file < 0) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: HDF5 cannot make a file in memory", path);
@@ -220,7 +197,7 @@ mt_status mt_archive_close(mt_archive *archive)
         return MT_OK;
     }
     mt_archive_end_array(archive);
-    if (archive->status == MT_OK && archive->writing) {
+    if (archive->status == MT_OK && archive->reader == NULL) {
         mt_archive_keep(archive, commit(archive));
     }
     mt_status status = archive->status;
@@ -228,47 +205,6 @@ mt_status mt_archive_close(mt_archive *archive)
     memcpy(error, archive->error, sizeof error);
     mt_archive_discard(archive);
     return status == MT_OK ? MT_OK : mt_fail(status, "%s", error);
-}
-
-/* Refuses a file that is not HDF5, or is damaged. */
-static mt_status refuse(const char *path, const struct stat *info)
-{
-    char bytes[4] = {0};
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    bool read_any = file >= 0 && read(file, bytes, sizeof bytes) == sizeof bytes;
-    if (file >= 0) {
-        close(file);
-    }
-    return read_any && memcmp(bytes, "PK\3\4", sizeof bytes) == 0
-               ? mt_fail(MT_ERROR_FORMAT,
-                         "%s: a zip file, as PyTorch's .pth are (mixtape-from-pth translates one)",
-                         path)
-               : mt_fail(MT_ERROR_FORMAT, "%s: not an HDF5 file, or a damaged one, of %lld bytes",
-                         path, (long long)info->st_size);
-}
-
-mt_status mt_archive_open(const char *path, mt_archive **archive)
-{
-    struct stat info;
-    *archive = NULL;
-    if (stat(path, &info) != 0 || access(path, R_OK) != 0) {
-        return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
-    }
-    if (!S_ISREG(info.st_mode)) {
-        return mt_fail(MT_ERROR_IO, "%s: not a regular file", path);
-    }
-    mt_status status = new_archive(path, archive);
-    if (status != MT_OK) {
-        return status;
-    }
-    (*archive)->size = (int64_t)info.st_size;
-    (*archive)->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if ((*archive)->file < 0) {
-        status = refuse(path, &info);
-        mt_archive_discard(*archive);
-        *archive = NULL;
-    }
-    return status;
 }
 
 void mt_archive_write_group(mt_archive *archive, const char *group)
@@ -287,91 +223,4 @@ void mt_archive_write_group(mt_archive *archive, const char *group)
         return;
     }
     H5Gclose(made);
-}
-
-bool mt_archive_follows(mt_archive *archive, const char *path)
-{
-    H5L_info_t info;
-    if (archive->status == MT_OK && strcmp(path, "/") != 0 &&
-        H5Lget_info(archive->file, path, &info, H5P_DEFAULT) >= 0 && info.type != H5L_TYPE_HARD) {
-        mt_archive_fail(archive, path, "a link to somewhere else");
-    }
-    return archive->status == MT_OK;
-}
-
-/* Names of a group's objects, as they are found. */
-typedef struct name_list {
-    mt_archive *archive;
-    size_t count, capacity;
-    char **names;
-} name_list;
-
-static mt_status add_name(name_list *list, const char *name)
-{
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity > 0 ? 2 * list->capacity : 64;
-        char **names = realloc(list->names, capacity * sizeof *names);
-        if (names == NULL) {
-            return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu names", list->archive->path,
-                           capacity);
-        }
-        list->names = names;
-        list->capacity = capacity;
-    }
-    char *copy = strdup(name);
-    if (copy == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for a name", list->archive->path);
-    }
-    list->names[list->count++] = copy;
-    return MT_OK;
-}
-
-static herr_t list_link(hid_t group, const char *name, const H5L_info_t *info, void *context)
-{
-    name_list *list = context;
-    (void)group;
-    if (info->type == H5L_TYPE_HARD) {
-        mt_archive_keep(list->archive, add_name(list, name));
-    } else {
-        mt_archive_fail(list->archive, name, "a link to somewhere else");
-    }
-    return list->archive->status == MT_OK ? 0 : 1;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* HDF5 lists them in the order in which it finds them: where it is to sort the names of a damaged
- * group, it frees memory that it never had. */
-void mt_archive_visit(mt_archive *archive, const char *group,
-                      void (*visit)(mt_archive *archive, const char *name, void *context),
-                      void *context)
-{
-    name_list list = {.archive = archive};
-    if (mt_archive_follows(archive, group) &&
-        H5Literate_by_name(archive->file, group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_link,
-                           &list, H5P_DEFAULT) < 0) {
-        mt_archive_fail(archive, group, "missing, or not a group");
-    }
-    if (list.count > 0) {
-        qsort(list.names, list.count, sizeof *list.names, compare_names);
-    }
-    for (size_t i = 0; i < list.count; i++) {
-        if (archive->status == MT_OK) {
-            visit(archive, list.names[i], context);
-        }
-        free(list.names[i]);
-    }
-    free(list.names);
-}
-
-bool mt_archive_has(mt_archive *archive, const char *name)
-{
-    htri_t found = archive->status == MT_OK ? H5Lexists(archive->file, name, H5P_DEFAULT) : false;
-    if (found < 0) {
-        mt_archive_fail(archive, name, "damaged");
-    }
-    return found > 0;
 }

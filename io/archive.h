@@ -57,18 +57,18 @@ void mt_archive_begin_array(mt_archive *archive, const char *group, const char *
 void mt_archive_write_rows(mt_archive *archive, mt_dtype dtype, int64_t first, int64_t rows,
                            const void *values);
 
-/* Tells what an array is. It fails if there is none, or of a type or rank that Mixtape does not
- * have. */
+/* Tells what an array is. It fails if there is none, of a type or rank that Mixtape does not have,
+ * or more than the file can hold. */
 void mt_archive_inspect_array(mt_archive *archive, const char *group, const char *name,
                               mt_dtype *dtype, int *rank, int64_t shape[MT_MAX_RANK]);
 
-/* Fails unless the file holds the values of an array of this shape, and of this type. */
+/* Fails unless an array is of this shape, and of this type. */
 void mt_archive_check_array(mt_archive *archive, const char *group, const char *name,
                             mt_dtype dtype, int rank, const int64_t *shape);
 
-/* Reads rows, as reals of the type asked for, or as MT_I32. */
+/* Reads rows, as reals of the type asked for, or as MT_I32: `bytes` of them, or it fails. */
 void mt_archive_read_rows(mt_archive *archive, const char *group, const char *name, mt_dtype dtype,
-                          int64_t first, int64_t rows, void *values);
+                          int64_t first, int64_t rows, size_t bytes, void *values);
 
 /* Calls visit for each object of a group, in the order of names, until the archive fails. */
 void mt_archive_visit(mt_archive *archive, const char *group,

@@ -32,59 +32,18 @@ void mt_archive_write_real(mt_archive *archive, const char *group, const char *n
                                &value);
 }
 
-hid_t mt_archive_open_attribute(mt_archive *archive, const char *group, const char *name,
-                                H5T_class_t class, int rank, hsize_t *count)
-{
-    *count = 0;
-    if (!mt_archive_follows(archive, group)) {
-        return H5I_INVALID_HID;
-    }
-    hid_t attribute = H5Aopen_by_name(archive->file, group, name, H5P_DEFAULT, H5P_DEFAULT);
-    if (attribute < 0) {
-        mt_archive_fail(archive, group, "the attribute '%s' is missing", name);
-        return H5I_INVALID_HID;
-    }
-    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-    bool fits = H5Tget_class(type) == class && H5Sget_simple_extent_ndims(space) == rank;
-    hssize_t points = H5Sget_simple_extent_npoints(space);
-    H5Tclose(type);
-    H5Sclose(space);
-    if (!fits || points < 0) {
-        H5Aclose(attribute);
-        mt_archive_fail(archive, group, "the attribute '%s' is of another type", name);
-        return H5I_INVALID_HID;
-    }
-    *count = (hsize_t)points;
-    return attribute;
-}
-
-/* Leaves `value` as it is where it fails. */
-static void read_number(mt_archive *archive, const char *group, const char *name, H5T_class_t class,
-                        hid_t type, void *value)
-{
-    hsize_t count;
-    hid_t attribute = mt_archive_open_attribute(archive, group, name, class, 0, &count);
-    if (attribute < 0) {
-        return;
-    }
-    if (H5Aread(attribute, type, value) < 0) {
-        mt_archive_fail(archive, group, "the attribute '%s' is damaged", name);
-    }
-    H5Aclose(attribute);
-}
-
 int64_t mt_archive_read_int(mt_archive *archive, const char *group, const char *name)
 {
-    int64_t value = 0;
-    read_number(archive, group, name, H5T_INTEGER, H5T_NATIVE_INT64, &value);
-    return value;
+    mt_answer answer;
+    mt_archive_ask(archive, &(mt_question){.asked = MT_ASK_INT}, group, name, &answer);
+    return answer.whole;
 }
 
 double mt_archive_read_real(mt_archive *archive, const char *group, const char *name)
 {
-    double value = 0.0;
-    read_number(archive, group, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, &value);
-    return value;
+    mt_answer answer;
+    mt_archive_ask(archive, &(mt_question){.asked = MT_ASK_REAL}, group, name, &answer);
+    return answer.real;
 }
 
 static bool is_real(const mt_archive_field *field)

@@ -3,20 +3,23 @@
 #define MT_IO_ARCHIVE_INTERNAL_H
 
 #include "io/archive.h"
+#include "io/reader.h"
 
 #include <hdf5.h>
 #include <limits.h>
 
 struct mt_archive {
-    hid_t file;
-    hid_t array;  /* the one that was begun last, or negative */
-    int64_t size; /* bytes, of a file that is read */
-    bool writing;
-    void *image; /* of a file that is being written: its bytes, once HDF5 has closed it */
+    mt_reader *reader; /* of a file that is read, else NULL */
+    hid_t file;        /* of one that is written, else negative: in memory, */
+    hid_t array;       /* the array that was begun last, or negative, */
+    void *image;       /* and its bytes, once HDF5 has closed it */
     char path[PATH_MAX];
     mt_status status; /* the first failure, */
     char error[1024]; /* and what it was */
 };
+
+/* An archive that has no file yet. */
+mt_status mt_archive_new(const char *path, mt_archive **archive);
 
 /* Makes the archive fail for want of memory to write an object. */
 void mt_archive_lacks_memory(mt_archive *archive, const char *object);
@@ -24,17 +27,13 @@ void mt_archive_lacks_memory(mt_archive *archive, const char *object);
 /* Closes the array that was begun last, if any. */
 void mt_archive_end_array(mt_archive *archive);
 
-/* Tells if an object may be opened. A link that is not hard makes the archive fail, after which
- * nothing may; an object that is not there is told of by whoever opens it. */
-bool mt_archive_follows(mt_archive *archive, const char *path);
-
 /* Writes an attribute, and closes `space`. */
 void mt_archive_write_attribute(mt_archive *archive, const char *group, const char *name,
                                 hid_t type, hid_t space, const void *value);
 
-/* Opens an attribute of this class and rank, or returns a negative number and fails. `count`
- * receives its number of elements. */
-hid_t mt_archive_open_attribute(mt_archive *archive, const char *group, const char *name,
-                                H5T_class_t class, int rank, hsize_t *count);
+/* Asks the reader, about an object or an attribute of a group. Returns false if the archive has
+ * failed. The caller frees what is found. */
+bool mt_archive_ask(mt_archive *archive, mt_question *question, const char *group, const char *name,
+                    mt_answer *answer);
 
 #endif

@@ -38,21 +38,17 @@ static uint32_t crc32_of(const void *bytes, size_t size)
     return ~crc;
 }
 
-static bool exists(mt_archive *archive, const char *group, const char *name)
+static bool has(mt_archive *archive, const char *group, const char *name)
 {
-    htri_t found = mt_archive_follows(archive, group)
-                       ? H5Aexists_by_name(archive->file, group, name, H5P_DEFAULT)
-                       : false;
-    if (found < 0) {
-        mt_archive_fail(archive, group, "its attributes are damaged, or missing");
-    }
-    return found > 0;
+    mt_answer answer;
+    mt_archive_ask(archive, &(mt_question){.asked = MT_ASK_HAS_ATTRIBUTE}, group, name, &answer);
+    return answer.whole != 0;
 }
 
 bool mt_archive_has_attribute(mt_archive *archive, const char *group, const char *name)
 {
     char checksum[NAME_MAX_BYTES]; /* the name of a long one may be damaged, its CRC-32's not */
-    return exists(archive, group, name) || exists(archive, group, checksum_name(checksum, name));
+    return has(archive, group, name) || has(archive, group, checksum_name(checksum, name));
 }
 
 /* The type of a string of `size` bytes. */
@@ -130,41 +126,12 @@ void mt_archive_write_tokens(mt_archive *archive, const char *group, const char 
                   (const char *const *)tokens->tokens);
 }
 
-/* Makes room for an attribute's texts. No more is allocated than the file has bytes. */
-static void make_room(mt_archive *archive, const char *group, const char *name, hid_t attribute,
-                      hsize_t count, texts *read)
-{
-    hid_t type = H5Aget_type(attribute);
-    bool variable = H5Tis_variable_str(type) != 0;
-    read->size = H5Tget_size(type);
-    H5Tclose(type);
-    if (variable) {
-        mt_archive_fail(archive, group,
-                        "the attribute '%s' is a variable-length string, which Mixtape does not "
-                        "write",
-                        name);
-        return;
-    }
-    if (read->size == 0 || count > (hsize_t)archive->size / read->size) {
-        mt_archive_fail(archive, group,
-                        "the attribute '%s' has %llu strings of %zu bytes in a file of %" PRId64,
-                        name, (unsigned long long)count, read->size, archive->size);
-        return;
-    }
-    read->count = (size_t)count;
-    read->bytes = malloc(read->count * read->size + 1);
-    if (read->bytes == NULL) {
-        mt_archive_keep(archive, mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu strings of %zu",
-                                         archive->path, read->count, read->size));
-    }
-}
-
 /* The bytes must be those that were written, where a checksum stands beside them. */
 static void check_texts(mt_archive *archive, const char *group, const char *name, const texts *read)
 {
     char checksum[NAME_MAX_BYTES];
     uint32_t crc = crc32_of(read->bytes, read->count * read->size);
-    if (!exists(archive, group, checksum_name(checksum, name))) {
+    if (!has(archive, group, checksum_name(checksum, name))) {
         return;
     }
     int64_t written = mt_archive_read_int(archive, group, checksum);
@@ -179,23 +146,19 @@ static void check_texts(mt_archive *archive, const char *group, const char *name
 /* The caller frees `read->bytes`. */
 static void read_texts(mt_archive *archive, const char *group, const char *name, texts *read)
 {
-    hsize_t count;
-    hid_t attribute =
-        mt_archive_open_attribute(archive, group, name, H5T_STRING, read->rank, &count);
-    if (attribute < 0) {
+    mt_answer answer;
+    mt_question question = {.asked = MT_ASK_TEXTS, .rank = read->rank};
+    if (!mt_archive_ask(archive, &question, group, name, &answer)) {
         return;
     }
-    make_room(archive, group, name, attribute, count, read);
-    if (read->bytes != NULL) {
-        /* As the file has them: HDF5 does not convert between character sets. */
-        hid_t type = H5Aget_type(attribute);
-        if (H5Aread(attribute, type, read->bytes) < 0) {
-            mt_archive_fail(archive, group, "the attribute '%s' is damaged", name);
-        }
-        H5Tclose(type);
-    }
-    H5Aclose(attribute);
-    if (archive->status == MT_OK) {
+    read->bytes = answer.found;
+    read->count = (size_t)answer.texts;
+    read->size = (size_t)answer.text_bytes;
+    if (answer.texts < 0 || answer.text_bytes < 1 || (read->rank == 0 && answer.texts != 1) ||
+        read->count > answer.found_bytes / read->size) {
+        mt_archive_fail(archive, group, "the attribute '%s' is %lld strings of %lld bytes", name,
+                        (long long)answer.texts, (long long)answer.text_bytes);
+    } else {
         check_texts(archive, group, name, read);
     }
 }

@@ -95,7 +95,8 @@ static mt_status inspect_first_row(const foreign_file *file, const mt_array *tab
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %lld values", file->path,
                        (long long)table->shape[1]);
     }
-    mt_status status = file->source->read(file->source, table->name, MT_F64, 0, 1, row);
+    mt_status status = file->source->read(file->source, table->name, MT_F64, 0, 1,
+                                          (size_t)table->shape[1] * sizeof *row, row);
     *zero = true;
     for (int64_t c = 0; c < table->shape[1] && status == MT_OK; c++) {
         *zero = *zero && row[c] == 0.0;

@@ -1,5 +1,6 @@
 /* The formats of files of weights, one row each, and Mixtape's own among them. */
 #include "io/file.h"
+#include "io/file_kind.h"
 #include "io/weights_file.h"
 
 #include <errno.h>
@@ -224,7 +225,7 @@ const mt_format *mt_format_of_name(const char *path)
 /* ---- containers ---- */
 
 /* A .safetensors file begins with the length of a JSON object; where neither that nor HDF5's
- * signature is found, the name tells what the file was to be. */
+ * signature is found, the name tells what the file was to be, and its bytes perhaps what it is. */
 static mt_status find_container(const char *path, bool *is_safetensors)
 {
     static const char signature[] = {'\211', 'H', 'D', 'F', '\r', '\n', '\032', '\n'};
@@ -238,12 +239,13 @@ static mt_status find_container(const char *path, bool *is_safetensors)
     bool is_hdf5 = got == sizeof bytes && memcmp(bytes, signature, sizeof signature) == 0;
     bool begins_object = got == sizeof bytes && bytes[sizeof signature] == '{';
     *is_safetensors = !is_hdf5 && (begins_object || mt_is_safetensors(path));
-    return MT_OK;
+    return *is_safetensors && !begins_object ? mt_file_check_kind(path, "a .safetensors file")
+                                             : MT_OK;
 }
 
 mt_status mt_weights_file_open(const char *path, mt_weights_file *file)
 {
-    bool is_safetensors;
+    bool is_safetensors = false;
     *file = (mt_weights_file){.path = strdup(path)};
     if (file->path == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", path);
@@ -290,8 +292,9 @@ mt_status mt_arrays_read(const char *path, mt_arrays *arrays)
             status = mt_array_allocate(array);
         }
         if (status == MT_OK) {
-            status = file.source->read(file.source, array->name, array->dtype, 0,
-                                       mt_array_rows(array), array->data);
+            status = file.source->read(
+                file.source, array->name, array->dtype, 0, mt_array_rows(array),
+                (size_t)mt_array_count(array) * mt_dtype_size(array->dtype), array->data);
         }
     }
     mt_weights_file_close(&file);

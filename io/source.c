@@ -18,7 +18,7 @@ mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void
     size_t row_bytes = (size_t)(mt_array_width(array)) * mt_dtype_size(array->dtype);
     if (array->source != NULL) {
         return array->source->read(array->source, array->source_name, array->dtype, first, rows,
-                                   values);
+                                   (size_t)rows * row_bytes, values);
     }
     if (array->data != NULL) {
         memcpy(values, (const char *)array->data + (size_t)first * row_bytes,
@@ -101,16 +101,14 @@ static mt_status inspect_archive(mt_source *base, mt_array *array)
     if (mt_archive_status(source->archive) == MT_OK && !mt_array_is_weight(array)) {
         mt_archive_fail(source->archive, array->name, "a dimension that no weight has");
     }
-    mt_archive_check_array(source->archive, source->group, array->name, array->dtype, array->rank,
-                           array->shape);
     return mt_archive_status(source->archive);
 }
 
 static mt_status read_archive(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
-                              int64_t rows, void *values)
+                              int64_t rows, size_t bytes, void *values)
 {
     const archive_source *source = (archive_source *)base;
-    mt_archive_read_rows(source->archive, source->group, name, dtype, first, rows, values);
+    mt_archive_read_rows(source->archive, source->group, name, dtype, first, rows, bytes, values);
     return mt_archive_status(source->archive);
 }
 
@@ -157,15 +155,15 @@ static mt_status inspect_block(mt_source *base, mt_array *array)
 }
 
 static mt_status read_block(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
-                            int64_t rows, void *values)
+                            int64_t rows, size_t bytes, void *values)
 {
     const block_source *source = (block_source *)base;
     const mt_parameter *parameter = mt_parameters_find(source->parameters, name);
     const mt_tensor *tensor = &parameter->tensor;
+    (void)rows; /* in bytes */
     int64_t width = mt_tensor_count(tensor) / (tensor->rank > 0 ? tensor->shape[0] : 1);
     size_t size = mt_dtype_size(dtype), at = parameter->offset + (size_t)(first * width);
-    return mt_device_read(source->parameters->device, values, source->block + at * size,
-                          (size_t)(rows * width) * size);
+    return mt_device_read(source->parameters->device, values, source->block + at * size, bytes);
 }
 
 mt_status mt_block_source(const mt_parameters *parameters, const void *block, mt_source **source)
@@ -200,13 +198,14 @@ static mt_status inspect_under(mt_source *base, mt_array *array)
 }
 
 static mt_status read_replaced(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
-                               int64_t rows, void *values)
+                               int64_t rows, size_t bytes, void *values)
 {
     const replaced_source *source = (replaced_source *)base;
     const mt_array *array = mt_arrays_find(&source->arrays, name);
     if (array == NULL) {
-        return source->under->read(source->under, name, dtype, first, rows, values);
+        return source->under->read(source->under, name, dtype, first, rows, bytes, values);
     }
+    (void)bytes; /* the array cannot change */
     int64_t width = mt_array_width(array);
     const char *from =
         (const char *)array->data + (size_t)(first * width) * mt_dtype_size(array->dtype);

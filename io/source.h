@@ -16,9 +16,9 @@ struct mt_source {
     mt_status (*inspect)(mt_source *source, mt_array *array);
 
     /* Reads rows, that is steps of the first dimension, of an array as reals of a type, which is no
-     * narrower than the file's. */
+     * narrower than the file's. `bytes` is what they take so. */
     mt_status (*read)(mt_source *source, const char *name, mt_dtype dtype, int64_t first,
-                      int64_t rows, void *values);
+                      int64_t rows, size_t bytes, void *values);
     void (*close)(mt_source *source);
 };
 

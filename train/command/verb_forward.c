@@ -73,13 +73,13 @@ static mt_status read_labels(const char *path, int64_t shape[4], int32_t **label
         (rank != 2 || dtype != MT_I32 || shape[0] < 1 || shape[1] < 1)) {
         mt_archive_fail(archive, "labels", "not integers of shape (B, U)");
     }
-    mt_archive_check_array(archive, "/", "labels", dtype, rank, shape);
     if (mt_archive_status(archive) == MT_OK) {
-        *labels = malloc((size_t)(shape[0] * shape[1]) * sizeof **labels);
+        size_t bytes = (size_t)(shape[0] * shape[1]) * sizeof **labels;
+        *labels = malloc(bytes);
         mt_archive_keep(archive, *labels != NULL ? MT_OK
                                                  : mt_fail(MT_ERROR_MEMORY,
                                                            "%s: no memory for the labels", path));
-        mt_archive_read_rows(archive, "/", "labels", dtype, 0, shape[0], *labels);
+        mt_archive_read_rows(archive, "/", "labels", dtype, 0, shape[0], bytes, *labels);
     }
     return mt_archive_close(archive);
 }
