@@ -76,7 +76,7 @@ static bool is_same_training(const run_config *a, const run_config *b)
            (a->valid_data[0] == '\0') == (b->valid_data[0] == '\0');
 }
 
-/* Batches of toy tasks are functions of their size; those of a file hold the same, cut otherwise. */
+/* Batches of toy tasks are functions of their size; a file's hold the same, cut otherwise. */
 static bool is_same_validation(const run_config *former, const train_session *session)
 {
     const run_config *now = &session->config;

@@ -13,8 +13,8 @@ mt_status run_data_note(run_config *config);
 enum { RUN_DATA_TEXT = 160 };
 
 /* Says in one line what a run that began as `former` and goes on as the session trains or validates
- * on otherwise, "" where it is the same; and begins the best loss and patience of `state` anew where
- * its validations are no longer those of the same data. */
+ * on otherwise, "" where it is the same; and begins the best loss and patience of `state` anew
+ * where its validations are no longer those of the same data. */
 void run_data_compare(const run_config *former, const train_session *session, mt_train_state *state,
                       char text[RUN_DATA_TEXT]);
 
