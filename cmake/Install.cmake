@@ -28,9 +28,9 @@ install(FILES
 # which `cmake --install --prefix` may put anywhere.
 get_target_property(PC_LIBS_PRIVATE HDF5::HDF5 INTERFACE_LINK_LIBRARIES)
 list(PREPEND PC_LIBS_PRIVATE ${OpenBLAS__OpenBLAS_LDFLAGS} ${jansson__jansson_LDFLAGS}
-  ${utf8proc__utf8proc_LDFLAGS} ${OpenMP_C_FLAGS})
+  ${utf8proc__utf8proc_LDFLAGS} -pthread)
 if(MIXTAPE_WITH_CUDA)
-  list(APPEND PC_LIBS_PRIVATE ${CUDA_cudart_static_LIBRARY} -ldl -lrt -pthread)
+  list(APPEND PC_LIBS_PRIVATE ${CUDA_cudart_static_LIBRARY} -lrt)
 endif()
 list(JOIN PC_LIBS_PRIVATE " " PC_LIBS_PRIVATE)
 file(RELATIVE_PATH PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})

@@ -35,10 +35,9 @@ function(mixtape_find_dependencies missing with_cuda)
     "jansson by pkg-config (Debian: apt-get install pkg-config libjansson-dev)")
 
   if(CMAKE_C_COMPILER_LOADED) # else they cannot even be looked for
-    find_package(OpenMP COMPONENTS C ${ARGN})
+    find_package(Threads ${ARGN})
     find_package(HDF5 COMPONENTS C ${ARGN})
-    mixtape_expect(OpenMP::OpenMP_C
-      "OpenMP for C (Debian: apt-get install gcc, or libomp-dev for clang)")
+    mixtape_expect(Threads::Threads "POSIX threads")
     mixtape_expect(HDF5::HDF5 "HDF5 (Debian: apt-get install libhdf5-dev)")
   else()
     list(APPEND words "the language C (project(... LANGUAGES C))")

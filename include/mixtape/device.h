@@ -45,9 +45,11 @@ MT_API mt_status mt_device_write(mt_device *device, void *device_memory, const v
 MT_API mt_status mt_device_read(mt_device *device, void *host_memory, const void *device_memory,
                                 size_t bytes);
 
-/* Threads of the CPU device, for this process; 0 (the default) takes what OpenMP would
- * (OMP_NUM_THREADS, else the cores it may use). What Mixtape's own kernels compute does not depend
- * on it. */
+/* Threads of the CPU device, for this process; 0 (the default) takes OMP_NUM_THREADS, else the
+ * processors that the process is bound to, or fewer where its control group has a quota of less.
+ * What Mixtape's own kernels compute does not depend on it. Threads of the program may use devices
+ * of their own at once: one of them at a time has these threads, the others do their work alone. A
+ * child of fork makes threads anew. */
 MT_API void mt_cpu_set_threads(int threads);
 MT_API int mt_cpu_threads(void);
 

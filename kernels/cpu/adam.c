@@ -4,27 +4,26 @@
 
 #include "kernels/adam_formulas.h"
 
-mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
+typedef struct update {
+    const mt_adam_args *args;
+    double grad_factor;
+} update;
+
+static void update_stretch(const void *loop, int64_t begin, int64_t end)
 {
-    (void)device;
-    double squares = args->norm_squared != NULL ? *args->norm_squared : 0.0;
-    double grad_factor = mt_adam_grad_factor(args->grad_scale, squares, args->clip);
-    if (isnan(grad_factor)) {
-        return MT_OK;
-    }
+    const mt_adam_args *args = ((const update *)loop)->args;
     const mt_adam_rates rates = *args->rates;
-    int64_t n = args->n, decayed = args->decayed;
+    int64_t decayed = args->decayed;
     real *parameter = args->parameter, *first = args->m, *second = args->v;
     const real *grad = args->grad;
     const real beta1 = (real)args->beta1, beta2 = (real)args->beta2, eps = (real)args->eps;
     const real rest1 = (real)(1.0 - args->beta1), rest2 = (real)(1.0 - args->beta2),
-               factor = (real)grad_factor;
+               factor = (real)((const update *)loop)->grad_factor;
     const real of_decayed = (real)mt_adam_kept(rates, args->weight_decay);
     const real rate = (real)mt_adam_rate(rates);
     const real correction = (real)mt_adam_correction(rates);
-#pragma omp parallel for simd schedule(static) if (n >= PARALLEL_ELEMENTS)                         \
-    num_threads(mt_cpu_threads())
-    for (int64_t i = 0; i < n; i++) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++) {
         real g = factor * grad[i];
         real m = mt_adam_moment(beta1, first[i], rest1, g);
         real v = mt_adam_moment(beta2, second[i], rest2 * g, g);
@@ -32,6 +31,17 @@ mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
         second[i] = v;
         real keep = i < decayed ? of_decayed : (real)1.0;
         parameter[i] = keep * parameter[i] - rate * m / (real_sqrt(v) * correction + eps);
+    }
+}
+
+mt_status KERNEL(adam)(mt_device *device, const mt_adam_args *args)
+{
+    (void)device;
+    double squares = args->norm_squared != NULL ? *args->norm_squared : 0.0;
+    double grad_factor = mt_adam_grad_factor(args->grad_scale, squares, args->clip);
+    if (!isnan(grad_factor)) {
+        update loop = {args, grad_factor};
+        mt_team_loop(args->n, args->n, update_stretch, &loop);
     }
     return MT_OK;
 }

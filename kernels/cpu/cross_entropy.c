@@ -114,6 +114,21 @@ static mt_status check_targets(const mt_cross_entropy_forward_args *args)
     return MT_OK;
 }
 
+typedef struct forward_loop {
+    const mt_cross_entropy_forward_args *args;
+    row_result *rows;
+} forward_loop;
+
+static void forward_rows(const void *loop, int64_t first, int64_t end)
+{
+    const forward_loop *of = loop;
+    for (int64_t n = first; n < end; n++) {
+        if (of->args->targets[n] != of->args->ignore_index) {
+            of->rows[n] = row_loss(of->args, n);
+        }
+    }
+}
+
 mt_status KERNEL(cross_entropy_forward)(mt_device *device,
                                         const mt_cross_entropy_forward_args *args)
 {
@@ -125,13 +140,8 @@ mt_status KERNEL(cross_entropy_forward)(mt_device *device,
     if (status != MT_OK) {
         return status;
     }
-#pragma omp parallel for schedule(static) if (args->N * args->V >= PARALLEL_ELEMENTS)              \
-    num_threads(mt_cpu_threads())
-    for (int64_t n = 0; n < args->N; n++) {
-        if (args->targets[n] != args->ignore_index) {
-            rows[n] = row_loss(args, n);
-        }
-    }
+    forward_loop loop = {args, rows};
+    mt_team_loop(args->N * args->V, args->N, forward_rows, &loop);
     double loss = 0.0;
     int64_t counted = 0, hits = 0;
     for (int64_t n = 0; n < args->N; n++) {
@@ -147,18 +157,15 @@ mt_status KERNEL(cross_entropy_forward)(mt_device *device,
     return MT_OK;
 }
 
-mt_status KERNEL(cross_entropy_backward)(mt_device *device,
-                                         const mt_cross_entropy_backward_args *args)
+static void backward_rows(const void *loop, int64_t first, int64_t end)
 {
-    (void)device;
+    const mt_cross_entropy_backward_args *args = loop;
     int64_t V = args->V;
     const real *stats = args->stats, *dloss = args->dloss;
     real factor = mt_cross_entropy_factor(*dloss, stats[0]);
     real smoothing = (real)args->label_smoothing;
     real spread = smoothing / (real)V;
-#pragma omp parallel for schedule(static) if (args->N * V >= PARALLEL_ELEMENTS)                    \
-    num_threads(mt_cpu_threads())
-    for (int64_t n = 0; n < args->N; n++) {
+    for (int64_t n = first; n < end; n++) {
         const real *logits = (const real *)args->logits + n * V;
         real *dlogits = (real *)args->dlogits + n * V;
         bool ignored = args->targets[n] == args->ignore_index;
@@ -172,5 +179,12 @@ mt_status KERNEL(cross_entropy_backward)(mt_device *device,
             dlogits[args->targets[n]] -= factor * ((real)1.0 - smoothing);
         }
     }
+}
+
+mt_status KERNEL(cross_entropy_backward)(mt_device *device,
+                                         const mt_cross_entropy_backward_args *args)
+{
+    (void)device;
+    mt_team_loop(args->N * args->V, args->N, backward_rows, args);
     return MT_OK;
 }

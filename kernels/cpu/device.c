@@ -1,9 +1,11 @@
 /* The CPU device: memory is the host's, work is done when a call returns. */
 #include "kernels/device.h"
 #include "kernels/cpu/device.h"
+#include "kernels/cpu/team.h"
 
 #include <cblas.h>
-#include <omp.h>
+#include <dlfcn.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,25 +17,48 @@ typedef struct cpu_device {
     unsigned char read_slots[MT_READ_SLOTS][MT_READ_BYTES];
 } cpu_device;
 
-static int chosen_threads; /* 0: OpenMP's default */
+/* OpenMP's number of threads for the calling thread, where OpenBLAS is a build that goes by it: the
+ * library is OpenBLAS's choice, not ours, and is looked for when the first device is opened. */
+static int (*get_openmp_threads)(void);
+static void (*set_openmp_threads)(int threads);
 
-int mt_cpu_threads(void)
+int mt_blas_alone(void)
 {
-    return chosen_threads > 0 ? chosen_threads : omp_get_max_threads();
+    int before = 0;
+    if (get_openmp_threads != NULL && set_openmp_threads != NULL) {
+        before = get_openmp_threads();
+        set_openmp_threads(1);
+    }
+    return before;
 }
 
-void mt_cpu_set_threads(int threads)
+void mt_blas_restore(int before)
 {
-    chosen_threads = threads > 0 ? threads : 0;
+    if (before > 0) {
+        set_openmp_threads(before);
+    }
 }
 
-/* Products get their threads from matmul.c. A build of OpenBLAS on OpenMP sets OpenMP's own number
- * along with its own, which is the program's and is put back. */
+static void find_openmp(void)
+{
+    enum { ON_OPENMP = 2 };
+    if (openblas_get_parallel() == ON_OPENMP) {
+        void *get = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
+        void *set = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+        memcpy(&get_openmp_threads, &get, sizeof get);
+        memcpy(&set_openmp_threads, &set, sizeof set);
+    }
+}
+
+/* A build of OpenBLAS on OpenMP sets OpenMP's own number along with its own, which is the program's
+ * and is put back. */
 static void make_blas_serial(void)
 {
-    int threads = omp_get_max_threads();
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_openmp);
+    int before = mt_blas_alone();
     openblas_set_num_threads(1);
-    omp_set_num_threads(threads);
+    mt_blas_restore(before);
 }
 
 /* Large arrays lie on large pages where the system gives them when asked: fewer of them to look up,
@@ -62,14 +87,27 @@ static void cpu_release(mt_device *device, void *memory)
     free(memory);
 }
 
+typedef struct bytes_to_copy {
+    char *to;
+    const char *from;
+    size_t bytes;
+} bytes_to_copy;
+
+enum { COPIED_PART = 1 << 17 }; /* bytes */
+
+static void copy_parts(const void *loop, int64_t first, int64_t end)
+{
+    const bytes_to_copy *of = loop;
+    size_t begin = (size_t)first * COPIED_PART, stop = (size_t)end * COPIED_PART;
+    memcpy(of->to + begin, of->from + begin, (stop < of->bytes ? stop : of->bytes) - begin);
+}
+
 static mt_status cpu_copy(mt_device *device, void *to, const void *from, size_t bytes)
 {
-    const size_t part = (size_t)1 << 17;
+    bytes_to_copy loop = {to, from, bytes};
+    int64_t parts = (int64_t)((bytes + COPIED_PART - 1) / COPIED_PART);
     (void)device;
-#pragma omp parallel for schedule(static) if (bytes > 2 * part) num_threads(mt_cpu_threads())
-    for (size_t at = 0; at < bytes; at += part) {
-        memcpy((char *)to + at, (const char *)from + at, bytes - at < part ? bytes - at : part);
-    }
+    mt_team_run(parts > 2 ? mt_cpu_threads() : 1, parts, copy_parts, &loop);
     return MT_OK;
 }
 

@@ -19,28 +19,37 @@ static inline void group_words(const mt_dropout_args *args, uint64_t first_block
     }
 }
 
-mt_status KERNEL(dropout)(mt_device *device, const mt_dropout_args *args)
+typedef struct dropout_loop {
+    const mt_dropout_args *args;
+    uint32_t least; /* word of an element that stays */
+} dropout_loop;
+
+static void drop_groups(const void *loop, int64_t first_group, int64_t end_group)
 {
-    int64_t n = args->n, groups = (n + GROUP - 1) / GROUP;
+    const mt_dropout_args *args = ((const dropout_loop *)loop)->args;
+    uint32_t least = ((const dropout_loop *)loop)->least;
     const real *x = args->x;
-    real *y = args->y;
-    /* The least integer that is at least p 2^32; words are compared as 32 bits. */
-    double threshold = ceil(args->p * 4294967296.0);
-    if (threshold > 4294967295.0) {
-        return KERNEL(fill)(device, n, 0.0, y);
-    }
-    uint32_t least = (uint32_t)threshold;
-    real scale = (real)(1.0 / (1.0 - args->p));
-#pragma omp parallel for schedule(static) if (n >= PARALLEL_ELEMENTS) num_threads(mt_cpu_threads())
-    for (int64_t group = 0; group < groups; group++) {
+    real *y = args->y, scale = (real)(1.0 / (1.0 - args->p));
+    for (int64_t group = first_group; group < end_group; group++) {
         uint32_t words[GROUP];
-        int64_t first = group * GROUP;
-        int count = n - first < GROUP ? (int)(n - first) : GROUP;
+        int64_t first = group * GROUP, rest = args->n - first;
+        int count = rest < GROUP ? (int)rest : GROUP;
         group_words(args, (uint64_t)(group * BLOCKS), words);
 #pragma omp simd
         for (int i = 0; i < count; i++) {
             y[first + i] = words[i] >= least ? x[first + i] * scale : (real)0.0;
         }
     }
+}
+
+mt_status KERNEL(dropout)(mt_device *device, const mt_dropout_args *args)
+{
+    /* The least integer that is at least p 2^32; words are compared as 32 bits. */
+    double threshold = ceil(args->p * 4294967296.0);
+    if (threshold > 4294967295.0) {
+        return KERNEL(fill)(device, args->n, 0.0, args->y);
+    }
+    dropout_loop loop = {args, (uint32_t)threshold};
+    mt_team_loop(args->n, (args->n + GROUP - 1) / GROUP, drop_groups, &loop);
     return MT_OK;
 }

@@ -7,10 +7,19 @@
 /* Columns of a cache line: no two threads write to one. */
 enum { COLUMN_BLOCK = 64 / sizeof(real) };
 
+static void copy_rows(const void *loop, int64_t first, int64_t end)
+{
+    const mt_embedding_forward_args *args = loop;
+    int64_t C = args->C;
+    for (int64_t n = first; n < end; n++) {
+        memcpy((real *)args->y + n * C, (const real *)args->table + args->indices[n] * C,
+               (size_t)C * sizeof(real));
+    }
+}
+
 mt_status KERNEL(embedding_forward)(mt_device *device, const mt_embedding_forward_args *args)
 {
     (void)device;
-    int64_t C = args->C;
     for (int64_t n = 0; n < args->N; n++) {
         if (args->indices[n] < 0 || args->indices[n] >= args->V) {
             return mt_fail(MT_ERROR_INVALID,
@@ -18,19 +27,17 @@ mt_status KERNEL(embedding_forward)(mt_device *device, const mt_embedding_forwar
                            args->indices[n], n, args->V - 1);
         }
     }
-#pragma omp parallel for schedule(static) if (args->N * C >= PARALLEL_ELEMENTS)                    \
-    num_threads(mt_cpu_threads())
-    for (int64_t n = 0; n < args->N; n++) {
-        memcpy((real *)args->y + n * C, (const real *)args->table + args->indices[n] * C,
-               (size_t)C * sizeof(real));
-    }
+    mt_team_loop(args->N * args->C, args->N, copy_rows, args);
     return MT_OK;
 }
 
-/* The columns first .. first + width - 1 of the whole table: each row sums its uses in order. */
-static void table_grad(const mt_embedding_backward_args *args, int64_t first, int64_t width)
+/* Blocks of columns of the whole table: each row sums its uses in order, whichever thread does
+ * it. */
+static void table_grad(const void *loop, int64_t first_block, int64_t end_block)
 {
-    int64_t C = args->C;
+    const mt_embedding_backward_args *args = loop;
+    int64_t C = args->C, first = first_block * COLUMN_BLOCK, end = end_block * COLUMN_BLOCK;
+    int64_t width = (end < C ? end : C) - first;
     real *dtable = (real *)args->dtable + first;
     for (int64_t v = 0; v < args->V; v++) {
         memset(dtable + v * C, 0, (size_t)width * sizeof(real));
@@ -51,13 +58,7 @@ static void table_grad(const mt_embedding_backward_args *args, int64_t first, in
 mt_status KERNEL(embedding_backward)(mt_device *device, const mt_embedding_backward_args *args)
 {
     (void)device;
-    /* A stretch of columns to a thread: where the stretches end changes no sum. */
-    int64_t blocks = (args->C + COLUMN_BLOCK - 1) / COLUMN_BLOCK, threads = mt_cpu_threads();
-    int64_t width = (blocks + threads - 1) / threads * COLUMN_BLOCK;
-#pragma omp parallel for schedule(static) if ((args->N + args->V) * args->C >= PARALLEL_ELEMENTS)  \
-    num_threads(mt_cpu_threads())
-    for (int64_t first = 0; first < args->C; first += width) {
-        table_grad(args, first, args->C - first < width ? args->C - first : width);
-    }
+    int64_t blocks = (args->C + COLUMN_BLOCK - 1) / COLUMN_BLOCK;
+    mt_team_loop((args->N + args->V) * args->C, blocks, table_grad, args);
     return MT_OK;
 }

@@ -4,6 +4,7 @@
 #define MT_KERNELS_CPU_KERNELS_H
 
 #include "real.h"
+#include "team.h"
 
 #define MT_KERNEL(result, name, parameters) result KERNEL(name) parameters;
 #include <mixtape/kernels/list.h>

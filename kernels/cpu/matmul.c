@@ -1,13 +1,11 @@
-/* Matrix products by OpenBLAS. The threads are ours: OpenBLAS comes in builds with threads of their
- * own, which wait beside OpenMP's on the same cores, and in builds on OpenMP, which take all of its
- * threads when they are called outside of a parallel region. So each of our threads lets it compute
- * a part alone. */
+/* Matrix products by OpenBLAS. The threads are ours: those of OpenBLAS would wait beside them on
+ * the same cores. So each of our threads lets it compute a part alone. */
+#include "kernels/cpu/device.h"
 #include "kernels/cpu/kernels.h"
 
 #include <cblas.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <omp.h>
 
 #if MT_REAL == 64
 #define GEMM cblas_dgemm
@@ -35,7 +33,30 @@ static void multiply_part(const mt_matmul_args *args, int64_t first_row, int64_t
          (blasint)(args->transpose_b ? K : N), (real)args->beta, c, (blasint)N);
 }
 
-/* The longer side of the product in equal parts, one for each thread. */
+/* A product whose longer side is cut into parts, one for each thread; where they end does not
+ * depend on who computes them. */
+typedef struct parted_product {
+    const mt_matmul_args *args;
+    bool by_rows;
+    int64_t side, width;
+} parted_product;
+
+static void multiply_parts(const void *loop, int64_t first_part, int64_t end_part)
+{
+    const parted_product *of = loop;
+    int threads = mt_blas_alone();
+    for (int64_t part = first_part; part < end_part; part++) {
+        int64_t first = part * of->width, rest = of->side - first;
+        int64_t count = rest < of->width ? rest : of->width;
+        if (of->by_rows) {
+            multiply_part(of->args, first, count, 0, of->args->N);
+        } else {
+            multiply_part(of->args, 0, of->args->M, first, count);
+        }
+    }
+    mt_blas_restore(threads);
+}
+
 static void multiply(const mt_matmul_args *args)
 {
     bool by_rows = args->M >= args->N;
@@ -46,19 +67,8 @@ static void multiply(const mt_matmul_args *args)
     int64_t grains = (side + GRAIN - 1) / GRAIN;
     int64_t width = (grains + threads - 1) / threads * GRAIN;
     int64_t parts = (side + width - 1) / width;
-    int available = omp_get_max_threads();
-    omp_set_num_threads(1); /* for a part on this thread alone */
-#pragma omp parallel for schedule(static) num_threads((int)parts)
-    for (int64_t part = 0; part < parts; part++) {
-        int64_t first = part * width;
-        int64_t count = side - first < width ? side - first : width;
-        if (by_rows) {
-            multiply_part(args, first, count, 0, args->N);
-        } else {
-            multiply_part(args, 0, args->M, first, count);
-        }
-    }
-    omp_set_num_threads(available);
+    parted_product loop = {args, by_rows, side, width};
+    mt_team_run((int)parts, parts, multiply_parts, &loop);
 }
 
 mt_status KERNEL(matmul)(mt_device *device, const mt_matmul_args *args)

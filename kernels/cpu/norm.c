@@ -82,13 +82,11 @@ static void write_row(const mt_norm_forward_args *args, const real *x, real mean
     }
 }
 
-mt_status KERNEL(norm_forward)(mt_device *device, const mt_norm_forward_args *args)
+static void forward_rows(const void *loop, int64_t first, int64_t end)
 {
-    (void)device;
+    const mt_norm_forward_args *args = loop;
     int64_t C = args->C;
-#pragma omp parallel for schedule(static) if (args->N * C >= PARALLEL_ELEMENTS)                    \
-    num_threads(mt_cpu_threads())
-    for (int64_t n = 0; n < args->N; n++) {
+    for (int64_t n = first; n < end; n++) {
         double mean, scale;
         row_statistics(args, (const real *)args->x + n * C, &mean, &scale);
         write_row(args, (const real *)args->x + n * C, (real)mean, (real)scale,
@@ -100,6 +98,12 @@ mt_status KERNEL(norm_forward)(mt_device *device, const mt_norm_forward_args *ar
             ((real *)args->scale)[n] = (real)scale;
         }
     }
+}
+
+mt_status KERNEL(norm_forward)(mt_device *device, const mt_norm_forward_args *args)
+{
+    (void)device;
+    mt_team_loop(args->N * args->C, args->N, forward_rows, args);
     return MT_OK;
 }
 
@@ -213,19 +217,17 @@ static backward_row row_at(const mt_norm_backward_args *args, int64_t n)
     };
 }
 
-/* layer_norm and rms_norm: rows in chunks, each with its partial dweight and dbias. */
-static mt_status channel_weight_backward(mt_device *device, const mt_norm_backward_args *args)
+typedef struct backward_loop {
+    const mt_norm_backward_args *args;
+    void *sums; /* of each chunk of rows, or of each row */
+} backward_loop;
+
+static void channel_weight_chunks(const void *loop, int64_t first_chunk, int64_t end_chunk)
 {
-    int64_t C = args->C, chunks = row_chunks(args->N);
-    real *partials;
-    mt_status status =
-        mt_cpu_workspace(device, (size_t)(2 * chunks * C) * sizeof(real), (void **)&partials);
-    if (status != MT_OK) {
-        return status;
-    }
-#pragma omp parallel for schedule(static) if (args->N * C >= PARALLEL_ELEMENTS)                    \
-    num_threads(mt_cpu_threads())
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+    const mt_norm_backward_args *args = ((const backward_loop *)loop)->args;
+    real *partials = ((const backward_loop *)loop)->sums;
+    int64_t C = args->C;
+    for (int64_t chunk = first_chunk; chunk < end_chunk; chunk++) {
         real *partial = partials + 2 * chunk * C;
         int64_t first = chunk * CHUNK_ROWS;
         int64_t end = args->N - first < CHUNK_ROWS ? args->N : first + CHUNK_ROWS;
@@ -246,6 +248,20 @@ static mt_status channel_weight_backward(mt_device *device, const mt_norm_backwa
             }
         }
     }
+}
+
+/* layer_norm and rms_norm: rows in chunks, each with its partial dweight and dbias. */
+static mt_status channel_weight_backward(mt_device *device, const mt_norm_backward_args *args)
+{
+    int64_t C = args->C, chunks = row_chunks(args->N);
+    real *partials;
+    mt_status status =
+        mt_cpu_workspace(device, (size_t)(2 * chunks * C) * sizeof(real), (void **)&partials);
+    if (status != MT_OK) {
+        return status;
+    }
+    backward_loop loop = {args, partials};
+    mt_team_loop(args->N * C, chunks, channel_weight_chunks, &loop);
     if (args->dweight != NULL) {
         add_partials(partials, chunks, 2 * C, C, args->dweight);
     }
@@ -253,6 +269,20 @@ static mt_status channel_weight_backward(mt_device *device, const mt_norm_backwa
         add_partials(partials + C, chunks, 2 * C, C, args->dbias);
     }
     return MT_OK;
+}
+
+static void single_weight_rows(const void *loop, int64_t first, int64_t end)
+{
+    const mt_norm_backward_args *args = ((const backward_loop *)loop)->args;
+    double *dots = ((const backward_loop *)loop)->sums;
+    for (int64_t n = first; n < end; n++) {
+        backward_row row = row_at(args, n);
+        dots[n] = row_dot(row.x, row.dy, args->C);
+        if (args->dx != NULL) {
+            row.sum_gx = (double)single_weight(args->kind, args->weight) * dots[n];
+            input_grad(args, &row);
+        }
+    }
 }
 
 /* scale_norm and basic_norm. */
@@ -265,16 +295,8 @@ static mt_status single_weight_backward(mt_device *device, const mt_norm_backwar
     if (status != MT_OK) {
         return status;
     }
-#pragma omp parallel for schedule(static) if (N * args->C >= PARALLEL_ELEMENTS)                    \
-    num_threads(mt_cpu_threads())
-    for (int64_t n = 0; n < N; n++) {
-        backward_row row = row_at(args, n);
-        dots[n] = row_dot(row.x, row.dy, args->C);
-        if (args->dx != NULL) {
-            row.sum_gx = (double)single_weight(args->kind, weight) * dots[n];
-            input_grad(args, &row);
-        }
-    }
+    backward_loop loop = {args, dots};
+    mt_team_loop(N * args->C, N, single_weight_rows, &loop);
     if (args->dweight == NULL) {
         return MT_OK;
     }

@@ -27,9 +27,4 @@ typedef uint32_t real_ubits;
 #define KERNEL_EXPAND(name, isa, type) KERNEL_PASTE(name, isa, type)
 #define KERNEL(name)                   KERNEL_EXPAND(name, MT_ISA, REAL_NAME)
 
-/* Below this many elements a kernel runs on the calling thread: waking the others costs more.
- * Whether it does changes no result: every sum has an order of its own, whoever computes its
- * parts. */
-enum { PARALLEL_ELEMENTS = 32768 };
-
 #endif

@@ -9,20 +9,34 @@
 /* Elements of one part of a sum over everything. */
 enum { SUM_PART = 8192 };
 
-mt_status KERNEL(broadcast_rows)(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
+/* Rows of `columns` numbers that are copied; a stride of 0 repeats one row. */
+typedef struct rows_to_copy {
+    int64_t columns, from_stride, to_stride;
+    const real *from;
+    real *to;
+} rows_to_copy;
+
+static void copy_stretch(const void *loop, int64_t first, int64_t end)
+{
+    const rows_to_copy *of = loop;
+    for (int64_t row = first; row < end; row++) {
+        memcpy(of->to + row * of->to_stride, of->from + row * of->from_stride,
+               (size_t)of->columns * sizeof(real));
+    }
+}
+
+mt_status KERNEL(copy_rows)(mt_device *device, int64_t rows, int64_t columns, const void *src,
+                            int64_t src_stride, void *dst, int64_t dst_stride)
 {
     (void)device;
-    const real *from = x;
-    real *to = y;
-#pragma omp parallel for schedule(static) if (N * C >= PARALLEL_ELEMENTS)                          \
-    num_threads(mt_cpu_threads())
-    for (int64_t n = 0; n < N; n++) {
-#pragma omp simd
-        for (int64_t c = 0; c < C; c++) {
-            to[n * C + c] = from[c];
-        }
-    }
+    rows_to_copy loop = {columns, src_stride, dst_stride, src, dst};
+    mt_team_loop(rows * columns, rows, copy_stretch, &loop);
     return MT_OK;
+}
+
+mt_status KERNEL(broadcast_rows)(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
+{
+    return KERNEL(copy_rows)(device, N, C, x, 0, y, C);
 }
 
 /* partial[c] = sum of `rows` rows, four at a time, to spare the cache that holds the sums. */
@@ -45,6 +59,22 @@ static void sum_chunk(const real *restrict x, int64_t rows, int64_t C, real *res
     }
 }
 
+typedef struct rows_to_sum {
+    int64_t N, C;
+    const real *x;
+    real *partials; /* (chunks, C) */
+} rows_to_sum;
+
+static void sum_chunks(const void *loop, int64_t first_chunk, int64_t end_chunk)
+{
+    const rows_to_sum *of = loop;
+    for (int64_t chunk = first_chunk; chunk < end_chunk; chunk++) {
+        int64_t first = chunk * CHUNK_ROWS, rest = of->N - first;
+        sum_chunk(of->x + first * of->C, rest < CHUNK_ROWS ? rest : CHUNK_ROWS, of->C,
+                  of->partials + chunk * of->C);
+    }
+}
+
 mt_status KERNEL(sum_rows)(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
 {
     real *partials;
@@ -54,19 +84,30 @@ mt_status KERNEL(sum_rows)(mt_device *device, int64_t N, int64_t C, const void *
     if (status != MT_OK) {
         return status;
     }
-#pragma omp parallel for schedule(static) if (N * C >= PARALLEL_ELEMENTS)                          \
-    num_threads(mt_cpu_threads())
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-        int64_t first = chunk * CHUNK_ROWS;
-        sum_chunk((const real *)x + first * C, N - first < CHUNK_ROWS ? N - first : CHUNK_ROWS, C,
-                  partials + chunk * C);
-    }
+    rows_to_sum loop = {N, C, x, partials};
+    mt_team_loop(N * C, chunks, sum_chunks, &loop);
     add_partials(partials, chunks, C, C, y);
     return MT_OK;
 }
 
 /* The sum over n elements of a function of a and b: parts in parallel, then their sum in order. */
 typedef double (*part_sum)(const real *a, const real *b, int64_t n);
+
+typedef struct parts_to_sum {
+    int64_t n;
+    part_sum part;
+    const real *a, *b;
+    double *sums;
+} parts_to_sum;
+
+static void sum_parts(const void *loop, int64_t first_part, int64_t end_part)
+{
+    const parts_to_sum *of = loop;
+    for (int64_t i = first_part; i < end_part; i++) {
+        int64_t first = i * SUM_PART, rest = of->n - first;
+        of->sums[i] = of->part(of->a + first, of->b + first, rest < SUM_PART ? rest : SUM_PART);
+    }
+}
 
 static mt_status sum_of_parts(mt_device *device, int64_t n, part_sum part, const real *a,
                               const real *b, double *sum)
@@ -77,11 +118,8 @@ static mt_status sum_of_parts(mt_device *device, int64_t n, part_sum part, const
     if (status != MT_OK) {
         return status;
     }
-#pragma omp parallel for schedule(static) if (n >= PARALLEL_ELEMENTS) num_threads(mt_cpu_threads())
-    for (int64_t i = 0; i < parts; i++) {
-        int64_t first = i * SUM_PART;
-        sums[i] = part(a + first, b + first, n - first < SUM_PART ? n - first : SUM_PART);
-    }
+    parts_to_sum loop = {n, part, a, b, sums};
+    mt_team_loop(n, parts, sum_parts, &loop);
     *sum = 0.0;
     for (int64_t i = 0; i < parts; i++) {
         *sum += sums[i];
@@ -147,31 +185,26 @@ mt_status KERNEL(mean_square_forward)(mt_device *device, int64_t n, const void *
     return status;
 }
 
+typedef struct differences {
+    const real *a, *b;
+    real factor, *to;
+} differences;
+
+static void scale_differences(const void *loop, int64_t first, int64_t end)
+{
+    const real *a = ((const differences *)loop)->a, *b = ((const differences *)loop)->b;
+    real *to = ((const differences *)loop)->to, factor = ((const differences *)loop)->factor;
+#pragma omp simd
+    for (int64_t i = first; i < end; i++) {
+        to[i] = factor * (a[i] - b[i]);
+    }
+}
+
 mt_status KERNEL(mean_square_backward)(mt_device *device, int64_t n, const void *a, const void *b,
                                        const void *dy, void *da)
 {
     (void)device;
-    const real *left = a, *right = b;
-    real *to = da;
-    real factor = *(const real *)dy * (real)(2.0 / (double)n);
-#pragma omp parallel for simd schedule(static) if (n >= PARALLEL_ELEMENTS)                         \
-    num_threads(mt_cpu_threads())
-    for (int64_t i = 0; i < n; i++) {
-        to[i] = factor * (left[i] - right[i]);
-    }
-    return MT_OK;
-}
-
-mt_status KERNEL(copy_rows)(mt_device *device, int64_t rows, int64_t columns, const void *src,
-                            int64_t src_stride, void *dst, int64_t dst_stride)
-{
-    (void)device;
-    const real *from = src;
-    real *to = dst;
-#pragma omp parallel for schedule(static) if (rows * columns >= PARALLEL_ELEMENTS)                 \
-    num_threads(mt_cpu_threads())
-    for (int64_t row = 0; row < rows; row++) {
-        memcpy(to + row * dst_stride, from + row * src_stride, (size_t)columns * sizeof(real));
-    }
+    differences loop = {a, b, *(const real *)dy * (real)(2.0 / (double)n), da};
+    mt_team_loop(n, n, scale_differences, &loop);
     return MT_OK;
 }

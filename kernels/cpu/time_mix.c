@@ -31,14 +31,12 @@ static void scale_row(int64_t C, const real *x, const real *mix, real *y)
     }
 }
 
-mt_status KERNEL(time_mix_forward)(mt_device *device, const mt_time_mix_forward_args *args)
+static void forward_rows(const void *loop, int64_t first, int64_t end)
 {
-    (void)device;
-    int64_t T = args->T, C = args->C, rows = args->B * T;
+    const mt_time_mix_forward_args *args = loop;
+    int64_t T = args->T, C = args->C;
     const real *x = args->x;
-#pragma omp parallel for schedule(static) if (rows * C >= PARALLEL_ELEMENTS)                       \
-    num_threads(mt_cpu_threads())
-    for (int64_t row = 0; row < rows; row++) {
+    for (int64_t row = first; row < end; row++) {
         const real *before = row_before(x, args->carried, NULL, row / T, row % T, T, C);
         for (int i = 0; i < args->count; i++) {
             const real *mix = args->mix[i];
@@ -50,6 +48,13 @@ mt_status KERNEL(time_mix_forward)(mt_device *device, const mt_time_mix_forward_
             }
         }
     }
+}
+
+mt_status KERNEL(time_mix_forward)(mt_device *device, const mt_time_mix_forward_args *args)
+{
+    (void)device;
+    int64_t rows = args->B * args->T;
+    mt_team_loop(rows * args->C, rows, forward_rows, args);
     return MT_OK;
 }
 
@@ -161,6 +166,14 @@ static void carried_grad(const backward_work *work, int64_t b)
     }
 }
 
+static void backward_stretch(const void *loop, int64_t first_chunk, int64_t end_chunk)
+{
+    const backward_work *work = loop;
+    for (int64_t chunk = first_chunk; chunk < end_chunk; chunk++) {
+        backward_chunks[work->count](work, chunk);
+    }
+}
+
 mt_status KERNEL(time_mix_backward)(mt_device *device, const mt_time_mix_backward_args *args)
 {
     int64_t C = args->C, rows = args->B * args->T, chunks = row_chunks(rows);
@@ -169,11 +182,7 @@ mt_status KERNEL(time_mix_backward)(mt_device *device, const mt_time_mix_backwar
     if (status != MT_OK) {
         return status;
     }
-#pragma omp parallel for schedule(static) if (rows * C >= PARALLEL_ELEMENTS)                       \
-    num_threads(mt_cpu_threads())
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-        backward_chunks[work.count](&work, chunk);
-    }
+    mt_team_loop(rows * C, chunks, backward_stretch, &work);
     for (int64_t b = 0; b < args->B && args->dcarried != NULL; b++) {
         carried_grad(&work, b);
     }

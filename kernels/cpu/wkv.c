@@ -168,39 +168,58 @@ static void scan_states(const time_cut *cut, const mt_wkv_forward_args *args, re
     }
 }
 
-static void forward_time_parallel(const time_cut *cut, const mt_wkv_forward_args *args,
-                                  real *borders)
+typedef struct forward_loop {
+    const time_cut *cut;
+    const mt_wkv_forward_args *args;
+    real *borders;
+    int64_t group; /* blocks that are walked together */
+} forward_loop;
+
+static void summarise_tiles(const void *loop, int64_t first, int64_t end)
 {
-    int64_t planes = cut->B * cut->C;
-    int threads = worth_threads(cut) ? mt_cpu_threads() : 1;
-#pragma omp parallel for collapse(3) schedule(static) num_threads(threads)
-    for (int64_t b = 0; b < cut->B; b++) {
-        for (int64_t block = 0; block < cut->blocks; block++) {
-            for (int64_t chunk = 0; chunk < cut->chunks; chunk++) {
-                wkv_state summary;
-                chunk_inputs span = forward_span(cut, args, b, block, chunk);
-                set_empty(&summary);
-                summarise_chunk(&span, &summary);
-                store(&summary, border(borders, cut, chunk + 1, b, block), planes, span.width);
-            }
-        }
+    const forward_loop *of = loop;
+    const time_cut *cut = of->cut;
+    for (int64_t i = first; i < end; i++) {
+        wkv_state summary;
+        tile at = tile_at(cut, i);
+        chunk_inputs span = forward_span(cut, of->args, at.b, at.block, at.chunk);
+        set_empty(&summary);
+        summarise_chunk(&span, &summary);
+        store(&summary, border(of->borders, cut, at.chunk + 1, at.b, at.block), cut->B * cut->C,
+              span.width);
     }
-#pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
-    for (int64_t b = 0; b < cut->B; b++) {
-        for (int64_t block = 0; block < cut->blocks; block++) {
-            scan_states(cut, args, borders, b, block);
-        }
+}
+
+static void scan_blocks(const void *loop, int64_t first, int64_t end)
+{
+    const forward_loop *of = loop;
+    for (int64_t i = first; i < end; i++) {
+        scan_states(of->cut, of->args, of->borders, i / of->cut->blocks, i % of->cut->blocks);
     }
-#pragma omp parallel for collapse(3) schedule(static) num_threads(threads)
-    for (int64_t b = 0; b < cut->B; b++) {
-        for (int64_t block = 0; block < cut->blocks; block++) {
-            for (int64_t chunk = 0; chunk < cut->chunks; chunk++) {
-                wkv_state state;
-                chunk_inputs span = forward_span(cut, args, b, block, chunk);
-                load(&state, border(borders, cut, chunk, b, block), planes, span.width);
-                forward_chunk(&span, &state, (real *)args->y + step_offset(cut, b, block, chunk));
-            }
-        }
+}
+
+static void walk_tiles(const void *loop, int64_t first, int64_t end)
+{
+    const forward_loop *of = loop;
+    const time_cut *cut = of->cut;
+    for (int64_t i = first; i < end; i++) {
+        wkv_state state;
+        tile at = tile_at(cut, i);
+        chunk_inputs span = forward_span(cut, of->args, at.b, at.block, at.chunk);
+        load(&state, border(of->borders, cut, at.chunk, at.b, at.block), cut->B * cut->C,
+             span.width);
+        forward_chunk(&span, &state,
+                      (real *)of->args->y + step_offset(cut, at.b, at.block, at.chunk));
+    }
+}
+
+static void walk_groups(const void *loop, int64_t first, int64_t end)
+{
+    const forward_loop *of = loop;
+    int64_t groups = group_count(of->cut, of->group);
+    for (int64_t i = first; i < end; i++) {
+        int64_t block = i % groups * of->group;
+        forward_serial(of->cut, of->args, i / groups, block, group_end(of->cut, block, of->group));
     }
 }
 
@@ -225,25 +244,23 @@ size_t KERNEL(wkv_workspace_size)(mt_device *device, int64_t B, int64_t T, int64
 mt_status KERNEL(wkv_forward)(mt_device *device, const mt_wkv_forward_args *args)
 {
     time_cut cut = make_cut(args->B, args->T, args->C);
-    if (cut.time_parallel) {
-        void *borders = args->saved;
-        if (borders == NULL) {
-            mt_status status = mt_cpu_workspace(
-                device, KERNEL(wkv_saved_size)(device, cut.B, cut.T, cut.C), &borders);
-            if (status != MT_OK) {
-                return status;
-            }
-        }
-        forward_time_parallel(&cut, args, borders);
+    int64_t elements = elements_of(&cut);
+    if (!cut.time_parallel) {
+        forward_loop loop = {&cut, args, NULL, group_size(&cut)};
+        mt_team_loop(elements, cut.B * group_count(&cut, loop.group), walk_groups, &loop);
         return MT_OK;
     }
-    int64_t group = group_size(&cut);
-#pragma omp parallel for collapse(2) schedule(static) if (worth_threads(&cut))                     \
-    num_threads(mt_cpu_threads())
-    for (int64_t b = 0; b < cut.B; b++) {
-        for (int64_t first = 0; first < cut.blocks; first += group) {
-            forward_serial(&cut, args, b, first, group_end(&cut, first, group));
+    void *borders = args->saved;
+    if (borders == NULL) {
+        size_t bytes = KERNEL(wkv_saved_size)(device, cut.B, cut.T, cut.C);
+        mt_status status = mt_cpu_workspace(device, bytes, &borders);
+        if (status != MT_OK) {
+            return status;
         }
     }
+    forward_loop loop = {&cut, args, borders, 0};
+    mt_team_loop(elements, tile_count(&cut), summarise_tiles, &loop);
+    mt_team_loop(elements, cut.B * cut.blocks, scan_blocks, &loop);
+    mt_team_loop(elements, tile_count(&cut), walk_tiles, &loop);
     return MT_OK;
 }

@@ -252,56 +252,83 @@ static void scan_grads(const time_cut *cut, const mt_wkv_backward_args *args, re
     store_initial_grad(&grad, cut, args, b, block);
 }
 
-static void backward_time_parallel(const time_cut *cut, const mt_wkv_backward_args *args,
-                                   double *sums, real *borders)
+typedef struct backward_loop {
+    const time_cut *cut;
+    const mt_wkv_backward_args *args;
+    double *sums;
+    real *borders;
+    int64_t group; /* blocks that are walked together */
+} backward_loop;
+
+/* The gradient that each chunk itself sends back. */
+static void summarise_tiles(const void *loop, int64_t first, int64_t end)
 {
-    int64_t planes = cut->B * cut->C;
-    int threads = worth_threads(cut) ? mt_cpu_threads() : 1;
-    mt_wkv_backward_args summary_args = *args;
-    summary_args.dk = summary_args.dv = NULL;
-#pragma omp parallel for collapse(3) schedule(static) num_threads(threads)
-    for (int64_t b = 0; b < cut->B; b++) {
-        for (int64_t block = 0; block < cut->blocks; block++) {
-            for (int64_t chunk = 0; chunk < cut->chunks; chunk++) {
-                carried_grad grad;
-                load_grad(&grad, NULL, planes, block_width(cut, block));
-                finish_chunk(cut, &summary_args, b, block, chunk, &grad);
-                store_grad(&grad, grad_border(borders, cut, chunk, b, block), planes,
-                           block_width(cut, block));
-            }
-        }
-    }
-#pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
-    for (int64_t b = 0; b < cut->B; b++) {
-        for (int64_t block = 0; block < cut->blocks; block++) {
-            scan_grads(cut, args, borders, b, block);
-        }
-    }
-#pragma omp parallel for collapse(3) schedule(static) num_threads(threads)
-    for (int64_t b = 0; b < cut->B; b++) {
-        for (int64_t block = 0; block < cut->blocks; block++) {
-            for (int64_t chunk = 0; chunk < cut->chunks; chunk++) {
-                carried_grad grad;
-                load_grad(&grad, grad_border(borders, cut, chunk, b, block), planes,
-                          block_width(cut, block));
-                finish_chunk(cut, args, b, block, chunk, &grad);
-                store_sums(&grad, cut, sums, b, block, chunk);
-            }
-        }
+    const backward_loop *of = loop;
+    const time_cut *cut = of->cut;
+    mt_wkv_backward_args args = *of->args;
+    args.dk = args.dv = NULL;
+    for (int64_t i = first; i < end; i++) {
+        carried_grad grad;
+        tile at = tile_at(cut, i);
+        int64_t planes = cut->B * cut->C;
+        int width = block_width(cut, at.block);
+        load_grad(&grad, NULL, planes, width);
+        finish_chunk(cut, &args, at.b, at.block, at.chunk, &grad);
+        store_grad(&grad, grad_border(of->borders, cut, at.chunk, at.b, at.block), planes, width);
     }
 }
 
-/* dw and du over batch rows and their parts, in order. */
-static void reduce_sums(const time_cut *cut, const double *sums, real *dw, real *du)
+static void scan_blocks(const void *loop, int64_t first, int64_t end)
 {
+    const backward_loop *of = loop;
+    for (int64_t i = first; i < end; i++) {
+        scan_grads(of->cut, of->args, of->borders, i / of->cut->blocks, i % of->cut->blocks);
+    }
+}
+
+static void walk_tiles(const void *loop, int64_t first, int64_t end)
+{
+    const backward_loop *of = loop;
+    const time_cut *cut = of->cut;
+    for (int64_t i = first; i < end; i++) {
+        carried_grad grad;
+        tile at = tile_at(cut, i);
+        load_grad(&grad, grad_border(of->borders, cut, at.chunk, at.b, at.block), cut->B * cut->C,
+                  block_width(cut, at.block));
+        finish_chunk(cut, of->args, at.b, at.block, at.chunk, &grad);
+        store_sums(&grad, cut, of->sums, at.b, at.block, at.chunk);
+    }
+}
+
+static void walk_groups(const void *loop, int64_t first, int64_t end)
+{
+    const backward_loop *of = loop;
+    int64_t groups = group_count(of->cut, of->group);
+    for (int64_t i = first; i < end; i++) {
+        int64_t block = i % groups * of->group;
+        backward_serial(of->cut, of->args, of->sums, i / groups, block,
+                        group_end(of->cut, block, of->group));
+    }
+}
+
+typedef struct sums_loop {
+    const time_cut *cut;
+    const double *sums;
+    real *dw, *du;
+} sums_loop;
+
+/* dw and du over batch rows and their parts, in order. */
+static void reduce_blocks(const void *loop, int64_t first, int64_t end)
+{
+    const sums_loop *of = loop;
+    const time_cut *cut = of->cut;
     int64_t C = cut->C, parts = cut->B * sum_parts(cut);
-#pragma omp parallel for schedule(static) if (parts * C >= PARALLEL_ELEMENTS)                      \
-    num_threads(mt_cpu_threads())
-    for (int64_t block = 0; block < cut->blocks; block++) {
+    real *dw = of->dw, *du = of->du;
+    for (int64_t block = first; block < end; block++) {
         int width = block_width(cut, block);
         double total[2][BLOCK] = {{0.0}};
         for (int64_t part = 0; part < parts; part++) {
-            const double *w_sums = sums + part * 2 * C + block * BLOCK, *u_sums = w_sums + C;
+            const double *w_sums = of->sums + part * 2 * C + block * BLOCK, *u_sums = w_sums + C;
 #pragma omp simd
             for (int c = 0; c < width; c++) {
                 total[0][c] += w_sums[c];
@@ -330,20 +357,17 @@ mt_status KERNEL(wkv_backward)(mt_device *device, const mt_wkv_backward_args *ar
     if (status != MT_OK) {
         return status;
     }
-    double *sums = memory;
+    void *borders = (char *)memory + sums_size;
+    int64_t elements = elements_of(&cut);
+    backward_loop loop = {&cut, args, memory, borders, group_size(&cut)};
     if (cut.time_parallel) {
-        void *borders = (char *)memory + sums_size;
-        backward_time_parallel(&cut, args, sums, borders);
+        mt_team_loop(elements, tile_count(&cut), summarise_tiles, &loop);
+        mt_team_loop(elements, cut.B * cut.blocks, scan_blocks, &loop);
+        mt_team_loop(elements, tile_count(&cut), walk_tiles, &loop);
     } else {
-        int64_t group = group_size(&cut);
-#pragma omp parallel for collapse(2) schedule(static) if (worth_threads(&cut))                     \
-    num_threads(mt_cpu_threads())
-        for (int64_t b = 0; b < cut.B; b++) {
-            for (int64_t first = 0; first < cut.blocks; first += group) {
-                backward_serial(&cut, args, sums, b, first, group_end(&cut, first, group));
-            }
-        }
+        mt_team_loop(elements, cut.B * group_count(&cut, loop.group), walk_groups, &loop);
     }
-    reduce_sums(&cut, sums, args->dw, args->du);
+    sums_loop ends = {&cut, memory, args->dw, args->du};
+    mt_team_loop(cut.B * sum_parts(&cut) * cut.C, cut.blocks, reduce_blocks, &ends);
     return MT_OK;
 }

@@ -60,14 +60,36 @@ static inline int64_t group_size(const time_cut *cut)
     return size > 1 ? size : 1;
 }
 
+static inline int64_t group_count(const time_cut *cut, int64_t size)
+{
+    return (cut->blocks + size - 1) / size;
+}
+
 static inline int64_t group_end(const time_cut *cut, int64_t first, int64_t size)
 {
     return first + size < cut->blocks ? first + size : cut->blocks;
 }
 
-static inline bool worth_threads(const time_cut *cut)
+static inline int64_t elements_of(const time_cut *cut)
 {
-    return cut->B * cut->T * cut->C >= PARALLEL_ELEMENTS;
+    return cut->B * cut->T * cut->C;
+}
+
+/* One chunk of one block of one batch row. */
+typedef struct tile {
+    int64_t b, block, chunk;
+} tile;
+
+/* The tiles in order: the chunks of a block, the blocks of a row, the rows. */
+static inline int64_t tile_count(const time_cut *cut)
+{
+    return cut->B * cut->blocks * cut->chunks;
+}
+
+static inline tile tile_at(const time_cut *cut, int64_t index)
+{
+    int64_t row_block = index / cut->chunks;
+    return (tile){row_block / cut->blocks, row_block % cut->blocks, index % cut->chunks};
 }
 
 /* Channels of a block. */

@@ -50,8 +50,6 @@ def _load():
     library.mt_wkv_forward.argtypes = [_pointer, _pointer, ctypes.c_int, ctypes.POINTER(WKVForward)]
     library.mt_wkv_backward.argtypes = [_pointer, _pointer, ctypes.c_int,
                                         ctypes.POINTER(WKVBackward)]
-    library.mt_cpu_set_threads.argtypes = [ctypes.c_int]
-    library.mt_cpu_set_threads.restype = None
     library.mt_wkv_check.argtypes = [_size, _size, _size, _size]
     return library
 
@@ -62,14 +60,11 @@ _devices = {}
 
 
 def _after_fork():
-    """In a child of this process OpenMP's other threads are gone, for which it would wait forever,
-    and so are those that may hold a lock."""
+    """In a child of this process the threads are gone that may hold a lock."""
     global _lock
     _lock = threading.RLock()
     for opened in _devices.values():
         opened.lock = threading.Lock()
-    if _library is not None:
-        _library.mt_cpu_set_threads(1)
 
 
 os.register_at_fork(after_in_child=_after_fork)
