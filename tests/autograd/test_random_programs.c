@@ -316,11 +316,11 @@ static double moved_loss(program *run, mt_tensor *const *inputs, int input, cons
     return loss_of(run, inputs);
 }
 
-/* The derivative along random signs, from backward's gradient and from two losses. */
+/* The derivative along random signs, from backward's gradient and from two losses; from nearer ones
+ * too where those lie on either side of a kink, as scale_norm has one. */
 static void check_direction(program *run, uint64_t number, mt_tensor *const *inputs, int input,
                             const double *grad, double loss)
 {
-    const double h = 1e-5;
     int64_t n = mt_tensor_count(inputs[input]);
     mt_random random = mt_random_make(number, 1000 + (uint64_t)input);
     double *values = host_copy(inputs[input], mt_tensor_read), expected = 0.0, length = 0.0;
@@ -331,10 +331,13 @@ static void check_direction(program *run, uint64_t number, mt_tensor *const *inp
         expected += grad[i] * signs[i];
         length += grad[i] * grad[i];
     }
-    double above = moved_loss(run, inputs, input, values, signs, h);
-    double below = moved_loss(run, inputs, input, values, signs, -h);
-    double difference = (above - below) / (2.0 * h);
-    double bound = 1e-5 * fmax(sqrt(length), fmax(1e-2 * fabs(loss), 1e-2));
+    double bound = 1e-5 * fmax(sqrt(length), fmax(1e-2 * fabs(loss), 1e-2)), difference = NAN;
+    for (int attempt = 0; attempt < 2 && !(fabs(expected - difference) <= bound); attempt++) {
+        double h = attempt == 0 ? 1e-5 : 3e-7;
+        double above = moved_loss(run, inputs, input, values, signs, h);
+        double below = moved_loss(run, inputs, input, values, signs, -h);
+        difference = (above - below) / (2.0 * h);
+    }
     ck_assert_msg(fabs(expected - difference) <= bound,
                   "program %llu (%lld, %lld, %lld), input %d: %.12g by backward, %.12g by "
                   "differences, more than %g apart",
