@@ -1,5 +1,5 @@
-"""Random decoders on random labels, against the NumPy reference: shapes, options and all weights are
-drawn. A model is a function of its number; MIXTAPE_MODELS says how many there are."""
+"""Random decoders on random labels, against the NumPy reference: shapes, options and all weights
+are drawn. A model is a function of its number; MIXTAPE_MODELS says how many there are."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def draw_options(generator):
 
 
 def draw_weights(generator, file):
-    """Other values for all the arrays of a file of weights; a scale or a mix may well be negative."""
+    """Other values for all arrays of a file of weights; a scale or a mix may well be negative."""
     for name, array in file.items():
         spread = 0.5 if "norm" in name or "time_" in name else array.shape[-1] ** -0.5
         array[...] = generator.normal(scale=spread, size=array.shape)
