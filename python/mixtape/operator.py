@@ -12,7 +12,22 @@ _TYPES = {torch.float32: library.F32, torch.float64: library.F64}
 
 
 def _address(tensor):
-    return None if tensor is None else tensor.data_ptr()
+    """Where its numbers lie. Tensors that only stand for others (FakeTensor, functional ones, those
+    of a wrapper class) lie nowhere, and those whose storage was made smaller, not all of them."""
+    if tensor is None:
+        return None
+    needed = (tensor.storage_offset() + tensor.numel()) * tensor.element_size()
+    try:
+        # PyTorch 1.13 has no untyped_storage.
+        storage = getattr(tensor, "untyped_storage", tensor.storage)()
+        is_there = storage.device == tensor.device and storage.nbytes() >= needed
+        address = tensor.data_ptr() if is_there else 0
+    except RuntimeError:
+        address = 0
+    if address == 0 and tensor.numel() > 0:
+        raise ValueError(f"wkv: a {type(tensor).__name__} of shape {tuple(tensor.shape)} has no "
+                         "memory that a kernel could work on")
+    return address
 
 
 def _device_of(tensor):

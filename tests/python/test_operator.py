@@ -144,6 +144,38 @@ class OperatorTest(unittest.TestCase):
                     y.sum().backward()
                     self.assertTrue(all(x.grad.dtype == dtype for x in given))
 
+    def test_tensors_without_memory_are_refused(self):
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        class Wrapper(torch.Tensor):
+            @staticmethod
+            def __new__(cls, inner):
+                return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+
+            @classmethod
+            def __torch_dispatch__(cls, function, types, given=(), options=None):
+                return given[0]
+
+        def resized(size):
+            def resize(tensor):
+                getattr(tensor, "untyped_storage", tensor.storage)().resize_(size)
+                return tensor
+
+            return resize
+
+        with FakeTensorMode():
+            fake = [torch.empty(x.shape, dtype=x.dtype) for x in arguments(2, 9, 4)]
+            with self.assertRaisesRegex(ValueError, "no memory that a kernel could work on"):
+                mixtape.wkv(*fake)
+        for change in (Wrapper, resized(0), resized(1), torch._to_functional_tensor,
+                       lambda x: torch._efficientzerotensor(x.shape, dtype=x.dtype)):
+            for i in (1, 2, 3):  # PyTorch itself computes with the first
+                given = [x.detach() for x in arguments(2, 9, 4)]
+                given[i] = change(given[i])
+                with self.subTest(change=change, i=i), self.assertRaisesRegex(
+                        ValueError, "no memory that a kernel could work on"):
+                    mixtape.wkv(*given)
+
     def test_views_with_a_pending_sign(self):
         for device in devices():
             for shape in ((2, 6, 4), (1, 1, 1)):  # the latter is contiguous all the same
