@@ -124,10 +124,12 @@ static mt_status read_offsets(const safetensors_file *file, const char *name, co
                               json_int_t *begin, json_int_t *end)
 {
     const json_t *offsets = json_object_get(entry, "data_offsets");
-    *begin = json_integer_value(json_array_get(offsets, 0));
-    *end = json_integer_value(json_array_get(offsets, 1));
-    if (json_array_size(offsets) != 2) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: no data_offsets", file->path, name);
+    const json_t *first = json_array_get(offsets, 0), *second = json_array_get(offsets, 1);
+    *begin = json_integer_value(first);
+    *end = json_integer_value(second);
+    if (json_array_size(offsets) != 2 || !json_is_integer(first) || !json_is_integer(second)) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: no data_offsets, which are two integers",
+                       file->path, name);
     }
     return *begin >= 0 && *end >= *begin && (size_t)*end <= file->data_size
                ? MT_OK
@@ -174,10 +176,12 @@ typedef struct extent {
     const char *name;
 } extent;
 
+/* An empty tensor stands before the one that begins where it does. */
 static int compare_extents(const void *a, const void *b)
 {
     const extent *left = a, *right = b;
-    return left->begin < right->begin ? -1 : left->begin > right->begin;
+    return left->begin != right->begin ? (left->begin > right->begin) - (left->begin < right->begin)
+                                       : (left->end > right->end) - (left->end < right->end);
 }
 
 /* The tensors lie one behind the other and fill the data. */

@@ -1,6 +1,8 @@
 /* Checkpoints that were cut, damaged, interrupted, or never were checkpoints. */
+#include <mixtape/part.h>
 #include <mixtape/random.h>
 
+#include "io/weights_file.h"
 #include "tests/io/io_test.h"
 
 #include <signal.h>
@@ -139,8 +141,24 @@ static mt_status save_exchange(const char *path)
     return status;
 }
 
+/* As other programs do: arrays, and nothing that says whose. */
+static mt_status save_foreign(const char *path)
+{
+    const char *whole = in_folder("whole.safetensors");
+    mt_arrays arrays;
+    mt_status status = mt_weights_save(whole, subject.model, &mt_layouts[0], NULL);
+    if (status == MT_OK) {
+        status = mt_arrays_read(whole, &arrays);
+    }
+    if (status == MT_OK) {
+        status = mt_arrays_write(path, &arrays);
+        mt_arrays_free(&arrays);
+    }
+    return status;
+}
+
 static mt_status (*const savers[])(const char *path) = {save_checkpoint, save_long_texts,
-                                                        save_exchange};
+                                                        save_exchange, save_foreign};
 enum { SAVERS = sizeof savers / sizeof *savers };
 
 static bool same_bytes(const void *a, const void *b, size_t bytes)
@@ -200,6 +218,16 @@ static bool same_checkpoint(const mt_checkpoint *a, const mt_checkpoint *b)
            same_text(a->run_config, b->run_config) && same_tokens(x->tokens, y->tokens);
 }
 
+enum { ROUNDS = 1000 };
+
+/* Makes another byte of it, and returns what it was. */
+static char spoil(mt_random *random, char *byte)
+{
+    char kept = *byte;
+    *byte = (char)((uint64_t)kept ^ (1 + mt_random_below(random, 255)));
+    return kept;
+}
+
 /* Any wrong byte in any place: the load fails, with a message that names the file, or it gives what
  * was saved. */
 START_TEST(test_a_wrong_byte_is_noticed_or_harmless)
@@ -213,10 +241,9 @@ START_TEST(test_a_wrong_byte_is_noticed_or_harmless)
     ASSERT_OK(mt_checkpoint_load(path, &whole));
     ASSERT_OK(mt_file_read(path, &bytes, &size));
     mt_random random = mt_random_make(1, 0);
-    for (int round = 0; round < 1500; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         size_t at = (size_t)mt_random_below(&random, size);
-        char kept = bytes[at];
-        bytes[at] = (char)((uint64_t)bytes[at] ^ (1 + mt_random_below(&random, 255)));
+        char kept = spoil(&random, &bytes[at]);
         if (mt_checkpoint_load(write_bytes("flip.h5", bytes, size), &read) == MT_OK) {
             ck_assert_msg(same_checkpoint(whole, read), "byte %zu of %zu", at, size);
             mt_checkpoint_destroy(read);
@@ -226,8 +253,40 @@ START_TEST(test_a_wrong_byte_is_noticed_or_harmless)
         }
         bytes[at] = kept;
     }
-    ck_assert_int_ge(refused, 500); /* most of a file is not spare room */
+    ck_assert_int_ge(refused, ROUNDS / 3); /* most of a file is not spare room */
     mt_checkpoint_destroy(whole);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(test_a_wrong_byte_of_a_part_is_noticed_or_harmless)
+{
+    static const char part[] = "rwkv_blocks.0.att";
+    const char *path = in_folder("part.h5");
+    char *bytes;
+    size_t size;
+    int refused = 0;
+    trained other = make_trained(&subject.model->config, MT_F64, 2);
+    ASSERT_OK(mt_part_save(path, subject.model, part));
+    ASSERT_OK(mt_part_load(path, part, other.model));
+    mt_model *whole = other.model;
+    trained read = make_trained(&subject.model->config, MT_F64, 2);
+    ASSERT_OK(mt_file_read(path, &bytes, &size));
+    mt_random random = mt_random_make(2, 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t at = (size_t)mt_random_below(&random, size);
+        char kept = spoil(&random, &bytes[at]);
+        if (mt_part_load(write_bytes("flip.h5", bytes, size), part, read.model) == MT_OK) {
+            ck_assert_msg(same_model(whole, read.model), "byte %zu of %zu", at, size);
+        } else {
+            ck_assert_ptr_nonnull(strstr(mt_error_message(), "flip.h5"));
+            refused++;
+        }
+        bytes[at] = kept;
+    }
+    ck_assert_int_ge(refused, ROUNDS / 3);
+    destroy_trained(&other);
+    destroy_trained(&read);
     free(bytes);
 }
 END_TEST
@@ -321,6 +380,7 @@ static Suite *damaged_files_suite(void)
     tcase_add_test(tcase, test_a_failed_write_leaves_the_old_file_and_nothing_else);
     tcase_add_test(tcase, test_cut_files_are_refused);
     tcase_add_loop_test(tcase, test_a_wrong_byte_is_noticed_or_harmless, 0, SAVERS);
+    tcase_add_test(tcase, test_a_wrong_byte_of_a_part_is_noticed_or_harmless);
     tcase_add_test(tcase, test_no_index_is_without_a_checksum);
     tcase_add_test(tcase, test_damaged_scalars_are_noticed);
     tcase_add_test(tcase, test_damaged_long_texts_are_noticed);

@@ -180,7 +180,7 @@ static const char *add_entries(const char *path, const char *entries, size_t siz
     }
     int data_size = (int)(old_size - 8 - header_size);
     int length = snprintf(header, sizeof header, entries, data_size, data_size + 8, data_size + 8,
-                          data_size + (int)size);
+                          data_size + (int)size, data_size, data_size);
     ck_assert_uint_lt((size_t)length + header_size, sizeof header);
     memcpy(header + length, bytes + 8 + 1, header_size - 1); /* behind its brace */
     size_t new_header = (size_t)length + header_size - 1,
@@ -201,6 +201,8 @@ static const char *add_entries(const char *path, const char *entries, size_t siz
 static const char more[] = "{\"encoder.norm.num_batches_tracked\":{\"dtype\":\"I64\",\"shape\":[],"
                            "\"data_offsets\":[%d,%d]},"
                            "\"encoder.conv.weight\":{\"dtype\":\"F64\",\"shape\":[1,1,1,1,1],"
+                           "\"data_offsets\":[%d,%d]},"
+                           "\"encoder.empty\":{\"dtype\":\"F32\",\"shape\":[0],"
                            "\"data_offsets\":[%d,%d]},";
 
 START_TEST(test_what_a_whole_model_has_beside_its_decoder_is_not_read)
@@ -284,11 +286,38 @@ START_TEST(test_hdf5_is_not_written_under_pytorchs_names)
 }
 END_TEST
 
-START_TEST(test_a_zip_file_is_named_as_pytorchs)
+/* What stands where weights should be: under HDF5's name, and under safetensors'. */
+static const struct {
+    const char *bytes, *says;
+} strangers[] = {
+    {"PK\3\4archive/data.pkl", "a zip file, as PyTorch's .pth are (mixtape-from-pth"},
+    {"\200\2}q", "a pickle, as PyTorch's older .pth are (mixtape-from-pth"},
+    {"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "git lfs pull"},
+    {"<!DOCTYPE html><html></html>", "HTML"},
+    {"<HTML><title>404</title></HTML>", "HTML"},
+    {"\37\213\10 ", "gzip"},
+    {"{\"a\": \"\303\244\"}\n", "text"},
+    {"", "empty"},
+};
+enum { STRANGERS = sizeof strangers / sizeof *strangers };
+
+START_TEST(test_what_is_no_file_of_weights_is_named)
 {
     mt_checkpoint *read;
-    ASSERT_FAILS(mt_checkpoint_load(write_text("model.pth", "PK\3\4archive/data.pkl"), &read),
-                 MT_ERROR_FORMAT, "model.pth", "zip", "mixtape-from-pth");
+    ASSERT_FAILS(mt_checkpoint_load(write_text("model.h5", strangers[_i].bytes), &read),
+                 MT_ERROR_FORMAT, "model.h5: not an HDF5 file, but ", strangers[_i].says);
+    ASSERT_FAILS(mt_checkpoint_load(write_text("m.safetensors", strangers[_i].bytes), &read),
+                 MT_ERROR_FORMAT, "m.safetensors: not a .safetensors file, but ",
+                 strangers[_i].says);
+}
+END_TEST
+
+START_TEST(test_what_nobody_knows_is_not_called_damaged)
+{
+    mt_checkpoint *read;
+    ASSERT_FAILS(mt_checkpoint_load(write_text("model.h5", "\1\2\3\4\5\6\7\10\11"), &read),
+                 MT_ERROR_FORMAT, "model.h5", "not an HDF5 file");
+    ck_assert_ptr_null(strstr(mt_error_message(), "damaged"));
 }
 END_TEST
 
@@ -367,6 +396,9 @@ static const struct {
     {"[]", "no JSON object"},
     {"{\"a\":", "no JSON object"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", "data_offsets"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[\"0\",8]}}", "two integers"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8.0]}}", "two integers"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,8]}}", "two integers"},
     {"{\"a\":{\"dtype\":\"I8\",\"shape\":[8],\"data_offsets\":[0,8]}}", "I8"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "3 numbers"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", "16 of 8"},
@@ -430,7 +462,8 @@ static Suite *foreign_suite(void)
     tcase_add_loop_test(tcase, test_a_format_is_found_by_what_a_file_holds, 0,
                         (int)(sizeof misnamed / sizeof *misnamed));
     tcase_add_loop_test(tcase, test_hdf5_is_not_written_under_pytorchs_names, 0, 4);
-    tcase_add_test(tcase, test_a_zip_file_is_named_as_pytorchs);
+    tcase_add_loop_test(tcase, test_what_is_no_file_of_weights_is_named, 0, STRANGERS);
+    tcase_add_test(tcase, test_what_nobody_knows_is_not_called_damaged);
     tcase_add_test(tcase, test_half_types_are_widened);
     tcase_add_test(tcase, test_arrays_are_found_among_many_sorted_or_not);
     tcase_add_test(tcase, test_a_header_beyond_the_limit_is_refused_unread);

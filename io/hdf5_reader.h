@@ -1,0 +1,36 @@
+/* The HDF5 file behind a reader, and what answers the questions about its arrays (hdf5_arrays.c)
+ * and attributes (hdf5_attributes.c). Internal. */
+#ifndef MT_IO_HDF5_READER_H
+#define MT_IO_HDF5_READER_H
+
+#include "io/hdf5_library.h"
+#include "io/reader.h"
+
+#include <limits.h>
+
+typedef struct mt_hdf5_reader {
+    mt_reader base;
+    hid_t file;
+    int64_t size; /* bytes */
+    char path[PATH_MAX];
+} mt_hdf5_reader;
+
+/* "/model" and "embed.weight" make "/model/embed.weight". */
+enum { MT_PATH_IN_FILE = MT_GROUP_MAX + MT_OBJECT_MAX };
+const char *mt_hdf5_join(char path[MT_PATH_IN_FILE], const mt_question *question);
+
+/* Every step of a path must be a hard link, if it is there: whoever opens it tells of what is
+ * not. */
+mt_status mt_hdf5_follow(const mt_hdf5_reader *reader, const char *path);
+
+/* Tell if a type is a standard one: IEEE's floats, and bfloat16; integers of 8 to 64 bits. */
+bool mt_hdf5_is_real(hid_t type);
+bool mt_hdf5_is_integer(hid_t type);
+
+/* Answers to questions, as MT_ASK_SHAPE, ... ask them. */
+typedef mt_status mt_hdf5_answer(const mt_hdf5_reader *reader, const mt_question *question,
+                                 mt_answer *answer);
+mt_hdf5_answer mt_hdf5_answer_shape, mt_hdf5_answer_rows, mt_hdf5_answer_has_attribute,
+    mt_hdf5_answer_int, mt_hdf5_answer_real, mt_hdf5_answer_texts;
+
+#endif
