@@ -258,9 +258,15 @@ static mt_status read_memory(const apart_reader *reader, void *to, size_t size)
     return MT_OK;
 }
 
-/* What the child found, in memory of this process. */
+/* Names or texts that the child found, in memory of this process: as many bytes as it has put into
+ * the memory of both, whatever it says. */
 static mt_status take_found(const apart_reader *reader, mt_answer *answer)
 {
+    struct stat put;
+    if (fstat(reader->memory, &put) != 0 || answer->found_bytes > (size_t)put.st_size) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %zu bytes of names or texts were not read",
+                       reader->path, answer->found_bytes);
+    }
     answer->found = malloc(answer->found_bytes + 1);
     if (answer->found == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes of names or texts",
@@ -282,8 +288,15 @@ static mt_status ask_child(apart_reader *reader, const mt_question *question, mt
     }
     *answer = said.answer;
     answer->found = NULL;
-    return question->values != NULL ? read_memory(reader, question->values, question->bytes)
-                                    : take_found(reader, answer);
+    switch (question->asked) {
+    case MT_ASK_ROWS:
+        return read_memory(reader, question->values, question->bytes);
+    case MT_ASK_NAMES:
+    case MT_ASK_TEXTS:
+        return take_found(reader, answer);
+    default:
+        return MT_OK;
+    }
 }
 
 static mt_status answer(mt_reader *base, const mt_question *question, mt_answer *answer)
