@@ -2,6 +2,7 @@
 #include "io/archive.h"
 #include "io/arrays.h"
 #include "train/command/arguments.h"
+#include "train/command/labels.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
@@ -57,33 +58,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-/* The labels (B, U) of a file, in memory that the caller frees. */
-static mt_status read_labels(const char *path, int64_t shape[4], int32_t **labels)
-{
-    mt_archive *archive;
-    mt_dtype dtype;
-    int rank;
-    *labels = NULL;
-    mt_status status = mt_archive_open(path, &archive);
-    if (status != MT_OK) {
-        return status;
-    }
-    mt_archive_inspect_array(archive, "/", "labels", &dtype, &rank, shape);
-    if (mt_archive_status(archive) == MT_OK &&
-        (rank != 2 || dtype != MT_I32 || shape[0] < 1 || shape[1] < 1)) {
-        mt_archive_fail(archive, "labels", "not integers of shape (B, U)");
-    }
-    if (mt_archive_status(archive) == MT_OK) {
-        size_t bytes = (size_t)(shape[0] * shape[1]) * sizeof **labels;
-        *labels = malloc(bytes);
-        mt_archive_keep(archive, *labels != NULL ? MT_OK
-                                                 : mt_fail(MT_ERROR_MEMORY,
-                                                           "%s: no memory for the labels", path));
-        mt_archive_read_rows(archive, "/", "labels", dtype, 0, shape[0], bytes, *labels);
-    }
-    return mt_archive_close(archive);
-}
-
 static void write_tensor(mt_archive *archive, const char *name, const mt_tensor *tensor)
 {
     double wrong;
@@ -135,14 +109,14 @@ static mt_status forward(train_session *session, const int64_t *shape, const int
 
 static mt_status run(const arguments *given, const mt_checkpoint *checkpoint)
 {
-    int64_t shape[4];
+    int64_t shape[MT_MAX_RANK];
     int32_t *labels;
     train_session session;
     if (checkpoint->weights->config.input_size > 0) {
         return mt_fail(MT_ERROR_INVALID, "%s: a model of real-valued input takes no labels",
                        given->model);
     }
-    mt_status status = read_labels(given->input, shape, &labels);
+    mt_status status = labels_read(given->input, shape, &labels);
     if (status == MT_OK) {
         status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
     }

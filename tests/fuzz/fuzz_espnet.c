@@ -1,0 +1,12 @@
+/* ESPnet's training configuration, as --espnet-config reads it. */
+#include "tests/fuzz/fuzz.h"
+#include "train/command/espnet_config.h"
+#include "train/command/options.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    run_config config;
+    options_defaults(&config);
+    fuzz_done(espnet_config_read(fuzz_file("train.yaml", bytes, size), &config));
+    return 0;
+}

@@ -1,0 +1,179 @@
+/* Writes what the fuzzers of binary files begin with: seeds FOLDER. Texts have theirs in
+ * corpus/. */
+#include <mixtape/checkpoint.h>
+#include <mixtape/device.h>
+#include <mixtape/part.h>
+
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/small_model.h"
+
+#include <hdf5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static const char *root;
+
+/* A path in a fuzzer's folder of the seeds. */
+static const char *seed_path(const char *fuzzer, const char *name)
+{
+    static char path[1024];
+    snprintf(path, sizeof path, "%s/%s", root, fuzzer);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/%s", root, fuzzer, name);
+    return path;
+}
+
+static mt_token_list *some_tokens(void)
+{
+    static const char *const tokens[SMALL_VOCABULARY] = {"<blank>", "<unk>", "ä", "b", "<sos/eos>"};
+    mt_token_list *list;
+    CLAIM(mt_token_list_create(SMALL_VOCABULARY, tokens, &list) == MT_OK);
+    return list;
+}
+
+static void write_checkpoints(const mt_model *model)
+{
+    static const mt_train_state state = {.step = 3, .best_step = 2, .best_loss = 0.5};
+    mt_token_list *tokens = some_tokens();
+    mt_adam *adam;
+    CLAIM(mt_adam_create((mt_parameters *)(uintptr_t)model->parameters, mt_adam_config_default(),
+                         &adam) == MT_OK);
+    CLAIM(mt_checkpoint_save(seed_path("checkpoint", "whole.h5"), model, adam, &state,
+                             "task: copy\n", tokens) == MT_OK);
+    CLAIM(mt_checkpoint_save(seed_path("checkpoint", "bare.h5"), model, NULL, &state, NULL, NULL) ==
+          MT_OK);
+    mt_adam_destroy(adam);
+    mt_token_list_destroy(tokens);
+}
+
+/* In every layout that can hold the model. */
+static void write_exchange(const mt_model *model)
+{
+    mt_token_list *tokens = some_tokens();
+    for (int i = 0; mt_layouts[i].name != NULL; i++) {
+        char name[64];
+        const mt_layout *layout = &mt_layouts[i];
+        snprintf(name, sizeof name, "%s.h5", layout->name);
+        if (mt_weights_save(seed_path("exchange", name), model, layout, tokens) == MT_OK) {
+            snprintf(name, sizeof name, "%s.safetensors", layout->name);
+            CLAIM(mt_weights_save(seed_path("safetensors", name), model, layout, NULL) == MT_OK);
+        }
+    }
+    mt_token_list_destroy(tokens);
+}
+
+static void write_parts(const mt_model *model)
+{
+    CLAIM(mt_part_save(seed_path("part", "part.h5"), model, SMALL_PART) == MT_OK);
+    CLAIM(mt_part_save(seed_path("part", "part.safetensors"), model, SMALL_PART) == MT_OK);
+}
+
+/* How a dataset of another program may lie in its file. */
+typedef enum storage { CONTIGUOUS, COMPACT, CHUNKED, DEFLATED, STORAGES } storage;
+static const char *const storage_names[] = {"contiguous", "compact", "chunked", "deflated"};
+
+static void write_dataset(hid_t file, const char *name, hid_t type, hid_t memory, int rank,
+                          const hsize_t *shape, storage lies, const void *values)
+{
+    hid_t space = H5Screate_simple(rank, shape, NULL);
+    hid_t links = H5Pcreate(H5P_LINK_CREATE), creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_create_intermediate_group(links, 1);
+    if (lies == COMPACT) {
+        H5Pset_layout(creation, H5D_COMPACT);
+    }
+    if (lies == CHUNKED || lies == DEFLATED) {
+        H5Pset_chunk(creation, rank, shape);
+    }
+    if (lies == DEFLATED) {
+        H5Pset_deflate(creation, 6);
+    }
+    hid_t made =
+        H5Dcreate2(file, name, type, space, links, rank > 0 ? creation : H5P_DEFAULT, H5P_DEFAULT);
+    CLAIM(made >= 0 && H5Dwrite(made, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Dclose(made);
+    H5Pclose(creation);
+    H5Pclose(links);
+    H5Sclose(space);
+}
+
+static hid_t create(const char *path, H5F_libver_t version)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_libver_bounds(access, version, H5F_LIBVER_LATEST);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    H5Pclose(access);
+    CLAIM(file >= 0);
+    return file;
+}
+
+/* The model's parameters as another program would write them with libhdf5. */
+static void write_foreign(const mt_weights *weights, H5F_libver_t version, storage lies)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s-%d.h5", storage_names[lies], (int)version);
+    hid_t file = create(seed_path("foreign", name), version);
+    for (int i = 0; i < weights->parameters->count; i++) {
+        const mt_parameter *parameter = weights->parameters->items[i];
+        const mt_tensor *tensor = &parameter->tensor;
+        hsize_t shape[MT_MAX_RANK];
+        float *values = malloc((size_t)mt_tensor_count(tensor) * sizeof *values);
+        for (int j = 0; j < tensor->rank; j++) {
+            shape[j] = (hsize_t)tensor->shape[j];
+        }
+        CLAIM(values != NULL &&
+              mt_weights_read(weights, parameter, 0, tensor->shape[0], values) == MT_OK);
+        write_dataset(file, parameter->name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, tensor->rank, shape,
+                      lies, values);
+        free(values);
+    }
+    H5Fclose(file);
+}
+
+static void write_labels(H5F_libver_t version, storage lies)
+{
+    const int32_t labels[6] = {1, 2, 3, 4, 0, 1};
+    const hsize_t shape[2] = {2, 3};
+    char name[64];
+    snprintf(name, sizeof name, "%s-%d.h5", storage_names[lies], (int)version);
+    hid_t file = create(seed_path("labels", name), version);
+    write_dataset(file, "labels", H5T_STD_I64LE, H5T_NATIVE_INT32, 2, shape, lies, labels);
+    H5Fclose(file);
+}
+
+static mt_model *make_model(mt_device *device, const mt_model_config *config)
+{
+    mt_model *model;
+    CLAIM(mt_model_create(device, MT_F32, config, 1, &model) == MT_OK);
+    return model;
+}
+
+int main(int count, char **arguments)
+{
+    mt_device *device;
+    mt_weights *weights;
+    mt_model_config config = small_model();
+    CLAIM(count == 2);
+    root = arguments[1];
+    mkdir(root, 0777);
+    CLAIM(mt_device_open("cpu", &device) == MT_OK);
+    mt_model *model = make_model(device, &config);
+    config.bias = config.head_bias = false;
+    mt_model *without_biases = make_model(device, &config);
+    write_checkpoints(model);
+    write_exchange(model);
+    write_exchange(without_biases);
+    write_parts(model);
+    CLAIM(mt_weights_open(seed_path("checkpoint", "bare.h5"), &weights) == MT_OK);
+    for (storage lies = CONTIGUOUS; lies < STORAGES; lies++) {
+        write_foreign(weights, H5F_LIBVER_EARLIEST, lies);
+        write_foreign(weights, H5F_LIBVER_V110, lies);
+        write_labels(H5F_LIBVER_EARLIEST, lies);
+        write_labels(H5F_LIBVER_V110, lies);
+    }
+    mt_weights_close(weights);
+    mt_model_destroy(model);
+    mt_model_destroy(without_biases);
+    mt_device_close(device);
+    return EXIT_SUCCESS;
+}
