@@ -1,15 +1,94 @@
-/* Files that are read in a child process: the same values, and a child that dies is a message. */
+/* Files that are read in a child process: the same values, and a child that dies is a message.
+ * Two calls of the library's objects are wrapped by the linker (see tests/CMakeLists.txt). */
 #include "io/reader.h"
 #include "tests/io/io_test.h"
 
+#include <hdf5.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 static trained subject;
 
+/* What libhdf5 does of a file that was made for it, when it reads values. */
+typedef enum illness { HEALTHY, LOOPS, TAKES_MEMORY, LACKS_MEMORY, EXITS, CRASHES } illness;
+static illness illness_of_hdf5;
+
+/* In memory that the child shares. */
+static struct shared {
+    rlim_t seconds;     /* of the processor that it may use */
+    volatile int taken; /* megabytes */
+    volatile bool ill;
+} * shared;
+
+static void loop(void)
+{
+    for (shared->ill = true; shared->ill;) {
+    }
+}
+
+static void take_memory(void)
+{
+    const size_t piece = 1 << 20;
+    const int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    while (mmap(NULL, piece, protection, flags, -1, 0) != MAP_FAILED) {
+        shared->taken++;
+    }
+    raise(SIGSEGV); /* as libhdf5 does where it has no memory */
+}
+
+herr_t __real_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties,
+                      void *values);
+herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties,
+                      void *values);
+herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties,
+                      void *values)
+{
+    switch (illness_of_hdf5) {
+    case LOOPS:
+        loop();
+        break;
+    case TAKES_MEMORY:
+        take_memory();
+        break;
+    case LACKS_MEMORY:
+        H5Epush2(H5E_DEFAULT, "", "", 0, H5E_ERR_CLS, H5E_RESOURCE, H5E_NOSPACE,
+                 "memory allocation failed");
+        return -1;
+    case EXITS:
+        exit(3);
+    case CRASHES:
+        raise(SIGSEGV);
+        break;
+    case HEALTHY:
+        break;
+    }
+    return __real_H5Dread(dataset, type, in_memory, space, properties, values);
+}
+
+/* Seconds of the processor are shorter here. */
+int __real_setrlimit(int resource, const struct rlimit *limit);
+int __wrap_setrlimit(int resource, const struct rlimit *limit);
+int __wrap_setrlimit(int resource, const struct rlimit *limit)
+{
+    struct rlimit given = *limit;
+    if (resource == RLIMIT_CPU) {
+        shared->seconds = limit->rlim_cur;
+        given.rlim_cur = 1;
+    }
+    return __real_setrlimit(resource, &given);
+}
+
 static void setup(void)
 {
     io_setup();
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(shared, MAP_FAILED);
+    illness_of_hdf5 = HEALTHY;
     mt_model_config config = small_config();
     subject = make_trained(&config, MT_F64, 1);
 }
@@ -18,6 +97,7 @@ static void teardown(void)
 {
     mt_weights_read_apart(false);
     destroy_trained(&subject);
+    munmap(shared, sizeof *shared);
     io_teardown();
 }
 
@@ -44,12 +124,29 @@ static const char *about(pid_t process, const char *what)
     return text;
 }
 
-/* The only child of this process, or 0. */
-static pid_t only_child(void)
+/* The first child of a process, or 0. */
+static pid_t child_of(pid_t process)
 {
     char children[64];
-    snprintf(children, sizeof children, "task/%d/children", (int)getpid());
-    return (pid_t)strtol(about(getpid(), children), NULL, 10);
+    snprintf(children, sizeof children, "task/%d/children", (int)process);
+    return (pid_t)strtol(about(process, children), NULL, 10);
+}
+
+static pid_t only_child(void)
+{
+    return child_of(getpid());
+}
+
+static int open_files(void)
+{
+    int count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    ck_assert_ptr_nonnull(folder);
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    closedir(folder);
+    return count;
 }
 
 START_TEST(test_what_was_saved_is_read)
@@ -94,6 +191,58 @@ START_TEST(test_errors_are_those_of_reading_here)
 END_TEST
 
 static const struct {
+    illness illness;
+    mt_status status;
+    const char *says;
+} illnesses[] = {
+    {LOOPS, MT_ERROR_FORMAT, "took HDF5's library longer than a file of its length can"},
+    {TAKES_MEMORY, MT_ERROR_FORMAT, "crashed HDF5's library (signal 11)"},
+    {LACKS_MEMORY, MT_ERROR_MEMORY, "no memory"},
+    {EXITS, MT_ERROR_FORMAT, "ended HDF5's library (status 3)"},
+    {CRASHES, MT_ERROR_FORMAT, "crashed HDF5's library (signal 11): a damaged or hostile file"},
+};
+enum { ILLNESSES = sizeof illnesses / sizeof *illnesses };
+
+/* And nothing is left of the child: no process, no open file. */
+START_TEST(test_what_hdf5_does_happens_to_the_child_alone)
+{
+    const char *path = saved();
+    mt_weights *weights;
+    int files = open_files();
+    mt_weights_read_apart(true);
+    illness_of_hdf5 = illnesses[_i].illness;
+    ASSERT_FAILS(mt_weights_open(path, &weights), illnesses[_i].status, "a.h5", illnesses[_i].says);
+    ck_assert_int_eq(only_child(), 0);
+    ck_assert_int_eq(open_files(), files);
+    illness_of_hdf5 = HEALTHY;
+    ASSERT_OK(mt_weights_open(path, &weights));
+    mt_weights_close(weights);
+    ck_assert_int_eq(open_files(), files);
+}
+END_TEST
+
+START_TEST(test_limits_are_what_a_files_length_needs)
+{
+    const char *path = saved();
+    mt_weights *weights;
+    struct stat info;
+    mt_weights_read_apart(true);
+    illness_of_hdf5 = TAKES_MEMORY;
+    ck_assert_int_ne(mt_weights_open(path, &weights), MT_OK);
+    ck_assert_int_eq(stat(path, &info), 0);
+    int most = 256 + (int)(8 * info.st_size >> 20);
+    ck_assert_int_ge(shared->taken, most / 2);
+    ck_assert_int_le(shared->taken, most);
+    ck_assert_uint_ge(shared->seconds, 20);
+    ck_assert_uint_le(shared->seconds, 30);
+    illness_of_hdf5 = LACKS_MEMORY;
+    char says[32];
+    snprintf(says, sizeof says, "may take %d MB", most);
+    ASSERT_FAILS(mt_weights_open(path, &weights), MT_ERROR_MEMORY, says);
+}
+END_TEST
+
+static const struct {
     int signal;
     mt_status status;
     const char *says;
@@ -134,6 +283,164 @@ START_TEST(test_the_child_ends_with_its_file_alone)
     }
     ASSERT_OK(mt_weights_read(weights, weights->parameters->items[0], 0, 1, values));
     mt_weights_close(weights);
+    ck_assert_int_eq(only_child(), 0);
+}
+END_TEST
+
+/* A library that ends the process flushes what its program had in buffers: not once more. */
+START_TEST(test_output_that_waits_is_written_once)
+{
+    const char *path = saved(), *log = in_folder("log");
+    char *text;
+    size_t size;
+    int status;
+    pid_t program = fork();
+    if (program == 0) {
+        mt_weights *weights;
+        mt_weights_read_apart(true);
+        illness_of_hdf5 = EXITS;
+        if (freopen(log, "w", stdout) == NULL || printf("once") != 4) {
+            _exit(1);
+        }
+        status = mt_weights_open(path, &weights) == MT_OK;
+        fflush(stdout);
+        _exit(status);
+    }
+    ck_assert_int_eq(waitpid(program, &status, 0), program);
+    ck_assert_int_eq(status, 0);
+    ASSERT_OK(mt_file_read(log, &text, &size));
+    ck_assert_str_eq(text, "once");
+    free(text);
+}
+END_TEST
+
+/* A program may have no output, and no room for files of its own. */
+START_TEST(test_limits_of_a_program_do_not_hinder_the_child)
+{
+    const char *path = saved();
+    int status;
+    pid_t program = fork();
+    if (program == 0) {
+        mt_weights *weights;
+        mt_weights_read_apart(true);
+        close_range(STDIN_FILENO, STDERR_FILENO, 0);
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
+        _exit(mt_weights_open(path, &weights) == MT_OK ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(program, &status, 0), program);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+/* A child that is at work learns that its program has ended: it does not go on to its limits. */
+START_TEST(test_the_child_ends_with_its_program)
+{
+    const char *path = saved();
+    int status;
+    ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* it is then ours */
+    pid_t program = fork();
+    if (program == 0) {
+        mt_weights *weights;
+        signal(_i, SIG_DFL); /* Check has handlers */
+        mt_weights_read_apart(true);
+        illness_of_hdf5 = LOOPS;
+        _exit((int)mt_weights_open(path, &weights));
+    }
+    while (!shared->ill) {
+        usleep(1000);
+    }
+    pid_t child = child_of(program);
+    ck_assert_int_gt(child, 0);
+    kill(program, _i);
+    ck_assert_int_eq(waitpid(program, &status, 0), program);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == _i);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+END_TEST
+
+START_TEST(test_other_children_of_a_program_are_left_to_it)
+{
+    const char *path = saved();
+    mt_weights *weights;
+    int status;
+    siginfo_t ended;
+    pid_t other = fork();
+    if (other == 0) {
+        _exit(7);
+    }
+    ck_assert_int_eq(waitid(P_PID, (id_t)other, &ended, WEXITED | WNOWAIT), 0);
+    mt_weights_read_apart(true);
+    for (illness_of_hdf5 = EXITS; illness_of_hdf5 <= CRASHES; illness_of_hdf5++) {
+        ck_assert_int_ne(mt_weights_open(path, &weights), MT_OK);
+    }
+    illness_of_hdf5 = HEALTHY;
+    ASSERT_OK(mt_weights_open(path, &weights));
+    mt_weights_close(weights);
+    ck_assert_int_eq(waitpid(other, &status, 0), other);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+END_TEST
+
+/* Allocates and formats, whose locks a fork may find taken. */
+static void *work(void *context)
+{
+    const volatile bool *stopped = context;
+    while (!*stopped) {
+        char *text = NULL;
+        size_t size;
+        FILE *file = open_memstream(&text, &size);
+        fprintf(file, "%s", test_folder);
+        fclose(file);
+        free(text);
+    }
+    return NULL;
+}
+
+START_TEST(test_a_program_with_threads_reads)
+{
+    enum { THREADS = 2, TIMES = 20 };
+    const char *path = saved();
+    volatile bool stopped = false;
+    pthread_t threads[THREADS];
+    mt_weights_read_apart(true);
+    for (int i = 0; i < THREADS; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, (void *)&stopped), 0);
+    }
+    for (int time = 0; time < TIMES; time++) {
+        mt_weights *weights;
+        ASSERT_OK(mt_weights_open(path, &weights));
+        mt_weights_close(weights);
+    }
+    stopped = true;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+END_TEST
+
+static void ignore(int signal)
+{
+    (void)signal;
+}
+
+/* Its timer interrupts whatever waits for the child. */
+START_TEST(test_a_program_with_signals_of_its_own_reads)
+{
+    const char *path = saved();
+    const struct sigaction action = {.sa_handler = ignore}; /* no SA_RESTART */
+    const struct itimerval often = {{0, 500}, {0, 500}}, never = {0};
+    mt_weights *weights;
+    mt_weights_read_apart(true);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    mt_status read = mt_weights_open(path, &weights);
+    mt_weights_close(weights);
+    illness_of_hdf5 = CRASHES;
+    mt_status crashed = mt_weights_open(path, &weights);
+    setitimer(ITIMER_REAL, &never, NULL);
+    ASSERT_OK(read);
+    ck_assert_int_eq(crashed, MT_ERROR_FORMAT);
     ck_assert_int_eq(only_child(), 0);
 }
 END_TEST
@@ -185,11 +492,22 @@ static Suite *apart_suite(void)
 {
     Suite *suite = suite_create("io/apart");
     TCase *tcase = tcase_create("apart");
+    tcase_set_timeout(tcase, 300);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_what_was_saved_is_read);
     tcase_add_test(tcase, test_errors_are_those_of_reading_here);
+    tcase_add_loop_test(tcase, test_what_hdf5_does_happens_to_the_child_alone, 0, ILLNESSES);
+    tcase_add_test(tcase, test_limits_are_what_a_files_length_needs);
     tcase_add_loop_test(tcase, test_a_child_that_dies_is_a_message, 0, ENDS);
     tcase_add_test(tcase, test_the_child_ends_with_its_file_alone);
+    tcase_add_test(tcase, test_output_that_waits_is_written_once);
+    tcase_add_test(tcase, test_limits_of_a_program_do_not_hinder_the_child);
+    tcase_add_loop_test(tcase, test_the_child_ends_with_its_program, SIGKILL, SIGKILL + 1);
+    tcase_add_loop_test(tcase, test_the_child_ends_with_its_program, SIGTERM, SIGTERM + 1);
+    tcase_add_loop_test(tcase, test_the_child_ends_with_its_program, SIGINT, SIGINT + 1);
+    tcase_add_test(tcase, test_other_children_of_a_program_are_left_to_it);
+    tcase_add_test(tcase, test_a_program_with_threads_reads);
+    tcase_add_test(tcase, test_a_program_with_signals_of_its_own_reads);
     tcase_add_test(tcase, test_the_child_is_limited_and_has_no_file_of_ours);
     tcase_add_test(tcase, test_a_program_that_ignores_its_children_reads_too);
     suite_add_tcase(suite, tcase);

@@ -1,0 +1,24 @@
+/* What a process and the child that reads a file for it say to each other: an mt_question, an
+ * mt_reply. Internal. */
+#ifndef MT_IO_READER_APART_H
+#define MT_IO_READER_APART_H
+
+#include "io/reader.h"
+
+#include <limits.h>
+
+typedef struct mt_reply {
+    mt_status status;
+    char error[PATH_MAX + 512];
+    mt_answer answer;
+} mt_reply;
+
+/* Move all of the bytes, however often a signal interrupts. False: the other end has ended. */
+bool mt_line_send(int line, const void *bytes, size_t size);
+bool mt_line_receive(int line, void *bytes, size_t size);
+
+/* What the child does: it opens the file and says if that went well, then answers questions until
+ * the line is closed. Behind a reply that is MT_OK come the values, names or texts. */
+_Noreturn void mt_reader_serve(const char *path, int line);
+
+#endif
