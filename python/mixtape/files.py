@@ -4,21 +4,23 @@
     mixtape-to-pth WEIGHTS.h5 OUT.pth   an exported file of any layout, under the same names
     mixtape-from-pth IN.pth OUT.h5      a state_dict of any layout, for
                                         `mixtape import OUT.h5 -o CHECKPOINT.h5`
+
+.pth is read by mixtape.pth: PyTorch sees no file that it did not write.
 """
 
 import argparse
 import importlib
 import io
 import os
-import pickle
-import re
 import stat
 import sys
 import tempfile
-import warnings
-import zipfile
+import unicodedata
 
 import numpy
+
+from mixtape import pth
+from mixtape.pth_pickle import Dictionary, OddTensor, PthError, Tensor, kind, show
 
 try:
     import h5py
@@ -27,6 +29,11 @@ except ImportError:  # which a converter tells in a line of its own
 
 DECAY = "rwkv_blocks.0.att.time_decay"
 HEAD = "head."
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters
+LONGEST_NAME = 256  # in a message
+MOST_TENSORS = 1 << 16
+MOST_TIMES = 4  # the length of a file that its tensors take, where several are of one storage
+MARGIN = 1 << 26  # bytes that HDF5 needs to write: where it gets no memory it may crash
 
 
 class FilesError(Exception):
@@ -34,18 +41,35 @@ class FilesError(Exception):
 
 
 def _reason(error):
-    """What a library or the system complains of, without what PyTorch and HDF5 add in further
-    lines."""
+    """What a library or the system complains of, without what HDF5 adds in further lines."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    lines = str(error).splitlines()
+    lines = str(error).splitlines()[:1]
+    if isinstance(error, MemoryError):
+        return ": ".join(["no memory for it", *lines])
     return lines[0] if lines else type(error).__name__
 
 
-def _one_line(text):
+def _escape(character):
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that Python found to be no text
+        code -= 0xDC00
+        return f"\\x{code:02X}"
+    return f"\\x{code:02X}" if code < 0x80 else \
+        f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
+
+
+def _printable(text):
     """Names from a file or a command line may hold anything: the message stays one line, and moves
-    no cursor."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    no cursor. As libmixtape has it, control and format characters and bytes that are no text stand
+    in it as \\x1B or \\u202E."""
+    return "".join(
+        _escape(character) if unicodedata.category(character) in UNPRINTABLE else character
+        for character in text)
+
+
+def _brief(name):
+    return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "..."
 
 
 def _text(value):
@@ -75,7 +99,7 @@ def _each(path, items, work):
             name.encode()
             found[name] = work(name, value)
         except Exception as error:
-            raise FilesError(f"{path}: {name}: {_reason(error)}") from None
+            raise FilesError(f"{path}: {_brief(name)}: {_reason(error)}") from None
     return found
 
 
@@ -146,21 +170,65 @@ def _refuse_suffix(path, kind, others, converter):
         raise FilesError(f"{path}: this file is {kind}; give it another name ({converter})")
 
 
+class _Sink(io.RawIOBase):
+    """A file for libraries that crash where a write of theirs fails: it keeps the first failure,
+    and from then on takes what it is given without writing it."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.file, self.failure = file, None
+
+    def _try(self, work):
+        try:
+            return work() if self.failure is None else None
+        except BaseException as error:  # the user's interruption too
+            self.failure = error
+            return None
+
+    def write(self, data):
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while len(left) > 0 and self.failure is None:
+            written = self._try(lambda: self.file.write(left))
+            left = left[written:]
+        return size
+
+    def truncate(self, size=None):
+        self._try(lambda: self.file.truncate(size))
+        return size
+
+    def readinto(self, place):
+        return self._try(lambda: self.file.readinto(place)) or 0
+
+    def seek(self, place, origin=os.SEEK_SET):
+        return self.file.seek(place, origin)
+
+    def tell(self):
+        return self.file.tell()
+
+
+def _save_to(file, save):
+    """Writes what `save` puts into the file that it is given."""
+    sink = _Sink(file)
+    try:
+        save(sink)
+    finally:
+        if sink.failure is not None:
+            raise sink.failure from None
+
+
 def _replace(named, save):
-    """Writes what `save` puts into a file in memory beside the target, flushes that to the disk and
-    renames it, so that nothing half-written ever stands there. HDF5 and PyTorch would end the
-    process where they meet a full disk themselves."""
+    """Writes what `save` puts into a file beside the target, flushes it to the disk and renames it,
+    so that nothing half-written ever stands there."""
     path = os.path.realpath(named)
     if not os.path.basename(named) or os.path.exists(path) and not os.path.isfile(path):
         raise FilesError(f"{named}: not a regular file")
-    content, temporary = io.BytesIO(), None
+    temporary = None
     try:
-        save(content)
         handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path),
                                              prefix=os.path.basename(path) + ".")
-        with open(handle, "wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
+        with open(handle, "w+b", buffering=0) as file:
+            _save_to(file, save)
             os.fchmod(handle, _mode_for(path))  # mkstemp made it private
             os.fsync(handle)
         os.replace(temporary, path)
@@ -184,75 +252,45 @@ def write_state_dict(path, weights):
     _replace(path, lambda content: torch.save(state, content))
 
 
-def _load(path):
-    """What torch.save wrote, where that is tensors and plain values. Whatever else a pickle may
-    hold is refused and never executed."""
-    import torch
-
+def read_state_dict(path, choose=lambda path, state: state):
+    """{name: array} of the real numbers in a plain state_dict, or in the one of ESPnet's
+    checkpoint; `choose` tells which of its tensors are read."""
     _check_regular(path)
-    archive = False
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            archive = zipfile.is_zipfile(file)
-            # PyTorch 1.13 would hand TorchScript over to another loader.
-            if archive and any(name.endswith("/constants.pkl")
-                               for name in zipfile.ZipFile(file).namelist()):
-                raise FilesError(
-                    f"{path}: holds more than tensors, which is not loaded: TorchScript")
-            file.seek(0)
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except FilesError:
-        raise
-    except PermissionError as error:
-        raise FilesError(f"{path}: {error.strerror}") from None
-    except Exception as error:  # the unpickler raises whatever it stumbles over
-        unknown = re.search(r"(?:Unsupported class|GLOBAL) ([\w.]+)", str(error))
-        if unknown or archive and isinstance(error, pickle.UnpicklingError):
-            what = ": " + unknown[1] if unknown else ""
-            raise FilesError(
-                f"{path}: holds more than tensors, which is not loaded{what}") from None
-        raise FilesError(f"{path}: not a state_dict as torch.save writes it, or damaged") from None
+        with open(path, "rb") as file:
+            state = _state_of(path, pth.read(file))
+            return _numbers_of(path, choose(path, state), os.fstat(file.fileno()).st_size)
+    except (PthError, OSError, MemoryError) as error:
+        raise FilesError(f"{path}: {_reason(error)}") from None
 
 
-def read_state_dict(path):
-    """{name: tensor} of a plain state_dict, or of the one in a checkpoint of ESPnet's."""
-    import torch
-
-    state = _load(path)
-    if isinstance(state, dict) and isinstance(state.get("model"), dict):
-        state = state["model"]  # as ESPnet's checkpoint.pth has it
-    if not isinstance(state, dict) or not state:
-        found = "empty" if isinstance(state, dict) else type(state).__name__
+def _state_of(path, saved):
+    """{name: tensor}"""
+    state = saved
+    if isinstance(saved, Dictionary) and isinstance(saved.get("model"), Dictionary):
+        state = saved.get("model")  # as ESPnet's checkpoint.pth has it
+    if not isinstance(state, Dictionary) or not state:
+        found = "empty" if isinstance(state, Dictionary) else kind(state)
         raise FilesError(f"{path}: not a state_dict: {found}")
     for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+        if type(name) is not str or not isinstance(value, (Tensor, OddTensor)):
             raise FilesError(
-                f"{path}: not a plain state_dict: {name!r} is a {type(value).__name__}")
-    return state
+                f"{path}: not a plain state_dict: {show(name)} is a {kind(value)}")
+    return dict(state.items())
 
 
-def _numbers_of_tensor(_, tensor):
-    """As an array of float32 or float64; None for counters, which are no weights."""
-    import torch
-
-    if (tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
-            or tensor.device.type != "cpu"):
-        raise ValueError(f"not a dense tensor of real numbers: {tensor.dtype}, {tensor.layout}, "
-                         f"on {tensor.device}")
-    if not tensor.is_floating_point():
-        return None
-    real = tensor if tensor.dtype == torch.float64 else tensor.float()
-    return real.detach().resolve_neg().numpy()
-
-
-def to_arrays(path, state):
-    """{name: array} of the real numbers in a state_dict that was read from `path`."""
-    found = _each(path, state.items(), _numbers_of_tensor)
+def _numbers_of(path, state, length):
+    """{name: array}"""
+    total = sum(tensor.nbytes for tensor in state.values())
+    if total > MOST_TIMES * length or len(state) > MOST_TENSORS:
+        raise FilesError(f"{path}: {len(state)} tensors of {total} bytes in a file of {length}: "
+                         "views of the same numbers, which `.clone()` makes whole")
+    found = _each(path, state.items(), lambda _, tensor: tensor.numbers())
     weights = {name: value for name, value in found.items() if value is not None}
     if not weights:
         name = next(iter(state))
-        raise FilesError(f"{path}: holds no tensor of real numbers ({name} is {state[name].dtype})")
+        raise FilesError(f"{path}: holds no tensor of real numbers ({_brief(name)} is "
+                         f"{state[name].dtype})")
     return weights
 
 
@@ -264,12 +302,11 @@ def find_decoder(path, weights):
     if not prefixes or prefixes == [""]:
         return weights
     if len(prefixes) > 1:
-        raise FilesError(f"{path}: several decoders: {', '.join(prefixes)}")
+        raise FilesError(f"{path}: several decoders: {_brief(', '.join(prefixes))}")
     prefix = prefixes[0]
     found = {
         "decoder." + name[len(prefix):]: value
-        for name, value in weights.items()
-        if name.startswith(prefix)
+        for name, value in weights.items() if name.startswith(prefix)
     }
     found.update({name: value for name, value in weights.items() if name.startswith("lm_lin.")})
     return found
@@ -293,9 +330,11 @@ def write_weights(path, weights):
 
     def save(content):
         # In the format of 1.10 the index of a dataset's chunks has a checksum too.
+        bytes(MARGIN)
         with h5py.File(content, "w", libver=("v110", "v110")) as file:
-            _each(path, weights.items(), lambda name, value: file.create_dataset(
-                name, data=value, fletcher32=value.ndim > 0, fillvalue=numpy.nan))
+            _each(
+                path, weights.items(), lambda name, value: file.create_dataset(
+                    name, data=value, fletcher32=value.ndim > 0, fillvalue=numpy.nan))
 
     _replace(path, save)
 
@@ -308,20 +347,34 @@ def _need(*modules):
             raise FilesError(f"{error} (the package's extra `files` brings it)") from None
 
 
-def _command(description, source, target, work, find=lambda source: source):
-    parser = argparse.ArgumentParser(description=description)
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        super().error(_printable(message))
+
+
+def _convert(description, source, target, work, needed, find):
+    parser = _Parser(description=description)
     parser.add_argument("source", metavar=source)
     parser.add_argument("target", metavar=target)
     given = parser.parse_args()
+    _need(*needed)
+    found = find(given.source)
+    if os.path.realpath(found) == os.path.realpath(given.target):
+        raise FilesError(f"{given.target}: the source itself, which would be lost")
+    work(found, given.target)
+    print(_printable(given.target))
+
+
+def _command(description, source, target, work, needed, find=lambda source: source):
     try:
-        _need("h5py", "torch")
-        found = find(given.source)
-        if os.path.realpath(found) == os.path.realpath(given.target):
-            raise FilesError(f"{given.target}: the source itself, which would be lost")
-        work(found, given.target)
+        _convert(description, source, target, work, needed, find)
     except FilesError as error:
-        sys.exit(_one_line(f"{os.path.basename(sys.argv[0])}: {error}"))
-    print(_one_line(given.target))
+        reason = str(error)
+    except MemoryError as error:
+        reason = _reason(error)
+    else:
+        return
+    sys.exit(_printable(f"{os.path.basename(sys.argv[0])}: {reason}"))
 
 
 def _model_of(run):
@@ -345,7 +398,7 @@ def to_espnet():
         write_state_dict(target, with_biases(source, decoder))
 
     _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN",
-             "FILE.pth", work, _model_of)
+             "FILE.pth", work, ("h5py", "torch"), _model_of)
 
 
 def to_pth():
@@ -355,11 +408,11 @@ def to_pth():
             raise FilesError(f"{source}: a checkpoint; export it first (mixtape export --layout)")
         write_state_dict(target, weights)
 
-    _command("Writes exported weights as a PyTorch state_dict.", "WEIGHTS.h5", "FILE.pth", work)
+    _command("Writes exported weights as a PyTorch state_dict.", "WEIGHTS.h5", "FILE.pth", work,
+             ("h5py", "torch"))
 
 
 def from_pth():
-    def work(source, target):
-        write_weights(target, to_arrays(source, find_decoder(source, read_state_dict(source))))
-
-    _command("Writes a PyTorch state_dict for `mixtape import`.", "FILE.pth", "WEIGHTS.h5", work)
+    _command("Writes a PyTorch state_dict for `mixtape import`.", "FILE.pth", "WEIGHTS.h5",
+             lambda source, target: write_weights(target, read_state_dict(source, find_decoder)),
+             ("h5py",))
