@@ -21,7 +21,7 @@ typedef struct mt_device mt_device;
 /* Opens "cpu", "cuda", "cuda:I" or "auto" (a CUDA device where there is one, with its cuBLAS, else
  * the CPU). The caller closes it with mt_device_close, after everything that lives on it.
  * MT_ERROR_INVALID for an unknown name, MT_ERROR_DEVICE where this build or machine has no such
- * device. */
+ * device, MT_ERROR_MEMORY where the CPU has no address space to multiply in. */
 MT_API mt_status mt_device_open(const char *name, mt_device **device);
 MT_API void mt_device_close(mt_device *device); /* NULL is allowed */
 

@@ -1,11 +1,9 @@
 /* The CPU device: memory is the host's, work is done when a call returns. */
 #include "kernels/device.h"
+#include "kernels/cpu/blas.h"
 #include "kernels/cpu/device.h"
 #include "kernels/cpu/team.h"
 
-#include <cblas.h>
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,50 +14,6 @@ typedef struct cpu_device {
     size_t workspace_size;
     unsigned char read_slots[MT_READ_SLOTS][MT_READ_BYTES];
 } cpu_device;
-
-/* OpenMP's number of threads for the calling thread, where OpenBLAS is a build that goes by it: the
- * library is OpenBLAS's choice, not ours, and is looked for when the first device is opened. */
-static int (*get_openmp_threads)(void);
-static void (*set_openmp_threads)(int threads);
-
-int mt_blas_alone(void)
-{
-    int before = 0;
-    if (get_openmp_threads != NULL && set_openmp_threads != NULL) {
-        before = get_openmp_threads();
-        set_openmp_threads(1);
-    }
-    return before;
-}
-
-void mt_blas_restore(int before)
-{
-    if (before > 0) {
-        set_openmp_threads(before);
-    }
-}
-
-static void find_openmp(void)
-{
-    enum { ON_OPENMP = 2 };
-    if (openblas_get_parallel() == ON_OPENMP) {
-        void *get = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
-        void *set = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
-        memcpy(&get_openmp_threads, &get, sizeof get);
-        memcpy(&set_openmp_threads, &set, sizeof set);
-    }
-}
-
-/* A build of OpenBLAS on OpenMP sets OpenMP's own number along with its own, which is the program's
- * and is put back. */
-static void make_blas_serial(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, find_openmp);
-    int before = mt_blas_alone();
-    openblas_set_num_threads(1);
-    mt_blas_restore(before);
-}
 
 /* Large arrays lie on large pages where the system gives them when asked: fewer of them to look up,
  * which a training step gains several per cent by. */
@@ -167,6 +121,7 @@ static void cpu_close(mt_device *device)
     cpu_device *cpu = (cpu_device *)device;
     free(cpu->workspace);
     free(cpu);
+    mt_blas_leave();
 }
 
 mt_status mt_cpu_workspace(mt_device *device, size_t bytes, void **memory)
@@ -197,7 +152,11 @@ mt_status mt_cpu_open(int index, mt_device **device)
     if (cpu == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "cpu: no memory for %zu bytes", sizeof *cpu);
     }
-    make_blas_serial();
+    status = mt_blas_join();
+    if (status != MT_OK) {
+        free(cpu);
+        return status;
+    }
     cpu->base = (mt_device){
         .name = "cpu",
         .kernels = {[MT_F32] = build->kernels[MT_F32], [MT_F64] = build->kernels[MT_F64]},

@@ -18,9 +18,4 @@ mt_status mt_cpu_choose_isa(const mt_cpu_isa_build **build);
  * needed and kept, valid until the next kernel call on the device. */
 mt_status mt_cpu_workspace(mt_device *device, size_t bytes, void **memory);
 
-/* Makes OpenBLAS work on the calling thread alone, and gives back what the thread had before. A
- * build on OpenMP would take all of OpenMP's threads. */
-int mt_blas_alone(void);
-void mt_blas_restore(int before);
-
 #endif

@@ -1,6 +1,6 @@
 /* Matrix products by OpenBLAS. The threads are ours: those of OpenBLAS would wait beside them on
  * the same cores. So each of our threads lets it compute a part alone. */
-#include "kernels/cpu/device.h"
+#include "kernels/cpu/blas.h"
 #include "kernels/cpu/kernels.h"
 
 #include <cblas.h>
@@ -68,7 +68,7 @@ static void multiply(const mt_matmul_args *args)
     int64_t width = (grains + threads - 1) / threads * GRAIN;
     int64_t parts = (side + width - 1) / width;
     parted_product loop = {args, by_rows, side, width};
-    mt_team_run((int)parts, parts, multiply_parts, &loop);
+    mt_team_run(mt_blas_threads((int)parts), parts, multiply_parts, &loop);
 }
 
 mt_status KERNEL(matmul)(mt_device *device, const mt_matmul_args *args)

@@ -1,6 +1,8 @@
 /* Opening devices, and the CPU's memory, threads and instruction sets. */
+#include "kernels/cpu/blas.h"
 #include "kernels/cpu/device.h"
 #include "tests/check_main.h"
+#include "tests/kernels/address_space.h"
 #include "tests/kernels/kernel_test.h"
 
 #include <stdio.h>
@@ -62,6 +64,26 @@ START_TEST(test_auto_always_opens)
     ck_assert(strcmp(device->name, "cpu") == 0 || strncmp(device->name, "cuda:", 5) == 0);
     mt_device_close(device);
     mt_device_close(NULL);
+}
+END_TEST
+
+START_TEST(test_a_device_without_room_for_a_buffer_of_openblas_is_a_memory_error)
+{
+    enum { MOST = 64, ROOM = 4 };
+    mt_device *devices[MOST];
+    mt_status status = MT_OK;
+    int opened = 0;
+    struct rlimit before = limit_address_space(ROOM * MT_BLAS_BUFFER_MIB);
+    while (opened < MOST && (status = mt_device_open("cpu", &devices[opened])) == MT_OK) {
+        opened++;
+    }
+    restore_address_space(before);
+    assert_fails_with(status, MT_ERROR_MEMORY, "128 MiB");
+    while (opened > 0) {
+        mt_device_close(devices[--opened]);
+    }
+    assert_ok(mt_device_open("cpu", &devices[0]));
+    mt_device_close(devices[0]);
 }
 END_TEST
 
@@ -151,8 +173,10 @@ END_TEST
 static Suite *device_suite(void)
 {
     return SUITE("device", test_unknown_names_are_refused, test_cuda_opens_or_says_why_not,
-                 test_auto_always_opens, test_every_kernel_is_there,
-                 test_absurd_sizes_are_memory_errors_with_the_size, test_workspace_grows_and_stays,
+                 test_auto_always_opens,
+                 test_a_device_without_room_for_a_buffer_of_openblas_is_a_memory_error,
+                 test_every_kernel_is_there, test_absurd_sizes_are_memory_errors_with_the_size,
+                 test_workspace_grows_and_stays,
                  test_threads_are_as_set_and_zero_restores_the_default,
                  test_isa_can_be_lowered_and_a_foreign_one_is_refused);
 }

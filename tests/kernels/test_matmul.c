@@ -1,5 +1,7 @@
 /* Matrix products against sums in double, in every layout. */
+#include "kernels/cpu/blas.h"
 #include "tests/check_main.h"
+#include "tests/kernels/address_space.h"
 #include "tests/kernels/kernel_test.h"
 
 #include <limits.h>
@@ -122,12 +124,40 @@ START_TEST(test_openblas_stays_on_the_thread_that_calls_it)
 }
 END_TEST
 
+/* Without address space for more buffers, OpenBLAS would ask for them for ever. */
+START_TEST(test_products_take_the_threads_that_openblas_has_buffers_for)
+{
+    enum { SIZE = 1280, THREADS = 40 };
+    static float a[SIZE * SIZE], c[2][SIZE * SIZE];
+    for (int i = 0; i < SIZE * SIZE; i++) {
+        a[i] = (float)(i % 7);
+    }
+    mt_cpu_set_threads(THREADS);
+    for (int limited = 1; limited >= 0; limited--) {
+        mt_device *device;
+        struct rlimit before = limit_address_space(limited ? 4 * MT_BLAS_BUFFER_MIB : 0);
+        assert_ok(mt_device_open("cpu", &device));
+        mt_matmul_args args = {
+            .M = SIZE, .N = SIZE, .K = SIZE, .alpha = 1.0, .a = a, .b = a, .c = c[limited]};
+        assert_ok(device->kernels[MT_F32]->matmul(device, &args));
+        int threads = mt_blas_threads(THREADS);
+        mt_device_close(device);
+        restore_address_space(before);
+        ck_assert_int_ge(threads, limited ? 1 : THREADS);
+        ck_assert_int_le(threads, limited ? THREADS - 1 : THREADS);
+    }
+    mt_cpu_set_threads(0);
+    ck_assert_mem_eq(c[0], c[1], sizeof c[0]);
+}
+END_TEST
+
 static Suite *matmul_suite(void)
 {
     return SUITE("matmul", test_every_layout_alpha_and_beta,
                  test_empty_sums_are_zero_and_keep_beta_c,
                  test_dimensions_beyond_blas_are_refused_with_the_figure,
-                 test_openblas_stays_on_the_thread_that_calls_it);
+                 test_openblas_stays_on_the_thread_that_calls_it,
+                 test_products_take_the_threads_that_openblas_has_buffers_for);
 }
 
 MT_TEST_MAIN(matmul_suite)

@@ -74,6 +74,35 @@ class SignalTest(RunTest):
         self.assertGreater(self.saved_step(), step)
 
 
+class AddressSpaceTest(test_command.CommandTest):
+    """OpenBLAS asks for its buffers again and again where it gets none."""
+
+    TRAIN = ["train", "copy", *SMALL, "--size", "64", "--steps", "1", "--threads", "8"]
+
+    def limited(self, limit, mebibytes, *verb):
+        """The status and standard error of a verb; one that hangs fails by CTest's timeout."""
+        process = subprocess.run(
+            [MIXTAPE, *verb], cwd=self.folder.name, text=True, capture_output=True,
+            preexec_fn=lambda: resource.setrlimit(limit, (mebibytes << 20, mebibytes << 20)))
+        return process.returncode, process.stderr
+
+    def test_verbs_work_or_fail_with_a_message_whatever_room_they_have(self):
+        self.run_command(*self.TRAIN, "--out", "run")
+        for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+            for mebibytes in (200, 350, 450, 500, 600, 800):
+                for verb in ([*self.TRAIN, "--out", f"run-{limit}-{mebibytes}"], ["info", "run"],
+                             ["export", "run", "-o", "run.safetensors"]):
+                    status, message = self.limited(limit, mebibytes, *verb)
+                    self.assertIn(status, (0, 1), (mebibytes, verb, message))
+                    if status == 1:
+                        self.assertRegex(message, "mixtape: .*(address space|memory)")
+
+    def test_openblas_that_could_not_start_is_told(self):
+        status, message = self.limited(resource.RLIMIT_DATA, 100, "info", "run")
+        self.assertEqual(status, 1)
+        self.assertRegex(message, r"^mixtape: no address space for OpenBLAS: \d+ buffers of ")
+
+
 class DataTest(RunTest):
     """A run that goes on with data that it did not begin with."""
 
