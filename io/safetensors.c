@@ -1,7 +1,5 @@
-/* The format (github.com/huggingface/safetensors): eight bytes with the length of a
- * JSON header, the header, which gives each tensor's type, shape and place, and the data, which the
- * tensors fill without gap or overlap. Numbers are little-endian. */
-#include "io/file.h"
+/* .safetensors files, read. */
+#include "io/safetensors.h"
 #include "io/weights_file.h"
 
 #include <errno.h>
@@ -16,7 +14,7 @@
 
 /* The format allows headers of 100 MB. As JSON in memory they take twenty times that, and the
  * largest models' are below 1 MB. */
-enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8, MOST_HEADER = 16 << 20 };
+enum { MOST_HEADER = 16 << 20 };
 
 static float float_of_bits(uint32_t bits)
 {
@@ -296,10 +294,35 @@ static void close_file(mt_source *base)
     free(file);
 }
 
+typedef struct header_text {
+    const char *at;
+    size_t left;
+} header_text;
+
+/* The next byte of a header. There is none once memory has run out: jansson does not notice where
+ * its copy of a name could not grow, and would go on with a part of it. */
+static size_t next_byte(void *buffer, size_t room, void *context)
+{
+    header_text *text = context;
+    (void)room;
+    if (text->left == 0 || errno == ENOMEM) {
+        return 0;
+    }
+    *(char *)buffer = *text->at++;
+    text->left--;
+    return 1;
+}
+
 static mt_status parse_header(safetensors_file *file, const char *text, size_t length)
 {
     json_error_t error;
-    file->header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    header_text rest = {text, length};
+    errno = 0;
+    file->header = json_load_callback(next_byte, &rest, JSON_REJECT_DUPLICATES, &error);
+    if (file->header == NULL && errno == ENOMEM) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for a header of %zu bytes", file->path,
+                       length);
+    }
     return json_is_object(file->header)
                ? check_extents(file)
                : mt_fail(MT_ERROR_FORMAT, "%s: the header is no JSON object: %s", file->path,
@@ -308,11 +331,12 @@ static mt_status parse_header(safetensors_file *file, const char *text, size_t l
 
 static mt_status read_header(safetensors_file *file, size_t size)
 {
-    unsigned char bytes[LENGTH_BYTES] = {0};
+    unsigned char bytes[MT_SAFETENSORS_LENGTH] = {0};
     uint64_t length = 0;
-    mt_status status =
-        size >= LENGTH_BYTES ? read_bytes(file, 0, LENGTH_BYTES, (char *)bytes) : MT_OK;
-    for (int i = 0; i < LENGTH_BYTES; i++) {
+    mt_status status = size >= MT_SAFETENSORS_LENGTH
+                           ? read_bytes(file, 0, MT_SAFETENSORS_LENGTH, (char *)bytes)
+                           : MT_OK;
+    for (int i = 0; i < MT_SAFETENSORS_LENGTH; i++) {
         length |= (uint64_t)bytes[i] << (8 * i);
     }
     if (status == MT_OK && length > MOST_HEADER) {
@@ -320,7 +344,8 @@ static mt_status read_header(safetensors_file *file, size_t size)
             mt_fail(MT_ERROR_FORMAT, "%s: a header of %llu bytes, of which there are at most %llu",
                     file->path, (unsigned long long)length, (unsigned long long)MOST_HEADER);
     }
-    if (status == MT_OK && (size < LENGTH_BYTES || length > size - LENGTH_BYTES)) {
+    if (status == MT_OK &&
+        (size < MT_SAFETENSORS_LENGTH || length > size - MT_SAFETENSORS_LENGTH)) {
         status = mt_fail(MT_ERROR_FORMAT, "%s: a header of %llu bytes in a file of %zu", file->path,
                          (unsigned long long)length, size);
     }
@@ -330,10 +355,10 @@ static mt_status read_header(safetensors_file *file, size_t size)
                          (unsigned long long)length);
     }
     if (status == MT_OK) {
-        status = read_bytes(file, LENGTH_BYTES, (size_t)length, text);
+        status = read_bytes(file, MT_SAFETENSORS_LENGTH, (size_t)length, text);
     }
     if (status == MT_OK) {
-        file->data_start = LENGTH_BYTES + (size_t)length;
+        file->data_start = MT_SAFETENSORS_LENGTH + (size_t)length;
         file->data_size = size - file->data_start;
         status = parse_header(file, text, (size_t)length);
     }
@@ -368,70 +393,4 @@ mt_status mt_safetensors_source(const char *path, mt_source **source)
     }
     *source = &file->base;
     return MT_OK;
-}
-
-/* ---- writing ---- */
-
-static size_t array_bytes(const mt_array *array)
-{
-    return (size_t)mt_array_count(array) * mt_dtype_size(array->dtype);
-}
-
-static json_t *make_header(const mt_arrays *arrays, size_t *data_size)
-{
-    json_t *header = json_object();
-    json_object_set_new(header, "__metadata__", json_pack("{s:s}", "format", "pt"));
-    *data_size = 0;
-    for (int64_t i = 0; i < arrays->count; i++) {
-        const mt_array *array = &arrays->items[i];
-        json_t *shape = json_array();
-        for (int d = 0; d < array->rank; d++) {
-            json_array_append_new(shape, json_integer(array->shape[d]));
-        }
-        size_t end = *data_size + array_bytes(array);
-        json_object_set_new(header, array->name,
-                            json_pack("{s:s, s:o, s:[I,I]}", "dtype",
-                                      array->dtype == MT_F64 ? "F64" : "F32", "shape", shape,
-                                      "data_offsets", (json_int_t)*data_size, (json_int_t)end));
-        *data_size = end;
-    }
-    return header;
-}
-
-mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays)
-{
-    size_t data_size;
-    json_t *header = make_header(arrays, &data_size);
-    char *text = json_dumps(header, JSON_COMPACT);
-    json_decref(header);
-    size_t length = text != NULL ? strlen(text) : 0;
-    size_t padded = (length + HEADER_ALIGNMENT - 1) / HEADER_ALIGNMENT * HEADER_ALIGNMENT;
-    size_t size = LENGTH_BYTES + padded + data_size;
-    char *bytes = text != NULL ? malloc(size) : NULL;
-    if (bytes == NULL) {
-        free(text);
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, size);
-    }
-    for (int i = 0; i < LENGTH_BYTES; i++) {
-        bytes[i] = (char)((uint64_t)padded >> (8 * i) & 255);
-    }
-    memcpy(bytes + LENGTH_BYTES, text, length);
-    memset(bytes + LENGTH_BYTES + length, ' ', padded - length);
-    char *at = bytes + LENGTH_BYTES + padded;
-    mt_status status = MT_OK;
-    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
-        const mt_array *array = &arrays->items[i];
-        int64_t rows = mt_array_rows(array);
-        status = mt_array_read(array, 0, rows, at);
-        if (status == MT_OK) {
-            status = mt_array_check_values(array, "/", 0, rows, at);
-        }
-        at += array_bytes(array);
-    }
-    if (status == MT_OK) {
-        status = mt_file_replace(path, bytes, size);
-    }
-    free(bytes);
-    free(text);
-    return status;
 }

@@ -1,0 +1,104 @@
+/* .safetensors files, written. */
+#include "io/file.h"
+#include "io/safetensors.h"
+#include "io/weights_file.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEADER_ALIGNMENT = 8 };
+
+static size_t array_bytes(const mt_array *array)
+{
+    return (size_t)mt_array_count(array) * mt_dtype_size(array->dtype);
+}
+
+/* What the header has of an array that ends at byte `end` of the data, or NULL: no memory. */
+static json_t *describe_array(const mt_array *array, size_t end)
+{
+    json_t *shape = json_array();
+    bool whole = shape != NULL;
+    for (int d = 0; d < array->rank && whole; d++) {
+        whole = json_array_append_new(shape, json_integer(array->shape[d])) == 0;
+    }
+    json_t *entry =
+        whole ? json_pack("{s:s, s:O, s:[I,I]}", "dtype", array->dtype == MT_F64 ? "F64" : "F32",
+                          "shape", shape, "data_offsets", (json_int_t)(end - array_bytes(array)),
+                          (json_int_t)end)
+              : NULL;
+    json_decref(shape);
+    return entry;
+}
+
+/* The header, or NULL: no memory. */
+static json_t *make_header(const mt_arrays *arrays, size_t *data_size)
+{
+    json_t *header = json_object();
+    bool whole =
+        json_object_set_new(header, "__metadata__", json_pack("{s:s}", "format", "pt")) == 0;
+    *data_size = 0;
+    for (int64_t i = 0; i < arrays->count && whole; i++) {
+        const mt_array *array = &arrays->items[i];
+        *data_size += array_bytes(array);
+        whole = json_object_set_new(header, array->name, describe_array(array, *data_size)) == 0;
+    }
+    if (!whole) {
+        json_decref(header);
+    }
+    return whole ? header : NULL;
+}
+
+/* A file's bytes, which the caller frees: the header, blanks behind it, and room for the data.
+ * jansson writes the header into them, since it does not notice where a text of its own could not
+ * grow. NULL: no memory. */
+static char *make_bytes(const json_t *header, size_t data_size, size_t *size)
+{
+    size_t length = json_dumpb(header, NULL, 0, JSON_COMPACT);
+    size_t padded = (length + HEADER_ALIGNMENT - 1) / HEADER_ALIGNMENT * HEADER_ALIGNMENT;
+    *size = MT_SAFETENSORS_LENGTH + padded + data_size;
+    char *bytes = malloc(*size);
+    if (bytes == NULL || length == 0 ||
+        json_dumpb(header, bytes + MT_SAFETENSORS_LENGTH, padded, JSON_COMPACT) != length) {
+        free(bytes);
+        return NULL;
+    }
+    for (int i = 0; i < MT_SAFETENSORS_LENGTH; i++) {
+        bytes[i] = (char)((uint64_t)padded >> (8 * i) & 255);
+    }
+    memset(bytes + MT_SAFETENSORS_LENGTH + length, ' ', padded - length);
+    return bytes;
+}
+
+static mt_status read_arrays(const mt_arrays *arrays, char *to)
+{
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        const mt_array *array = &arrays->items[i];
+        int64_t rows = mt_array_rows(array);
+        status = mt_array_read(array, 0, rows, to);
+        if (status == MT_OK) {
+            status = mt_array_check_values(array, "/", 0, rows, to);
+        }
+        to += array_bytes(array);
+    }
+    return status;
+}
+
+mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays)
+{
+    size_t data_size, size = 0;
+    json_t *header = make_header(arrays, &data_size);
+    char *bytes = header != NULL ? make_bytes(header, data_size, &size) : NULL;
+    json_decref(header);
+    if (bytes == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %lld tensors of %zu bytes", path,
+                       (long long)arrays->count, data_size);
+    }
+    mt_status status = read_arrays(arrays, bytes + size - data_size);
+    if (status == MT_OK) {
+        status = mt_file_replace(path, bytes, size);
+    }
+    free(bytes);
+    return status;
+}
