@@ -20,8 +20,8 @@ static error_t take_all(int key, char *text, struct argp_state *state)
 }
 
 /* Lets getopt complain, and argp help, before the verb's parser sees anything. They print arguments
- * as they are, so they get copies that may be printed. */
-static bool check_usage(const struct argp *argp, int argc, char **argv)
+ * as they are, so they get copies that may be printed. ENOMEM, or another error that was told. */
+static error_t check_usage(const struct argp *argp, int argc, char **argv)
 {
     struct argp known = *argp;
     known.parser = take_all;
@@ -35,23 +35,26 @@ static bool check_usage(const struct argp *argp, int argc, char **argv)
             mt_printable(argv[i], length, copies[i], size);
         }
     }
-    if (!whole) {
-        print_line(stderr, "%s: no memory for the arguments", argv[0]);
-    }
-    bool right = whole && argp_parse(&known, argc, copies, 0, NULL, NULL) == 0;
+    error_t error = whole ? argp_parse(&known, argc, copies, 0, NULL, NULL) : ENOMEM;
     for (int i = 0; i < argc && copies != NULL; i++) {
         free(copies[i]);
     }
     free(copies);
-    return right;
+    return error;
 }
 
 void parse_arguments(const struct argp *argp, int argc, char **argv, void *given)
 {
     int next;
-    if (!check_usage(argp, argc, argv) ||
-        argp_parse(argp, argc, argv, ARGP_NO_ERRS, &next, given) != 0) {
-        exit(EXIT_USAGE);
+    error_t error = check_usage(argp, argc, argv);
+    if (error == 0) {
+        error = argp_parse(argp, argc, argv, ARGP_NO_ERRS, &next, given);
+    }
+    if (error == ENOMEM) {
+        print_line(stderr, "%s: no memory for the arguments", argv[0]);
+    }
+    if (error != 0) {
+        exit(error == ENOMEM ? EXIT_FAILED : EXIT_USAGE);
     }
     if (next < argc) {
         print_line(stderr, "%s: unexpected argument '%s'", argv[0], argv[next]);

@@ -119,6 +119,25 @@ static void print_model(const mt_model_config *config, mt_dtype dtype)
     printf("\n");
 }
 
+/* A configuration that is no run's says why; the weights are told all the same. */
+static mt_status print_task(const char *path, const mt_checkpoint *checkpoint)
+{
+    const mt_token_list *tokens = checkpoint->weights->tokens;
+    run_config run;
+    if (checkpoint->run_config == NULL) {
+        return MT_OK;
+    }
+    mt_status status = session_config_of(path, checkpoint, &run);
+    if (status == MT_OK) {
+        print_line(stdout, "task %s%s%s", run.task, tokens != NULL ? ", unit " : "",
+                   tokens != NULL ? symbol_unit_name((int)run.unit) : "");
+    } else if (status != MT_ERROR_MEMORY) {
+        print_line(stdout, "no task: %s", mt_error_message());
+        status = MT_OK;
+    }
+    return status;
+}
+
 static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpoint)
 {
     const mt_weights *weights = checkpoint->weights;
@@ -127,10 +146,9 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
                checkpoint->has_state ? "checkpoint" : "weights, layout ",
                weights->layout != NULL ? weights->layout->name : "",
                checkpoint->has_optimizer ? ", with optimiser" : "");
-    run_config run;
-    if (checkpoint->run_config != NULL && session_config_of(path, checkpoint, &run) == MT_OK) {
-        print_line(stdout, "task %s%s%s", run.task, weights->tokens != NULL ? ", unit " : "",
-                   weights->tokens != NULL ? symbol_unit_name((int)run.unit) : "");
+    mt_status status = print_task(path, checkpoint);
+    if (status != MT_OK) {
+        return status;
     }
     if (checkpoint->has_state) {
         printf("step %" PRId64 ", %.1f s of training\n", state->step, state->seconds);

@@ -57,11 +57,12 @@ static mt_status check_counts(const char *what, const yaml_token_t *token,
 
 static mt_status fail_at_problem(const char *what, const yaml_parser_t *parser)
 {
-    if (parser->error == YAML_MEMORY_ERROR) {
+    bool lacks_memory = parser->error == YAML_MEMORY_ERROR || parser->problem == NULL;
+    if (lacks_memory) { /* of which libyaml does not tell everywhere */
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its YAML", what);
     }
     return mt_fail(MT_ERROR_FORMAT, "%s: line %zu: %s", what, parser->problem_mark.line + 1,
-                   parser->problem != NULL ? parser->problem : "not YAML");
+                   parser->problem);
 }
 
 /* Walks through the tokens, which libyaml makes one by one. */
