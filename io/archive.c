@@ -1,5 +1,6 @@
 #include "io/archive_internal.h"
 #include "io/file.h"
+#include "io/hdf5_crash.h"
 #include "io/hdf5_library.h"
 
 #include <stdarg.h>
@@ -70,6 +71,7 @@ void mt_archive_discard(mt_archive *archive)
         archive->reader->close(archive->reader);
     } else {
         mt_hdf5_end();
+        mt_hdf5_makes = NULL;
     }
     free(archive->image);
     free(archive);
@@ -157,10 +159,15 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
     if (status != MT_OK) {
         return status;
     }
-    mt_hdf5_begin();
-    (*archive)->file = create_in_memory(*archive);
-    if ((*archive)->file < 0) {
+    mt_hdf5_makes = (*archive)->path;
+    status = mt_hdf5_begin(path);
+    if (status == MT_OK) {
+        (*archive)->file = create_in_memory(*archive);
+    }
+    if (status == MT_OK && (*archive)->file < 0) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: HDF5 cannot make a file in memory", path);
+    }
+    if (status != MT_OK) {
         mt_archive_discard(*archive);
         *archive = NULL;
     }
@@ -213,14 +220,13 @@ void mt_archive_write_group(mt_archive *archive, const char *group)
     if (archive->status != MT_OK) {
         return;
     }
-    hid_t properties = H5Pcreate(H5P_GROUP_CREATE);
-    H5Pset_attr_phase_change(properties, 0, 0);
-    H5Pset_obj_track_times(properties, false);
-    hid_t made = H5Gcreate2(archive->file, group, H5P_DEFAULT, properties, H5P_DEFAULT);
-    H5Pclose(properties);
-    if (made < 0) {
-        mt_archive_fail(archive, group, "HDF5 cannot make the group");
-        return;
+    hid_t properties = H5Pcreate(H5P_GROUP_CREATE), made = H5I_INVALID_HID;
+    if (H5Pset_attr_phase_change(properties, 0, 0) >= 0 &&
+        H5Pset_obj_track_times(properties, false) >= 0) {
+        made = H5Gcreate2(archive->file, group, H5P_DEFAULT, properties, H5P_DEFAULT);
     }
-    H5Gclose(made);
+    H5Pclose(properties);
+    if (made < 0 || H5Gclose(made) < 0) {
+        mt_archive_lacks_memory(archive, group);
+    }
 }

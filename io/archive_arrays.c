@@ -20,7 +20,7 @@ static hid_t file_type(mt_dtype dtype)
 }
 
 /* Chunks of whole rows, of some megabytes: what a checksum is computed over. */
-static void set_chunks(hid_t properties, mt_dtype dtype, int rank, const int64_t *shape)
+static bool set_chunks(hid_t properties, mt_dtype dtype, int rank, const int64_t *shape)
 {
     const int64_t chunk_bytes = 16 << 20;
     hsize_t chunk[MT_MAX_RANK];
@@ -31,27 +31,21 @@ static void set_chunks(hid_t properties, mt_dtype dtype, int rank, const int64_t
     }
     int64_t rows = row_bytes < chunk_bytes ? chunk_bytes / row_bytes : 1;
     chunk[0] = (hsize_t)(rows < shape[0] ? rows : shape[0]);
-    H5Pset_chunk(properties, rank, chunk);
-    H5Pset_fletcher32(properties);
+    return H5Pset_chunk(properties, rank, chunk) >= 0 && H5Pset_fletcher32(properties) >= 0;
 }
 
 /* A scalar, which HDF5 gives no Fletcher-32, is kept in the dataset's header, which has a checksum
  * of its own. What HDF5 finds no values for it fills in: with values that no reader takes for
  * weights. */
-static hid_t array_properties(mt_dtype dtype, int rank, const int64_t *shape)
+static bool set_properties(hid_t properties, mt_dtype dtype, int rank, const int64_t *shape)
 {
     const double missing = NAN;
-    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
-    if (rank > 0) {
-        set_chunks(properties, dtype, rank, shape);
-    } else {
-        H5Pset_layout(properties, H5D_COMPACT);
+    bool set = rank > 0 ? set_chunks(properties, dtype, rank, shape)
+                        : H5Pset_layout(properties, H5D_COMPACT) >= 0;
+    if (set && dtype != MT_I32) {
+        set = H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &missing) >= 0;
     }
-    if (dtype != MT_I32) {
-        H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &missing);
-    }
-    H5Pset_obj_track_times(properties, false);
-    return properties;
+    return set && H5Pset_obj_track_times(properties, false) >= 0;
 }
 
 static hid_t array_space(int rank, const int64_t *shape)
@@ -71,9 +65,11 @@ void mt_archive_begin_array(mt_archive *archive, const char *group, const char *
     if (archive->status != MT_OK) {
         return;
     }
-    hid_t space = array_space(rank, shape), properties = array_properties(dtype, rank, shape);
-    archive->array = H5Dcreate2(archive->file, join(path, group, name), file_type(dtype), space,
-                                H5P_DEFAULT, properties, H5P_DEFAULT);
+    hid_t space = array_space(rank, shape), properties = H5Pcreate(H5P_DATASET_CREATE);
+    if (set_properties(properties, dtype, rank, shape)) {
+        archive->array = H5Dcreate2(archive->file, join(path, group, name), file_type(dtype), space,
+                                    H5P_DEFAULT, properties, H5P_DEFAULT);
+    }
     if (archive->array < 0) {
         mt_archive_lacks_memory(archive, name);
     }

@@ -14,8 +14,8 @@ void mt_archive_write_attribute(mt_archive *archive, const char *group, const ch
     if (attribute < 0 || H5Awrite(attribute, type, value) < 0) {
         mt_archive_lacks_memory(archive, name);
     }
-    if (attribute >= 0) {
-        H5Aclose(attribute);
+    if (attribute >= 0 && H5Aclose(attribute) < 0) {
+        mt_archive_lacks_memory(archive, name);
     }
     H5Sclose(space);
 }

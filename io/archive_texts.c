@@ -51,14 +51,11 @@ bool mt_archive_has_attribute(mt_archive *archive, const char *group, const char
     return has(archive, group, name) || has(archive, group, checksum_name(checksum, name));
 }
 
-/* The type of a string of `size` bytes. */
-static hid_t text_type(size_t size)
+/* Makes a copy of HDF5's type of strings that of `size` bytes. */
+static bool set_text_type(hid_t type, size_t size)
 {
-    hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, size);
-    H5Tset_strpad(type, H5T_STR_NULLPAD);
-    H5Tset_cset(type, H5T_CSET_UTF8);
-    return type;
+    return H5Tset_size(type, size) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 &&
+           H5Tset_cset(type, H5T_CSET_UTF8) >= 0;
 }
 
 /* Texts that lie in places of `size` bytes, one behind the other; of rank 0, one. */
@@ -73,7 +70,10 @@ static void write_texts(mt_archive *archive, const char *group, const char *name
 {
     char checksum[NAME_MAX_BYTES];
     const hsize_t count = written->count;
-    hid_t type = text_type(written->size);
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (!set_text_type(type, written->size)) {
+        mt_archive_lacks_memory(archive, name);
+    }
     hid_t space = written->rank > 0 ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_SCALAR);
     mt_archive_write_attribute(archive, group, name, type, space, written->bytes);
     H5Tclose(type);

@@ -184,7 +184,8 @@ static mt_status write_beside(const replaced_file *target, const char *beside, i
     if (status != MT_OK) {
         unlink(beside);
     }
-    if (close(file) != 0 && status == MT_OK) {
+    /* What a signal interrupts is closed all the same, and was flushed before. */
+    if (close(file) != 0 && errno != EINTR && status == MT_OK) {
         status = fail(target->path, errno);
     }
     return status;

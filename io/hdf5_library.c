@@ -14,14 +14,13 @@ static struct {
     unsigned plugins;
 } former;
 
-void mt_hdf5_begin(void)
+mt_status mt_hdf5_begin(const char *path)
 {
-    if (former.users++ == 0) {
-        H5Eget_auto2(H5E_DEFAULT, &former.print, &former.data);
-        H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-        H5PLget_loading_state(&former.plugins);
-        H5PLset_loading_state(0);
-    }
+    bool begun = former.users++ > 0 ||
+                 (H5Eget_auto2(H5E_DEFAULT, &former.print, &former.data) >= 0 &&
+                  H5Eset_auto2(H5E_DEFAULT, NULL, NULL) >= 0 &&
+                  H5PLget_loading_state(&former.plugins) >= 0 && H5PLset_loading_state(0) >= 0);
+    return begun ? MT_OK : mt_fail(MT_ERROR_MEMORY, "%s: no memory for HDF5's library", path);
 }
 
 void mt_hdf5_end(void)

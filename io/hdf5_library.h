@@ -9,8 +9,9 @@
 #include <hdf5.h>
 
 /* Between these HDF5 prints nothing, and loads no plugins that the environment may name: a filter
- * of a file would be code. They nest; what the program itself had set is restored. */
-void mt_hdf5_begin(void);
+ * of a file would be code. They nest; what the program itself had set is restored. The first is
+ * MT_ERROR_MEMORY where HDF5 cannot begin; the second is called even then. */
+mt_status mt_hdf5_begin(const char *path);
 void mt_hdf5_end(void);
 
 /* A tensor's type, as values have it in memory. */

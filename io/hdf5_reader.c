@@ -125,13 +125,23 @@ static mt_hdf5_answer *const answers[MT_ASKED] = {
     [MT_ASK_TEXTS] = mt_hdf5_answer_texts,
 };
 
+/* HDF5 takes what it has no memory for as missing or damaged, in places; malloc leaves its word in
+ * errno, which was 0 before. */
+static mt_status blame_memory(const char *path, mt_status status)
+{
+    return status == MT_ERROR_FORMAT && errno == ENOMEM
+               ? mt_fail(MT_ERROR_MEMORY, "%s: HDF5's library had no memory to read it", path)
+               : status;
+}
+
 static mt_status answer(mt_reader *base, const mt_question *question, mt_answer *answer)
 {
     const mt_hdf5_reader *reader = (mt_hdf5_reader *)base;
     *answer = (mt_answer){0};
+    errno = 0;
     mt_status status = mt_hdf5_follow(reader, question->group);
     if (status == MT_OK) {
-        status = answers[question->asked](reader, question, answer);
+        status = blame_memory(reader->path, answers[question->asked](reader, question, answer));
     }
     if (status != MT_OK) {
         free(answer->found);
@@ -194,10 +204,13 @@ mt_status mt_reader_open_here(const char *path, mt_reader **reader)
     made->base = (mt_reader){answer, close_reader};
     made->file = H5I_INVALID_HID;
     snprintf(made->path, sizeof made->path, "%s", path);
-    mt_hdf5_begin();
-    mt_status status = find_size(path, &made->size);
+    errno = 0;
+    mt_status status = mt_hdf5_begin(path);
     if (status == MT_OK) {
-        status = open_hdf5(made);
+        status = find_size(path, &made->size);
+    }
+    if (status == MT_OK) {
+        status = blame_memory(path, open_hdf5(made));
     }
     if (status != MT_OK) {
         close_reader(&made->base);

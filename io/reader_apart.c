@@ -72,6 +72,12 @@ static mt_status blame_child(apart_reader *reader)
     int ended = 0;
     bool known = end_child(reader, &ended);
     int signal = known && WIFSIGNALED(ended) ? WTERMSIG(ended) : 0;
+    if (known && WIFEXITED(ended) && WEXITSTATUS(ended) == MT_CHILD_LACKS_MEMORY) {
+        return mt_fail(MT_ERROR_MEMORY,
+                       "%s: reading it ended HDF5's library, which had no memory: there is too "
+                       "little, or the file is hostile",
+                       reader->path);
+    }
     switch (signal) {
     case 0:
         return mt_fail(MT_ERROR_FORMAT,

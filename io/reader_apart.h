@@ -13,6 +13,9 @@ typedef struct mt_reply {
     mt_answer answer;
 } mt_reply;
 
+/* The child's status where HDF5 crashed or ended it for want of memory. */
+enum { MT_CHILD_LACKS_MEMORY = 100 };
+
 /* Move all of the bytes, however often a signal interrupts. False: the other end has ended. */
 bool mt_line_send(int line, const void *bytes, size_t size);
 bool mt_line_receive(int line, void *bytes, size_t size);

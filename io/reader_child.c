@@ -1,4 +1,5 @@
 /* The child process that reads a file: what it is freed of, its limits, and its answers. */
+#include "io/hdf5_crash.h"
 #include "io/reader_apart.h"
 
 #include <fcntl.h>
@@ -79,8 +80,16 @@ static void settle_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A program that ends, however it does, closes its end of the line: then the child ends too, whatever
- * it is at. Questions come by the same signal. */
+/* The program's own handlers of exit are not the child's. */
+static void end_child(int signal, int status, bool lacks_memory)
+{
+    if (lacks_memory || signal == 0) {
+        _exit(lacks_memory ? MT_CHILD_LACKS_MEMORY : status);
+    }
+}
+
+/* A program that ends, however it does, closes its end of the line: then the child ends too,
+ * whatever it is at. Questions come by the same signal. */
 static void end_with_line(int signal, siginfo_t *info, void *context)
 {
     (void)signal;
@@ -155,6 +164,7 @@ _Noreturn void mt_reader_serve(const char *path, int line)
     served_file file = {.line = close_others(line), .length = length_of(path)};
     mt_question question;
     settle_signals();
+    mt_hdf5_catch_crash(end_child);
     watch_line(file.line);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a crash is told, and leaves nothing */
     limit_memory(file.length);

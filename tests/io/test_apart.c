@@ -196,7 +196,7 @@ static const struct {
     const char *says;
 } illnesses[] = {
     {LOOPS, MT_ERROR_FORMAT, "took HDF5's library longer than a file of its length can"},
-    {TAKES_MEMORY, MT_ERROR_FORMAT, "crashed HDF5's library (signal 11)"},
+    {TAKES_MEMORY, MT_ERROR_MEMORY, "ended HDF5's library, which had no memory"},
     {LACKS_MEMORY, MT_ERROR_MEMORY, "no memory"},
     {EXITS, MT_ERROR_FORMAT, "ended HDF5's library (status 3)"},
     {CRASHES, MT_ERROR_FORMAT, "crashed HDF5's library (signal 11): a damaged or hostile file"},

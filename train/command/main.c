@@ -2,6 +2,7 @@
 #include <mixtape/version.h>
 #include <mixtape/weights.h>
 
+#include "io/hdf5_crash.h"
 #include "train/command/lines.h"
 #include "train/command/verbs.h"
 
@@ -69,10 +70,23 @@ static void check_output(int status, void *context)
     }
 }
 
+/* To print is more than a signal's handler may do; but what was interrupted does not go on. */
+static void tell_crash(int signal, int status, bool lacks_memory)
+{
+    (void)status;
+    if (mt_hdf5_makes != NULL) {
+        print_line(stderr, "mixtape: %s: not written: %s (signal %d)", mt_hdf5_makes,
+                   lacks_memory ? "no memory for HDF5's library" : "HDF5's library crashed",
+                   signal);
+        _exit(EXIT_FAILED);
+    }
+}
+
 int main(int argc, char **argv)
 {
     mt_weights_read_apart(true); /* a hostile file crashes no command */
     on_exit(check_output, NULL);
+    mt_hdf5_catch_crash(tell_crash);
     signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error like a full disk */
     if (argc < 2) {
         print_help(stderr);
