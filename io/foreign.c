@@ -1,3 +1,4 @@
+#include "io/foreign_names.h"
 #include "io/weights_file.h"
 
 #include <stdio.h>
@@ -105,8 +106,17 @@ static mt_status inspect_first_row(const foreign_file *file, const mt_array *tab
     return status;
 }
 
+static mt_status find_eps(const foreign_file *file, double *eps)
+{
+    mt_hf_config told = {.eps = file->layout->eps};
+    mt_status status = file->layout->config_beside ? mt_hf_config_read(file->path, &told) : MT_OK;
+    *eps = told.eps;
+    return status;
+}
+
 static mt_status find_config(const foreign_file *file, mt_model_config *config)
 {
+    double eps = 0.0;
     const mt_array *embed, *decay, *hidden;
     mt_status status = need(file, "embed.weight", 2, &embed);
     if (status == MT_OK) {
@@ -119,6 +129,9 @@ static mt_status find_config(const foreign_file *file, mt_model_config *config)
     if (status == MT_OK && file->layout->pads) {
         status = inspect_first_row(file, embed, &pads);
     }
+    if (status == MT_OK) {
+        status = find_eps(file, &eps);
+    }
     if (status != MT_OK) {
         return status;
     }
@@ -127,7 +140,7 @@ static mt_status find_config(const foreign_file *file, mt_model_config *config)
     config->linear_size = hidden->shape[0];
     config->num_blocks = count_blocks(file);
     config->norm.kind = norm_kind(file);
-    config->norm.eps = config->norm.kind == MT_LAYER_NORM ? file->layout->eps : 0.0;
+    config->norm.eps = config->norm.kind == MT_LAYER_NORM ? eps : 0.0;
     config->bias = find(file, "rwkv_blocks.0.att.proj_key.bias") != NULL;
     config->output_size = find(file, "head.weight") != NULL ? config->vocab_size : 0;
     config->head_bias = find(file, "head.bias") != NULL;
@@ -229,8 +242,11 @@ static mt_status describe(const foreign_file *file, mt_weights *weights)
 mt_status mt_foreign_describe(mt_weights *weights)
 {
     mt_arrays arrays = {0};
+    mt_status status = mt_source_unwrap(weights->file->path, &weights->file->source);
     foreign_file file = {weights->file->path, weights->file->source, &arrays, NULL};
-    mt_status status = file.source->list(file.source, &arrays);
+    if (status == MT_OK) {
+        status = file.source->list(file.source, &arrays);
+    }
     if (status == MT_OK) {
         status = choose(&file, &arrays);
     }

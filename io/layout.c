@@ -66,6 +66,7 @@ const mt_layout mt_layouts[] = {
      .layer_norm_alone = true,
      .needs_head = true,
      .eps_is_fixed = true,
+     .config_beside = true,
      .eps = 1e-5,
      .rules = {NO_BIASES,
                {"embed.", "rwkv.embeddings.", MT_PLACED},

@@ -37,7 +37,8 @@ typedef struct mt_layout {
     bool pads;             /* row 0 of the embedding is the padding row */
     bool biases;           /* projections and heads have biases: zeros where a model has none */
     bool eps_is_fixed;     /* a model of another layer_norm's eps is another function there */
-    double eps;            /* of its layer_norm */
+    bool config_beside;    /* a config.json beside a file tells the eps that its model has */
+    double eps;            /* of its layer_norm, unless that is told */
     mt_layout_rule rules[MT_LAYOUT_RULES]; /* ends with a rule whose `ours` is NULL */
 } mt_layout;
 

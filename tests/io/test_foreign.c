@@ -20,7 +20,7 @@ static const struct {
     {"rwkv-lm", MT_LAYER_NORM, false, true, 0, 0, MT_F32},
     {"hf", MT_LAYER_NORM, false, true, 6, 7, MT_F64},
 };
-enum { MODELS = sizeof models / sizeof *models };
+enum { MODELS = sizeof models / sizeof *models, RWKV_LM = MODELS - 2, HF = MODELS - 1 };
 
 static mt_model *model_of(int i, uint64_t seed)
 {
@@ -59,13 +59,13 @@ START_TEST(test_layout_and_sizes_are_found_and_bits_come_back)
 }
 END_TEST
 
-/* The arrays of a small model in RWKV-LM's layout, to be spoilt. */
-static mt_arrays rwkv_arrays(void)
+/* The arrays of model_of(i, 1) under the names of its layout. */
+static mt_arrays arrays_of(int i)
 {
     const mt_layout *layout;
     mt_arrays arrays;
-    mt_model *model = model_of(6, 1);
-    ASSERT_OK(mt_layout_parse("rwkv-lm", &layout));
+    mt_model *model = model_of(i, 1);
+    ASSERT_OK(mt_layout_parse(models[i].layout, &layout));
     ASSERT_OK(mt_weights_save(in_folder("whole.safetensors"), model, layout, NULL));
     ASSERT_OK(mt_arrays_read(in_folder("whole.safetensors"), &arrays));
     mt_model_destroy(model);
@@ -154,7 +154,7 @@ enum { SPOILT = sizeof spoilt / sizeof *spoilt };
 START_TEST(test_what_does_not_fit_is_refused_with_name_and_shapes)
 {
     mt_checkpoint *read;
-    mt_arrays arrays = rwkv_arrays();
+    mt_arrays arrays = arrays_of(RWKV_LM);
     const char *path = in_folder("rwkv.safetensors");
     spoilt[_i].spoil(&arrays);
     ASSERT_OK(mt_arrays_write(path, &arrays));
@@ -283,6 +283,174 @@ START_TEST(test_hdf5_is_not_written_under_pytorchs_names)
                  MT_ERROR_INVALID, pickles[_i], "HDF5", "mixtape-to-pth");
     ck_assert_int_eq(files_in_folder(), 0);
     mt_model_destroy(model);
+}
+END_TEST
+
+static void put_before_names(mt_arrays *arrays, const char *prefix)
+{
+    for (int64_t i = 0; i < arrays->count; i++) {
+        char name[2 * MT_NAME_MAX];
+        snprintf(name, sizeof name, "%s%s", prefix, arrays->items[i].name);
+        ASSERT_OK(mt_array_rename(&arrays->items[i], name));
+    }
+}
+
+static const char *const wrapped[] = {"module.", "_forward_module.", "_orig_mod.",
+                                      "_fsdp_wrapped_module.", "_forward_module._orig_mod.module."};
+enum { WRAPPED = sizeof wrapped / sizeof *wrapped };
+static const char *const containers[] = {"wrapped.safetensors", "wrapped.h5"};
+
+START_TEST(test_prefixes_of_wrappers_are_taken_off)
+{
+    for (int i = 0; i < MODELS; i++) {
+        mt_arrays arrays = arrays_of(i);
+        mt_model *model = model_of(i, 1), *other = model_of(i, 2);
+        mt_checkpoint *read;
+        put_before_names(&arrays, wrapped[_i]);
+        for (int c = 0; c < 2; c++) {
+            ASSERT_OK(mt_arrays_write(in_folder(containers[c]), &arrays));
+            ASSERT_OK(mt_checkpoint_load(in_folder(containers[c]), &read));
+            ck_assert_str_eq(read->weights->layout->name, models[i].layout);
+            ASSERT_OK(mt_checkpoint_restore(read, other, NULL));
+            ck_assert(same_model(model, other));
+            mt_checkpoint_destroy(read);
+        }
+        mt_arrays_free(&arrays);
+        mt_model_destroy(model);
+        mt_model_destroy(other);
+    }
+}
+END_TEST
+
+START_TEST(test_a_prefix_that_one_name_lacks_is_none)
+{
+    mt_arrays arrays = arrays_of(RWKV_LM);
+    mt_checkpoint *read;
+    put_before_names(&arrays, "module.");
+    rename_array(&arrays, "module.ln_out.bias", "ln_out.bias");
+    ASSERT_OK(mt_arrays_write(in_folder("a.safetensors"), &arrays));
+    ASSERT_FAILS(mt_checkpoint_load(in_folder("a.safetensors"), &read), MT_ERROR_FORMAT,
+                 "a.safetensors: no layout has its names", "module.");
+    mt_arrays_free(&arrays);
+}
+END_TEST
+
+static bool is_no_head(const void *context, const mt_array *array)
+{
+    (void)context;
+    return strcmp(array->name, "head.weight") != 0;
+}
+
+/* A file of Hugging Face's model without its head; its names begin behind `cut`. */
+static const char *write_headless(const char *cut)
+{
+    const char *path = in_folder("headless.safetensors");
+    mt_arrays arrays = arrays_of(HF);
+    mt_arrays_filter(&arrays, is_no_head, NULL);
+    for (int64_t i = 0; i < arrays.count; i++) {
+        ASSERT_OK(mt_array_rename(&arrays.items[i], arrays.items[i].name + strlen(cut)));
+    }
+    ASSERT_OK(mt_arrays_write(path, &arrays));
+    mt_arrays_free(&arrays);
+    return path;
+}
+
+/* What is in the file, as a model. */
+static mt_model *model_in(const char *path)
+{
+    mt_weights *weights;
+    mt_model *model;
+    ASSERT_OK(mt_weights_open(path, &weights));
+    ck_assert_str_eq(weights->layout->name, "hf");
+    ASSERT_OK(mt_weights_model(weights, test_device, &model));
+    mt_weights_close(weights);
+    return model;
+}
+
+static const void *data_of(const mt_model *model, const char *name)
+{
+    const mt_parameter *parameter = mt_parameters_find(model->parameters, name);
+    ck_assert_ptr_nonnull(parameter);
+    return parameter->tensor.data;
+}
+
+#define TIED "{\"model_type\": \"rwkv\", \"tie_word_embeddings\": true}"
+
+static const char *const headless[] = {"", "rwkv."};
+
+START_TEST(test_hugging_faces_model_without_a_head_is_one_of_ours_without)
+{
+    mt_model *whole = model_of(HF, 1), *read = model_in(write_headless(headless[_i]));
+    ck_assert_int_eq(read->config.output_size, 0);
+    ck_assert_int_eq(read->parameters->count, whole->parameters->count - 1);
+    for (int i = 0; i < read->parameters->count; i++) {
+        const mt_parameter *parameter = read->parameters->items[i];
+        ck_assert_mem_eq(parameter->tensor.data, data_of(whole, parameter->name),
+                         (size_t)mt_tensor_count(&parameter->tensor) * sizeof(double));
+    }
+    mt_model_destroy(whole);
+    mt_model_destroy(read);
+}
+END_TEST
+
+START_TEST(test_a_tied_head_is_the_embedding)
+{
+    write_text("config.json", TIED);
+    mt_model *whole = model_of(HF, 1), *read = model_in(write_headless(""));
+    size_t bytes = VOCABULARY * (size_t)whole->config.block_size * sizeof(double);
+    ck_assert_int_eq(read->config.output_size, VOCABULARY);
+    ck_assert_mem_eq(data_of(read, "head.weight"), data_of(whole, "embed.weight"), bytes);
+    ck_assert_mem_eq(data_of(read, "embed.weight"), data_of(whole, "embed.weight"), bytes);
+    mt_model_destroy(read);
+    read = model_in(in_folder("whole.safetensors")); /* whose head is its own */
+    ck_assert(same_model(read, whole));
+    mt_model_destroy(read);
+    read = model_in(write_headless("rwkv."));
+    ck_assert_int_eq(read->config.output_size, 0);
+    mt_model_destroy(read);
+    mt_model_destroy(whole);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    double eps;
+} told[] = {
+    {"{\"model_type\": \"rwkv\", \"layer_norm_epsilon\": 1e-6}", 1e-6},
+    {"{\"model_type\": \"rwkv\"}", 1e-5},
+    {"{\"model_type\": \"gpt2\", \"layer_norm_epsilon\": 1e-6}", 1e-5},
+    {"{}", 1e-5},
+};
+enum { TOLD = sizeof told / sizeof *told };
+
+START_TEST(test_the_eps_is_that_of_the_configuration_beside)
+{
+    mt_arrays arrays = arrays_of(HF);
+    mt_arrays_free(&arrays);
+    write_text("config.json", told[_i].text);
+    mt_model *model = model_in(in_folder("whole.safetensors"));
+    ck_assert_double_eq(model->config.norm.eps, told[_i].eps);
+    mt_model_destroy(model);
+}
+END_TEST
+
+static const char *const no_configurations[][2] = {
+    {"[]", "no JSON object"},
+    {"{", "no JSON object: string or '}' expected"},
+    {"", "no JSON object"},
+    {"{\"model_type\": \"rwkv\", \"layer_norm_epsilon\": 0}", "layer_norm_epsilon"},
+    {"{\"model_type\": \"rwkv\", \"layer_norm_epsilon\": \"1e-6\"}", "layer_norm_epsilon"},
+    {"{\"model_type\": \"rwkv\", \"tie_word_embeddings\": 1}", "neither true nor false"},
+};
+enum { NO_CONFIGURATIONS = sizeof no_configurations / sizeof *no_configurations };
+
+START_TEST(test_a_configuration_beside_that_cannot_be_is_refused)
+{
+    mt_weights *weights;
+    const char *path = write_headless("");
+    write_text("config.json", no_configurations[_i][0]);
+    ASSERT_FAILS(mt_weights_open(path, &weights), MT_ERROR_FORMAT, "config.json",
+                 no_configurations[_i][1]);
 }
 END_TEST
 
@@ -464,6 +632,14 @@ static Suite *foreign_suite(void)
     tcase_add_loop_test(tcase, test_hdf5_is_not_written_under_pytorchs_names, 0, 4);
     tcase_add_loop_test(tcase, test_what_is_no_file_of_weights_is_named, 0, STRANGERS);
     tcase_add_test(tcase, test_what_nobody_knows_is_not_called_damaged);
+    tcase_add_loop_test(tcase, test_prefixes_of_wrappers_are_taken_off, 0, WRAPPED);
+    tcase_add_test(tcase, test_a_prefix_that_one_name_lacks_is_none);
+    tcase_add_loop_test(tcase, test_hugging_faces_model_without_a_head_is_one_of_ours_without, 0,
+                        2);
+    tcase_add_test(tcase, test_a_tied_head_is_the_embedding);
+    tcase_add_loop_test(tcase, test_the_eps_is_that_of_the_configuration_beside, 0, TOLD);
+    tcase_add_loop_test(tcase, test_a_configuration_beside_that_cannot_be_is_refused, 0,
+                        NO_CONFIGURATIONS);
     tcase_add_test(tcase, test_half_types_are_widened);
     tcase_add_test(tcase, test_arrays_are_found_among_many_sorted_or_not);
     tcase_add_test(tcase, test_a_header_beyond_the_limit_is_refused_unread);

@@ -89,9 +89,15 @@ static mt_status import_model(const arguments *given, const mt_checkpoint *check
     mt_status status = given->into != NULL
                            ? mt_part_replace(checkpoint->weights, given->part, given->model)
                            : MT_OK;
-    return status == MT_OK ? mt_checkpoint_convert(checkpoint->weights, given->output,
-                                                   &checkpoint->state, checkpoint->run_config)
-                           : status;
+    if (status == MT_OK) {
+        status = mt_checkpoint_convert(checkpoint->weights, given->output, &checkpoint->state,
+                                       checkpoint->run_config);
+    }
+    if (status == MT_OK && checkpoint->weights->config.output_size == 0) {
+        print_line(stderr, "%s has no head: the model has none",
+                   given->into != NULL ? given->into : given->model);
+    }
+    return status;
 }
 
 static int convert(arguments *given,

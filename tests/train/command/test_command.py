@@ -637,6 +637,8 @@ class InitTest(TranscriptsTest):
         self.run_command("export", "first", "--layout", "espnet", "-o", "decoder.h5")
         self.assertIn("decoder.h5 has no head",
                       self.train_tokens("--init", "decoder.h5").stderr.decode())
+        self.assertIn("decoder.h5 has no head",
+                      self.run_command("import", "decoder.h5", "-o", "a.h5").stderr.decode())
 
     def test_resuming_does_not_begin_again(self):
         self.train_tokens("--out", "first")
