@@ -1,9 +1,11 @@
-/* Checkpoints that were cut, damaged, interrupted, or never were checkpoints. */
+/* Files that were cut, damaged, interrupted, or never were what they are taken for. */
 #include <mixtape/part.h>
 #include <mixtape/random.h>
 
+#include "io/archive.h"
 #include "io/weights_file.h"
 #include "tests/io/io_test.h"
+#include "train/command/labels.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -220,74 +222,108 @@ static bool same_checkpoint(const mt_checkpoint *a, const mt_checkpoint *b)
 
 enum { ROUNDS = 1000 };
 
-/* Makes another byte of it, and returns what it was. */
-static char spoil(mt_random *random, char *byte)
-{
-    char kept = *byte;
-    *byte = (char)((uint64_t)kept ^ (1 + mt_random_below(random, 255)));
-    return kept;
-}
+static size_t wrong_byte; /* its place */
 
-/* Any wrong byte in any place: the load fails, with a message that names the file, or it gives what
- * was saved. */
-START_TEST(test_a_wrong_byte_is_noticed_or_harmless)
+/* Any wrong byte in any place: reading fails, with a message that names the file, or it gives what
+ * was saved. `reads` tells if it read, and looks at what. */
+static void spoil_bytes(const char *path, bool (*reads)(const char *path, const void *whole),
+                        const void *whole)
 {
-    const char *path = in_folder("a.h5");
-    mt_checkpoint *whole, *read;
     char *bytes;
     size_t size;
     int refused = 0;
-    ASSERT_OK(savers[_i](path));
-    ASSERT_OK(mt_checkpoint_load(path, &whole));
     ASSERT_OK(mt_file_read(path, &bytes, &size));
     mt_random random = mt_random_make(1, 0);
     for (int round = 0; round < ROUNDS; round++) {
-        size_t at = (size_t)mt_random_below(&random, size);
-        char kept = spoil(&random, &bytes[at]);
-        if (mt_checkpoint_load(write_bytes("flip.h5", bytes, size), &read) == MT_OK) {
-            ck_assert_msg(same_checkpoint(whole, read), "byte %zu of %zu", at, size);
-            mt_checkpoint_destroy(read);
-        } else {
+        wrong_byte = (size_t)mt_random_below(&random, size);
+        char kept = bytes[wrong_byte];
+        bytes[wrong_byte] = (char)((uint64_t)kept ^ (1 + mt_random_below(&random, 255)));
+        if (!reads(write_bytes("flip.h5", bytes, size), whole)) {
             ck_assert_ptr_nonnull(strstr(mt_error_message(), "flip.h5"));
             refused++;
         }
-        bytes[at] = kept;
+        bytes[wrong_byte] = kept;
     }
     ck_assert_int_ge(refused, ROUNDS / 3); /* most of a file is not spare room */
-    mt_checkpoint_destroy(whole);
     free(bytes);
+}
+
+static bool reads_checkpoint(const char *path, const void *whole)
+{
+    mt_checkpoint *read;
+    bool done = mt_checkpoint_load(path, &read) == MT_OK;
+    if (done) {
+        ck_assert_msg(same_checkpoint(whole, read), "byte %zu", wrong_byte);
+        mt_checkpoint_destroy(read);
+    }
+    return done;
+}
+
+START_TEST(test_a_wrong_byte_is_noticed_or_harmless)
+{
+    const char *path = in_folder("a.h5");
+    mt_checkpoint *whole;
+    ASSERT_OK(savers[_i](path));
+    ASSERT_OK(mt_checkpoint_load(path, &whole));
+    spoil_bytes(path, reads_checkpoint, whole);
+    mt_checkpoint_destroy(whole);
 }
 END_TEST
 
+static const char part[] = "rwkv_blocks.0.att";
+
+static bool reads_part(const char *path, const void *whole)
+{
+    trained read = make_trained(&subject.model->config, MT_F64, 2);
+    bool done = mt_part_load(path, part, read.model) == MT_OK;
+    if (done) {
+        ck_assert_msg(same_model(whole, read.model), "byte %zu", wrong_byte);
+    }
+    destroy_trained(&read);
+    return done;
+}
+
 START_TEST(test_a_wrong_byte_of_a_part_is_noticed_or_harmless)
 {
-    static const char part[] = "rwkv_blocks.0.att";
     const char *path = in_folder("part.h5");
-    char *bytes;
-    size_t size;
-    int refused = 0;
-    trained other = make_trained(&subject.model->config, MT_F64, 2);
+    trained whole = make_trained(&subject.model->config, MT_F64, 2);
     ASSERT_OK(mt_part_save(path, subject.model, part));
-    ASSERT_OK(mt_part_load(path, part, other.model));
-    mt_model *whole = other.model;
-    trained read = make_trained(&subject.model->config, MT_F64, 2);
-    ASSERT_OK(mt_file_read(path, &bytes, &size));
-    mt_random random = mt_random_make(2, 0);
-    for (int round = 0; round < ROUNDS; round++) {
-        size_t at = (size_t)mt_random_below(&random, size);
-        char kept = spoil(&random, &bytes[at]);
-        if (mt_part_load(write_bytes("flip.h5", bytes, size), part, read.model) == MT_OK) {
-            ck_assert_msg(same_model(whole, read.model), "byte %zu of %zu", at, size);
-        } else {
-            ck_assert_ptr_nonnull(strstr(mt_error_message(), "flip.h5"));
-            refused++;
-        }
-        bytes[at] = kept;
+    ASSERT_OK(mt_part_load(path, part, whole.model));
+    spoil_bytes(path, reads_part, whole.model);
+    destroy_trained(&whole);
+}
+END_TEST
+
+static const int64_t labels_shape[] = {3, 40};
+static int32_t labels_saved[3 * 40];
+
+static bool reads_labels(const char *path, const void *whole)
+{
+    int64_t shape[MT_MAX_RANK];
+    int32_t *read;
+    bool done = labels_read(path, shape, &read) == MT_OK;
+    if (done) {
+        ck_assert_msg(same_bytes(shape, labels_shape, sizeof labels_shape) &&
+                          same_bytes(read, whole, sizeof labels_saved),
+                      "byte %zu", wrong_byte);
     }
-    ck_assert_int_ge(refused, ROUNDS / 3);
-    destroy_trained(&other);
-    destroy_trained(&read);
-    free(bytes);
+    free(read);
+    return done;
+}
+
+/* Those that `forward` reads. */
+START_TEST(test_a_wrong_byte_of_labels_is_noticed_or_harmless)
+{
+    const char *path = in_folder("labels.h5");
+    mt_archive *archive;
+    for (int i = 0; i < (int)(sizeof labels_saved / sizeof *labels_saved); i++) {
+        labels_saved[i] = i;
+    }
+    ASSERT_OK(mt_archive_create(path, &archive));
+    mt_archive_begin_array(archive, "/", "labels", MT_I32, 2, labels_shape);
+    mt_archive_write_rows(archive, MT_I32, 0, labels_shape[0], labels_saved);
+    ASSERT_OK(mt_archive_close(archive));
+    spoil_bytes(path, reads_labels, labels_saved);
 }
 END_TEST
 
@@ -381,6 +417,7 @@ static Suite *damaged_files_suite(void)
     tcase_add_test(tcase, test_cut_files_are_refused);
     tcase_add_loop_test(tcase, test_a_wrong_byte_is_noticed_or_harmless, 0, SAVERS);
     tcase_add_test(tcase, test_a_wrong_byte_of_a_part_is_noticed_or_harmless);
+    tcase_add_test(tcase, test_a_wrong_byte_of_labels_is_noticed_or_harmless);
     tcase_add_test(tcase, test_no_index_is_without_a_checksum);
     tcase_add_test(tcase, test_damaged_scalars_are_noticed);
     tcase_add_test(tcase, test_damaged_long_texts_are_noticed);
