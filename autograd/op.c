@@ -161,7 +161,7 @@ mt_status mt_apply_many(mt_tape *tape, const mt_op *op, int input_count, mt_tens
 mt_tensor *mt_apply(mt_tape *tape, const mt_op *op, int input_count, mt_tensor *const *inputs,
                     const void *options, size_t options_size)
 {
-    mt_tensor *outputs[MT_OP_OUTPUTS];
+    mt_tensor *outputs[MT_OP_OUTPUTS] = {NULL};
     mt_apply_many(tape, op, input_count, inputs, options, options_size, outputs);
     return outputs[0];
 }

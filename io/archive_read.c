@@ -76,7 +76,7 @@ void mt_archive_visit(mt_archive *archive, const char *group,
         mt_archive_keep(
             archive, mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu names", archive->path, count));
     }
-    for (size_t i = 0; i < count && archive->status == MT_OK; i++) {
+    for (size_t i = 0; names != NULL && i < count && archive->status == MT_OK; i++) {
         visit(archive, names[i], context);
     }
     free(names);

@@ -80,12 +80,14 @@ mt_status mt_native_check(mt_archive *archive, const char *group, const mt_param
 static mt_status describe_group(mt_weights *weights, const char *group)
 {
     mt_archive *archive = weights->file->archive;
+    mt_parameters *parameters = weights->parameters;
     mt_status status = mt_archive_status(archive);
-    if (status == MT_OK && weights->parameters == NULL) {
-        status = mt_model_describe(&weights->config, weights->dtype, &weights->parameters);
+    if (status == MT_OK && parameters == NULL) {
+        status = mt_model_describe(&weights->config, weights->dtype, &parameters);
+        weights->parameters = parameters;
     }
     if (status == MT_OK) {
-        status = mt_native_check(archive, group, weights->parameters, weights->layout);
+        status = mt_native_check(archive, group, parameters, weights->layout);
     }
     return status == MT_OK ? mt_archive_source(archive, group, &weights->file->source) : status;
 }

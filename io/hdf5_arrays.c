@@ -109,7 +109,7 @@ static mt_status check_filters(const char *path, const char *name, hid_t propert
                          path, name, count);
 }
 
-/* The bytes of a chunk, or 0 where the dataset has none. */
+/* The bytes of a chunk, or 0 where the dataset has none; INT64_MAX where a chunk is of no bytes. */
 static int64_t chunk_bytes(hid_t properties, int64_t size)
 {
     hsize_t chunk[H5S_MAX_RANK];
@@ -118,7 +118,8 @@ static int64_t chunk_bytes(hid_t properties, int64_t size)
                    : 0;
     int64_t bytes = rank > 0 ? size : 0;
     for (int i = 0; i < rank; i++) {
-        bytes = chunk[i] < (hsize_t)(INT64_MAX / bytes) ? bytes * (int64_t)chunk[i] : INT64_MAX;
+        bool fits = chunk[i] > 0 && chunk[i] < (hsize_t)(INT64_MAX / bytes);
+        bytes = fits ? bytes * (int64_t)chunk[i] : INT64_MAX;
     }
     return bytes;
 }

@@ -256,6 +256,7 @@ static mt_status shuffled(const run_config *config, int64_t batches, int64_t ind
     mt_random random = task_random(config, TRAIN, index / batches);
     for (int64_t i = 0; i < batches; i++) {
         int64_t j = (int64_t)mt_random_below(&random, (uint64_t)(i + 1));
+        order[i] = i;
         order[i] = order[j];
         order[j] = i;
     }

@@ -209,13 +209,13 @@ static void begin_loop(uint64_t number, int stretches, int64_t turns, mt_stretch
 static void wait_for_end(void)
 {
     looking looked = {0};
-    uint32_t unfinished;
-    while ((unfinished = atomic_load(&team.unfinished)) > 0) {
+    while (atomic_load(&team.unfinished) > 0) {
         if (look_on(&looked)) {
             continue;
         }
         atomic_store(&team.caller_asleep, true);
-        if ((unfinished = atomic_load(&team.unfinished)) > 0) {
+        uint32_t unfinished = atomic_load(&team.unfinished);
+        if (unfinished > 0) {
             sleep_while(&team.unfinished, unfinished);
         }
         atomic_store(&team.caller_asleep, false);

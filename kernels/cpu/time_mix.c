@@ -37,14 +37,16 @@ static void forward_rows(const void *loop, int64_t first, int64_t end)
     int64_t T = args->T, C = args->C;
     const real *x = args->x;
     for (int64_t row = first; row < end; row++) {
-        const real *before = row_before(x, args->carried, NULL, row / T, row % T, T, C);
+        int64_t b = row / T, t = row % T;
+        bool follows_zeros = !(t > 0 || args->carried != NULL);
+        const real *before = row_before(x, args->carried, NULL, b, t, T, C);
         for (int i = 0; i < args->count; i++) {
             const real *mix = args->mix[i];
             real *y = (real *)args->y[i] + row * C;
-            if (before != NULL) {
-                mix_row(C, x + row * C, before, mix, y);
-            } else {
+            if (follows_zeros) {
                 scale_row(C, x + row * C, mix, y);
+            } else {
+                mix_row(C, x + row * C, before, mix, y);
             }
         }
     }

@@ -123,6 +123,7 @@ mt_status options_set(run_config *config, const char *name, const char *text)
 static const char *row_text(const option_row *row, const run_config *config, char text[TEXT_MAX])
 {
     const void *field = (const char *)config + row->offset;
+    text[0] = '\0';
     switch (row->kind) {
     case WHOLE:
         snprintf(text, TEXT_MAX, "%" PRId64, *(const int64_t *)field);
