@@ -6,10 +6,10 @@
 #include <stdbool.h>
 
 /* From now on `end` is called where the process crashes, with the signal, or exits, with 0 and the
- * status; it is told if memory has run out. It may do what a signal's handler may, and ends the process by _exit,
- * or returns if that is none of its business. Call it before HDF5 is used, in the thread that uses
- * it. HDF5 does not tidy up at the end of the process: after a failure it complains then, or
- * crashes. */
+ * status; it is told if memory has run out. It may do what a signal's handler may, and ends the
+ * process by _exit, or returns if that is none of its business. Call it before HDF5 is used, in the
+ * thread that uses it. HDF5 does not tidy up at the end of the process: after a failure it
+ * complains then, or crashes. */
 void mt_hdf5_catch_crash(void (*end)(int signal, int status, bool lacks_memory));
 
 /* The path of the file that HDF5 makes, or NULL. It makes it in memory: a crash leaves the old
