@@ -62,6 +62,12 @@ static mt_status add_parameter(const mt_weights *weights, const mt_layout *layou
 mt_status mt_weights_convert(const mt_weights *weights, const char *path, const mt_layout *layout)
 {
     mt_arrays arrays = {0};
+    layout = layout != NULL ? layout : weights->layout;
+    if (layout == NULL) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "a checkpoint has no layout of its own: export it first (mixtape export "
+                       "--layout)");
+    }
     mt_status status = mt_layout_check(layout, &weights->config);
     for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
         status = add_parameter(weights, layout, weights->parameters->items[i], &arrays);

@@ -73,8 +73,9 @@ MT_API mt_status mt_weights_begin(const mt_weights *weights, mt_model *model);
 /* Saves an exchange file in a layout, atomically (a new file is written beside `path`, flushed to
  * the disk, and renamed over it): a .safetensors file where `path` ends so (without configuration
  * and tokens), else HDF5. Where the layout has biases and the model none, zeros are written.
- * MT_ERROR_INVALID where the layout cannot hold the model. The first converts what was opened, the
- * second saves a model's, with `tokens` or NULL. */
+ * MT_ERROR_INVALID where the layout cannot hold the model. The first converts what was opened, NULL
+ * to the file's own layout, which a checkpoint lacks (MT_ERROR_INVALID); the second saves a
+ * model's, with `tokens` or NULL. */
 MT_API mt_status mt_weights_convert(const mt_weights *weights, const char *path,
                                     const mt_layout *layout);
 MT_API mt_status mt_weights_save(const char *path, const mt_model *model, const mt_layout *layout,

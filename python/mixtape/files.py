@@ -1,16 +1,18 @@
-"""Weights between Mixtape's HDF5 files and PyTorch's .pth.
+"""Weights between Mixtape's files and PyTorch's .pth.
 
     mixtape-to-espnet RUN decoder.pth   a decoder for ESPnet's --init_param decoder.pth::decoder
-    mixtape-to-pth WEIGHTS.h5 OUT.pth   an exported file of any layout, under the same names
+    mixtape-to-pth WEIGHTS OUT.pth      an exported file of any layout, under the same names
     mixtape-from-pth IN.pth OUT.h5      a state_dict of any layout, for
                                         `mixtape import OUT.h5 -o CHECKPOINT.h5`
 
-.pth is read by mixtape.pth: PyTorch sees no file that it did not write.
+Weights are read by libmixtape, with all that the command checks, and .pth by mixtape.pth: neither
+h5py nor PyTorch sees a file that it did not write.
 """
 
 import argparse
 import importlib
 import io
+import json
 import os
 import stat
 import sys
@@ -19,18 +21,13 @@ import unicodedata
 
 import numpy
 
-from mixtape import pth
+from mixtape import library, pth
 from mixtape.pth_pickle import Dictionary, OddTensor, PthError, Tensor, kind, show
 
-try:
-    import h5py
-except ImportError:  # which a converter tells in a line of its own
-    h5py = None
-
 DECAY = "rwkv_blocks.0.att.time_decay"
-HEAD = "head."
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters
 LONGEST_NAME = 256  # in a message
+SAFETENSORS_TYPES = {"F32": "<f4", "F64": "<f8"}
 MOST_TENSORS = 1 << 16
 MOST_TIMES = 4  # the length of a file that its tensors take, where several are of one storage
 MARGIN = 1 << 26  # bytes that HDF5 needs to write: where it gets no memory it may crash
@@ -72,23 +69,6 @@ def _brief(name):
     return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "..."
 
 
-def _text(value):
-    """The text of an attribute, whether its length is fixed or variable; a list for several; None
-    for what is no text."""
-    if isinstance(value, numpy.ndarray):
-        return [_text(item) for item in value.flat]
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return value if isinstance(value, str) else None
-
-
-def _attribute(path, file, name):
-    try:
-        return _text(file.attrs[name]) if name in file.attrs else None
-    except Exception as error:  # h5py has one for each kind of attribute that it cannot read
-        raise FilesError(f"{path}: attribute {name}: {_reason(error)}") from None
-
-
 def _each(path, items, work):
     """{name: work(name, value)}; whatever goes wrong is told with the file and the name."""
     found = {}
@@ -113,38 +93,37 @@ def _check_regular(path):
         raise FilesError(f"{path}: not a regular file")
 
 
-def _numbers_of_dataset(_, item):
-    if (not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or item.dtype.itemsize > 8
-            or item.shape is None):
-        raise ValueError("not an array of real numbers")
-    return numpy.asarray(item[()], item.dtype.newbyteorder("="))
+def _read_safetensors(path):
+    """{name: array} of a file that libmixtape wrote a moment ago."""
+    content = numpy.memmap(path, "u1", "r")
+    begin = 8 + int(content[:8].view("<u8")[0])
+    header = json.loads(content[8:begin].tobytes())
+    header.pop("__metadata__", None)
+    return {
+        name: content[begin:][slice(*array["data_offsets"])].view(
+            SAFETENSORS_TYPES[array["dtype"]]).reshape(array["shape"])
+        for name, array in header.items()
+    }
 
 
-def read_weights(path):
-    """(kind, {name: array}) of a file of Mixtape's: "checkpoint", or the layout of an exported
-    file."""
+def read_weights(path, target, layout=None):
+    """{name: array} of a file of any format that libmixtape reads, under the names of a layout:
+    its own, unless another is named. libmixtape writes them beside the target for that."""
     _check_regular(path)
     try:
-        with h5py.File(path, "r") as file:
-            kind, group = _attribute(path, file, "format"), file
-            if kind == "mixtape-checkpoint":
-                kind, group = "checkpoint", file.get("model")
-            elif kind == "mixtape-weights":
-                kind = _attribute(path, file, "layout")
-                if not isinstance(kind, str):
-                    raise FilesError(f"{path}: attribute layout: not the name of a layout")
-            else:
-                group = None
-            if not isinstance(group, h5py.Group):
-                raise FilesError(f"{path}: neither a checkpoint nor exported weights of Mixtape's")
-            weights = _each(path, group.items(), _numbers_of_dataset)
-    except FilesError:
-        raise
-    except Exception as error:  # a damaged file
-        raise FilesError(f"{path}: {_reason(error)}") from None
-    if not weights:
-        raise FilesError(f"{path}: holds no weights")
-    return kind, weights
+        folder = tempfile.TemporaryDirectory(dir=os.path.dirname(target) or ".")
+    except OSError as error:
+        raise FilesError(f"{target}: {_reason(error)}") from None
+    with folder:
+        converted = os.path.join(folder.name, "weights.safetensors")
+        try:
+            library.convert_weights(path, converted, layout)
+        except (ImportError, library.MixtapeError) as error:
+            reason = str(error).replace(_printable(converted), target)
+            if not reason.startswith((_printable(path), target)):
+                reason = f"{path}: {reason}"
+            raise FilesError(reason) from None
+        return _read_safetensors(converted)
 
 
 def _flush_folder(path):
@@ -312,21 +291,11 @@ def find_decoder(path, weights):
     return found
 
 
-def with_biases(path, weights):
-    """ESPnet's projections have biases: zeros for those of a model without."""
-    found = dict(weights)
-    for name, value in weights.items():
-        if ".proj_" in name and name.endswith(".weight"):
-            if value.ndim != 2:
-                raise FilesError(f"{path}: {name}: {value.ndim} dimensions, expected 2")
-            found.setdefault(name[:-len("weight")] + "bias",
-                             numpy.zeros(value.shape[0], value.dtype))
-    return found
-
-
 def write_weights(path, weights):
     _refuse_suffix(path, "HDF5", (".pth", ".pt", ".bin", ".safetensors"),
                    "mixtape-to-pth writes PyTorch's")
+
+    import h5py
 
     def save(content):
         # In the format of 1.10 the index of a dataset's chunks has a checksum too.
@@ -339,12 +308,11 @@ def write_weights(path, weights):
     _replace(path, save)
 
 
-def _need(*modules):
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise FilesError(f"{error} (the package's extra `files` brings it)") from None
+def _need(module):
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise FilesError(f"{error} (the package's extra `files` brings it)") from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -357,7 +325,7 @@ def _convert(description, source, target, work, needed, find):
     parser.add_argument("source", metavar=source)
     parser.add_argument("target", metavar=target)
     given = parser.parse_args()
-    _need(*needed)
+    _need(needed)
     found = find(given.source)
     if os.path.realpath(found) == os.path.realpath(given.target):
         raise FilesError(f"{given.target}: the source itself, which would be lost")
@@ -388,31 +356,19 @@ def _model_of(run):
 
 
 def to_espnet():
-    def work(source, target):
-        kind, weights = read_weights(source)
-        if kind not in ("checkpoint", "mixtape", "espnet"):
-            raise FilesError(f"{source}: layout {kind}, which is not ESPnet's decoder alone")
-        decoder = {name: value for name, value in weights.items() if not name.startswith(HEAD)}
-        if not decoder:
-            raise FilesError(f"{source}: holds no decoder, only {', '.join(weights)}")
-        write_state_dict(target, with_biases(source, decoder))
-
-    _command("Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN",
-             "FILE.pth", work, ("h5py", "torch"), _model_of)
+    _command(
+        "Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN",
+        "FILE.pth",
+        lambda source, target: write_state_dict(target, read_weights(source, target, "espnet")),
+        "torch", _model_of)
 
 
 def to_pth():
-    def work(source, target):
-        kind, weights = read_weights(source)
-        if kind == "checkpoint":
-            raise FilesError(f"{source}: a checkpoint; export it first (mixtape export --layout)")
-        write_state_dict(target, weights)
-
-    _command("Writes exported weights as a PyTorch state_dict.", "WEIGHTS.h5", "FILE.pth", work,
-             ("h5py", "torch"))
+    _command("Writes exported weights as a PyTorch state_dict.", "WEIGHTS", "FILE.pth",
+             lambda source, target: write_state_dict(target, read_weights(source, target)), "torch")
 
 
 def from_pth():
     _command("Writes a PyTorch state_dict for `mixtape import`.", "FILE.pth", "WEIGHTS.h5",
              lambda source, target: write_weights(target, read_state_dict(source, find_decoder)),
-             ("h5py",))
+             "h5py")

@@ -1,11 +1,12 @@
-"""libmixtape by ctypes: its C interface for bindings (mixtape/wkv.h)."""
+"""libmixtape by ctypes: its C interface for bindings (mixtape/wkv.h), and the functions of
+mixtape/weights.h that need no structure."""
 
 import ctypes
 import ctypes.util
 import os
 import threading
 
-VERSION = 2
+VERSION = 3
 F32, F64 = 0, 1
 
 _pointer, _size = ctypes.c_void_p, ctypes.c_int64
@@ -51,6 +52,13 @@ def _load():
     library.mt_wkv_backward.argtypes = [_pointer, _pointer, ctypes.c_int,
                                         ctypes.POINTER(WKVBackward)]
     library.mt_wkv_check.argtypes = [_size, _size, _size, _size]
+    library.mt_layout_parse.argtypes = [ctypes.c_char_p, ctypes.POINTER(_pointer)]
+    library.mt_weights_open.argtypes = [ctypes.c_char_p, ctypes.POINTER(_pointer)]
+    library.mt_weights_convert.argtypes = [_pointer, ctypes.c_char_p, _pointer]
+    library.mt_weights_read_apart.argtypes = [ctypes.c_bool]
+    library.mt_weights_read_apart.restype = None
+    library.mt_weights_close.argtypes = [_pointer]
+    library.mt_weights_close.restype = None
     return library
 
 
@@ -81,7 +89,7 @@ def library():
 
 def check(status):
     if status != 0:
-        raise MixtapeError(library().mt_error_message().decode(errors="replace"))
+        raise MixtapeError(library().mt_error_message().decode(errors="surrogateescape"))
 
 
 class Device:
@@ -98,3 +106,17 @@ def device(name):
         if name not in _devices:
             _devices[name] = Device(name)
         return _devices[name]
+
+
+def convert_weights(source, target, layout=None):
+    """Writes the weights of a file into another one, under the names of a layout, or of its own."""
+    weights, names = _pointer(), _pointer()
+    with _lock:  # HDF5 serves one thread at a time
+        library().mt_weights_read_apart(True)  # a hostile file crashes no program
+        if layout is not None:
+            check(library().mt_layout_parse(layout.encode(), ctypes.byref(names)))
+        check(library().mt_weights_open(os.fsencode(source), ctypes.byref(weights)))
+        try:
+            check(library().mt_weights_convert(weights, os.fsencode(target), names))
+        finally:
+            library().mt_weights_close(weights)

@@ -260,6 +260,29 @@ START_TEST(test_a_real_valued_model_fits_mixtapes_layout_alone)
 }
 END_TEST
 
+START_TEST(test_a_conversion_without_a_layout_keeps_the_files_own)
+{
+    mt_model *model = one_block();
+    mt_weights *weights, *again;
+    save(model, "espnet-model", NULL, in_folder("weights.h5"));
+    ASSERT_OK(mt_weights_open(in_folder("weights.h5"), &weights));
+    ASSERT_OK(mt_weights_convert(weights, in_folder("again.h5"), NULL));
+    ASSERT_OK(mt_weights_open(in_folder("again.h5"), &again));
+    ck_assert_ptr_eq(again->layout, weights->layout);
+    mt_weights_close(again);
+    mt_weights_close(weights);
+
+    const mt_train_state state = {.step = 1};
+    ASSERT_OK(mt_checkpoint_save(in_folder("model.h5"), model, NULL, &state, NULL, NULL));
+    ASSERT_OK(mt_weights_open(in_folder("model.h5"), &weights));
+    ASSERT_FAILS(mt_weights_convert(weights, in_folder("none.h5"), NULL), MT_ERROR_INVALID,
+                 "a checkpoint has no layout of its own");
+    ck_assert_int_eq(files_in_folder(), 3);
+    mt_weights_close(weights);
+    mt_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_tokens_that_do_not_fit_the_vocabulary_are_refused)
 {
     mt_model *model = one_block();
@@ -289,6 +312,7 @@ static Suite *exchange_suite(void)
     tcase_add_test(tcase, test_biases_without_a_place_must_be_zero);
     tcase_add_test(tcase, test_layouts_of_one_norm_refuse_the_others);
     tcase_add_test(tcase, test_a_real_valued_model_fits_mixtapes_layout_alone);
+    tcase_add_test(tcase, test_a_conversion_without_a_layout_keeps_the_files_own);
     tcase_add_test(tcase, test_tokens_that_do_not_fit_the_vocabulary_are_refused);
     suite_add_tcase(suite, tcase);
     return suite;
