@@ -239,14 +239,31 @@ static mt_status fill_moments(const mt_checkpoint *checkpoint, const char *group
     return status;
 }
 
+/* An optimiser of another configuration would go on otherwise. */
+static mt_status check_adam(const mt_checkpoint *checkpoint, const mt_adam *adam)
+{
+    const char *path = checkpoint->weights->file->path;
+    if (!checkpoint->has_optimizer) {
+        return mt_fail(MT_ERROR_INVALID, "%s: it has no optimiser state to go on from", path);
+    }
+    for (const mt_archive_field *field = adam_fields; field->name != NULL; field++) {
+        double value = *(const double *)((const char *)&checkpoint->adam + field->offset);
+        double own = *(const double *)((const char *)&adam->config + field->offset);
+        if (value != own) {
+            return mt_fail(MT_ERROR_INVALID, "%s: its optimiser has %s %g, this one %g", path,
+                           field->name, value, own);
+        }
+    }
+    return MT_OK;
+}
+
 mt_status mt_checkpoint_restore_own(const mt_checkpoint *checkpoint, mt_parameters *parameters,
                                     mt_adam *adam)
 {
     const mt_weights *weights = checkpoint->weights;
     mt_status status = mt_weights_check_fit(weights, parameters);
-    if (status == MT_OK && adam != NULL && !checkpoint->has_optimizer) {
-        status = mt_fail(MT_ERROR_INVALID, "%s: it has no optimiser state to go on from",
-                         weights->file->path);
+    if (status == MT_OK && adam != NULL) {
+        status = check_adam(checkpoint, adam);
     }
     if (status == MT_OK) {
         status = mt_weights_fill(weights, weights->file->source, parameters, parameters->data);
@@ -265,7 +282,7 @@ mt_status mt_checkpoint_restore_own(const mt_checkpoint *checkpoint, mt_paramete
 
 mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam)
 {
-    mt_status status = mt_weights_check_norm(checkpoint->weights, model);
+    mt_status status = mt_weights_check_model(checkpoint->weights, model);
     return status == MT_OK ? mt_checkpoint_restore_own(checkpoint, model->parameters, adam)
                            : status;
 }

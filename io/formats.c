@@ -116,6 +116,7 @@ static mt_status describe_checkpoint(mt_weights *weights)
     }
     if (weights->parameters == NULL) { /* else they are a program's own */
         mt_model_attributes_read(archive, "/model", &weights->config, &weights->dtype);
+        weights->file->describes = true;
         weights->tokens = read_tokens(archive, weights->config.vocab_size);
     }
     return describe_group(weights, "/model");
@@ -130,6 +131,7 @@ static mt_status describe_exchange(mt_weights *weights)
     }
     free(layout);
     mt_model_attributes_read(archive, "/", &weights->config, &weights->dtype);
+    weights->file->describes = true;
     weights->tokens = read_tokens(archive, weights->config.vocab_size);
     if (mt_archive_status(archive) == MT_OK) {
         weights->config = mt_layout_kept(weights->layout, &weights->config);

@@ -295,19 +295,49 @@ mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *p
                            : mt_fail(status, "%s: %s", weights->file->path, mt_error_message());
 }
 
-mt_status mt_weights_check_norm(const mt_weights *weights, const mt_model *model)
+static mt_status check_value(const mt_weights *weights, const char *name, double value,
+                             double of_model)
 {
-    mt_norm_kind kind = weights->config.norm.kind;
-    return model->config.norm.kind == kind
-               ? MT_OK
-               : mt_fail(MT_ERROR_INVALID, "%s: it has normalization %s, the model %s",
-                         weights->file->path, mt_norm_kind_name(kind),
-                         mt_norm_kind_name(model->config.norm.kind));
+    return value == of_model ? MT_OK
+                             : mt_fail(MT_ERROR_INVALID, "%s: it has %s %g, the model %g",
+                                       weights->file->path, name, value, of_model);
+}
+
+/* The share of channels in the norm's statistic. */
+static double share(mt_norm_config norm)
+{
+    return norm.kind == MT_RMS_NORM && norm.partial > 0.0 && norm.partial < 1.0 ? norm.partial
+                                                                                : 1.0;
+}
+
+mt_status mt_weights_check_model(const mt_weights *weights, const mt_model *model)
+{
+    mt_model_config own = mt_model_config_resolved(&model->config);
+    mt_norm_config norm = weights->config.norm;
+    if (own.norm.kind != norm.kind) {
+        return mt_fail(MT_ERROR_INVALID, "%s: it has normalization %s, the model %s",
+                       weights->file->path, mt_norm_kind_name(norm.kind),
+                       mt_norm_kind_name(own.norm.kind));
+    }
+    bool describes = weights->file->describes;
+    bool tells_eps = describes || (weights->layout != NULL && weights->layout->eps_is_fixed);
+    mt_status status = MT_OK;
+    if (tells_eps && norm.kind != MT_BASIC_NORM) { /* whose eps is learnt */
+        status = check_value(weights, "eps", norm.eps, own.norm.eps);
+    }
+    if (status == MT_OK && describes) {
+        status = check_value(weights, "partial", share(norm), share(own.norm));
+    }
+    if (status == MT_OK && describes) {
+        status =
+            check_value(weights, "embed_pad", weights->config.padding_index, own.padding_index);
+    }
+    return status;
 }
 
 mt_status mt_weights_restore(const mt_weights *weights, mt_model *model)
 {
-    mt_status status = mt_weights_check_norm(weights, model);
+    mt_status status = mt_weights_check_model(weights, model);
     if (status == MT_OK) {
         status = mt_weights_check_fit(weights, model->parameters);
     }

@@ -11,6 +11,7 @@ typedef struct mt_weights_file {
     char *path;
     mt_archive *archive; /* of an HDF5 file, else NULL */
     mt_source *source;   /* of the values */
+    bool describes;      /* it has the model's configuration, beside names and shapes */
 } mt_weights_file;
 
 /* A format: what files of it hold, and how they are read and written. */
@@ -97,9 +98,9 @@ mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
 /* Checks that parameters are just those of the weights, of the same type. */
 mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *parameters);
 
-/* Checks that a model has their norm: two norms may have parameters of the same names and
- * shapes. */
-mt_status mt_weights_check_norm(const mt_weights *weights, const mt_model *model);
+/* Checks that a model computes and learns what that of the weights did, as far as the file tells
+ * and no parameter's name or shape does: its norm with its eps and partial, its padding row. */
+mt_status mt_weights_check_model(const mt_weights *weights, const mt_model *model);
 
 /* Adds a group's arrays to an archive, values and all. */
 void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays);

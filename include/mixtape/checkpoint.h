@@ -26,8 +26,8 @@ typedef struct mt_train_state {
 typedef struct mt_checkpoint {
     mt_weights *weights;
     bool has_optimizer;
-    mt_adam_config adam; /* of the optimiser, */
-    int64_t adam_step;   /* and the updates that it has made */
+    mt_adam_config adam; /* of the optimiser: who means to go on with another sets it here */
+    int64_t adam_step;   /* the updates that it has made */
     bool has_state;      /* a checkpoint has; an exchange file has not */
     mt_train_state state;
     char *run_config; /* config.yaml's text, or NULL */
@@ -49,9 +49,10 @@ MT_API mt_status mt_checkpoint_convert(const mt_weights *weights, const char *pa
 MT_API mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint);
 MT_API void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed */
 
-/* Gives the bits to a model of the same norm, parameters and type, and to its optimiser (or NULL).
- * MT_ERROR_INVALID where they do not fit, with the first thing that differs, before anything is
- * changed. Only a file that cannot be read any more leaves some of it changed. */
+/* Gives the bits to a model of the same norm, padding, parameters and type, and to its optimiser of
+ * the same configuration (or NULL). MT_ERROR_INVALID where they do not fit, with the first thing
+ * that differs, before anything is changed. Only a file that cannot be read any more leaves some of
+ * it changed. */
 MT_API mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model,
                                        mt_adam *adam);
 

@@ -61,8 +61,9 @@ MT_API mt_status mt_weights_read(const mt_weights *weights, const mt_parameter *
 /* Makes a model of them. The caller destroys it. */
 MT_API mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_model **model);
 
-/* Gives the bits to a model of the same norm, parameters and type. MT_ERROR_INVALID where they do
- * not fit, with the first thing that differs, before anything is changed. */
+/* Gives the bits to a model of the same parameters and type, and of the same norm, eps and padding
+ * where the file tells them. MT_ERROR_INVALID where they do not fit, with the first thing that
+ * differs, before anything is changed. */
 MT_API mt_status mt_weights_restore(const mt_weights *weights, mt_model *model);
 
 /* Gives a model the values of the parameters that bear the same names, converted to its type. A

@@ -179,6 +179,16 @@ static void take_norm(mt_model_config *config)
     config->norm.kind = MT_BASIC_NORM;
 }
 
+static void take_eps(mt_model_config *config)
+{
+    config->norm.eps = 1e-5;
+}
+
+static void take_padding(mt_model_config *config)
+{
+    config->padding_index = config->padding_index < 0 ? 0 : -1;
+}
+
 static void take_head(mt_model_config *config)
 {
     config->output_size = 0;
@@ -197,6 +207,8 @@ static const struct {
     {take_blocks, "rwkv_blocks.2."},
     {take_bias, "the model has no rwkv_blocks.0.att.proj_key.bias, which is in the file"},
     {take_norm, "it has normalization layer_norm, the model basic_norm"},
+    {take_eps, "it has eps 1e-12, the model 1e-05"},
+    {take_padding, "it has embed_pad "},
     {take_head, "the model has no head.weight, which is in the file"},
     {take_nothing, "it is of type f32, the model of f64"},
 };
@@ -219,6 +231,74 @@ START_TEST(test_another_model_is_refused_and_left_alone)
     mt_model_destroy(saved);
     mt_model_destroy(model);
     mt_model_destroy(copy);
+}
+END_TEST
+
+/* A norm and another one; `says` is NULL where they do the same. */
+static const struct {
+    mt_norm_config saved, other;
+    const char *says;
+} norms[] = {
+    {{MT_RMS_NORM, 0, 0.5}, {MT_RMS_NORM, 0, 0.25}, "it has partial 0.5, the model 0.25"},
+    {{MT_RMS_NORM, 0, -1}, {MT_RMS_NORM, 0, 0.25}, "it has partial 1, the model 0.25"},
+    {{MT_RMS_NORM, 0, -1}, {MT_RMS_NORM, 0, 2}, NULL},
+    {{MT_RMS_NORM, 1e-3, -1}, {MT_RMS_NORM, 0, -1}, "it has eps 0.001, the model 1e-05"},
+    {{MT_SCALE_NORM, 0, 0.5}, {MT_SCALE_NORM, 1e-5, 0.25}, NULL},
+    {{MT_BASIC_NORM, 0.5, 0}, {MT_BASIC_NORM, 0.25, 0}, NULL},
+};
+enum { NORMS = sizeof norms / sizeof *norms };
+
+START_TEST(test_a_norm_that_does_otherwise_is_refused)
+{
+    mt_model_config config = small_config();
+    config.norm = norms[_i].saved;
+    mt_model *saved = make_model(&config, MT_F32, 1);
+    ASSERT_OK(mt_checkpoint_save(in_folder("a.h5"), saved, NULL, &test_state, NULL, NULL));
+    config.norm = norms[_i].other;
+    mt_model *model = make_model(&config, MT_F32, 2);
+    mt_checkpoint *read = load(in_folder("a.h5"));
+    if (norms[_i].says != NULL) {
+        ASSERT_FAILS(mt_checkpoint_restore(read, model, NULL), MT_ERROR_INVALID,
+                     "a.h5: ", norms[_i].says);
+    } else {
+        ASSERT_OK(mt_checkpoint_restore(read, model, NULL));
+    }
+    mt_checkpoint_destroy(read);
+    mt_model_destroy(saved);
+    mt_model_destroy(model);
+}
+END_TEST
+
+static const struct {
+    mt_adam_config config;
+    const char *says;
+} optimisers[] = {
+    {{0.5, 0.999, 1e-8, 0, 0}, "beta1 0.9, this one 0.5"},
+    {{0.9, 0.5, 1e-8, 0, 0}, "beta2 0.999, this one 0.5"},
+    {{0.9, 0.999, 1e-6, 0, 0}, "eps 1e-08, this one 1e-06"},
+    {{0.9, 0.999, 1e-8, 0.5, 0}, "weight_decay 0, this one 0.5"},
+    {{0.9, 0.999, 1e-8, 0, 1}, "clip 0, this one 1"},
+};
+enum { OPTIMISERS = sizeof optimisers / sizeof *optimisers };
+
+START_TEST(test_an_optimiser_of_another_configuration_is_one_only_where_it_is_meant)
+{
+    mt_model_config config = small_config();
+    trained saved = make_trained(&config, MT_F32, 1), other = make_trained(&config, MT_F32, 2);
+    const char *path = in_folder("checkpoint.h5");
+    saved.adam->config = mt_adam_config_default();
+    other.adam->config = optimisers[_i].config;
+    ASSERT_OK(mt_checkpoint_save(path, saved.model, saved.adam, &test_state, NULL, NULL));
+    mt_checkpoint *read = load(path);
+    ASSERT_FAILS(mt_checkpoint_restore(read, other.model, other.adam), MT_ERROR_INVALID,
+                 "checkpoint.h5: its optimiser has ", optimisers[_i].says);
+    ck_assert(!same_model(saved.model, other.model));
+    read->adam = other.adam->config;
+    ASSERT_OK(mt_checkpoint_restore(read, other.model, other.adam));
+    ck_assert(same_model(saved.model, other.model));
+    mt_checkpoint_destroy(read);
+    destroy_trained(&saved);
+    destroy_trained(&other);
 }
 END_TEST
 
@@ -445,6 +525,10 @@ static Suite *checkpoint_suite(void)
     tcase_add_test(tcase, test_a_checkpoint_can_be_without_optimiser_text_and_tokens);
     tcase_add_test(tcase, test_updates_after_a_restore_are_those_without_it);
     tcase_add_loop_test(tcase, test_another_model_is_refused_and_left_alone, 0, OTHER_MODELS);
+    tcase_add_loop_test(tcase, test_a_norm_that_does_otherwise_is_refused, 0, NORMS);
+    tcase_add_loop_test(tcase,
+                        test_an_optimiser_of_another_configuration_is_one_only_where_it_is_meant, 0,
+                        OPTIMISERS);
     tcase_add_test(tcase, test_saving_replaces_the_file_and_leaves_nothing_beside_it);
     tcase_add_test(tcase, test_places_that_cannot_be_written_are_refused);
     tcase_add_test(tcase, test_texts_that_are_not_utf8_are_refused);

@@ -250,6 +250,8 @@ static int resume_locked(const arguments *given, run_folder *folder)
         mt_checkpoint_destroy(checkpoint);
         return report(status);
     }
+    checkpoint->adam.clip = config.clip; /* as the options may say anew */
+    checkpoint->adam.weight_decay = config.weight_decay;
     return train(&config, &former, checkpoint, NULL, folder);
 }
 

@@ -1079,6 +1079,13 @@ class OutputTest(CommandTest):
         self.run_command("train", "--resume", "run", "--recompute=false", "--steps", "5")
         self.assertIn("recompute: false\n", read(self.path("run", "config.yaml")))
 
+    def test_a_run_goes_on_with_another_clip_and_decay_where_they_are_named(self):
+        self.run_command("train", "--resume", "run", "--clip", "0.5", "--weight-decay", "0.25",
+                         "--steps", "3")
+        with h5py.File(self.path("run", "checkpoint.h5")) as file:
+            adam = file["optimizer"].attrs
+            self.assertEqual((adam["clip"], adam["weight_decay"]), (0.5, 0.25))
+
     def test_a_run_that_never_began_does_not_take_its_name(self):
         os.mkdir(self.path("new"))
         self.write(os.path.join("new", "config.yaml"), "task: copy\n")
