@@ -125,12 +125,12 @@ MT_API mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model,
 MT_API mt_status mt_trainer_save(mt_trainer *trainer, const char *path);
 MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path);
 
-/* Goes on from a checkpoint of parameters of the same names, shapes and type, which Adam of the same
- * configuration has trained (mt_checkpoint_restore): where the rest of the trainer's is the same,
- * too, later updates are, bit for bit, those of a run that was not interrupted. MT_ERROR_INVALID
- * with the first thing that differs, before anything is changed; a failure to read a file that was
- * opened sticks, since part of it may be in place. mt_trainer_load opens the file, of a model's or
- * of a program's own parameters, and restores it. */
+/* Goes on from a checkpoint of parameters of the same names, shapes and type, which Adam of the
+ * same configuration has trained (mt_checkpoint_restore): where the rest of the trainer's is the
+ * same, too, later updates are, bit for bit, those of a run that was not interrupted.
+ * MT_ERROR_INVALID with the first thing that differs, before anything is changed; a failure to read
+ * a file that was opened sticks, since part of it may be in place. mt_trainer_load opens the file,
+ * of a model's or of a program's own parameters, and restores it. */
 MT_API mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint);
 MT_API mt_status mt_trainer_load(mt_trainer *trainer, const char *path);
 
