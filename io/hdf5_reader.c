@@ -40,6 +40,25 @@ mt_status mt_hdf5_follow(const mt_hdf5_reader *reader, const char *path)
     return MT_OK;
 }
 
+/* No filter runs where a group's names and attributes are read: nobody packs them. */
+static mt_status check_group(const mt_hdf5_reader *reader, const char *group)
+{
+    hid_t opened = H5Gopen2(reader->file, group, H5P_DEFAULT);
+    if (opened < 0) {
+        return MT_OK; /* whoever asks for more of it is told why */
+    }
+    hid_t properties = H5Gget_create_plist(opened);
+    int filters = H5Pget_nfilters(properties);
+    mt_status status = filters < 0 ? mt_hdf5_fail(reader->path, "%s: its properties", group)
+                       : filters == 0
+                           ? MT_OK
+                           : mt_fail(MT_ERROR_FORMAT, "%s: %s: %d filters, where a group has none",
+                                     reader->path, group, filters);
+    H5Pclose(properties);
+    H5Gclose(opened);
+    return status;
+}
+
 /* ---- names ---- */
 
 /* Names of a group's objects, as they are found. */
@@ -141,8 +160,12 @@ static mt_status answer(mt_reader *base, const mt_question *question, mt_answer 
     errno = 0;
     mt_status status = mt_hdf5_follow(reader, question->group);
     if (status == MT_OK) {
-        status = blame_memory(reader->path, answers[question->asked](reader, question, answer));
+        status = check_group(reader, question->group);
     }
+    if (status == MT_OK) {
+        status = answers[question->asked](reader, question, answer);
+    }
+    status = blame_memory(reader->path, status);
     if (status != MT_OK) {
         free(answer->found);
         *answer = (mt_answer){0};

@@ -71,6 +71,7 @@ static inline const char *in_folder(const char *name)
 static inline const char *write_bytes(const char *name, const void *bytes, size_t size)
 {
     const char *path = in_folder(name);
+    (void)remove(path); /* a file that is cut to nothing would be flushed */
     FILE *file = fopen(path, "wb");
     ck_assert_ptr_nonnull(file);
     ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);

@@ -30,6 +30,13 @@ class HostileFilesTest(support.CommandTest):
             change(file, values)
         self.assertIn(says, self.run_command("info", "x.h5", status=1))
 
+    def test_what_crashes_hdf5_is_a_message(self):
+        crafted = os.path.join(os.path.dirname(os.path.abspath(__file__)), "crafted.h5")
+        shutil.copy(crafted, self.path("x.h5"))  # found by fuzzing: HDF5 1.10.8 crashes
+        message = self.run_command("info", "x.h5", status=1)
+        self.assertIn("x.h5: ", message)
+        self.assertEqual(1, message.count("\n"), message)
+
     def test_links_are_not_followed(self):
         def external(file, _):
             file[NAME] = h5py.ExternalLink(self.path("pipe"), "/x")
