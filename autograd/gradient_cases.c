@@ -21,6 +21,11 @@ static mt_tensor *apply_multiply(mt_tape *tape, mt_tensor *const *in)
     return mt_multiply(tape, in[0], in[1]);
 }
 
+static mt_tensor *apply_divide(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_divide(tape, in[0], mt_exp(tape, in[1]));
+}
+
 static mt_tensor *apply_square(mt_tape *tape, mt_tensor *const *in)
 {
     return mt_multiply(tape, in[0], in[0]);
@@ -29,6 +34,36 @@ static mt_tensor *apply_square(mt_tape *tape, mt_tensor *const *in)
 static mt_tensor *apply_scale(mt_tape *tape, mt_tensor *const *in)
 {
     return mt_scale(tape, in[0], -2.5);
+}
+
+static mt_tensor *apply_exp(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_exp(tape, mt_scale(tape, in[0], 3.0));
+}
+
+static mt_tensor *apply_log(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_log(tape, mt_sigmoid(tape, in[0]));
+}
+
+static mt_tensor *apply_tanh(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_tanh(tape, mt_scale(tape, in[0], 4.0));
+}
+
+static mt_tensor *apply_relu(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_relu(tape, in[0]);
+}
+
+static mt_tensor *apply_gelu(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_gelu(tape, mt_scale(tape, in[0], 4.0));
+}
+
+static mt_tensor *apply_softmax(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_softmax(tape, mt_scale(tape, in[0], 3.0));
 }
 
 static mt_tensor *apply_sigmoid(mt_tape *tape, mt_tensor *const *in)
@@ -155,9 +190,44 @@ static mt_tensor *apply_time_mix_from_nothing(mt_tape *tape, mt_tensor *const *i
     return y[0];
 }
 
-static mt_tensor *apply_time_slice(mt_tape *tape, mt_tensor *const *in)
+static mt_tensor *apply_slice(mt_tape *tape, mt_tensor *const *in)
 {
-    return mt_time_slice(tape, in[0], 1, 2);
+    return mt_slice(tape, in[0], 1, 1, 2);
+}
+
+static mt_tensor *apply_last_slice(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_slice(tape, in[0], -1, 3, 1);
+}
+
+static mt_tensor *apply_slice_of_rows(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_slice(tape, in[0], 0, 1, 3);
+}
+
+static mt_tensor *apply_concatenate(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_concatenate(tape, 1, 3, in);
+}
+
+static mt_tensor *apply_concatenate_last(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_concatenate(tape, -1, 2, in);
+}
+
+static mt_tensor *apply_transpose(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_transpose(tape, in[0], 0, 1);
+}
+
+static mt_tensor *apply_transpose_ends(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_transpose(tape, in[0], -1, 0);
+}
+
+static mt_tensor *apply_transpose_middle(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_transpose(tape, in[0], 1, 2);
 }
 
 static mt_tensor *apply_wkv(mt_tape *tape, mt_tensor *const *in)
@@ -207,7 +277,22 @@ const gradient_case gradient_cases[] = {
     {"subtract", apply_subtract, 2, {{1, {7}}, {1, {7}}}},
     {"multiply", apply_multiply, 2, {{2, {3, 5}}, {2, {3, 5}}}},
     {"multiply", apply_square, 1, {{1, {9}}}},
+    {"divide", apply_divide, 2, {{2, {3, 5}}, {2, {3, 5}}}},
+    {"add", apply_add, 2, {{3, {2, 3, 5}}, {1, {5}}}},
+    {"add", apply_add, 2, {{0, {0}}, {2, {3, 5}}}},
+    {"subtract", apply_subtract, 2, {{2, {3, 5}}, {4, {2, 1, 3, 5}}}},
+    {"multiply", apply_multiply, 2, {{3, {2, 3, 5}}, {2, {3, 5}}}},
+    {"multiply", apply_multiply, 2, {{1, {5}}, {2, {3, 5}}}},
+    {"divide", apply_divide, 2, {{3, {2, 3, 5}}, {2, {3, 5}}}},
+    {"divide", apply_divide, 2, {{1, {5}}, {2, {3, 5}}}},
     {"scale", apply_scale, 1, {{0, {0}}}},
+    {"exp", apply_exp, 1, {{1, {17}}}},
+    {"log", apply_log, 1, {{1, {33}}}},
+    {"tanh", apply_tanh, 1, {{1, {33}}}},
+    {"relu", apply_relu, 1, {{1, {35}}}},
+    {"gelu", apply_gelu, 1, {{1, {33}}}},
+    {"softmax", apply_softmax, 1, {{3, {2, 3, 7}}}},
+    {"softmax", apply_softmax, 1, {{2, {3, 1}}}},
     {"sigmoid", apply_sigmoid, 1, {{1, {33}}}},
     {"negative_exp", apply_negative_exp, 1, {{1, {17}}}},
     {"squared_relu", apply_squared_relu, 1, {{1, {35}}}},
@@ -220,6 +305,10 @@ const gradient_case gradient_cases[] = {
     {"matmul", apply_matmul_tb, 2, {{2, {3, 5}}, {2, {4, 5}}}},
     {"matmul", apply_matmul_tab, 2, {{2, {5, 3}}, {2, {4, 5}}}},
     {"matmul", apply_matmul, 2, {{2, {1, 1}}, {2, {1, 1}}}},
+    {"matmul", apply_matmul, 2, {{4, {2, 3, 4, 5}}, {4, {2, 3, 5, 1}}}},
+    {"matmul", apply_matmul_ta, 2, {{3, {3, 5, 2}}, {3, {3, 5, 4}}}},
+    {"matmul", apply_matmul_tb, 2, {{3, {3, 2, 5}}, {3, {3, 4, 5}}}},
+    {"matmul", apply_matmul_tab, 2, {{3, {3, 5, 2}}, {3, {3, 4, 5}}}},
     {"linear", apply_linear, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},
     {"linear", apply_linear_without_bias, 2, {{2, {7, 3}}, {2, {1, 3}}}},
     {"linear_squared_relu", apply_linear_squared_relu, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},
@@ -237,7 +326,14 @@ const gradient_case gradient_cases[] = {
      {{3, {2, 4, 3}}, {2, {2, 3}}, {3, {1, 1, 3}}, {3, {1, 1, 3}}, {3, {1, 1, 3}}}},
     {"time_mix", apply_time_mix, 5, {{3, {2, 1, 5}}, {2, {2, 5}}, {1, {5}}, {1, {5}}, {1, {5}}}},
     {"time_mix", apply_time_mix_from_nothing, 2, {{3, {3, 5, 1}}, {1, {1}}}},
-    {"time_slice", apply_time_slice, 1, {{3, {2, 4, 3}}}},
+    {"slice", apply_slice, 1, {{3, {2, 4, 3}}}},
+    {"slice", apply_last_slice, 1, {{2, {5, 4}}}},
+    {"slice", apply_slice_of_rows, 1, {{2, {5, 3}}}},
+    {"concatenate", apply_concatenate, 3, {{3, {2, 1, 3}}, {3, {2, 4, 3}}, {3, {2, 2, 3}}}},
+    {"concatenate", apply_concatenate_last, 2, {{2, {3, 1}}, {2, {3, 5}}}},
+    {"transpose", apply_transpose, 1, {{2, {3, 5}}}},
+    {"transpose", apply_transpose_ends, 1, {{4, {2, 3, 1, 5}}}},
+    {"transpose", apply_transpose_middle, 1, {{4, {2, 3, 5, 4}}}},
     {"wkv", apply_wkv, 4, {{1, {3}}, {1, {3}}, {3, {2, 5, 3}}, {3, {2, 5, 3}}}},
     {"wkv", apply_wkv, 4, {{1, {1}}, {1, {1}}, {3, {1, 1, 1}}, {3, {1, 1, 1}}}},
     {"wkv", apply_wkv, 4, {{1, {1}}, {1, {1}}, {3, {3, 300, 1}}, {3, {3, 300, 1}}}},

@@ -20,8 +20,8 @@ static mt_tensor *loss(void *layer, mt_tape *tape, const mt_batch *batch, mt_ten
 {
     (void)counts; /* nothing is classified */
     mt_tensor *y = mt_self_attention_forward(tape, layer, batch->input, NULL);
-    return mt_mean_square(tape, mt_time_slice(tape, y, 1, T - 1),
-                          mt_time_slice(tape, batch->input, 0, T - 1));
+    return mt_mean_square(tape, mt_slice(tape, y, 1, 1, T - 1),
+                          mt_slice(tape, batch->input, 1, 0, T - 1));
 }
 
 static mt_status show(void *context, const mt_update *update)

@@ -357,7 +357,7 @@ static mt_status feed(mt_stream *stream, mt_tensor *input, int64_t T, int64_t wa
     carry_in(stream);
     mt_tensor *y = mt_model_decode(tape, model, input, &stream->state, false);
     if (wanted > 0) {
-        y = wanted < T ? mt_time_slice(tape, y, T - wanted, wanted) : y;
+        y = wanted < T ? mt_slice(tape, y, 1, T - wanted, wanted) : y;
         y = model->config.output_size > 0 ? mt_model_head(tape, model, y) : y;
     }
     if (y == NULL) {

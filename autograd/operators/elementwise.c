@@ -1,198 +1,50 @@
-/* Operators that work element by element. */
+/* Operators that work element by element; arithmetic.c has those of two tensors that may be of
+ * different shapes. */
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
-#include "kernels/device.h"
 
 static int64_t count(const mt_call *call)
 {
     return mt_tensor_count(call->inputs[0]);
 }
 
-static mt_status copy_grad(mt_call *call, int input)
-{
-    return call->grad_inputs[input] == NULL
-               ? MT_OK
-               : call->device->copy(call->device, call->grad_inputs[input], call->grad_outputs[0],
-                                    mt_tensor_bytes(call->outputs[0]));
-}
+/* Defines the operator y = f(x) that runs `forward`, and in backward `backward` with the two arrays
+ * that follow, of x, y and dy. */
+#define UNARY(name_, formula_, forward_, backward_, first, second)                                 \
+    static mt_status name_##_forward(mt_call *call)                                                \
+    {                                                                                              \
+        return call->kernels->forward_(call->device, count(call), call->inputs[0]->data,           \
+                                       call->outputs[0]->data);                                    \
+    }                                                                                              \
+    static mt_status name_##_backward(mt_call *call)                                               \
+    {                                                                                              \
+        const void *x = call->inputs[0]->data, *y = call->outputs[0]->data,                        \
+                   *dy = call->grad_outputs[0];                                                    \
+        (void)x, (void)y;                                                                          \
+        return call->kernels->backward_(call->device, count(call), first, second,                  \
+                                        call->grad_inputs[0]);                                     \
+    }                                                                                              \
+    const mt_op mt_op_##name_ = {                                                                  \
+        .name = #name_,                                                                            \
+        .formula = formula_,                                                                       \
+        .inputs = 1,                                                                               \
+        .outputs = 1,                                                                              \
+        .shape = mt_shape_like_first,                                                              \
+        .forward = name_##_forward,                                                                \
+        .backward = name_##_backward,                                                              \
+    };                                                                                             \
+    mt_tensor *mt_##name_(mt_tape *tape, mt_tensor *x)                                             \
+    {                                                                                              \
+        return mt_apply(tape, &mt_op_##name_, 1, &x, NULL, 0);                                     \
+    }
 
-static mt_status scale_grad(mt_call *call, int input, double alpha)
-{
-    return call->grad_inputs[input] == NULL
-               ? MT_OK
-               : call->kernels->scale(call->device, count(call), alpha, call->grad_outputs[0],
-                                      call->grad_inputs[input]);
-}
-
-static mt_status multiply_grad(mt_call *call, int input, const mt_tensor *factor)
-{
-    return call->grad_inputs[input] == NULL
-               ? MT_OK
-               : call->kernels->multiply(call->device, count(call), call->grad_outputs[0],
-                                         factor->data, call->grad_inputs[input]);
-}
-
-static mt_status add_forward(mt_call *call)
-{
-    return call->kernels->add(call->device, count(call), call->inputs[0]->data,
-                              call->inputs[1]->data, call->outputs[0]->data);
-}
-
-static mt_status add_backward(mt_call *call)
-{
-    mt_status status = copy_grad(call, 0);
-    return status == MT_OK ? copy_grad(call, 1) : status;
-}
-
-const mt_op mt_op_add = {
-    .name = "add",
-    .formula = "y = a + b",
-    .inputs = 2,
-    .outputs = 1,
-    .shape = mt_shape_like_both,
-    .forward = add_forward,
-    .backward = add_backward,
-};
-
-mt_tensor *mt_add(mt_tape *tape, mt_tensor *a, mt_tensor *b)
-{
-    return mt_apply(tape, &mt_op_add, 2, (mt_tensor *[]){a, b}, NULL, 0);
-}
-
-static mt_status subtract_forward(mt_call *call)
-{
-    return call->kernels->subtract(call->device, count(call), call->inputs[0]->data,
-                                   call->inputs[1]->data, call->outputs[0]->data);
-}
-
-static mt_status subtract_backward(mt_call *call)
-{
-    mt_status status = copy_grad(call, 0);
-    return status == MT_OK ? scale_grad(call, 1, -1.0) : status;
-}
-
-const mt_op mt_op_subtract = {
-    .name = "subtract",
-    .formula = "y = a - b",
-    .inputs = 2,
-    .outputs = 1,
-    .shape = mt_shape_like_both,
-    .forward = subtract_forward,
-    .backward = subtract_backward,
-};
-
-mt_tensor *mt_subtract(mt_tape *tape, mt_tensor *a, mt_tensor *b)
-{
-    return mt_apply(tape, &mt_op_subtract, 2, (mt_tensor *[]){a, b}, NULL, 0);
-}
-
-static mt_status multiply_forward(mt_call *call)
-{
-    return call->kernels->multiply(call->device, count(call), call->inputs[0]->data,
-                                   call->inputs[1]->data, call->outputs[0]->data);
-}
-
-static mt_status multiply_backward(mt_call *call)
-{
-    mt_status status = multiply_grad(call, 0, call->inputs[1]);
-    return status == MT_OK ? multiply_grad(call, 1, call->inputs[0]) : status;
-}
-
-const mt_op mt_op_multiply = {
-    .name = "multiply",
-    .formula = "y = a b",
-    .inputs = 2,
-    .outputs = 1,
-    .shape = mt_shape_like_both,
-    .forward = multiply_forward,
-    .backward = multiply_backward,
-};
-
-mt_tensor *mt_multiply(mt_tape *tape, mt_tensor *a, mt_tensor *b)
-{
-    return mt_apply(tape, &mt_op_multiply, 2, (mt_tensor *[]){a, b}, NULL, 0);
-}
-
-static mt_status scale_forward(mt_call *call)
-{
-    const double *alpha = call->options;
-    return call->kernels->scale(call->device, count(call), *alpha, call->inputs[0]->data,
-                                call->outputs[0]->data);
-}
-
-static mt_status scale_backward(mt_call *call)
-{
-    const double *alpha = call->options;
-    return scale_grad(call, 0, *alpha);
-}
-
-const mt_op mt_op_scale = {
-    .name = "scale",
-    .formula = "y = alpha x",
-    .inputs = 1,
-    .outputs = 1,
-    .shape = mt_shape_like_first,
-    .forward = scale_forward,
-    .backward = scale_backward,
-};
-
-mt_tensor *mt_scale(mt_tape *tape, mt_tensor *x, double alpha)
-{
-    return mt_apply(tape, &mt_op_scale, 1, &x, &alpha, sizeof alpha);
-}
-
-static mt_status sigmoid_forward(mt_call *call)
-{
-    return call->kernels->sigmoid_forward(call->device, count(call), call->inputs[0]->data,
-                                          call->outputs[0]->data);
-}
-
-static mt_status sigmoid_backward(mt_call *call)
-{
-    return call->kernels->sigmoid_backward(call->device, count(call), call->outputs[0]->data,
-                                           call->grad_outputs[0], call->grad_inputs[0]);
-}
-
-const mt_op mt_op_sigmoid = {
-    .name = "sigmoid",
-    .formula = "y = 1 / (1 + e^-x)",
-    .inputs = 1,
-    .outputs = 1,
-    .shape = mt_shape_like_first,
-    .forward = sigmoid_forward,
-    .backward = sigmoid_backward,
-};
-
-mt_tensor *mt_sigmoid(mt_tape *tape, mt_tensor *x)
-{
-    return mt_apply(tape, &mt_op_sigmoid, 1, &x, NULL, 0);
-}
-
-static mt_status negative_exp_forward(mt_call *call)
-{
-    return call->kernels->negative_exp_forward(call->device, count(call), call->inputs[0]->data,
-                                               call->outputs[0]->data);
-}
-
-static mt_status negative_exp_backward(mt_call *call)
-{
-    return multiply_grad(call, 0, call->outputs[0]);
-}
-
-const mt_op mt_op_negative_exp = {
-    .name = "negative_exp",
-    .formula = "y = -e^x",
-    .inputs = 1,
-    .outputs = 1,
-    .shape = mt_shape_like_first,
-    .forward = negative_exp_forward,
-    .backward = negative_exp_backward,
-};
-
-mt_tensor *mt_negative_exp(mt_tape *tape, mt_tensor *x)
-{
-    return mt_apply(tape, &mt_op_negative_exp, 1, &x, NULL, 0);
-}
+UNARY(exp, "y = e^x", exp_forward, multiply, y, dy)
+UNARY(negative_exp, "y = -e^x", negative_exp_forward, multiply, y, dy)
+UNARY(log, "y = ln x", log_forward, divide, dy, x)
+UNARY(sigmoid, "y = 1 / (1 + e^-x)", sigmoid_forward, sigmoid_backward, y, dy)
+UNARY(tanh, "y = tanh x", tanh_forward, tanh_backward, y, dy)
+UNARY(relu, "y = max(x, 0)", relu_forward, relu_backward, y, dy)
+UNARY(gelu, "y = x P(X <= x), X normal", gelu_forward, gelu_backward, x, dy)
 
 static mt_status squared_relu_forward(mt_call *call)
 {

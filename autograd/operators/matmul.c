@@ -3,15 +3,19 @@
 #include "autograd/operators/table.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 typedef struct matmul_options {
     bool transpose_a, transpose_b;
 } matmul_options;
 
-static mt_status product(const mt_call *call, bool transpose_a, bool transpose_b, int64_t M,
-                         int64_t N, int64_t K, const void *a, const void *b, double beta, void *c)
+/* Of one matrix, or where the output is made of more, of as many. */
+static mt_status products(const mt_call *call, int64_t batch, bool transpose_a, bool transpose_b,
+                          int64_t M, int64_t N, int64_t K, const void *a, const void *b,
+                          double beta, void *c)
 {
-    mt_matmul_args args = {.transpose_a = transpose_a,
+    mt_matmul_args args = {.batch = batch,
+                           .transpose_a = transpose_a,
                            .transpose_b = transpose_b,
                            .M = M,
                            .N = N,
@@ -24,41 +28,81 @@ static mt_status product(const mt_call *call, bool transpose_a, bool transpose_b
     return call->kernels->matmul(call->device, &args);
 }
 
+static mt_status product(const mt_call *call, bool transpose_a, bool transpose_b, int64_t M,
+                         int64_t N, int64_t K, const void *a, const void *b, double beta, void *c)
+{
+    return products(call, 1, transpose_a, transpose_b, M, N, K, a, b, beta, c);
+}
+
+/* The rows and columns of a tensor's matrices: its last two dimensions. */
+static const int64_t *matrix_of(const mt_tensor *x)
+{
+    return x->shape + x->rank - 2;
+}
+
+/* Both are matrices, or as many of them in the same leading dimensions. */
+static mt_status expect_matrices(const mt_call *call)
+{
+    const mt_tensor *a = call->inputs[0], *b = call->inputs[1];
+    bool alike = a->rank == b->rank && a->rank >= 2;
+    for (int i = 0; i < a->rank - 2 && alike; i++) {
+        alike = a->shape[i] == b->shape[i];
+    }
+    if (alike) {
+        return MT_OK;
+    }
+    char first[96], other[96];
+    return mt_fail(MT_ERROR_INVALID,
+                   "matmul: shapes %s and %s are not matrices, or differ before "
+                   "the last two dimensions",
+                   mt_tensor_shape_text(a, first, sizeof first),
+                   mt_tensor_shape_text(b, other, sizeof other));
+}
+
 static mt_status matmul_shape(mt_call *call)
 {
     const matmul_options *options = call->options;
-    mt_status status = mt_expect_rank(call, 0, "a", 2);
-    if (status == MT_OK) {
-        status = mt_expect_rank(call, 1, "b", 2);
-    }
+    mt_status status = expect_matrices(call);
     if (status != MT_OK) {
         return status;
     }
-    const int64_t *a = call->inputs[0]->shape, *b = call->inputs[1]->shape;
+    const int64_t *a = matrix_of(call->inputs[0]), *b = matrix_of(call->inputs[1]);
     int64_t inner_a = a[options->transpose_a ? 0 : 1], inner_b = b[options->transpose_b ? 1 : 0];
     if (inner_a != inner_b) {
         return mt_fail(MT_ERROR_INVALID,
                        "matmul: inner dimensions differ: %" PRId64 " and %" PRId64, inner_a,
                        inner_b);
     }
-    int64_t shape[] = {a[options->transpose_a ? 1 : 0], b[options->transpose_b ? 0 : 1]};
-    mt_call_output(call, 0, 2, shape);
+    int rank = call->inputs[0]->rank;
+    int64_t shape[MT_MAX_RANK];
+    memcpy(shape, call->inputs[0]->shape, sizeof shape);
+    shape[rank - 2] = a[options->transpose_a ? 1 : 0];
+    shape[rank - 1] = b[options->transpose_b ? 0 : 1];
+    mt_call_output(call, 0, rank, shape);
     return MT_OK;
 }
 
-static int64_t inner_dimension(const mt_call *call)
+/* The sizes of the products that an application of matmul is. */
+typedef struct matmul_sizes {
+    int64_t batch, M, N, K;
+} matmul_sizes;
+
+static matmul_sizes sizes_of(const mt_call *call)
 {
     const matmul_options *options = call->options;
-    return call->inputs[0]->shape[options->transpose_a ? 0 : 1];
+    const int64_t *y = matrix_of(call->outputs[0]);
+    return (matmul_sizes){.batch = mt_tensor_count(call->outputs[0]) / (y[0] * y[1]),
+                          .M = y[0],
+                          .N = y[1],
+                          .K = matrix_of(call->inputs[0])[options->transpose_a ? 0 : 1]};
 }
 
 static mt_status matmul_forward(mt_call *call)
 {
     const matmul_options *options = call->options;
-    const int64_t *y = call->outputs[0]->shape;
-    return product(call, options->transpose_a, options->transpose_b, y[0], y[1],
-                   inner_dimension(call), call->inputs[0]->data, call->inputs[1]->data, 0.0,
-                   call->outputs[0]->data);
+    matmul_sizes of = sizes_of(call);
+    return products(call, of.batch, options->transpose_a, options->transpose_b, of.M, of.N, of.K,
+                    call->inputs[0]->data, call->inputs[1]->data, 0.0, call->outputs[0]->data);
 }
 
 /* d op(a) = dy op(b)^T and d op(b) = op(a)^T dy; a transposed operand's gradient is the transposed
@@ -66,21 +110,19 @@ static mt_status matmul_forward(mt_call *call)
 static mt_status matmul_backward(mt_call *call)
 {
     const matmul_options *options = call->options;
-    const int64_t *y = call->outputs[0]->shape;
-    int64_t M = y[0], N = y[1], K = inner_dimension(call);
+    bool ta = options->transpose_a, tb = options->transpose_b;
+    matmul_sizes of = sizes_of(call);
+    int64_t M = of.M, N = of.N, K = of.K;
     const void *a = call->inputs[0]->data, *b = call->inputs[1]->data, *dy = call->grad_outputs[0];
+    void *da = call->grad_inputs[0], *db = call->grad_inputs[1];
     mt_status status = MT_OK;
-    if (call->grad_inputs[0] != NULL) {
-        status = options->transpose_a ? product(call, options->transpose_b, true, K, M, N, b, dy,
-                                                0.0, call->grad_inputs[0])
-                                      : product(call, false, !options->transpose_b, M, K, N, dy, b,
-                                                0.0, call->grad_inputs[0]);
+    if (da != NULL) {
+        status = ta ? products(call, of.batch, tb, true, K, M, N, b, dy, 0.0, da)
+                    : products(call, of.batch, false, !tb, M, K, N, dy, b, 0.0, da);
     }
-    if (status == MT_OK && call->grad_inputs[1] != NULL) {
-        status = options->transpose_b ? product(call, true, options->transpose_a, N, K, M, dy, a,
-                                                0.0, call->grad_inputs[1])
-                                      : product(call, !options->transpose_a, false, K, N, M, a, dy,
-                                                0.0, call->grad_inputs[1]);
+    if (status == MT_OK && db != NULL) {
+        status = tb ? products(call, of.batch, true, ta, N, K, M, dy, a, 0.0, db)
+                    : products(call, of.batch, !ta, false, K, N, M, a, dy, 0.0, db);
     }
     return status;
 }

@@ -10,11 +10,18 @@
     X(mt_op_add)                                                                                   \
     X(mt_op_subtract)                                                                              \
     X(mt_op_multiply)                                                                              \
+    X(mt_op_divide)                                                                                \
     X(mt_op_scale)                                                                                 \
-    X(mt_op_sigmoid)                                                                               \
+    X(mt_op_exp)                                                                                   \
     X(mt_op_negative_exp)                                                                          \
+    X(mt_op_log)                                                                                   \
+    X(mt_op_sigmoid)                                                                               \
+    X(mt_op_tanh)                                                                                  \
+    X(mt_op_relu)                                                                                  \
     X(mt_op_squared_relu)                                                                          \
+    X(mt_op_gelu)                                                                                  \
     X(mt_op_sigmoid_gate)                                                                          \
+    X(mt_op_softmax)                                                                               \
     X(mt_op_sum)                                                                                   \
     X(mt_op_mean)                                                                                  \
     X(mt_op_mean_square)                                                                           \
@@ -27,7 +34,9 @@
     X(mt_op_scale_norm)                                                                            \
     X(mt_op_basic_norm)                                                                            \
     X(mt_op_time_mix)                                                                              \
-    X(mt_op_time_slice)                                                                            \
+    X(mt_op_slice)                                                                                 \
+    X(mt_op_concatenate)                                                                           \
+    X(mt_op_transpose)                                                                             \
     X(mt_op_wkv)                                                                                   \
     X(mt_op_dropout)                                                                               \
     X(mt_op_cross_entropy)

@@ -1,9 +1,6 @@
 /* The shift of time with its mixes, and slices of time. */
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
-#include "kernels/device.h"
-
-#include <inttypes.h>
 
 enum { X, CARRIED, FIRST_MIX };
 
@@ -88,77 +85,4 @@ void mt_time_mix(mt_tape *tape, mt_tensor *x, mt_tensor *carried, int count, mt_
     for (int i = 0; i < count; i++) {
         y[i] = outputs[i];
     }
-}
-
-typedef struct slice_options {
-    int64_t start, length;
-} slice_options;
-
-static mt_status slice_shape(mt_call *call)
-{
-    const slice_options *options = call->options;
-    const mt_tensor *x = call->inputs[X];
-    mt_status status = mt_expect_rank(call, X, "x", 3);
-    if (status != MT_OK) {
-        return status;
-    }
-    if (options->start < 0 || options->length < 1 || options->length > x->shape[1] ||
-        options->start > x->shape[1] - options->length) {
-        return mt_fail(MT_ERROR_INVALID,
-                       "time_slice: %" PRId64 " steps from %" PRId64 " of a sequence of %" PRId64,
-                       options->length, options->start, x->shape[1]);
-    }
-    mt_call_output(call, 0, 3, (int64_t[]){x->shape[0], options->length, x->shape[2]});
-    return MT_OK;
-}
-
-/* The element of an array like x at which the slice begins. */
-static size_t slice_offset(const mt_call *call)
-{
-    const slice_options *options = call->options;
-    return (size_t)(options->start * call->inputs[X]->shape[2]) * mt_dtype_size(call->dtype);
-}
-
-static mt_status slice_forward(mt_call *call)
-{
-    const int64_t *x = call->inputs[X]->shape, *y = call->outputs[0]->shape;
-    return call->kernels->copy_rows(call->device, y[0], y[1] * y[2],
-                                    (const char *)call->inputs[X]->data + slice_offset(call),
-                                    x[1] * x[2], call->outputs[0]->data, y[1] * y[2]);
-}
-
-static mt_status slice_backward(mt_call *call)
-{
-    const int64_t *x = call->inputs[X]->shape, *y = call->outputs[0]->shape;
-    char *dx = call->grad_inputs[X];
-    mt_status status = call->device->zero(call->device, dx, mt_tensor_bytes(call->inputs[X]));
-    return status == MT_OK
-               ? call->kernels->copy_rows(call->device, y[0], y[1] * y[2], call->grad_outputs[0],
-                                          y[1] * y[2], dx + slice_offset(call), x[1] * x[2])
-               : status;
-}
-
-const mt_op mt_op_time_slice = {
-    .name = "time_slice",
-    .formula = "y = x[:, start : start + length]",
-    .inputs = 1,
-    .outputs = 1,
-    .shape = slice_shape,
-    .forward = slice_forward,
-    .backward = slice_backward,
-};
-
-mt_tensor *mt_time_slice(mt_tape *tape, mt_tensor *x, int64_t start, int64_t length)
-{
-    slice_options options = {.start = start, .length = length};
-    return mt_apply(tape, &mt_op_time_slice, 1, &x, &options, sizeof options);
-}
-
-mt_tensor *mt_last_step(mt_tape *tape, mt_tensor *x)
-{
-    if (x == NULL || x->rank != 3) {
-        return mt_time_slice(tape, x, 0, 1); /* which refuses it */
-    }
-    mt_tensor *last = mt_time_slice(tape, x, x->shape[1] - 1, 1);
-    return mt_view(tape, last, 2, (int64_t[]){x->shape[0], x->shape[2]});
 }

@@ -12,31 +12,43 @@
 extern "C" {
 #endif
 
-/* y = a + b;  y = a - b;  y = a b;  same shapes */
+/* y = a + b;  y = a - b;  y = a b;  y = a / b;  same shapes, or one the shape that the other's ends
+ * with, which is repeated over the leading dimensions */
 MT_API mt_tensor *mt_add(mt_tape *tape, mt_tensor *a, mt_tensor *b);
 MT_API mt_tensor *mt_subtract(mt_tape *tape, mt_tensor *a, mt_tensor *b);
 MT_API mt_tensor *mt_multiply(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+MT_API mt_tensor *mt_divide(mt_tape *tape, mt_tensor *a, mt_tensor *b);
 
 /* y = alpha x */
 MT_API mt_tensor *mt_scale(mt_tape *tape, mt_tensor *x, double alpha);
 
-/* y = 1 / (1 + e^-x) */
-MT_API mt_tensor *mt_sigmoid(mt_tape *tape, mt_tensor *x);
-
-/* y = -e^x: time_decay to the w of mt_wkv */
+/* y = e^x;  y = -e^x: time_decay to the w of mt_wkv;  y = ln x */
+MT_API mt_tensor *mt_exp(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_negative_exp(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_log(mt_tape *tape, mt_tensor *x);
 
-/* y = max(x, 0)^2 */
+/* y = 1 / (1 + e^-x);  y = tanh x */
+MT_API mt_tensor *mt_sigmoid(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_tanh(mt_tape *tape, mt_tensor *x);
+
+/* y = max(x, 0);  y = max(x, 0)^2;  y = x P(X <= x) with X normal, of mean 0 and variance 1, and
+ * not its approximation by tanh (Hendrycks and Gimpel 2016) */
+MT_API mt_tensor *mt_relu(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_squared_relu(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_gelu(mt_tape *tape, mt_tensor *x);
 
 /* y = sigmoid(gate) x;  same shapes */
 MT_API mt_tensor *mt_sigmoid_gate(mt_tape *tape, mt_tensor *gate, mt_tensor *x);
+
+/* y = e^x / sum of e^x over the last dimension; minus infinity has no share */
+MT_API mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x);
 
 /* y = sum of x, y = mean of x: a scalar */
 MT_API mt_tensor *mt_sum(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_mean(mt_tape *tape, mt_tensor *x);
 
-/* y = a b, matrices (M, K) and (K, N), either transposed where asked */
+/* y = a b, matrices (..., M, K) and (..., K, N), either transposed where asked; leading dimensions
+ * are the same, and y (..., M, N) has as many products */
 MT_API mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b, bool transpose_a,
                             bool transpose_b);
 
@@ -67,8 +79,15 @@ MT_API mt_tensor *mt_basic_norm(mt_tape *tape, mt_tensor *x, mt_tensor *log_eps)
 MT_API void mt_time_mix(mt_tape *tape, mt_tensor *x, mt_tensor *carried, int count,
                         mt_tensor *const *mix, mt_tensor **y);
 
-/* y = x[:, start : start + length];  x (B, T, C), y (B, length, C) */
-MT_API mt_tensor *mt_time_slice(mt_tape *tape, mt_tensor *x, int64_t start, int64_t length);
+/* Steps start .. start + length - 1 of an axis. Axes are counted from 0, or from -1, the last one,
+ * backwards. */
+MT_API mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int axis, int64_t start, int64_t length);
+
+/* count <= 8 tensors one after the other along an axis, beside which their shapes are the same */
+MT_API mt_tensor *mt_concatenate(mt_tape *tape, int axis, int count, mt_tensor *const *inputs);
+
+/* Two axes change places. */
+MT_API mt_tensor *mt_transpose(mt_tape *tape, mt_tensor *x, int axis_a, int axis_b);
 
 /* y = x[:, T-1];  x (B, T, C), y (B, C): what the next stretch of the sequence calls carried */
 MT_API mt_tensor *mt_last_step(mt_tape *tape, mt_tensor *x);

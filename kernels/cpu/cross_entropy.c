@@ -1,49 +1,17 @@
 /* Softmax cross-entropy, a row to a thread; what is summed over rows is summed in their order. */
 #include "kernels/cpu/device.h"
 #include "kernels/cpu/kernels.h"
-#include "kernels/cpu/math.h"
+#include "kernels/cpu/softmax.h"
 
 #include "kernels/cross_entropy_formulas.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 
 typedef struct row_result {
     double loss;
     int hit;
 } row_result;
-
-/* Terms of a row's sum that are added as reals before the sum goes on in double. */
-enum { SUM_BLOCK = 256 };
-
-/* The largest logit. Lanes of their own, as not every compiler vectorises a maximum. */
-static real row_max(const real *logits, int64_t V)
-{
-    enum { LANES = 128 / sizeof(real) };
-    real lanes[LANES], largest = logits[0];
-    int64_t v = 0;
-    if (V >= LANES) {
-        memcpy(lanes, logits, sizeof lanes);
-        for (v = LANES; v + LANES <= V; v += LANES) {
-#pragma omp simd
-            for (int lane = 0; lane < LANES; lane++) {
-                lanes[lane] = real_max(logits[v + lane], lanes[lane]);
-            }
-        }
-        for (int half = LANES / 2; half >= 1; half /= 2) {
-#pragma omp simd
-            for (int lane = 0; lane < half; lane++) {
-                lanes[lane] = real_max(lanes[lane + half], lanes[lane]);
-            }
-        }
-        largest = lanes[0];
-    }
-    for (; v < V; v++) {
-        largest = real_max(logits[v], largest);
-    }
-    return largest;
-}
 
 /* Tells if the target is the first of the largest logits. */
 static int row_hit(const real *logits, int32_t target, real largest)
@@ -57,21 +25,6 @@ static int row_hit(const real *logits, int32_t target, real largest)
         before += logits[v] == largest;
     }
     return before == 0;
-}
-
-static double row_exp_sum(const real *logits, real largest, int64_t V)
-{
-    double sum = 0.0;
-    for (int64_t first = 0; first < V; first += SUM_BLOCK) {
-        int64_t end = V - first < SUM_BLOCK ? V : first + SUM_BLOCK;
-        real block = (real)0.0;
-#pragma omp simd reduction(+ : block)
-        for (int64_t v = first; v < end; v++) {
-            block += real_exp_negative(logits[v] - largest);
-        }
-        sum += (double)block;
-    }
-    return sum;
 }
 
 static double row_mean(const real *logits, int64_t V)

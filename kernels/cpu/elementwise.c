@@ -21,37 +21,31 @@ typedef struct elements {
         }                                                                                          \
     }
 
+/* Defines a kernel y = f(x), or y = f(a, b), from the expression of element i. */
+#define MAP_ONE(name, expression)                                                                  \
+    ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
+    mt_status KERNEL(name)(mt_device * device, int64_t n, const void *a, void *y)                  \
+    {                                                                                              \
+        (void)device;                                                                              \
+        mt_team_loop(n, n, name##_elements, &(elements){.a = a, .y = y});                          \
+        return MT_OK;                                                                              \
+    }
+#define MAP_TWO(name, expression)                                                                  \
+    ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
+    mt_status KERNEL(name)(mt_device * device, int64_t n, const void *a, const void *b, void *y)   \
+    {                                                                                              \
+        (void)device;                                                                              \
+        mt_team_loop(n, n, name##_elements, &(elements){.a = a, .b = b, .y = y});                  \
+        return MT_OK;                                                                              \
+    }
+
 ELEMENTWISE(fill_elements, of.y[i] = of.number)
-ELEMENTWISE(add_elements, of.y[i] = of.a[i] + of.b[i])
-ELEMENTWISE(subtract_elements, of.y[i] = of.a[i] - of.b[i])
-ELEMENTWISE(multiply_elements, of.y[i] = of.a[i] * of.b[i])
 ELEMENTWISE(scale_elements, of.y[i] = of.number * of.a[i])
 
 mt_status KERNEL(fill)(mt_device *device, int64_t n, double value, void *y)
 {
     (void)device;
     mt_team_loop(n, n, fill_elements, &(elements){.number = (real)value, .y = y});
-    return MT_OK;
-}
-
-mt_status KERNEL(add)(mt_device *device, int64_t n, const void *a, const void *b, void *y)
-{
-    (void)device;
-    mt_team_loop(n, n, add_elements, &(elements){.a = a, .b = b, .y = y});
-    return MT_OK;
-}
-
-mt_status KERNEL(subtract)(mt_device *device, int64_t n, const void *a, const void *b, void *y)
-{
-    (void)device;
-    mt_team_loop(n, n, subtract_elements, &(elements){.a = a, .b = b, .y = y});
-    return MT_OK;
-}
-
-mt_status KERNEL(multiply)(mt_device *device, int64_t n, const void *a, const void *b, void *y)
-{
-    (void)device;
-    mt_team_loop(n, n, multiply_elements, &(elements){.a = a, .b = b, .y = y});
     return MT_OK;
 }
 
@@ -62,31 +56,25 @@ mt_status KERNEL(scale)(mt_device *device, int64_t n, double alpha, const void *
     return MT_OK;
 }
 
-ELEMENTWISE(sigmoid_elements, of.y[i] = real_sigmoid(of.a[i]))
-ELEMENTWISE(sigmoid_grads, of.y[i] = of.g[i] * of.a[i] * ((real)1.0 - of.a[i]))
-ELEMENTWISE(negative_exp_elements, of.y[i] = -real_exp(of.a[i]))
+MAP_TWO(add, of.a[i] + of.b[i])
+MAP_TWO(subtract, of.a[i] - of.b[i])
+MAP_TWO(multiply, of.a[i] * of.b[i])
+MAP_TWO(divide, of.a[i] / of.b[i])
+MAP_ONE(exp_forward, real_exp(of.a[i]))
+MAP_ONE(negative_exp_forward, -real_exp(of.a[i]))
+MAP_ONE(log_forward, real_log(of.a[i]))
+MAP_ONE(sigmoid_forward, real_sigmoid(of.a[i]))
+MAP_ONE(tanh_forward, real_tanh(of.a[i]))
+MAP_ONE(relu_forward, of.a[i] <= (real)0.0 ? (real)0.0 : of.a[i])
+MAP_TWO(sigmoid_gate_forward, real_sigmoid(of.a[i]) * of.b[i])
+MAP_ONE(gelu_forward, of.a[i] * real_normal_cdf(of.a[i]))
 
-mt_status KERNEL(sigmoid_forward)(mt_device *device, int64_t n, const void *x, void *y)
-{
-    (void)device;
-    mt_team_loop(n, n, sigmoid_elements, &(elements){.a = x, .y = y});
-    return MT_OK;
-}
-
-mt_status KERNEL(sigmoid_backward)(mt_device *device, int64_t n, const void *y, const void *dy,
-                                   void *dx)
-{
-    (void)device;
-    mt_team_loop(n, n, sigmoid_grads, &(elements){.a = y, .g = dy, .y = dx});
-    return MT_OK;
-}
-
-mt_status KERNEL(negative_exp_forward)(mt_device *device, int64_t n, const void *x, void *y)
-{
-    (void)device;
-    mt_team_loop(n, n, negative_exp_elements, &(elements){.a = x, .y = y});
-    return MT_OK;
-}
+/* Of a, the output or for gelu the input, and its gradient b. */
+MAP_TWO(sigmoid_backward, of.b[i] * of.a[i] * ((real)1.0 - of.a[i]))
+MAP_TWO(tanh_backward, of.b[i] * ((real)1.0 - of.a[i] * of.a[i]))
+MAP_TWO(relu_backward, of.a[i] > (real)0.0 ? of.b[i] : (real)0.0)
+MAP_TWO(squared_relu_backward, (real)2.0 * real_sqrt(of.a[i]) * of.b[i])
+MAP_TWO(gelu_backward, of.b[i] * (real_normal_cdf(of.a[i]) + of.a[i] * real_normal_pdf(of.a[i])))
 
 static inline real squared_relu(real x)
 {
@@ -95,7 +83,6 @@ static inline real squared_relu(real x)
 }
 
 ELEMENTWISE(squared_relus, of.y[i] = squared_relu(of.a[i]))
-ELEMENTWISE(squared_relu_grads, of.y[i] = (real)2.0 * real_sqrt(of.a[i]) * of.g[i])
 
 /* Rows, with a bias added to each. */
 static void biased_squared_relus(const void *loop, int64_t first, int64_t end)
@@ -123,29 +110,12 @@ mt_status KERNEL(squared_relu_forward)(mt_device *device, int64_t N, int64_t C, 
     return MT_OK;
 }
 
-mt_status KERNEL(squared_relu_backward)(mt_device *device, int64_t n, const void *y, const void *dy,
-                                        void *dx)
-{
-    (void)device;
-    mt_team_loop(n, n, squared_relu_grads, &(elements){.a = y, .g = dy, .y = dx});
-    return MT_OK;
-}
-
 /* Of y = sigmoid(a) b: its gradient by a is y here, and that by b is z. */
-ELEMENTWISE(sigmoid_gates, of.y[i] = real_sigmoid(of.a[i]) * of.b[i])
 ELEMENTWISE(gate_grads, real s = real_sigmoid(of.a[i]);
             of.y[i] = of.g[i] * s * of.b[i] * ((real)1.0 - s))
 ELEMENTWISE(gated_grads, of.z[i] = of.g[i] * real_sigmoid(of.a[i]))
 ELEMENTWISE(both_gate_grads, real s = real_sigmoid(of.a[i]); real through = of.g[i] * s;
             of.y[i] = through * of.b[i] * ((real)1.0 - s); of.z[i] = through)
-
-mt_status KERNEL(sigmoid_gate_forward)(mt_device *device, int64_t n, const void *r, const void *x,
-                                       void *y)
-{
-    (void)device;
-    mt_team_loop(n, n, sigmoid_gates, &(elements){.a = r, .b = x, .y = y});
-    return MT_OK;
-}
 
 mt_status KERNEL(sigmoid_gate_backward)(mt_device *device, int64_t n, const void *r, const void *x,
                                         const void *dy, void *dr, void *dx)

@@ -35,9 +35,9 @@ typedef union real_or_bits {
     real_bits bits;
 } real_or_bits;
 
-/* e^r = 1 + r + r^2 (...), in powers of r^2 with pairs of terms, which are independent of each
+/* e^r - 1 = r + r^2 (...), in powers of r^2 with pairs of terms, which are independent of each
  * other: half the latency of one term after the other. */
-static inline real exp_series(real r)
+static inline real exp_minus_one_series(real r)
 {
     real square = r * r;
 #if MT_REAL == 64
@@ -51,15 +51,21 @@ static inline real exp_series(real r)
     e = e * square + (8.36914849085635e-03f * r + 4.16664650060400e-02f);
     e = e * square + (1.66665052604081e-01f * r + 5.00000001345773e-01f);
 #endif
-    return (e * square + r) + (real)1.0;
+    return e * square + r;
+}
+
+/* e^r - 1, with n in the low bits of *shifted. */
+static inline real exp_minus_one_parts(real x, real_or_bits *shifted)
+{
+    shifted->value = x * (real)1.4426950408889634 + EXP_ROUNDER;
+    real n = shifted->value - EXP_ROUNDER;
+    return exp_minus_one_series((x - n * EXP_LN2_HIGH) - n * EXP_LN2_LOW);
 }
 
 /* e^r, with n in the low bits of *shifted. */
 static inline real exp_parts(real x, real_or_bits *shifted)
 {
-    shifted->value = x * (real)1.4426950408889634 + EXP_ROUNDER;
-    real n = shifted->value - EXP_ROUNDER;
-    return exp_series((x - n * EXP_LN2_HIGH) - n * EXP_LN2_LOW);
+    return exp_minus_one_parts(x, shifted) + (real)1.0;
 }
 
 /* The larger of two; b where one is not a number. */
@@ -125,6 +131,42 @@ static inline real real_sqrt(real x)
 #else
     return sqrtf(x);
 #endif
+}
+
+static inline real real_log(real x)
+{
+#if MT_REAL == 64
+    return log(x);
+#else
+    return logf(x);
+#endif
+}
+
+/* tanh |x| = (1 - e) / (1 + e) with e = e^(-2 |x|). 1 - e is put together from e^r - 1, which has
+ * all its digits where x is small. */
+static inline real real_tanh(real x)
+{
+    real_or_bits shifted;
+    real minus_one = exp_minus_one_parts(real_max(EXP_LOWEST, (real)-2.0 * real_abs(x)), &shifted);
+    real power = exp_power_of_two(shifted.bits);
+    minus_one = power * minus_one + (power - (real)1.0); /* e - 1 */
+    real t = -minus_one / ((real)2.0 + minus_one);
+    return x == x ? real_copysign(t, x) : x;
+}
+
+/* The normal distribution, at 0 with variance 1: the share below x, and the density there. */
+static inline real real_normal_cdf(real x)
+{
+#if MT_REAL == 64
+    return 0.5 * erfc(x * -0.70710678118654752);
+#else
+    return 0.5f * erfcf(x * -0.70710678f);
+#endif
+}
+
+static inline real real_normal_pdf(real x)
+{
+    return (real)0.39894228040143268 * real_exp((real)-0.5 * x * x);
 }
 
 /* 1 / (1 + e^-x), by an exponential of a negative number whatever the sign of x. */

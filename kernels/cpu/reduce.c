@@ -1,4 +1,4 @@
-/* Sums and their inverses. Every sum is made of parts whose borders depend on the size alone, added
+/* Sums. Every sum is made of parts whose borders depend on the size alone, added
  * in order: the number of threads changes who computes a part, not what comes out. */
 #include "kernels/cpu/device.h"
 #include "kernels/cpu/kernels.h"
@@ -8,36 +8,6 @@
 
 /* Elements of one part of a sum over everything. */
 enum { SUM_PART = 8192 };
-
-/* Rows of `columns` numbers that are copied; a stride of 0 repeats one row. */
-typedef struct rows_to_copy {
-    int64_t columns, from_stride, to_stride;
-    const real *from;
-    real *to;
-} rows_to_copy;
-
-static void copy_stretch(const void *loop, int64_t first, int64_t end)
-{
-    const rows_to_copy *of = loop;
-    for (int64_t row = first; row < end; row++) {
-        memcpy(of->to + row * of->to_stride, of->from + row * of->from_stride,
-               (size_t)of->columns * sizeof(real));
-    }
-}
-
-mt_status KERNEL(copy_rows)(mt_device *device, int64_t rows, int64_t columns, const void *src,
-                            int64_t src_stride, void *dst, int64_t dst_stride)
-{
-    (void)device;
-    rows_to_copy loop = {columns, src_stride, dst_stride, src, dst};
-    mt_team_loop(rows * columns, rows, copy_stretch, &loop);
-    return MT_OK;
-}
-
-mt_status KERNEL(broadcast_rows)(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
-{
-    return KERNEL(copy_rows)(device, N, C, x, 0, y, C);
-}
 
 /* partial[c] = sum of `rows` rows, four at a time, to spare the cache that holds the sums. */
 static void sum_chunk(const real *restrict x, int64_t rows, int64_t C, real *restrict partial)

@@ -17,7 +17,9 @@ namespace mt_cuda
     X(set_math_mode, cublasSetMathMode)                                                            \
     X(status_string, cublasGetStatusString)                                                        \
     X(sgemm, cublasSgemm_64)                                                                       \
-    X(dgemm, cublasDgemm_64)
+    X(dgemm, cublasDgemm_64)                                                                       \
+    X(sgemm_batch, cublasSgemmStridedBatched_64)                                                   \
+    X(dgemm_batch, cublasDgemmStridedBatched_64)
 
 struct blas_functions {
 #define MEMBER(name, function) decltype(&function) name;

@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(MAP_THREADS)
     map_kernel(int64_t n, arrays<const real, INPUTS> in, arrays<real, OUTPUTS> out, function f)
 {
     for (int64_t i = global_thread() * WIDTH; i < n; i += global_threads() * WIDTH) {
-        pack<real, WIDTH> x[INPUTS > 0 ? INPUTS : 1], y[OUTPUTS];
+        pack<real, WIDTH> x[INPUTS > 0 ? INPUTS : 1] = {}, y[OUTPUTS];
         if (i + WIDTH <= n) {
             for (int a = 0; a < INPUTS; a++) {
                 x[a] = load<WIDTH>(in.at[a] + i);
@@ -83,33 +83,12 @@ mt_status map_two(mt_device *device, const char *name, int64_t n, const void *a,
                arrays<real, 1>{{static_cast<real *>(y)}}, f);
 }
 
-/* The functions: from x to y. */
+/* The functions that are not defined by MAP_ONE and MAP_TWO below: from x to y. */
 template <typename real> struct filling {
     real value;
     __device__ void operator()(const real *, real *y) const
     {
         y[0] = value;
-    }
-};
-
-template <typename real> struct addition {
-    __device__ void operator()(const real *x, real *y) const
-    {
-        y[0] = x[0] + x[1];
-    }
-};
-
-template <typename real> struct subtraction {
-    __device__ void operator()(const real *x, real *y) const
-    {
-        y[0] = x[0] - x[1];
-    }
-};
-
-template <typename real> struct multiplication {
-    __device__ void operator()(const real *x, real *y) const
-    {
-        y[0] = x[0] * x[1];
     }
 };
 
@@ -121,26 +100,17 @@ template <typename real> struct scaling {
     }
 };
 
-template <typename real> struct sigmoid_of {
-    __device__ void operator()(const real *x, real *y) const
-    {
-        y[0] = sigmoid(x[0]);
-    }
-};
+/* The normal distribution, at 0 with variance 1: the share below x, and the density there. The
+ * share in float64 takes so many registers that a second copy of it would spill them. */
+template <typename real> [[gnu::noinline]] __device__ real normal_cdf(real x)
+{
+    return real(0.5) * erfc(x * real(-0.70710678118654752));
+}
 
-template <typename real> struct sigmoid_grad {
-    __device__ void operator()(const real *y_dy, real *dx) const
-    {
-        dx[0] = y_dy[1] * y_dy[0] * (real(1) - y_dy[0]);
-    }
-};
-
-template <typename real> struct negative_exp {
-    __device__ void operator()(const real *x, real *y) const
-    {
-        y[0] = -exp(x[0]);
-    }
-};
+template <typename real> __device__ inline real normal_pdf(real x)
+{
+    return real(0.39894228040143268) * exp(real(-0.5) * x * x);
+}
 
 template <typename real> __device__ inline real squared_relu(real x)
 {
@@ -152,13 +122,6 @@ template <typename real> struct squared_relu_of {
     __device__ void operator()(const real *x, real *y) const
     {
         y[0] = squared_relu(x[0]);
-    }
-};
-
-template <typename real> struct squared_relu_grad {
-    __device__ void operator()(const real *y_dy, real *dx) const
-    {
-        dx[0] = real(2) * sqrt(y_dy[0]) * y_dy[1];
     }
 };
 
@@ -181,13 +144,6 @@ __global__ void __launch_bounds__(MAP_THREADS)
     }
 }
 
-template <typename real> struct sigmoid_gate {
-    __device__ void operator()(const real *r_x, real *y) const
-    {
-        y[0] = sigmoid(r_x[0]) * r_x[1];
-    }
-};
-
 template <typename real> struct sigmoid_gate_grad {
     __device__ void operator()(const real *r_x_dy, real *dr_dx) const
     {
@@ -206,46 +162,60 @@ template <typename real> mt_status fill(mt_device *device, int64_t n, double val
 }
 
 template <typename real>
-mt_status add(mt_device *device, int64_t n, const void *a, const void *b, void *y)
-{
-    return map_two<real>(device, "add", n, a, b, y, addition<real>{});
-}
-
-template <typename real>
-mt_status subtract(mt_device *device, int64_t n, const void *a, const void *b, void *y)
-{
-    return map_two<real>(device, "subtract", n, a, b, y, subtraction<real>{});
-}
-
-template <typename real>
-mt_status multiply(mt_device *device, int64_t n, const void *a, const void *b, void *y)
-{
-    return map_two<real>(device, "multiply", n, a, b, y, multiplication<real>{});
-}
-
-template <typename real>
 mt_status scale(mt_device *device, int64_t n, double alpha, const void *x, void *y)
 {
     return map_one<real>(device, "scale", n, x, y, scaling<real>{static_cast<real>(alpha)});
 }
 
-template <typename real>
-mt_status sigmoid_forward(mt_device *device, int64_t n, const void *x, void *y)
-{
-    return map_one<real>(device, "sigmoid", n, x, y, sigmoid_of<real>{});
-}
+/* Defines a kernel y = f(x), or y = f(a, b), from the expression of an element; `called` is its
+ * name in a trace. */
+#define MAP_ONE(name, called, expression)                                                          \
+    template <typename real> struct name##_function {                                              \
+        __device__ void operator()(const real *in, real *y) const                                  \
+        {                                                                                          \
+            real x = in[0];                                                                        \
+            y[0] = expression;                                                                     \
+        }                                                                                          \
+    };                                                                                             \
+    template <typename real> mt_status name(mt_device *device, int64_t n, const void *x, void *y)  \
+    {                                                                                              \
+        return map_one<real>(device, called, n, x, y, name##_function<real>{});                    \
+    }                                                                                              \
+    INSTANTIATE(name)
+#define MAP_TWO(name, called, expression)                                                          \
+    template <typename real> struct name##_function {                                              \
+        __device__ void operator()(const real *in, real *y) const                                  \
+        {                                                                                          \
+            real a = in[0], b = in[1];                                                             \
+            y[0] = expression;                                                                     \
+        }                                                                                          \
+    };                                                                                             \
+    template <typename real>                                                                       \
+    mt_status name(mt_device *device, int64_t n, const void *a, const void *b, void *y)            \
+    {                                                                                              \
+        return map_two<real>(device, called, n, a, b, y, name##_function<real>{});                 \
+    }                                                                                              \
+    INSTANTIATE(name)
 
-template <typename real>
-mt_status sigmoid_backward(mt_device *device, int64_t n, const void *y, const void *dy, void *dx)
-{
-    return map_two<real>(device, "sigmoid backward", n, y, dy, dx, sigmoid_grad<real>{});
-}
+MAP_TWO(add, "add", a + b)
+MAP_TWO(subtract, "subtract", a - b)
+MAP_TWO(multiply, "multiply", a *b)
+MAP_TWO(divide, "divide", a / b)
+MAP_ONE(exp_forward, "exp", exp(x))
+MAP_ONE(negative_exp_forward, "negative exp", -exp(x))
+MAP_ONE(log_forward, "log", log(x))
+MAP_ONE(sigmoid_forward, "sigmoid", sigmoid(x))
+MAP_ONE(tanh_forward, "tanh", tanh(x))
+MAP_ONE(relu_forward, "relu", x <= real(0) ? real(0) : x)
+MAP_ONE(gelu_forward, "gelu", x *normal_cdf(x))
+MAP_TWO(sigmoid_gate_forward, "sigmoid gate", sigmoid(a) * b)
 
-template <typename real>
-mt_status negative_exp_forward(mt_device *device, int64_t n, const void *x, void *y)
-{
-    return map_one<real>(device, "negative exp", n, x, y, negative_exp<real>{});
-}
+/* Of a, the output or for gelu the input, and its gradient b. */
+MAP_TWO(sigmoid_backward, "sigmoid backward", b *a *(real(1) - a))
+MAP_TWO(tanh_backward, "tanh backward", b *(real(1) - a * a))
+MAP_TWO(relu_backward, "relu backward", a > real(0) ? b : real(0))
+MAP_TWO(gelu_backward, "gelu backward", b *fma(a, normal_pdf(a), normal_cdf(a)))
+MAP_TWO(squared_relu_backward, "squared relu backward", real(2) * sqrt(a) * b)
 
 template <typename real>
 mt_status squared_relu_forward(mt_device *device, int64_t N, int64_t C, const void *x,
@@ -265,19 +235,6 @@ mt_status squared_relu_forward(mt_device *device, int64_t N, int64_t C, const vo
 }
 
 template <typename real>
-mt_status squared_relu_backward(mt_device *device, int64_t n, const void *y, const void *dy,
-                                void *dx)
-{
-    return map_two<real>(device, "squared relu backward", n, y, dy, dx, squared_relu_grad<real>{});
-}
-
-template <typename real>
-mt_status sigmoid_gate_forward(mt_device *device, int64_t n, const void *r, const void *x, void *y)
-{
-    return map_two<real>(device, "sigmoid gate", n, r, x, y, sigmoid_gate<real>{});
-}
-
-template <typename real>
 mt_status sigmoid_gate_backward(mt_device *device, int64_t n, const void *r, const void *x,
                                 const void *dy, void *dr, void *dx)
 {
@@ -289,16 +246,8 @@ mt_status sigmoid_gate_backward(mt_device *device, int64_t n, const void *r, con
 }
 
 INSTANTIATE(fill)
-INSTANTIATE(add)
-INSTANTIATE(subtract)
-INSTANTIATE(multiply)
 INSTANTIATE(scale)
-INSTANTIATE(sigmoid_forward)
-INSTANTIATE(sigmoid_backward)
-INSTANTIATE(negative_exp_forward)
 INSTANTIATE(squared_relu_forward)
-INSTANTIATE(squared_relu_backward)
-INSTANTIATE(sigmoid_gate_forward)
 INSTANTIATE(sigmoid_gate_backward)
 
 } // namespace mt_cuda

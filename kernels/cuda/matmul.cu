@@ -12,19 +12,23 @@ constexpr size_t BLAS_WORKSPACE = static_cast<size_t>(32)
                                   << 20; /* what cuBLAS asks for on Hopper */
 
 cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperation_t op_a,
-                    int64_t N, int64_t M, int64_t K, double alpha, const float *b, int64_t ldb,
-                    const float *a, int64_t lda, double beta, float *c)
+                    int64_t batch, int64_t N, int64_t M, int64_t K, double alpha, const float *b,
+                    int64_t ldb, const float *a, int64_t lda, double beta, float *c)
 {
     float narrow_alpha = static_cast<float>(alpha), narrow_beta = static_cast<float>(beta);
-    return blas.sgemm(handle, op_b, op_a, N, M, K, &narrow_alpha, b, ldb, a, lda, &narrow_beta, c,
-                      N);
+    return batch == 1 ? blas.sgemm(handle, op_b, op_a, N, M, K, &narrow_alpha, b, ldb, a, lda,
+                                   &narrow_beta, c, N)
+                      : blas.sgemm_batch(handle, op_b, op_a, N, M, K, &narrow_alpha, b, ldb, N * K,
+                                         a, lda, M * K, &narrow_beta, c, N, M * N, batch);
 }
 
 cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperation_t op_a,
-                    int64_t N, int64_t M, int64_t K, double alpha, const double *b, int64_t ldb,
-                    const double *a, int64_t lda, double beta, double *c)
+                    int64_t batch, int64_t N, int64_t M, int64_t K, double alpha, const double *b,
+                    int64_t ldb, const double *a, int64_t lda, double beta, double *c)
 {
-    return blas.dgemm(handle, op_b, op_a, N, M, K, &alpha, b, ldb, a, lda, &beta, c, N);
+    return batch == 1 ? blas.dgemm(handle, op_b, op_a, N, M, K, &alpha, b, ldb, a, lda, &beta, c, N)
+                      : blas.dgemm_batch(handle, op_b, op_a, N, M, K, &alpha, b, ldb, N * K, a, lda,
+                                         M * K, &beta, c, N, M * N, batch);
 }
 
 /* The names of products, by which of their factors are transposed. */
@@ -91,14 +95,14 @@ mt_status allow_tf32(mt_device *device, bool allowed)
 
 template <typename real> mt_status matmul(mt_device *device, const mt_matmul_args *args)
 {
-    int64_t M = args->M, N = args->N, K = args->K;
+    int64_t batch = args->batch > 0 ? args->batch : 1, M = args->M, N = args->N, K = args->K;
     if (M == 0 || N == 0) {
         return MT_OK;
     }
     if (K == 0) { /* sums of nothing, whose rows of no length cuBLAS refuses */
-        return args->beta == 0.0
-                   ? device->zero(device, args->c, static_cast<size_t>(M * N) * sizeof(real))
-                   : scale<real>(device, M * N, args->beta, args->c, args->c);
+        return args->beta == 0.0 ? device->zero(device, args->c,
+                                                static_cast<size_t>(batch * M * N) * sizeof(real))
+                                 : scale<real>(device, batch * M * N, args->beta, args->c, args->c);
     }
     mt_status ready = use(device);
     if (ready == MT_OK) {
@@ -110,7 +114,7 @@ template <typename real> mt_status matmul(mt_device *device, const mt_matmul_arg
     return enqueue(device, product_names[args->transpose_a][args->transpose_b], [=] {
         cublasStatus_t status =
             gemm(of(device)->blas, args->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                 args->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, N, M, K, args->alpha,
+                 args->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, batch, N, M, K, args->alpha,
                  static_cast<const real *>(args->b), args->transpose_b ? K : N,
                  static_cast<const real *>(args->a), args->transpose_a ? M : K, args->beta,
                  static_cast<real *>(args->c));

@@ -1,4 +1,4 @@
-/* Sums and their inverses. Every sum is made of parts whose borders depend on the size alone. */
+/* Sums. Every sum is made of parts whose borders depend on the size alone. */
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/kernels.cuh"
 
@@ -76,19 +76,6 @@ template <typename real> struct element {
     }
 };
 
-/* dst[r][c] = src[r][c]; a warp to a row. */
-template <typename real>
-__global__ void __launch_bounds__(SUM_THREADS)
-    copy_rows_kernel(int64_t rows, int64_t columns, const real *src, int64_t src_stride, real *dst,
-                     int64_t dst_stride)
-{
-    for (int64_t row = global_warp(); row < rows; row += global_warps()) {
-        for (int64_t column = lane_index(); column < columns; column += WARP) {
-            dst[row * dst_stride + column] = src[row * src_stride + column];
-        }
-    }
-}
-
 template <typename real>
 __global__ void __launch_bounds__(SUM_THREADS)
     mean_square_grad(int64_t n, const real *a, const real *b, const real *dy, real *da)
@@ -100,22 +87,6 @@ __global__ void __launch_bounds__(SUM_THREADS)
 }
 
 } // namespace
-
-template <typename real>
-mt_status copy_rows(mt_device *device, int64_t rows, int64_t columns, const void *src,
-                    int64_t src_stride, void *dst, int64_t dst_stride)
-{
-    return launch(device, "copy rows", copy_rows_kernel<real>,
-                  grid_for(device, parts_of(rows, SUM_THREADS / WARP)), SUM_THREADS, 0, rows,
-                  columns, static_cast<const real *>(src), src_stride, static_cast<real *>(dst),
-                  dst_stride);
-}
-
-template <typename real>
-mt_status broadcast_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
-{
-    return copy_rows<real>(device, N, C, x, 0, y, C);
-}
 
 template <typename real>
 mt_status sum_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
@@ -156,12 +127,10 @@ mt_status mean_square_backward(mt_device *device, int64_t n, const void *a, cons
                   static_cast<const real *>(dy), static_cast<real *>(da));
 }
 
-INSTANTIATE(broadcast_rows)
 INSTANTIATE(sum_rows)
 INSTANTIATE(sum)
 INSTANTIATE(sum_squares)
 INSTANTIATE(mean_square_forward)
 INSTANTIATE(mean_square_backward)
-INSTANTIATE(copy_rows)
 
 } // namespace mt_cuda

@@ -97,6 +97,43 @@ START_TEST(test_shapes_that_differ_are_refused_with_both)
 }
 END_TEST
 
+START_TEST(test_only_leading_dimensions_are_repeated)
+{
+    mt_add(test_tape, RANDOM(1, 2, 3), RANDOM(2, 2));
+    assert_tape_fails_with("add: shapes (2, 3) and (2) differ");
+}
+END_TEST
+
+START_TEST(test_a_slice_beyond_the_axis_is_refused)
+{
+    mt_slice(test_tape, RANDOM(1, 2, 3), 1, 2, 2);
+    assert_tape_fails_with("slice: 2 from 2 of 3");
+}
+END_TEST
+
+START_TEST(test_an_axis_that_is_not_there_is_refused)
+{
+    mt_transpose(test_tape, RANDOM(1, 2, 3), 0, -3);
+    assert_tape_fails_with("transpose: axis -3 of a tensor of rank 2");
+}
+END_TEST
+
+START_TEST(test_tensors_that_do_not_fit_together_are_refused)
+{
+    mt_tensor *parts[] = {RANDOM(1, 2, 3), RANDOM(2, 2, 4), RANDOM(3, 3, 4)};
+    ck_assert_ptr_nonnull(mt_concatenate(test_tape, 1, 2, parts));
+    mt_concatenate(test_tape, 1, 3, parts);
+    assert_tape_fails_with("concatenate: shapes (2, 3) and (3, 4) differ beside axis 1");
+}
+END_TEST
+
+START_TEST(test_matmul_refuses_other_leading_dimensions)
+{
+    mt_matmul(test_tape, RANDOM(1, 2, 3, 4), RANDOM(2, 3, 4, 5), false, false);
+    assert_tape_fails_with("matmul: shapes (2, 3, 4) and (3, 4, 5)");
+}
+END_TEST
+
 START_TEST(test_types_that_differ_are_refused_with_both)
 {
     mt_add(test_tape, RANDOM(1, 4), RANDOM32(2, 4));
@@ -197,6 +234,11 @@ static Suite *operators_suite(void)
     tcase_add_test(tcase, test_every_operator_has_a_gradient_case);
     tcase_add_test(tcase, test_operators_given_null_return_null);
     tcase_add_test(tcase, test_shapes_that_differ_are_refused_with_both);
+    tcase_add_test(tcase, test_only_leading_dimensions_are_repeated);
+    tcase_add_test(tcase, test_a_slice_beyond_the_axis_is_refused);
+    tcase_add_test(tcase, test_an_axis_that_is_not_there_is_refused);
+    tcase_add_test(tcase, test_tensors_that_do_not_fit_together_are_refused);
+    tcase_add_test(tcase, test_matmul_refuses_other_leading_dimensions);
     tcase_add_test(tcase, test_types_that_differ_are_refused_with_both);
     tcase_add_test(tcase, test_linear_refuses_another_width);
     tcase_add_test(tcase, test_matmul_refuses_other_inner_dimensions);

@@ -175,11 +175,11 @@ static mt_tensor *draw_wkv(program *run)
     mt_tensor *key = any_sequence(run), *value = any_sequence(run);
     int64_t cut = run->T / 2, rest = run->T - cut;
     if (cut > 0 && coin(run)) {
-        mt_tensor *begun = mt_wkv(tape, w, first, mt_time_slice(tape, key, 0, cut),
-                                  mt_time_slice(tape, value, 0, cut), NULL, run->T, &state);
+        mt_tensor *begun = mt_wkv(tape, w, first, mt_slice(tape, key, 1, 0, cut),
+                                  mt_slice(tape, value, 1, 0, cut), NULL, run->T, &state);
         add_to_loss(run, weighed_sum(tape, begun));
-        mt_tensor *ended = mt_wkv(tape, w, first, mt_time_slice(tape, key, cut, rest),
-                                  mt_time_slice(tape, value, cut, rest), state, run->T, NULL);
+        mt_tensor *ended = mt_wkv(tape, w, first, mt_slice(tape, key, 1, cut, rest),
+                                  mt_slice(tape, value, 1, cut, rest), state, run->T, NULL);
         add_to_loss(run, weighed_sum(tape, ended));
     }
     return mt_wkv(tape, w, first, key, value, NULL, run->T, NULL);
@@ -195,12 +195,12 @@ static mt_tensor *draw_embedding(program *run)
     return mt_embedding(run->tape, labels_below(run, run->C), any_matrix(run), -1);
 }
 
-static mt_tensor *draw_time_slice(program *run)
+static mt_tensor *draw_slice(program *run)
 {
     int64_t start = (int64_t)mt_random_below(&run->random, (uint64_t)run->T);
     int64_t length = 1 + (int64_t)mt_random_below(&run->random, (uint64_t)(run->T - start));
     add_to_loss(run,
-                weighed_sum(run->tape, mt_time_slice(run->tape, any_sequence(run), start, length)));
+                weighed_sum(run->tape, mt_slice(run->tape, any_sequence(run), 1, start, length)));
     return NULL;
 }
 
@@ -245,7 +245,7 @@ static mt_tensor *(*const rows[])(program *run) = {
     draw_linear,     draw_squared_relu, draw_sigmoid_gate,  draw_linear_squared_relu,
     draw_matmul,     draw_layer_norm,   draw_rms_norm,      draw_scale_norm,
     draw_basic_norm, draw_time_mix,     draw_wkv,           draw_dropout,
-    draw_embedding,  draw_time_slice,   draw_cross_entropy, draw_mean,
+    draw_embedding,  draw_slice,        draw_cross_entropy, draw_mean,
     draw_recompute,  draw_negative_exp, draw_wkv,           draw_time_mix,
 };
 

@@ -132,6 +132,25 @@ cublasStatus_t cublasDgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
     }));
 }
 
+/* One product after the other. */
+#define BATCH_OF(name, one, real)                                                                  \
+    cublasStatus_t name(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,       \
+                        int64_t m, int64_t n, int64_t k, const real *alpha, const real *a,         \
+                        int64_t lda, long long stride_a, const real *b, int64_t ldb,               \
+                        long long stride_b, const real *beta, real *c, int64_t ldc,                \
+                        long long stride_c, int64_t batch)                                         \
+    {                                                                                              \
+        cublasStatus_t status = CUBLAS_STATUS_SUCCESS;                                             \
+        for (int64_t i = 0; i < batch && status == CUBLAS_STATUS_SUCCESS; i++) {                   \
+            status = one(blas, op_a, op_b, m, n, k, alpha, a + i * stride_a, lda,                  \
+                         b + i * stride_b, ldb, beta, c + i * stride_c, ldc);                      \
+        }                                                                                          \
+        return status;                                                                             \
+    }
+
+BATCH_OF(cublasSgemmStridedBatched_64, cublasSgemm_64, float)
+BATCH_OF(cublasDgemmStridedBatched_64, cublasDgemm_64, double)
+
 /* In place of kernels/cuda/blas.cu: there is no library to load. */
 mt_cuda::blas_functions mt_cuda::blas = {
 #define ROW(name, function) function,

@@ -44,6 +44,11 @@ static double of_multiply(const double *in)
     return in[0] * in[1];
 }
 
+static double of_divide(const double *in)
+{
+    return in[0] / in[1];
+}
+
 static double of_scale(const double *in)
 {
     return -0.75 * in[0];
@@ -70,6 +75,9 @@ static void check_arithmetic(kernel_build *build)
         compare(build, "subtract", y, n, of_subtract, a, b, NULL);
         assert_ok(kernels->multiply(build->device, n, a, b, y));
         compare(build, "multiply", y, n, of_multiply, a, b, NULL);
+        void *divisor = uniform(build, n, 0.5, 2.0, 3);
+        assert_ok(kernels->divide(build->device, n, a, divisor, y));
+        compare(build, "divide", y, n, of_divide, a, divisor, NULL);
         assert_ok(kernels->scale(build->device, n, -0.75, a, y));
         compare(build, "scale", y, n, of_scale, a, NULL, NULL);
     }
@@ -88,11 +96,11 @@ static void check_in_place(kernel_build *build)
 {
     const int64_t n = MANY + 5;
     const binary_kernel binary[] = {build->kernels->add, build->kernels->subtract,
-                                    build->kernels->multiply};
-    const formula formulas[] = {of_add, of_subtract, of_multiply};
-    for (int i = 0; i < 3; i++) {
-        void *a = uniform(build, n, -2.0, 2.0, 1), *b = uniform(build, n, -2.0, 2.0, 2);
-        void *y = uniform(build, n, -2.0, 2.0, 1), *z = uniform(build, n, -2.0, 2.0, 2);
+                                    build->kernels->multiply, build->kernels->divide};
+    const formula formulas[] = {of_add, of_subtract, of_multiply, of_divide};
+    for (int i = 0; i < 4; i++) {
+        void *a = uniform(build, n, -2.0, 2.0, 1), *b = uniform(build, n, 0.5, 2.0, 2);
+        void *y = uniform(build, n, -2.0, 2.0, 1), *z = uniform(build, n, 0.5, 2.0, 2);
         assert_ok(binary[i](build->device, n, y, b, y));
         compare(build, "y is a", y, n, formulas[i], a, b, NULL);
         assert_ok(binary[i](build->device, n, a, z, z));
@@ -182,6 +190,115 @@ START_TEST(test_activations_and_their_derivatives)
 }
 END_TEST
 
+static double of_exp(const double *in)
+{
+    return exp(in[0]);
+}
+
+static double of_log(const double *in)
+{
+    return log(in[0]);
+}
+
+static double of_tanh(const double *in)
+{
+    return tanh(in[0]);
+}
+
+static double of_tanh_backward(const double *in)
+{
+    return in[1] * (1.0 - in[0] * in[0]);
+}
+
+static double of_relu(const double *in)
+{
+    return in[0] > 0.0 ? in[0] : 0.0;
+}
+
+static double of_relu_backward(const double *in)
+{
+    return in[0] > 0.0 ? in[1] : 0.0;
+}
+
+static double share_below(double x)
+{
+    return 0.5 * erfc(-x / sqrt(2.0));
+}
+
+static double of_gelu(const double *in)
+{
+    return in[0] * share_below(in[0]);
+}
+
+static double of_gelu_backward(const double *in)
+{
+    double density = exp(-0.5 * in[0] * in[0]) / sqrt(2.0 * acos(-1.0));
+    return in[1] * (share_below(in[0]) + in[0] * density);
+}
+
+static void check_functions(kernel_build *build)
+{
+    const mt_kernels *kernels = build->kernels;
+    mt_device *device = build->device;
+    for (int size = 0; size < SIZES; size++) {
+        int64_t n = sizes[size];
+        void *x = uniform(build, n, -6.0, 6.0, 7), *above = uniform(build, n, 1e-3, 50.0, 8),
+             *dy = uniform(build, n, -1.0, 1.0, 9), *y = blank(build, n), *dx = blank(build, n);
+        assert_ok(kernels->exp_forward(device, n, x, y));
+        compare(build, "exp", y, n, of_exp, x, NULL, NULL);
+        assert_ok(kernels->log_forward(device, n, above, y));
+        compare(build, "log", y, n, of_log, above, NULL, NULL);
+        assert_ok(kernels->tanh_forward(device, n, x, y));
+        compare(build, "tanh", y, n, of_tanh, x, NULL, NULL);
+        assert_ok(kernels->tanh_backward(device, n, y, dy, dx));
+        compare(build, "tanh dx", dx, n, of_tanh_backward, y, dy, NULL);
+        assert_ok(kernels->relu_forward(device, n, x, y));
+        compare(build, "relu", y, n, of_relu, x, NULL, NULL);
+        assert_ok(kernels->relu_backward(device, n, y, dy, dx));
+        compare(build, "relu dx", dx, n, of_relu_backward, y, dy, NULL);
+        assert_ok(kernels->gelu_forward(device, n, x, y));
+        compare(build, "gelu", y, n, of_gelu, x, NULL, NULL);
+        assert_ok(kernels->gelu_backward(device, n, x, dy, dx));
+        compare(build, "gelu dx", dx, n, of_gelu_backward, x, dy, NULL);
+    }
+}
+
+START_TEST(test_functions_and_their_derivatives)
+{
+    for_each_build(check_functions);
+}
+END_TEST
+
+/* Relative to the result, which may be small: near 0 for tanh, far below it for gelu. */
+static void check_small_results(kernel_build *build)
+{
+    enum { N = 4000 };
+    double values[N];
+    for (int i = 0; i < N; i++) {
+        values[i] = (i % 2 == 0 ? 1.0 : -1.0) * exp(-30.0 + 32.0 * i / N);
+    }
+    void *x = upload(build, values, N), *t = blank(build, N), *g = blank(build, N);
+    assert_ok(build->kernels->tanh_forward(build->device, N, x, t));
+    assert_ok(build->kernels->gelu_forward(build->device, N, x, g));
+    const double *in = values_of(build, x, N), *hyperbolic = values_of(build, t, N),
+                 *gelu = values_of(build, g, N);
+    for (int i = 0; i < N; i++) {
+        double expected[] = {tanh(in[i]), in[i] * share_below(in[i])};
+        double units = 4.0 + 2.0 * in[i] * in[i]; /* a rounded argument of a Gaussian */
+        if (fabs(hyperbolic[i] - expected[0]) > 4.0 * build->epsilon * fabs(expected[0]) ||
+            fabs(gelu[i] - expected[1]) > units * build->epsilon * fabs(expected[1])) {
+            ck_abort_msg("%s: of %.17g tanh is %.17g, gelu %.17g; expected %.17g, %.17g",
+                         build->name, in[i], hyperbolic[i], gelu[i], expected[0], expected[1]);
+        }
+    }
+}
+
+START_TEST(test_small_results_have_all_their_digits)
+{
+    for_each_build(check_small_results);
+}
+END_TEST
+
 /* With a bias for each column, in place; the gradient from the output is that from the input. */
 static void check_biased_squared_relu(kernel_build *build)
 {
@@ -240,24 +357,34 @@ static void check_extremes(kernel_build *build)
     const double values[] = {0.0,  -0.0,     -200.0,    -1e4, 1e4,     -1e30,
                              1e30, INFINITY, -INFINITY, NAN,  -1000.0, 1000.0};
     enum { N = sizeof values / sizeof *values };
-    void *x = upload(build, values, N), *e = blank(build, N), *s = blank(build, N);
+    void *x = upload(build, values, N), *e = blank(build, N), *s = blank(build, N),
+         *t = blank(build, N), *r = blank(build, N);
     assert_ok(build->kernels->negative_exp_forward(build->device, N, x, e));
     assert_ok(build->kernels->sigmoid_forward(build->device, N, x, s));
-    const double *exponential = values_of(build, e, N), *gate = values_of(build, s, N);
+    assert_ok(build->kernels->tanh_forward(build->device, N, x, t));
+    assert_ok(build->kernels->relu_forward(build->device, N, x, r));
+    const double *exponential = values_of(build, e, N), *gate = values_of(build, s, N),
+                 *hyperbolic = values_of(build, t, N), *positive = values_of(build, r, N);
     for (int i = 0; i < N; i++) {
         if (isnan(values[i])) {
             ck_assert(isnan(exponential[i]) && isnan(gate[i]));
+            ck_assert(isnan(hyperbolic[i]) && isnan(positive[i]));
         } else {
             double expected = -exp(values[i]);
             ck_assert_msg(exponential[i] == expected || fabs(exponential[i] - expected) <= 1e-30,
                           "%s: -exp(%g) is %g", build->name, values[i], exponential[i]);
             ck_assert_msg(fabs(gate[i] - sigmoid(values[i])) <= build->epsilon,
                           "%s: sigmoid(%g) is %g", build->name, values[i], gate[i]);
+            ck_assert_msg(fabs(hyperbolic[i] - tanh(values[i])) <= build->epsilon,
+                          "%s: tanh(%g) is %g", build->name, values[i], hyperbolic[i]);
+            double clipped = values[i] > 0.0 ? values[i] : 0.0; /* as far as a float has it */
+            ck_assert_msg(positive[i] == clipped || fabs(positive[i] / clipped - 1.0) < 1e-7,
+                          "%s: max(%g, 0) is %g", build->name, values[i], positive[i]);
         }
     }
 }
 
-START_TEST(test_exponential_and_sigmoid_of_extremes)
+START_TEST(test_functions_of_extremes)
 {
     for_each_build(check_extremes);
 }
@@ -265,11 +392,11 @@ END_TEST
 
 static Suite *elementwise_suite(void)
 {
-    return SUITE("elementwise", test_arithmetic_is_exact_to_rounding,
-                 test_arithmetic_may_be_in_place, test_activations_and_their_derivatives,
-                 test_a_bias_is_added_before_the_square,
-                 test_exponential_is_right_to_two_units_in_the_last_place,
-                 test_exponential_and_sigmoid_of_extremes);
+    return SUITE(
+        "elementwise", test_arithmetic_is_exact_to_rounding, test_arithmetic_may_be_in_place,
+        test_activations_and_their_derivatives, test_a_bias_is_added_before_the_square,
+        test_exponential_is_right_to_two_units_in_the_last_place, test_functions_of_extremes,
+        test_functions_and_their_derivatives, test_small_results_have_all_their_digits);
 }
 
 MT_TEST_MAIN(elementwise_suite)

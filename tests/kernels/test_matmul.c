@@ -66,6 +66,43 @@ START_TEST(test_every_layout_alpha_and_beta)
 }
 END_TEST
 
+/* As many products as one after the other, fewer and more than there are threads. */
+static void check_batch(kernel_build *build)
+{
+    static const int64_t sizes[][4] = {{1, 3, 5, 7}, {2, 70, 65, 130}, {11, 33, 17, 65}};
+    for (int layout = 0; layout < 12; layout++) {
+        const int64_t *size = sizes[layout / 4];
+        int64_t batch = size[0], M = size[1], N = size[2], K = size[3];
+        mt_matmul_args args = {.transpose_a = layout & 1,
+                               .transpose_b = layout & 2,
+                               .M = M,
+                               .N = N,
+                               .K = K,
+                               .alpha = 1.0,
+                               .beta = 0.5,
+                               .a = uniform(build, batch * M * K, -1.0, 1.0, 1),
+                               .b = uniform(build, batch * K * N, -1.0, 1.0, 2),
+                               .c = uniform(build, batch * M * N, -1.0, 1.0, 3),
+                               .batch = batch};
+        const double *a = values_of(build, args.a, batch * M * K),
+                     *b = values_of(build, args.b, batch * K * N);
+        double *expected = values_of(build, args.c, batch * M * N);
+        for (int64_t i = 0; i < batch; i++) {
+            multiply(&args, a + i * M * K, b + i * K * N, expected + i * M * N);
+        }
+        assert_ok(build->kernels->matmul(build->device, &args));
+        uint64_t fingerprint = build->fingerprint; /* BLAS may sum otherwise with other threads */
+        assert_close(build, "c", args.c, expected, batch * M * N, 8.0 + (double)K);
+        build->fingerprint = fingerprint;
+    }
+}
+
+START_TEST(test_a_batch_is_one_product_after_the_other)
+{
+    for_each_build(check_batch);
+}
+END_TEST
+
 static void check_empty(kernel_build *build)
 {
     check_product(build, 0, 3, 5, false, false, 1.0, 0.0);
@@ -154,6 +191,7 @@ END_TEST
 static Suite *matmul_suite(void)
 {
     return SUITE("matmul", test_every_layout_alpha_and_beta,
+                 test_a_batch_is_one_product_after_the_other,
                  test_empty_sums_are_zero_and_keep_beta_c,
                  test_dimensions_beyond_blas_are_refused_with_the_figure,
                  test_openblas_stays_on_the_thread_that_calls_it,

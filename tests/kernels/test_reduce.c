@@ -75,39 +75,9 @@ START_TEST(test_sums_are_accumulated_in_double)
 }
 END_TEST
 
-/* Slices of time: rows of both arrays further apart than they are long. */
-static void check_copy(kernel_build *build)
-{
-    static const struct {
-        int64_t rows, columns, from_stride, to_stride;
-    } copies[] = {{1, 1, 1, 1}, {3, 17, 17, 20}, {33, 5, 9, 5}, {300, 200, 210, 201}};
-    for (size_t i = 0; i < sizeof copies / sizeof *copies; i++) {
-        int64_t rows = copies[i].rows, columns = copies[i].columns;
-        int64_t from_stride = copies[i].from_stride, to_stride = copies[i].to_stride;
-        void *from = uniform(build, rows * from_stride, -1.0, 1.0, 5);
-        void *to = uniform(build, rows * to_stride, -1.0, 1.0, 6);
-        const double *source = values_of(build, from, rows * from_stride);
-        double *expected = values_of(build, to, rows * to_stride);
-        for (int64_t row = 0; row < rows; row++) {
-            memcpy(expected + row * to_stride, source + row * from_stride,
-                   (size_t)columns * sizeof(double));
-        }
-        assert_ok(build->kernels->copy_rows(build->device, rows, columns, from, from_stride, to,
-                                            to_stride));
-        assert_close(build, "copy_rows", to, expected, rows * to_stride, 0.0);
-    }
-}
-
-START_TEST(test_copy_rows_leaves_what_lies_between_rows)
-{
-    for_each_build(check_copy);
-}
-END_TEST
-
 static Suite *reduce_suite(void)
 {
-    return SUITE("reduce", test_rows_are_summed_and_broadcast, test_sums_are_accumulated_in_double,
-                 test_copy_rows_leaves_what_lies_between_rows);
+    return SUITE("reduce", test_rows_are_summed_and_broadcast, test_sums_are_accumulated_in_double);
 }
 
 MT_TEST_MAIN(reduce_suite)

@@ -16,19 +16,41 @@
 
 /* y[i] = value */
 MT_KERNEL(mt_status, fill, (mt_device *device, int64_t n, double value, void *y))
-/* y = a + b, y = a - b, y = a b, y = alpha x; y may be an input */
+/* y = a + b, y = a - b, y = a b, y = a / b, y = alpha x; y may be an input */
 MT_KERNEL(mt_status, add, (mt_device *device, int64_t n, const void *a, const void *b, void *y))
 MT_KERNEL(mt_status, subtract,
           (mt_device *device, int64_t n, const void *a, const void *b, void *y))
 MT_KERNEL(mt_status, multiply,
           (mt_device *device, int64_t n, const void *a, const void *b, void *y))
+MT_KERNEL(mt_status, divide, (mt_device *device, int64_t n, const void *a, const void *b, void *y))
 MT_KERNEL(mt_status, scale, (mt_device *device, int64_t n, double alpha, const void *x, void *y))
 /* y = 1 / (1 + e^-x);  dx = dy y (1 - y) */
 MT_KERNEL(mt_status, sigmoid_forward, (mt_device *device, int64_t n, const void *x, void *y))
 MT_KERNEL(mt_status, sigmoid_backward,
           (mt_device *device, int64_t n, const void *y, const void *dy, void *dx))
-/* y = -e^x;  dx = dy y.  time_decay to w */
+/* y = e^x and y = -e^x, which is time_decay to w;  dx = dy y */
+MT_KERNEL(mt_status, exp_forward, (mt_device *device, int64_t n, const void *x, void *y))
 MT_KERNEL(mt_status, negative_exp_forward, (mt_device *device, int64_t n, const void *x, void *y))
+/* y = ln x;  dx = dy / x */
+MT_KERNEL(mt_status, log_forward, (mt_device *device, int64_t n, const void *x, void *y))
+/* y = tanh x;  dx = dy (1 - y^2) */
+MT_KERNEL(mt_status, tanh_forward, (mt_device *device, int64_t n, const void *x, void *y))
+MT_KERNEL(mt_status, tanh_backward,
+          (mt_device *device, int64_t n, const void *y, const void *dy, void *dx))
+/* y = max(x, 0), NaN for NaN;  dx = dy where y > 0, else 0 */
+MT_KERNEL(mt_status, relu_forward, (mt_device *device, int64_t n, const void *x, void *y))
+MT_KERNEL(mt_status, relu_backward,
+          (mt_device *device, int64_t n, const void *y, const void *dy, void *dx))
+/* y = x F(x) with F the normal distribution's share below x, f its density (Hendrycks and Gimpel
+ * 2016);  dx = dy (F(x) + x f(x)) */
+MT_KERNEL(mt_status, gelu_forward, (mt_device *device, int64_t n, const void *x, void *y))
+MT_KERNEL(mt_status, gelu_backward,
+          (mt_device *device, int64_t n, const void *x, const void *dy, void *dx))
+/* y = e^x / sum of e^x, in each row of (N, V);  dx = y (dy - sum of y dy) */
+MT_KERNEL(mt_status, softmax_forward,
+          (mt_device *device, int64_t N, int64_t V, const void *x, void *y))
+MT_KERNEL(mt_status, softmax_backward,
+          (mt_device *device, int64_t N, int64_t V, const void *y, const void *dy, void *dx))
 /* y = max(x + bias, 0)^2;  x, y (N, C), bias (C) or NULL; y may be x.  dx = 2 sqrt(y) dy, from
  * the output: the root of a rounded square is what was squared */
 MT_KERNEL(mt_status, squared_relu_forward,
@@ -57,10 +79,14 @@ MT_KERNEL(mt_status, mean_square_forward,
 MT_KERNEL(mt_status, mean_square_backward,
           (mt_device *device, int64_t n, const void *a, const void *b, const void *dy, void *da))
 /* dst[r][c] = src[r][c] for r < rows, c < columns, with rows `src_stride` and `dst_stride`
- * elements apart: slices of time and their gradients */
+ * elements apart: slices, what they are put together from, and their gradients */
 MT_KERNEL(mt_status, copy_rows,
           (mt_device *device, int64_t rows, int64_t columns, const void *src, int64_t src_stride,
            void *dst, int64_t dst_stride))
+/* y[a][q][m][p][n] = x[a][p][m][q][n];  x (A, P, M, Q, N) */
+MT_KERNEL(mt_status, swap_axes,
+          (mt_device *device, int64_t A, int64_t P, int64_t M, int64_t Q, int64_t N, const void *x,
+           void *y))
 
 MT_KERNEL(mt_status, matmul, (mt_device *device, const mt_matmul_args *args))
 MT_KERNEL(mt_status, time_mix_forward, (mt_device *device, const mt_time_mix_forward_args *args))

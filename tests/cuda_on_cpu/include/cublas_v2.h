@@ -30,5 +30,17 @@ cublasStatus_t cublasDgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
                               int64_t m, int64_t n, int64_t k, const double *alpha, const double *a,
                               int64_t lda, const double *b, int64_t ldb, const double *beta,
                               double *c, int64_t ldc);
+cublasStatus_t cublasSgemmStridedBatched_64(cublasHandle_t blas, cublasOperation_t op_a,
+                                            cublasOperation_t op_b, int64_t m, int64_t n, int64_t k,
+                                            const float *alpha, const float *a, int64_t lda,
+                                            long long stride_a, const float *b, int64_t ldb,
+                                            long long stride_b, const float *beta, float *c,
+                                            int64_t ldc, long long stride_c, int64_t batch);
+cublasStatus_t cublasDgemmStridedBatched_64(cublasHandle_t blas, cublasOperation_t op_a,
+                                            cublasOperation_t op_b, int64_t m, int64_t n, int64_t k,
+                                            const double *alpha, const double *a, int64_t lda,
+                                            long long stride_a, const double *b, int64_t ldb,
+                                            long long stride_b, const double *beta, double *c,
+                                            int64_t ldc, long long stride_c, int64_t batch);
 
 #endif

@@ -1,0 +1,69 @@
+/* Kernels that move numbers: rows, and axes. */
+#include "kernels/cpu/kernels.h"
+
+#include <string.h>
+
+/* Rows of `columns` numbers that are copied; a stride of 0 repeats one row. */
+typedef struct rows_to_copy {
+    int64_t columns, from_stride, to_stride;
+    const real *from;
+    real *to;
+} rows_to_copy;
+
+static void copy_stretch(const void *loop, int64_t first, int64_t end)
+{
+    const rows_to_copy *of = loop;
+    for (int64_t row = first; row < end; row++) {
+        memcpy(of->to + row * of->to_stride, of->from + row * of->from_stride,
+               (size_t)of->columns * sizeof(real));
+    }
+}
+
+mt_status KERNEL(copy_rows)(mt_device *device, int64_t rows, int64_t columns, const void *src,
+                            int64_t src_stride, void *dst, int64_t dst_stride)
+{
+    (void)device;
+    rows_to_copy loop = {columns, src_stride, dst_stride, src, dst};
+    mt_team_loop(rows * columns, rows, copy_stretch, &loop);
+    return MT_OK;
+}
+
+mt_status KERNEL(broadcast_rows)(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
+{
+    return KERNEL(copy_rows)(device, N, C, x, 0, y, C);
+}
+
+/* Axes of P and Q steps that change places. A turn of the loop is a tile of the second, at one
+ * place of what stands before and between them: it is read along Q and written along P. */
+enum { TILE = 16 };
+
+typedef struct axes {
+    int64_t P, M, Q, N, tiles;
+    const real *from;
+    real *to;
+} axes;
+
+static void swap_tiles(const void *loop, int64_t first, int64_t end)
+{
+    const axes of = *(const axes *)loop;
+    for (int64_t turn = first; turn < end; turn++) {
+        int64_t tile = turn % of.tiles, m = turn / of.tiles % of.M, a = turn / of.tiles / of.M;
+        int64_t begin = tile * TILE, stop = begin + TILE < of.Q ? begin + TILE : of.Q;
+        for (int64_t p = 0; p < of.P; p++) {
+            const real *from = of.from + (((a * of.P + p) * of.M + m) * of.Q) * of.N;
+            real *to = of.to + ((a * of.Q * of.M + m) * of.P + p) * of.N;
+            for (int64_t q = begin; q < stop; q++) {
+                memcpy(to + q * of.M * of.P * of.N, from + q * of.N, (size_t)of.N * sizeof(real));
+            }
+        }
+    }
+}
+
+mt_status KERNEL(swap_axes)(mt_device *device, int64_t A, int64_t P, int64_t M, int64_t Q,
+                            int64_t N, const void *x, void *y)
+{
+    (void)device;
+    axes loop = {P, M, Q, N, (Q + TILE - 1) / TILE, x, y};
+    mt_team_loop(A * P * M * Q * N, A * M * loop.tiles, swap_tiles, &loop);
+    return MT_OK;
+}

@@ -1,0 +1,75 @@
+/* Softmax, a warp to a row: one pass each for the largest, the sum and the result, so that rows may
+ * begin with minus infinity. */
+#include "kernels/cuda/kernels.cuh"
+
+namespace mt_cuda
+{
+
+namespace
+{
+
+constexpr int SOFTMAX_THREADS = 128;
+
+template <typename real>
+__global__ void __launch_bounds__(SOFTMAX_THREADS)
+    softmax_rows(int64_t N, int64_t V, const real *x, real *y)
+{
+    for (int64_t n = global_warp(); n < N; n += global_warps()) {
+        const real *row = x + n * V;
+        real largest = row[0], sum = real(0);
+        for (int64_t v = lane_index(); v < V; v += WARP) {
+            largest = fmax(largest, row[v]);
+        }
+        for (int distance = WARP / 2; distance > 0; distance /= 2) {
+            largest = fmax(largest, __shfl_xor_sync(ALL_LANES, largest, distance));
+        }
+        for (int64_t v = lane_index(); v < V; v += WARP) {
+            sum += exp(row[v] - largest);
+        }
+        real share = real(1) / warp_sum(sum);
+        for (int64_t v = lane_index(); v < V; v += WARP) {
+            y[n * V + v] = share * exp(row[v] - largest);
+        }
+    }
+}
+
+template <typename real>
+__global__ void __launch_bounds__(SOFTMAX_THREADS)
+    softmax_grads(int64_t N, int64_t V, const real *y, const real *dy, real *dx)
+{
+    for (int64_t n = global_warp(); n < N; n += global_warps()) {
+        double sum = 0.0;
+        for (int64_t v = lane_index(); v < V; v += WARP) {
+            sum += static_cast<double>(y[n * V + v]) * static_cast<double>(dy[n * V + v]);
+        }
+        real mean = static_cast<real>(warp_sum(sum)); /* of dy, by the probabilities */
+        for (int64_t v = lane_index(); v < V; v += WARP) {
+            dx[n * V + v] = y[n * V + v] * (dy[n * V + v] - mean);
+        }
+    }
+}
+
+} // namespace
+
+template <typename real>
+mt_status softmax_forward(mt_device *device, int64_t N, int64_t V, const void *x, void *y)
+{
+    return launch(device, "softmax", softmax_rows<real>,
+                  grid_for(device, parts_of(N, SOFTMAX_THREADS / WARP)), SOFTMAX_THREADS, 0, N, V,
+                  static_cast<const real *>(x), static_cast<real *>(y));
+}
+
+template <typename real>
+mt_status softmax_backward(mt_device *device, int64_t N, int64_t V, const void *y, const void *dy,
+                           void *dx)
+{
+    return launch(device, "softmax backward", softmax_grads<real>,
+                  grid_for(device, parts_of(N, SOFTMAX_THREADS / WARP)), SOFTMAX_THREADS, 0, N, V,
+                  static_cast<const real *>(y), static_cast<const real *>(dy),
+                  static_cast<real *>(dx));
+}
+
+INSTANTIATE(softmax_forward)
+INSTANTIATE(softmax_backward)
+
+} // namespace mt_cuda
