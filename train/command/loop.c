@@ -34,6 +34,8 @@ typedef struct train_loop {
     char *config_text;
     run_folder *folder; /* of the caller */
     train_progress progress;
+    int64_t unsaved_step; /* whose model is the best, but could not be saved; 0: none */
+    double unsaved_loss;  /* its validation loss */
     double started;     /* the clock when the run was opened, less the seconds it had run before */
     int64_t first_step; /* when it was opened, */
     int64_t symbols_before;
@@ -55,21 +57,6 @@ static mt_status save_checkpoint(train_loop *loop)
     return status == MT_OK ? save(loop, "checkpoint.h5", mt_trainer_save) : status;
 }
 
-/* The save that a run ends with: it is read back. */
-static mt_status save_last(train_loop *loop)
-{
-    char path[TEXT_MAX];
-    mt_checkpoint *read;
-    mt_status status = save_checkpoint(loop);
-    if (status == MT_OK) {
-        status = mt_checkpoint_load(run_folder_file(loop->folder, "checkpoint.h5", path), &read);
-    }
-    if (status == MT_OK) {
-        mt_checkpoint_destroy(read);
-    }
-    return status;
-}
-
 /* A disk that is full today may have room at the next save: the run says so and goes on. */
 static mt_status go_on_without(train_loop *loop, mt_status status)
 {
@@ -81,8 +68,8 @@ static mt_status go_on_without(train_loop *loop, mt_status status)
     return status;
 }
 
-/* Keeps the model as the best, unless it cannot be saved: then the best is who it was. */
-static mt_status keep_best(train_loop *loop, double loss)
+/* Saves the model as the best. If that fails the best is who it was. */
+static mt_status save_best(train_loop *loop, double loss)
 {
     const mt_train_state before = *loop->state;
     loop->state->best_loss = loss;
@@ -93,7 +80,33 @@ static mt_status keep_best(train_loop *loop, double loss)
         loop->state->best_loss = before.best_loss;
         loop->state->best_step = before.best_step;
     }
-    return go_on_without(loop, status);
+    loop->unsaved_step = status == MT_ERROR_IO ? loop->state->step : 0;
+    loop->unsaved_loss = loss;
+    return status;
+}
+
+/* A best model that could not be saved is tried again, as long as it is at hand. */
+static mt_status save_unsaved_best(train_loop *loop)
+{
+    bool at_hand = loop->unsaved_step > 0 && loop->unsaved_step == loop->state->step;
+    return at_hand ? save_best(loop, loop->unsaved_loss) : MT_OK;
+}
+
+/* The save that a run ends with: the checkpoint is read back. */
+static mt_status save_last(train_loop *loop)
+{
+    char path[TEXT_MAX], reason[2 * TEXT_MAX];
+    mt_checkpoint *read;
+    mt_status best = save_unsaved_best(loop);
+    snprintf(reason, sizeof reason, "%s", mt_error_message());
+    mt_status status = save_checkpoint(loop);
+    if (status == MT_OK) {
+        status = mt_checkpoint_load(run_folder_file(loop->folder, "checkpoint.h5", path), &read);
+    }
+    if (status == MT_OK) {
+        mt_checkpoint_destroy(read);
+    }
+    return status == MT_OK && best != MT_OK ? mt_fail(best, "%s", reason) : status;
 }
 
 /* Validates, keeps the best, and counts what was not better. */
@@ -121,7 +134,7 @@ static mt_status validate(train_loop *loop, metrics_row *row)
     progress_say(&loop->progress, "step %" PRId64 "  validation loss %.5f%s%s", state->step,
                  found.loss, quality, better ? "  (best)" : "");
     if (better) {
-        return keep_best(loop, found.loss);
+        return go_on_without(loop, save_best(loop, found.loss));
     }
     state->bad_evals++;
     return MT_OK;
