@@ -47,5 +47,7 @@ void mt_hdf5_catch_crash(void (*end)(int signal, int status, bool lacks_memory))
         sigaction(crashes[i], &action, &former[i]);
     }
     on_exit(catch_exit, NULL);
+    mt_hdf5_makes = "at the start"; /* HDF5 begins, which takes memory */
     H5dont_atexit();
+    mt_hdf5_makes = NULL;
 }

@@ -12,8 +12,8 @@
  * complains then, or crashes. */
 void mt_hdf5_catch_crash(void (*end)(int signal, int status, bool lacks_memory));
 
-/* The path of the file that HDF5 makes, or NULL. It makes it in memory: a crash leaves the old
- * file. */
+/* The path of the file that HDF5 makes, what else it is at, or NULL. Files are made in memory: a
+ * crash leaves the old one. */
 extern const char *volatile mt_hdf5_makes;
 
 #endif
