@@ -56,7 +56,7 @@ def _escape(character):
         f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
 
 
-def _printable(text):
+def printable(text):
     """Names from a file or a command line may hold anything: the message stays one line, and moves
     no cursor. As libmixtape has it, control and format characters and bytes that are no text stand
     in it as \\x1B or \\u202E."""
@@ -119,8 +119,8 @@ def read_weights(path, target, layout=None):
         try:
             library.convert_weights(path, converted, layout)
         except (ImportError, library.MixtapeError) as error:
-            reason = str(error).replace(_printable(converted), target)
-            if not reason.startswith((_printable(path), target)):
+            reason = str(error).replace(printable(converted), target)
+            if not reason.startswith((printable(path), target)):
                 reason = f"{path}: {reason}"
             raise FilesError(reason) from None
         return _read_safetensors(converted)
@@ -317,7 +317,7 @@ def _need(module):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        super().error(_printable(message))
+        super().error(printable(message))
 
 
 def _convert(description, source, target, work, needed, find):
@@ -330,7 +330,7 @@ def _convert(description, source, target, work, needed, find):
     if os.path.realpath(found) == os.path.realpath(given.target):
         raise FilesError(f"{given.target}: the source itself, which would be lost")
     work(found, given.target)
-    print(_printable(given.target))
+    print(printable(given.target))
 
 
 def _command(description, source, target, work, needed, find=lambda source: source):
@@ -342,7 +342,7 @@ def _command(description, source, target, work, needed, find=lambda source: sour
         reason = _reason(error)
     else:
         return
-    sys.exit(_printable(f"{os.path.basename(sys.argv[0])}: {reason}"))
+    sys.exit(printable(f"{os.path.basename(sys.argv[0])}: {reason}"))
 
 
 def _model_of(run):

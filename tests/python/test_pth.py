@@ -180,6 +180,13 @@ class PthTest(unittest.TestCase):
             self.assertEqual(list(self.read(archive(pickle, records))["a"]), [1.5, -2])
         self.refuse(archive(pickle, (("byteorder", "middle"), )), "x.pth: not a state_dict as")
 
+    def test_a_pending_sign_is_applied(self):
+        without = tensor(2, 0, (2, ), (1, ))
+        for flag, expected in ((b"\x88", [-1.5, 2]), (b"\x89", [1.5, -2])):
+            pickle = state(a=without[:-2] + b"}" + text("neg") + flag + b"stR")
+            records = (("data/0", numpy.array([1.5, -2], "<f4").tobytes()), )
+            self.assertEqual(list(self.read(archive(pickle, records))["a"]), expected)
+
     def test_a_tensor_reaches_no_further_than_its_storage(self):
         self.assertEqual(self.read(archive(state(a=tensor(4, 1, (3, ), (1, )))))["a"].shape, (3, ))
         for offset, shape, strides, says in (
