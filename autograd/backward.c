@@ -90,6 +90,9 @@ static mt_status backward_of(mt_tape *tape, mt_record *record)
         }
     }
     mt_arena_release(&tape->scratch, mark);
+    if (status == MT_OK) {
+        mt_tape_show(tape, call, true);
+    }
     return status;
 }
 

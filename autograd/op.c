@@ -127,6 +127,9 @@ static mt_status apply(mt_tape *tape, const mt_op *op, mt_call *call, const void
     mt_arena_mark mark = mt_arena_position(&tape->scratch);
     status = op->forward(call);
     mt_arena_release(&tape->scratch, mark);
+    if (status == MT_OK) {
+        mt_tape_show(tape, call, false);
+    }
     if (status == MT_OK && call->recording) {
         status = mt_tape_record(tape, op, call, false);
     }

@@ -93,6 +93,12 @@ bool mt_tape_recording(const mt_tape *tape)
     return tape->recording;
 }
 
+void mt_tape_observe(mt_tape *tape, mt_tape_observer *observer, void *context)
+{
+    tape->observer = observer;
+    tape->observer_context = context;
+}
+
 mt_status mt_tape_set_random(mt_tape *tape, uint64_t seed, uint64_t step)
 {
     tape->random_seed = seed;

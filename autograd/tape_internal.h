@@ -6,6 +6,7 @@
 #include <mixtape/extend.h>
 
 #include "arena.h"
+#include "observe.h"
 
 /* One recorded application; a step's records are a list from the last to the first, which is the
  * order of backward. */
@@ -31,6 +32,9 @@ struct mt_tape {
     bool in_span; /* inside a span, in either run */
     bool backward_done;
 
+    mt_tape_observer *observer; /* or NULL */
+    void *observer_context;
+
     uint64_t random_seed, random_count;
     uint64_t *random_step; /* (1), on the device */
 
@@ -50,6 +54,13 @@ mt_status mt_tape_new_tensor(mt_tape *tape, const char *name, mt_dtype dtype, in
 
 /* Appends a record of `call` to the tape, where backward finds it. */
 mt_status mt_tape_record(mt_tape *tape, const mt_op *op, const mt_call *call, bool adds_itself);
+
+static inline void mt_tape_show(const mt_tape *tape, const mt_call *call, bool backward)
+{
+    if (tape->observer != NULL) {
+        tape->observer(tape->observer_context, call, backward);
+    }
+}
 
 /* Makes memory for the gradient of x, where there is none, which lives as long as the step. */
 mt_status mt_tape_reserve_grad(mt_tape *tape, mt_tensor *x);

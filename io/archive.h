@@ -101,6 +101,7 @@ typedef struct mt_archive_field {
     /* An int64_t that is never negative, a finite double, one that may be infinite. */
     enum { MT_FIELD_COUNT, MT_FIELD_REAL, MT_FIELD_LOSS } type;
     size_t offset;
+    bool optional; /* a file that has none means 0, which is not written */
 } mt_archive_field;
 
 /* Writes the fields of a struct as a group's attributes, and reads them back. A value that its type

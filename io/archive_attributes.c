@@ -57,11 +57,19 @@ static bool allows(const mt_archive_field *field, double value)
     return isfinite(value) || (field->type == MT_FIELD_LOSS && !isnan(value));
 }
 
+static bool is_zero(const mt_archive_field *field, const void *value)
+{
+    return is_real(field) ? *(const double *)value == 0.0 : *(const int64_t *)value == 0;
+}
+
 void mt_archive_write_fields(mt_archive *archive, const char *group, const mt_archive_field *fields,
                              const void *from)
 {
     for (const mt_archive_field *field = fields; field->name != NULL; field++) {
         const void *value = (const char *)from + field->offset;
+        if (field->optional && is_zero(field, value)) {
+            continue;
+        }
         if (field->type == MT_FIELD_COUNT && *(const int64_t *)value < 0) {
             mt_archive_keep(archive,
                             mt_fail(MT_ERROR_INVALID, "%s: %s: %s is %" PRId64, archive->path,
@@ -91,6 +99,9 @@ void mt_archive_read_fields(mt_archive *archive, const char *group, const mt_arc
 {
     for (const mt_archive_field *field = fields; field->name != NULL; field++) {
         void *value = (char *)to + field->offset;
+        if (field->optional && !mt_archive_has_attribute(archive, group, field->name)) {
+            continue;
+        }
         if (is_real(field)) {
             *(double *)value = read_real_field(archive, group, field);
             continue;

@@ -1,5 +1,6 @@
 #include "io/checkpoint_file.h"
 
+#include "io/kept_batch.h"
 #include "io/weights_file.h"
 
 #include <math.h>
@@ -14,6 +15,9 @@ static const mt_archive_field state_fields[] = {
     {"symbols", MT_FIELD_COUNT, offsetof(mt_train_state, symbols)},
     {"best_loss", MT_FIELD_LOSS, offsetof(mt_train_state, best_loss)},
     {"seconds", MT_FIELD_REAL, offsetof(mt_train_state, seconds)},
+    {"skipped", MT_FIELD_COUNT, offsetof(mt_train_state, skipped), true},
+    {"spikes", MT_FIELD_COUNT, offsetof(mt_train_state, spikes), true},
+    {"loss_average", MT_FIELD_REAL, offsetof(mt_train_state, loss_average), true},
     {NULL},
 };
 
@@ -69,8 +73,10 @@ static void write_adam(mt_archive *archive, const mt_adam *adam)
     mt_archive_write_int(archive, "/optimizer", "step", adam->step);
 }
 
+/* `adam`, `run_config` and `batch` may be NULL. */
 static mt_status write_checkpoint(const char *path, const mt_weights *weights, const mt_adam *adam,
-                                  const mt_train_state *state, const char *run_config)
+                                  const mt_train_state *state, const char *run_config,
+                                  const mt_kept_batch *batch)
 {
     mt_archive *archive;
     mt_status status = mt_native_create(path, MT_CHECKPOINT_FORMAT, weights->tokens, &archive);
@@ -91,13 +97,31 @@ static mt_status write_checkpoint(const char *path, const mt_weights *weights, c
     if (run_config != NULL) {
         mt_archive_write_text(archive, "/train", "config", run_config);
     }
+    if (batch != NULL) {
+        mt_kept_batch_write(archive, batch);
+    }
     return mt_archive_close(archive);
 }
 
 mt_status mt_checkpoint_convert(const mt_weights *weights, const char *path,
                                 const mt_train_state *state, const char *run_config)
 {
-    return write_checkpoint(path, weights, NULL, state, run_config);
+    return write_checkpoint(path, weights, NULL, state, run_config, NULL);
+}
+
+static mt_status write_parameters(const char *path, const mt_parameters *parameters,
+                                  const mt_model_config *config, const mt_adam *adam,
+                                  const mt_train_state *state, const char *run_config,
+                                  const mt_token_list *tokens, const mt_kept_batch *batch)
+{
+    mt_weights weights;
+    mt_weights_file file;
+    mt_status status = mt_weights_of(parameters, config, tokens, &file, &weights);
+    if (status == MT_OK) {
+        status = write_checkpoint(path, &weights, adam, state, run_config, batch);
+        mt_weights_file_close(&file);
+    }
+    return status;
 }
 
 mt_status mt_checkpoint_write(const char *path, const mt_parameters *parameters,
@@ -105,14 +129,15 @@ mt_status mt_checkpoint_write(const char *path, const mt_parameters *parameters,
                               const mt_train_state *state, const char *run_config,
                               const mt_token_list *tokens)
 {
-    mt_weights weights;
-    mt_weights_file file;
-    mt_status status = mt_weights_of(parameters, config, tokens, &file, &weights);
-    if (status == MT_OK) {
-        status = write_checkpoint(path, &weights, adam, state, run_config);
-        mt_weights_file_close(&file);
-    }
-    return status;
+    return write_parameters(path, parameters, config, adam, state, run_config, tokens, NULL);
+}
+
+mt_status mt_checkpoint_write_batch(const char *path, const mt_parameters *parameters,
+                                    const mt_model_config *config, const mt_train_state *state,
+                                    const char *run_config, const mt_token_list *tokens,
+                                    const mt_kept_batch *batch)
+{
+    return write_parameters(path, parameters, config, NULL, state, run_config, tokens, batch);
 }
 
 mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_adam *adam,

@@ -104,7 +104,7 @@ static void refuse_other_groups(mt_archive *archive, const char *name, void *con
 
 static mt_status describe_checkpoint(mt_weights *weights)
 {
-    static const char *groups[] = {"model", "optimizer", "train", NULL};
+    static const char *groups[] = {"model", "optimizer", "train", "batch", NULL};
     mt_archive *archive = weights->file->archive;
     mt_archive_visit(archive, "/", refuse_other_groups, groups);
     if (weights->parameters == NULL && mt_archive_has(archive, "model") &&

@@ -2,6 +2,7 @@
 
 #include "kernels/device.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -40,9 +41,11 @@ static mt_status allocate(mt_adam *adam)
 {
     mt_device *device = adam->parameters->device;
     size_t bytes = block_bytes(adam->parameters);
-    void **memory[] = {&adam->m, &adam->v, (void **)&adam->norm_squared, (void **)&adam->rates};
-    size_t sizes[] = {bytes, bytes, sizeof *adam->norm_squared, sizeof *adam->rates};
-    for (int i = 0; i < 4; i++) {
+    void **memory[] = {&adam->m, &adam->v, (void **)&adam->norm_squared, (void **)&adam->halt,
+                       (void **)&adam->rates};
+    size_t sizes[] = {bytes, bytes, sizeof *adam->norm_squared, sizeof *adam->halt,
+                      sizeof *adam->rates};
+    for (int i = 0; i < 5; i++) {
         mt_status status = device->allocate(device, sizes[i], memory[i]);
         if (status == MT_OK) {
             status = device->zero(device, *memory[i], sizes[i]);
@@ -85,22 +88,39 @@ void mt_adam_destroy(mt_adam *adam)
     device->release(device, adam->m);
     device->release(device, adam->v);
     device->release(device, adam->norm_squared);
+    device->release(device, adam->halt);
     device->release(device, adam->rates);
     free(adam);
 }
 
-/* Names the first parameter whose gradient is not finite. */
-static mt_status name_culprit(mt_adam *adam)
+/* The largest sum of squares of the gradients that an update is made from: sums of shares of what
+ * is below it, as the second moments are, are finite. */
+static double most_squares(const mt_adam *adam, double grad_scale)
+{
+    double largest = adam->parameters->dtype == MT_F64 ? DBL_MAX : (double)FLT_MAX;
+    double clip = adam->config.clip, most = largest / grad_scale / grad_scale;
+    bool clipped = clip > 0.0 && clip * clip <= largest;
+    return clipped || most > DBL_MAX ? DBL_MAX : most;
+}
+
+static mt_status read_squares(mt_adam *adam, int64_t n, mt_dtype dtype, const void *grad,
+                              double *squares)
 {
     mt_device *device = adam->parameters->device;
-    for (int i = 0; i < adam->parameters->count; i++) {
-        mt_tensor *tensor = &adam->parameters->items[i]->tensor;
-        double squares;
-        mt_status status = device->kernels[tensor->dtype]->sum_squares(
-            device, mt_tensor_count(tensor), tensor->grad, adam->norm_squared);
-        if (status == MT_OK) {
-            status = device->read_back(device, &squares, adam->norm_squared, sizeof squares);
-        }
+    mt_status status = device->kernels[dtype]->sum_squares(device, n, grad, adam->norm_squared);
+    return status == MT_OK ? device->read_back(device, squares, adam->norm_squared, sizeof *squares)
+                           : status;
+}
+
+/* Names the first parameter whose gradient is not finite. */
+static mt_status name_culprit(mt_adam *adam, double grad_scale)
+{
+    const mt_parameters *parameters = adam->parameters;
+    double squares;
+    for (int i = 0; i < parameters->count; i++) {
+        const mt_tensor *tensor = &parameters->items[i]->tensor;
+        mt_status status =
+            read_squares(adam, mt_tensor_count(tensor), tensor->dtype, tensor->grad, &squares);
         if (status != MT_OK) {
             return status;
         }
@@ -109,7 +129,12 @@ static mt_status name_culprit(mt_adam *adam)
                            tensor->name);
         }
     }
-    return mt_fail(MT_ERROR_NUMERIC, "adam: the norm of all gradients together is not finite");
+    mt_status status =
+        read_squares(adam, parameters->total, parameters->dtype, parameters->grad, &squares);
+    return status != MT_OK ? status
+                           : mt_fail(MT_ERROR_NUMERIC,
+                                     "adam: the gradient's norm is %g, whose square is beyond %s",
+                                     grad_scale * sqrt(squares), mt_dtype_name(parameters->dtype));
 }
 
 mt_status mt_adam_read_norm(mt_adam *adam, double grad_scale, double *grad_norm)
@@ -121,7 +146,40 @@ mt_status mt_adam_read_norm(mt_adam *adam, double grad_scale, double *grad_norm)
         return status;
     }
     *grad_norm = grad_scale * sqrt(squares);
-    return isfinite(*grad_norm) ? MT_OK : name_culprit(adam);
+    return isfinite(*grad_norm) ? MT_OK : name_culprit(adam, grad_scale);
+}
+
+mt_status mt_adam_watch(mt_adam *adam, const mt_tensor *loss)
+{
+    mt_device *device = adam->parameters->device;
+    return device->kernels[loss->dtype]->watch(device, DBL_MAX, loss->data, adam->halt);
+}
+
+mt_status mt_adam_go_on(mt_adam *adam)
+{
+    mt_device *device = adam->parameters->device;
+    return device->zero(device, adam->halt, sizeof *adam->halt);
+}
+
+/* The norm of the gradients, which is not a number where the update is not to be made. */
+static mt_status find_norm(mt_adam *adam, double grad_scale)
+{
+    mt_parameters *parameters = adam->parameters;
+    mt_device *device = parameters->device;
+    const mt_kernels *doubles = device->kernels[MT_F64];
+    mt_status status = mt_parameters_settle_grad(parameters);
+    if (status == MT_OK) {
+        status = device->kernels[parameters->dtype]->sum_squares(
+            device, parameters->total, parameters->grad, adam->norm_squared);
+    }
+    if (status == MT_OK) {
+        status =
+            doubles->watch(device, most_squares(adam, grad_scale), adam->norm_squared, adam->halt);
+    }
+    if (status == MT_OK) {
+        status = doubles->add(device, 1, adam->norm_squared, adam->halt, adam->norm_squared);
+    }
+    return status == MT_OK && !adam->halts ? mt_adam_go_on(adam) : status;
 }
 
 mt_status mt_adam_set_lr(mt_adam *adam, double lr)
@@ -143,16 +201,12 @@ mt_status mt_adam_update(mt_adam *adam, double grad_scale)
         return mt_fail(MT_ERROR_INVALID, "adam: grad_scale is %g, not a number above 0",
                        grad_scale);
     }
-    mt_parameters *parameters = adam->parameters;
-    mt_device *device = parameters->device;
-    mt_status status = mt_parameters_settle_grad(parameters);
-    if (status == MT_OK) {
-        status = device->kernels[parameters->dtype]->sum_squares(
-            device, parameters->total, parameters->grad, adam->norm_squared);
-    }
+    mt_status status = find_norm(adam, grad_scale);
     if (status != MT_OK) {
         return status;
     }
+    const mt_parameters *parameters = adam->parameters;
+    mt_device *device = parameters->device;
     const mt_adam_args args = {.n = parameters->total,
                                .decayed = parameters->decayed,
                                .beta1 = adam->config.beta1,

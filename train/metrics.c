@@ -12,42 +12,63 @@
 #include <unistd.h>
 
 static const char header[] =
-    "step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds\n";
+    "step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds,spikes,skipped\n";
 
 static mt_status fail(const metrics_file *metrics, int error)
 {
     return mt_fail(MT_ERROR_IO, "%s: %s", metrics->path, strerror(error));
 }
 
-/* The bytes that belong to the steps up to `step`. */
-static size_t length_up_to(const char *text, int64_t step)
+/* Fields of our rows that those of a text lack: its first line is ours, or begins it. -1: it is
+ * another. */
+static int missing_fields(const char *text)
 {
-    const char *line = strchr(text, '\n');
-    while (line != NULL && line[1] != '\0') {
-        const char *end = strchr(line + 1, '\n');
-        if (end == NULL || strtoll(line + 1, NULL, 10) > step) {
+    size_t length = strcspn(text, "\n");
+    int missing = 0;
+    if (length == 0 || strncmp(text, header, length) != 0) {
+        return -1;
+    }
+    for (const char *at = header + length; *at != '\0'; at++) {
+        missing += *at == ',';
+    }
+    return missing;
+}
+
+/* Writes the header, and the rows of `text` up to that of `step`, with `missing` more fields. */
+static void write_kept(FILE *to, const char *text, int64_t step, int missing)
+{
+    fputs(header, to);
+    for (const char *row = strchr(text, '\n'); row != NULL && row[1] != '\0';) {
+        const char *end = strchr(++row, '\n');
+        if (end == NULL || strtoll(row, NULL, 10) > step) {
             break;
         }
-        line = end;
+        fprintf(to, "%.*s%.*s\n", (int)(end - row), row, missing, ",,,,,,,,,,");
+        row = end;
     }
-    return line != NULL ? (size_t)(line - text) + 1 : 0;
 }
 
 /* Puts the file in place as it is to go on. */
 static mt_status begin_file(metrics_file *metrics, int64_t step)
 {
-    char *text = NULL;
-    size_t size, kept = 0;
-    mt_status status = MT_OK;
-    if (access(metrics->path, F_OK) == 0) {
-        status = mt_file_read(metrics->path, &text, &size);
-        kept = status == MT_OK ? length_up_to(text, step) : 0;
+    char *text = NULL, *kept = NULL;
+    size_t size, kept_size;
+    mt_status status =
+        access(metrics->path, F_OK) == 0 ? mt_file_read(metrics->path, &text, &size) : MT_OK;
+    FILE *to = status == MT_OK ? open_memstream(&kept, &kept_size) : NULL;
+    if (status == MT_OK && to != NULL) {
+        int missing = text != NULL ? missing_fields(text) : -1;
+        write_kept(to, missing >= 0 ? text : "", step, missing);
+    }
+    if (status == MT_OK && (to == NULL || fclose(to) != 0)) {
+        status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for its rows", metrics->path);
     }
     if (status == MT_OK) {
-        metrics->length = (int64_t)(kept > 0 ? kept : strlen(header));
-        status = mt_file_replace(metrics->path, kept > 0 ? text : header, (size_t)metrics->length);
+        metrics->length = (int64_t)kept_size;
+        status = mt_file_replace(metrics->path, kept, kept_size);
     }
     free(text);
+    free(kept);
     return status;
 }
 
@@ -101,7 +122,8 @@ static size_t format_row(const metrics_row *row, char text[ROW_MAX])
         used += isnan(fields[i]) ? snprintf(text + used, left, ",")
                                  : snprintf(text + used, left, ",%.9g", fields[i]);
     }
-    used += snprintf(text + used, ROW_MAX - (size_t)used, "\n");
+    used += snprintf(text + used, ROW_MAX - (size_t)used, ",%" PRId64 ",%" PRId64 "\n", row->spikes,
+                     row->skipped);
     return (size_t)used;
 }
 

@@ -12,6 +12,7 @@
 typedef struct metrics_row {
     int64_t step;
     double loss, accuracy, val_loss, val_accuracy, lr, grad_norm, tokens_per_s, seconds;
+    int64_t spikes, skipped; /* steps of the run so far */
 } metrics_row;
 
 /* An open file; all zeros: none. */
@@ -24,7 +25,8 @@ typedef struct metrics_file {
 } metrics_file;
 
 /* Opens the file of a run that goes on after `step`, or begins: what is there is kept up to the row
- * of that step. Closed even after a failure. */
+ * of that step, and rows of an older version get empty fields for what they lack. Closed even after
+ * a failure. */
 mt_status metrics_open(metrics_file *metrics, const char *path, int64_t step);
 void metrics_close(metrics_file *metrics);
 

@@ -6,6 +6,7 @@
 
 #include <mixtape/model.h>
 #include <mixtape/schedule.h>
+#include <mixtape/trainer.h>
 
 enum { TEXT_MAX = 1024, DIGEST_MAX = 48 };
 
@@ -36,6 +37,8 @@ typedef struct run_config {
         patience, seed;
     double lr, lr_final, clip, weight_decay, label_smoothing;
     mt_schedule_kind schedule;
+    mt_bad_step on_bad_step;
+    int64_t bad_steps;
 
     /* where and with what it runs: not part of what is computed */
     char device[TEXT_MAX], out[TEXT_MAX];

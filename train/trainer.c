@@ -3,6 +3,7 @@
 #include "io/checkpoint_file.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,7 +13,8 @@ mt_trainer_config mt_trainer_config_default(void)
                                .schedule = {.kind = MT_CONSTANT, .lr = 1e-3},
                                .accumulate = 1,
                                .seed = 1,
-                               .record = true};
+                               .record = true,
+                               .bad_steps = 10};
 }
 
 /* Keeps the first failure. */
@@ -46,10 +48,18 @@ static mt_status open_parts(mt_trainer *trainer)
         status = mt_fail(MT_ERROR_INVALID, "trainer: accumulate is %" PRId64 ", not 1 or more",
                          config->accumulate);
     }
+    if (status == MT_OK && config->bad_steps < 0) {
+        status = mt_fail(MT_ERROR_INVALID, "trainer: bad_steps is %" PRId64 ", not 0 or more",
+                         config->bad_steps);
+    }
     if (status == MT_OK) {
         status = mt_adam_create(trainer->parameters, config->adam, &trainer->adam);
     }
-    return status == MT_OK ? mt_tape_create(trainer->device, &trainer->tape) : status;
+    if (status != MT_OK) {
+        return status;
+    }
+    trainer->adam->halts = true;
+    return mt_tape_create(trainer->device, &trainer->tape);
 }
 
 mt_status mt_trainer_create(mt_parameters *parameters, const mt_trainer_config *config,
@@ -112,6 +122,17 @@ mt_status mt_trainer_begin(mt_trainer *trainer)
     return status == MT_OK ? stick(trainer, trainer_enqueue(trainer)) : status;
 }
 
+/* Marks a loss that is a spike, and follows the losses by an average in which a spike counts as the
+ * least one does. */
+static void note_loss(mt_train_state *state, mt_update *update)
+{
+    double average = state->loss_average, spike = MT_SPIKE * average, loss = update->loss;
+    update->spike = average > 0.0 && loss > spike;
+    state->spikes += update->spike;
+    state->loss_average =
+        average > 0.0 ? average + (fmin(loss, spike) - average) / MT_SPIKE_WINDOW : fmax(loss, 0.0);
+}
+
 mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update)
 {
     mt_status status = status_of(trainer);
@@ -123,7 +144,10 @@ mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update)
     }
     if (status == MT_OK) {
         trainer->state.step = update->step;
+    }
+    if (status == MT_OK && update->skipped == NULL) {
         trainer->state.symbols += update->symbols;
+        note_loss(&trainer->state, update);
     }
     return status;
 }
@@ -138,7 +162,8 @@ mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update afte
     mt_status status = status_of(trainer);
     while (status == MT_OK) {
         mt_update update;
-        if (trainer->adam->step < last && trainer->stopped == 0 && mt_trainer_has_room(trainer)) {
+        if (trainer_begun(trainer) < last && trainer->stopped == 0 &&
+            mt_trainer_has_room(trainer)) {
             status = mt_trainer_begin(trainer);
             continue;
         }

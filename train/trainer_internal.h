@@ -53,8 +53,9 @@ struct mt_trainer {
     const mt_token_list *tokens;
     const char *run_config;
     volatile sig_atomic_t stopped;
-    mt_status status; /* the first failure, */
-    char error[1024]; /* and what it was */
+    mt_status status;    /* the first failure, */
+    char error[2048];    /* and what it was */
+    char bad_step[2048]; /* the latest update that was not made, and why */
 
     pending_batch batches[BATCHES]; /* a ring */
     int64_t first, count;           /* of the ring */
@@ -64,6 +65,15 @@ struct mt_trainer {
     recorded_update recorded[RECORDINGS];
     int recorded_count, next_recorded;
 };
+
+/* The number of the update that was begun last. */
+static inline int64_t trainer_begun(const mt_trainer *trainer)
+{
+    return trainer->state.step + trainer->updates;
+}
+
+/* Resets the tape and puts a batch of the run on it. */
+mt_status trainer_put_batch(mt_trainer *trainer, int64_t index, mt_batch *batch);
 
 /* Puts the next update on the device. Only where there is room. */
 mt_status trainer_enqueue(mt_trainer *trainer);
@@ -78,5 +88,12 @@ mt_status trainer_collect_batch(mt_trainer *trainer, double *grad_norm);
 
 /* Waits for the oldest update. */
 mt_status trainer_collect(mt_trainer *trainer, mt_update *update);
+
+/* Writes the file that mt_replay reads. */
+mt_status trainer_keep_batch(const mt_trainer *trainer, const mt_batch *batch, int64_t index);
+
+/* Deals with an update that the device did not make, the oldest; those behind it are taken back.
+ * MT_OK where it is skipped. */
+mt_status trainer_bad_update(mt_trainer *trainer, mt_update *update);
 
 #endif

@@ -1,8 +1,6 @@
 #include "train/trainer_internal.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 
 static int slot_of(int64_t at, int which)
 {
@@ -16,7 +14,7 @@ mt_status trainer_read_later(mt_trainer *trainer, const batch_tensors *tensors, 
     int64_t at = (trainer->first + trainer->count++) % BATCHES;
     bool counted = tensors->counts.data != NULL;
     trainer->batches[at] =
-        (pending_batch){.update = trainer->adam->step + 1,
+        (pending_batch){.update = trainer_begun(trainer) + 1,
                         .ends_update = ends_update,
                         .counted = counted,
                         .dtype = tensors->loss.dtype,
@@ -51,56 +49,16 @@ static mt_status slot_doubles(const mt_trainer *trainer, mt_dtype dtype, int slo
     return status;
 }
 
-static bool is_finite(const mt_tensor *tensor)
-{
-    int64_t n = mt_tensor_count(tensor);
-    double *values = malloc((size_t)n * sizeof *values);
-    bool finite = true; /* where it cannot be told */
-    if (values != NULL && mt_tensor_read_doubles(tensor, values) == MT_OK) {
-        for (int64_t i = 0; i < n && finite; i++) {
-            finite = isfinite(values[i]);
-        }
-    }
-    free(values);
-    return finite;
-}
-
-/* Names the parameter that made a loss infinite, if one has values that are not finite. */
-static mt_status fail_not_finite(const mt_trainer *trainer, int64_t update, double loss)
-{
-    for (int i = 0; i < trainer->parameters->count; i++) {
-        const mt_tensor *tensor = &trainer->parameters->items[i]->tensor;
-        if (!is_finite(tensor)) {
-            return mt_fail(MT_ERROR_NUMERIC, "step %" PRId64 ": the loss is %g; %s is not finite",
-                           update, loss, tensor->name);
-        }
-    }
-    return mt_fail(MT_ERROR_NUMERIC,
-                   "step %" PRId64
-                   ": the loss is %g, though every parameter is finite: the activations overflow",
-                   update, loss);
-}
-
-static mt_status read_norm(const mt_trainer *trainer, const pending_batch *batch, int slot,
-                           double *norm)
+/* The norm is not a number where the update was not made. */
+static mt_status read_norm(const mt_trainer *trainer, int slot, double *norm)
 {
     double squares, scale = 1.0 / (double)trainer->config.accumulate;
     mt_status status =
         trainer->device->read_arrived(trainer->device, slot, &squares, sizeof squares);
-    if (status != MT_OK) {
-        return status;
+    if (status == MT_OK) {
+        *norm = scale * sqrt(squares);
     }
-    *norm = scale * sqrt(squares);
-    if (isfinite(*norm)) {
-        return MT_OK;
-    }
-    /* Which parameter's gradient it was can be told while no later update has begun. */
-    double latest;
-    status = trainer->updates == 1 ? mt_adam_read_norm(trainer->adam, scale, &latest) : MT_OK;
-    return status == MT_OK
-               ? mt_fail(MT_ERROR_NUMERIC, "step %" PRId64 ": the gradient's norm is %g",
-                         batch->update, *norm)
-               : mt_fail(status, "step %" PRId64 ": %s", batch->update, mt_error_message());
+    return status;
 }
 
 mt_status trainer_collect_batch(mt_trainer *trainer, double *grad_norm)
@@ -112,11 +70,8 @@ mt_status trainer_collect_batch(mt_trainer *trainer, double *grad_norm)
     if (status == MT_OK && batch->counted) {
         status = slot_doubles(trainer, batch->dtype, slot_of(at, COUNTS_SLOT), 2, counts);
     }
-    if (status == MT_OK && !isfinite(loss)) {
-        status = fail_not_finite(trainer, batch->update, loss);
-    }
     if (status == MT_OK && batch->ends_update) {
-        status = read_norm(trainer, batch, slot_of(at, NORM_SLOT), grad_norm);
+        status = read_norm(trainer, slot_of(at, NORM_SLOT), grad_norm);
     }
     trainer->sums.loss += loss;
     trainer->sums.counted += counts[0];
@@ -144,6 +99,9 @@ mt_status trainer_collect(mt_trainer *trainer, mt_update *update)
     update->loss = sums->loss / (double)sums->batches;
     update->accuracy = sums->hits / sums->counted;
     update->symbols = sums->symbols;
+    if (status == MT_OK && !isfinite(update->grad_norm)) {
+        return trainer_bad_update(trainer, update);
+    }
     trainer->sums = (batch_sums){0};
     trainer->updates--;
     return status;

@@ -8,12 +8,12 @@
 static mt_status of_update(const mt_trainer *trainer, mt_status status)
 {
     return status == MT_OK ? MT_OK
-                           : mt_fail(status, "step %" PRId64 ": %s", trainer->adam->step + 1,
+                           : mt_fail(status, "step %" PRId64 ": %s", trainer_begun(trainer) + 1,
                                      mt_error_message());
 }
 
 /* Dropout counts with the numbers of a seed that initial values leave. */
-static mt_status put_batch(mt_trainer *trainer, int64_t index, mt_batch *batch)
+mt_status trainer_put_batch(mt_trainer *trainer, int64_t index, mt_batch *batch)
 {
     mt_status status = mt_tape_set_random(trainer->tape, ~trainer->config.seed, (uint64_t)index);
     return status == MT_OK ? objective_put(&trainer->objective, trainer->tape, index, batch)
@@ -41,6 +41,9 @@ static mt_status differentiate(mt_trainer *trainer, const mt_batch *batch, batch
     mt_status status = objective_loss(&trainer->objective, trainer->tape, batch, &loss, &counts);
     if (status == MT_OK) {
         status = mt_backward(trainer->tape, loss);
+    }
+    if (status == MT_OK) {
+        status = mt_adam_watch(trainer->adam, loss);
     }
     if (status == MT_OK) {
         keep_batch(batch, tensors);
@@ -152,7 +155,7 @@ static mt_status enqueue_batch(mt_trainer *trainer, int64_t index, bool last, do
 {
     mt_batch batch;
     batch_tensors tensors;
-    mt_status status = put_batch(trainer, index, &batch);
+    mt_status status = trainer_put_batch(trainer, index, &batch);
     if (status == MT_OK) {
         status = records(trainer) ? run_recorded(trainer, &batch, &tensors)
                  : last           ? differentiate_and_update(trainer, &batch, &tensors)
@@ -164,8 +167,8 @@ static mt_status enqueue_batch(mt_trainer *trainer, int64_t index, bool last, do
 
 mt_status trainer_enqueue(mt_trainer *trainer)
 {
-    int64_t accumulate = trainer->config.accumulate;
-    double lr = mt_schedule_lr(&trainer->config.schedule, trainer->adam->step + 1);
+    int64_t accumulate = trainer->config.accumulate, begun = trainer_begun(trainer);
+    double lr = mt_schedule_lr(&trainer->config.schedule, begun + 1);
     mt_parameters_zero_grad(trainer->parameters);
     mt_status status = mt_adam_set_lr(trainer->adam, lr);
     for (int64_t i = 0; i < accumulate && status == MT_OK; i++) {
@@ -173,8 +176,7 @@ mt_status trainer_enqueue(mt_trainer *trainer)
             status = trainer_collect_batch(trainer, NULL);
         }
         if (status == MT_OK) {
-            status = enqueue_batch(trainer, trainer->adam->step * accumulate + i,
-                                   i == accumulate - 1, lr);
+            status = enqueue_batch(trainer, begun * accumulate + i, i == accumulate - 1, lr);
         }
     }
     if (status == MT_OK) {

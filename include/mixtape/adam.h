@@ -25,6 +25,8 @@ typedef struct mt_adam {
     int64_t step;              /* updates made */
     void *m, *v;               /* blocks like parameters->data */
     double *norm_squared;      /* (1), on the device: of the latest gradients */
+    double *halt;              /* (1), on the device: 0, or no number: the update is not made */
+    bool halts;                /* updates that follow one that is not made are not made either */
     mt_adam_rates *rates;      /* (1), on the device: of the next update */
 } mt_adam;
 
@@ -35,21 +37,26 @@ MT_API void mt_adam_destroy(mt_adam *adam); /* NULL is allowed */
 
 /* One update from the gradients times `grad_scale` (1 / number of accumulated backward passes),
  * after clipping. `grad_norm` (or NULL: nothing is read back, so nothing waits for the device)
- * receives the global norm of the scaled gradients before clipping. A norm that is not finite
- * changes nothing; it is MT_ERROR_NUMERIC, with the first parameter whose gradient is not finite
- * named, where the norm is read back. Without a backward pass the gradients are zeros, and the
- * update is made and counted all the same. MT_ERROR_INVALID for an lr below 0, a grad_scale that is
- * not above 0, or either not finite; nothing is changed then. */
+ * receives the global norm of the scaled gradients before clipping. An update from a norm that is
+ * not finite, or whose square, after clipping, the parameters' type cannot hold, as the moments
+ * would have to, changes nothing; it is MT_ERROR_NUMERIC, with the first parameter whose gradient
+ * is not finite named, where the norm is read back. Without a backward pass the gradients are
+ * zeros, and the update is made and counted all the same. MT_ERROR_INVALID for an lr below 0, a
+ * grad_scale that is not above 0, or either not finite; nothing is changed then. */
 MT_API mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm);
 
 /* The parts of mt_adam_step, for those who record the device's work: set_lr says what the next
  * update works with, update enqueues it and reads nothing back; adam->step is the caller's to
- * count. */
+ * count. watch, before update, makes it one that changes nothing where a loss, of the parameters'
+ * type or not, is not finite. With adam->halts set, no later update changes anything either, until
+ * go_on: who works ahead of the device finds the parameters as the update found them. */
+MT_API mt_status mt_adam_watch(mt_adam *adam, const mt_tensor *loss);
+MT_API mt_status mt_adam_go_on(mt_adam *adam);
 MT_API mt_status mt_adam_set_lr(mt_adam *adam, double lr);
 MT_API mt_status mt_adam_update(mt_adam *adam, double grad_scale);
 
-/* The norm of the latest gradients times `grad_scale`, in `grad_norm`; MT_ERROR_NUMERIC as
- * above. */
+/* The norm of the latest gradients times `grad_scale`, in `grad_norm`; MT_ERROR_NUMERIC as above,
+ * where the update was not made. */
 MT_API mt_status mt_adam_read_norm(mt_adam *adam, double grad_scale, double *grad_norm);
 
 #ifdef __cplusplus

@@ -14,12 +14,15 @@ extern "C" {
 /* The progress of a training run. Its data, masks and samples are functions of the seed and the
  * step, so these numbers are all that resuming needs beside the model and the optimiser. */
 typedef struct mt_train_state {
-    int64_t step;      /* updates made */
-    int64_t best_step; /* the update of the best validation, 0: none yet */
-    int64_t bad_evals; /* validations since then that were not better */
-    int64_t symbols;   /* trained on: tokens, or steps of time */
-    double best_loss;  /* the best validation loss, which may be infinite */
-    double seconds;    /* spent training */
+    int64_t step;        /* updates made, or skipped */
+    int64_t best_step;   /* the update of the best validation, 0: none yet */
+    int64_t bad_evals;   /* validations since then that were not better */
+    int64_t symbols;     /* trained on: tokens, or steps of time */
+    int64_t skipped;     /* steps that were bad, and whose updates were not made */
+    int64_t spikes;      /* steps whose loss was one (mixtape/trainer.h) */
+    double loss_average; /* which spikes are measured against; 0: none yet */
+    double best_loss;    /* the best validation loss, which may be infinite */
+    double seconds;      /* spent training */
 } mt_train_state;
 
 /* A file's content. The values of weights and optimiser stay in the file. */

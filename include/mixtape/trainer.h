@@ -51,16 +51,33 @@ typedef struct mt_objective {
     void *context;
 } mt_objective;
 
+/* What is to become of a bad step, whose loss or gradients are not finite. Neither its update nor
+ * any behind it is made, on a device that runs behind, too, and the step is repeated to find out
+ * where it goes wrong. Then it is an error, which sticks; or it is skipped: the step counts, and
+ * the next one takes the next batches. Where a parameter is not finite, skipping is of no use, and
+ * it is an error. */
+typedef enum mt_bad_step { MT_BAD_STEP_STOP, MT_BAD_STEP_SKIP } mt_bad_step;
+
 typedef struct mt_trainer_config {
     mt_adam_config adam;
     mt_schedule schedule;
     int64_t accumulate; /* batches of an update, which takes the mean of their gradients */
     uint64_t seed;      /* of dropout's masks */
     bool record;        /* on a device that can, record updates and replay them */
+    mt_bad_step on_bad_step;
+    int64_t bad_steps;       /* the most that a run skips */
+    const char *replay_file; /* where a bad step is kept for mt_replay, over the last one; or NULL.
+                                It outlives the trainer */
 } mt_trainer_config;
 
-/* Adam's defaults, a constant rate of 1e-3, no accumulation, seed 1, recording. */
+/* Adam's defaults, a constant rate of 1e-3, no accumulation, seed 1, recording; a bad step is an
+ * error. */
 MT_API mt_trainer_config mt_trainer_config_default(void);
+
+/* A loss is a spike where it is above MT_SPIKE times the running average of the losses before,
+ * which is above 0: each loss moves it by 1/MT_SPIKE_WINDOW of what lies between, and a spike no
+ * more than the least one. */
+enum { MT_SPIKE = 2, MT_SPIKE_WINDOW = 50 };
 
 /* The results of one update: means over its batches. */
 typedef struct mt_update {
@@ -68,6 +85,11 @@ typedef struct mt_update {
     double loss, grad_norm, lr;
     double accuracy; /* share of the counted rows; NaN without counts */
     int64_t symbols;
+    bool spike;
+
+    /* NULL, or what was bad about the step, whose update was not made: text of the trainer, until
+     * the next bad step. */
+    const char *skipped;
 } mt_update;
 
 typedef struct mt_trainer mt_trainer;
@@ -87,10 +109,9 @@ typedef mt_status (*mt_after_update)(void *context, const mt_update *update);
  * run. `after` may be NULL. On a device that runs behind, later updates may have begun when it is
  * called, and saving is refused then: a program saves between runs.
  *
- * MT_ERROR_NUMERIC, with the update's number, for a loss or a gradient that is not finite. The
- * message names the first parameter that is not finite, or whose gradient is not while no later
- * update has begun. An update whose gradient is not finite changes nothing; after one whose loss
- * alone is not, the parameters are not to be used. */
+ * MT_ERROR_NUMERIC for a bad step that is not skipped. The message says what is not finite, and
+ * names the first such tensor: a parameter, the batch's input, an operator's output or gradient
+ * with the layer it stands in. */
 MT_API mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update after,
                                 void *context);
 
@@ -99,14 +120,15 @@ MT_API mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_upda
 MT_API void mt_trainer_stop(mt_trainer *trainer);
 
 /* The parts of mt_trainer_run, for loops of one's own. begin puts the next update on the device,
- * only where it has room; finish waits for the oldest that has begun; pending counts those. */
+ * only where it has room; finish waits for the oldest that has begun; pending counts those.
+ * Where finish skips a bad step, those behind it have not begun any more. */
 MT_API bool mt_trainer_has_room(const mt_trainer *trainer);
 MT_API mt_status mt_trainer_begin(mt_trainer *trainer);
 MT_API mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update);
 MT_API int64_t mt_trainer_pending(const mt_trainer *trainer);
 
-/* Gives access to the run's progress. `step` and `symbols` are the trainer's to count, the rest the
- * program's: all of it is saved. */
+/* Gives access to the run's progress. The best validation and `seconds` are the program's to note,
+ * the rest the trainer's: all of it is saved. */
 MT_API mt_train_state *mt_trainer_state(mt_trainer *trainer);
 
 /* The trainer's tape, for evaluating between two runs without memory of its own. */
@@ -133,6 +155,20 @@ MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *pat
  * of a model's or of a program's own parameters, and restores it. */
 MT_API mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint);
 MT_API mt_status mt_trainer_load(mt_trainer *trainer, const char *path);
+
+/* A bad step that was repeated. */
+typedef struct mt_replayed {
+    int64_t step, batch; /* their numbers */
+    double loss;
+    char found[384]; /* the first tensor that is not finite, "" where all are */
+} mt_replayed;
+
+/* Repeats the bad step that a trainer kept in its replay_file, on a tape of any device: gives the
+ * parameters the values from before it, and looks at the batch, and at what each operator makes of
+ * it, forward and then backward. The loss is the objective's; its batches are not asked for.
+ * MT_ERROR_INVALID for a file without a batch, or where the parameters do not fit. */
+MT_API mt_status mt_replay(const char *path, mt_tape *tape, const mt_objective *objective,
+                           mt_parameters *parameters, mt_replayed *replayed);
 
 /* The results of held-out batches. */
 typedef struct mt_evaluation {

@@ -4,6 +4,7 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/row_sums.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Elements of one part of a sum over everything. */
@@ -142,6 +143,16 @@ mt_status KERNEL(sum)(mt_device *device, int64_t n, double alpha, const void *x,
 mt_status KERNEL(sum_squares)(mt_device *device, int64_t n, const void *x, double *y)
 {
     return sum_of_parts(device, n, part_product, x, x, y);
+}
+
+mt_status KERNEL(watch)(mt_device *device, double most, const void *x, double *halt)
+{
+    (void)device;
+    double value = (double)*(const real *)x;
+    if (!(value >= -most && value <= most)) {
+        *halt = (double)NAN;
+    }
+    return MT_OK;
 }
 
 mt_status KERNEL(mean_square_forward)(mt_device *device, int64_t n, const void *a, const void *b,

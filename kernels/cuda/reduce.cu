@@ -76,6 +76,14 @@ template <typename real> struct element {
     }
 };
 
+template <typename real> __global__ void watch_one(double most, const real *x, double *halt)
+{
+    double value = static_cast<double>(*x);
+    if (!(value >= -most && value <= most)) {
+        *halt = not_a_number<double>();
+    }
+}
+
 template <typename real>
 __global__ void __launch_bounds__(SUM_THREADS)
     mean_square_grad(int64_t n, const real *a, const real *b, const real *dy, real *da)
@@ -110,6 +118,13 @@ mt_status sum_squares(mt_device *device, int64_t n, const void *x, double *y)
 }
 
 template <typename real>
+mt_status watch(mt_device *device, double most, const void *x, double *halt)
+{
+    return launch(device, "watch", watch_one<real>, 1, 1, 0, most, static_cast<const real *>(x),
+                  halt);
+}
+
+template <typename real>
 mt_status mean_square_forward(mt_device *device, int64_t n, const void *a, const void *b, void *y)
 {
     return sum_terms<SQUARED_DIFFERENCE, real>(device, "mean square", "mean square total", n, a, b,
@@ -130,6 +145,7 @@ mt_status mean_square_backward(mt_device *device, int64_t n, const void *a, cons
 INSTANTIATE(sum_rows)
 INSTANTIATE(sum)
 INSTANTIATE(sum_squares)
+INSTANTIATE(watch)
 INSTANTIATE(mean_square_forward)
 INSTANTIATE(mean_square_backward)
 

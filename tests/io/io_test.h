@@ -231,6 +231,9 @@ static const mt_train_state test_state = {.step = 1234567890123,
                                           .best_step = 1200,
                                           .bad_evals = 3,
                                           .symbols = 98765432109876,
+                                          .skipped = 4,
+                                          .spikes = 5,
+                                          .loss_average = 0.2,
                                           .best_loss = 0.1,
                                           .seconds = 12.345678901234567};
 

@@ -75,6 +75,9 @@ START_TEST(test_everything_comes_back_to_the_bit)
     ck_assert_int_eq(read->state.best_step, test_state.best_step);
     ck_assert_int_eq(read->state.bad_evals, test_state.bad_evals);
     ck_assert_int_eq(read->state.symbols, test_state.symbols);
+    ck_assert_int_eq(read->state.skipped, test_state.skipped);
+    ck_assert_int_eq(read->state.spikes, test_state.spikes);
+    ck_assert_double_eq(read->state.loss_average, test_state.loss_average);
     ck_assert_double_eq(read->state.best_loss, test_state.best_loss);
     ck_assert_double_eq(read->state.seconds, test_state.seconds);
     ck_assert_str_eq(read->run_config, yaml);

@@ -3,6 +3,7 @@
 #include <mixtape/random.h>
 
 #include "io/archive.h"
+#include "io/checkpoint_file.h"
 #include "io/weights_file.h"
 #include "tests/io/io_test.h"
 #include "train/command/labels.h"
@@ -327,6 +328,62 @@ START_TEST(test_a_wrong_byte_of_labels_is_noticed_or_harmless)
 }
 END_TEST
 
+static bool same_tensor(const mt_tensor *a, const mt_tensor *b)
+{
+    if (a == NULL || b == NULL) {
+        return a == b;
+    }
+    return a->dtype == b->dtype && a->rank == b->rank &&
+           same_bytes(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) &&
+           same_bytes(a->data, b->data, mt_tensor_bytes(a));
+}
+
+static bool same_batch(const mt_kept_batch *a, const mt_kept_batch *b)
+{
+    bool same = a->index == b->index && a->seed == b->seed;
+    for (int i = 0; i < MT_KEPT_TENSORS; i++) {
+        same = same && same_tensor(a->tensors[i], b->tensors[i]);
+    }
+    return same;
+}
+
+static bool reads_batch(const char *path, const void *whole)
+{
+    mt_kept_batch read;
+    mt_checkpoint *checkpoint;
+    mt_tape *tape;
+    ASSERT_OK(mt_tape_create(subject.model->parameters->device, &tape));
+    bool done = mt_checkpoint_load(path, &checkpoint) == MT_OK;
+    if (done) {
+        done = mt_checkpoint_read_batch(checkpoint, tape, &read) == MT_OK;
+        mt_checkpoint_destroy(checkpoint);
+    }
+    if (done) {
+        ck_assert_msg(same_batch(whole, &read), "byte %zu", wrong_byte);
+    }
+    mt_tape_destroy(tape);
+    return done;
+}
+
+START_TEST(test_a_wrong_byte_of_a_kept_batch_is_noticed_or_harmless)
+{
+    static const int32_t labels[30] = {0, 1, 2, 1, 0};
+    static const double reals[] = {1.0, NAN, -INFINITY};
+    const char *path = in_folder("bad_step.h5");
+    mt_tape *tape;
+    ASSERT_OK(mt_tape_create(subject.model->parameters->device, &tape));
+    mt_kept_batch batch = {.index = 7, .seed = UINT64_MAX - 1};
+    batch.tensors[0] = mt_tape_labels(tape, 3, 10, labels);
+    batch.tensors[1] = mt_tape_rows(tape, MT_F64, 3, 1, reals);
+    batch.tensors[MT_KEPT_TENSORS - 1] = mt_tape_labels(tape, 10, 3, labels);
+    ASSERT_OK(mt_checkpoint_write_batch(path, subject.model->parameters, &subject.model->config,
+                                        &test_state, NULL, NULL, &batch));
+    ck_assert(reads_batch(path, &batch));
+    spoil_bytes(path, reads_batch, &batch);
+    mt_tape_destroy(tape);
+}
+END_TEST
+
 static bool holds(const char *bytes, size_t size, const void *wanted, size_t length, size_t *at)
 {
     const char *found = memmem(bytes, size, wanted, length);
@@ -418,6 +475,7 @@ static Suite *damaged_files_suite(void)
     tcase_add_loop_test(tcase, test_a_wrong_byte_is_noticed_or_harmless, 0, SAVERS);
     tcase_add_test(tcase, test_a_wrong_byte_of_a_part_is_noticed_or_harmless);
     tcase_add_test(tcase, test_a_wrong_byte_of_labels_is_noticed_or_harmless);
+    tcase_add_test(tcase, test_a_wrong_byte_of_a_kept_batch_is_noticed_or_harmless);
     tcase_add_test(tcase, test_no_index_is_without_a_checksum);
     tcase_add_test(tcase, test_damaged_scalars_are_noticed);
     tcase_add_test(tcase, test_damaged_long_texts_are_noticed);

@@ -135,6 +135,85 @@ START_TEST(test_gradients_that_are_not_finite_change_nothing_and_are_named)
 }
 END_TEST
 
+/* Whether an update from these gradients changes the parameters. */
+static bool moves(mt_adam *adam, int step)
+{
+    double before[N], after[N];
+    set_grads(step);
+    ck_assert_int_eq(mt_tensor_read(matrix, before), MT_OK);
+    ck_assert_int_eq(mt_adam_set_lr(adam, 0.1), MT_OK);
+    ck_assert_int_eq(mt_adam_update(adam, 1.0), MT_OK);
+    ck_assert_int_eq(mt_tensor_read(matrix, after), MT_OK);
+    bool moved = false;
+    for (int i = 0; i < N; i++) {
+        moved = moved || before[i] != after[i];
+    }
+    return moved;
+}
+
+START_TEST(test_a_loss_that_is_not_finite_is_not_followed)
+{
+    static const double losses[] = {NAN, INFINITY, -INFINITY};
+    static const float narrow = NAN;
+    mt_adam *adam = make_adam(mt_adam_config_default());
+    for (int halts = 0; halts < 2; halts++) {
+        adam->halts = halts == 1;
+        for (int i = 0; i < 4; i++) {
+            mt_tensor *loss = i < 3 ? mt_tape_input(test_tape, MT_F64, SHAPE(1), &losses[i], false)
+                                    : mt_tape_input(test_tape, MT_F32, SHAPE(1), &narrow, false);
+            double norm;
+            ck_assert_int_eq(mt_adam_watch(adam, loss), MT_OK);
+            ck_assert(!moves(adam, 1));
+            ck_assert_int_eq(mt_adam_read_norm(adam, 1.0, &norm), MT_ERROR_NUMERIC);
+            ck_assert(moves(adam, 2) != adam->halts);
+            ck_assert_int_eq(mt_adam_go_on(adam), MT_OK);
+            ck_assert(moves(adam, 3));
+        }
+    }
+    mt_adam_destroy(adam);
+}
+END_TEST
+
+/* Gradients of float32 whose norm is `norm`. */
+static mt_status step_of_norm(double norm, double clip, double grad_scale, float *parameter)
+{
+    mt_parameters *narrow;
+    mt_adam *adam;
+    mt_adam_config config = mt_adam_config_default();
+    config.clip = clip;
+    float grad = (float)norm;
+    ck_assert_int_eq(mt_parameters_create(test_device, MT_F32, &narrow), MT_OK);
+    mt_tensor *one = mt_parameters_add(narrow, "", "one", SHAPE(1), mt_initial_constant(0.5));
+    ck_assert_int_eq(mt_parameters_allocate(narrow, 1), MT_OK);
+    ck_assert_int_eq(mt_adam_create(narrow, config, &adam), MT_OK);
+    ck_assert_int_eq(test_device->write(test_device, one->grad, &grad, sizeof grad), MT_OK);
+    one->has_grad = true;
+    mt_status status = mt_adam_step(adam, 0.1, grad_scale, &norm);
+    float second;
+    ck_assert_int_eq(test_device->read_back(test_device, &second, adam->v, sizeof second), MT_OK);
+    ck_assert(isfinite(second));
+    ck_assert_int_eq(mt_tensor_read(one, parameter), MT_OK);
+    mt_adam_destroy(adam);
+    mt_parameters_destroy(narrow);
+    return status;
+}
+
+START_TEST(test_gradients_whose_squares_overflow_change_nothing)
+{
+    float parameter;
+    ck_assert_int_eq(step_of_norm(1.8e19, 0.0, 1.0, &parameter), MT_OK);
+    ck_assert_float_ne(parameter, 0.5f);
+    ck_assert_int_eq(step_of_norm(1.9e19, 0.0, 1.0, &parameter), MT_ERROR_NUMERIC);
+    ck_assert_str_eq(mt_error_message(),
+                     "adam: the gradient's norm is 1.9e+19, whose square is beyond f32");
+    ck_assert_float_eq(parameter, 0.5f);
+    ck_assert_int_eq(step_of_norm(1.9e19, 0.0, 0.5, &parameter), MT_OK);
+    ck_assert_int_eq(step_of_norm(1.9e19, 1.0, 1.0, &parameter), MT_OK);
+    ck_assert_float_ne(parameter, 0.5f);
+    ck_assert_int_eq(step_of_norm(1.9e19, 1e30, 1.0, &parameter), MT_ERROR_NUMERIC);
+}
+END_TEST
+
 START_TEST(test_settings_out_of_range_are_refused)
 {
     mt_adam *adam;
@@ -197,6 +276,8 @@ static Suite *adam_suite(void)
     tcase_add_test(tcase, test_weight_decay_spares_vectors);
     tcase_add_test(tcase, test_clipping_scales_to_the_norm);
     tcase_add_test(tcase, test_gradients_that_are_not_finite_change_nothing_and_are_named);
+    tcase_add_test(tcase, test_a_loss_that_is_not_finite_is_not_followed);
+    tcase_add_test(tcase, test_gradients_whose_squares_overflow_change_nothing);
     tcase_add_test(tcase, test_settings_out_of_range_are_refused);
     tcase_add_test(tcase, test_rates_out_of_range_change_nothing);
     tcase_add_test(tcase, test_parameters_refuse_a_name_twice);

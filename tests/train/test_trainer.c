@@ -7,6 +7,7 @@
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
 
+#include "io/checkpoint_file.h"
 #include "kernels/device.h"
 
 #include <stdio.h>
@@ -21,11 +22,12 @@ typedef struct own_model {
     mt_linear_layer head;
     bool classes;    /* the loss is cross-entropy, with counts */
     int64_t failing; /* the batch that cannot be made; -1: none */
+    int64_t bad;     /* the batch whose input is not finite; -1: none */
 } own_model;
 
 static own_model make_model(bool classes)
 {
-    own_model model = {.classes = classes, .failing = -1};
+    own_model model = {.classes = classes, .failing = -1, .bad = -1};
     const mt_self_attention_config config = mt_self_attention_config_default(S, T);
     ck_assert_int_eq(mt_parameters_create(test_device, MT_F32, &model.parameters), MT_OK);
     mt_self_attention_init(&model.attention, model.parameters, "att.", &config);
@@ -48,6 +50,9 @@ static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
     }
     for (int i = 0; i < B * T; i++) {
         labels[i] = i % 5 == 0 ? -1 : (int32_t)mt_random_below(&random, S);
+    }
+    if (index == model->bad) {
+        x[7] = INFINITY;
     }
     if (index == model->failing) {
         mt_tape_fail(tape, mt_fail(MT_ERROR_IO, "no batch %d", (int)index));
@@ -120,10 +125,13 @@ static void read_values(const own_model *model, run_result *result)
         mt_device_read(test_device, result->values, model->parameters->data, result->bytes), MT_OK);
 }
 
-static run_result run(bool classes, int64_t accumulate, bool record, int64_t last)
+/* With a bad batch, which is skipped, or without (-1). */
+static run_result run_with(bool classes, int64_t accumulate, bool record, int64_t last, int64_t bad)
 {
     own_model model = make_model(classes);
     mt_trainer_config config = config_of(accumulate, record);
+    model.bad = bad;
+    config.on_bad_step = MT_BAD_STEP_SKIP;
     run_result result = {.trainer = make_trainer(&model, &config)};
     ck_assert_msg(mt_trainer_run(result.trainer, last, note, &result) == MT_OK, "%s",
                   mt_error_message());
@@ -132,8 +140,9 @@ static run_result run(bool classes, int64_t accumulate, bool record, int64_t las
     ck_assert_int_eq(state->step, last);
     int64_t symbols = 0;
     for (int i = 0; i < result.count; i++) {
-        symbols += result.updates[i].symbols;
+        symbols += result.updates[i].skipped == NULL ? result.updates[i].symbols : 0;
     }
+    ck_assert_int_eq(state->skipped, bad >= 0);
     ck_assert_int_eq(state->symbols, symbols);
     read_values(&model, &result);
     mt_trainer_destroy(result.trainer);
@@ -141,8 +150,13 @@ static run_result run(bool classes, int64_t accumulate, bool record, int64_t las
     return result;
 }
 
+static run_result run(bool classes, int64_t accumulate, bool record, int64_t last)
+{
+    return run_with(classes, accumulate, record, last, -1);
+}
+
 /* The same, written down with a tape and Adam. */
-static run_result run_by_hand(bool classes, int64_t accumulate, int64_t last)
+static run_result run_by_hand_with(bool classes, int64_t accumulate, int64_t last, int64_t bad)
 {
     own_model model = make_model(classes);
     mt_trainer_config config = config_of(accumulate, false);
@@ -175,6 +189,9 @@ static run_result run_by_hand(bool classes, int64_t accumulate, int64_t last)
         update->step = step;
         update->lr = mt_schedule_lr(&config.schedule, step);
         update->accuracy = hits / counted;
+        if (bad >= 0 && step == bad / accumulate + 1) { /* as if there were no such step */
+            continue;
+        }
         ck_assert_int_eq(
             mt_adam_step(adam, update->lr, 1.0 / (double)accumulate, &update->grad_norm), MT_OK);
     }
@@ -182,6 +199,11 @@ static run_result run_by_hand(bool classes, int64_t accumulate, int64_t last)
     mt_adam_destroy(adam);
     mt_parameters_destroy(model.parameters);
     return result;
+}
+
+static run_result run_by_hand(bool classes, int64_t accumulate, int64_t last)
+{
+    return run_by_hand_with(classes, accumulate, last, -1);
 }
 
 static void check_same(const run_result *a, const run_result *b)
@@ -192,9 +214,12 @@ static void check_same(const run_result *a, const run_result *b)
         ck_assert_int_eq(x->step, i + 1);
         ck_assert_int_eq(x->step, y->step);
         ck_assert_int_eq(x->symbols, y->symbols);
+        ck_assert_double_eq(x->lr, y->lr);
+        if (x->skipped != NULL) {
+            continue;
+        }
         ck_assert_double_eq_tol(x->loss, y->loss, 1e-15 * fabs(y->loss));
         ck_assert_double_eq(x->grad_norm, y->grad_norm);
-        ck_assert_double_eq(x->lr, y->lr);
         ck_assert(x->accuracy == y->accuracy || (isnan(x->accuracy) && isnan(y->accuracy)));
     }
     ck_assert_mem_eq(a->values, b->values, a->bytes);
@@ -423,7 +448,7 @@ START_TEST(test_what_is_not_finite_is_named)
     set_value(&model, "att.proj_value.bias", NAN);
     ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_ERROR_NUMERIC);
     ck_assert_str_eq(mt_error_message(),
-                     "step 1: the loss is nan; att.proj_value.bias is not finite");
+                     "step 1: the loss is nan; element 1 of att.proj_value.bias (4) is nan");
     mt_trainer_destroy(trainer);
 
     /* The square of a bias that is finite need not be. */
@@ -434,7 +459,7 @@ START_TEST(test_what_is_not_finite_is_named)
     ck_assert_int_eq(mt_trainer_run(trainer, 2, NULL, NULL), MT_ERROR_NUMERIC);
     ck_assert_msg(strstr(mt_error_message(), "step 2: the loss is inf") != NULL, "%s",
                   mt_error_message());
-    ck_assert_ptr_nonnull(strstr(mt_error_message(), "the activations overflow"));
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "; forward: element 0 of the output of "));
     mt_trainer_destroy(trainer);
     mt_parameters_destroy(model.parameters);
 }
@@ -463,12 +488,270 @@ START_TEST(test_a_gradient_that_is_not_finite_is_named_and_changes_nothing)
     read_values(&model, &before);
     ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
     ck_assert_int_eq(mt_trainer_run(trainer, 1, NULL, NULL), MT_ERROR_NUMERIC);
-    ck_assert_str_eq(mt_error_message(), "step 1: adam: the gradient of head.weight is not finite");
+    ck_assert_str_eq(mt_error_message(),
+                     "step 1: adam: the gradient of head.weight is not finite; backward: element 0 "
+                     "of the gradient of an input of scale (2, 6, 4) is inf (after every layer)");
     read_values(&model, &after);
     ck_assert_mem_eq(before.values, after.values, before.bytes);
     ck_assert_int_eq(mt_trainer_save(trainer, "/nowhere/checkpoint.h5"), MT_ERROR_NUMERIC);
     free(before.values);
     free(after.values);
+    mt_trainer_destroy(trainer);
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+START_TEST(test_a_bad_step_is_skipped_as_if_there_were_no_such_batch)
+{
+    for (int64_t accumulate = 1; accumulate <= 2; accumulate++) {
+        for (int64_t bad = 0; bad < 9 * accumulate; bad += 4) {
+            for (int record = 0; record < 2; record++) {
+                run_result skipping = run_with(true, accumulate, record == 1, 9, bad);
+                run_result by_hand = run_by_hand_with(true, accumulate, 9, bad);
+                check_same(&skipping, &by_hand);
+                for (int i = 0; i < 9; i++) {
+                    ck_assert_int_eq(skipping.updates[i].skipped != NULL, i == bad / accumulate);
+                }
+                free(skipping.values);
+                free(by_hand.values);
+            }
+        }
+    }
+}
+END_TEST
+
+/* Adam's moments, behind one another. */
+static void read_moments(const mt_checkpoint *checkpoint, const own_model *model, float *moments)
+{
+    mt_adam *adam;
+    size_t bytes = (size_t)model->parameters->total * sizeof(float);
+    ck_assert_int_eq(mt_adam_create(model->parameters, checkpoint->adam, &adam), MT_OK);
+    ck_assert_int_eq(mt_checkpoint_restore_own(checkpoint, model->parameters, adam), MT_OK);
+    ck_assert_int_eq(test_device->read_back(test_device, moments, adam->m, bytes), MT_OK);
+    ck_assert_int_eq(
+        test_device->read_back(test_device, moments + model->parameters->total, adam->v, bytes),
+        MT_OK);
+    mt_adam_destroy(adam);
+}
+
+/* What a device had begun behind a bad step leaves no trace, and resuming counts the skipped. */
+START_TEST(test_a_run_that_skipped_goes_on_from_its_checkpoint_to_the_same_bits)
+{
+    char path[64];
+    own_model first = make_model(true), second = make_model(true);
+    mt_trainer_config config = config_of(1, true);
+    first.bad = second.bad = 2;
+    config.on_bad_step = MT_BAD_STEP_SKIP;
+    run_result result = {.trainer = make_trainer(&first, &config)};
+    ck_assert_int_eq(mt_trainer_run(result.trainer, 5, note, &result), MT_OK);
+    ck_assert_int_eq(mt_trainer_save(result.trainer, checkpoint_file(path)), MT_OK);
+    mt_trainer_destroy(result.trainer);
+
+    mt_checkpoint *checkpoint;
+    ck_assert_int_eq(mt_checkpoint_load_own(path, second.parameters, &checkpoint), MT_OK);
+    ck_assert_int_eq(checkpoint->state.step, 5);
+    ck_assert_int_eq(checkpoint->state.skipped, 1);
+    ck_assert_int_eq(checkpoint->adam_step, 4);
+    size_t count = 2 * (size_t)second.parameters->total;
+    float *moments = malloc(count * sizeof *moments);
+    read_moments(checkpoint, &second, moments);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert(isfinite(moments[i]));
+    }
+    free(moments);
+    mt_checkpoint_destroy(checkpoint);
+
+    result.trainer = make_trainer(&second, &config);
+    ck_assert_int_eq(mt_trainer_load(result.trainer, path), MT_OK);
+    ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_OK);
+    read_values(&second, &result);
+    run_result whole = run_with(true, 1, true, 9, 2);
+    check_same(&result, &whole);
+    free(result.values);
+    free(whole.values);
+    mt_trainer_destroy(result.trainer);
+    mt_parameters_destroy(first.parameters);
+    mt_parameters_destroy(second.parameters);
+    unlink(path);
+}
+END_TEST
+
+/* It ends with the values of the step before, whatever the device had begun. */
+START_TEST(test_a_bad_step_is_an_error_and_changes_nothing)
+{
+    for (int record = 0; record < 2; record++) {
+        own_model model = make_model(true);
+        mt_trainer_config config = config_of(1, record == 1);
+        model.bad = 3;
+        run_result result = {.trainer = make_trainer(&model, &config)};
+        ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_ERROR_NUMERIC);
+        ck_assert_str_eq(
+            mt_error_message(),
+            "step 4: the loss is nan; element 7 of the batch's input (2, 5, 4) is inf");
+        ck_assert_int_eq(mt_trainer_pending(result.trainer), 0);
+        ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_ERROR_NUMERIC);
+        read_values(&model, &result);
+        run_result before = run(true, 1, record == 1, 3);
+        check_same(&result, &before);
+        free(result.values);
+        free(before.values);
+        mt_trainer_destroy(result.trainer);
+        mt_parameters_destroy(model.parameters);
+    }
+}
+END_TEST
+
+START_TEST(test_no_more_bad_steps_are_skipped_than_may_be)
+{
+    own_model model = make_model(false);
+    mt_trainer_config config = config_of(1, true);
+    const mt_objective objective = {put, steep_loss, &model};
+    mt_trainer *trainer;
+    config.on_bad_step = MT_BAD_STEP_SKIP;
+    config.bad_steps = 2;
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
+    ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_ERROR_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "step 3: "));
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "2 steps were skipped before"));
+    ck_assert_int_eq(mt_trainer_state(trainer)->step, 2);
+    mt_trainer_destroy(trainer);
+
+    config.bad_steps = -1;
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer),
+                     MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "trainer: bad_steps is -1, not 0 or more");
+    config.bad_steps = 5; /* a parameter that is not finite stays so */
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
+    set_value(&model, "head.bias", INFINITY);
+    ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_ERROR_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "step 1: "));
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "; element 1 of head.bias (4) is inf"));
+    mt_trainer_destroy(trainer);
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+/* The loss, and it alone, is not a number where batches say so. */
+static mt_tensor *loss_beside(void *context, mt_tape *tape, const mt_batch *batch,
+                              mt_tensor **counts)
+{
+    const own_model *model = context;
+    (void)counts;
+    mt_tensor *y = mt_linear_forward(tape, &model->head, batch->target);
+    return mt_add(tape, mt_mean(tape, y), mt_mean(tape, batch->input));
+}
+
+START_TEST(test_a_loss_that_alone_is_not_finite_changes_nothing)
+{
+    own_model model = make_model(false);
+    mt_trainer_config config = config_of(1, true);
+    const mt_objective objective = {put, loss_beside, &model};
+    mt_trainer *trainer;
+    run_result before = {0}, after = {0};
+    model.bad = 0;
+    read_values(&model, &before);
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
+    ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_ERROR_NUMERIC);
+    ck_assert_str_eq(mt_error_message(),
+                     "step 1: the loss is inf; element 7 of the batch's input (2, 6, 4) is inf");
+    read_values(&model, &after);
+    ck_assert_mem_eq(before.values, after.values, before.bytes);
+    free(before.values);
+    free(after.values);
+    mt_trainer_destroy(trainer);
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+/* On parameters and a tape of its own; without the batch that the file holds, all is well. */
+START_TEST(test_a_bad_step_that_was_kept_is_repeated)
+{
+    char path[64];
+    own_model model = make_model(true), other = make_model(true);
+    mt_trainer_config config = config_of(1, true);
+    const mt_objective objective = {put, loss, &other};
+    mt_replayed replayed;
+    run_result before = {0}, after = {0};
+    model.bad = 3;
+    config.replay_file = checkpoint_file(path);
+    mt_trainer *trainer = make_trainer(&model, &config);
+    ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_ERROR_NUMERIC);
+    set_value(&other, "head.bias", 7.0f);
+    ck_assert_msg(mt_replay(path, test_tape, &objective, other.parameters, &replayed) == MT_OK,
+                  "%s", mt_error_message());
+    ck_assert_int_eq(replayed.step, 4);
+    ck_assert_int_eq(replayed.batch, 3);
+    ck_assert(isnan(replayed.loss));
+    ck_assert_str_eq(replayed.found, "element 7 of the batch's input (2, 5, 4) is inf");
+    read_values(&model, &before);
+    read_values(&other, &after);
+    ck_assert_mem_eq(before.values, after.values, before.bytes);
+    free(before.values);
+    free(after.values);
+    mt_trainer_destroy(trainer);
+
+    model.bad = -1;
+    trainer = make_trainer(&model, &config);
+    ck_assert_int_eq(mt_trainer_save_parameters(trainer, path), MT_OK);
+    ck_assert_int_eq(mt_replay(path, test_tape, &objective, other.parameters, &replayed),
+                     MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "it holds no batch"));
+    mt_trainer_destroy(trainer);
+
+    /* A batch that is finite, of whose loss another objective makes too much. */
+    const mt_objective steep = {put, steep_loss, &model}, steep_again = {put, steep_loss, &other};
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &steep, &trainer), MT_OK);
+    ck_assert_int_eq(mt_trainer_run(trainer, 1, NULL, NULL), MT_ERROR_NUMERIC);
+    ck_assert_int_eq(mt_replay(path, test_tape, &steep_again, other.parameters, &replayed), MT_OK);
+    ck_assert_str_eq(replayed.found,
+                     "forward: element 0 of the output of scale (2, 6, 4) is -inf (after layer "
+                     "head)");
+    ck_assert_int_eq(mt_replay(path, test_tape, &objective, other.parameters, &replayed), MT_OK);
+    ck_assert_str_eq(replayed.found, "");
+    ck_assert(isfinite(replayed.loss));
+    mt_trainer_destroy(trainer);
+    mt_parameters_destroy(model.parameters);
+    mt_parameters_destroy(other.parameters);
+    unlink(path);
+}
+END_TEST
+
+/* A loss that the batches say: 1, with two that are 3 and 2. */
+static void put_level(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
+{
+    (void)context;
+    const float level = index == 5 ? 3.0f : index == 9 ? 2.0f : 1.0f;
+    batch->input = mt_tape_sequence(tape, MT_F32, 1, 1, 1, &level);
+}
+
+static mt_tensor *level(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
+{
+    const own_model *model = context;
+    (void)counts;
+    mt_tensor *nothing = mt_scale(tape, mt_mean(tape, model->head.bias), 0.0);
+    return mt_add(tape, nothing, mt_mean(tape, batch->input));
+}
+
+static mt_status note_spikes(void *context, const mt_update *update)
+{
+    *(int64_t *)context += update->spike ? update->step : 0;
+    return MT_OK;
+}
+
+START_TEST(test_a_loss_beyond_twice_the_average_is_a_spike)
+{
+    own_model model = make_model(false);
+    mt_trainer_config config = config_of(1, true);
+    const mt_objective objective = {put_level, level, &model};
+    int64_t spikes = 0;
+    mt_trainer *trainer;
+    ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
+    ck_assert_int_eq(mt_trainer_run(trainer, 12, note_spikes, &spikes), MT_OK);
+    const mt_train_state *state = mt_trainer_state(trainer);
+    ck_assert_int_eq(spikes, 6); /* the update of batch 5 alone */
+    ck_assert_int_eq(state->spikes, 1);
+    ck_assert_double_gt(state->loss_average, 1.0);
+    ck_assert_double_lt(state->loss_average, 1.0 + 2.0 / MT_SPIKE_WINDOW);
     mt_trainer_destroy(trainer);
     mt_parameters_destroy(model.parameters);
 }
@@ -677,6 +960,13 @@ static Suite *trainer_suite(void)
     tcase_add_test(tcase, test_the_first_failure_sticks);
     tcase_add_test(tcase, test_what_is_not_finite_is_named);
     tcase_add_test(tcase, test_a_gradient_that_is_not_finite_is_named_and_changes_nothing);
+    tcase_add_test(tcase, test_a_bad_step_is_skipped_as_if_there_were_no_such_batch);
+    tcase_add_test(tcase, test_a_run_that_skipped_goes_on_from_its_checkpoint_to_the_same_bits);
+    tcase_add_test(tcase, test_a_bad_step_is_an_error_and_changes_nothing);
+    tcase_add_test(tcase, test_no_more_bad_steps_are_skipped_than_may_be);
+    tcase_add_test(tcase, test_a_loss_that_alone_is_not_finite_changes_nothing);
+    tcase_add_test(tcase, test_a_bad_step_that_was_kept_is_repeated);
+    tcase_add_test(tcase, test_a_loss_beyond_twice_the_average_is_a_spike);
     tcase_add_test(tcase, test_a_models_checkpoint_says_which_model);
     tcase_add_test(tcase, test_what_cannot_work_is_refused);
     tcase_add_test(tcase, test_an_evaluation_is_the_mean_of_what_is_counted);

@@ -32,7 +32,8 @@ typedef struct train_loop {
     mt_trainer *trainer;
     mt_train_state *state; /* the trainer's */
     char *config_text;
-    run_folder *folder; /* of the caller */
+    char replay_file[TEXT_MAX]; /* once the run has a folder */
+    run_folder *folder;         /* of the caller */
     train_progress progress;
     int64_t unsaved_step; /* whose model is the best, but could not be saved; 0: none */
     double unsaved_loss;  /* its validation loss */
@@ -170,9 +171,16 @@ static mt_status after_update(void *context, const mt_update *update)
                        .lr = update->lr,
                        .grad_norm = update->grad_norm,
                        .tokens_per_s = rate,
-                       .seconds = seconds};
-    progress_step(&loop->progress, step, update->loss, update->accuracy, rate, seconds,
-                  per_step * (double)(config->steps - step));
+                       .seconds = seconds,
+                       .spikes = loop->state->spikes,
+                       .skipped = loop->state->skipped};
+    if (update->skipped != NULL) {
+        progress_say(&loop->progress, "%s; skipped, %" PRId64 " of at most %" PRId64,
+                     update->skipped, loop->state->skipped, config->bad_steps);
+    } else {
+        progress_step(&loop->progress, step, update->loss, update->accuracy, rate, seconds,
+                      per_step * (double)(config->steps - step));
+    }
     bool validated = is_due(step, config->eval_every, config->steps);
     mt_status status = validated ? validate(loop, &row) : MT_OK;
     if (status == MT_OK && (validated || is_due(step, config->log_every, config->steps))) {
@@ -312,6 +320,8 @@ static mt_trainer_config trainer_config(const run_config *config)
     made.accumulate = config->accumulate;
     made.seed = (uint64_t)config->seed;
     made.record = config->cuda_graph == SWITCH_ON;
+    made.on_bad_step = config->on_bad_step;
+    made.bad_steps = config->bad_steps;
     return made;
 }
 
@@ -320,6 +330,7 @@ static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
     train_session *session = loop->session;
     const run_config *config = &session->config;
     mt_trainer_config made = trainer_config(config);
+    made.replay_file = loop->replay_file;
     mt_objective objective = session_objective(session, TRAIN);
     if (checkpoint != NULL && checkpoint->state.step > config->steps) {
         return mt_fail(MT_ERROR_INVALID, "--steps %" PRId64 ": the run has made %" PRId64,
@@ -350,6 +361,7 @@ static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint)
                 : run_folder_create(config->out, config->task, loop->config_text, loop->folder);
     }
     if (status == MT_OK) {
+        run_folder_file(loop->folder, "bad_step.h5", loop->replay_file);
         loop->started = clock_seconds() - loop->state->seconds;
         loop->first_step = loop->state->step;
         loop->symbols_before = loop->state->symbols;

@@ -24,6 +24,7 @@ static const struct {
     {"forward", "compute a model's outputs for given labels", verb_forward},
     {"export", "write a model for other programs", verb_export},
     {"import", "read such a file back into a model", verb_import},
+    {"replay", "repeat a run's bad step, and name what is not finite", verb_replay},
     {"info", "tell what a checkpoint or exchange file holds", verb_info},
     {"gradcheck", "check every gradient by finite differences", verb_gradcheck},
     {"bench", "measure the kernels and the training step", verb_bench},

@@ -15,6 +15,11 @@ static const char *schedule_name(int value)
     return mt_schedule_name((mt_schedule_kind)value);
 }
 
+static const char *bad_step_name(int value)
+{
+    return value == MT_BAD_STEP_STOP ? "stop" : value == MT_BAD_STEP_SKIP ? "skip" : NULL;
+}
+
 static const char *switch_name(int value)
 {
     return value == SWITCH_ON ? "on" : value == SWITCH_OFF ? "off" : NULL;
@@ -74,6 +79,9 @@ static const option_row own_rows[] = {
      "Updates between rows of metrics.csv"},
     {"patience", WHOLE, AT(patience), 0, LONG, NULL, "0", "N",
      "End after so many validations without a better one (0: never)"},
+    {"on-bad-step", CHOICE, AT(on_bad_step), 0, 0, bad_step_name, "stop", "NAME",
+     "What becomes of a step whose loss or gradient is not finite"},
+    {"bad-steps", WHOLE, AT(bad_steps), 0, LONG, NULL, "10", "N", "Bad steps to skip, at most"},
     {"seed", WHOLE, AT(seed), 0, 9e15, NULL, "1", "N", "Of initial values, data and dropout",
      FIXED},
     {"recompute", FLAG, AT(model.recompute), 0, 0, NULL, "false", NULL,

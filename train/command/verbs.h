@@ -14,6 +14,7 @@ int verb_generate(int argc, char **argv);
 int verb_forward(int argc, char **argv);
 int verb_export(int argc, char **argv);
 int verb_import(int argc, char **argv);
+int verb_replay(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_gradcheck(int argc, char **argv);
 int verb_bench(int argc, char **argv);

@@ -5,8 +5,8 @@
  *
  * Pointers are to the table's real type, on the device, unless their type says otherwise. A kernel
  * writes its outputs whole: what they held before is never read, except where `beta`, `parameter`,
- * `m` and `v` say so. An output that is NULL is not computed. Inputs and outputs may be the same
- * array only where the comment says so. */
+ * `m`, `v` and `halt` say so. An output that is NULL is not computed. Inputs and outputs may be the
+ * same array only where the comment says so. */
 #ifndef MT_KERNEL
 #define MT_KERNEL(result, name, parameters) /* included by itself, the list declares nothing */
 #endif
@@ -73,6 +73,9 @@ MT_KERNEL(mt_status, sum_rows, (mt_device *device, int64_t N, int64_t C, const v
  * device, for sum_squares a double whatever the real type */
 MT_KERNEL(mt_status, sum, (mt_device *device, int64_t n, double alpha, const void *x, void *y))
 MT_KERNEL(mt_status, sum_squares, (mt_device *device, int64_t n, const void *x, double *y))
+/* halt[0] is not a number from then on unless |x[0]| <= most, else it stays as it is; a double
+ * whatever the real type */
+MT_KERNEL(mt_status, watch, (mt_device *device, double most, const void *x, double *halt))
 /* y[0] = mean of (a - b)^2;  da = dy[0] 2 (a - b) / n */
 MT_KERNEL(mt_status, mean_square_forward,
           (mt_device *device, int64_t n, const void *a, const void *b, void *y))

@@ -65,7 +65,8 @@ class TrainTest(CommandTest):
                          ["best.h5", "checkpoint.h5", "config.yaml", "metrics.csv", "train.log"])
         rows = read(self.path("run", "metrics.csv")).splitlines()
         self.assertEqual(
-            rows[0], "step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds")
+            rows[0], "step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds,"
+            "spikes,skipped")
         self.assertEqual([row.split(",")[0] for row in rows[1:]], ["10", "20"])
         self.assertIn("\nbatch: 16\n", read(self.path("run", "config.yaml")))
 
