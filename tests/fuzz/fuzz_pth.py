@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Lets the reader of .pth read changed files: fuzz_pth.py [-OPTION=VALUE]... FOLDER...
 
-With atheris this is a fuzzer of libFuzzer's options, led by what the reader has covered. Without, it
-makes changes of its own for -max_total_time seconds or -runs times, the same ones for a -seed, and
-keeps a finding in -artifact_prefix. These are findings: an exception that is not the reader's own, a
-message that is not one short printable line, a warning, and more memory or time than a small file
-can mean.
+With atheris this is a fuzzer of libFuzzer's options, led by what the reader has covered. Without,
+it makes changes of its own for -max_total_time seconds or -runs times, the same ones for a -seed,
+and keeps a finding in -artifact_prefix. These are findings: an exception that is not the reader's
+own, a message that is not one short printable line, a warning, and more memory or time than a small
+file can mean.
 """
 
 import io
