@@ -144,11 +144,11 @@ static mt_hdf5_answer *const answers[MT_ASKED] = {
     [MT_ASK_TEXTS] = mt_hdf5_answer_texts,
 };
 
-/* HDF5 takes what it has no memory for as missing or damaged, in places; malloc leaves its word in
- * errno, which was 0 before. */
+/* HDF5 takes what it has no memory for as missing or damaged, in places, or goes on and crashes
+ * later; malloc leaves its word in errno, which was 0 before. */
 static mt_status blame_memory(const char *path, mt_status status)
 {
-    return status == MT_ERROR_FORMAT && errno == ENOMEM
+    return errno == ENOMEM && status != MT_ERROR_MEMORY
                ? mt_fail(MT_ERROR_MEMORY, "%s: HDF5's library had no memory to read it", path)
                : status;
 }
