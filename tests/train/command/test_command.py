@@ -35,8 +35,8 @@ class CommandTest(unittest.TestCase):
             file.write(content if isinstance(content, bytes) else content.encode())
         return self.path(name)
 
-    def run_command(self, *arguments, status=0, cwd=None, environment=None):
-        result = subprocess.run([MIXTAPE, *arguments], capture_output=True,
+    def run_command(self, *arguments, status=0, cwd=None, environment=None, input=None):
+        result = subprocess.run([MIXTAPE, *arguments], capture_output=True, input=input,
                                 cwd=cwd or self.folder.name, timeout=300,
                                 env={**os.environ, **(environment or {})})
         self.assertEqual(result.returncode, status, result.stderr.decode())
@@ -374,6 +374,51 @@ class TextTest(CommandTest):
     def test_a_prompt_beyond_the_vocabulary_is_refused(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
         self.refuse("generate", "run", "--prompt", "Ω", status=1, says=["--prompt", "U+03A9"])
+
+    def test_texts_end_are_chosen_and_begin_as_asked(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        generate = lambda *options, **more: self.run_command("generate", "run", *options,
+                                                             **more).stdout.decode()
+        whole = generate("--prompt", "the ", "--length", "60")
+        with self.subTest("a prompt from a file, without its last newline"):
+            self.write("prompt.txt", "the \n")
+            self.assertEqual(generate("--prompt-file", "prompt.txt", "--length", "60"), whole)
+        with self.subTest("a prompt from standard input"):
+            self.assertEqual(generate("--prompt-file", "-", "--length", "60", input=b"the "), whole)
+        with self.subTest("the text ends with what ends it, but not in the prompt"):
+            stop = whole[30:32]
+            end = whole.index(stop, 4) + 2
+            self.assertEqual(generate("--prompt", "the ", "--length", "60", "--stop", stop),
+                             whole[:end] + "\n")
+            self.assertGreater(len(generate("--prompt", "the ", "--stop", "the ")), 5)
+        with self.subTest("several texts, of which the first is that of one alone"):
+            texts = generate("--prompt", "the ", "--length", "60", "--samples", "3")
+            self.assertTrue(texts.startswith(whole))
+            self.assertEqual(len(texts), 3 * len(whole))
+            self.assertNotEqual(texts[len(whole):2 * len(whole)], whole)
+        with self.subTest("symbols that must not come"):
+            text = generate("--length", "300", "--without", "e", "--without", " ")
+            self.assertFalse(set(text) & set("e "))
+        with self.subTest("as numbers"):
+            numbers = generate("--ids", "--prompt", "3 1\n2", "--length", "4").split()
+            self.assertEqual(numbers[:3], ["3", "1", "2"])
+            self.assertEqual(len(numbers), 7)
+        with self.subTest("a share that only the likeliest has"):
+            self.assertEqual(generate("--top-p", "1e-9", "--length", "40"),
+                             generate("--temperature", "0", "--length", "40"))
+
+    def test_wrong_prompts_and_choices_are_refused(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        for options, says, status in (
+                (["--ids", "--prompt", "1 99999"], ["--prompt", "number 2", "99999"], 2),
+                (["--ids", "--prompt", "1 x"], ["--prompt", "number 2", "x"], 2),
+                (["--without", "ab"], ["--without", "ab", "2 symbols"], 2),
+                (["--prompt", "a", "--prompt-file", "b"], ["--prompt", "not both"], 2),
+                (["--prompt-file", "none.txt"], ["--prompt-file", "none.txt", "No such"], 1),
+                (["--top-p", "0"], ["--top-p", "0"], 2),
+                (["--top-p", "1.5"], ["--top-p", "1.5"], 2)):
+            with self.subTest(options):
+                self.refuse("generate", "run", *options, status=status, says=says)
 
     def test_wrong_files_are_refused(self):
         self.write("empty.txt", "")

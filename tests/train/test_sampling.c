@@ -1,0 +1,191 @@
+/* Symbols are drawn as often as their probabilities say, from those that are kept. */
+#include <mixtape/sampling.h>
+
+#include "tests/check_main.h"
+
+#include <check.h>
+#include <math.h>
+#include <string.h>
+
+enum { V = 6, DRAWS = 40000 };
+
+static const double logits[V] = {0.0, 2.0, -1.0, 2.0, 0.5, -30.0};
+
+static mt_sampler *make(mt_sampling sampling, uint64_t seed)
+{
+    mt_sampler *sampler;
+    ck_assert_msg(mt_sampler_create(&sampling, V, seed, &sampler) == MT_OK, "%s",
+                  mt_error_message());
+    return sampler;
+}
+
+static int32_t draw(mt_sampler *sampler)
+{
+    int32_t symbol;
+    ck_assert_msg(mt_sampler_draw(sampler, MT_F64, logits, &symbol) == MT_OK, "%s",
+                  mt_error_message());
+    ck_assert(symbol >= 0 && symbol < V);
+    return symbol;
+}
+
+/* Draws many, and asserts that shares are within five standard deviations of those expected. */
+static void assert_shares(mt_sampler *sampler, const double *weights)
+{
+    int counts[V] = {0};
+    double sum = 0.0;
+    for (int i = 0; i < V; i++) {
+        sum += weights[i];
+    }
+    for (int i = 0; i < DRAWS; i++) {
+        counts[draw(sampler)]++;
+    }
+    for (int i = 0; i < V; i++) {
+        double p = weights[i] / sum, deviation = sqrt(p * (1.0 - p) / DRAWS);
+        ck_assert_msg(fabs(counts[i] / (double)DRAWS - p) <= 5.0 * deviation,
+                      "symbol %d was drawn %d times, its share is %g", i, counts[i], p);
+    }
+    mt_sampler_destroy(sampler);
+}
+
+START_TEST(test_shares_are_those_of_softmax)
+{
+    double weights[V];
+    for (int i = 0; i < V; i++) {
+        weights[i] = exp(logits[i] / 1.5);
+    }
+    assert_shares(make((mt_sampling){.temperature = 1.5, .top_p = 1.0}, 1), weights);
+}
+END_TEST
+
+START_TEST(test_top_k_keeps_the_likeliest)
+{
+    const double weights[V] = {0.0, exp(2.0), 0.0, exp(2.0), exp(0.5), 0.0};
+    assert_shares(make((mt_sampling){.temperature = 1.0, .top_k = 3, .top_p = 1.0}, 2), weights);
+}
+END_TEST
+
+/* The two likeliest have 0.83 of the whole, three have 0.92. */
+START_TEST(test_top_p_keeps_the_fewest_that_have_the_share)
+{
+    const double two[V] = {0.0, 1.0, 0.0, 1.0, 0.0, 0.0};
+    const double three[V] = {0.0, exp(2.0), 0.0, exp(2.0), exp(0.5), 0.0};
+    assert_shares(make((mt_sampling){.temperature = 1.0, .top_p = 0.82}, 3), two);
+    assert_shares(make((mt_sampling){.temperature = 1.0, .top_p = 0.84}, 4), three);
+}
+END_TEST
+
+/* Of the three likeliest, two have 0.9. */
+START_TEST(test_top_p_is_a_share_of_what_top_k_keeps)
+{
+    const double two[V] = {0.0, 1.0, 0.0, 1.0, 0.0, 0.0};
+    assert_shares(make((mt_sampling){.temperature = 1.0, .top_k = 3, .top_p = 0.89}, 5), two);
+}
+END_TEST
+
+START_TEST(test_forbidden_symbols_are_never_drawn)
+{
+    const double weights[V] = {1.0, 0.0, exp(-1.0), 0.0, exp(0.5), exp(-30.0)};
+    mt_sampler *sampler = make(mt_sampling_default(), 6);
+    ck_assert_int_eq(mt_sampler_forbid(sampler, 1), MT_OK);
+    ck_assert_int_eq(mt_sampler_forbid(sampler, 3), MT_OK);
+    assert_shares(sampler, weights);
+}
+END_TEST
+
+START_TEST(test_at_temperature_0_the_first_of_the_likeliest_is_taken)
+{
+    mt_sampler *sampler = make((mt_sampling){.temperature = 0.0, .top_p = 1.0}, 7);
+    ck_assert_int_eq(draw(sampler), 1);
+    ck_assert_int_eq(mt_sampler_forbid(sampler, 1), MT_OK);
+    ck_assert_int_eq(draw(sampler), 3);
+    mt_sampler_destroy(sampler);
+}
+END_TEST
+
+START_TEST(test_a_tiny_temperature_is_like_0)
+{
+    const double two[V] = {0.0, 1.0, 0.0, 1.0, 0.0, 0.0};
+    assert_shares(make((mt_sampling){.temperature = 1e-300, .top_p = 1.0}, 8), two);
+}
+END_TEST
+
+START_TEST(test_the_seed_tells_the_choices_in_either_type)
+{
+    float narrow[V];
+    for (int i = 0; i < V; i++) {
+        narrow[i] = (float)logits[i];
+    }
+    mt_sampler *one = make(mt_sampling_default(), 9), *other = make(mt_sampling_default(), 9);
+    for (int i = 0; i < 1000; i++) {
+        int32_t symbol;
+        ck_assert_int_eq(mt_sampler_draw(other, MT_F32, narrow, &symbol), MT_OK);
+        ck_assert_int_eq(draw(one), symbol);
+    }
+    mt_sampler_destroy(one);
+    mt_sampler_destroy(other);
+}
+END_TEST
+
+static void assert_refused(mt_sampling sampling, int64_t count, const char *says)
+{
+    mt_sampler *sampler = (mt_sampler *)&sampling;
+    ck_assert_int_eq(mt_sampler_create(&sampling, count, 1, &sampler), MT_ERROR_INVALID);
+    ck_assert_ptr_null(sampler);
+    ck_assert_msg(strstr(mt_error_message(), says) != NULL, "%s", mt_error_message());
+}
+
+START_TEST(test_what_is_out_of_range_is_refused_with_the_figure)
+{
+    assert_refused((mt_sampling){.temperature = -0.5, .top_p = 1.0}, V, "temperature -0.5");
+    assert_refused((mt_sampling){.temperature = INFINITY, .top_p = 1.0}, V, "temperature inf");
+    assert_refused((mt_sampling){.temperature = 1.0, .top_k = -2, .top_p = 1.0}, V, "top_k -2");
+    assert_refused((mt_sampling){.temperature = 1.0, .top_p = 0.0}, V, "top_p 0");
+    assert_refused((mt_sampling){.temperature = 1.0, .top_p = 1.5}, V, "top_p 1.5");
+    assert_refused(mt_sampling_default(), 0, "0 symbols");
+}
+END_TEST
+
+START_TEST(test_a_symbol_that_is_none_or_the_last_is_not_forbidden)
+{
+    mt_sampler *sampler = make(mt_sampling_default(), 1);
+    ck_assert_int_eq(mt_sampler_forbid(sampler, V), MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "symbol 6"));
+    for (int32_t i = 0; i < V - 1; i++) {
+        ck_assert_int_eq(mt_sampler_forbid(sampler, i), MT_OK);
+        ck_assert_int_eq(mt_sampler_forbid(sampler, i), MT_OK);
+    }
+    ck_assert_int_eq(mt_sampler_forbid(sampler, V - 1), MT_ERROR_INVALID);
+    ck_assert_int_eq(draw(sampler), V - 1);
+    mt_sampler_destroy(sampler);
+}
+END_TEST
+
+/* After which the choices go on as if it had not been. */
+START_TEST(test_a_logit_that_is_not_finite_is_named)
+{
+    const double wrong[V] = {0.0, 1.0, NAN, 0.0, 0.0, 0.0};
+    mt_sampler *one = make(mt_sampling_default(), 2), *other = make(mt_sampling_default(), 2);
+    int32_t symbol;
+    ck_assert_int_eq(mt_sampler_draw(one, MT_F64, wrong, &symbol), MT_ERROR_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "symbol 2 is nan"));
+    for (int i = 0; i < 100; i++) {
+        ck_assert_int_eq(draw(one), draw(other));
+    }
+    mt_sampler_destroy(one);
+    mt_sampler_destroy(other);
+}
+END_TEST
+
+static Suite *sampling_suite(void)
+{
+    return SUITE("sampling", test_shares_are_those_of_softmax, test_top_k_keeps_the_likeliest,
+                 test_top_p_keeps_the_fewest_that_have_the_share,
+                 test_top_p_is_a_share_of_what_top_k_keeps, test_forbidden_symbols_are_never_drawn,
+                 test_at_temperature_0_the_first_of_the_likeliest_is_taken,
+                 test_a_tiny_temperature_is_like_0, test_the_seed_tells_the_choices_in_either_type,
+                 test_what_is_out_of_range_is_refused_with_the_figure,
+                 test_a_symbol_that_is_none_or_the_last_is_not_forbidden,
+                 test_a_logit_that_is_not_finite_is_named);
+}
+
+MT_TEST_MAIN(sampling_suite)

@@ -1,0 +1,42 @@
+/* The symbols of a model of text: what a prompt becomes, and how they are written. */
+#ifndef MT_COMMAND_SYMBOLS_H
+#define MT_COMMAND_SYMBOLS_H
+
+#include <mixtape/checkpoint.h>
+#include <mixtape/text.h>
+
+#include "train/command/lines.h"
+
+typedef struct text_symbols {
+    int64_t count;               /* of the model's logits */
+    const mt_token_list *tokens; /* NULL: symbols are read and written as their numbers */
+    bool transcripts;            /* sequences begin with the blank, 0 */
+    bool words;
+    mt_text_unit unit;
+} text_symbols;
+
+/* A model's symbols are written as its run's configuration says or, where it comes without one, by
+ * its tokens: those of transcripts begin with <blank>, those of bytes with <0x00>.
+ * MT_ERROR_INVALID, naming `path`, where it has none and `as_numbers` does not ask for numbers, or
+ * where it has no head. */
+mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path, bool as_numbers,
+                       text_symbols *symbols);
+
+/* The symbols of a text; numbers stand between blanks. The caller frees them. */
+mt_status symbols_of(const text_symbols *symbols, const char *text, int32_t **ids, int64_t *count);
+
+/* The symbol of a token, a character or a number. MT_ERROR_INVALID where the text is none. */
+mt_status symbols_one(const text_symbols *symbols, const char *token, int32_t *symbol);
+
+/* What a symbol is written as, and what stands behind it: its number, or bytes that
+ * stay as long as the tokens. */
+typedef struct symbol_text {
+    const char *bytes;
+    size_t length;
+    const char *behind;
+    char number[16];
+} symbol_text;
+
+void symbols_text(const text_symbols *symbols, int32_t symbol, symbol_text *text);
+
+#endif

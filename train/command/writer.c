@@ -1,0 +1,123 @@
+#include "train/command/writer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+mt_status writer_open(text_writer *writer, mt_model *model, const text_symbols *symbols,
+                      const mt_sampling *sampling, uint64_t seed, const char *stop)
+{
+    mt_dtype dtype = model->parameters->dtype;
+    *writer = (text_writer){.symbols = symbols,
+                            .dtype = dtype,
+                            .logits_bytes = (size_t)symbols->count * mt_dtype_size(dtype),
+                            .output = text_output_make(stdout),
+                            .stop = stop};
+    mt_status status = mt_stream_create(model, 1, &writer->stream);
+    if (status == MT_OK) {
+        status = mt_sampler_create(sampling, symbols->count, seed, &writer->sampler);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    writer->logits = malloc(writer->logits_bytes);
+    writer->begun_logits = malloc(writer->logits_bytes);
+    writer->begun_state = malloc(mt_stream_row_bytes(writer->stream));
+    writer->tail = malloc(strlen(stop) + 1);
+    return writer->logits != NULL && writer->begun_logits != NULL && writer->begun_state != NULL &&
+                   writer->tail != NULL
+               ? MT_OK
+               : mt_fail(MT_ERROR_MEMORY, "generate: no memory for %" PRId64 " logits",
+                         symbols->count);
+}
+
+void writer_close(text_writer *writer)
+{
+    mt_stream_destroy(writer->stream);
+    mt_sampler_destroy(writer->sampler);
+    free(writer->logits);
+    free(writer->begun_logits);
+    free(writer->begun_state);
+    free(writer->tail);
+}
+
+mt_status writer_forbid(text_writer *writer, const char *token)
+{
+    int32_t symbol;
+    mt_status status = symbols_one(writer->symbols, token, &symbol);
+    return status == MT_OK ? mt_sampler_forbid(writer->sampler, symbol) : status;
+}
+
+/* Keeps the last bytes of the text, as many as --stop has. */
+static void remember(text_writer *writer, const char *bytes, size_t count)
+{
+    size_t most = strlen(writer->stop);
+    for (size_t i = 0; i < count && most > 0; i++) {
+        if (writer->tail_length == most) {
+            memmove(writer->tail, writer->tail + 1, --writer->tail_length);
+        }
+        writer->tail[writer->tail_length++] = bytes[i];
+    }
+}
+
+static bool has_stopped(const text_writer *writer)
+{
+    size_t length = strlen(writer->stop);
+    return length > 0 && writer->tail_length == length &&
+           memcmp(writer->tail, writer->stop, length) == 0;
+}
+
+static void write_symbol(text_writer *writer, int32_t symbol)
+{
+    symbol_text text;
+    symbols_text(writer->symbols, symbol, &text);
+    text_output_put(&writer->output, text.bytes, text.length);
+    text_output_put(&writer->output, text.behind, strlen(text.behind));
+    remember(writer, text.bytes, text.length);
+    remember(writer, text.behind, strlen(text.behind));
+}
+
+static mt_status feed(text_writer *writer, int32_t symbol)
+{
+    return mt_stream_feed(writer->stream, 1, &symbol, 1, writer->logits);
+}
+
+mt_status writer_begin(text_writer *writer, const int32_t *ids, int64_t count)
+{
+    /* Symbol 0 is what comes before everything where the model has learnt so. */
+    mt_status status = writer->symbols->transcripts || count == 0 ? feed(writer, 0) : MT_OK;
+    for (int64_t i = 0; i < count && status == MT_OK; i++) {
+        status = feed(writer, ids[i]);
+    }
+    if (status == MT_OK) {
+        memcpy(writer->begun_logits, writer->logits, writer->logits_bytes);
+        status = mt_stream_save(writer->stream, 0, writer->begun_state);
+    }
+    return status;
+}
+
+mt_status writer_write(text_writer *writer, const int32_t *ids, int64_t count, long long length)
+{
+    memcpy(writer->logits, writer->begun_logits, writer->logits_bytes);
+    mt_status status = mt_stream_load(writer->stream, 0, writer->begun_state);
+    for (int64_t i = 0; i < count; i++) {
+        write_symbol(writer, ids[i]);
+    }
+    writer->tail_length = 0; /* the prompt does not end the text */
+    for (long long i = 0; i < length && status == MT_OK && !ferror(stdout); i++) {
+        int32_t symbol;
+        status = mt_sampler_draw(writer->sampler, writer->dtype, writer->logits, &symbol);
+        if (status != MT_OK) {
+            return mt_fail(status, "the model: %s", mt_error_message());
+        }
+        write_symbol(writer, symbol);
+        if (has_stopped(writer)) {
+            break;
+        }
+        status = i < length - 1 ? feed(writer, symbol) : MT_OK;
+    }
+    if (status == MT_OK) {
+        text_output_end(&writer->output);
+    }
+    return status;
+}
