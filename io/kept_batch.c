@@ -89,8 +89,8 @@ mt_status mt_checkpoint_read_batch(const mt_checkpoint *checkpoint, mt_tape *tap
                                    mt_kept_batch *batch)
 {
     mt_archive *archive = checkpoint->weights->file->archive;
-    read_batch to = {tape, batch};
     *batch = (mt_kept_batch){.index = 0};
+    read_batch to = {tape, batch};
     if (archive == NULL || !mt_archive_has(archive, "batch")) {
         return mt_fail(MT_ERROR_INVALID, "%s: it holds no batch: it is not of a bad step",
                        checkpoint->weights->file->path);

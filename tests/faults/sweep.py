@@ -25,6 +25,7 @@ import h5py
 
 SMALL = "--size 8 --blocks 1 --batch 2 --threads 1 --eval-batches 1".split()
 COPY = "copy --symbols 4 --length 3".split()
+BAD = "--length 4 --lr 1000 --warmup 0 --clip 0 --on-bad-step skip".split() # from step 2 on
 PART = "rwkv_blocks.0.att"
 DATA = "../../prepared/" # a run remembers where its data are
 
@@ -35,6 +36,9 @@ VERBS = {
     "train-tokens": (["train", "tokens", "--data", DATA + "transcripts", "--token-list",
                       DATA + "tokens.txt", *SMALL, "--steps", "1", "--out", "new"],
                      ["new/checkpoint.h5", "new/best.h5"]),
+    "train-bad-step": (["train", "adding", *SMALL, *BAD, "--steps", "2", "--out", "new"],
+                       ["new/checkpoint.h5", "new/best.h5"]),
+    "replay": (["replay", "bad", "--threads", "1"], []),
     "resume": (["train", "--resume", "run", "--steps", "3"],
                ["run/checkpoint.h5", "run/best.h5"]),
     "eval": (["eval", "run"], []),
@@ -84,6 +88,7 @@ def prepare(mixtape, folder):
     run("train", *COPY, *SMALL, "--steps", "2", "--out", "run")
     run("train", "text", "--data", "text.txt", "--length", "4", *SMALL, "--steps", "1", "--out",
         "text")
+    run("train", "adding", *SMALL, *BAD, "--steps", "2", "--out", "bad")
     for name in ("whole.h5", "whole.safetensors"):
         run("export", "run", "--layout", "mixtape", "-o", name)
     run("export", "run", "--part", PART, "-o", "part.h5")
