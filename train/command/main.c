@@ -7,6 +7,7 @@
 #include "train/command/verbs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -83,8 +84,22 @@ static void tell_crash(int signal, int status, bool lacks_memory)
     }
 }
 
+/* Where a standard stream is closed, the next file would have its number, and messages within. What
+ * is written to that stream fails as before. */
+static void occupy_closed_streams(void)
+{
+    int file = STDIN_FILENO;
+    while (file >= 0 && file <= STDERR_FILENO) {
+        file = open("/dev/null", O_RDONLY);
+    }
+    if (file > STDERR_FILENO) {
+        close(file);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    occupy_closed_streams();
     mt_weights_read_apart(true); /* a hostile file crashes no command */
     on_exit(check_output, NULL);
     mt_hdf5_catch_crash(tell_crash);

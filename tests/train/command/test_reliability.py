@@ -74,6 +74,19 @@ class SignalTest(RunTest):
         self.assertGreater(self.saved_step(), step)
 
 
+class StreamsTest(RunTest):
+    def test_no_file_takes_the_place_of_a_closed_stream(self):
+        for streams in ((2,), (0, 2), (1, 2), (0, 1, 2)):
+            with self.subTest(streams):
+                shutil.rmtree(self.path("run"), ignore_errors=True)
+                subprocess.run(
+                    [MIXTAPE, "train", "copy", *SMALL, "--steps", "5", "--log-every", "1", "--out",
+                     "run"], cwd=self.folder.name, check=False, stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL, preexec_fn=lambda: list(map(os.close, streams)))
+                self.assertEqual([row.split(",")[0] for row in self.rows()], [*"12345"])
+                self.assertIn("step 5/5", self.log())
+
+
 class AddressSpaceTest(test_command.CommandTest):
     """OpenBLAS asks for its buffers again and again where it gets none."""
 
