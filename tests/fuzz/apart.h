@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 /* Gives bytes to a function, in a child where they are HDF5: what it executes counts as if this
- * process did. Where the child ends within libhdf5, or is at work there when its time is over, that
- * is all; where it ends otherwise, this process does the same, for libFuzzer to see. */
+ * process did. Where the child ends within libhdf5, or is at work there when its second of the
+ * processor is over, that is all; where it ends otherwise, this process does the same, for
+ * libFuzzer to see. */
 void fuzz_apart(void (*take)(const uint8_t *bytes, size_t size), const uint8_t *bytes, size_t size);
 
 #endif

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-LIMITS = ["-timeout=20", "-rss_limit_mb=1500", "-malloc_limit_mb=256", "-close_fd_mask=1",
+LIMITS = ["-timeout=60", "-rss_limit_mb=1500", "-malloc_limit_mb=256", "-close_fd_mask=1",
           "-print_final_stats=1"]
 FRAME = re.compile(r"^ *#\d+ 0x[0-9a-f]+ (.*)$", re.MULTILINE)
 OURS = re.compile(r"/(io|train|layers|kernels|optim|autograd|tests)/[^ ]*\.[ch]:")
@@ -57,12 +57,15 @@ def run_once(program, work, seconds, rest):
     return report, findings
 
 
-def explain(program, finding):
-    """What the fuzzer says of a finding alone, with its stack."""
+def explain(program, finding, report):
+    """What the fuzzer says of a finding alone, with its stack; where it is none alone, what was
+    said at first: what libhdf5 does depends on what it did before.
+    """
     done = subprocess.run([program, *LIMITS, finding], stdout=subprocess.DEVNULL,
                           stderr=subprocess.PIPE, check=False,
                           env={**os.environ, "ASAN_OPTIONS": "symbolize=1"})
-    report = done.stderr.decode(errors="replace")
+    if done.returncode != 0:
+        report = done.stderr.decode(errors="replace")
     with open(finding + ".txt", "w", encoding="utf-8") as file:
         file.write(report)
     return report
@@ -79,7 +82,7 @@ def main():
         report, findings = run_once(program, work, end - time.monotonic(), rest)
         executions += sum(map(int, re.findall(r"stat::number_of_executed_units: *(\d+)", report)))
         for finding in findings:
-            explained = explain(program, finding)
+            explained = explain(program, finding, report)
             if is_within_hdf5(explained) and answers(finding):
                 within_hdf5 += 1
             else:
