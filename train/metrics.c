@@ -19,25 +19,27 @@ static mt_status fail(const metrics_file *metrics, int error)
     return mt_fail(MT_ERROR_IO, "%s: %s", metrics->path, strerror(error));
 }
 
-/* Fields of our rows that those of a text lack: its first line is ours, or begins it. -1: it is
- * another. */
-static int missing_fields(const char *text)
+/* Writes the first line: ours, if that of the text is it or its beginning, as a former version has
+ * it, else that of the text. Returns the fields that rows of the text lack. */
+static int write_header(FILE *to, const char *text)
 {
     size_t length = strcspn(text, "\n");
     int missing = 0;
-    if (length == 0 || strncmp(text, header, length) != 0) {
-        return -1;
+    if (strncmp(text, header, length) != 0) {
+        fprintf(to, "%.*s\n", (int)length, text);
+        return 0;
     }
     for (const char *at = header + length; *at != '\0'; at++) {
         missing += *at == ',';
     }
+    fputs(header, to);
     return missing;
 }
 
-/* Writes the header, and the rows of `text` up to that of `step`, with `missing` more fields. */
-static void write_kept(FILE *to, const char *text, int64_t step, int missing)
+/* Writes the header, and the rows of the text up to that of `step`. */
+static void write_kept(FILE *to, const char *text, int64_t step)
 {
-    fputs(header, to);
+    int missing = write_header(to, text);
     for (const char *row = strchr(text, '\n'); row != NULL && row[1] != '\0';) {
         const char *end = strchr(++row, '\n');
         if (end == NULL || strtoll(row, NULL, 10) > step) {
@@ -57,8 +59,7 @@ static mt_status begin_file(metrics_file *metrics, int64_t step)
         access(metrics->path, F_OK) == 0 ? mt_file_read(metrics->path, &text, &size) : MT_OK;
     FILE *to = status == MT_OK ? open_memstream(&kept, &kept_size) : NULL;
     if (status == MT_OK && to != NULL) {
-        int missing = text != NULL ? missing_fields(text) : -1;
-        write_kept(to, missing >= 0 ? text : "", step, missing);
+        write_kept(to, text != NULL ? text : "", step);
     }
     if (status == MT_OK && (to == NULL || fclose(to) != 0)) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for its rows", metrics->path);

@@ -154,6 +154,19 @@ class TrainTest(CommandTest):
             self.run_command("train", "--resume", "run/checkpoint.h5", "--steps", "4")
             self.assertTrue(read(self.path("run", "metrics.csv")).startswith("step,loss"))
 
+    def test_rows_of_metrics_stay_whatever_version_wrote_them(self):
+        self.train("--steps", "4", "--log-every", "1", "--out", "run")
+        header, *rows = read(self.path("run", "metrics.csv")).splitlines()
+        for columns, rest in ((9, ",,"), (11, ""), (12, "")):
+            def line(text):
+                return ",".join([*text.split(","), "more"][:columns])
+
+            self.write("run/metrics.csv", "\n".join(map(line, [header, *rows])) + "\n7,")
+            self.run_command("train", "--resume", "run", "--steps", "4")
+            self.assertEqual(read(self.path("run", "metrics.csv")).splitlines(), [
+                line(header) if columns > 11 else header, *(line(row) + rest for row in rows)
+            ])
+
     def test_every_toy_task_trains(self):
         for task in ["copy", "reverse", "recall", "echo", "adding"]:
             options = [
