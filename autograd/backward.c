@@ -1,6 +1,7 @@
 /* Backward: from the last record to the first. Operators write the gradients of their inputs whole;
  * where a tensor has several uses, the sum is made here. */
 #include "autograd/tape_internal.h"
+#include "kernels/null.h"
 
 static mt_status reserve_grad(mt_arena *arena, mt_tensor *owner)
 {
@@ -132,6 +133,9 @@ static mt_status check_loss(const mt_tape *tape, const mt_tensor *loss)
 
 mt_status mt_backward(mt_tape *tape, mt_tensor *loss)
 {
+    if (tape == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = check_loss(tape, loss);
     if (status == MT_OK) {
         void *one;

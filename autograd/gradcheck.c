@@ -1,6 +1,7 @@
 #include <mixtape/gradcheck.h>
 
 #include "kernels/device.h"
+#include "kernels/null.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -150,6 +151,9 @@ static mt_status analytic_gradients(checked_function *checked, int count, double
 mt_status mt_gradcheck(mt_tape *tape, mt_gradcheck_function function, void *context, int count,
                        mt_tensor *const *inputs, int64_t max_elements, mt_gradcheck_result *result)
 {
+    if (tape == NULL) {
+        return mt_fail_null(__func__);
+    }
     checked_function checked = {tape, function, context, inputs, 0.0};
     *result = (mt_gradcheck_result){0};
     int64_t total = 0, largest = 0;

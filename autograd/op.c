@@ -1,5 +1,6 @@
 /* Applying an operator: checks, shapes, memory, forward, record. */
 #include "autograd/tape_internal.h"
+#include "kernels/null.h"
 
 #include <string.h>
 
@@ -141,6 +142,9 @@ mt_status mt_apply_many(mt_tape *tape, const mt_op *op, int input_count, mt_tens
 {
     for (int i = 0; i < op->outputs; i++) {
         outputs[i] = NULL;
+    }
+    if (tape == NULL) {
+        return mt_fail_null(op->name);
     }
     if (tape->status != MT_OK) {
         return tape->status;

@@ -174,14 +174,14 @@ void mt_recompute(mt_tape *tape, mt_span span, void *context, int input_count,
     }
     mt_call call = {.op = &span_op,
                     .tape = tape,
-                    .device = tape->device,
+                    .device = mt_tape_device(tape),
                     .input_count = input_count,
                     .output_count = output_count};
     memcpy(call.inputs, inputs, (size_t)input_count * sizeof *inputs);
     for (int i = 0; i < output_count; i++) {
         outputs[i] = NULL; /* which may be the array `inputs` */
     }
-    if (tape->status != MT_OK) {
+    if (mt_tape_status(tape) != MT_OK) {
         return;
     }
     if (!tape->recording || tape->in_span) {

@@ -1,4 +1,5 @@
 #include "autograd/tape_internal.h"
+#include "kernels/null.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,10 @@
 
 mt_status mt_tape_create(mt_device *device, mt_tape **tape)
 {
+    *tape = NULL;
+    if (device == NULL) {
+        return mt_fail_null(__func__);
+    }
     void *random_step = NULL;
     *tape = calloc(1, sizeof **tape);
     if (*tape == NULL) {
@@ -45,6 +50,9 @@ void mt_tape_destroy(mt_tape *tape)
 
 void mt_tape_reset(mt_tape *tape)
 {
+    if (tape == NULL) {
+        return;
+    }
     mt_arena_reset(&tape->records);
     mt_arena_reset(&tape->step_values);
     mt_arena_reset(&tape->span_values);
@@ -59,21 +67,33 @@ void mt_tape_reset(mt_tape *tape)
 
 mt_device *mt_tape_device(const mt_tape *tape)
 {
+    if (tape == NULL) {
+        return NULL;
+    }
     return tape->device;
 }
 
 mt_status mt_tape_status(const mt_tape *tape)
 {
+    if (tape == NULL) {
+        return MT_ERROR_INVALID;
+    }
     return tape->status;
 }
 
 const char *mt_tape_error(const mt_tape *tape)
 {
+    if (tape == NULL) {
+        return mt_error_message();
+    }
     return tape->error;
 }
 
 mt_tensor *mt_tape_fail(mt_tape *tape, mt_status status)
 {
+    if (tape == NULL) {
+        return NULL;
+    }
     if (status != MT_OK && tape->status == MT_OK) {
         tape->status = status;
         snprintf(tape->error, sizeof tape->error, "%s", mt_error_message());
@@ -83,6 +103,9 @@ mt_tensor *mt_tape_fail(mt_tape *tape, mt_status status)
 
 bool mt_tape_set_recording(mt_tape *tape, bool recording)
 {
+    if (tape == NULL) {
+        return false;
+    }
     bool former = tape->recording;
     tape->recording = recording;
     return former;
@@ -90,6 +113,9 @@ bool mt_tape_set_recording(mt_tape *tape, bool recording)
 
 bool mt_tape_recording(const mt_tape *tape)
 {
+    if (tape == NULL) {
+        return false;
+    }
     return tape->recording;
 }
 
@@ -101,12 +127,18 @@ void mt_tape_observe(mt_tape *tape, mt_tape_observer *observer, void *context)
 
 mt_status mt_tape_set_random(mt_tape *tape, uint64_t seed, uint64_t step)
 {
+    if (tape == NULL) {
+        return mt_fail_null(__func__);
+    }
     tape->random_seed = seed;
     return tape->device->write(tape->device, tape->random_step, &step, sizeof step);
 }
 
 void mt_tape_next_random(mt_tape *tape, uint64_t *seed, uint64_t *place, const uint64_t **step)
 {
+    if (tape == NULL) {
+        return;
+    }
     *seed = tape->random_seed;
     *place = tape->random_count++;
     *step = tape->random_step;
@@ -114,6 +146,9 @@ void mt_tape_next_random(mt_tape *tape, uint64_t *seed, uint64_t *place, const u
 
 size_t mt_tape_memory(const mt_tape *tape)
 {
+    if (tape == NULL) {
+        return 0;
+    }
     return tape->step_values.total + tape->span_values.total + tape->scratch.total;
 }
 
@@ -158,7 +193,7 @@ mt_status mt_tape_new_tensor(mt_tape *tape, const char *name, mt_dtype dtype, in
 mt_tensor *mt_tape_input(mt_tape *tape, mt_dtype dtype, int rank, const int64_t *shape,
                          const void *host, bool requires_grad)
 {
-    if (tape->status != MT_OK) {
+    if (tape == NULL || tape->status != MT_OK) {
         return NULL;
     }
     mt_tensor *tensor = NULL;
@@ -221,7 +256,7 @@ static mt_tensor *alias(mt_tape *tape, mt_tensor *x, int rank, const int64_t *sh
 
 mt_tensor *mt_view(mt_tape *tape, mt_tensor *x, int rank, const int64_t *shape)
 {
-    if (x == NULL || tape->status != MT_OK) {
+    if (x == NULL || tape == NULL || tape->status != MT_OK) {
         return NULL;
     }
     mt_tensor *view = alias(tape, x, rank, shape);
@@ -234,7 +269,7 @@ mt_tensor *mt_view(mt_tape *tape, mt_tensor *x, int rank, const int64_t *shape)
 
 mt_tensor *mt_detach(mt_tape *tape, mt_tensor *x)
 {
-    if (x == NULL || tape->status != MT_OK) {
+    if (x == NULL || tape == NULL || tape->status != MT_OK) {
         return NULL;
     }
     return alias(tape, x, x->rank, x->shape);

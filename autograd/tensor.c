@@ -1,6 +1,7 @@
 #include <mixtape/tensor.h>
 
 #include "kernels/device.h"
+#include "kernels/null.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,6 +9,9 @@
 
 int64_t mt_tensor_count(const mt_tensor *tensor)
 {
+    if (tensor == NULL) {
+        return 0;
+    }
     int64_t count = 1;
     for (int i = 0; i < tensor->rank; i++) {
         count *= tensor->shape[i];
@@ -17,17 +21,26 @@ int64_t mt_tensor_count(const mt_tensor *tensor)
 
 size_t mt_tensor_bytes(const mt_tensor *tensor)
 {
+    if (tensor == NULL) {
+        return 0;
+    }
     return (size_t)mt_tensor_count(tensor) * mt_dtype_size(tensor->dtype);
 }
 
 bool mt_tensor_same_shape(const mt_tensor *a, const mt_tensor *b)
 {
+    if (a == NULL || b == NULL) {
+        return false;
+    }
     return a->rank == b->rank &&
            memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }
 
 const void *mt_tensor_grad(const mt_tensor *tensor)
 {
+    if (tensor == NULL) {
+        return NULL;
+    }
     const mt_tensor *owner = tensor->base != NULL ? tensor->base : tensor;
     return owner->has_grad ? owner->grad : NULL;
 }
@@ -47,11 +60,17 @@ char *mt_tensor_shape_text(const mt_tensor *tensor, char *text, size_t size)
 
 mt_status mt_tensor_read(const mt_tensor *tensor, void *host)
 {
+    if (tensor == NULL || tensor->data == NULL) {
+        return mt_fail_null(__func__);
+    }
     return tensor->device->read_back(tensor->device, host, tensor->data, mt_tensor_bytes(tensor));
 }
 
 mt_status mt_tensor_read_doubles(const mt_tensor *tensor, double *values)
 {
+    if (tensor == NULL || tensor->data == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = mt_tensor_read(tensor, values);
     if (status == MT_OK) {
         mt_reals_widen(tensor->dtype, mt_tensor_count(tensor), values);
@@ -61,6 +80,9 @@ mt_status mt_tensor_read_doubles(const mt_tensor *tensor, double *values)
 
 mt_status mt_tensor_read_grad(const mt_tensor *tensor, void *host)
 {
+    if (tensor == NULL) {
+        return mt_fail_null(__func__);
+    }
     const void *grad = mt_tensor_grad(tensor);
     if (grad == NULL) {
         memset(host, 0, mt_tensor_bytes(tensor));
@@ -71,5 +93,8 @@ mt_status mt_tensor_read_grad(const mt_tensor *tensor, void *host)
 
 mt_status mt_tensor_write(mt_tensor *tensor, const void *host)
 {
+    if (tensor == NULL || tensor->data == NULL) {
+        return mt_fail_null(__func__);
+    }
     return tensor->device->write(tensor->device, tensor->data, host, mt_tensor_bytes(tensor));
 }

@@ -2,6 +2,7 @@
 
 #include "io/kept_batch.h"
 #include "io/weights_file.h"
+#include "kernels/null.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -106,6 +107,9 @@ static mt_status write_checkpoint(const char *path, const mt_weights *weights, c
 mt_status mt_checkpoint_convert(const mt_weights *weights, const char *path,
                                 const mt_train_state *state, const char *run_config)
 {
+    if (weights == NULL || state == NULL) {
+        return mt_fail_null(__func__);
+    }
     return write_checkpoint(path, weights, NULL, state, run_config, NULL);
 }
 
@@ -144,6 +148,9 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
                              const mt_train_state *state, const char *run_config,
                              const mt_token_list *tokens)
 {
+    if (model == NULL || state == NULL) {
+        return mt_fail_null(__func__);
+    }
     return mt_checkpoint_write(path, model->parameters, &model->config, adam, state, run_config,
                                tokens);
 }
@@ -307,6 +314,9 @@ mt_status mt_checkpoint_restore_own(const mt_checkpoint *checkpoint, mt_paramete
 
 mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model, mt_adam *adam)
 {
+    if (checkpoint == NULL || model == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = mt_weights_check_model(checkpoint->weights, model);
     return status == MT_OK ? mt_checkpoint_restore_own(checkpoint, model->parameters, adam)
                            : status;
@@ -314,6 +324,9 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
 
 mt_status mt_parameters_load(const char *path, mt_parameters *parameters)
 {
+    if (parameters == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_checkpoint *checkpoint;
     mt_status status = mt_checkpoint_load_own(path, parameters, &checkpoint);
     if (status == MT_OK) {

@@ -1,5 +1,7 @@
 #include <mixtape/layout.h>
 
+#include "kernels/null.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -159,6 +161,9 @@ bool mt_layout_owns(const mt_layout *layout, const char *theirs)
 
 mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config)
 {
+    if (layout == NULL) {
+        return mt_fail_null(__func__);
+    }
     if (config->input_size > 0 && !layout->real_valued) {
         return mt_fail(MT_ERROR_INVALID,
                        "layout %s: it has no place for a model of real-valued input (use the "

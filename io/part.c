@@ -1,6 +1,7 @@
 #include <mixtape/part.h>
 
 #include "io/weights_file.h"
+#include "kernels/null.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,9 @@ static mt_status check_part(const mt_parameters *parameters, const char *part)
 
 mt_status mt_part_convert(const mt_weights *weights, const char *part, const char *path)
 {
+    if (weights == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_arrays arrays = {0};
     mt_status status = check_part(weights->parameters, part);
     for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
@@ -51,6 +55,9 @@ mt_status mt_part_convert(const mt_weights *weights, const char *part, const cha
 
 mt_status mt_part_save(const char *path, const mt_model *model, const char *part)
 {
+    if (model == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_weights weights;
     mt_weights_file file;
     mt_status status = mt_weights_of(model->parameters, &model->config, NULL, &file, &weights);
@@ -135,6 +142,9 @@ static mt_status rename_arrays(const mt_weights *weights, const char *part, mt_a
 
 mt_status mt_part_replace(mt_weights *weights, const char *part, const char *path)
 {
+    if (weights == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_arrays arrays;
     mt_weights_file *file = weights->file;
     mt_status status = read_part(path, part, weights->parameters, &arrays);
@@ -164,6 +174,9 @@ static mt_status write_values(const mt_array *array, mt_tensor *tensor)
 
 mt_status mt_part_load(const char *path, const char *part, mt_model *model)
 {
+    if (model == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_arrays arrays;
     const mt_parameters *parameters = model->parameters;
     mt_status status = read_part(path, part, parameters, &arrays);

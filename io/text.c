@@ -2,6 +2,7 @@
 
 #include "io/file.h"
 #include "io/utf8.h"
+#include "kernels/null.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -109,6 +110,9 @@ mt_status mt_text_encode(const char *bytes, size_t size, mt_text_unit unit,
                          const mt_token_list *vocabulary, mt_text *text)
 {
     *text = (mt_text){.ids = NULL};
+    if (vocabulary == NULL) {
+        return mt_fail_null(__func__);
+    }
     if (unit == MT_TEXT_BYTE && vocabulary->count != BYTES) {
         return mt_fail(MT_ERROR_INVALID,
                        "bytes need a vocabulary of %d, and the model's has %" PRId32 " symbols",

@@ -2,6 +2,7 @@
 
 #include "io/file.h"
 #include "io/utf8.h"
+#include "kernels/null.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -155,6 +156,9 @@ static int compare_key(const void *key, const void *element)
 
 int32_t mt_token_find(const mt_token_list *list, const char *token, size_t length)
 {
+    if (list == NULL) {
+        return -1;
+    }
     token_key key = {list, token, length};
     const int32_t *found =
         bsearch(&key, list->sorted, (size_t)list->count, sizeof *list->sorted, compare_key);
@@ -242,6 +246,9 @@ mt_status mt_token_encode(const mt_token_list *list, mt_token_unit unit, const c
 {
     *count = 0;
     *ids = NULL;
+    if (list == NULL) {
+        return mt_fail_null(__func__);
+    }
     if (*mt_utf8_end(text) != '\0') {
         return mt_fail(MT_ERROR_FORMAT, "byte %td of the text is not UTF-8",
                        mt_utf8_end(text) - text);

@@ -2,6 +2,7 @@
 
 #include "io/file.h"
 #include "io/utf8.h"
+#include "kernels/null.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -113,6 +114,9 @@ mt_status mt_transcripts_load(const char *path, const mt_token_list *tokens, mt_
     char *text;
     size_t size;
     *transcripts = NULL;
+    if (tokens == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = mt_file_read(path, &text, &size);
     if (status != MT_OK) {
         return status;

@@ -1,5 +1,6 @@
 #include "io/weights_file.h"
 
+#include "kernels/null.h"
 #include "layers/layer.h"
 
 #include <inttypes.h>
@@ -141,6 +142,9 @@ static mt_array array_of(const mt_weights *weights, mt_source *source,
 mt_status mt_weights_read(const mt_weights *weights, const mt_parameter *parameter, int64_t first,
                           int64_t rows, void *values)
 {
+    if (weights == NULL || parameter == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_array array = array_of(weights, weights->file->source, parameter);
     int64_t all = mt_array_rows(&array);
     return first >= 0 && rows >= 0 && first <= all - rows
@@ -337,6 +341,9 @@ mt_status mt_weights_check_model(const mt_weights *weights, const mt_model *mode
 
 mt_status mt_weights_restore(const mt_weights *weights, mt_model *model)
 {
+    if (weights == NULL || model == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = mt_weights_check_model(weights, model);
     if (status == MT_OK) {
         status = mt_weights_check_fit(weights, model->parameters);
@@ -348,6 +355,9 @@ mt_status mt_weights_restore(const mt_weights *weights, mt_model *model)
 
 mt_status mt_weights_begin(const mt_weights *weights, mt_model *model)
 {
+    if (weights == NULL || model == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = check_parameters(weights->parameters, model->parameters, true);
     return status == MT_OK ? mt_weights_fill(weights, weights->file->source, model->parameters,
                                              model->parameters->data)
@@ -356,6 +366,10 @@ mt_status mt_weights_begin(const mt_weights *weights, mt_model *model)
 
 mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_model **model)
 {
+    *model = NULL;
+    if (weights == NULL || device == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = mt_model_reserve(device, weights->dtype, &weights->config, model);
     if (status == MT_OK) {
         status = mt_weights_restore(weights, *model);

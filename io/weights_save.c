@@ -1,5 +1,6 @@
 /* Exchange files, of weights.h: a model's parameters under the names of a layout. */
 #include "io/weights_file.h"
+#include "kernels/null.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,9 @@ static mt_status add_parameter(const mt_weights *weights, const mt_layout *layou
 
 mt_status mt_weights_convert(const mt_weights *weights, const char *path, const mt_layout *layout)
 {
+    if (weights == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_arrays arrays = {0};
     layout = layout != NULL ? layout : weights->layout;
     if (layout == NULL) {
@@ -82,6 +86,9 @@ mt_status mt_weights_convert(const mt_weights *weights, const char *path, const 
 mt_status mt_weights_save(const char *path, const mt_model *model, const mt_layout *layout,
                           const mt_token_list *tokens)
 {
+    if (model == NULL || layout == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_weights weights;
     mt_weights_file file;
     mt_status status = mt_weights_of(model->parameters, &model->config, tokens, &file, &weights);

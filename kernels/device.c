@@ -1,4 +1,5 @@
 #include "kernels/device.h"
+#include "kernels/null.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,37 +72,59 @@ void mt_device_close(mt_device *device)
 
 const char *mt_device_name(const mt_device *device)
 {
+    if (device == NULL) {
+        return "";
+    }
     return device->name;
 }
 
 mt_status mt_device_synchronize(mt_device *device)
 {
+    if (device == NULL) {
+        return mt_fail_null(__func__);
+    }
     return device->synchronize(device);
 }
 
 mt_status mt_device_allow_tf32(mt_device *device, bool allowed)
 {
+    if (device == NULL) {
+        return mt_fail_null(__func__);
+    }
     return device->allow_tf32(device, allowed);
 }
 
 mt_status mt_device_allocate(mt_device *device, size_t bytes, void **memory)
 {
+    *memory = NULL;
+    if (device == NULL) {
+        return mt_fail_null(__func__);
+    }
     return device->allocate(device, bytes, memory);
 }
 
 void mt_device_release(mt_device *device, void *memory)
 {
+    if (device == NULL) {
+        return;
+    }
     device->release(device, memory);
 }
 
 mt_status mt_device_write(mt_device *device, void *device_memory, const void *host_memory,
                           size_t bytes)
 {
+    if (device == NULL) {
+        return mt_fail_null(__func__);
+    }
     return device->write(device, device_memory, host_memory, bytes);
 }
 
 mt_status mt_device_read(mt_device *device, void *host_memory, const void *device_memory,
                          size_t bytes)
 {
+    if (device == NULL) {
+        return mt_fail_null(__func__);
+    }
     return device->read_back(device, host_memory, device_memory, bytes);
 }

@@ -1,6 +1,7 @@
 #include <mixtape/error.h>
 #include <mixtape/version.h>
 
+#include "kernels/null.h"
 #include "kernels/printable.h"
 
 #include <stdarg.h>
@@ -27,6 +28,12 @@ mt_status mt_fail(mt_status status, const char *format, ...)
     va_end(arguments);
     mt_printable(text, strlen(text), message, sizeof message);
     return status;
+}
+
+mt_status mt_fail_null(const char *function)
+{
+    return mt_fail(MT_ERROR_INVALID, "%s: it got NULL%s%s", function,
+                   message[0] != '\0' ? ", after: " : "", message);
 }
 
 const char *mt_version(void)

@@ -2,6 +2,7 @@
 #include <mixtape/wkv.h>
 
 #include "kernels/device.h"
+#include "kernels/null.h"
 
 #include <inttypes.h>
 
@@ -25,12 +26,18 @@ static mt_status check(mt_dtype dtype, int64_t B, int64_t T, int64_t C)
 
 size_t mt_wkv_saved_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C)
 {
+    if (device == NULL) {
+        return 0;
+    }
     return check(dtype, B, T, C) == MT_OK ? device->kernels[dtype]->wkv_saved_size(device, B, T, C)
                                           : 0;
 }
 
 size_t mt_wkv_workspace_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C)
 {
+    if (device == NULL) {
+        return 0;
+    }
     return check(dtype, B, T, C) == MT_OK
                ? device->kernels[dtype]->wkv_workspace_size(device, B, T, C)
                : 0;
@@ -52,6 +59,9 @@ static mt_status check_call(mt_device *device, mt_dtype dtype, int64_t B, int64_
 mt_status mt_wkv_forward(mt_device *device, void *stream, mt_dtype dtype,
                          const mt_wkv_forward_args *args)
 {
+    if (device == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = check_call(device, dtype, args->B, args->T, args->C, args->workspace);
     if (status == MT_OK) {
         device->use_stream(device, stream);
@@ -64,6 +74,9 @@ mt_status mt_wkv_forward(mt_device *device, void *stream, mt_dtype dtype,
 mt_status mt_wkv_backward(mt_device *device, void *stream, mt_dtype dtype,
                           const mt_wkv_backward_args *args)
 {
+    if (device == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = check_call(device, dtype, args->B, args->T, args->C, args->workspace);
     if (status == MT_OK) {
         device->use_stream(device, stream);

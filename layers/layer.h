@@ -38,6 +38,9 @@ mt_initial mt_initial_time_first_rwkv(void);
 mt_status mt_model_reserve(mt_device *device, mt_dtype dtype, const mt_model_config *config,
                            mt_model **model);
 
+/* The first failure to add a parameter, or MT_OK. */
+mt_status mt_parameters_status(const mt_parameters *parameters);
+
 /* The blocks of parameters alone, as zeros: what mt_parameters_allocate begins with. */
 mt_status mt_parameters_reserve(mt_parameters *parameters);
 

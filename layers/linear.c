@@ -1,5 +1,7 @@
 #include <mixtape/linear.h>
 
+#include "layers/layer.h"
+
 #include <math.h>
 
 mt_status mt_linear_init(mt_linear_layer *layer, mt_parameters *parameters, const char *prefix,
@@ -9,7 +11,7 @@ mt_status mt_linear_init(mt_linear_layer *layer, mt_parameters *parameters, cons
     layer->weight =
         mt_parameters_add(parameters, prefix, "weight", 2, (int64_t[]){out, in}, initial);
     layer->bias = bias ? mt_parameters_add(parameters, prefix, "bias", 1, &out, initial) : NULL;
-    return parameters->status;
+    return mt_parameters_status(parameters);
 }
 
 mt_tensor *mt_linear_forward(mt_tape *tape, const mt_linear_layer *layer, mt_tensor *x)

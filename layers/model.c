@@ -1,6 +1,7 @@
 /* The decoder and the model around it: its parts, and how values flow through them. */
 #include <mixtape/model.h>
 
+#include "kernels/null.h"
 #include "layers/layer.h"
 
 #include <inttypes.h>
@@ -125,6 +126,10 @@ static mt_status finish(mt_status status, mt_model **model)
 mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_config *config,
                           uint64_t seed, mt_model **model)
 {
+    *model = NULL;
+    if (device == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = new_model(config, device, dtype, model);
     return status == MT_OK ? finish(mt_parameters_allocate((*model)->parameters, seed), model)
                            : status;
@@ -182,6 +187,9 @@ static mt_tensor *recomputed_block(mt_tape *tape, mt_block *block, mt_tensor *x,
 mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_model_state *state,
                            bool training)
 {
+    if (model == NULL) {
+        return NULL;
+    }
     const mt_model_config *config = &model->config;
     int rank = model->embed != NULL ? 2 : 3;
     if (input != NULL && input->rank != rank) {
@@ -207,6 +215,9 @@ mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_
 
 void mt_model_set_context_size(mt_model *model, int64_t context_size)
 {
+    if (model == NULL) {
+        return;
+    }
     model->config.context_size = context_size;
     for (int64_t i = 0; i < model->config.num_blocks; i++) {
         model->blocks[i].att.context_size = context_size;
@@ -215,11 +226,18 @@ void mt_model_set_context_size(mt_model *model, int64_t context_size)
 
 mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *output)
 {
+    if (model == NULL) {
+        return NULL;
+    }
     return mt_linear_forward(tape, &model->head, output);
 }
 
 mt_status mt_model_state_create(const mt_model *model, mt_model_state *state)
 {
+    *state = (mt_model_state){NULL, 0};
+    if (model == NULL) {
+        return mt_fail_null(__func__);
+    }
     state->num_blocks = model->config.num_blocks;
     state->blocks = calloc((size_t)state->num_blocks, sizeof *state->blocks);
     return state->blocks != NULL

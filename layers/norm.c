@@ -1,5 +1,7 @@
 #include <mixtape/norm.h>
 
+#include "layers/layer.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -70,7 +72,7 @@ mt_status mt_norm_init(mt_norm *layer, mt_parameters *parameters, const char *pr
     layer->bias = kinds[config.kind].bias ? mt_parameters_add(parameters, prefix, "bias", 1, &size,
                                                               mt_initial_constant(0.0))
                                           : NULL;
-    return parameters->status;
+    return mt_parameters_status(parameters);
 }
 
 mt_tensor *mt_norm_forward(mt_tape *tape, const mt_norm *layer, mt_tensor *x)

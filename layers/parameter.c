@@ -1,6 +1,7 @@
 #include <mixtape/parameter.h>
 
 #include "kernels/device.h"
+#include "kernels/null.h"
 #include "layers/layer.h"
 
 #include <inttypes.h>
@@ -51,10 +52,15 @@ static int compare_names(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-mt_parameter *mt_parameters_find(const mt_parameters *parameters, const char *name)
+static mt_parameter *find(const mt_parameters *parameters, const char *name)
 {
     mt_parameter *const *found = tfind(name, &parameters->names, compare_names);
     return found != NULL ? *found : NULL;
+}
+
+mt_parameter *mt_parameters_find(const mt_parameters *parameters, const char *name)
+{
+    return parameters != NULL ? find(parameters, name) : NULL;
 }
 
 /* Room for one more item. */
@@ -86,7 +92,7 @@ static mt_status fill_in(mt_parameters *parameters, mt_parameter *parameter, con
         return mt_fail(MT_ERROR_INVALID, "parameters: '%s' is no name: files could not hold it",
                        parameter->name);
     }
-    if (mt_parameters_find(parameters, parameter->name) != NULL) {
+    if (find(parameters, parameter->name) != NULL) {
         return mt_fail(MT_ERROR_INVALID, "parameters: %s is there already", parameter->name);
     }
     mt_tensor *tensor = &parameter->tensor;
@@ -103,6 +109,11 @@ static mt_status fill_in(mt_parameters *parameters, mt_parameter *parameter, con
         }
     }
     return MT_OK;
+}
+
+mt_status mt_parameters_status(const mt_parameters *parameters)
+{
+    return parameters != NULL ? parameters->status : mt_fail_null("mt_parameters_add");
 }
 
 static mt_tensor *keep_failure(mt_parameters *parameters, mt_status status)
@@ -142,6 +153,9 @@ static void lay_out(mt_parameters *parameters)
 mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, const char *name,
                              int rank, const int64_t *shape, mt_initial initial)
 {
+    if (parameters == NULL) {
+        return NULL;
+    }
     mt_parameter *parameter = calloc(1, sizeof *parameter);
     if (parameter == NULL) {
         return keep_failure(
@@ -168,6 +182,9 @@ mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, cons
 
 void mt_parameters_set_padding_row(mt_parameters *parameters, int64_t row)
 {
+    if (parameters == NULL) {
+        return;
+    }
     if (parameters->count > 0) {
         parameters->items[parameters->count - 1]->padding_row = row;
     }
@@ -263,12 +280,18 @@ mt_status mt_parameters_reserve(mt_parameters *parameters)
 
 mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed)
 {
+    if (parameters == NULL || parameters->device == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = mt_parameters_reserve(parameters);
     return status == MT_OK ? initialise_all(parameters, seed) : status;
 }
 
 int64_t mt_parameters_size(const mt_parameters *parameters)
 {
+    if (parameters == NULL) {
+        return 0;
+    }
     int64_t size = 0;
     for (int i = 0; i < parameters->count; i++) {
         size += mt_tensor_count(&parameters->items[i]->tensor);
@@ -278,6 +301,9 @@ int64_t mt_parameters_size(const mt_parameters *parameters)
 
 void mt_parameters_zero_grad(mt_parameters *parameters)
 {
+    if (parameters == NULL) {
+        return;
+    }
     for (int i = 0; i < parameters->count; i++) {
         parameters->items[i]->tensor.has_grad = false;
     }
@@ -285,6 +311,9 @@ void mt_parameters_zero_grad(mt_parameters *parameters)
 
 mt_status mt_parameters_settle_grad(mt_parameters *parameters)
 {
+    if (parameters == NULL || parameters->data == NULL) {
+        return mt_fail_null(__func__);
+    }
     for (int i = 0; i < parameters->count; i++) {
         mt_tensor *tensor = &parameters->items[i]->tensor;
         if (!tensor->has_grad) {

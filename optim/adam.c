@@ -1,6 +1,7 @@
 #include <mixtape/adam.h>
 
 #include "kernels/device.h"
+#include "kernels/null.h"
 
 #include <float.h>
 #include <math.h>
@@ -60,6 +61,9 @@ static mt_status allocate(mt_adam *adam)
 mt_status mt_adam_create(mt_parameters *parameters, mt_adam_config config, mt_adam **adam)
 {
     *adam = NULL;
+    if (parameters == NULL || parameters->data == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = check_config(&config);
     if (status != MT_OK) {
         return status;
@@ -139,6 +143,9 @@ static mt_status name_culprit(mt_adam *adam, double grad_scale)
 
 mt_status mt_adam_read_norm(mt_adam *adam, double grad_scale, double *grad_norm)
 {
+    if (adam == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_device *device = adam->parameters->device;
     double squares;
     mt_status status = device->read_back(device, &squares, adam->norm_squared, sizeof squares);
@@ -151,12 +158,18 @@ mt_status mt_adam_read_norm(mt_adam *adam, double grad_scale, double *grad_norm)
 
 mt_status mt_adam_watch(mt_adam *adam, const mt_tensor *loss)
 {
+    if (adam == NULL || loss == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_device *device = adam->parameters->device;
     return device->kernels[loss->dtype]->watch(device, DBL_MAX, loss->data, adam->halt);
 }
 
 mt_status mt_adam_go_on(mt_adam *adam)
 {
+    if (adam == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_device *device = adam->parameters->device;
     return device->zero(device, adam->halt, sizeof *adam->halt);
 }
@@ -184,6 +197,9 @@ static mt_status find_norm(mt_adam *adam, double grad_scale)
 
 mt_status mt_adam_set_lr(mt_adam *adam, double lr)
 {
+    if (adam == NULL) {
+        return mt_fail_null(__func__);
+    }
     if (!(lr >= 0.0) || !isfinite(lr)) {
         return mt_fail(MT_ERROR_INVALID, "adam: lr is %g, not a number from 0 on", lr);
     }
@@ -197,6 +213,9 @@ mt_status mt_adam_set_lr(mt_adam *adam, double lr)
 
 mt_status mt_adam_update(mt_adam *adam, double grad_scale)
 {
+    if (adam == NULL) {
+        return mt_fail_null(__func__);
+    }
     if (!(grad_scale > 0.0) || !isfinite(grad_scale)) {
         return mt_fail(MT_ERROR_INVALID, "adam: grad_scale is %g, not a number above 0",
                        grad_scale);
@@ -226,6 +245,9 @@ mt_status mt_adam_update(mt_adam *adam, double grad_scale)
 
 mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm)
 {
+    if (adam == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = mt_adam_set_lr(adam, lr);
     if (status == MT_OK) {
         status = mt_adam_update(adam, grad_scale);

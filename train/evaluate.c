@@ -1,3 +1,4 @@
+#include "kernels/null.h"
 #include "train/objective.h"
 
 #include <inttypes.h>
@@ -46,6 +47,9 @@ static mt_status check_sums(const evaluation_sums *sums, int64_t count)
 mt_status mt_evaluate(mt_tape *tape, const mt_objective *objective, int64_t count,
                       mt_evaluation *evaluation)
 {
+    if (tape == NULL) {
+        return mt_fail_null(__func__);
+    }
     evaluation_sums sums = {0.0};
     bool recording = mt_tape_set_recording(tape, false);
     mt_status status = MT_OK;

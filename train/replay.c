@@ -1,5 +1,6 @@
 /* A bad step in a file: kept by the trainer, and repeated. */
 #include "io/checkpoint_file.h"
+#include "kernels/null.h"
 #include "train/inspect.h"
 #include "train/trainer_internal.h"
 
@@ -60,6 +61,9 @@ mt_status mt_replay(const char *path, mt_tape *tape, const mt_objective *objecti
 {
     mt_checkpoint *checkpoint;
     *replayed = (mt_replayed){.step = 0};
+    if (tape == NULL || parameters == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = mt_checkpoint_load_own(path, parameters, &checkpoint);
     if (status == MT_OK) {
         status = replay(checkpoint, tape, objective, parameters, replayed);

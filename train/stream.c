@@ -4,6 +4,7 @@
 #include <mixtape/wkv.h>
 
 #include "kernels/device.h"
+#include "kernels/null.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -112,6 +113,9 @@ static row_piece piece_of(const mt_stream *stream, int64_t row, int64_t piece)
 
 size_t mt_stream_row_bytes(const mt_stream *stream)
 {
+    if (stream == NULL) {
+        return 0;
+    }
     const mt_model_config *config = &stream->model->config;
     return (size_t)(config->num_blocks * (2 * config->block_size + 3 * config->attention_size)) *
            stream->size;
@@ -156,6 +160,9 @@ static void rows_of(const mt_stream *stream, int64_t row, int64_t *first, int64_
 
 mt_status mt_stream_save(const mt_stream *stream, int64_t row, void *host)
 {
+    if (stream == NULL) {
+        return mt_fail_null(__func__);
+    }
     int64_t first, end;
     mt_status status = check_row(stream, row, MT_EVERY_ROW);
     rows_of(stream, row, &first, &end);
@@ -168,6 +175,9 @@ mt_status mt_stream_save(const mt_stream *stream, int64_t row, void *host)
 
 mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host)
 {
+    if (stream == NULL) {
+        return mt_fail_null(__func__);
+    }
     int64_t first, end;
     mt_status status = check_row(stream, row, MT_EVERY_ROW);
     rows_of(stream, row, &first, &end);
@@ -180,6 +190,9 @@ mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host)
 
 mt_status mt_stream_reset(mt_stream *stream, int64_t row)
 {
+    if (stream == NULL) {
+        return mt_fail_null(__func__);
+    }
     int64_t first, end;
     mt_status status = check_row(stream, row, MT_EVERY_ROW);
     rows_of(stream, row, &first, &end);
@@ -218,6 +231,9 @@ static mt_status copy_row(mt_stream *to, int64_t to_row, const mt_stream *from, 
 
 mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from, int64_t from_row)
 {
+    if (to == NULL || from == NULL) {
+        return mt_fail_null(__func__);
+    }
     bool all = to_row == MT_EVERY_ROW && from_row == MT_EVERY_ROW && to->batch == from->batch;
     int64_t first = all ? 0 : to_row, end = all ? to->batch : to_row + 1;
     mt_status status = all ? MT_OK : check_row(to, to_row, 0);
@@ -284,6 +300,9 @@ static mt_status open_stream(mt_stream *stream)
 mt_status mt_stream_create(mt_model *model, int64_t batch, mt_stream **stream)
 {
     *stream = NULL;
+    if (model == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_stream *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "stream: no memory for %zu bytes", sizeof *made);
@@ -318,6 +337,9 @@ void mt_stream_destroy(mt_stream *stream)
 
 int64_t mt_stream_width(const mt_stream *stream)
 {
+    if (stream == NULL) {
+        return 0;
+    }
     const mt_model_config *config = &stream->model->config;
     return config->output_size > 0 ? config->output_size : config->block_size;
 }
@@ -387,6 +409,9 @@ static mt_status check_feed(const mt_stream *stream, bool labels, int64_t T, int
 mt_status mt_stream_feed(mt_stream *stream, int64_t T, const int32_t *labels, int64_t wanted,
                          void *outputs)
 {
+    if (stream == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = check_feed(stream, true, T, wanted);
     if (status != MT_OK) {
         return status;
@@ -398,6 +423,9 @@ mt_status mt_stream_feed(mt_stream *stream, int64_t T, const int32_t *labels, in
 mt_status mt_stream_feed_features(mt_stream *stream, int64_t T, const void *features,
                                   int64_t wanted, void *outputs)
 {
+    if (stream == NULL) {
+        return mt_fail_null(__func__);
+    }
     const mt_model *model = stream->model;
     mt_status status = check_feed(stream, false, T, wanted);
     if (status != MT_OK) {

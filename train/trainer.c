@@ -1,6 +1,7 @@
 #include "train/trainer_internal.h"
 
 #include "io/checkpoint_file.h"
+#include "kernels/null.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -66,6 +67,9 @@ mt_status mt_trainer_create(mt_parameters *parameters, const mt_trainer_config *
                             const mt_objective *objective, mt_trainer **trainer)
 {
     *trainer = NULL;
+    if (parameters == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_trainer *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "trainer: no memory for %zu bytes", sizeof *made);
@@ -100,6 +104,9 @@ void mt_trainer_destroy(mt_trainer *trainer)
 
 bool mt_trainer_has_room(const mt_trainer *trainer)
 {
+    if (trainer == NULL) {
+        return false;
+    }
     /* A device that does its work at once gains nothing from a queue. */
     bool runs_behind = trainer->device->record != NULL;
     return trainer->count == 0 ||
@@ -108,11 +115,17 @@ bool mt_trainer_has_room(const mt_trainer *trainer)
 
 int64_t mt_trainer_pending(const mt_trainer *trainer)
 {
+    if (trainer == NULL) {
+        return 0;
+    }
     return trainer->updates;
 }
 
 mt_status mt_trainer_begin(mt_trainer *trainer)
 {
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = status_of(trainer);
     if (status == MT_OK && !mt_trainer_has_room(trainer)) {
         status =
@@ -135,6 +148,9 @@ static void note_loss(mt_train_state *state, mt_update *update)
 
 mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update)
 {
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = status_of(trainer);
     if (status == MT_OK && trainer->updates == 0) {
         status = mt_fail(MT_ERROR_INVALID, "trainer: no update is at work");
@@ -154,11 +170,17 @@ mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update)
 
 void mt_trainer_stop(mt_trainer *trainer)
 {
+    if (trainer == NULL) {
+        return;
+    }
     trainer->stopped = 1;
 }
 
 mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update after, void *context)
 {
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = status_of(trainer);
     while (status == MT_OK) {
         mt_update update;
@@ -183,17 +205,26 @@ mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update afte
 
 mt_train_state *mt_trainer_state(mt_trainer *trainer)
 {
+    if (trainer == NULL) {
+        return NULL;
+    }
     return &trainer->state;
 }
 
 mt_tape *mt_trainer_tape(mt_trainer *trainer)
 {
+    if (trainer == NULL) {
+        return NULL;
+    }
     return trainer->tape;
 }
 
 mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_token_list *tokens,
                               const char *run_config)
 {
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
     if (model != NULL && model->parameters != trainer->parameters) {
         return mt_fail(MT_ERROR_INVALID, "trainer: the model's parameters are not the trainer's");
     }
@@ -227,17 +258,26 @@ static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam
 
 mt_status mt_trainer_save(mt_trainer *trainer, const char *path)
 {
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
     return save(trainer, path, trainer->adam);
 }
 
 mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path)
 {
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
     return save(trainer, path, NULL);
 }
 
 /* What does not fit has changed nothing; a file that fails while it is read has. */
 mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint)
 {
+    if (trainer == NULL || checkpoint == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = check_idle(trainer);
     if (status != MT_OK) {
         return status;
@@ -253,6 +293,9 @@ mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoin
 
 mt_status mt_trainer_load(mt_trainer *trainer, const char *path)
 {
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_checkpoint *checkpoint;
     mt_status status = trainer->model != NULL
                            ? mt_checkpoint_load(path, &checkpoint)

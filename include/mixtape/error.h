@@ -2,7 +2,12 @@
  *
  * A function that acts returns an mt_status. When it is not MT_OK, mt_error_message() tells what
  * went wrong, where, and with which figures, in one line. The library never prints, exits or
- * aborts. */
+ * aborts.
+ *
+ * What could not be made is NULL. A function that gets NULL for an object that it works on does
+ * nothing: it is MT_ERROR_INVALID, with the failure before in its message, or returns NULL, 0 or
+ * false where it has no status. So a program may look at the last status of several. Places for
+ * results, names and plain structures must be there. */
 #ifndef MIXTAPE_ERROR_H
 #define MIXTAPE_ERROR_H
 
