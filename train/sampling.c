@@ -1,6 +1,8 @@
 #include <mixtape/random.h>
 #include <mixtape/sampling.h>
 
+#include "kernels/null.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
@@ -77,6 +79,9 @@ void mt_sampler_destroy(mt_sampler *sampler)
 
 mt_status mt_sampler_forbid(mt_sampler *sampler, int32_t symbol)
 {
+    if (sampler == NULL) {
+        return mt_fail_null(__func__);
+    }
     if (symbol < 0 || symbol >= sampler->count) {
         return mt_fail(MT_ERROR_INVALID, "sampling: symbol %" PRId32 ", not in 0 .. %" PRId32,
                        symbol, sampler->count - 1);
@@ -157,6 +162,9 @@ static double keep_likeliest(mt_sampler *sampler)
 
 mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logits, int32_t *symbol)
 {
+    if (sampler == NULL) {
+        return mt_fail_null(__func__);
+    }
     int32_t likeliest;
     mt_status status = read_logits(sampler, dtype, logits, &likeliest);
     if (status != MT_OK) {

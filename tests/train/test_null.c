@@ -219,6 +219,7 @@ START_TEST(test_streams)
 {
     mt_stream *stream, *whole;
     const int32_t label = 0;
+    int32_t drawn;
     float outputs[8];
     REFUSES(mt_stream_create, NULL, 4, &stream);
     ck_assert_ptr_null(stream);
@@ -231,6 +232,8 @@ START_TEST(test_streams)
     REFUSES(mt_stream_copy, NULL, 0, whole, 0);
     REFUSES(mt_stream_copy, whole, 0, NULL, 0);
     mt_stream_destroy(whole);
+    REFUSES(mt_sampler_forbid, NULL, 0);
+    REFUSES(mt_sampler_draw, NULL, MT_F32, outputs, &drawn);
     ck_assert_int_eq(mt_stream_width(NULL), 0);
     ck_assert_uint_eq(mt_stream_row_bytes(NULL), 0);
 }
