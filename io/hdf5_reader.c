@@ -144,13 +144,16 @@ static mt_hdf5_answer *const answers[MT_ASKED] = {
     [MT_ASK_TEXTS] = mt_hdf5_answer_texts,
 };
 
-/* HDF5 takes what it has no memory for as missing or damaged, in places, or goes on and crashes
- * later; malloc leaves its word in errno, which was 0 before. */
-static mt_status blame_memory(const char *path, mt_status status)
+/* HDF5 takes what it could not read, or had no memory for, as missing or damaged, in places, or goes
+ * on and crashes later; the system's word is in errno, which was 0 before. */
+static mt_status blame_system(const char *path, mt_status status)
 {
-    return errno == ENOMEM && status != MT_ERROR_MEMORY
-               ? mt_fail(MT_ERROR_MEMORY, "%s: HDF5's library had no memory to read it", path)
-               : status;
+    if (errno == ENOMEM && status != MT_ERROR_MEMORY) {
+        status = mt_fail(MT_ERROR_MEMORY, "%s: HDF5's library had no memory to read it", path);
+    } else if (errno == EIO && status == MT_ERROR_FORMAT) {
+        status = mt_fail(MT_ERROR_IO, "%s: it cannot be read: %s", path, strerror(EIO));
+    }
+    return status;
 }
 
 static mt_status answer(mt_reader *base, const mt_question *question, mt_answer *answer)
@@ -165,7 +168,7 @@ static mt_status answer(mt_reader *base, const mt_question *question, mt_answer 
     if (status == MT_OK) {
         status = answers[question->asked](reader, question, answer);
     }
-    status = blame_memory(reader->path, status);
+    status = blame_system(reader->path, status);
     if (status != MT_OK) {
         free(answer->found);
         *answer = (mt_answer){0};
@@ -233,7 +236,7 @@ mt_status mt_reader_open_here(const char *path, mt_reader **reader)
         status = find_size(path, &made->size);
     }
     if (status == MT_OK) {
-        status = blame_memory(path, open_hdf5(made));
+        status = blame_system(path, open_hdf5(made));
     }
     if (status != MT_OK) {
         close_reader(&made->base);
