@@ -144,8 +144,8 @@ static mt_hdf5_answer *const answers[MT_ASKED] = {
     [MT_ASK_TEXTS] = mt_hdf5_answer_texts,
 };
 
-/* HDF5 takes what it could not read, or had no memory for, as missing or damaged, in places, or goes
- * on and crashes later; the system's word is in errno, which was 0 before. */
+/* HDF5 takes what it could not read, or had no memory for, as missing or damaged, in places, or
+ * goes on and crashes later; the system's word is in errno, which was 0 before. */
 static mt_status blame_system(const char *path, mt_status status)
 {
     if (errno == ENOMEM && status != MT_ERROR_MEMORY) {
