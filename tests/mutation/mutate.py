@@ -4,8 +4,8 @@
 A mutant is one change: an operator, a constant, a statement left out, a failure returned as
 success, two arguments swapped, a condition negated. Mutants are drawn by a seed, evenly over kinds
 of change and folders. Each is built in a copy of the sources and given to the narrowest suites
-first, then to its folder's, then to those of what uses it; the first failure ends it. Results are
-kept as they come, so a run that was stopped goes on where it was; --again tries those once more
+first, then to its folder's, then to quick ones of what uses it; the first failure ends it. Results
+are kept as they come, so a run that was stopped goes on where it was; --again tries those once more
 that no suite had noticed.
 
 Mutants that change nothing stand in equivalent.tsv: file, text, changed text, reason.
@@ -41,6 +41,7 @@ LEFT_OUT = {
 }
 C_FLAGS = "-O1 -Werror=incompatible-pointer-types -Werror=int-conversion"
 MOST_SECONDS = 900  # of a build, or of a suite without any change
+QUICK_SECONDS = 5  # of a suite of what uses a file
 LIMITS = {resource.RLIMIT_FSIZE: 1 << 30, resource.RLIMIT_AS: 8 << 30}  # of a mutant, in bytes
 
 TOKEN = re.compile(r"""
@@ -223,14 +224,17 @@ def drawn(mutants, seed, count):
 
 
 def stages_of(file):
-    """Regular expressions of suites' names: the narrowest, the folder's, those of what uses it."""
+    """Regular expressions of suites' names, and the seconds that a suite may take: the narrowest,
+    the folder's, those of what uses it."""
     stem, folder = pathlib.PurePath(file).stem, folder_of(file)
     name = re.sub(r"_(backward|blocks|chain|save|updates|results)$", "", stem)
     on = "^cuda_on_cpu/" if folder == "kernels/cuda" else "^"
     users = {"kernels/cpu": "^(autograd|layers|optim)/", "kernels/cuda": "^cuda_on_cpu/",
              "io": "^train/", "layers": "^(autograd|io|train)/", "train": "^cuda_on_cpu/train/"}
-    return (f"{on}[a-z/]*test_{name}", f"{on}{folder.split('/')[0]}/",
-            users.get(folder, "^(layers|optim|train|cuda_on_cpu/(kernels|autograd|train))/"))
+    return ((f"{on}[a-z/]*test_{name}", MOST_SECONDS),
+            (f"{on}{folder.split('/')[0]}/", MOST_SECONDS),
+            (users.get(folder, "^(layers|optim|train|cuda_on_cpu/(kernels|autograd|train))/"),
+             QUICK_SECONDS))
 
 
 def limit_resources():
@@ -317,14 +321,14 @@ class Copy:
         path.write_text(text[:mutant.start] + mutant.replacement + text[mutant.end:])
         try:
             tried = set()
-            for stage in stages_of(mutant.file):
-                names = [name for name in self.suites
-                         if name not in tried and re.search(stage, name)]
+            for stage, seconds in stages_of(mutant.file):
+                names = [name for name, suite in self.suites.items() if name not in tried and
+                         suite.seconds < seconds and re.search(stage, name)]
                 if names and self.ninja(sorted({self.suites[name].program for name in names})):
                     return "not built", ""
                 for name in names:
                     suite = self.suites[name]
-                    if self.run(suite.environment + suite.command, 20 + 10 * suite.seconds):
+                    if self.run(suite.environment + suite.command, 20 + 4 * suite.seconds):
                         return "noticed", name
                 tried.update(names)
             return "not noticed", ""
