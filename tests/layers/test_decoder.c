@@ -427,7 +427,7 @@ START_TEST(test_configurations_out_of_range_are_refused_by_name)
     wrong[2].config.att_dropout = 1.0;
     wrong[2].part = "att_dropout is 1";
     wrong[3].config.padding_index = VOCABULARY;
-    wrong[3].part = "padding_index is 7";
+    wrong[3].part = "padding_index is 7, not in -1 .. 6";
     wrong[4].config.input_size = 2;
     wrong[4].part = "input_size 2";
     wrong[5].config.linear_size = INT64_MAX;
@@ -439,6 +439,18 @@ START_TEST(test_configurations_out_of_range_are_refused_by_name)
         ck_assert_ptr_null(model);
         ck_assert_msg(strstr(mt_error_message(), wrong[i].part) != NULL, "%s", mt_error_message());
     }
+}
+END_TEST
+
+START_TEST(test_norms_have_the_names_of_their_kinds)
+{
+    mt_norm_kind found;
+    for (int kind = MT_LAYER_NORM; kind <= MT_BASIC_NORM; kind++) {
+        ck_assert_int_eq(mt_norm_kind_parse(mt_norm_kind_name((mt_norm_kind)kind), &found), MT_OK);
+        ck_assert_int_eq((int)found, kind);
+    }
+    ck_assert_int_eq(mt_norm_kind_parse("norm", &found), MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "'norm' is none of layer_norm"));
 }
 END_TEST
 
@@ -497,6 +509,7 @@ static Suite *decoder_suite(void)
     tcase_add_test(tcase, test_initial_values_are_espnets);
     tcase_add_test(tcase, test_one_block_and_one_channel_have_finite_initial_values);
     tcase_add_test(tcase, test_norms_begin_with_espnets_values);
+    tcase_add_test(tcase, test_norms_have_the_names_of_their_kinds);
     tcase_add_test(tcase, test_models_of_integers_are_refused);
     tcase_add_test(tcase, test_labels_of_another_rank_are_refused);
     tcase_add_test(tcase, test_a_context_can_be_made_longer);

@@ -166,12 +166,83 @@ START_TEST(test_names_are_told_apart)
 }
 END_TEST
 
+static bool is_listed(const char *name, const char *const *list)
+{
+    while (*list != NULL && strcmp(name, *list) != 0) {
+        list++;
+    }
+    return *list != NULL;
+}
+
+START_TEST(test_a_run_that_goes_on_keeps_all_but_context_and_dropout)
+{
+    static const char *const free_to_change[] = {"context_size", "embed_dropout", "att_dropout",
+                                                 "ffn_dropout", NULL};
+    FOR_EACH_FIELD(field)
+    {
+        ck_assert_msg(field->option == NULL ||
+                          field->fixed == !is_listed(field->name, free_to_change),
+                      "%s", field->name);
+    }
+}
+END_TEST
+
+START_TEST(test_weights_fit_one_value_of_what_they_were_trained_with)
+{
+    static const char *const of_weights[] = {
+        "block_size", "attention_size", "linear_size",  "context_size", "num_blocks",
+        "norm.kind",  "norm.eps",       "norm.partial", "bias",         NULL};
+    FOR_EACH_FIELD(field)
+    {
+        ck_assert_msg(field->of_weights == is_listed(field->name, of_weights), "%s", field->name);
+    }
+}
+END_TEST
+
+/* An option's range has every value that the field can have, and what stands for a default. */
+START_TEST(test_options_of_sizes_have_the_range_of_their_field)
+{
+    FOR_EACH_FIELD(field)
+    {
+        if (field->option != NULL && field->type == MT_MODEL_SIZE) {
+            ck_assert_double_eq(field->option_most, field->most);
+            ck_assert(field->option_least == field->least || field->option_least == 0.0);
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_a_size_that_zero_stands_for_is_positive)
+{
+    FOR_EACH_FIELD(field)
+    {
+        if (field->type == MT_MODEL_SIZE) {
+            mt_model_config config = config_with(field, 0.0);
+            config = mt_model_config_resolved(&config);
+            ck_assert(mt_model_field_whole(field, &config) == 0 || field->least == 1.0);
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_models_have_two_types_by_name)
+{
+    ck_assert_str_eq(mt_model_dtype_name(MT_F32), "f32");
+    ck_assert_str_eq(mt_model_dtype_name(MT_F64), "f64");
+    ck_assert_ptr_null(mt_model_dtype_name(MT_I32));
+}
+END_TEST
+
 static Suite *fields_suite(void)
 {
     return SUITE("model fields", test_sizes_beside_their_range_are_refused_by_name_and_value,
                  test_reals_beside_their_range_are_refused_by_name_and_value,
                  test_choices_without_a_name_are_refused, test_every_field_but_recompute_is_a_row,
-                 test_what_no_label_can_be_is_refused_too, test_names_are_told_apart);
+                 test_what_no_label_can_be_is_refused_too, test_names_are_told_apart,
+                 test_a_run_that_goes_on_keeps_all_but_context_and_dropout,
+                 test_weights_fit_one_value_of_what_they_were_trained_with,
+                 test_options_of_sizes_have_the_range_of_their_field,
+                 test_a_size_that_zero_stands_for_is_positive, test_models_have_two_types_by_name);
 }
 
 MT_TEST_MAIN(fields_suite)

@@ -266,6 +266,36 @@ START_TEST(test_parameters_refuse_a_name_twice)
 }
 END_TEST
 
+static mt_status add_named(const char *name)
+{
+    mt_parameters *set;
+    ck_assert_int_eq(mt_parameters_create(test_device, MT_F32, &set), MT_OK);
+    mt_parameters_add(set, "", name, SHAPE(2), mt_initial_constant(1.0));
+    mt_status status = mt_parameters_allocate(set, 1);
+    mt_parameters_destroy(set);
+    return status;
+}
+
+START_TEST(test_names_that_no_file_could_hold_are_refused)
+{
+    char longest[MT_NAME_MAX], longer[MT_NAME_MAX + 1];
+    memset(longest, 'a', sizeof longest);
+    memset(longer, 'a', sizeof longer);
+    longest[MT_NAME_MAX - 1] = longer[MT_NAME_MAX] = '\0';
+    const struct {
+        const char *name, *says;
+    } wrong[] = {{"", "'' is no name"},
+                 {".", "'.' is no name"},
+                 {"a/b", "'a/b' is no name"},
+                 {longer, "exceeds"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_int_eq(add_named(wrong[i].name), MT_ERROR_INVALID);
+        ck_assert_msg(strstr(mt_error_message(), wrong[i].says) != NULL, "%s", mt_error_message());
+    }
+    ck_assert_int_eq(add_named(longest), MT_OK);
+}
+END_TEST
+
 static Suite *adam_suite(void)
 {
     Suite *suite = suite_create("adam");
@@ -281,6 +311,7 @@ static Suite *adam_suite(void)
     tcase_add_test(tcase, test_settings_out_of_range_are_refused);
     tcase_add_test(tcase, test_rates_out_of_range_change_nothing);
     tcase_add_test(tcase, test_parameters_refuse_a_name_twice);
+    tcase_add_test(tcase, test_names_that_no_file_could_hold_are_refused);
     suite_add_tcase(suite, tcase);
     return suite;
 }

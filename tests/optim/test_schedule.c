@@ -34,6 +34,44 @@ START_TEST(test_schedules_end_where_they_say)
 }
 END_TEST
 
+START_TEST(test_values_out_of_range_are_refused_by_name)
+{
+    const mt_schedule sound = {.kind = MT_LINEAR, .lr = 1.0, .final = 1.0, .warmup = 0, .steps = 1};
+    mt_schedule wrong[8];
+    static const char *const says[] = {"rate 0,",   "rate -1,",   "rate inf,", "share -0.1,",
+                                       "share 1.1", "share nan,", "of -1 ",    "0 steps"};
+    ck_assert_int_eq(mt_schedule_check(&sound), MT_OK);
+    for (int i = 0; i < 8; i++) {
+        wrong[i] = sound;
+    }
+    wrong[0].lr = 0.0;
+    wrong[1].lr = -1.0;
+    wrong[2].lr = INFINITY;
+    wrong[3].final = -0.1;
+    wrong[4].final = 1.1;
+    wrong[5].final = NAN;
+    wrong[6].warmup = -1;
+    wrong[7].steps = 0;
+    for (int i = 0; i < 8; i++) {
+        ck_assert_int_eq(mt_schedule_check(&wrong[i]), MT_ERROR_INVALID);
+        ck_assert_msg(strstr(mt_error_message(), says[i]) != NULL, "%s", mt_error_message());
+    }
+}
+END_TEST
+
+START_TEST(test_names_are_those_of_the_kinds)
+{
+    for (int kind = MT_CONSTANT; kind <= MT_WARMUP_LR; kind++) {
+        mt_schedule_kind found;
+        ck_assert_int_eq(mt_schedule_parse(mt_schedule_name((mt_schedule_kind)kind), &found),
+                         MT_OK);
+        ck_assert_int_eq((int)found, kind);
+    }
+    ck_assert_ptr_null(mt_schedule_name((mt_schedule_kind)(MT_WARMUP_LR + 1)));
+    ck_assert_ptr_null(mt_schedule_name((mt_schedule_kind)-1));
+}
+END_TEST
+
 START_TEST(test_schedules_out_of_range_are_refused)
 {
     mt_schedule schedule = {.kind = MT_WARMUP_LR, .lr = 1.0, .final = 0.0, .warmup = 0, .steps = 1};
@@ -59,7 +97,8 @@ END_TEST
 static Suite *schedule_suite(void)
 {
     return SUITE("schedule", test_every_schedule_warms_up_linearly,
-                 test_schedules_end_where_they_say, test_schedules_out_of_range_are_refused);
+                 test_schedules_end_where_they_say, test_values_out_of_range_are_refused_by_name,
+                 test_names_are_those_of_the_kinds, test_schedules_out_of_range_are_refused);
 }
 
 MT_TEST_MAIN(schedule_suite)

@@ -61,6 +61,8 @@ static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
     batch->input = mt_tape_sequence(tape, MT_F32, B, length, S, x);
     batch->target = model->classes ? mt_tape_labels(tape, B, length, labels)
                                    : mt_tape_sequence(tape, MT_F32, B, length, S, y);
+    batch->others[0] = mt_tape_sequence(tape, MT_F32, B, length, S, y);
+    batch->others[MT_BATCH_OTHERS - 1] = mt_tape_sequence(tape, MT_F32, B, length, S, x);
 }
 
 static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
@@ -68,8 +70,12 @@ static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_t
     const own_model *model = context;
     mt_tensor *x = mt_self_attention_forward(tape, &model->attention, batch->input, NULL);
     mt_tensor *y = mt_linear_forward(tape, &model->head, mt_dropout(tape, x, 0.1));
-    return model->classes ? mt_cross_entropy(tape, y, batch->target, -1, 0.0, counts)
-                          : mt_mean_square(tape, y, batch->target);
+    if (model->classes) {
+        return mt_cross_entropy(tape, y, batch->target, -1, 0.0, counts);
+    }
+    y = mt_subtract(tape, y, mt_scale(tape, batch->others[0], 0.1));
+    y = mt_add(tape, y, mt_scale(tape, batch->others[MT_BATCH_OTHERS - 1], 0.1));
+    return mt_mean_square(tape, y, batch->target);
 }
 
 static mt_trainer_config config_of(int64_t accumulate, bool record)
