@@ -275,7 +275,39 @@ void mt_weights_file_close(mt_weights_file *file)
 
 /* ---- files of arrays and nothing else ---- */
 
-mt_status mt_arrays_read(const char *path, mt_arrays *arrays)
+static mt_status list_arrays(mt_weights_file *file, mt_find_tensor *find, const void *context,
+                             mt_arrays *arrays)
+{
+    mt_status status = file->source->list(file->source, arrays);
+    for (int64_t i = 0; i < arrays->count && status == MT_OK && find != NULL; i++) {
+        const char *name = arrays->items[i].name;
+        status = find(context, name) != NULL
+                     ? MT_OK
+                     : mt_fail(MT_ERROR_FORMAT, "%s: %.128s: unknown: no parameter of this part",
+                               file->path, name);
+    }
+    return status;
+}
+
+static mt_status read_array(mt_weights_file *file, const mt_tensor *tensor, mt_array *array)
+{
+    mt_status status = file->source->inspect(file->source, array);
+    if (status == MT_OK && tensor != NULL) {
+        status = mt_array_check_shape(array, file->path, tensor);
+    }
+    if (status == MT_OK) {
+        status = mt_array_allocate(array);
+    }
+    if (status == MT_OK) {
+        status = file->source->read(
+            file->source, array->name, array->dtype, 0, mt_array_rows(array),
+            (size_t)mt_array_count(array) * mt_dtype_size(array->dtype), array->data);
+    }
+    return status;
+}
+
+mt_status mt_arrays_read(const char *path, mt_find_tensor *find, const void *context,
+                         mt_arrays *arrays)
 {
     mt_weights_file file;
     *arrays = (mt_arrays){0};
@@ -287,19 +319,11 @@ mt_status mt_arrays_read(const char *path, mt_arrays *arrays)
         status = mt_archive_source(file.archive, "/", &file.source);
     }
     if (status == MT_OK) {
-        status = file.source->list(file.source, arrays);
+        status = list_arrays(&file, find, context, arrays);
     }
     for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
         mt_array *array = &arrays->items[i];
-        status = file.source->inspect(file.source, array);
-        if (status == MT_OK) {
-            status = mt_array_allocate(array);
-        }
-        if (status == MT_OK) {
-            status = file.source->read(
-                file.source, array->name, array->dtype, 0, mt_array_rows(array),
-                (size_t)mt_array_count(array) * mt_dtype_size(array->dtype), array->data);
-        }
+        status = read_array(&file, find != NULL ? find(context, array->name) : NULL, array);
     }
     mt_weights_file_close(&file);
     if (status != MT_OK) {

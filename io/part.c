@@ -68,14 +68,26 @@ mt_status mt_part_save(const char *path, const mt_model *model, const char *part
     return status;
 }
 
-static mt_status check_array(const char *path, const mt_array *array, const mt_tensor *tensor)
+typedef struct part_of {
+    const mt_parameters *parameters;
+    const char *part;
+} part_of;
+
+/* As mt_find_tensor is. */
+static const mt_tensor *find_tensor(const void *context, const char *name)
+{
+    const part_of *of = context;
+    char full[LONGEST_NAME];
+    name_outside(of->part, name, full);
+    const mt_parameter *parameter = mt_parameters_find(of->parameters, full);
+    return parameter != NULL ? &parameter->tensor : NULL;
+}
+
+static mt_status check_values(const char *path, const mt_array *array)
 {
     double value;
-    mt_status status = mt_array_check_shape(array, path, tensor);
-    int64_t i = status == MT_OK
-                    ? mt_first_not_finite(array->dtype, array->data, mt_array_count(array), &value)
-                    : -1;
-    return i < 0 ? status
+    int64_t i = mt_first_not_finite(array->dtype, array->data, mt_array_count(array), &value);
+    return i < 0 ? MT_OK
                  : mt_fail(MT_ERROR_FORMAT, "%s: %s: element %lld is %g", path, array->name,
                            (long long)i, value);
 }
@@ -83,24 +95,13 @@ static mt_status check_array(const char *path, const mt_array *array, const mt_t
 static mt_status check_arrays(const char *path, const mt_arrays *arrays, const char *part,
                               const mt_parameters *parameters)
 {
-    int64_t taken = 0;
     mt_status status = MT_OK;
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const char *name = name_within(part, parameters->items[i]->name);
         const mt_array *array = name != NULL ? mt_arrays_find(arrays, name) : NULL;
-        if (name == NULL) {
-            continue;
-        }
-        status = array != NULL ? check_array(path, array, &parameters->items[i]->tensor)
-                               : mt_fail(MT_ERROR_FORMAT, "%s: %s is missing", path, name);
-        taken++;
-    }
-    for (int64_t i = 0; i < arrays->count && status == MT_OK && taken < arrays->count; i++) {
-        char full[LONGEST_NAME];
-        name_outside(part, arrays->items[i].name, full);
-        if (mt_parameters_find(parameters, full) == NULL) {
-            status = mt_fail(MT_ERROR_FORMAT, "%s: %.128s: unknown to %s", path,
-                             arrays->items[i].name, part);
+        if (name != NULL) {
+            status = array != NULL ? check_values(path, array)
+                                   : mt_fail(MT_ERROR_FORMAT, "%s: %s is missing", path, name);
         }
     }
     return status;
@@ -113,7 +114,7 @@ static mt_status read_part(const char *path, const char *part, const mt_paramete
     *arrays = (mt_arrays){0};
     mt_status status = check_part(parameters, part);
     if (status == MT_OK) {
-        status = mt_arrays_read(path, arrays);
+        status = mt_arrays_read(path, find_tensor, &(part_of){parameters, part}, arrays);
     }
     if (status == MT_OK) {
         status = mt_arrays_sort(arrays);

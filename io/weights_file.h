@@ -105,9 +105,14 @@ mt_status mt_weights_check_model(const mt_weights *weights, const mt_model *mode
 /* Adds a group's arrays to an archive, values and all. */
 void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays);
 
+/* The tensor whose shape an array of this name must have, or NULL if there is none. */
+typedef const mt_tensor *mt_find_tensor(const void *context, const char *name);
+
 /* Reads the arrays of a file into memory; writes a file of arrays, atomically, with no more than
- * them: .safetensors where `path` ends so, else HDF5. */
-mt_status mt_arrays_read(const char *path, mt_arrays *arrays);
+ * them: .safetensors where `path` ends so, else HDF5. An array that has no tensor, or not its
+ * shape, is MT_ERROR_FORMAT before anything is read; where `find` is NULL all are read. */
+mt_status mt_arrays_read(const char *path, mt_find_tensor *find, const void *context,
+                         mt_arrays *arrays);
 mt_status mt_arrays_write(const char *path, const mt_arrays *arrays);
 
 /* Writes the arrays to a .safetensors file, atomically, with the metadata that transformers asks

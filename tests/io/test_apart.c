@@ -1,5 +1,7 @@
 /* Files that are read in a child process: the same values, and a child that dies is a message.
  * Two calls of the library's objects are wrapped by the linker (see tests/CMakeLists.txt). */
+#include <mixtape/part.h>
+
 #include "io/reader.h"
 #include "tests/io/io_test.h"
 
@@ -218,6 +220,20 @@ START_TEST(test_what_hdf5_does_happens_to_the_child_alone)
     ASSERT_OK(mt_weights_open(path, &weights));
     mt_weights_close(weights);
     ck_assert_int_eq(open_files(), files);
+}
+END_TEST
+
+/* Names and shapes are looked at first. */
+START_TEST(test_values_of_a_part_that_does_not_fit_are_not_read)
+{
+    const char *path = in_folder("part.h5");
+    trained other = make_trained(&subject.model->config, MT_F64, 2);
+    ASSERT_OK(mt_part_save(path, subject.model, "rwkv_blocks.0.att"));
+    mt_weights_read_apart(true);
+    illness_of_hdf5 = CRASHES;
+    ASSERT_FAILS(mt_part_load(path, "rwkv_blocks.0.ffn", other.model), MT_ERROR_FORMAT, "part.h5",
+                 "unknown: no parameter of this part");
+    destroy_trained(&other);
 }
 END_TEST
 
@@ -497,6 +513,7 @@ static Suite *apart_suite(void)
     tcase_add_test(tcase, test_what_was_saved_is_read);
     tcase_add_test(tcase, test_errors_are_those_of_reading_here);
     tcase_add_loop_test(tcase, test_what_hdf5_does_happens_to_the_child_alone, 0, ILLNESSES);
+    tcase_add_test(tcase, test_values_of_a_part_that_does_not_fit_are_not_read);
     tcase_add_test(tcase, test_limits_are_what_a_files_length_needs);
     tcase_add_loop_test(tcase, test_a_child_that_dies_is_a_message, 0, ENDS);
     tcase_add_test(tcase, test_the_child_ends_with_its_file_alone);

@@ -151,7 +151,7 @@ static mt_status save_foreign(const char *path)
     mt_arrays arrays;
     mt_status status = mt_weights_save(whole, subject.model, &mt_layouts[0], NULL);
     if (status == MT_OK) {
-        status = mt_arrays_read(whole, &arrays);
+        status = mt_arrays_read(whole, NULL, NULL, &arrays);
     }
     if (status == MT_OK) {
         status = mt_arrays_write(path, &arrays);

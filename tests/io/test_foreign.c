@@ -67,7 +67,7 @@ static mt_arrays arrays_of(int i)
     mt_model *model = model_of(i, 1);
     ASSERT_OK(mt_layout_parse(models[i].layout, &layout));
     ASSERT_OK(mt_weights_save(in_folder("whole.safetensors"), model, layout, NULL));
-    ASSERT_OK(mt_arrays_read(in_folder("whole.safetensors"), &arrays));
+    ASSERT_OK(mt_arrays_read(in_folder("whole.safetensors"), NULL, NULL, &arrays));
     mt_model_destroy(model);
     return arrays;
 }
@@ -516,7 +516,7 @@ START_TEST(test_half_types_are_widened)
         write_safetensors("{\"a\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[0,12]},"
                           "\"b\":{\"dtype\":\"BF16\",\"shape\":[6],\"data_offsets\":[12,24]}}",
                           data, sizeof data),
-        &arrays));
+        NULL, NULL, &arrays));
     ck_assert_int_eq(arrays.count, 2);
     ck_assert_int_eq(mt_arrays_find(&arrays, "a")->rank, 2);
     ck_assert_mem_eq(mt_arrays_find(&arrays, "a")->data, as_f16, sizeof as_f16);
@@ -590,7 +590,7 @@ START_TEST(test_headers_that_lie_are_refused)
 {
     mt_arrays arrays;
     const float data[2] = {1.0f, 2.0f};
-    ASSERT_FAILS(mt_arrays_read(write_safetensors(wrong[_i].header, data, 8), &arrays),
+    ASSERT_FAILS(mt_arrays_read(write_safetensors(wrong[_i].header, data, 8), NULL, NULL, &arrays),
                  MT_ERROR_FORMAT, "model.safetensors", wrong[_i].says);
     ck_assert_ptr_null(arrays.items);
 }
@@ -602,7 +602,8 @@ START_TEST(test_files_too_short_for_their_header_are_refused)
     const char bytes[] = {'\377', '\377', '\377', '\377', '\377', '\377', '\377', '\177', '{'};
     for (size_t size = 0; size <= sizeof bytes; size++) {
         const char *path = write_bytes("short.safetensors", bytes, size);
-        ASSERT_FAILS(mt_arrays_read(path, &arrays), MT_ERROR_FORMAT, "short.safetensors");
+        ASSERT_FAILS(mt_arrays_read(path, NULL, NULL, &arrays), MT_ERROR_FORMAT,
+                     "short.safetensors");
     }
 }
 END_TEST
@@ -613,7 +614,7 @@ START_TEST(test_a_header_beyond_the_limit_is_refused_unread)
     const char bytes[] = {1, 0, 0, 1, 0, 0, 0, 0, '{'}; /* 16 MiB and one byte */
     const char *path = write_bytes("long.safetensors", bytes, sizeof bytes);
     ASSERT_OK(truncate(path, 64 << 20) == 0 ? MT_OK : MT_ERROR_IO);
-    ASSERT_FAILS(mt_arrays_read(path, &arrays), MT_ERROR_FORMAT, "long.safetensors",
+    ASSERT_FAILS(mt_arrays_read(path, NULL, NULL, &arrays), MT_ERROR_FORMAT, "long.safetensors",
                  "a header of 16777217 bytes", "at most 16777216");
 }
 END_TEST

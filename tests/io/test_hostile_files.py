@@ -104,6 +104,14 @@ class HostileFilesTest(support.CommandTest):
                 said = self.run_command("info", os.path.join(CRASHING, name), status=1)
                 self.assertRegex(said, rf"^mixtape: .*{name}: .*\n$")
 
+    def test_labels_are_those_of_the_vocabulary(self):
+        for label in (-1, 6, 2**40, -2**40):
+            with h5py.File(self.path("in.h5"), "w") as file:
+                file["labels"] = numpy.array([[1, 2], [label, 1]], "i8")
+            self.assertRegex(
+                self.run_command("forward", "run", "--input", "in.h5", "--output", "o.h5",
+                                 status=1), r"in\.h5: labels: -?\d+ in row 1, not in 0 \.\. 5")
+
     def test_labels_are_not_read_through_links(self):
         with h5py.File(self.path("other.h5"), "w") as file:
             file["labels"] = numpy.ones((1, 3), "i4")

@@ -2,6 +2,7 @@
 
 #include "io/archive.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 mt_status labels_read(const char *path, int64_t shape[MT_MAX_RANK], int32_t **labels)
@@ -28,4 +29,17 @@ mt_status labels_read(const char *path, int64_t shape[MT_MAX_RANK], int32_t **la
         mt_archive_read_rows(archive, "/", "labels", dtype, 0, shape[0], bytes, *labels);
     }
     return mt_archive_close(archive);
+}
+
+mt_status labels_check(const char *path, const int64_t *shape, const int32_t *labels,
+                       int64_t vocabulary)
+{
+    for (int64_t i = 0; i < shape[0] * shape[1]; i++) {
+        if (labels[i] < 0 || labels[i] >= vocabulary) {
+            return mt_fail(MT_ERROR_FORMAT,
+                           "%s: labels: %" PRId32 " in row %" PRId64 ", not in 0 .. %" PRId64, path,
+                           labels[i], i / shape[1], vocabulary - 1);
+        }
+    }
+    return MT_OK;
 }

@@ -10,4 +10,8 @@
  * MT_ERROR_MEMORY; *labels is then to be freed, too. */
 mt_status labels_read(const char *path, int64_t shape[MT_MAX_RANK], int32_t **labels);
 
+/* MT_ERROR_FORMAT, with the first that a vocabulary does not have. */
+mt_status labels_check(const char *path, const int64_t *shape, const int32_t *labels,
+                       int64_t vocabulary);
+
 #endif

@@ -118,6 +118,9 @@ static mt_status run(const arguments *given, const mt_checkpoint *checkpoint)
     }
     mt_status status = labels_read(given->input, shape, &labels);
     if (status == MT_OK) {
+        status = labels_check(given->input, shape, labels, checkpoint->weights->config.vocab_size);
+    }
+    if (status == MT_OK) {
         status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
     }
     if (status == MT_OK) {
