@@ -93,6 +93,7 @@ START_TEST(test_weight_decay_spares_vectors)
     for (int i = 0; i < 5; i++) {
         ck_assert_double_eq(flat[i], 0.5);
     }
+    ck_assert(matrix->has_grad && vector->has_grad); /* zeros, to which more may be added */
     mt_adam_destroy(adam);
 }
 END_TEST

@@ -34,6 +34,15 @@ START_TEST(test_schedules_end_where_they_say)
 }
 END_TEST
 
+START_TEST(test_a_schedule_may_end_one_step_after_its_warm_up)
+{
+    const mt_schedule schedule = {
+        .kind = MT_LINEAR, .lr = 2.0, .final = 0.1, .warmup = 10, .steps = 11};
+    ck_assert_double_eq(mt_schedule_lr(&schedule, 10), 2.0);
+    ck_assert_double_eq_tol(mt_schedule_lr(&schedule, 11), 0.2, 1e-12);
+}
+END_TEST
+
 START_TEST(test_values_out_of_range_are_refused_by_name)
 {
     const mt_schedule sound = {.kind = MT_LINEAR, .lr = 1.0, .final = 1.0, .warmup = 0, .steps = 1};
@@ -52,9 +61,10 @@ START_TEST(test_values_out_of_range_are_refused_by_name)
     wrong[5].final = NAN;
     wrong[6].warmup = -1;
     wrong[7].steps = 0;
-    for (int i = 0; i < 8; i++) {
-        ck_assert_int_eq(mt_schedule_check(&wrong[i]), MT_ERROR_INVALID);
-        ck_assert_msg(strstr(mt_error_message(), says[i]) != NULL, "%s", mt_error_message());
+    for (int i = 0; i < 16; i++) {
+        wrong[i % 8].kind = i < 8 ? MT_LINEAR : MT_COSINE;
+        ck_assert_int_eq(mt_schedule_check(&wrong[i % 8]), MT_ERROR_INVALID);
+        ck_assert_msg(strstr(mt_error_message(), says[i % 8]) != NULL, "%s", mt_error_message());
     }
 }
 END_TEST
@@ -98,6 +108,7 @@ static Suite *schedule_suite(void)
 {
     return SUITE("schedule", test_every_schedule_warms_up_linearly,
                  test_schedules_end_where_they_say, test_values_out_of_range_are_refused_by_name,
+                 test_a_schedule_may_end_one_step_after_its_warm_up,
                  test_names_are_those_of_the_kinds, test_schedules_out_of_range_are_refused);
 }
 
