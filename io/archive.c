@@ -3,6 +3,7 @@
 #include "io/hdf5_crash.h"
 #include "io/hdf5_library.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +31,17 @@ mt_status mt_archive_fail(mt_archive *archive, const char *object, const char *f
 
 void mt_archive_lacks_memory(mt_archive *archive, const char *object)
 {
+    mt_hdf5_lacks_memory = true;
     mt_archive_keep(
         archive, mt_fail(MT_ERROR_MEMORY, "%s: %s: no memory to write it", archive->path, object));
+}
+
+bool mt_archive_can_go_on(mt_archive *archive)
+{
+    if (archive->status == MT_OK && errno == ENOMEM) {
+        mt_archive_lacks_memory(archive, "HDF5's library");
+    }
+    return archive->status == MT_OK;
 }
 
 mt_status mt_archive_status(const mt_archive *archive)
@@ -160,6 +170,8 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
         return status;
     }
     mt_hdf5_makes = (*archive)->path;
+    mt_hdf5_lacks_memory = false;
+    errno = 0;
     status = mt_hdf5_begin(path);
     if (status == MT_OK) {
         (*archive)->file = create_in_memory(*archive);
@@ -189,8 +201,11 @@ static uint64_t image_length(const unsigned char *image)
 static mt_status commit(mt_archive *archive)
 {
     hsize_t size = 0;
-    bool whole = H5Fflush(archive->file, H5F_SCOPE_GLOBAL) >= 0 &&
-                 H5Fget_filesize(archive->file, &size) >= 0 && H5Fclose(archive->file) >= 0;
+    if (H5Fflush(archive->file, H5F_SCOPE_GLOBAL) < 0) {
+        mt_archive_lacks_memory(archive, "the file");
+    }
+    bool whole = mt_archive_can_go_on(archive) && H5Fget_filesize(archive->file, &size) >= 0;
+    whole = H5Fclose(archive->file) >= 0 && whole;
     archive->file = H5I_INVALID_HID;
     if (!whole || archive->image == NULL || image_length(archive->image) > size) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for the file", archive->path);
@@ -204,7 +219,7 @@ mt_status mt_archive_close(mt_archive *archive)
         return MT_OK;
     }
     mt_archive_end_array(archive);
-    if (archive->status == MT_OK && archive->reader == NULL) {
+    if (archive->reader == NULL && mt_archive_can_go_on(archive)) {
         mt_archive_keep(archive, commit(archive));
     }
     mt_status status = archive->status;
@@ -217,7 +232,7 @@ mt_status mt_archive_close(mt_archive *archive)
 void mt_archive_write_group(mt_archive *archive, const char *group)
 {
     mt_archive_end_array(archive);
-    if (archive->status != MT_OK) {
+    if (!mt_archive_can_go_on(archive)) {
         return;
     }
     hid_t properties = H5Pcreate(H5P_GROUP_CREATE), made = H5I_INVALID_HID;

@@ -62,7 +62,7 @@ void mt_archive_begin_array(mt_archive *archive, const char *group, const char *
 {
     char path[PATH_MAX_BYTES];
     mt_archive_end_array(archive);
-    if (archive->status != MT_OK) {
+    if (!mt_archive_can_go_on(archive)) {
         return;
     }
     hid_t space = array_space(rank, shape), properties = H5Pcreate(H5P_DATASET_CREATE);
@@ -81,7 +81,7 @@ void mt_archive_write_rows(mt_archive *archive, mt_dtype dtype, int64_t first, i
                            const void *values)
 {
     hid_t in_memory;
-    if (archive->status != MT_OK) {
+    if (!mt_archive_can_go_on(archive)) {
         return;
     }
     hid_t space = mt_hdf5_select_rows(archive->array, first, rows, &in_memory);

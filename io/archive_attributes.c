@@ -7,7 +7,7 @@
 void mt_archive_write_attribute(mt_archive *archive, const char *group, const char *name,
                                 hid_t type, hid_t space, const void *value)
 {
-    hid_t attribute = archive->status == MT_OK
+    hid_t attribute = mt_archive_can_go_on(archive)
                           ? H5Acreate_by_name(archive->file, group, name, type, space, H5P_DEFAULT,
                                               H5P_DEFAULT, H5P_DEFAULT)
                           : H5I_INVALID_HID;

@@ -24,6 +24,10 @@ mt_status mt_archive_new(const char *path, mt_archive **archive);
 /* Makes the archive fail for want of memory to write an object. */
 void mt_archive_lacks_memory(mt_archive *archive, const char *object);
 
+/* Tells if more can be written. HDF5 goes on where it had no memory, in places, and crashes later:
+ * malloc leaves its word in errno, which was 0 when the file was begun. */
+bool mt_archive_can_go_on(mt_archive *archive);
+
 /* Closes the array that was begun last, if any. */
 void mt_archive_end_array(mt_archive *archive);
 

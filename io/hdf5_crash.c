@@ -9,16 +9,23 @@ static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 enum { CRASHES = sizeof crashes / sizeof *crashes };
 
 const char *volatile mt_hdf5_makes;
+volatile bool mt_hdf5_lacks_memory;
 
 static void (*end_process)(int signal, int status, bool lacks_memory);
 static struct sigaction former[CRASHES];
+
+/* malloc leaves its word in errno. */
+static bool lacks_memory(void)
+{
+    return mt_hdf5_lacks_memory || errno == ENOMEM;
+}
 
 /* Without last words the instruction is tried again, and crashes as if nobody had caught it; what
  * another process sent is sent again. */
 static void catch_signal(int signal, siginfo_t *info, void *context)
 {
     (void)context;
-    end_process(signal, 0, errno == ENOMEM); /* malloc leaves its word there */
+    end_process(signal, 0, lacks_memory());
     for (int i = 0; i < CRASHES; i++) {
         if (crashes[i] == signal) {
             sigaction(signal, &former[i], NULL);
@@ -32,7 +39,7 @@ static void catch_signal(int signal, siginfo_t *info, void *context)
 static void catch_exit(int status, void *context)
 {
     (void)context;
-    end_process(0, status, errno == ENOMEM);
+    end_process(0, status, lacks_memory());
 }
 
 /* Out of memory libhdf5 recurses until it has no stack: its end has one of its own. */

@@ -16,4 +16,7 @@ void mt_hdf5_catch_crash(void (*end)(int signal, int status, bool lacks_memory))
  * crash leaves the old one. */
 extern const char *volatile mt_hdf5_makes;
 
+/* True once HDF5 had no memory to make it: then a crash is no wonder. */
+extern volatile bool mt_hdf5_lacks_memory;
+
 #endif
