@@ -18,14 +18,14 @@ static const struct {
 START_TEST(test_characters_that_hide_or_move_are_written_out)
 {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        char copy[64], again[64];
+        char printed[64], second[64];
         size_t length = strlen(texts[i].text);
-        size_t written = mt_printable(texts[i].text, length, copy, sizeof copy);
-        ck_assert_str_eq(copy, texts[i].copy);
-        ck_assert_uint_eq(written, strlen(copy));
+        size_t written = mt_printable(texts[i].text, length, printed, sizeof printed);
+        ck_assert_str_eq(printed, texts[i].copy);
+        ck_assert_uint_eq(written, strlen(printed));
         ck_assert_uint_le(written, MT_PRINTABLE_MOST * length);
-        mt_printable(copy, written, again, sizeof again);
-        ck_assert_str_eq(again, copy);
+        mt_printable(printed, written, second, sizeof second);
+        ck_assert_str_eq(second, printed);
     }
 }
 END_TEST
