@@ -1,7 +1,7 @@
 /* HDF5 files, as Mixtape writes and reads them: arrays with checksums, attributes, and an error for
- * everything that is not as it should be, naming file, object and figures. Internal: the one place
- * that calls HDF5. Implemented in archive.c (the file and its groups), archive_arrays.c,
- * archive_attributes.c and archive_texts.c.
+ * everything that is not as it should be, naming file, object and figures. Internal. archive.c (the
+ * file and its groups), archive_arrays.c, archive_attributes.c and archive_texts.c write;
+ * archive_read.c and the last two ask a reader (io/reader.h) for what is read.
  *
  * The first failure sticks, as a tape's does: from then on every function does nothing and returns
  * 0, false or NULL, and mt_archive_status, or closing the archive, tells what went wrong. So a file
