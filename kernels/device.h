@@ -90,7 +90,7 @@ mt_status mt_cuda_open(int index, mt_device **device);
 /* Poisons memory that is handed out to be written, on a device that was asked to. */
 static inline mt_status mt_poison(mt_device *device, void *memory, size_t bytes)
 {
-    return device->poison != NULL ? device->poison(device, memory, bytes) : MT_OK;
+    return device->poison != NULL && bytes > 0 ? device->poison(device, memory, bytes) : MT_OK;
 }
 
 #ifdef __cplusplus
