@@ -193,3 +193,8 @@ mt_status mt_call_scratch(mt_call *call, size_t bytes, void **memory)
 {
     return mt_arena_allocate(&call->tape->scratch, bytes, memory);
 }
+
+mt_status mt_call_stream(mt_call *call, void **stream)
+{
+    return call->device->stream(call->device, stream);
+}

@@ -321,17 +321,3 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
     return status == MT_OK ? mt_checkpoint_restore_own(checkpoint, model->parameters, adam)
                            : status;
 }
-
-mt_status mt_parameters_load(const char *path, mt_parameters *parameters)
-{
-    if (parameters == NULL) {
-        return mt_fail_null(__func__);
-    }
-    mt_checkpoint *checkpoint;
-    mt_status status = mt_checkpoint_load_own(path, parameters, &checkpoint);
-    if (status == MT_OK) {
-        status = mt_checkpoint_restore_own(checkpoint, parameters, NULL);
-        mt_checkpoint_destroy(checkpoint);
-    }
-    return status;
-}

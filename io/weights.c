@@ -44,11 +44,9 @@ static mt_status describe(const char *path, mt_weights *weights)
     if (status == MT_OK) {
         status = mt_format_find(weights->file, &format);
     }
-    if (status == MT_OK && weights->parameters != NULL && !format->is_checkpoint) {
-        status = mt_fail(MT_ERROR_FORMAT, "%s: it is %s, not a checkpoint", path, format->name);
-    }
     if (status == MT_OK) {
-        status = format->describe(weights);
+        bool own = weights->parameters != NULL && !format->is_checkpoint;
+        status = own ? mt_own_describe(weights) : format->describe(weights);
     }
     return status == MT_OK ? mt_weights_check_values(weights, weights->file->source, -HUGE_VAL)
                            : status;

@@ -70,7 +70,9 @@ mt_status mt_native_check(mt_archive *archive, const char *group, const mt_param
 mt_status mt_weights_of(const mt_parameters *parameters, const mt_model_config *config,
                         const mt_token_list *tokens, mt_weights_file *file, mt_weights *weights);
 
-/* A checkpoint's weights, which must be just these parameters, a model's or not. */
+/* A file's weights, which must be just these parameters, a model's or not: of a checkpoint, or of
+ * arrays by the parameters' own names, which mt_own_describe checks. */
+mt_status mt_own_describe(mt_weights *weights);
 mt_status mt_weights_open_own(const char *path, const mt_parameters *own, mt_weights **weights);
 
 /* The name that a parameter has in a layout (NULL: our own). */

@@ -66,6 +66,10 @@ struct mt_device {
     mt_status (*trace)(mt_device *);
     mt_status (*traced)(mt_device *, mt_trace_row *row, void *context);
 
+    /* The stream that work goes to (a cudaStream_t), on whose GPU the calling thread then is; NULL
+     * on the host. */
+    mt_status (*stream)(mt_device *, void **stream);
+
     /* From use_stream to use_own_stream, work goes to a stream of the caller's (a cudaStream_t).
      * Neither waits for anything. In between only WKV with a workspace and `synchronize` may be
      * called: everything else counts on one order of all work. */

@@ -59,10 +59,6 @@ MT_API void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed
 MT_API mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model,
                                        mt_adam *adam);
 
-/* Gives parameters, a model's or a program's own, the values of a checkpoint that holds just them,
- * with an optimiser or without: to use what was trained. Errors as above. */
-MT_API mt_status mt_parameters_load(const char *path, mt_parameters *parameters);
-
 #ifdef __cplusplus
 }
 #endif

@@ -94,6 +94,17 @@ MT_API mt_status mt_call_save(mt_call *call, size_t bytes);
 /* In forward or backward: device memory that is free again when the function returns. */
 MT_API mt_status mt_call_scratch(mt_call *call, size_t bytes, void **memory);
 
+/* In forward or backward of an operator that has kernels of its own for CUDA: the stream to launch
+ * them on, a cudaStream_t, after which the calling thread is on the GPU of the call's device. NULL
+ * on the CPU, where all memory is the host's and the work is done at once.
+ *
+ * What is put on the stream comes after the work that made the inputs and before what uses the
+ * outputs, and is recorded and replayed with it: so an operator waits for nothing, reads nothing
+ * back, and has its memory from mt_call_save and mt_call_scratch alone. It tells of a launch that
+ * failed by mt_fail(MT_ERROR_DEVICE, ...). MT_ERROR_DEVICE where the GPU cannot be chosen.
+ * examples/operator_cuda.cu is such an operator. */
+MT_API mt_status mt_call_stream(mt_call *call, void **stream);
+
 /* Numbers for the next random mask on the tape (mt_dropout_args of mixtape/kernels/dropout.h), to
  * be put into the operator's options: the same when a span is computed again. `step` is in device
  * memory. */

@@ -82,6 +82,16 @@ MT_API mt_status mt_weights_convert(const mt_weights *weights, const char *path,
 MT_API mt_status mt_weights_save(const char *path, const mt_model *model, const mt_layout *layout,
                                  const mt_token_list *tokens);
 
+/* Saves parameters, a model's or a program's own, atomically and with nothing beside them: an array
+ * for each, by its name, in a .safetensors file where `path` ends so, else in HDF5.
+ * MT_ERROR_NUMERIC, with the element, for a value that is not finite. */
+MT_API mt_status mt_parameters_save(const char *path, const mt_parameters *parameters);
+
+/* Gives parameters the values of such a file, of whichever type, or of a checkpoint that holds just
+ * them, with an optimiser or without: to use what was trained. MT_ERROR_FORMAT, with the name, for
+ * what is missing, unknown, of another shape or not finite, before anything is changed. */
+MT_API mt_status mt_parameters_load(const char *path, mt_parameters *parameters);
+
 #ifdef __cplusplus
 }
 #endif

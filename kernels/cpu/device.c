@@ -98,6 +98,13 @@ static mt_status cpu_read_arrived(mt_device *device, int slot, void *host_memory
     return MT_OK;
 }
 
+static mt_status cpu_stream(mt_device *device, void **stream)
+{
+    (void)device;
+    *stream = NULL;
+    return MT_OK;
+}
+
 static void cpu_use_stream(mt_device *device, void *stream)
 {
     (void)device;
@@ -169,7 +176,8 @@ mt_status mt_cpu_open(int index, mt_device **device)
         .synchronize = cpu_synchronize,
         .read_later = cpu_read_later,
         .read_arrived = cpu_read_arrived,
-        .use_stream = cpu_use_stream,
+        .stream = cpu_stream,
+    .use_stream = cpu_use_stream,
         .use_own_stream = cpu_use_own_stream,
         .allow_tf32 = cpu_allow_tf32,
         .poison = cpu_poison,

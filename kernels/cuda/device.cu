@@ -180,6 +180,12 @@ mt_status read_arrived(mt_device *device, int slot, void *host_memory, size_t by
     return report_finding(cuda);
 }
 
+mt_status stream(mt_device *device, void **stream)
+{
+    *stream = of(device)->stream;
+    return use(device);
+}
+
 void use_stream(mt_device *device, void *stream)
 {
     of(device)->stream = static_cast<cudaStream_t>(stream);
@@ -386,6 +392,7 @@ mt_status mt_cuda_open(int index, mt_device **device)
     cuda->base.forget = forget;
     cuda->base.trace = trace;
     cuda->base.traced = traced;
+    cuda->base.stream = stream;
     cuda->base.use_stream = use_stream;
     cuda->base.use_own_stream = use_own_stream;
     cuda->base.allow_tf32 = allow_tf32;

@@ -59,8 +59,12 @@ consumer(without_modules "" -DCOMPONENTS=shared,static "-DMISSING=openblas.*libu
 set(ENV{PKG_CONFIG_LIBDIR} ${work}/none)
 step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE}/../../examples -B ${work}/examples
      -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${COMPILER}
-     -DCMAKE_CXX_COMPILER=${CXX_COMPILER} "-DCMAKE_C_FLAGS=-Werror" "-DCMAKE_CXX_FLAGS=-Werror")
+     -DCMAKE_CXX_COMPILER=${CXX_COMPILER} "-DCMAKE_C_FLAGS=-Werror" "-DCMAKE_CXX_FLAGS=-Werror"
+     "-DCMAKE_CUDA_COMPILER=${CUDA_COMPILER}" -DCMAKE_CUDA_ARCHITECTURES=80)
 step(${CMAKE_COMMAND} --build ${work}/examples)
+if(CUDA_COMPILER)
+  step(${work}/examples/operator_cuda cpu)
+endif()
 foreach(example wkv wkv_gradient operator train stream)
   step(${work}/examples/${example})
 endforeach()
