@@ -94,7 +94,7 @@ def _check_regular(path):
 
 
 def _read_safetensors(path):
-    """{name: array} of a file that libmixtape wrote a moment ago."""
+    """{name: array}, by name, of a file that libmixtape wrote a moment ago."""
     content = numpy.memmap(path, "u1", "r")
     begin = 8 + int(content[:8].view("<u8")[0])
     header = json.loads(content[8:begin].tobytes())
@@ -102,7 +102,7 @@ def _read_safetensors(path):
     return {
         name: content[begin:][slice(*array["data_offsets"])].view(
             SAFETENSORS_TYPES[array["dtype"]]).reshape(array["shape"])
-        for name, array in header.items()
+        for name, array in sorted(header.items())
     }
 
 

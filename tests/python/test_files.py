@@ -327,7 +327,8 @@ class FilesTest(support.CommandTest):
             self.convert("to_pth", name, name + ".pth")
         one, other = (torch.load(self.path(name + ".pth"), weights_only=True)
                       for name in (source, "weights.safetensors"))
-        self.assertEqual(sorted(one), sorted(other))
+        self.assertEqual(list(one), sorted(one))
+        self.assertEqual(list(one), list(other))
         self.assertTrue(all(torch.equal(one[name], other[name]) for name in one))
 
     def test_the_source_is_not_written_over(self):
