@@ -98,6 +98,34 @@ class HostileFilesTest(support.CommandTest):
             deflated(file, values)
         self.run_command("info", "x.h5")
 
+    def outputs_with(self, kind, values):
+        """What forward makes of the checkpoint with NAME's values, or its own, stored as a type;
+        and those values as HDF5 reads them again.
+        """
+        shutil.copy(self.path("run", "checkpoint.h5"), self.path("x.h5"))
+        with h5py.File(self.path("x.h5"), "r+") as file:
+            values = file[NAME][()] if values is None else values
+            del file[NAME]
+            array = h5py.h5d.create(file.id, NAME.encode(), kind,
+                                    h5py.h5s.create_simple(values.shape))
+            array.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+            rounded = numpy.empty_like(values)
+            array.read(h5py.h5s.ALL, h5py.h5s.ALL, rounded)
+        return self.forward("x.h5", numpy.array([[1, 2, 3]]))[0], rounded
+
+    def test_floats_of_16_bits_are_widened(self):
+        own, whole = self.outputs_with(h5py.h5t.IEEE_F32LE, None)
+        for fraction, exponent, bias in ((10, 5, 15), (7, 8, 127)):  # IEEE's, and bfloat16
+            narrow = h5py.h5t.IEEE_F32LE.copy()
+            narrow.set_fields(15, fraction, exponent, 0, fraction)
+            narrow.set_precision(16)
+            narrow.set_ebias(bias)
+            narrow.set_size(2)
+            outputs, rounded = self.outputs_with(narrow, whole)
+            wide, _ = self.outputs_with(h5py.h5t.IEEE_F32LE, rounded)
+            self.assertEqual(outputs.tobytes(), wide.tobytes())
+            self.assertNotEqual(outputs.tobytes(), own.tobytes())
+
     def test_a_file_that_crashes_libhdf5_is_a_message(self):
         for name in sorted(os.listdir(CRASHING)):
             with self.subTest(name):
