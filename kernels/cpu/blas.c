@@ -57,20 +57,27 @@ static void make_serial(void)
     mt_blas_restore(before);
 }
 
+/* Room for the last of `count` mappings is for the rest of the program: OpenMP's library ends it
+ * where there is none for what it keeps of a thread. */
+static size_t mapping_bytes(int which, int count)
+{
+    const size_t rest = (size_t)16 << 20;
+    return which < count - 1 ? (size_t)MT_BLAS_BUFFER_MIB << 20 : rest;
+}
+
 bool mt_blas_can_map(int buffers)
 {
-    const size_t bytes = (size_t)MT_BLAS_BUFFER_MIB << 20;
-    void *mapped[MOST_BUFFERS];
-    int made = 0;
+    void *mapped[MOST_BUFFERS + 1];
+    int made = 0, count = buffers + 1;
     bool can = buffers <= MOST_BUFFERS;
-    while (can && made < buffers) {
-        mapped[made] =
-            mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    while (can && made < count) {
+        mapped[made] = mmap(NULL, mapping_bytes(made, count), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         can = mapped[made] != MAP_FAILED;
         made += can;
     }
     for (int i = 0; i < made; i++) {
-        munmap(mapped[i], bytes);
+        munmap(mapped[i], mapping_bytes(i, count));
     }
     return can;
 }

@@ -23,7 +23,8 @@ int mt_blas_threads(int wanted);
 int mt_blas_alone(void);
 void mt_blas_restore(int before);
 
-/* Tells if there is address space for so many buffers more. Calls nothing but the system. */
+/* Tells if there is address space for so many buffers more, and some to spare. It calls nothing but
+ * the system. */
 enum { MT_BLAS_BUFFER_MIB = 128 };
 bool mt_blas_can_map(int buffers);
 

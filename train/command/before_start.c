@@ -38,16 +38,15 @@ static int blas_threads(char **environment)
     return asked > 0 && asked < most ? (int)asked : most;
 }
 
-/* One buffer more is for the device, and for what the libraries take meanwhile. */
 static void check_address_space(int argc, char **argv, char **environment)
 {
     (void)argc;
     (void)argv;
-    int buffers = 1 + blas_threads(environment);
+    int buffers = blas_threads(environment);
     if (!mt_blas_can_map(buffers)) {
         dprintf(STDERR_FILENO,
                 "mixtape: no address space for OpenBLAS: %d buffers of %d MiB, one for each of its "
-                "threads (OPENBLAS_NUM_THREADS) and one more (ulimit -v, ulimit -d)\n",
+                "threads (OPENBLAS_NUM_THREADS; ulimit -v, ulimit -d)\n",
                 buffers, MT_BLAS_BUFFER_MIB);
         _exit(EXIT_FAILED);
     }

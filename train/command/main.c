@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -100,6 +101,8 @@ static void occupy_closed_streams(void)
 int main(int argc, char **argv)
 {
     occupy_closed_streams();
+    /* Threads share memory: each would set apart 64 MiB of address space, which may be short. */
+    mallopt(M_ARENA_MAX, 1);
     mt_weights_read_apart(true); /* a hostile file crashes no command */
     on_exit(check_output, NULL);
     mt_hdf5_catch_crash(tell_crash);
