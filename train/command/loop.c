@@ -259,15 +259,16 @@ static void say_start(train_loop *loop, const char *notice)
 {
     const train_session *session = loop->session;
     const run_config *config = &session->config;
-    int64_t A = session->model->config.attention_size;
+    int64_t A = session->model->config.attention_size, blocks = config->model.num_blocks;
+    int threads = mt_cpu_threads();
     progress_say(&loop->progress,
-                 "%s %s: %" PRId64 " blocks of size %" PRId64 ", %" PRId64
-                 " parameters, %s on %s (%s, %d threads), seed %" PRId64 ", in %s",
-                 loop->state->step > 0 ? "going on with" : "training", config->task,
-                 config->model.num_blocks, config->model.block_size,
+                 "%s %s: %" PRId64 " block%s of size %" PRId64 ", %" PRId64
+                 " parameters, %s on %s (%s, %d thread%s), seed %" PRId64 ", in %s",
+                 loop->state->step > 0 ? "going on with" : "training", config->task, blocks,
+                 blocks == 1 ? "" : "s", config->model.block_size,
                  mt_parameters_size(session->model->parameters), mt_dtype_name(config->dtype),
-                 mt_device_name(session->device), mt_cpu_isa(), mt_cpu_threads(), config->seed,
-                 loop->folder->path);
+                 mt_device_name(session->device), mt_cpu_isa(), threads, threads == 1 ? "" : "s",
+                 config->seed, loop->folder->path);
     if (session->task->describe != NULL) {
         char text[256];
         session->task->describe(session->data, text, sizeof text);

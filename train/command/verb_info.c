@@ -12,15 +12,23 @@
 #include <stdio.h>
 #include <string.h>
 
+typedef struct arguments {
+    const char *file;
+    bool all;
+} arguments;
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
-    const char **file = state->input;
+    arguments *given = state->input;
     switch (key) {
+    case LONG_ONLY + 'a':
+        given->all = true;
+        return 0;
     case ARGP_KEY_ARG:
-        if (*file != NULL) {
+        if (given->file != NULL) {
             wrong_arguments(state, "one file is enough");
         }
-        *file = text;
+        given->file = text;
         return 0;
     case ARGP_KEY_NO_ARGS:
         wrong_arguments(state, "name a file, or a run");
@@ -71,9 +79,6 @@ static mt_status print_parameters(const mt_weights *weights)
             printf("  %-48s %-16s rms %.4g\n", mt_weights_name(weights, parameter, name),
                    mt_tensor_shape_text(&parameter->tensor, shape, sizeof shape), rms);
         }
-    }
-    if (status == MT_OK) {
-        printf("%" PRId64 " values\n", mt_parameters_size(weights->parameters));
     }
     return status;
 }
@@ -138,7 +143,7 @@ static mt_status print_task(const char *path, const mt_checkpoint *checkpoint)
     return status;
 }
 
-static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpoint)
+static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpoint, bool all)
 {
     const mt_weights *weights = checkpoint->weights;
     const mt_train_state *state = &checkpoint->state;
@@ -161,25 +166,32 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
     if (weights->tokens != NULL) {
         printf("token_list of %" PRId32 "\n", weights->tokens->count);
     }
-    return print_parameters(weights);
+    printf("%" PRId64 " values in %d parameters%s\n", mt_parameters_size(weights->parameters),
+           weights->parameters->count, all ? ":" : " (--all: each of them)");
+    return all ? print_parameters(weights) : MT_OK;
 }
 
 int verb_info(int argc, char **argv)
 {
+    static const struct argp_option options[] = {
+        {"all", LONG_ONLY + 'a', NULL, 0,
+         "Each parameter, with its shape and the root of its mean square", 0},
+        {0}};
     const struct argp argp = {
+        .options = options,
         .parser = parse,
         .args_doc = "RUN or FILE",
         .doc = "Tells what a checkpoint, of a run or in a file, or an exchange file holds."};
-    const char *file = NULL;
-    parse_arguments(&argp, argc, argv, &file);
+    arguments given = {0};
+    parse_arguments(&argp, argc, argv, &given);
     char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
-    mt_status status = session_find_model(file, true, path);
+    mt_status status = session_find_model(given.file, true, path);
     if (status == MT_OK) {
         status = mt_checkpoint_load(path, &checkpoint);
     }
     if (status == MT_OK) {
-        status = print_checkpoint(path, checkpoint);
+        status = print_checkpoint(path, checkpoint, given.all);
         mt_checkpoint_destroy(checkpoint);
     }
     return report(status);
