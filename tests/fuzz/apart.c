@@ -156,6 +156,17 @@ static bool ended_within_hdf5(void)
     return false;
 }
 
+/* libFuzzer's clock interrupts the wait. */
+static bool is_done(void)
+{
+    char byte;
+    ssize_t got;
+    do {
+        got = read(child.channel, &byte, 1);
+    } while (got < 0 && errno == EINTR);
+    return got == 1;
+}
+
 void fuzz_apart(void (*take)(const uint8_t *bytes, size_t size), const uint8_t *bytes, size_t size)
 {
     char byte = 0;
@@ -173,7 +184,7 @@ void fuzz_apart(void (*take)(const uint8_t *bytes, size_t size), const uint8_t *
     }
     memcpy(child.bytes, bytes, size);
     *child.size = size;
-    if (send(child.channel, &byte, 1, MSG_NOSIGNAL) == 1 && read(child.channel, &byte, 1) == 1) {
+    if (send(child.channel, &byte, 1, MSG_NOSIGNAL) == 1 && is_done()) {
         for (size_t i = 0; i < counters(); i++) {
             __start___sancov_cntrs[i] = child.counters[i];
         }
