@@ -177,7 +177,7 @@ mt_status mt_cpu_open(int index, mt_device **device)
         .read_later = cpu_read_later,
         .read_arrived = cpu_read_arrived,
         .stream = cpu_stream,
-    .use_stream = cpu_use_stream,
+        .use_stream = cpu_use_stream,
         .use_own_stream = cpu_use_own_stream,
         .allow_tf32 = cpu_allow_tf32,
         .poison = cpu_poison,
