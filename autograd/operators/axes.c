@@ -114,16 +114,18 @@ mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int axis, int64_t start, int64_
 
 mt_tensor *mt_last_step(mt_tape *tape, mt_tensor *x)
 {
-    if (x != NULL && x->rank != 3) {
+    if (x == NULL) {
+        return mt_slice(tape, x, 1, 0, 1); /* which refuses it */
+    }
+    if (x->rank != 3) {
         char shape[96];
-        mt_tape_fail(tape, mt_fail(MT_ERROR_INVALID,
-                                   "last_step: x has shape %s, expected 3 "
-                                   "dimensions",
-                                   mt_tensor_shape_text(x, shape, sizeof shape)));
+        mt_tape_fail(tape,
+                     mt_fail(MT_ERROR_INVALID, "last_step: x has shape %s, expected 3 dimensions",
+                             mt_tensor_shape_text(x, shape, sizeof shape)));
         return NULL;
     }
-    mt_tensor *last = mt_slice(tape, x, 1, x != NULL ? x->shape[1] - 1 : 0, 1);
-    return last == NULL ? NULL : mt_view(tape, last, 2, (int64_t[]){x->shape[0], x->shape[2]});
+    mt_tensor *last = mt_slice(tape, x, 1, x->shape[1] - 1, 1);
+    return mt_view(tape, last, 2, (int64_t[]){x->shape[0], x->shape[2]});
 }
 
 /* Tells if two tensors have the same shape but along an axis. */

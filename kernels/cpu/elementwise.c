@@ -21,21 +21,23 @@ typedef struct elements {
         }                                                                                          \
     }
 
-/* Defines a kernel y = f(x), or y = f(a, b), from the expression of element i. */
+/* Defines a kernel y = f(x), or y = f(a, b), from the expression of element i; the list has the
+ * names that its arrays have there. */
 #define MAP_ONE(name, expression)                                                                  \
     ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
-    mt_status KERNEL(name)(mt_device * device, int64_t n, const void *a, void *y)                  \
+    mt_status KERNEL(name)(mt_device * device, int64_t n, const void *one, void *result)           \
     {                                                                                              \
         (void)device;                                                                              \
-        mt_team_loop(n, n, name##_elements, &(elements){.a = a, .y = y});                          \
+        mt_team_loop(n, n, name##_elements, &(elements){.a = one, .y = result});                   \
         return MT_OK;                                                                              \
     }
 #define MAP_TWO(name, expression)                                                                  \
     ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
-    mt_status KERNEL(name)(mt_device * device, int64_t n, const void *a, const void *b, void *y)   \
+    mt_status KERNEL(name)(mt_device * device, int64_t n, const void *one, const void *other,      \
+                           void *result)                                                           \
     {                                                                                              \
         (void)device;                                                                              \
-        mt_team_loop(n, n, name##_elements, &(elements){.a = a, .b = b, .y = y});                  \
+        mt_team_loop(n, n, name##_elements, &(elements){.a = one, .b = other, .y = result});       \
         return MT_OK;                                                                              \
     }
 
