@@ -1,4 +1,4 @@
-/* Kernels that work element by element: one pass, in parallel, vectorised. */
+/* Kernels that work element by element: one pass, in parallel, most of them vectorised. */
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/math.h"
 
@@ -10,29 +10,30 @@ typedef struct elements {
     int64_t columns;
 } elements;
 
-/* Defines a stretch of a kernel's loop, which does `assignments` for every element i. */
-#define ELEMENTWISE(name, assignments)                                                             \
+/* Defines a stretch of a kernel's loop, which does `assignments` for every element i: in vectors,
+ * or one by one where they call the C library. */
+#define STRETCH(name, pragma, assignments)                                                         \
     static void name(const void *loop, int64_t first, int64_t end)                                 \
     {                                                                                              \
         const elements of = *(const elements *)loop;                                               \
-        _Pragma("omp simd") for (int64_t i = first; i < end; i++)                                  \
+        pragma for (int64_t i = first; i < end; i++)                                               \
         {                                                                                          \
             assignments;                                                                           \
         }                                                                                          \
     }
+#define ELEMENTWISE(name, assignments) STRETCH(name, _Pragma("omp simd"), assignments)
+#define ONE_BY_ONE(name, assignments)  STRETCH(name, , assignments)
 
-/* Defines a kernel y = f(x), or y = f(a, b), from the expression of element i; the list has the
- * names that its arrays have there. */
-#define MAP_ONE(name, expression)                                                                  \
-    ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
+/* Define a kernel y = f(x), or y = f(a, b), from its stretch; the list has the names that its
+ * arrays have there. */
+#define KERNEL_OF_ONE(name)                                                                        \
     mt_status KERNEL(name)(mt_device * device, int64_t n, const void *one, void *result)           \
     {                                                                                              \
         (void)device;                                                                              \
         mt_team_loop(n, n, name##_elements, &(elements){.a = one, .y = result});                   \
         return MT_OK;                                                                              \
     }
-#define MAP_TWO(name, expression)                                                                  \
-    ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
+#define KERNEL_OF_TWO(name)                                                                        \
     mt_status KERNEL(name)(mt_device * device, int64_t n, const void *one, const void *other,      \
                            void *result)                                                           \
     {                                                                                              \
@@ -40,6 +41,14 @@ typedef struct elements {
         mt_team_loop(n, n, name##_elements, &(elements){.a = one, .b = other, .y = result});       \
         return MT_OK;                                                                              \
     }
+
+/* ... or from the expression of element i. */
+#define MAP_ONE(name, expression)                                                                  \
+    ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
+    KERNEL_OF_ONE(name)
+#define MAP_TWO(name, expression)                                                                  \
+    ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
+    KERNEL_OF_TWO(name)
 
 ELEMENTWISE(fill_elements, of.y[i] = of.number)
 ELEMENTWISE(scale_elements, of.y[i] = of.number * of.a[i])
@@ -64,19 +73,26 @@ MAP_TWO(multiply, of.a[i] * of.b[i])
 MAP_TWO(divide, of.a[i] / of.b[i])
 MAP_ONE(exp_forward, real_exp(of.a[i]))
 MAP_ONE(negative_exp_forward, -real_exp(of.a[i]))
-MAP_ONE(log_forward, real_log(of.a[i]))
 MAP_ONE(sigmoid_forward, real_sigmoid(of.a[i]))
 MAP_ONE(tanh_forward, real_tanh(of.a[i]))
 MAP_ONE(relu_forward, of.a[i] <= (real)0.0 ? (real)0.0 : of.a[i])
 MAP_TWO(sigmoid_gate_forward, real_sigmoid(of.a[i]) * of.b[i])
-MAP_ONE(gelu_forward, of.a[i] * real_normal_cdf(of.a[i]))
 
-/* Of a, the output or for gelu the input, and its gradient b. */
+/* Of a, the output, and its gradient b. */
 MAP_TWO(sigmoid_backward, of.b[i] * of.a[i] * ((real)1.0 - of.a[i]))
 MAP_TWO(tanh_backward, of.b[i] * ((real)1.0 - of.a[i] * of.a[i]))
 MAP_TWO(relu_backward, of.a[i] > (real)0.0 ? of.b[i] : (real)0.0)
 MAP_TWO(squared_relu_backward, (real)2.0 * real_sqrt(of.a[i]) * of.b[i])
-MAP_TWO(gelu_backward, of.b[i] * (real_normal_cdf(of.a[i]) + of.a[i] * real_normal_pdf(of.a[i])))
+
+ONE_BY_ONE(log_forward_elements, of.y[i] = real_log(of.a[i]))
+KERNEL_OF_ONE(log_forward)
+
+ONE_BY_ONE(gelu_forward_elements, of.y[i] = of.a[i] * real_normal_cdf(of.a[i]))
+KERNEL_OF_ONE(gelu_forward)
+
+ONE_BY_ONE(gelu_backward_elements, real x = of.a[i];
+           of.y[i] = of.b[i] * (real_normal_cdf(x) + x * real_normal_pdf(x)))
+KERNEL_OF_TWO(gelu_backward)
 
 static inline real squared_relu(real x)
 {
