@@ -85,13 +85,11 @@ bool mt_archive_has_attribute(mt_archive *archive, const char *group, const char
  * another type; no more memory is asked for than the file is long. The caller frees a text, and
  * destroys a token list (mt_token_list_destroy). */
 void mt_archive_write_int(mt_archive *archive, const char *group, const char *name, int64_t value);
-void mt_archive_write_real(mt_archive *archive, const char *group, const char *name, double value);
 void mt_archive_write_text(mt_archive *archive, const char *group, const char *name,
                            const char *value);
 void mt_archive_write_tokens(mt_archive *archive, const char *group, const char *name,
                              const mt_token_list *tokens);
 int64_t mt_archive_read_int(mt_archive *archive, const char *group, const char *name);
-double mt_archive_read_real(mt_archive *archive, const char *group, const char *name);
 char *mt_archive_read_text(mt_archive *archive, const char *group, const char *name);
 mt_token_list *mt_archive_read_tokens(mt_archive *archive, const char *group, const char *name);
 

@@ -26,7 +26,7 @@ void mt_archive_write_int(mt_archive *archive, const char *group, const char *na
                                &value);
 }
 
-void mt_archive_write_real(mt_archive *archive, const char *group, const char *name, double value)
+static void write_real(mt_archive *archive, const char *group, const char *name, double value)
 {
     mt_archive_write_attribute(archive, group, name, H5T_NATIVE_DOUBLE, H5Screate(H5S_SCALAR),
                                &value);
@@ -39,7 +39,7 @@ int64_t mt_archive_read_int(mt_archive *archive, const char *group, const char *
     return answer.whole;
 }
 
-double mt_archive_read_real(mt_archive *archive, const char *group, const char *name)
+static double read_real(mt_archive *archive, const char *group, const char *name)
 {
     mt_answer answer;
     mt_archive_ask(archive, &(mt_question){.asked = MT_ASK_REAL}, group, name, &answer);
@@ -77,7 +77,7 @@ void mt_archive_write_fields(mt_archive *archive, const char *group, const mt_ar
         } else if (!is_real(field)) {
             mt_archive_write_int(archive, group, field->name, *(const int64_t *)value);
         } else if (allows(field, *(const double *)value)) {
-            mt_archive_write_real(archive, group, field->name, *(const double *)value);
+            write_real(archive, group, field->name, *(const double *)value);
         } else {
             mt_archive_keep(archive, mt_fail(MT_ERROR_INVALID, "%s: %s: %s is %g", archive->path,
                                              group, field->name, *(const double *)value));
@@ -87,7 +87,7 @@ void mt_archive_write_fields(mt_archive *archive, const char *group, const mt_ar
 
 static double read_real_field(mt_archive *archive, const char *group, const mt_archive_field *field)
 {
-    double value = mt_archive_read_real(archive, group, field->name);
+    double value = read_real(archive, group, field->name);
     if (!allows(field, value)) {
         mt_archive_fail(archive, group, "%s is %g", field->name, value);
     }

@@ -60,12 +60,9 @@ struct mt_reader {
  * MT_ERROR_FORMAT where it is not HDF5, MT_ERROR_MEMORY. */
 mt_status mt_reader_open_here(const char *path, mt_reader **reader);
 
-/* Opens it in a child process, as mt_weights_read_apart (mixtape/weights.h) has it. A child that
- * crashes, or takes more memory or time than a file of its length can be worth, is
- * MT_ERROR_FORMAT. */
-mt_status mt_reader_open_apart(const char *path, mt_reader **reader);
-
-/* Opens it in the one way or the other, as the process has chosen. */
+/* Opens it in this process or, where mt_weights_read_apart (mixtape/weights.h) has chosen so, in a
+ * child of it. A child that crashes, or computes for longer than a file of its length can be worth,
+ * is MT_ERROR_FORMAT; one that takes more memory than that is MT_ERROR_MEMORY. */
 mt_status mt_reader_open(const char *path, mt_reader **reader);
 
 #endif

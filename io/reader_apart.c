@@ -2,9 +2,9 @@
  * memory, which the child could change while this process reads it, and no file, which a limit of
  * files' sizes would cut. The child ends when the socket does.
  *
- * It is forked for each file, as the files of a command are opened before its threads begin; a
- * child of a process with threads calls nothing but libhdf5, zlib and the C library, whose memory
- * can be used after a fork. */
+ * It is forked for each file. Most files of a command are opened before its threads begin; a child
+ * of a process with threads calls nothing but libhdf5, zlib and the C library, whose memory can be
+ * used after a fork. */
 #include <mixtape/weights.h>
 
 #include "io/reader_apart.h"
@@ -195,7 +195,7 @@ static mt_status start_child(apart_reader *reader)
                                        reader->path, strerror(error));
 }
 
-mt_status mt_reader_open_apart(const char *path, mt_reader **reader)
+static mt_status open_apart(const char *path, mt_reader **reader)
 {
     mt_reply said;
     *reader = NULL;
@@ -229,5 +229,5 @@ void mt_weights_read_apart(bool chosen)
 
 mt_status mt_reader_open(const char *path, mt_reader **reader)
 {
-    return apart ? mt_reader_open_apart(path, reader) : mt_reader_open_here(path, reader);
+    return apart ? open_apart(path, reader) : mt_reader_open_here(path, reader);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -31,7 +32,7 @@ static int64_t length_of(const char *path)
     return stat(path, &info) == 0 ? (int64_t)info.st_size : 0;
 }
 
-/* A file needs its metadata, a chunk and what it unpacks to: some times its length, at most, beside
+/* A file needs its metadata, a chunk and what it unpacks to: at most eight times its length, beside
  * what libhdf5 itself takes. */
 static rlim_t most_memory(int64_t length)
 {
@@ -113,14 +114,18 @@ static void watch_line(int line)
  * the line, which the program may have where standard output would be. */
 static int close_others(int line)
 {
-    line = fcntl(line, F_DUPFD, STDERR_FILENO + 1);
-    int nowhere = open("/dev/null", O_RDWR);
-    dup2(nowhere, STDIN_FILENO);
-    dup2(nowhere, STDOUT_FILENO);
+    if (line <= STDERR_FILENO) {
+        line = fcntl(line, F_DUPFD, STDERR_FILENO + 1);
+    }
     if (line > STDERR_FILENO + 1) {
         close_range(STDERR_FILENO + 1, (unsigned)line - 1, 0);
     }
-    close_range((unsigned)line + 1, ~0U, 0);
+    close_range((unsigned)line + 1, ~0U, 0); /* all of them, where there is no line */
+    int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (dup2(nowhere, STDIN_FILENO) < 0 || dup2(nowhere, STDOUT_FILENO) < 0) {
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+    }
     return line;
 }
 
@@ -166,7 +171,7 @@ _Noreturn void mt_reader_serve(const char *path, int line)
     settle_signals();
     mt_hdf5_catch_crash(end_child);
     watch_line(file.line);
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a crash is told, and leaves nothing */
+    prctl(PR_SET_DUMPABLE, 0); /* a crash is told, and leaves nothing */
     limit_memory(file.length);
     limit_time(file.length);
     mt_reply opened = {.status = mt_reader_open_here(path, &file.reader)};

@@ -27,8 +27,9 @@ extern "C" {
 /* HDF5 files are read by libhdf5, which a crafted file can crash, or make run what it holds. Once a
  * program has chosen so, each file of weights that it opens is read in a child process of its own,
  * within limits of memory and time that the file's length sets; the child ends when the file is
- * closed, and if it crashes that is MT_ERROR_FORMAT. Otherwise, as at first, whoever made an HDF5
- * file is trusted as if he had made the program. Files of safetensors need no child.
+ * closed. If it crashes that is MT_ERROR_FORMAT, if it lacks memory MT_ERROR_MEMORY. Otherwise, as
+ * at first, whoever made an HDF5 file is trusted as if he had made the program. Files of
+ * safetensors need no child.
  *
  * A program calls this once, before it opens files, and opens them before it starts threads, if it
  * can. It waits for no children but its own, and has no file that it opens here open through HDF5

@@ -86,6 +86,17 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int devices; /* that are open: each has a thread that may multiply at any time */
 static int buffers; /* that OpenBLAS surely has */
 
+/* A child of fork has the threads of no others, which might hold the lock. */
+static void unlock_in_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, unlock_in_child);
+}
+
 /* Lets OpenBLAS have so many buffers, as far as there is address space, by taking all of them at
  * once. Those that another thread works with count for none. */
 static void grow(int wanted)
@@ -125,6 +136,8 @@ int mt_blas_threads(int wanted)
 
 mt_status mt_blas_join(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&lock);
     make_serial();
     bool enough = have_buffers(devices + 1) > devices;

@@ -146,11 +146,13 @@ static void *work(void *own)
     return NULL;
 }
 
-/* In a child of this process there are no workers: they are made anew. */
+/* In a child of this process there are no workers: they are made anew. Those begin with number 0
+ * and take the present loop for one of theirs; if it was at work, it must be another's. */
 static void forget_workers(void)
 {
     pthread_mutex_init(&team.busy, NULL);
     team.workers = 0;
+    atomic_fetch_add(&team.number, 2);
     atomic_store(&team.asleep, 0);
     atomic_store(&team.caller_asleep, false);
 }

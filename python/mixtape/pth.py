@@ -65,7 +65,8 @@ class ZipFile(_File):
             self.order = {b"little": "<", b"big": ">"}[self.read("byteorder")]
 
     def check_records(self, length):
-        """Each is as long in the file as it is to be, and none is part of another."""
+        """Each is as long in the file as it is to be, and together they are no
+        longer than the file."""
         entries = self.archive.infolist()
         for entry in entries:
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:

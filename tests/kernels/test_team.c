@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +151,45 @@ START_TEST(test_a_child_has_threads_of_its_own)
 }
 END_TEST
 
+static pid_t owner;
+static _Atomic bool strayed;
+
+/* The child has a loop at work that no thread of its own shall go on with. */
+static void fork_within(const void *loop, int64_t first, int64_t end)
+{
+    (void)end;
+    int *wrong = (int *)(uintptr_t)loop; /* which the test owns */
+    if (getpid() != owner) {
+        strayed = true;
+    } else if (first == 0) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            _exit(loops_are_whole() && !strayed ? 7 : 1);
+        }
+        bool right = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+                     WEXITSTATUS(status) == 7;
+        *wrong += !right;
+    }
+}
+
+/* On one core, where the caller forks before the others have begun. */
+START_TEST(test_a_child_of_a_loop_at_work_has_its_own_loops)
+{
+    enum { THREADS = 9, ROUNDS = 300 };
+    int wrong = 0;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    owner = getpid();
+    for (int round = 0; round < ROUNDS; round++) {
+        mt_team_run(THREADS, THREADS, fork_within, &wrong);
+    }
+    ck_assert_int_eq(wrong, 0);
+}
+END_TEST
+
 /* The threads of this process that run or could, as Linux tells. */
 static int running_threads(void)
 {
@@ -184,6 +224,7 @@ static Suite *team_suite(void)
     return SUITE("team", test_without_threads_the_caller_does_all, test_every_turn_is_done_once,
                  test_a_stretch_has_about_the_same_length_as_any_other,
                  test_a_stretch_may_begin_a_loop, test_threads_of_the_program_run_loops_at_once,
+                 test_a_child_of_a_loop_at_work_has_its_own_loops,
                  test_a_child_has_threads_of_its_own, test_workers_without_a_loop_go_to_sleep);
 }
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static volatile sig_atomic_t interrupted, asked_to_save;
 static mt_trainer *volatile interruptible; /* the trainer at work, or NULL */
@@ -69,15 +70,25 @@ static mt_status go_on_without(train_loop *loop, mt_status status)
     return status;
 }
 
-/* Saves the model as the best. If that fails the best is who it was. */
+/* The number of the file that a path leads to; 0: none. */
+static ino_t file_at(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? info.st_ino : 0;
+}
+
+/* Saves the model as the best. If that fails the best is who it was, unless it has the name already
+ * and was only not flushed. */
 static mt_status save_best(train_loop *loop, double loss)
 {
     const mt_train_state before = *loop->state;
+    char path[TEXT_MAX];
+    ino_t former = file_at(run_folder_file(loop->folder, "best.h5", path));
     loop->state->best_loss = loss;
     loop->state->best_step = loop->state->step;
     loop->state->bad_evals = 0;
     mt_status status = save(loop, "best.h5", mt_trainer_save_parameters);
-    if (status == MT_ERROR_IO) {
+    if (status == MT_ERROR_IO && file_at(path) == former) {
         loop->state->best_loss = before.best_loss;
         loop->state->best_step = before.best_step;
     }
@@ -392,6 +403,9 @@ static void catch_signals(mt_trainer *trainer)
 {
     static const int ending[] = {SIGHUP, SIGINT, SIGTERM};
     interruptible = trainer;
+    if (asked_to_save) { /* before there was a run to save */
+        mt_trainer_stop(trainer);
+    }
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
         catch_signal(ending[i], (int)SA_RESETHAND);
     }
