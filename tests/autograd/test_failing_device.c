@@ -37,14 +37,9 @@ END_TEST
 
 static Suite *failing_suite(void)
 {
-    Suite *suite = suite_create("failing device");
-    TCase *tcase = tcase_create("failing device");
-    tcase_add_checked_fixture(tcase, failing_setup, graph_teardown);
-    tcase_set_timeout(tcase, 300);
-    tcase_add_test(tcase, test_an_operator_whose_kernel_fails_says_so);
-    tcase_add_test(tcase, test_an_operator_whose_device_fails_says_so);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH("failing device", failing_setup, graph_teardown,
+                      test_an_operator_whose_kernel_fails_says_so,
+                      test_an_operator_whose_device_fails_says_so);
 }
 
 MT_TEST_MAIN(failing_suite)

@@ -225,10 +225,8 @@ static int count_cases(void)
 
 static Suite *operators_suite(void)
 {
-    Suite *suite = suite_create("operators");
-    TCase *tcase = tcase_create("operators");
-    tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
-    tcase_set_timeout(tcase, 300);
+    TCase *tcase;
+    Suite *suite = suite_begin("operators", graph_setup, graph_teardown, &tcase);
     tcase_add_loop_test(tcase, test_operator_gradients_are_central_differences, 0, count_cases());
     tcase_add_test(tcase, test_wkv_state_gradient_is_for_fixed_max);
     tcase_add_test(tcase, test_every_operator_has_a_gradient_case);
@@ -247,7 +245,6 @@ static Suite *operators_suite(void)
     tcase_add_test(tcase, test_embedding_refuses_an_index_beyond_the_table);
     tcase_add_test(tcase, test_padding_row_gets_no_gradient);
     tcase_add_test(tcase, test_cross_entropy_counts_rows_and_hits);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

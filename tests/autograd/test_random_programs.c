@@ -414,13 +414,8 @@ END_TEST
 
 static Suite *programs_suite(void)
 {
-    Suite *suite = suite_create("random programs");
-    TCase *tcase = tcase_create("random programs");
-    tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
-    tcase_set_timeout(tcase, 300);
-    tcase_add_test(tcase, test_gradients_of_random_programs_are_central_differences);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH("random programs", graph_setup, graph_teardown,
+                      test_gradients_of_random_programs_are_central_differences);
 }
 
 MT_TEST_MAIN(programs_suite)

@@ -453,31 +453,20 @@ END_TEST
 
 static Suite *tape_suite(void)
 {
-    Suite *suite = suite_create("tape");
-    TCase *tcase = tcase_create("tape");
-    tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
-    tcase_set_timeout(tcase, 300);
-    tcase_add_test(tcase, test_inputs_have_the_shapes_that_their_names_say);
-    tcase_add_test(tcase, test_backward_tells_the_first_failure_of_its_tape);
-    tcase_add_test(tcase, test_second_step_allocates_nothing_and_repeats_addresses);
-    tcase_add_test(tcase, test_every_allocation_can_fail_once_and_the_tape_recovers);
-    tcase_add_test(tcase, test_first_error_sticks_until_reset);
-    tcase_add_test(tcase, test_gradients_accumulate_until_forgotten);
-    tcase_add_test(tcase, test_detach_stops_the_gradient);
-    tcase_add_test(tcase, test_inference_records_nothing);
-    tcase_add_test(tcase, test_backward_twice_is_refused);
-    tcase_add_test(tcase, test_backward_of_a_vector_is_refused);
-    tcase_add_test(tcase, test_unused_branches_cost_no_gradient);
-    tcase_add_test(tcase, test_impossible_shapes_are_refused);
-    tcase_add_test(tcase, test_recomputed_gradients_have_the_same_bits);
-    tcase_add_test(tcase, test_recomputed_gradients_are_central_differences);
-    tcase_add_test(tcase, test_recomputation_keeps_only_the_outputs);
-    tcase_add_test(tcase, test_user_defined_operator_is_differentiated);
-    tcase_add_test(tcase, test_what_nobody_has_written_is_nan);
-    tcase_add_test(tcase, test_gradcheck_sees_wrong_gradients);
-    tcase_add_test(tcase, test_gradcheck_refuses_narrow_inputs);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH(
+        "tape", graph_setup, graph_teardown, test_inputs_have_the_shapes_that_their_names_say,
+        test_backward_tells_the_first_failure_of_its_tape,
+        test_second_step_allocates_nothing_and_repeats_addresses,
+        test_every_allocation_can_fail_once_and_the_tape_recovers,
+        test_first_error_sticks_until_reset, test_gradients_accumulate_until_forgotten,
+        test_detach_stops_the_gradient, test_inference_records_nothing,
+        test_backward_twice_is_refused, test_backward_of_a_vector_is_refused,
+        test_unused_branches_cost_no_gradient, test_impossible_shapes_are_refused,
+        test_recomputed_gradients_have_the_same_bits,
+        test_recomputed_gradients_are_central_differences,
+        test_recomputation_keeps_only_the_outputs, test_user_defined_operator_is_differentiated,
+        test_what_nobody_has_written_is_nan, test_gradcheck_sees_wrong_gradients,
+        test_gradcheck_refuses_narrow_inputs);
 }
 
 MT_TEST_MAIN(tape_suite)

@@ -93,7 +93,7 @@ static Suite *blocks_suite(void)
         test_blocks_begin_out_of_order_within_bounds,
         test_more_than_48_KiB_of_shared_memory_have_to_be_asked_for,
     };
-    return suite_of("blocks", 3, tests);
+    return suite_of("blocks", nullptr, nullptr, 3, tests);
 }
 
 MT_TEST_MAIN(blocks_suite)

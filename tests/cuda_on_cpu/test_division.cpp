@@ -42,7 +42,7 @@ END_TEST
 static Suite *division_suite(void)
 {
     const TTest *const tests[] = {test_quotients_are_those_of_division};
-    return suite_of("division", 1, tests);
+    return suite_of("division", nullptr, nullptr, 1, tests);
 }
 
 MT_TEST_MAIN(division_suite)

@@ -154,17 +154,11 @@ END_TEST
 
 static Suite *faults_suite(void)
 {
-    Suite *suite = suite_create("cuda_on_cpu/faults");
-    TCase *tcase = tcase_create("faults");
-    tcase_set_timeout(tcase, 300);
-    tcase_add_test(tcase, test_every_allocation_can_fail_once_and_nothing_is_lost);
-    tcase_add_test(tcase, test_every_launch_can_fail_once_and_nothing_is_lost);
-    tcase_add_test(tcase, test_a_device_that_is_lost_is_told_and_nothing_is_lost_with_it);
-    tcase_add_test(tcase, test_memory_that_is_not_there_is_refused_with_what_is_free);
-    tcase_add_test(tcase, test_machines_without_driver_or_device);
-    tcase_add_test(tcase, test_only_matrix_products_need_cublas);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE("cuda_on_cpu/faults", test_every_allocation_can_fail_once_and_nothing_is_lost,
+                 test_every_launch_can_fail_once_and_nothing_is_lost,
+                 test_a_device_that_is_lost_is_told_and_nothing_is_lost_with_it,
+                 test_memory_that_is_not_there_is_refused_with_what_is_free,
+                 test_machines_without_driver_or_device, test_only_matrix_products_need_cublas);
 }
 
 MT_TEST_MAIN(faults_suite)

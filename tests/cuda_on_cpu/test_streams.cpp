@@ -168,7 +168,7 @@ Suite *streams_suite()
 {
     const TTest *const tests[] = {test_streams_take_turns_without_waiting,
                                   test_a_graph_of_the_callers_is_recorded_and_replayed};
-    return suite_of("cuda_on_cpu/streams", 2, tests);
+    return suite_of("cuda_on_cpu/streams", nullptr, nullptr, 2, tests);
 }
 
 } // namespace

@@ -514,10 +514,8 @@ END_TEST
 
 static Suite *apart_suite(void)
 {
-    Suite *suite = suite_create("io/apart");
-    TCase *tcase = tcase_create("apart");
-    tcase_set_timeout(tcase, 300);
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/apart", setup, teardown, &tcase);
     tcase_add_test(tcase, test_what_was_saved_is_read);
     tcase_add_test(tcase, test_errors_are_those_of_reading_here);
     tcase_add_loop_test(tcase, test_what_hdf5_does_happens_to_the_child_alone, 0, ILLNESSES);
@@ -535,7 +533,6 @@ static Suite *apart_suite(void)
     tcase_add_test(tcase, test_a_program_with_signals_of_its_own_reads);
     tcase_add_test(tcase, test_the_child_is_limited_and_has_no_file_of_ours);
     tcase_add_test(tcase, test_a_program_that_ignores_its_children_reads_too);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

@@ -518,10 +518,8 @@ END_TEST
 
 static Suite *checkpoint_suite(void)
 {
-    Suite *suite = suite_create("io/checkpoint");
-    TCase *tcase = tcase_create("checkpoint");
-    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
-    tcase_set_timeout(tcase, 120);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/checkpoint", io_setup, io_teardown, &tcase);
     tcase_add_loop_test(tcase, test_everything_comes_back_to_the_bit, 0, MODELS);
     tcase_add_test(tcase, test_each_field_of_a_configuration_comes_back);
     tcase_add_test(tcase, test_the_same_state_gives_the_same_bytes);
@@ -539,7 +537,6 @@ static Suite *checkpoint_suite(void)
     tcase_add_test(tcase, test_numbers_at_their_ends_come_back);
     tcase_add_test(tcase, test_numbers_that_are_none_are_refused);
     tcase_add_test(tcase, test_long_texts_and_token_lists_come_back);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

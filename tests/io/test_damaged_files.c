@@ -465,10 +465,8 @@ END_TEST
 
 static Suite *damaged_files_suite(void)
 {
-    Suite *suite = suite_create("io/damaged_files");
-    TCase *tcase = tcase_create("damaged_files");
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 300);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/damaged_files", setup, teardown, &tcase);
     tcase_add_test(tcase, test_killed_while_saving_leaves_a_whole_file);
     tcase_add_test(tcase, test_a_failed_write_leaves_the_old_file_and_nothing_else);
     tcase_add_test(tcase, test_cut_files_are_refused);
@@ -480,7 +478,6 @@ static Suite *damaged_files_suite(void)
     tcase_add_test(tcase, test_damaged_scalars_are_noticed);
     tcase_add_test(tcase, test_damaged_long_texts_are_noticed);
     tcase_add_test(tcase, test_files_of_another_kind_are_refused);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

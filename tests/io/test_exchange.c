@@ -320,9 +320,8 @@ END_TEST
 
 static Suite *exchange_suite(void)
 {
-    Suite *suite = suite_create("io/exchange");
-    TCase *tcase = tcase_create("exchange");
-    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/exchange", io_setup, io_teardown, &tcase);
     tcase_add_loop_test(tcase, test_layouts_give_their_own_names, 0,
                         (int)(sizeof names / sizeof *names));
     tcase_add_test(tcase, test_an_unknown_layout_is_refused_with_those_there_are);
@@ -336,7 +335,6 @@ static Suite *exchange_suite(void)
     tcase_add_test(tcase, test_a_real_valued_model_fits_mixtapes_layout_alone);
     tcase_add_test(tcase, test_a_conversion_without_a_layout_keeps_the_files_own);
     tcase_add_test(tcase, test_tokens_that_do_not_fit_the_vocabulary_are_refused);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

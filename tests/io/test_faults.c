@@ -214,13 +214,10 @@ END_TEST
 
 static Suite *faults_suite(void)
 {
-    Suite *suite = suite_create("io/faults");
-    TCase *tcase = tcase_create("faults");
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 300);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/faults", setup, teardown, &tcase);
     tcase_add_loop_test(tcase, test_each_call_that_fails_is_told_and_nothing_is_lost, 0,
                         ACTS * ERRORS);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

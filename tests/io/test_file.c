@@ -200,21 +200,14 @@ END_TEST
 
 static Suite *file_suite(void)
 {
-    Suite *suite = suite_create("io/file");
-    TCase *tcase = tcase_create("file");
-    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, test_what_a_killed_writer_left_is_removed);
-    tcase_add_test(tcase, test_what_is_another_files_stays);
-    tcase_add_test(tcase, test_what_a_writer_is_at_stays);
-    tcase_add_test(tcase, test_writers_at_once_do_not_disturb_each_other);
-    tcase_add_test(tcase, test_a_checkpoint_is_read_while_it_is_replaced);
-    tcase_add_test(tcase, test_a_file_keeps_its_mode_and_a_new_one_has_the_umasks);
-    tcase_add_test(tcase, test_links_are_followed_to_what_is_there_and_what_is_not);
-    tcase_add_test(tcase, test_links_that_lead_nowhere_are_refused);
-    tcase_add_test(tcase, test_a_flush_that_is_interrupted_is_tried_again);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH("io/file", io_setup, io_teardown, test_what_a_killed_writer_left_is_removed,
+                      test_what_is_another_files_stays, test_what_a_writer_is_at_stays,
+                      test_writers_at_once_do_not_disturb_each_other,
+                      test_a_checkpoint_is_read_while_it_is_replaced,
+                      test_a_file_keeps_its_mode_and_a_new_one_has_the_umasks,
+                      test_links_are_followed_to_what_is_there_and_what_is_not,
+                      test_links_that_lead_nowhere_are_refused,
+                      test_a_flush_that_is_interrupted_is_tried_again);
 }
 
 MT_TEST_MAIN(file_suite)

@@ -621,9 +621,8 @@ END_TEST
 
 static Suite *foreign_suite(void)
 {
-    Suite *suite = suite_create("io/foreign");
-    TCase *tcase = tcase_create("foreign");
-    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/foreign", io_setup, io_teardown, &tcase);
     tcase_add_loop_test(tcase, test_layout_and_sizes_are_found_and_bits_come_back, 0, MODELS);
     tcase_add_loop_test(tcase, test_what_does_not_fit_is_refused_with_name_and_shapes, 0, SPOILT);
     tcase_add_test(tcase, test_what_a_whole_model_has_beside_its_decoder_is_not_read);
@@ -646,7 +645,6 @@ static Suite *foreign_suite(void)
     tcase_add_test(tcase, test_a_header_beyond_the_limit_is_refused_unread);
     tcase_add_loop_test(tcase, test_headers_that_lie_are_refused, 0, WRONG);
     tcase_add_test(tcase, test_files_too_short_for_their_header_are_refused);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

@@ -54,12 +54,8 @@ END_TEST
 
 static Suite *hdf5_reader_suite(void)
 {
-    Suite *suite = suite_create("io/hdf5_reader");
-    TCase *tcase = tcase_create("hdf5_reader");
-    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
-    tcase_add_test(tcase, test_names_of_a_group_pass_no_filter);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH("io/hdf5_reader", io_setup, io_teardown,
+                      test_names_of_a_group_pass_no_filter);
 }
 
 MT_TEST_MAIN(hdf5_reader_suite)

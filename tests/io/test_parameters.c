@@ -125,14 +125,12 @@ END_TEST
 
 static Suite *parameters_suite(void)
 {
-    Suite *suite = suite_create("parameters");
-    TCase *tcase = tcase_create("parameters");
-    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    TCase *tcase;
+    Suite *suite = suite_begin("parameters", io_setup, io_teardown, &tcase);
     tcase_add_loop_test(tcase, test_what_was_saved_is_loaded_to_the_bit, 0, FILES);
     tcase_add_loop_test(tcase, test_types_may_differ, 0, FILES);
     tcase_add_loop_test(tcase, test_what_does_not_fit_changes_nothing, 0, FILES);
     tcase_add_loop_test(tcase, test_what_is_not_finite_is_not_saved, 0, FILES);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

@@ -177,16 +177,14 @@ END_TEST
 
 static Suite *part_suite(void)
 {
-    Suite *suite = suite_create("io/part");
-    TCase *tcase = tcase_create("part");
-    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/part", io_setup, io_teardown, &tcase);
     tcase_add_loop_test(tcase, test_a_part_has_its_own_names_and_moves_between_models, 0, 2);
     tcase_add_test(tcase, test_values_are_converted_to_the_models_type);
     tcase_add_loop_test(tcase, test_a_part_takes_the_place_of_the_files, 0, 2);
     tcase_add_loop_test(tcase, test_what_does_not_fit_is_refused_and_the_model_left_alone, 0,
                         SPOILT);
     tcase_add_test(tcase, test_a_part_that_is_not_there_is_refused);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

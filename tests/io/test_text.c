@@ -158,9 +158,8 @@ END_TEST
 
 static Suite *text_suite(void)
 {
-    Suite *suite = suite_create("io/text");
-    TCase *tcase = tcase_create("text");
-    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/text", io_setup, io_teardown, &tcase);
     tcase_add_test(tcase, test_characters_are_numbered_by_code_point);
     tcase_add_test(tcase, test_a_byte_order_mark_is_no_character_but_three_bytes);
     tcase_add_test(tcase, test_every_byte_is_a_symbol);
@@ -170,7 +169,6 @@ static Suite *text_suite(void)
                         (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(tcase, test_what_is_no_file_is_refused);
     tcase_add_test(tcase, test_an_empty_prompt_has_no_symbols);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

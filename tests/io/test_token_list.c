@@ -200,9 +200,8 @@ END_TEST
 
 static Suite *token_list_suite(void)
 {
-    Suite *suite = suite_create("io/token_list");
-    TCase *tcase = tcase_create("token list");
-    tcase_add_checked_fixture(tcase, io_setup, io_teardown);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/token_list", io_setup, io_teardown, &tcase);
     tcase_add_loop_test(tcase, test_file_gives_the_lines_numbers_as_ids, 0, 5);
     tcase_add_test(tcase, test_a_blank_alone_is_a_token);
     tcase_add_test(tcase, test_find_takes_whole_tokens_alone);
@@ -216,7 +215,6 @@ static Suite *token_list_suite(void)
     tcase_add_test(tcase, test_words_are_what_stands_between_blanks);
     tcase_add_test(tcase, test_a_token_that_is_nowhere_is_refused_by_name);
     tcase_add_test(tcase, test_text_that_is_not_utf8_is_refused_with_the_byte);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

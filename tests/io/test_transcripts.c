@@ -104,16 +104,14 @@ END_TEST
 
 static Suite *transcripts_suite(void)
 {
-    Suite *suite = suite_create("io/transcripts");
-    TCase *tcase = tcase_create("transcripts");
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    TCase *tcase;
+    Suite *suite = suite_begin("io/transcripts", setup, teardown, &tcase);
     tcase_add_loop_test(tcase, test_lines_are_utterances_in_their_order, 0, 5);
     tcase_add_test(tcase, test_utterances_without_text_are_left_out);
     tcase_add_loop_test(tcase, test_wrong_files_are_refused_with_line_utterance_and_token, 0,
                         (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(tcase, test_binary_files_are_refused);
     tcase_add_test(tcase, test_a_missing_file_is_refused);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

@@ -144,19 +144,11 @@ END_TEST
 
 static Suite *random_suite(void)
 {
-    Suite *suite = suite_create("random");
-    TCase *tcase = tcase_create("random");
-    tcase_set_timeout(tcase, 300);
-    tcase_add_test(tcase, test_philox_gives_the_known_answers);
-    tcase_add_test(tcase, test_stream_reads_the_words_of_its_counter_in_order);
-    tcase_add_test(tcase, test_a_copy_continues_alike);
-    tcase_add_test(tcase, test_seeds_and_streams_share_no_numbers);
-    tcase_add_test(tcase, test_uniform_is_uniform_in_zero_to_one);
-    tcase_add_test(tcase, test_normal_has_the_moments_of_a_normal);
-    tcase_add_test(tcase, test_below_is_unbiased);
-    tcase_add_test(tcase, test_below_a_huge_bound_is_unbiased);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE("random", test_philox_gives_the_known_answers,
+                 test_stream_reads_the_words_of_its_counter_in_order, test_a_copy_continues_alike,
+                 test_seeds_and_streams_share_no_numbers, test_uniform_is_uniform_in_zero_to_one,
+                 test_normal_has_the_moments_of_a_normal, test_below_is_unbiased,
+                 test_below_a_huge_bound_is_unbiased);
 }
 
 MT_TEST_MAIN(random_suite)

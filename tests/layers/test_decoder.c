@@ -495,10 +495,8 @@ END_TEST
 
 static Suite *decoder_suite(void)
 {
-    Suite *suite = suite_create("decoder");
-    TCase *tcase = tcase_create("decoder");
-    tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
-    tcase_set_timeout(tcase, 300);
+    TCase *tcase;
+    Suite *suite = suite_begin("decoder", graph_setup, graph_teardown, &tcase);
     tcase_add_loop_test(tcase, test_model_gradients_are_central_differences, 0,
                         (int)(sizeof variations / sizeof *variations));
     tcase_add_test(tcase, test_gradients_are_those_of_the_cpu);
@@ -514,7 +512,6 @@ static Suite *decoder_suite(void)
     tcase_add_test(tcase, test_labels_of_another_rank_are_refused);
     tcase_add_test(tcase, test_a_context_can_be_made_longer);
     tcase_add_test(tcase, test_configurations_out_of_range_are_refused_by_name);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

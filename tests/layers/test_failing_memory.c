@@ -127,14 +127,8 @@ END_TEST
 
 static Suite *memory_suite(void)
 {
-    Suite *suite = suite_create("failing memory");
-    TCase *tcase = tcase_create("failing memory");
-    tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
-    tcase_set_timeout(tcase, 300);
-    tcase_add_test(tcase, test_an_operator_without_memory_says_so);
-    tcase_add_test(tcase, test_a_model_without_memory_says_so);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH("failing memory", graph_setup, graph_teardown,
+                      test_an_operator_without_memory_says_so, test_a_model_without_memory_says_so);
 }
 
 MT_TEST_MAIN(memory_suite)

@@ -299,22 +299,14 @@ END_TEST
 
 static Suite *adam_suite(void)
 {
-    Suite *suite = suite_create("adam");
-    TCase *tcase = tcase_create("adam");
-    tcase_set_timeout(tcase, 300);
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, test_adam_is_the_formula);
-    tcase_add_test(tcase, test_weight_decay_spares_vectors);
-    tcase_add_test(tcase, test_clipping_scales_to_the_norm);
-    tcase_add_test(tcase, test_gradients_that_are_not_finite_change_nothing_and_are_named);
-    tcase_add_test(tcase, test_a_loss_that_is_not_finite_is_not_followed);
-    tcase_add_test(tcase, test_gradients_whose_squares_overflow_change_nothing);
-    tcase_add_test(tcase, test_settings_out_of_range_are_refused);
-    tcase_add_test(tcase, test_rates_out_of_range_change_nothing);
-    tcase_add_test(tcase, test_parameters_refuse_a_name_twice);
-    tcase_add_test(tcase, test_names_that_no_file_could_hold_are_refused);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH("adam", setup, teardown, test_adam_is_the_formula,
+                      test_weight_decay_spares_vectors, test_clipping_scales_to_the_norm,
+                      test_gradients_that_are_not_finite_change_nothing_and_are_named,
+                      test_a_loss_that_is_not_finite_is_not_followed,
+                      test_gradients_whose_squares_overflow_change_nothing,
+                      test_settings_out_of_range_are_refused,
+                      test_rates_out_of_range_change_nothing, test_parameters_refuse_a_name_twice,
+                      test_names_that_no_file_could_hold_are_refused);
 }
 
 MT_TEST_MAIN(adam_suite)

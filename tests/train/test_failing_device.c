@@ -164,13 +164,10 @@ END_TEST
 static Suite *failing_suite(void)
 {
     enum { ACTS = sizeof acts / sizeof *acts };
-    Suite *suite = suite_create("failing device");
-    TCase *tcase = tcase_create("failing device");
-    tcase_add_checked_fixture(tcase, failing_setup, graph_teardown);
-    tcase_set_timeout(tcase, 300);
+    TCase *tcase;
+    Suite *suite = suite_begin("failing device", failing_setup, graph_teardown, &tcase);
     tcase_add_loop_test(tcase, test_a_kernel_that_fails_is_told, 0, ACTS);
     tcase_add_loop_test(tcase, test_a_call_that_fails_is_told, 0, ACTS);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
 

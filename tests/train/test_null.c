@@ -276,19 +276,10 @@ END_TEST
 
 static Suite *null_suite(void)
 {
-    Suite *suite = suite_create("null");
-    TCase *tcase = tcase_create("null");
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, test_devices);
-    tcase_add_test(tcase, test_tapes_and_tensors);
-    tcase_add_test(tcase, test_operators_and_layers_without_a_tape);
-    tcase_add_test(tcase, test_models_and_parameters);
-    tcase_add_test(tcase, test_parameters_without_memory);
-    tcase_add_test(tcase, test_optimisers_and_trainers);
-    tcase_add_test(tcase, test_streams);
-    tcase_add_test(tcase, test_files);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH("null", setup, teardown, test_devices, test_tapes_and_tensors,
+                      test_operators_and_layers_without_a_tape, test_models_and_parameters,
+                      test_parameters_without_memory, test_optimisers_and_trainers, test_streams,
+                      test_files);
 }
 
 MT_TEST_MAIN(null_suite)

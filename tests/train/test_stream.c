@@ -389,19 +389,12 @@ END_TEST
 
 static Suite *stream_suite(void)
 {
-    Suite *suite = suite_create("stream");
-    TCase *tcase = tcase_create("stream");
-    tcase_set_timeout(tcase, 300);
-    tcase_add_checked_fixture(tcase, stream_setup, graph_teardown);
-    tcase_add_test(tcase, test_a_stream_gives_what_the_whole_sequence_gives);
-    tcase_add_test(tcase, test_outputs_are_those_of_the_last_steps);
-    tcase_add_test(tcase, test_later_calls_allocate_nothing_and_carry_nothing_through_the_host);
-    tcase_add_test(tcase, test_a_row_begins_anew_by_itself);
-    tcase_add_test(tcase, test_a_row_goes_on_elsewhere);
-    tcase_add_test(tcase, test_after_a_failure_the_stream_is_where_it_was);
-    tcase_add_test(tcase, test_what_does_not_fit_is_refused);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH(
+        "stream", stream_setup, graph_teardown, test_a_stream_gives_what_the_whole_sequence_gives,
+        test_outputs_are_those_of_the_last_steps,
+        test_later_calls_allocate_nothing_and_carry_nothing_through_the_host,
+        test_a_row_begins_anew_by_itself, test_a_row_goes_on_elsewhere,
+        test_after_a_failure_the_stream_is_where_it_was, test_what_does_not_fit_is_refused);
 }
 
 MT_TEST_MAIN(stream_suite)

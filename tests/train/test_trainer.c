@@ -952,32 +952,22 @@ END_TEST
 
 static Suite *trainer_suite(void)
 {
-    Suite *suite = suite_create("trainer");
-    TCase *tcase = tcase_create("trainer");
-    tcase_set_timeout(tcase, 300);
-    tcase_add_checked_fixture(tcase, graph_setup, graph_teardown);
-    tcase_add_test(tcase, test_a_run_is_the_loop_by_hand);
-    tcase_add_test(tcase, test_an_update_may_have_any_number_of_batches);
-    tcase_add_test(tcase, test_recorded_updates_are_the_same);
-    tcase_add_test(tcase, test_later_updates_allocate_nothing);
-    tcase_add_test(tcase, test_a_stopped_run_goes_on_where_it_was);
-    tcase_add_test(tcase, test_a_run_that_was_saved_goes_on_to_the_same_bits);
-    tcase_add_test(tcase, test_a_checkpoint_that_does_not_fit_changes_nothing);
-    tcase_add_test(tcase, test_the_first_failure_sticks);
-    tcase_add_test(tcase, test_what_is_not_finite_is_named);
-    tcase_add_test(tcase, test_a_gradient_that_is_not_finite_is_named_and_changes_nothing);
-    tcase_add_test(tcase, test_a_bad_step_is_skipped_as_if_there_were_no_such_batch);
-    tcase_add_test(tcase, test_a_run_that_skipped_goes_on_from_its_checkpoint_to_the_same_bits);
-    tcase_add_test(tcase, test_a_bad_step_is_an_error_and_changes_nothing);
-    tcase_add_test(tcase, test_no_more_bad_steps_are_skipped_than_may_be);
-    tcase_add_test(tcase, test_a_loss_that_alone_is_not_finite_changes_nothing);
-    tcase_add_test(tcase, test_a_bad_step_that_was_kept_is_repeated);
-    tcase_add_test(tcase, test_a_loss_beyond_twice_the_average_is_a_spike);
-    tcase_add_test(tcase, test_a_models_checkpoint_says_which_model);
-    tcase_add_test(tcase, test_what_cannot_work_is_refused);
-    tcase_add_test(tcase, test_an_evaluation_is_the_mean_of_what_is_counted);
-    suite_add_tcase(suite, tcase);
-    return suite;
+    return SUITE_WITH(
+        "trainer", graph_setup, graph_teardown, test_a_run_is_the_loop_by_hand,
+        test_an_update_may_have_any_number_of_batches, test_recorded_updates_are_the_same,
+        test_later_updates_allocate_nothing, test_a_stopped_run_goes_on_where_it_was,
+        test_a_run_that_was_saved_goes_on_to_the_same_bits,
+        test_a_checkpoint_that_does_not_fit_changes_nothing, test_the_first_failure_sticks,
+        test_what_is_not_finite_is_named,
+        test_a_gradient_that_is_not_finite_is_named_and_changes_nothing,
+        test_a_bad_step_is_skipped_as_if_there_were_no_such_batch,
+        test_a_run_that_skipped_goes_on_from_its_checkpoint_to_the_same_bits,
+        test_a_bad_step_is_an_error_and_changes_nothing,
+        test_no_more_bad_steps_are_skipped_than_may_be,
+        test_a_loss_that_alone_is_not_finite_changes_nothing,
+        test_a_bad_step_that_was_kept_is_repeated, test_a_loss_beyond_twice_the_average_is_a_spike,
+        test_a_models_checkpoint_says_which_model, test_what_cannot_work_is_refused,
+        test_an_evaluation_is_the_mean_of_what_is_counted);
 }
 
 MT_TEST_MAIN(trainer_suite)
