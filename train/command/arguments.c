@@ -73,6 +73,30 @@ void wrong_arguments(const struct argp_state *state, const char *format, ...)
     exit(EXIT_USAGE);
 }
 
+error_t parse_argument(int key, char *text, const struct argp_state *state, const char *what,
+                       const char **given)
+{
+    if (key == ARGP_KEY_ARG && *given != NULL) {
+        wrong_arguments(state, "one %s is enough", what);
+    }
+    if (key == ARGP_KEY_NO_ARGS) {
+        wrong_arguments(state, "name a %s", what);
+    }
+    if (key != ARGP_KEY_ARG) {
+        return ARGP_ERR_UNKNOWN;
+    }
+    *given = text;
+    return 0;
+}
+
+error_t parsed(mt_status status)
+{
+    if (status != MT_OK) {
+        exit(report_usage(mt_error_message()));
+    }
+    return 0;
+}
+
 mt_status parse_whole(const char *option, const char *text, long long least, long long most,
                       long long *value)
 {
@@ -93,4 +117,9 @@ mt_status parse_real(const char *option, const char *text, double least, double 
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID, "--%s %s: not a number in %g .. %g", option, text, least,
                          most);
+}
+
+mt_status parse_threads(const char *text, long long *threads)
+{
+    return parse_whole("threads", text, 0, 4096, threads);
 }

@@ -18,10 +18,21 @@ void parse_arguments(const struct argp *argp, int argc, char **argv, void *given
 _Noreturn void wrong_arguments(const struct argp_state *state, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* For parsers, of a key that is no option of theirs: the one argument that a verb has, `what`
+ * ("run", "file"), goes to `given`, NULL before. Ends the program where there is none, or more. */
+error_t parse_argument(int key, char *text, const struct argp_state *state, const char *what,
+                       const char **given);
+
+/* For parsers, once an option's value was read: ends the program where that failed. */
+error_t parsed(mt_status status);
+
 /* Text as a whole number, or a real one, in a range; MT_ERROR_INVALID names the option. */
 mt_status parse_whole(const char *option, const char *text, long long least, long long most,
                       long long *value);
 mt_status parse_real(const char *option, const char *text, double least, double most,
                      double *value);
+
+/* --threads: 0, for all, and more. */
+mt_status parse_threads(const char *text, long long *threads);
 
 #endif

@@ -77,7 +77,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->json = text;
         break;
     case LONG_ONLY + 't':
-        status = parse_whole("threads", text, 0, 4096, &given->threads);
+        status = parse_threads(text, &given->threads);
         break;
     case LONG_ONLY + 'r':
         status = parse_whole("repeat", text, 1, 1000, &given->repeat);
@@ -101,10 +101,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
-    if (status != MT_OK) {
-        exit(report_usage(mt_error_message()));
-    }
-    return 0;
+    return parsed(status);
 }
 
 /* The figures so far, as JSON, where a file was asked for: a benchmark that is stopped leaves what

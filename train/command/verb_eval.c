@@ -30,17 +30,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'T':
         given->threads = text;
         return 0;
-    case ARGP_KEY_ARG:
-        if (given->run != NULL) {
-            wrong_arguments(state, "one run is enough");
-        }
-        given->run = text;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        wrong_arguments(state, "name a run");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_argument(key, text, state, "run", &given->run);
     }
 }
 

@@ -37,19 +37,14 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'i':
         given->into = text;
         return 0;
-    case ARGP_KEY_ARG:
-        if (given->model != NULL) {
-            wrong_arguments(state, "one model is enough");
-        }
-        given->model = text;
-        return 0;
+    case ARGP_KEY_NO_ARGS:
     case ARGP_KEY_END:
         if (given->model == NULL || given->output == NULL) {
             wrong_arguments(state, "name a model, and with -o the file to write");
         }
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_argument(key, text, state, "model", &given->model);
     }
 }
 

@@ -24,7 +24,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->last = true;
         return 0;
     case LONG_ONLY + 'T':
-        status = parse_whole("threads", text, 0, 4096, &given->threads);
+        status = parse_threads(text, &given->threads);
         break;
     case LONG_ONLY + 'c':
         status = parse_whole("context-size", text, 1, 1 << 24, &given->context_size);
@@ -38,24 +38,16 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'd':
         given->device = text;
         return 0;
-    case ARGP_KEY_ARG:
-        if (given->model != NULL) {
-            wrong_arguments(state, "one model is enough");
-        }
-        given->model = text;
-        return 0;
+    case ARGP_KEY_NO_ARGS:
     case ARGP_KEY_END:
         if (given->model == NULL || given->input == NULL || given->output == NULL) {
             wrong_arguments(state, "name a model, --input and --output");
         }
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_argument(key, text, state, "model", &given->model);
     }
-    if (status != MT_OK) {
-        exit(report_usage(mt_error_message()));
-    }
-    return 0;
+    return parsed(status);
 }
 
 static void write_tensor(mt_archive *archive, const char *name, const mt_tensor *tensor)

@@ -28,7 +28,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *given = state->input;
     mt_status status = MT_OK;
-    long long top_k;
+    long long top_k = 0;
     switch (key) {
     case LONG_ONLY + 'l':
         given->last = true;
@@ -74,16 +74,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->device = text;
         break;
     case LONG_ONLY + 'T':
-        status = parse_whole("threads", text, 0, 4096, &given->threads);
-        break;
-    case ARGP_KEY_ARG:
-        if (given->run != NULL) {
-            wrong_arguments(state, "one run is enough");
-        }
-        given->run = text;
-        break;
-    case ARGP_KEY_NO_ARGS:
-        wrong_arguments(state, "name a run");
+        status = parse_threads(text, &given->threads);
         break;
     case ARGP_KEY_END:
         if (given->prompt[0] != '\0' && given->prompt_file != NULL) {
@@ -91,12 +82,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         }
         break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_argument(key, text, state, "run", &given->run);
     }
-    if (status != MT_OK) {
-        exit(report_usage(mt_error_message()));
-    }
-    return 0;
+    return parsed(status);
 }
 
 /* All of standard input, with a zero byte behind it; the caller frees it. */

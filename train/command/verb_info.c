@@ -24,17 +24,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'a':
         given->all = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (given->file != NULL) {
-            wrong_arguments(state, "one file is enough");
-        }
-        given->file = text;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        wrong_arguments(state, "name a file, or a run");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_argument(key, text, state, "file or run", &given->file);
     }
 }
 

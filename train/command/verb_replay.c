@@ -23,21 +23,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->device = text;
         return 0;
     case LONG_ONLY + 'T':
-        if (parse_whole("threads", text, 0, 4096, &given->threads) != MT_OK) {
-            exit(report_usage(mt_error_message()));
-        }
-        return 0;
-    case ARGP_KEY_ARG:
-        if (given->run != NULL) {
-            wrong_arguments(state, "one run is enough");
-        }
-        given->run = text;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        wrong_arguments(state, "name a run");
-        return 0;
+        return parsed(parse_threads(text, &given->threads));
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_argument(key, text, state, "run", &given->run);
     }
 }
 
