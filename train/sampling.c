@@ -13,8 +13,8 @@ struct mt_sampler {
     mt_random random;
     int32_t count, allowed;
     bool *forbidden;
-    double *weights; /* of the draw at hand: e^((logit - largest) / temperature), or 0 */
-    int32_t *order;  /* symbols by weight, where only some are kept */
+    double *logits; /* of the draw at hand; minus infinity for what is forbidden */
+    int32_t *order; /* the symbols, the likeliest first */
 };
 
 mt_sampling mt_sampling_default(void)
@@ -56,10 +56,10 @@ mt_status mt_sampler_create(const mt_sampling *sampling, int64_t count, uint64_t
                              .count = (int32_t)count,
                              .allowed = (int32_t)count,
                              .forbidden = calloc((size_t)count, sizeof *made->forbidden),
-                             .weights = malloc((size_t)count * sizeof *made->weights),
+                             .logits = malloc((size_t)count * sizeof *made->logits),
                              .order = malloc((size_t)count * sizeof *made->order)};
     }
-    if (made == NULL || made->forbidden == NULL || made->weights == NULL || made->order == NULL) {
+    if (made == NULL || made->forbidden == NULL || made->logits == NULL || made->order == NULL) {
         mt_sampler_destroy(made);
         return mt_fail(MT_ERROR_MEMORY, "sampling: no memory for %" PRId64 " symbols", count);
     }
@@ -71,7 +71,7 @@ void mt_sampler_destroy(mt_sampler *sampler)
 {
     if (sampler != NULL) {
         free(sampler->forbidden);
-        free(sampler->weights);
+        free(sampler->logits);
         free(sampler->order);
         free(sampler);
     }
@@ -97,67 +97,70 @@ mt_status mt_sampler_forbid(mt_sampler *sampler, int32_t symbol)
     return MT_OK;
 }
 
-/* The logits as doubles, and the symbol of the largest that is not forbidden. */
-static mt_status read_logits(mt_sampler *sampler, mt_dtype dtype, const void *logits,
-                             int32_t *likeliest)
+static mt_status read_logits(mt_sampler *sampler, mt_dtype dtype, const void *logits)
 {
-    double *values = sampler->weights;
-    *likeliest = -1;
     for (int32_t i = 0; i < sampler->count; i++) {
-        values[i] = dtype == MT_F64 ? ((const double *)logits)[i] : ((const float *)logits)[i];
-        if (!isfinite(values[i])) {
-            return mt_fail(MT_ERROR_NUMERIC, "the logit of symbol %" PRId32 " is %g", i, values[i]);
+        double logit = dtype == MT_F64 ? ((const double *)logits)[i] : ((const float *)logits)[i];
+        if (!isfinite(logit)) {
+            return mt_fail(MT_ERROR_NUMERIC, "the logit of symbol %" PRId32 " is %g", i, logit);
         }
-        if (!sampler->forbidden[i] && (*likeliest < 0 || values[i] > values[*likeliest])) {
-            *likeliest = i;
-        }
+        sampler->logits[i] = sampler->forbidden[i] ? -HUGE_VAL : logit;
     }
     return MT_OK;
 }
 
-/* Makes weights of logits, and returns their sum. */
-static double weigh(mt_sampler *sampler, double largest)
+static int32_t likeliest(const mt_sampler *sampler)
 {
-    double sum = 0.0, *weights = sampler->weights;
-    for (int32_t i = 0; i < sampler->count; i++) {
-        weights[i] = sampler->forbidden[i]
-                         ? 0.0
-                         : exp((weights[i] - largest) / sampler->sampling.temperature);
-        sum += weights[i];
+    int32_t best = 0;
+    for (int32_t i = 1; i < sampler->count; i++) {
+        best = sampler->logits[i] > sampler->logits[best] ? i : best;
     }
-    return sum;
+    return best;
 }
 
-static int by_weight(const void *a, const void *b, void *context)
+static int by_logit(const void *a, const void *b, void *context)
 {
-    const double *weights = context;
+    const double *logits = context;
     int32_t left = *(const int32_t *)a, right = *(const int32_t *)b;
-    return weights[left] != weights[right] ? (weights[left] < weights[right] ? 1 : -1)
-                                           : left - right;
+    return logits[left] != logits[right] ? (logits[left] < logits[right] ? 1 : -1) : left - right;
 }
 
-/* Leaves only the likeliest a weight, and returns the sum of what is left. */
-static double keep_likeliest(mt_sampler *sampler)
+static void sort(mt_sampler *sampler)
 {
-    int32_t *order = sampler->order, kept = sampler->count;
-    double *weights = sampler->weights, sum = 0.0, share = 0.0;
     for (int32_t i = 0; i < sampler->count; i++) {
-        order[i] = i;
+        sampler->order[i] = i;
     }
-    qsort_r(order, (size_t)sampler->count, sizeof *order, by_weight, weights);
-    if (sampler->sampling.top_k > 0 && sampler->sampling.top_k < kept) {
-        kept = (int32_t)sampler->sampling.top_k;
-    }
+    qsort_r(sampler->order, (size_t)sampler->count, sizeof *sampler->order, by_logit,
+            sampler->logits);
+}
+
+/* In the order of likelihood: e^((logit - largest) / temperature). */
+static double weight(const mt_sampler *sampler, int32_t place)
+{
+    const double *logits = sampler->logits;
+    const int32_t *order = sampler->order;
+    return exp((logits[order[place]] - logits[order[0]]) / sampler->sampling.temperature);
+}
+
+/* How many of the likeliest are kept, and the sum of their weights. */
+static int32_t count_kept(const mt_sampler *sampler, double *sum)
+{
+    mt_sampling sampling = sampler->sampling;
+    int32_t kept = sampling.top_k > 0 && sampling.top_k < sampler->allowed ? (int32_t)sampling.top_k
+                                                                           : sampler->allowed;
+    *sum = 0.0;
     for (int32_t i = 0; i < kept; i++) {
-        sum += weights[order[i]];
+        *sum += weight(sampler, i);
     }
-    for (int32_t i = 0; i < sampler->count; i++) {
-        if (i >= kept || share >= sampler->sampling.top_p * sum) {
-            weights[order[i]] = 0.0;
-        }
-        share += weights[order[i]];
+    if (sampling.top_p == 1.0) {
+        return kept;
     }
-    return share;
+    double share = sampling.top_p * *sum;
+    int32_t fewest = 0;
+    for (*sum = 0.0; fewest < kept && *sum < share; fewest++) {
+        *sum += weight(sampler, fewest);
+    }
+    return fewest;
 }
 
 mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logits, int32_t *symbol)
@@ -165,27 +168,24 @@ mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logit
     if (sampler == NULL) {
         return mt_fail_null(__func__);
     }
-    int32_t likeliest;
-    mt_status status = read_logits(sampler, dtype, logits, &likeliest);
+    mt_status status = read_logits(sampler, dtype, logits);
     if (status != MT_OK) {
         return status;
     }
-    *symbol = likeliest;
     if (sampler->sampling.temperature == 0.0) {
+        *symbol = likeliest(sampler);
         return MT_OK;
     }
-    double sum = weigh(sampler, sampler->weights[likeliest]);
-    if (sampler->sampling.top_k > 0 || sampler->sampling.top_p < 1.0) {
-        sum = keep_likeliest(sampler);
-    }
-    /* Should rounding leave a rest behind the last symbol, the likeliest has it. */
+    sort(sampler);
+    double sum;
+    int32_t kept = count_kept(sampler, &sum), i = 0;
     double left = mt_random_uniform(&sampler->random) * sum;
-    for (int32_t i = 0; i < sampler->count; i++) {
-        left -= sampler->weights[i];
+    for (; i < kept - 1; i++) {
+        left -= weight(sampler, i);
         if (left < 0.0) {
-            *symbol = i;
             break;
         }
     }
+    *symbol = sampler->order[i];
     return MT_OK;
 }
