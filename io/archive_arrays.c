@@ -5,15 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { PATH_MAX_BYTES = MT_GROUP_MAX + MT_OBJECT_MAX }; /* of an object within the file */
-
-/* "/model" and "embed.weight" make "/model/embed.weight". */
-static const char *join(char path[PATH_MAX_BYTES], const char *group, const char *name)
-{
-    snprintf(path, PATH_MAX_BYTES, "%s%s%s", group, group[1] == '\0' ? "" : "/", name);
-    return path;
-}
-
 static hid_t file_type(mt_dtype dtype)
 {
     return dtype == MT_F32 ? H5T_IEEE_F32LE : dtype == MT_F64 ? H5T_IEEE_F64LE : H5T_STD_I32LE;
@@ -60,15 +51,15 @@ static hid_t array_space(int rank, const int64_t *shape)
 void mt_archive_begin_array(mt_archive *archive, const char *group, const char *name,
                             mt_dtype dtype, int rank, const int64_t *shape)
 {
-    char path[PATH_MAX_BYTES];
+    char path[MT_PATH_IN_FILE];
     mt_archive_end_array(archive);
     if (!mt_archive_can_go_on(archive)) {
         return;
     }
     hid_t space = array_space(rank, shape), properties = H5Pcreate(H5P_DATASET_CREATE);
     if (set_properties(properties, dtype, rank, shape)) {
-        archive->array = H5Dcreate2(archive->file, join(path, group, name), file_type(dtype), space,
-                                    H5P_DEFAULT, properties, H5P_DEFAULT);
+        archive->array = H5Dcreate2(archive->file, mt_hdf5_join(path, group, name),
+                                    file_type(dtype), space, H5P_DEFAULT, properties, H5P_DEFAULT);
     }
     if (archive->array < 0) {
         mt_archive_lacks_memory(archive, name);

@@ -66,7 +66,7 @@ static hid_t open_dataset(const mt_hdf5_reader *reader, const mt_question *quest
 {
     char path[MT_PATH_IN_FILE];
     hid_t dataset = H5I_INVALID_HID;
-    *status = mt_hdf5_follow(reader, mt_hdf5_join(path, question));
+    *status = mt_hdf5_follow(reader, mt_hdf5_join(path, question->group, question->name));
     if (*status == MT_OK && H5Lexists(reader->file, path, H5P_DEFAULT) == 0) {
         *status = mt_fail(MT_ERROR_FORMAT, "%s: %s: missing", reader->path, question->name);
     }

@@ -123,3 +123,9 @@ mt_status mt_hdf5_fail(const char *path, const char *format, ...)
     return mt_fail(status, "%s: %s: %s (HDF5 %d.%d.%d: %s)", path, object, means, H5_VERS_MAJOR,
                    H5_VERS_MINOR, H5_VERS_RELEASE, found.reason);
 }
+
+const char *mt_hdf5_join(char path[MT_PATH_IN_FILE], const char *group, const char *name)
+{
+    snprintf(path, MT_PATH_IN_FILE, "%s%s%s", group, group[1] == '\0' ? "" : "/", name);
+    return path;
+}

@@ -6,6 +6,8 @@
 #include <mixtape/error.h>
 #include <mixtape/tensor.h>
 
+#include "io/reader.h"
+
 #include <hdf5.h>
 
 /* Between these HDF5 prints nothing, and loads no plugins that the environment may name: a filter
@@ -20,6 +22,9 @@ hid_t mt_hdf5_type(mt_dtype dtype);
 /* Rows of a dataset, that is steps of its first dimension: a space of the file, and the one that
  * they have in memory. The caller closes both. */
 hid_t mt_hdf5_select_rows(hid_t dataset, int64_t first, int64_t rows, hid_t *in_memory);
+
+/* "/model" and "embed.weight" make "/model/embed.weight". */
+const char *mt_hdf5_join(char path[MT_PATH_IN_FILE], const char *group, const char *name);
 
 /* Fails with what HDF5 says of the call that failed last, and what that means: "path: embed.weight:
  * its values: damaged (HDF5 1.10.8: data error detected by Fletcher32 checksum)". It is called

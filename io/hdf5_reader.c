@@ -13,13 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *mt_hdf5_join(char path[MT_PATH_IN_FILE], const mt_question *question)
-{
-    snprintf(path, MT_PATH_IN_FILE, "%s%s%s", question->group,
-             question->group[1] == '\0' ? "" : "/", question->name);
-    return path;
-}
-
 mt_status mt_hdf5_follow(const mt_hdf5_reader *reader, const char *path)
 {
     char step[MT_PATH_IN_FILE];
@@ -126,7 +119,8 @@ static mt_status answer_has_object(const mt_hdf5_reader *reader, const mt_questi
                                    mt_answer *answer)
 {
     char path[MT_PATH_IN_FILE];
-    htri_t found = H5Lexists(reader->file, mt_hdf5_join(path, question), H5P_DEFAULT);
+    htri_t found =
+        H5Lexists(reader->file, mt_hdf5_join(path, question->group, question->name), H5P_DEFAULT);
     answer->whole = found > 0;
     return found >= 0 ? MT_OK : mt_hdf5_fail(reader->path, "%s", path);
 }

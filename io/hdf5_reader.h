@@ -15,10 +15,6 @@ typedef struct mt_hdf5_reader {
     char path[PATH_MAX];
 } mt_hdf5_reader;
 
-/* "/model" and "embed.weight" make "/model/embed.weight". */
-enum { MT_PATH_IN_FILE = MT_GROUP_MAX + MT_OBJECT_MAX };
-const char *mt_hdf5_join(char path[MT_PATH_IN_FILE], const mt_question *question);
-
 /* Every step of a path must be a hard link, if it is there: whoever opens it tells of what is
  * not. */
 mt_status mt_hdf5_follow(const mt_hdf5_reader *reader, const char *path);

@@ -11,7 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MT_GROUP_MAX = 64, MT_OBJECT_MAX = 512 }; /* bytes of a group's path, of a name in it */
+enum {
+    MT_GROUP_MAX = 64,   /* bytes of a group's path, */
+    MT_OBJECT_MAX = 512, /* of a name in it, */
+    MT_PATH_IN_FILE = MT_GROUP_MAX + MT_OBJECT_MAX
+};
 
 typedef struct mt_question {
     enum {

@@ -105,41 +105,32 @@ static inline real real_exp_negative(real x)
     return series * exp_power_of_two(shifted.bits);
 }
 
+/* A function of the C library, for the real type. */
+#if MT_REAL == 64
+#define REAL_FUNCTION(name) name
+#else
+#define REAL_FUNCTION(name) name##f
+#endif
+
 static inline real real_abs(real x)
 {
-#if MT_REAL == 64
-    return fabs(x);
-#else
-    return fabsf(x);
-#endif
+    return REAL_FUNCTION(fabs)(x);
 }
 
 /* |x| with the sign of `sign`. */
 static inline real real_copysign(real x, real sign)
 {
-#if MT_REAL == 64
-    return copysign(x, sign);
-#else
-    return copysignf(x, sign);
-#endif
+    return REAL_FUNCTION(copysign)(x, sign);
 }
 
 static inline real real_sqrt(real x)
 {
-#if MT_REAL == 64
-    return sqrt(x);
-#else
-    return sqrtf(x);
-#endif
+    return REAL_FUNCTION(sqrt)(x);
 }
 
 static inline real real_log(real x)
 {
-#if MT_REAL == 64
-    return log(x);
-#else
-    return logf(x);
-#endif
+    return REAL_FUNCTION(log)(x);
 }
 
 /* tanh |x| = (1 - e) / (1 + e) with e = e^(-2 |x|). 1 - e is put together from e^r - 1, which has
@@ -157,11 +148,7 @@ static inline real real_tanh(real x)
 /* The normal distribution, at 0 with variance 1: the share below x, and the density there. */
 static inline real real_normal_cdf(real x)
 {
-#if MT_REAL == 64
-    return 0.5 * erfc(x * -0.70710678118654752);
-#else
-    return 0.5f * erfcf(x * -0.70710678f);
-#endif
+    return (real)0.5 * REAL_FUNCTION(erfc)(x * (real)-0.70710678118654752);
 }
 
 static inline real real_normal_pdf(real x)
