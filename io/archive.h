@@ -70,6 +70,10 @@ void mt_archive_check_array(mt_archive *archive, const char *group, const char *
 void mt_archive_read_rows(mt_archive *archive, const char *group, const char *name, mt_dtype dtype,
                           int64_t first, int64_t rows, size_t bytes, void *values);
 
+/* Reads some columns of one row of a matrix of integers. */
+void mt_archive_read_columns(mt_archive *archive, const char *group, const char *name, int64_t row,
+                             int64_t first, int64_t columns, int32_t *values);
+
 /* Calls visit for each object of a group, in the order of names, until the archive fails. */
 void mt_archive_visit(mt_archive *archive, const char *group,
                       void (*visit)(mt_archive *archive, const char *name, void *context),

@@ -159,3 +159,19 @@ void mt_archive_read_rows(mt_archive *archive, const char *group, const char *na
     mt_archive_ask(archive, &question, group, name, &answer);
     free(answer.found);
 }
+
+void mt_archive_read_columns(mt_archive *archive, const char *group, const char *name, int64_t row,
+                             int64_t first, int64_t columns, int32_t *values)
+{
+    mt_answer answer;
+    mt_question question = {.asked = MT_ASK_ROWS,
+                            .dtype = MT_I32,
+                            .first = row,
+                            .rows = 1,
+                            .first_column = first,
+                            .columns = columns,
+                            .bytes = (size_t)columns * sizeof *values,
+                            .values = values};
+    mt_archive_ask(archive, &question, group, name, &answer);
+    free(answer.found);
+}

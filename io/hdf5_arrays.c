@@ -205,6 +205,19 @@ mt_status mt_hdf5_answer_shape(const mt_hdf5_reader *reader, const mt_question *
     return status;
 }
 
+/* Columns of rows of a matrix, as mt_hdf5_select_rows has all of them. */
+static hid_t select_columns(hid_t dataset, const mt_question *question, hid_t *in_memory)
+{
+    const hsize_t start[2] = {(hsize_t)question->first, (hsize_t)question->first_column};
+    const hsize_t count[2] = {(hsize_t)question->rows, (hsize_t)question->columns};
+    hid_t space = H5Dget_space(dataset);
+    if (H5Sget_simple_extent_ndims(space) == 2) {
+        H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
+    }
+    *in_memory = H5Screate_simple(2, count, NULL);
+    return space;
+}
+
 mt_status mt_hdf5_answer_rows(const mt_hdf5_reader *reader, const mt_question *question,
                               mt_answer *answer)
 {
@@ -214,7 +227,9 @@ mt_status mt_hdf5_answer_rows(const mt_hdf5_reader *reader, const mt_question *q
     if (dataset < 0) {
         return status;
     }
-    hid_t space = mt_hdf5_select_rows(dataset, question->first, question->rows, &in_memory);
+    hid_t space = question->columns > 0
+                      ? select_columns(dataset, question, &in_memory)
+                      : mt_hdf5_select_rows(dataset, question->first, question->rows, &in_memory);
     hssize_t values = H5Sget_select_npoints(in_memory);
     if (values < 0 || (size_t)values != question->bytes / mt_dtype_size(question->dtype)) {
         status =

@@ -33,8 +33,9 @@ typedef struct mt_question {
     mt_dtype dtype;
     int rank;
     int64_t first, rows;
-    size_t bytes; /* of all the rows, */
-    void *values; /* and where they go */
+    int64_t first_column, columns; /* of each row; none: all of an array of any rank */
+    size_t bytes;                  /* of all that, */
+    void *values;                  /* and where it goes */
 } mt_question;
 
 typedef struct mt_answer {

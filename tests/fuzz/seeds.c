@@ -141,6 +141,18 @@ static void write_labels(H5F_libver_t version, storage lies)
     H5Fclose(file);
 }
 
+/* Ids of two documents in HDF5; their other files are in corpus/. */
+static void write_ids(H5F_libver_t version, storage lies)
+{
+    const int32_t ids[6] = {5, 0, 7, 50276, 2, 1};
+    const hsize_t shape[2] = {2, 3};
+    char name[64];
+    snprintf(name, sizeof name, "%s-%d.h5", storage_names[lies], (int)version);
+    hid_t file = create(seed_path("token_ids", name), version);
+    write_dataset(file, "ids", H5T_STD_U16LE, H5T_NATIVE_INT32, 2, shape, lies, ids);
+    H5Fclose(file);
+}
+
 static mt_model *make_model(mt_device *device, const mt_model_config *config)
 {
     mt_model *model;
@@ -170,6 +182,8 @@ int main(int count, char **arguments)
         write_foreign(weights, H5F_LIBVER_V110, lies);
         write_labels(H5F_LIBVER_EARLIEST, lies);
         write_labels(H5F_LIBVER_V110, lies);
+        write_ids(H5F_LIBVER_EARLIEST, lies);
+        write_ids(H5F_LIBVER_V110, lies);
     }
     mt_weights_close(weights);
     mt_model_destroy(model);

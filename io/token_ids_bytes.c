@@ -1,0 +1,90 @@
+/* Bytes of files, as the readers of token ids take them. */
+#include "io/token_ids_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+mt_status mt_ids_open_bytes(const char *path, int *descriptor, int64_t *bytes)
+{
+    struct stat info;
+    *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*descriptor < 0) {
+        return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+    }
+    mt_status status = MT_OK;
+    if (fstat(*descriptor, &info) != 0) {
+        status = mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+    } else if (!S_ISREG(info.st_mode)) {
+        status =
+            mt_fail(MT_ERROR_IO, "%s: not a regular file, whose ids can be read anywhere", path);
+    } else if (info.st_size == 0) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s: the file is empty", path);
+    }
+    if (status != MT_OK) {
+        close(*descriptor);
+        *descriptor = -1;
+        return status;
+    }
+    *bytes = (int64_t)info.st_size;
+    return MT_OK;
+}
+
+mt_status mt_ids_read_bytes(const char *path, int descriptor, int64_t offset, void *bytes,
+                            size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t got =
+            pread(descriptor, (char *)bytes + done, size - done, (off_t)(offset + (int64_t)done));
+        if (got < 0 && errno != EINTR) {
+            return mt_fail(MT_ERROR_IO, "%s: at byte %" PRId64 ": %s", path, offset + (int64_t)done,
+                           strerror(errno));
+        }
+        if (got == 0) {
+            return mt_fail(MT_ERROR_IO,
+                           "%s: it was cut to at most %" PRId64 " bytes since it was opened", path,
+                           offset + (int64_t)done);
+        }
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return MT_OK;
+}
+
+uint32_t mt_ids_word(const unsigned char *bytes)
+{
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
+
+uint64_t mt_ids_long(const unsigned char *bytes)
+{
+    return (uint64_t)mt_ids_word(bytes) | (uint64_t)mt_ids_word(bytes + 4) << 32;
+}
+
+mt_status mt_ids_expect(mt_ids_file *file, int64_t count)
+{
+    int64_t behind = file->bytes - file->offset, size = file->type.size;
+    if (count == 0) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: it holds no ids", file->path);
+    }
+    if (count != behind / size || behind % size != 0) {
+        return mt_fail(MT_ERROR_FORMAT,
+                       "%s: %" PRId64 " ids of %" PRId64 " bytes, in %" PRId64
+                       " bytes behind its header: %s",
+                       file->path, count, size, behind,
+                       count > behind / size ? "it was cut" : "there is more");
+    }
+    file->count = count;
+    return MT_OK;
+}
+
+void mt_ids_without_borders(mt_ids_file *file)
+{
+    file->documents = 1;
+    file->row = file->count;
+    file->has_borders = false;
+}

@@ -1,0 +1,610 @@
+/* Token ids in the files of other programs: what they are, their documents, and what is refused. */
+#include "io/token_ids.h"
+#include "tests/io/io_test.h"
+
+#include <fcntl.h>
+#include <hdf5.h>
+#include <inttypes.h>
+
+#define LLMC_HEADER(magic, version, count) [0] = (magic), [1] = (version), [2] = (count)
+
+static mt_status open_one(const char *path, mt_ids_raw raw, mt_token_ids **ids)
+{
+    return mt_token_ids_open(&path, 1, raw, ids);
+}
+
+/* Opens one file, which is not what it should be. */
+static mt_status refuse(const char *path)
+{
+    mt_token_ids *ids;
+    mt_status status = open_one(path, MT_IDS_UNSAID, &ids);
+    ck_assert_ptr_null(ids);
+    return status;
+}
+
+static mt_token_ids *open_well(const char *path, mt_ids_raw raw)
+{
+    mt_token_ids *ids;
+    ASSERT_OK(open_one(path, raw, &ids));
+    return ids;
+}
+
+/* The ids are these, in documents of these lengths, of which -1 ends the list. */
+static void check_ids(mt_token_ids *ids, int64_t count, const int32_t *wanted,
+                      const int64_t *lengths)
+{
+    int32_t values[64];
+    int64_t first = 0, documents = 0;
+    ck_assert_int_eq(mt_token_ids_count(ids), count);
+    for (; lengths[documents] >= 0; documents++) {
+        mt_ids_span document = mt_token_ids_document(ids, documents);
+        ck_assert_int_eq(document.first, first);
+        ck_assert_int_eq(document.count, lengths[documents]);
+        ASSERT_OK(mt_token_ids_read(ids, first, document.count, MT_IDS_MOST, values));
+        ck_assert_mem_eq(values, wanted + first, (size_t)document.count * sizeof *values);
+        for (int64_t i = 0; i < document.count; i++) {
+            ck_assert_int_eq(mt_token_ids_find(ids, first + i), documents);
+        }
+        first += document.count;
+    }
+    ck_assert_int_eq(mt_token_ids_documents(ids), documents);
+    ck_assert_int_eq(first, count);
+}
+
+/* The same, of one file, which is closed again. */
+static void check_file(const char *path, mt_ids_raw raw, int64_t count, const int32_t *wanted,
+                       const int64_t *lengths)
+{
+    mt_token_ids *ids = open_well(path, raw);
+    check_ids(ids, count, wanted, lengths);
+    mt_token_ids_close(ids);
+}
+
+#define DOCUMENTS(...)                                                                             \
+    (const int64_t[])                                                                              \
+    {                                                                                              \
+        __VA_ARGS__, -1                                                                            \
+    }
+
+/* An .npy of version 1 with this dictionary and these bytes behind it. */
+static const char *write_npy(const char *name, const char *dictionary, const void *bytes,
+                             size_t size)
+{
+    char content[1024] = "\x93NUMPY\x01";
+    size_t length = strlen(dictionary);
+    ck_assert_uint_le(10 + length + size, sizeof content);
+    content[8] = (char)(length & 0xFF);
+    content[9] = (char)(length >> 8);
+    memcpy(content + 10, dictionary, length);
+    memcpy(content + 10 + length, bytes, size);
+    return write_bytes(name, content, 10 + length + size);
+}
+
+static const int32_t six[] = {5, 0, 7, 50276, 2, 1};
+
+START_TEST(test_arrays_of_numpy_are_read)
+{
+    const uint16_t ids[] = {5, 0, 7, 50276, 2, 1};
+    check_file(write_npy("a.npy", "{'descr': '<u2', 'fortran_order': False, 'shape': (6,), }  \n",
+                         ids, sizeof ids),
+               MT_IDS_UNSAID, 6, six, DOCUMENTS(6));
+    check_file(write_npy("rows.npy",
+                         "{\"shape\":(2L, 3L), 'descr':'=u2' ,'fortran_order' :False}\n", ids,
+                         sizeof ids),
+               MT_IDS_UNSAID, 6, six, DOCUMENTS(3, 3));
+    check_file(write_npy("deep.npy",
+                         "{'descr': '<u2', 'fortran_order': False, 'shape': (3, 1, 2), }\n", ids,
+                         sizeof ids),
+               MT_IDS_UNSAID, 6, six, DOCUMENTS(2, 2, 2));
+}
+END_TEST
+
+START_TEST(test_headers_of_every_version_are_read)
+{
+    static const char header[] = "{'descr': '<i4', 'fortran_order': False, 'shape': (2,)}";
+    for (char version = 2; version <= 3; version++) {
+        unsigned char content[12 + sizeof header - 1 + 8] = "\x93NUMPY";
+        const int32_t ids[] = {70000, 1};
+        content[6] = (unsigned char)version;
+        content[8] = sizeof header - 1;
+        memcpy(content + 12, header, sizeof header - 1);
+        memcpy(content + sizeof content - 8, ids, 8);
+        check_file(write_bytes("a.npy", content, sizeof content), MT_IDS_UNSAID, 2, ids,
+                   DOCUMENTS(2));
+    }
+    ASSERT_FAILS(refuse(write_bytes("b.npy", "\x93NUMPY\4\0aaaaaaaaaaaa", 20)), MT_ERROR_FORMAT,
+                 "b.npy: version 4");
+}
+END_TEST
+
+START_TEST(test_every_type_and_byte_order_of_numpy_is_read)
+{
+    static const struct {
+        const char *type;
+        size_t size;
+        const unsigned char bytes[16];
+    } cases[] = {
+        {"|u1", 2, {200, 3}},
+        {"|i1", 2, {100, 3}},
+        {"<u2", 4, {200, 1, 3, 0}},
+        {">u2", 4, {1, 200, 0, 3}},
+        {"<i2", 4, {200, 1, 3, 0}},
+        {">i2", 4, {1, 200, 0, 3}},
+        {"<u4", 8, {200, 1, 2, 0, 3, 0, 0, 0}},
+        {">u4", 8, {0, 2, 1, 200, 0, 0, 0, 3}},
+        {"<i4", 8, {200, 1, 2, 0, 3, 0, 0, 0}},
+        {">i4", 8, {0, 2, 1, 200, 0, 0, 0, 3}},
+        {"<u8", 16, {200, 1, 2, 0, 0, 0, 0, 0, 3}},
+        {">i8", 16, {0, 0, 0, 0, 0, 2, 1, 200, 0, 0, 0, 0, 0, 0, 0, 3}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char header[80];
+        size_t width = cases[i].size / 2;
+        int32_t first = cases[i].type[1] == 'i' && width == 1 ? 100
+                        : width == 1                          ? 200
+                        : width == 2                          ? 456
+                                                              : 131528;
+        snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (2,)}",
+                 cases[i].type);
+        check_file(write_npy("a.npy", header, cases[i].bytes, cases[i].size), MT_IDS_UNSAID, 2,
+                   (const int32_t[]){first, 3}, DOCUMENTS(2));
+    }
+}
+END_TEST
+
+START_TEST(test_arrays_that_are_no_ids_are_refused)
+{
+    static const struct {
+        const char *header, *says;
+    } cases[] = {
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", "its type is <f4"},
+        {"{'descr': '|b1', 'fortran_order': False, 'shape': (12,)}", "its type is |b1"},
+        {"{'descr': '<i3', 'fortran_order': False, 'shape': (4,)}", "its type is <i3"},
+        {"{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (3,)}", "[('a', '<i4')]"},
+        {"{'descr': '<u2', 'fortran_order': True, 'shape': (2, 3)}", "fortran_order"},
+        {"{'descr': '<u2', 'fortran_order': False, 'shape': ()}", "one number"},
+        {"{'descr': '<u2', 'fortran_order': False, 'shape': (0,)}", "it holds no ids"},
+        {"{'descr': '<u2', 'fortran_order': False, 'shape': (7,)}",
+         "7 ids of 2 bytes, in 12 bytes behind its header: it was cut"},
+        {"{'descr': '<u2', 'fortran_order': False, 'shape': (5,)}", "there is more"},
+        {"{'descr': '<u2', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
+         "not NumPy's at: )"},
+        {"{'descr': '<u2', 'fortran_order': False, 'shape': (-6,)}", "not NumPy's at: -6"},
+        {"{'descr': '<u2', 'fortran_order': False}", "not NumPy's"},
+        {"{'descr': '<u2', 'shape': (6,)}", "not NumPy's"},
+        {"{'descr': '<u2, 'fortran_order': False, 'shape': (6,)}", "not NumPy's"},
+        {"no dictionary", "not NumPy's at: no dictionary"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ASSERT_FAILS(refuse(write_npy("a.npy", cases[i].header, "123456789012", 12)),
+                     MT_ERROR_FORMAT, "a.npy: ", cases[i].says);
+    }
+    ASSERT_FAILS(refuse(write_bytes("b.npy", "\x93NUMPY\1\0\xFF\0 {", 12)), MT_ERROR_FORMAT,
+                 "b.npy: ");
+    ASSERT_FAILS(refuse(write_bytes("c.npz", "PK\3\4", 4)), MT_ERROR_FORMAT, "archive of arrays");
+}
+END_TEST
+
+START_TEST(test_integers_alone_are_as_wide_as_they_are_said_to_be)
+{
+    const uint16_t narrow[] = {5, 0, 7, 50276, 2, 1};
+    check_file(write_bytes("a.bin", narrow, sizeof narrow), MT_IDS_UNSAID, 6, six, DOCUMENTS(6));
+    check_file(write_bytes("other", narrow, sizeof narrow), MT_IDS_UINT16, 6, six, DOCUMENTS(6));
+    check_file(write_bytes("b.bin", six, sizeof six), MT_IDS_UINT32, 6, six, DOCUMENTS(6));
+    check_file(write_bytes("b.bin", six, sizeof six), MT_IDS_INT32, 6, six, DOCUMENTS(6));
+    const int64_t wide[] = {5, 0, 7, 50276, 2, 1};
+    check_file(write_bytes("c.bin", wide, sizeof wide), MT_IDS_INT64, 6, six, DOCUMENTS(6));
+    ASSERT_FAILS(refuse(write_bytes("d.bin", "abc", 3)), MT_ERROR_FORMAT,
+                 "d.bin: 3 bytes are no whole number of ids of 2 bytes");
+    ASSERT_FAILS(refuse(write_bytes("e.ids", narrow, sizeof narrow)), MT_ERROR_FORMAT,
+                 "e.ids: not token ids that are known", "--ids-type");
+}
+END_TEST
+
+START_TEST(test_ids_of_32_bits_are_not_taken_for_16)
+{
+    uint32_t wide[100];
+    for (uint32_t i = 0; i < 100; i++) {
+        wide[i] = 700 * i;
+    }
+    ASSERT_FAILS(refuse(write_bytes("a.bin", wide, sizeof wide)), MT_ERROR_FORMAT,
+                 "--ids-type uint32");
+    mt_token_ids *ids = open_well(in_folder("a.bin"), MT_IDS_UINT16);
+    ck_assert_int_eq(mt_token_ids_count(ids), 200);
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_files_of_llmc_are_read)
+{
+    uint32_t file[256 + 6] = {LLMC_HEADER(20240801, 7, 6)};
+    memcpy(file + 256, six, sizeof six);
+    check_file(write_bytes("a.bin", file, sizeof file), MT_IDS_UNSAID, 6, six, DOCUMENTS(6));
+    const uint16_t narrow[] = {5, 0, 7, 50276, 2, 1};
+    uint32_t other[256 + 3] = {LLMC_HEADER(20240520, 1, 6)};
+    memcpy(other + 256, narrow, sizeof narrow);
+    check_file(write_bytes("b.bin", other, sizeof other), MT_IDS_UINT32, 6, six, DOCUMENTS(6));
+}
+END_TEST
+
+START_TEST(test_damaged_files_of_llmc_are_refused)
+{
+    static const struct {
+        uint32_t begins, version, count;
+        size_t size;
+        const char *says;
+    } cases[] = {
+        {20240520, 1, 6, 1024 + 11, "6 ids of 2 bytes, in 11 bytes behind its header: it was cut"},
+        {20240520, 1, 5, 1024 + 12, "5 ids of 2 bytes, in 12 bytes behind its header"},
+        {20240520, 1, 0, 1024, "it holds no ids"},
+        {20240520, 1, 0xFFFFFFFF, 1024 + 12, "it was cut"},
+        {20240520, 2, 6, 1024 + 12, "version 2 of llm.c's file 20240520"},
+        {20240520, 1, 6, 1000, "1000 bytes, where the header of llm.c has 1024"},
+        {20240522, 1, 6, 1024 + 12, "questions"},
+        {__builtin_bswap32(20240520), 0x01000000, 6, 1024 + 12, "the other byte order"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t file[256 + 3] = {LLMC_HEADER(cases[i].begins, cases[i].version, cases[i].count)};
+        ASSERT_FAILS(refuse(write_bytes("a.bin", file, cases[i].size)), MT_ERROR_FORMAT,
+                     "a.bin: ", cases[i].says);
+    }
+}
+END_TEST
+
+/* ---- an index of Megatron ---- */
+
+enum { MOST_SEQUENCES = 8 };
+
+typedef struct index_content {
+    const char *begins;
+    uint64_t version;
+    unsigned char type;
+    uint64_t sequences, borders;
+    int32_t lengths[MOST_SEQUENCES];
+    int64_t places[MOST_SEQUENCES], documents[MOST_SEQUENCES];
+    int64_t less; /* bytes that are cut off */
+} index_content;
+
+/* Three documents: of two sequences, of none, and of one. */
+static index_content some_index(void)
+{
+    return (index_content){.begins = "MMIDIDX\0",
+                           .version = 1,
+                           .type = 8,
+                           .sequences = 3,
+                           .borders = 4,
+                           .lengths = {2, 1, 3},
+                           .places = {0, 4, 6},
+                           .documents = {0, 2, 2, 3}};
+}
+
+static size_t put(char *to, size_t at, const void *bytes, size_t size)
+{
+    memcpy(to + at, bytes, size);
+    return at + size;
+}
+
+/* ids.idx beside ids.bin of six ids. */
+static const char *write_index(const index_content *index)
+{
+    static const uint16_t narrow[] = {5, 0, 7, 50276, 2, 1};
+    char content[512];
+    size_t at = put(content, 0, index->begins, 9);
+    at = put(content, at, &index->version, 8);
+    at = put(content, at, &index->type, 1);
+    at = put(content, at, &index->sequences, 8);
+    at = put(content, at, &index->borders, 8);
+    size_t sequences = index->sequences < MOST_SEQUENCES ? (size_t)index->sequences : 3;
+    size_t borders = index->borders < MOST_SEQUENCES ? (size_t)index->borders : 4;
+    at = put(content, at, index->lengths, 4 * sequences);
+    at = put(content, at, index->places, 8 * sequences);
+    at = put(content, at, index->documents, 8 * borders);
+    write_bytes("ids.bin", narrow, sizeof narrow);
+    return write_bytes("ids.idx", content, at - (size_t)index->less);
+}
+
+START_TEST(test_an_index_has_the_documents_by_each_of_its_names)
+{
+    index_content index = some_index();
+    write_index(&index);
+    static const char *const names[] = {"ids.idx", "ids.bin", "ids"};
+    for (int i = 0; i < 3; i++) {
+        check_file(in_folder(names[i]), MT_IDS_UNSAID, 6, six, DOCUMENTS(3, 0, 3));
+    }
+    mt_token_ids *ids = open_well(in_folder("ids"), MT_IDS_UNSAID);
+    ck_assert(mt_token_ids_document(ids, 0).whole);
+    ck_assert_str_eq(mt_token_ids_file(ids, 0), in_folder("ids.bin"));
+    ck_assert_str_eq(mt_token_ids_file(ids, 1), in_folder("ids.idx"));
+    ck_assert_ptr_null(mt_token_ids_file(ids, 2));
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+/* Refuses an index that was changed, with a message that says so. */
+static void refuse_index(const index_content *index, const char *says)
+{
+    ASSERT_FAILS(refuse(write_index(index)), MT_ERROR_FORMAT, "ids.idx: ", says);
+}
+
+#define REFUSE_WITH(field, value, says)                                                            \
+    do {                                                                                           \
+        index_content changed_ = some_index();                                                     \
+        changed_.field = (value);                                                                  \
+        refuse_index(&changed_, says);                                                             \
+    } while (0)
+
+START_TEST(test_an_index_that_lies_is_refused)
+{
+    REFUSE_WITH(begins, "TNTIDX\0\0", "TNTIDX");
+    REFUSE_WITH(begins, "MMIDIDY\0", "not an index");
+    REFUSE_WITH(version, 2, "version 2");
+    REFUSE_WITH(version, UINT64_C(1) << 56, "the other byte order");
+    REFUSE_WITH(type, 6, "type 6 of its ids is a float");
+    REFUSE_WITH(type, 0, "type 0 of its ids is not known");
+    REFUSE_WITH(type, 9, "type 9 of its ids is not known");
+    REFUSE_WITH(type, 4, "sequence 1 is at byte 4 of the .bin, where the ones before it end at 8");
+    REFUSE_WITH(sequences, UINT64_MAX, "18446744073709551615 sequences");
+    REFUSE_WITH(borders, UINT64_MAX / 8, "borders of documents, in an index of 102 bytes");
+    REFUSE_WITH(borders, 1, "it has no documents");
+    REFUSE_WITH(less, 1, "3 sequences and 4 borders of documents, in an index of 101 bytes");
+    REFUSE_WITH(less, 80, "22 bytes, where the header has 34");
+    REFUSE_WITH(lengths[1], 2, "sequence 2 is at byte 6 of the .bin, where the ones before it");
+    REFUSE_WITH(lengths[1], -1, "sequence 1 has -1 ids");
+    REFUSE_WITH(lengths[2], 4, "sequence 2 has 4 ids from byte 6 on, in a .bin of 12 bytes");
+    REFUSE_WITH(lengths[2], INT32_MAX, "sequence 2 has 2147483647 ids");
+    REFUSE_WITH(lengths[2], 2, "its sequences are 10 bytes, and ");
+    REFUSE_WITH(places[1], 2, "sequence 1 is at byte 2");
+    REFUSE_WITH(places[2], INT64_MAX, "sequence 2 is at byte 9223372036854775807");
+    REFUSE_WITH(documents[1], 4, "border 1 of its documents is sequence 4, after 0 and of 3");
+    REFUSE_WITH(documents[2], 1, "border 2 of its documents is sequence 1, after 2");
+    REFUSE_WITH(documents[2], -1, "border 2 of its documents is sequence -1");
+    REFUSE_WITH(documents[0], 1, "its documents are sequences 1 to 3 of 3");
+    REFUSE_WITH(documents[3], 2, "its documents are sequences 0 to 2 of 3");
+}
+END_TEST
+
+START_TEST(test_an_index_without_its_ids_is_refused)
+{
+    index_content index = some_index();
+    const char *path = write_index(&index);
+    ck_assert_int_eq(remove(in_folder("ids.bin")), 0);
+    ASSERT_FAILS(refuse(path), MT_ERROR_IO, "ids.bin: No such file");
+    write_bytes("ids.bin", "", 0);
+    ASSERT_FAILS(refuse(path), MT_ERROR_FORMAT, "ids.bin: the file is empty");
+    ASSERT_FAILS(refuse(in_folder("nothing")), MT_ERROR_IO, "nothing: No such file");
+}
+END_TEST
+
+/* ---- HDF5 ---- */
+
+static void write_dataset(hid_t file, const char *name, hid_t type, int rank, const hsize_t *shape,
+                          const void *values)
+{
+    hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(rank, shape, NULL);
+    H5Pset_create_intermediate_group(links, 1);
+    hid_t made = H5Dcreate2(file, name, type, space, links, H5P_DEFAULT, H5P_DEFAULT);
+    ck_assert_int_ge(H5Dwrite(made, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, values), 0);
+    H5Dclose(made);
+    H5Sclose(space);
+    H5Pclose(links);
+}
+
+static const int64_t wide_six[] = {5, 0, 7, 50276, 2, 1};
+
+static const char *write_hdf5(const char *name)
+{
+    const char *path = in_folder(name);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    write_dataset(file, "/ids", H5T_STD_U16BE, 1, (const hsize_t[]){6}, wide_six);
+    write_dataset(file, "/scores", H5T_IEEE_F32LE, 1, (const hsize_t[]){6}, wide_six);
+    write_dataset(file, "/deep/rows", H5T_STD_I64LE, 2, (const hsize_t[]){2, 3}, wide_six);
+    write_dataset(file, "/deep/er/cube", H5T_STD_I64LE, 3, (const hsize_t[]){1, 2, 3}, wide_six);
+    ck_assert_int_ge(H5Fclose(file), 0);
+    return path;
+}
+
+/* "FILE:/PATH" */
+static const char *of_file(const char *path, const char *object)
+{
+    static char text[256];
+    snprintf(text, sizeof text, "%s:%s", path, object);
+    return text;
+}
+
+START_TEST(test_datasets_of_integers_are_read)
+{
+    const char *path = write_hdf5("a.h5");
+    check_file(path, MT_IDS_UNSAID, 6, six, DOCUMENTS(6));
+    check_file(of_file(path, "/ids"), MT_IDS_UNSAID, 6, six, DOCUMENTS(6));
+    check_file(of_file(path, "/deep/rows"), MT_IDS_UNSAID, 6, six, DOCUMENTS(3, 3));
+    check_file(write_hdf5("b"), MT_IDS_UNSAID, 6, six, DOCUMENTS(6));
+}
+END_TEST
+
+START_TEST(test_parts_of_rows_are_read)
+{
+    int32_t values[2];
+    mt_token_ids *ids = open_well(of_file(write_hdf5("a.h5"), "/deep/rows"), MT_IDS_UNSAID);
+    ASSERT_OK(mt_token_ids_read(ids, 4, 2, 50277, values));
+    ck_assert_int_eq(values[0], 2);
+    ck_assert_int_eq(values[1], 1);
+    ASSERT_FAILS(mt_token_ids_read(ids, 3, 2, 50276, values), MT_ERROR_FORMAT,
+                 "a.h5: id 3 is 50276, not in 0 .. 50275");
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_datasets_that_are_no_ids_are_refused)
+{
+    const char *path = write_hdf5("a.h5");
+    ASSERT_FAILS(refuse(of_file(path, "/scores")), MT_ERROR_FORMAT,
+                 "scores: floats of 1 dimensions");
+    ASSERT_FAILS(refuse(of_file(path, "/deep/er/cube")), MT_ERROR_FORMAT,
+                 "cube: integers of 3 dimensions");
+    ASSERT_FAILS(refuse(of_file(path, "/none")), MT_ERROR_FORMAT, "none: missing");
+    ASSERT_FAILS(refuse(of_file(path, "/deep")), MT_ERROR_FORMAT, "deep: ");
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    write_dataset(file, "/more", H5T_STD_I8LE, 1, (const hsize_t[]){6}, wide_six);
+    H5Fclose(file);
+    ASSERT_FAILS(refuse(path), MT_ERROR_FORMAT, "2 datasets of integers in its root", "a.h5:/PATH");
+    ASSERT_FAILS(refuse(write_text("b.h5", "no HDF5")), MT_ERROR_FORMAT, "b.h5: not an HDF5 file");
+}
+END_TEST
+
+/* ---- several ---- */
+
+START_TEST(test_files_of_every_kind_make_one_row)
+{
+    index_content index = some_index();
+    write_index(&index);
+    mkdir(in_folder("folder"), 0777);
+    const uint16_t narrow[] = {8, 9};
+    write_bytes("folder/b.bin", narrow, sizeof narrow);
+    write_npy("folder/a.npy", "{'descr': '<u2', 'fortran_order': False, 'shape': (2, 1)}", narrow,
+              sizeof narrow);
+    write_text("folder/readme.txt", "not ids");
+    write_text("folder/.hidden.bin", "not ids");
+    const char *const paths[] = {in_folder("ids.bin"), in_folder("folder"), in_folder("ids.idx"),
+                                 write_hdf5("a.h5")};
+    const int32_t all[] = {5, 0, 7, 50276, 2, 1, 8, 9, 8, 9, 5, 0, 7, 50276, 2, 1};
+    mt_token_ids *ids;
+    ASSERT_OK(mt_token_ids_open(paths, 4, MT_IDS_UNSAID, &ids));
+    check_ids(ids, 16, all, DOCUMENTS(3, 0, 3, 1, 1, 2, 6));
+    ck_assert(!mt_token_ids_document(ids, 5).whole);
+    int64_t largest;
+    ASSERT_OK(mt_token_ids_largest(ids, &largest));
+    ck_assert_int_eq(largest, 50276);
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_a_folder_of_many_files_needs_few_open_ones)
+{
+    enum { FILES = 200 };
+    mkdir(in_folder("many"), 0777);
+    int32_t wanted[FILES], values[FILES];
+    for (int i = 0; i < FILES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "many/%03d.bin", i);
+        uint16_t id = (uint16_t)(1000 + i);
+        write_bytes(name, &id, sizeof id);
+        wanted[i] = id;
+    }
+    mt_token_ids *ids = open_well(in_folder("many"), MT_IDS_UNSAID);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < FILES; i++) {
+            ASSERT_OK(mt_token_ids_read(ids, i, 1, 5000, values + i));
+        }
+        ck_assert_mem_eq(values, wanted, sizeof wanted);
+    }
+    int free_one = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_lt(free_one, 80);
+    close(free_one);
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_what_is_no_file_of_ids_is_refused)
+{
+    mkdir(in_folder("none"), 0777);
+    ASSERT_FAILS(refuse(in_folder("none")), MT_ERROR_FORMAT, "none: no .npy, .bin, .idx, .h5");
+    ck_assert_int_eq(mkfifo(in_folder("pipe.bin"), 0600), 0);
+    ASSERT_FAILS(refuse(in_folder("pipe.bin")), MT_ERROR_IO, "pipe.bin: not a regular file");
+    ASSERT_FAILS(refuse(write_bytes("empty.npy", "", 0)), MT_ERROR_FORMAT, "the file is empty");
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"
+                                  "size 12345678901\n";
+    ASSERT_FAILS(refuse(write_text("lfs.bin", pointer)), MT_ERROR_FORMAT,
+                 "lfs.bin: not token ids, but a pointer of Git LFS");
+    ASSERT_FAILS(refuse(write_text("lfs.npy", pointer)), MT_ERROR_FORMAT, "a pointer of Git LFS");
+    ASSERT_FAILS(refuse(write_text("a.txt", "some text")), MT_ERROR_FORMAT, "token ids, but text");
+    const char *const twice[] = {write_text("t.bin", "ab"), in_folder("t.bin")};
+    mt_token_ids *ids;
+    ASSERT_FAILS(mt_token_ids_open(twice, 2, MT_IDS_UNSAID, &ids), MT_ERROR_INVALID,
+                 "t.bin: it is named twice");
+    ASSERT_FAILS(mt_token_ids_open(twice, 0, MT_IDS_UNSAID, &ids), MT_ERROR_INVALID, "no files");
+}
+END_TEST
+
+START_TEST(test_wrong_ids_are_told_with_their_place)
+{
+    int32_t values[4];
+    int64_t largest;
+    const int64_t wrong[] = {3, -7, INT64_C(1) << 40, 1};
+    mt_token_ids *ids = open_well(write_bytes("a.bin", wrong, sizeof wrong), MT_IDS_INT64);
+    ASSERT_OK(mt_token_ids_read(ids, 3, 1, 4, values));
+    ASSERT_FAILS(mt_token_ids_read(ids, 0, 1, 3, values), MT_ERROR_FORMAT,
+                 "a.bin: id 0 is 3, not in 0 .. 2");
+    ASSERT_FAILS(mt_token_ids_read(ids, 0, 3, 4, values), MT_ERROR_FORMAT,
+                 "a.bin: id 1 is -7, not in 0 .. 3");
+    ASSERT_FAILS(mt_token_ids_read(ids, 2, 1, 4, values), MT_ERROR_FORMAT,
+                 "a.bin: id 2 is 1099511627776");
+    ASSERT_FAILS(mt_token_ids_largest(ids, &largest), MT_ERROR_FORMAT, "id 1 is -7");
+    mt_token_ids_close(ids);
+    const uint64_t beyond[] = {UINT64_MAX, 0};
+    ids = open_well(write_npy("b.npy", "{'descr': '<u8', 'fortran_order': False, 'shape': (2,)}",
+                              beyond, sizeof beyond),
+                    MT_IDS_UNSAID);
+    ASSERT_FAILS(mt_token_ids_largest(ids, &largest), MT_ERROR_FORMAT,
+                 "id 0 is 9223372036854775807");
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_a_file_that_shrinks_is_an_error)
+{
+    int32_t values[6];
+    mt_token_ids *ids = open_well(write_bytes("a.bin", six, sizeof six), MT_IDS_UINT32);
+    ASSERT_OK(mt_token_ids_read(ids, 0, 6, 50277, values)); /* and it stays open */
+    ck_assert_int_eq(truncate(in_folder("a.bin"), 10), 0);
+    ASSERT_FAILS(mt_token_ids_read(ids, 0, 6, 50277, values), MT_ERROR_IO,
+                 "a.bin: it was cut to at most 10 bytes");
+    mt_token_ids_close(ids);
+    ids = open_well(write_bytes("b.bin", six, sizeof six), MT_IDS_UINT32);
+    ck_assert_int_eq(truncate(in_folder("b.bin"), 16), 0);
+    ASSERT_FAILS(mt_token_ids_read(ids, 0, 2, 50277, values), MT_ERROR_IO,
+                 "b.bin: 16 bytes, and 24 when it was first opened");
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_positions_beyond_32_bits_are_read)
+{
+    const int64_t count = INT64_C(1000000000000);
+    const char *path = in_folder("large.bin");
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const uint16_t last[] = {3, 4};
+    /* A file system need not have files of this length: tmpfs and ext4 do, or a tenth of it. */
+    int64_t ids_of_it = count;
+    while (ftruncate(file, (off_t)(2 * ids_of_it)) != 0) {
+        ids_of_it /= 10;
+    }
+    ck_assert_int_gt(ids_of_it, INT64_C(1) << 33);
+    ck_assert_int_eq(pwrite(file, last, sizeof last, (off_t)(2 * ids_of_it - 4)), 4);
+    close(file);
+    int32_t values[3];
+    mt_token_ids *ids = open_well(path, MT_IDS_UINT16);
+    ck_assert_int_eq(mt_token_ids_count(ids), ids_of_it);
+    ASSERT_OK(mt_token_ids_read(ids, ids_of_it - 3, 3, 5, values));
+    ck_assert_mem_eq(values, ((const int32_t[]){0, 3, 4}), sizeof values);
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+static Suite *token_ids_suite(void)
+{
+    return SUITE_WITH(
+        "io/token_ids", io_setup, io_teardown, test_arrays_of_numpy_are_read,
+        test_headers_of_every_version_are_read, test_every_type_and_byte_order_of_numpy_is_read,
+        test_arrays_that_are_no_ids_are_refused,
+        test_integers_alone_are_as_wide_as_they_are_said_to_be,
+        test_ids_of_32_bits_are_not_taken_for_16, test_files_of_llmc_are_read,
+        test_damaged_files_of_llmc_are_refused,
+        test_an_index_has_the_documents_by_each_of_its_names, test_an_index_that_lies_is_refused,
+        test_an_index_without_its_ids_is_refused, test_datasets_of_integers_are_read,
+        test_parts_of_rows_are_read, test_datasets_that_are_no_ids_are_refused,
+        test_files_of_every_kind_make_one_row, test_a_folder_of_many_files_needs_few_open_ones,
+        test_what_is_no_file_of_ids_is_refused, test_wrong_ids_are_told_with_their_place,
+        test_a_file_that_shrinks_is_an_error, test_positions_beyond_32_bits_are_read);
+}
+
+MT_TEST_MAIN(token_ids_suite)
