@@ -4,6 +4,8 @@ file or the new one, whole.
 
     python3 tests/faults/sweep.py build/mixtape build/tests/libfail.so             all of them
     python3 tests/faults/sweep.py build/mixtape build/tests/libfail.so --most 10   a sample
+    python3 tests/faults/sweep.py build/mixtape build/tests/libfail.so --places    the first call
+                                                      of those that the same functions lead to
 """
 
 import argparse
@@ -56,6 +58,7 @@ VERBS = {
     "info": (["info", "run"], []),
     "info-safetensors": (["info", "whole.safetensors"], []),
     "gradcheck": (["gradcheck"], []),
+    "bench": (["bench", "--wkv", "1,4,32", "--threads", "1", "--json", "out.json"], ["out.json"]),
 }
 
 # Which calls fail, and with which errors. HALF of the bytes are written or read.
@@ -134,8 +137,9 @@ class Sweep:
         if self.whole.status != 0:
             raise RuntimeError(f"{verb}: {self.whole.complaint}")
 
-    def attempt(self, at, error):
-        """What happens where call number `at` fails; none does where that is 0."""
+    def attempt(self, at, error, places=None):
+        """What happens where call number `at` fails; none does where that is 0. The hashes of
+        where the calls stand are written to the file `places`."""
         with tempfile.TemporaryDirectory(dir=os.path.dirname(self.prepared)) as scratch:
             folder, count = os.path.join(scratch, "work"), os.path.join(scratch, "count")
             shutil.copytree(self.prepared, folder)
@@ -144,6 +148,8 @@ class Sweep:
                            "FAIL_ERROR": str(error)}
             if self.options.always:
                 environment["FAIL_ALWAYS"] = "1"
+            if places is not None:
+                environment["FAIL_PLACES"] = places
             with subprocess.Popen([self.options.mixtape, *self.arguments], cwd=folder,
                                   env=environment, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -212,12 +218,25 @@ class Sweep:
         reason = "memory" if error == errno.ENOMEM else os.strerror(error)
         return "told" if reason in complaints[0] else "blames something else"
 
+    def first_calls(self):
+        """Of the calls that the same chain of functions leads to the first."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "places")
+            calls = self.attempt(0, 0, path).calls
+            places = struct.unpack(f"{calls}Q", read(path))
+        first = {}
+        for at, place in enumerate(places, 1):
+            first.setdefault(place, at)
+        return sorted(first.values())
+
     def run(self):
         """Outcomes, and of those that are wrong the calls."""
-        failures = list(itertools.product(range(1, self.whole.calls + 1), self.errors))
+        calls = (self.first_calls() if self.options.places and self.whole.calls else
+                 range(1, self.whole.calls + 1))
+        failures = list(itertools.product(calls, self.errors))
         if self.options.most and len(failures) > self.options.most:
-            every = self.whole.calls * len(self.errors) / self.options.most
-            failures = [(1 + int(i * every / len(self.errors)), self.errors[i % len(self.errors)])
+            every = len(calls) / self.options.most
+            failures = [(calls[int(i * every)], self.errors[i % len(self.errors)])
                         for i in range(self.options.most)]
         outcomes, wrong = collections.Counter(), []
         with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
@@ -238,6 +257,8 @@ def parse_arguments():
     parser.add_argument("--verbs", nargs="*", default=list(VERBS), choices=list(VERBS))
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--most", type=int, help="failures of a verb and kind, evenly chosen")
+    parser.add_argument("--places", action="store_true",
+                        help="of the calls that the same functions lead to the first alone")
     parser.add_argument("--always", action="store_true", help="the calls that follow fail too")
     parser.add_argument("--jobs", type=int, default=1, help="at a time")
     return parser.parse_args()

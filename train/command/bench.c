@@ -1,5 +1,6 @@
 #include "train/command/bench.h"
 
+#include "train/command/lines.h"
 #include "train/command/progress.h"
 
 #include <stdlib.h>
@@ -8,6 +9,14 @@ static int compare(const void *a, const void *b)
 {
     double left = *(const double *)a, right = *(const double *)b;
     return left < right ? -1 : left > right;
+}
+
+mt_status bench_append(json_t *results, json_t *found, bool whole)
+{
+    flush_output();
+    bool appended = json_array_append_new(results, found) == 0;
+    return whole && appended ? MT_OK
+                             : mt_fail(MT_ERROR_MEMORY, "bench: no memory for what it found");
 }
 
 mt_status bench_several(mt_device *device, int64_t count, mt_status (*run)(void *context),

@@ -20,6 +20,10 @@ mt_status bench_warm_up(mt_device *device, int64_t at_a_time, mt_status (*run)(v
 mt_status bench_time(mt_device *device, long long repeat, mt_status (*run)(void *context),
                      void *context, double *median);
 
+/* Ends a measurement, whose line is printed: what it found, which is taken over, is appended to the
+ * results. `whole` tells that no part of it was lost; MT_ERROR_MEMORY where one was. */
+mt_status bench_append(json_t *results, json_t *found, bool whole);
+
 /* Bytes per second, read and written, of a copy of 1 GiB, which no cache holds: prints it. Where
  * the device has no memory for both arrays it is told on standard error, and the rate is 0. */
 mt_status bench_large_copy(mt_device *device, long long repeat, double *rate);

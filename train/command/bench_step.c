@@ -162,12 +162,14 @@ mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long
         if (replayed > 0.0) {
             printf("  replayed as a graph %.3f ms\n", 1e3 * replayed);
         }
-        json_array_append_new(
-            results, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "what", "step", "B",
-                               (json_int_t)shape->B, "T", (json_int_t)shape->T, "vocab",
-                               (json_int_t)shape->vocabulary, "size", (json_int_t)shape->size,
-                               "blocks", (json_int_t)shape->blocks, "step_s", step, "products_s",
-                               products, "replayed_s", replayed));
+        status =
+            bench_append(results,
+                         json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "what", "step",
+                                   "B", (json_int_t)shape->B, "T", (json_int_t)shape->T, "vocab",
+                                   (json_int_t)shape->vocabulary, "size", (json_int_t)shape->size,
+                                   "blocks", (json_int_t)shape->blocks, "step_s", step,
+                                   "products_s", products, "replayed_s", replayed),
+                         true);
     }
     return status;
 }

@@ -162,18 +162,19 @@ mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long repeat,
         putchar('\n');
         json_t *row = json_pack("{s:s, s:[I,I,I]}", "what", "wkv", "shape", (json_int_t)shape[0],
                                 (json_int_t)shape[1], (json_int_t)shape[2]);
+        bool whole = true;
         for (int i = 0; i < ROWS; i++) {
             char key[32];
             snprintf(key, sizeof key, "%s_s", rows[i].key);
-            json_object_set_new(row, key, json_real(times[i]));
+            whole &= json_object_set_new(row, key, json_real(times[i])) == 0;
             snprintf(key, sizeof key, "%s_gb_per_s", rows[i].key);
-            json_object_set_new(row, key, json_real(rates[i]));
+            whole &= json_object_set_new(row, key, json_real(rates[i])) == 0;
             if (large_rate > 0.0) {
                 snprintf(key, sizeof key, "%s_of_copy_1gib", rows[i].key);
-                json_object_set_new(row, key, json_real(rates[i] * 1e9 / large_rate));
+                whole &= json_object_set_new(row, key, json_real(rates[i] * 1e9 / large_rate)) == 0;
             }
         }
-        json_array_append_new(results, row);
+        status = bench_append(results, row, whole);
     }
     return status;
 }

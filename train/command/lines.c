@@ -2,6 +2,7 @@
 
 #include "kernels/printable.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +23,20 @@ void print_line(FILE *to, const char *format, ...)
     format_line(line, sizeof line, format, values);
     va_end(values);
     fprintf(to, "%s\n", line);
+}
+
+static int first_failure;
+
+void flush_output(void)
+{
+    if (fflush(stdout) != 0 && first_failure == 0) {
+        first_failure = errno;
+    }
+}
+
+int output_failure(void)
+{
+    return first_failure;
 }
 
 text_output text_output_make(FILE *to)
@@ -62,7 +77,7 @@ void text_output_put(text_output *output, const char *bytes, size_t count)
     for (size_t i = 0; i < count && output->on_terminal; i++) {
         show_byte(output, bytes[i]);
     }
-    fflush(output->to);
+    flush_output();
 }
 
 void text_output_end(text_output *output)

@@ -16,6 +16,11 @@ MT_PRINTF(2, 3) void print_line(FILE *to, const char *format, ...);
 MT_PRINTF(3, 0)
 void format_line(char *line, size_t size, const char *format, va_list values);
 
+/* Writes out what standard output holds. Of the first time that this failed the errno is kept, for
+ * whoever tells of it at the end: later calls set another. */
+void flush_output(void);
+int output_failure(void); /* 0: none */
+
 /* Text that a model makes, a symbol at a time. A pipe or a file gets its bytes: they are what was
  * asked for. A terminal gets no more than text, with its newlines and tabs: it would obey the
  * rest. */

@@ -66,9 +66,11 @@ int report_usage(const char *message)
 static void check_output(int status, void *context)
 {
     (void)context;
-    bool lost = ferror(stdout) != 0;
-    if (fflush(stdout) != 0 || lost) {
-        fprintf(stderr, "mixtape: standard output: %s\n", strerror(errno));
+    int last = ferror(stdout) ? errno : 0; /* what nobody flushed was the last thing to fail */
+    flush_output();
+    int failure = output_failure() != 0 ? output_failure() : last;
+    if (failure != 0) {
+        fprintf(stderr, "mixtape: standard output: %s\n", strerror(failure));
         _exit(status == EXIT_DONE ? EXIT_FAILED : status);
     }
 }

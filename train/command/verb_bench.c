@@ -1,7 +1,7 @@
 /* mixtape bench: the kernels and the training step, as figures and as JSON. Times are medians; what
  * they are worth depends on the machine, so each kernel is also told as a multiple of the time to
  * stream y = k + v over the same arrays. */
-#include "io/file.h"
+#include "io/json_file.h"
 #include "train/command/arguments.h"
 #include "train/command/bench.h"
 #include "train/command/verbs.h"
@@ -116,11 +116,7 @@ static mt_status write_json(const mt_device *device, const arguments *given, dou
         json_pack("{s:s, s:s, s:i, s:o, s:O}", "device", device->name, "isa", mt_cpu_isa(),
                   "threads", mt_cpu_threads(), "copy_1gib_gb_per_s",
                   large_rate > 0.0 ? json_real(large_rate / 1e9) : json_null(), "results", results);
-    char *text = json_dumps(all, JSON_INDENT(2));
-    mt_status status = text != NULL
-                           ? mt_file_replace(given->json, text, strlen(text))
-                           : mt_fail(MT_ERROR_MEMORY, "%s: no memory to write it", given->json);
-    free(text);
+    mt_status status = mt_json_write(given->json, all);
     json_decref(all);
     return status;
 }
@@ -202,7 +198,6 @@ int verb_bench(int argc, char **argv)
     if (status != MT_OK) {
         return report(status);
     }
-    setvbuf(stdout, NULL, _IOLBF, 0);
     json_t *results = json_array();
     status = given.wkv || given.step != NOT_GIVEN ? run_one(device, &given, results)
                                                   : run_all(device, &given, results);
