@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,9 +37,38 @@ static int write_header(FILE *to, const char *text)
     return missing;
 }
 
-/* Writes the header, and the rows of the text up to that of `step`. */
-static void write_kept(FILE *to, const char *text, int64_t step)
+/* The fields of a row that are no whole numbers. */
+enum { REALS = 8 };
+
+static void split_reals(metrics_row *row, double *reals[REALS])
 {
+    double *all[REALS] = {&row->loss, &row->accuracy,  &row->val_loss,     &row->val_accuracy,
+                          &row->lr,   &row->grad_norm, &row->tokens_per_s, &row->seconds};
+    memcpy(reals, all, sizeof all);
+}
+
+/* The row of a text; what it lacks is NaN, or 0. */
+static metrics_row parse_row(const char *text)
+{
+    char *at;
+    metrics_row row = {.step = strtoll(text, &at, 10)};
+    double *reals[REALS];
+    split_reals(&row, reals);
+    for (int i = 0; i < REALS; i++) {
+        const char *field = at + (*at == ',');
+        bool empty = *field == ',' || *field == '\n';
+        *reals[i] = empty ? NAN : strtod(field, &at);
+        at = empty ? (char *)field : at;
+    }
+    row.spikes = *at == ',' ? strtoll(at + 1, &at, 10) : 0;
+    row.skipped = *at == ',' ? strtoll(at + 1, &at, 10) : 0;
+    return row;
+}
+
+/* Writes the header, and the rows of the text up to that of `step`. Returns the last of them. */
+static metrics_row write_kept(FILE *to, const char *text, int64_t step)
+{
+    metrics_row last = {.step = 0};
     int missing = write_header(to, text);
     for (const char *row = strchr(text, '\n'); row != NULL && row[1] != '\0';) {
         const char *end = strchr(++row, '\n');
@@ -46,22 +76,46 @@ static void write_kept(FILE *to, const char *text, int64_t step)
             break;
         }
         fprintf(to, "%.*s%.*s\n", (int)(end - row), row, missing, ",,,,,,,,,,");
+        last = parse_row(row);
         row = end;
     }
+    return last;
 }
 
-/* Puts the file in place as it is to go on. */
-static mt_status begin_file(metrics_file *metrics, int64_t step)
+enum { ROW_MAX = 512 };
+
+/* Returns the row's length. */
+static size_t format_row(const metrics_row *row, char text[ROW_MAX])
 {
-    char *text = NULL, *kept = NULL;
+    metrics_row copy = *row;
+    double *reals[REALS];
+    split_reals(&copy, reals);
+    int used = snprintf(text, ROW_MAX, "%" PRId64, row->step);
+    for (int i = 0; i < REALS; i++) {
+        size_t left = ROW_MAX - (size_t)used;
+        used += isnan(*reals[i]) ? snprintf(text + used, left, ",")
+                                 : snprintf(text + used, left, ",%.9g", *reals[i]);
+    }
+    used += snprintf(text + used, ROW_MAX - (size_t)used, ",%" PRId64 ",%" PRId64 "\n", row->spikes,
+                     row->skipped);
+    return (size_t)used;
+}
+
+/* Puts the file in place as it is to go on: the rows up to that of `step`, and one more unless it
+ * is NULL. */
+static mt_status begin_file(metrics_file *metrics, int64_t step, const metrics_row *added)
+{
+    char row[ROW_MAX], *text = NULL, *kept = NULL;
     size_t size, kept_size;
     mt_status status =
         access(metrics->path, F_OK) == 0 ? mt_file_read(metrics->path, &text, &size) : MT_OK;
     FILE *to = status == MT_OK ? open_memstream(&kept, &kept_size) : NULL;
     if (status == MT_OK && to != NULL) {
-        write_kept(to, text != NULL ? text : "", step);
+        metrics->last = write_kept(to, text != NULL ? text : "", step);
+        fwrite(row, 1, added != NULL ? format_row(added, row) : 0, to);
     }
-    if (status == MT_OK && (to == NULL || fclose(to) != 0)) {
+    bool closed = to != NULL && fclose(to) == 0;
+    if (status == MT_OK && (!closed || kept == NULL)) { /* which is how its last growth fails */
         status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for its rows", metrics->path);
     }
     if (status == MT_OK) {
@@ -73,18 +127,31 @@ static mt_status begin_file(metrics_file *metrics, int64_t step)
     return status;
 }
 
+/* Where `added` is not NULL it is the last row. */
+static mt_status begin_and_open(metrics_file *metrics, int64_t step, const metrics_row *added)
+{
+    mt_status status = begin_file(metrics, step, added);
+    if (status == MT_OK) {
+        metrics->file = open(metrics->path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        status = metrics->file >= 0 ? MT_OK : fail(metrics, errno);
+    }
+    return status;
+}
+
 mt_status metrics_open(metrics_file *metrics, const char *path, int64_t step)
 {
     *metrics = (metrics_file){.file = -1, .path = strdup(path)};
     if (metrics->path == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", path);
     }
-    mt_status status = begin_file(metrics, step);
-    if (status == MT_OK) {
-        metrics->file = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-        status = metrics->file >= 0 ? MT_OK : fail(metrics, errno);
-    }
-    return status;
+    return begin_and_open(metrics, step, NULL);
+}
+
+mt_status metrics_replace_last(metrics_file *metrics, const metrics_row *row)
+{
+    close(metrics->file);
+    metrics->file = -1;
+    return begin_and_open(metrics, row->step - 1, row);
 }
 
 void metrics_close(metrics_file *metrics)
@@ -108,24 +175,6 @@ static mt_status write_waiting(metrics_file *metrics)
         status = fail(metrics, errno);
     }
     return status;
-}
-
-enum { ROW_MAX = 512 };
-
-/* Returns the row's length. */
-static size_t format_row(const metrics_row *row, char text[ROW_MAX])
-{
-    const double fields[] = {row->loss, row->accuracy,  row->val_loss,     row->val_accuracy,
-                             row->lr,   row->grad_norm, row->tokens_per_s, row->seconds};
-    int used = snprintf(text, ROW_MAX, "%" PRId64, row->step);
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        size_t left = ROW_MAX - (size_t)used;
-        used += isnan(fields[i]) ? snprintf(text + used, left, ",")
-                                 : snprintf(text + used, left, ",%.9g", fields[i]);
-    }
-    used += snprintf(text + used, ROW_MAX - (size_t)used, ",%" PRId64 ",%" PRId64 "\n", row->spikes,
-                     row->skipped);
-    return (size_t)used;
 }
 
 /* Adds the row's text to what waits. */

@@ -19,9 +19,10 @@ typedef struct metrics_row {
 typedef struct metrics_file {
     char *path; /* NULL: none is open */
     int file;
-    int64_t length; /* of the rows that were written */
-    char *waiting;  /* the rows that were not, */
-    size_t size;    /* and their bytes */
+    int64_t length;   /* of the rows that were written */
+    char *waiting;    /* the rows that were not, */
+    size_t size;      /* and their bytes */
+    metrics_row last; /* the last row that was there when it was opened; step 0: none */
 } metrics_file;
 
 /* Opens the file of a run that goes on after `step`, or begins: what is there is kept up to the row
@@ -29,6 +30,10 @@ typedef struct metrics_file {
  * a failure. */
 mt_status metrics_open(metrics_file *metrics, const char *path, int64_t step);
 void metrics_close(metrics_file *metrics);
+
+/* Writes another row in the place of the last that was there when the file was opened, before any
+ * is added: a validation that was interrupted had left it without a loss. */
+mt_status metrics_replace_last(metrics_file *metrics, const metrics_row *row);
 
 /* Adds a row. MT_ERROR_IO with the reason where it has to wait: the next one tries again. */
 mt_status metrics_add(metrics_file *metrics, const metrics_row *row);

@@ -121,12 +121,16 @@ static mt_status save_last(train_loop *loop)
     return status == MT_OK && best != MT_OK ? mt_fail(best, "%s", reason) : status;
 }
 
-/* Validates, keeps the best, and counts what was not better. */
+/* Validates, keeps the best, and counts what was not better. A validation that a signal interrupts
+ * leaves the row without its loss: it is done when the run goes on. */
 static mt_status validate(train_loop *loop, metrics_row *row)
 {
     mt_evaluation found;
     mt_train_state *state = loop->state;
     mt_status status = session_evaluate(loop->session, mt_trainer_tape(loop->trainer), &found);
+    if (status != MT_OK && interrupted != 0) {
+        return MT_OK;
+    }
     if (status != MT_OK) {
         return mt_fail(status, "validation after step %" PRId64 ": %s", state->step,
                        mt_error_message());
@@ -203,6 +207,22 @@ static mt_status after_update(void *context, const mt_update *update)
     return step == config->steps ? save_last(loop) : go_on_without(loop, save_checkpoint(loop));
 }
 
+/* Makes up for the validation that the run was interrupted in. */
+static mt_status finish_validation(train_loop *loop)
+{
+    const run_config *config = &loop->session->config;
+    metrics_row row = loop->folder->metrics.last;
+    if (row.step == 0 || row.step != loop->state->step || !isnan(row.val_loss) ||
+        !is_due(row.step, config->eval_every, config->steps)) {
+        return MT_OK;
+    }
+    mt_status status = validate(loop, &row);
+    if (status == MT_OK) {
+        status = metrics_replace_last(&loop->folder->metrics, &row);
+    }
+    return status == MT_OK ? save_checkpoint(loop) : status;
+}
+
 static bool is_out_of_patience(const train_loop *loop)
 {
     int64_t patience = loop->session->config.patience;
@@ -250,7 +270,7 @@ static mt_status save_if_asked(train_loop *loop)
 
 static mt_status run_steps(train_loop *loop, loop_end *end)
 {
-    mt_status status = MT_OK;
+    mt_status status = finish_validation(loop);
     *end = early_end(loop);
     while (loop->state->step < loop->session->config.steps && status == MT_OK &&
            *end == LOOP_DONE) {
@@ -420,6 +440,7 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
     mt_status status = open_loop(&loop, checkpoint);
     mt_checkpoint_destroy(checkpoint);
     if (status == MT_OK) {
+        session->ending = &interrupted;
         catch_signals(loop.trainer);
         say_start(&loop, notice);
         status = run_steps(&loop, end);

@@ -192,6 +192,10 @@ static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
 {
     const session_batches *batches = context;
     const train_session *session = batches->session;
+    if (batches->split == VALID && session->ending != NULL && *session->ending != 0) {
+        mt_tape_fail(tape, mt_fail(MT_ERROR_INVALID, "interrupted"));
+        return;
+    }
     mt_status status =
         session->task->make(&session->config, session->data, tape, batches->split, index, batch);
     if (status != MT_OK) {

@@ -5,6 +5,8 @@
 
 #include "train/task.h"
 
+#include <signal.h>
+
 typedef struct train_session train_session;
 
 /* The batches of one split. */
@@ -20,8 +22,10 @@ struct train_session {
     mt_device *device;
     mt_tape *tape;
     mt_model *model;
-    bool new_head;              /* the weights that the model began with have none */
-    session_batches batches[2]; /* by task_split */
+    bool new_head;                       /* the weights that the model began with have none */
+    session_batches batches[2];          /* by task_split */
+    const volatile sig_atomic_t *ending; /* unless 0, a validation fails before its next batch; or
+                                            NULL */
 };
 
 /* Opens a run to train: everything that the options say is checked before anything is allocated for

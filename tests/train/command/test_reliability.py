@@ -25,7 +25,7 @@ class RunTest(test_command.CommandTest):
         if "--resume" not in arguments:
             arguments = [*arguments, "--out", "run"]
         process = subprocess.Popen(
-            [MIXTAPE, "train", *arguments, "--steps", "1000000", "--log-every", "1"],
+            [MIXTAPE, "train", "--steps", "1000000", "--log-every", "1", *arguments],
             cwd=self.folder.name, stderr=log or subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             **options)
         self.addCleanup(self.end, process)
@@ -58,6 +58,18 @@ class RunTest(test_command.CommandTest):
         with h5py.File(path, locking=False) as file:
             return int(file["train"].attrs["step"])
 
+    def content(self, name):
+        """The values of a checkpoint and its progress, and the rows, without what a clock
+        measures."""
+        found = {}
+        with h5py.File(self.path(name, "checkpoint.h5")) as file:
+            file.visititems(lambda path, item: found.update({path: item[()].tobytes()})
+                            if isinstance(item, h5py.Dataset) else None)
+            found.update({key: value for key, value in file["train"].attrs.items()
+                          if key not in ("seconds", "config")})
+        rows = [row.split(",") for row in read(self.path(name, "metrics.csv")).splitlines()]
+        return found, [row[:7] + row[9:] for row in rows]
+
 
 class SignalTest(RunTest):
     def test_sigusr1_saves_and_the_run_goes_on(self):
@@ -72,6 +84,18 @@ class SignalTest(RunTest):
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(), 128 + signal.SIGTERM)
         self.assertGreater(self.saved_step(), step)
+
+    def test_a_validation_is_interrupted_and_made_up_for(self):
+        options = ["copy", *SMALL, "--steps", "3", "--eval-every", "0", "--log-every", "1"]
+        self.run_command("train", *options, "--eval-batches", "2", "--out", "whole")
+        process = self.start(*options, "--eval-batches", "1000000000")
+        self.wait_until(lambda: "step 3/3" in self.log(), process)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(), 128 + signal.SIGTERM)
+        self.assertEqual(self.saved_step(), 3)
+        self.assertIn("interrupted after step 3", self.log())
+        self.run_command("train", "--resume", "run", "--eval-batches", "2")
+        self.assertEqual(self.content("run"), self.content("whole"))
 
 
 class StreamsTest(RunTest):
@@ -352,18 +376,6 @@ class KillTest(RunTest):
         return subprocess.Popen([MIXTAPE, *command], cwd=self.folder.name,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
-    def content(self, name):
-        """The values of a checkpoint and its progress, and the rows, without what a clock
-        measures."""
-        found = {}
-        with h5py.File(self.path(name, "checkpoint.h5")) as file:
-            file.visititems(lambda path, item: found.update({path: item[()].tobytes()})
-                            if isinstance(item, h5py.Dataset) else None)
-            found.update({key: value for key, value in file["train"].attrs.items()
-                          if key not in ("seconds", "config")})
-        rows = [row.split(",") for row in read(self.path(name, "metrics.csv")).splitlines()]
-        return found, [row[:7] + row[9:] for row in rows]
-
     def test_killed_at_any_moment_a_run_goes_on_to_the_same_bits(self):
         whole = self.train("whole")
         self.assertEqual(whole.wait(), 0, whole.communicate()[1])
@@ -377,7 +389,7 @@ class KillTest(RunTest):
                 self.assertEqual(self.content("run"), self.content("whole"))
                 subprocess.run(["rm", "-r", self.path("run")], check=True)
                 continue
-            process.kill()
+            process.send_signal(moments.choice((signal.SIGKILL, signal.SIGTERM)))
             process.communicate()
             kills += 1
         last = self.train("run")
