@@ -44,6 +44,14 @@ def draw_weights(generator, file):
         array[...] = generator.normal(scale=spread, size=array.shape)
 
 
+def read_weights(path):
+    """The arrays and the configuration of an exchange file."""
+    with h5py.File(path) as file:
+        return ({name: array[()] for name, array in file.items()},
+                {name: value.decode() if isinstance(value, bytes) else value
+                 for name, value in file.attrs.items()})
+
+
 class RandomModelsTest(unittest.TestCase):
     def check(self, number):
         generator = numpy.random.default_rng(number)
@@ -58,9 +66,7 @@ class RandomModelsTest(unittest.TestCase):
                 file["labels"] = labels
             with h5py.File(os.path.join(folder, "weights.h5"), "r+") as file:
                 draw_weights(generator, file)
-                weights = {name: array[()] for name, array in file.items()}
-                config = {name: value.decode() if isinstance(value, bytes) else value
-                          for name, value in file.attrs.items()}
+            weights, config = read_weights(os.path.join(folder, "weights.h5"))
             run("import", "weights.h5", "-o", "drawn.h5", cwd=folder)
             run("forward", "drawn.h5", "--input", "in.h5", "--output", "out.h5", cwd=folder)
             tolerance = 3e-4 if dtype == "f32" else 1e-9
