@@ -188,6 +188,16 @@ static mt_status check_version(mt_archive *archive)
     return mt_archive_status(archive);
 }
 
+mt_status mt_native_check_format(mt_archive *archive, const char *format)
+{
+    char *found = mt_archive_read_text(archive, "/", "format");
+    if (found != NULL && strcmp(found, format) != 0) {
+        mt_archive_fail(archive, "/", "format '%.64s', expected %s", found, format);
+    }
+    free(found);
+    return check_version(archive);
+}
+
 static bool same_text(const char *a, const char *b)
 {
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;

@@ -60,6 +60,9 @@ void mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_c
 mt_status mt_native_create(const char *path, const char *format, const mt_token_list *tokens,
                            mt_archive **archive);
 
+/* Fails unless the root has this format, in the version that this program reads. */
+mt_status mt_native_check_format(mt_archive *archive, const char *format);
+
 /* A group must hold the arrays of parameters, of their type, by the names of a layout (NULL: our
  * own), and nothing else. */
 mt_status mt_native_check(mt_archive *archive, const char *group, const mt_parameters *parameters,

@@ -189,3 +189,17 @@ mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logit
     *symbol = sampler->order[i];
     return MT_OK;
 }
+
+int64_t mt_sampler_position(const mt_sampler *sampler)
+{
+    return sampler != NULL ? (int64_t)sampler->random.position : 0;
+}
+
+mt_status mt_sampler_seek(mt_sampler *sampler, int64_t position)
+{
+    if (sampler == NULL) {
+        return mt_fail_null(__func__);
+    }
+    sampler->random.position = (uint64_t)position;
+    return MT_OK;
+}

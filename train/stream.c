@@ -1,10 +1,9 @@
-#include <mixtape/stream.h>
-
 #include <mixtape/operators.h>
 #include <mixtape/wkv.h>
 
 #include "kernels/device.h"
 #include "kernels/null.h"
+#include "train/stream_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -92,6 +91,11 @@ typedef struct row_piece {
     size_t host, bytes;
 } row_piece;
 
+const mt_model *stream_model(const mt_stream *stream)
+{
+    return stream->model;
+}
+
 static int64_t piece_count(const mt_stream *stream)
 {
     return stream->model->config.num_blocks * PLANES;
@@ -143,7 +147,7 @@ static mt_status write_row(mt_stream *stream, int64_t row, const char *host)
     return status;
 }
 
-static mt_status check_row(const mt_stream *stream, int64_t row, int64_t least)
+mt_status stream_check_row(const mt_stream *stream, int64_t row, int64_t least)
 {
     return row >= least && row < stream->batch
                ? MT_OK
@@ -164,7 +168,7 @@ mt_status mt_stream_save(const mt_stream *stream, int64_t row, void *host)
         return mt_fail_null(__func__);
     }
     int64_t first, end;
-    mt_status status = check_row(stream, row, MT_EVERY_ROW);
+    mt_status status = stream_check_row(stream, row, MT_EVERY_ROW);
     rows_of(stream, row, &first, &end);
     for (int64_t b = first; b < end && status == MT_OK; b++) {
         status =
@@ -179,7 +183,7 @@ mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host)
         return mt_fail_null(__func__);
     }
     int64_t first, end;
-    mt_status status = check_row(stream, row, MT_EVERY_ROW);
+    mt_status status = stream_check_row(stream, row, MT_EVERY_ROW);
     rows_of(stream, row, &first, &end);
     for (int64_t b = first; b < end && status == MT_OK; b++) {
         status = write_row(stream, b,
@@ -194,7 +198,7 @@ mt_status mt_stream_reset(mt_stream *stream, int64_t row)
         return mt_fail_null(__func__);
     }
     int64_t first, end;
-    mt_status status = check_row(stream, row, MT_EVERY_ROW);
+    mt_status status = stream_check_row(stream, row, MT_EVERY_ROW);
     rows_of(stream, row, &first, &end);
     for (int64_t b = first; b < end && status == MT_OK; b++) {
         status = write_row(stream, b, stream->empty_row);
@@ -236,9 +240,9 @@ mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from, i
     }
     bool all = to_row == MT_EVERY_ROW && from_row == MT_EVERY_ROW && to->batch == from->batch;
     int64_t first = all ? 0 : to_row, end = all ? to->batch : to_row + 1;
-    mt_status status = all ? MT_OK : check_row(to, to_row, 0);
+    mt_status status = all ? MT_OK : stream_check_row(to, to_row, 0);
     if (status == MT_OK && !all) {
-        status = check_row(from, from_row, 0);
+        status = stream_check_row(from, from_row, 0);
     }
     if (status == MT_OK) {
         status = check_alike(to, from);

@@ -41,6 +41,11 @@ MT_API mt_status mt_sampler_forbid(mt_sampler *sampler, int32_t symbol);
 MT_API mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logits,
                                  int32_t *symbol);
 
+/* How far the sampler is in its seed's choices, and to be there: a sampler of the same seed then
+ * draws what this one would. 0 of NULL. */
+MT_API int64_t mt_sampler_position(const mt_sampler *sampler);
+MT_API mt_status mt_sampler_seek(mt_sampler *sampler, int64_t position);
+
 #ifdef __cplusplus
 }
 #endif

@@ -62,6 +62,24 @@ MT_API size_t mt_stream_row_bytes(const mt_stream *stream);
 MT_API mt_status mt_stream_save(const mt_stream *stream, int64_t row, void *host);
 MT_API mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host);
 
+/* What a file holds beside a row, for whoever goes on choosing symbols from there. */
+typedef struct mt_stream_end {
+    void *outputs;    /* of the last step: mt_stream_width values in the model's type, or NULL */
+    int64_t position; /* of the sampler that chooses from them (sampling.h), or 0 */
+} mt_stream_end;
+
+/* Keep a row in a file, HDF5, and put a row where a file's was, with the same bits. What stands
+ * beside it goes to `end`: to its outputs, unless they are NULL; they become NULL where the file
+ * has none. A file is written atomically, and read as hostile ones are (weights.h), in full before
+ * the row is changed. MT_ERROR_INVALID for the state of another model, with the field that differs,
+ * or of other weights, as far as the first 1024 values of each parameter tell; MT_ERROR_FORMAT with
+ * file and object; MT_ERROR_NUMERIC for values to save that are not finite; MT_ERROR_IO;
+ * MT_ERROR_MEMORY. */
+MT_API mt_status mt_stream_save_file(const mt_stream *stream, int64_t row, const mt_stream_end *end,
+                                     const char *path);
+MT_API mt_status mt_stream_load_file(mt_stream *stream, int64_t row, const char *path,
+                                     mt_stream_end *end);
+
 #ifdef __cplusplus
 }
 #endif

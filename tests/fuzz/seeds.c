@@ -3,6 +3,7 @@
 #include <mixtape/checkpoint.h>
 #include <mixtape/device.h>
 #include <mixtape/part.h>
+#include <mixtape/stream.h>
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/small_model.h"
@@ -67,6 +68,20 @@ static void write_parts(const mt_model *model)
 {
     CLAIM(mt_part_save(seed_path("part", "part.h5"), model, SMALL_PART) == MT_OK);
     CLAIM(mt_part_save(seed_path("part", "part.safetensors"), model, SMALL_PART) == MT_OK);
+}
+
+/* After a label, with what comes next, and at the beginning. */
+static void write_states(mt_model *model)
+{
+    static const int32_t label = 2;
+    float outputs[SMALL_VOCABULARY];
+    mt_stream_end end = {outputs, 3}, begun = {NULL, 0};
+    mt_stream *stream;
+    CLAIM(mt_stream_create(model, 1, &stream) == MT_OK);
+    CLAIM(mt_stream_save_file(stream, 0, &begun, seed_path("state", "begun.h5")) == MT_OK);
+    CLAIM(mt_stream_feed(stream, 1, &label, 1, outputs) == MT_OK);
+    CLAIM(mt_stream_save_file(stream, 0, &end, seed_path("state", "end.h5")) == MT_OK);
+    mt_stream_destroy(stream);
 }
 
 /* How a dataset of another program may lie in its file. */
@@ -176,6 +191,7 @@ int main(int count, char **arguments)
     write_exchange(model);
     write_exchange(without_biases);
     write_parts(model);
+    write_states(model);
     CLAIM(mt_weights_open(seed_path("checkpoint", "bare.h5"), &weights) == MT_OK);
     for (storage lies = CONTIGUOUS; lies < STORAGES; lies++) {
         write_foreign(weights, H5F_LIBVER_EARLIEST, lies);

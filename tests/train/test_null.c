@@ -221,6 +221,7 @@ START_TEST(test_streams)
     const int32_t label = 0;
     int32_t drawn;
     float outputs[8];
+    mt_stream_end end = {outputs, 0};
     REFUSES(mt_stream_create, NULL, 4, &stream);
     ck_assert_ptr_null(stream);
     REFUSES(mt_stream_feed, NULL, 1, &label, 1, outputs);
@@ -228,11 +229,15 @@ START_TEST(test_streams)
     REFUSES(mt_stream_reset, NULL, 0);
     REFUSES(mt_stream_save, NULL, 0, outputs);
     REFUSES(mt_stream_load, NULL, 0, outputs);
+    REFUSES(mt_stream_save_file, NULL, 0, &end, "a.h5");
+    REFUSES(mt_stream_load_file, NULL, 0, "a.h5", &end);
     ck_assert_int_eq(mt_stream_create(model, 4, &whole), MT_OK);
     REFUSES(mt_stream_copy, NULL, 0, whole, 0);
     REFUSES(mt_stream_copy, whole, 0, NULL, 0);
     mt_stream_destroy(whole);
     REFUSES(mt_sampler_forbid, NULL, 0);
+    REFUSES(mt_sampler_seek, NULL, 1);
+    ck_assert_int_eq(mt_sampler_position(NULL), 0);
     REFUSES(mt_sampler_draw, NULL, MT_F32, outputs, &drawn);
     ck_assert_int_eq(mt_stream_width(NULL), 0);
     ck_assert_uint_eq(mt_stream_row_bytes(NULL), 0);

@@ -176,6 +176,21 @@ START_TEST(test_a_logit_that_is_not_finite_is_named)
 }
 END_TEST
 
+START_TEST(test_choices_go_on_elsewhere)
+{
+    mt_sampler *one = make(mt_sampling_default(), 9), *other = make(mt_sampling_default(), 9);
+    for (int i = 0; i < 5; i++) {
+        draw(one);
+    }
+    ck_assert_int_eq(mt_sampler_seek(other, mt_sampler_position(one)), MT_OK);
+    for (int i = 0; i < 50; i++) {
+        ck_assert_int_eq(draw(other), draw(one));
+    }
+    mt_sampler_destroy(one);
+    mt_sampler_destroy(other);
+}
+END_TEST
+
 static Suite *sampling_suite(void)
 {
     return SUITE("sampling", test_shares_are_those_of_softmax, test_top_k_keeps_the_likeliest,
@@ -183,7 +198,7 @@ static Suite *sampling_suite(void)
                  test_top_p_is_a_share_of_what_top_k_keeps, test_forbidden_symbols_are_never_drawn,
                  test_at_temperature_0_the_first_of_the_likeliest_is_taken,
                  test_a_tiny_temperature_is_like_0, test_the_seed_tells_the_choices_in_either_type,
-                 test_what_is_out_of_range_is_refused_with_the_figure,
+                 test_choices_go_on_elsewhere, test_what_is_out_of_range_is_refused_with_the_figure,
                  test_a_symbol_that_is_none_or_the_last_is_not_forbidden,
                  test_a_logit_that_is_not_finite_is_named);
 }

@@ -84,4 +84,5 @@ void text_output_end(text_output *output)
 {
     show_held(output);
     fputc('\n', output->to);
+    fflush(output->to);
 }

@@ -1,5 +1,6 @@
 #include <mixtape/trainer.h>
 
+#include "train/command/ending.h"
 #include "train/command/loop.h"
 #include "train/command/options.h"
 #include "train/command/progress.h"
@@ -403,20 +404,9 @@ static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint)
     return status;
 }
 
-/* But for a signal that the program began with ignoring, as under nohup. What a signal interrupts
- * is begun again. */
-static void catch_signal(int number, int flags)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags | SA_RESTART}, before;
-    sigemptyset(&action.sa_mask);
-    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
-        sigaction(number, &action, NULL);
-    }
-}
-
 void loop_catch_saving(void)
 {
-    catch_signal(SIGUSR1, 0);
+    catch_signal(SIGUSR1, on_signal, 0);
 }
 
 static void catch_signals(mt_trainer *trainer)
@@ -427,7 +417,7 @@ static void catch_signals(mt_trainer *trainer)
         mt_trainer_stop(trainer);
     }
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
-        catch_signal(ending[i], (int)SA_RESETHAND);
+        catch_signal(ending[i], on_signal, (int)SA_RESETHAND);
     }
     signal(SIGPIPE, SIG_IGN); /* who reads the progress may go away; the run stays */
 }

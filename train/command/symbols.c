@@ -43,7 +43,8 @@ mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path, bool a
                        text_symbols *symbols)
 {
     const mt_token_list *tokens = checkpoint->weights->tokens;
-    *symbols = (text_symbols){.count = checkpoint->weights->config.output_size};
+    *symbols = (text_symbols){
+        .count = checkpoint->weights->config.output_size, .tokens = tokens, .numbers = as_numbers};
     if (tokens == NULL && !as_numbers) {
         return mt_fail(MT_ERROR_INVALID,
                        "%s: it has no token list, so no text to generate (--ids: numbers)", path);
@@ -51,16 +52,14 @@ mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path, bool a
     if (symbols->count == 0) {
         return mt_fail(MT_ERROR_INVALID, "%s: it has no head, so no text to generate", path);
     }
-    if (as_numbers) {
-        return MT_OK;
-    }
-    symbols->tokens = tokens;
-    if (checkpoint->run_config != NULL) {
+    if (tokens != NULL && checkpoint->run_config != NULL) {
         return read_config(checkpoint, path, symbols);
     }
-    symbols->transcripts = strcmp(tokens->tokens[0], "<blank>") == 0;
-    symbols->unit = strcmp(tokens->tokens[0], "<0x00>") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR;
-    symbols->words = are_words(tokens);
+    if (tokens != NULL) {
+        symbols->transcripts = strcmp(tokens->tokens[0], "<blank>") == 0;
+        symbols->unit = strcmp(tokens->tokens[0], "<0x00>") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+        symbols->words = are_words(tokens);
+    }
     return MT_OK;
 }
 
@@ -93,7 +92,7 @@ static mt_status read_numbers(const text_symbols *symbols, const char *text, int
 
 mt_status symbols_of(const text_symbols *symbols, const char *text, int32_t **ids, int64_t *count)
 {
-    if (symbols->tokens == NULL) {
+    if (symbols->numbers) {
         return read_numbers(symbols, text, ids, count);
     }
     if (symbols->transcripts) {
@@ -109,12 +108,12 @@ mt_status symbols_of(const text_symbols *symbols, const char *text, int32_t **id
 
 mt_status symbols_one(const text_symbols *symbols, const char *token, int32_t *symbol)
 {
-    const mt_token_list *tokens = symbols->tokens;
+    const mt_token_list *tokens = symbols->numbers ? NULL : symbols->tokens;
     *symbol = tokens != NULL ? mt_token_find(tokens, token, strlen(token)) : -1;
     if (*symbol >= 0) { /* as the list spells it: <blank> */
         return MT_OK;
     }
-    if (symbols->transcripts) { /* in which it would be read as <unk> */
+    if (tokens != NULL && symbols->transcripts) { /* in which it would be read as <unk> */
         return mt_fail(MT_ERROR_INVALID, "'%s' is not in the token list", token);
     }
     int32_t *ids = NULL;
@@ -133,7 +132,7 @@ mt_status symbols_one(const text_symbols *symbols, const char *token, int32_t *s
 void symbols_text(const text_symbols *symbols, int32_t symbol, symbol_text *text)
 {
     text->behind = "";
-    if (symbols->tokens == NULL) {
+    if (symbols->numbers) {
         text->length = (size_t)snprintf(text->number, sizeof text->number, "%" PRId32, symbol);
         text->bytes = text->number;
         text->behind = " ";

@@ -9,7 +9,8 @@
 
 typedef struct text_symbols {
     int64_t count;               /* of the model's logits */
-    const mt_token_list *tokens; /* NULL: symbols are read and written as their numbers */
+    const mt_token_list *tokens; /* NULL where the model has none */
+    bool numbers;                /* symbols are read and written as their numbers */
     bool transcripts;            /* sequences begin with the blank, 0 */
     bool words;
     mt_text_unit unit;

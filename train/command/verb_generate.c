@@ -1,14 +1,15 @@
 /* mixtape generate RUN: samples from a language model, one symbol at a time, with the carried
  * state. */
 #include "train/command/arguments.h"
+#include "train/command/ending.h"
 #include "train/command/options.h"
+#include "train/command/prompts.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 #include "train/command/writer.h"
 
 #include "io/file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +18,29 @@
 enum { MOST_FORBIDDEN = 256 };
 
 typedef struct arguments {
-    const char *run, *prompt, *prompt_file, *stop, *device, *forbidden[MOST_FORBIDDEN];
-    bool last, ids;
+    const char *run, *prompt, *prompt_file, *stop, *device, *state, *save_state,
+        *forbidden[MOST_FORBIDDEN];
+    bool last, ids, interactive, blank;
     int forbidden_count;
     long long length, samples, seed, threads;
     mt_sampling sampling;
 } arguments;
+
+/* What cannot be asked for together. */
+static void check_arguments(const arguments *given, struct argp_state *state)
+{
+    bool from_input = given->prompt_file != NULL && strcmp(given->prompt_file, "-") == 0;
+    if (given->prompt[0] != '\0' && given->prompt_file != NULL) {
+        wrong_arguments(state, "--prompt or --prompt-file, not both");
+    }
+    if (given->interactive && from_input) {
+        wrong_arguments(state, "--interactive reads standard input, and so does --prompt-file -");
+    }
+    if (given->samples > 1 && (given->interactive || given->save_state != NULL)) {
+        wrong_arguments(state, "--samples %lld: one text is written with %s", given->samples,
+                        given->interactive ? "--interactive" : "--save-state");
+    }
+}
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
@@ -58,7 +76,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         status = parse_real("top-p", text, 1e-9, 1.0, &given->sampling.top_p);
         break;
     case LONG_ONLY + 'n':
-        status = parse_whole("length", text, 1, 1000000000, &given->length);
+        status = parse_whole("length", text, 0, 1000000000, &given->length);
         break;
     case LONG_ONLY + 'k':
         status = parse_whole("top-k", text, 0, 1 << 24, &top_k);
@@ -70,6 +88,18 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 't':
         status = parse_real("temperature", text, 0.0, 100.0, &given->sampling.temperature);
         break;
+    case LONG_ONLY + 'I':
+        given->interactive = true;
+        break;
+    case LONG_ONLY + 'b':
+        given->blank = true;
+        break;
+    case LONG_ONLY + 'S':
+        given->state = text;
+        break;
+    case LONG_ONLY + 'V':
+        given->save_state = text;
+        break;
     case LONG_ONLY + 'd':
         given->device = text;
         break;
@@ -77,43 +107,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         status = parse_threads(text, &given->threads);
         break;
     case ARGP_KEY_END:
-        if (given->prompt[0] != '\0' && given->prompt_file != NULL) {
-            wrong_arguments(state, "--prompt or --prompt-file, not both");
-        }
+        check_arguments(given, state);
         break;
     default:
         return parse_argument(key, text, state, "run", &given->run);
     }
     return parsed(status);
-}
-
-/* All of standard input, with a zero byte behind it; the caller frees it. */
-static mt_status read_standard_input(char **bytes, size_t *size)
-{
-    size_t room = 1 << 16;
-    char *memory = malloc(room);
-    *size = 0;
-    while (memory != NULL) {
-        *size += fread(memory + *size, 1, room - 1 - *size, stdin);
-        if (*size < room - 1) {
-            break;
-        }
-        char *larger = realloc(memory, room *= 2);
-        if (larger == NULL) {
-            free(memory);
-        }
-        memory = larger;
-    }
-    if (memory == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "standard input: no memory for %zu bytes", room);
-    }
-    if (ferror(stdin)) {
-        free(memory);
-        return mt_fail(MT_ERROR_IO, "standard input: %s", strerror(errno));
-    }
-    memory[*size] = '\0';
-    *bytes = memory;
-    return MT_OK;
 }
 
 /* The prompt's symbols, which the caller frees. A file's last newline, which editors leave there,
@@ -126,7 +125,7 @@ static mt_status read_prompt(const text_symbols *symbols, const arguments *given
     size_t size;
     *ids = NULL;
     mt_status status = from == NULL             ? MT_OK
-                       : strcmp(from, "-") == 0 ? read_standard_input(&bytes, &size)
+                       : strcmp(from, "-") == 0 ? prompts_read_all(&bytes, &size)
                                                 : mt_file_read(from, &bytes, &size);
     if (status == MT_OK && bytes != NULL && strlen(bytes) != size) {
         status = mt_fail(MT_ERROR_FORMAT, "a zero byte at %zu", strlen(bytes));
@@ -143,45 +142,107 @@ static mt_status read_prompt(const text_symbols *symbols, const arguments *given
                                      mt_error_message());
 }
 
+static mt_status forbid(text_writer *writer, const arguments *given)
+{
+    mt_status status = MT_OK;
+    for (int i = 0; i < given->forbidden_count && status == MT_OK; i++) {
+        status = writer_forbid(writer, given->forbidden[i]);
+    }
+    if (status != MT_OK) {
+        return mt_fail(status, "--without: %s", mt_error_message());
+    }
+    /* No transcript has it, so the model has not learnt when it comes. */
+    const mt_token_list *tokens = writer->symbols->tokens;
+    bool has_blank = tokens != NULL && strcmp(tokens->tokens[0], "<blank>") == 0;
+    return has_blank && !given->blank ? mt_sampler_forbid(writer->sampler, 0) : MT_OK;
+}
+
+/* Texts that begin with one prompt. */
 static mt_status write_texts(text_writer *writer, const int32_t *ids, int64_t count,
                              const arguments *given)
 {
-    for (int i = 0; i < given->forbidden_count; i++) {
-        mt_status status = writer_forbid(writer, given->forbidden[i]);
-        if (status != MT_OK) {
-            return mt_fail(status, "--without: %s", mt_error_message());
-        }
+    mt_status status = writer_feed(writer, ids, count);
+    if (status == MT_OK) {
+        status = writer_keep(writer);
     }
-    mt_status status = writer_begin(writer, ids, count);
-    for (long long i = 0; i < given->samples && status == MT_OK && !ferror(stdout); i++) {
-        status = writer_write(writer, ids, count, given->length);
+    for (long long i = 0; i < given->samples && status == MT_OK; i++) {
+        if (ferror(stdout) || ending_signal() != 0) {
+            break;
+        }
+        status = i > 0 ? writer_return(writer) : MT_OK;
+        if (status == MT_OK) {
+            writer_show(writer, ids, count);
+            status = writer_answer(writer, given->length);
+        }
     }
     return status;
 }
 
-static mt_status generate(mt_model *model, const text_symbols *symbols, const arguments *given)
+static mt_status answer_line(text_writer *writer, const char *line, const arguments *given,
+                             const prompt_lines *lines)
 {
-    text_writer writer;
-    int32_t *ids;
-    int64_t count;
-    mt_status status = read_prompt(symbols, given, &ids, &count);
+    int32_t *ids = NULL;
+    int64_t count = 0;
+    mt_status status = symbols_of(writer->symbols, line, &ids, &count);
+    if (status != MT_OK && status != MT_ERROR_MEMORY && lines->on_terminal) {
+        print_line(stderr, "%s", mt_error_message()); /* whoever sits there tries again */
+        return MT_OK;
+    }
     if (status != MT_OK) {
-        return status;
+        return mt_fail(status, "standard input: line %" PRId64 ": %s", lines->number,
+                       mt_error_message());
     }
-    status =
-        writer_open(&writer, model, symbols, &given->sampling, (uint64_t)given->seed, given->stop);
-    if (status == MT_OK) {
-        status = write_texts(&writer, ids, count, given);
-    }
-    writer_close(&writer);
+    status = writer_feed(writer, ids, count);
     free(ids);
+    return status == MT_OK ? writer_answer(writer, given->length) : status;
+}
+
+/* Answers each line, behind what came before. */
+static mt_status answer_lines(text_writer *writer, const arguments *given)
+{
+    const char *line = "";
+    prompt_lines lines = prompts_open();
+    mt_status status = MT_OK;
+    while (status == MT_OK && line != NULL && !ferror(stdout)) {
+        status = prompts_next(&lines, &line);
+        if (status == MT_OK && line != NULL) {
+            status = answer_line(writer, line, given, &lines);
+        }
+    }
+    if (lines.on_terminal) {
+        fputc('\n', stderr);
+    }
+    prompts_close(&lines);
     return status;
+}
+
+static mt_status write_all(text_writer *writer, const arguments *given)
+{
+    int32_t *ids = NULL;
+    int64_t count = 0;
+    mt_status status = read_prompt(writer->symbols, given, &ids, &count);
+    if (status == MT_OK && given->state != NULL) {
+        status = writer_load(writer, given->state);
+    }
+    if (status == MT_OK) {
+        status = forbid(writer, given);
+    }
+    if (status == MT_OK && !given->interactive) {
+        status = write_texts(writer, ids, count, given);
+    } else if (status == MT_OK) {
+        status = count > 0 ? writer_feed(writer, ids, count) : MT_OK;
+        status = status == MT_OK ? answer_lines(writer, given) : status;
+    }
+    free(ids);
+    return status == MT_OK && given->save_state != NULL ? writer_save(writer, given->save_state)
+                                                        : status;
 }
 
 static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
 {
     train_session session;
     text_symbols symbols;
+    text_writer writer;
     mt_status status = symbols_find(checkpoint, given->run, given->ids, &symbols);
     if (status == MT_OK) {
         status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
@@ -189,7 +250,13 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
     if (status != MT_OK) {
         return status;
     }
-    status = generate(session.model, &symbols, given);
+    ending_catch();
+    status = writer_open(&writer, session.model, &symbols, &given->sampling, (uint64_t)given->seed,
+                         given->stop);
+    if (status == MT_OK) {
+        status = write_all(&writer, given);
+    }
+    writer_close(&writer);
     session_close(&session);
     return status;
 }
@@ -201,13 +268,20 @@ int verb_generate(int argc, char **argv)
          "What the text begins with: tokens with blanks between them where the unit is word", 0},
         {"prompt-file", LONG_ONLY + 'f', "FILE", 0,
          "The prompt is what the file holds, without a newline at its end; -: standard input", 0},
-        {"length", LONG_ONLY + 'n', "N", 0, "Symbols to generate (default 500)", 0},
+        {"interactive", LONG_ONLY + 'I', NULL, 0,
+         "Write behind each line of standard input, and behind all that came before", 0},
+        {"state", LONG_ONLY + 'S', "FILE", 0, "Go on from where --save-state left the model", 0},
+        {"save-state", LONG_ONLY + 'V', "FILE", 0,
+         "Keep in a file where the text ends, to go on from", 0},
+        {"length", LONG_ONLY + 'n', "N", 0,
+         "Symbols to generate, of each text or answer (default 500)", 0},
         {"temperature", LONG_ONLY + 't', "X", 0,
          "Below 1 favours likely symbols, 0 takes the likeliest (default 1)", 0},
         {"top-k", LONG_ONLY + 'k', "N", 0, "Choose among the N likeliest (default 0: all)", 0},
         {"top-p", LONG_ONLY + 'P', "X", 0,
          "Choose among the fewest likeliest that have this share (default 1: all)", 0},
         {"without", LONG_ONLY + 'w', "SYMBOL", 0, "Never choose this one; may be repeated", 0},
+        {"blank", LONG_ONLY + 'b', NULL, 0, "Let <blank> be chosen, which no transcript has", 0},
         {"stop", LONG_ONLY + 'e', "TEXT", 0, "End a text once it ends with TEXT", 0},
         {"samples", LONG_ONLY + 'N', "N", 0, "Texts to generate (default 1)", 0},
         {"ids", LONG_ONLY + 'i', NULL, 0,
@@ -221,7 +295,10 @@ int verb_generate(int argc, char **argv)
         .options = options,
         .parser = parse,
         .args_doc = "RUN or FILE",
-        .doc = "Samples text from the model of a run, streaming, with the carried state."};
+        .doc = "Samples text from the model of a run, streaming, with the carried state.\vWith "
+               "--interactive a line is a prompt without its end, and an empty one goes on; EOF "
+               "ends it. A signal ends any text after the symbol at work, with the state saved "
+               "where asked, and exit status 128 + the signal's number."};
     arguments given = {.prompt = "",
                        .stop = "",
                        .device = "auto",
@@ -236,5 +313,5 @@ int verb_generate(int argc, char **argv)
         status = run(checkpoint, &given);
         mt_checkpoint_destroy(checkpoint);
     }
-    return report(status);
+    return status == MT_OK && ending_signal() != 0 ? ending_status() : report(status);
 }

@@ -1,5 +1,7 @@
 #include "train/command/writer.h"
 
+#include "train/command/ending.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +23,10 @@ mt_status writer_open(text_writer *writer, mt_model *model, const text_symbols *
         return status;
     }
     writer->logits = malloc(writer->logits_bytes);
-    writer->begun_logits = malloc(writer->logits_bytes);
-    writer->begun_state = malloc(mt_stream_row_bytes(writer->stream));
+    writer->kept_logits = malloc(writer->logits_bytes);
+    writer->kept_state = malloc(mt_stream_row_bytes(writer->stream));
     writer->tail = malloc(strlen(stop) + 1);
-    return writer->logits != NULL && writer->begun_logits != NULL && writer->begun_state != NULL &&
+    return writer->logits != NULL && writer->kept_logits != NULL && writer->kept_state != NULL &&
                    writer->tail != NULL
                ? MT_OK
                : mt_fail(MT_ERROR_MEMORY, "generate: no memory for %" PRId64 " logits",
@@ -36,8 +38,8 @@ void writer_close(text_writer *writer)
     mt_stream_destroy(writer->stream);
     mt_sampler_destroy(writer->sampler);
     free(writer->logits);
-    free(writer->begun_logits);
-    free(writer->begun_state);
+    free(writer->kept_logits);
+    free(writer->kept_state);
     free(writer->tail);
 }
 
@@ -79,45 +81,75 @@ static void write_symbol(text_writer *writer, int32_t symbol)
 
 static mt_status feed(text_writer *writer, int32_t symbol)
 {
-    return mt_stream_feed(writer->stream, 1, &symbol, 1, writer->logits);
+    mt_status status = mt_stream_feed(writer->stream, 1, &symbol, 1, writer->logits);
+    writer->begun = writer->begun || status == MT_OK;
+    return status;
 }
 
-mt_status writer_begin(text_writer *writer, const int32_t *ids, int64_t count)
+mt_status writer_feed(text_writer *writer, const int32_t *ids, int64_t count)
 {
     /* Symbol 0 is what comes before everything where the model has learnt so. */
-    mt_status status = writer->symbols->transcripts || count == 0 ? feed(writer, 0) : MT_OK;
-    for (int64_t i = 0; i < count && status == MT_OK; i++) {
+    bool needs_start = !writer->begun && (writer->symbols->transcripts || count == 0);
+    mt_status status = needs_start ? feed(writer, 0) : MT_OK;
+    for (int64_t i = 0; i < count && status == MT_OK && ending_signal() == 0; i++) {
         status = feed(writer, ids[i]);
-    }
-    if (status == MT_OK) {
-        memcpy(writer->begun_logits, writer->logits, writer->logits_bytes);
-        status = mt_stream_save(writer->stream, 0, writer->begun_state);
     }
     return status;
 }
 
-mt_status writer_write(text_writer *writer, const int32_t *ids, int64_t count, long long length)
+mt_status writer_load(text_writer *writer, const char *path)
 {
-    memcpy(writer->logits, writer->begun_logits, writer->logits_bytes);
-    mt_status status = mt_stream_load(writer->stream, 0, writer->begun_state);
+    mt_stream_end end = {.outputs = writer->logits};
+    mt_status status = mt_stream_load_file(writer->stream, 0, path, &end);
+    writer->begun = status == MT_OK && end.outputs != NULL;
+    return status == MT_OK ? mt_sampler_seek(writer->sampler, end.position) : status;
+}
+
+mt_status writer_save(const text_writer *writer, const char *path)
+{
+    mt_stream_end end = {writer->begun ? writer->logits : NULL,
+                         mt_sampler_position(writer->sampler)};
+    return mt_stream_save_file(writer->stream, 0, &end, path);
+}
+
+mt_status writer_keep(text_writer *writer)
+{
+    memcpy(writer->kept_logits, writer->logits, writer->logits_bytes);
+    return mt_stream_save(writer->stream, 0, writer->kept_state);
+}
+
+mt_status writer_return(text_writer *writer)
+{
+    memcpy(writer->logits, writer->kept_logits, writer->logits_bytes);
+    return mt_stream_load(writer->stream, 0, writer->kept_state);
+}
+
+void writer_show(text_writer *writer, const int32_t *ids, int64_t count)
+{
     for (int64_t i = 0; i < count; i++) {
         write_symbol(writer, ids[i]);
     }
+}
+
+mt_status writer_answer(text_writer *writer, int64_t length)
+{
+    mt_status status = MT_OK;
     writer->tail_length = 0; /* the prompt does not end the text */
-    for (long long i = 0; i < length && status == MT_OK && !ferror(stdout); i++) {
+    for (int64_t i = 0; i < length && !has_stopped(writer); i++) {
         int32_t symbol;
+        if (ferror(stdout) || ending_signal() != 0) {
+            break;
+        }
         status = mt_sampler_draw(writer->sampler, writer->dtype, writer->logits, &symbol);
         if (status != MT_OK) {
             return mt_fail(status, "the model: %s", mt_error_message());
         }
         write_symbol(writer, symbol);
-        if (has_stopped(writer)) {
-            break;
+        status = feed(writer, symbol);
+        if (status != MT_OK) {
+            return status;
         }
-        status = i < length - 1 ? feed(writer, symbol) : MT_OK;
     }
-    if (status == MT_OK) {
-        text_output_end(&writer->output);
-    }
-    return status;
+    text_output_end(&writer->output);
+    return MT_OK;
 }

@@ -8,15 +8,17 @@
 #include "train/command/lines.h"
 #include "train/command/symbols.h"
 
-/* Texts that a model writes from one prompt: its state and its logits of what comes next, and the
- * end of what was written, as far as it may be the beginning of what ends a text. */
+/* What a model writes behind prompts: its state and its logits of what comes next, and the end of
+ * what was written, as far as it may be the beginning of what ends a text. A signal ends what is
+ * done (ending.h). */
 typedef struct text_writer {
     const text_symbols *symbols;
     mt_dtype dtype;
     mt_stream *stream;
     mt_sampler *sampler;
+    bool begun; /* there are logits, of what comes behind the last symbol that was fed */
     void *logits;
-    void *begun_state, *begun_logits; /* behind the prompt, from where each sample begins */
+    void *kept_state, *kept_logits; /* from where each sample begins */
     size_t logits_bytes;
     text_output output;
     const char *stop;
@@ -32,10 +34,20 @@ void writer_close(text_writer *writer);
 /* Never writes a symbol, by its token or number. */
 mt_status writer_forbid(text_writer *writer, const char *token);
 
-/* Feeds the prompt, once for all texts. */
-mt_status writer_begin(text_writer *writer, const int32_t *ids, int64_t count);
+/* Goes on from a file, before anything is fed; leaves a file to go on from. */
+mt_status writer_load(text_writer *writer, const char *path);
+mt_status writer_save(const text_writer *writer, const char *path);
 
-/* Writes one text to standard output: the prompt, and at most `length` symbols that follow. */
-mt_status writer_write(text_writer *writer, const int32_t *ids, int64_t count, long long length);
+/* Feeds the symbols of a prompt. */
+mt_status writer_feed(text_writer *writer, const int32_t *ids, int64_t count);
+
+/* Remembers where the model is, and brings it back there; the choices go on. */
+mt_status writer_keep(text_writer *writer);
+mt_status writer_return(text_writer *writer);
+
+/* Writes symbols to standard output: a prompt; at most `length` that the model chooses, and feeds
+ * them, with a newline behind. */
+void writer_show(text_writer *writer, const int32_t *ids, int64_t count);
+mt_status writer_answer(text_writer *writer, int64_t length);
 
 #endif

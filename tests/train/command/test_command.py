@@ -426,6 +426,93 @@ class TextTest(CommandTest):
             self.assertEqual(generate("--top-p", "1e-9", "--length", "40"),
                              generate("--temperature", "0", "--length", "40"))
 
+    def test_a_text_goes_on_from_a_file_with_the_same_bits(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        generate = lambda *options, **more: self.run_command("generate", "run", *options,
+                                                             **more).stdout.decode()
+        whole = generate("--prompt", "the quick ", "--length", "60")
+        with self.subTest("between chosen symbols"):
+            first = generate("--prompt", "the quick ", "--length", "25", "--save-state", "a.h5")
+            self.assertEqual(first[:-1] + generate("--state", "a.h5", "--length", "35"), whole)
+        with self.subTest("within a prompt"):
+            generate("--prompt", "the q", "--length", "0", "--save-state", "a.h5")
+            self.assertEqual(
+                "the q" + generate("--state", "a.h5", "--prompt", "uick ", "--length", "60"), whole)
+        with self.subTest("after lines, and before the first"):
+            lines = [b"the q\n", b"uick \n", b"\n", b"lazy"]
+            interactive = ["--interactive", "--length", "20"]
+            whole = generate(*interactive, input=b"".join(lines))
+            for cut in range(len(lines) + 1):
+                first = generate(*interactive, "--save-state", "a.h5", input=b"".join(lines[:cut]))
+                last = generate(*interactive, "--state", "a.h5", input=b"".join(lines[cut:]))
+                self.assertEqual(first + last, whole)
+                self.assertEqual(first.count("\n") >= cut, True)
+        with self.subTest("of another run"):
+            self.run_command("train", "text", "--data", "text.txt", *self.options, "--seed", "2",
+                             "--out", "other")
+            self.refuse("generate", "other", "--state", "a.h5", status=2,
+                        says=["a.h5", "other weights"])
+            self.refuse("generate", "run", "--state", "run/best.h5", status=1,
+                        says=["run/best.h5", "mixtape-checkpoint"])
+        with self.subTest("where there is no folder"):
+            self.refuse("generate", "run", "--save-state", "none/a.h5", status=1, says="none/a.h5")
+
+    def test_lines_are_answered_as_they_come(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        process = subprocess.Popen([MIXTAPE, "generate", "run", "--interactive", "--length", "9",
+                                    "--without", "\n", "--save-state", "a.h5"],
+                                   cwd=self.folder.name, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for line in (b"the ", b"", b"q\r"):
+            process.stdin.write(line + b"\n")
+            process.stdin.flush()
+            self.assertEqual(len(process.stdout.readline().decode()), 10)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual((process.wait(60), process.stderr.read()), (130, b""))
+        process.stdin.close()
+        process.stdout.close()
+        process.stderr.close()
+        self.run_command("generate", "run", "--state", "a.h5", "--length", "3")
+        for text, says in ((b"the\n\xce\xa9\n", ["line 2", "U+03A9"]),
+                           (b"a\n\nb\0\n", ["line 3", "zero byte at 1"])):
+            result = self.run_command("generate", "run", "--interactive", status=1, input=text)
+            for part in says:
+                self.assertIn(part, result.stderr.decode())
+
+    def test_on_a_terminal_a_wrong_line_is_told_and_another_asked_for(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        ours, theirs = os.openpty()
+        process = subprocess.Popen([MIXTAPE, "generate", "run", "--interactive", "--length", "3"],
+                                   cwd=self.folder.name, stdin=theirs, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        os.write(ours, "Ω\nthe \n\x04".encode()) # and the end of the input
+        answers, said = process.communicate(timeout=60)
+        os.close(ours)
+        os.close(theirs)
+        self.assertEqual(process.returncode, 0)
+        self.assertGreaterEqual(len(answers.decode()), 4)
+        self.assertIn("U+03A9", said.decode())
+        self.assertEqual(said.count(b"> "), 3)
+
+    def test_a_text_that_is_ended_keeps_its_state(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        endless = [MIXTAPE, "generate", "run", "--length", "1000000000", "--save-state", "a.h5"]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+            with self.subTest(number):
+                process = subprocess.Popen(endless, cwd=self.folder.name, stdout=subprocess.PIPE,
+                                           stderr=subprocess.PIPE)
+                self.assertEqual(len(process.stdout.read(100)), 100)
+                if number != signal.SIGPIPE:
+                    process.send_signal(number)
+                    process.stdout.read()
+                process.stdout.close() # for SIGPIPE, who reads goes away
+                self.assertEqual(process.stderr.read(), b"")
+                self.assertEqual(process.wait(60),
+                                 -number if number == signal.SIGPIPE else 128 + number)
+                process.stderr.close()
+                self.run_command("generate", "run", "--state", "a.h5", "--length", "3")
+                os.remove(self.path("a.h5"))
+
     def test_wrong_prompts_and_choices_are_refused(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
         for options, says, status in (
@@ -434,6 +521,11 @@ class TextTest(CommandTest):
                 (["--without", "ab"], ["--without", "ab", "2 symbols"], 2),
                 (["--prompt", "a", "--prompt-file", "b"], ["--prompt", "not both"], 2),
                 (["--prompt-file", "none.txt"], ["--prompt-file", "none.txt", "No such"], 1),
+                (["--interactive", "--prompt-file", "-"], ["--interactive", "--prompt-file -"], 2),
+                (["--interactive", "--samples", "2"], ["--samples 2", "--interactive"], 2),
+                (["--save-state", "a.h5", "--samples", "2"], ["--samples 2", "--save-state"], 2),
+                (["--length", "-1"], ["--length -1"], 2),
+                (["--state", "none.h5"], ["none.h5", "No such"], 1),
                 (["--top-p", "0"], ["--top-p", "0"], 2),
                 (["--top-p", "1.5"], ["--top-p", "1.5"], 2)):
             with self.subTest(options):
@@ -469,7 +561,12 @@ class TranscriptsTest(CommandTest):
 class TokensTest(TranscriptsTest):
     def test_transcripts_train_generate_and_export(self):
         self.train_tokens("--out", "run")
-        self.run_command("generate", "run", "--length", "10")
+        text = lambda *options: self.run_command("generate", "run", "--length", "400", *options
+                                                 ).stdout.decode()
+        self.assertNotIn("<blank>", text()) # which no transcript has
+        self.assertIn("<blank>", text("--blank"))
+        self.assertEqual(text("--without", "<blank>"), text())
+        self.assertNotIn("0", text("--ids").split())
         self.run_command("export", "run", "--layout", "espnet", "-o", "espnet.h5")
         with h5py.File(self.path("espnet.h5")) as file:
             self.assertEqual(list(file.attrs["token_list"])[:3], [b"<blank>", b"<unk>", b"<space>"])

@@ -1,0 +1,119 @@
+#include "train/command/prompts.h"
+
+#include "train/command/ending.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+prompt_lines prompts_open(void)
+{
+    return (prompt_lines){.on_terminal = isatty(STDIN_FILENO) != 0};
+}
+
+void prompts_close(prompt_lines *lines)
+{
+    free(lines->bytes);
+    *lines = (prompt_lines){.at_end = true};
+}
+
+/* Makes room behind what was read, for as much again and a zero byte. */
+static mt_status make_room(prompt_lines *lines)
+{
+    enum { LEAST = 4096 };
+    size_t held = lines->end - lines->start;
+    if (lines->start > 0) {
+        memmove(lines->bytes, lines->bytes + lines->start, held);
+        lines->start = 0;
+        lines->end = held;
+    }
+    if (lines->room > 2 * held && lines->room > LEAST) {
+        return MT_OK;
+    }
+    size_t room = 2 * held + LEAST + 1;
+    char *larger = realloc(lines->bytes, room);
+    if (larger == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "standard input: no memory for %zu bytes", room);
+    }
+    lines->bytes = larger;
+    lines->room = room;
+    return MT_OK;
+}
+
+/* Reads what there is, at least a byte. Nothing is read once a signal is noted. */
+static mt_status read_some(prompt_lines *lines)
+{
+    mt_status status = make_room(lines);
+    if (status != MT_OK || !ending_wait_for(STDIN_FILENO)) {
+        return status;
+    }
+    ssize_t got = read(STDIN_FILENO, lines->bytes + lines->end, lines->room - 1 - lines->end);
+    if (got < 0 && errno != EINTR && errno != EAGAIN) {
+        return mt_fail(MT_ERROR_IO, "standard input: %s", strerror(errno));
+    }
+    lines->at_end = got == 0;
+    lines->end += got > 0 ? (size_t)got : 0;
+    return MT_OK;
+}
+
+/* The line that begins what was read, and its bytes; NULL where its end was not read yet. */
+static char *first_line(prompt_lines *lines, size_t *length)
+{
+    size_t held = lines->end - lines->start;
+    if (held == 0) {
+        return NULL;
+    }
+    char *line = lines->bytes + lines->start, *stop = memchr(line, '\n', held);
+    if (stop == NULL && !lines->at_end) {
+        return NULL;
+    }
+    *length = stop != NULL ? (size_t)(stop - line) : held;
+    lines->start += *length + (stop != NULL);
+    if (*length > 0 && line[*length - 1] == '\r') {
+        --*length;
+    }
+    line[*length] = '\0';
+    lines->number++;
+    return line;
+}
+
+mt_status prompts_next(prompt_lines *lines, const char **line)
+{
+    mt_status status = MT_OK;
+    size_t length = 0;
+    *line = NULL;
+    if (lines->on_terminal) {
+        fputs("> ", stderr);
+    }
+    char *found = first_line(lines, &length);
+    while (found == NULL && status == MT_OK && !lines->at_end && ending_signal() == 0) {
+        status = read_some(lines);
+        found = status == MT_OK ? first_line(lines, &length) : NULL;
+    }
+    if (found != NULL && strlen(found) != length) {
+        return mt_fail(MT_ERROR_FORMAT, "standard input: line %" PRId64 ": a zero byte at %zu",
+                       lines->number, strlen(found));
+    }
+    *line = ending_signal() == 0 ? found : NULL;
+    return status;
+}
+
+mt_status prompts_read_all(char **bytes, size_t *size)
+{
+    prompt_lines lines = {.on_terminal = false};
+    mt_status status = MT_OK;
+    do {
+        status = read_some(&lines);
+    } while (status == MT_OK && !lines.at_end && ending_signal() == 0);
+    if (status != MT_OK) {
+        prompts_close(&lines);
+        return status;
+    }
+    lines.bytes[lines.end] = '\0';
+    *bytes = lines.bytes;
+    *size = lines.end;
+    return MT_OK;
+}

@@ -1,0 +1,12 @@
+/* A stream from the inside, for the files that implement stream.h. Internal. */
+#ifndef MT_TRAIN_STREAM_INTERNAL_H
+#define MT_TRAIN_STREAM_INTERNAL_H
+
+#include <mixtape/stream.h>
+
+const mt_model *stream_model(const mt_stream *stream);
+
+/* MT_ERROR_INVALID unless the stream has the row; `least` is MT_EVERY_ROW where that is one, too. */
+mt_status stream_check_row(const mt_stream *stream, int64_t row, int64_t least);
+
+#endif
