@@ -16,6 +16,13 @@ extern "C" {
  * reason. */
 mt_status mt_file_read(const char *path, char **bytes, size_t *size);
 
+/* A file that was read whole. */
+typedef struct mt_file_bytes {
+    const char *name;
+    char *bytes;
+    size_t size;
+} mt_file_bytes;
+
 /* Writes a new file beside `path`, flushes it to the disk, and renames it over `path`. On failure
  * (MT_ERROR_IO with the reason) nothing is left beside `path`, and it is what it was; but where the
  * folder alone could not be flushed, it is the new file, which a crash may still undo. A process

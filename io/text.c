@@ -1,6 +1,6 @@
 #include <mixtape/text.h>
 
-#include "io/file.h"
+#include "io/text_files.h"
 #include "io/utf8.h"
 #include "kernels/null.h"
 
@@ -26,50 +26,64 @@ static mt_status next_character(const char *bytes, size_t size, size_t at, size_
     return MT_OK;
 }
 
-/* The file's characters, each once, in the order of their code points. */
-static mt_status collect_characters(const char *bytes, size_t size, bool *seen,
-                                    mt_token_list **vocabulary)
+/* Marks a file's characters. */
+static mt_status mark_characters(const mt_file_bytes *file, bool *seen)
 {
-    int32_t count = 0, character;
-    for (size_t at = mt_utf8_mark(bytes, size), length = 0; at < size; at += length) {
-        mt_status status = next_character(bytes, size, at, &length, &character);
-        if (status != MT_OK) {
-            return status;
+    int32_t character;
+    for (size_t at = mt_utf8_mark(file->bytes, file->size), length = 0; at < file->size;
+         at += length) {
+        mt_status status = next_character(file->bytes, file->size, at, &length, &character);
+        if (status == MT_OK && character == 0) {
+            status =
+                mt_fail(MT_ERROR_FORMAT, "a zero byte at %zu (read it as bytes, --unit byte)", at);
         }
-        count += !seen[character];
+        if (status != MT_OK) {
+            return mt_fail(status, "%s: %s", file->name, mt_error_message());
+        }
         seen[character] = true;
     }
-    char(*texts)[8] = calloc((size_t)count, sizeof *texts);
-    const char **tokens = calloc((size_t)count, sizeof *tokens);
-    mt_status status = MT_OK;
-    if (texts == NULL || tokens == NULL) {
-        status = mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId32 " characters", count);
+    return MT_OK;
+}
+
+/* The characters that were marked, in the order of their code points. */
+static mt_status list_characters(const bool *seen, mt_token_list **vocabulary)
+{
+    int32_t count = 0, i = 0;
+    for (int32_t c = 0; c < CODE_POINTS; c++) {
+        count += seen[c];
     }
-    for (int32_t c = 0, i = 0; c < CODE_POINTS && status == MT_OK; c++) {
+    char(*texts)[8] = calloc((size_t)count + 1, sizeof *texts);
+    const char **tokens = calloc((size_t)count + 1, sizeof *tokens);
+    bool whole = texts != NULL && tokens != NULL;
+    for (int32_t c = 0; c < CODE_POINTS && whole; c++) {
         if (seen[c]) {
             utf8proc_encode_char(c, (utf8proc_uint8_t *)texts[i]);
-            if (c == 0) {
-                status = mt_fail(MT_ERROR_FORMAT, "a zero byte (read it as bytes, --unit byte)");
-            }
             tokens[i] = texts[i];
             i++;
         }
     }
-    if (status == MT_OK) {
-        status = mt_token_list_create(count, tokens, vocabulary);
-    }
+    mt_status status =
+        whole ? mt_token_list_create(count, tokens, vocabulary)
+              : mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId32 " characters", count);
     free(texts);
     free(tokens);
     return status;
 }
 
-static mt_status character_vocabulary(const char *bytes, size_t size, mt_token_list **vocabulary)
+static mt_status character_vocabulary(const mt_file_bytes *files, int64_t count,
+                                      mt_token_list **vocabulary)
 {
     bool *seen = calloc(CODE_POINTS, sizeof *seen);
     if (seen == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "no memory for %d flags", CODE_POINTS);
     }
-    mt_status status = collect_characters(bytes, size, seen, vocabulary);
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < count && status == MT_OK; i++) {
+        status = mark_characters(&files[i], seen);
+    }
+    if (status == MT_OK) {
+        status = list_characters(seen, vocabulary);
+    }
     free(seen);
     return status;
 }
@@ -83,6 +97,13 @@ static mt_status byte_vocabulary(mt_token_list **vocabulary)
         tokens[i] = texts[i];
     }
     return mt_token_list_create(BYTES, tokens, vocabulary);
+}
+
+mt_status mt_text_vocabulary(const mt_file_bytes *files, int64_t count, mt_text_unit unit,
+                             mt_token_list **vocabulary)
+{
+    return unit == MT_TEXT_CHAR ? character_vocabulary(files, count, vocabulary)
+                                : byte_vocabulary(vocabulary);
 }
 
 static mt_status encode_characters(const char *bytes, size_t size, const mt_token_list *vocabulary,
@@ -155,35 +176,47 @@ const char *mt_text_decode(const mt_token_list *vocabulary, mt_text_unit unit, i
     return unit == MT_TEXT_BYTE ? &every_byte[id] : vocabulary->tokens[id];
 }
 
+mt_status mt_text_encode_file(const mt_file_bytes *file, mt_text_unit unit,
+                              const mt_token_list *vocabulary, mt_text *text)
+{
+    mt_status status = mt_text_encode(file->bytes, file->size, unit, vocabulary, text);
+    return status == MT_OK ? MT_OK : mt_fail(status, "%s: %s", file->name, mt_error_message());
+}
+
+bool mt_text_is_empty(const mt_file_bytes *file, mt_text_unit unit)
+{
+    size_t mark = unit == MT_TEXT_CHAR ? mt_utf8_mark(file->bytes, file->size) : 0;
+    return file->size == mark;
+}
+
+/* Encodes with the vocabulary that is given, or with the file's own, which is given then. */
+static mt_status load(const mt_file_bytes *file, mt_text_unit unit, mt_token_list **vocabulary,
+                      mt_text *text)
+{
+    bool given = *vocabulary != NULL;
+    if (mt_text_is_empty(file, unit)) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: the file is empty", file->name);
+    }
+    mt_status status = given ? MT_OK : mt_text_vocabulary(file, 1, unit, vocabulary);
+    if (status == MT_OK) {
+        status = mt_text_encode_file(file, unit, *vocabulary, text);
+    }
+    if (status != MT_OK && !given) {
+        mt_token_list_destroy(*vocabulary);
+        *vocabulary = NULL;
+    }
+    return status;
+}
+
 mt_status mt_text_load(const char *path, mt_text_unit unit, mt_token_list **vocabulary,
                        mt_text *text)
 {
-    char *bytes;
-    size_t size;
-    bool given = *vocabulary != NULL;
+    mt_file_bytes file = {.name = path};
     *text = (mt_text){.ids = NULL};
-    mt_status status = mt_file_read(path, &bytes, &size);
-    if (status != MT_OK) {
-        return status;
-    }
-    if (size == 0 || (unit == MT_TEXT_CHAR && size == mt_utf8_mark(bytes, size))) {
-        free(bytes);
-        return mt_fail(MT_ERROR_FORMAT, "%s: the file is empty", path);
-    }
-    if (!given) {
-        status = unit == MT_TEXT_CHAR ? character_vocabulary(bytes, size, vocabulary)
-                                      : byte_vocabulary(vocabulary);
-    }
+    mt_status status = mt_file_read(path, &file.bytes, &file.size);
     if (status == MT_OK) {
-        status = mt_text_encode(bytes, size, unit, *vocabulary, text);
-    }
-    free(bytes);
-    if (status != MT_OK) {
-        status = mt_fail(status, "%s: %s", path, mt_error_message());
-        if (!given) {
-            mt_token_list_destroy(*vocabulary);
-            *vocabulary = NULL;
-        }
+        status = load(&file, unit, vocabulary, text);
+        free(file.bytes);
     }
     return status;
 }

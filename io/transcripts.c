@@ -1,6 +1,6 @@
 #include <mixtape/transcripts.h>
 
-#include "io/file.h"
+#include "io/transcripts_files.h"
 #include "io/utf8.h"
 #include "kernels/null.h"
 
@@ -59,11 +59,13 @@ static mt_status parse_line(mt_transcripts *transcripts, char *line, const mt_to
     return MT_OK;
 }
 
-static mt_status parse(const char *path, char *text, const mt_token_list *tokens,
-                       mt_token_unit unit, mt_transcripts *transcripts)
+/* Cuts a file's text into lines, in place, behind those that were read. */
+static mt_status parse(const mt_file_bytes *file, const mt_token_list *tokens, mt_token_unit unit,
+                       mt_transcripts *transcripts)
 {
-    int64_t number = 1;
-    for (char *line = text + mt_utf8_mark(text, strlen(text)); *line != '\0'; number++) {
+    int64_t number = 1, before = transcripts->count;
+    for (char *line = file->bytes + mt_utf8_mark(file->bytes, file->size); *line != '\0';
+         number++) {
         size_t length = strcspn(line, "\n");
         char *next = line + length + (line[length] == '\n');
         line[length] = '\0';
@@ -72,12 +74,14 @@ static mt_status parse(const char *path, char *text, const mt_token_list *tokens
         }
         mt_status status = parse_line(transcripts, line, tokens, unit);
         if (status != MT_OK) {
-            return mt_fail(status, "%s: line %" PRId64 ": %s", path, number, mt_error_message());
+            return mt_fail(status, "%s: line %" PRId64 ": %s", file->name, number,
+                           mt_error_message());
         }
         line = next;
     }
-    return transcripts->count > 0 ? MT_OK
-                                  : mt_fail(MT_ERROR_FORMAT, "%s: no transcript in the file", path);
+    return transcripts->count > before
+               ? MT_OK
+               : mt_fail(MT_ERROR_FORMAT, "%s: no transcript in the file", file->name);
 }
 
 static int compare_utterances(const void *a, const void *b)
@@ -86,62 +90,91 @@ static int compare_utterances(const void *a, const void *b)
     return strcmp((*left)->utterance, (*right)->utterance);
 }
 
-static mt_status check_utterances(const char *path, const mt_transcripts *transcripts)
+/* Finds an utterance that is there twice, or NULL, among `sorted`, with room for all. */
+static const char *find_repeated(const mt_transcripts *transcripts, const mt_transcript **sorted)
 {
     size_t count = (size_t)transcripts->count;
-    const mt_transcript **sorted = malloc(count * sizeof *sorted);
-    if (sorted == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu transcripts", path, count);
-    }
     for (size_t i = 0; i < count; i++) {
         sorted[i] = &transcripts->items[i];
     }
     qsort(sorted, count, sizeof(mt_transcript *), compare_utterances);
-    mt_status status = MT_OK;
-    for (size_t i = 1; i < count && status == MT_OK; i++) {
+    for (size_t i = 1; i < count; i++) {
         if (strcmp(sorted[i - 1]->utterance, sorted[i]->utterance) == 0) {
-            status = mt_fail(MT_ERROR_FORMAT, "%s: the utterance '%s' is there twice", path,
-                             sorted[i]->utterance);
+            return sorted[i]->utterance;
         }
     }
-    free(sorted);
-    return status;
+    return NULL;
 }
 
-mt_status mt_transcripts_load(const char *path, const mt_token_list *tokens, mt_token_unit unit,
+static mt_status check_utterances(const mt_file_bytes *files, int64_t count,
+                                  const mt_transcripts *transcripts)
+{
+    const mt_transcript **sorted = malloc((size_t)transcripts->count * sizeof *sorted);
+    if (sorted == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %" PRId64 " transcripts", files->name,
+                       transcripts->count);
+    }
+    const char *repeated = find_repeated(transcripts, sorted);
+    free(sorted);
+    return repeated == NULL ? MT_OK
+           : count == 1     ? mt_fail(MT_ERROR_FORMAT, "%s: the utterance '%s' is there twice",
+                                      files->name, repeated)
+                            : mt_fail(MT_ERROR_FORMAT,
+                                      "%s and %" PRId64 " more: the utterance '%s' is there twice",
+                                      files->name, count - 1, repeated);
+}
+
+static mt_status read_all(const mt_file_bytes *files, int64_t count, const mt_token_list *tokens,
+                          mt_token_unit unit, mt_transcripts *made)
+{
+    int64_t lines = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (strlen(files[i].bytes) != files[i].size) {
+            return mt_fail(MT_ERROR_FORMAT, "%s: a zero byte at %zu (not a text file?)",
+                           files[i].name, strlen(files[i].bytes));
+        }
+        lines += count_lines(files[i].bytes);
+    }
+    made->items = calloc((size_t)lines, sizeof *made->items);
+    if (made->items == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its transcripts", files->name);
+    }
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < count && status == MT_OK; i++) {
+        status = parse(&files[i], tokens, unit, made);
+    }
+    return status == MT_OK ? check_utterances(files, count, made) : status;
+}
+
+mt_status mt_transcripts_read(const mt_file_bytes *files, int64_t count,
+                              const mt_token_list *tokens, mt_token_unit unit,
                               mt_transcripts **transcripts)
 {
-    char *text;
-    size_t size;
-    *transcripts = NULL;
-    if (tokens == NULL) {
-        return mt_fail_null(__func__);
-    }
-    mt_status status = mt_file_read(path, &text, &size);
-    if (status != MT_OK) {
-        return status;
-    }
-    if (strlen(text) != size) {
-        status = mt_fail(MT_ERROR_FORMAT, "%s: a zero byte at %zu (not a text file?)", path,
-                         strlen(text));
-        free(text);
-        return status;
-    }
     mt_transcripts *made = calloc(1, sizeof *made);
-    if (made != NULL) {
-        made->items = calloc((size_t)count_lines(text), sizeof *made->items);
-    }
-    status = made != NULL && made->items != NULL
-                 ? parse(path, text, tokens, unit, made)
-                 : mt_fail(MT_ERROR_MEMORY, "%s: no memory for its transcripts", path);
-    if (status == MT_OK) {
-        status = check_utterances(path, made);
-    }
-    free(text);
+    *transcripts = NULL;
+    mt_status status =
+        made != NULL ? read_all(files, count, tokens, unit, made)
+                     : mt_fail(MT_ERROR_MEMORY, "%s: no memory for its transcripts", files->name);
     if (status != MT_OK) {
         mt_transcripts_destroy(made);
         return status;
     }
     *transcripts = made;
     return MT_OK;
+}
+
+mt_status mt_transcripts_load(const char *path, const mt_token_list *tokens, mt_token_unit unit,
+                              mt_transcripts **transcripts)
+{
+    mt_file_bytes file = {.name = path};
+    *transcripts = NULL;
+    if (tokens == NULL) {
+        return mt_fail_null(__func__);
+    }
+    mt_status status = mt_file_read(path, &file.bytes, &file.size);
+    if (status == MT_OK) {
+        status = mt_transcripts_read(&file, 1, tokens, unit, transcripts);
+        free(file.bytes);
+    }
+    return status;
 }

@@ -8,7 +8,12 @@
 #include <mixtape/schedule.h>
 #include <mixtape/trainer.h>
 
-enum { TEXT_MAX = 1024, DIGEST_MAX = 48 };
+#include "train/file_list.h"
+
+#include <limits.h>
+
+/* Every path that the system opens has room. */
+enum { TEXT_MAX = PATH_MAX, DIGEST_MAX = 48 };
 
 typedef enum run_switch { SWITCH_ON, SWITCH_OFF } run_switch;
 
@@ -27,7 +32,8 @@ typedef struct run_config {
     char init[TEXT_MAX];
 
     /* the data */
-    char data[TEXT_MAX], valid_data[TEXT_MAX], token_list[TEXT_MAX];
+    file_list data, valid_data;
+    char token_list[TEXT_MAX];
     char data_digest[DIGEST_MAX], valid_digest[DIGEST_MAX]; /* of the files; "": not known */
     symbol_unit unit;
     int64_t length, symbols, pairs, delay;
@@ -47,5 +53,9 @@ typedef struct run_config {
     run_switch cuda_graph;
     bool tf32;
 } run_config;
+
+/* A copy with lists of its own; after a failure, which is MT_ERROR_MEMORY, it has none. */
+mt_status run_config_copy(const run_config *config, run_config *copy);
+void run_config_clear(run_config *config);
 
 #endif

@@ -1,45 +1,163 @@
-/* text: the next character, or byte, of a file. It is trained on in random windows, and validated
- * in consecutive ones on another file or, where there is none, on its last 10 %, which are then not
- * trained on. */
+/* text: the next character, or byte, of files. It is trained on in random windows, and validated in
+ * consecutive ones on other files or, where there are none, on the last 10 % of all, which are then
+ * not trained on. Each file is a document: no window reaches from one into the next, and a document
+ * that is shorter than a window is one by itself, padded. */
 #include <mixtape/text.h>
 
+#include "io/text_files.h"
+#include "train/data_files.h"
 #include "train/task.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Consecutive symbols, of a text of task_data. */
-typedef struct text_part {
+/* Consecutive symbols of a file. */
+typedef struct document {
     const int32_t *ids;
     int64_t length;
-} text_part;
+    int64_t before; /* how many windows the documents before it have */
+} document;
+
+/* The documents of one split, of which each has at least two symbols: one to begin with, one to
+ * predict. */
+typedef struct text_split {
+    int64_t count, symbols, windows;
+    document *documents;
+} text_split;
+
+/* The symbols of the files that an option names. */
+typedef struct loaded_texts {
+    int64_t count, symbols;
+    mt_text *texts;
+} loaded_texts;
 
 struct task_data {
-    mt_text text, valid_text; /* valid_text is empty where a part of `text` is held out */
+    loaded_texts texts, valid_texts; /* no valid_texts where a part of `texts` is held out */
     mt_token_list *tokens;
-    text_part parts[2]; /* by split */
+    text_split splits[2]; /* by task_split */
 };
+
+static void free_texts(loaded_texts *texts)
+{
+    for (int64_t i = 0; i < texts->count; i++) {
+        mt_text_destroy(&texts->texts[i]);
+    }
+    free(texts->texts);
+}
 
 static void close_text(task_data *data)
 {
     if (data != NULL) {
-        mt_text_destroy(&data->text);
-        mt_text_destroy(&data->valid_text);
+        free_texts(&data->texts);
+        free_texts(&data->valid_texts);
         mt_token_list_destroy(data->tokens);
+        free(data->splits[TRAIN].documents);
+        free(data->splits[VALID].documents);
         free(data);
     }
 }
 
-static void split_text(task_data *data)
+/* Encodes the files, and frees their bytes one by one. */
+static mt_status encode_files(const data_files *files, mt_text_unit unit,
+                              const mt_token_list *tokens, loaded_texts *texts)
 {
-    const mt_text *text = &data->text, *valid = &data->valid_text;
-    int64_t trained =
-        valid->ids != NULL ? text->length : text->length / 10 * 9 + text->length % 10 * 9 / 10;
-    data->parts[TRAIN] = (text_part){text->ids, trained};
-    data->parts[VALID] = valid->ids != NULL
-                             ? (text_part){valid->ids, valid->length}
-                             : (text_part){text->ids + trained, text->length - trained};
+    mt_status status = MT_OK;
+    texts->texts = calloc((size_t)files->count, sizeof *texts->texts);
+    if (texts->texts == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "text: no memory for %" PRId64 " files", files->count);
+    }
+    for (int64_t i = 0; i < files->count && status == MT_OK; i++) {
+        mt_text *text = &texts->texts[texts->count++];
+        status = mt_text_encode_file(&files->files[i], unit, tokens, text);
+        texts->symbols += text->length;
+        free(files->files[i].bytes);
+        files->files[i].bytes = NULL;
+    }
+    if (status == MT_OK && texts->symbols == 0) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s: the file is empty%s", files->files[0].name,
+                         files->count > 1 ? ", as the others are" : "");
+    }
+    return status;
+}
+
+/* Reads the files that are named, with the vocabulary that is known, or their own. */
+static mt_status load_texts(const file_list *names, mt_text_unit unit, mt_token_list **tokens,
+                            loaded_texts *texts)
+{
+    data_files files;
+    mt_status status = data_files_read(names, &files);
+    if (status == MT_OK && *tokens == NULL) {
+        status = mt_text_vocabulary(files.files, files.count, unit, tokens);
+    }
+    if (status == MT_OK) {
+        status = encode_files(&files, unit, *tokens, texts);
+    }
+    data_files_free(&files);
+    return status;
+}
+
+/* How many windows a document of so many symbols has: at any symbol to train on, one behind the
+ * other to validate on. */
+static int64_t count_windows(task_split split, int64_t length, int64_t T)
+{
+    int64_t whole = split == TRAIN ? length - T : (length - 1) / T;
+    return whole > 0 ? whole : 1;
+}
+
+/* Adds what the texts have from symbol `first` to `end`, counted over all of them. */
+static mt_status add_documents(const loaded_texts *texts, int64_t first, int64_t end, int64_t T,
+                               task_split which, text_split *split)
+{
+    int64_t at = 0;
+    split->documents = calloc((size_t)texts->count, sizeof *split->documents);
+    if (split->documents == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "text: no memory for %" PRId64 " documents", texts->count);
+    }
+    for (int64_t i = 0; i < texts->count; at += texts->texts[i].length, i++) {
+        const mt_text *text = &texts->texts[i];
+        int64_t from = first > at ? first - at : 0;
+        int64_t length = (end - at < text->length ? end - at : text->length) - from;
+        if (length < 2) {
+            continue;
+        }
+        split->documents[split->count++] = (document){text->ids + from, length, split->windows};
+        split->symbols += length;
+        split->windows += count_windows(which, length, T);
+    }
+    return MT_OK;
+}
+
+static mt_status split_texts(const run_config *config, task_data *data)
+{
+    const loaded_texts *texts = &data->texts, *valid = &data->valid_texts;
+    int64_t N = texts->symbols, T = config->length;
+    int64_t trained = valid->count > 0 ? N : N / 10 * 9 + N % 10 * 9 / 10;
+    mt_status status = add_documents(texts, 0, trained, T, TRAIN, &data->splits[TRAIN]);
+    if (status != MT_OK) {
+        return status;
+    }
+    return valid->count > 0
+               ? add_documents(valid, 0, valid->symbols, T, VALID, &data->splits[VALID])
+               : add_documents(texts, trained, N, T, VALID, &data->splits[VALID]);
+}
+
+/* Refuses a split in which every window would have to be padded. */
+static mt_status check_split(const run_config *config, const task_data *data, task_split which)
+{
+    const text_split *split = &data->splits[which];
+    const file_list *names =
+        which == VALID && config->valid_data.count > 0 ? &config->valid_data : &config->data;
+    int64_t longest = 0;
+    for (int64_t i = 0; i < split->count; i++) {
+        longest = split->documents[i].length > longest ? split->documents[i].length : longest;
+    }
+    return longest > config->length
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "%s: %" PRId64 " symbols to %s on are too few for --length %" PRId64,
+                         names->names[0], longest, which == TRAIN ? "train" : "validate",
+                         config->length);
 }
 
 static mt_status load(const run_config *config, const mt_token_list *tokens, task_data *data)
@@ -51,32 +169,24 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
             mt_token_list_create(tokens->count, (const char *const *)tokens->tokens, &data->tokens);
     }
     if (status == MT_OK) {
-        status = mt_text_load(config->data, unit, &data->tokens, &data->text);
+        status = load_texts(&config->data, unit, &data->tokens, &data->texts);
     }
-    if (status == MT_OK && config->valid_data[0] != '\0') {
-        status = mt_text_load(config->valid_data, unit, &data->tokens, &data->valid_text);
+    if (status == MT_OK && config->valid_data.count > 0) {
+        status = load_texts(&config->valid_data, unit, &data->tokens, &data->valid_texts);
     }
-    if (status != MT_OK) {
-        return status;
+    if (status == MT_OK) {
+        status = split_texts(config, data);
     }
-    split_text(data);
-    for (int part = VALID; part >= TRAIN; part--) {
-        if (data->parts[part].length <= config->length) {
-            const char *file =
-                part == VALID && config->valid_data[0] != '\0' ? config->valid_data : config->data;
-            return mt_fail(MT_ERROR_INVALID,
-                           "%s: %" PRId64 " symbols to %s on are too few for --length %" PRId64,
-                           file, data->parts[part].length, part == TRAIN ? "train" : "validate",
-                           config->length);
-        }
+    for (int split = VALID; split >= TRAIN && status == MT_OK; split--) {
+        status = check_split(config, data, (task_split)split);
     }
-    return MT_OK;
+    return status;
 }
 
 static mt_status open_text(const run_config *config, const mt_token_list *tokens, task_data **data)
 {
     *data = NULL;
-    if (config->data[0] == '\0') {
+    if (config->data.count == 0) {
         return mt_fail(MT_ERROR_INVALID, "text: no file to train on (give one with --data)");
     }
     if (config->unit == UNIT_WORD) {
@@ -127,7 +237,7 @@ static void describe(const task_data *data, char *text, size_t size)
 {
     snprintf(text, size,
              "%" PRId64 " symbols to train on, %" PRId64 " to validate on, %d different",
-             data->parts[TRAIN].length, data->parts[VALID].length, data->tokens->count);
+             data->splits[TRAIN].symbols, data->splits[VALID].symbols, data->tokens->count);
 }
 
 static const mt_token_list *tokens_of(const task_data *data)
@@ -135,47 +245,64 @@ static const mt_token_list *tokens_of(const task_data *data)
     return data->tokens;
 }
 
-static int64_t valid_windows(const run_config *config, const task_data *data)
-{
-    return (data->parts[VALID].length - 1) / config->length;
-}
-
 static int64_t valid_batches(const run_config *config, const task_data *data)
 {
-    int64_t batches = (valid_windows(config, data) + config->batch - 1) / config->batch;
+    int64_t batches = (data->splits[VALID].windows + config->batch - 1) / config->batch;
     return batches < config->eval_batches ? batches : config->eval_batches;
 }
 
-/* Finds where row b of a batch begins in its part, or -1 for a row of the last validation batch
- * that is beyond the text. */
-static int64_t window(const run_config *config, const task_data *data, task_split split,
-                      int64_t index, int64_t b, mt_random *random)
+/* The document that has a window of this number. */
+static const document *find_document(const text_split *split, int64_t window)
+{
+    int64_t least = 0, most = split->count - 1;
+    while (least < most) {
+        int64_t middle = (least + most + 1) / 2;
+        if (split->documents[middle].before <= window) {
+            least = middle;
+        } else {
+            most = middle - 1;
+        }
+    }
+    return &split->documents[least];
+}
+
+/* The number of the window that row b of a batch is; beyond the last one in the last batch of a
+ * validation. */
+static int64_t window_of(const run_config *config, const text_split *split, task_split which,
+                         int64_t index, int64_t b, mt_random *random)
+{
+    return which == TRAIN ? (int64_t)mt_random_below(random, (uint64_t)split->windows)
+                          : index * config->batch + b;
+}
+
+/* Fills a row; what is behind the document's end, or of no window, is not counted. */
+static void fill_row(const run_config *config, const text_split *split, task_split which,
+                     int64_t window, int32_t *input, int32_t *target)
 {
     int64_t T = config->length;
-    if (split == TRAIN) {
-        return (int64_t)mt_random_below(random, (uint64_t)(data->parts[TRAIN].length - T));
+    const document *from = find_document(split, window);
+    int64_t number = window - from->before, start = which == TRAIN ? number : number * T;
+    int64_t length = window < split->windows ? from->length - start - 1 : 0;
+    for (int64_t t = 0; t < T; t++) {
+        input[t] = t < length ? from->ids[start + t] : 0;
+        target[t] = t < length ? from->ids[start + t + 1] : IGNORED;
     }
-    int64_t number = index * config->batch + b;
-    return number < valid_windows(config, data) ? number * T : -1;
 }
 
 static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
-                      task_split split, int64_t index, mt_batch *batch)
+                      task_split which, int64_t index, mt_batch *batch)
 {
     int64_t B = config->batch, T = config->length;
-    mt_random random = task_random(config, split, index);
+    const text_split *split = &data->splits[which];
+    mt_random random = task_random(config, which, index);
     int32_t *input = malloc((size_t)(2 * B * T) * sizeof *input);
     if (input == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "text: no memory for a batch");
     }
     int32_t *target = input + B * T;
-    const int32_t *ids = data->parts[split].ids;
     for (int64_t b = 0; b < B; b++) {
-        int64_t start = window(config, data, split, index, b, &random);
-        for (int64_t t = 0; t < T; t++) {
-            input[b * T + t] = start >= 0 ? ids[start + t] : 0;
-            target[b * T + t] = start >= 0 ? ids[start + t + 1] : IGNORED;
-        }
+        int64_t window = window_of(config, split, which, index, b, &random);
+        fill_row(config, split, which, window, input + b * T, target + b * T);
     }
     mt_status status = task_batch_of_labels(tape, B, T, input, target, batch);
     free(input);

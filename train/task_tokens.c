@@ -2,8 +2,8 @@
  * it: the input is the blank (0) and the labels before, the target the label itself; there is no
  * end symbol, and padding is not counted. Batches hold transcripts of like length, in an order that
  * is drawn anew for each epoch. */
-#include <mixtape/transcripts.h>
-
+#include "io/transcripts_files.h"
+#include "train/data_files.h"
 #include "train/task.h"
 
 #include <inttypes.h>
@@ -77,8 +77,8 @@ static mt_status sort_split(task_data *data, task_split split, const mt_transcri
 
 /* Counts a file's labels. Transcripts that mostly are not in the token list are of another one, or
  * cut in another way; a model of them would look excellent. */
-static mt_status check_known(const run_config *config, const char *path, const mt_transcripts *file,
-                             task_data *data)
+static mt_status check_known(const run_config *config, const file_list *names,
+                             const mt_transcripts *file, task_data *data)
 {
     int32_t unk = mt_token_find(data->tokens, "<unk>", strlen("<unk>"));
     int64_t labels = 0, unknown = 0;
@@ -94,8 +94,8 @@ static mt_status check_known(const run_config *config, const char *path, const m
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID,
                          "%s: %.1f %% of its labels are not in %s (are they cut as --unit %s?)",
-                         path, 100.0 * (double)unknown / (double)labels, config->token_list,
-                         symbol_unit_name((int)config->unit));
+                         names->names[0], 100.0 * (double)unknown / (double)labels,
+                         config->token_list, symbol_unit_name((int)config->unit));
 }
 
 static mt_status sort_all(const run_config *config, task_data *data)
@@ -109,7 +109,7 @@ static mt_status sort_all(const run_config *config, task_data *data)
         return mt_fail(MT_ERROR_INVALID,
                        "%s: %" PRId64
                        " transcripts leave none to validate on (at least %d, or --valid-data)",
-                       config->data, data->train_file->count, HELD_OUT);
+                       config->data.names[0], data->train_file->count, HELD_OUT);
     }
     for (int s = TRAIN; s <= VALID && status == MT_OK; s++) {
         const mt_transcript *last = data->splits[s].items[data->splits[s].count - 1];
@@ -133,19 +133,32 @@ static mt_status load_tokens(const run_config *config, const mt_token_list *know
     return mt_token_list_load(config->token_list, &data->tokens);
 }
 
-static mt_status load(const run_config *config, const mt_token_list *known, task_data *data)
+/* Reads the transcripts of all the files. */
+static mt_status load_transcripts(const run_config *config, const file_list *names,
+                                  const mt_token_list *tokens, mt_transcripts **transcripts)
 {
     mt_token_unit unit = config->unit == UNIT_WORD ? MT_TOKEN_WORD : MT_TOKEN_CHAR;
+    data_files files;
+    mt_status status = data_files_read(names, &files);
+    if (status == MT_OK) {
+        status = mt_transcripts_read(files.files, files.count, tokens, unit, transcripts);
+    }
+    data_files_free(&files);
+    return status;
+}
+
+static mt_status load(const run_config *config, const mt_token_list *known, task_data *data)
+{
     mt_status status = load_tokens(config, known, data);
     if (status == MT_OK && strcmp(data->tokens->tokens[BLANK], "<blank>") != 0) {
         status = mt_fail(MT_ERROR_INVALID, "%s: the first token is '%s', not <blank>",
                          config->token_list, data->tokens->tokens[BLANK]);
     }
     if (status == MT_OK) {
-        status = mt_transcripts_load(config->data, data->tokens, unit, &data->train_file);
+        status = load_transcripts(config, &config->data, data->tokens, &data->train_file);
     }
-    if (status == MT_OK && config->valid_data[0] != '\0') {
-        status = mt_transcripts_load(config->valid_data, data->tokens, unit, &data->valid_file);
+    if (status == MT_OK && config->valid_data.count > 0) {
+        status = load_transcripts(config, &config->valid_data, data->tokens, &data->valid_file);
     }
     return status == MT_OK ? sort_all(config, data) : status;
 }
@@ -166,10 +179,10 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
                              task_data **data)
 {
     *data = NULL;
-    if (config->data[0] == '\0' || config->token_list[0] == '\0') {
+    if (config->data.count == 0 || config->token_list[0] == '\0') {
         return mt_fail(MT_ERROR_INVALID, "tokens: no %s (give one with --%s)",
-                       config->data[0] == '\0' ? "transcripts" : "token list",
-                       config->data[0] == '\0' ? "data" : "token-list");
+                       config->data.count == 0 ? "transcripts" : "token list",
+                       config->data.count == 0 ? "data" : "token-list");
     }
     if (config->unit == UNIT_BYTE) {
         return mt_fail(MT_ERROR_INVALID, "--unit byte: tokens has char and word");
@@ -183,10 +196,10 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
         status = check_same_tokens(config, made, tokens);
     }
     if (status == MT_OK) {
-        status = check_known(config, config->data, made->train_file, made);
+        status = check_known(config, &config->data, made->train_file, made);
     }
     if (status == MT_OK) {
-        status = check_known(config, config->valid_data, made->valid_file, made);
+        status = check_known(config, &config->valid_data, made->valid_file, made);
     }
     if (status != MT_OK) {
         close_tokens(made);

@@ -14,8 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     memcpy(text, bytes, size);
     text[size] = '\0';
     options_defaults(&config);
+    options_defaults(&again);
     if (fuzz_done(options_read_yaml(&config, text))) {
-        options_defaults(&again);
         CLAIM(options_write_yaml(&config, &written) == MT_OK);
         CLAIM(options_read_yaml(&again, written) == MT_OK);
         CLAIM(options_write_yaml(&again, &rewritten) == MT_OK);
@@ -23,6 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         free(written);
         free(rewritten);
     }
+    run_config_clear(&again);
+    run_config_clear(&config);
     free(text);
     return 0;
 }

@@ -48,7 +48,7 @@ void parse_arguments(const struct argp *argp, int argc, char **argv, void *given
     int next;
     error_t error = check_usage(argp, argc, argv);
     if (error == 0) {
-        error = argp_parse(argp, argc, argv, ARGP_NO_ERRS, &next, given);
+        error = argp_parse(argp, argc, argv, ARGP_NO_ERRS | ARGP_IN_ORDER, &next, given);
     }
     if (error == ENOMEM) {
         print_line(stderr, "%s: no memory for the arguments", argv[0]);

@@ -10,8 +10,8 @@
 /* Added to a key: the option has a long name alone. */
 enum { LONG_ONLY = 0x100 };
 
-/* argp_parse, whose parser writes to `given`. Ends the program on what argp does not understand,
- * and on --help. */
+/* argp_parse, in the order of the arguments, whose parser writes to `given`. Ends the program on
+ * what argp does not understand, and on --help. */
 void parse_arguments(const struct argp *argp, int argc, char **argv, void *given);
 
 /* For parsers, in place of argp_error: ends the program. */

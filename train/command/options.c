@@ -1,7 +1,7 @@
 #include "train/command/options.h"
 
+#include "io/utf8.h"
 #include "train/command/arguments.h"
-#include "train/command/options_table.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -70,6 +70,15 @@ static mt_status set_text(const option_row *row, const char *text, char *field)
     return MT_OK;
 }
 
+static mt_status set_files(const char *text, file_list *field)
+{
+    if (text[0] == '\0') {
+        file_list_clear(field);
+        return MT_OK;
+    }
+    return file_list_add(field, text);
+}
+
 static mt_status set_choice(const option_row *row, const char *text, int *field)
 {
     char choices[TEXT_MAX];
@@ -103,6 +112,8 @@ static mt_status set_row(const option_row *row, run_config *config, const char *
         return parse_real(row->name, text, row->least, row->most, field);
     case TEXT:
         return set_text(row, text, field);
+    case FILES:
+        return set_files(text, field);
     case CHOICE:
         return set_choice(row, text, field);
     case FLAG:
@@ -116,11 +127,29 @@ static mt_status set_row(const option_row *row, run_config *config, const char *
 mt_status options_set(run_config *config, const char *name, const char *text)
 {
     const option_row *row = find_row(name);
+    if (*mt_utf8_end(text) != '\0') { /* which no file of a run could say */
+        return mt_fail(MT_ERROR_INVALID, "--%s %s: not UTF-8 at byte %td", name, text,
+                       mt_utf8_end(text) - text);
+    }
     return row != NULL ? set_row(row, config, text)
                        : mt_fail(MT_ERROR_INVALID, "there is no option '%s'", name);
 }
 
-static const char *row_text(const option_row *row, const run_config *config, char text[TEXT_MAX])
+bool options_is_list(const char *name)
+{
+    const option_row *row = find_row(name);
+    return row != NULL && row->kind == FILES;
+}
+
+void options_empty_list(run_config *config, const char *name)
+{
+    const option_row *row = find_row(name);
+    if (row != NULL && row->kind == FILES) {
+        file_list_clear((file_list *)(void *)((char *)config + row->offset));
+    }
+}
+
+const char *options_text(const option_row *row, const run_config *config, char text[TEXT_MAX])
 {
     const void *field = (const char *)config + row->offset;
     text[0] = '\0';
@@ -146,6 +175,7 @@ static const char *row_text(const option_row *row, const run_config *config, cha
     case FLAG:
         snprintf(text, TEXT_MAX, "%s", *(const bool *)field != row->negated ? "true" : "false");
         break;
+    case FILES:
     case MODEL:
         break;
     }
@@ -169,9 +199,9 @@ mt_status options_change(run_config *config, const char *name, const char *text)
     if (row == NULL || !row->fixed) {
         return options_set_for(config->task, config, name, text);
     }
-    row_text(row, config, before);
+    options_text(row, config, before);
     mt_status status = options_set_for(config->task, config, name, text);
-    if (status == MT_OK && strcmp(row_text(row, config, after), before) != 0) {
+    if (status == MT_OK && strcmp(options_text(row, config, after), before) != 0) {
         set_row(row, config, before);
         status = mt_fail(MT_ERROR_INVALID, "--%s %s: the run began with %s, and keeps it", name,
                          text, before[0] != '\0' ? before : "none");
@@ -205,7 +235,7 @@ const char *options_name(int key)
 static void write_help(const option_row *row, const run_config *defaults, char *help, size_t size)
 {
     char text[TEXT_MAX], choices[TEXT_MAX];
-    row_text(row, defaults, text);
+    options_text(row, defaults, text);
     bool shows_default =
         text[0] != '\0' && row->kind != FLAG && strstr(row->help, "default") == NULL;
     snprintf(help, size, "%s%s%s%s%s%s%s%.64s%s", row->help, row->choice != NULL ? ": " : "",
@@ -242,15 +272,4 @@ const struct argp_option *options_argp(const struct argp_option *own, const run_
                                        .group = group};
     }
     return table;
-}
-
-const char *options_row(int i, const run_config *config, char text[TEXT_MAX], bool *is_text)
-{
-    const option_row *row = option_row_at(i);
-    if (row == NULL) {
-        return NULL;
-    }
-    *is_text = row->kind == TEXT;
-    row_text(row, config, text);
-    return row->name;
 }

@@ -5,7 +5,7 @@
 
 #include <mixtape/error.h>
 
-#include "train/run_config.h"
+#include "train/command/options_table.h"
 
 #include <argp.h>
 #include <stddef.h>
@@ -13,8 +13,9 @@
 /* The defaults of every task; a task changes some of them before the command line does. */
 void options_defaults(run_config *config);
 
-/* Sets one option, by its name without dashes, from text. MT_ERROR_INVALID names the option, the
- * text and what it may be. */
+/* Sets one option, by its name without dashes, from text, which a list adds to what it has, and
+ * which empties it where there is none. MT_ERROR_INVALID names the option, the text and what it may
+ * be. */
 mt_status options_set(run_config *config, const char *name, const char *text);
 
 /* The same, refusing what this task does not read. */
@@ -23,18 +24,22 @@ mt_status options_set_for(const char *task, run_config *config, const char *name
 /* The same for a run that goes on, refusing other values for what it began with. */
 mt_status options_change(run_config *config, const char *name, const char *text);
 
+/* Tells if an option is a list, and empties it, for what is set next to be all of it. */
+bool options_is_list(const char *name);
+void options_empty_list(run_config *config, const char *name);
+
 /* The table as argp's, behind options of the verb's own, telling these defaults, without what their
  * task does not read: keys count from OPTION_KEY. Static memory. */
 enum { OPTION_KEY = 0x1000 };
 const struct argp_option *options_argp(const struct argp_option *own, const run_config *defaults);
 const char *options_name(int key); /* of a key of that table, NULL for others */
 
-/* The name of row i of the table, its value in `text`, and whether that is any text; NULL after the
- * last row. */
-const char *options_row(int i, const run_config *config, char text[TEXT_MAX], bool *is_text);
+/* The value of an option that is no list, as text. */
+const char *options_text(const option_row *row, const run_config *config, char text[TEXT_MAX]);
 
-/* The configuration as YAML, one `name: value` a line, in memory that the caller frees; and back,
- * over what is set already. Unknown names and values out of range are MT_ERROR_FORMAT. */
+/* The configuration as YAML, `name: value` a line, with a list of several files below its name, in
+ * memory that the caller frees; and back, over what is set already. Unknown names and values out of
+ * range are MT_ERROR_FORMAT. */
 mt_status options_write_yaml(const run_config *config, char **text);
 mt_status options_read_yaml(run_config *config, const char *text);
 

@@ -14,7 +14,8 @@ typedef enum option_kind {
     LABEL = MT_MODEL_LABEL,
     CHOICE = MT_MODEL_CHOICE,
     TEXT,
-    MODEL /* stands for a row of mt_model_fields, which has the rest */
+    FILES, /* a list, to which each value adds */
+    MODEL  /* stands for a row of mt_model_fields, which has the rest */
 } option_kind;
 
 typedef struct option_row {

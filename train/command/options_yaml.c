@@ -43,6 +43,36 @@ static bool emit_pair(yaml_emitter_t *emitter, const char *name, const char *tex
                        quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE);
 }
 
+static bool emit_list(yaml_emitter_t *emitter, const char *name, const file_list *list)
+{
+    yaml_event_t event;
+    bool whole =
+        emit_scalar(emitter, name, YAML_PLAIN_SCALAR_STYLE) &&
+        yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_SEQUENCE_STYLE) &&
+        yaml_emitter_emit(emitter, &event);
+    for (int64_t i = 0; i < list->count && whole; i++) {
+        whole = emit_scalar(emitter, list->names[i], YAML_DOUBLE_QUOTED_SCALAR_STYLE);
+    }
+    return whole && yaml_sequence_end_event_initialize(&event) &&
+           yaml_emitter_emit(emitter, &event);
+}
+
+/* One name is a text, as it was when there was room for no more. */
+static bool emit_files(yaml_emitter_t *emitter, const char *name, const file_list *list)
+{
+    return list->count > 1 ? emit_list(emitter, name, list)
+                           : emit_pair(emitter, name, list->count == 1 ? list->names[0] : "", true);
+}
+
+static bool emit_row(yaml_emitter_t *emitter, const option_row *row, const run_config *config)
+{
+    char text[TEXT_MAX];
+    return row->kind == FILES
+               ? emit_files(emitter, row->name,
+                            (const file_list *)(const void *)((const char *)config + row->offset))
+               : emit_pair(emitter, row->name, options_text(row, config, text), row->kind == TEXT);
+}
+
 /* What config.yaml says beside the options, by its name. */
 static char *fact(run_config *config, const char *name, size_t *size)
 {
@@ -70,8 +100,7 @@ static bool emit_digest(yaml_emitter_t *emitter, const char *name, const char *d
 static bool emit_config(yaml_emitter_t *emitter, const run_config *config)
 {
     yaml_event_t event;
-    const char *name;
-    char text[TEXT_MAX];
+    const option_row *row;
     if (!yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING) ||
         !yaml_emitter_emit(emitter, &event) ||
         !yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) ||
@@ -80,13 +109,11 @@ static bool emit_config(yaml_emitter_t *emitter, const run_config *config)
         !yaml_emitter_emit(emitter, &event) || !emit_pair(emitter, "task", config->task, false)) {
         return false;
     }
-    bool is_text;
-    for (int i = 0; (name = options_row(i, config, text, &is_text)) != NULL; i++) {
-        if (!emit_pair(emitter, name, text, is_text)) {
-            return false;
-        }
+    bool whole = true;
+    for (int i = 0; whole && (row = option_row_at(i)) != NULL; i++) {
+        whole = emit_row(emitter, row, config);
     }
-    return emit_digest(emitter, "data-digest", config->data_digest) &&
+    return whole && emit_digest(emitter, "data-digest", config->data_digest) &&
            emit_digest(emitter, "valid-data-digest", config->valid_digest) &&
            yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event) &&
            yaml_document_end_event_initialize(&event, 1) && yaml_emitter_emit(emitter, &event) &&
@@ -112,24 +139,56 @@ mt_status options_write_yaml(const run_config *config, char **text)
     return MT_OK;
 }
 
-static mt_status set_pair(run_config *config, const yaml_node_t *key, const yaml_node_t *value)
+static mt_status fail_at(const yaml_node_t *node, const char *why)
 {
-    if (key->type != YAML_SCALAR_NODE || value->type != YAML_SCALAR_NODE) {
-        return mt_fail(MT_ERROR_FORMAT, "config: line %zu is not `name: value`",
-                       key->start_mark.line + 1);
-    }
+    return mt_fail(MT_ERROR_FORMAT, "config: line %zu: %s", node->start_mark.line + 1, why);
+}
+
+static mt_status set_text(run_config *config, const yaml_node_t *key, const yaml_node_t *value)
+{
     const char *name = (const char *)key->data.scalar.value,
                *text = (const char *)value->data.scalar.value;
     size_t size;
     char *text_of_fact = fact(config, name, &size);
-    if (text_of_fact != NULL) {
-        snprintf(text_of_fact, size, "%s", text);
-        return MT_OK;
+    if (text_of_fact == NULL) {
+        mt_status status = options_set(config, name, text);
+        return status == MT_OK ? MT_OK : fail_at(value, mt_error_message());
     }
-    mt_status status = options_set(config, name, text);
-    return status == MT_OK ? MT_OK
-                           : mt_fail(MT_ERROR_FORMAT, "config: line %zu: %s",
-                                     key->start_mark.line + 1, mt_error_message());
+    if (strlen(text) >= size) {
+        return fail_at(value, "too long");
+    }
+    memcpy(text_of_fact, text, strlen(text) + 1);
+    return MT_OK;
+}
+
+static mt_status set_list(run_config *config, yaml_document_t *document, const yaml_node_t *key,
+                          const yaml_node_t *list)
+{
+    mt_status status = MT_OK;
+    for (const yaml_node_item_t *item = list->data.sequence.items.start;
+         item < list->data.sequence.items.top && status == MT_OK; item++) {
+        const yaml_node_t *value = yaml_document_get_node(document, *item);
+        status = value->type == YAML_SCALAR_NODE ? set_text(config, key, value)
+                                                 : fail_at(value, "not the name of a file");
+    }
+    return status;
+}
+
+static mt_status set_pair(run_config *config, yaml_document_t *document,
+                          const yaml_node_pair_t *pair)
+{
+    const yaml_node_t *key = yaml_document_get_node(document, pair->key),
+                      *value = yaml_document_get_node(document, pair->value);
+    const char *name = key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "";
+    bool is_list = options_is_list(name);
+    if (is_list) {
+        options_empty_list(config, name);
+    }
+    if (key->type == YAML_SCALAR_NODE && value->type == YAML_SCALAR_NODE) {
+        return set_text(config, key, value);
+    }
+    return is_list && value->type == YAML_SEQUENCE_NODE ? set_list(config, document, key, value)
+                                                        : fail_at(key, "not `name: value`");
 }
 
 static mt_status set_all(run_config *config, yaml_document_t *document)
@@ -141,8 +200,7 @@ static mt_status set_all(run_config *config, yaml_document_t *document)
     mt_status status = MT_OK;
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top && status == MT_OK; pair++) {
-        status = set_pair(config, yaml_document_get_node(document, pair->key),
-                          yaml_document_get_node(document, pair->value));
+        status = set_pair(config, document, pair);
     }
     return status;
 }

@@ -19,6 +19,7 @@ void session_close(train_session *session)
         session->task->close(session->data);
     }
     mt_device_close(session->device);
+    run_config_clear(&session->config);
     memset(session, 0, sizeof *session);
 }
 
@@ -109,9 +110,11 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
                        const mt_checkpoint *init, train_session *session)
 {
     memset(session, 0, sizeof *session);
-    session->config = *config;
     const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
-    mt_status status = open_parts(source != NULL ? source->weights->tokens : NULL, session);
+    mt_status status = run_config_copy(config, &session->config);
+    if (status == MT_OK) {
+        status = open_parts(source != NULL ? source->weights->tokens : NULL, session);
+    }
     if (status == MT_OK && init != NULL) {
         session->new_head = init->weights->config.output_size == 0;
         status = mt_weights_begin(init->weights, session->model);
@@ -150,12 +153,12 @@ void session_take_sizes(const mt_model_config *model, run_config *config)
 
 mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, run_config *config)
 {
+    options_defaults(config);
     if (checkpoint->run_config == NULL) {
         return mt_fail(MT_ERROR_INVALID,
                        "%s: it has no run's configuration: it is not a training run's checkpoint",
                        run);
     }
-    options_defaults(config);
     mt_status status = options_read_yaml(config, checkpoint->run_config);
     return status == MT_OK ? MT_OK : mt_fail(status, "%s: %s", run, mt_error_message());
 }

@@ -43,7 +43,8 @@ void session_close(train_session *session);
 /* Sets the options that describe a model like this one. */
 void session_take_sizes(const mt_model_config *model, run_config *config);
 
-/* The configuration that a checkpoint, of the run or file of this name, carries. */
+/* The configuration that a checkpoint, of the run or file of this name, carries; to be cleared
+ * (run_config_clear) after a failure, too. */
 mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, run_config *config);
 
 /* The file that RUN names: the file itself, or best.h5, else checkpoint.h5, in that folder. */

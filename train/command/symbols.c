@@ -36,6 +36,7 @@ static mt_status read_config(const mt_checkpoint *checkpoint, const char *path,
         symbols->words = config.unit == UNIT_WORD;
         symbols->unit = config.unit == UNIT_BYTE ? MT_TEXT_BYTE : MT_TEXT_CHAR;
     }
+    run_config_clear(&config);
     return status;
 }
 

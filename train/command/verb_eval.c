@@ -38,18 +38,20 @@ static error_t parse(int key, char *text, struct argp_state *state)
 /* All of a file is held out; what the run was trained on need not be there any more. */
 static mt_status take_data(const char *file, run_config *config)
 {
-    mt_status status = file[0] != '\0' ? options_set_for(config->task, config, "data", file)
-                                       : mt_fail(MT_ERROR_INVALID, "--data: no file is named");
-    snprintf(config->valid_data, sizeof config->valid_data, "%s", config->data);
+    if (file[0] == '\0') {
+        return mt_fail(MT_ERROR_INVALID, "--data: no file is named");
+    }
+    options_empty_list(config, "data");
+    options_empty_list(config, "valid-data");
     config->eval_batches = INT64_MAX;
-    return status;
+    mt_status status = options_set_for(config->task, config, "data", file);
+    return status == MT_OK ? options_set(config, "valid-data", file) : status;
 }
 
-static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *given)
+static mt_status open_session(const mt_checkpoint *checkpoint, const arguments *given,
+                              train_session *session)
 {
     run_config config;
-    train_session session;
-    mt_evaluation found;
     mt_status status = session_config_of(given->run, checkpoint, &config);
     if (status == MT_OK && given->data != NULL) {
         status = take_data(given->data, &config);
@@ -61,8 +63,17 @@ static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *give
         status = options_set(&config, "threads", given->threads);
     }
     if (status == MT_OK) {
-        status = session_open(&config, checkpoint, NULL, &session);
+        status = session_open(&config, checkpoint, NULL, session);
     }
+    run_config_clear(&config);
+    return status;
+}
+
+static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *given)
+{
+    train_session session;
+    mt_evaluation found;
+    mt_status status = open_session(checkpoint, given, &session);
     if (status != MT_OK) {
         return status;
     }

@@ -131,6 +131,7 @@ static mt_status print_task(const char *path, const mt_checkpoint *checkpoint)
         print_line(stdout, "no task: %s", mt_error_message());
         status = MT_OK;
     }
+    run_config_clear(&run);
     return status;
 }
 

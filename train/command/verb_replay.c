@@ -54,9 +54,10 @@ static mt_status open_session(const arguments *given, const mt_checkpoint *check
         status = session_open_model(checkpoint, given->device, (int)given->threads, session);
     }
     if (status != MT_OK) {
+        run_config_clear(&config);
         return status;
     }
-    session->config = config;
+    session->config = config; /* which the session clears from now on */
     status = mt_device_allow_tf32(session->device, config.tf32);
     if (status == MT_OK) {
         status = task_find(config.task, &session->task);

@@ -10,16 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RESUME_KEY = LONG_ONLY + 'r', ESPNET_KEY = LONG_ONLY + 'e', MOST_OPTIONS = 128 };
+enum { RESUME_KEY = LONG_ONLY + 'r', ESPNET_KEY = LONG_ONLY + 'e' };
+
+typedef struct given_option {
+    const char *name, *text;
+} given_option;
 
 /* Options as they stand on the command line: they are set once the task's own defaults are. */
 typedef struct arguments {
     const char *task, *resume, *espnet_config;
+    const char *list; /* the option that an argument belongs to: a list that stands before it */
     int count;
-    struct {
-        const char *name, *text;
-    } options[MOST_OPTIONS];
+    given_option *options; /* with room for every argument */
 } arguments;
+
+static void add_option(arguments *given, const char *name, const char *text)
+{
+    given->options[given->count++] = (given_option){name, text};
+}
 
 /* The options of the table. */
 static error_t parse_option(int key, const char *text, const struct argp_state *state)
@@ -29,12 +37,24 @@ static error_t parse_option(int key, const char *text, const struct argp_state *
     if (name == NULL) {
         return ARGP_ERR_UNKNOWN;
     }
-    if (given->count == MOST_OPTIONS) {
-        wrong_arguments(state, "more than %d options", MOST_OPTIONS);
-    }
-    given->options[given->count].name = name;
-    given->options[given->count++].text = text != NULL ? text : "true";
+    add_option(given, name, text != NULL ? text : "true");
+    given->list = options_is_list(name) ? name : NULL;
     return 0;
+}
+
+/* What is no option: the task, or one more of the files behind an option that takes several. */
+static void parse_other(const char *text, const struct argp_state *state)
+{
+    arguments *given = state->input;
+    const train_task *task;
+    bool is_task = given->task == NULL && given->resume == NULL && task_find(text, &task) == MT_OK;
+    if (given->list != NULL && !is_task) {
+        add_option(given, given->list, text);
+    } else if (given->task != NULL) {
+        wrong_arguments(state, "one task is enough: '%s' or '%s'", given->task, text);
+    } else {
+        given->task = text;
+    }
 }
 
 /* The verb's own. */
@@ -44,15 +64,14 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case RESUME_KEY:
         given->resume = text;
+        given->list = NULL;
         return 0;
     case ESPNET_KEY:
         given->espnet_config = text;
+        given->list = NULL;
         return 0;
     case ARGP_KEY_ARG:
-        if (given->task != NULL) {
-            wrong_arguments(state, "one task is enough: '%s' or '%s'", given->task, text);
-        }
-        given->task = text;
+        parse_other(text, state);
         return 0;
     case ARGP_KEY_END:
         if (given->espnet_config != NULL) {
@@ -81,13 +100,31 @@ static const char *option_text(const arguments *given, const char *name)
 
 /* A run finds its data again from whatever folder it goes on. A file that is not there keeps the
  * name that it was given, for the complaint. */
+static void make_all_absolute(file_list *files)
+{
+    for (int64_t i = 0; i < files->count; i++) {
+        char *absolute = realpath(files->names[i], NULL);
+        if (absolute != NULL) {
+            free(files->names[i]);
+            files->names[i] = absolute;
+        }
+    }
+}
+
 static void make_absolute(char path[TEXT_MAX])
 {
-    char *absolute = path[0] != '\0' ? realpath(path, NULL) : NULL;
-    if (absolute != NULL && strlen(absolute) < TEXT_MAX) {
+    char absolute[TEXT_MAX];
+    if (path[0] != '\0' && realpath(path, absolute) != NULL) {
         memcpy(path, absolute, strlen(absolute) + 1);
     }
-    free(absolute);
+}
+
+/* What a list had before is over when it is given. */
+static void empty_given_lists(const arguments *given, run_config *config)
+{
+    for (int i = 0; i < given->count; i++) {
+        options_empty_list(config, given->options[i].name);
+    }
 }
 
 static mt_status set_options(const arguments *given, run_config *config)
@@ -96,13 +133,14 @@ static mt_status set_options(const arguments *given, run_config *config)
     if (option_text(given, "dropout") != NULL) { /* the rates of a file, or of the run, are over */
         config->model.embed_dropout = config->model.att_dropout = config->model.ffn_dropout = -1.0;
     }
+    empty_given_lists(given, config);
     for (int i = 0; i < given->count && status == MT_OK; i++) {
         const char *name = given->options[i].name, *text = given->options[i].text;
         status = given->resume != NULL ? options_change(config, name, text)
                                        : options_set_for(config->task, config, name, text);
     }
-    make_absolute(config->data);
-    make_absolute(config->valid_data);
+    make_all_absolute(&config->data);
+    make_all_absolute(&config->valid_data);
     make_absolute(config->token_list);
     return status;
 }
@@ -231,7 +269,7 @@ static int resume_locked(const arguments *given, run_folder *folder)
 {
     char path[TEXT_MAX];
     mt_checkpoint *checkpoint;
-    run_config former, config;
+    run_config former, config = {.task = ""};
     mt_status status =
         mt_checkpoint_load(run_folder_file(folder, "checkpoint.h5", path), &checkpoint);
     if (status != MT_OK) {
@@ -242,17 +280,24 @@ static int resume_locked(const arguments *given, run_folder *folder)
         status = refuse_of_new_runs(given);
     }
     if (status == MT_OK) {
-        config = former;
+        status = run_config_copy(&former, &config);
+    }
+    if (status == MT_OK) {
         forget_named_data(given, &config);
         status = set_options(given, &config);
     }
-    if (status != MT_OK) {
+    int exit_status;
+    if (status == MT_OK) {
+        checkpoint->adam.clip = config.clip; /* as the options may say anew */
+        checkpoint->adam.weight_decay = config.weight_decay;
+        exit_status = train(&config, &former, checkpoint, NULL, folder);
+    } else {
         mt_checkpoint_destroy(checkpoint);
-        return report(status);
+        exit_status = report(status);
     }
-    checkpoint->adam.clip = config.clip; /* as the options may say anew */
-    checkpoint->adam.weight_decay = config.weight_decay;
-    return train(&config, &former, checkpoint, NULL, folder);
+    run_config_clear(&config);
+    run_config_clear(&former);
+    return exit_status;
 }
 
 static int resume(const arguments *given)
@@ -268,6 +313,26 @@ static int resume(const arguments *given)
     }
     int exit_status = resume_locked(given, &folder);
     run_folder_close(&folder);
+    return exit_status;
+}
+
+static int begin(const arguments *given, run_config *config)
+{
+    mt_checkpoint *init;
+    run_folder folder = {.log = NULL};
+    mt_status status = load_init(given, &init);
+    if (status != MT_OK) {
+        return report(status);
+    }
+    status = configure(given, init, config);
+    if (status != MT_OK) {
+        mt_checkpoint_destroy(init);
+        run_config_clear(config);
+        return report(status);
+    }
+    int exit_status = train(config, NULL, NULL, init, &folder);
+    run_folder_close(&folder);
+    run_config_clear(config);
     return exit_status;
 }
 
@@ -320,23 +385,12 @@ int verb_train(int argc, char **argv)
                               .parser = parse,
                               .args_doc = "TASK\n--espnet-config FILE\n--resume RUN",
                               .doc = list_tasks()};
-    arguments given = {.task = NULL};
+    arguments given = {.options = calloc((size_t)argc, sizeof *given.options)};
+    if (given.options == NULL) {
+        return report(mt_fail(MT_ERROR_MEMORY, "no memory for %d arguments", argc));
+    }
     parse_arguments(&argp, argc, argv, &given);
-    if (given.resume != NULL) {
-        return resume(&given);
-    }
-    mt_checkpoint *init;
-    mt_status status = load_init(&given, &init);
-    if (status != MT_OK) {
-        return report(status);
-    }
-    status = configure(&given, init, &config);
-    run_folder folder = {.log = NULL};
-    if (status != MT_OK) {
-        mt_checkpoint_destroy(init);
-        return report(status);
-    }
-    int exit_status = train(&config, NULL, NULL, init, &folder);
-    run_folder_close(&folder);
+    int exit_status = given.resume != NULL ? resume(&given) : begin(&given, &config);
+    free(given.options);
     return exit_status;
 }

@@ -541,7 +541,7 @@ class TextTest(CommandTest):
         refuse("empty.txt", ["empty.txt", "empty"])
         refuse("binary.txt", ["binary.txt", "byte 0", "--unit byte"])
         refuse("short.txt", ["short.txt", "--length 16"], 2)
-        refuse(self.folder.name, "not a regular file")
+        refuse("/dev/null", "not a regular file")
         self.refuse("train", "text", *self.options, status=2, says="--data")
 
 

@@ -1,0 +1,148 @@
+"""The data that tasks read: several files, folders of them, and what a run keeps of that."""
+
+import os
+import unittest
+
+from test_command import TranscriptsTest, read
+
+SMALL = ["--size", "16", "--blocks", "1", "--batch", "4", "--threads", "1", "--eval-every", "0"]
+
+
+class SeveralFilesTest(TranscriptsTest):
+    def setUp(self):
+        super().setUp()
+        for name, letters in (("one", "ab"), ("two", "cd"), ("three", "efé")):
+            self.write(name, letters * 200)
+
+    def train_text(self, *arguments, **options):
+        return self.run_command("train", "text", *SMALL, "--length", "8", "--steps", "3",
+                                *arguments, **options)
+
+    def data_of(self, run, option="data"):
+        """What config.yaml has for an option of files."""
+        lines = read(self.path(run, "config.yaml")).splitlines()
+        at = lines.index(next(line for line in lines if line.startswith(option + ":")))
+        count = next(i for i, line in enumerate(lines[at + 1:]) if not line.startswith("- "))
+        names = lines[at + 1:at + 1 + count] or [lines[at].split(" ", 1)[1]]
+        return [os.path.basename(name.strip('- "')) for name in names]
+
+    def test_options_of_files_take_all_that_is_given(self):
+        ways = [["--data", "one", "two", "three"], ["--data", "one", "--data", "two", "three"],
+                ["--data=one", "two", "--seed", "1", "--data", "three"],
+                ["--data", "one", "two", "three", "--valid-data", "two", "one"]]
+        for i, way in enumerate(ways):
+            said = self.train_text(*way, "--out", f"run{i}").stderr.decode()
+            self.assertEqual(self.data_of(f"run{i}"), ["one", "two", "three"])
+            self.assertIn("7 different", said)
+        self.assertEqual(self.data_of("run3", "valid-data"), ["two", "one"])
+        self.assertIn("1400 symbols to train on, 800 to validate on", said)
+        same = [read(self.path(f"run{i}", "metrics.csv")).split(",")[:14] for i in range(3)]
+        self.assertTrue(same[0] == same[1] == same[2])
+
+    def test_one_file_is_kept_as_it_was(self):
+        self.train_text("--data", "one", "--out", "run")
+        self.assertIn(f'\ndata: "{self.path("one")}"\n', read(self.path("run", "config.yaml")))
+
+    def test_a_task_may_stand_behind_its_files(self):
+        said = self.run_command("train", *SMALL, "--length", "8", "--steps", "1", "--data", "one",
+                                "two", "text", "--out", "run").stderr.decode()
+        self.assertIn("training text", said)
+        self.assertEqual(self.data_of("run"), ["one", "two"])
+        self.refuse("train", "text", "one", status=2, says=["one task", "text", "one"])
+        self.refuse("train", "text", "--data", "one", "--steps", "1", "two", status=2,
+                    says=["one task", "two"])
+
+    def test_folders_are_walked_in_order_without_hidden_files(self):
+        for name in ("b", "a/z", "a/b", ".hidden", "a/.also", ".folder/in"):
+            os.makedirs(os.path.dirname(self.path("texts", name)), exist_ok=True)
+            hidden = "." in name
+            self.write(os.path.join("texts", name), ("?" if hidden else name[-1]) * 20)
+        os.mkfifo(self.path("texts", "pipe"))
+        said = self.train_text("--data", "texts", "--valid-data", "texts/a", "--out",
+                               "run").stderr.decode()
+        self.assertIn("60 symbols to train on, 40 to validate on, 2 different", said)
+        self.assertEqual(self.data_of("run"), ["texts"])
+        self.write("texts/c", "b" * 20)
+        self.refuse("train", "--resume", "run", "--steps", "4", status=2,
+                    says=["texts: it changed", "60 bytes then, 80 now", "--data"])
+        os.makedirs(self.path("none", "in"))
+        self.refuse("train", "text", "--data", "one", "none", status=2, says="none: no file")
+        os.symlink("away", self.path("none", "link"))
+        self.refuse("train", "text", "--data", "none", status=1, says="none/link: a link")
+        os.remove(self.path("none", "link"))
+        os.symlink("..", self.path("none", "in", "up"))
+        self.refuse("train", "text", "--data", "none", status=1, says="none/in/up: a link")
+
+    def test_a_list_that_is_given_to_a_run_that_goes_on_is_all_of_it(self):
+        self.train_text("--data", "one", "two", "three", "--out", "run")
+        self.run_command("train", "--resume", "run", "--steps", "4")
+        self.assertEqual(self.data_of("run"), ["one", "two", "three"])
+        said = self.run_command("train", "--resume", "run", "--steps", "5", "--data", "two",
+                                "one").stderr.decode()
+        self.assertIn("other data to train on", said)
+        self.assertEqual(self.data_of("run"), ["two", "one"])
+        said = self.run_command("train", "--resume", "run", "--steps", "6", "--data", "two",
+                                "--data", "one").stderr.decode()
+        self.assertNotIn("other data", said)
+
+    def test_where_one_file_ends_and_the_next_begins_is_noticed(self):
+        self.train_text("--data", "one", "two", "--out", "run")
+        whole = read(self.path("one")) + read(self.path("two"))
+        self.write("one", whole[:300])
+        self.write("two", whole[300:])
+        self.refuse("train", "--resume", "run", "--steps", "4", status=2,
+                    says=["one, ...: it changed", "800 bytes then, 800 now"])
+
+    def test_no_window_reaches_into_another_file(self):
+        """Of two files of one letter each, what comes next is certain but for the first symbol."""
+        self.write("a", "a" * 500)
+        self.write("b", "b" * 500)
+        self.train_text("--data", "a", "b", "--valid-data", "a", "b", "--steps", "150", "--lr",
+                        "0.03", "--out", "run")
+        loss = float(self.run_command("eval", "run").stdout.decode().split("loss ")[1].split()[0])
+        self.assertLess(loss, 0.01)
+
+    def test_files_shorter_than_a_window_are_trained_on(self):
+        os.mkdir(self.path("poems"))
+        for i in range(20):
+            self.write(f"poems/{i}", "xyz")
+        self.write("poems/0", "")
+        self.write("poems/1", "b")
+        self.write("poems/long", "w" * 20)
+        self.train_text("--data", "poems", "--valid-data", "poems", "--out", "run")
+        counted = self.run_command("eval", "run").stdout.decode()
+        self.assertIn("counted 52\n", counted) # 18 of 3 symbols, 2 windows of 8
+        self.write("few", "xyz")
+        self.refuse("train", "text", "--data", "few", "few", *SMALL, "--length", "8", status=2,
+                    says=["few: ", "too few for --length 8"])
+
+    def test_a_thousand_files_are_kept_with_the_run(self):
+        os.mkdir(self.path("many"))
+        names = [f"many/{'n' * 90}{i}" for i in range(1000)]
+        for name in names:
+            self.write(name, "abc" * 10)
+        self.train_text("--data", *names, "--out", "run")
+        self.run_command("train", "--resume", "run", "--steps", "4")
+        self.assertEqual(self.data_of("run"), [os.path.basename(name) for name in names])
+
+    def test_transcripts_of_several_files_are_one(self):
+        lines = read(self.path("text")).splitlines(keepends=True)
+        self.write("first", "".join(lines[:25]))
+        self.write("second", "".join(lines[25:]))
+        tokens = ["train", "tokens", "--token-list", "tokens.txt", *self.options]
+        self.run_command(*tokens, "--data", "text", "--out", "whole")
+        self.run_command(*tokens, "--data", "first", "second", "--out", "parts")
+        evaluated = [self.run_command("eval", run).stdout for run in ("whole", "parts")]
+        self.assertEqual(*evaluated)
+        self.refuse(*tokens, "--data", "first", "second", "first", status=1,
+                    says=["first and 2 more: the utterance 'utt", "twice"])
+        self.write("empty", "")
+        self.refuse(*tokens, "--data", "first", "empty", status=1, says="empty: no transcript")
+
+    def test_a_name_that_no_file_of_a_run_could_say_is_refused(self):
+        self.refuse("train", "text", *SMALL, "--data", b"\xff", status=2,
+                    says=["--data \\xFF", "not UTF-8"])
+
+
+if __name__ == "__main__":
+    unittest.main()
