@@ -1,8 +1,8 @@
 /* Mixtape: everything that most programs need. Each header is the manual of its part, and can be
  * included by itself.
  *
- * 1. Train, stream and exchange a model in ten lines: model.h, trainer.h, stream.h and
- *    sampling.h; weights.h and checkpoint.h for files of them; text.h and transcripts.h for data.
+ * 1. Train, stream and exchange a model in ten lines: model.h, trainer.h, stream.h, sampling.h and
+ *    scoring.h; weights.h and checkpoint.h for files of them; text.h and transcripts.h for data.
  * 2. Build a model from layers and operators: a tape (tape.h), operators on it (operators.h),
  *    layers (block.h includes all of them) with their parameters (parameter.h). gradcheck.h
  *    compares what it computes with finite differences. wkv.h is the WKV operator alone, on plain
@@ -21,6 +21,7 @@
 #include <mixtape/part.h>
 #include <mixtape/random.h>
 #include <mixtape/sampling.h>
+#include <mixtape/scoring.h>
 #include <mixtape/schedule.h>
 #include <mixtape/stream.h>
 #include <mixtape/text.h>

@@ -222,6 +222,8 @@ START_TEST(test_streams)
     int32_t drawn;
     float outputs[8];
     mt_stream_end end = {outputs, 0};
+    mt_scoring scoring = mt_scoring_default(0);
+    mt_scorer *scorer;
     REFUSES(mt_stream_create, NULL, 4, &stream);
     ck_assert_ptr_null(stream);
     REFUSES(mt_stream_feed, NULL, 1, &label, 1, outputs);
@@ -235,6 +237,11 @@ START_TEST(test_streams)
     REFUSES(mt_stream_copy, NULL, 0, whole, 0);
     REFUSES(mt_stream_copy, whole, 0, NULL, 0);
     mt_stream_destroy(whole);
+    REFUSES(mt_scorer_create, NULL, &scoring, &scorer);
+    REFUSES(mt_scorer_score, NULL, 0, NULL, NULL);
+    REFUSES(mt_scorer_begin, NULL);
+    REFUSES(mt_scorer_add, NULL, 0, NULL, NULL);
+    mt_scorer_destroy(NULL);
     REFUSES(mt_sampler_forbid, NULL, 0);
     REFUSES(mt_sampler_seek, NULL, 1);
     ck_assert_int_eq(mt_sampler_position(NULL), 0);
