@@ -151,14 +151,14 @@ void mt_scorer_destroy(mt_scorer *scorer)
 static mt_status add_label(const double *logits, int64_t V, int32_t label, mt_score *score)
 {
     int64_t best = 0;
-    double sum = 0.0;
+    double others = 0.0; /* beside the likeliest, of which e^0 is 1 */
     for (int64_t i = 1; i < V; i++) {
         best = logits[i] > logits[best] ? i : best;
     }
     for (int64_t i = 0; i < V; i++) {
-        sum += exp(logits[i] - logits[best]);
+        others += i != best ? exp(logits[i] - logits[best]) : 0.0;
     }
-    double value = logits[label] - logits[best] - log(sum);
+    double value = logits[label] - logits[best] - log1p(others);
     score->log_likelihood += value;
     score->counted++;
     score->hits += best == label;
