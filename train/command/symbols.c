@@ -1,5 +1,8 @@
 #include "train/command/symbols.h"
 
+#include <mixtape/model_fields.h>
+
+#include "io/text_files.h"
 #include "train/command/session.h"
 
 #include <errno.h>
@@ -22,6 +25,7 @@ static bool are_words(const mt_token_list *tokens)
     return 2 * words > all;
 }
 
+/* As the run that the model is of had it. */
 static mt_status read_config(const mt_checkpoint *checkpoint, const char *path,
                              text_symbols *symbols)
 {
@@ -40,28 +44,99 @@ static mt_status read_config(const mt_checkpoint *checkpoint, const char *path,
     return status;
 }
 
-mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path, bool as_numbers,
-                       text_symbols *symbols)
+static bool are_same(const mt_token_list *a, const mt_token_list *b)
 {
-    const mt_token_list *tokens = checkpoint->weights->tokens;
-    *symbols = (text_symbols){
-        .count = checkpoint->weights->config.output_size, .tokens = tokens, .numbers = as_numbers};
-    if (tokens == NULL && !as_numbers) {
-        return mt_fail(MT_ERROR_INVALID,
-                       "%s: it has no token list, so no text to generate (--ids: numbers)", path);
+    bool same = a->count == b->count;
+    for (int32_t i = 0; same && i < a->count; i++) {
+        same = strcmp(a->tokens[i], b->tokens[i]) == 0;
     }
-    if (symbols->count == 0) {
-        return mt_fail(MT_ERROR_INVALID, "%s: it has no head, so no text to generate", path);
+    return same;
+}
+
+static mt_status load_tokens(const char *path, const mt_weights *weights, text_symbols *symbols)
+{
+    mt_status status = mt_token_list_load(path, &symbols->own);
+    if (status == MT_OK && symbols->own->count != weights->config.vocab_size) {
+        status = mt_fail(MT_ERROR_INVALID,
+                         "--token-list %s: %" PRId32 " tokens, where the model has %" PRId64, path,
+                         symbols->own->count, weights->config.vocab_size);
     }
-    if (tokens != NULL && checkpoint->run_config != NULL) {
-        return read_config(checkpoint, path, symbols);
+    if (status == MT_OK && weights->tokens != NULL && !are_same(symbols->own, weights->tokens)) {
+        status = mt_fail(MT_ERROR_INVALID, "--token-list %s: not the one that the model has", path);
     }
-    if (tokens != NULL) {
+    symbols->tokens = symbols->own;
+    return status;
+}
+
+/* The model's tokens, those of a file, or those of bytes, which need no file. */
+static mt_status find_tokens(const mt_weights *weights, const symbols_asked *asked,
+                             text_symbols *symbols)
+{
+    bool bytes = asked->unit != NULL && strcmp(asked->unit, symbol_unit_name(UNIT_BYTE)) == 0;
+    symbols->tokens = weights->tokens;
+    mt_status status = MT_OK;
+    if (asked->token_list != NULL) {
+        status = load_tokens(asked->token_list, weights, symbols);
+    } else if (symbols->tokens == NULL && bytes && weights->config.vocab_size == 256) {
+        status = mt_text_vocabulary(NULL, 0, MT_TEXT_BYTE, &symbols->own);
+        symbols->tokens = symbols->own;
+    }
+    return status;
+}
+
+static mt_status take_options(const symbols_asked *asked, text_symbols *symbols)
+{
+    int unit = asked->unit != NULL ? mt_choice_find(symbol_unit_name, asked->unit) : UNIT_CHAR;
+    if (asked->task != NULL) {
+        symbols->transcripts = strcmp(asked->task, "tokens") == 0;
+    }
+    if (unit < 0) {
+        return mt_fail(MT_ERROR_INVALID, "--unit %s: not one of char, byte, word", asked->unit);
+    }
+    if (unit == (symbols->transcripts ? UNIT_BYTE : UNIT_WORD)) {
+        return mt_fail(MT_ERROR_INVALID, "--unit %s: %s", asked->unit,
+                       symbols->transcripts ? "tokens has char and word"
+                                            : "text has char and byte");
+    }
+    if (asked->unit != NULL) {
+        symbols->words = unit == UNIT_WORD;
+        symbols->unit = unit == UNIT_BYTE ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+    }
+    return MT_OK;
+}
+
+mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path,
+                       const symbols_asked *asked, text_symbols *symbols)
+{
+    const mt_weights *weights = checkpoint->weights;
+    *symbols = (text_symbols){.count = weights->config.output_size, .numbers = asked->numbers};
+    mt_status status = find_tokens(weights, asked, symbols);
+    const mt_token_list *tokens = symbols->tokens;
+    if (status == MT_OK && tokens == NULL && !asked->numbers) {
+        status =
+            mt_fail(MT_ERROR_INVALID,
+                    "%s: it has no token list to read text by (--token-list FILE; %s: numbers)",
+                    path, asked->numbers_option);
+    }
+    if (status == MT_OK && symbols->count == 0) {
+        status = mt_fail(MT_ERROR_INVALID, "%s: it has no head, so it tells no symbols", path);
+    }
+    if (status != MT_OK || tokens == NULL) {
+        return status;
+    }
+    if (checkpoint->run_config != NULL) {
+        status = read_config(checkpoint, path, symbols);
+    } else {
         symbols->transcripts = strcmp(tokens->tokens[0], "<blank>") == 0;
         symbols->unit = strcmp(tokens->tokens[0], "<0x00>") == 0 ? MT_TEXT_BYTE : MT_TEXT_CHAR;
         symbols->words = are_words(tokens);
     }
-    return MT_OK;
+    return status == MT_OK ? take_options(asked, symbols) : status;
+}
+
+void symbols_free(text_symbols *symbols)
+{
+    mt_token_list_destroy(symbols->own);
 }
 
 static mt_status read_numbers(const text_symbols *symbols, const char *text, int32_t **ids,

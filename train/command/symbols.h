@@ -9,19 +9,29 @@
 
 typedef struct text_symbols {
     int64_t count;               /* of the model's logits */
-    const mt_token_list *tokens; /* NULL where the model has none */
+    const mt_token_list *tokens; /* NULL where there are none */
+    mt_token_list *own;          /* those that are no model's; to be destroyed, or NULL */
     bool numbers;                /* symbols are read and written as their numbers */
     bool transcripts;            /* sequences begin with the blank, 0 */
     bool words;
     mt_text_unit unit;
 } text_symbols;
 
-/* A model's symbols are written as its run's configuration says or, where it comes without one, by
- * its tokens: those of transcripts begin with <blank>, those of bytes with <0x00>.
- * MT_ERROR_INVALID, naming `path`, where it has none and `as_numbers` does not ask for numbers, or
- * where it has no head. */
-mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path, bool as_numbers,
-                       text_symbols *symbols);
+/* How options say that symbols are read and written; NULL for what they leave to the model. */
+typedef struct symbols_asked {
+    const char *task, *unit, *token_list;
+    bool numbers;
+    const char *numbers_option; /* by which they are, for a message */
+} symbols_asked;
+
+/* A model's symbols are read and written as its run's configuration says or, where it comes without
+ * one, by its tokens: those of transcripts begin with <blank>, those of bytes with <0x00>. Options
+ * come before either. MT_ERROR_INVALID, naming `path` or the option, where there are no tokens for
+ * text, or others than the model's, or where it has no head. The caller frees the symbols, after a
+ * failure, too. */
+mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path,
+                       const symbols_asked *asked, text_symbols *symbols);
+void symbols_free(text_symbols *symbols);
 
 /* The symbols of a text; numbers stand between blanks. The caller frees them. */
 mt_status symbols_of(const text_symbols *symbols, const char *text, int32_t **ids, int64_t *count);

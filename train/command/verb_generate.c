@@ -18,9 +18,10 @@
 enum { MOST_FORBIDDEN = 256 };
 
 typedef struct arguments {
+    symbols_asked symbols;
     const char *run, *prompt, *prompt_file, *stop, *device, *state, *save_state,
         *forbidden[MOST_FORBIDDEN];
-    bool last, ids, interactive, blank;
+    bool last, interactive, blank;
     int forbidden_count;
     long long length, samples, seed, threads;
     mt_sampling sampling;
@@ -67,7 +68,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->forbidden[given->forbidden_count++] = text;
         break;
     case LONG_ONLY + 'i':
-        given->ids = true;
+        given->symbols.numbers = true;
         break;
     case LONG_ONLY + 'N':
         status = parse_whole("samples", text, 1, 1000000000, &given->samples);
@@ -93,6 +94,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case LONG_ONLY + 'b':
         given->blank = true;
+        break;
+    case LONG_ONLY + 'K':
+        given->symbols.token_list = text;
+        break;
+    case LONG_ONLY + 'U':
+        given->symbols.unit = text;
         break;
     case LONG_ONLY + 'S':
         given->state = text;
@@ -243,11 +250,12 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
     train_session session;
     text_symbols symbols;
     text_writer writer;
-    mt_status status = symbols_find(checkpoint, given->run, given->ids, &symbols);
+    mt_status status = symbols_find(checkpoint, given->run, &given->symbols, &symbols);
     if (status == MT_OK) {
         status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
     }
     if (status != MT_OK) {
+        symbols_free(&symbols);
         return status;
     }
     ending_catch();
@@ -258,6 +266,7 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
     }
     writer_close(&writer);
     session_close(&session);
+    symbols_free(&symbols);
     return status;
 }
 
@@ -286,6 +295,9 @@ int verb_generate(int argc, char **argv)
         {"samples", LONG_ONLY + 'N', "N", 0, "Texts to generate (default 1)", 0},
         {"ids", LONG_ONLY + 'i', NULL, 0,
          "Read the prompt and write the text as the symbols' numbers", 0},
+        {"token-list", LONG_ONLY + 'K', "FILE", 0, "The tokens of a model that has none", 0},
+        {"unit", LONG_ONLY + 'U', "NAME", 0,
+         "What a symbol is, where the model does not tell: char, byte or word", 0},
         {"seed", LONG_ONLY + 's', "N", 0, "Of the choices (default 1)", 0},
         {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
         {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
@@ -299,7 +311,8 @@ int verb_generate(int argc, char **argv)
                "--interactive a line is a prompt without its end, and an empty one goes on; EOF "
                "ends it. A signal ends any text after the symbol at work, with the state saved "
                "where asked, and exit status 128 + the signal's number."};
-    arguments given = {.prompt = "",
+    arguments given = {.symbols = {.numbers_option = "--ids"},
+                       .prompt = "",
                        .stop = "",
                        .device = "auto",
                        .length = 500,

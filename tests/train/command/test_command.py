@@ -620,6 +620,23 @@ class TokensTest(TranscriptsTest):
                                           "9").stdout for file in ("run", "run.h5"))
         self.assertEqual(first, second)
 
+    def test_a_model_without_tokens_gets_them_by_an_option(self):
+        self.train_tokens("--out", "run")
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.safetensors")
+        expected = self.run_command("generate", "run", "--length", "9").stdout
+        listed = ["generate", "run.safetensors", "--token-list"]
+        self.assertEqual(
+            self.run_command(*listed, "tokens.txt", "--length", "9").stdout, expected)
+        self.refuse("generate", "run.safetensors", status=2,
+                    says=["run.safetensors", "no token list", "--token-list", "--ids"])
+        self.write("short.txt", "<blank>\na\n")
+        self.write("other.txt", read(self.path("tokens.txt")).replace("b", "d"))
+        self.refuse(*listed, "short.txt", status=2, says=["short.txt: 2 tokens", "has 7"])
+        self.refuse("generate", "run", "--token-list", "other.txt", status=2,
+                    says=["other.txt", "not the one"])
+        self.refuse("generate", "run", "--unit", "byte", status=2, says=["--unit byte", "word"])
+        self.refuse("generate", "run", "--unit", "bit", status=2, says=["--unit bit", "byte"])
+
     def test_words_train(self):
         self.write("words.txt", "<blank>\n<unk>\na\naa\naaa\nb\nbb\nbbb\nc\n<sos/eos>\n")
         self.run_command("train", "tokens", "--data", "text", "--token-list", "words.txt", "--unit",
