@@ -41,12 +41,12 @@ static mt_status allocate_memory(mt_arena *arena, size_t size, void **memory)
 }
 
 /* Puts a new block of at least `bytes` behind the current one. Blocks grow with the arena, so a
- * step of any size has few of them. */
+ * step of any size has few of them, by an eighth, which is what may be left unused. */
 static mt_status add_block(mt_arena *arena, size_t bytes)
 {
     size_t size = bytes > smallest_block ? bytes : smallest_block;
-    if (size < arena->total / 2) {
-        size = arena->total / 2 / alignment * alignment;
+    if (size < arena->total / 8) {
+        size = arena->total / 8 / alignment * alignment;
     }
     mt_arena_block *block = malloc(sizeof *block);
     if (block == NULL) {

@@ -1,6 +1,7 @@
 #include <mixtape/random.h>
 
 #include "autograd/gradient_cases.h"
+#include "autograd/operators/cross_entropy.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -249,11 +250,15 @@ static mt_tensor *apply_dropout(mt_tape *tape, mt_tensor *const *in)
     return mt_dropout(tape, mt_multiply(tape, in[0], in[0]), 0.4);
 }
 
-static mt_tensor *cross_entropy_of(mt_tape *tape, mt_tensor *logits, double smoothing)
+static mt_tensor *some_targets(mt_tape *tape)
 {
     const int32_t values[] = {0, 2, -1, 4, 1, 3};
-    mt_tensor *targets = mt_tape_input(tape, MT_I32, 2, (int64_t[]){2, 3}, values, false);
-    return mt_cross_entropy(tape, logits, targets, -1, smoothing, NULL);
+    return mt_tape_labels(tape, 2, 3, values);
+}
+
+static mt_tensor *cross_entropy_of(mt_tape *tape, mt_tensor *logits, double smoothing)
+{
+    return mt_cross_entropy(tape, logits, some_targets(tape), -1, smoothing, NULL);
 }
 
 static mt_tensor *apply_cross_entropy(mt_tape *tape, mt_tensor *const *in)
@@ -264,6 +269,19 @@ static mt_tensor *apply_cross_entropy(mt_tape *tape, mt_tensor *const *in)
 static mt_tensor *apply_smoothed_cross_entropy(mt_tape *tape, mt_tensor *const *in)
 {
     return cross_entropy_of(tape, in[0], 0.1);
+}
+
+/* Blocks of four rows and of two; and of one row each. */
+static mt_tensor *apply_linear_cross_entropy(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], in[2], some_targets(tape), -1, 0.1,
+                                             4, NULL);
+}
+
+static mt_tensor *apply_linear_cross_entropy_by_rows(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], NULL, some_targets(tape), -1, 0.0,
+                                             1, NULL);
 }
 
 static mt_tensor *apply_view(mt_tape *tape, mt_tensor *const *in)
@@ -346,6 +364,11 @@ const gradient_case gradient_cases[] = {
     {"dropout", apply_dropout, 1, {{2, {5, 13}}}},
     {"cross_entropy", apply_cross_entropy, 1, {{3, {2, 3, 5}}}},
     {"cross_entropy", apply_smoothed_cross_entropy, 1, {{3, {2, 3, 5}}}},
+    {"linear_cross_entropy",
+     apply_linear_cross_entropy,
+     3,
+     {{3, {2, 3, 7}}, {2, {5, 7}}, {1, {5}}}},
+    {"linear_cross_entropy", apply_linear_cross_entropy_by_rows, 2, {{2, {6, 1}}, {2, {5, 1}}}},
     {"view", apply_view, 1, {{2, {1, 6}}}},
     {.op = NULL},
 };

@@ -232,6 +232,17 @@ mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *output)
     return mt_linear_forward(tape, &model->head, output);
 }
 
+mt_tensor *mt_model_cross_entropy(mt_tape *tape, mt_model *model, mt_tensor *output,
+                                  mt_tensor *targets, int32_t ignore_index, double label_smoothing,
+                                  mt_tensor **stats)
+{
+    if (model == NULL) {
+        return NULL;
+    }
+    return mt_linear_cross_entropy(tape, output, model->head.weight, model->head.bias, targets,
+                                   ignore_index, label_smoothing, stats);
+}
+
 mt_status mt_model_state_create(const mt_model *model, mt_model_state *state)
 {
     *state = (mt_model_state){NULL, 0};

@@ -1,35 +1,47 @@
 /* The loss of a classifier. */
+#include "autograd/operators/cross_entropy.h"
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
 #include "kernels/device.h"
 
 enum { LOGITS, TARGETS };
-enum { LOSS, STATS };
 
-typedef struct cross_entropy_options {
-    int32_t ignore_index;
-    double label_smoothing;
-} cross_entropy_options;
+mt_status mt_cross_entropy_shape(mt_call *call, int targets, int64_t N)
+{
+    const mt_cross_entropy_options *options = call->options;
+    mt_status status = mt_expect_indices(call, targets, "targets");
+    if (status == MT_OK) {
+        status = mt_expect_count(call, targets, "targets", N);
+    }
+    if (status == MT_OK && !(options->label_smoothing >= 0.0 && options->label_smoothing < 1.0)) {
+        status = mt_fail(MT_ERROR_INVALID, "%s: label smoothing %g, not in [0, 1)", call->op->name,
+                         options->label_smoothing);
+    }
+    mt_call_output(call, MT_LOSS, 0, NULL);
+    mt_call_output(call, MT_STATS, 1, (int64_t[]){2});
+    return status;
+}
+
+mt_tensor *mt_apply_cross_entropy(mt_tape *tape, const mt_op *op, int input_count,
+                                  mt_tensor *const *inputs, const mt_cross_entropy_options *options,
+                                  mt_tensor **stats)
+{
+    mt_tensor *outputs[MT_LOSS_OUTPUTS];
+    mt_apply_many(tape, op, input_count, inputs, options, sizeof *options, outputs);
+    if (stats != NULL) {
+        *stats = mt_detach(tape, outputs[MT_STATS]);
+    }
+    return outputs[MT_LOSS];
+}
 
 static mt_status cross_entropy_shape(mt_call *call)
 {
-    const cross_entropy_options *options = call->options;
-    mt_status status = mt_expect_indices(call, TARGETS, "targets");
-    if (status == MT_OK) {
-        status = mt_expect_count(call, TARGETS, "targets", mt_leading_count(call->inputs[LOGITS]));
-    }
-    if (status == MT_OK && !(options->label_smoothing >= 0.0 && options->label_smoothing < 1.0)) {
-        status = mt_fail(MT_ERROR_INVALID, "cross_entropy: label smoothing %g, not in [0, 1)",
-                         options->label_smoothing);
-    }
-    mt_call_output(call, LOSS, 0, NULL);
-    mt_call_output(call, STATS, 1, (int64_t[]){2});
-    return status;
+    return mt_cross_entropy_shape(call, TARGETS, mt_leading_count(call->inputs[LOGITS]));
 }
 
 static mt_status cross_entropy_forward(mt_call *call)
 {
-    const cross_entropy_options *options = call->options;
+    const mt_cross_entropy_options *options = call->options;
     int64_t N = mt_leading_count(call->inputs[LOGITS]);
     mt_status status = mt_call_save(call, (size_t)N * mt_dtype_size(call->dtype));
     if (status != MT_OK) {
@@ -41,16 +53,16 @@ static mt_status cross_entropy_forward(mt_call *call)
                                           .label_smoothing = options->label_smoothing,
                                           .logits = call->inputs[LOGITS]->data,
                                           .targets = call->inputs[TARGETS]->data,
-                                          .loss = call->outputs[LOSS]->data,
+                                          .loss = call->outputs[MT_LOSS]->data,
                                           .lse = call->saved,
-                                          .stats = call->outputs[STATS]->data};
+                                          .stats = call->outputs[MT_STATS]->data};
     return call->kernels->cross_entropy_forward(call->device, &args);
 }
 
 static mt_status cross_entropy_backward(mt_call *call)
 {
-    const cross_entropy_options *options = call->options;
-    if (call->grad_outputs[LOSS] == NULL) {
+    const mt_cross_entropy_options *options = call->options;
+    if (call->grad_outputs[MT_LOSS] == NULL) {
         return call->device->zero(call->device, call->grad_inputs[LOGITS],
                                   mt_tensor_bytes(call->inputs[LOGITS]));
     }
@@ -61,8 +73,8 @@ static mt_status cross_entropy_backward(mt_call *call)
                                            .logits = call->inputs[LOGITS]->data,
                                            .targets = call->inputs[TARGETS]->data,
                                            .lse = call->saved,
-                                           .stats = call->outputs[STATS]->data,
-                                           .dloss = call->grad_outputs[LOSS],
+                                           .stats = call->outputs[MT_STATS]->data,
+                                           .dloss = call->grad_outputs[MT_LOSS],
                                            .dlogits = call->grad_inputs[LOGITS]};
     return call->kernels->cross_entropy_backward(call->device, &args);
 }
@@ -71,7 +83,7 @@ const mt_op mt_op_cross_entropy = {
     .name = "cross_entropy",
     .formula = "y = mean of lse(logits) - logits[target]",
     .inputs = 2,
-    .outputs = 2,
+    .outputs = MT_LOSS_OUTPUTS,
     .shape = cross_entropy_shape,
     .forward = cross_entropy_forward,
     .backward = cross_entropy_backward,
@@ -80,13 +92,8 @@ const mt_op mt_op_cross_entropy = {
 mt_tensor *mt_cross_entropy(mt_tape *tape, mt_tensor *logits, mt_tensor *targets,
                             int32_t ignore_index, double label_smoothing, mt_tensor **stats)
 {
-    cross_entropy_options options = {.ignore_index = ignore_index,
-                                     .label_smoothing = label_smoothing};
-    mt_tensor *outputs[2];
-    mt_apply_many(tape, &mt_op_cross_entropy, 2, (mt_tensor *[]){logits, targets}, &options,
-                  sizeof options, outputs);
-    if (stats != NULL) {
-        *stats = mt_detach(tape, outputs[STATS]);
-    }
-    return outputs[LOSS];
+    mt_cross_entropy_options options = {.ignore_index = ignore_index,
+                                        .label_smoothing = label_smoothing};
+    return mt_apply_cross_entropy(tape, &mt_op_cross_entropy, 2, (mt_tensor *[]){logits, targets},
+                                  &options, stats);
 }

@@ -97,6 +97,12 @@ MT_API void mt_model_set_context_size(mt_model *model, int64_t context_size);
 /* The head on that output: (B, T, output_size). */
 MT_API mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *output);
 
+/* The head and mt_cross_entropy in one, which of a large vocabulary never holds all logits
+ * (mt_linear_cross_entropy): the loss of that output against targets (B, T) int32. */
+MT_API mt_tensor *mt_model_cross_entropy(mt_tape *tape, mt_model *model, mt_tensor *output,
+                                         mt_tensor *targets, int32_t ignore_index,
+                                         double label_smoothing, mt_tensor **stats);
+
 MT_API mt_status mt_model_state_create(const mt_model *model, mt_model_state *state); /* empty */
 MT_API void mt_model_state_destroy(mt_model_state *state);
 

@@ -8,11 +8,6 @@
 #include <inttypes.h>
 #include <math.h>
 
-typedef struct row_result {
-    double loss;
-    int hit;
-} row_result;
-
 /* Tells if the target is the first of the largest logits. */
 static int row_hit(const real *logits, int32_t target, real largest)
 {
@@ -37,7 +32,7 @@ static double row_mean(const real *logits, int64_t V)
     return sum / (double)V;
 }
 
-static row_result row_loss(const mt_cross_entropy_forward_args *args, int64_t n)
+static mt_cross_entropy_row row_loss(const mt_cross_entropy_forward_args *args, int64_t n)
 {
     int64_t V = args->V;
     const real *logits = (const real *)args->logits + n * V;
@@ -49,9 +44,9 @@ static row_result row_loss(const mt_cross_entropy_forward_args *args, int64_t n)
     if (args->lse != NULL) {
         ((real *)args->lse)[n] = (real)lse;
     }
-    return (row_result){.loss =
-                            mt_cross_entropy_loss(lse, (double)logits[target], spread, smoothing),
-                        .hit = row_hit(logits, target, largest)};
+    double loss = mt_cross_entropy_loss(lse, (double)logits[target], spread, smoothing);
+    return (mt_cross_entropy_row){
+        .loss = loss, .counted = 1, .hit = row_hit(logits, target, largest)};
 }
 
 static mt_status check_targets(const mt_cross_entropy_forward_args *args)
@@ -61,7 +56,7 @@ static mt_status check_targets(const mt_cross_entropy_forward_args *args)
         if (target != args->ignore_index && (target < 0 || target >= args->V)) {
             return mt_fail(MT_ERROR_INVALID,
                            "cross_entropy: target %" PRId32 " at %" PRId64 ", not in 0 .. %" PRId64,
-                           target, n, args->V - 1);
+                           target, args->first_row + n, args->V - 1);
         }
     }
     return MT_OK;
@@ -69,25 +64,44 @@ static mt_status check_targets(const mt_cross_entropy_forward_args *args)
 
 typedef struct forward_loop {
     const mt_cross_entropy_forward_args *args;
-    row_result *rows;
+    mt_cross_entropy_row *rows;
 } forward_loop;
 
 static void forward_rows(const void *loop, int64_t first, int64_t end)
 {
+    const mt_cross_entropy_row nothing = {.counted = 0};
     const forward_loop *of = loop;
     for (int64_t n = first; n < end; n++) {
-        if (of->args->targets[n] != of->args->ignore_index) {
-            of->rows[n] = row_loss(of->args, n);
-        }
+        bool ignored = of->args->targets[n] == of->args->ignore_index;
+        of->rows[n] = ignored ? nothing : row_loss(of->args, n);
     }
+}
+
+mt_status KERNEL(cross_entropy_total)(mt_device *device, const mt_cross_entropy_total_args *args)
+{
+    (void)device;
+    double loss = 0.0;
+    int64_t counted = 0, hits = 0;
+    for (int64_t n = 0; n < args->N; n++) {
+        loss += args->rows[n].loss;
+        counted += args->rows[n].counted;
+        hits += args->rows[n].hit;
+    }
+    *(real *)args->loss = (real)mt_cross_entropy_mean(loss, (double)counted);
+    ((real *)args->stats)[0] = (real)counted;
+    ((real *)args->stats)[1] = (real)hits;
+    if (args->share != NULL) {
+        *(real *)args->share = mt_cross_entropy_factor((real)1.0, (real)counted);
+    }
+    return MT_OK;
 }
 
 mt_status KERNEL(cross_entropy_forward)(mt_device *device,
                                         const mt_cross_entropy_forward_args *args)
 {
-    row_result *rows;
+    mt_cross_entropy_row *rows = args->rows;
     mt_status status = check_targets(args);
-    if (status == MT_OK) {
+    if (status == MT_OK && rows == NULL) {
         status = mt_cpu_workspace(device, (size_t)args->N * sizeof *rows, (void **)&rows);
     }
     if (status != MT_OK) {
@@ -95,19 +109,9 @@ mt_status KERNEL(cross_entropy_forward)(mt_device *device,
     }
     forward_loop loop = {args, rows};
     mt_team_loop(args->N * args->V, args->N, forward_rows, &loop);
-    double loss = 0.0;
-    int64_t counted = 0, hits = 0;
-    for (int64_t n = 0; n < args->N; n++) {
-        if (args->targets[n] != args->ignore_index) {
-            loss += rows[n].loss;
-            hits += rows[n].hit;
-            counted++;
-        }
-    }
-    *(real *)args->loss = (real)mt_cross_entropy_mean(loss, (double)counted);
-    ((real *)args->stats)[0] = (real)counted;
-    ((real *)args->stats)[1] = (real)hits;
-    return MT_OK;
+    const mt_cross_entropy_total_args total = {
+        .N = args->N, .rows = rows, .loss = args->loss, .stats = args->stats};
+    return args->loss != NULL ? KERNEL(cross_entropy_total)(device, &total) : MT_OK;
 }
 
 static void backward_rows(const void *loop, int64_t first, int64_t end)

@@ -67,6 +67,13 @@ mt_status KERNEL(scale)(mt_device *device, int64_t n, double alpha, const void *
     return MT_OK;
 }
 
+mt_status KERNEL(scale_by)(mt_device *device, int64_t n, const void *alpha, const void *x, void *y)
+{
+    (void)device;
+    mt_team_loop(n, n, scale_elements, &(elements){.number = *(const real *)alpha, .a = x, .y = y});
+    return MT_OK;
+}
+
 MAP_TWO(add, of.a[i] + of.b[i])
 MAP_TWO(subtract, of.a[i] - of.b[i])
 MAP_TWO(multiply, of.a[i] * of.b[i])

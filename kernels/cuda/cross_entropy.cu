@@ -11,12 +11,6 @@ namespace
 
 constexpr int LOSS_THREADS = 128, TOTAL_THREADS = 512;
 
-/* The numbers that a row adds to the sums. */
-struct row_result {
-    double loss;
-    int counted, hit;
-};
-
 /* A lane's, then a row's: the largest logit, where it stands first, the sum of e^(logit - largest),
  * and the sum of the logits. */
 template <typename real> struct row_sums {
@@ -60,7 +54,8 @@ template <typename real> __device__ inline row_sums<real> sums_of_row(const real
 template <typename real>
 __global__ void __launch_bounds__(LOSS_THREADS)
     row_losses(int64_t N, int64_t V, int32_t ignore_index, double smoothing, const real *logits,
-               const int32_t *targets, real *lse, row_result *results, finding *findings)
+               const int32_t *targets, real *lse, mt_cross_entropy_row *results, int64_t first_row,
+               finding *findings)
 {
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         int64_t target = targets[n];
@@ -73,7 +68,7 @@ __global__ void __launch_bounds__(LOSS_THREADS)
                     lse[n] = ignored ? real(0) : not_a_number<real>();
                 }
                 if (wrong) {
-                    report(findings, WRONG_TARGET, target, n, V);
+                    report(findings, WRONG_TARGET, target, first_row + n, V);
                 }
             }
             continue;
@@ -95,7 +90,7 @@ __global__ void __launch_bounds__(LOSS_THREADS)
 
 template <typename real>
 __global__ void __launch_bounds__(TOTAL_THREADS)
-    total_loss(int64_t N, const row_result *results, real *loss, real *stats)
+    total_loss(int64_t N, const mt_cross_entropy_row *results, real *loss, real *stats, real *share)
 {
     double sum = 0.0;
     int counted = 0, hits = 0;
@@ -111,6 +106,9 @@ __global__ void __launch_bounds__(TOTAL_THREADS)
         *loss = static_cast<real>(mt_cross_entropy_mean(sum, counted));
         stats[0] = static_cast<real>(counted);
         stats[1] = static_cast<real>(hits);
+        if (share != nullptr) {
+            *share = mt_cross_entropy_factor(real(1), stats[0]);
+        }
     }
 }
 
@@ -144,24 +142,33 @@ int64_t row_blocks(mt_device *device, int64_t N)
 } // namespace
 
 template <typename real>
+mt_status cross_entropy_total(mt_device *device, const mt_cross_entropy_total_args *args)
+{
+    return launch(device, "cross-entropy total", total_loss<real>, 1, TOTAL_THREADS,
+                  WARP * sizeof(double), args->N, args->rows, static_cast<real *>(args->loss),
+                  static_cast<real *>(args->stats), static_cast<real *>(args->share));
+}
+
+template <typename real>
 mt_status cross_entropy_forward(mt_device *device, const mt_cross_entropy_forward_args *args)
 {
-    void *memory;
-    mt_status status =
-        workspace(device, static_cast<size_t>(args->N) * sizeof(row_result), &memory);
-    row_result *results = static_cast<row_result *>(memory);
+    void *memory = args->rows;
+    mt_status status = MT_OK;
+    if (memory == nullptr) {
+        status =
+            workspace(device, static_cast<size_t>(args->N) * sizeof(mt_cross_entropy_row), &memory);
+    }
+    mt_cross_entropy_row *rows = static_cast<mt_cross_entropy_row *>(memory);
     if (status == MT_OK) {
         status =
             launch(device, "cross-entropy", row_losses<real>, row_blocks(device, args->N),
                    LOSS_THREADS, 0, args->N, args->V, args->ignore_index, args->label_smoothing,
                    static_cast<const real *>(args->logits), args->targets,
-                   static_cast<real *>(args->lse), results, of(device)->findings);
+                   static_cast<real *>(args->lse), rows, args->first_row, of(device)->findings);
     }
-    return status != MT_OK
-               ? status
-               : launch(device, "cross-entropy total", total_loss<real>, 1, TOTAL_THREADS,
-                        WARP * sizeof(double), args->N, results, static_cast<real *>(args->loss),
-                        static_cast<real *>(args->stats));
+    const mt_cross_entropy_total_args total = {args->N, rows, args->loss, args->stats, nullptr};
+    return status == MT_OK && args->loss != nullptr ? cross_entropy_total<real>(device, &total)
+                                                    : status;
 }
 
 template <typename real>
@@ -176,6 +183,7 @@ mt_status cross_entropy_backward(mt_device *device, const mt_cross_entropy_backw
 }
 
 INSTANTIATE(cross_entropy_forward)
+INSTANTIATE(cross_entropy_total)
 INSTANTIATE(cross_entropy_backward)
 
 } // namespace mt_cuda

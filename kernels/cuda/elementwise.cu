@@ -100,6 +100,14 @@ template <typename real> struct scaling {
     }
 };
 
+template <typename real> struct scaling_by {
+    const real *factor; /* on the device */
+    __device__ void operator()(const real *x, real *y) const
+    {
+        y[0] = *factor * x[0];
+    }
+};
+
 /* The normal distribution, at 0 with variance 1: the share below x, and the density there. The
  * share in float64 takes so many registers that a second copy of it would spill them. */
 template <typename real> [[gnu::noinline]] __device__ real normal_cdf(real x)
@@ -165,6 +173,13 @@ template <typename real>
 mt_status scale(mt_device *device, int64_t n, double alpha, const void *x, void *y)
 {
     return map_one<real>(device, "scale", n, x, y, scaling<real>{static_cast<real>(alpha)});
+}
+
+template <typename real>
+mt_status scale_by(mt_device *device, int64_t n, const void *alpha, const void *x, void *y)
+{
+    return map_one<real>(device, "scale", n, x, y,
+                         scaling_by<real>{static_cast<const real *>(alpha)});
 }
 
 /* Defines a kernel y = f(x), or y = f(a, b), from the expression of an element; `called` is its
@@ -247,6 +262,7 @@ mt_status sigmoid_gate_backward(mt_device *device, int64_t n, const void *r, con
 
 INSTANTIATE(fill)
 INSTANTIATE(scale)
+INSTANTIATE(scale_by)
 INSTANTIATE(squared_relu_forward)
 INSTANTIATE(sigmoid_gate_backward)
 

@@ -143,11 +143,76 @@ static void check_all_ignored(kernel_build *build)
     assert_close(build, "loss", data.forward.loss, zeros, 1, 0.0);
     assert_close(build, "stats", data.forward.stats, zeros, 2, 0.0);
     assert_close(build, "dlogits", dlogits, zeros, 3, 0.0);
+    mt_cross_entropy_total_args total = {.N = 0,
+                                         .rows = blank_bytes(build, sizeof *total.rows),
+                                         .loss = blank(build, 1),
+                                         .stats = blank(build, 2),
+                                         .share = blank(build, 1)};
+    assert_ok(build->kernels->cross_entropy_total(build->device, &total));
+    assert_close(build, "share of no rows", total.share, zeros, 1, 0.0);
 }
 
 START_TEST(test_all_rows_ignored_is_no_loss_and_no_gradient)
 {
     for_each_build(check_all_ignored);
+}
+END_TEST
+
+/* The whole and two blocks of its rows: the same bits. */
+static void check_blocks(kernel_build *build)
+{
+    enum { FIRST = 201 };
+    entropy_data data = make_data(build, &large);
+    const mt_cross_entropy_forward_args *whole = &data.forward;
+    assert_ok(build->kernels->cross_entropy_forward(build->device, whole));
+    mt_cross_entropy_row *rows = blank_bytes(build, (size_t)large.N * sizeof *rows);
+    void *lse = blank(build, large.N);
+    for (int block = 0; block < 2; block++) {
+        int64_t first = block * FIRST;
+        size_t real = mt_dtype_size(build->dtype), before = (size_t)first * real;
+        mt_cross_entropy_forward_args args = *whole;
+        args.N = block == 0 ? FIRST : large.N - FIRST;
+        args.logits = (const char *)whole->logits + before * (size_t)large.V;
+        args.targets = whole->targets + first;
+        args.lse = (char *)lse + before;
+        args.loss = args.stats = NULL;
+        args.rows = rows + first;
+        assert_ok(build->kernels->cross_entropy_forward(build->device, &args));
+    }
+    mt_cross_entropy_total_args total = {.N = large.N,
+                                         .rows = rows,
+                                         .loss = blank(build, 1),
+                                         .stats = blank(build, 2),
+                                         .share = blank(build, 1)};
+    assert_ok(build->kernels->cross_entropy_total(build->device, &total));
+    assert_close(build, "loss", total.loss, values_of(build, whole->loss, 1), 1, 0.0);
+    assert_close(build, "stats", total.stats, values_of(build, whole->stats, 2), 2, 0.0);
+    const double share = 1.0 / values_of(build, whole->stats, 1)[0];
+    assert_close(build, "share", total.share, &share, 1, 1.0);
+}
+
+START_TEST(test_rows_in_blocks_have_the_loss_and_stats_of_all)
+{
+    for_each_build(check_blocks);
+}
+END_TEST
+
+static void check_in_place(kernel_build *build)
+{
+    entropy_data data = make_data(build, &large);
+    int64_t n = large.N * large.V;
+    const double *expected = values_of(build, run_backward(build, &large, &data), n);
+    void *logits = upload(build, values_of(build, data.forward.logits, n), n);
+    mt_cross_entropy_backward_args args =
+        backward_of(&data.forward, upload(build, &dloss, 1), logits);
+    args.logits = logits;
+    assert_ok(build->kernels->cross_entropy_backward(build->device, &args));
+    assert_close(build, "dlogits", logits, expected, n, 0.0);
+}
+
+START_TEST(test_gradient_may_be_written_over_the_logits)
+{
+    for_each_build(check_in_place);
 }
 END_TEST
 
@@ -242,6 +307,8 @@ static Suite *cross_entropy_suite(void)
     return SUITE("cross_entropy", test_loss_is_the_mean_over_counted_rows,
                  test_gradient_is_the_references, test_gradient_of_each_row_sums_to_zero,
                  test_all_rows_ignored_is_no_loss_and_no_gradient,
+                 test_rows_in_blocks_have_the_loss_and_stats_of_all,
+                 test_gradient_may_be_written_over_the_logits,
                  test_extreme_logits_do_not_overflow_and_the_first_of_equals_counts,
                  test_nan_logits_make_the_loss_nan,
                  test_target_out_of_range_is_refused_with_row_value_and_bound);

@@ -80,6 +80,10 @@ static void check_arithmetic(kernel_build *build)
         compare(build, "divide", y, n, of_divide, a, divisor, NULL);
         assert_ok(kernels->scale(build->device, n, -0.75, a, y));
         compare(build, "scale", y, n, of_scale, a, NULL, NULL);
+        const double alpha = -0.75;
+        y = blank(build, n);
+        assert_ok(kernels->scale_by(build->device, n, upload(build, &alpha, 1), a, y));
+        compare(build, "scale_by", y, n, of_scale, a, NULL, NULL);
     }
 }
 

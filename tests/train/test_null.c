@@ -124,10 +124,12 @@ START_TEST(test_operators_and_layers_without_a_tape)
     ck_assert_ptr_null(mt_wkv(NULL, x, x, x, x, NULL, 1, many));
     ck_assert_ptr_null(mt_dropout(NULL, x, 0.5));
     ck_assert_ptr_null(mt_cross_entropy(NULL, x, x, -1, 0.0, many));
+    ck_assert_ptr_null(mt_linear_cross_entropy(NULL, x, x, NULL, x, -1, 0.0, many));
     ck_assert_ptr_null(mt_mean_square(NULL, x, x));
     ck_assert_ptr_null(mt_model_decode(NULL, model, x, NULL, false));
     ck_assert_ptr_null(mt_model_decode(NULL, model, x, NULL, true));
     ck_assert_ptr_null(mt_model_head(NULL, model, x));
+    ck_assert_ptr_null(mt_model_cross_entropy(NULL, model, x, x, -1, 0.0, many));
 }
 END_TEST
 
@@ -148,6 +150,7 @@ START_TEST(test_models_and_parameters)
     mt_model_set_context_size(NULL, 1);
     ck_assert_ptr_null(mt_model_decode(NULL, NULL, NULL, NULL, false));
     ck_assert_ptr_null(mt_model_head(NULL, NULL, NULL));
+    ck_assert_ptr_null(mt_model_cross_entropy(NULL, NULL, NULL, NULL, -1, 0.0, NULL));
     REFUSES(mt_parameters_allocate, NULL, 1);
     REFUSES(mt_parameters_settle_grad, NULL);
     ck_assert_ptr_null(mt_parameters_add(NULL, "", "a", 1, shape, mt_initial_constant(0.0)));

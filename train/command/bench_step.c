@@ -28,8 +28,7 @@ static mt_tensor *loss_of_labels(void *context, mt_tape *tape, const mt_batch *b
     (void)counts;
     const step_bench *bench = context;
     mt_tensor *output = mt_model_decode(tape, bench->model, batch->input, NULL, true);
-    mt_tensor *logits = mt_model_head(tape, bench->model, output);
-    return mt_cross_entropy(tape, logits, batch->input, -1, 0.0, NULL);
+    return mt_model_cross_entropy(tape, bench->model, output, batch->input, -1, 0.0, NULL);
 }
 
 static mt_status open_trainer(step_bench *bench, bool record)

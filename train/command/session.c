@@ -212,12 +212,13 @@ static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_t
     const train_session *session = batches->session;
     bool training = batches->split == TRAIN;
     mt_tensor *output = mt_model_decode(tape, session->model, batch->input, NULL, training);
-    mt_tensor *head = mt_model_head(tape, session->model, output);
     if (session->task->regression) {
+        mt_tensor *head = mt_model_head(tape, session->model, output);
         return mt_mean_square(tape, mt_last_step(tape, head), batch->target);
     }
     double smoothing = training ? session->config.label_smoothing : 0.0;
-    return mt_cross_entropy(tape, head, batch->target, IGNORED, smoothing, counts);
+    return mt_model_cross_entropy(tape, session->model, output, batch->target, IGNORED, smoothing,
+                                  counts);
 }
 
 mt_objective session_objective(train_session *session, task_split split)

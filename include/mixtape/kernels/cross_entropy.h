@@ -12,19 +12,37 @@
 
 #include <stdint.h>
 
+/* What a row adds to the sums; nothing, where it is ignored. */
+typedef struct mt_cross_entropy_row {
+    double loss;
+    int32_t counted, hit;
+} mt_cross_entropy_row;
+
 typedef struct mt_cross_entropy_forward_args {
     int64_t N, V;
     int32_t ignore_index;
     double label_smoothing;
     const void *logits;
     const int32_t *targets;
-    void *loss;  /* (1): the mean over counted rows */
+    void *loss;  /* (1): the mean over counted rows; NULL with stats */
     void *lse;   /* (N), for backward */
     void *stats; /* (2): rows counted; rows whose largest logit (first of equals) is the target */
+
+    /* Of rows that come block by block, a call for each: */
+    mt_cross_entropy_row *rows; /* (N), for cross_entropy_total */
+    int64_t first_row;          /* the place of the first row among all, for messages */
 } mt_cross_entropy_forward_args;
 
-/* dlogits[n] = dloss / count (softmax(logits[n]) - (1 - s) onehot - s / V), zero in ignored
- * rows. */
+/* The loss and the stats of N rows, whose results calls of forward left; `share`, or NULL: receives
+ * (1), 1 / count, or 0 where every row is ignored. */
+typedef struct mt_cross_entropy_total_args {
+    int64_t N;
+    const mt_cross_entropy_row *rows;
+    void *loss, *stats, *share;
+} mt_cross_entropy_total_args;
+
+/* dlogits[n] = dloss / count (softmax(logits[n]) - (1 - s) onehot - s / V), zero in ignored rows.
+ * dlogits may be logits. */
 typedef struct mt_cross_entropy_backward_args {
     int64_t N, V;
     int32_t ignore_index;

@@ -24,6 +24,9 @@ MT_KERNEL(mt_status, multiply,
           (mt_device *device, int64_t n, const void *a, const void *b, void *y))
 MT_KERNEL(mt_status, divide, (mt_device *device, int64_t n, const void *a, const void *b, void *y))
 MT_KERNEL(mt_status, scale, (mt_device *device, int64_t n, double alpha, const void *x, void *y))
+/* y = alpha[0] x, alpha on the device; y may be x */
+MT_KERNEL(mt_status, scale_by,
+          (mt_device *device, int64_t n, const void *alpha, const void *x, void *y))
 /* y = 1 / (1 + e^-x);  dx = dy y (1 - y) */
 MT_KERNEL(mt_status, sigmoid_forward, (mt_device *device, int64_t n, const void *x, void *y))
 MT_KERNEL(mt_status, sigmoid_backward,
@@ -101,6 +104,8 @@ MT_KERNEL(mt_status, embedding_backward,
           (mt_device *device, const mt_embedding_backward_args *args))
 MT_KERNEL(mt_status, cross_entropy_forward,
           (mt_device *device, const mt_cross_entropy_forward_args *args))
+MT_KERNEL(mt_status, cross_entropy_total,
+          (mt_device *device, const mt_cross_entropy_total_args *args))
 MT_KERNEL(mt_status, cross_entropy_backward,
           (mt_device *device, const mt_cross_entropy_backward_args *args))
 MT_KERNEL(mt_status, dropout, (mt_device *device, const mt_dropout_args *args))

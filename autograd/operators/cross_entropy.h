@@ -1,0 +1,31 @@
+/* What the operators of the cross-entropy share. Internal. */
+#ifndef MT_AUTOGRAD_OPERATORS_CROSS_ENTROPY_H
+#define MT_AUTOGRAD_OPERATORS_CROSS_ENTROPY_H
+
+#include <mixtape/extend.h>
+#include <mixtape/operators.h>
+
+enum { MT_LOSS, MT_STATS, MT_LOSS_OUTPUTS };
+
+typedef struct mt_cross_entropy_options {
+    int32_t ignore_index;
+    double label_smoothing;
+    int64_t rows; /* of a block, where the logits are made in blocks */
+} mt_cross_entropy_options;
+
+/* Checks the targets, which are the call's input `targets`, of N rows, and the smoothing; and gives
+ * the outputs their shapes. */
+mt_status mt_cross_entropy_shape(mt_call *call, int targets, int64_t N);
+
+/* Applies one of the operators; arguments as mt_cross_entropy's. */
+mt_tensor *mt_apply_cross_entropy(mt_tape *tape, const mt_op *op, int input_count,
+                                  mt_tensor *const *inputs, const mt_cross_entropy_options *options,
+                                  mt_tensor **stats);
+
+/* mt_linear_cross_entropy in blocks of `rows` rows, of which the last may be shorter. */
+mt_tensor *mt_linear_cross_entropy_in_blocks(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
+                                             mt_tensor *bias, mt_tensor *targets,
+                                             int32_t ignore_index, double label_smoothing,
+                                             int64_t rows, mt_tensor **stats);
+
+#endif

@@ -1,0 +1,170 @@
+/* Linear maps of the last dimension. */
+#include "autograd/operators/linear.h"
+#include "autograd/operators/shapes.h"
+#include "autograd/operators/table.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { X, WEIGHT, BIAS };
+
+mt_status mt_linear_check(const mt_call *call, int bias)
+{
+    const mt_tensor *x = call->inputs[X], *weight = call->inputs[WEIGHT];
+    mt_status status = mt_expect_rank(call, WEIGHT, "weight", 2);
+    if (status != MT_OK) {
+        return status;
+    }
+    int64_t in = weight->shape[1], out = weight->shape[0];
+    if (x->rank < 1 || mt_last_dimension(x) != in) {
+        char shape[96];
+        return mt_fail(MT_ERROR_INVALID, "%s: x has shape %s, expected (..., %" PRId64 ")",
+                       call->op->name, mt_tensor_shape_text(x, shape, sizeof shape), in);
+    }
+    return call->inputs[bias] != NULL ? mt_expect_count(call, bias, "bias", out) : MT_OK;
+}
+
+mt_linear_rows mt_linear_rows_of(const mt_call *call, int bias)
+{
+    const mt_tensor *x = call->inputs[X], *weight = call->inputs[WEIGHT];
+    return (mt_linear_rows){.N = mt_leading_count(x),
+                            .in = weight->shape[1],
+                            .out = weight->shape[0],
+                            .x = x->data,
+                            .weight = weight->data,
+                            .bias = call->inputs[bias] != NULL ? call->inputs[bias]->data : NULL};
+}
+
+static mt_status product(const mt_call *call, bool transpose_a, bool transpose_b, int64_t M,
+                         int64_t N, int64_t K, const void *a, const void *b, double beta, void *c)
+{
+    mt_matmul_args args = {.transpose_a = transpose_a,
+                           .transpose_b = transpose_b,
+                           .M = M,
+                           .N = N,
+                           .K = K,
+                           .alpha = 1.0,
+                           .beta = beta,
+                           .a = a,
+                           .b = b,
+                           .c = c};
+    return call->kernels->matmul(call->device, &args);
+}
+
+/* The bias is put in place first, and the product added to it. */
+mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void *y)
+{
+    mt_status status = MT_OK;
+    if (rows->bias != NULL) {
+        status = call->kernels->broadcast_rows(call->device, rows->N, rows->out, rows->bias, y);
+    }
+    return status == MT_OK ? product(call, false, true, rows->N, rows->out, rows->in, rows->x,
+                                     rows->weight, rows->bias != NULL ? 1.0 : 0.0, y)
+                           : status;
+}
+
+mt_status mt_linear_gradients(const mt_call *call, const mt_linear_rows *rows, const void *dy,
+                              bool adds, const mt_linear_grads *grads)
+{
+    mt_status status = MT_OK;
+    if (grads->x != NULL) {
+        status = product(call, false, false, rows->N, rows->in, rows->out, dy, rows->weight, 0.0,
+                         grads->x);
+    }
+    if (status == MT_OK && grads->weight != NULL) {
+        status = product(call, true, false, rows->out, rows->in, rows->N, dy, rows->x,
+                         adds ? 1.0 : 0.0, grads->weight);
+    }
+    if (status == MT_OK && grads->bias != NULL) {
+        status = call->kernels->sum_rows(call->device, rows->N, rows->out, dy, grads->bias);
+    }
+    return status;
+}
+
+static mt_status linear_shape(mt_call *call)
+{
+    mt_status status = mt_linear_check(call, BIAS);
+    if (status == MT_OK) {
+        const mt_tensor *x = call->inputs[X];
+        int64_t shape[MT_MAX_RANK];
+        memcpy(shape, x->shape, sizeof shape);
+        shape[x->rank - 1] = call->inputs[WEIGHT]->shape[0];
+        mt_call_output(call, 0, x->rank, shape);
+    }
+    return status;
+}
+
+static mt_status linear_forward(mt_call *call)
+{
+    mt_linear_rows rows = mt_linear_rows_of(call, BIAS);
+    return mt_linear_values(call, &rows, call->outputs[0]->data);
+}
+
+/* From dy, the gradient of x weight^T + bias. */
+static mt_status gradients(const mt_call *call, const void *dy)
+{
+    mt_linear_rows rows = mt_linear_rows_of(call, BIAS);
+    mt_linear_grads grads = {call->grad_inputs[X], call->grad_inputs[WEIGHT],
+                             call->grad_inputs[BIAS]};
+    return mt_linear_gradients(call, &rows, dy, false, &grads);
+}
+
+static mt_status linear_backward(mt_call *call)
+{
+    return gradients(call, call->grad_outputs[0]);
+}
+
+const mt_op mt_op_linear = {
+    .name = "linear",
+    .formula = "y = x weight^T + bias",
+    .inputs = 2,
+    .outputs = 1,
+    .shape = linear_shape,
+    .forward = linear_forward,
+    .backward = linear_backward,
+};
+
+mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias)
+{
+    return mt_apply(tape, &mt_op_linear, 3, (mt_tensor *[]){x, weight, bias}, NULL, 0);
+}
+
+/* The product, and everything else in one pass over it. */
+static mt_status linear_squared_relu_forward(mt_call *call)
+{
+    mt_linear_rows rows = mt_linear_rows_of(call, BIAS);
+    const void *bias = rows.bias;
+    void *y = call->outputs[0]->data;
+    rows.bias = NULL;
+    mt_status status = mt_linear_values(call, &rows, y);
+    return status == MT_OK
+               ? call->kernels->squared_relu_forward(call->device, rows.N, rows.out, y, bias, y)
+               : status;
+}
+
+static mt_status linear_squared_relu_backward(mt_call *call)
+{
+    const mt_tensor *y = call->outputs[0];
+    void *inner; /* the gradient of x weight^T + bias */
+    mt_status status = mt_call_scratch(call, mt_tensor_bytes(y), &inner);
+    if (status == MT_OK) {
+        status = call->kernels->squared_relu_backward(call->device, mt_tensor_count(y), y->data,
+                                                      call->grad_outputs[0], inner);
+    }
+    return status == MT_OK ? gradients(call, inner) : status;
+}
+
+const mt_op mt_op_linear_squared_relu = {
+    .name = "linear_squared_relu",
+    .formula = "y = max(x weight^T + bias, 0)^2",
+    .inputs = 2,
+    .outputs = 1,
+    .shape = linear_shape,
+    .forward = linear_squared_relu_forward,
+    .backward = linear_squared_relu_backward,
+};
+
+mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias)
+{
+    return mt_apply(tape, &mt_op_linear_squared_relu, 3, (mt_tensor *[]){x, weight, bias}, NULL, 0);
+}

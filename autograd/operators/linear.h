@@ -1,0 +1,32 @@
+/* The products of linear operators, of all their rows or of some. Internal. */
+#ifndef MT_AUTOGRAD_OPERATORS_LINEAR_H
+#define MT_AUTOGRAD_OPERATORS_LINEAR_H
+
+#include <mixtape/extend.h>
+
+/* y = x weight^T + bias of N rows;  x (N, in), weight (out, in), bias (out) or NULL. */
+typedef struct mt_linear_rows {
+    int64_t N, in, out;
+    const void *x, *weight, *bias;
+} mt_linear_rows;
+
+/* Gradients of x (N, in), weight (out, in) and bias (out); those that are NULL are not wanted. */
+typedef struct mt_linear_grads {
+    void *x, *weight, *bias;
+} mt_linear_grads;
+
+/* Checks a call whose first inputs are x and weight, and the bias, or NULL, its input `bias`. */
+mt_status mt_linear_check(const mt_call *call, int bias);
+
+/* All rows of such a call. */
+mt_linear_rows mt_linear_rows_of(const mt_call *call, int bias);
+
+/* y (N, out) */
+mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void *y);
+
+/* From dy (N, out). With `adds`, weight's is added to what is there: the sum over more rows than
+ * these. */
+mt_status mt_linear_gradients(const mt_call *call, const mt_linear_rows *rows, const void *dy,
+                              bool adds, const mt_linear_grads *grads);
+
+#endif
