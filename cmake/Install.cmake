@@ -1,5 +1,5 @@
 # What `cmake --install` puts in place: libraries, headers, the command, a CMake package and a
-# pkg-config file.
+# pkg-config file. The target `uninstall` takes it away again.
 
 install(DIRECTORY include/mixtape DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS mixtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -39,3 +39,10 @@ file(RELATIVE_PATH PC_INCLUDEDIR ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
   ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 configure_file(cmake/mixtape.pc.in ${PROJECT_BINARY_DIR}/mixtape.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mixtape.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+if(PROJECT_IS_TOP_LEVEL)
+  add_custom_target(uninstall
+    COMMAND ${CMAKE_COMMAND} -DMANIFEST=${PROJECT_BINARY_DIR}/install_manifest.txt
+            -P ${PROJECT_SOURCE_DIR}/cmake/Uninstall.cmake
+    COMMENT "" VERBATIM)
+endif()

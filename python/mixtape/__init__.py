@@ -8,7 +8,8 @@
     mixtape.files             weights between Mixtape's HDF5 files and PyTorch's .pth
 
 The operator calls libmixtape by ctypes: nothing is compiled. The library is looked for where the
-environment variable MIXTAPE_LIBRARY says, then where the system finds libmixtape.so.
+environment variable MIXTAPE_LIBRARY says, then beside the command `mixtape` that PATH has, then
+where the system finds libmixtape.so.
 """
 
 

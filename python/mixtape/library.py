@@ -4,6 +4,8 @@ mixtape/weights.h that need no structure."""
 import ctypes
 import ctypes.util
 import os
+import pathlib
+import shutil
 import threading
 
 VERSION = 3
@@ -28,9 +30,23 @@ class MixtapeError(RuntimeError):
     """What a function of the library says went wrong."""
 
 
+def _beside_the_command():
+    """The library of the command that PATH has: in its folder, as where it was built, or in the
+    folder of libraries next to it, as where it was installed. None where there is none."""
+    command = shutil.which("mixtape")
+    if command is None:
+        return None
+    folder = pathlib.Path(command).resolve().parent
+    for place, name in ((folder, "libmixtape.so"), (folder.parent, "lib*/libmixtape.so"),
+                        (folder.parent, "lib/*-linux-*/libmixtape.so")):
+        for library in place.glob(name):
+            return str(library)
+    return None
+
+
 def _load():
-    named = os.environ.get("MIXTAPE_LIBRARY")
-    path = named or ctypes.util.find_library("mixtape") or "libmixtape.so"
+    path = (os.environ.get("MIXTAPE_LIBRARY") or _beside_the_command() or
+            ctypes.util.find_library("mixtape") or "libmixtape.so")
     try:
         library = ctypes.CDLL(path)
     except OSError as error:

@@ -16,6 +16,16 @@ function(step)
   set(output ${output} PARENT_SCOPE)
 endfunction()
 
+# What is installed can be taken away whole, and nothing else with it.
+set(gone ${BUILD}/test-install/gone)
+file(WRITE ${gone}/include/other.h "")
+step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${gone})
+step(${CMAKE_COMMAND} --build ${BUILD} --target uninstall)
+file(GLOB_RECURSE left RELATIVE ${gone} ${gone}/*)
+if(NOT left STREQUAL "include/other.h" OR EXISTS ${gone}/include/mixtape)
+  message(FATAL_ERROR "after uninstalling there is: ${left}")
+endif()
+
 step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${BUILD}/test-install/prefix)
 file(RENAME ${BUILD}/test-install/prefix ${prefix})
 file(GLOB_RECURSE pc ${prefix}/*/mixtape.pc)

@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 import warnings
 from unittest import mock
@@ -485,6 +486,25 @@ class PackageTest(support.CommandTest):
             env={**os.environ, "MIXTAPE_LIBRARY": "/nowhere/libmixtape.so"})
         self.assertIn("/nowhere/libmixtape.so", result.stderr.decode())
         self.assertIn("set MIXTAPE_LIBRARY", result.stderr.decode())
+
+    def test_the_library_beside_the_command_is_found(self):
+        """As it lies where it is built, and where it is installed."""
+        for command, library in (("mixtape", "libmixtape.so"), ("bin/mixtape", "lib/libmixtape.so"),
+                                 ("bin/mixtape", "lib/x86_64-linux-gnu/libmixtape.so")):
+            with self.subTest(library), tempfile.TemporaryDirectory() as folder:
+                for name, target in ((command, support.MIXTAPE),
+                                     (library, os.environ["MIXTAPE_LIBRARY"])):
+                    os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
+                    shutil.copy(target, os.path.join(folder, name))
+                environment = {**os.environ,
+                               "PATH": os.path.dirname(os.path.join(folder, command))}
+                del environment["MIXTAPE_LIBRARY"]
+                found = subprocess.run(
+                    [sys.executable, "-c", "from mixtape import library;"
+                     "print(library.library()._name)"], capture_output=True, timeout=60,
+                    env=environment, check=False, text=True)
+                self.assertEqual(found.stdout.strip(),
+                                 os.path.realpath(os.path.join(folder, library)), found.stderr)
 
 
 if __name__ == "__main__":
