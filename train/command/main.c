@@ -82,7 +82,8 @@ static void tell_crash(int signal, int status, bool lacks_memory)
     (void)status;
     if (mt_hdf5_makes != NULL) {
         print_line(stderr, "mixtape: %s: nothing was written: %s (signal %d)", mt_hdf5_makes,
-                   lacks_memory ? "no memory for HDF5's library" : "HDF5's library crashed",
+                   lacks_memory ? "no memory for HDF5's library"
+                                : "HDF5's library crashed, as it does without memory",
                    signal);
         _exit(EXIT_FAILED);
     }

@@ -6,6 +6,7 @@
 #include "train/command/run_data.h"
 #include "train/command/verbs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,24 +100,38 @@ static const char *option_text(const arguments *given, const char *name)
 }
 
 /* A run finds its data again from whatever folder it goes on. A file that is not there keeps the
- * name that it was given, for the complaint. */
-static void make_all_absolute(file_list *files)
+ * name that it was given, for the complaint: `absolute` is NULL. */
+static mt_status find_absolute(const char *path, char **absolute)
 {
-    for (int64_t i = 0; i < files->count; i++) {
-        char *absolute = realpath(files->names[i], NULL);
+    *absolute = realpath(path, NULL);
+    return *absolute == NULL && errno == ENOMEM
+               ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for its whole path", path)
+               : MT_OK;
+}
+
+static mt_status make_all_absolute(file_list *files)
+{
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < files->count && status == MT_OK; i++) {
+        char *absolute;
+        status = find_absolute(files->names[i], &absolute);
         if (absolute != NULL) {
             free(files->names[i]);
             files->names[i] = absolute;
         }
     }
+    return status;
 }
 
-static void make_absolute(char path[TEXT_MAX])
+static mt_status make_absolute(char path[TEXT_MAX])
 {
-    char absolute[TEXT_MAX];
-    if (path[0] != '\0' && realpath(path, absolute) != NULL) {
+    char *absolute;
+    mt_status status = find_absolute(path, &absolute);
+    if (absolute != NULL && strlen(absolute) < TEXT_MAX) {
         memcpy(path, absolute, strlen(absolute) + 1);
     }
+    free(absolute);
+    return status;
 }
 
 /* What a list had before is over when it is given. */
@@ -139,10 +154,13 @@ static mt_status set_options(const arguments *given, run_config *config)
         status = given->resume != NULL ? options_change(config, name, text)
                                        : options_set_for(config->task, config, name, text);
     }
-    make_all_absolute(&config->data);
-    make_all_absolute(&config->valid_data);
-    make_absolute(config->token_list);
-    return status;
+    if (status == MT_OK) {
+        status = make_all_absolute(&config->data);
+    }
+    if (status == MT_OK) {
+        status = make_all_absolute(&config->valid_data);
+    }
+    return status == MT_OK ? make_absolute(config->token_list) : status;
 }
 
 /* The file that --init names, or NULL. */
