@@ -11,17 +11,43 @@
 
 enum { LOOKED_AT = 512 }; /* bytes */
 
+/* What has a mark at its beginning, or near it. */
 static const struct {
-    const char *begins, *is;
+    size_t place;
+    const char *mark, *is;
 } kinds[] = {
-    {"PK\3\4", "a zip file, as PyTorch's .pth are (mixtape-from-pth translates one)"},
-    {"\200\2", "a pickle, as PyTorch's older .pth are (mixtape-from-pth translates one)"},
-    {"version https://git-lfs.", "a pointer of Git LFS (git lfs pull fetches what it points to)"},
-    {"<!DOCTYPE html", "a page of HTML, as servers send in place of a file"},
-    {"<html", "a page of HTML, as servers send in place of a file"},
-    {"\37\213\10", "compressed by gzip"},
+    {0, "version https://git-lfs.",
+     "a pointer of Git LFS (git lfs pull fetches what it points to)"},
+    {0, "<!DOCTYPE html", "a page of HTML, as servers send in place of a file"},
+    {0, "<html", "a page of HTML, as servers send in place of a file"},
+    {0, "\37\213\10", "compressed by gzip"},
+    {0, "BZh", "compressed by bzip2"},
+    {0, "\3757zXZ", "compressed by xz"},
+    {0, "\50\265\57\375", "compressed by zstd"},
+    {0, "GGUF", "a GGUF file, as llama.cpp has them"},
+    {0, "fmgg", "a ggml file, as rwkv.cpp has them"},
+    {0, "lmgg", "a ggml file"},
+    {0, "tjgg", "a ggml file"},
+    {0, "\223NUMPY", "an array of NumPy's"},
+    {4, "TFL3", "a file of TensorFlow Lite's"},
+    {257, "ustar", "a tar file"},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* What mixtape-from-pth reads; but a zip file may hold anything. */
+static const char *pytorch_kind(const char *bytes)
+{
+    bool is_pickle = bytes[0] == '\200' && bytes[1] >= 2 && bytes[1] <= 5;
+    return strncmp(bytes, "PK\3\4", 4) == 0 ? "a zip file, as PyTorch's .pth are"
+           : is_pickle                      ? "a pickle, as PyTorch's older .pth are"
+                                            : NULL;
+}
+
+/* A protocol buffer that begins with ONNX's version, and who made it. */
+static bool is_onnx(const char *bytes)
+{
+    return bytes[0] == 8 && bytes[1] >= 3 && bytes[1] <= 16 && bytes[2] == 18;
+}
 
 static bool is_text(const char *bytes, size_t size)
 {
@@ -36,14 +62,23 @@ static bool is_text(const char *bytes, size_t size)
     return checked + cut_character >= size && checked > 0;
 }
 
+/* `bytes` has LOOKED_AT of them, those behind `size` being zero. */
 static const char *find_kind(const char *bytes, size_t size)
 {
     for (int i = 0; i < KINDS; i++) {
-        if (strncasecmp(bytes, kinds[i].begins, strlen(kinds[i].begins)) == 0) {
+        if (strncasecmp(bytes + kinds[i].place, kinds[i].mark, strlen(kinds[i].mark)) == 0) {
             return kinds[i].is;
         }
     }
-    return size == 0 ? "empty" : is_text(bytes, size) ? "text" : NULL;
+    if (is_onnx(bytes)) {
+        return "an ONNX file";
+    }
+    if (is_text(bytes, size)) {
+        return bytes[0] == '{' ? "JSON text, as a model's configuration and index are (name the "
+                                 "folder of the model)"
+                               : "text";
+    }
+    return size == 0 ? "empty" : NULL;
 }
 
 mt_status mt_file_check_kind(const char *path, const char *wanted)
@@ -59,7 +94,13 @@ mt_status mt_file_check_kind(const char *path, const char *wanted)
     if (got < 0) {
         return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(error));
     }
-    const char *kind = find_kind(bytes, (size_t)got);
+    const char *kind = pytorch_kind(bytes);
+    if (kind != NULL) {
+        return mt_fail(MT_ERROR_FORMAT,
+                       "%s: not %s, but %s: `mixtape-from-pth %s %s.h5` translates one", path,
+                       wanted, kind, path, path);
+    }
+    kind = find_kind(bytes, (size_t)got);
     return kind == NULL ? MT_OK
                         : mt_fail(MT_ERROR_FORMAT, "%s: not %s, but %s", path, wanted, kind);
 }

@@ -1,4 +1,5 @@
 #include "io/foreign_names.h"
+#include "io/hf_config.h"
 #include "io/weights_file.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@ typedef struct foreign_file {
     mt_source *source;
     const mt_arrays *arrays; /* without their values */
     const mt_layout *layout;
+    mt_hf_config told;
 } foreign_file;
 
 /* The array that the layout has for our parameter, or NULL. */
@@ -27,8 +29,13 @@ static const mt_array *find(const foreign_file *file, const char *ours)
 static mt_status find_layout(foreign_file *file)
 {
     const char *first_name = NULL;
+    int version = mt_rwkv_version(file->arrays);
+    if (version != 4) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: this is RWKV-%d; Mixtape has version 4", file->path,
+                       version);
+    }
     for (const mt_layout *layout = mt_layouts; layout->name != NULL; layout++) {
-        foreign_file trial = {file->path, file->source, file->arrays, layout};
+        foreign_file trial = {.arrays = file->arrays, .layout = layout};
         const mt_array *found = find(&trial, "rwkv_blocks.0.att.time_decay");
         if (found == NULL || (file->layout != NULL && strcmp(found->name, first_name) == 0)) {
             continue;
@@ -106,17 +113,13 @@ static mt_status inspect_first_row(const foreign_file *file, const mt_array *tab
     return status;
 }
 
-static mt_status find_eps(const foreign_file *file, double *eps)
+static double eps_of(const foreign_file *file)
 {
-    mt_hf_config told = {.eps = file->layout->eps};
-    mt_status status = file->layout->config_beside ? mt_hf_config_read(file->path, &told) : MT_OK;
-    *eps = told.eps;
-    return status;
+    return file->told.eps > 0.0 ? file->told.eps : file->layout->eps;
 }
 
 static mt_status find_config(const foreign_file *file, mt_model_config *config)
 {
-    double eps = 0.0;
     const mt_array *embed, *decay, *hidden;
     mt_status status = need(file, "embed.weight", 2, &embed);
     if (status == MT_OK) {
@@ -129,9 +132,6 @@ static mt_status find_config(const foreign_file *file, mt_model_config *config)
     if (status == MT_OK && file->layout->pads) {
         status = inspect_first_row(file, embed, &pads);
     }
-    if (status == MT_OK) {
-        status = find_eps(file, &eps);
-    }
     if (status != MT_OK) {
         return status;
     }
@@ -140,11 +140,14 @@ static mt_status find_config(const foreign_file *file, mt_model_config *config)
     config->linear_size = hidden->shape[0];
     config->num_blocks = count_blocks(file);
     config->norm.kind = norm_kind(file);
-    config->norm.eps = config->norm.kind == MT_LAYER_NORM ? eps : 0.0;
+    config->norm.eps = config->norm.kind == MT_LAYER_NORM ? eps_of(file) : 0.0;
     config->bias = find(file, "rwkv_blocks.0.att.proj_key.bias") != NULL;
     config->output_size = find(file, "head.weight") != NULL ? config->vocab_size : 0;
     config->head_bias = find(file, "head.bias") != NULL;
     config->padding_index = pads ? 0 : -1;
+    if (file->told.sizes.context_size > 0) {
+        config->context_size = file->told.sizes.context_size;
+    }
     *config = mt_model_config_resolved(config);
     return mt_model_config_check(config) == MT_OK
                ? MT_OK
@@ -224,12 +227,35 @@ static mt_status choose(foreign_file *file, mt_arrays *arrays)
     return status;
 }
 
-static mt_status describe(const foreign_file *file, mt_weights *weights)
+/* The eps of basic_norm is learnt, so the file has it. */
+static void tell_assumed(const foreign_file *file, mt_weights *weights)
 {
-    mt_status status = find_config(file, &weights->config);
+    const mt_model_config *config = &weights->config;
+    char eps[24] = "", context[32] = "";
+    if (file->told.eps == 0.0 && config->norm.kind != MT_BASIC_NORM) {
+        snprintf(eps, sizeof eps, "eps %g", config->norm.eps);
+    }
+    if (file->told.sizes.context_size == 0) {
+        snprintf(context, sizeof context, "context_size %lld", (long long)config->context_size);
+    }
+    snprintf(weights->file->assumed, sizeof weights->file->assumed, "%s%s%s", eps,
+             eps[0] != '\0' && context[0] != '\0' ? ", " : "", context);
+}
+
+static mt_status describe(foreign_file *file, mt_weights *weights)
+{
+    mt_status status =
+        file->layout->config_beside ? mt_hf_config_read(file->path, &file->told) : MT_OK;
+    if (status == MT_OK) {
+        status = find_config(file, &weights->config);
+    }
+    if (status == MT_OK) {
+        status = mt_hf_config_check(file->path, &file->told, &weights->config);
+    }
     if (status != MT_OK) {
         return status;
     }
+    tell_assumed(file, weights);
     weights->layout = file->layout;
     weights->dtype = widest(file->arrays);
     status = mt_model_describe(&weights->config, weights->dtype, &weights->parameters);
@@ -243,7 +269,8 @@ mt_status mt_foreign_describe(mt_weights *weights)
 {
     mt_arrays arrays = {0};
     mt_status status = mt_source_unwrap(weights->file->path, &weights->file->source);
-    foreign_file file = {weights->file->path, weights->file->source, &arrays, NULL};
+    foreign_file file = {
+        .path = weights->file->path, .source = weights->file->source, .arrays = &arrays};
     if (status == MT_OK) {
         status = file.source->list(file.source, &arrays);
     }

@@ -1,23 +1,27 @@
 #include "io/foreign_names.h"
 
+#include "io/hf_config.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-/* Of torch's DataParallel and DistributedDataParallel, of DeepSpeed's engine, of torch.compile, and
- * of torch's FSDP. */
-static const char *const wrappers[] = {"module.", "_forward_module.", "_orig_mod.",
-                                       "_fsdp_wrapped_module."};
-enum { WRAPPERS = sizeof wrappers / sizeof *wrappers };
+/* Of torch's FSDP and its checkpoints of activations, and of torch.compile: they stand before any
+ * part of a name. */
+static const char *const within[] = {"_fsdp_wrapped_module.", "_checkpoint_wrapped_module.",
+                                     "_orig_mod.", NULL};
+
+/* Of torch's DataParallel and DistributedDataParallel, of DeepSpeed's engine, and of Lightning's
+ * modules that have the model as an attribute: they stand before every name. */
+static const char *const in_front[] = {"module.", "_forward_module.", "model.", NULL};
 
 static const char hf_prefix[] = "rwkv.", hf_embedding[] = "rwkv.embeddings.weight",
-                  hf_head[] = "head.weight";
+                  hf_bare_embedding[] = "embeddings.weight", hf_head[] = "head.weight";
 
+/* `data` of each array, which is the set's own, is its name in the file. */
 typedef struct unwrapped_source {
     mt_source base;
     mt_source *under;
-    char *removed;     /* from the file's names, */
-    const char *added; /* to them then */
-    bool tied;
+    mt_arrays arrays;
 } unwrapped_source;
 
 static mt_status no_memory(void)
@@ -25,58 +29,29 @@ static mt_status no_memory(void)
     return mt_fail(MT_ERROR_MEMORY, "weights: no memory for a name");
 }
 
-/* "a" and "b" joined, to be freed; NULL without memory. */
-static char *join(const char *a, const char *b)
-{
-    size_t length = strlen(a), rest = strlen(b);
-    char *joined = malloc(length + rest + 1);
-    if (joined != NULL) {
-        memcpy(joined, a, length);
-        memcpy(joined + length, b, rest + 1);
-    }
-    return joined;
-}
+/* ---- as a source ---- */
 
-/* The name that the file has for one of ours. */
-static char *stored_name(const unwrapped_source *source, const char *name)
+static const char *stored_name(const unwrapped_source *source, const char *name)
 {
-    const char *stored = source->tied && strcmp(name, hf_head) == 0 ? hf_embedding : name;
-    return join(source->removed, stored + strlen(source->added));
-}
-
-/* A file that is read in a child may say another thing the second time. */
-static mt_status unwrap(const unwrapped_source *source, mt_array *array)
-{
-    size_t length = strlen(source->removed);
-    if (strncmp(array->name, source->removed, length) != 0) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: it does not begin with %s any more", array->name,
-                       source->removed);
-    }
-    char *name = join(source->added, array->name + length);
-    mt_status status = name != NULL ? mt_array_rename(array, name) : no_memory();
-    free(name);
-    return status;
+    return mt_arrays_find(&source->arrays, name)->data;
 }
 
 static mt_status list(mt_source *base, mt_arrays *arrays)
 {
     const unwrapped_source *source = (unwrapped_source *)base;
-    int64_t first = arrays->count;
-    mt_status status = source->under->list(source->under, arrays);
-    for (int64_t i = first; i < arrays->count && status == MT_OK; i++) {
-        status = unwrap(source, &arrays->items[i]);
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < source->arrays.count && status == MT_OK; i++) {
+        status = mt_arrays_add_name(arrays, source->arrays.items[i].name);
     }
-    return status == MT_OK && source->tied ? mt_arrays_add_name(arrays, hf_head) : status;
+    return status;
 }
 
 static mt_status inspect(mt_source *base, mt_array *array)
 {
     const unwrapped_source *source = (unwrapped_source *)base;
     char *name = array->name;
-    array->name = stored_name(source, name);
-    mt_status status =
-        array->name != NULL ? source->under->inspect(source->under, array) : no_memory();
-    free(array->name);
+    array->name = (char *)(uintptr_t)stored_name(source, name);
+    mt_status status = source->under->inspect(source->under, array);
     array->name = name;
     return status;
 }
@@ -85,91 +60,172 @@ static mt_status read_rows(mt_source *base, const char *name, mt_dtype dtype, in
                            int64_t rows, size_t bytes, void *values)
 {
     const unwrapped_source *source = (unwrapped_source *)base;
-    char *stored = stored_name(source, name);
-    mt_status status = stored != NULL ? source->under->read(source->under, stored, dtype, first,
-                                                            rows, bytes, values)
-                                      : no_memory();
-    free(stored);
-    return status;
+    return source->under->read(source->under, stored_name(source, name), dtype, first, rows, bytes,
+                               values);
+}
+
+static void free_unwrapped(unwrapped_source *source)
+{
+    mt_arrays_free(&source->arrays);
+    free(source);
 }
 
 static void close_unwrapped(mt_source *base)
 {
     unwrapped_source *source = (unwrapped_source *)base;
     mt_source_close(source->under);
-    free(source->removed);
-    free(source);
+    free_unwrapped(source);
 }
 
-/* The length of the wrappers' prefixes, one behind the other, that a name begins with. */
-static size_t wrapped_length(const char *name)
+/* ---- names ---- */
+
+/* The length of the first of these words that a name begins with; 0: with none. */
+static size_t word_length(const char *const *words, const char *name)
 {
-    size_t length = 0;
-    for (int i = 0; i < WRAPPERS;) {
-        size_t bytes = strlen(wrappers[i]);
-        bool begins = strncmp(name + length, wrappers[i], bytes) == 0;
-        length += begins ? bytes : 0;
-        i = begins ? 0 : i + 1;
+    for (; *words != NULL; words++) {
+        if (strncmp(name, *words, strlen(*words)) == 0) {
+            return strlen(*words);
+        }
     }
-    return length;
+    return 0;
 }
 
-/* The same of all names; 0 where one begins otherwise. */
-static size_t common_length(const mt_arrays *arrays)
+/* Leaves out the words that stand before any part of a name. */
+static void cut_within(char *name)
 {
-    size_t length = arrays->count > 0 ? wrapped_length(arrays->items[0].name) : 0;
+    const char *from = name;
+    bool begins_part = true;
+    while (*from != '\0') {
+        size_t length = begins_part ? word_length(within, from) : 0;
+        from += length;
+        if (length == 0) {
+            begins_part = *from == '.';
+            *name++ = *from++;
+        }
+    }
+    *name = '\0';
+}
+
+/* The length of the words that stand before every name, one behind the other. */
+static size_t length_in_front(const mt_arrays *arrays)
+{
+    const char *first = arrays->count > 0 ? arrays->items[0].name : "";
+    size_t length = 0, word;
+    while ((word = word_length(in_front, first + length)) > 0) {
+        length += word;
+    }
     for (int64_t i = 0; i < arrays->count; i++) {
-        if (strncmp(arrays->items[i].name, arrays->items[0].name, length) != 0) {
+        if (strncmp(arrays->items[i].name, first, length) != 0) {
             return 0;
         }
     }
     return length;
 }
 
-static bool has(const mt_arrays *arrays, size_t prefix, const char *name)
+static void cut_in_front(mt_arrays *arrays)
 {
+    size_t length = length_in_front(arrays);
     for (int64_t i = 0; i < arrays->count; i++) {
-        if (strcmp(arrays->items[i].name + prefix, name) == 0) {
-            return true;
-        }
+        char *name = arrays->items[i].name;
+        memmove(name, name + length, strlen(name + length) + 1);
     }
-    return false;
 }
 
-static mt_status examine(const char *path, const mt_arrays *arrays, unwrapped_source *source)
+static mt_status add_in_front(mt_arrays *arrays, const char *prefix)
 {
-    size_t length = common_length(arrays);
-    source->removed = strndup(arrays->count > 0 ? arrays->items[0].name : "", length);
-    source->added = has(arrays, length, hf_embedding + strlen(hf_prefix)) ? hf_prefix : "";
-    if (source->removed == NULL) {
-        return no_memory();
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        char *name = arrays->items[i].name;
+        size_t length = strlen(prefix), rest = strlen(name) + 1;
+        char *joined = malloc(length + rest);
+        if (joined == NULL) {
+            return no_memory();
+        }
+        memcpy(joined, prefix, length);
+        memcpy(joined + length, name, rest);
+        free(name);
+        arrays->items[i].name = joined;
     }
-    mt_hf_config config = {.tied = false};
-    bool headless = has(arrays, length, hf_embedding) && !has(arrays, length, hf_head);
-    mt_status status = headless ? mt_hf_config_read(path, &config) : MT_OK;
-    source->tied = config.tied;
     return status;
+}
+
+/* Adds the head that a tied model's file lacks: it is the embedding. */
+static mt_status add_tied_head(mt_arrays *arrays)
+{
+    mt_status status = mt_arrays_add_name(arrays, hf_head);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_array *head = mt_arrays_last(arrays);
+    head->data = strdup(mt_arrays_find(arrays, hf_embedding)->data);
+    return head->data != NULL ? MT_OK : no_memory();
+}
+
+static mt_status refuse_same(const char *path, const mt_arrays *arrays)
+{
+    for (int64_t i = 1; i < arrays->count; i++) {
+        const mt_array *a = arrays->sorted[i - 1], *b = arrays->sorted[i];
+        if (strcmp(a->name, b->name) == 0) {
+            return mt_fail(MT_ERROR_FORMAT, "%s: %.128s and %.128s are names of the same: %.128s",
+                           path, (const char *)a->data, (const char *)b->data, a->name);
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status keep_stored_names(mt_arrays *arrays)
+{
+    for (int64_t i = 0; i < arrays->count; i++) {
+        arrays->items[i].data = strdup(arrays->items[i].name);
+        if (arrays->items[i].data == NULL) {
+            return no_memory();
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status unwrap(const char *path, mt_arrays *arrays)
+{
+    mt_hf_config config = {.tied = false};
+    mt_status status = keep_stored_names(arrays);
+    for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
+        cut_within(arrays->items[i].name);
+    }
+    if (status == MT_OK) {
+        cut_in_front(arrays);
+    }
+    bool is_bare = mt_arrays_find(arrays, hf_bare_embedding) != NULL;
+    bool lacks_head =
+        mt_arrays_find(arrays, hf_embedding) != NULL && mt_arrays_find(arrays, hf_head) == NULL;
+    if (status == MT_OK && is_bare) {
+        status = add_in_front(arrays, hf_prefix);
+    } else if (status == MT_OK && lacks_head) {
+        status = mt_hf_config_read(path, &config);
+    }
+    if (status == MT_OK && config.tied) {
+        status = add_tied_head(arrays);
+    }
+    if (status == MT_OK) {
+        status = mt_arrays_sort(arrays);
+    }
+    return status == MT_OK ? refuse_same(path, arrays) : status;
 }
 
 mt_status mt_source_unwrap(const char *path, mt_source **source)
 {
     unwrapped_source *made = malloc(sizeof *made);
-    mt_arrays arrays = {0};
     if (made == NULL) {
         return no_memory();
     }
-    *made =
-        (unwrapped_source){{list, inspect, read_rows, close_unwrapped}, *source, NULL, "", false};
-    mt_status status = made->under->list(made->under, &arrays);
+    *made = (unwrapped_source){{list, inspect, read_rows, close_unwrapped}, *source, {0}};
+    mt_status status = made->under->list(made->under, &made->arrays);
     if (status == MT_OK) {
-        status = examine(path, &arrays, made);
+        status = unwrap(path, &made->arrays);
     }
-    mt_arrays_free(&arrays);
-    if (status == MT_OK && (made->removed[0] != '\0' || made->added[0] != '\0' || made->tied)) {
-        *source = &made->base;
-        return MT_OK;
+    if (status != MT_OK) {
+        free_unwrapped(made);
+        return status;
     }
-    free(made->removed);
-    free(made);
-    return status;
+    *source = &made->base;
+    return MT_OK;
 }

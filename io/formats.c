@@ -1,6 +1,6 @@
 /* The formats of files of weights, one row each, and Mixtape's own among them. */
 #include "io/file.h"
-#include "io/file_kind.h"
+#include "io/hf_folder.h"
 #include "io/weights_file.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { VERSION = 1 };
@@ -239,7 +240,7 @@ const mt_format *mt_format_of_name(const char *path)
 /* ---- containers ---- */
 
 /* A .safetensors file begins with the length of a JSON object; where neither that nor HDF5's
- * signature is found, the name tells what the file was to be, and its bytes perhaps what it is. */
+ * signature is found, the name tells what the file was to be. */
 static mt_status find_container(const char *path, bool *is_safetensors)
 {
     static const char signature[] = {'\211', 'H', 'D', 'F', '\r', '\n', '\032', '\n'};
@@ -253,22 +254,31 @@ static mt_status find_container(const char *path, bool *is_safetensors)
     bool is_hdf5 = got == sizeof bytes && memcmp(bytes, signature, sizeof signature) == 0;
     bool begins_object = got == sizeof bytes && bytes[sizeof signature] == '{';
     *is_safetensors = !is_hdf5 && (begins_object || mt_is_safetensors(path));
-    return *is_safetensors && !begins_object ? mt_file_check_kind(path, "a .safetensors file")
-                                             : MT_OK;
+    return MT_OK;
+}
+
+static mt_status open_container(const char *path, mt_weights_file *file)
+{
+    bool is_safetensors = false;
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        return mt_hf_folder_source(path, &file->source);
+    }
+    mt_status status = find_container(path, &is_safetensors);
+    if (status != MT_OK) {
+        return status;
+    }
+    return is_safetensors ? mt_safetensors_source(path, &file->source)
+                          : mt_archive_open(path, &file->archive);
 }
 
 mt_status mt_weights_file_open(const char *path, mt_weights_file *file)
 {
-    bool is_safetensors = false;
     *file = (mt_weights_file){.path = strdup(path)};
     if (file->path == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", path);
     }
-    mt_status status = find_container(path, &is_safetensors);
-    if (status == MT_OK) {
-        status = is_safetensors ? mt_safetensors_source(path, &file->source)
-                                : mt_archive_open(path, &file->archive);
-    }
+    mt_status status = open_container(path, file);
     if (status != MT_OK) {
         mt_weights_file_close(file);
     }

@@ -1,70 +1,128 @@
-#include "io/foreign_names.h"
+#include "io/hf_config.h"
 
 #include "io/file.h"
+#include "io/json_file.h"
 
-#include <jansson.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { MOST_BYTES = 1 << 20 };
 
-static mt_status read_fields(const char *path, const json_t *fields, mt_hf_config *config)
+/* The sizes, of which the weights tell all but the last themselves. */
+static const struct {
+    const char *key;
+    size_t offset; /* in mt_model_config */
+} sizes[] = {
+    {"vocab_size", offsetof(mt_model_config, vocab_size)},
+    {"hidden_size", offsetof(mt_model_config, block_size)},
+    {"num_hidden_layers", offsetof(mt_model_config, num_blocks)},
+    {"attention_hidden_size", offsetof(mt_model_config, attention_size)},
+    {"intermediate_size", offsetof(mt_model_config, linear_size)},
+    {"context_length", offsetof(mt_model_config, context_size)},
+};
+enum { SIZES = sizeof sizes / sizeof *sizes, OF_WEIGHTS = SIZES - 1 };
+
+static int64_t *size_at(mt_model_config *config, int i)
 {
-    const char *type = json_string_value(json_object_get(fields, "model_type"));
-    const json_t *eps = json_object_get(fields, "layer_norm_epsilon");
-    const json_t *tied = json_object_get(fields, "tie_word_embeddings");
-    if (type == NULL || strcmp(type, "rwkv") != 0) {
-        return MT_OK; /* another model's, which has nothing to do with the file */
-    }
-    if (eps != NULL && !(json_number_value(eps) > 0.0)) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: layer_norm_epsilon is no number above 0", path);
-    }
-    if (tied != NULL && !json_is_boolean(tied)) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: tie_word_embeddings is neither true nor false", path);
-    }
-    config->eps = eps != NULL ? json_number_value(eps) : config->eps;
-    config->tied = tied != NULL ? json_is_true(tied) : config->tied;
-    return MT_OK;
+    return (int64_t *)((char *)config + sizes[i].offset);
 }
 
-static mt_status parse(const char *path, const char *text, size_t size, mt_hf_config *config)
+static int64_t size_of(const mt_model_config *config, int i)
 {
-    json_error_t error;
-    json_t *fields = json_loadb(text, size, 0, &error);
-    mt_status status;
-    if (json_is_object(fields)) {
-        status = read_fields(path, fields, config);
-    } else if (json_error_code(&error) == json_error_out_of_memory) {
-        status = mt_fail(MT_ERROR_MEMORY, "%s: no memory to read it", path);
+    return *(const int64_t *)((const char *)config + sizes[i].offset);
+}
+
+static bool is_told(const json_t *value)
+{
+    return value != NULL && !json_is_null(value);
+}
+
+static mt_status read_sizes(const char *path, const json_t *fields, mt_model_config *found)
+{
+    mt_status status = MT_OK;
+    for (int i = 0; i < SIZES && status == MT_OK; i++) {
+        const json_t *value = json_object_get(fields, sizes[i].key);
+        *size_at(found, i) = json_integer_value(value);
+        if (is_told(value) && json_integer_value(value) < 1) {
+            status =
+                mt_fail(MT_ERROR_FORMAT, "%s: %s is no whole number above 0", path, sizes[i].key);
+        }
+    }
+    return status;
+}
+
+/* rescale_every is left alone: transformers divides weights by powers of 2 in memory, as float16
+ * needs it, and multiplies what they make of it; a model that it saves is not divided. */
+static mt_status read_fields(const char *path, const json_t *fields, mt_hf_config *config)
+{
+    const json_t *eps = json_object_get(fields, "layer_norm_epsilon");
+    const json_t *tied = json_object_get(fields, "tie_word_embeddings");
+    if (is_told(eps) && !(json_number_value(eps) > 0.0)) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: layer_norm_epsilon is no number above 0", path);
+    }
+    if (is_told(tied) && !json_is_boolean(tied)) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: tie_word_embeddings is neither true nor false", path);
+    }
+    config->eps = json_number_value(eps);
+    config->tied = json_is_true(tied);
+    return read_sizes(path, fields, &config->sizes);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static void find_path(const char *weights, char path[PATH_MAX])
+{
+    const char *name = strrchr(weights, '/');
+    int folder = name != NULL ? (int)(name + 1 - weights) : 0;
+    if (is_folder(weights)) {
+        snprintf(path, PATH_MAX, "%s/config.json", weights);
     } else {
-        status = mt_fail(MT_ERROR_FORMAT, "%s: no JSON object: %s", path, error.text);
+        snprintf(path, PATH_MAX, "%.*sconfig.json", folder, weights);
+    }
+}
+
+mt_status mt_hf_config_read(const char *weights, mt_hf_config *config)
+{
+    char path[PATH_MAX];
+    struct stat info;
+    json_t *fields;
+    *config = (mt_hf_config){.tied = false};
+    find_path(weights, path);
+    if (stat(path, &info) != 0) {
+        return MT_OK;
+    }
+    mt_status status = mt_json_read(path, MOST_BYTES, &fields);
+    if (status != MT_OK) {
+        return status;
+    }
+    const char *type = json_string_value(json_object_get(fields, "model_type"));
+    if (type != NULL && strcmp(type, "rwkv") == 0) {
+        status = read_fields(path, fields, config);
+    } else if (is_folder(weights)) {
+        status =
+            mt_fail(MT_ERROR_FORMAT, "%s: model_type is %.64s; Mixtape has RWKV-4, whose is rwkv",
+                    path, type != NULL ? type : "missing");
     }
     json_decref(fields);
     return status;
 }
 
-mt_status mt_hf_config_read(const char *weights_path, mt_hf_config *config)
+mt_status mt_hf_config_check(const char *weights, const mt_hf_config *config,
+                             const mt_model_config *found)
 {
-    const char *name = strrchr(weights_path, '/');
-    int folder = name != NULL ? (int)(name + 1 - weights_path) : 0;
-    char path[PATH_MAX], *text;
-    struct stat info;
-    size_t size;
-    snprintf(path, sizeof path, "%.*sconfig.json", folder, weights_path);
-    if (stat(path, &info) != 0) {
-        return MT_OK;
+    for (int i = 0; i < OF_WEIGHTS; i++) {
+        int64_t told = size_of(&config->sizes, i), has = size_of(found, i);
+        if (told != 0 && told != has) {
+            return mt_fail(MT_ERROR_FORMAT, "%s: its config.json has %s %lld, and the weights %lld",
+                           weights, sizes[i].key, (long long)told, (long long)has);
+        }
     }
-    if (info.st_size > MOST_BYTES) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: %lld bytes, of which there are at most %d", path,
-                       (long long)info.st_size, MOST_BYTES);
-    }
-    mt_status status = mt_file_read(path, &text, &size);
-    if (status == MT_OK) {
-        status = parse(path, text, size, config);
-        free(text);
-    }
-    return status;
+    return MT_OK;
 }

@@ -2,7 +2,10 @@
 
 #include "io/file.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 enum { FLAGS = JSON_INDENT(2) };
 
@@ -20,5 +23,63 @@ mt_status mt_json_write(const char *path, const json_t *value)
         status = mt_file_replace(path, text, size + 1);
     }
     free(text);
+    return status;
+}
+
+typedef struct rest_of_text {
+    const char *at;
+    size_t left;
+} rest_of_text;
+
+/* The next byte of a text. There is none once memory has run out: jansson does not notice where its
+ * copy of a name could not grow, and would go on with a part of it. */
+static size_t next_byte(void *buffer, size_t room, void *context)
+{
+    rest_of_text *rest = context;
+    (void)room;
+    if (rest->left == 0 || errno == ENOMEM) {
+        return 0;
+    }
+    *(char *)buffer = *rest->at++;
+    rest->left--;
+    return 1;
+}
+
+mt_status mt_json_object(const char *path, const char *what, const char *text, size_t length,
+                         json_t **object)
+{
+    json_error_t error;
+    rest_of_text rest = {text, length};
+    errno = 0;
+    *object = json_load_callback(next_byte, &rest, JSON_REJECT_DUPLICATES, &error);
+    if (json_is_object(*object)) {
+        return MT_OK;
+    }
+    bool no_memory = *object == NULL && errno == ENOMEM;
+    json_decref(*object);
+    *object = NULL;
+    return no_memory ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes of JSON", path, length)
+                     : mt_fail(MT_ERROR_FORMAT, "%s: %s no JSON object: %s", path, what,
+                               error.text[0] != '\0' ? error.text : "another value");
+}
+
+mt_status mt_json_read(const char *path, size_t most, json_t **object)
+{
+    struct stat info;
+    char *text;
+    size_t size;
+    *object = NULL;
+    if (stat(path, &info) != 0) {
+        return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+    }
+    if ((size_t)info.st_size > most) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %lld bytes, of which there are at most %zu", path,
+                       (long long)info.st_size, most);
+    }
+    mt_status status = mt_file_read(path, &text, &size);
+    if (status == MT_OK) {
+        status = mt_json_object(path, "it is", text, size, object);
+        free(text);
+    }
     return status;
 }

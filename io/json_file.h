@@ -1,10 +1,20 @@
-/* JSON files. */
+/* JSON files. Internal. */
 #ifndef MT_IO_JSON_FILE_H
 #define MT_IO_JSON_FILE_H
 
 #include <mixtape/error.h>
 
 #include <jansson.h>
+#include <stddef.h>
+
+/* The object that a text holds, which the caller releases (json_decref). MT_ERROR_FORMAT where it
+ * is another value, has a key twice, or is no JSON: "path: what no JSON object: reason"; `what` is
+ * "it is" or "the header is". MT_ERROR_MEMORY. Nesting is limited by jansson, to 2048 levels. */
+mt_status mt_json_object(const char *path, const char *what, const char *text, size_t length,
+                         json_t **object);
+
+/* The same of a whole file of at most `most` bytes. */
+mt_status mt_json_read(const char *path, size_t most, json_t **object);
 
 /* Puts the value's text into the place of a file, with a newline behind it. MT_ERROR_MEMORY, also
  * where the value is NULL, since it could not be made. */

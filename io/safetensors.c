@@ -1,10 +1,12 @@
 /* .safetensors files, read. */
 #include "io/safetensors.h"
+
+#include "io/file_kind.h"
+#include "io/json_file.h"
 #include "io/weights_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,39 +296,10 @@ static void close_file(mt_source *base)
     free(file);
 }
 
-typedef struct header_text {
-    const char *at;
-    size_t left;
-} header_text;
-
-/* The next byte of a header. There is none once memory has run out: jansson does not notice where
- * its copy of a name could not grow, and would go on with a part of it. */
-static size_t next_byte(void *buffer, size_t room, void *context)
-{
-    header_text *text = context;
-    (void)room;
-    if (text->left == 0 || errno == ENOMEM) {
-        return 0;
-    }
-    *(char *)buffer = *text->at++;
-    text->left--;
-    return 1;
-}
-
 static mt_status parse_header(safetensors_file *file, const char *text, size_t length)
 {
-    json_error_t error;
-    header_text rest = {text, length};
-    errno = 0;
-    file->header = json_load_callback(next_byte, &rest, JSON_REJECT_DUPLICATES, &error);
-    if (file->header == NULL && errno == ENOMEM) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for a header of %zu bytes", file->path,
-                       length);
-    }
-    return json_is_object(file->header)
-               ? check_extents(file)
-               : mt_fail(MT_ERROR_FORMAT, "%s: the header is no JSON object: %s", file->path,
-                         error.text[0] != '\0' ? error.text : "another value");
+    mt_status status = mt_json_object(file->path, "the header is", text, length, &file->header);
+    return status == MT_OK ? check_extents(file) : status;
 }
 
 static mt_status read_header(safetensors_file *file, size_t size)
@@ -366,6 +339,15 @@ static mt_status read_header(safetensors_file *file, size_t size)
     return status;
 }
 
+/* A file whose header does not begin as a JSON object does may be known by its first bytes. */
+static mt_status check_kind(const safetensors_file *file)
+{
+    char bytes[MT_SAFETENSORS_LENGTH + 1] = {0};
+    bool begins_object = pread(file->file, bytes, sizeof bytes, 0) == sizeof bytes &&
+                         bytes[MT_SAFETENSORS_LENGTH] == '{';
+    return begins_object ? MT_OK : mt_file_check_kind(file->path, "a .safetensors file");
+}
+
 static mt_status open_file(const char *path, safetensors_file *file)
 {
     struct stat info;
@@ -374,8 +356,11 @@ static mt_status open_file(const char *path, safetensors_file *file)
     if (file->file < 0 || fstat(file->file, &info) != 0) {
         return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
     }
-    return S_ISREG(info.st_mode) ? read_header(file, (size_t)info.st_size)
-                                 : mt_fail(MT_ERROR_IO, "%s: not a regular file", path);
+    if (!S_ISREG(info.st_mode)) {
+        return mt_fail(MT_ERROR_IO, "%s: not a regular file", path);
+    }
+    mt_status status = check_kind(file);
+    return status == MT_OK ? read_header(file, (size_t)info.st_size) : status;
 }
 
 mt_status mt_safetensors_source(const char *path, mt_source **source)

@@ -110,6 +110,11 @@ mt_status mt_weights_of(const mt_parameters *parameters, const mt_model_config *
     return mt_block_source(parameters, parameters->data, &file->source);
 }
 
+const char *mt_weights_assumed(const mt_weights *weights)
+{
+    return weights != NULL ? weights->file->assumed : "";
+}
+
 /* ---- their values ---- */
 
 const char *mt_name_in_layout(const mt_layout *layout, const char *ours, char name[MT_NAME_MAX])

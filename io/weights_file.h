@@ -11,7 +11,8 @@ typedef struct mt_weights_file {
     char *path;
     mt_archive *archive; /* of an HDF5 file, else NULL */
     mt_source *source;   /* of the values */
-    bool describes;      /* it has the model's configuration, beside names and shapes */
+    bool describes;      /* it has the model's configuration, beside names and shapes; */
+    char assumed[64];    /* what else of it was assumed, in words */
 } mt_weights_file;
 
 /* A format: what files of it hold, and how they are read and written. */
@@ -21,8 +22,8 @@ typedef struct mt_format {
     const char *attribute; /* the root's `format`, or NULL where there is none */
     bool is_checkpoint;    /* it may hold parameters that are no model's */
 
-    /* Fills in what weights are, and where their values come from. The archive is open, or, of a
-     * .safetensors file, the source. */
+    /* Fills in what weights are, and where their values come from. The archive is open, or, of
+     * .safetensors files, the source. */
     mt_status (*describe)(mt_weights *weights);
 
     /* Writes the arrays of weights in a layout; NULL: mt_weights_convert does not write it. */
@@ -36,7 +37,8 @@ mt_status mt_format_find(const mt_weights_file *file, const mt_format **format);
 /* The one that a file of this name is written in. */
 const mt_format *mt_format_of_name(const char *path);
 
-/* Opens a file's container, which is told by its first bytes. On failure nothing stays open. */
+/* Opens a file's container, which is told by its first bytes, or a folder of Hugging Face's. On
+ * failure nothing stays open. */
 mt_status mt_weights_file_open(const char *path, mt_weights_file *file);
 void mt_weights_file_close(mt_weights_file *file);
 

@@ -47,9 +47,14 @@ typedef struct mt_weights {
     struct mt_weights_file *file; /* the library's own */
 } mt_weights;
 
-/* MT_ERROR_IO, MT_ERROR_FORMAT with file, object and figures, MT_ERROR_MEMORY. A .safetensors
- * file's header has at most 16 MiB, a parameter's name less than MT_NAME_MAX bytes. The caller
- * closes what it gets; on failure that is NULL. */
+/* Of what neither names nor shapes nor a configuration told: what was assumed, in words ("eps
+ * 1e-05, context_size 1024"); "" where there is nothing. */
+MT_API const char *mt_weights_assumed(const mt_weights *weights);
+
+/* `path` is a file, or a folder of Hugging Face's: config.json with model.safetensors, or with
+ * shards and model.safetensors.index.json. MT_ERROR_IO, MT_ERROR_FORMAT with file, object and
+ * figures, MT_ERROR_MEMORY. A .safetensors file's header has at most 16 MiB, a parameter's name
+ * less than MT_NAME_MAX bytes. The caller closes what it gets; on failure that is NULL. */
 MT_API mt_status mt_weights_open(const char *path, mt_weights **weights);
 MT_API void mt_weights_close(mt_weights *weights); /* NULL is allowed */
 

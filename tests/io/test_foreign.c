@@ -295,8 +295,13 @@ static void put_before_names(mt_arrays *arrays, const char *prefix)
     }
 }
 
-static const char *const wrapped[] = {"module.", "_forward_module.", "_orig_mod.",
-                                      "_fsdp_wrapped_module.", "_forward_module._orig_mod.module."};
+static const char *const wrapped[] = {"module.",
+                                      "_forward_module.",
+                                      "_orig_mod.",
+                                      "_fsdp_wrapped_module.",
+                                      "model.",
+                                      "_forward_module._orig_mod.module.",
+                                      "module.model._orig_mod.module."};
 enum { WRAPPED = sizeof wrapped / sizeof *wrapped };
 static const char *const containers[] = {"wrapped.safetensors", "wrapped.h5"};
 
@@ -331,6 +336,85 @@ START_TEST(test_a_prefix_that_one_name_lacks_is_none)
     ASSERT_OK(mt_arrays_write(in_folder("a.safetensors"), &arrays));
     ASSERT_FAILS(mt_checkpoint_load(in_folder("a.safetensors"), &read), MT_ERROR_FORMAT,
                  "a.safetensors: no layout has its names", "module.");
+    mt_arrays_free(&arrays);
+}
+END_TEST
+
+/* Puts a word before the part of each name that follows the block's number. */
+static void put_within_names(mt_arrays *arrays, const char *word)
+{
+    for (int64_t i = 0; i < arrays->count; i++) {
+        char name[2 * MT_NAME_MAX];
+        const char *number = strpbrk(arrays->items[i].name, "01");
+        if (number != NULL) {
+            snprintf(name, sizeof name, "%.*s%s%s", (int)(number + 2 - arrays->items[i].name),
+                     arrays->items[i].name, word, number + 2);
+            ASSERT_OK(mt_array_rename(&arrays->items[i], name));
+        }
+    }
+}
+
+static const char *const inner[] = {"_orig_mod.", "_fsdp_wrapped_module.",
+                                    "_checkpoint_wrapped_module._fsdp_wrapped_module."};
+
+START_TEST(test_what_wrappers_put_within_names_is_taken_out)
+{
+    mt_arrays arrays = arrays_of(RWKV_LM);
+    mt_model *model = model_of(RWKV_LM, 1), *other = model_of(RWKV_LM, 2);
+    mt_checkpoint *read;
+    put_within_names(&arrays, inner[_i]);
+    ASSERT_OK(mt_arrays_write(in_folder("wrapped.safetensors"), &arrays));
+    ASSERT_OK(mt_checkpoint_load(in_folder("wrapped.safetensors"), &read));
+    ASSERT_OK(mt_checkpoint_restore(read, other, NULL));
+    ck_assert(same_model(model, other));
+    mt_checkpoint_destroy(read);
+    mt_arrays_free(&arrays);
+    mt_model_destroy(model);
+    mt_model_destroy(other);
+}
+END_TEST
+
+START_TEST(test_two_names_of_one_parameter_are_refused)
+{
+    const mt_tensor zeros = {.dtype = MT_F32, .rank = 1, .shape = {4}};
+    mt_arrays arrays = arrays_of(RWKV_LM);
+    mt_checkpoint *read;
+    ASSERT_OK(mt_arrays_add_like(&arrays, "_orig_mod.ln_out.bias", &zeros));
+    ASSERT_OK(mt_arrays_write(in_folder("a.safetensors"), &arrays));
+    ASSERT_FAILS(mt_checkpoint_load(in_folder("a.safetensors"), &read), MT_ERROR_FORMAT,
+                 "a.safetensors", "_orig_mod.ln_out.bias", "names of the same: ln_out.bias");
+    mt_arrays_free(&arrays);
+}
+END_TEST
+
+/* Names of later versions, of RWKV-LM, of Hugging Face's files and of flash-linear-attention. */
+static const struct {
+    const char *name, *says;
+} later[] = {
+    {"blocks.0.att.time_faaaa", "this is RWKV-5; Mixtape has version 4"},
+    {"blocks.0.att.ln_x.weight", "this is RWKV-5"},
+    {"rwkv.blocks.0.attention.time_mix_gate", "this is RWKV-5"},
+    {"blocks.0.att.time_maa_x", "this is RWKV-6"},
+    {"rwkv.blocks.0.attention.time_maa_x", "this is RWKV-6"},
+    {"model.layers.0.attn.bonus", "this is RWKV-6"},
+    {"blocks.0.att.r_k", "this is RWKV-7"},
+    {"module.blocks.0.att.r_k", "this is RWKV-7"},
+    {"model.layers.0.attn.r_k", "this is RWKV-7"},
+};
+enum { LATER = sizeof later / sizeof *later };
+
+START_TEST(test_later_versions_of_rwkv_are_named)
+{
+    const mt_tensor zero = {.dtype = MT_F32, .rank = 1, .shape = {1}};
+    mt_arrays arrays = {0};
+    mt_checkpoint *read;
+    ASSERT_OK(mt_arrays_add_like(&arrays, "blocks.0.att.time_decay", &zero));
+    ASSERT_OK(mt_arrays_add_like(&arrays, later[_i].name, &zero));
+    for (int c = 0; c < 2; c++) {
+        ASSERT_OK(mt_arrays_write(in_folder(containers[c]), &arrays));
+        ASSERT_FAILS(mt_checkpoint_load(in_folder(containers[c]), &read), MT_ERROR_FORMAT,
+                     containers[c], later[_i].says);
+    }
     mt_arrays_free(&arrays);
 }
 END_TEST
@@ -458,13 +542,19 @@ END_TEST
 static const struct {
     const char *bytes, *says;
 } strangers[] = {
-    {"PK\3\4archive/data.pkl", "a zip file, as PyTorch's .pth are (mixtape-from-pth"},
-    {"\200\2}q", "a pickle, as PyTorch's older .pth are (mixtape-from-pth"},
+    {"PK\3\4archive/data.pkl", "a zip file, as PyTorch's .pth are: `mixtape-from-pth /tmp"},
+    {"\200\2}q", "a pickle, as PyTorch's older .pth are: `mixtape-from-pth /tmp"},
+    {"\200\4}q", "a pickle"},
     {"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "git lfs pull"},
     {"<!DOCTYPE html><html></html>", "HTML"},
     {"<HTML><title>404</title></HTML>", "HTML"},
     {"\37\213\10 ", "gzip"},
-    {"{\"a\": \"\303\244\"}\n", "text"},
+    {"GGUF\3", "GGUF"},
+    {"fmgg\144", "rwkv.cpp"},
+    {"\10\10\22\7pytorch", "an ONNX file"},
+    {"\34   TFL3    ", "TensorFlow Lite"},
+    {"{\"a\": \"\303\244\"}\n", "JSON text"},
+    {"weights", "text"},
     {"", "empty"},
 };
 enum { STRANGERS = sizeof strangers / sizeof *strangers };
@@ -634,6 +724,9 @@ static Suite *foreign_suite(void)
     tcase_add_test(tcase, test_what_nobody_knows_is_not_called_damaged);
     tcase_add_loop_test(tcase, test_prefixes_of_wrappers_are_taken_off, 0, WRAPPED);
     tcase_add_test(tcase, test_a_prefix_that_one_name_lacks_is_none);
+    tcase_add_loop_test(tcase, test_what_wrappers_put_within_names_is_taken_out, 0, 3);
+    tcase_add_test(tcase, test_two_names_of_one_parameter_are_refused);
+    tcase_add_loop_test(tcase, test_later_versions_of_rwkv_are_named, 0, LATER);
     tcase_add_loop_test(tcase, test_hugging_faces_model_without_a_head_is_one_of_ours_without, 0,
                         2);
     tcase_add_test(tcase, test_a_tied_head_is_the_embedding);

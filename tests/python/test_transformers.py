@@ -60,6 +60,32 @@ class ModelTest(support.CommandTest):
                     expected = model(torch.from_numpy(labels)).logits.numpy()
                 numpy.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
 
+    def check_folder(self, folder, labels, expected, tolerance=1e-4):
+        _, logits = self.forward(folder, labels)
+        numpy.testing.assert_allclose(logits, expected, rtol=tolerance, atol=tolerance)
+
+    def test_folders_that_transformers_saves_are_models(self):
+        labels = numpy.random.default_rng(5).integers(0, 20, (2, 30))
+        cases = {
+            "whole": ({}, {}),
+            "shards": ({}, {"max_shard_size": "20KB"}),
+            "tied": ({"tie_word_embeddings": True}, {}),
+            "rescaled": ({"num_hidden_layers": 5, "rescale_every": 2}, {}),
+            "other-eps": ({"layer_norm_epsilon": 1e-6}, {}),
+        }
+        for folder, (arguments, options) in cases.items():
+            with self.subTest(folder=folder):
+                model = make_model(**arguments)
+                model.save_pretrained(self.path(folder), **options)
+                files = os.listdir(self.path(folder))
+                self.assertEqual("model.safetensors" in files, folder != "shards")
+                with torch.no_grad():
+                    expected = model(torch.from_numpy(labels)).logits.numpy()
+                self.check_folder(folder, labels, expected)
+                self.run_command("import", folder, "-o", "model.h5")
+                self.check_folder("model.h5", labels, expected)
+                self.assertIn("context_size 64", self.run_command("info", "model.h5"))
+
     def test_half_types_are_widened(self):
         labels = numpy.random.default_rng(2).integers(0, 20, (2, 10))
         for dtype in (torch.float16, torch.bfloat16):

@@ -1,6 +1,7 @@
 #include <mixtape/model_fields.h>
 #include <mixtape/wkv.h>
 
+#include "train/command/lines.h"
 #include "train/command/options.h"
 #include "train/command/session.h"
 
@@ -180,15 +181,25 @@ mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX])
             return MT_OK;
         }
     }
-    return mt_fail(MT_ERROR_IO, "%s: there is neither best.h5 nor checkpoint.h5 in that folder",
-                   run);
+    snprintf(path, TEXT_MAX, "%s", run); /* of Hugging Face's, or of nothing that is known */
+    return MT_OK;
+}
+
+mt_status session_load_file(const char *path, mt_checkpoint **checkpoint)
+{
+    mt_status status = mt_checkpoint_load(path, checkpoint);
+    if (status == MT_OK && mt_weights_assumed((*checkpoint)->weights)[0] != '\0') {
+        print_line(stderr, "%s: it does not tell, and so assumed: %s", path,
+                   mt_weights_assumed((*checkpoint)->weights));
+    }
+    return status;
 }
 
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint)
 {
     char path[TEXT_MAX];
     mt_status status = session_find_model(run, best, path);
-    return status == MT_OK ? mt_checkpoint_load(path, checkpoint) : status;
+    return status == MT_OK ? session_load_file(path, checkpoint) : status;
 }
 
 static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)

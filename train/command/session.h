@@ -47,10 +47,12 @@ void session_take_sizes(const mt_model_config *model, run_config *config);
  * (run_config_clear) after a failure, too. */
 mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, run_config *config);
 
-/* The file that RUN names: the file itself, or best.h5, else checkpoint.h5, in that folder. */
+/* What RUN names: best.h5, else checkpoint.h5, in a run's folder; else the file, or the folder of
+ * Hugging Face's, itself. */
 mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX]);
 
-/* Loads it. */
+/* Loads it, and says on standard error what of the model had to be assumed. */
+mt_status session_load_file(const char *path, mt_checkpoint **checkpoint);
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint);
 
 /* A split's batches and their loss, with dropout and label smoothing where they are trained on. The

@@ -180,7 +180,7 @@ int verb_info(int argc, char **argv)
     mt_checkpoint *checkpoint;
     mt_status status = session_find_model(given.file, true, path);
     if (status == MT_OK) {
-        status = mt_checkpoint_load(path, &checkpoint);
+        status = session_load_file(path, &checkpoint);
     }
     if (status == MT_OK) {
         status = print_checkpoint(path, checkpoint, given.all);

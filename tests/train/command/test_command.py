@@ -1,5 +1,6 @@
 """The command as users see it: every verb, every kind of wrong input, interruption and resuming."""
 
+import json
 import os
 import random
 import signal
@@ -1082,6 +1083,33 @@ class FilesTest(CommandTest):
                     self.run_command("export", "back.h5", "--layout", layout, "-o", other)
                     self.assertEqual(read(self.path(one), mode="rb"),
                                      read(self.path(other), mode="rb"))
+
+    def hugging_face_folder(self, **fields):
+        self.train("--steps", "1", "--no-bias", "--norm-eps", "1e-5", "--out", "bare")
+        self.run_command("export", "bare", "--last", "--layout", "hf", "-o", "all.safetensors")
+        os.mkdir(self.path("folder"))
+        os.rename(self.path("all.safetensors"), self.path("folder", "model.safetensors"))
+        if fields:
+            self.write("folder/config.json", json.dumps({"model_type": "rwkv", **fields}))
+
+    def test_a_folder_of_hugging_faces_stands_for_a_model(self):
+        self.hugging_face_folder(context_length=512, layer_norm_epsilon=1e-5)
+        for name in "folder", "folder/":
+            self.assertEqual(self.run_command("info", name).stderr, b"")
+        self.run_command("import", "folder", "-o", "model.h5")
+        self.assertIn("context_size 512", self.run_command("info", "model.h5").stdout.decode())
+        self.train("--init", "folder", "--steps", "1", "--out", "tuned")
+        self.run_command("export", "folder", "--layout", "mixtape", "-o", "again.h5")
+        self.refuse("import", "folder/config.json", "-o", "other.h5", status=1,
+                    says=["config.json", "JSON", "name the folder"])
+
+    def test_what_a_model_from_elsewhere_does_not_tell_is_said(self):
+        self.hugging_face_folder()
+        for verb in (["info", "folder"], ["import", "folder", "-o", "model.h5"],
+                     ["info", "folder/model.safetensors"]):
+            told = self.run_command(*verb).stderr.decode()
+            self.assertIn("assumed: eps 1e-05, context_size 1024", told)
+        self.assertEqual(self.run_command("info", "model.h5").stderr, b"")
 
     def test_parts_are_exchanged(self):
         self.run_command("export", "run", "--part", "rwkv_blocks.0.att", "-o", "att.h5")

@@ -1,0 +1,324 @@
+/* Folders of Hugging Face's: weights in one file or in shards, and what their configuration tells.
+ */
+#include "io/weights_file.h"
+#include "tests/io/io_test.h"
+
+#define SHARD_1 "model-00001-of-00002.safetensors"
+#define SHARD_2 "model-00002-of-00002.safetensors"
+#define INDEX   "model.safetensors.index.json"
+
+static mt_model *make_hf(void)
+{
+    mt_model_config config = small_config();
+    config.norm.eps = 1e-5;
+    config.bias = config.head_bias = false;
+    config.output_size = VOCABULARY;
+    config.attention_size = 6;
+    config.linear_size = 7;
+    return make_model(&config, MT_F32, 1);
+}
+
+static mt_arrays arrays_of_model(void)
+{
+    const mt_layout *layout;
+    mt_arrays arrays;
+    mt_model *model = make_hf();
+    ASSERT_OK(mt_layout_parse("hf", &layout));
+    ASSERT_OK(mt_weights_save(in_folder("whole.safetensors"), model, layout, NULL));
+    ASSERT_OK(mt_arrays_read(in_folder("whole.safetensors"), NULL, NULL, &arrays));
+    ck_assert_int_eq(remove(in_folder("whole.safetensors")), 0);
+    mt_model_destroy(model);
+    return arrays;
+}
+
+/* Writes every second array, from one of them on. */
+static void write_shard(const mt_arrays *arrays, int64_t first, const char *name)
+{
+    mt_arrays shard = {0};
+    for (int64_t i = first; i < arrays->count; i += 2) {
+        ASSERT_OK(mt_arrays_add_name(&shard, arrays->items[i].name));
+        mt_array *added = mt_arrays_last(&shard);
+        char *own_name = added->name;
+        *added = arrays->items[i];
+        added->name = own_name;
+    }
+    ASSERT_OK(mt_arrays_write(in_folder(name), &shard));
+    for (int64_t i = 0; i < shard.count; i++) {
+        shard.items[i].data = NULL; /* the other's */
+    }
+    mt_arrays_free(&shard);
+}
+
+/* An index of the two shards, its first entry replaced. */
+static void write_index(const mt_arrays *arrays, const char *first)
+{
+    char text[16384] = "{\"metadata\": {\"total_size\": 3}, \"weight_map\": {";
+    for (int64_t i = 0; i < arrays->count; i++) {
+        size_t used = strlen(text);
+        if (i == 0 && first != NULL) {
+            snprintf(text + used, sizeof text - used, "%s", first);
+        } else {
+            snprintf(text + used, sizeof text - used, "%s\"%s\": \"%s\"",
+                     text[used - 1] != '{' ? ", " : "", arrays->items[i].name,
+                     i % 2 == 0 ? SHARD_1 : SHARD_2);
+        }
+    }
+    strcat(text, "}}");
+    write_text(INDEX, text);
+}
+
+static void write_shards(const char *first)
+{
+    mt_arrays arrays = arrays_of_model();
+    write_shard(&arrays, 0, SHARD_1);
+    write_shard(&arrays, 1, SHARD_2);
+    write_index(&arrays, first);
+    mt_arrays_free(&arrays);
+}
+
+static void write_whole(void)
+{
+    mt_arrays arrays = arrays_of_model();
+    ASSERT_OK(mt_arrays_write(in_folder("model.safetensors"), &arrays));
+    mt_arrays_free(&arrays);
+}
+
+static mt_weights *open_folder(void)
+{
+    mt_weights *weights;
+    ASSERT_OK(mt_weights_open(test_folder, &weights));
+    ck_assert_str_eq(weights->layout->name, "hf");
+    return weights;
+}
+
+static void check_bits(const mt_weights *weights)
+{
+    mt_model *read, *model = make_hf();
+    ASSERT_OK(mt_weights_model(weights, test_device, &read));
+    ck_assert(same_model(read, model));
+    mt_model_destroy(read);
+    mt_model_destroy(model);
+}
+
+START_TEST(test_one_file_and_shards_are_the_same_model)
+{
+    if (_i == 0) {
+        write_whole();
+    } else {
+        write_shards(NULL);
+    }
+    mt_weights *weights = open_folder();
+    check_bits(weights);
+    mt_weights_close(weights);
+}
+END_TEST
+
+START_TEST(test_a_folder_without_a_configuration_says_what_it_assumes)
+{
+    write_whole();
+    mt_weights *weights = open_folder();
+    ck_assert_str_eq(mt_weights_assumed(weights), "eps 1e-05, context_size 1024");
+    mt_weights_close(weights);
+}
+END_TEST
+
+#define RIGHT_SIZES                                                                                \
+    "\"vocab_size\": 5, \"hidden_size\": 4, \"num_hidden_layers\": 2, "                            \
+    "\"attention_hidden_size\": 6, \"intermediate_size\": 7"
+
+START_TEST(test_the_configuration_is_taken)
+{
+    write_whole();
+    write_text("config.json", "{\"model_type\": \"rwkv\", \"layer_norm_epsilon\": 1e-6, "
+                              "\"context_length\": 77, \"rescale_every\": 6, " RIGHT_SIZES "}");
+    mt_weights *weights = open_folder();
+    ck_assert_double_eq(weights->config.norm.eps, 1e-6);
+    ck_assert_int_eq(weights->config.context_size, 77);
+    ck_assert_str_eq(mt_weights_assumed(weights), "");
+    check_bits(weights);
+    mt_weights_close(weights);
+}
+END_TEST
+
+static const char *const bad_configurations[][3] = {
+    {"{\"model_type\": \"gpt2\"}", "model_type is gpt2", "RWKV-4"},
+    {"{\"model_type\": \"rwkv6\"}", "model_type is rwkv6", "RWKV-4"},
+    {"{}", "model_type is missing", "RWKV-4"},
+    {"[{\"model_type\": \"rwkv\"}]", "no JSON object", "another value"},
+    {"{\"model_type\": \"rwkv\", \"model_type\": \"gpt2\"}", "no JSON object", "duplicate"},
+    {"{\"model_type\": \"rwkv\", \"vocab_size\": 6}", "vocab_size 6", "weights 5"},
+    {"{\"model_type\": \"rwkv\", \"hidden_size\": 8}", "hidden_size 8", "weights 4"},
+    {"{\"model_type\": \"rwkv\", \"num_hidden_layers\": 3}", "num_hidden_layers 3", "weights 2"},
+    {"{\"model_type\": \"rwkv\", \"attention_hidden_size\": 4}", "attention_hidden_size 4",
+     "weights 6"},
+    {"{\"model_type\": \"rwkv\", \"intermediate_size\": 16}", "intermediate_size 16", "weights 7"},
+    {"{\"model_type\": \"rwkv\", \"context_length\": 0}", "context_length", "above 0"},
+    {"{\"model_type\": \"rwkv\", \"context_length\": 1e3}", "context_length", "whole number"},
+    {"{\"model_type\": \"rwkv\", \"context_length\": 1000000000000}", "context_size",
+     "1000000000000"},
+};
+enum { BAD_CONFIGURATIONS = sizeof bad_configurations / sizeof *bad_configurations };
+
+START_TEST(test_a_configuration_of_another_model_is_refused)
+{
+    mt_weights *weights;
+    write_whole();
+    write_text("config.json", bad_configurations[_i][0]);
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_FORMAT, bad_configurations[_i][1],
+                 bad_configurations[_i][2]);
+    ck_assert_ptr_null(weights);
+}
+END_TEST
+
+START_TEST(test_what_is_null_is_not_told)
+{
+    write_whole();
+    write_text("config.json",
+               "{\"model_type\": \"rwkv\", \"attention_hidden_size\": null, \"vocab_size\": null, "
+               "\"layer_norm_epsilon\": null, \"tie_word_embeddings\": null}");
+    mt_weights *weights = open_folder();
+    ck_assert_str_eq(mt_weights_assumed(weights), "eps 1e-05, context_size 1024");
+    mt_weights_close(weights);
+}
+END_TEST
+
+/* In the place of the first entry, of rwkv.embeddings.weight in the first shard. */
+static const char *const lies[][3] = {
+    {"\"rwkv.embeddings.weight\": \"../" SHARD_1 "\"", "../", "no name of a file in the folder"},
+    {"\"rwkv.embeddings.weight\": \"/etc/passwd\"", "/etc/passwd",
+     "no name of a file in the folder"},
+    {"\"rwkv.embeddings.weight\": \"..\"", "..", "no name of a file in the folder"},
+    {"\"rwkv.embeddings.weight\": \"\"", "rwkv.embeddings.weight",
+     "no name of a file in the folder"},
+    {"\"rwkv.embeddings.weight\": 3", "another value", "no name of a file in the folder"},
+    {"\"rwkv.embeddings.weight\": \"" SHARD_2 "\"", "it holds rwkv.embeddings.weight",
+     "has in " SHARD_2},
+    {"\"rwkv.embeddings.weight\": \"model-3.safetensors\"", "model-3.safetensors", "No such file"},
+    {"\"tail\": \"" SHARD_1 "\"", "it holds rwkv.embeddings.weight", "has in no file"},
+    {"\"rwkv.embeddings.weight\": \"" SHARD_1 "\", \"tail\": \"" SHARD_1 "\"", "tail",
+     "this file does not hold it"},
+    {"\"rwkv.embeddings.weight\": \"" SHARD_1 "\", \"rwkv.embeddings.weight\": \"" SHARD_1 "\"",
+     "no JSON object", "duplicate"},
+};
+enum { LIES = sizeof lies / sizeof *lies };
+
+START_TEST(test_an_index_that_lies_is_refused)
+{
+    mt_weights *weights;
+    write_shards(lies[_i][0]);
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights),
+                 strstr(lies[_i][2], "No such") != NULL ? MT_ERROR_IO : MT_ERROR_FORMAT,
+                 lies[_i][1], lies[_i][2]);
+    ck_assert_ptr_null(weights);
+}
+END_TEST
+
+START_TEST(test_a_name_in_two_shards_is_refused)
+{
+    mt_weights *weights;
+    mt_arrays arrays = arrays_of_model();
+    write_shard(&arrays, 0, SHARD_1);
+    write_shard(&arrays, 1, SHARD_2);
+    write_index(&arrays, NULL);
+    ASSERT_OK(mt_arrays_write(in_folder(SHARD_2), &arrays)); /* all of them */
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_FORMAT, SHARD_2 ": it holds",
+                 "has in " SHARD_1);
+    mt_arrays_free(&arrays);
+}
+END_TEST
+
+static const char *const no_indices[][2] = {
+    {"[]", "no JSON object"},
+    {"", "no JSON object"},
+    {"{}", "no weight_map"},
+    {"{\"weight_map\": []}", "no weight_map"},
+    {"{\"weight_map\": {}}", "no weight_map, or an empty one"},
+};
+enum { NO_INDICES = sizeof no_indices / sizeof *no_indices };
+
+START_TEST(test_what_is_no_index_is_refused)
+{
+    mt_weights *weights;
+    write_text(INDEX, no_indices[_i][0]);
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_FORMAT, INDEX, no_indices[_i][1]);
+}
+END_TEST
+
+START_TEST(test_deep_json_is_refused)
+{
+    enum { DEEP = 1 << 20 };
+    mt_weights *weights;
+    char *text = malloc(DEEP);
+    ck_assert_ptr_nonnull(text);
+    memset(text, '[', DEEP);
+    memcpy(text, "{\"a\":", 5);
+    write_bytes("config.json", text, DEEP);
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_FORMAT, "config.json",
+                 "maximum parsing depth");
+    write_bytes("config.json", text, DEEP - 1);
+    char more[2] = "[";
+    FILE *file = fopen(in_folder("config.json"), "ab");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fputs(more, file) + fputs(more, file) >= 0 ? fclose(file) : 1, 0);
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_FORMAT, "config.json",
+                 "1048577 bytes", "at most 1048576");
+    free(text);
+}
+END_TEST
+
+static const char *const others[][2] = {
+    {"pytorch_model.bin", "mixtape-from-pth"},
+    {"pytorch_model.bin.index.json", "mixtape-from-pth"},
+    {"adapter_model.safetensors", "PEFT"},
+    {"tf_model.h5", "TensorFlow"},
+    {"flax_model.msgpack", "Flax"},
+};
+enum { OTHERS = sizeof others / sizeof *others };
+
+START_TEST(test_weights_in_another_form_are_named)
+{
+    mt_weights *weights;
+    write_text(others[_i][0], "x");
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_FORMAT, test_folder,
+                 others[_i][1]);
+}
+END_TEST
+
+START_TEST(test_a_folder_without_a_model_says_what_would_be_there)
+{
+    mt_weights *weights;
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_IO, test_folder, "best.h5",
+                 "model.safetensors");
+}
+END_TEST
+
+START_TEST(test_a_pointer_in_place_of_a_shard_is_told)
+{
+    mt_weights *weights;
+    write_shards(NULL);
+    write_text(SHARD_2, "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n");
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_FORMAT, SHARD_2, "git lfs pull");
+}
+END_TEST
+
+static Suite *hf_folder_suite(void)
+{
+    TCase *tcase;
+    Suite *suite = suite_begin("io/hf_folder", io_setup, io_teardown, &tcase);
+    tcase_add_loop_test(tcase, test_one_file_and_shards_are_the_same_model, 0, 2);
+    tcase_add_test(tcase, test_a_folder_without_a_configuration_says_what_it_assumes);
+    tcase_add_test(tcase, test_the_configuration_is_taken);
+    tcase_add_loop_test(tcase, test_a_configuration_of_another_model_is_refused, 0,
+                        BAD_CONFIGURATIONS);
+    tcase_add_test(tcase, test_what_is_null_is_not_told);
+    tcase_add_loop_test(tcase, test_an_index_that_lies_is_refused, 0, LIES);
+    tcase_add_test(tcase, test_a_name_in_two_shards_is_refused);
+    tcase_add_loop_test(tcase, test_what_is_no_index_is_refused, 0, NO_INDICES);
+    tcase_add_test(tcase, test_deep_json_is_refused);
+    tcase_add_loop_test(tcase, test_weights_in_another_form_are_named, 0, OTHERS);
+    tcase_add_test(tcase, test_a_folder_without_a_model_says_what_would_be_there);
+    tcase_add_test(tcase, test_a_pointer_in_place_of_a_shard_is_told);
+    return suite;
+}
+
+MT_TEST_MAIN(hf_folder_suite)
