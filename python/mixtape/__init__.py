@@ -6,6 +6,7 @@
                               a compiler
     mixtape.transformers.install()  transformers' RWKV model on it
     mixtape.files             weights between Mixtape's HDF5 files and PyTorch's .pth
+    mixtape.tokenize          text to token ids, by the tokenizers of mixtape.tokenizer
 
 The operator calls libmixtape by ctypes: nothing is compiled. The library is looked for where the
 environment variable MIXTAPE_LIBRARY says, then beside the command `mixtape` that PATH has, then

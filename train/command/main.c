@@ -21,6 +21,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } verbs[] = {
     {"train", "train a model on a task, or go on with a run", verb_train},
+    {"tokenize", "make token ids of text, with a tokenizer (by Python)", verb_tokenize},
     {"eval", "measure a run's model on held-out data", verb_eval},
     {"generate", "sample text from a run's model", verb_generate},
     {"forward", "compute a model's outputs for given labels", verb_forward},

@@ -17,6 +17,7 @@ int verb_import(int argc, char **argv);
 int verb_replay(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_gradcheck(int argc, char **argv);
+int verb_tokenize(int argc, char **argv);
 int verb_bench(int argc, char **argv);
 
 /* Says the library's message on standard error, and gives the exit status: an argument that cannot

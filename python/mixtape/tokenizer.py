@@ -1,0 +1,220 @@
+"""Tokenizers: text to the ids of a vocabulary's pieces, and back.
+
+    tokenizer.json            of Hugging Face, by the library `tokenizers`
+    NAME.model                of SentencePiece, by the library `sentencepiece`
+    rwkv_vocab_v20230424.txt  RWKV's World list (mixtape.world)
+
+A tokenizer is told by what its file holds. It takes and gives bytes; text within is UTF-8. No
+tokens are put before or behind a text, and nothing is cut or padded, whatever the file says.
+"""
+
+import os
+import stat
+
+from mixtape.world import World, WorldError, is_world, read_pieces
+
+MOST_BYTES = 64 << 20  # of a tokenizer's file
+LONGEST = 1 << 20  # bytes that are encoded in one piece
+
+
+class TokenizerError(Exception):
+    """What is wrong with a tokenizer, or a text, in one line."""
+
+
+def load(path):
+    """The tokenizer of a file, or of the folder of a model."""
+    return make(read_file(find(path)), path)
+
+
+def find(path):
+    """The tokenizer's file: the path itself, or a file of a usual name in that folder."""
+    if not os.path.isdir(path):
+        return path
+    for name in ("tokenizer.json", "tokenizer.model", "spiece.model", "rwkv_vocab_v20230424.txt"):
+        if os.path.exists(os.path.join(path, name)):
+            return os.path.join(path, name)
+    raise TokenizerError(f"{path}: a folder without tokenizer.json or tokenizer.model")
+
+
+def read_file(path):
+    try:
+        info = os.stat(path)
+        if not stat.S_ISREG(info.st_mode):
+            raise TokenizerError(f"{path}: not a file")
+        if info.st_size > MOST_BYTES:
+            raise TokenizerError(f"{path}: {info.st_size} bytes are more than a tokenizer has "
+                                 f"({MOST_BYTES})")
+        with open(path, "rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise TokenizerError(f"{path}: {error.strerror}") from None
+
+
+def make(data, name):
+    """The tokenizer of a file's bytes; `name` is for messages."""
+    kinds = ((_looks_like_json, HuggingFace), (is_world, WorldList),
+             (lambda data: data[:1] == b"\n", SentencePiece))
+    for is_kind, kind in kinds:
+        if is_kind(data):
+            return kind(data, name)
+    raise TokenizerError(f"{name}: neither a tokenizer.json, nor a model of SentencePiece, nor a "
+                         "World list" + (": it is empty" if not data else ""))
+
+
+def _looks_like_json(data):
+    return data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
+
+
+def _need(module, name):
+    try:
+        return __import__(module)
+    except ImportError:
+        raise TokenizerError(f"{name}: it is read by the Python library `{module}`, which is not "
+                             f"installed (pip install {module})") from None
+
+
+def _guarded(name, call, *arguments):
+    """A library's result; whatever it raises, a panic of Rust too, is one line."""
+    try:
+        return call(*arguments)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # pylint: disable=broad-except
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise TokenizerError(f"{name}: {lines[0][:256]}") from None
+
+
+def _text(data):
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise TokenizerError(f"byte {data[error.start]:#04x} at {error.start} is not UTF-8") \
+            from None
+
+
+class _Tokenizer:
+    """What all have: `size`, which all ids are below; encode, decode, piece and find."""
+
+    takes_bytes = False
+
+    def take(self, text, last):
+        """The ids of the first of these bytes, and how many bytes that are: all of them if they
+        are the last of a document, else up to a place where a cut changes little."""
+        end = len(text) if last else cut(text)
+        return self.encode(text[:end]), end
+
+    def find(self, token):
+        """The id of a piece as the vocabulary spells it, or None."""
+        raise NotImplementedError
+
+
+class HuggingFace(_Tokenizer):
+    kind = "huggingface"
+
+    def __init__(self, data, name):
+        library = _need("tokenizers", name)
+        text = _text(data.removeprefix(b"\xef\xbb\xbf"))
+        self.name = name
+        self.tokenizer = _guarded(name, library.Tokenizer.from_str, text)
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        vocabulary = self.tokenizer.get_vocab(with_added_tokens=True)
+        if not vocabulary:
+            raise TokenizerError(f"{name}: a tokenizer without a vocabulary")
+        self.size = max(vocabulary.values()) + 1
+
+    def encode(self, text):
+        return _guarded(self.name, lambda: self.tokenizer.encode(
+            _text(text), add_special_tokens=False).ids)
+
+    def decode(self, ids):
+        return _guarded(self.name, lambda: self.tokenizer.decode(
+            list(ids), skip_special_tokens=False)).encode(errors="replace")
+
+    def piece(self, index):
+        return (self.tokenizer.id_to_token(index) or "").encode()
+
+    def find(self, token):
+        return self.tokenizer.token_to_id(token)
+
+
+class SentencePiece(_Tokenizer):
+    kind = "sentencepiece"
+
+    def __init__(self, data, name):
+        library = _need("sentencepiece", name)
+        self.name = name
+        self.tokenizer = library.SentencePieceProcessor()
+        if not _guarded(name, self.tokenizer.LoadFromSerializedProto, data):
+            raise TokenizerError(f"{name}: SentencePiece does not take it for a model")
+        self.size = self.tokenizer.GetPieceSize()
+        if self.size < 1:
+            raise TokenizerError(f"{name}: a model without pieces")
+
+    def encode(self, text):
+        return _guarded(self.name, self.tokenizer.EncodeAsIds, _text(text))
+
+    def decode(self, ids):
+        return _guarded(self.name, self.tokenizer.DecodeIds, list(ids)).encode(errors="replace")
+
+    def piece(self, index):
+        return self.tokenizer.IdToPiece(index).encode()
+
+    def find(self, token):
+        index = self.tokenizer.PieceToId(token)
+        return index if self.tokenizer.IdToPiece(index) == token else None
+
+
+class WorldList(_Tokenizer):
+    kind = "world"
+    takes_bytes = True
+
+    def __init__(self, data, name):
+        try:
+            self.world = World(read_pieces(data))
+        except WorldError as error:
+            raise TokenizerError(f"{name}: {error}") from None
+        self.name = name
+        self.size = self.world.size
+
+    def encode(self, text):
+        return self._encode(text, len(text))[0]
+
+    def _encode(self, text, end):
+        try:
+            return self.world.encode(text, end)
+        except WorldError as error:
+            raise TokenizerError(f"{self.name}: {error}") from None
+
+    def take(self, text, last):
+        return self._encode(text, len(text) if last else len(text) - self.world.longest)
+
+    def decode(self, ids):
+        return b"".join(self.world.pieces.get(index, b"") for index in ids)
+
+    def piece(self, index):
+        return self.world.pieces.get(index, b"")
+
+    def find(self, token):
+        return self.world.ids.get(token.encode())
+
+
+def cut(text):
+    """Where to cut a long text whose end is not known yet: behind the last newline between two
+    lines that are not blank, else before the last blank, else between two characters. Never in its
+    last bytes, which may belong to a character that is not whole."""
+    end = len(text) - 4
+    while True:
+        at = text.rfind(b"\n", 1, end)
+        if at <= 0:
+            break
+        if not text[at - 1:at].isspace() and not text[at + 1:at + 2].isspace():
+            return at + 1
+        end = at
+    at = text.rfind(b" ", 1, len(text) - 4)
+    if at > 0:
+        return at
+    at = len(text) - 4
+    while at > 1 and text[at] & 0xC0 == 0x80:
+        at -= 1
+    return at
