@@ -90,20 +90,6 @@ static mt_status open_told(mt_ids_file *file, const char *object, mt_ids_raw raw
     return mt_ids_is_llmc(&head) ? mt_ids_open_llmc(file, &head) : open_untold(file, raw);
 }
 
-/* "FILE:/PATH" where there is no file of that name. Returns PATH, and ends FILE before it. */
-static char *cut_object(char *path)
-{
-    char *colon = NULL;
-    for (char *at = mt_ids_is_there(path) ? NULL : strstr(path, ":/"); at != NULL;
-         at = strstr(at + 1, ":/")) {
-        colon = at;
-    }
-    if (colon != NULL) {
-        *colon = '\0';
-    }
-    return colon != NULL && colon[2] != '\0' ? colon + 1 : NULL;
-}
-
 /* The name of an index's .bin, of the index, or what they begin with: all three are told by an .idx
  * that is there. */
 static mt_status find_index(mt_ids_file *file)
@@ -133,7 +119,10 @@ static mt_status open_file(const char *path, mt_ids_raw raw, mt_ids_file *file)
     if (file->path == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its path", path);
     }
-    const char *object = cut_object(file->path);
+    const char *object = mt_ids_find_object(path);
+    if (object != NULL) {
+        file->path[object++ - path] = '\0';
+    }
     mt_status status = object == NULL ? find_index(file) : MT_OK;
     if (status == MT_OK) {
         status = mt_ids_open_bytes(file->path, &file->descriptor, &file->bytes);
@@ -233,8 +222,13 @@ static mt_status add_file(mt_token_ids *ids, const char *path, mt_ids_raw raw)
     return MT_OK;
 }
 
-static mt_status open_all(char *const *paths, int64_t count, mt_ids_raw raw, mt_token_ids **ids)
+mt_status mt_token_ids_open(const char *const *paths, int64_t count, mt_ids_raw raw,
+                            mt_token_ids **ids)
 {
+    *ids = NULL;
+    if (count < 1) {
+        return mt_fail(MT_ERROR_INVALID, "no files of token ids are named");
+    }
     mt_status status = make(count, ids);
     for (int64_t i = 0; i < count && status == MT_OK; i++) {
         status = add_file(*ids, paths[i], raw);
@@ -243,26 +237,6 @@ static mt_status open_all(char *const *paths, int64_t count, mt_ids_raw raw, mt_
         mt_token_ids_close(*ids);
         *ids = NULL;
     }
-    return status;
-}
-
-mt_status mt_token_ids_open(const char *const *paths, int64_t count, mt_ids_raw raw,
-                            mt_token_ids **ids)
-{
-    char **files;
-    int64_t found;
-    *ids = NULL;
-    if (count < 1) {
-        return mt_fail(MT_ERROR_INVALID, "no files of token ids are named");
-    }
-    mt_status status = mt_ids_list_files(paths, count, &files, &found);
-    if (status == MT_OK) {
-        status = open_all(files, found, raw, ids);
-    }
-    for (int64_t i = 0; i < found; i++) {
-        free(files[i]);
-    }
-    free(files);
     return status;
 }
 

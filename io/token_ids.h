@@ -34,15 +34,22 @@ enum { MT_IDS_MOST = 1 << 24 };
 
 typedef struct mt_token_ids mt_token_ids;
 
-/* Opens files and folders. Of a folder it takes the .npy, .bin, .idx, .h5 and .hdf5 directly in it,
- * in the order of their names. A dataset of an HDF5 file is named as FILE:/PATH, and need not be
- * where the file's root has one of integers alone. An index may be named by itself, by its .bin or
- * by what their names begin with. MT_ERROR_IO, MT_ERROR_MEMORY, and MT_ERROR_FORMAT with file and
- * figures for what is damaged, cut, empty, named twice, or not token ids. On failure *ids is
- * NULL. */
+/* Opens files. A dataset of an HDF5 file is named as FILE:/PATH, and need not be where the file's
+ * root has one of integers alone. An index may be named by itself, by its .bin or by what their
+ * names begin with. MT_ERROR_IO, MT_ERROR_MEMORY, and MT_ERROR_FORMAT with file and figures for
+ * what is damaged, cut, empty, or not token ids; MT_ERROR_INVALID for what is named twice. On
+ * failure *ids is NULL. */
 mt_status mt_token_ids_open(const char *const *paths, int64_t count, mt_ids_raw raw,
                             mt_token_ids **ids);
 void mt_token_ids_close(mt_token_ids *ids); /* NULL is allowed */
+
+/* Tells if a file's name ends as those of token ids do. An index beside its .bin is not told: it
+ * comes with that. */
+bool mt_token_ids_are_in(const char *path);
+
+/* What FILE:/PATH, or the beginning of an index's names, is from the root on; the caller frees it.
+ * NULL where there is no such file. */
+char *mt_token_ids_absolute(const char *name);
 
 int64_t mt_token_ids_count(const mt_token_ids *ids);     /* at least 1 */
 int64_t mt_token_ids_documents(const mt_token_ids *ids); /* at least 1 */

@@ -33,6 +33,17 @@ mt_status mt_ids_open_bytes(const char *path, int *descriptor, int64_t *bytes)
     return MT_OK;
 }
 
+/* Fails with what a file has left. */
+static mt_status fail_cut(const char *path, int descriptor, int64_t needed)
+{
+    struct stat info;
+    int64_t bytes = fstat(descriptor, &info) == 0 ? (int64_t)info.st_size : 0;
+    return mt_fail(MT_ERROR_IO,
+                   "%s: it was cut to %" PRId64 " bytes since it was opened, and byte %" PRId64
+                   " is needed",
+                   path, bytes, needed);
+}
+
 mt_status mt_ids_read_bytes(const char *path, int descriptor, int64_t offset, void *bytes,
                             size_t size)
 {
@@ -45,9 +56,7 @@ mt_status mt_ids_read_bytes(const char *path, int descriptor, int64_t offset, vo
                            strerror(errno));
         }
         if (got == 0) {
-            return mt_fail(MT_ERROR_IO,
-                           "%s: it was cut to at most %" PRId64 " bytes since it was opened", path,
-                           offset + (int64_t)done);
+            return fail_cut(path, descriptor, offset + (int64_t)done);
         }
         done += got > 0 ? (size_t)got : 0;
     }

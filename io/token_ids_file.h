@@ -81,12 +81,11 @@ mt_status mt_ids_read_dataset(mt_ids_file *file, int64_t first, int64_t count, i
 bool mt_ids_has_suffix(const char *path, const char *suffix);
 bool mt_ids_is_there(const char *path);
 
+/* The colon of FILE:/PATH, where there is no file of that name; or NULL. */
+const char *mt_ids_find_object(const char *name);
+
 /* The path with this suffix in the place of .bin or .idx, or behind it; the caller frees it. NULL
  * where there is no memory. */
 char *mt_ids_beside(const char *path, const char *suffix);
-
-/* The list of files that the given files and folders are: paths that the caller frees, one by one
- * and all. */
-mt_status mt_ids_list_files(const char *const *given, int64_t count, char ***paths, int64_t *found);
 
 #endif

@@ -1,4 +1,5 @@
-/* Documents of Megatron and RWKV-LM ("binidx"): ids in a .bin, and beside it an .idx, little-endian:
+/* Documents of Megatron and RWKV-LM ("binidx"): ids in a .bin, and beside it an .idx, all of it
+ * little-endian:
  *
  *     9 bytes "MMIDIDX\0\0", version 1 (64 bits), a code of the ids' type (8 bits)
  *     the number S of sequences and D of borders (64 bits each)

@@ -8,12 +8,13 @@
 #include <mixtape/schedule.h>
 #include <mixtape/trainer.h>
 
+#include "io/token_ids.h"
 #include "train/file_list.h"
 
 #include <limits.h>
 
 /* Every path that the system opens has room. */
-enum { TEXT_MAX = PATH_MAX, DIGEST_MAX = 48 };
+enum { TEXT_MAX = PATH_MAX, DIGEST_MAX = 64 };
 
 typedef enum run_switch { SWITCH_ON, SWITCH_OFF } run_switch;
 
@@ -36,6 +37,9 @@ typedef struct run_config {
     char token_list[TEXT_MAX];
     char data_digest[DIGEST_MAX], valid_digest[DIGEST_MAX]; /* of the files; "": not known */
     symbol_unit unit;
+    mt_ids_raw ids_type;
+    double valid_share;
+    int64_t vocab_size; /* 0: the model's, or the largest id + 1 */
     int64_t length, symbols, pairs, delay;
 
     /* the run */

@@ -23,6 +23,7 @@ struct train_task {
                         counted one */
     bool transcripts; /* sequences begin with the blank, label 0 */
     bool language;    /* perplexity is the figure to show, instead of accuracy */
+    bool numbers;     /* symbols are numbers, of as many as the options or the model say */
     double goal;      /* accuracy above which, or mean square error below which, the task counts as
                         learnt; 0: none */
 
@@ -43,6 +44,10 @@ struct train_task {
     const mt_token_list *(*tokens)(
         const task_data *data); /* NULL, or what to store with the model */
 
+    /* File i of those that a split was read from, or NULL behind the last; where the function is
+     * NULL, they are the files that the options name. */
+    const char *(*file)(const task_data *data, task_split split, int64_t i);
+
     /* Batches of a validation, at most config->eval_batches. */
     int64_t (*valid_batches)(const run_config *config, const task_data *data);
 
@@ -60,6 +65,7 @@ struct train_task {
     TASK(task_echo)                                                                                \
     TASK(task_adding)                                                                              \
     TASK(task_text)                                                                                \
+    TASK(task_ids)                                                                                 \
     TASK(task_tokens)
 #define DECLARE_TASK(name) extern const train_task name;
 TASKS(DECLARE_TASK)

@@ -462,13 +462,12 @@ START_TEST(test_files_of_every_kind_make_one_row)
     write_bytes("folder/b.bin", narrow, sizeof narrow);
     write_npy("folder/a.npy", "{'descr': '<u2', 'fortran_order': False, 'shape': (2, 1)}", narrow,
               sizeof narrow);
-    write_text("folder/readme.txt", "not ids");
-    write_text("folder/.hidden.bin", "not ids");
-    const char *const paths[] = {in_folder("ids.bin"), in_folder("folder"), in_folder("ids.idx"),
+    const char *const paths[] = {in_folder("ids.bin"), in_folder("folder/a.npy"),
+                                 in_folder("folder/b.bin"), in_folder("ids.idx"),
                                  write_hdf5("a.h5")};
     const int32_t all[] = {5, 0, 7, 50276, 2, 1, 8, 9, 8, 9, 5, 0, 7, 50276, 2, 1};
     mt_token_ids *ids;
-    ASSERT_OK(mt_token_ids_open(paths, 4, MT_IDS_UNSAID, &ids));
+    ASSERT_OK(mt_token_ids_open(paths, 5, MT_IDS_UNSAID, &ids));
     check_ids(ids, 16, all, DOCUMENTS(3, 0, 3, 1, 1, 2, 6));
     ck_assert(!mt_token_ids_document(ids, 5).whole);
     int64_t largest;
@@ -478,19 +477,22 @@ START_TEST(test_files_of_every_kind_make_one_row)
 }
 END_TEST
 
-START_TEST(test_a_folder_of_many_files_needs_few_open_ones)
+START_TEST(test_many_files_need_few_open_ones)
 {
     enum { FILES = 200 };
-    mkdir(in_folder("many"), 0777);
+    static char paths[FILES][128];
+    const char *names[FILES];
     int32_t wanted[FILES], values[FILES];
     for (int i = 0; i < FILES; i++) {
         char name[32];
-        snprintf(name, sizeof name, "many/%03d.bin", i);
+        snprintf(name, sizeof name, "%03d.bin", i);
         uint16_t id = (uint16_t)(1000 + i);
-        write_bytes(name, &id, sizeof id);
+        strcpy(paths[i], write_bytes(name, &id, sizeof id));
+        names[i] = paths[i];
         wanted[i] = id;
     }
-    mt_token_ids *ids = open_well(in_folder("many"), MT_IDS_UNSAID);
+    mt_token_ids *ids;
+    ASSERT_OK(mt_token_ids_open(names, FILES, MT_IDS_UNSAID, &ids));
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < FILES; i++) {
             ASSERT_OK(mt_token_ids_read(ids, i, 1, 5000, values + i));
@@ -506,8 +508,8 @@ END_TEST
 
 START_TEST(test_what_is_no_file_of_ids_is_refused)
 {
-    mkdir(in_folder("none"), 0777);
-    ASSERT_FAILS(refuse(in_folder("none")), MT_ERROR_FORMAT, "none: no .npy, .bin, .idx, .h5");
+    mkdir(in_folder("folder"), 0777);
+    ASSERT_FAILS(refuse(in_folder("folder")), MT_ERROR_IO, "folder: not a regular file");
     ck_assert_int_eq(mkfifo(in_folder("pipe.bin"), 0600), 0);
     ASSERT_FAILS(refuse(in_folder("pipe.bin")), MT_ERROR_IO, "pipe.bin: not a regular file");
     ASSERT_FAILS(refuse(write_bytes("empty.npy", "", 0)), MT_ERROR_FORMAT, "the file is empty");
@@ -522,6 +524,17 @@ START_TEST(test_what_is_no_file_of_ids_is_refused)
     ASSERT_FAILS(mt_token_ids_open(twice, 2, MT_IDS_UNSAID, &ids), MT_ERROR_INVALID,
                  "t.bin: it is named twice");
     ASSERT_FAILS(mt_token_ids_open(twice, 0, MT_IDS_UNSAID, &ids), MT_ERROR_INVALID, "no files");
+}
+END_TEST
+
+START_TEST(test_files_of_ids_are_told_by_their_names)
+{
+    index_content index = some_index();
+    const char *path = write_index(&index);
+    ck_assert(mt_token_ids_are_in(in_folder("ids.bin")) && mt_token_ids_are_in("a.NPY"));
+    ck_assert(!mt_token_ids_are_in("a.txt") && !mt_token_ids_are_in(path));
+    ck_assert_int_eq(remove(in_folder("ids.bin")), 0);
+    ck_assert(mt_token_ids_are_in(path));
 }
 END_TEST
 
@@ -557,7 +570,7 @@ START_TEST(test_a_file_that_shrinks_is_an_error)
     ASSERT_OK(mt_token_ids_read(ids, 0, 6, 50277, values)); /* and it stays open */
     ck_assert_int_eq(truncate(in_folder("a.bin"), 10), 0);
     ASSERT_FAILS(mt_token_ids_read(ids, 0, 6, 50277, values), MT_ERROR_IO,
-                 "a.bin: it was cut to at most 10 bytes");
+                 "a.bin: it was cut to 10 bytes since it was opened");
     mt_token_ids_close(ids);
     ids = open_well(write_bytes("b.bin", six, sizeof six), MT_IDS_UINT32);
     ck_assert_int_eq(truncate(in_folder("b.bin"), 16), 0);
@@ -602,9 +615,10 @@ static Suite *token_ids_suite(void)
         test_an_index_has_the_documents_by_each_of_its_names, test_an_index_that_lies_is_refused,
         test_an_index_without_its_ids_is_refused, test_datasets_of_integers_are_read,
         test_parts_of_rows_are_read, test_datasets_that_are_no_ids_are_refused,
-        test_files_of_every_kind_make_one_row, test_a_folder_of_many_files_needs_few_open_ones,
-        test_what_is_no_file_of_ids_is_refused, test_wrong_ids_are_told_with_their_place,
-        test_a_file_that_shrinks_is_an_error, test_positions_beyond_32_bits_are_read);
+        test_files_of_every_kind_make_one_row, test_many_files_need_few_open_ones,
+        test_what_is_no_file_of_ids_is_refused, test_files_of_ids_are_told_by_their_names,
+        test_wrong_ids_are_told_with_their_place, test_a_file_that_shrinks_is_an_error,
+        test_positions_beyond_32_bits_are_read);
 }
 
 MT_TEST_MAIN(token_ids_suite)

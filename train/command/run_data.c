@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* FNV-1a (Fowler, Noll and Vo), of 64 bits: it tells files apart that nobody made alike. */
@@ -18,21 +19,50 @@ static uint64_t add_bytes(uint64_t sum, const unsigned char *bytes, size_t count
 
 typedef struct file_sum {
     uint64_t sum, size;
+    int64_t written; /* when the last of those was that are too long to be read whole; 0: none is */
 } file_sum;
 
-static mt_status add_file(const char *path, file_sum *total)
+static mt_status add_whole(const char *path, int file, file_sum *total)
 {
     unsigned char bytes[1 << 16];
     ssize_t got;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
-        return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
-    }
     while ((got = read(file, bytes, sizeof bytes)) > 0 || (got < 0 && errno == EINTR)) {
         total->sum = got > 0 ? add_bytes(total->sum, bytes, (size_t)got) : total->sum;
         total->size += got > 0 ? (uint64_t)got : 0;
     }
-    mt_status status = got == 0 ? MT_OK : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+    return got == 0 ? MT_OK : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+}
+
+/* Files may have 100 GB: of those above WHOLE_MAX, pieces from all over it are read. */
+enum { PIECE = 1 << 16, PIECES = 1024, WHOLE_MAX = PIECE * PIECES };
+
+static mt_status add_pieces(const char *path, int file, const struct stat *info, file_sum *total)
+{
+    unsigned char bytes[PIECE];
+    off_t apart = (info->st_size - PIECE) / (PIECES - 1);
+    for (int i = 0; i < PIECES; i++) {
+        ssize_t got = pread(file, bytes, PIECE, i * apart);
+        if (got < 0 && errno != EINTR) {
+            return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+        }
+        i -= got < 0; /* again */
+        total->sum = got > 0 ? add_bytes(total->sum, bytes, (size_t)got) : total->sum;
+    }
+    total->size += (uint64_t)info->st_size;
+    total->written = info->st_mtime > total->written ? info->st_mtime : total->written;
+    return MT_OK;
+}
+
+static mt_status add_file(const char *path, file_sum *total)
+{
+    struct stat info;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+    }
+    bool is_long = fstat(file, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > WHOLE_MAX;
+    mt_status status =
+        is_long ? add_pieces(path, file, &info, total) : add_whole(path, file, total);
     close(file);
     return status;
 }
@@ -51,44 +81,77 @@ static mt_status add_files(const file_list *files, file_sum *total)
     return status;
 }
 
-/* "BYTES-SUM" of all the files; "" for none. */
-static mt_status digest(const file_list *names, char text[DIGEST_MAX])
+/* The files of a split: those that its task has read, or those that the options name. */
+static mt_status list_files(const train_session *session, task_split split, const file_list *names,
+                            file_list *files)
+{
+    const char *name;
+    mt_status status = MT_OK;
+    if (session->task->file == NULL) {
+        return file_list_walk(names, files);
+    }
+    for (int64_t i = 0; status == MT_OK; i++) {
+        name = session->task->file(session->data, split, i);
+        if (name == NULL) {
+            break;
+        }
+        status = file_list_add(files, name);
+    }
+    return status;
+}
+
+/* "BYTES-SUM" of all the files, "BYTES-SUM-TIME" where some were not read whole; "" for none. */
+static mt_status digest(const train_session *session, task_split split, const file_list *names,
+                        char text[DIGEST_MAX])
 {
     file_sum total = {.sum = UINT64_C(0xcbf29ce484222325)};
     file_list files = {0};
     text[0] = '\0';
-    mt_status status = file_list_walk(names, &files);
+    mt_status status = list_files(session, split, names, &files);
     if (status == MT_OK) {
         status = add_files(&files, &total);
     }
     if (files.count > 0) {
-        snprintf(text, DIGEST_MAX, "%" PRIu64 "-%016" PRIx64, total.size, total.sum);
+        int length = snprintf(text, DIGEST_MAX, "%" PRIu64 "-%016" PRIx64, total.size, total.sum);
+        if (total.written > 0) {
+            snprintf(text + length, DIGEST_MAX - (size_t)length, "-%" PRId64, total.written);
+        }
     }
     file_list_clear(&files);
     return status;
 }
 
-static mt_status note(const char *option, const file_list *names, char known[DIGEST_MAX])
+/* The times need not agree: who copies a file need not change it. */
+static bool are_same_digests(const char *a, const char *b)
+{
+    size_t size = strcspn(a, "-"), sum = size + strcspn(a + size + (a[size] != '\0'), "-") + 1;
+    return strncmp(a, b, sum) == 0;
+}
+
+static mt_status note(const train_session *session, task_split split, const file_list *names,
+                      char known[DIGEST_MAX])
 {
     char found[DIGEST_MAX];
-    mt_status status = digest(names, found);
-    if (status == MT_OK && known[0] != '\0' && strcmp(known, found) != 0) {
+    mt_status status = digest(session, split, names, found);
+    if (status == MT_OK && known[0] != '\0' && !are_same_digests(known, found)) {
         return mt_fail(
             MT_ERROR_INVALID,
             "%s%s: it changed since the run began: %.*s bytes then, %.*s now, or others; "
             "to go on with it as it is, say --%s %s%s",
             names->names[0], names->count > 1 ? ", ..." : "", (int)strcspn(known, "-"), known,
-            (int)strcspn(found, "-"), found, option, names->names[0],
-            names->count > 1 ? " ..." : "");
+            (int)strcspn(found, "-"), found, split == TRAIN ? "data" : "valid-data",
+            names->names[0], names->count > 1 ? " ..." : "");
     }
     memcpy(known, found, DIGEST_MAX);
     return status;
 }
 
-mt_status run_data_note(run_config *config)
+mt_status run_data_note(train_session *session)
 {
-    mt_status status = note("data", &config->data, config->data_digest);
-    return status == MT_OK ? note("valid-data", &config->valid_data, config->valid_digest) : status;
+    run_config *config = &session->config;
+    mt_status status = note(session, TRAIN, &config->data, config->data_digest);
+    return status == MT_OK ? note(session, VALID, &config->valid_data, config->valid_digest)
+                           : status;
 }
 
 static bool have_same_names(const file_list *a, const file_list *b)
@@ -105,14 +168,22 @@ static bool are_same_files(const file_list *names, const char *digest_of_names,
                            const file_list *others, const char *digest_of_others)
 {
     return digest_of_names[0] != '\0' && digest_of_others[0] != '\0'
-               ? strcmp(digest_of_names, digest_of_others) == 0
+               ? are_same_digests(digest_of_names, digest_of_others)
                : have_same_names(names, others);
 }
 
+/* Where there are no others to validate on, a share of the data is held out. */
 static bool is_same_training(const run_config *a, const run_config *b)
 {
     return are_same_files(&a->data, a->data_digest, &b->data, b->data_digest) &&
-           (a->valid_data.count == 0) == (b->valid_data.count == 0);
+           (a->valid_data.count == 0) == (b->valid_data.count == 0) &&
+           (a->valid_data.count > 0 || a->valid_share == b->valid_share);
+}
+
+/* Tells if files have another time than they had, and are otherwise the same. */
+static bool are_written_anew(const char *former, const char *now)
+{
+    return former[0] != '\0' && are_same_digests(former, now) && strcmp(former, now) != 0;
 }
 
 /* Batches of toy tasks are functions of their size; a file's hold the same, cut otherwise. */
@@ -130,17 +201,27 @@ static bool is_same_validation(const run_config *former, const train_session *se
     return same_file && same_size && former->length == now->length && former->delay == now->delay;
 }
 
+static void add_clause(char text[RUN_DATA_TEXT], const char *clause)
+{
+    size_t used = strlen(text);
+    snprintf(text + used, RUN_DATA_TEXT - used, "%s%s", used > 0 ? "; " : "", clause);
+}
+
 void run_data_compare(const run_config *former, const train_session *session, mt_train_state *state,
                       char text[RUN_DATA_TEXT])
 {
-    bool other_training = !is_same_training(former, &session->config);
-    bool other_validation = !is_same_validation(former, session);
-    snprintf(text, RUN_DATA_TEXT, "%s%s%s", other_training ? "other data to train on" : "",
-             other_training && other_validation ? "; " : "",
-             other_validation ? "other data to validate on: the best loss and patience begin anew"
-                              : "");
-    if (other_validation) {
+    const run_config *now = &session->config;
+    text[0] = '\0';
+    if (!is_same_training(former, now)) {
+        add_clause(text, "other data to train on");
+    }
+    if (!is_same_validation(former, session)) {
+        add_clause(text, "other data to validate on: the best loss and patience begin anew");
         state->best_step = state->bad_evals = 0;
         state->best_loss = 0.0;
+    }
+    if (are_written_anew(former->data_digest, now->data_digest) ||
+        are_written_anew(former->valid_digest, now->valid_digest)) {
+        add_clause(text, "the data were written anew since, the same as far as they are sampled");
     }
 }

@@ -1,16 +1,16 @@
 /* The data that a run began with, known again when it goes on: files by their digests, which stand
- * in its configuration. */
+ * in its configuration. Of a file above 64 MiB a digest has the length, the sum of a thousand
+ * pieces from all over it, and the time when it was written. */
 #ifndef MT_COMMAND_RUN_DATA_H
 #define MT_COMMAND_RUN_DATA_H
 
 #include "train/command/session.h"
 
 /* Notes the digests of the data's files. MT_ERROR_INVALID where the configuration has another
- * already: the file changed under its name. Runs of 0.1.0
- * noted none. */
-mt_status run_data_note(run_config *config);
+ * already: the file changed under its name, in more than its time. Runs of 0.1.0 noted none. */
+mt_status run_data_note(train_session *session);
 
-enum { RUN_DATA_TEXT = 160 };
+enum { RUN_DATA_TEXT = 256 };
 
 /* Says in one line what a run that began as `former` and goes on as the session trains or validates
  * on otherwise, "" where it is the same; and begins the best loss and patience of `state` anew

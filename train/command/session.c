@@ -82,17 +82,31 @@ static mt_status open_device(const char *name, int threads, train_session *sessi
     return status == MT_OK ? mt_tape_create(session->device, &session->tape) : status;
 }
 
-static mt_status open_parts(const mt_token_list *tokens, train_session *session)
+/* `source` is the model that the run goes on from or begins with, or NULL. */
+static mt_status open_data(const mt_checkpoint *source, train_session *session)
+{
+    run_config *config = &session->config;
+    mt_status status = task_find(config->task, &session->task);
+    if (status == MT_OK && session->task->numbers && source != NULL && config->vocab_size == 0) {
+        config->vocab_size = source->weights->config.vocab_size;
+    }
+    return status == MT_OK
+               ? session->task->open(config, source != NULL ? source->weights->tokens : NULL,
+                                     &session->data)
+               : status;
+}
+
+static mt_status open_parts(const mt_checkpoint *source, train_session *session)
 {
     const run_config *config = &session->config;
-    mt_status status = task_find(config->task, &session->task);
-    if (status == MT_OK) {
-        status = session->task->open(config, tokens, &session->data);
-    }
+    mt_status status = open_data(source, session);
     if (status != MT_OK) {
         return status;
     }
     mt_model_config model = model_config(session);
+    if (session->task->numbers) {
+        session->config.vocab_size = model.vocab_size; /* a run that goes on keeps it */
+    }
     status = check_model(session, &model);
     if (status == MT_OK) {
         status = open_device(config->device, (int)config->threads, session);
@@ -114,7 +128,7 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
     const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
     mt_status status = run_config_copy(config, &session->config);
     if (status == MT_OK) {
-        status = open_parts(source != NULL ? source->weights->tokens : NULL, session);
+        status = open_parts(source, session);
     }
     if (status == MT_OK && init != NULL) {
         session->new_head = init->weights->config.output_size == 0;

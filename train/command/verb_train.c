@@ -104,6 +104,7 @@ static const char *option_text(const arguments *given, const char *name)
 static mt_status find_absolute(const char *path, char **absolute)
 {
     *absolute = realpath(path, NULL);
+    *absolute = *absolute == NULL && errno == ENOENT ? mt_token_ids_absolute(path) : *absolute;
     return *absolute == NULL && errno == ENOMEM
                ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for its whole path", path)
                : MT_OK;
@@ -209,7 +210,7 @@ static mt_status open_run(const run_config *config, const run_config *former,
     mt_status status = session_open(config, checkpoint, init, session);
     notice[0] = '\0';
     if (status == MT_OK) {
-        status = run_data_note(&session->config);
+        status = run_data_note(session);
         if (status != MT_OK) {
             session_close(session);
         }
