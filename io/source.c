@@ -137,23 +137,6 @@ typedef struct block_source {
     const char *block;
 } block_source;
 
-static mt_status list_block(mt_source *base, mt_arrays *arrays)
-{
-    const block_source *source = (block_source *)base;
-    mt_status status = MT_OK;
-    for (int i = 0; i < source->parameters->count && status == MT_OK; i++) {
-        status = mt_arrays_add_name(arrays, source->parameters->items[i]->name);
-    }
-    return status;
-}
-
-static mt_status inspect_block(mt_source *base, mt_array *array)
-{
-    const block_source *source = (block_source *)base;
-    mt_array_take_shape(array, &mt_parameters_find(source->parameters, array->name)->tensor);
-    return MT_OK;
-}
-
 static mt_status read_block(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
                             int64_t rows, size_t bytes, void *values)
 {
@@ -172,7 +155,7 @@ mt_status mt_block_source(const mt_parameters *parameters, const void *block, mt
     if (made == NULL) {
         return no_memory();
     }
-    *made = (block_source){{list_block, inspect_block, read_block, close_plain}, parameters, block};
+    *made = (block_source){{NULL, NULL, read_block, close_plain}, parameters, block};
     *source = &made->base;
     return MT_OK;
 }
@@ -184,18 +167,6 @@ typedef struct replaced_source {
     mt_source *under;
     mt_arrays arrays;
 } replaced_source;
-
-static mt_status list_under(mt_source *base, mt_arrays *arrays)
-{
-    const replaced_source *source = (replaced_source *)base;
-    return source->under->list(source->under, arrays);
-}
-
-static mt_status inspect_under(mt_source *base, mt_array *array)
-{
-    const replaced_source *source = (replaced_source *)base;
-    return source->under->inspect(source->under, array);
-}
 
 static mt_status read_replaced(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
                                int64_t rows, size_t bytes, void *values)
@@ -227,8 +198,7 @@ mt_status mt_source_replace(mt_source *under, mt_arrays *arrays, mt_source **sou
     if (made == NULL) {
         return no_memory();
     }
-    *made = (replaced_source){
-        {list_under, inspect_under, read_replaced, close_replaced}, under, *arrays};
+    *made = (replaced_source){{NULL, NULL, read_replaced, close_replaced}, under, *arrays};
     *arrays = (mt_arrays){0};
     *source = &made->base;
     return MT_OK;

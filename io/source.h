@@ -8,7 +8,8 @@
 
 typedef struct mt_source mt_source;
 struct mt_source {
-    /* Adds the names of all arrays. */
+    /* Adds the names of all arrays. This and `inspect` are NULL where who makes a source knows what
+     * it holds. */
     mt_status (*list)(mt_source *source, mt_arrays *arrays);
 
     /* Fills in type, rank and shape of an array that has its name: MT_ERROR_FORMAT for what no
