@@ -163,6 +163,15 @@ static bool have_same_names(const file_list *a, const file_list *b)
     return same;
 }
 
+void run_data_forget(run_config *config, const char *option)
+{
+    if (strcmp(option, "data") == 0) {
+        config->data_digest[0] = '\0';
+    } else if (strcmp(option, "valid-data") == 0) {
+        config->valid_digest[0] = '\0';
+    }
+}
+
 /* Files are compared by their digests, and where some have none, by their names. */
 static bool are_same_files(const file_list *names, const char *digest_of_names,
                            const file_list *others, const char *digest_of_others)

@@ -10,6 +10,9 @@
  * already: the file changed under its name, in more than its time. Runs of 0.1.0 noted none. */
 mt_status run_data_note(train_session *session);
 
+/* Forgets the digest of the files that an option names, which are others from here on. */
+void run_data_forget(run_config *config, const char *option);
+
 enum { RUN_DATA_TEXT = 256 };
 
 /* Says in one line what a run that began as `former` and goes on as the session trains or validates

@@ -1,5 +1,6 @@
 /* mixtape train TASK [options], mixtape train --resume RUN [options] */
 #include "train/command/arguments.h"
+#include "train/command/edited_config.h"
 #include "train/command/espnet_config.h"
 #include "train/command/loop.h"
 #include "train/command/options.h"
@@ -275,11 +276,8 @@ static mt_status find_folder(const char *run, char folder[TEXT_MAX])
 /* A file that is named again may be another. */
 static void forget_named_data(const arguments *given, run_config *config)
 {
-    if (option_text(given, "data") != NULL) {
-        config->data_digest[0] = '\0';
-    }
-    if (option_text(given, "valid-data") != NULL) {
-        config->valid_digest[0] = '\0';
+    for (int i = 0; i < given->count; i++) {
+        run_data_forget(config, given->options[i].name);
     }
 }
 
@@ -300,6 +298,9 @@ static int resume_locked(const arguments *given, run_folder *folder)
     }
     if (status == MT_OK) {
         status = run_config_copy(&former, &config);
+    }
+    if (status == MT_OK) {
+        status = edited_config_take(folder, &config);
     }
     if (status == MT_OK) {
         forget_named_data(given, &config);

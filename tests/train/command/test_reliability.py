@@ -360,6 +360,47 @@ class PowerTest(RunTest):
             self.assertEqual(calls[i + 1], ("fsync", os.path.dirname(calls[i][1]), None))
 
 
+class EditedConfigTest(RunTest):
+    def setUp(self):
+        super().setUp()
+        self.run_command("train", "copy", *SMALL, "--steps", "3", "--out", "run")
+        shutil.copytree(self.path("run"), self.path("other"))
+
+    def edit(self, old, new):
+        text = read(self.path("run", "config.yaml"))
+        self.assertIn(old, text)
+        self.write("run/config.yaml", text.replace(old, new))
+
+    def files(self):
+        return {name: read(self.path("run", name), mode="rb")
+                for name in os.listdir(self.path("run"))}
+
+    def test_options_of_the_file_are_as_if_they_were_given(self):
+        self.edit("lr: 0.003\n", "lr: 0.01\n")
+        self.edit("steps: 3\n", "steps: 9\n")
+        result = self.run_command("train", "--resume", "run", "--steps", "5")
+        self.assertIn("config.yaml has lr 0.01, the checkpoint 0.003", result.stderr.decode())
+        self.run_command("train", "--resume", "other", "--steps", "5", "--lr", "0.01")
+        self.assertEqual(self.content("run"), self.content("other"))
+        self.assertEqual(read(self.path("run", "config.yaml")),
+                         read(self.path("other", "config.yaml")).replace('"other"', '"run"'))
+
+    def test_what_a_run_keeps_is_refused_and_stays_as_it_was(self):
+        for old, new, status, says in (
+            ("seed: 1\n", "seed: 2\n", 2, ["--seed 2", "began with 1"]),
+            ("task: copy\n", "task: echo\n", 2, ["task echo"]),
+            ("lr: 0.003\n", "rate: 1\n", 1, ["no option 'rate'"]),
+            ("lr: 0.003\n", "lr: much\n", 1, ["much"]),
+            ("lr: 0.003\n", "lr: {\n", 1, [])):
+            with self.subTest(new):
+                self.edit(old, new)
+                before = self.files()
+                self.refuse("train", "--resume", "run", status=status,
+                            says=["run/config.yaml", *says])
+                self.assertEqual(self.files(), before)
+                self.edit(new, old)
+
+
 class KillTest(RunTest):
     """MIXTAPE_KILLS says how many."""
 
