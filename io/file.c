@@ -63,6 +63,11 @@ bool mt_is_safetensors(const char *path)
     return ends_with(path, ".safetensors");
 }
 
+bool mt_is_hdf5(const char *path)
+{
+    return ends_with(path, ".h5") || ends_with(path, ".hdf5");
+}
+
 bool mt_is_pickle(const char *path)
 {
     return ends_with(path, ".pth") || ends_with(path, ".pt") || ends_with(path, ".bin");

@@ -41,9 +41,10 @@ mt_status mt_file_flush(int file, const char *path);
  * nothing is waited for where a file system has no such thing. A failure is one of `path`. */
 mt_status mt_folder_flush(const char *folder, const char *path);
 
-/* Tell if a path ends as .safetensors files do, and as PyTorch's: .pth, .pt, .bin; in letters of
- * either case. */
+/* Tell if a path ends as .safetensors files do, as HDF5's: .h5, .hdf5; and as PyTorch's: .pth, .pt,
+ * .bin; in letters of either case. */
 bool mt_is_safetensors(const char *path);
+bool mt_is_hdf5(const char *path);
 bool mt_is_pickle(const char *path);
 
 #ifdef __cplusplus

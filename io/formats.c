@@ -141,9 +141,16 @@ static mt_status describe_exchange(mt_weights *weights)
 }
 
 static mt_status write_exchange(const mt_weights *weights, const mt_layout *layout,
-                                const mt_arrays *arrays, const char *path)
+                                const mt_arrays *arrays, mt_stored_type stored, const char *path)
 {
     mt_archive *archive;
+    if (stored != MT_STORED_AS_IS) {
+        return mt_fail(
+            MT_ERROR_INVALID,
+            "%s: HDF5 has the model's own type of numbers: another goes into a file that "
+            "ends in .safetensors, or a folder",
+            path);
+    }
     mt_model_config kept = mt_layout_kept(layout, &weights->config);
     mt_status status = mt_native_create(path, EXCHANGE, weights->tokens, &archive);
     if (status != MT_OK) {
@@ -156,11 +163,19 @@ static mt_status write_exchange(const mt_weights *weights, const mt_layout *layo
 }
 
 static mt_status write_safetensors(const mt_weights *weights, const mt_layout *layout,
-                                   const mt_arrays *arrays, const char *path)
+                                   const mt_arrays *arrays, mt_stored_type stored, const char *path)
 {
     (void)weights;
     (void)layout;
-    return mt_safetensors_write(path, arrays);
+    return mt_safetensors_write(path, arrays, stored);
+}
+
+static mt_status write_folder(const mt_weights *weights, const mt_layout *layout,
+                              const mt_arrays *arrays, mt_stored_type stored, const char *path)
+{
+    mt_model_config kept = mt_layout_kept(layout, &weights->config);
+    mt_hf_contents contents = {arrays, stored, &kept, weights->dtype, weights->tokens};
+    return mt_hf_folder_write(path, &contents);
 }
 
 /* ---- the table ---- */
@@ -176,6 +191,7 @@ static const mt_format formats[] = {
     {"an exchange file", MT_HDF5, EXCHANGE, false, describe_exchange, write_exchange},
     {"HDF5 of another program", MT_HDF5, NULL, false, describe_foreign_hdf5, NULL},
     {"safetensors", MT_SAFETENSORS, NULL, false, mt_foreign_describe, write_safetensors},
+    {"a folder of Hugging Face's", MT_FOLDER, NULL, false, mt_foreign_describe, write_folder},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -226,9 +242,17 @@ mt_status mt_format_find(const mt_weights_file *file, const mt_format **format)
     return status == MT_OK && (*format)->attribute != NULL ? check_version(archive) : status;
 }
 
-const mt_format *mt_format_of_name(const char *path)
+/* Hugging Face's models are folders, unless a name says that it is a file's. */
+static bool is_folder(const char *path, const mt_layout *layout)
 {
-    int container = mt_is_safetensors(path) ? MT_SAFETENSORS : MT_HDF5;
+    return layout->config_beside && !mt_is_hdf5(path) && !mt_is_pickle(path);
+}
+
+const mt_format *mt_format_of_name(const char *path, const mt_layout *layout)
+{
+    int container = mt_is_safetensors(path)   ? MT_SAFETENSORS
+                    : is_folder(path, layout) ? MT_FOLDER
+                                              : MT_HDF5;
     for (int i = 0; i < FORMATS; i++) {
         if (formats[i].write != NULL && (int)formats[i].container == container) {
             return &formats[i];
@@ -386,7 +410,7 @@ mt_status mt_arrays_write(const char *path, const mt_arrays *arrays)
 {
     mt_archive *archive;
     if (mt_is_safetensors(path)) {
-        return mt_safetensors_write(path, arrays);
+        return mt_safetensors_write(path, arrays, MT_STORED_AS_IS);
     }
     mt_status status = mt_archive_create(path, &archive);
     if (status == MT_OK) {

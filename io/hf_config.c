@@ -126,3 +126,39 @@ mt_status mt_hf_config_check(const char *weights, const mt_hf_config *config,
     }
     return MT_OK;
 }
+
+/* float16 alone needs the divided weights of transformers' inference (its own default: every 6). */
+static int rescale_every(const char *torch)
+{
+    return strcmp(torch, "float16") == 0 ? 6 : 0;
+}
+
+/* The token at which transformers ends a text; without tokens its own default, Pile's. */
+static json_t *end_of_text(const mt_token_list *tokens)
+{
+    static const char mark[] = "<sos/eos>";
+    int32_t id = tokens != NULL ? mt_token_find(tokens, mark, strlen(mark)) : 0;
+    return id >= 0 ? json_integer(id) : json_null();
+}
+
+mt_status mt_hf_config_write(const char *path, const mt_model_config *config, const char *torch,
+                             const mt_token_list *tokens)
+{
+    json_t *fields =
+        json_pack("{s:[s], s:o, s:f, s:s, s:o, s:i, s:b, s:s, s:b}", "architectures",
+                  config->output_size > 0 ? "RwkvForCausalLM" : "RwkvModel", "bos_token_id",
+                  end_of_text(tokens), "layer_norm_epsilon", config->norm.eps, "model_type", "rwkv",
+                  "eos_token_id", end_of_text(tokens), "rescale_every", rescale_every(torch),
+                  "tie_word_embeddings", 0, "torch_dtype", torch, "use_cache", 1);
+    bool whole = fields != NULL;
+    for (int i = 0; i < SIZES && whole; i++) {
+        whole = json_object_set_new(fields, sizes[i].key, json_integer(size_of(config, i))) == 0;
+    }
+    if (!whole) {
+        json_decref(fields);
+        fields = NULL;
+    }
+    mt_status status = mt_json_write(path, fields);
+    json_decref(fields);
+    return status;
+}

@@ -3,6 +3,7 @@
 #define MT_IO_HF_CONFIG_H
 
 #include <mixtape/model.h>
+#include <mixtape/token_list.h>
 
 #include <stdbool.h>
 
@@ -21,5 +22,10 @@ mt_status mt_hf_config_read(const char *weights, mt_hf_config *config);
 /* MT_ERROR_FORMAT, with both, for a size that is not told as the weights have it. */
 mt_status mt_hf_config_check(const char *weights, const mt_hf_config *config,
                              const mt_model_config *found);
+
+/* Writes the configuration of a model without biases, with a head or without, whose numbers have
+ * this type of PyTorch's. Of the tokens, or NULL, the one that ends a text is told. */
+mt_status mt_hf_config_write(const char *path, const mt_model_config *config, const char *torch,
+                             const mt_token_list *tokens);
 
 #endif

@@ -4,11 +4,26 @@
 #ifndef MT_IO_HF_FOLDER_H
 #define MT_IO_HF_FOLDER_H
 
+#include <mixtape/weights.h>
+
 #include "io/source.h"
 
 /* The arrays of all shards. MT_ERROR_FORMAT, with the name, for a configuration of another model,
  * for weights in a form that is not read, for an index that names what is not in its shard, or a
  * shard that is not in the folder, and for a shard that has what the index does not place there. */
 mt_status mt_hf_folder_source(const char *folder, mt_source **source);
+
+typedef struct mt_hf_contents {
+    const mt_arrays *arrays;
+    mt_stored_type stored;
+    const mt_model_config *config;
+    mt_dtype dtype;
+    const mt_token_list *tokens; /* or NULL */
+} mt_hf_contents;
+
+/* Writes a folder beside `path`, flushes it to the disk, and renames it. MT_ERROR_IO where what is
+ * there is no empty folder: it would be lost. On failure nothing is left; a process that is killed
+ * may leave `.NAME.XXXXXXXX.part` beside NAME. */
+mt_status mt_hf_folder_write(const char *path, const mt_hf_contents *contents);
 
 #endif

@@ -42,7 +42,7 @@ const mt_layout mt_layouts[] = {
     {.name = "rwkv-lm",
      .help = "RWKV-LM, version 4",
      .layer_norm_alone = true,
-     .needs_head = true,
+     .head_of_vocabulary = true,
      .eps_is_fixed = true,
      .eps = 1e-5,
      .rules = {NO_BIASES,
@@ -66,7 +66,8 @@ const mt_layout mt_layouts[] = {
     {.name = "hf",
      .help = "Hugging Face's RwkvForCausalLM",
      .layer_norm_alone = true,
-     .needs_head = true,
+     .head_of_vocabulary = true,
+     .may_lack_head = true,
      .eps_is_fixed = true,
      .config_beside = true,
      .eps = 1e-5,
@@ -183,7 +184,8 @@ mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config
                        layout->name, layout->eps, config->norm.eps, layout->eps,
                        takes_biases ? "" : " --no-bias");
     }
-    if (layout->needs_head && config->output_size != config->vocab_size) {
+    bool lacks_head = config->output_size == 0 && layout->may_lack_head;
+    if (layout->head_of_vocabulary && config->output_size != config->vocab_size && !lacks_head) {
         return mt_fail(MT_ERROR_INVALID, "layout %s: the model has no head over its vocabulary",
                        layout->name);
     }

@@ -3,6 +3,7 @@
 
 #include "io/file_kind.h"
 #include "io/json_file.h"
+#include "io/number_types.h"
 #include "io/weights_file.h"
 
 #include <errno.h>
@@ -18,75 +19,6 @@
  * largest models' are below 1 MB. */
 enum { MOST_HEADER = 16 << 20 };
 
-static float float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float widen_bf16(uint16_t half)
-{
-    return float_of_bits((uint32_t)half << 16);
-}
-
-/* IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits. */
-static float widen_f16(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half >> 15) << 31, exponent = half >> 10 & 31,
-             fraction = half & 1023u;
-    if (exponent == 31) { /* infinite, or not a number */
-        return float_of_bits(sign | 0x7F800000u | fraction << 13);
-    }
-    if (exponent > 0) {
-        return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
-    }
-    float value = (float)fraction / 16777216.0f; /* subnormal: fraction times 2^-24 */
-    return sign != 0 ? -value : value;
-}
-
-static void copy_f32(const char *from, int64_t count, void *to)
-{
-    memmove(to, from, (size_t)count * sizeof(float));
-}
-
-static void copy_f64(const char *from, int64_t count, void *to)
-{
-    memmove(to, from, (size_t)count * sizeof(double));
-}
-
-static void copy_f16(const char *from, int64_t count, void *to)
-{
-    for (int64_t i = 0; i < count; i++) {
-        uint16_t half;
-        memcpy(&half, from + 2 * i, sizeof half);
-        ((float *)to)[i] = widen_f16(half);
-    }
-}
-
-static void copy_bf16(const char *from, int64_t count, void *to)
-{
-    for (int64_t i = 0; i < count; i++) {
-        uint16_t half;
-        memcpy(&half, from + 2 * i, sizeof half);
-        ((float *)to)[i] = widen_bf16(half);
-    }
-}
-
-/* The types that weights come in. */
-static const struct {
-    const char *name;
-    size_t size;
-    mt_dtype dtype;
-    void (*copy)(const char *from, int64_t count, void *to);
-} types[] = {
-    {"F32", 4, MT_F32, copy_f32},
-    {"F64", 8, MT_F64, copy_f64},
-    {"F16", 2, MT_F32, copy_f16},
-    {"BF16", 2, MT_F32, copy_bf16},
-};
-enum { TYPES = sizeof types / sizeof *types };
-
 typedef struct safetensors_file {
     mt_source base;
     char path[PATH_MAX];
@@ -95,9 +27,9 @@ typedef struct safetensors_file {
     size_t data_start, data_size;
 } safetensors_file;
 
-/* A tensor of the header: its type, a row of the table, and its place in the data. */
+/* A tensor of the header: its type, and its place in the data. */
 typedef struct stored_tensor {
-    int type;
+    const mt_number_type *type;
     size_t begin;
 } stored_tensor;
 
@@ -146,11 +78,8 @@ static mt_status find_tensor(const safetensors_file *file, mt_array *array, stor
         return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: no dtype, or no shape", file->path,
                        array->name);
     }
-    stored->type = 0;
-    while (stored->type < TYPES && strcmp(types[stored->type].name, type_name) != 0) {
-        stored->type++;
-    }
-    if (stored->type == TYPES) {
+    stored->type = mt_number_type_named(type_name);
+    if (stored->type == NULL) {
         return mt_fail(MT_ERROR_FORMAT, "%s: %.128s: type %.16s, none of F32, F64, F16, BF16",
                        file->path, array->name, type_name);
     }
@@ -158,11 +87,11 @@ static mt_status find_tensor(const safetensors_file *file, mt_array *array, stor
     if (status != MT_OK) {
         return status;
     }
-    array->dtype = types[stored->type].dtype;
+    array->dtype = stored->type->dtype;
     json_int_t begin = 0, end = 0;
     int64_t count = mt_array_count(array);
     status = read_offsets(file, array->name, entry, &begin, &end);
-    if (status == MT_OK && (size_t)(end - begin) != (size_t)count * types[stored->type].size) {
+    if (status == MT_OK && (size_t)(end - begin) != (size_t)count * stored->type->size) {
         status = mt_fail(MT_ERROR_FORMAT, "%s: %.128s: bytes %lld to %lld for %lld numbers of %s",
                          file->path, array->name, (long long)begin, (long long)end,
                          (long long)count, type_name);
@@ -275,12 +204,12 @@ static mt_status read_rows(mt_source *base, const char *name, mt_dtype dtype, in
         return status;
     }
     int64_t width = mt_array_width(&array), count = rows * width;
-    size_t size = types[stored.type].size;
+    size_t size = stored.type->size;
     char *bytes = (char *)values + (size_t)count * (mt_dtype_size(array.dtype) - size);
     status = read_bytes(file, stored.begin + (size_t)(first * width) * size, (size_t)count * size,
                         bytes);
     if (status == MT_OK) {
-        types[stored.type].copy(bytes, count, values);
+        stored.type->widen(bytes, count, values);
     }
     if (status == MT_OK && dtype != array.dtype) {
         mt_reals_widen(array.dtype, count, values);

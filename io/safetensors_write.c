@@ -1,38 +1,40 @@
 /* .safetensors files, written. */
 #include "io/file.h"
+#include "io/number_types.h"
 #include "io/safetensors.h"
 #include "io/weights_file.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { HEADER_ALIGNMENT = 8 };
 
-static size_t array_bytes(const mt_array *array)
+static size_t array_bytes(const mt_array *array, mt_stored_type stored)
 {
-    return (size_t)mt_array_count(array) * mt_dtype_size(array->dtype);
+    return (size_t)mt_array_count(array) * mt_number_type_of(stored, array->dtype)->size;
 }
 
 /* What the header has of an array that ends at byte `end` of the data, or NULL: no memory. */
-static json_t *describe_array(const mt_array *array, size_t end)
+static json_t *describe_array(const mt_array *array, mt_stored_type stored, size_t end)
 {
+    const char *type = mt_number_type_of(stored, array->dtype)->name;
+    size_t begin = end - array_bytes(array, stored);
     json_t *shape = json_array();
     bool whole = shape != NULL;
     for (int d = 0; d < array->rank && whole; d++) {
         whole = json_array_append_new(shape, json_integer(array->shape[d])) == 0;
     }
-    json_t *entry =
-        whole ? json_pack("{s:s, s:O, s:[I,I]}", "dtype", array->dtype == MT_F64 ? "F64" : "F32",
-                          "shape", shape, "data_offsets", (json_int_t)(end - array_bytes(array)),
-                          (json_int_t)end)
-              : NULL;
+    json_t *entry = whole ? json_pack("{s:s, s:O, s:[I,I]}", "dtype", type, "shape", shape,
+                                      "data_offsets", (json_int_t)begin, (json_int_t)end)
+                          : NULL;
     json_decref(shape);
     return entry;
 }
 
 /* The header, or NULL: no memory. */
-static json_t *make_header(const mt_arrays *arrays, size_t *data_size)
+static json_t *make_header(const mt_arrays *arrays, mt_stored_type stored, size_t *data_size)
 {
     json_t *header = json_object();
     bool whole =
@@ -40,8 +42,9 @@ static json_t *make_header(const mt_arrays *arrays, size_t *data_size)
     *data_size = 0;
     for (int64_t i = 0; i < arrays->count && whole; i++) {
         const mt_array *array = &arrays->items[i];
-        *data_size += array_bytes(array);
-        whole = json_object_set_new(header, array->name, describe_array(array, *data_size)) == 0;
+        *data_size += array_bytes(array, stored);
+        whole = json_object_set_new(header, array->name,
+                                    describe_array(array, stored, *data_size)) == 0;
     }
     if (!whole) {
         json_decref(header);
@@ -70,32 +73,54 @@ static char *make_bytes(const json_t *header, size_t data_size, size_t *size)
     return bytes;
 }
 
-static mt_status read_arrays(const mt_arrays *arrays, char *to)
+/* Rows of an array on their way into the image of a file. */
+typedef struct stored_array {
+    const mt_array *array;
+    const mt_number_type *type;
+    char *to;
+} stored_array;
+
+static mt_status store_rows(void *context, int64_t first, int64_t rows, const void *values)
+{
+    const stored_array *stored = context;
+    const mt_array *array = stored->array;
+    int64_t width = mt_array_width(array), count = rows * width;
+    char *to = stored->to + (size_t)(first * width) * stored->type->size;
+    mt_status status = mt_array_check_values(array, "/", first, rows, values);
+    if (status != MT_OK) {
+        return status;
+    }
+    int64_t beyond = stored->type->narrow(array->dtype, values, count, to);
+    return beyond < 0
+               ? MT_OK
+               : mt_fail(MT_ERROR_NUMERIC, "%s: element %" PRId64 " is %g, which %s cannot hold",
+                         array->name, first * width + beyond,
+                         mt_real_at(array->dtype, values, beyond), stored->type->torch);
+}
+
+static mt_status store_arrays(const mt_arrays *arrays, mt_stored_type type, char *to)
 {
     mt_status status = MT_OK;
     for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
         const mt_array *array = &arrays->items[i];
-        int64_t rows = mt_array_rows(array);
-        status = mt_array_read(array, 0, rows, to);
-        if (status == MT_OK) {
-            status = mt_array_check_values(array, "/", 0, rows, to);
-        }
-        to += array_bytes(array);
+        stored_array stored = {array, mt_number_type_of(type, array->dtype), to};
+        status = mt_array_visit(array, store_rows, &stored);
+        to += array_bytes(array, type);
     }
     return status;
 }
 
-mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays)
+mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays, mt_stored_type stored)
 {
     size_t data_size, size = 0;
-    json_t *header = make_header(arrays, &data_size);
+    json_t *header = make_header(arrays, stored, &data_size);
     char *bytes = header != NULL ? make_bytes(header, data_size, &size) : NULL;
     json_decref(header);
     if (bytes == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %lld tensors of %zu bytes", path,
                        (long long)arrays->count, data_size);
     }
-    mt_status status = read_arrays(arrays, bytes + size - data_size);
+    mt_status status = store_arrays(arrays, stored, bytes + size - data_size);
     if (status == MT_OK) {
         status = mt_file_replace(path, bytes, size);
     }

@@ -18,7 +18,7 @@ typedef struct mt_weights_file {
 /* A format: what files of it hold, and how they are read and written. */
 typedef struct mt_format {
     const char *name;
-    enum { MT_HDF5, MT_SAFETENSORS } container;
+    enum { MT_HDF5, MT_SAFETENSORS, MT_FOLDER } container;
     const char *attribute; /* the root's `format`, or NULL where there is none */
     bool is_checkpoint;    /* it may hold parameters that are no model's */
 
@@ -26,16 +26,16 @@ typedef struct mt_format {
      * .safetensors files, the source. */
     mt_status (*describe)(mt_weights *weights);
 
-    /* Writes the arrays of weights in a layout; NULL: mt_weights_convert does not write it. */
+    /* Writes the arrays of weights in a layout; NULL: mt_weights_export does not write it. */
     mt_status (*write)(const mt_weights *weights, const mt_layout *layout, const mt_arrays *arrays,
-                       const char *path);
+                       mt_stored_type stored, const char *path);
 } mt_format;
 
 /* The format of the file that is open. */
 mt_status mt_format_find(const mt_weights_file *file, const mt_format **format);
 
-/* The one that a file of this name is written in. */
-const mt_format *mt_format_of_name(const char *path);
+/* The one that a file of this name, or a folder, is written in where the layout is this. */
+const mt_format *mt_format_of_name(const char *path, const mt_layout *layout);
 
 /* Opens a file's container, which is told by its first bytes, or a folder of Hugging Face's. On
  * failure nothing stays open. */
@@ -124,6 +124,6 @@ mt_status mt_arrays_write(const char *path, const mt_arrays *arrays);
 
 /* Writes the arrays to a .safetensors file, atomically, with the metadata that transformers asks
  * for. What reads one is a source (io/source.h). */
-mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays);
+mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays, mt_stored_type stored);
 
 #endif

@@ -60,7 +60,8 @@ static mt_status add_parameter(const mt_weights *weights, const mt_layout *layou
     return status == MT_OK ? add_missing_bias(weights, layout, parameter, arrays) : status;
 }
 
-mt_status mt_weights_convert(const mt_weights *weights, const char *path, const mt_layout *layout)
+mt_status mt_weights_export(const mt_weights *weights, const char *path, const mt_layout *layout,
+                            mt_stored_type stored)
 {
     if (weights == NULL) {
         return mt_fail_null(__func__);
@@ -77,10 +78,16 @@ mt_status mt_weights_convert(const mt_weights *weights, const char *path, const 
         status = add_parameter(weights, layout, weights->parameters->items[i], &arrays);
     }
     if (status == MT_OK) {
-        status = mt_format_of_name(path)->write(weights, layout, &arrays, path);
+        status = mt_format_of_name(path, layout)->write(weights, layout, &arrays, stored, path);
     }
     mt_arrays_free(&arrays);
     return status;
+}
+
+mt_status mt_weights_convert(const mt_weights *weights, const char *path, const mt_layout *layout)
+{
+    return weights != NULL ? mt_weights_export(weights, path, layout, MT_STORED_AS_IS)
+                           : mt_fail_null(__func__);
 }
 
 mt_status mt_weights_save(const char *path, const mt_model *model, const mt_layout *layout,

@@ -29,16 +29,17 @@ typedef struct mt_layout_rule {
 
 typedef struct mt_layout {
     const char *name, *help;
-    const char *with_head; /* the layout of the same names and a head, or NULL */
-    bool part_of_more;     /* a file may hold other names beside those of the model */
-    bool real_valued;      /* it has a place for models of real-valued input */
-    bool layer_norm_alone; /* it has no other norm; */
-    bool needs_head;       /* and no model without a head */
-    bool pads;             /* row 0 of the embedding is the padding row */
-    bool biases;           /* projections and heads have biases: zeros where a model has none */
-    bool eps_is_fixed;     /* a model of another layer_norm's eps is another function there */
-    bool config_beside;    /* a config.json beside a file tells the eps that its model has */
-    double eps;            /* of its layer_norm, unless that is told */
+    const char *with_head;   /* the layout of the same names and a head, or NULL */
+    bool part_of_more;       /* a file may hold other names beside those of the model */
+    bool real_valued;        /* it has a place for models of real-valued input */
+    bool layer_norm_alone;   /* it has no other norm */
+    bool head_of_vocabulary; /* it has no model without a head over the vocabulary, */
+    bool may_lack_head;      /* but one without any */
+    bool pads;               /* row 0 of the embedding is the padding row */
+    bool biases;             /* projections and heads have biases: zeros where a model has none */
+    bool eps_is_fixed;       /* a model of another layer_norm's eps is another function there */
+    bool config_beside;      /* a config.json beside a file tells the eps that its model has */
+    double eps;              /* of its layer_norm, unless that is told */
     mt_layout_rule rules[MT_LAYOUT_RULES]; /* ends with a rule whose `ours` is NULL */
 } mt_layout;
 

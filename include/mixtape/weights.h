@@ -77,12 +77,26 @@ MT_API mt_status mt_weights_restore(const mt_weights *weights, mt_model *model);
  * another shape is MT_ERROR_INVALID, with the name and the shapes, before anything is changed. */
 MT_API mt_status mt_weights_begin(const mt_weights *weights, mt_model *model);
 
-/* Saves an exchange file in a layout, atomically (a new file is written beside `path`, flushed to
- * the disk, and renamed over it): a .safetensors file where `path` ends so (without configuration
- * and tokens), else HDF5. Where the layout has biases and the model none, zeros are written.
- * MT_ERROR_INVALID where the layout cannot hold the model. The first converts what was opened, NULL
- * to the file's own layout, which a checkpoint lacks (MT_ERROR_INVALID); the second saves a
- * model's, with `tokens` or NULL. */
+/* The type of the numbers in a file: the weights' own, or another, to which they are rounded. */
+typedef enum mt_stored_type {
+    MT_STORED_AS_IS,
+    MT_STORED_F32,
+    MT_STORED_F16, /* binary16 */
+    MT_STORED_BF16,
+    MT_STORED_TYPES
+} mt_stored_type;
+
+/* Saves weights in a layout, atomically (what is new is written beside `path`, flushed to the disk,
+ * and renamed): a .safetensors file where `path` ends so (without configuration and tokens), HDF5
+ * where it ends in .h5 or .hdf5, else a folder with config.json where the layout is Hugging Face's,
+ * and HDF5 in other layouts. HDF5 is MT_STORED_AS_IS. A folder takes the place of an empty one, but
+ * of nothing else. Where the layout has biases and the model none, zeros are written.
+ * MT_ERROR_INVALID where the layout cannot hold the model; MT_ERROR_NUMERIC, with the element, for
+ * a value that is not finite, or that the type cannot hold. The first converts what was opened,
+ * NULL to the file's own layout, which a checkpoint lacks (MT_ERROR_INVALID); so does the second,
+ * as it is; the third saves a model's, with `tokens` or NULL. */
+MT_API mt_status mt_weights_export(const mt_weights *weights, const char *path,
+                                   const mt_layout *layout, mt_stored_type stored);
 MT_API mt_status mt_weights_convert(const mt_weights *weights, const char *path,
                                     const mt_layout *layout);
 MT_API mt_status mt_weights_save(const char *path, const mt_model *model, const mt_layout *layout,

@@ -238,8 +238,8 @@ START_TEST(test_layouts_of_one_norm_refuse_the_others)
 }
 END_TEST
 
-/* RWKV-LM's and Hugging Face's models have a head each; the other layouts do without. */
-START_TEST(test_layouts_with_a_head_refuse_a_model_without)
+/* RWKV-LM's models have a head each; the other layouts do without. */
+START_TEST(test_a_layout_with_a_head_refuses_a_model_without)
 {
     mt_model_config config = small_config();
     config.norm.eps = 1e-5;
@@ -248,7 +248,7 @@ START_TEST(test_layouts_with_a_head_refuse_a_model_without)
     mt_model *model = make_model(&config, MT_F32, 1);
     for (const mt_layout *layout = mt_layouts; layout->name != NULL; layout++) {
         const char *path = in_folder("weights.h5");
-        if (strcmp(layout->name, "rwkv-lm") == 0 || strcmp(layout->name, "hf") == 0) {
+        if (strcmp(layout->name, "rwkv-lm") == 0) {
             ASSERT_FAILS(mt_weights_save(path, model, layout, NULL), MT_ERROR_INVALID, layout->name,
                          "no head over its vocabulary");
         } else {
@@ -331,7 +331,7 @@ static Suite *exchange_suite(void)
     tcase_add_test(tcase, test_a_fixed_eps_refuses_another);
     tcase_add_test(tcase, test_biases_without_a_place_must_be_zero);
     tcase_add_test(tcase, test_layouts_of_one_norm_refuse_the_others);
-    tcase_add_test(tcase, test_layouts_with_a_head_refuse_a_model_without);
+    tcase_add_test(tcase, test_a_layout_with_a_head_refuses_a_model_without);
     tcase_add_test(tcase, test_a_real_valued_model_fits_mixtapes_layout_alone);
     tcase_add_test(tcase, test_a_conversion_without_a_layout_keeps_the_files_own);
     tcase_add_test(tcase, test_tokens_that_do_not_fit_the_vocabulary_are_refused);

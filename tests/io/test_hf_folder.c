@@ -1,7 +1,10 @@
 /* Folders of Hugging Face's: weights in one file or in shards, and what their configuration tells.
  */
+#include "io/number_types.h"
 #include "io/weights_file.h"
 #include "tests/io/io_test.h"
+
+#include <math.h>
 
 #define SHARD_1 "model-00001-of-00002.safetensors"
 #define SHARD_2 "model-00002-of-00002.safetensors"
@@ -301,6 +304,112 @@ START_TEST(test_a_pointer_in_place_of_a_shard_is_told)
 }
 END_TEST
 
+/* ---- written ---- */
+
+static mt_status save_folder(const char *name, mt_stored_type stored)
+{
+    const mt_layout *layout;
+    mt_weights_file file;
+    mt_weights weights;
+    mt_model *model = make_hf();
+    ASSERT_OK(mt_layout_parse("hf", &layout));
+    ASSERT_OK(mt_weights_of(model->parameters, &model->config, NULL, &file, &weights));
+    mt_status status = mt_weights_export(&weights, in_folder(name), layout, stored);
+    mt_weights_file_close(&file);
+    mt_model_destroy(model);
+    return status;
+}
+
+START_TEST(test_a_folder_that_is_written_is_the_same_model)
+{
+    mt_weights *weights;
+    if (_i == 1) { /* an empty one is taken for new */
+        ck_assert_int_eq(mkdir(in_folder("new"), 0777), 0);
+    }
+    ASSERT_OK(save_folder("new", MT_STORED_AS_IS));
+    ASSERT_OK(mt_weights_open(in_folder("new"), &weights));
+    ck_assert_str_eq(mt_weights_assumed(weights), "");
+    ck_assert_int_eq(weights->config.context_size, 16);
+    check_bits(weights);
+    mt_weights_close(weights);
+    ck_assert_int_eq(files_in_folder(), 1);
+}
+END_TEST
+
+START_TEST(test_what_is_there_is_not_destroyed)
+{
+    mt_weights *weights;
+    ASSERT_OK(save_folder("new", MT_STORED_AS_IS));
+    ASSERT_FAILS(save_folder("new", MT_STORED_F16), MT_ERROR_IO, "new", "not empty");
+    ASSERT_FAILS(save_folder("new/", MT_STORED_F16), MT_ERROR_IO, "new", "not empty");
+    ASSERT_OK(mt_weights_open(in_folder("new"), &weights));
+    check_bits(weights);
+    mt_weights_close(weights);
+    write_text("file", "precious");
+    ASSERT_FAILS(save_folder("file", MT_STORED_AS_IS), MT_ERROR_IO, "file", "Not a directory");
+    ASSERT_FAILS(save_folder("none/new", MT_STORED_AS_IS), MT_ERROR_IO, "none/new", "No such file");
+    ck_assert_int_eq(files_in_folder(), 2); /* and nothing beside them */
+}
+END_TEST
+
+START_TEST(test_a_value_beyond_a_type_is_told_and_nothing_written)
+{
+    const mt_layout *layout;
+    mt_weights_file file;
+    mt_weights weights;
+    mt_model *model = make_hf();
+    float *embedding = mt_parameters_find(model->parameters, "embed.weight")->tensor.data;
+    float large = 65520.0f; /* the least that rounds to 2^16 */
+    ASSERT_OK(test_device->write(test_device, embedding + 3, &large, sizeof large));
+    ASSERT_OK(mt_layout_parse("hf", &layout));
+    ASSERT_OK(mt_weights_of(model->parameters, &model->config, NULL, &file, &weights));
+    ASSERT_FAILS(mt_weights_export(&weights, in_folder("new"), layout, MT_STORED_F16),
+                 MT_ERROR_NUMERIC, "new", "embeddings.weight: element 3 is 65520", "float16");
+    ASSERT_OK(mt_weights_export(&weights, in_folder("new"), layout, MT_STORED_BF16));
+    ASSERT_FAILS(mt_weights_export(&weights, in_folder("a.h5"), layout, MT_STORED_F16),
+                 MT_ERROR_INVALID, "a.h5", "HDF5", ".safetensors");
+    ck_assert_int_eq(files_in_folder(), 1);
+    mt_weights_file_close(&file);
+    mt_model_destroy(model);
+}
+END_TEST
+
+static const struct {
+    const char *name;
+    double rounded[4]; /* of the numbers below */
+} narrowed[] = {{"F16", {1.0, 1.001953125, -0x1p-24, 65504.0}},
+                {"BF16", {1.0, 1.0, -0x1.82p-25, 65536.0}}};
+
+START_TEST(test_numbers_are_rounded_to_the_nearest_and_halves_to_even)
+{
+    /* 1 + 2^-11 and 1 + 3 * 2^-11 lie half-way in binary16. */
+    const double numbers[] = {1.00048828125, 1.00146484375, -4.5e-8, 65519.0};
+    const mt_number_type *type = mt_number_type_named(narrowed[_i].name);
+    char halves[2 * 4];
+    float back[4];
+    ck_assert_int_eq(type->narrow(MT_F64, numbers, 4, halves), -1);
+    type->widen(halves, 4, back);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_double_eq(back[i], narrowed[_i].rounded[i]);
+    }
+}
+END_TEST
+
+START_TEST(test_every_half_that_is_finite_comes_back_as_it_was)
+{
+    const mt_number_type *type = mt_number_type_named(narrowed[_i].name);
+    for (unsigned bits = 0; bits < 1u << 16; bits++) {
+        uint16_t half = (uint16_t)bits, again = 0;
+        float value;
+        type->widen((const char *)&half, 1, &value);
+        if (isfinite(value)) {
+            ck_assert_int_eq(type->narrow(MT_F32, &value, 1, (char *)&again), -1);
+            ck_assert_uint_eq(again, half);
+        }
+    }
+}
+END_TEST
+
 static Suite *hf_folder_suite(void)
 {
     TCase *tcase;
@@ -318,6 +427,11 @@ static Suite *hf_folder_suite(void)
     tcase_add_loop_test(tcase, test_weights_in_another_form_are_named, 0, OTHERS);
     tcase_add_test(tcase, test_a_folder_without_a_model_says_what_would_be_there);
     tcase_add_test(tcase, test_a_pointer_in_place_of_a_shard_is_told);
+    tcase_add_loop_test(tcase, test_a_folder_that_is_written_is_the_same_model, 0, 2);
+    tcase_add_test(tcase, test_what_is_there_is_not_destroyed);
+    tcase_add_test(tcase, test_a_value_beyond_a_type_is_told_and_nothing_written);
+    tcase_add_loop_test(tcase, test_numbers_are_rounded_to_the_nearest_and_halves_to_even, 0, 2);
+    tcase_add_loop_test(tcase, test_every_half_that_is_finite_comes_back_as_it_was, 0, 2);
     return suite;
 }
 

@@ -1,6 +1,7 @@
 """The real transformers: RwkvForCausalLM and Mixtape have the same logits and the same greedy text,
 both ways."""
 
+import json
 import os
 import unittest
 import warnings
@@ -11,13 +12,14 @@ import support
 def setUpModule():
     support.need("torch", "h5py", "safetensors.torch", "transformers.models.rwkv.modeling_rwkv")
     global torch, numpy, h5py, safetensors
-    global RwkvConfig, RwkvForCausalLM, modeling_rwkv, mixtape_transformers
+    global AutoModel, AutoModelForCausalLM, RwkvConfig, RwkvForCausalLM
+    global modeling_rwkv, mixtape_transformers
     import h5py
     import numpy
     import safetensors.torch
     import torch
     import transformers
-    from transformers import RwkvConfig, RwkvForCausalLM
+    from transformers import AutoModel, AutoModelForCausalLM, RwkvConfig, RwkvForCausalLM
     from transformers.models.rwkv import modeling_rwkv
 
     import mixtape.transformers as mixtape_transformers
@@ -85,6 +87,52 @@ class ModelTest(support.CommandTest):
                 self.run_command("import", folder, "-o", "model.h5")
                 self.check_folder("model.h5", labels, expected)
                 self.assertIn("context_size 64", self.run_command("info", "model.h5"))
+
+    def export_folder(self, model, folder, *options):
+        """What transformers loads of a model that went through Mixtape's files."""
+        model.save_pretrained(self.path(folder + "-original"))
+        self.run_command("import", folder + "-original", "-o", "model.h5")
+        self.run_command("export", "model.h5", "--layout", "hf", "-o", folder, *options)
+        return AutoModelForCausalLM.from_pretrained(self.path(folder), torch_dtype="auto").eval()
+
+    def test_folders_that_mixtape_writes_are_models_of_transformers(self):
+        labels = torch.from_numpy(numpy.random.default_rng(6).integers(0, 20, (2, 30)))
+        deep = {"tie_word_embeddings": True, "num_hidden_layers": 7}
+        for dtype, torch_dtype, tolerance in (("own", torch.float32, 1e-4),
+                                              ("f32", torch.float32, 1e-4),
+                                              ("f16", torch.float16, 2e-2),
+                                              ("bf16", torch.bfloat16, 2e-1)):
+            for name, arguments in ("plain", {}), ("deep", deep):
+                with self.subTest(dtype=dtype, model=name):
+                    model = make_model(**arguments)
+                    read = self.export_folder(model, f"{name}-{dtype}", "--dtype", dtype)
+                    self.assertEqual(read.dtype, torch_dtype)
+                    found = read.state_dict()
+                    for key, value in model.state_dict().items():
+                        self.assertTrue(torch.equal(found[key], value.to(torch_dtype)), key)
+                    with torch.no_grad():
+                        torch.testing.assert_close(read.float()(labels).logits,
+                                                   model(labels).logits, rtol=tolerance,
+                                                   atol=tolerance)
+
+    def test_the_configuration_that_is_written_has_all_that_transformers_knows(self):
+        self.export_folder(make_model(), "folder")
+        configurations = []
+        for folder in "folder", "folder-original":
+            with open(self.path(folder, "config.json")) as file:
+                configurations.append(json.load(file))
+        written, original = configurations
+        del original["transformers_version"]
+        self.assertEqual(written, {**original, "eos_token_id": 0, "rescale_every": 0})
+
+    def test_a_model_without_a_head_is_theirs_without(self):
+        model = make_model().rwkv
+        model.save_pretrained(self.path("original"))
+        self.run_command("import", "original", "-o", "model.h5")
+        self.run_command("export", "model.h5", "--layout", "hf", "-o", "folder")
+        read = AutoModel.from_pretrained(self.path("folder"))
+        for name, value in model.state_dict().items():
+            self.assertTrue(torch.equal(read.state_dict()[name], value), name)
 
     def test_half_types_are_widened(self):
         labels = numpy.random.default_rng(2).integers(0, 20, (2, 10))

@@ -275,6 +275,7 @@ START_TEST(test_files)
     REFUSES(mt_weights_restore, NULL, model);
     REFUSES(mt_weights_begin, NULL, model);
     REFUSES(mt_weights_convert, NULL, path, &mt_layouts[0]);
+    REFUSES(mt_weights_export, NULL, path, &mt_layouts[0], MT_STORED_F16);
     REFUSES(mt_weights_save, path, NULL, &mt_layouts[0], NULL);
     REFUSES(mt_weights_save, path, model, NULL, NULL);
     REFUSES(mt_part_save, path, NULL, "rwkv_blocks.0.att");

@@ -1,4 +1,5 @@
 /* mixtape export RUN -o FILE --layout NAME, mixtape import FILE -o FILE */
+#include <mixtape/model_fields.h>
 #include <mixtape/part.h>
 
 #include "train/command/arguments.h"
@@ -13,8 +14,25 @@
 typedef struct arguments {
     const char *model, *output, *part, *into;
     const mt_layout *layout;
+    mt_stored_type stored;
     bool last;
 } arguments;
+
+/* By mt_stored_type. */
+static const char *stored_name(int value)
+{
+    static const char *const names[MT_STORED_TYPES] = {"own", "f32", "f16", "bf16"};
+    return value < MT_STORED_TYPES ? names[value] : NULL;
+}
+
+static void parse_stored(const char *text, const struct argp_state *state, mt_stored_type *stored)
+{
+    int value = mt_choice_find(stored_name, text);
+    if (value < 0) {
+        wrong_arguments(state, "--dtype %s: not one of own, f32, f16, bf16", text);
+    }
+    *stored = (mt_stored_type)value;
+}
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
@@ -27,6 +45,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         if (mt_layout_parse(text, &given->layout) != MT_OK) {
             wrong_arguments(state, "%s", mt_error_message());
         }
+        return 0;
+    case LONG_ONLY + 'd':
+        parse_stored(text, state, &given->stored);
         return 0;
     case LONG_ONLY + 'l':
         given->last = true;
@@ -71,7 +92,7 @@ static mt_status export_model(const arguments *given, const mt_checkpoint *check
     if (given->part != NULL) {
         return mt_part_convert(weights, given->part, given->output);
     }
-    status = mt_weights_convert(weights, given->output, given->layout);
+    status = mt_weights_export(weights, given->output, given->layout, given->stored);
     if (status == MT_OK && weights->config.output_size > 0 &&
         mt_layout_kept(given->layout, &weights->config).output_size == 0) {
         fprintf(stderr, "the layout %s has no head: it was left out\n", given->layout->name);
@@ -120,7 +141,14 @@ int verb_export(int argc, char **argv)
                  mt_layouts[i].name, mt_layouts[i].help);
     }
     const struct argp_option options[] = {
-        {"output", 'o', "FILE", 0, "The file to write: .safetensors, else HDF5", 0},
+        {"output", 'o', "FILE", 0,
+         "The file to write: .safetensors, else HDF5; of layout hf the new folder, with "
+         "config.json, unless the name ends as a file's",
+         0},
+        {"dtype", LONG_ONLY + 'd', "NAME", 0,
+         "The type of numbers in .safetensors files: own (the model's, the default), f32, f16, "
+         "bf16",
+         0},
         {"layout", LONG_ONLY + 'L', "NAME", 0, layouts, 0},
         {"part", LONG_ONLY + 'p', "NAME", 0,
          "One part alone, under its own names: rwkv_blocks.0.att is the first block's "
@@ -138,6 +166,9 @@ int verb_export(int argc, char **argv)
     if (given.layout != NULL && given.part != NULL) {
         return report_usage("--part has names of its own: no --layout with it");
     }
+    if (given.stored != MT_STORED_AS_IS && given.part != NULL) {
+        return report_usage("--part has the model's own type of numbers: no --dtype with it");
+    }
     given.layout = given.layout != NULL ? given.layout : &mt_layouts[0];
     return convert(&given, export_model);
 }
@@ -154,8 +185,9 @@ int verb_import(int argc, char **argv)
         .options = options,
         .parser = parse,
         .args_doc = "FILE -o FILE\nFILE --into RUN --part NAME -o FILE",
-        .doc = "Reads weights of any layout, HDF5 or .safetensors, into a checkpoint of "
-               "Mixtape's own."};
+        .doc =
+            "Reads weights of any layout, HDF5, .safetensors or a folder of Hugging Face's, into a "
+            "checkpoint of Mixtape's own."};
     arguments given = {.layout = NULL};
     parse_arguments(&argp, argc, argv, &given);
     if ((given.into == NULL) != (given.part == NULL)) {

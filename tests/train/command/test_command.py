@@ -45,11 +45,12 @@ class CommandTest(unittest.TestCase):
 
     def refuse(self, *arguments, status, says):
         """The command fails with this status and one line that contains what it says; wrong usage
-        says nothing else."""
+        says nothing else, but of a file of another program what was assumed."""
         result = self.run_command(*arguments, status=status)
         error = result.stderr.decode()
         complaint = [
-            line for line in error.splitlines() if status == 2 or line.startswith("mixtape")
+            line for line in error.splitlines()
+            if (status == 2 and ", and so assumed: " not in line) or line.startswith("mixtape")
         ]
         self.assertEqual(len(complaint), 1, error)
         for part in [says] if isinstance(says, str) else says:
@@ -1110,6 +1111,31 @@ class FilesTest(CommandTest):
             told = self.run_command(*verb).stderr.decode()
             self.assertIn("assumed: eps 1e-05, context_size 1024", told)
         self.assertEqual(self.run_command("info", "model.h5").stderr, b"")
+
+    def test_an_exported_folder_is_whole_and_in_the_type_that_was_asked_for(self):
+        self.train("--steps", "1", "--no-bias", "--norm-eps", "1e-5", "--out", "bare")
+        sizes = {}
+        for dtype in "own", "f32", "f16", "bf16":
+            self.run_command("export", "bare", "--layout", "hf", "--dtype", dtype, "-o", dtype)
+            self.assertEqual(sorted(os.listdir(self.path(dtype))),
+                             ["config.json", "model.safetensors"])
+            sizes[dtype] = os.path.getsize(self.path(dtype, "model.safetensors"))
+        self.assertEqual(read(self.path("own", "model.safetensors"), mode="rb"),
+                         read(self.path("f32", "model.safetensors"), mode="rb"))
+        self.assertEqual(json.loads(read(self.path("f16", "config.json")))["torch_dtype"],
+                         "float16")
+        self.assertLess(sizes["f16"], 0.7 * sizes["f32"])
+        self.refuse("export", "bare", "--layout", "hf", "-o", "f16", status=1,
+                    says=["f16", "not empty"])
+        self.run_command("export", "bare", "--layout", "rwkv-lm", "--dtype", "bf16", "-o",
+                         "half.safetensors")
+        self.refuse("export", "bare", "--dtype", "f16", "-o", "a.h5", status=2,
+                    says=["a.h5", "HDF5"])
+        self.refuse("export", "bare", "--dtype", "int8", "-o", "a.h5", status=2, says="int8")
+        self.refuse("export", "bare", "--part", "rwkv_blocks.0.att", "--dtype", "f16", "-o",
+                    "a.safetensors", status=2, says="--dtype")
+        self.refuse("export", "bare", "--layout", "hf", "-o", "model.bin", status=2,
+                    says=["model.bin", "mixtape-to-pth"])
 
     def test_parts_are_exchanged(self):
         self.run_command("export", "run", "--part", "rwkv_blocks.0.att", "-o", "att.h5")

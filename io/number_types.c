@@ -1,0 +1,149 @@
+#include "io/number_types.h"
+
+#include "io/arrays.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- read ---- */
+
+static float float_of_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float widen_bf16(uint16_t half)
+{
+    return float_of_bits((uint32_t)half << 16);
+}
+
+/* IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits. */
+static float widen_f16(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half >> 15) << 31, exponent = half >> 10 & 31,
+             fraction = half & 1023u;
+    if (exponent == 31) { /* infinite, or not a number */
+        return float_of_bits(sign | 0x7F800000u | fraction << 13);
+    }
+    if (exponent > 0) {
+        return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    }
+    float value = (float)fraction / 16777216.0f; /* subnormal: fraction times 2^-24 */
+    return sign != 0 ? -value : value;
+}
+
+static void read_f32(const char *from, int64_t count, void *to)
+{
+    memmove(to, from, (size_t)count * sizeof(float));
+}
+
+static void read_f64(const char *from, int64_t count, void *to)
+{
+    memmove(to, from, (size_t)count * sizeof(double));
+}
+
+static void read_f16(const char *from, int64_t count, void *to)
+{
+    for (int64_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, from + 2 * i, sizeof half);
+        ((float *)to)[i] = widen_f16(half);
+    }
+}
+
+static void read_bf16(const char *from, int64_t count, void *to)
+{
+    for (int64_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, from + 2 * i, sizeof half);
+        ((float *)to)[i] = widen_bf16(half);
+    }
+}
+
+/* ---- written ---- */
+
+/* The bits, without the sign, of a number that is finite, in a format of IEEE 754's kind; those of
+ * the infinite where it is too large. */
+static unsigned narrow(double magnitude, int fraction_bits, int bias)
+{
+    int exponent;
+    double part = frexp(magnitude, &exponent);     /* in [1/2, 1) */
+    if (exponent < 2 - bias || magnitude == 0.0) { /* so many of the smallest number */
+        return (unsigned)nearbyint(ldexp(magnitude, bias - 1 + fraction_bits));
+    }
+    if (exponent > bias + 1) {
+        return (2u * (unsigned)bias + 1) << fraction_bits;
+    }
+    /* The part's leading bit is not kept: it adds one to the exponent, and so may rounding. */
+    return ((unsigned)(exponent + bias - 2) << fraction_bits) +
+           (unsigned)nearbyint(ldexp(part, fraction_bits + 1));
+}
+
+static int64_t write_halves(mt_dtype dtype, const void *from, int64_t count, int fraction_bits,
+                            int bias, char *to)
+{
+    const unsigned infinite = (2u * (unsigned)bias + 1) << fraction_bits;
+    for (int64_t i = 0; i < count; i++) {
+        double value = mt_real_at(dtype, from, i);
+        unsigned bits = narrow(fabs(value), fraction_bits, bias);
+        if (bits >= infinite) {
+            return i;
+        }
+        uint16_t half = (uint16_t)(bits | (signbit(value) ? 1u << 15 : 0u));
+        memcpy(to + (size_t)i * sizeof half, &half, sizeof half);
+    }
+    return -1;
+}
+
+static int64_t write_f16(mt_dtype dtype, const void *from, int64_t count, char *to)
+{
+    return write_halves(dtype, from, count, 10, 15, to);
+}
+
+static int64_t write_bf16(mt_dtype dtype, const void *from, int64_t count, char *to)
+{
+    return write_halves(dtype, from, count, 7, 127, to);
+}
+
+static int64_t write_f32(mt_dtype dtype, const void *from, int64_t count, char *to)
+{
+    double value;
+    mt_convert_reals(dtype, from, MT_F32, to, count);
+    return mt_first_not_finite(MT_F32, to, count, &value);
+}
+
+static int64_t write_f64(mt_dtype dtype, const void *from, int64_t count, char *to)
+{
+    mt_convert_reals(dtype, from, MT_F64, to, count);
+    return -1;
+}
+
+/* ---- the table ---- */
+
+static const mt_number_type types[] = {
+    {"F32", "float32", 4, MT_F32, read_f32, write_f32},
+    {"F64", "float64", 8, MT_F64, read_f64, write_f64},
+    {"F16", "float16", 2, MT_F32, read_f16, write_f16},
+    {"BF16", "bfloat16", 2, MT_F32, read_bf16, write_bf16},
+};
+enum { TYPES = sizeof types / sizeof *types };
+
+const mt_number_type *mt_number_type_named(const char *name)
+{
+    for (int i = 0; i < TYPES; i++) {
+        if (strcmp(types[i].name, name) == 0) {
+            return &types[i];
+        }
+    }
+    return NULL;
+}
+
+const mt_number_type *mt_number_type_of(mt_stored_type stored, mt_dtype dtype)
+{
+    static const char *const names[] = {
+        [MT_STORED_F32] = "F32", [MT_STORED_F16] = "F16", [MT_STORED_BF16] = "BF16"};
+    const char *as_it_is = dtype == MT_F64 ? "F64" : "F32";
+    return mt_number_type_named(stored != MT_STORED_AS_IS ? names[stored] : as_it_is);
+}
