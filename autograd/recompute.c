@@ -184,7 +184,7 @@ void mt_recompute(mt_tape *tape, mt_span span, void *context, int input_count,
     if (mt_tape_status(tape) != MT_OK) {
         return;
     }
-    if (!tape->recording || tape->in_span) {
+    if (tape->in_span) {
         span(tape, context, call.inputs, outputs);
         return;
     }

@@ -151,12 +151,19 @@ void mt_model_destroy(mt_model *model)
     }
 }
 
-/* A block as a span to recompute, alone or with what is carried going in and coming out beside
- * x. */
+/* A block as a span that keeps its outputs alone: in training, without it, or in training with what
+ * is carried going in and coming out beside x. */
 static void run_block(mt_tape *tape, void *context, mt_tensor *const *inputs, mt_tensor **outputs)
 {
     const mt_block *block = context;
     outputs[0] = mt_block_forward(tape, block, inputs[0], NULL, true);
+}
+
+static void run_trained_block(mt_tape *tape, void *context, mt_tensor *const *inputs,
+                              mt_tensor **outputs)
+{
+    const mt_block *block = context;
+    outputs[0] = mt_block_forward(tape, block, inputs[0], NULL, false);
 }
 
 static void run_carrying_block(mt_tape *tape, void *context, mt_tensor *const *inputs,
@@ -170,18 +177,26 @@ static void run_carrying_block(mt_tape *tape, void *context, mt_tensor *const *i
     outputs[3] = state.ffn;
 }
 
-static mt_tensor *recomputed_block(mt_tape *tape, mt_block *block, mt_tensor *x,
-                                   mt_block_state *state)
+static mt_tensor *block_as_span(mt_tape *tape, mt_block *block, mt_tensor *x, mt_block_state *state,
+                                bool training)
 {
     mt_tensor *outputs[4] = {NULL};
     if (state == NULL) {
-        mt_recompute(tape, run_block, block, 1, &x, 1, outputs);
+        mt_recompute(tape, training ? run_block : run_trained_block, block, 1, &x, 1, outputs);
         return outputs[0];
     }
     mt_tensor *inputs[] = {x, state->att.x, state->att.wkv, state->ffn};
     mt_recompute(tape, run_carrying_block, block, 4, inputs, 4, outputs);
     *state = (mt_block_state){.att = {.x = outputs[1], .wkv = outputs[2]}, .ffn = outputs[3]};
     return outputs[0];
+}
+
+/* Tells if a block keeps its outputs alone: to be recomputed, or because no backward will come. A
+ * stream's steps are too short for that to be worth copies of what is carried. */
+static bool is_span(const mt_tape *tape, const mt_model_config *config, const mt_model_state *state,
+                    bool training)
+{
+    return (training && config->recompute) || (state == NULL && !mt_tape_recording(tape));
 }
 
 mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_model_state *state,
@@ -206,8 +221,8 @@ mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_
     x = mt_dropout(tape, x, training ? config->embed_dropout : 0.0);
     for (int64_t i = 0; i < config->num_blocks; i++) {
         mt_block_state *carried = state != NULL ? &state->blocks[i] : NULL;
-        x = training && config->recompute
-                ? recomputed_block(tape, &model->blocks[i], x, carried)
+        x = is_span(tape, config, state, training)
+                ? block_as_span(tape, &model->blocks[i], x, carried, training)
                 : mt_block_forward(tape, &model->blocks[i], x, carried, training);
     }
     return mt_norm_forward(tape, &model->final_norm, x);

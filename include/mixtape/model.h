@@ -87,7 +87,8 @@ MT_API void mt_model_destroy(mt_model *model); /* NULL is allowed */
 /* The decoder's output (B, T, S) from labels (B, T) int32, or from features (B, T, input_size).
  * `state`, or NULL for none: read as what came before, replaced by what comes after (after a
  * failure its content is undefined). `training` false turns dropout and recomputation off, and
- * nothing else: for inference also tell the tape to record nothing (mt_tape_set_recording). */
+ * nothing else: for inference also tell the tape to record nothing (mt_tape_set_recording), which
+ * then holds one block's values at a time, unless there is a state. */
 MT_API mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input,
                                   mt_model_state *state, bool training);
 

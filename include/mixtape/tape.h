@@ -84,8 +84,9 @@ enum { MT_SPAN_MAX = 8 }; /* most inputs, and most outputs, of a span */
 
 /* Recomputation, or activation checkpointing: runs `span`, keeping its outputs alone; mt_backward
  * runs it again to have the values in between. Gradients are bit-identical to those of the plain
- * span, dropout included. `context` must stay valid until backward is over or the tape is reset. A
- * span inside a span is simply run. */
+ * span, dropout included. `context` must stay valid until backward is over or the tape is reset.
+ * With recording off the values in between are dropped all the same. A span inside a span is
+ * simply run. */
 MT_API void mt_recompute(mt_tape *tape, mt_span span, void *context, int input_count,
                          mt_tensor *const *inputs, int output_count, mt_tensor **outputs);
 

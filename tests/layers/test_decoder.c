@@ -123,6 +123,45 @@ START_TEST(test_model_gradients_are_central_differences)
 }
 END_TEST
 
+enum { HELD_B = 3, HELD_T = 70, HELD_SIZE = 8, HELD = HELD_B * HELD_T * HELD_SIZE };
+
+/* The output of a model of so many blocks, and the tape's memory behind it. */
+static size_t memory_of(int64_t blocks, bool recording, double output[HELD])
+{
+    enum { B = HELD_B, T = HELD_T };
+    mt_model_config config = small_config();
+    mt_model *model;
+    mt_tape *tape;
+    config.num_blocks = blocks;
+    config.block_size = HELD_SIZE;
+    config.context_size = T;
+    ck_assert_int_eq(mt_model_create(test_device, MT_F64, &config, 5, &model), MT_OK);
+    ck_assert_int_eq(mt_tape_create(test_device, &tape), MT_OK);
+    mt_tape_set_recording(tape, recording);
+    int32_t batch[B * T];
+    for (int i = 0; i < B * T; i++) {
+        batch[i] = labels[i * i % 23];
+    }
+    mt_tensor *x = mt_tape_labels(tape, B, T, batch);
+    mt_tensor *y = mt_model_decode(tape, model, x, NULL, false);
+    ck_assert_msg(y != NULL, "%s", mt_tape_error(tape));
+    ck_assert_int_eq(mt_tensor_count(y), HELD);
+    ck_assert_int_eq(mt_tensor_read(y, output), MT_OK);
+    size_t memory = mt_tape_memory(tape);
+    mt_tape_destroy(tape);
+    mt_model_destroy(model);
+    return memory;
+}
+
+START_TEST(test_without_recording_one_block_is_held_and_the_bits_are_the_same)
+{
+    static double output[2][HELD];
+    size_t recorded = memory_of(40, true, output[0]), inferred = memory_of(40, false, output[1]);
+    ck_assert_mem_eq(output[0], output[1], sizeof output[0]);
+    ck_assert_uint_lt(inferred, recorded / 4);
+}
+END_TEST
+
 /* The gradients of a batch's loss with respect to every parameter, one after the other. */
 static double *gradients_on(mt_device *device, const mt_model_config *config, int64_t *total)
 {
@@ -499,6 +538,7 @@ static Suite *decoder_suite(void)
     Suite *suite = suite_begin("decoder", graph_setup, graph_teardown, &tcase);
     tcase_add_loop_test(tcase, test_model_gradients_are_central_differences, 0,
                         (int)(sizeof variations / sizeof *variations));
+    tcase_add_test(tcase, test_without_recording_one_block_is_held_and_the_bits_are_the_same);
     tcase_add_test(tcase, test_gradients_are_those_of_the_cpu);
     tcase_add_loop_test(tcase, test_carried_gradients_are_central_differences, 0, 2);
     tcase_add_loop_test(tcase, test_every_split_of_a_sequence_gives_the_whole, 0, 4);
