@@ -28,7 +28,7 @@ install(FILES
 # which `cmake --install --prefix` may put anywhere.
 get_target_property(PC_LIBS_PRIVATE HDF5::HDF5 INTERFACE_LINK_LIBRARIES)
 list(PREPEND PC_LIBS_PRIVATE ${OpenBLAS__OpenBLAS_LDFLAGS} ${jansson__jansson_LDFLAGS}
-  ${utf8proc__utf8proc_LDFLAGS} -pthread)
+  ${utf8proc__utf8proc_LDFLAGS} ${ZLIB__ZLIB_LDFLAGS} -pthread)
 if(MIXTAPE_WITH_CUDA)
   list(APPEND PC_LIBS_PRIVATE ${CUDA_cudart_static_LIBRARY} -lrt)
 endif()

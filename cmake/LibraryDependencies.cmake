@@ -11,9 +11,9 @@ function(mixtape_find_module module target)
   endif()
 endfunction()
 
-# mixtape_find_dependencies(<missing> <with-cuda> [QUIET]): sets <missing> to what was not found, in
-# words, or to nothing.
-function(mixtape_find_dependencies missing with_cuda)
+# mixtape_find_dependencies(<missing> <with-cuda> <with-zlib> [QUIET]): sets <missing> to what was
+# not found, in words, or to nothing.
+function(mixtape_find_dependencies missing with_cuda with_zlib)
   set(words)
   macro(mixtape_expect target name)
     if(NOT TARGET ${target})
@@ -33,6 +33,13 @@ function(mixtape_find_dependencies missing with_cuda)
     "libutf8proc by pkg-config (Debian: apt-get install pkg-config libutf8proc-dev)")
   mixtape_expect(jansson::jansson
     "jansson by pkg-config (Debian: apt-get install pkg-config libjansson-dev)")
+
+  if(with_zlib)
+    if(PkgConfig_FOUND)
+      mixtape_find_module(zlib ZLIB::ZLIB ${ARGN}) # texts that gzip compressed
+    endif()
+    mixtape_expect(ZLIB::ZLIB "zlib by pkg-config (Debian: apt-get install zlib1g-dev)")
+  endif()
 
   if(CMAKE_C_COMPILER_LOADED) # else they cannot even be looked for
     find_package(Threads ${ARGN})

@@ -1,5 +1,6 @@
 #include <mixtape/text.h>
 
+#include "io/input.h"
 #include "io/text_files.h"
 #include "io/utf8.h"
 #include "kernels/null.h"
@@ -30,6 +31,9 @@ static mt_status next_character(const char *bytes, size_t size, size_t at, size_
 static mt_status mark_characters(const mt_file_bytes *file, bool *seen)
 {
     int32_t character;
+    if (mt_input_check_text(file->bytes, file->size) != MT_OK) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %s", file->name, mt_error_message());
+    }
     for (size_t at = mt_utf8_mark(file->bytes, file->size), length = 0; at < file->size;
          at += length) {
         mt_status status = next_character(file->bytes, file->size, at, &length, &character);
@@ -109,6 +113,10 @@ mt_status mt_text_vocabulary(const mt_file_bytes *files, int64_t count, mt_text_
 static mt_status encode_characters(const char *bytes, size_t size, const mt_token_list *vocabulary,
                                    mt_text *text)
 {
+    mt_status told = mt_input_check_text(bytes, size);
+    if (told != MT_OK) {
+        return told;
+    }
     for (size_t at = mt_utf8_mark(bytes, size), length = 0; at < size; at += length) {
         int32_t character;
         mt_status status = next_character(bytes, size, at, &length, &character);

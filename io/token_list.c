@@ -1,6 +1,6 @@
 #include <mixtape/token_list.h>
 
-#include "io/file.h"
+#include "io/input.h"
 #include "io/utf8.h"
 #include "kernels/null.h"
 
@@ -90,9 +90,9 @@ static size_t stripped_length(const char *line, size_t length)
 static mt_status cut_lines(const char *path, char *text, size_t size, const char **lines,
                            int32_t *count)
 {
-    if (strlen(text) != size) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: a zero byte at %zu (not a text file?)", path,
-                       strlen(text));
+    mt_status status = mt_input_check_lines(path, text, size);
+    if (status != MT_OK) {
+        return status;
     }
     *count = 0;
     for (char *line = text + mt_utf8_mark(text, size); *line != '\0';) {

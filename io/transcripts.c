@@ -1,5 +1,6 @@
 #include <mixtape/transcripts.h>
 
+#include "io/input.h"
 #include "io/transcripts_files.h"
 #include "io/utf8.h"
 #include "kernels/null.h"
@@ -129,9 +130,9 @@ static mt_status read_all(const mt_file_bytes *files, int64_t count, const mt_to
 {
     int64_t lines = 0;
     for (int64_t i = 0; i < count; i++) {
-        if (strlen(files[i].bytes) != files[i].size) {
-            return mt_fail(MT_ERROR_FORMAT, "%s: a zero byte at %zu (not a text file?)",
-                           files[i].name, strlen(files[i].bytes));
+        mt_status status = mt_input_check_lines(files[i].name, files[i].bytes, files[i].size);
+        if (status != MT_OK) {
+            return status;
         }
         lines += count_lines(files[i].bytes);
     }

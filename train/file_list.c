@@ -35,6 +35,17 @@ mt_status file_list_add_all(file_list *list, const file_list *other)
     return status;
 }
 
+mt_status file_list_replace(file_list *list, int64_t i, const char *name)
+{
+    char *copy = strdup(name);
+    if (copy == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for the name of a file");
+    }
+    free(list->names[i]);
+    list->names[i] = copy;
+    return MT_OK;
+}
+
 void file_list_clear(file_list *list)
 {
     for (int64_t i = 0; i < list->count; i++) {

@@ -18,6 +18,9 @@ mt_status file_list_add(file_list *list, const char *name);
 /* Adds all of another list's. */
 mt_status file_list_add_all(file_list *list, const file_list *other);
 
+/* Puts a copy of another name in the place of the i-th. */
+mt_status file_list_replace(file_list *list, int64_t i, const char *name);
+
 void file_list_clear(file_list *list);
 
 /* Adds the files that the names stand for: a folder for the regular files in it and in the folders

@@ -37,6 +37,10 @@ struct train_task {
     /* One line on the data, for who begins a run; or NULL. */
     void (*describe)(const task_data *data, char *text, size_t size);
 
+    /* The sum of a split's files by which they are known again (train/data_sum.h), "" where none
+     * are its own; or NULL, and it is made of the files that the options name. */
+    const char *(*digest)(const task_data *data, task_split split);
+
     /* Fills in vocab_size, input_size, output_size, and padding_index where no option says it. */
     void (*sizes)(const run_config *config, const task_data *data, mt_model_config *model);
     int64_t (*longest)(const run_config *config,

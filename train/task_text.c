@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Consecutive symbols of a file. */
 typedef struct document {
@@ -30,6 +31,7 @@ typedef struct text_split {
 typedef struct loaded_texts {
     int64_t count, symbols;
     mt_text *texts;
+    char digest[DIGEST_MAX];
 } loaded_texts;
 
 struct task_data {
@@ -93,6 +95,7 @@ static mt_status load_texts(const file_list *names, mt_text_unit unit, mt_token_
     if (status == MT_OK) {
         status = encode_files(&files, unit, *tokens, texts);
     }
+    memcpy(texts->digest, files.digest, sizeof texts->digest);
     data_files_free(&files);
     return status;
 }
@@ -110,7 +113,7 @@ static mt_status add_documents(const loaded_texts *texts, int64_t first, int64_t
                                task_split which, text_split *split)
 {
     int64_t at = 0;
-    split->documents = calloc((size_t)texts->count, sizeof *split->documents);
+    split->documents = calloc((size_t)texts->count + 1, sizeof *split->documents);
     if (split->documents == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "text: no memory for %" PRId64 " documents", texts->count);
     }
@@ -168,7 +171,7 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
         status =
             mt_token_list_create(tokens->count, (const char *const *)tokens->tokens, &data->tokens);
     }
-    if (status == MT_OK) {
+    if (status == MT_OK && config->data.count > 0) {
         status = load_texts(&config->data, unit, &data->tokens, &data->texts);
     }
     if (status == MT_OK && config->valid_data.count > 0) {
@@ -177,7 +180,8 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
     if (status == MT_OK) {
         status = split_texts(config, data);
     }
-    for (int split = VALID; split >= TRAIN && status == MT_OK; split--) {
+    int first = config->data.count > 0 ? TRAIN : VALID;
+    for (int split = VALID; split >= first && status == MT_OK; split--) {
         status = check_split(config, data, (task_split)split);
     }
     return status;
@@ -186,7 +190,7 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
 static mt_status open_text(const run_config *config, const mt_token_list *tokens, task_data **data)
 {
     *data = NULL;
-    if (config->data.count == 0) {
+    if (config->data.count == 0 && config->valid_data.count == 0) {
         return mt_fail(MT_ERROR_INVALID, "text: no file to train on (give one with --data)");
     }
     if (config->unit == UNIT_WORD) {
@@ -203,6 +207,11 @@ static mt_status open_text(const run_config *config, const mt_token_list *tokens
     }
     *data = made;
     return MT_OK;
+}
+
+static const char *digest(const task_data *data, task_split split)
+{
+    return split == TRAIN ? data->texts.digest : data->valid_texts.digest;
 }
 
 static void sizes(const run_config *config, const task_data *data, mt_model_config *model)
@@ -317,6 +326,7 @@ const train_task task_text = {
     .open = open_text,
     .close = close_text,
     .describe = describe,
+    .digest = digest,
     .sizes = sizes,
     .longest = longest,
     .tokens = tokens_of,

@@ -22,8 +22,10 @@ typedef struct sorted_transcripts {
 
 struct task_data {
     mt_token_list *tokens;
-    mt_transcripts *train_file, *valid_file; /* valid_file NULL: every tenth of train_file */
-    sorted_transcripts splits[2];            /* by split */
+    mt_transcripts *train_file;       /* NULL where there is nothing to train on */
+    mt_transcripts *valid_file;       /* NULL: every tenth of train_file */
+    char digests[2][DIGEST_MAX];      /* by task_split */
+    sorted_transcripts splits[2];     /* by split */
     int64_t longest, labels, unknown; /* of both splits: how many labels, and how many <unk> */
 };
 
@@ -60,6 +62,9 @@ static bool held_out(const task_data *data, int64_t i)
 static mt_status sort_split(task_data *data, task_split split, const mt_transcripts *file)
 {
     sorted_transcripts *sorted = &data->splits[split];
+    if (file == NULL) {
+        return MT_OK;
+    }
     sorted->items = calloc((size_t)file->count, sizeof *sorted->items);
     if (sorted->items == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "tokens: no memory for %" PRId64 " transcripts",
@@ -105,13 +110,13 @@ static mt_status sort_all(const run_config *config, task_data *data)
     if (status == MT_OK) {
         status = sort_split(data, VALID, valid);
     }
-    if (status == MT_OK && (data->splits[TRAIN].count == 0 || data->splits[VALID].count == 0)) {
+    if (status == MT_OK && data->splits[VALID].count == 0) {
         return mt_fail(MT_ERROR_INVALID,
                        "%s: %" PRId64
                        " transcripts leave none to validate on (at least %d, or --valid-data)",
                        config->data.names[0], data->train_file->count, HELD_OUT);
     }
-    for (int s = TRAIN; s <= VALID && status == MT_OK; s++) {
+    for (int s = data->train_file != NULL ? TRAIN : VALID; s <= VALID && status == MT_OK; s++) {
         const mt_transcript *last = data->splits[s].items[data->splits[s].count - 1];
         data->longest = last->length > data->longest ? last->length : data->longest;
         if (config->model.context_size > 0 && last->length > config->model.context_size) {
@@ -135,7 +140,8 @@ static mt_status load_tokens(const run_config *config, const mt_token_list *know
 
 /* Reads the transcripts of all the files. */
 static mt_status load_transcripts(const run_config *config, const file_list *names,
-                                  const mt_token_list *tokens, mt_transcripts **transcripts)
+                                  const mt_token_list *tokens, mt_transcripts **transcripts,
+                                  char digest[DIGEST_MAX])
 {
     mt_token_unit unit = config->unit == UNIT_WORD ? MT_TOKEN_WORD : MT_TOKEN_CHAR;
     data_files files;
@@ -143,6 +149,7 @@ static mt_status load_transcripts(const run_config *config, const file_list *nam
     if (status == MT_OK) {
         status = mt_transcripts_read(files.files, files.count, tokens, unit, transcripts);
     }
+    memcpy(digest, files.digest, DIGEST_MAX);
     data_files_free(&files);
     return status;
 }
@@ -154,11 +161,13 @@ static mt_status load(const run_config *config, const mt_token_list *known, task
         status = mt_fail(MT_ERROR_INVALID, "%s: the first token is '%s', not <blank>",
                          config->token_list, data->tokens->tokens[BLANK]);
     }
-    if (status == MT_OK) {
-        status = load_transcripts(config, &config->data, data->tokens, &data->train_file);
+    if (status == MT_OK && config->data.count > 0) {
+        status = load_transcripts(config, &config->data, data->tokens, &data->train_file,
+                                  data->digests[TRAIN]);
     }
     if (status == MT_OK && config->valid_data.count > 0) {
-        status = load_transcripts(config, &config->valid_data, data->tokens, &data->valid_file);
+        status = load_transcripts(config, &config->valid_data, data->tokens, &data->valid_file,
+                                  data->digests[VALID]);
     }
     return status == MT_OK ? sort_all(config, data) : status;
 }
@@ -179,10 +188,10 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
                              task_data **data)
 {
     *data = NULL;
-    if (config->data.count == 0 || config->token_list[0] == '\0') {
+    bool has_data = config->data.count > 0 || config->valid_data.count > 0;
+    if (!has_data || config->token_list[0] == '\0') {
         return mt_fail(MT_ERROR_INVALID, "tokens: no %s (give one with --%s)",
-                       config->data.count == 0 ? "transcripts" : "token list",
-                       config->data.count == 0 ? "data" : "token-list");
+                       has_data ? "token list" : "transcripts", has_data ? "token-list" : "data");
     }
     if (config->unit == UNIT_BYTE) {
         return mt_fail(MT_ERROR_INVALID, "--unit byte: tokens has char and word");
@@ -207,6 +216,11 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
     }
     *data = made;
     return MT_OK;
+}
+
+static const char *digest(const task_data *data, task_split split)
+{
+    return data->digests[split];
 }
 
 static void sizes(const run_config *config, const task_data *data, mt_model_config *model)
@@ -321,6 +335,7 @@ const train_task task_tokens = {
     .open = open_tokens,
     .close = close_tokens,
     .describe = describe,
+    .digest = digest,
     .sizes = sizes,
     .longest = longest,
     .tokens = tokens_of,

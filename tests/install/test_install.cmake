@@ -49,7 +49,7 @@ endfunction()
 
 # pkg-config finds what the static library needs, and neither what the command needs nor what the
 # tests do.
-foreach(module openblas libutf8proc jansson)
+foreach(module openblas libutf8proc jansson zlib)
   execute_process(COMMAND pkg-config --variable=pcfiledir ${module}
     OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE)
   file(COPY ${folder}/${module}.pc DESTINATION ${work}/modules FOLLOW_SYMLINK_CHAIN)

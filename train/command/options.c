@@ -135,6 +135,12 @@ mt_status options_set(run_config *config, const char *name, const char *text)
                        : mt_fail(MT_ERROR_INVALID, "there is no option '%s'", name);
 }
 
+bool options_is_read(const char *task, const char *name)
+{
+    const option_row *row = find_row(name);
+    return row != NULL && is_read_by(row, task);
+}
+
 bool options_is_list(const char *name)
 {
     const option_row *row = find_row(name);

@@ -24,6 +24,9 @@ mt_status options_set_for(const char *task, run_config *config, const char *name
 /* The same for a run that goes on, refusing other values for what it began with. */
 mt_status options_change(run_config *config, const char *name, const char *text);
 
+/* Tells if a task reads an option. */
+bool options_is_read(const char *task, const char *name);
+
 /* Tells if an option is a list, and empties it, for what is set next to be all of it. */
 bool options_is_list(const char *name);
 void options_empty_list(run_config *config, const char *name);

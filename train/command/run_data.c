@@ -1,5 +1,9 @@
 #include "train/command/run_data.h"
 
+#include "io/input.h"
+#include "train/data_files.h"
+#include "train/data_sum.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,17 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* FNV-1a (Fowler, Noll and Vo), of 64 bits: it tells files apart that nobody made alike. */
-static uint64_t add_bytes(uint64_t sum, const unsigned char *bytes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
-    }
-    return sum;
-}
-
 typedef struct file_sum {
-    uint64_t sum, size;
+    data_sum bytes;
     int64_t written; /* when the last of those was that are too long to be read whole; 0: none is */
 } file_sum;
 
@@ -27,8 +22,7 @@ static mt_status add_whole(const char *path, int file, file_sum *total)
     unsigned char bytes[1 << 16];
     ssize_t got;
     while ((got = read(file, bytes, sizeof bytes)) > 0 || (got < 0 && errno == EINTR)) {
-        total->sum = got > 0 ? add_bytes(total->sum, bytes, (size_t)got) : total->sum;
-        total->size += got > 0 ? (uint64_t)got : 0;
+        data_sum_add(&total->bytes, bytes, got > 0 ? (size_t)got : 0);
     }
     return got == 0 ? MT_OK : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
 }
@@ -39,6 +33,7 @@ enum { PIECE = 1 << 16, PIECES = 1024, WHOLE_MAX = PIECE * PIECES };
 static mt_status add_pieces(const char *path, int file, const struct stat *info, file_sum *total)
 {
     unsigned char bytes[PIECE];
+    uint64_t before = total->bytes.size;
     off_t apart = (info->st_size - PIECE) / (PIECES - 1);
     for (int i = 0; i < PIECES; i++) {
         ssize_t got = pread(file, bytes, PIECE, i * apart);
@@ -46,9 +41,9 @@ static mt_status add_pieces(const char *path, int file, const struct stat *info,
             return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
         }
         i -= got < 0; /* again */
-        total->sum = got > 0 ? add_bytes(total->sum, bytes, (size_t)got) : total->sum;
+        data_sum_add(&total->bytes, bytes, got > 0 ? (size_t)got : 0);
     }
-    total->size += (uint64_t)info->st_size;
+    total->bytes.size = before + (uint64_t)info->st_size;
     total->written = info->st_mtime > total->written ? info->st_mtime : total->written;
     return MT_OK;
 }
@@ -67,14 +62,12 @@ static mt_status add_file(const char *path, file_sum *total)
     return status;
 }
 
-/* Where one file ends and the next begins is part of the sum. */
 static mt_status add_files(const file_list *files, file_sum *total)
 {
     mt_status status = MT_OK;
     for (int64_t i = 0; i < files->count && status == MT_OK; i++) {
         if (i > 0) {
-            total->sum =
-                add_bytes(total->sum, (const unsigned char *)&total->size, sizeof total->size);
+            data_sum_next_file(&total->bytes);
         }
         status = add_file(files->names[i], total);
     }
@@ -100,22 +93,28 @@ static mt_status list_files(const train_session *session, task_split split, cons
     return status;
 }
 
-/* "BYTES-SUM" of all the files, "BYTES-SUM-TIME" where some were not read whole; "" for none. */
+/* The sum of a split's files: as the task has it that read them to memory, or else of the files,
+ * with "-TIME" behind it where some were not read whole; "" for none. */
 static mt_status digest(const train_session *session, task_split split, const file_list *names,
                         char text[DIGEST_MAX])
 {
-    file_sum total = {.sum = UINT64_C(0xcbf29ce484222325)};
+    file_sum total = {.bytes = data_sum_begin()};
     file_list files = {0};
     text[0] = '\0';
+    if (session->task->digest != NULL) {
+        memcpy(text, session->task->digest(session->data, split), DIGEST_MAX);
+        return MT_OK;
+    }
     mt_status status = list_files(session, split, names, &files);
     if (status == MT_OK) {
         status = add_files(&files, &total);
     }
     if (files.count > 0) {
-        int length = snprintf(text, DIGEST_MAX, "%" PRIu64 "-%016" PRIx64, total.size, total.sum);
-        if (total.written > 0) {
-            snprintf(text + length, DIGEST_MAX - (size_t)length, "-%" PRId64, total.written);
-        }
+        data_sum_text(&total.bytes, text);
+    }
+    if (total.written > 0) {
+        size_t length = strlen(text);
+        snprintf(text + length, DIGEST_MAX - length, "-%" PRId64, total.written);
     }
     file_list_clear(&files);
     return status;
@@ -128,7 +127,19 @@ static bool are_same_digests(const char *a, const char *b)
     return strncmp(a, b, sum) == 0;
 }
 
-static mt_status note(const train_session *session, task_split split, const file_list *names,
+/* A run that goes on cannot read what came through a pipe. */
+static mt_status mark_streams(file_list *names)
+{
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < names->count && status == MT_OK; i++) {
+        if (mt_input_is_stream(names->names[i])) {
+            status = file_list_replace(names, i, DATA_FROM_PIPE);
+        }
+    }
+    return status;
+}
+
+static mt_status note(const train_session *session, task_split split, file_list *names,
                       char known[DIGEST_MAX])
 {
     char found[DIGEST_MAX];
@@ -143,7 +154,7 @@ static mt_status note(const train_session *session, task_split split, const file
             names->names[0], names->count > 1 ? " ..." : "");
     }
     memcpy(known, found, DIGEST_MAX);
-    return status;
+    return status == MT_OK ? mark_streams(names) : status;
 }
 
 mt_status run_data_note(train_session *session)

@@ -6,8 +6,9 @@
 
 #include "train/command/session.h"
 
-/* Notes the digests of the data's files. MT_ERROR_INVALID where the configuration has another
- * already: the file changed under its name, in more than its time. Runs of 0.1.0 noted none. */
+/* Notes the digests of the data's files in the session's configuration, and which came through
+ * pipes. MT_ERROR_INVALID where it has another digest already: the file changed under its name, in
+ * more than its time. Runs of 0.1.0 noted none. */
 mt_status run_data_note(train_session *session);
 
 /* Forgets the digest of the files that an option names, which are others from here on. */

@@ -1,4 +1,5 @@
 /* mixtape eval RUN */
+#include "io/input.h"
 #include "train/command/arguments.h"
 #include "train/command/options.h"
 #include "train/command/session.h"
@@ -45,6 +46,9 @@ static mt_status take_data(const char *file, run_config *config)
     options_empty_list(config, "valid-data");
     config->eval_batches = INT64_MAX;
     mt_status status = options_set_for(config->task, config, "data", file);
+    if (status == MT_OK && mt_input_is_stream(file)) { /* which can be read once */
+        options_empty_list(config, "data");
+    }
     return status == MT_OK ? options_set(config, "valid-data", file) : status;
 }
 

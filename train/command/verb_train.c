@@ -208,8 +208,12 @@ static mt_status open_run(const run_config *config, const run_config *former,
                           mt_checkpoint *checkpoint, const mt_checkpoint *init,
                           train_session *session, char notice[RUN_DATA_TEXT])
 {
-    mt_status status = session_open(config, checkpoint, init, session);
     notice[0] = '\0';
+    if (config->data.count == 0 && options_is_read(config->task, "data")) {
+        return mt_fail(MT_ERROR_INVALID, "%s: no files to train on (give them with --data)",
+                       config->task);
+    }
+    mt_status status = session_open(config, checkpoint, init, session);
     if (status == MT_OK) {
         status = run_data_note(session);
         if (status != MT_OK) {

@@ -535,7 +535,7 @@ class TextTest(CommandTest):
 
     def test_wrong_files_are_refused(self):
         self.write("empty.txt", "")
-        self.write("binary.txt", b"\xff\xfe\x00\x01" * 2000)
+        self.write("binary.txt", b"\xff\xfd\x00\x01" * 2000)
         self.write("short.txt", "short")
         refuse = lambda name, says, status=1: self.refuse(
             "train", "text", "--data", name, *self.options, status=status, says=says)

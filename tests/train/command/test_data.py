@@ -1,5 +1,7 @@
 """The data that tasks read: several files, folders of them, and what a run keeps of that."""
 
+import gzip
+import lzma
 import os
 import unittest
 
@@ -142,6 +144,72 @@ class SeveralFilesTest(TranscriptsTest):
     def test_a_name_that_no_file_of_a_run_could_say_is_refused(self):
         self.refuse("train", "text", *SMALL, "--data", b"\xff", status=2,
                     says=["--data \\xFF", "not UTF-8"])
+
+
+class StreamsTest(TranscriptsTest):
+    """Standard input, pipes and gzip's files are read as files are."""
+
+    def setUp(self):
+        super().setUp()
+        self.text = "the quick brown fox jumps over the lazy dog\n" * 40
+        self.write("plain", self.text)
+        self.write("packed", gzip.compress(self.text.encode()))
+        self.options = [*SMALL, "--length", "8", "--steps", "3"]
+        self.run_command("train", "text", "--data", "plain", *self.options, "--out", "plain-run")
+
+    def evaluated(self, run):
+        return self.run_command("eval", run, "--data", "plain").stdout
+
+    def test_what_streams_trains_as_the_file_does(self):
+        text, packed = self.text.encode(), read(self.path("packed"), mode="rb")
+        expected = self.evaluated("plain-run")
+        for i, (name, given) in enumerate([("-", text), ("/dev/stdin", text), ("-", packed),
+                                           ("packed", None)]):
+            self.run_command("train", "text", "--data", name, *self.options, "--out", f"run{i}",
+                             input=given)
+            self.assertEqual(self.evaluated(f"run{i}"), expected, name)
+        measured = self.run_command("eval", "plain-run", "--data", "-", input=packed).stdout
+        self.assertEqual(measured, expected)
+
+    def test_a_run_that_goes_on_wants_its_stream_again(self):
+        self.run_command("train", "text", "--data", "-", *self.options, "--out", "run",
+                         input=self.text.encode())
+        self.assertIn('\ndata: "(pipe)"\n', read(self.path("run", "config.yaml")))
+        resume = ["train", "--resume", "run", "--steps", "4"]
+        self.refuse(*resume, status=2, says=["pipe", "gone", "--data"])
+        self.refuse("eval", "run", status=2, says=["pipe", "gone", "--data"])
+        said = self.run_command(*resume, "--data", "packed").stderr.decode()
+        self.assertNotIn("other data", said) # its text is the same
+        said = self.run_command("train", "--resume", "run", "--steps", "5", "--data", "-",
+                                input=self.text.encode() * 2).stderr.decode()
+        self.assertIn("other data to train on", said)
+
+    def test_transcripts_stream_too(self):
+        options = ["--size", "16", "--blocks", "1", "--batch", "4", "--steps", "2"]
+        lines = read(self.path("text")).encode()
+        self.write("text.gz", gzip.compress(lines))
+        for i, (name, given) in enumerate([("text", None), ("-", lines), ("text.gz", None)]):
+            self.run_command("train", "tokens", "--data", name, "--token-list", "tokens.txt",
+                             *options, "--out", f"run{i}", input=given)
+        same = [self.run_command("eval", f"run{i}", "--data", "text").stdout for i in range(3)]
+        self.assertTrue(same[0] == same[1] == same[2])
+
+    def test_what_is_no_text_is_refused_with_the_cure(self):
+        packed = read(self.path("packed"), mode="rb")
+        wrong = {"cut": (packed[:-9], ["cut: cut off at byte", "unpacked"]),
+                 "xz": (lzma.compress(b"abc"), ["xz: compressed by xz", "xz -dc"]),
+                 "utf16": ("abc".encode("utf-16"), ["utf16: UTF-16", "iconv"]),
+                 "empty": (gzip.compress(b""), "empty: the file is empty")}
+        for name, (content, says) in wrong.items():
+            self.write(name, content)
+            self.refuse("train", "text", "--data", name, *self.options, status=1, says=says)
+        for name in ("utf16", "cut"):
+            self.refuse("train", "tokens", "--data", name, "--token-list", "tokens.txt", status=1,
+                        says=wrong[name][1])
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "utf16", status=1,
+                    says=wrong["utf16"][1])
+        self.refuse("train", "text", "--valid-data", "plain", *self.options, status=2,
+                    says="--data")
 
 
 if __name__ == "__main__":
