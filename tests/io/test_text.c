@@ -1,6 +1,7 @@
 /* Texts as characters and as bytes. */
 #include <mixtape/text.h>
 
+#include "io/text_counts.h"
 #include "tests/io/io_test.h"
 
 START_TEST(test_characters_are_numbered_by_code_point)
@@ -156,6 +157,43 @@ START_TEST(test_an_empty_prompt_has_no_symbols)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    int64_t words, characters;
+} counted_texts[] = {
+    {"", 0, 0},
+    {" ", 0, 1},
+    {"a", 1, 1},
+    {"\n a\tbc \r\n", 2, 9},
+    {"wie\u00A0sch\u00F6n\u3000\u6F22\u2028x", 4, 13},
+    {"a\037b\xC2\x85\143\u200Bd", 3, 7}, /* U+200B is no blank */
+    {"\U0001F600 \u00C7", 2, 3},
+};
+
+START_TEST(test_words_and_characters_are_counted)
+{
+    const char *text = counted_texts[_i].text;
+    mt_text_counts counts = mt_text_count(text, strlen(text));
+    ck_assert(counts.is_text);
+    ck_assert_int_eq(counts.bytes, (int64_t)strlen(text));
+    ck_assert_int_eq(counts.words, counted_texts[_i].words);
+    ck_assert_int_eq(counts.characters, counted_texts[_i].characters);
+}
+END_TEST
+
+START_TEST(test_bytes_that_are_no_text_are_counted_as_bytes)
+{
+    ck_assert(!mt_text_count("a\xFF", 2).is_text);
+    ck_assert(!mt_text_count("\xC3\xB6", 1).is_text); /* cut */
+    ck_assert_int_eq(mt_text_count("a \xFF"
+                                   "bc",
+                                   5)
+                         .bytes,
+                     5);
+    ck_assert_int_eq(mt_text_count("a\0b", 3).words, 1);
+}
+END_TEST
+
 static Suite *text_suite(void)
 {
     TCase *tcase;
@@ -169,6 +207,9 @@ static Suite *text_suite(void)
                         (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(tcase, test_what_is_no_file_is_refused);
     tcase_add_test(tcase, test_an_empty_prompt_has_no_symbols);
+    tcase_add_loop_test(tcase, test_words_and_characters_are_counted, 0,
+                        (int)(sizeof counted_texts / sizeof *counted_texts));
+    tcase_add_test(tcase, test_bytes_that_are_no_text_are_counted_as_bytes);
     return suite;
 }
 

@@ -10,9 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tells if most tokens, but for symbols like <unk>, are of more than one character. */
+bool symbols_have_pieces(const mt_token_list *tokens)
+{
+    static const char mark[] = MARK_OF_PIECES;
+    for (int32_t i = 0; i < tokens->count; i++) {
+        if (strncmp(tokens->tokens[i], mark, strlen(mark)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Tells if tokens are pieces of words or, but for symbols like <unk>, mostly of more than one
+ * character. */
 static bool are_words(const mt_token_list *tokens)
 {
+    if (symbols_have_pieces(tokens)) {
+        return true;
+    }
     int32_t words = 0, all = 0;
     for (int32_t i = 0; i < tokens->count; i++) {
         size_t characters = 0;
@@ -84,11 +99,19 @@ static mt_status find_tokens(const mt_weights *weights, const symbols_asked *ask
     return status;
 }
 
+/* Tells if tokens are the characters of any text, or its bytes, and not those of transcripts. */
+static bool are_plain(const mt_token_list *tokens)
+{
+    return strcmp(tokens->tokens[0], "<0x00>") == 0 ||
+           (mt_token_find(tokens, " ", 1) >= 0 &&
+            mt_token_find(tokens, "<space>", strlen("<space>")) < 0);
+}
+
 static mt_status take_options(const symbols_asked *asked, text_symbols *symbols)
 {
     int unit = asked->unit != NULL ? mt_choice_find(symbol_unit_name, asked->unit) : UNIT_CHAR;
     if (asked->task != NULL) {
-        symbols->transcripts = strcmp(asked->task, "tokens") == 0;
+        symbols->transcripts = strcmp(asked->task, "tokens") == 0 && !are_plain(symbols->tokens);
     }
     if (unit < 0) {
         return mt_fail(MT_ERROR_INVALID, "--unit %s: not one of char, byte, word", asked->unit);

@@ -1,65 +1,136 @@
-/* mixtape eval RUN */
-#include "io/input.h"
+/* mixtape eval MODEL: on files, any model; on what was held out, that of a run. */
+#include <mixtape/model_fields.h>
+
 #include "train/command/arguments.h"
+#include "train/command/figures.h"
+#include "train/command/lines.h"
+#include "train/command/measure.h"
 #include "train/command/options.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
-#include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct arguments {
-    const char *run, *data, *device, *threads;
-    bool last;
+    const char *model, *device, *threads, *start, *end, *ids_type;
+    bool last, json, per_utterance, of_files; /* of_files: an option that files alone have */
+    bool in_data;                             /* the option before was --data, of several files */
+    file_list data;
+    symbols_asked symbols;
+    long long window, batch;
 } arguments;
+
+/* The model comes first; behind --data stand files. */
+static mt_status take_argument(char *text, const struct argp_state *state, arguments *given)
+{
+    if (given->model != NULL && given->in_data) {
+        return file_list_add(&given->data, text);
+    }
+    parse_argument(ARGP_KEY_ARG, text, state, "model", &given->model);
+    return MT_OK;
+}
+
+static void check_arguments(const arguments *given, const struct argp_state *state)
+{
+    if (given->of_files && given->data.count == 0) {
+        wrong_arguments(state, "what is measured so is a file: name one with --data");
+    }
+    const char *task = given->symbols.task;
+    if (task != NULL && !measure_has_kind(task)) {
+        wrong_arguments(state, "--task %s: not one of %s", task, measure_kinds);
+    }
+    if (given->ids_type != NULL && mt_choice_find(mt_ids_raw_name, given->ids_type) < 0) {
+        wrong_arguments(state, "--ids-type %s: no integers are called so", given->ids_type);
+    }
+}
+
+/* The options that say how files are measured. */
+static error_t parse_of_files(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    mt_status status = MT_OK;
+    switch (key) {
+    case LONG_ONLY + 't':
+        given->symbols.task = text;
+        break;
+    case LONG_ONLY + 'u':
+        given->symbols.unit = text;
+        break;
+    case LONG_ONLY + 'k':
+        given->symbols.token_list = text;
+        break;
+    case LONG_ONLY + 's':
+        given->start = text;
+        break;
+    case LONG_ONLY + 'e':
+        given->end = text;
+        break;
+    case LONG_ONLY + 'i':
+        given->ids_type = text;
+        break;
+    case LONG_ONLY + 'U':
+        given->per_utterance = true;
+        break;
+    case LONG_ONLY + 'w':
+        status = parse_whole("window", text, 1, 1 << 24, &given->window);
+        break;
+    case LONG_ONLY + 'b':
+        status = parse_whole("batch", text, 1, 1 << 24, &given->batch);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    given->of_files = true;
+    return parsed(status);
+}
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *given = state->input;
+    mt_status status = MT_OK;
+    if (key == ARGP_KEY_ARG) {
+        return parsed(take_argument(text, state, given));
+    }
+    given->in_data = key == LONG_ONLY + 'd';
     switch (key) {
     case LONG_ONLY + 'l':
         given->last = true;
-        return 0;
+        break;
     case LONG_ONLY + 'd':
-        given->data = text;
-        return 0;
+        status = text[0] != '\0' ? file_list_add(&given->data, text)
+                                 : mt_fail(MT_ERROR_INVALID, "--data: no file is named");
+        break;
+    case LONG_ONLY + 'j':
+        given->json = true;
+        break;
     case LONG_ONLY + 'v':
         given->device = text;
-        return 0;
+        break;
     case LONG_ONLY + 'T':
         given->threads = text;
-        return 0;
+        break;
+    case ARGP_KEY_END:
+        check_arguments(given, state);
+        break;
+    case ARGP_KEY_NO_ARGS:
+        return parse_argument(key, text, state, "model", &given->model);
     default:
-        return parse_argument(key, text, state, "run", &given->run);
+        return parse_of_files(key, text, state);
     }
+    return parsed(status);
 }
 
-/* All of a file is held out; what the run was trained on need not be there any more. */
-static mt_status take_data(const char *file, run_config *config)
-{
-    if (file[0] == '\0') {
-        return mt_fail(MT_ERROR_INVALID, "--data: no file is named");
-    }
-    options_empty_list(config, "data");
-    options_empty_list(config, "valid-data");
-    config->eval_batches = INT64_MAX;
-    mt_status status = options_set_for(config->task, config, "data", file);
-    if (status == MT_OK && mt_input_is_stream(file)) { /* which can be read once */
-        options_empty_list(config, "data");
-    }
-    return status == MT_OK ? options_set(config, "valid-data", file) : status;
-}
+/* ---- held-out data of a run, as it was validated ---- */
 
 static mt_status open_session(const mt_checkpoint *checkpoint, const arguments *given,
                               train_session *session)
 {
     run_config config;
-    mt_status status = session_config_of(given->run, checkpoint, &config);
-    if (status == MT_OK && given->data != NULL) {
-        status = take_data(given->data, &config);
-    }
+    mt_status status = session_config_of(given->model, checkpoint, &config);
     if (status == MT_OK && given->device != NULL) {
         status = options_set(&config, "device", given->device);
     }
@@ -73,10 +144,32 @@ static mt_status open_session(const mt_checkpoint *checkpoint, const arguments *
     return status;
 }
 
-static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *given)
+static mt_status show_held_out(const mt_checkpoint *checkpoint, const train_session *session,
+                               const mt_evaluation *found, const arguments *given)
+{
+    figure_list shown = {0};
+    const char *const texts[] = {"model", given->model, "task", session->task->name, NULL};
+    figures_add(&shown, "step", (double)checkpoint->state.step, 0);
+    figures_add(&shown, "loss", found->loss, 6);
+    if (session->task->language) {
+        figures_add(&shown, "perplexity", exp(found->loss), 4);
+    }
+    if (!session->task->regression) {
+        figures_add(&shown, "accuracy", found->accuracy, 6);
+    }
+    figures_add(&shown, "counted", (double)found->counted, 0);
+    return figures_print(&shown, given->json, texts);
+}
+
+static mt_status evaluate_held_out(const mt_checkpoint *checkpoint, const arguments *given)
 {
     train_session session;
     mt_evaluation found;
+    if (checkpoint->run_config == NULL) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s: it has no run's configuration, so no held-out data (--data FILE)",
+                       given->model);
+    }
     mt_status status = open_session(checkpoint, given, &session);
     if (status != MT_OK) {
         return status;
@@ -86,39 +179,230 @@ static mt_status evaluate(const mt_checkpoint *checkpoint, const arguments *give
         status = session_evaluate(&session, session.tape, &found);
     }
     if (status == MT_OK) {
-        printf("step %" PRId64 "\nloss %.6f\n", checkpoint->state.step, found.loss);
-        if (session.task->language) {
-            printf("perplexity %.4f\n", exp(found.loss));
-        }
-        if (!session.task->regression) {
-            printf("accuracy %.6f\n", found.accuracy);
-        }
-        printf("counted %" PRId64 "\n", found.counted);
+        status = show_held_out(checkpoint, &session, &found, given);
     }
     session_close(&session);
+    return status;
+}
+
+/* ---- files ---- */
+
+/* "ID log-likelihood tokens", or the same as an object of JSON on a line. */
+static void tell(void *context, const char *utterance, const mt_score *score)
+{
+    const arguments *given = context;
+    text_output output = text_output_make(stdout);
+    if (given->json) {
+        json_t *object = json_pack("{s:s?, s:f, s:I}", "utterance", utterance, "log_likelihood",
+                                   score->log_likelihood, "tokens", (json_int_t)score->counted);
+        (void)json_dumpf(object, stdout, JSON_REAL_PRECISION(12));
+        json_decref(object);
+    } else {
+        char figures[64];
+        int length = snprintf(figures, sizeof figures, " %.6f %lld", score->log_likelihood,
+                              (long long)score->counted);
+        text_output_put(&output, utterance, strlen(utterance));
+        text_output_put(&output, figures, (size_t)length);
+    }
+    text_output_end(&output);
+    if (ferror(stdout)) {
+        exit(EXIT_FAILED); /* which tells why */
+    }
+}
+
+/* What files hold. */
+typedef struct file_kind {
+    char task[TEXT_MAX]; /* "": the tokens have to tell */
+    mt_ids_raw ids_type;
+} file_kind;
+
+/* What the options name, else what the run was trained on. */
+static mt_status find_kind(const mt_checkpoint *checkpoint, const arguments *given, file_kind *kind)
+{
+    run_config config;
+    mt_status status = MT_OK;
+    const char *asked = given->symbols.task != NULL ? given->symbols.task : "";
+    *kind = (file_kind){.ids_type = MT_IDS_UNSAID};
+    if (checkpoint->run_config != NULL) {
+        status = session_config_of(given->model, checkpoint, &config);
+        snprintf(kind->task, sizeof kind->task, "%s", config.task);
+        kind->ids_type = config.ids_type;
+        run_config_clear(&config);
+    }
+    if (asked[0] != '\0') {
+        snprintf(kind->task, sizeof kind->task, "%s", asked);
+    }
+    if (given->ids_type != NULL) {
+        kind->ids_type = (mt_ids_raw)mt_choice_find(mt_ids_raw_name, given->ids_type);
+    }
+    return status != MT_OK || kind->task[0] == '\0' || measure_has_kind(kind->task)
+               ? status
+               : mt_fail(MT_ERROR_INVALID, "--data %s: %s does not read it (--task %s)",
+                         given->data.names[0], kind->task, measure_kinds);
+}
+
+static mt_status find_symbol(const text_symbols *symbols, const char *option, const char *text,
+                             int32_t *symbol)
+{
+    if (text == NULL) {
+        return MT_OK;
+    }
+    mt_status status = symbols_one(symbols, text, symbol);
+    return status == MT_OK ? MT_OK : mt_fail(status, "--%s: %s", option, mt_error_message());
+}
+
+static mt_status show(const measured *sums, const char *kind, const arguments *given)
+{
+    figure_list shown = {0};
+    const mt_score *score = &sums->score;
+    const mt_text_counts *counts = &sums->counts;
+    double nats = -score->log_likelihood, loss = nats / (double)score->counted;
+    bool is_text = sums->has_text && counts->is_text;
+    figures_add(&shown, "loss", loss, 6);
+    figures_add(&shown, "perplexity", exp(loss), 4);
+    if (is_text && counts->words > 0) {
+        figures_add(&shown, "word_perplexity", exp(nats / (double)counts->words), 4);
+    }
+    if (is_text && counts->characters > 0) {
+        figures_add(&shown, "character_perplexity", exp(nats / (double)counts->characters), 4);
+    }
+    if (sums->has_text && counts->bytes > 0) {
+        figures_add(&shown, "bits_per_byte", nats / log(2.0) / (double)counts->bytes, 6);
+    }
+    figures_add(&shown, "accuracy", (double)score->hits / (double)score->counted, 6);
+    figures_add(&shown, "counted", (double)score->counted, 0);
+    if (is_text) {
+        figures_add(&shown, "words", (double)counts->words, 0);
+        figures_add(&shown, "characters", (double)counts->characters, 0);
+    }
+    if (sums->has_text) {
+        figures_add(&shown, "bytes", (double)counts->bytes, 0);
+    }
+    figures_add(&shown, "documents", (double)sums->documents, 0);
+    if (strcmp(kind, "tokens") == 0) {
+        figures_add(&shown, "unknown", (double)sums->unknown, 0);
+    }
+    const char *const texts[] = {"model", given->model, "task", kind, NULL};
+    return figures_print(&shown, given->json, texts);
+}
+
+/* The blank comes before what models of transcripts have learnt; other models begin with what is
+ * there. */
+static mt_status measure_model(mt_model *model, const file_kind *kind, const text_symbols *symbols,
+                               const arguments *given)
+{
+    bool has_blank = symbols->transcripts && strcmp(symbols->tokens->tokens[0], "<blank>") == 0;
+    file_measure measure = {.symbols = symbols,
+                            .start = has_blank ? 0 : -1,
+                            .end = -1,
+                            .ids_type = kind->ids_type,
+                            .tell = given->per_utterance ? tell : NULL,
+                            .context = (void *)(uintptr_t)given};
+    mt_status status = find_symbol(symbols, "start", given->start, &measure.start);
+    if (status == MT_OK) {
+        status = find_symbol(symbols, "end", given->end, &measure.end);
+    }
+    mt_scoring scoring = {measure.start, given->window, given->batch};
+    if (given->window > model->config.context_size) { /* which bounds a call, and no text */
+        mt_model_set_context_size(model, given->window);
+    }
+    if (status == MT_OK) {
+        status = mt_scorer_create(model, &scoring, &measure.scorer);
+    }
+    if (status == MT_OK) {
+        status = measure_files(&measure, kind->task, &given->data);
+    }
+    if (status == MT_OK && !given->per_utterance) {
+        status = show(&measure.sums, kind->task, given);
+    }
+    mt_scorer_destroy(measure.scorer);
+    return status;
+}
+
+static mt_status open_and_measure(const mt_checkpoint *checkpoint, const file_kind *kind,
+                                  const text_symbols *symbols, const arguments *given)
+{
+    train_session session;
+    long long threads = 0;
+    if (given->per_utterance && strcmp(kind->task, "tokens") != 0) {
+        return mt_fail(MT_ERROR_INVALID, "--per-utterance: %s has none (--task tokens has)",
+                       kind->task);
+    }
+    mt_status status = given->threads != NULL ? parse_threads(given->threads, &threads) : MT_OK;
+    if (status == MT_OK) {
+        status = session_open_model(checkpoint, given->device != NULL ? given->device : "auto",
+                                    (int)threads, &session);
+    }
+    if (status == MT_OK) {
+        status = measure_model(session.model, kind, symbols, given);
+        session_close(&session);
+    }
+    return status;
+}
+
+static mt_status evaluate_files(const mt_checkpoint *checkpoint, const arguments *given)
+{
+    text_symbols symbols;
+    file_kind kind;
+    symbols_asked asked = given->symbols;
+    mt_status status = find_kind(checkpoint, given, &kind);
+    if (status != MT_OK) {
+        return status;
+    }
+    asked.numbers = strcmp(kind.task, "ids") == 0;
+    status = symbols_find(checkpoint, given->model, &asked, &symbols);
+    if (kind.task[0] == '\0') {
+        snprintf(kind.task, sizeof kind.task, "%s", symbols.transcripts ? "tokens" : "text");
+    }
+    if (status == MT_OK) {
+        status = open_and_measure(checkpoint, &kind, &symbols, given);
+    }
+    symbols_free(&symbols);
     return status;
 }
 
 int verb_eval(int argc, char **argv)
 {
     static const struct argp_option options[] = {
+        {"data", LONG_ONLY + 'd', "FILE...", 0,
+         "Measure on all of these files and folders, instead of a run's held-out data", 0},
+        {"task", LONG_ONLY + 't', "NAME", 0,
+         "What they hold: text, tokens (transcripts), ids (else as the model tells)", 0},
+        {"unit", LONG_ONLY + 'u', "NAME", 0,
+         "What a symbol is, where the model does not tell: char, byte or word", 0},
+        {"token-list", LONG_ONLY + 'k', "FILE", 0, "The tokens of a model that has none", 0},
+        {"ids-type", LONG_ONLY + 'i', "NAME", 0,
+         "The integers of a .bin that does not tell: uint16, uint32, int32, int64", 0},
+        {"start", LONG_ONLY + 's', "SYMBOL", 0,
+         "Feed it before each document (transcripts begin with <blank>)", 0},
+        {"end", LONG_ONLY + 'e', "SYMBOL", 0, "Count it behind each document", 0},
+        {"per-utterance", LONG_ONLY + 'U', NULL, 0,
+         "Print `ID log-likelihood tokens` of each, in nats, in the order of the files", 0},
+        {"window", LONG_ONLY + 'w', "T", 0,
+         "Symbols of one call: changes memory and speed, not what is measured", 0},
+        {"batch", LONG_ONLY + 'b', "B", 0, "Short documents of one call: the same", 0},
+        {"json", LONG_ONLY + 'j', NULL, 0, "Print JSON", 0},
         {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
-        {"data", LONG_ONLY + 'd', "FILE", 0,
-         "Measure on all of this file, instead of the run's held-out data", 0},
-        {"device", LONG_ONLY + 'v', "NAME", 0, "auto, cpu, cuda or cuda:I (else the run's)", 0},
-        {"threads", LONG_ONLY + 'T', "N", 0, "Threads of the CPU, 0: all (else the run's)", 0},
+        {"device", LONG_ONLY + 'v', "NAME", 0,
+         "auto, cpu, cuda or cuda:I (default auto; of held-out data, the run's)", 0},
+        {"threads", LONG_ONLY + 'T', "N", 0,
+         "Threads of the CPU, 0: all (of held-out data, else the run's)", 0},
         {0}};
-    const struct argp argp = {.options = options,
-                              .parser = parse,
-                              .args_doc = "RUN",
-                              .doc = "Measures a run's model on held-out data."};
-    arguments given = {.run = NULL};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "MODEL",
+        .doc = "Measures a model: that of a run on what was held out or, with --data, any model on "
+               "files."};
+    arguments given = {.symbols = {.numbers_option = "--task ids"}};
     parse_arguments(&argp, argc, argv, &given);
     mt_checkpoint *checkpoint;
-    mt_status status = session_load_model(given.run, !given.last, &checkpoint);
+    mt_status status = session_load_model(given.model, !given.last, &checkpoint);
     if (status == MT_OK) {
-        status = evaluate(checkpoint, &given);
+        status = given.data.count > 0 ? evaluate_files(checkpoint, &given)
+                                      : evaluate_held_out(checkpoint, &given);
         mt_checkpoint_destroy(checkpoint);
     }
+    file_list_clear(&given.data);
     return report(status);
 }

@@ -348,14 +348,12 @@ class TextTest(CommandTest):
             self.run_command("eval", "run", "--threads", "1").stdout.decode(), held_out)
         self.refuse("eval", "run", "--threads", "few", status=2, says="--threads few")
         text = read(self.path("text.txt"))
-        self.write("last.txt", text[len(text) // 10 * 9 + len(text) % 10 * 9 // 10:])
+        last = text[len(text) // 10 * 9 + len(text) % 10 * 9 // 10:]
+        self.write("last.txt", last)
         os.rename(self.path("text.txt"), self.path("gone.txt"))
-        self.assertEqual(
-            self.run_command("eval", "run", "--data", "last.txt").stdout.decode(), held_out)
+        self.assertIn(f"\ncounted {len(last) - 1}\n",
+                      self.run_command("eval", "run", "--data", "last.txt").stdout.decode())
         self.refuse("eval", "run", status=1, says=["text.txt", "No such file"])
-        self.write("short.txt", "the")
-        self.refuse("eval", "run", "--data", "short.txt", status=2,
-                    says=["short.txt: 3 symbols to validate on"])
 
     def test_a_text_to_validate_on(self):
         text = read(self.path("text.txt"))

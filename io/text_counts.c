@@ -1,0 +1,37 @@
+#include "io/text_counts.h"
+
+#include <utf8proc.h>
+
+static bool is_blank(utf8proc_int32_t character)
+{
+    switch (utf8proc_category(character)) {
+    case UTF8PROC_CATEGORY_ZS:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+        return true;
+    default: /* tabs, ends of lines and the separators of ASCII; the next line of C1 */
+        return (character >= 0x09 && character <= 0x0D) ||
+               (character >= 0x1C && character <= 0x1F) || character == 0x85;
+    }
+}
+
+mt_text_counts mt_text_count(const char *bytes, size_t size)
+{
+    mt_text_counts counts = {.bytes = (int64_t)size, .is_text = true};
+    bool inside = false;
+    for (size_t at = 0; at < size && counts.is_text;) {
+        utf8proc_int32_t character;
+        utf8proc_ssize_t length = utf8proc_iterate((const utf8proc_uint8_t *)bytes + at,
+                                                   (utf8proc_ssize_t)(size - at), &character);
+        if (length < 1) {
+            counts.is_text = false;
+            break;
+        }
+        bool blank = is_blank(character);
+        counts.words += !blank && !inside;
+        counts.characters++;
+        inside = !blank;
+        at += (size_t)length;
+    }
+    return counts;
+}

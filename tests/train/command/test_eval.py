@@ -1,0 +1,317 @@
+"""What `mixtape eval --data` says of models, computed anew by NumPy, and scores of utterances."""
+
+import gzip
+import json
+import os
+import sys
+import unittest
+
+import h5py
+import numpy
+
+from test_command import CommandTest, TranscriptsTest, read
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "..", "reference"))
+import rwkv_reference # noqa: E402
+
+
+def model_of(path):
+    """Weights by name, and the configuration, of an exchange file of the layout `mixtape`."""
+    with h5py.File(path) as file:
+        return ({name: file[name][()].astype("float64") for name in file}, {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in file.attrs.items()
+        })
+
+
+def log_probabilities(model, inputs):
+    """Of every symbol at every step, (T, V)."""
+    logits = rwkv_reference.decoder(*model, numpy.asarray([inputs]))[1][0]
+    logits = logits - logits.max(-1, keepdims=True)
+    return logits - numpy.log(numpy.exp(logits).sum(-1, keepdims=True))
+
+
+def score(model, symbols, start=None):
+    """The log-likelihood, the number and the hits of symbols, behind the first or a start."""
+    symbols = list(symbols) if start is None else [start, *symbols]
+    if len(symbols) < 2:
+        return numpy.zeros(3)
+    found = log_probabilities(model, symbols[:-1])
+    target = numpy.array(symbols[1:])
+    return numpy.array([
+        found[numpy.arange(len(target)), target].sum(), len(target),
+        (found.argmax(-1) == target).sum()
+    ])
+
+
+class EvalTest(CommandTest):
+    def figures(self, *arguments):
+        """The figures, which both forms of the output have alike."""
+        plain = self.run_command("eval", *arguments).stdout.decode()
+        found = json.loads(self.run_command("eval", *arguments, "--json").stdout)
+        for line in plain.splitlines():
+            name, value = line.split(" ", 1)
+            self.assertAlmostEqual(found[name], float(value), delta=6e-5 + 1e-9 * abs(found[name]))
+        self.assertEqual(len(plain.splitlines()), len(found) - 2) # beside the names
+        return found
+
+    def check(self, found, scores, **counts):
+        """Figures by their definitions, from scores of documents."""
+        total, counted, hits = sum(scores)
+        expected = {
+            "loss": -total / counted, "perplexity": numpy.exp(-total / counted),
+            "accuracy": hits / counted, "counted": counted, "documents": len(scores)
+        }
+        if "words" in counts:
+            expected["word_perplexity"] = numpy.exp(-total / counts["words"])
+            expected["character_perplexity"] = numpy.exp(-total / counts["characters"])
+        if "bytes" in counts:
+            expected["bits_per_byte"] = -total / numpy.log(2) / counts["bytes"]
+        self.assertEqual(set(expected) | set(counts) | {"model", "task"}, set(found))
+        for name, value in {**expected, **counts}.items():
+            self.assertAlmostEqual(found[name], value, delta=1e-5 * abs(value), msg=name)
+
+
+class TextTest(EvalTest):
+    def setUp(self):
+        super().setUp()
+        self.write("text.txt", "the quick brown fox jumps, wie schön.\n" * 40)
+        self.texts = ["the wie\u00a0fox,\n\n jumps schön" * 3, "ö", "q", "fox jumps\n" * 20]
+        self.write("text.txt", read(self.path("text.txt")) + "\u00a0")
+        for i, text in enumerate(self.texts):
+            self.write(f"{i}.txt", text)
+        self.names = [f"{i}.txt" for i in range(len(self.texts))]
+        self.train_text("run")
+
+    def train_text(self, name, *options):
+        self.run_command("train", "text", "--data", "text.txt", "--size", "16", "--blocks", "2",
+                         "--batch", "4", "--length", "16", "--steps", "20", "--threads", "1",
+                         "--out", name, *options)
+        self.run_command("export", name, "--layout", "mixtape", "-o", name + ".h5")
+        return name
+
+    def symbols(self, model, text):
+        tokens = [token.decode() for token in model[1]["token_list"]]
+        return [tokens.index(character) for character in text]
+
+    def test_figures_are_those_of_the_definitions(self):
+        model = model_of(self.path("run.h5"))
+        scores = [score(model, self.symbols(model, text)) for text in self.texts]
+        counts = {
+            "words": sum(len(text.split()) for text in self.texts),
+            "characters": sum(len(text) - 1 for text in self.texts),
+            "bytes": sum(len(text[1:].encode()) for text in self.texts)
+        }
+        for options in ([], ["--window", "1"], ["--window", "7", "--batch", "3"],
+                        ["--window", "1000", "--batch", "64"], ["--task", "text", "--last"]):
+            with self.subTest(options):
+                self.check(self.figures("run", "--data", *self.names, *options), scores, **counts)
+        for file in ("run.h5", "run/checkpoint.h5"): # a model alone tells as much
+            self.check(self.figures(file, "--data", *self.names), scores, **counts)
+        self.check(self.figures("run", "--data", self.names[0]), scores[:1],
+                   words=len(self.texts[0].split()), characters=len(self.texts[0]) - 1,
+                   bytes=len(self.texts[0][1:].encode()))
+
+    def test_a_symbol_may_stand_before_and_behind_each_document(self):
+        model = model_of(self.path("run.h5"))
+        newline, = self.symbols(model, "\n")
+        scores = [
+            score(model, [*self.symbols(model, text), newline], newline) for text in self.texts
+        ]
+        found = self.figures("run", "--data", *self.names, "--start", "\n", "--end", "\n")
+        self.check(found, scores, words=sum(len(text.split()) for text in self.texts),
+                   characters=sum(len(text) for text in self.texts),
+                   bytes=sum(len(text.encode()) for text in self.texts))
+        self.refuse("eval", "run", "--data", "0.txt", "--start", "fo", status=2,
+                    says=["--start", "'fo' is 2 symbols"])
+        self.refuse("eval", "run", "--data", "0.txt", "--end", "Ω", status=1,
+                    says=["--end", "U+03A9"])
+
+    def test_texts_come_from_anywhere(self):
+        expected = self.figures("run", "--data", "0.txt")
+        text = read(self.path("0.txt"), mode="rb")
+        self.write("packed", gzip.compress(text))
+        self.assertEqual(self.figures("run", "--data", "packed"), expected)
+        os.mkdir(self.path("folder"))
+        self.write("folder/a", text)
+        self.assertEqual(self.figures("run", "--data", "folder"), expected)
+        piped = self.run_command("eval", "run", "--data", "-", "--json", input=text).stdout
+        self.assertEqual(json.loads(piped), expected)
+
+    def test_bytes_that_are_no_text_have_no_characters(self):
+        self.train_text("bytes", "--unit", "byte")
+        data = b"fox \xff\xfe\x00 jumps"
+        self.write("bytes.bin", data)
+        model = model_of(self.path("bytes.h5"))
+        self.check(self.figures("bytes", "--data", "bytes.bin"), [score(model, data)],
+                   bytes=len(data) - 1)
+        self.write("mark.txt", "\ufefffox")
+        self.assertEqual(self.figures("bytes", "--data", "mark.txt")["bytes"], 5)
+        self.assertEqual(self.figures("run", "--data", "mark.txt")["bytes"], 2)
+        with self.subTest("a model of bytes that does not say so"):
+            self.run_command("export", "bytes", "--layout", "mixtape", "-o", "b.safetensors")
+            expected = self.figures("bytes", "--data", "0.txt")["loss"]
+            found = self.figures("b.safetensors", "--data", "0.txt", "--unit", "byte")
+            self.assertAlmostEqual(found["loss"], expected, delta=1e-6)
+
+    def test_lines_are_scored_by_a_model_of_text(self):
+        self.write("lines", "a  the\tfox \nb wie schön\n")
+        model = model_of(self.path("run.h5"))
+        lines = self.run_command("eval", "run", "--data", "lines", "--task", "tokens",
+                                 "--per-utterance").stdout.decode().splitlines()
+        for line, text in zip(lines, ("the fox", "wie schön"), strict=True):
+            total, counted, _ = score(model, self.symbols(model, text))
+            self.assertAlmostEqual(float(line.split()[1]), total, delta=1e-4)
+            self.assertEqual(int(line.split()[2]), counted)
+
+    def test_ids_are_measured_document_by_document(self):
+        generator = numpy.random.default_rng(3)
+        model = model_of(self.path("run.h5"))
+        vocabulary = int(model[1]["vocab_size"])
+        rows = generator.integers(0, vocabulary, size=(3, 40))
+        numpy.save(self.path("rows.npy"), rows)
+        rows[0].astype("uint16").tofile(self.path("row.bin"))
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.safetensors")
+        for file in ("run", "run.safetensors"):
+            self.check(self.figures(file, "--task", "ids", "--data", "rows.npy", "row.bin"),
+                       [score(model, row) for row in (*rows, rows[0])])
+        self.check(self.figures("run", "--task", "ids", "--start", "2", "--data", "row.bin"),
+                   [score(model, rows[0], 2)])
+        rows[0].astype("uint32").tofile(self.path("wide.bin"))
+        self.check(self.figures("run", "--task", "ids", "--ids-type", "uint32", "--data",
+                                "wide.bin"), [score(model, rows[0])])
+        numpy.save(self.path("long.npy"), numpy.tile(rows[0], 1700)) # read in two pieces
+        self.assertEqual(self.figures("run", "--task", "ids", "--end", "1", "--data",
+                                      "long.npy")["counted"], 1700 * 40)
+        numpy.save(self.path("wrong.npy"), rows + 1)
+        rows[1, 4] = vocabulary
+        numpy.save(self.path("wrong.npy"), rows)
+        self.refuse("eval", "run", "--task", "ids", "--data", "wrong.npy", status=1,
+                    says=["wrong.npy", str(vocabulary)])
+
+    def test_what_a_model_does_not_tell_is_asked_for(self):
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.safetensors")
+        for data, says in ((["--data", "0.txt"], ["--token-list", "--task ids"]),
+                           ([], ["run.safetensors", "no run's configuration", "--data"])):
+            result = self.run_command("eval", "run.safetensors", *data, status=2)
+            complaint = result.stderr.decode().splitlines()[-1] # behind what was assumed of it
+            for part in says:
+                self.assertIn(part, complaint)
+        self.run_command("export", "run", "--layout", "espnet", "-o", "decoder.h5")
+        self.run_command("train", "copy", "--size", "16", "--blocks", "1", "--steps", "1", "--out",
+                         "copy")
+        self.write("invalid.txt", b"the \xff")
+        for arguments, status, says in (
+                (["decoder.h5", "--data", "0.txt"], 2, ["decoder.h5", "no head"]),
+                (["copy", "--data", "0.txt"], 2, ["copy does not read it", "--task"]),
+                (["run", "--data", "none.txt"], 1, ["none.txt", "No such file"]),
+                (["run", "--data", ""], 2, ["--data", "no file"]),
+                (["run", "--data", "invalid.txt"], 1, ["invalid.txt", "byte 4"]),
+                (["run", "--data", "1.txt"], 2, ["no symbol to measure, in 1 documents"]),
+                (["run", "--window", "3"], 2, ["--data"]),
+                (["run", "--per-utterance"], 2, ["--data"]),
+                (["run", "--data", "0.txt", "--per-utterance"], 2, ["--per-utterance", "text"]),
+                (["run", "--data", "0.txt", "--window", "0"], 2, ["--window 0"]),
+                (["run", "--data", "0.txt", "--batch", "x"], 2, ["--batch x"]),
+                (["run", "--data", "0.txt", "--task", "copy"], 2, ["--task copy", "tokens"]),
+                (["run", "--data", "0.txt", "--ids-type", "int3"], 2, ["--ids-type int3"]),
+                (["run", "--data", "0.txt", "--unit", "word"], 2, ["--unit word", "char and byte"]),
+                (["run", "--data", "0.txt", "--threads", "few"], 2, ["--threads few"]),
+                (["run", "other", "--data", "0.txt"], 2, ["one model is enough"])):
+            with self.subTest(arguments):
+                self.refuse("eval", *arguments, status=status, says=says)
+
+
+class TranscriptsEvalTest(EvalTest, TranscriptsTest):
+    def setUp(self):
+        super().setUp()
+        self.train_tokens("--out", "run", "--threads", "1")
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.h5")
+        self.model = model_of(self.path("run.h5"))
+        self.tokens = [token.decode() for token in self.model[1]["token_list"]]
+
+    def labels(self, text):
+        spelt = ["<space>" if character == " " else character for character in text]
+        return [self.tokens.index(token if token in self.tokens else "<unk>") for token in spelt]
+
+    def per_utterance(self, file, *arguments):
+        return self.run_command("eval", file, "--per-utterance", "--data",
+                                *arguments).stdout.decode().splitlines()
+
+    def test_scores_of_utterances_are_sums_in_the_order_of_the_file(self):
+        texts = [("u2", "abc ab"), ("u1", "a"), ("u1", "b"), ("empty", ""), ("u1", "abx c"),
+                 ("u3", "cab " * 50 + "a"), ("ü", "b  a".replace("  ", " "))] * 11
+        self.write("nbest", "".join(f"{name} {text}\n" for name, text in texts))
+        for options in ([], ["--window", "3"], ["--batch", "1"]):
+            lines = self.per_utterance("run", "nbest", *options)
+            for (name, text), line in zip(texts, lines, strict=True):
+                found, total, counted = line.split()
+                expected = score(self.model, self.labels(text), 0)
+                self.assertEqual((found, int(counted)), (name, expected[1]))
+                self.assertAlmostEqual(float(total), expected[0], delta=1e-4)
+        objects = [json.loads(line) for line in self.per_utterance("run.h5", "nbest", "--json")]
+        for line, found in zip(lines, objects, strict=True):
+            name, total, counted = line.split()
+            self.assertEqual((found["utterance"], found["tokens"]), (name, int(counted)))
+            self.assertAlmostEqual(found["log_likelihood"], float(total), delta=1e-5)
+
+    def test_figures_are_those_of_the_definitions(self):
+        texts = ["abc ab", "a", "abx c b"]
+        self.write("other", "".join(f"u{i}  {text} \r\n" for i, text in enumerate(texts)))
+        self.check(self.figures("run", "--data", "other"),
+                   [score(self.model, self.labels(text), 0) for text in texts], words=6,
+                   characters=14, bytes=14, unknown=1)
+        end = self.tokens.index("<sos/eos>")
+        found = self.figures("run", "--data", "other", "--end", "<sos/eos>")
+        self.check(found, [score(self.model, [*self.labels(text), end], 0) for text in texts],
+                   words=6, characters=14, bytes=14, unknown=1)
+
+    def test_pieces_are_put_together_to_words(self):
+        pieces = ["<blank>", "<unk>", "\u2581a", "b", "\u2581", "c", "\u2581cab", "<sos/eos>"]
+        self.write("pieces.txt", "".join(piece + "\n" for piece in pieces))
+        lines = ["\u2581a b \u2581cab", "\u2581 c b b", "\u2581cab c"]
+        self.write("split", "".join(f"u{i} {line}\n" for i, line in enumerate(lines * 4)))
+        self.run_command("train", "tokens", "--data", "split", "--token-list", "pieces.txt",
+                         "--unit", "word", *self.options, "--out", "pieces")
+        self.run_command("export", "pieces", "--layout", "mixtape", "-o", "pieces.h5")
+        model = model_of(self.path("pieces.h5"))
+        scores = [score(model, [pieces.index(piece) for piece in line.split()], 0)
+                  for line in lines]
+        text = ["ab cab", "cbb", "cabc"] # three, of four words
+        for file in ("pieces", "pieces.h5"):
+            self.write("some", "".join(f"u{i} {line}\n" for i, line in enumerate(lines)))
+            self.check(self.figures(file, "--data", "some"), scores, words=4,
+                       characters=sum(map(len, text)), bytes=sum(map(len, text)), unknown=0)
+
+    def test_a_model_without_tokens_gets_them_by_an_option(self):
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.safetensors")
+        self.assertEqual(
+            self.per_utterance("run.safetensors", "text", "--token-list", "tokens.txt"),
+            self.per_utterance("run", "text"))
+
+    def test_wrong_transcripts_are_refused_with_the_line(self):
+        for name, content, status, says in (
+                ("space", "u1 a\n u2 b\n", 1, ["space: line 2", "no utterance id"]),
+                ("gap", "u1 a\n\nu2 b\n", 1, ["gap: line 2", "no utterance id"]),
+                ("zero", b"u1 a\nu2 \0b\n", 1, ["zero: a zero byte at 8"]),
+                ("bytes", b"u1 a\nu2 \xff\n", 1, ["bytes: line 2"]),
+                ("upper", "u1 XYZ\n", 2, ["100.0 % of the symbols", "--unit"]),
+                ("nothing", "u1\nu2 \n", 2, ["no symbol to measure, in 2 documents"]),
+                ("empty", "", 2, ["no symbol to measure, in 0 documents"])):
+            with self.subTest(name):
+                self.write(name, content)
+                self.refuse("eval", "run", "--data", name, status=status, says=says)
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
+    def test_scores_that_cannot_be_written_are_a_failure(self):
+        import subprocess
+        with open("/dev/full", "w") as full:
+            result = subprocess.run(
+                [os.environ["MIXTAPE"], "eval", "run", "--data", "text", "--per-utterance"],
+                stdout=full, stderr=subprocess.PIPE, cwd=self.folder.name, timeout=60)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("standard output: No space left", result.stderr.decode())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,334 @@
+#include "train/command/measure.h"
+
+#include "io/utf8.h"
+#include "train/data_files.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- documents ---- */
+
+enum { MOST_SYMBOLS = 1 << 20 }; /* that wait */
+
+static void add_score(file_measure *measure, const mt_score *score)
+{
+    measured *sums = &measure->sums;
+    sums->score.log_likelihood += score->log_likelihood;
+    sums->score.counted += score->counted;
+    sums->score.hits += score->hits;
+    sums->documents++;
+}
+
+static void forget_waiting(file_measure *measure)
+{
+    for (int i = 0; i < measure->waiting; i++) {
+        free((int32_t *)(uintptr_t)measure->sequences[i].labels);
+        free(measure->names[i]);
+    }
+    measure->waiting = 0;
+    measure->waiting_count = 0;
+}
+
+/* Scores the documents that wait. */
+static mt_status score_waiting(file_measure *measure)
+{
+    mt_score scores[MOST_WAITING];
+    mt_status status =
+        mt_scorer_score(measure->scorer, measure->waiting, measure->sequences, scores);
+    for (int i = 0; i < measure->waiting && status == MT_OK; i++) {
+        add_score(measure, &scores[i]);
+        if (measure->tell != NULL) {
+            measure->tell(measure->context, measure->names[i], &scores[i]);
+        }
+    }
+    forget_waiting(measure);
+    return status;
+}
+
+/* Takes a document over: its symbols, and its name, which may be NULL. */
+static mt_status add_document(file_measure *measure, char *name, int32_t *ids, int64_t count)
+{
+    int32_t *longer = ids;
+    if (measure->end >= 0) {
+        longer = realloc(ids, (size_t)(count + 1) * sizeof *ids);
+        ids = longer != NULL ? longer : ids;
+    }
+    if (longer == NULL && (measure->end >= 0 || count > 0)) {
+        free(ids);
+        free(name);
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " symbols", count);
+    }
+    if (measure->end >= 0) {
+        ids[count++] = measure->end;
+    }
+    measure->names[measure->waiting] = name;
+    measure->sequences[measure->waiting++] = (mt_sequence){ids, count};
+    measure->waiting_count += count;
+    bool many = measure->waiting == MOST_WAITING || measure->waiting_count > MOST_SYMBOLS;
+    return many ? score_waiting(measure) : MT_OK;
+}
+
+/* ---- how much text they are ---- */
+
+/* What the symbols stand for, without the first where that is context alone. */
+static void add_counts(file_measure *measure, mt_text_counts counts, const int32_t *ids,
+                       int64_t count)
+{
+    mt_text_counts *sums = &measure->sums.counts;
+    symbol_text first;
+    if (measure->start < 0 && count > 0) {
+        symbols_text(measure->symbols, ids[0], &first);
+        mt_text_counts uncounted = mt_text_count(first.bytes, first.length);
+        counts.bytes -= uncounted.bytes;
+        counts.characters -= uncounted.characters;
+    }
+    if (!measure->sums.has_text) {
+        *sums = (mt_text_counts){.is_text = true};
+        measure->sums.has_text = true;
+    }
+    sums->bytes += counts.bytes;
+    sums->is_text = sums->is_text && counts.is_text;
+    sums->characters += counts.characters;
+    sums->words += counts.words;
+}
+
+static void count_unknown(file_measure *measure, const int32_t *ids, int64_t count)
+{
+    const mt_token_list *tokens = measure->symbols->tokens;
+    int32_t unknown = mt_token_find(tokens, "<unk>", strlen("<unk>"));
+    for (int64_t i = 0; i < count; i++) {
+        measure->sums.unknown += ids[i] == unknown;
+    }
+}
+
+/* ---- text ---- */
+
+static mt_status measure_text(file_measure *measure, const mt_file_bytes *file)
+{
+    mt_text text;
+    const text_symbols *symbols = measure->symbols;
+    mt_status status =
+        mt_text_encode(file->bytes, file->size, symbols->unit, symbols->tokens, &text);
+    if (status != MT_OK) {
+        return status;
+    }
+    size_t mark = symbols->unit == MT_TEXT_CHAR ? mt_utf8_mark(file->bytes, file->size) : 0;
+    add_counts(measure, mt_text_count(file->bytes + mark, file->size - mark), text.ids,
+               text.length);
+    return add_document(measure, NULL, text.ids, text.length);
+}
+
+/* ---- transcripts ---- */
+
+static bool is_between(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+/* Makes an utterance's text one with single blanks between words. Pieces of SentencePiece's are put
+ * together to words, which begin with its mark. */
+static void normalize(char *text, bool pieces)
+{
+    static const char mark[] = MARK_OF_PIECES;
+    char *to = text;
+    for (const char *at = text; *at != '\0';) {
+        bool marked = pieces && strncmp(at, mark, strlen(mark)) == 0;
+        bool blank = is_between(*at);
+        if ((marked || (blank && !pieces)) && to > text && to[-1] != ' ') {
+            *to++ = ' ';
+        }
+        if (!marked && !blank) {
+            *to++ = *at;
+        }
+        at += marked ? strlen(mark) : 1;
+    }
+    to -= to > text && to[-1] == ' ';
+    *to = '\0';
+}
+
+/* A line, of which the text is changed. */
+static mt_status measure_utterance(file_measure *measure, char *line, bool pieces)
+{
+    size_t length = strcspn(line, " \t");
+    int32_t *ids;
+    int64_t count;
+    if (length == 0) {
+        return mt_fail(MT_ERROR_FORMAT, "no utterance id at the start of the line");
+    }
+    char *text = line + length;
+    if (!measure->symbols->transcripts) { /* the blanks around it are no part of a text */
+        normalize(text, false);
+    }
+    mt_status status = symbols_of(measure->symbols, text, &ids, &count);
+    if (status != MT_OK) {
+        return status;
+    }
+    normalize(text, pieces);
+    count_unknown(measure, ids, count);
+    add_counts(measure, mt_text_count(text, strlen(text)), ids, count);
+    char *name = strndup(line, length);
+    if (name == NULL) {
+        free(ids);
+        return mt_fail(MT_ERROR_MEMORY, "no memory for an utterance id of %zu bytes", length);
+    }
+    return add_document(measure, name, ids, count);
+}
+
+static mt_status measure_transcripts(file_measure *measure, const mt_file_bytes *file)
+{
+    const text_symbols *symbols = measure->symbols;
+    bool pieces = symbols->words && symbols_have_pieces(symbols->tokens);
+    int64_t number = 1;
+    mt_status status = MT_OK;
+    if (strlen(file->bytes) != file->size) {
+        return mt_fail(MT_ERROR_FORMAT, "a zero byte at %zu (not a text file?)",
+                       strlen(file->bytes));
+    }
+    for (char *line = file->bytes + mt_utf8_mark(file->bytes, file->size); *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        char *next = line + length + (line[length] == '\n');
+        line[length > 0 && line[length - 1] == '\r' ? length - 1 : length] = '\0';
+        status = measure_utterance(measure, line, pieces);
+        if (status != MT_OK) {
+            return mt_fail(status, "line %" PRId64 ": %s", number, mt_error_message());
+        }
+        line = next;
+        number++;
+    }
+    return status;
+}
+
+/* ---- ids ---- */
+
+enum { READ_AT_ONCE = 1 << 16 };
+
+static int32_t *allocate_ids(int64_t count)
+{
+    int32_t *ids = malloc((size_t)count * sizeof *ids);
+    if (ids == NULL) {
+        mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " ids", count);
+    }
+    return ids;
+}
+
+/* A document in pieces. */
+static mt_status measure_long(file_measure *measure, mt_token_ids *ids, mt_ids_span span)
+{
+    mt_score score = {0.0};
+    int32_t *values = allocate_ids(READ_AT_ONCE);
+    mt_status status = values != NULL ? score_waiting(measure) : MT_ERROR_MEMORY;
+    if (status == MT_OK) {
+        status = mt_scorer_begin(measure->scorer);
+    }
+    for (int64_t at = 0; at < span.count && status == MT_OK; at += READ_AT_ONCE) {
+        int64_t count = span.count - at < READ_AT_ONCE ? span.count - at : READ_AT_ONCE;
+        status = mt_token_ids_read(ids, span.first + at, count, measure->symbols->count, values);
+        if (status == MT_OK) {
+            status = mt_scorer_add(measure->scorer, count, values, &score);
+        }
+    }
+    if (status == MT_OK && measure->end >= 0) {
+        status = mt_scorer_add(measure->scorer, 1, &measure->end, &score);
+    }
+    free(values);
+    add_score(measure, &score);
+    return status;
+}
+
+static mt_status measure_short(file_measure *measure, mt_token_ids *ids, mt_ids_span span)
+{
+    int32_t *values = allocate_ids(span.count + 1);
+    if (values == NULL) {
+        return MT_ERROR_MEMORY;
+    }
+    mt_status status =
+        mt_token_ids_read(ids, span.first, span.count, measure->symbols->count, values);
+    if (status != MT_OK) {
+        free(values);
+        return status;
+    }
+    return add_document(measure, NULL, values, span.count);
+}
+
+static mt_status measure_ids(file_measure *measure, const file_list *files)
+{
+    mt_token_ids *ids;
+    mt_status status =
+        mt_token_ids_open((const char *const *)files->names, files->count, measure->ids_type, &ids);
+    if (status != MT_OK) {
+        return status;
+    }
+    for (int64_t d = 0; d < mt_token_ids_documents(ids) && status == MT_OK; d++) {
+        mt_ids_span span = mt_token_ids_document(ids, d);
+        status = span.count > READ_AT_ONCE ? measure_long(measure, ids, span)
+                                           : measure_short(measure, ids, span);
+    }
+    mt_token_ids_close(ids);
+    return status == MT_OK ? score_waiting(measure) : status;
+}
+
+/* ---- the kinds ---- */
+
+static const struct {
+    const char *name;
+    mt_status (*measure)(file_measure *measure, const mt_file_bytes *file);
+} kinds_of_text[] = {{"text", measure_text}, {"tokens", measure_transcripts}};
+
+const char measure_kinds[] = "text|tokens|ids";
+
+bool measure_has_kind(const char *kind)
+{
+    return strcmp(kind, "text") == 0 || strcmp(kind, "tokens") == 0 || strcmp(kind, "ids") == 0;
+}
+
+/* A file at a time, each in memory. */
+static mt_status measure_file(file_measure *measure, const char *kind, char *name)
+{
+    data_files read;
+    file_list one = {1, &name};
+    mt_status status = data_files_read(&one, &read);
+    for (int64_t i = 0; i < read.count && status == MT_OK; i++) {
+        int row = strcmp(kind, kinds_of_text[0].name) == 0 ? 0 : 1;
+        status = kinds_of_text[row].measure(measure, &read.files[i]);
+        if (status != MT_OK) {
+            status = mt_fail(status, "%s: %s", read.files[i].name, mt_error_message());
+        }
+    }
+    data_files_free(&read);
+    return status;
+}
+
+static mt_status measure_texts(file_measure *measure, const char *kind, const file_list *names)
+{
+    file_list files = {0};
+    mt_status status = file_list_walk(names, &files);
+    for (int64_t i = 0; i < files.count && status == MT_OK; i++) {
+        status = measure_file(measure, kind, files.names[i]);
+    }
+    file_list_clear(&files);
+    return status == MT_OK ? score_waiting(measure) : status;
+}
+
+static mt_status check_sums(const measured *sums)
+{
+    if (2 * sums->unknown > sums->score.counted) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "%.1f %% of the symbols are not in the token list (are they cut as --unit "
+                       "has it?)",
+                       100.0 * (double)sums->unknown / (double)sums->score.counted);
+    }
+    return sums->score.counted > 0
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "there is no symbol to measure, in %" PRId64 " documents",
+                         sums->documents);
+}
+
+mt_status measure_files(file_measure *measure, const char *kind, const file_list *files)
+{
+    mt_status status = strcmp(kind, "ids") == 0 ? measure_ids(measure, files)
+                                                : measure_texts(measure, kind, files);
+    forget_waiting(measure);
+    return status == MT_OK ? check_sums(&measure->sums) : status;
+}
