@@ -4,6 +4,9 @@
     mixtape-to-pth WEIGHTS OUT.pth      an exported file of any layout, under the same names
     mixtape-from-pth IN.pth OUT.h5      a state_dict of any layout, for
                                         `mixtape import OUT.h5 -o CHECKPOINT.h5`
+    mixtape-from-pth FOLDER FOLDER/model.safetensors
+                                        a folder of Hugging Face's with pytorch_model.bin, for
+                                        `mixtape import FOLDER -o CHECKPOINT.h5`
 
 Weights are read by libmixtape, with all that the command checks, and .pth by mixtape.pth: neither
 h5py nor PyTorch sees a file that it did not write.
@@ -21,7 +24,7 @@ import unicodedata
 
 import numpy
 
-from mixtape import library, pth
+from mixtape import folders, library, pth, wrappers
 from mixtape.pth_pickle import Dictionary, OddTensor, PthError, Tensor, kind, show
 
 DECAY = "rwkv_blocks.0.att.time_decay"
@@ -109,7 +112,8 @@ def _read_safetensors(path):
 def read_weights(path, target, layout=None):
     """{name: array} of a file of any format that libmixtape reads, under the names of a layout:
     its own, unless another is named. libmixtape writes them beside the target for that."""
-    _check_regular(path)
+    if not os.path.isdir(path):  # else it is one of Hugging Face's
+        _check_regular(path)
     try:
         folder = tempfile.TemporaryDirectory(dir=os.path.dirname(target) or ".")
     except OSError as error:
@@ -232,8 +236,13 @@ def write_state_dict(path, weights):
 
 
 def read_state_dict(path, choose=lambda path, state: state):
-    """{name: array} of the real numbers in a plain state_dict, or in the one of ESPnet's
-    checkpoint; `choose` tells which of its tensors are read."""
+    """{name: array} of the real numbers in a state_dict, or in the one that a training tool's
+    checkpoint or Hugging Face's folder holds; `choose` tells which of its tensors are read."""
+    if os.path.isdir(path):
+        try:
+            return folders.read(path, read_state_dict)
+        except (folders.FolderError, OSError) as error:
+            raise FilesError(f"{path}: {_reason(error)}") from None
     _check_regular(path)
     try:
         with open(path, "rb") as file:
@@ -245,9 +254,7 @@ def read_state_dict(path, choose=lambda path, state: state):
 
 def _state_of(path, saved):
     """{name: tensor}"""
-    state = saved
-    if isinstance(saved, Dictionary) and isinstance(saved.get("model"), Dictionary):
-        state = saved.get("model")  # as ESPnet's checkpoint.pth has it
+    state = wrappers.unpack(saved)
     if not isinstance(state, Dictionary) or not state:
         found = "empty" if isinstance(state, Dictionary) else kind(state)
         raise FilesError(f"{path}: not a state_dict: {found}")
@@ -276,6 +283,7 @@ def _numbers_of(path, state, length):
 def find_decoder(path, weights):
     """The decoder of a whole model, by its prefix, under the names of Mixtape's layouts espnet and
     espnet-model. What is no ESPnet model is left as it is."""
+    weights = wrappers.unwrap(weights)
     prefixes = sorted(name[:-len(DECAY)] for name in weights
                       if name.endswith(DECAY) and not name.startswith("blocks."))
     if not prefixes or prefixes == [""]:
@@ -291,21 +299,41 @@ def find_decoder(path, weights):
     return found
 
 
-def write_weights(path, weights):
-    _refuse_suffix(path, "HDF5", (".pth", ".pt", ".bin", ".safetensors"),
-                   "mixtape-to-pth writes PyTorch's")
+def _save_safetensors(content, weights):
+    header, end = {"__metadata__": {"format": "pt"}}, 0
+    for name, value in weights.items():
+        begin, end = end, end + value.nbytes
+        dtype = "F64" if value.dtype == numpy.float64 else "F32"
+        header[name] = {"dtype": dtype, "shape": value.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    content.write(len(text).to_bytes(8, "little") + text)
+    for name, value in weights.items():
+        content.write(value.astype(SAFETENSORS_TYPES[header[name]["dtype"]], copy=False).tobytes())
 
+
+def _save_hdf5(path, content, weights):
     import h5py
 
-    def save(content):
-        # In the format of 1.10 the index of a dataset's chunks has a checksum too.
-        bytes(MARGIN)
-        with h5py.File(content, "w", libver=("v110", "v110")) as file:
-            _each(
-                path, weights.items(), lambda name, value: file.create_dataset(
-                    name, data=value, fletcher32=value.ndim > 0, fillvalue=numpy.nan))
+    # In the format of 1.10 the index of a dataset's chunks has a checksum too.
+    bytes(MARGIN)
+    with h5py.File(content, "w", libver=("v110", "v110")) as file:
+        _each(
+            path, weights.items(), lambda name, value: file.create_dataset(
+                name, data=value, fletcher32=value.ndim > 0, fillvalue=numpy.nan))
 
-    _replace(path, save)
+
+def _is_safetensors(path):
+    return path.lower().endswith(".safetensors")
+
+
+def write_weights(path, weights):
+    """A file for `mixtape import`: .safetensors where the name ends so, else HDF5."""
+    _refuse_suffix(path, "HDF5", (".pth", ".pt", ".bin"), "mixtape-to-pth writes PyTorch's")
+    if _is_safetensors(path):
+        _replace(path, lambda content: _save_safetensors(content, weights))
+    else:
+        _replace(path, lambda content: _save_hdf5(path, content, weights))
 
 
 def _need(module):
@@ -325,7 +353,9 @@ def _convert(description, source, target, work, needed, find):
     parser.add_argument("source", metavar=source)
     parser.add_argument("target", metavar=target)
     given = parser.parse_args()
-    _need(needed)
+    needed = needed(given.target) if callable(needed) else needed
+    if needed is not None:
+        _need(needed)
     found = find(given.source)
     if os.path.realpath(found) == os.path.realpath(given.target):
         raise FilesError(f"{given.target}: the source itself, which would be lost")
@@ -346,13 +376,12 @@ def _command(description, source, target, work, needed, find=lambda source: sour
 
 
 def _model_of(run):
-    """The file that a run's name stands for, as for the command: its best model, else its last."""
-    if not os.path.isdir(run):
-        return run
+    """What a run's name stands for, as for the command: its best model, else its last; else what is
+    named, a file or a folder of Hugging Face's."""
     for name in ("best.h5", "checkpoint.h5"):
         if os.path.exists(os.path.join(run, name)):
             return os.path.join(run, name)
-    raise FilesError(f"{run}: there is neither best.h5 nor checkpoint.h5 in that folder")
+    return run
 
 
 def to_espnet():
@@ -371,4 +400,4 @@ def to_pth():
 def from_pth():
     _command("Writes a PyTorch state_dict for `mixtape import`.", "FILE.pth", "WEIGHTS.h5",
              lambda source, target: write_weights(target, read_state_dict(source, find_decoder)),
-             "h5py")
+             lambda target: None if _is_safetensors(target) else "h5py")

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import random
 import resource
@@ -261,12 +262,101 @@ class FilesTest(support.CommandTest):
         self.refuse("from_pth", "script.pth", "out.h5",
                     "script.pth: holds more than tensors, which is not loaded: TorchScript")
 
+    def exported_state(self, layout, *options):
+        self.small_run("--no-bias", "--norm-eps", "1e-5")
+        self.run_command("export", "run", "--layout", layout, "-o", "weights.h5")
+        with h5py.File(self.path("weights.h5")) as file:
+            return {name: torch.as_tensor(file[name][()]) for name in file}
+
+    def check_import(self, saved, state, layout):
+        torch.save(saved, self.path("saved.pth"))
+        self.convert("from_pth", "saved.pth", "found.h5")
+        self.run_command("import", "found.h5", "-o", "checkpoint.h5")
+        self.run_command("export", "checkpoint.h5", "--layout", layout, "-o", "again.h5")
+        with h5py.File(self.path("again.h5")) as file:
+            self.assertEqual(sorted(file), sorted(state))
+            for name, value in state.items():
+                numpy.testing.assert_array_equal(file[name][()], value.numpy())
+
+    def test_what_training_tools_put_around_a_state_dict_is_taken_off(self):
+        state = self.exported_state("rwkv-lm")
+        wrapped = {f"_forward_module._orig_mod.{name}": value for name, value in state.items()}
+        for saved in ({"state_dict": wrapped, "epoch": 3, "hyper_parameters": {"lr": 0.1}},
+                      {"model_state_dict": state, "optimizer_state_dict": {"state": {}}},
+                      {"module": {f"module.{name}": value for name, value in state.items()},
+                       "ds_version": "0.9"},
+                      {"model": {"state_dict": wrapped}, "optimizers": [{"state": {}}]}):
+            with self.subTest(keys=list(saved)):
+                self.check_import(saved, state, "rwkv-lm")
+
+    def test_the_head_of_a_wrapped_espnet_model_is_kept(self):
+        state = self.exported_state("espnet-model")
+        self.assertIn("lm_lin.weight", state)
+        for prefix in "module.", "module._orig_mod.", "model.":
+            with self.subTest(prefix=prefix):
+                wrapped = {prefix + name: value for name, value in state.items()}
+                wrapped[prefix + "encoder.weight"] = torch.ones(3)
+                self.check_import({"model": wrapped}, state, "espnet-model")
+
+    def hugging_face_folder(self, shards):
+        """A folder with its weights in so many files, as older versions of transformers saved."""
+        state = self.exported_state("hf")
+        os.mkdir(self.path("folder"))
+        with open(self.path("folder", "config.json"), "w") as file:
+            json.dump({"model_type": "rwkv", "context_length": 77}, file)
+        if shards == 1:
+            torch.save(state, self.path("folder", "pytorch_model.bin"))
+            return state
+        places = {name: f"pytorch_model-{i % shards + 1}.bin" for i, name in enumerate(state)}
+        for place in set(places.values()):
+            torch.save({name: state[name] for name in state if places[name] == place},
+                       self.path("folder", place))
+        with open(self.path("folder", "pytorch_model.bin.index.json"), "w") as file:
+            json.dump({"weight_map": places}, file)
+        return state
+
+    def test_a_folder_of_hugging_faces_becomes_one_that_the_command_reads(self):
+        for shards in 1, 3:
+            with self.subTest(shards=shards):
+                state = self.hugging_face_folder(shards)
+                told = self.run_command("info", "folder", status=1)
+                self.assertIn("`mixtape-from-pth folder folder/model.safetensors`", told)
+                self.convert("from_pth", "folder", "folder/model.safetensors")
+                self.assertIn("context_size 77", self.run_command("info", "folder"))
+                self.run_command("export", "folder", "--layout", "hf", "-o", "again.h5")
+                with h5py.File(self.path("again.h5")) as file:
+                    for name, value in state.items():
+                        numpy.testing.assert_array_equal(file[name][()], value.numpy())
+                shutil.rmtree(self.path("folder"))
+                shutil.rmtree(self.path("run"))
+
+    def test_an_index_of_pickles_that_lies_is_refused(self):
+        state = self.hugging_face_folder(2)
+        index = self.path("folder", "pytorch_model.bin.index.json")
+        with open(index) as file:
+            places = json.load(file)["weight_map"]
+        name = next(iter(state))
+        for changed, says in ((None, "no index"), ([], "no index"), ({}, "no index"),
+                              ({"weight_map": {name: 3}}, "3: no name of a file"),
+                              ({"weight_map": {**places, name: "../a.bin"}}, "no name of a file"),
+                              ({"weight_map": {**places, name: "none.bin"}}, "No such file"),
+                              ({"weight_map": {**places, "x": places[name]}}, "x is not in it"),
+                              ({"weight_map": {key: place for key, place in places.items()
+                                               if key != name}}, f"{name} is in it")):
+            with self.subTest(says=says):
+                with open(index, "w") as file:
+                    json.dump(changed, file)
+                self.refuse("from_pth", "folder", "out.h5", says)
+        with open(index, "w") as file:
+            file.write("[" * 100000)
+        self.refuse("from_pth", "folder", "out.h5", "no index")
+
     def test_sources_that_are_no_files_are_refused(self):
         os.mkdir(self.path("folder"))
         os.mkfifo(self.path("pipe"))
         for function in ("from_pth", "to_pth", "to_espnet"):
-            folder = ("folder: there is neither best.h5 nor"
-                      if function == "to_espnet" else "folder: not a regular file")
+            folder = ("folder: neither pytorch_model.bin nor" if function == "from_pth" else
+                      "folder: a folder of no run (best.h5, checkpoint.h5) and of no model")
             for name, says in (("folder", folder), ("pipe", "pipe: not a regular file"),
                                ("none", "none: No such file"), ("", ": No such file"),
                                ("a\nb", "a\\x0Ab: No such file")):
