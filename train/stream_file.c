@@ -6,6 +6,7 @@
 #include "io/weights_file.h"
 #include "kernels/device.h"
 #include "kernels/null.h"
+#include "train/data_sum.h"
 #include "train/stream_internal.h"
 
 #include <inttypes.h>
@@ -16,31 +17,24 @@
 
 enum { PRINTED = 1024 }; /* values of each parameter that its weights' fingerprint is made of */
 
-/* FNV-1a (Fowler, Noll and Vo), of 64 bits. */
-static uint64_t add_bytes(uint64_t sum, const unsigned char *bytes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
-    }
-    return sum;
-}
-
 /* To read all weights would take longer than what a state saves. */
 static mt_status fingerprint(const mt_model *model, int64_t *print)
 {
     const mt_parameters *parameters = model->parameters;
     mt_device *device = parameters->device;
     unsigned char bytes[PRINTED * sizeof(double)];
-    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    data_sum sum = data_sum_begin();
     mt_status status = MT_OK;
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const mt_tensor *tensor = &parameters->items[i]->tensor;
         int64_t count = mt_tensor_count(tensor) < PRINTED ? mt_tensor_count(tensor) : PRINTED;
         size_t size = (size_t)count * mt_dtype_size(tensor->dtype);
         status = device->read_back(device, bytes, tensor->data, size);
-        sum = status == MT_OK ? add_bytes(sum, bytes, size) : sum;
+        if (status == MT_OK) {
+            data_sum_add(&sum, bytes, size);
+        }
     }
-    *print = (int64_t)sum;
+    *print = (int64_t)sum.sum;
     return status;
 }
 

@@ -1,5 +1,7 @@
 #include "train/command/measure.h"
 
+#include "io/input.h"
+#include "io/text_files.h"
 #include "io/utf8.h"
 #include "train/data_files.h"
 
@@ -108,8 +110,7 @@ static mt_status measure_text(file_measure *measure, const mt_file_bytes *file)
 {
     mt_text text;
     const text_symbols *symbols = measure->symbols;
-    mt_status status =
-        mt_text_encode(file->bytes, file->size, symbols->unit, symbols->tokens, &text);
+    mt_status status = mt_text_encode_file(file, symbols->unit, symbols->tokens, &text);
     if (status != MT_OK) {
         return status;
     }
@@ -180,10 +181,9 @@ static mt_status measure_transcripts(file_measure *measure, const mt_file_bytes 
     const text_symbols *symbols = measure->symbols;
     bool pieces = symbols->words && symbols_have_pieces(symbols->tokens);
     int64_t number = 1;
-    mt_status status = MT_OK;
-    if (strlen(file->bytes) != file->size) {
-        return mt_fail(MT_ERROR_FORMAT, "a zero byte at %zu (not a text file?)",
-                       strlen(file->bytes));
+    mt_status status = mt_input_check_lines(file->name, file->bytes, file->size);
+    if (status != MT_OK) {
+        return status;
     }
     for (char *line = file->bytes + mt_utf8_mark(file->bytes, file->size); *line != '\0';) {
         size_t length = strcspn(line, "\n");
@@ -191,7 +191,8 @@ static mt_status measure_transcripts(file_measure *measure, const mt_file_bytes 
         line[length > 0 && line[length - 1] == '\r' ? length - 1 : length] = '\0';
         status = measure_utterance(measure, line, pieces);
         if (status != MT_OK) {
-            return mt_fail(status, "line %" PRId64 ": %s", number, mt_error_message());
+            return mt_fail(status, "%s: line %" PRId64 ": %s", file->name, number,
+                           mt_error_message());
         }
         line = next;
         number++;
@@ -291,9 +292,6 @@ static mt_status measure_file(file_measure *measure, const char *kind, char *nam
     for (int64_t i = 0; i < read.count && status == MT_OK; i++) {
         int row = strcmp(kind, kinds_of_text[0].name) == 0 ? 0 : 1;
         status = kinds_of_text[row].measure(measure, &read.files[i]);
-        if (status != MT_OK) {
-            status = mt_fail(status, "%s: %s", read.files[i].name, mt_error_message());
-        }
     }
     data_files_free(&read);
     return status;

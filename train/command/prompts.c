@@ -100,20 +100,3 @@ mt_status prompts_next(prompt_lines *lines, const char **line)
     *line = ending_signal() == 0 ? found : NULL;
     return status;
 }
-
-mt_status prompts_read_all(char **bytes, size_t *size)
-{
-    prompt_lines lines = {.on_terminal = false};
-    mt_status status = MT_OK;
-    do {
-        status = read_some(&lines);
-    } while (status == MT_OK && !lines.at_end && ending_signal() == 0);
-    if (status != MT_OK) {
-        prompts_close(&lines);
-        return status;
-    }
-    lines.bytes[lines.end] = '\0';
-    *bytes = lines.bytes;
-    *size = lines.end;
-    return MT_OK;
-}

@@ -23,7 +23,4 @@ void prompts_close(prompt_lines *lines);
  * signal is noted (ending.h). MT_ERROR_IO, MT_ERROR_MEMORY; MT_ERROR_FORMAT for a zero byte. */
 mt_status prompts_next(prompt_lines *lines, const char **line);
 
-/* All of standard input, with a zero byte behind it; the caller frees it. */
-mt_status prompts_read_all(char **bytes, size_t *size);
-
 #endif

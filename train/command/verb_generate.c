@@ -8,7 +8,7 @@
 #include "train/command/verbs.h"
 #include "train/command/writer.h"
 
-#include "io/file.h"
+#include "io/input.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -131,9 +131,7 @@ static mt_status read_prompt(const text_symbols *symbols, const arguments *given
     char *bytes = NULL;
     size_t size;
     *ids = NULL;
-    mt_status status = from == NULL             ? MT_OK
-                       : strcmp(from, "-") == 0 ? prompts_read_all(&bytes, &size)
-                                                : mt_file_read(from, &bytes, &size);
+    mt_status status = from != NULL ? mt_input_read(from, mt_input_most(), &bytes, &size) : MT_OK;
     if (status == MT_OK && bytes != NULL && strlen(bytes) != size) {
         status = mt_fail(MT_ERROR_FORMAT, "a zero byte at %zu", strlen(bytes));
     }
@@ -228,6 +226,7 @@ static mt_status write_all(text_writer *writer, const arguments *given)
     int32_t *ids = NULL;
     int64_t count = 0;
     mt_status status = read_prompt(writer->symbols, given, &ids, &count);
+    ending_catch();
     if (status == MT_OK && given->state != NULL) {
         status = writer_load(writer, given->state);
     }
@@ -258,7 +257,6 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
         symbols_free(&symbols);
         return status;
     }
-    ending_catch();
     status = writer_open(&writer, session.model, &symbols, &given->sampling, (uint64_t)given->seed,
                          given->stop);
     if (status == MT_OK) {

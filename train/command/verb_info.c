@@ -5,6 +5,7 @@
 #include "train/command/arguments.h"
 #include "train/command/lines.h"
 #include "train/command/session.h"
+#include "train/command/symbols.h"
 #include "train/command/verbs.h"
 
 #include <inttypes.h>
@@ -135,6 +136,29 @@ static mt_status print_task(const char *path, const mt_checkpoint *checkpoint)
     return status;
 }
 
+/* What eval and generate need to know, where neither the model tells nor a run. */
+static void print_needs(const char *path, const mt_checkpoint *checkpoint)
+{
+    const symbols_asked asked = {.numbers_option = "--task ids, --ids"};
+    text_symbols symbols;
+    if (checkpoint->run_config != NULL || checkpoint->weights->config.input_size > 0) {
+        return;
+    }
+    if (symbols_find(checkpoint, path, &asked, &symbols) == MT_OK) {
+        symbol_unit unit = UNIT_CHAR;
+        if (symbols.transcripts) {
+            unit = symbols.words ? UNIT_WORD : UNIT_CHAR;
+        } else if (symbols.unit == MT_TEXT_BYTE) {
+            unit = UNIT_BYTE;
+        }
+        printf("task %s, unit %s, as its tokens tell\n", symbols.transcripts ? "tokens" : "text",
+               symbol_unit_name((int)unit));
+    } else {
+        print_line(stdout, "for eval and generate: %s", mt_error_message());
+    }
+    symbols_free(&symbols);
+}
+
 static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpoint, bool all)
 {
     const mt_weights *weights = checkpoint->weights;
@@ -147,6 +171,7 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
     if (status != MT_OK) {
         return status;
     }
+    print_needs(path, checkpoint);
     if (checkpoint->has_state) {
         printf("step %" PRId64 ", %.1f s of training\n", state->step, state->seconds);
     }

@@ -57,6 +57,27 @@ class DeviceTest(unittest.TestCase):
                 files.append(opened.read())
         self.assertTrue(files[0] == files[1], f"{one} and {other} differ")
 
+    def test_texts_and_figures_agree(self):
+        with open(self.path("text.txt"), "w") as file:
+            file.write("the quick brown fox jumps over the lazy dog\n" * 40)
+        run = self.train("run", "cpu", "--data", self.path("text.txt"), "--length", "8",
+                         task="text")
+
+        def generate(device, *options):
+            return self.run_command("generate", run, "--temperature", "0", "--length", "12",
+                                    "--device", device, *options).stdout
+
+        for first, second in (("cpu", "cuda"), ("cuda", "cpu")):
+            begun = generate(first, "--prompt", "the ", "--save-state", "state.h5")
+            self.assertEqual(begun, generate(second, "--prompt", "the "))
+            self.assertEqual(generate(second, "--state", "state.h5"),
+                             generate(first, "--state", "state.h5"))
+        losses = [
+            float(self.run_command("eval", run, "--data", self.path("text.txt"), "--device",
+                                   device).stdout.split()[1]) for device in ("cpu", "cuda")
+        ]
+        self.assertAlmostEqual(*losses, delta=2e-5)
+
     def test_loss_curves_agree(self):
         cpu, cuda = self.train("cpu", "cpu"), self.train("cuda", "cuda")
         numpy.testing.assert_allclose(self.losses(cuda), self.losses(cpu), atol=1e-3)

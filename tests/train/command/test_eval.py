@@ -189,6 +189,19 @@ class TextTest(EvalTest):
         self.refuse("eval", "run", "--task", "ids", "--data", "wrong.npy", status=1,
                     says=["wrong.npy", str(vocabulary)])
 
+    def test_info_tells_what_is_needed(self):
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.safetensors")
+        self.run_command("export", "run", "--layout", "espnet", "-o", "decoder.h5")
+        self.train_text("bytes", "--unit", "byte")
+        for file, says in (("run.h5", "\ntask text, unit char, as its tokens tell\n"),
+                           ("bytes.h5", "\ntask text, unit byte, as its tokens tell\n"),
+                           ("run", "\ntask text, unit char\n"),
+                           ("run.safetensors", "\nfor eval and generate: run.safetensors: it has "
+                            "no token list to read text by (--token-list FILE; --task ids, --ids"),
+                           ("decoder.h5", "\nfor eval and generate: decoder.h5: it has no head")):
+            with self.subTest(file):
+                self.assertIn(says, self.run_command("info", file).stdout.decode())
+
     def test_what_a_model_does_not_tell_is_asked_for(self):
         self.run_command("export", "run", "--layout", "mixtape", "-o", "run.safetensors")
         for data, says in ((["--data", "0.txt"], ["--token-list", "--task ids"]),
@@ -278,6 +291,8 @@ class TranscriptsEvalTest(EvalTest, TranscriptsTest):
         scores = [score(model, [pieces.index(piece) for piece in line.split()], 0)
                   for line in lines]
         text = ["ab cab", "cbb", "cabc"] # three, of four words
+        self.assertIn("\ntask tokens, unit word, as its tokens tell\n",
+                      self.run_command("info", "pieces.h5").stdout.decode())
         for file in ("pieces", "pieces.h5"):
             self.write("some", "".join(f"u{i} {line}\n" for i, line in enumerate(lines)))
             self.check(self.figures(file, "--data", "some"), scores, words=4,

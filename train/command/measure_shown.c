@@ -1,0 +1,191 @@
+#include "train/command/measure_shown.h"
+
+#include <mixtape/model_fields.h>
+
+#include "train/command/arguments.h"
+#include "train/command/figures.h"
+#include "train/command/lines.h"
+#include "train/command/measure.h"
+#include "train/command/session.h"
+#include "train/command/verbs.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "ID log-likelihood tokens", or the same as an object of JSON on a line. */
+static void tell(void *context, const char *utterance, const mt_score *score)
+{
+    const eval_arguments *given = context;
+    text_output output = text_output_make(stdout);
+    if (given->json) {
+        json_t *object = json_pack("{s:s?, s:f, s:I}", "utterance", utterance, "log_likelihood",
+                                   score->log_likelihood, "tokens", (json_int_t)score->counted);
+        (void)json_dumpf(object, stdout, JSON_REAL_PRECISION(12));
+        json_decref(object);
+    } else {
+        char figures[64];
+        int length = snprintf(figures, sizeof figures, " %.6f %lld", score->log_likelihood,
+                              (long long)score->counted);
+        text_output_put(&output, utterance, strlen(utterance));
+        text_output_put(&output, figures, (size_t)length);
+    }
+    text_output_end(&output);
+    if (ferror(stdout)) {
+        exit(EXIT_FAILED); /* which tells why */
+    }
+}
+
+/* What files hold. */
+typedef struct file_kind {
+    char task[TEXT_MAX]; /* "": the tokens have to tell */
+    mt_ids_raw ids_type;
+} file_kind;
+
+/* What the options name, else what the run was trained on. */
+static mt_status find_kind(const mt_checkpoint *checkpoint, const eval_arguments *given,
+                           file_kind *kind)
+{
+    run_config config;
+    mt_status status = MT_OK;
+    const char *asked = given->symbols.task != NULL ? given->symbols.task : "";
+    *kind = (file_kind){.ids_type = MT_IDS_UNSAID};
+    if (checkpoint->run_config != NULL) {
+        status = session_config_of(given->model, checkpoint, &config);
+        snprintf(kind->task, sizeof kind->task, "%s", config.task);
+        kind->ids_type = config.ids_type;
+        run_config_clear(&config);
+    }
+    if (asked[0] != '\0') {
+        snprintf(kind->task, sizeof kind->task, "%s", asked);
+    }
+    if (given->ids_type != NULL) {
+        kind->ids_type = (mt_ids_raw)mt_choice_find(mt_ids_raw_name, given->ids_type);
+    }
+    return status != MT_OK || kind->task[0] == '\0' || measure_has_kind(kind->task)
+               ? status
+               : mt_fail(MT_ERROR_INVALID, "--data %s: %s does not read it (--task %s)",
+                         given->data.names[0], kind->task, measure_kinds);
+}
+
+static mt_status find_symbol(const text_symbols *symbols, const char *option, const char *text,
+                             int32_t *symbol)
+{
+    if (text == NULL) {
+        return MT_OK;
+    }
+    mt_status status = symbols_one(symbols, text, symbol);
+    return status == MT_OK ? MT_OK : mt_fail(status, "--%s: %s", option, mt_error_message());
+}
+
+static mt_status show(const measured *sums, const char *kind, const eval_arguments *given)
+{
+    figure_list shown = {0};
+    const mt_score *score = &sums->score;
+    const mt_text_counts *counts = &sums->counts;
+    double nats = -score->log_likelihood, loss = nats / (double)score->counted;
+    bool is_text = sums->has_text && counts->is_text;
+    figures_add(&shown, "loss", loss, 6);
+    figures_add(&shown, "perplexity", exp(loss), 4);
+    if (is_text && counts->words > 0) {
+        figures_add(&shown, "word_perplexity", exp(nats / (double)counts->words), 4);
+    }
+    if (is_text && counts->characters > 0) {
+        figures_add(&shown, "character_perplexity", exp(nats / (double)counts->characters), 4);
+    }
+    if (sums->has_text && counts->bytes > 0) {
+        figures_add(&shown, "bits_per_byte", nats / log(2.0) / (double)counts->bytes, 6);
+    }
+    figures_add(&shown, "accuracy", (double)score->hits / (double)score->counted, 6);
+    figures_add(&shown, "counted", (double)score->counted, 0);
+    if (is_text) {
+        figures_add(&shown, "words", (double)counts->words, 0);
+        figures_add(&shown, "characters", (double)counts->characters, 0);
+    }
+    if (sums->has_text) {
+        figures_add(&shown, "bytes", (double)counts->bytes, 0);
+    }
+    figures_add(&shown, "documents", (double)sums->documents, 0);
+    if (strcmp(kind, "tokens") == 0) {
+        figures_add(&shown, "unknown", (double)sums->unknown, 0);
+    }
+    const char *const texts[] = {"model", given->model, "task", kind, NULL};
+    return figures_print(&shown, given->json, texts);
+}
+
+/* The blank comes before what models of transcripts have learnt; other models begin with what is
+ * there. */
+static mt_status measure_model(mt_model *model, const file_kind *kind, const text_symbols *symbols,
+                               const eval_arguments *given)
+{
+    bool has_blank = symbols->transcripts && strcmp(symbols->tokens->tokens[0], "<blank>") == 0;
+    file_measure measure = {.symbols = symbols,
+                            .start = has_blank ? 0 : -1,
+                            .end = -1,
+                            .ids_type = kind->ids_type,
+                            .tell = given->per_utterance ? tell : NULL,
+                            .context = (void *)(uintptr_t)given};
+    mt_status status = find_symbol(symbols, "start", given->start, &measure.start);
+    if (status == MT_OK) {
+        status = find_symbol(symbols, "end", given->end, &measure.end);
+    }
+    mt_scoring scoring = {measure.start, given->window, given->batch};
+    if (given->window > model->config.context_size) { /* which bounds a call, and no text */
+        mt_model_set_context_size(model, given->window);
+    }
+    if (status == MT_OK) {
+        status = mt_scorer_create(model, &scoring, &measure.scorer);
+    }
+    if (status == MT_OK) {
+        status = measure_files(&measure, kind->task, &given->data);
+    }
+    if (status == MT_OK && !given->per_utterance) {
+        status = show(&measure.sums, kind->task, given);
+    }
+    mt_scorer_destroy(measure.scorer);
+    return status;
+}
+
+static mt_status open_and_measure(const mt_checkpoint *checkpoint, const file_kind *kind,
+                                  const text_symbols *symbols, const eval_arguments *given)
+{
+    train_session session;
+    long long threads = 0;
+    if (given->per_utterance && strcmp(kind->task, "tokens") != 0) {
+        return mt_fail(MT_ERROR_INVALID, "--per-utterance: %s has none (--task tokens has)",
+                       kind->task);
+    }
+    mt_status status = given->threads != NULL ? parse_threads(given->threads, &threads) : MT_OK;
+    if (status == MT_OK) {
+        status = session_open_model(checkpoint, given->device != NULL ? given->device : "auto",
+                                    (int)threads, &session);
+    }
+    if (status == MT_OK) {
+        status = measure_model(session.model, kind, symbols, given);
+        session_close(&session);
+    }
+    return status;
+}
+
+mt_status evaluate_files(const mt_checkpoint *checkpoint, const eval_arguments *given)
+{
+    text_symbols symbols;
+    file_kind kind;
+    symbols_asked asked = given->symbols;
+    mt_status status = find_kind(checkpoint, given, &kind);
+    if (status != MT_OK) {
+        return status;
+    }
+    asked.numbers = strcmp(kind.task, "ids") == 0;
+    status = symbols_find(checkpoint, given->model, &asked, &symbols);
+    if (kind.task[0] == '\0') {
+        snprintf(kind.task, sizeof kind.task, "%s", symbols.transcripts ? "tokens" : "text");
+    }
+    if (status == MT_OK) {
+        status = open_and_measure(checkpoint, &kind, &symbols, given);
+    }
+    symbols_free(&symbols);
+    return status;
+}
