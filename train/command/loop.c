@@ -4,6 +4,7 @@
 #include "train/command/loop.h"
 #include "train/command/options.h"
 #include "train/command/progress.h"
+#include "train/command/style.h"
 #include "train/run_folder.h"
 
 #include <inttypes.h>
@@ -301,6 +302,11 @@ static void say_start(train_loop *loop, const char *notice)
                  mt_parameters_size(session->model->parameters), mt_dtype_name(config->dtype),
                  mt_device_name(session->device), mt_cpu_isa(), threads, threads == 1 ? "" : "s",
                  config->seed, loop->folder->path);
+    if (loop->state->step == 0) {
+        char text[STYLE_TEXT];
+        style_tell(&session->model->config, text);
+        progress_say(&loop->progress, "%s", text);
+    }
     if (session->task->describe != NULL) {
         char text[256];
         session->task->describe(session->data, text, sizeof text);

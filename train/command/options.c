@@ -188,6 +188,11 @@ const char *options_text(const option_row *row, const run_config *config, char t
     return text;
 }
 
+const char *options_text_of(const char *name, const run_config *config, char text[TEXT_MAX])
+{
+    return options_text(find_row(name), config, text);
+}
+
 mt_status options_set_for(const char *task, run_config *config, const char *name, const char *text)
 {
     const option_row *row = find_row(name);

@@ -39,6 +39,7 @@ const char *options_name(int key); /* of a key of that table, NULL for others */
 
 /* The value of an option that is no list, as text. */
 const char *options_text(const option_row *row, const run_config *config, char text[TEXT_MAX]);
+const char *options_text_of(const char *name, const run_config *config, char text[TEXT_MAX]);
 
 /* The configuration as YAML, `name: value` a line, with a list of several files below its name, in
  * memory that the caller frees; and back, over what is set already. Unknown names and values out of

@@ -5,6 +5,7 @@
 #include "train/command/loop.h"
 #include "train/command/options.h"
 #include "train/command/run_data.h"
+#include "train/command/style.h"
 #include "train/command/verbs.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RESUME_KEY = LONG_ONLY + 'r', ESPNET_KEY = LONG_ONLY + 'e' };
+enum { RESUME_KEY = LONG_ONLY + 'r', ESPNET_KEY = LONG_ONLY + 'e', STYLE_KEY = LONG_ONLY + 's' };
 
 typedef struct given_option {
     const char *name, *text;
@@ -21,6 +22,7 @@ typedef struct given_option {
 /* Options as they stand on the command line: they are set once the task's own defaults are. */
 typedef struct arguments {
     const char *task, *resume, *espnet_config;
+    const mt_layout *style; /* or NULL */
     const char *list; /* the option that an argument belongs to: a list that stands before it */
     int count;
     given_option *options; /* with room for every argument */
@@ -72,6 +74,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->espnet_config = text;
         given->list = NULL;
         return 0;
+    case STYLE_KEY:
+        given->list = NULL;
+        return parsed(mt_layout_parse(text, &given->style));
     case ARGP_KEY_ARG:
         parse_other(text, state);
         return 0;
@@ -81,6 +86,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
                 wrong_arguments(state, "--espnet-config is for a new run, not for --resume");
             }
             given->task = given->task != NULL ? given->task : "tokens";
+        }
+        if (given->style != NULL && (given->resume != NULL || given->espnet_config != NULL)) {
+            wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
         }
         if ((given->task == NULL) == (given->resume == NULL)) {
             wrong_arguments(state, "name a task, or a run with --resume, and not both");
@@ -183,8 +191,8 @@ static void set_defaults(const train_task *task, run_config *config)
     }
 }
 
-/* The task's configuration; over it ESPnet's, and the sizes of `init`, or NULL; over those the
- * command line. */
+/* The task's configuration; over it the style's, ESPnet's, and the sizes of `init`, or NULL; over
+ * those the command line. */
 static mt_status configure(const arguments *given, const mt_checkpoint *init, run_config *config)
 {
     const train_task *task;
@@ -193,13 +201,19 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
         return status;
     }
     set_defaults(task, config);
+    if (given->style != NULL) {
+        status = style_set(given->style, config);
+    }
     if (given->espnet_config != NULL) {
         status = espnet_config_read(given->espnet_config, config);
     }
     if (init != NULL) {
         session_take_sizes(&init->weights->config, config);
     }
-    return status == MT_OK ? set_options(given, config) : status;
+    if (status == MT_OK) {
+        status = set_options(given, config);
+    }
+    return status == MT_OK && given->style != NULL ? style_check(given->style, config) : status;
 }
 
 /* Opens a run, new or as it goes on from a checkpoint, whose configuration was `former`. `notice`
@@ -398,6 +412,11 @@ int verb_train(int argc, char **argv)
 {
     static const struct argp_option own[] = {
         {"resume", RESUME_KEY, "RUN", 0, "Go on with the run in that folder, where it stopped", -1},
+        {"style", STYLE_KEY, "LAYOUT", 0,
+         "Make the model one that can be exported to this layout (espnet, rwkv-lm or hf): set its "
+         "norm, "
+         "eps, biases and padding so, and refuse options that say otherwise",
+         -1},
         {"espnet-config", ESPNET_KEY, "FILE", 0,
          "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv); "
          "the task is tokens unless named",

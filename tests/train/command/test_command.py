@@ -1110,6 +1110,34 @@ class FilesTest(CommandTest):
             self.assertIn("assumed: eps 1e-05, context_size 1024", told)
         self.assertEqual(self.run_command("info", "model.h5").stderr, b"")
 
+    def test_a_style_makes_a_model_that_can_be_exported(self):
+        for style in "espnet", "rwkv-lm", "hf":
+            told = self.train("--steps", "1", "--style", style, "--out", style).stderr.decode()
+            self.assertRegex(told, rf"exported to the layouts [^;]*\b{style}\b")
+            self.run_command("export", style, "--layout", style, "-o", style + ".safetensors")
+        tokens = self.write("tokens.txt", "<blank>\n<unk>\na\nb\n<sos/eos>\n")
+        text = self.write("text", "".join(f"u{i} a b\n" for i in range(20)))
+        self.run_command("train", "tokens", "--data", text, "--token-list", tokens, *SHAPE,
+                         "--steps", "1", "--style", "hf", "--out", "labels")
+        self.assertIn("embed_pad -1", self.run_command("info", "labels").stdout.decode())
+        self.run_command("export", "labels", "--layout", "hf", "-o", "folder")
+
+    def test_what_contradicts_a_style_is_refused(self):
+        for options, says in ((["--norm-eps", "1e-3"], ["--norm-eps 1e-05", "0.001"]),
+                              (["--no-bias=false"], ["--no-bias true", "has false"]),
+                              (["--norm", "rms_norm"], ["--norm layer_norm", "rms_norm"]),
+                              (["--init", "run"], ["--norm-eps 1e-05", "1e-12", "--init"])):
+            self.refuse("train", "copy", *SMALL, "--style", "hf", *options, "--out", "styled",
+                        status=2, says=says)
+        self.refuse("train", "copy", "--style", "gpt", status=2, says=["'gpt'", "rwkv-lm"])
+        self.refuse("train", "adding", "--style", "hf", status=2, says=["real-valued", "adding"])
+        self.refuse("train", "--resume", "run", "--style", "hf", status=2, says="--style")
+        self.assertFalse(os.path.exists(self.path("styled")))
+
+    def test_a_run_tells_at_its_start_what_it_can_be_exported_to(self):
+        told = self.train("--steps", "1", "--out", "told").stderr.decode()
+        self.assertIn("layouts espnet, espnet-model, mixtape; not to rwkv-lm, hf (--style", told)
+
     def test_an_exported_folder_is_whole_and_in_the_type_that_was_asked_for(self):
         self.train("--steps", "1", "--no-bias", "--norm-eps", "1e-5", "--out", "bare")
         sizes = {}
