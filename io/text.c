@@ -49,26 +49,58 @@ static mt_status mark_characters(const mt_file_bytes *file, bool *seen)
     return MT_OK;
 }
 
-/* The characters that were marked, in the order of their code points. */
-static mt_status list_characters(const bool *seen, mt_token_list **vocabulary)
+/* Forgets the marks of those that the vocabulary has, if there is one. */
+static void unmark_known(const mt_token_list *vocabulary, bool *seen)
 {
-    int32_t count = 0, i = 0;
-    for (int32_t c = 0; c < CODE_POINTS; c++) {
-        count += seen[c];
+    for (int32_t i = 0; vocabulary != NULL && i < vocabulary->count; i++) {
+        const char *token = vocabulary->tokens[i];
+        int32_t character;
+        utf8proc_ssize_t length = utf8proc_iterate((const utf8proc_uint8_t *)token, -1, &character);
+        if (length > 0 && token[length] == '\0') {
+            seen[character] = false;
+        }
     }
-    char(*texts)[8] = calloc((size_t)count + 1, sizeof *texts);
-    const char **tokens = calloc((size_t)count + 1, sizeof *tokens);
-    bool whole = texts != NULL && tokens != NULL;
-    for (int32_t c = 0; c < CODE_POINTS && whole; c++) {
+}
+
+/* Fills in the known tokens, and behind them the characters that are marked, by their code
+ * points, of which the bytes stand in `texts`. */
+static void fill_tokens(const mt_token_list *known, const bool *seen, char (*texts)[8],
+                        const char **tokens)
+{
+    int32_t i = 0;
+    for (; known != NULL && i < known->count; i++) {
+        tokens[i] = known->tokens[i];
+    }
+    for (int32_t c = 0; c < CODE_POINTS; c++) {
         if (seen[c]) {
             utf8proc_encode_char(c, (utf8proc_uint8_t *)texts[i]);
             tokens[i] = texts[i];
             i++;
         }
     }
-    mt_status status =
-        whole ? mt_token_list_create(count, tokens, vocabulary)
-              : mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId32 " characters", count);
+}
+
+/* Puts the vocabulary with the marked characters in the place of the one without, or of none. */
+static mt_status list_characters(const bool *seen, mt_token_list **vocabulary)
+{
+    mt_token_list *known = *vocabulary, *made = NULL;
+    int32_t count = known != NULL ? known->count : 0;
+    for (int32_t c = 0; c < CODE_POINTS; c++) {
+        count += seen[c];
+    }
+    char(*texts)[8] = calloc((size_t)count + 1, sizeof *texts);
+    const char **tokens = calloc((size_t)count + 1, sizeof *tokens);
+    mt_status status = MT_OK;
+    if (texts != NULL && tokens != NULL) {
+        fill_tokens(known, seen, texts, tokens);
+        status = mt_token_list_create(count, tokens, &made);
+    } else {
+        status = mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId32 " characters", count);
+    }
+    if (status == MT_OK) {
+        mt_token_list_destroy(known);
+        *vocabulary = made;
+    }
     free(texts);
     free(tokens);
     return status;
@@ -86,6 +118,7 @@ static mt_status character_vocabulary(const mt_file_bytes *files, int64_t count,
         status = mark_characters(&files[i], seen);
     }
     if (status == MT_OK) {
+        unmark_known(*vocabulary, seen);
         status = list_characters(seen, vocabulary);
     }
     free(seen);
@@ -103,11 +136,18 @@ static mt_status byte_vocabulary(mt_token_list **vocabulary)
     return mt_token_list_create(BYTES, tokens, vocabulary);
 }
 
+bool mt_text_is_of_bytes(const mt_token_list *vocabulary)
+{
+    return vocabulary->count == BYTES && strcmp(vocabulary->tokens[0], "<0x00>") == 0;
+}
+
 mt_status mt_text_vocabulary(const mt_file_bytes *files, int64_t count, mt_text_unit unit,
                              mt_token_list **vocabulary)
 {
-    return unit == MT_TEXT_CHAR ? character_vocabulary(files, count, vocabulary)
-                                : byte_vocabulary(vocabulary);
+    if (unit == MT_TEXT_CHAR) {
+        return character_vocabulary(files, count, vocabulary);
+    }
+    return *vocabulary == NULL ? byte_vocabulary(vocabulary) : MT_OK;
 }
 
 static mt_status encode_characters(const char *bytes, size_t size, const mt_token_list *vocabulary,

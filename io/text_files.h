@@ -6,10 +6,14 @@
 
 #include "io/file.h"
 
-/* Makes the vocabulary of all the files together, as mt_text_load makes that of one. A failure
- * names the file. */
+/* Makes the vocabulary of all the files together, as mt_text_load makes that of one; or, where
+ * there is one, adds the characters that it lacks behind its own. A failure, which names the file,
+ * leaves it as it was. */
 mt_status mt_text_vocabulary(const mt_file_bytes *files, int64_t count, mt_text_unit unit,
                              mt_token_list **vocabulary);
+
+/* Tells if a vocabulary is that of bytes. */
+bool mt_text_is_of_bytes(const mt_token_list *vocabulary);
 
 /* Encodes a file; a failure names it. */
 mt_status mt_text_encode_file(const mt_file_bytes *file, mt_text_unit unit,

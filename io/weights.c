@@ -263,18 +263,34 @@ mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
 
 /* ---- into a model ---- */
 
-/* The first parameter that is not in both, or not of the same shape in both. With `new_head` the
- * model may have a head that the weights lack. */
-static mt_status check_parameters(const mt_parameters *from, const mt_parameters *to, bool new_head)
+/* What a model may have that weights lack: a head, and labels. */
+typedef struct may_lack {
+    bool head, labels;
+} may_lack;
+
+/* Tells if a parameter is that of the weights, or has more rows, one for each label. */
+static bool fits(const mt_parameter *found, const mt_parameter *place, bool may_have_more)
+{
+    mt_tensor cut = place->tensor;
+    if (may_have_more && mt_has_row_per_label(place->name) && cut.rank == found->tensor.rank &&
+        cut.shape[0] > found->tensor.shape[0]) {
+        cut.shape[0] = found->tensor.shape[0];
+    }
+    return mt_tensor_same_shape(&found->tensor, &cut);
+}
+
+/* The first parameter that is not in both, or not of the same shape in both. */
+static mt_status check_parameters(const mt_parameters *from, const mt_parameters *to,
+                                  may_lack lacks)
 {
     for (int i = 0; i < to->count; i++) {
         const mt_parameter *place = to->items[i];
         const mt_parameter *found = mt_parameters_find(from, place->name);
         char found_shape[96], expected[96];
-        if (found == NULL && !(new_head && strncmp(place->name, "head.", 5) == 0)) {
+        if (found == NULL && !(lacks.head && strncmp(place->name, "head.", 5) == 0)) {
             return mt_fail(MT_ERROR_INVALID, "%s is not in the file", place->name);
         }
-        if (found != NULL && !mt_tensor_same_shape(&found->tensor, &place->tensor)) {
+        if (found != NULL && !fits(found, place, lacks.labels)) {
             return mt_fail(MT_ERROR_INVALID, "%s has shape %s in the file, the model has %s",
                            place->name,
                            mt_tensor_shape_text(&found->tensor, found_shape, sizeof found_shape),
@@ -297,7 +313,7 @@ mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *p
                        weights->file->path, mt_dtype_name(weights->dtype),
                        mt_dtype_name(parameters->dtype));
     }
-    mt_status status = check_parameters(weights->parameters, parameters, false);
+    mt_status status = check_parameters(weights->parameters, parameters, (may_lack){false, false});
     return status == MT_OK ? MT_OK
                            : mt_fail(status, "%s: %s", weights->file->path, mt_error_message());
 }
@@ -356,12 +372,18 @@ mt_status mt_weights_restore(const mt_weights *weights, mt_model *model)
                            : status;
 }
 
+mt_status mt_weights_check_begin(const mt_weights *weights, const mt_parameters *parameters,
+                                 bool may_grow)
+{
+    return check_parameters(weights->parameters, parameters, (may_lack){true, may_grow});
+}
+
 mt_status mt_weights_begin(const mt_weights *weights, mt_model *model)
 {
     if (weights == NULL || model == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = check_parameters(weights->parameters, model->parameters, true);
+    mt_status status = mt_weights_check_begin(weights, model->parameters, false);
     return status == MT_OK ? mt_weights_fill(weights, weights->file->source, model->parameters,
                                              model->parameters->data)
                            : status;

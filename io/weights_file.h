@@ -97,6 +97,12 @@ mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *paramete
 /* Checks that every value is finite, and not below the least that it can be. */
 mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source, double least);
 
+/* The check of mt_weights_begin, and of mt_weights_begin_grown where the model may have more
+ * labels: more rows of what has one for each (mt_has_row_per_label). */
+mt_status mt_weights_check_begin(const mt_weights *weights, const mt_parameters *parameters,
+                                 bool may_grow);
+bool mt_has_row_per_label(const char *name);
+
 /* Puts the values of a source into the blocks of parameters, by the names of the weights; the
  * types may differ. */
 mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,

@@ -30,8 +30,9 @@ struct train_task {
     void (*defaults)(run_config *config);
 
     /* Checks the options that the task reads and loads its data, with the tokens of a checkpoint or
-     * NULL. */
-    mt_status (*open)(const run_config *config, const mt_token_list *tokens, task_data **data);
+     * NULL, to which new ones are added behind the last where they may be. */
+    mt_status (*open)(const run_config *config, const mt_token_list *tokens, bool may_grow,
+                      task_data **data);
     void (*close)(task_data *data);
 
     /* One line on the data, for who begins a run; or NULL. */
@@ -87,7 +88,7 @@ mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_
                                const int32_t *target, mt_batch *batch);
 
 /* The functions that tasks without data of their own share. */
-mt_status task_open_nothing(const run_config *config, const mt_token_list *tokens,
+mt_status task_open_nothing(const run_config *config, const mt_token_list *tokens, bool may_grow,
                             task_data **data);
 void task_close_nothing(task_data *data);
 const mt_token_list *task_no_tokens(const task_data *data);

@@ -30,10 +30,11 @@ static void defaults(run_config *config)
     config->steps = 1500;
 }
 
-static mt_status open_adding(const run_config *config, const mt_token_list *tokens,
+static mt_status open_adding(const run_config *config, const mt_token_list *tokens, bool may_grow,
                              task_data **data)
 {
     (void)tokens;
+    (void)may_grow;
     *data = NULL;
     return config->length >= 2
                ? MT_OK

@@ -24,8 +24,10 @@ static void defaults(run_config *config)
     config->steps = 1500;
 }
 
-static mt_status open_echo(const run_config *config, const mt_token_list *tokens, task_data **data)
+static mt_status open_echo(const run_config *config, const mt_token_list *tokens, bool may_grow,
+                           task_data **data)
 {
+    (void)may_grow;
     (void)tokens;
     *data = NULL;
     return config->delay < config->length

@@ -129,8 +129,10 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
     return status == MT_OK ? take_tokens(tokens, data) : status;
 }
 
-static mt_status open_ids(const run_config *config, const mt_token_list *tokens, task_data **data)
+static mt_status open_ids(const run_config *config, const mt_token_list *tokens, bool may_grow,
+                          task_data **data)
 {
+    (void)may_grow;
     *data = NULL;
     if (config->data.count == 0) {
         return mt_fail(MT_ERROR_INVALID, "ids: no files to train on (give some with --data)");

@@ -83,13 +83,14 @@ static mt_status encode_files(const data_files *files, mt_text_unit unit,
     return status;
 }
 
-/* Reads the files that are named, with the vocabulary that is known, or their own. */
+/* Reads the files that are named, with the vocabulary that is known, which may grow, or their
+ * own. */
 static mt_status load_texts(const file_list *names, mt_text_unit unit, mt_token_list **tokens,
-                            loaded_texts *texts)
+                            bool may_grow, loaded_texts *texts)
 {
     data_files files;
     mt_status status = data_files_read(names, &files);
-    if (status == MT_OK && *tokens == NULL) {
+    if (status == MT_OK && (*tokens == NULL || may_grow)) {
         status = mt_text_vocabulary(files.files, files.count, unit, tokens);
     }
     if (status == MT_OK) {
@@ -163,7 +164,8 @@ static mt_status check_split(const run_config *config, const task_data *data, ta
                          config->length);
 }
 
-static mt_status load(const run_config *config, const mt_token_list *tokens, task_data *data)
+static mt_status load(const run_config *config, const mt_token_list *tokens, bool may_grow,
+                      task_data *data)
 {
     mt_text_unit unit = config->unit == UNIT_BYTE ? MT_TEXT_BYTE : MT_TEXT_CHAR;
     mt_status status = MT_OK;
@@ -172,10 +174,10 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
             mt_token_list_create(tokens->count, (const char *const *)tokens->tokens, &data->tokens);
     }
     if (status == MT_OK && config->data.count > 0) {
-        status = load_texts(&config->data, unit, &data->tokens, &data->texts);
+        status = load_texts(&config->data, unit, &data->tokens, may_grow, &data->texts);
     }
     if (status == MT_OK && config->valid_data.count > 0) {
-        status = load_texts(&config->valid_data, unit, &data->tokens, &data->valid_texts);
+        status = load_texts(&config->valid_data, unit, &data->tokens, false, &data->valid_texts);
     }
     if (status == MT_OK) {
         status = split_texts(config, data);
@@ -187,7 +189,8 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
     return status;
 }
 
-static mt_status open_text(const run_config *config, const mt_token_list *tokens, task_data **data)
+static mt_status open_text(const run_config *config, const mt_token_list *tokens, bool may_grow,
+                           task_data **data)
 {
     *data = NULL;
     if (config->data.count == 0 && config->valid_data.count == 0) {
@@ -196,11 +199,15 @@ static mt_status open_text(const run_config *config, const mt_token_list *tokens
     if (config->unit == UNIT_WORD) {
         return mt_fail(MT_ERROR_INVALID, "--unit word: text has char and byte");
     }
+    if (may_grow && config->unit == UNIT_CHAR && tokens != NULL && mt_text_is_of_bytes(tokens)) {
+        return mt_fail(MT_ERROR_INVALID, "--init %s: its symbols are bytes (--unit byte)",
+                       config->init);
+    }
     task_data *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "text: no memory for %zu bytes", sizeof *made);
     }
-    mt_status status = load(config, tokens, made);
+    mt_status status = load(config, tokens, may_grow, made);
     if (status != MT_OK) {
         close_text(made);
         return status;

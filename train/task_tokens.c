@@ -172,19 +172,30 @@ static mt_status load(const run_config *config, const mt_token_list *known, task
     return status == MT_OK ? sort_all(config, data) : status;
 }
 
+/* The list must be the one that the model was trained with, to which new tokens may be added behind
+ * the last. */
 static mt_status check_same_tokens(const run_config *config, const task_data *data,
-                                   const mt_token_list *tokens)
+                                   const mt_token_list *known, bool may_grow)
 {
-    bool same = tokens == NULL || tokens->count == data->tokens->count;
-    for (int32_t i = 0; same && tokens != NULL && i < tokens->count; i++) {
-        same = strcmp(tokens->tokens[i], data->tokens->tokens[i]) == 0;
+    const mt_token_list *now = data->tokens;
+    for (int32_t i = 0; known != NULL && i < known->count; i++) {
+        const char *token = i < now->count ? now->tokens[i] : "";
+        if (strcmp(known->tokens[i], token) != 0) {
+            return mt_fail(MT_ERROR_INVALID,
+                           "%s: not the token list that the model was trained with: token %" PRId32
+                           " is '%s', there '%s'",
+                           config->token_list, i, token, known->tokens[i]);
+        }
     }
-    return same ? MT_OK
-                : mt_fail(MT_ERROR_INVALID, "%s: not the token list that the run was trained with",
-                          config->token_list);
+    return known == NULL || may_grow || now->count == known->count
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "%s: not the token list that the run was trained with: %" PRId32
+                         " tokens, there %" PRId32,
+                         config->token_list, now->count, known->count);
 }
 
-static mt_status open_tokens(const run_config *config, const mt_token_list *tokens,
+static mt_status open_tokens(const run_config *config, const mt_token_list *tokens, bool may_grow,
                              task_data **data)
 {
     *data = NULL;
@@ -202,7 +213,7 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
     }
     mt_status status = load(config, tokens, made);
     if (status == MT_OK) {
-        status = check_same_tokens(config, made, tokens);
+        status = check_same_tokens(config, made, tokens, may_grow);
     }
     if (status == MT_OK) {
         status = check_known(config, &config->data, made->train_file, made);

@@ -43,8 +43,10 @@ mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_
     return mt_tape_status(tape);
 }
 
-mt_status task_open_nothing(const run_config *config, const mt_token_list *tokens, task_data **data)
+mt_status task_open_nothing(const run_config *config, const mt_token_list *tokens, bool may_grow,
+                            task_data **data)
 {
+    (void)may_grow;
     (void)config;
     (void)tokens;
     *data = NULL;

@@ -77,6 +77,10 @@ MT_API mt_status mt_weights_restore(const mt_weights *weights, mt_model *model);
  * another shape is MT_ERROR_INVALID, with the name and the shapes, before anything is changed. */
 MT_API mt_status mt_weights_begin(const mt_weights *weights, mt_model *model);
 
+/* The same for a model that may have more labels than the weights: their rows of the embedding and
+ * the head begin as the mean of the others, but for a row of padding. */
+MT_API mt_status mt_weights_begin_grown(const mt_weights *weights, mt_model *model);
+
 /* The type of the numbers in a file: the weights' own, or another, to which they are rounded. */
 typedef enum mt_stored_type {
     MT_STORED_AS_IS,

@@ -274,6 +274,7 @@ START_TEST(test_files)
     ck_assert_ptr_null(made);
     REFUSES(mt_weights_restore, NULL, model);
     REFUSES(mt_weights_begin, NULL, model);
+    REFUSES(mt_weights_begin_grown, NULL, model);
     REFUSES(mt_weights_convert, NULL, path, &mt_layouts[0]);
     REFUSES(mt_weights_export, NULL, path, &mt_layouts[0], MT_STORED_F16);
     REFUSES(mt_weights_save, path, NULL, &mt_layouts[0], NULL);

@@ -288,6 +288,25 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
     return status == MT_OK && *end != LOOP_DONE ? save_last(loop) : status;
 }
 
+/* "3 tokens are new ...: 'a', 'b', 'c'" */
+static void say_new_tokens(train_loop *loop)
+{
+    enum { SHOWN = 16 };
+    const train_session *session = loop->session;
+    const mt_token_list *tokens = session->task->tokens(session->data);
+    int32_t first = session->first_new_token, count = tokens->count - first;
+    char shown[1024] = "";
+    for (int32_t i = 0; i < count && i < SHOWN; i++) {
+        size_t used = strlen(shown);
+        snprintf(shown + used, sizeof shown - used, "%s'%.32s'", i > 0 ? ", " : "",
+                 tokens->tokens[first + i]);
+    }
+    progress_say(&loop->progress,
+                 "%" PRId32 " token%s new to %s, and begin%s as the mean of its %" PRId32 ": %s%s",
+                 count, count == 1 ? " is" : "s are", session->config.init, count == 1 ? "s" : "",
+                 first, shown, count > SHOWN ? ", ..." : "");
+}
+
 static void say_start(train_loop *loop, const char *notice)
 {
     const train_session *session = loop->session;
@@ -314,6 +333,9 @@ static void say_start(train_loop *loop, const char *notice)
     }
     if (notice[0] != '\0') {
         progress_say(&loop->progress, "%s", notice);
+    }
+    if (session->first_new_token >= 0) {
+        say_new_tokens(loop);
     }
     if (session->new_head) {
         progress_say(&loop->progress, "%s has no head: it begins with initial values",

@@ -83,7 +83,7 @@ static mt_status open_device(const char *name, int threads, train_session *sessi
 }
 
 /* `source` is the model that the run goes on from or begins with, or NULL. */
-static mt_status open_data(const mt_checkpoint *source, train_session *session)
+static mt_status open_data(const mt_checkpoint *source, bool may_grow, train_session *session)
 {
     run_config *config = &session->config;
     mt_status status = task_find(config->task, &session->task);
@@ -92,14 +92,14 @@ static mt_status open_data(const mt_checkpoint *source, train_session *session)
     }
     return status == MT_OK
                ? session->task->open(config, source != NULL ? source->weights->tokens : NULL,
-                                     &session->data)
+                                     may_grow, &session->data)
                : status;
 }
 
-static mt_status open_parts(const mt_checkpoint *source, train_session *session)
+static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_session *session)
 {
     const run_config *config = &session->config;
-    mt_status status = open_data(source, session);
+    mt_status status = open_data(source, may_grow, session);
     if (status != MT_OK) {
         return status;
     }
@@ -121,21 +121,32 @@ static mt_status open_parts(const mt_checkpoint *source, train_session *session)
     return status;
 }
 
+/* Gives the model the weights; those of a vocabulary that has grown since, grown. */
+static mt_status begin_with(const mt_weights *weights, train_session *session)
+{
+    const mt_token_list *before = weights->tokens, *now = session->task->tokens(session->data);
+    bool grows = before != NULL && now != NULL && now->count > before->count;
+    session->new_head = weights->config.output_size == 0;
+    session->first_new_token = grows ? before->count : -1;
+    mt_status status = grows ? mt_weights_begin_grown(weights, session->model)
+                             : mt_weights_begin(weights, session->model);
+    return status == MT_OK
+               ? MT_OK
+               : mt_fail(status, "--init %s: %s", session->config.init, mt_error_message());
+}
+
 mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint,
                        const mt_checkpoint *init, train_session *session)
 {
     memset(session, 0, sizeof *session);
+    session->first_new_token = -1;
     const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
     mt_status status = run_config_copy(config, &session->config);
     if (status == MT_OK) {
-        status = open_parts(source, session);
+        status = open_parts(source, checkpoint == NULL && init != NULL, session);
     }
     if (status == MT_OK && init != NULL) {
-        session->new_head = init->weights->config.output_size == 0;
-        status = mt_weights_begin(init->weights, session->model);
-        if (status != MT_OK) {
-            status = mt_fail(status, "--init %s: %s", config->init, mt_error_message());
-        }
+        status = begin_with(init->weights, session);
     }
     if (status != MT_OK) {
         session_close(session);

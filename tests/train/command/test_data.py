@@ -5,6 +5,9 @@ import lzma
 import os
 import unittest
 
+import h5py
+import numpy
+
 from test_command import TranscriptsTest, read
 
 SMALL = ["--size", "16", "--blocks", "1", "--batch", "4", "--threads", "1", "--eval-every", "0"]
@@ -210,6 +213,80 @@ class StreamsTest(TranscriptsTest):
                     says=wrong["utf16"][1])
         self.refuse("train", "text", "--valid-data", "plain", *self.options, status=2,
                     says="--data")
+
+
+class GrowingVocabularyTest(TranscriptsTest):
+    """Weights that a run begins with may have fewer labels than its data."""
+
+    options_of_init = ["--batch", "4", "--steps", "1", "--lr", "1e-9", "--init", "first"]
+
+    def setUp(self):
+        super().setUp()
+        self.write("known", "abcabc cab\n" * 40)
+        self.write("new", "abcé cab\u0007\n" * 40)
+
+    def weights(self, run):
+        with h5py.File(self.path(run, "checkpoint.h5")) as file:
+            return {name: file["model"][name][()] for name in file["model"]}, [
+                token.decode() for token in file.attrs["token_list"]]
+
+    def claim_grown(self, before, after, padding=None):
+        old, old_tokens = before
+        new, new_tokens = after
+        self.assertEqual(new_tokens[:len(old_tokens)], old_tokens)
+        for name, values in old.items():
+            numpy.testing.assert_allclose(new[name][:len(values)], values, atol=1e-6, err_msg=name)
+        for name in ("embed.weight", "head.weight", "head.bias"):
+            rows = old[name]
+            if name == "embed.weight" and padding is not None:
+                rows = numpy.delete(rows, padding, axis=0)
+            for row in new[name][len(old_tokens):]:
+                numpy.testing.assert_allclose(row, rows.mean(axis=0), atol=1e-6, err_msg=name)
+
+    def test_new_characters_begin_as_the_mean_of_the_others(self):
+        self.run_command("train", "text", "--data", "known", *SMALL, "--length", "8", "--steps",
+                         "9", "--out", "first")
+        said = self.run_command("train", "text", "--data", "new", "known", *self.options_of_init,
+                                "--length", "8", "--out", "second").stderr.decode()
+        self.assertIn("2 tokens are new to first, and begin as the mean of its 5: '\\x07', 'é'\n",
+                      said)
+        self.claim_grown(self.weights("first"), self.weights("second"))
+        self.run_command("train", "--resume", "second", "--steps", "2")
+        self.refuse("train", "--resume", "first", "--steps", "10", "--data", "new", status=1,
+                    says=["new: ", "U+00E9"])
+        self.refuse("eval", "first", "--data", "new", status=1, says=["new: ", "U+00E9"])
+        said = self.run_command("train", "text", "--data", "known", *self.options_of_init,
+                                "--length", "8").stderr.decode()
+        self.assertNotIn("new to", said)
+
+    def test_characters_are_not_added_to_bytes(self):
+        self.run_command("train", "text", "--data", "known", *SMALL, "--length", "8", "--steps",
+                         "1", "--unit", "byte", "--out", "first")
+        self.refuse("train", "text", "--data", "new", *self.options_of_init, "--length", "8",
+                    status=2, says=["--init first", "--unit byte"])
+        self.run_command("train", "text", "--data", "new", *self.options_of_init, "--length", "8",
+                         "--unit", "byte")
+
+    def test_a_longer_token_list_goes_on_from_a_shorter_one(self):
+        self.train_tokens("--out", "first")
+        tokens = read(self.path("tokens.txt"))
+        self.write("longer.txt", tokens + "d\ne\n")
+        more = "".join(f"more{i} dead bee\n" for i in range(9))
+        self.write("text", read(self.path("text")) + more)
+        grown = ["train", "tokens", "--data", "text", "--token-list"]
+        said = self.run_command(*grown, "longer.txt", *self.options_of_init, "--out",
+                                "second").stderr.decode()
+        self.assertIn("2 tokens are new to first, and begin as the mean of its 7: 'd', 'e'\n", said)
+        self.claim_grown(self.weights("first"), self.weights("second"), padding=0)
+        self.write("other.txt", "d\n".join(tokens.split("a\n")) + "a\n")
+        self.refuse(*grown, "other.txt", *self.options_of_init, status=2,
+                    says=["other.txt", "token 3 is 'd', there 'a'"])
+        self.write("cut.txt", tokens[:-len("<sos/eos>\n")])
+        self.refuse(*grown, "cut.txt", *self.options_of_init, status=2,
+                    says=["cut.txt", "token 6 is '', there '<sos/eos>'"])
+        self.write("tokens.txt", tokens + "d\n")
+        self.refuse("train", "--resume", "first", "--steps", "40", status=2,
+                    says=["tokens.txt", "8 tokens, there 7"])
 
 
 if __name__ == "__main__":
