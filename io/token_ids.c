@@ -96,20 +96,20 @@ static mt_status find_index(mt_ids_file *file)
 {
     bool is_one = mt_ids_has_suffix(file->path, ".idx") || mt_ids_has_suffix(file->path, ".bin") ||
                   !mt_ids_is_there(file->path);
-    char *index = is_one ? mt_ids_beside(file->path, ".idx") : NULL;
-    if (!mt_ids_is_there(index)) {
-        free(index);
+    if (!is_one) {
         return MT_OK;
     }
-    char *bin = mt_ids_beside(file->path, ".bin");
-    if (bin == NULL) {
-        free(index);
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for a path", file->path);
+    char *index = mt_ids_beside(file->path, ".idx"), *bin = mt_ids_beside(file->path, ".bin");
+    bool is_lost = index == NULL || bin == NULL, is_there = !is_lost && mt_ids_is_there(index);
+    if (is_there) {
+        free(file->path);
+        file->path = bin;
+        file->index = index;
+        return MT_OK;
     }
-    free(file->path);
-    file->path = bin;
-    file->index = index;
-    return MT_OK;
+    free(index);
+    free(bin);
+    return is_lost ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for a path", file->path) : MT_OK;
 }
 
 static mt_status open_file(const char *path, mt_ids_raw raw, mt_ids_file *file)

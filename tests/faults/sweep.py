@@ -24,6 +24,7 @@ import sys
 import tempfile
 
 import h5py
+import numpy
 
 SMALL = "--size 8 --blocks 1 --batch 2 --threads 1 --eval-batches 1".split()
 COPY = "copy --symbols 4 --length 3".split()
@@ -38,6 +39,9 @@ VERBS = {
     "train-tokens": (["train", "tokens", "--data", DATA + "transcripts", "--token-list",
                       DATA + "tokens.txt", *SMALL, "--steps", "1", "--out", "new"],
                      ["new/checkpoint.h5", "new/best.h5"]),
+    "train-ids": (["train", "ids", "--data", DATA + "ids.idx", DATA + "ids.npy", "--valid-data",
+                   DATA + "ids.h5", "--length", "4", *SMALL, "--steps", "1", "--out", "new"],
+                  ["new/checkpoint.h5", "new/best.h5"]),
     "train-bad-step": (["train", "adding", *SMALL, *BAD, "--steps", "2", "--out", "new"],
                        ["new/checkpoint.h5", "new/best.h5"]),
     "replay": (["replay", "bad", "--threads", "1"], []),
@@ -99,6 +103,18 @@ def prepare(mixtape, folder):
         run("export", "text", "-o", name)
     with h5py.File(os.path.join(folder, "labels.h5"), "w") as file:
         file["labels"] = [[1, 2, 3, 4]]
+    prepare_ids(folder)
+
+
+def prepare_ids(folder):
+    """Ids in the files that have readers of their own."""
+    ids = numpy.arange(60, dtype="<u2") % 7
+    numpy.save(os.path.join(folder, "ids.npy"), ids)
+    ids.tofile(os.path.join(folder, "ids.bin"))
+    with open(os.path.join(folder, "ids.idx"), "wb") as file:
+        file.write(struct.pack("<9sQBQQ2i2q3q", b"MMIDIDX", 1, 8, 2, 3, 20, 40, 0, 40, 0, 1, 2))
+    with h5py.File(os.path.join(folder, "ids.h5"), "w") as file:
+        file["ids"] = ids.reshape(6, 10)
 
 
 def read(path):
