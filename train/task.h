@@ -49,8 +49,8 @@ struct train_task {
     const mt_token_list *(*tokens)(
         const task_data *data); /* NULL, or what to store with the model */
 
-    /* File i of those that a split was read from, or NULL behind the last; where the function is
-     * NULL, they are the files that the options name. */
+    /* File i of those that a split is read from, or NULL behind the last; where the function is
+     * NULL, there are none, or `digest` tells of them. */
     const char *(*file)(const task_data *data, task_split split, int64_t i);
 
     /* Batches of a validation, at most config->eval_batches. */

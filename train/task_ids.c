@@ -1,13 +1,13 @@
 /* ids: the next token id of a text that another program's tokenizer cut. It is trained on in random
  * windows of --data, and validated in consecutive ones of --valid-data or, where there is none, of
  * the last --valid-share of it, which is then not trained on. */
+#include "train/id_files.h"
 #include "train/id_windows.h"
 #include "train/task.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct task_data {
     mt_token_ids *ids, *valid_ids; /* valid_ids is NULL where a share of `ids` is held out */
@@ -27,40 +27,6 @@ static void close_ids(task_data *data)
         id_windows_free(&data->valid);
         free(data);
     }
-}
-
-/* Adds the files that one name stands for: of a folder, those that may be token ids. */
-static mt_status add_files(char *name, file_list *files)
-{
-    file_list found = {0};
-    mt_status status = file_list_walk(&(file_list){1, &name}, &found);
-    bool is_itself = found.count == 1 && strcmp(found.names[0], name) == 0;
-    int64_t before = files->count;
-    for (int64_t i = 0; i < found.count && status == MT_OK; i++) {
-        if (is_itself || mt_token_ids_are_in(found.names[i])) {
-            status = file_list_add(files, found.names[i]);
-        }
-    }
-    file_list_clear(&found);
-    return status == MT_OK && files->count == before
-               ? mt_fail(MT_ERROR_INVALID, "%s: no .npy, .bin, .idx, .h5 or .hdf5 in that folder",
-                         name)
-               : status;
-}
-
-static mt_status open_files(const run_config *config, const file_list *names, mt_token_ids **ids)
-{
-    file_list files = {0};
-    mt_status status = MT_OK;
-    for (int64_t i = 0; i < names->count && status == MT_OK; i++) {
-        status = add_files(names->names[i], &files);
-    }
-    if (status == MT_OK) {
-        status =
-            mt_token_ids_open((const char *const *)files.names, files.count, config->ids_type, ids);
-    }
-    file_list_clear(&files);
-    return status;
 }
 
 static mt_status find_largest(mt_token_ids *ids, task_data *data)
@@ -116,9 +82,9 @@ static mt_status take_tokens(const mt_token_list *tokens, task_data *data)
 
 static mt_status load(const run_config *config, const mt_token_list *tokens, task_data *data)
 {
-    mt_status status = open_files(config, &config->data, &data->ids);
+    mt_status status = id_files_open(&config->data, config->ids_type, &data->ids);
     if (status == MT_OK && config->valid_data.count > 0) {
-        status = open_files(config, &config->valid_data, &data->valid_ids);
+        status = id_files_open(&config->valid_data, config->ids_type, &data->valid_ids);
     }
     if (status == MT_OK) {
         status = take_parts(config, data);

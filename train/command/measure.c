@@ -4,6 +4,7 @@
 #include "io/text_files.h"
 #include "io/utf8.h"
 #include "train/data_files.h"
+#include "train/id_files.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -255,8 +256,7 @@ static mt_status measure_short(file_measure *measure, mt_token_ids *ids, mt_ids_
 static mt_status measure_ids(file_measure *measure, const file_list *files)
 {
     mt_token_ids *ids;
-    mt_status status =
-        mt_token_ids_open((const char *const *)files->names, files->count, measure->ids_type, &ids);
+    mt_status status = id_files_open(files, measure->ids_type, &ids);
     if (status != MT_OK) {
         return status;
     }

@@ -74,20 +74,15 @@ static mt_status add_files(const file_list *files, file_sum *total)
     return status;
 }
 
-/* The files of a split: those that its task has read, or those that the options name. */
-static mt_status list_files(const train_session *session, task_split split, const file_list *names,
-                            file_list *files)
+/* The files that a task has read from a split's. */
+static mt_status list_files(const train_session *session, task_split split, file_list *files)
 {
-    const char *name;
+    const train_task *task = session->task;
     mt_status status = MT_OK;
-    if (session->task->file == NULL) {
-        return file_list_walk(names, files);
-    }
-    for (int64_t i = 0; status == MT_OK; i++) {
-        name = session->task->file(session->data, split, i);
-        if (name == NULL) {
-            break;
-        }
+    const char *name;
+    for (int64_t i = 0; status == MT_OK && task->file != NULL &&
+                        (name = task->file(session->data, split, i)) != NULL;
+         i++) {
         status = file_list_add(files, name);
     }
     return status;
@@ -95,8 +90,7 @@ static mt_status list_files(const train_session *session, task_split split, cons
 
 /* The sum of a split's files: as the task has it that read them to memory, or else of the files,
  * with "-TIME" behind it where some were not read whole; "" for none. */
-static mt_status digest(const train_session *session, task_split split, const file_list *names,
-                        char text[DIGEST_MAX])
+static mt_status digest(const train_session *session, task_split split, char text[DIGEST_MAX])
 {
     file_sum total = {.bytes = data_sum_begin()};
     file_list files = {0};
@@ -105,7 +99,7 @@ static mt_status digest(const train_session *session, task_split split, const fi
         memcpy(text, session->task->digest(session->data, split), DIGEST_MAX);
         return MT_OK;
     }
-    mt_status status = list_files(session, split, names, &files);
+    mt_status status = list_files(session, split, &files);
     if (status == MT_OK) {
         status = add_files(&files, &total);
     }
@@ -143,7 +137,7 @@ static mt_status note(const train_session *session, task_split split, file_list 
                       char known[DIGEST_MAX])
 {
     char found[DIGEST_MAX];
-    mt_status status = digest(session, split, names, found);
+    mt_status status = digest(session, split, found);
     if (status == MT_OK && known[0] != '\0' && !are_same_digests(known, found)) {
         return mt_fail(
             MT_ERROR_INVALID,

@@ -107,6 +107,10 @@ class KindsTest(IdsTest):
         self.assertIn("1800 ids to train on, 200 to validate on, in 3 documents", said)
         said = self.train("--data", "first.npy", "--data", "folder", *SHORT, out="again")
         self.assertEqual(self.losses("run"), self.losses("again"))
+        measured = self.run_command("eval", "run", "--data", "folder").stdout
+        self.assertEqual(
+            self.run_command("eval", "run", "--data", "folder/a.npy", "folder/deep/b.bin").stdout,
+            measured)
 
     def test_a_share_or_files_are_validated_on(self):
         self.save("a.npy")
@@ -266,6 +270,7 @@ class RefusedTest(IdsTest):
         self.refuse("train", "ids", *SHORT, status=2, says=["ids: no files", "--data"])
         self.refuse("train", "ids", "--data", "a.npy", "a.npy", *SHORT, status=2,
                     says=["a.npy: it is named twice"])
+        self.refuse("train", "ids", "--data", "-", *SHORT, status=2, says="-: token ids are read")
         self.refuse("train", "ids", "--data", "one.npy", *SHORT, status=2,
                     says=["2000 ids in 1 documents", "--valid-data"])
         self.refuse("train", "ids", "--data", "ones.npy", *SHORT, status=2,
