@@ -21,7 +21,9 @@ static void tell(void *context, const char *utterance, const mt_score *score)
     const eval_arguments *given = context;
     text_output output = text_output_make(stdout);
     if (given->json) {
-        json_t *object = json_pack("{s:s?, s:f, s:I}", "utterance", utterance, "log_likelihood",
+        json_t *name = json_string(utterance); /* NULL for one that is no text */
+        json_t *object = json_pack("{s:o, s:f, s:I}", "utterance",
+                                   name != NULL ? name : json_null(), "log_likelihood",
                                    score->log_likelihood, "tokens", (json_int_t)score->counted);
         (void)json_dumpf(object, stdout, JSON_REAL_PRECISION(12));
         json_decref(object);

@@ -268,6 +268,13 @@ class TranscriptsEvalTest(EvalTest, TranscriptsTest):
             self.assertEqual((found["utterance"], found["tokens"]), (name, int(counted)))
             self.assertAlmostEqual(found["log_likelihood"], float(total), delta=1e-5)
 
+    def test_an_id_that_is_no_text_is_told_as_it_is(self):
+        self.write("other", b"u\xff ab\n")
+        printed = self.run_command("eval", "run", "--per-utterance", "--data", "other").stdout
+        self.assertTrue(printed.startswith(b"u\xff -"))
+        line, = self.per_utterance("run", "other", "--json")
+        self.assertEqual((json.loads(line)["utterance"], json.loads(line)["tokens"]), (None, 2))
+
     def test_figures_are_those_of_the_definitions(self):
         texts = ["abc ab", "a", "abx c b"]
         self.write("other", "".join(f"u{i}  {text} \r\n" for i, text in enumerate(texts)))
