@@ -99,7 +99,7 @@ static void add_counts(file_measure *measure, mt_text_counts counts, const int32
 static void count_unknown(file_measure *measure, const int32_t *ids, int64_t count)
 {
     const mt_token_list *tokens = measure->symbols->tokens;
-    int32_t unknown = mt_token_find(tokens, "<unk>", strlen("<unk>"));
+    int32_t unknown = tokens != NULL ? mt_token_find(tokens, "<unk>", strlen("<unk>")) : -1;
     for (int64_t i = 0; i < count; i++) {
         measure->sums.unknown += ids[i] == unknown;
     }
