@@ -37,6 +37,7 @@ typedef struct run_config {
     char token_list[TEXT_MAX];
     char data_digest[DIGEST_MAX], valid_digest[DIGEST_MAX]; /* of the files; "": not known */
     symbol_unit unit;
+    double most_unknown; /* the largest share of <unk>; below 0: what suits the token list */
     mt_ids_raw ids_type;
     double valid_share;
     int64_t vocab_size; /* 0: the model's, or the largest id + 1 */

@@ -80,6 +80,34 @@ static mt_status sort_split(task_data *data, task_split split, const mt_transcri
     return MT_OK;
 }
 
+/* Tells if a list is of sub-words, as sentencepiece marks them. */
+static bool has_subwords(const mt_token_list *tokens)
+{
+    static const char mark[] = "\u2581";
+    bool found = false;
+    for (int32_t i = 0; i < tokens->count && !found; i++) {
+        found = strncmp(tokens->tokens[i], mark, sizeof mark - 1) == 0;
+    }
+    return found;
+}
+
+/* Of a list of sub-words hardly anything is unknown in a text that is split into them; that is
+ * most of one that is not, cut into characters, of which the list has many, too. */
+static mt_status refuse_unknown(const run_config *config, const char *name, double share,
+                                bool subwords)
+{
+    return subwords ? mt_fail(MT_ERROR_INVALID,
+                              "%s: %.1f %% of its labels are not in %s, a list of sub-words: split "
+                              "the transcripts into them (spm_encode) and take --unit word (or "
+                              "allow it by --most-unknown)",
+                              name, 100.0 * share, config->token_list)
+                    : mt_fail(MT_ERROR_INVALID,
+                              "%s: %.1f %% of its labels are not in %s (are they cut as --unit %s? "
+                              "or allow it by --most-unknown)",
+                              name, 100.0 * share, config->token_list,
+                              symbol_unit_name((int)config->unit));
+}
+
 /* Counts a file's labels. Transcripts that mostly are not in the token list are of another one, or
  * cut in another way; a model of them would look excellent. */
 static mt_status check_known(const run_config *config, const file_list *names,
@@ -95,12 +123,13 @@ static mt_status check_known(const run_config *config, const file_list *names,
     }
     data->labels += labels;
     data->unknown += unknown;
-    return 2 * unknown <= labels
-               ? MT_OK
-               : mt_fail(MT_ERROR_INVALID,
-                         "%s: %.1f %% of its labels are not in %s (are they cut as --unit %s?)",
-                         names->names[0], 100.0 * (double)unknown / (double)labels,
-                         config->token_list, symbol_unit_name((int)config->unit));
+    const double of_subwords = 0.01, of_others = 0.5;
+    bool subwords = has_subwords(data->tokens);
+    double most = config->most_unknown >= 0.0 ? config->most_unknown
+                  : subwords                  ? of_subwords
+                                              : of_others;
+    double share = labels > 0 ? (double)unknown / (double)labels : 0.0;
+    return share <= most ? MT_OK : refuse_unknown(config, names->names[0], share, subwords);
 }
 
 static mt_status sort_all(const run_config *config, task_data *data)
@@ -157,8 +186,11 @@ static mt_status load_transcripts(const run_config *config, const file_list *nam
 static mt_status load(const run_config *config, const mt_token_list *known, task_data *data)
 {
     mt_status status = load_tokens(config, known, data);
-    if (status == MT_OK && strcmp(data->tokens->tokens[BLANK], "<blank>") != 0) {
-        status = mt_fail(MT_ERROR_INVALID, "%s: the first token is '%s', not <blank>",
+    bool has_blank = status == MT_OK && strcmp(data->tokens->tokens[BLANK], "<blank>") == 0;
+    if (status == MT_OK && !has_blank && config->model.padding_index == BLANK) {
+        status = mt_fail(MT_ERROR_INVALID,
+                         "%s: the first token is '%s', not <blank>, which a transducer needs there "
+                         "(--embed-pad -1: a label like others)",
                          config->token_list, data->tokens->tokens[BLANK]);
     }
     if (status == MT_OK && config->data.count > 0) {
@@ -260,11 +292,18 @@ static void defaults(run_config *config)
 static void describe(const task_data *data, char *text, size_t size)
 {
     double share = (double)data->unknown / (double)data->labels;
-    snprintf(text, size,
-             "%" PRId64 " transcripts to train on, %" PRId64 " to validate on, %" PRId64
-             " labels, %.2f %% of them <unk>%s",
-             data->splits[TRAIN].count, data->splits[VALID].count, data->labels, 100.0 * share,
-             share > 0.05 ? ": are the token list and --unit those of the transcripts?" : "");
+    const char *first = data->tokens->tokens[BLANK];
+    int length =
+        snprintf(text, size,
+                 "%" PRId64 " transcript%s to train on, %" PRId64 " to validate on, %" PRId64
+                 " labels, %.2f %% of them <unk>%s",
+                 data->splits[TRAIN].count, data->splits[TRAIN].count == 1 ? "" : "s",
+                 data->splits[VALID].count, data->labels, 100.0 * share,
+                 share > 0.05 ? ": are the token list and --unit those of the transcripts?" : "");
+    if (strcmp(first, "<blank>") != 0 && length > 0 && (size_t)length < size) {
+        snprintf(text + length, size - (size_t)length,
+                 "; for want of <blank>, each begins behind label 0, '%.32s'", first);
+    }
 }
 
 static const mt_token_list *tokens_of(const task_data *data)

@@ -289,5 +289,43 @@ class GrowingVocabularyTest(TranscriptsTest):
                     says=["tokens.txt", "8 tokens, there 7"])
 
 
+class TokenListTest(TranscriptsTest):
+    """Token lists of other programs."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("bpe.txt", "<blank>\n<unk>\n▁\n▁a\nb\nc\na\n▁b\n▁c\n<sos/eos>\n")
+        self.train = ["train", "tokens", "--data", "text", *self.options, "--token-list"]
+
+    def test_transcripts_that_are_not_split_into_subwords_are_refused(self):
+        self.refuse(*self.train, "bpe.txt", status=2,
+                    says=["text: ", "% of its labels", "bpe.txt", "sub-words", "spm_encode",
+                          "--unit word", "--most-unknown"])
+        said = self.run_command(*self.train, "bpe.txt", "--most-unknown", "0.5", "--out",
+                                "run").stderr.decode()
+        self.assertIn("% of them <unk>", said)
+        self.run_command("train", "--resume", "run", "--steps", "31")
+        lines = [line.split() for line in read(self.path("text")).splitlines()]
+        self.write("text", "".join(
+            f"{line[0]} {' '.join('▁' + word[0] + ' ' + ' '.join(word[1:]) for word in line[1:])}\n"
+            for line in lines))
+        said = self.run_command(*self.train, "bpe.txt", "--unit", "word").stderr.decode()
+        self.assertIn("0.00 % of them <unk>", said)
+        self.write("rare.txt", "<blank>\n<unk>\n<space>\na\nb\n<sos/eos>\n")
+        self.refuse(*self.train, "rare.txt", "--most-unknown", "0.1", status=2, says="rare.txt")
+
+    def test_a_list_without_a_blank_is_used_as_it_is(self):
+        self.write("plain.txt", "<s>\n<unk>\n<space>\na\nb\nc\n")
+        self.refuse(*self.train, "plain.txt", status=2,
+                    says=["plain.txt", "'<s>', not <blank>", "--embed-pad -1"])
+        said = self.run_command(*self.train, "plain.txt", "--embed-pad", "-1", "--out",
+                                "run").stderr.decode()
+        self.assertIn("for want of <blank>, each begins behind label 0, '<s>'\n", said)
+        with h5py.File(self.path("run", "checkpoint.h5")) as file:
+            self.assertTrue(numpy.all(file["model/embed.weight"][0] != 0.0))
+        self.run_command("generate", "run", "--length", "5")
+        self.run_command("eval", "run", "--data", "text")
+
+
 if __name__ == "__main__":
     unittest.main()
