@@ -378,11 +378,13 @@ static mt_status read_piece(mt_token_ids *ids, int64_t f, int64_t first, int64_t
 static mt_status check_piece(const mt_token_ids *ids, int64_t f, int64_t first, int64_t count,
                              int64_t vocabulary)
 {
+    const mt_ids_file *file = &ids->file[f];
     for (int64_t i = 0; i < count; i++) {
         if (ids->values[i] < 0 || ids->values[i] >= vocabulary) {
             return mt_fail(MT_ERROR_FORMAT,
-                           "%s: id %" PRId64 " is %" PRId64 ", not in 0 .. %" PRId64,
-                           ids->file[f].path, first + i, ids->values[i], vocabulary - 1);
+                           "%s: id %" PRId64 " is %" PRId64 ", not in 0 .. %" PRId64 "%s",
+                           file->path, first + i, ids->values[i], vocabulary - 1,
+                           file->is_untold ? " (if it is of the right --ids-type)" : "");
         }
     }
     return MT_OK;

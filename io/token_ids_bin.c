@@ -45,6 +45,7 @@ static mt_status refuse_wide(const mt_ids_file *file)
 mt_status mt_ids_open_raw(mt_ids_file *file, mt_ids_raw raw)
 {
     file->type = raw_types[raw];
+    file->is_untold = true;
     if (file->bytes % file->type.size != 0) {
         return mt_fail(MT_ERROR_FORMAT,
                        "%s: %" PRId64 " bytes are no whole number of ids of %d bytes (cut, or of "

@@ -28,6 +28,7 @@ typedef struct mt_ids_file {
     /* Where the ids lie: `offset` bytes into the file, or in a dataset. */
     int64_t offset;
     mt_ids_type type;
+    bool is_untold;        /* the file does not tell the type */
     char *group, *dataset; /* NULL: the ids are no dataset's */
     int rank;
 

@@ -546,7 +546,7 @@ START_TEST(test_wrong_ids_are_told_with_their_place)
     mt_token_ids *ids = open_well(write_bytes("a.bin", wrong, sizeof wrong), MT_IDS_INT64);
     ASSERT_OK(mt_token_ids_read(ids, 3, 1, 4, values));
     ASSERT_FAILS(mt_token_ids_read(ids, 0, 1, 3, values), MT_ERROR_FORMAT,
-                 "a.bin: id 0 is 3, not in 0 .. 2");
+                 "a.bin: id 0 is 3, not in 0 .. 2 (if it is of the right --ids-type)");
     ASSERT_FAILS(mt_token_ids_read(ids, 0, 3, 4, values), MT_ERROR_FORMAT,
                  "a.bin: id 1 is -7, not in 0 .. 3");
     ASSERT_FAILS(mt_token_ids_read(ids, 2, 1, 4, values), MT_ERROR_FORMAT,
