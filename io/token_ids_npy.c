@@ -22,7 +22,7 @@ typedef struct npy_header {
 static mt_status not_understood(const npy_header *header)
 {
     int left = (int)(header->end - header->at);
-    return mt_fail(MT_ERROR_FORMAT, "%s: its header is not NumPy's at: %.*s", header->file->path,
+    return mt_fail(MT_ERROR_FORMAT, "%s: its header is not understood at: %.*s", header->file->path,
                    left < 32 ? left : 32, header->at);
 }
 

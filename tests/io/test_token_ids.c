@@ -168,12 +168,12 @@ START_TEST(test_arrays_that_are_no_ids_are_refused)
          "7 ids of 2 bytes, in 12 bytes behind its header: it was cut"},
         {"{'descr': '<u2', 'fortran_order': False, 'shape': (5,)}", "there is more"},
         {"{'descr': '<u2', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
-         "not NumPy's at: )"},
-        {"{'descr': '<u2', 'fortran_order': False, 'shape': (-6,)}", "not NumPy's at: -6"},
-        {"{'descr': '<u2', 'fortran_order': False}", "not NumPy's"},
-        {"{'descr': '<u2', 'shape': (6,)}", "not NumPy's"},
-        {"{'descr': '<u2, 'fortran_order': False, 'shape': (6,)}", "not NumPy's"},
-        {"no dictionary", "not NumPy's at: no dictionary"},
+         "not understood at: )"},
+        {"{'descr': '<u2', 'fortran_order': False, 'shape': (-6,)}", "not understood at: -6"},
+        {"{'descr': '<u2', 'fortran_order': False}", "not understood at: "},
+        {"{'descr': '<u2', 'shape': (6,)}", "not understood at: "},
+        {"{'descr': '<u2, 'fortran_order': False, 'shape': (6,)}", "not understood at: "},
+        {"no dictionary", "not understood at: no dictionary"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ASSERT_FAILS(refuse(write_npy("a.npy", cases[i].header, "123456789012", 12)),
