@@ -1,6 +1,7 @@
 #include "io/checkpoint_file.h"
 
 #include "io/kept_batch.h"
+#include "io/kept_tokenizer.h"
 #include "io/weights_file.h"
 #include "kernels/null.h"
 
@@ -98,6 +99,7 @@ static mt_status write_checkpoint(const char *path, const mt_weights *weights, c
     if (run_config != NULL) {
         mt_archive_write_text(archive, "/train", "config", run_config);
     }
+    mt_tokenizer_write(archive, &weights->tokenizer);
     if (batch != NULL) {
         mt_kept_batch_write(archive, batch);
     }
@@ -116,12 +118,14 @@ mt_status mt_checkpoint_convert(const mt_weights *weights, const char *path,
 static mt_status write_parameters(const char *path, const mt_parameters *parameters,
                                   const mt_model_config *config, const mt_adam *adam,
                                   const mt_train_state *state, const char *run_config,
-                                  const mt_token_list *tokens, const mt_kept_batch *batch)
+                                  const mt_token_list *tokens, const mt_tokenizer_file *tokenizer,
+                                  const mt_kept_batch *batch)
 {
     mt_weights weights;
     mt_weights_file file;
     mt_status status = mt_weights_of(parameters, config, tokens, &file, &weights);
     if (status == MT_OK) {
+        weights.tokenizer = tokenizer != NULL ? *tokenizer : weights.tokenizer;
         status = write_checkpoint(path, &weights, adam, state, run_config, batch);
         mt_weights_file_close(&file);
     }
@@ -131,9 +135,10 @@ static mt_status write_parameters(const char *path, const mt_parameters *paramet
 mt_status mt_checkpoint_write(const char *path, const mt_parameters *parameters,
                               const mt_model_config *config, const mt_adam *adam,
                               const mt_train_state *state, const char *run_config,
-                              const mt_token_list *tokens)
+                              const mt_token_list *tokens, const mt_tokenizer_file *tokenizer)
 {
-    return write_parameters(path, parameters, config, adam, state, run_config, tokens, NULL);
+    return write_parameters(path, parameters, config, adam, state, run_config, tokens, tokenizer,
+                            NULL);
 }
 
 mt_status mt_checkpoint_write_batch(const char *path, const mt_parameters *parameters,
@@ -141,7 +146,7 @@ mt_status mt_checkpoint_write_batch(const char *path, const mt_parameters *param
                                     const char *run_config, const mt_token_list *tokens,
                                     const mt_kept_batch *batch)
 {
-    return write_parameters(path, parameters, config, NULL, state, run_config, tokens, batch);
+    return write_parameters(path, parameters, config, NULL, state, run_config, tokens, NULL, batch);
 }
 
 mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_adam *adam,
@@ -152,7 +157,7 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
         return mt_fail_null(__func__);
     }
     return mt_checkpoint_write(path, model->parameters, &model->config, adam, state, run_config,
-                               tokens);
+                               tokens, NULL);
 }
 
 /* ---- reading ---- */

@@ -7,11 +7,11 @@
 #include <mixtape/tape.h>
 
 /* Saves as mt_checkpoint_save does. `config` is the model's, or NULL for parameters of a program's
- * own: the file then says nothing of them but names, shapes and type. */
+ * own: the file then says nothing of them but names, shapes and type. `tokenizer` may be NULL. */
 mt_status mt_checkpoint_write(const char *path, const mt_parameters *parameters,
                               const mt_model_config *config, const mt_adam *adam,
                               const mt_train_state *state, const char *run_config,
-                              const mt_token_list *tokens);
+                              const mt_token_list *tokens, const mt_tokenizer_file *tokenizer);
 
 /* Reads a checkpoint that must hold just these parameters, a model's or not; its configuration and
  * tokens are not read. The caller destroys what it gets. */

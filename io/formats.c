@@ -1,6 +1,7 @@
 /* The formats of files of weights, one row each, and Mixtape's own among them. */
 #include "io/file.h"
 #include "io/hf_folder.h"
+#include "io/kept_tokenizer.h"
 #include "io/weights_file.h"
 
 #include <errno.h>
@@ -66,6 +67,9 @@ mt_status mt_native_check(mt_archive *archive, const char *group, const mt_param
         mt_archive_check_array(archive, group, name, tensor->dtype, tensor->rank, tensor->shape);
         status = mt_arrays_add_name(&expected, name);
     }
+    if (status == MT_OK && strcmp(group, "/") == 0) {
+        status = mt_arrays_add_name(&expected, MT_TOKENIZER_GROUP);
+    }
     if (status == MT_OK) {
         status = mt_arrays_sort(&expected);
     }
@@ -105,7 +109,8 @@ static void refuse_other_groups(mt_archive *archive, const char *name, void *con
 
 static mt_status describe_checkpoint(mt_weights *weights)
 {
-    static const char *groups[] = {"model", "optimizer", "train", "batch", NULL};
+    static const char *groups[] = {"model", "optimizer",        "train",
+                                   "batch", MT_TOKENIZER_GROUP, NULL};
     mt_archive *archive = weights->file->archive;
     mt_archive_visit(archive, "/", refuse_other_groups, groups);
     if (weights->parameters == NULL && mt_archive_has(archive, "model") &&
@@ -119,6 +124,7 @@ static mt_status describe_checkpoint(mt_weights *weights)
         mt_model_attributes_read(archive, "/model", &weights->config, &weights->dtype);
         weights->file->describes = true;
         weights->tokens = read_tokens(archive, weights->config.vocab_size);
+        mt_tokenizer_read(archive, &weights->tokenizer);
     }
     return describe_group(weights, "/model");
 }
@@ -134,6 +140,7 @@ static mt_status describe_exchange(mt_weights *weights)
     mt_model_attributes_read(archive, "/", &weights->config, &weights->dtype);
     weights->file->describes = true;
     weights->tokens = read_tokens(archive, weights->config.vocab_size);
+    mt_tokenizer_read(archive, &weights->tokenizer);
     if (mt_archive_status(archive) == MT_OK) {
         weights->config = mt_layout_kept(weights->layout, &weights->config);
     }
@@ -159,6 +166,7 @@ static mt_status write_exchange(const mt_weights *weights, const mt_layout *layo
     mt_archive_write_text(archive, "/", "layout", layout->name);
     mt_model_attributes_write(archive, "/", &kept, weights->dtype);
     mt_archive_write_arrays(archive, "/", arrays);
+    mt_tokenizer_write(archive, &weights->tokenizer);
     return mt_archive_close(archive);
 }
 
@@ -174,7 +182,8 @@ static mt_status write_folder(const mt_weights *weights, const mt_layout *layout
                               const mt_arrays *arrays, mt_stored_type stored, const char *path)
 {
     mt_model_config kept = mt_layout_kept(layout, &weights->config);
-    mt_hf_contents contents = {arrays, stored, &kept, weights->dtype, weights->tokens};
+    mt_hf_contents contents = {arrays,         stored,          &kept,
+                               weights->dtype, weights->tokens, &weights->tokenizer};
     return mt_hf_folder_write(path, &contents);
 }
 

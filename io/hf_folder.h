@@ -19,6 +19,7 @@ typedef struct mt_hf_contents {
     const mt_model_config *config;
     mt_dtype dtype;
     const mt_token_list *tokens; /* or NULL */
+    const mt_tokenizer_file *tokenizer;
 } mt_hf_contents;
 
 /* Writes a folder beside `path`, flushes it to the disk, and renames it. MT_ERROR_IO where what is

@@ -2,6 +2,7 @@
 #include "io/file.h"
 #include "io/hf_config.h"
 #include "io/hf_folder.h"
+#include "io/kept_tokenizer.h"
 #include "io/number_types.h"
 #include "io/weights_file.h"
 
@@ -63,6 +64,13 @@ static mt_status path_in(const new_folder *folder, const char *name, char path[P
                : mt_fail(MT_ERROR_IO, "%.64s...: the path is too long", folder->path);
 }
 
+static mt_status write_tokenizer(const new_folder *folder, const mt_tokenizer_file *tokenizer)
+{
+    char path[PATH_MAX];
+    mt_status status = path_in(folder, mt_tokenizer_usual_name(tokenizer), path);
+    return status == MT_OK ? mt_file_replace(path, tokenizer->bytes, tokenizer->size) : status;
+}
+
 static mt_status write_contents(const new_folder *folder, const mt_hf_contents *contents)
 {
     char path[PATH_MAX];
@@ -74,8 +82,11 @@ static mt_status write_contents(const new_folder *folder, const mt_hf_contents *
     if (status == MT_OK) {
         status = path_in(folder, "config.json", path);
     }
-    return status == MT_OK
-               ? mt_hf_config_write(path, contents->config, type->torch, contents->tokens)
+    if (status == MT_OK) {
+        status = mt_hf_config_write(path, contents->config, type->torch, contents->tokens);
+    }
+    return status == MT_OK && contents->tokenizer->bytes != NULL
+               ? write_tokenizer(folder, contents->tokenizer)
                : status;
 }
 
@@ -92,11 +103,13 @@ static mt_status put_in_place(const new_folder *folder)
                : fail(folder);
 }
 
-static void remove_beside(const new_folder *folder)
+static void remove_beside(const new_folder *folder, const mt_tokenizer_file *tokenizer)
 {
-    static const char *const names[] = {"model.safetensors", "config.json"};
+    const char *const names[] = {"model.safetensors", "config.json",
+                                 tokenizer->bytes != NULL ? mt_tokenizer_usual_name(tokenizer)
+                                                          : "config.json"};
     char path[PATH_MAX];
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (path_in(folder, names[i], path) == MT_OK) {
             unlink(path);
         }
@@ -121,7 +134,7 @@ mt_status mt_hf_folder_write(const char *path, const mt_hf_contents *contents)
         status = mt_fail(status, "%s: %s", path, mt_error_message());
     }
     if (status != MT_OK) {
-        remove_beside(&folder);
+        remove_beside(&folder, contents->tokenizer);
     }
     return status;
 }

@@ -1,3 +1,4 @@
+#include "io/kept_tokenizer.h"
 #include "io/weights_file.h"
 
 #include "kernels/null.h"
@@ -18,6 +19,7 @@ void mt_weights_close(mt_weights *weights)
     }
     mt_parameters_destroy(weights->parameters);
     mt_token_list_destroy(weights->tokens);
+    mt_tokenizer_free(&weights->tokenizer);
     mt_weights_file_close(weights->file);
     free(weights->file);
     free(weights);
@@ -47,6 +49,9 @@ static mt_status describe(const char *path, mt_weights *weights)
     if (status == MT_OK) {
         bool own = weights->parameters != NULL && !format->is_checkpoint;
         status = own ? mt_own_describe(weights) : format->describe(weights);
+    }
+    if (status == MT_OK && weights->tokenizer.bytes == NULL) {
+        status = mt_tokenizer_load_beside(path, &weights->tokenizer); /* of a folder */
     }
     return status == MT_OK ? mt_weights_check_values(weights, weights->file->source, -HUGE_VAL)
                            : status;

@@ -34,7 +34,7 @@ typedef struct run_config {
 
     /* the data */
     file_list data, valid_data;
-    char token_list[TEXT_MAX];
+    char token_list[TEXT_MAX], tokenizer[TEXT_MAX];
     char data_digest[DIGEST_MAX], valid_digest[DIGEST_MAX]; /* of the files; "": not known */
     symbol_unit unit;
     double most_unknown; /* the largest share of <unk>; below 0: what suits the token list */

@@ -234,6 +234,15 @@ mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model, const mt_tok
     return MT_OK;
 }
 
+mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokenizer_file *tokenizer)
+{
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
+    trainer->tokenizer = tokenizer;
+    return MT_OK;
+}
+
 /* ---- checkpoints ---- */
 
 /* Parameters are neither read nor written while updates are. */
@@ -252,7 +261,7 @@ static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam
     const mt_model_config *config = trainer->model != NULL ? &trainer->model->config : NULL;
     return status == MT_OK
                ? mt_checkpoint_write(path, trainer->parameters, config, adam, &trainer->state,
-                                     trainer->run_config, trainer->tokens)
+                                     trainer->run_config, trainer->tokens, trainer->tokenizer)
                : status;
 }
 

@@ -51,6 +51,7 @@ struct mt_trainer {
     mt_train_state state;
     mt_model *model; /* what mt_trainer_describe was told */
     const mt_token_list *tokens;
+    const mt_tokenizer_file *tokenizer;
     const char *run_config;
     volatile sig_atomic_t stopped;
     mt_status status;    /* the first failure, */

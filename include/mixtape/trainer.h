@@ -141,6 +141,9 @@ MT_API mt_tape *mt_trainer_tape(mt_trainer *trainer);
 MT_API mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model,
                                      const mt_token_list *tokens, const char *run_config);
 
+/* Has checkpoints hold a tokenizer's file, too, or NULL; it outlives the trainer. */
+MT_API mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokenizer_file *tokenizer);
+
 /* Saves a checkpoint, atomically; and one of the parameters alone, to be used and not gone on from:
  * mt_weights_open reads a model's, mt_parameters_load those of a program's own.
  * MT_ERROR_INVALID while updates are at work. */

@@ -36,6 +36,12 @@ extern "C" {
  * itself at the time. */
 MT_API void mt_weights_read_apart(bool apart);
 
+/* A tokenizer's file, as it is: labels are what it makes of text. */
+typedef struct mt_tokenizer_file {
+    char *bytes; /* with a zero byte behind them; NULL: there is none */
+    size_t size;
+} mt_tokenizer_file;
+
 typedef struct mt_weights {
     mt_model_config config;
     mt_dtype dtype;
@@ -43,6 +49,7 @@ typedef struct mt_weights {
      * their values. */
     mt_parameters *parameters;
     mt_token_list *tokens;        /* or NULL */
+    mt_tokenizer_file tokenizer;  /* that was kept with them */
     const mt_layout *layout;      /* or NULL for a checkpoint, whose names are Mixtape's own */
     struct mt_weights_file *file; /* the library's own */
 } mt_weights;

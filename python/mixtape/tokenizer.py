@@ -14,7 +14,7 @@ import stat
 from mixtape.world import World, WorldError, is_world, read_pieces
 
 MOST_BYTES = 64 << 20  # of a tokenizer's file
-LONGEST = 1 << 20  # bytes that are encoded in one piece
+BETWEEN = "<|endoftext|>"  # what id 0 is called, which a World list has not
 
 
 class TokenizerError(Exception):
@@ -196,7 +196,7 @@ class WorldList(_Tokenizer):
         return self.world.pieces.get(index, b"")
 
     def find(self, token):
-        return self.world.ids.get(token.encode())
+        return self.world.ids.get(token.encode(), 0 if token == BETWEEN else None)
 
 
 def cut(text):

@@ -7,7 +7,7 @@ how many bytes it has. Id 0 is not in the list: it stands between documents.
 import ast
 import re
 
-MOST_PIECES = 1 << 24
+MOST_PIECES = 1 << 20
 LONGEST_LINE = 8192
 LINE = re.compile(rb"(\d{1,9}) (b?(?:'.*'|\".*\")) (\d{1,9})")
 

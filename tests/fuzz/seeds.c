@@ -5,6 +5,7 @@
 #include <mixtape/part.h>
 #include <mixtape/stream.h>
 
+#include "io/checkpoint_file.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/small_model.h"
 
@@ -44,6 +45,10 @@ static void write_checkpoints(const mt_model *model)
                              "task: copy\n", tokens) == MT_OK);
     CLAIM(mt_checkpoint_save(seed_path("checkpoint", "bare.h5"), model, NULL, &state, NULL, NULL) ==
           MT_OK);
+    char kept[] = "1 'a' 1\n2 'b' 1\n";
+    const mt_tokenizer_file tokenizer = {kept, sizeof kept - 1};
+    CLAIM(mt_checkpoint_write(seed_path("checkpoint", "tokenizer.h5"), model->parameters,
+                              &model->config, NULL, &state, NULL, NULL, &tokenizer) == MT_OK);
     mt_adam_destroy(adam);
     mt_token_list_destroy(tokens);
 }

@@ -225,7 +225,8 @@ class InputsTest(TokenizeTest):
 
     def test_documents_end_as_asked(self):
         self.put("a", b"one")
-        for token, index in (("0", 0), ("511", 511), ("the", 513)):
+        for token, index in (("0", 0), ("511", 511), ("the", 513),
+                             ("<|endoftext|>", 0)):
             self.tokenize("a", "a", "--tokenizer", self.world, "-o", "ids", "--document-end", token)
             for ids in binidx(self.path("ids"))[1]:
                 self.assertEqual(ids, [*made.plain_world(b"one"), index])

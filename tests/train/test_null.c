@@ -204,6 +204,7 @@ START_TEST(test_optimisers_and_trainers)
     REFUSES(mt_trainer_begin, NULL);
     REFUSES(mt_trainer_finish, NULL, &update);
     REFUSES(mt_trainer_describe, NULL, NULL, NULL, NULL);
+    REFUSES(mt_trainer_keep_tokenizer, NULL, NULL);
     REFUSES(mt_trainer_save, NULL, "/tmp/a.h5");
     REFUSES(mt_trainer_save_parameters, NULL, "/tmp/a.h5");
     REFUSES(mt_trainer_restore, NULL, NULL);

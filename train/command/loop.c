@@ -337,6 +337,13 @@ static void say_start(train_loop *loop, const char *notice)
     if (session->first_new_token >= 0) {
         say_new_tokens(loop);
     }
+    if (session->tokenizer_size > 0 &&
+        session->tokenizer_size < session->model->config.vocab_size) {
+        progress_say(&loop->progress,
+                     "the tokenizer has %" PRId64 " ids, the vocabulary %" PRId64
+                     ": the last ones stay unused",
+                     session->tokenizer_size, session->model->config.vocab_size);
+    }
     if (session->new_head) {
         progress_say(&loop->progress, "%s has no head: it begins with initial values",
                      config->init);
@@ -406,6 +413,9 @@ static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
         loop->state = mt_trainer_state(loop->trainer);
         status = mt_trainer_describe(loop->trainer, session->model,
                                      session->task->tokens(session->data), loop->config_text);
+    }
+    if (status == MT_OK) {
+        status = mt_trainer_keep_tokenizer(loop->trainer, &session->tokenizer);
     }
     return status == MT_OK && checkpoint != NULL ? mt_trainer_restore(loop->trainer, checkpoint)
                                                  : status;

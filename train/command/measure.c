@@ -74,14 +74,26 @@ static mt_status add_document(file_measure *measure, char *name, int32_t *ids, i
 
 /* ---- how much text they are ---- */
 
+static mt_status text_of_one(const text_symbols *symbols, int32_t symbol, symbol_text *text)
+{
+    if (symbols->tokenizer != NULL) {
+        return tokenizer_alone(symbols->tokenizer, symbol, &text->bytes, &text->length);
+    }
+    symbols_text(symbols, symbol, text);
+    return MT_OK;
+}
+
 /* What the symbols stand for, without the first where that is context alone. */
-static void add_counts(file_measure *measure, mt_text_counts counts, const int32_t *ids,
-                       int64_t count)
+static mt_status add_counts(file_measure *measure, mt_text_counts counts, const int32_t *ids,
+                            int64_t count)
 {
     mt_text_counts *sums = &measure->sums.counts;
     symbol_text first;
     if (measure->start < 0 && count > 0) {
-        symbols_text(measure->symbols, ids[0], &first);
+        mt_status status = text_of_one(measure->symbols, ids[0], &first);
+        if (status != MT_OK) {
+            return status;
+        }
         mt_text_counts uncounted = mt_text_count(first.bytes, first.length);
         counts.bytes -= uncounted.bytes;
         counts.characters -= uncounted.characters;
@@ -94,6 +106,7 @@ static void add_counts(file_measure *measure, mt_text_counts counts, const int32
     sums->is_text = sums->is_text && counts.is_text;
     sums->characters += counts.characters;
     sums->words += counts.words;
+    return MT_OK;
 }
 
 static void count_unknown(file_measure *measure, const int32_t *ids, int64_t count)
@@ -111,13 +124,21 @@ static mt_status measure_text(file_measure *measure, const mt_file_bytes *file)
 {
     mt_text text;
     const text_symbols *symbols = measure->symbols;
-    mt_status status = mt_text_encode_file(file, symbols->unit, symbols->tokens, &text);
+    bool marked = symbols->tokenizer != NULL || symbols->unit == MT_TEXT_CHAR;
+    size_t mark = marked ? mt_utf8_mark(file->bytes, file->size) : 0;
+    mt_status status = symbols->tokenizer != NULL
+                           ? tokenizer_encode(symbols->tokenizer, file->bytes + mark,
+                                              file->size - mark, &text.ids, &text.length)
+                           : mt_text_encode_file(file, symbols->unit, symbols->tokens, &text);
     if (status != MT_OK) {
         return status;
     }
-    size_t mark = symbols->unit == MT_TEXT_CHAR ? mt_utf8_mark(file->bytes, file->size) : 0;
-    add_counts(measure, mt_text_count(file->bytes + mark, file->size - mark), text.ids,
-               text.length);
+    status = add_counts(measure, mt_text_count(file->bytes + mark, file->size - mark), text.ids,
+                        text.length);
+    if (status != MT_OK) {
+        free(text.ids);
+        return status;
+    }
     return add_document(measure, NULL, text.ids, text.length);
 }
 
@@ -168,7 +189,11 @@ static mt_status measure_utterance(file_measure *measure, char *line, bool piece
     }
     normalize(text, pieces);
     count_unknown(measure, ids, count);
-    add_counts(measure, mt_text_count(text, strlen(text)), ids, count);
+    status = add_counts(measure, mt_text_count(text, strlen(text)), ids, count);
+    if (status != MT_OK) {
+        free(ids);
+        return status;
+    }
     char *name = strndup(line, length);
     if (name == NULL) {
         free(ids);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* "ID log-likelihood tokens", or the same as an object of JSON on a line. */
 static void tell(void *context, const char *utterance, const mt_score *score)
@@ -46,6 +47,15 @@ typedef struct file_kind {
     mt_ids_raw ids_type;
 } file_kind;
 
+/* A file that is no file of token ids by its name: the two of an index are named together, too. */
+static bool looks_like_text(const char *name)
+{
+    const char *end = strrchr(name, '.');
+    bool is_index = end != NULL && strcmp(end, ".idx") == 0;
+    return strcmp(name, "-") == 0 ||
+           (access(name, F_OK) == 0 && !is_index && !mt_token_ids_are_in(name));
+}
+
 /* What the options name, else what the run was trained on. */
 static mt_status find_kind(const mt_checkpoint *checkpoint, const eval_arguments *given,
                            file_kind *kind)
@@ -60,8 +70,12 @@ static mt_status find_kind(const mt_checkpoint *checkpoint, const eval_arguments
         kind->ids_type = config.ids_type;
         run_config_clear(&config);
     }
+    bool has_tokenizer =
+        given->symbols.tokenizer != NULL || checkpoint->weights->tokenizer.bytes != NULL;
     if (asked[0] != '\0') {
         snprintf(kind->task, sizeof kind->task, "%s", asked);
+    } else if (has_tokenizer && looks_like_text(given->data.names[0])) {
+        snprintf(kind->task, sizeof kind->task, "text"); /* which becomes ids */
     }
     if (given->ids_type != NULL) {
         kind->ids_type = (mt_ids_raw)mt_choice_find(mt_ids_raw_name, given->ids_type);

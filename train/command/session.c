@@ -1,9 +1,11 @@
 #include <mixtape/model_fields.h>
 #include <mixtape/wkv.h>
 
+#include "io/kept_tokenizer.h"
 #include "train/command/lines.h"
 #include "train/command/options.h"
 #include "train/command/session.h"
+#include "train/command/tokenizer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@ void session_close(train_session *session)
     }
     mt_device_close(session->device);
     run_config_clear(&session->config);
+    mt_tokenizer_free(&session->tokenizer);
     memset(session, 0, sizeof *session);
 }
 
@@ -82,6 +85,63 @@ static mt_status open_device(const char *name, int threads, train_session *sessi
     return status == MT_OK ? mt_tape_create(session->device, &session->tape) : status;
 }
 
+static mt_status copy_tokenizer(const mt_tokenizer_file *file, mt_tokenizer_file *copy)
+{
+    if (file->bytes == NULL) {
+        return MT_OK;
+    }
+    copy->bytes = malloc(file->size + 1);
+    if (copy->bytes == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes of a tokenizer", file->size);
+    }
+    memcpy(copy->bytes, file->bytes, file->size + 1);
+    copy->size = file->size;
+    return MT_OK;
+}
+
+static mt_status load_tokenizer(const char *path, train_session *session)
+{
+    text_tokenizer *tokenizer;
+    mt_tokenizer_file *file = &session->tokenizer;
+    mt_status status = mt_tokenizer_load(path, file);
+    if (status == MT_OK) {
+        status = tokenizer_open(path, file->bytes, file->size, &tokenizer);
+    }
+    if (status == MT_OK) {
+        session->tokenizer_size = tokenizer_size(tokenizer);
+        tokenizer_close(tokenizer);
+    }
+    return status;
+}
+
+/* A run that goes on keeps its tokenizer; one that begins has what is asked for, or that of the
+ * model that it begins with. */
+static mt_status take_tokenizer(const mt_checkpoint *checkpoint, const mt_checkpoint *init,
+                                train_session *session)
+{
+    run_config *config = &session->config;
+    const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
+    if (checkpoint == NULL && config->tokenizer[0] != '\0') {
+        mt_status status = load_tokenizer(config->tokenizer, session);
+        if (status == MT_OK && init == NULL && config->vocab_size == 0) {
+            config->vocab_size = session->tokenizer_size;
+        }
+        return status;
+    }
+    return source != NULL ? copy_tokenizer(&source->weights->tokenizer, &session->tokenizer)
+                          : MT_OK;
+}
+
+static mt_status check_tokenizer(const train_session *session, const mt_model_config *model)
+{
+    return session->tokenizer_size <= model->vocab_size
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "--tokenizer %s: it has %" PRId64
+                         " ids, the model a vocabulary of %" PRId64,
+                         session->config.tokenizer, session->tokenizer_size, model->vocab_size);
+}
+
 /* `source` is the model that the run goes on from or begins with, or NULL. */
 static mt_status open_data(const mt_checkpoint *source, bool may_grow, train_session *session)
 {
@@ -108,6 +168,9 @@ static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_se
         session->config.vocab_size = model.vocab_size; /* a run that goes on keeps it */
     }
     status = check_model(session, &model);
+    if (status == MT_OK) {
+        status = check_tokenizer(session, &model);
+    }
     if (status == MT_OK) {
         status = open_device(config->device, (int)config->threads, session);
     }
@@ -142,6 +205,9 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
     session->first_new_token = -1;
     const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
     mt_status status = run_config_copy(config, &session->config);
+    if (status == MT_OK) {
+        status = take_tokenizer(checkpoint, init, session);
+    }
     if (status == MT_OK) {
         status = open_parts(source, checkpoint == NULL && init != NULL, session);
     }

@@ -22,9 +22,11 @@ struct train_session {
     mt_device *device;
     mt_tape *tape;
     mt_model *model;
-    bool new_head;              /* the weights that the model began with have none */
-    int32_t first_new_token;    /* the first of those that they have not; -1: they have all */
-    session_batches batches[2]; /* by task_split */
+    bool new_head;               /* the weights that the model began with have none */
+    int32_t first_new_token;     /* the first of those that they have not; -1: they have all */
+    mt_tokenizer_file tokenizer; /* that the model is to be saved with, */
+    int64_t tokenizer_size;      /* and how many ids it has; 0: not looked at */
+    session_batches batches[2];  /* by task_split */
     const volatile sig_atomic_t *ending; /* unless 0, a validation fails before its next batch; or
                                             NULL */
 };

@@ -2,6 +2,7 @@
 
 #include <mixtape/model_fields.h>
 
+#include "io/kept_tokenizer.h"
 #include "io/text_files.h"
 #include "train/command/session.h"
 
@@ -128,18 +129,54 @@ static mt_status take_options(const symbols_asked *asked, text_symbols *symbols)
     return MT_OK;
 }
 
+static mt_status open_tokenizer(const mt_tokenizer_file *file, const char *name,
+                                text_symbols *symbols)
+{
+    mt_status status = tokenizer_open(name, file->bytes, file->size, &symbols->tokenizer);
+    return status == MT_OK ? tokenizer_check_size(symbols->tokenizer, name, symbols->count)
+                           : status;
+}
+
+/* The one that an option names or that the model has, unless other options say what text is. */
+static mt_status find_tokenizer(const mt_weights *weights, const char *path,
+                                const symbols_asked *asked, text_symbols *symbols)
+{
+    bool otherwise = asked->numbers || asked->token_list != NULL || asked->unit != NULL;
+    mt_tokenizer_file file;
+    if (asked->tokenizer == NULL) {
+        return weights->tokenizer.bytes != NULL && !otherwise
+                   ? open_tokenizer(&weights->tokenizer, path, symbols)
+                   : MT_OK;
+    }
+    if (otherwise) {
+        return mt_fail(MT_ERROR_INVALID, "--tokenizer %s: not with --token-list, --unit or %s",
+                       asked->tokenizer, asked->numbers_option);
+    }
+    mt_status status = mt_tokenizer_load(asked->tokenizer, &file);
+    if (status == MT_OK) {
+        status = open_tokenizer(&file, asked->tokenizer, symbols);
+        mt_tokenizer_free(&file);
+    }
+    return status;
+}
+
 mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path,
                        const symbols_asked *asked, text_symbols *symbols)
 {
     const mt_weights *weights = checkpoint->weights;
     *symbols = (text_symbols){.count = weights->config.output_size, .numbers = asked->numbers};
-    mt_status status = find_tokens(weights, asked, symbols);
+    mt_status status = symbols->count > 0 ? find_tokenizer(weights, path, asked, symbols) : MT_OK;
+    if (status == MT_OK && symbols->tokenizer == NULL) {
+        status = find_tokens(weights, asked, symbols);
+    }
     const mt_token_list *tokens = symbols->tokens;
-    if (status == MT_OK && tokens == NULL && !asked->numbers) {
-        status =
-            mt_fail(MT_ERROR_INVALID,
-                    "%s: it has no token list to read text by (--token-list FILE; %s: numbers)",
-                    path, asked->numbers_option);
+    bool has_reader = tokens != NULL || symbols->tokenizer != NULL || asked->numbers;
+    bool had_one = symbols->count == 0 && weights->tokenizer.bytes != NULL;
+    if (status == MT_OK && !has_reader && !had_one) {
+        status = mt_fail(MT_ERROR_INVALID,
+                         "%s: it has no token list to read text by (--tokenizer FILE, --token-list "
+                         "FILE; %s: numbers)",
+                         path, asked->numbers_option);
     }
     if (status == MT_OK && symbols->count == 0) {
         status = mt_fail(MT_ERROR_INVALID, "%s: it has no head, so it tells no symbols", path);
@@ -160,6 +197,7 @@ mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path,
 void symbols_free(text_symbols *symbols)
 {
     mt_token_list_destroy(symbols->own);
+    tokenizer_close(symbols->tokenizer);
 }
 
 static mt_status read_numbers(const text_symbols *symbols, const char *text, int32_t **ids,
@@ -194,6 +232,9 @@ mt_status symbols_of(const text_symbols *symbols, const char *text, int32_t **id
     if (symbols->numbers) {
         return read_numbers(symbols, text, ids, count);
     }
+    if (symbols->tokenizer != NULL) {
+        return tokenizer_encode(symbols->tokenizer, text, strlen(text), ids, count);
+    }
     if (symbols->transcripts) {
         return mt_token_encode(symbols->tokens, symbols->words ? MT_TOKEN_WORD : MT_TOKEN_CHAR,
                                text, ids, count);
@@ -209,6 +250,11 @@ mt_status symbols_one(const text_symbols *symbols, const char *token, int32_t *s
 {
     const mt_token_list *tokens = symbols->numbers ? NULL : symbols->tokens;
     *symbol = tokens != NULL ? mt_token_find(tokens, token, strlen(token)) : -1;
+    mt_status status =
+        symbols->tokenizer != NULL ? tokenizer_find(symbols->tokenizer, token, symbol) : MT_OK;
+    if (status != MT_OK) {
+        return status;
+    }
     if (*symbol >= 0) { /* as the list spells it: <blank> */
         return MT_OK;
     }
@@ -217,7 +263,7 @@ mt_status symbols_one(const text_symbols *symbols, const char *token, int32_t *s
     }
     int32_t *ids = NULL;
     int64_t count = 0;
-    mt_status status = symbols_of(symbols, token, &ids, &count);
+    status = symbols_of(symbols, token, &ids, &count);
     if (status == MT_OK && count != 1) {
         status = mt_fail(MT_ERROR_INVALID, "'%s' is %" PRId64 " symbols, not one", token, count);
     }

@@ -6,11 +6,13 @@
 #include <mixtape/text.h>
 
 #include "train/command/lines.h"
+#include "train/command/tokenizer.h"
 
 typedef struct text_symbols {
     int64_t count;               /* of the model's logits */
     const mt_token_list *tokens; /* NULL where there are none */
     mt_token_list *own;          /* those that are no model's; to be destroyed, or NULL */
+    text_tokenizer *tokenizer;   /* that makes them of text, or NULL */
     bool numbers;                /* symbols are read and written as their numbers */
     bool transcripts;            /* sequences begin with the blank, 0 */
     bool words;
@@ -19,16 +21,16 @@ typedef struct text_symbols {
 
 /* How options say that symbols are read and written; NULL for what they leave to the model. */
 typedef struct symbols_asked {
-    const char *task, *unit, *token_list;
+    const char *task, *unit, *token_list, *tokenizer;
     bool numbers;
     const char *numbers_option; /* by which they are, for a message */
 } symbols_asked;
 
-/* A model's symbols are read and written as its run's configuration says or, where it comes without
- * one, by its tokens: those of transcripts begin with <blank>, those of bytes with <0x00>. Options
- * come before either. MT_ERROR_INVALID, naming `path` or the option, where there are no tokens for
- * text, or others than the model's, or where it has no head. The caller frees the symbols, after a
- * failure, too. */
+/* A model with a tokenizer has text read and written by that. Another one's symbols are read and
+ * written as its run's configuration says or, where it comes without one, by its tokens: those of
+ * transcripts begin with <blank>, those of bytes with <0x00>. Options come before either.
+ * MT_ERROR_INVALID, naming `path` or the option, where there are no tokens for text, or others than
+ * the model's, or where it has no head. The caller frees the symbols, after a failure, too. */
 mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path,
                        const symbols_asked *asked, text_symbols *symbols);
 void symbols_free(text_symbols *symbols);
@@ -44,8 +46,8 @@ mt_status symbols_one(const text_symbols *symbols, const char *token, int32_t *s
 #define MARK_OF_PIECES "\u2581"
 bool symbols_have_pieces(const mt_token_list *tokens);
 
-/* What a symbol is written as, and what stands behind it: its number, or bytes that
- * stay as long as the tokens. */
+/* What a symbol of a model without a tokenizer is written as, and what stands behind it: its
+ * number, or bytes that stay as long as the tokens. */
 typedef struct symbol_text {
     const char *bytes;
     size_t length;

@@ -51,6 +51,9 @@ static error_t parse_of_files(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'k':
         given->symbols.token_list = text;
         break;
+    case LONG_ONLY + 'O':
+        given->symbols.tokenizer = text;
+        break;
     case LONG_ONLY + 's':
         given->start = text;
         break;
@@ -183,6 +186,8 @@ int verb_eval(int argc, char **argv)
         {"unit", LONG_ONLY + 'u', "NAME", 0,
          "What a symbol is, where the model does not tell: char, byte or word", 0},
         {"token-list", LONG_ONLY + 'k', "FILE", 0, "The tokens of a model that has none", 0},
+        {"tokenizer", LONG_ONLY + 'O', "FILE", 0,
+         "Read text by this tokenizer, instead of the model's", 0},
         {"ids-type", LONG_ONLY + 'i', "NAME", 0,
          "The integers of a .bin that does not tell: uint16, uint32, int32, int64", 0},
         {"start", LONG_ONLY + 's', "SYMBOL", 0,

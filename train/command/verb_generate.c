@@ -98,6 +98,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'K':
         given->symbols.token_list = text;
         break;
+    case LONG_ONLY + 'O':
+        given->symbols.tokenizer = text;
+        break;
     case LONG_ONLY + 'U':
         given->symbols.unit = text;
         break;
@@ -176,7 +179,9 @@ static mt_status write_texts(text_writer *writer, const int32_t *ids, int64_t co
         }
         status = i > 0 ? writer_return(writer) : MT_OK;
         if (status == MT_OK) {
-            writer_show(writer, ids, count);
+            status = writer_show(writer, ids, count);
+        }
+        if (status == MT_OK) {
             status = writer_answer(writer, given->length);
         }
     }
@@ -294,6 +299,8 @@ int verb_generate(int argc, char **argv)
         {"ids", LONG_ONLY + 'i', NULL, 0,
          "Read the prompt and write the text as the symbols' numbers", 0},
         {"token-list", LONG_ONLY + 'K', "FILE", 0, "The tokens of a model that has none", 0},
+        {"tokenizer", LONG_ONLY + 'O', "FILE", 0,
+         "Read and write text by this tokenizer, instead of the model's", 0},
         {"unit", LONG_ONLY + 'U', "NAME", 0,
          "What a symbol is, where the model does not tell: char, byte or word", 0},
         {"seed", LONG_ONLY + 's', "N", 0, "Of the choices (default 1)", 0},

@@ -1,6 +1,7 @@
 /* mixtape info FILE */
 #include <mixtape/model_fields.h>
 
+#include "io/file.h"
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
 #include "train/command/lines.h"
@@ -14,7 +15,7 @@
 #include <string.h>
 
 typedef struct arguments {
-    const char *file;
+    const char *file, *tokenizer;
     bool all;
 } arguments;
 
@@ -24,6 +25,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case LONG_ONLY + 'a':
         given->all = true;
+        return 0;
+    case LONG_ONLY + 't':
+        given->tokenizer = text;
         return 0;
     default:
         return parse_argument(key, text, state, "file or run", &given->file);
@@ -141,7 +145,9 @@ static void print_needs(const char *path, const mt_checkpoint *checkpoint)
 {
     const symbols_asked asked = {.numbers_option = "--task ids, --ids"};
     text_symbols symbols;
-    if (checkpoint->run_config != NULL || checkpoint->weights->config.input_size > 0) {
+    const mt_weights *weights = checkpoint->weights;
+    if (checkpoint->run_config != NULL || weights->config.input_size > 0 ||
+        weights->tokenizer.bytes != NULL) {
         return;
     }
     if (symbols_find(checkpoint, path, &asked, &symbols) == MT_OK) {
@@ -180,6 +186,9 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
                state->best_step);
     }
     print_model(&weights->config, weights->dtype);
+    if (weights->tokenizer.bytes != NULL) {
+        printf("tokenizer of %zu bytes (--tokenizer FILE writes it)\n", weights->tokenizer.size);
+    }
     if (weights->tokens != NULL) {
         printf("token_list of %" PRId32 "\n", weights->tokens->count);
     }
@@ -188,11 +197,25 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
     return all ? print_parameters(weights) : MT_OK;
 }
 
+static mt_status write_tokenizer(const char *path, const mt_tokenizer_file *tokenizer,
+                                 const char *to)
+{
+    if (tokenizer->bytes == NULL) {
+        return mt_fail(MT_ERROR_INVALID, "%s: it was saved without a tokenizer", path);
+    }
+    mt_status status = mt_file_replace(to, tokenizer->bytes, tokenizer->size);
+    if (status == MT_OK) {
+        print_line(stdout, "%s", to);
+    }
+    return status;
+}
+
 int verb_info(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"all", LONG_ONLY + 'a', NULL, 0,
          "Each parameter, with its shape and the root of its mean square", 0},
+        {"tokenizer", LONG_ONLY + 't', "FILE", 0, "Write the model's tokenizer into a file", 0},
         {0}};
     const struct argp argp = {
         .options = options,
@@ -208,7 +231,9 @@ int verb_info(int argc, char **argv)
         status = session_load_file(path, &checkpoint);
     }
     if (status == MT_OK) {
-        status = print_checkpoint(path, checkpoint, given.all);
+        status = given.tokenizer != NULL
+                     ? write_tokenizer(path, &checkpoint->weights->tokenizer, given.tokenizer)
+                     : print_checkpoint(path, checkpoint, given.all);
         mt_checkpoint_destroy(checkpoint);
     }
     return report(status);

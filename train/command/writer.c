@@ -50,18 +50,6 @@ mt_status writer_forbid(text_writer *writer, const char *token)
     return status == MT_OK ? mt_sampler_forbid(writer->sampler, symbol) : status;
 }
 
-/* Keeps the last bytes of the text, as many as --stop has. */
-static void remember(text_writer *writer, const char *bytes, size_t count)
-{
-    size_t most = strlen(writer->stop);
-    for (size_t i = 0; i < count && most > 0; i++) {
-        if (writer->tail_length == most) {
-            memmove(writer->tail, writer->tail + 1, --writer->tail_length);
-        }
-        writer->tail[writer->tail_length++] = bytes[i];
-    }
-}
-
 static bool has_stopped(const text_writer *writer)
 {
     size_t length = strlen(writer->stop);
@@ -69,14 +57,59 @@ static bool has_stopped(const text_writer *writer)
            memcmp(writer->tail, writer->stop, length) == 0;
 }
 
-static void write_symbol(text_writer *writer, int32_t symbol)
+/* Keeps the last bytes of the text, as many as --stop has. Gives how many there are until the text
+ * ends with that, within a symbol, too. */
+static size_t remember(text_writer *writer, const char *bytes, size_t count)
 {
-    symbol_text text;
-    symbols_text(writer->symbols, symbol, &text);
-    text_output_put(&writer->output, text.bytes, text.length);
-    text_output_put(&writer->output, text.behind, strlen(text.behind));
-    remember(writer, text.bytes, text.length);
-    remember(writer, text.behind, strlen(text.behind));
+    size_t most = strlen(writer->stop);
+    for (size_t i = 0; i < count && most > 0; i++) {
+        if (writer->tail_length == most) {
+            memmove(writer->tail, writer->tail + 1, --writer->tail_length);
+        }
+        writer->tail[writer->tail_length++] = bytes[i];
+        if (writer->answers && has_stopped(writer)) {
+            return i + 1;
+        }
+    }
+    return count;
+}
+
+static void write_bytes(text_writer *writer, const char *bytes, size_t count)
+{
+    if (!writer->answers || !has_stopped(writer)) {
+        text_output_put(&writer->output, bytes, remember(writer, bytes, count));
+    }
+}
+
+static mt_status write_symbol(text_writer *writer, int32_t symbol)
+{
+    symbol_text text = {.behind = ""};
+    text_tokenizer *tokenizer = writer->symbols->tokenizer;
+    mt_status status = MT_OK;
+    if (tokenizer != NULL) {
+        status = tokenizer_next(tokenizer, symbol, &text.bytes, &text.length);
+    } else {
+        symbols_text(writer->symbols, symbol, &text);
+    }
+    if (status == MT_OK) {
+        write_bytes(writer, text.bytes, text.length);
+        write_bytes(writer, text.behind, strlen(text.behind));
+    }
+    return status;
+}
+
+/* Writes what a tokenizer held back, and the end. */
+static mt_status write_end(text_writer *writer)
+{
+    const char *bytes = "";
+    size_t length = 0;
+    text_tokenizer *tokenizer = writer->symbols->tokenizer;
+    mt_status status = tokenizer != NULL ? tokenizer_rest(tokenizer, &bytes, &length) : MT_OK;
+    if (status == MT_OK) {
+        write_bytes(writer, bytes, length);
+        text_output_end(&writer->output);
+    }
+    return status;
 }
 
 static mt_status feed(text_writer *writer, int32_t symbol)
@@ -124,17 +157,21 @@ mt_status writer_return(text_writer *writer)
     return mt_stream_load(writer->stream, 0, writer->kept_state);
 }
 
-void writer_show(text_writer *writer, const int32_t *ids, int64_t count)
+mt_status writer_show(text_writer *writer, const int32_t *ids, int64_t count)
 {
-    for (int64_t i = 0; i < count; i++) {
-        write_symbol(writer, ids[i]);
+    mt_status status = MT_OK;
+    writer->answers = false;
+    for (int64_t i = 0; i < count && status == MT_OK; i++) {
+        status = write_symbol(writer, ids[i]);
     }
+    return status;
 }
 
 mt_status writer_answer(text_writer *writer, int64_t length)
 {
     mt_status status = MT_OK;
     writer->tail_length = 0; /* the prompt does not end the text */
+    writer->answers = true;
     for (int64_t i = 0; i < length && !has_stopped(writer); i++) {
         int32_t symbol;
         if (ferror(stdout) || ending_signal() != 0) {
@@ -144,12 +181,13 @@ mt_status writer_answer(text_writer *writer, int64_t length)
         if (status != MT_OK) {
             return mt_fail(status, "the model: %s", mt_error_message());
         }
-        write_symbol(writer, symbol);
-        status = feed(writer, symbol);
+        status = write_symbol(writer, symbol);
+        if (status == MT_OK) {
+            status = feed(writer, symbol);
+        }
         if (status != MT_OK) {
             return status;
         }
     }
-    text_output_end(&writer->output);
-    return MT_OK;
+    return write_end(writer);
 }

@@ -16,7 +16,8 @@ typedef struct text_writer {
     mt_dtype dtype;
     mt_stream *stream;
     mt_sampler *sampler;
-    bool begun; /* there are logits, of what comes behind the last symbol that was fed */
+    bool answers; /* what is written is the model's, and no prompt */
+    bool begun;   /* there are logits, of what comes behind the last symbol that was fed */
     void *logits;
     void *kept_state, *kept_logits; /* from where each sample begins */
     size_t logits_bytes;
@@ -47,7 +48,7 @@ mt_status writer_return(text_writer *writer);
 
 /* Writes symbols to standard output: a prompt; at most `length` that the model chooses, and feeds
  * them, with a newline behind. */
-void writer_show(text_writer *writer, const int32_t *ids, int64_t count);
+mt_status writer_show(text_writer *writer, const int32_t *ids, int64_t count);
 mt_status writer_answer(text_writer *writer, int64_t length);
 
 #endif

@@ -197,7 +197,8 @@ class TextTest(EvalTest):
                            ("bytes.h5", "\ntask text, unit byte, as its tokens tell\n"),
                            ("run", "\ntask text, unit char\n"),
                            ("run.safetensors", "\nfor eval and generate: run.safetensors: it has "
-                            "no token list to read text by (--token-list FILE; --task ids, --ids"),
+                            "no token list to read text by (--tokenizer FILE, --token-list FILE; "
+                            "--task ids, --ids"),
                            ("decoder.h5", "\nfor eval and generate: decoder.h5: it has no head")):
             with self.subTest(file):
                 self.assertIn(says, self.run_command("info", file).stdout.decode())

@@ -1,0 +1,30 @@
+/* The file of a tokenizer within a file of weights: the group /tokenizer has its bytes, padded with
+ * zeros, as integers of 32 bits, little-endian, which HDF5 gives a checksum, and their number as
+ * the attribute `size`. Internal. */
+#ifndef MT_IO_KEPT_TOKENIZER_H
+#define MT_IO_KEPT_TOKENIZER_H
+
+#include <mixtape/weights.h>
+
+#include "io/archive.h"
+
+#define MT_TOKENIZER_GROUP "tokenizer"
+
+enum { MT_TOKENIZER_MOST = 64 << 20 }; /* bytes of a file */
+
+/* Neither does anything where there is none. What is read is the caller's to free. */
+void mt_tokenizer_write(mt_archive *archive, const mt_tokenizer_file *tokenizer);
+void mt_tokenizer_read(mt_archive *archive, mt_tokenizer_file *tokenizer);
+
+/* Reads a tokenizer's file, of at most MT_TOKENIZER_MOST bytes. */
+mt_status mt_tokenizer_load(const char *path, mt_tokenizer_file *tokenizer);
+
+/* Reads the one of a model's folder, by its usual names; there need be none. */
+mt_status mt_tokenizer_load_beside(const char *folder, mt_tokenizer_file *tokenizer);
+
+/* The name that files of its kind have there. */
+const char *mt_tokenizer_usual_name(const mt_tokenizer_file *tokenizer);
+
+void mt_tokenizer_free(mt_tokenizer_file *tokenizer);
+
+#endif

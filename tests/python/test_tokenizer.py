@@ -1,0 +1,307 @@
+"""Tokenizers that are kept with models: text to ids to a model to text, by the command."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import support
+import tokenizers_of_tests as made
+
+
+def setUpModule():
+    support.need("numpy", "h5py", "tokenizers", "sentencepiece")
+    global numpy, h5py, tokenizer
+    import h5py
+    import numpy
+
+    from mixtape import tokenizer
+
+
+KINDS = ("huggingface", "sentencepiece", "world")
+
+
+class TokenizerTest(support.CommandTest):
+    def setUp(self):
+        super().setUp()
+        os.environ["MIXTAPE_PYTHON"] = sys.executable
+        self.write("text", made.TEXT * 20)
+
+    def train(self, path, *options, **more):
+        self.run_command("tokenize", "text", "--tokenizer", path, "-o", "ids", "--quiet")
+        return self.run_command("train", "ids", "--data", "ids", "--valid-data", "ids",
+                                "--size", "16", "--blocks", "1", "--steps", "1", "--length", "16",
+                                "--batch", "2", "--tokenizer", path, "--out", "run", *options,
+                                **more)
+
+    def generate(self, *arguments, **more):
+        return self.run_command("generate", "run", *arguments, **more)
+
+    def text(self, *arguments):
+        result = subprocess.run([support.MIXTAPE, *arguments], cwd=self.folder,
+                                capture_output=True, timeout=300)
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        return result.stdout
+
+
+class KeptTest(TokenizerTest):
+    def test_it_stays_with_the_model_in_each_file(self):
+        for kind in KINDS:
+            with self.subTest(kind):
+                path = getattr(made, kind)(self.folder)
+                self.train(path, "--out", kind)
+                self.run_command("train", "--resume", kind, "--steps", "2")
+                self.run_command("train", "ids", "--data", "ids", "--valid-data", "ids",
+                                 "--init", kind, "--steps", "1", "--length", "16", "--out",
+                                 kind + "-2")
+                self.run_command("export", kind + "-2", "--layout", "espnet-model", "-o", "out.h5")
+                self.run_command("import", "out.h5", "-o", "in.h5")
+                for model in (kind, kind + "-2", "out.h5", "in.h5"):
+                    self.run_command("info", model, "--tokenizer", "back")
+                    self.assertEqual(tokenizer.read_file(self.path("back")),
+                                     tokenizer.read_file(path))
+
+    def test_a_folder_of_hugging_faces_has_it(self):
+        for kind in KINDS:
+            with self.subTest(kind):
+                path = getattr(made, kind)(self.folder)
+                self.train(path, "--out", kind, "--norm-eps", "1e-5", "--no-bias")
+                self.run_command("export", kind, "--layout", "hf", "-o", kind + "-hf")
+                names = set(os.listdir(self.path(kind + "-hf")))
+                self.assertEqual(len(names), 3, names)
+                name, = names - {"model.safetensors", "config.json"}
+                self.assertEqual(tokenizer.find(self.path(kind + "-hf")),
+                                 self.path(kind + "-hf", name))
+                self.run_command("import", kind + "-hf", "-o", "in.h5")
+                for model in (kind + "-hf", "in.h5"):
+                    self.run_command("info", model, "--tokenizer", "back")
+                    self.assertEqual(tokenizer.read_file(self.path("back")),
+                                     tokenizer.read_file(path))
+                self.assertIn(b"the fox", self.text("generate", kind + "-hf", "--prompt",
+                                                    "the fox", "--length", "3"))
+
+    def test_a_run_goes_on_without_its_file(self):
+        path = made.world(self.folder)
+        self.train(path)
+        os.unlink(path)
+        self.run_command("train", "--resume", "run", "--steps", "2")
+        self.assertIn("tokenizer of ", self.run_command("info", "run"))
+
+    def test_models_without_one_say_so(self):
+        self.run_command("train", "copy", "--steps", "1", "--size", "16", "--out", "run")
+        self.assertIn("run/best.h5: it was saved without a tokenizer",
+                      self.run_command("info", "run", "--tokenizer", "x", status=2))
+
+    def test_damage_is_told(self):
+        self.train(made.world(self.folder))
+        path = self.path("run", "best.h5")
+        for change, message in (
+                (lambda file: file["tokenizer"].attrs.modify("size", 3), "bytes that size says, 3"),
+                (lambda file: file["tokenizer"].attrs.modify("size", -1), "size says, -1"),
+                (lambda file: file["tokenizer"].attrs.modify("size", 1 << 40), "size says, 1099"),
+                (lambda file: file.__delitem__("tokenizer/file"), "file: missing"),
+                (lambda file: file["tokenizer"].attrs.__delitem__("size"), "size")):
+            with open(path, "rb") as file:
+                good = file.read()
+            with h5py.File(path, "r+") as file:
+                change(file)
+            self.assertIn(message, self.run_command("info", "run", status=1))
+            with open(path, "wb") as file:
+                file.write(good)
+        with h5py.File(path) as file:
+            place = file["tokenizer/file"].id.get_offset() or \
+                file["tokenizer/file"].id.get_chunk_info(0).byte_offset
+        with open(path, "r+b") as file:
+            file.seek(place + 40)
+            file.write(b"?")
+        self.run_command("info", "run", status=1)
+
+
+class TextTest(TokenizerTest):
+    def test_prompts_become_ids_and_ids_text(self):
+        for kind in KINDS:
+            with self.subTest(kind):
+                found = tokenizer.load(getattr(made, kind)(self.folder))
+                self.train(found.name, "--out", kind)
+                prompt = "the naïve fox 東京"
+                ids = found.encode(prompt.encode())
+                numbers = self.run_command("generate", kind, "--ids", "--length", "40", "--prompt",
+                                           " ".join(map(str, ids)))
+                shown = self.text("generate", kind, "--length", "40", "--prompt", prompt)
+                self.assertEqual(list(map(int, numbers.split()))[:len(ids)], ids)
+                self.assertEqual(shown, found.decode(map(int, numbers.split())) + b"\n")
+
+    def test_the_options_tokenizer_comes_first(self):
+        self.train(made.world(self.folder))
+        path = made.huggingface(self.folder)
+        found = tokenizer.load(path)
+        ids = [0, *found.encode(b"fox")]
+        expected = self.generate("--length", "5", "--ids", "--prompt", " ".join(map(str, ids)))
+        shown = self.text("generate", "run", "--length", "5", "--tokenizer", path, "--prompt",
+                          "<|endoftext|>fox")
+        self.assertEqual(shown, found.decode(map(int, expected.split())) + b"\n")
+        self.assertIn("--tokenizer", self.generate("--tokenizer", path, "--ids", status=2))
+
+    def test_lines_are_answered_in_text(self):
+        self.train(made.sentencepiece(self.folder))
+        run = subprocess.run([support.MIXTAPE, "generate", "run", "--interactive", "--length", "3"],
+                             input="the fox\nÜ\n".encode(), cwd=self.folder, capture_output=True,
+                             timeout=60)
+        self.assertEqual(run.returncode, 0, run.stderr.decode())
+        self.assertGreaterEqual(run.stdout.count(b"\n"), 2)
+
+    def test_symbols_are_named_as_the_vocabulary_spells_them(self):
+        self.train(self.list("abcd", "e", "f"))
+        without = ("--length", "3", "--prompt", "e", "--without", "<|endoftext|>", "--without",
+                   "e")
+        self.assertEqual(self.generate(*without, "--without", "abcd"), "efff\n")
+        self.assertEqual(self.generate(*without, "--without", "f"), "eabcdabcdabcd\n")
+        self.assertIn("--without: 'ef' is 2 symbols, not one", self.generate(
+            "--without", "ef", status=2))
+
+    def test_a_text_ends_within_a_piece(self):
+        self.train(self.list("abcd", "e", "f"))
+        shown = self.generate("--length", "3", "--prompt", "eabcde", "--without", "<|endoftext|>",
+                              "--without", "e", "--without", "f", "--stop", "dab")
+        self.assertEqual(shown, "eabcdeabcdab\n")
+
+    def test_other_ways_to_read_text_are_as_for_a_model_without_one(self):
+        self.train(self.list("abcd", "e"))
+        self.assertIn("no token list to read text by", self.generate("--unit", "char", status=2))
+        self.run_command("export", "run", "--layout", "espnet", "-o", "out.h5")
+        self.assertIn("it has no head", self.run_command("generate", "out.h5", status=2))
+
+    def list(self, *pieces):
+        self.write("text", "".join(pieces) * 20)
+        return self.write("list", "".join(made.world_line(index, piece.encode())
+                                          for index, piece in enumerate(pieces, 1)))
+
+    def test_text_is_measured(self):
+        for kind in KINDS:
+            with self.subTest(kind):
+                found = tokenizer.load(getattr(made, kind)(self.folder))
+                self.train(found.name, "--out", kind)
+                shown = dict(line.split() for line in self.run_command(
+                    "eval", kind, "--data", "text").splitlines())
+                of_ids = dict(line.split() for line in self.run_command(
+                    "eval", kind, "--data", "ids.idx").splitlines())
+                self.assertEqual(shown["loss"], of_ids["loss"])
+                self.assertEqual(int(shown["counted"]),
+                                 len(found.encode((made.TEXT * 20).encode())) - 1)
+                self.assertAlmostEqual(int(shown["bytes"]), len((made.TEXT * 20).encode()), delta=9)
+
+
+class SizesTest(TokenizerTest):
+    def test_a_padded_vocabulary_is_told(self):
+        path = made.huggingface(self.folder)
+        size = tokenizer.load(path).size
+        self.train(path, "--vocab-size", str(size + 14))
+        with open(self.path("run", "train.log")) as file:
+            self.assertIn(f"the tokenizer has {size} ids, the vocabulary {size + 14}", file.read())
+        self.assertIn(f"vocab_size {size + 14}", self.run_command("info", "run"))
+
+    def test_the_vocabulary_is_the_tokenizers(self):
+        path = made.huggingface(self.folder)
+        self.train(path)
+        self.assertIn(f"vocab_size {tokenizer.load(path).size}", self.run_command("info", "run"))
+
+    def test_more_ids_than_the_vocabulary_are_refused_with_both_numbers(self):
+        path = made.huggingface(self.folder)
+        size = tokenizer.load(path).size
+        self.assertIn(f"it has {size} ids, the model a vocabulary of {size - 1}",
+                      self.train(path, "--vocab-size", str(size - 1), status=2))
+        self.assertFalse(os.path.exists(self.path("run")))
+        self.run_command("train", "ids", "--data", "ids", "--valid-data", "ids", "--vocab-size",
+                         str(size), "--size", "16", "--blocks", "1", "--steps", "1", "--length",
+                         "16", "--out", "run")
+        self.write("large", "".join(made.world_line(index, bytes([index % 256, index // 256]))
+                                    for index in range(1, size + 1)))
+        self.assertIn(f"its tokenizer has {size + 1} ids, the model a vocabulary of {size}",
+                      self.generate("--tokenizer", "large", status=2))
+
+
+class ProcessTest(TokenizerTest):
+    """The process that reads what C does not."""
+
+    def fails(self, message, status=1, **environment):
+        result = subprocess.run([support.MIXTAPE, "generate", "run", "--prompt", "a"],
+                                cwd=self.folder, capture_output=True, timeout=60,
+                                env={**os.environ, **environment})
+        self.assertEqual(result.returncode, status)
+        self.assertIn(message, result.stderr.decode())
+        self.assertEqual(result.stderr.count(b"\n"), 1, result.stderr.decode())
+
+    def program(self, text):
+        path = self.write("python", text)
+        os.chmod(path, 0o755)
+        return path
+
+    def test_what_is_missing_is_told_with_the_cure(self):
+        self.train(made.huggingface(self.folder))
+        self.fails("mixtape: nowhere: No such file or directory (tokenizers are read by Python",
+                   MIXTAPE_PYTHON="nowhere")
+        self.fails("No module named 'mixtape' (pip install './python[tokenizers]'", PYTHONPATH="")
+        without = self.path("without")
+        os.mkdir(without)
+        with open(os.path.join(without, "tokenizers.py"), "w") as file:
+            file.write("raise ImportError")
+        self.fails("read by the Python library `tokenizers`, which is not installed",
+                   PYTHONPATH=without + os.pathsep + os.environ["PYTHONPATH"])
+
+    def test_its_death_is_one_error(self):
+        self.train(made.huggingface(self.folder))
+        for text, end in (("#!/bin/sh\nexit 7\n", "status 7"),
+                          ("#!/bin/sh\nkill -9 $$\n", "signal 9"),
+                          ("#!/bin/sh\nhead -c 20 >/dev/null; exit 3\n", "status 3"),
+                          ("#!/bin/sh\nprintf '\\0\\377\\377\\377\\377' >&0; exit 4\n", "status 4"),
+                          ("#!/bin/sh\nprintf '\\0\\010' >&0; exit 5\n", "status 5")):
+            with self.subTest(text):
+                self.fails("ended with " + end, MIXTAPE_PYTHON=self.program(text))
+
+    def test_it_ends_with_the_command(self):
+        self.train(made.huggingface(self.folder))
+        path = self.program(f'#!/bin/sh\necho $$ >pid\nexec {sys.executable} "$@"\n')
+        for number in (signal.SIGKILL, signal.SIGTERM, None):
+            run = subprocess.Popen([support.MIXTAPE, "generate", "run", "--interactive"],
+                                   cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL,
+                                   env={**os.environ, "MIXTAPE_PYTHON": path})
+            run.stdin.write(b"a\n")
+            run.stdin.flush()
+            run.stdout.read(1)
+            with open(self.path("pid")) as file:
+                child = int(file.read())
+            if number is not None:
+                run.send_signal(number)
+            run.communicate(timeout=60)
+            self.wait_for_end(child)
+
+    def wait_for_end(self, child):
+        for _ in range(1000):
+            try:
+                os.kill(child, 0)
+                with open(f"/proc/{child}/stat") as file:
+                    if file.read().rsplit(")", 1)[1].split()[0] == "Z":
+                        return
+            except (ProcessLookupError, FileNotFoundError):
+                return
+            time.sleep(0.03)
+        self.fail(f"{child} lives on")
+
+    def test_a_world_list_needs_none(self):
+        self.train(made.world(self.folder))
+        os.environ["MIXTAPE_PYTHON"] = "nowhere"
+        self.assertIn(b"the fox", self.text("generate", "run", "--prompt", "the fox"))
+
+    def test_text_that_is_none_is_told(self):
+        self.train(made.huggingface(self.folder))
+        result = subprocess.run([support.MIXTAPE, "generate", "run", "--prompt", b"a\xff"],
+                                cwd=self.folder, capture_output=True, timeout=60)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"byte 0xff at 1 is not UTF-8", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

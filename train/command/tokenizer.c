@@ -1,0 +1,236 @@
+#include "train/command/tokenizer.h"
+
+#include "io/world.h"
+#include "train/command/tokenizer_process.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Ids whose text may be held back: the bytes of a character, and some that are not shown. */
+enum { MOST_HELD = 16 };
+
+struct text_tokenizer {
+    mt_world *world;            /* one of the two */
+    tokenizer_process *process; /* is NULL */
+    /* The text of an id depends on those before it: the first `known` were shown, and their text
+     * is taken from that of all. */
+    int32_t window[2 * MOST_HELD];
+    int known, count;
+    char *text; /* of the window */
+};
+
+mt_status tokenizer_open(const char *name, const char *bytes, size_t size,
+                         text_tokenizer **tokenizer)
+{
+    text_tokenizer *made = calloc(1, sizeof *made);
+    *tokenizer = NULL;
+    if (made == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", name, sizeof *made);
+    }
+    mt_status status;
+    if (mt_world_is_list(bytes, size)) {
+        status = mt_world_read(name, bytes, size, &made->world);
+    } else {
+        status = tokenizer_process_start(name, bytes, size, &made->process);
+    }
+    if (status != MT_OK) {
+        tokenizer_close(made);
+        return status;
+    }
+    *tokenizer = made;
+    return MT_OK;
+}
+
+void tokenizer_close(text_tokenizer *tokenizer)
+{
+    if (tokenizer != NULL) {
+        mt_world_destroy(tokenizer->world);
+        tokenizer_process_end(tokenizer->process);
+        free(tokenizer->text);
+        free(tokenizer);
+    }
+}
+
+int64_t tokenizer_size(const text_tokenizer *tokenizer)
+{
+    return tokenizer->world != NULL ? mt_world_size(tokenizer->world)
+                                    : tokenizer_process_size(tokenizer->process);
+}
+
+mt_status tokenizer_check_size(const text_tokenizer *tokenizer, const char *name, int64_t model)
+{
+    int64_t size = tokenizer_size(tokenizer);
+    return size <= model ? MT_OK
+                         : mt_fail(MT_ERROR_INVALID,
+                                   "%s: its tokenizer has %" PRId64
+                                   " ids, the model a vocabulary of %" PRId64,
+                                   name, size, model);
+}
+
+/* The answer's ids; the process is on the same machine, which is little-endian. */
+static mt_status ask_ids(text_tokenizer *tokenizer, char asked, const char *text, size_t bytes,
+                         int32_t **ids, int64_t *count)
+{
+    char *answer;
+    size_t length = 0;
+    mt_status status =
+        tokenizer_process_ask(tokenizer->process, asked, text, bytes, &answer, &length);
+    *ids = (int32_t *)(void *)answer;
+    *count = (int64_t)(length / sizeof **ids);
+    int64_t size = tokenizer_size(tokenizer);
+    for (int64_t i = 0; i < *count && status == MT_OK; i++) {
+        if ((*ids)[i] < -1 || (*ids)[i] >= size) {
+            status = mt_fail(MT_ERROR_FORMAT, "the tokenizer gives id %" PRId32 " of %" PRId64,
+                             (*ids)[i], size);
+        }
+    }
+    if (status != MT_OK) {
+        free(answer);
+        *ids = NULL;
+    }
+    return status;
+}
+
+mt_status tokenizer_encode(text_tokenizer *tokenizer, const char *text, size_t length,
+                           int32_t **ids, int64_t *count)
+{
+    return tokenizer->world != NULL ? mt_world_encode(tokenizer->world, text, length, ids, count)
+                                    : ask_ids(tokenizer, 'E', text, length, ids, count);
+}
+
+mt_status tokenizer_find(text_tokenizer *tokenizer, const char *token, int32_t *id)
+{
+    int32_t *ids;
+    int64_t count;
+    if (tokenizer->world != NULL) {
+        *id = mt_world_find(tokenizer->world, token, strlen(token));
+        *id = *id < 0 && strcmp(token, "<|endoftext|>") == 0 ? 0 : *id; /* between documents */
+        return MT_OK;
+    }
+    mt_status status = ask_ids(tokenizer, 'F', token, strlen(token), &ids, &count);
+    if (status == MT_OK) {
+        *id = count == 1 ? ids[0] : -1;
+        free(ids);
+    }
+    return status;
+}
+
+/* ---- text as it comes ---- */
+
+static mt_status decode_world(const mt_world *world, const int32_t *ids, int count, char **text,
+                              size_t *length)
+{
+    size_t size;
+    *length = 0;
+    for (int i = 0; i < count; i++) {
+        (void)mt_world_piece(world, ids[i], &size);
+        *length += size;
+    }
+    *text = malloc(*length + 1);
+    if (*text == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes of text", *length);
+    }
+    size_t at = 0;
+    for (int i = 0; i < count; i++) {
+        const char *piece = mt_world_piece(world, ids[i], &size);
+        if (piece != NULL) {
+            memcpy(*text + at, piece, size);
+        }
+        at += size;
+    }
+    return MT_OK;
+}
+
+static mt_status decode(text_tokenizer *tokenizer, int count, char **text, size_t *length)
+{
+    *text = NULL;
+    *length = 0;
+    if (tokenizer->world != NULL) {
+        return decode_world(tokenizer->world, tokenizer->window, count, text, length);
+    }
+    return count > 0
+               ? tokenizer_process_ask(tokenizer->process, 'D', tokenizer->window,
+                                       (size_t)count * sizeof *tokenizer->window, text, length)
+               : MT_OK;
+}
+
+/* Tells if a text ends within a character: with its first bytes, or with U+FFFD, which stands for
+ * them where a tokenizer makes text of them nevertheless. */
+static bool ends_within(const char *text, size_t length)
+{
+    enum {
+        LONGEST = 4,
+        FOLLOWS = 0x80,
+        FOLLOWS_MASK = 0xC0,
+        TWO = 0xC0,
+        THREE = 0xE0,
+        FOUR = 0xF0
+    };
+    static const char replacement[] = {'\xEF', '\xBF', '\xBD'};
+    size_t back = 1;
+    if (length >= sizeof replacement &&
+        memcmp(text + length - sizeof replacement, replacement, sizeof replacement) == 0) {
+        return true;
+    }
+    while (back < LONGEST && back < length &&
+           ((unsigned char)text[length - back] & FOLLOWS_MASK) == FOLLOWS) {
+        back++;
+    }
+    unsigned char first = length > 0 ? (unsigned char)text[length - back] : 0;
+    size_t whole = first >= FOUR ? 4 : first >= THREE ? 3 : first >= TWO ? 2 : 1;
+    return whole > back;
+}
+
+/* What the window's ids add to the known ones; all of it, or nothing while it ends within a
+ * character. */
+static mt_status show(text_tokenizer *tokenizer, bool all, const char **bytes, size_t *length)
+{
+    char *before;
+    size_t skipped, total;
+    *bytes = "";
+    *length = 0;
+    mt_status status = decode(tokenizer, tokenizer->known, &before, &skipped);
+    if (status != MT_OK) {
+        return status;
+    }
+    free(before);
+    free(tokenizer->text);
+    status = decode(tokenizer, tokenizer->count, &tokenizer->text, &total);
+    if (status != MT_OK || total <= skipped || (!all && ends_within(tokenizer->text, total))) {
+        return status;
+    }
+    *bytes = tokenizer->text + skipped;
+    *length = total - skipped;
+    tokenizer->count -= tokenizer->known;
+    memmove(tokenizer->window, tokenizer->window + tokenizer->known,
+            (size_t)tokenizer->count * sizeof *tokenizer->window);
+    tokenizer->known = tokenizer->count;
+    return MT_OK;
+}
+
+mt_status tokenizer_next(text_tokenizer *tokenizer, int32_t id, const char **bytes, size_t *length)
+{
+    if (tokenizer->count == 2 * MOST_HELD) { /* of ids that show nothing */
+        tokenizer->count = tokenizer->known = 0;
+    }
+    tokenizer->window[tokenizer->count++] = id;
+    bool all = tokenizer->count - tokenizer->known >= MOST_HELD;
+    return show(tokenizer, all, bytes, length);
+}
+
+mt_status tokenizer_rest(text_tokenizer *tokenizer, const char **bytes, size_t *length)
+{
+    mt_status status = show(tokenizer, true, bytes, length);
+    tokenizer->known = tokenizer->count = 0;
+    return status;
+}
+
+mt_status tokenizer_alone(text_tokenizer *tokenizer, int32_t id, const char **bytes, size_t *length)
+{
+    tokenizer->window[0] = id;
+    tokenizer->known = 0;
+    tokenizer->count = 1;
+    return tokenizer_rest(tokenizer, bytes, length);
+}

@@ -1,0 +1,44 @@
+/* Tokenizers of models: text to ids, and ids to text as it comes. RWKV's World list is read here;
+ * a tokenizer.json of Hugging Face and a model of SentencePiece by Mixtape's Python package, in a
+ * process of its own, which is started when such a tokenizer is opened and ends with it, or with
+ * the program. docs/tokenizers.md has the kinds. */
+#ifndef MT_COMMAND_TOKENIZER_H
+#define MT_COMMAND_TOKENIZER_H
+
+#include <mixtape/error.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct text_tokenizer text_tokenizer;
+
+/* Opens the bytes of a tokenizer's file; `name` is for messages. MT_ERROR_FORMAT for what is none,
+ * MT_ERROR_IO where there is no Python that could read it. The caller closes what it gets. */
+mt_status tokenizer_open(const char *name, const char *bytes, size_t size,
+                         text_tokenizer **tokenizer);
+void tokenizer_close(text_tokenizer *tokenizer); /* NULL is allowed */
+
+int64_t tokenizer_size(const text_tokenizer *tokenizer); /* all its ids are below */
+
+/* A tokenizer may have fewer ids than the model has logits, since vocabularies are padded to round
+ * sizes. MT_ERROR_INVALID, with both numbers, where it has more. */
+mt_status tokenizer_check_size(const text_tokenizer *tokenizer, const char *name, int64_t model);
+
+/* The ids of a text, which the caller frees. MT_ERROR_FORMAT for what is not UTF-8, where the
+ * tokenizer asks for it. */
+mt_status tokenizer_encode(text_tokenizer *tokenizer, const char *text, size_t length,
+                           int32_t **ids, int64_t *count);
+
+/* The id of a token as the vocabulary spells it, or -1. */
+mt_status tokenizer_find(text_tokenizer *tokenizer, const char *token, int32_t *id);
+
+/* The text that an id adds to those before it; bytes of a character that is not whole yet are held
+ * back. It stays until the next call. The second gives what is still held back, and begins anew. */
+mt_status tokenizer_next(text_tokenizer *tokenizer, int32_t id, const char **bytes, size_t *length);
+mt_status tokenizer_rest(text_tokenizer *tokenizer, const char **bytes, size_t *length);
+
+/* The text of an id without any before it. */
+mt_status tokenizer_alone(text_tokenizer *tokenizer, int32_t id, const char **bytes,
+                          size_t *length);
+
+#endif

@@ -1,0 +1,221 @@
+#include "train/command/tokenizer_process.h"
+
+#include "train/command/python.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct tokenizer_process {
+    pid_t child;
+    int socket;
+    int64_t size;
+};
+
+/* Each frame begins with a byte and the length of what follows. */
+enum { HEADER = 5, LONGEST_ANSWER = 1 << 30, BYTE_BITS = 8 };
+
+static const char program[] =
+    PYTHON_BEGIN "try:\n"
+                 "    from mixtape.tokenizer_server import main\n"
+                 "except ImportError as error:\n" PYTHON_LACKS "    import os\n"
+                 "    found = message.encode()\n"
+                 "    os.write(0, b'\\1' + len(found).to_bytes(4, 'little') + found)\n"
+                 "    sys.exit(1)\n"
+                 "main()\n";
+
+static bool send_all(int socket, const void *bytes, size_t size)
+{
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t sent = send(socket, at, size, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR) {
+            return false;
+        }
+        at += sent > 0 ? sent : 0;
+        size -= sent > 0 ? (size_t)sent : 0;
+    }
+    return true;
+}
+
+static bool receive_all(int socket, void *bytes, size_t size)
+{
+    char *at = bytes;
+    while (size > 0) {
+        ssize_t got = recv(socket, at, size, 0);
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            return false;
+        }
+        at += got > 0 ? got : 0;
+        size -= got > 0 ? (size_t)got : 0;
+    }
+    return true;
+}
+
+static mt_status tell_end(tokenizer_process *process)
+{
+    int status = 0;
+    pid_t ended = waitpid(process->child, &status, 0);
+    process->child = -1;
+    bool killed = ended > 0 && WIFSIGNALED(status);
+    return mt_fail(MT_ERROR_IO, "the tokenizer's process (%s) ended with %s %d", python_name(),
+                   killed ? "signal" : "status", killed ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+static void put_length(unsigned char header[HEADER], size_t length)
+{
+    for (int i = 1; i < HEADER; i++) {
+        header[i] = (unsigned char)(length >> BYTE_BITS * (i - 1));
+    }
+}
+
+static size_t get_length(const unsigned char header[HEADER])
+{
+    size_t length = 0;
+    for (int i = 1; i < HEADER; i++) {
+        length |= (size_t)header[i] << BYTE_BITS * (i - 1);
+    }
+    return length;
+}
+
+/* The answer, or the message of what went wrong, has a zero byte behind it. */
+static mt_status receive(tokenizer_process *process, char **answer, size_t *length)
+{
+    unsigned char header[HEADER];
+    *answer = NULL;
+    if (!receive_all(process->socket, header, sizeof header) ||
+        get_length(header) > LONGEST_ANSWER) {
+        return tell_end(process);
+    }
+    *length = get_length(header);
+    *answer = malloc(*length + 1);
+    if (*answer == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes of a tokenizer's answer", *length);
+    }
+    mt_status status = receive_all(process->socket, *answer, *length) ? MT_OK : tell_end(process);
+    (*answer)[status == MT_OK ? *length : 0] = '\0';
+    if (status == MT_OK && header[0] != 0) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s", *answer);
+    }
+    if (status != MT_OK) {
+        free(*answer);
+        *answer = NULL;
+    }
+    return status;
+}
+
+mt_status tokenizer_process_ask(tokenizer_process *process, char asked, const void *bytes,
+                                size_t size, char **answer, size_t *length)
+{
+    unsigned char header[HEADER] = {(unsigned char)asked};
+    *answer = NULL;
+    if (process->child < 0) {
+        return mt_fail(MT_ERROR_IO, "the tokenizer's process has ended");
+    }
+    if (size > LONGEST_ANSWER) {
+        return mt_fail(MT_ERROR_INVALID, "%zu bytes are more than a tokenizer takes", size);
+    }
+    put_length(header, size);
+    /* A process that ended may have said why. */
+    (void)(send_all(process->socket, header, sizeof header) &&
+           send_all(process->socket, bytes, size));
+    return receive(process, answer, length);
+}
+
+/* It is in a process group of its own: what a terminal sends to this one leaves it at work until
+ * its socket is closed. */
+static int spawn(const char *name, int socket, pid_t *child)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    const char *line[] = {python_name(), "-c", program, name, NULL};
+    int error = posix_spawn_file_actions_init(&files);
+    if (error != 0) {
+        return error;
+    }
+    error = posix_spawnattr_init(&attributes);
+    if (error == 0) {
+        error = posix_spawn_file_actions_adddup2(&files, socket, STDIN_FILENO);
+    }
+    if (error == 0) {
+        error = posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
+    }
+    if (error == 0) {
+        error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    }
+    if (error == 0) {
+        error = posix_spawnp(child, line[0], &files, &attributes, (char *const *)line, environ);
+    }
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&files);
+    return error;
+}
+
+static mt_status start(const char *name, tokenizer_process *process)
+{
+    int sockets[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
+        return mt_fail(MT_ERROR_IO, "no socket for a tokenizer's process: %s", strerror(errno));
+    }
+    process->socket = sockets[0];
+    int error = spawn(name, sockets[1], &process->child);
+    close(sockets[1]);
+    if (error != 0) {
+        process->child = -1;
+        return python_fails(error);
+    }
+    return MT_OK;
+}
+
+mt_status tokenizer_process_start(const char *name, const char *bytes, size_t size,
+                                  tokenizer_process **process)
+{
+    tokenizer_process *made = malloc(sizeof *made);
+    char *answer = NULL;
+    size_t length = 0;
+    *process = NULL;
+    if (made == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes", sizeof *made);
+    }
+    *made = (tokenizer_process){.child = -1, .socket = -1};
+    mt_status status = start(name, made);
+    if (status == MT_OK) {
+        status = tokenizer_process_ask(made, 'L', bytes, size, &answer, &length);
+    }
+    if (status == MT_OK && length == sizeof made->size) {
+        memcpy(&made->size, answer, length);
+    }
+    free(answer);
+    if (status != MT_OK) {
+        tokenizer_process_end(made);
+        return status;
+    }
+    *process = made;
+    return MT_OK;
+}
+
+void tokenizer_process_end(tokenizer_process *process)
+{
+    if (process == NULL) {
+        return;
+    }
+    if (process->socket >= 0) {
+        close(process->socket);
+    }
+    if (process->child > 0) {
+        kill(process->child, SIGKILL);
+        waitpid(process->child, NULL, 0);
+    }
+    free(process);
+}
+
+int64_t tokenizer_process_size(const tokenizer_process *process)
+{
+    return process->size;
+}

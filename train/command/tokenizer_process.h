@@ -1,0 +1,26 @@
+/* A tokenizer in a process of Mixtape's Python package, mixtape.tokenizer_server, which says what
+ * goes over the socket. */
+#ifndef MT_COMMAND_TOKENIZER_PROCESS_H
+#define MT_COMMAND_TOKENIZER_PROCESS_H
+
+#include <mixtape/error.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct tokenizer_process tokenizer_process;
+
+/* `name` is for the messages of the process. */
+mt_status tokenizer_process_start(const char *name, const char *bytes, size_t size,
+                                  tokenizer_process **process);
+void tokenizer_process_end(tokenizer_process *process); /* NULL is allowed */
+
+int64_t tokenizer_process_size(const tokenizer_process *process);
+
+/* What the process makes of these bytes: of text ('E'), of ids ('D'), of a token ('F'). The caller
+ * frees the answer. MT_ERROR_FORMAT with the message of the process; MT_ERROR_IO where it has
+ * ended. */
+mt_status tokenizer_process_ask(tokenizer_process *process, char asked, const void *bytes,
+                                size_t size, char **answer, size_t *length);
+
+#endif
