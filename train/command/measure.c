@@ -3,6 +3,8 @@
 #include "io/input.h"
 #include "io/text_files.h"
 #include "io/utf8.h"
+#include "train/command/lines.h"
+#include "train/command/progress.h"
 #include "train/data_files.h"
 #include "train/id_files.h"
 
@@ -21,6 +23,19 @@ static void add_score(file_measure *measure, const mt_score *score)
     sums->score.counted += score->counted;
     sums->score.hits += score->hits;
     sums->documents++;
+}
+
+/* Now and then a line, `so_far` being of the document at work. */
+static void show_progress(file_measure *measure, const mt_score *so_far)
+{
+    const double interval = 5.0;
+    const mt_score *sums = &measure->sums.score;
+    int64_t counted = sums->counted + so_far->counted;
+    if (clock_seconds() - measure->told >= interval && counted > 0) {
+        print_line(stderr, "%" PRId64 " symbols, loss %.4f", counted,
+                   -(sums->log_likelihood + so_far->log_likelihood) / (double)counted);
+        measure->told = clock_seconds();
+    }
 }
 
 static void forget_waiting(file_measure *measure)
@@ -46,6 +61,7 @@ static mt_status score_waiting(file_measure *measure)
         }
     }
     forget_waiting(measure);
+    show_progress(measure, &(mt_score){0.0});
     return status;
 }
 
@@ -70,6 +86,44 @@ static mt_status add_document(file_measure *measure, char *name, int32_t *ids, i
     measure->waiting_count += count;
     bool many = measure->waiting == MOST_WAITING || measure->waiting_count > MOST_SYMBOLS;
     return many ? score_waiting(measure) : MT_OK;
+}
+
+enum { PIECE = 1 << 16 }; /* symbols: longer documents come in pieces */
+
+/* Reads symbols of a long document, from `at` on. */
+typedef mt_status read_piece(void *source, int64_t at, int64_t count, int32_t *ids);
+
+static mt_status score_pieces(file_measure *measure, int64_t count, read_piece *read, void *source,
+                              int32_t *ids)
+{
+    mt_score score = {0.0};
+    mt_status status = mt_scorer_begin(measure->scorer);
+    for (int64_t at = 0; at < count && status == MT_OK; at += PIECE) {
+        int64_t length = count - at < PIECE ? count - at : PIECE;
+        status = read(source, at, length, ids);
+        if (status == MT_OK) {
+            status = mt_scorer_add(measure->scorer, length, ids, &score);
+        }
+        show_progress(measure, &score);
+    }
+    if (status == MT_OK && measure->end >= 0) {
+        status = mt_scorer_add(measure->scorer, 1, &measure->end, &score);
+    }
+    add_score(measure, &score);
+    return status;
+}
+
+static mt_status add_long_document(file_measure *measure, int64_t count, read_piece *read,
+                                   void *source)
+{
+    int32_t *ids = malloc(PIECE * sizeof *ids);
+    mt_status status = ids != NULL ? score_waiting(measure)
+                                   : mt_fail(MT_ERROR_MEMORY, "no memory for %d symbols", PIECE);
+    if (status == MT_OK) {
+        status = score_pieces(measure, count, read, source, ids);
+    }
+    free(ids);
+    return status;
 }
 
 /* ---- how much text they are ---- */
@@ -120,6 +174,13 @@ static void count_unknown(file_measure *measure, const int32_t *ids, int64_t cou
 
 /* ---- text ---- */
 
+static mt_status read_text(void *source, int64_t at, int64_t count, int32_t *ids)
+{
+    const mt_text *text = source;
+    memcpy(ids, text->ids + at, (size_t)count * sizeof *ids);
+    return MT_OK;
+}
+
 static mt_status measure_text(file_measure *measure, const mt_file_bytes *file)
 {
     mt_text text;
@@ -135,11 +196,14 @@ static mt_status measure_text(file_measure *measure, const mt_file_bytes *file)
     }
     status = add_counts(measure, mt_text_count(file->bytes + mark, file->size - mark), text.ids,
                         text.length);
-    if (status != MT_OK) {
-        free(text.ids);
-        return status;
+    if (status == MT_OK && text.length <= PIECE) {
+        return add_document(measure, NULL, text.ids, text.length);
     }
-    return add_document(measure, NULL, text.ids, text.length);
+    if (status == MT_OK) {
+        status = add_long_document(measure, text.length, read_text, &text);
+    }
+    mt_text_destroy(&text);
+    return status;
 }
 
 /* ---- transcripts ---- */
@@ -228,49 +292,28 @@ static mt_status measure_transcripts(file_measure *measure, const mt_file_bytes 
 
 /* ---- ids ---- */
 
-enum { READ_AT_ONCE = 1 << 16 };
+/* A document of files of ids. */
+typedef struct ids_document {
+    mt_token_ids *ids;
+    int64_t first, vocabulary;
+} ids_document;
 
-static int32_t *allocate_ids(int64_t count)
+static mt_status read_ids(void *source, int64_t at, int64_t count, int32_t *ids)
 {
-    int32_t *ids = malloc((size_t)count * sizeof *ids);
-    if (ids == NULL) {
-        mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " ids", count);
-    }
-    return ids;
+    const ids_document *document = source;
+    return mt_token_ids_read(document->ids, document->first + at, count, document->vocabulary, ids);
 }
 
-/* A document in pieces. */
-static mt_status measure_long(file_measure *measure, mt_token_ids *ids, mt_ids_span span)
+static mt_status measure_ids_document(file_measure *measure, mt_token_ids *ids, mt_ids_span span)
 {
-    mt_score score = {0.0};
-    int32_t *values = allocate_ids(READ_AT_ONCE);
-    mt_status status = values != NULL ? score_waiting(measure) : MT_ERROR_MEMORY;
-    if (status == MT_OK) {
-        status = mt_scorer_begin(measure->scorer);
+    ids_document document = {ids, span.first, measure->symbols->count};
+    if (span.count > PIECE) {
+        return add_long_document(measure, span.count, read_ids, &document);
     }
-    for (int64_t at = 0; at < span.count && status == MT_OK; at += READ_AT_ONCE) {
-        int64_t count = span.count - at < READ_AT_ONCE ? span.count - at : READ_AT_ONCE;
-        status = mt_token_ids_read(ids, span.first + at, count, measure->symbols->count, values);
-        if (status == MT_OK) {
-            status = mt_scorer_add(measure->scorer, count, values, &score);
-        }
-    }
-    if (status == MT_OK && measure->end >= 0) {
-        status = mt_scorer_add(measure->scorer, 1, &measure->end, &score);
-    }
-    free(values);
-    add_score(measure, &score);
-    return status;
-}
-
-static mt_status measure_short(file_measure *measure, mt_token_ids *ids, mt_ids_span span)
-{
-    int32_t *values = allocate_ids(span.count + 1);
-    if (values == NULL) {
-        return MT_ERROR_MEMORY;
-    }
-    mt_status status =
-        mt_token_ids_read(ids, span.first, span.count, measure->symbols->count, values);
+    int32_t *values = malloc((size_t)(span.count + 1) * sizeof *values);
+    mt_status status = values != NULL
+                           ? read_ids(&document, 0, span.count, values)
+                           : mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " ids", span.count);
     if (status != MT_OK) {
         free(values);
         return status;
@@ -286,9 +329,7 @@ static mt_status measure_ids(file_measure *measure, const file_list *files)
         return status;
     }
     for (int64_t d = 0; d < mt_token_ids_documents(ids) && status == MT_OK; d++) {
-        mt_ids_span span = mt_token_ids_document(ids, d);
-        status = span.count > READ_AT_ONCE ? measure_long(measure, ids, span)
-                                           : measure_short(measure, ids, span);
+        status = measure_ids_document(measure, ids, mt_token_ids_document(ids, d));
     }
     mt_token_ids_close(ids);
     return status == MT_OK ? score_waiting(measure) : status;
@@ -296,38 +337,51 @@ static mt_status measure_ids(file_measure *measure, const file_list *files)
 
 /* ---- the kinds ---- */
 
+typedef mt_status measure_one(file_measure *measure, const mt_file_bytes *file);
+
 static const struct {
     const char *name;
-    mt_status (*measure)(file_measure *measure, const mt_file_bytes *file);
-} kinds_of_text[] = {{"text", measure_text}, {"tokens", measure_transcripts}};
+    measure_one *measure; /* NULL: files of ids are measured together */
+} kinds[] = {{"text", measure_text}, {"tokens", measure_transcripts}, {"ids", NULL}};
+
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static int find_kind(const char *kind)
+{
+    int i = 0;
+    while (i < KINDS && strcmp(kinds[i].name, kind) != 0) {
+        i++;
+    }
+    return i;
+}
 
 const char measure_kinds[] = "text|tokens|ids";
 
 bool measure_has_kind(const char *kind)
 {
-    return strcmp(kind, "text") == 0 || strcmp(kind, "tokens") == 0 || strcmp(kind, "ids") == 0;
+    return find_kind(kind) < KINDS;
 }
 
 /* A file at a time, each in memory. */
-static mt_status measure_file(file_measure *measure, const char *kind, char *name)
+static mt_status measure_file(file_measure *measure, measure_one *measure_it, char *name)
 {
     data_files read;
     file_list one = {1, &name};
     mt_status status = data_files_read(&one, &read);
     for (int64_t i = 0; i < read.count && status == MT_OK; i++) {
-        int row = strcmp(kind, kinds_of_text[0].name) == 0 ? 0 : 1;
-        status = kinds_of_text[row].measure(measure, &read.files[i]);
+        status = measure_it(measure, &read.files[i]);
     }
     data_files_free(&read);
     return status;
 }
 
-static mt_status measure_texts(file_measure *measure, const char *kind, const file_list *names)
+static mt_status measure_texts(file_measure *measure, measure_one *measure_it,
+                               const file_list *names)
 {
     file_list files = {0};
     mt_status status = file_list_walk(names, &files);
     for (int64_t i = 0; i < files.count && status == MT_OK; i++) {
-        status = measure_file(measure, kind, files.names[i]);
+        status = measure_file(measure, measure_it, files.names[i]);
     }
     file_list_clear(&files);
     return status == MT_OK ? score_waiting(measure) : status;
@@ -350,8 +404,10 @@ static mt_status check_sums(const measured *sums)
 
 mt_status measure_files(file_measure *measure, const char *kind, const file_list *files)
 {
-    mt_status status = strcmp(kind, "ids") == 0 ? measure_ids(measure, files)
-                                                : measure_texts(measure, kind, files);
+    measure_one *measure_it = kinds[find_kind(kind)].measure;
+    measure->told = clock_seconds();
+    mt_status status = measure_it != NULL ? measure_texts(measure, measure_it, files)
+                                          : measure_ids(measure, files);
     forget_waiting(measure);
     return status == MT_OK ? check_sums(&measure->sums) : status;
 }

@@ -32,15 +32,16 @@ typedef struct file_measure {
     measure_tell *tell; /* or NULL */
     void *context;      /* of tell */
     measured sums;
+    double told;           /* when progress was shown: the clock */
     int waiting;           /* documents that go through the model together, */
     int64_t waiting_count; /* and symbols of theirs */
     mt_sequence sequences[MOST_WAITING];
     char *names[MOST_WAITING];
 } file_measure;
 
-/* Measures files of a kind: "text", "tokens" (transcripts) or "ids". MT_ERROR_FORMAT with file and
- * place for what is none; MT_ERROR_INVALID where nothing is counted, or most of what is, is
- * <unk>. */
+/* Measures files of a kind that there is, with a line on standard error every few seconds.
+ * MT_ERROR_FORMAT with file and place for what is none; MT_ERROR_INVALID where nothing is counted,
+ * or most of what is, is <unk>. */
 mt_status measure_files(file_measure *measure, const char *kind, const file_list *files);
 
 /* The names of the kinds, "text|tokens|ids"; tells if a text is one of them. */

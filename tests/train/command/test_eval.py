@@ -112,6 +112,19 @@ class TextTest(EvalTest):
                    words=len(self.texts[0].split()), characters=len(self.texts[0]) - 1,
                    bytes=len(self.texts[0][1:].encode()))
 
+    def test_a_long_text_comes_in_pieces(self):
+        text = self.texts[0] * (70000 // len(self.texts[0]))
+        self.write("long.txt", text)
+        model = model_of(self.path("run.h5"))
+        numpy.save(self.path("long.npy"), self.symbols(model, text))
+        found = self.figures("run", "--data", "long.txt", "1.txt")
+        self.assertEqual((found["counted"], found["documents"], found["words"]),
+                         (len(text) - 1, 2, len(text.split()) + 1))
+        ids = self.figures("run", "--data", "long.npy", "--task", "ids")
+        self.assertAlmostEqual(found["loss"], ids["loss"], delta=1e-9)
+        whole = score(model, self.symbols(model, text[:2000]))
+        self.assertAlmostEqual(found["loss"], -whole[0] / whole[1], delta=0.05)
+
     def test_a_symbol_may_stand_before_and_behind_each_document(self):
         model = model_of(self.path("run.h5"))
         newline, = self.symbols(model, "\n")
