@@ -387,19 +387,25 @@ static mt_status measure_texts(file_measure *measure, measure_one *measure_it,
     return status == MT_OK ? score_waiting(measure) : status;
 }
 
-static mt_status check_sums(const measured *sums)
+/* Hardly anything is unknown to sub-words, but in a text that is cut into characters instead. */
+static mt_status check_sums(const file_measure *measure)
 {
-    if (2 * sums->unknown > sums->score.counted) {
-        return mt_fail(MT_ERROR_INVALID,
-                       "%.1f %% of the symbols are not in the token list (are they cut as --unit "
-                       "has it?)",
-                       100.0 * (double)sums->unknown / (double)sums->score.counted);
+    const double of_subwords = 0.01, of_others = 0.5;
+    const measured *sums = &measure->sums;
+    const text_symbols *symbols = measure->symbols;
+    if (sums->score.counted == 0) {
+        return mt_fail(MT_ERROR_INVALID, "there is no symbol to measure, in %" PRId64 " documents",
+                       sums->documents);
     }
-    return sums->score.counted > 0
+    double share = (double)sums->unknown / (double)sums->score.counted;
+    bool cut_otherwise =
+        sums->unknown > 0 && !symbols->words && symbols_have_pieces(symbols->tokens);
+    return share <= (cut_otherwise ? of_subwords : of_others)
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID,
-                         "there is no symbol to measure, in %" PRId64 " documents",
-                         sums->documents);
+                         "%.1f %% of the symbols are not in the token list (are they cut as --unit "
+                         "has it?)",
+                         100.0 * share);
 }
 
 mt_status measure_files(file_measure *measure, const char *kind, const file_list *files)
@@ -409,5 +415,5 @@ mt_status measure_files(file_measure *measure, const char *kind, const file_list
     mt_status status = measure_it != NULL ? measure_texts(measure, measure_it, files)
                                           : measure_ids(measure, files);
     forget_waiting(measure);
-    return status == MT_OK ? check_sums(&measure->sums) : status;
+    return status == MT_OK ? check_sums(measure) : status;
 }

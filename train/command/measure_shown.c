@@ -86,13 +86,15 @@ static mt_status find_kind(const mt_checkpoint *checkpoint, const eval_arguments
                          given->data.names[0], kind->task, measure_kinds);
 }
 
+/* An option's symbol, -1 where it is empty. */
 static mt_status find_symbol(const text_symbols *symbols, const char *option, const char *text,
                              int32_t *symbol)
 {
     if (text == NULL) {
         return MT_OK;
     }
-    mt_status status = symbols_one(symbols, text, symbol);
+    *symbol = -1;
+    mt_status status = text[0] != '\0' ? symbols_one(symbols, text, symbol) : MT_OK;
     return status == MT_OK ? MT_OK : mt_fail(status, "--%s: %s", option, mt_error_message());
 }
 
@@ -131,14 +133,13 @@ static mt_status show(const measured *sums, const char *kind, const eval_argumen
     return figures_print(&shown, given->json, texts);
 }
 
-/* The blank comes before what models of transcripts have learnt; other models begin with what is
- * there. */
+/* Label 0, the blank, comes before what models of transcripts have learnt; others begin with what
+ * is there. */
 static mt_status measure_model(mt_model *model, const file_kind *kind, const text_symbols *symbols,
                                const eval_arguments *given)
 {
-    bool has_blank = symbols->transcripts && strcmp(symbols->tokens->tokens[0], "<blank>") == 0;
     file_measure measure = {.symbols = symbols,
-                            .start = has_blank ? 0 : -1,
+                            .start = symbols->transcripts ? 0 : -1,
                             .end = -1,
                             .ids_type = kind->ids_type,
                             .tell = given->per_utterance ? tell : NULL,

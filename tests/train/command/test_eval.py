@@ -300,6 +300,29 @@ class TranscriptsEvalTest(EvalTest, TranscriptsTest):
         self.check(found, [score(self.model, [*self.labels(text), end], 0) for text in texts],
                    words=6, characters=14, bytes=14, unknown=1)
 
+    def test_what_comes_before_an_utterance_can_be_chosen(self):
+        space = self.tokens.index("<space>")
+        self.write("other", "u1 abc ab\nu2 a\n")
+        for start, options in ((None, ["--start", ""]), (space, ["--start", "<space>"]),
+                               (0, ["--start", "<blank>"]), (0, [])):
+            lines = self.per_utterance("run", "other", *options)
+            for line, text in zip(lines, ("abc ab", "a"), strict=True):
+                expected = score(self.model, self.labels(text), start)
+                self.assertAlmostEqual(float(line.split()[1]), expected[0], delta=1e-4)
+                self.assertEqual(int(line.split()[2]), expected[1])
+
+    def test_a_list_without_a_blank_begins_behind_its_first(self):
+        self.write("list.txt", "<s>\n<unk>\n<space>\na\nb\nc\n")
+        self.run_command("train", "tokens", "--data", "text", "--token-list", "list.txt",
+                         "--embed-pad", "-1", *self.options, "--out", "other")
+        self.run_command("export", "other", "--layout", "mixtape", "-o", "other.h5")
+        tokens = ["<s>", "<unk>", " ", "a", "b", "c"]
+        self.write("some", "u1 abc ab\n")
+        for file, options in (("other", []), ("other.h5", ["--task", "tokens"])):
+            line, = self.per_utterance(file, "some", *options)
+            expected = score(model_of(self.path("other.h5")), map(tokens.index, "abc ab"), 0)
+            self.assertAlmostEqual(float(line.split()[1]), expected[0], delta=1e-4)
+
     def test_pieces_are_put_together_to_words(self):
         pieces = ["<blank>", "<unk>", "\u2581a", "b", "\u2581", "c", "\u2581cab", "<sos/eos>"]
         self.write("pieces.txt", "".join(piece + "\n" for piece in pieces))
@@ -314,6 +337,9 @@ class TranscriptsEvalTest(EvalTest, TranscriptsTest):
         text = ["ab cab", "cbb", "cabc"] # three, of four words
         self.assertIn("\ntask tokens, unit word, as its tokens tell\n",
                       self.run_command("info", "pieces.h5").stdout.decode())
+        self.write("joined", "u1 abcabcabcabcx\n")
+        self.refuse("eval", "pieces", "--data", "joined", "--unit", "char", status=2,
+                    says=["% of the symbols are not in the token list"])
         for file in ("pieces", "pieces.h5"):
             self.write("some", "".join(f"u{i} {line}\n" for i, line in enumerate(lines)))
             self.check(self.figures(file, "--data", "some"), scores, words=4,
