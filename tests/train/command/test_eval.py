@@ -249,6 +249,49 @@ class TextTest(EvalTest):
                 self.refuse("eval", *arguments, status=status, says=says)
 
 
+class TokenizerTest(EvalTest):
+    """A model of ids whose tokenizer is a list of RWKV's World: the longest piece comes first."""
+
+    def setUp(self):
+        super().setUp()
+        pieces = [bytes([byte]) for byte in range(256)] + [b"the ", "schön".encode(), b"fox", b" j"]
+        self.ids = {piece: number + 1 for number, piece in enumerate(pieces)}
+        lines = [f"{self.ids[piece]} {piece!r} {len(piece)}\n" for piece in pieces]
+        self.write("list.txt", "".join(lines))
+        numpy.save(self.path("ids.npy"), numpy.random.default_rng(1).integers(1, 261, size=900))
+        self.run_command("train", "ids", "--data", "ids.npy", "--vocab-size", "264", "--size", "16",
+                         "--blocks", "1", "--batch", "4", "--length", "8", "--steps", "5",
+                         "--threads", "1", "--out", "run")
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.h5")
+        self.model = model_of(self.path("run.h5"))
+
+    def encode(self, text):
+        ids, at = [], 0
+        while at < len(text):
+            length = next(n for n in range(6, 0, -1) if text[at:at + n] in self.ids)
+            ids.append(self.ids[text[at:at + length]])
+            at += length
+        return ids
+
+    def test_figures_are_of_the_text_that_ids_stand_for(self):
+        text = "the fox jumps, wie schön! the end"
+        self.write("text.txt", text)
+        ids = self.encode(text.encode())
+        self.assertLess(len(ids), len(text))
+        self.check(self.figures("run", "--tokenizer", "list.txt", "--data", "text.txt"),
+                   [score(self.model, ids)], words=7, characters=len(text) - 4,
+                   bytes=len(text.encode()) - 4)
+        self.write("lines", f"u1 {text}\nu2  {text} \n")
+        lines = self.run_command("eval", "run", "--tokenizer", "list.txt", "--data", "lines",
+                                 "--task", "tokens", "--per-utterance", "--start",
+                                 "the ").stdout.decode().splitlines()
+        expected = score(self.model, ids, self.ids[b"the "])
+        for name, line in zip(("u1", "u2"), lines, strict=True):
+            found, total, counted = line.split()
+            self.assertEqual((found, int(counted)), (name, len(ids)))
+            self.assertAlmostEqual(float(total), expected[0], delta=1e-3)
+
+
 class TranscriptsEvalTest(EvalTest, TranscriptsTest):
     def setUp(self):
         super().setUp()
