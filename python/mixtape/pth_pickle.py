@@ -65,6 +65,10 @@ class Name(str):
     """A class or function of Python's. It stands for itself: nothing is imported."""
 
 
+class Beside(Name):
+    """A value that may stand beside tensors, of which nothing but its class is known."""
+
+
 class Dictionary(list):
     """A dictionary as it was filled: keys and values by turns, so that no key need be hashed."""
 
@@ -167,11 +171,22 @@ def _odd(what):
 
 
 def _opaque(name):
-    return lambda *_: Name(name)
+    return lambda *_: Beside(name)
+
+
+# What training tools save beside tensors: options, paths, dates, and what NumPy counted.
+USUAL = ("argparse.Namespace", "pathlib.PosixPath", "datetime.datetime", "datetime.timedelta",
+         "numpy.dtype", "numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct",
+         "numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct")
+DICTIONARIES = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter",
+                "lightning_fabric.utilities.data.AttributeDict",
+                "lightning.fabric.utilities.data.AttributeDict",
+                "pytorch_lightning.utilities.parsing.AttributeDict")
 
 
 FUNCTIONS = {
-    "collections.OrderedDict": lambda: Dictionary(),
+    **{name: lambda *_: Dictionary() for name in DICTIONARIES},
+    **{name: _opaque(name) for name in USUAL},
     "torch._utils._rebuild_tensor": _make_tensor,
     "torch._utils._rebuild_tensor_v2": _make_tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
@@ -249,7 +264,7 @@ class Machine:
     def drop_state(self):
         """The state of a module's OrderedDict has versions in it, which are not used."""
         self.take(1)
-        if type(self.stack[-1]) is not Dictionary:
+        if type(self.stack[-1]) not in (Dictionary, Beside):
             raise PthError(f"{MORE}: the state of a {kind(self.stack[-1])}")
 
     def push_storage(self):

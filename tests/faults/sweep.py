@@ -15,6 +15,7 @@ import errno
 import functools
 import io
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -54,9 +55,12 @@ VERBS = {
     "export-hdf5": (["export", "run", "-o", "out.h5"], ["out.h5"]),
     "export-safetensors": (["export", "run", "--layout", "mixtape", "-o", "out.safetensors"],
                            ["out.safetensors"]),
+    "export-folder": (["export", "styled", "--layout", "hf", "--dtype", "f16", "-o", "new"],
+                      ["new/model.safetensors", "new/config.json"]),
     "export-part": (["export", "run", "--part", PART, "-o", "out.h5"], ["out.h5"]),
     "import-hdf5": (["import", "whole.h5", "-o", "out.h5"], ["out.h5"]),
     "import-safetensors": (["import", "whole.safetensors", "-o", "out.h5"], ["out.h5"]),
+    "import-folder": (["import", "folder", "-o", "out.h5"], ["out.h5"]),
     "import-part": (["import", "part.h5", "--into", "run", "--part", PART, "-o", "out.h5"],
                     ["out.h5"]),
     "info": (["info", "run"], []),
@@ -80,6 +84,17 @@ KINDS = {
 }
 
 
+def make_shard(folder):
+    """Gives a folder of Hugging Face's an index, of one shard."""
+    shard = os.path.join(folder, "model-00001-of-00001.safetensors")
+    os.rename(os.path.join(folder, "model.safetensors"), shard)
+    content = read(shard)
+    header = json.loads(content[8:8 + int.from_bytes(content[:8], "little")])
+    places = {name: os.path.basename(shard) for name in header if name != "__metadata__"}
+    with open(os.path.join(folder, "model.safetensors.index.json"), "w") as file:
+        json.dump({"weight_map": places}, file)
+
+
 def prepare(mixtape, folder):
     """The files that the verbs read, and old ones in the place of what they write."""
     def run(*arguments):
@@ -99,6 +114,9 @@ def prepare(mixtape, folder):
     for name in ("whole.h5", "whole.safetensors"):
         run("export", "run", "--layout", "mixtape", "-o", name)
     run("export", "run", "--part", PART, "-o", "part.h5")
+    run("train", *COPY, *SMALL, "--steps", "1", "--style", "hf", "--out", "styled")
+    run("export", "styled", "--layout", "hf", "-o", "folder")
+    make_shard(os.path.join(folder, "folder"))
     for name in ("out.h5", "out.safetensors"):
         run("export", "text", "-o", name)
     with h5py.File(os.path.join(folder, "labels.h5"), "w") as file:

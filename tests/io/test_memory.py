@@ -76,6 +76,8 @@ class MemoryTest(unittest.TestCase):
                 ("import", checkpoint, "-o", folder / "again.h5"),
                 ("export", checkpoint, "-o", folder / "espnet.h5"),
                 ("export", checkpoint, "--layout", "hf", "-o", folder / "hf.safetensors"),
+                ("export", checkpoint, "--layout", "hf", "--dtype", "bf16", "-o", folder / "hf"),
+                ("import", folder / "hf", "-o", folder / "again.h5"),
                 ("forward", checkpoint, "--input", folder / "labels.h5", "-o", folder / "out.h5"),
             ]
             for verb in verbs:

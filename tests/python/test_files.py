@@ -1,9 +1,13 @@
 """The converters between HDF5 and .pth, and the package as pip installs it."""
 
+import argparse
+import collections
 import contextlib
+import datetime
 import io
 import json
 import os
+import pathlib
 import random
 import resource
 import shutil
@@ -176,7 +180,7 @@ class FilesTest(support.CommandTest):
             ({"model": {"a": plain, "b": [plain]}}, "not a plain state_dict: 'b' is a list"),
             ({"a": torch.nn.Linear(1, 1)},
              "holds more than tensors, which is not loaded: torch.nn.modules.linear.Linear"),
-            ({"a": numpy.ones(2)}, "holds more than tensors, which is not loaded: numpy"),
+            ({"a": numpy.ones(2)}, "not a plain state_dict: 'a' is a numpy"),
             ({"a": plain.to_sparse()},
              "a: not a dense tensor of real numbers: sparse"),
             ({"a": plain.to("meta")},
@@ -288,6 +292,20 @@ class FilesTest(support.CommandTest):
                       {"model": {"state_dict": wrapped}, "optimizers": [{"state": {}}]}):
             with self.subTest(keys=list(saved)):
                 self.check_import(saved, state, "rwkv-lm")
+
+    def test_options_dates_and_counters_may_stand_beside_a_state_dict(self):
+        state = self.exported_state("rwkv-lm")
+        counts = collections.defaultdict(list, {"loss": [1.0]})
+        beside = {
+            "options": argparse.Namespace(lr=0.1), "path": pathlib.PosixPath("/a/b"),
+            "time": datetime.timedelta(seconds=3), "date": datetime.datetime(2026, 1, 1),
+            "number": numpy.float64(3.0), "array": numpy.arange(5), "counts": counts,
+            "device": torch.device("cpu"), "dtype": torch.float16
+        }
+        self.check_import({"state_dict": state, **beside}, state, "rwkv-lm")
+        for name in "options", "path", "number":
+            torch.save({**state, "b": beside[name]}, self.path("within.pth"))
+            self.refuse("from_pth", "within.pth", "out.h5", "not a plain state_dict: 'b' is a ")
 
     def test_the_head_of_a_wrapped_espnet_model_is_kept(self):
         state = self.exported_state("espnet-model")
