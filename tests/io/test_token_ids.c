@@ -92,6 +92,12 @@ START_TEST(test_arrays_of_numpy_are_read)
                          "{\"shape\":(2L, 3L), 'descr':'=u2' ,'fortran_order' :False}\n", ids,
                          sizeof ids),
                MT_IDS_UNSAID, 6, six, DOCUMENTS(3, 3));
+    mt_token_ids *rows = open_well(in_folder("rows.npy"), MT_IDS_UNSAID);
+    ck_assert(mt_token_ids_document(rows, 1).whole);
+    mt_token_ids_close(rows);
+    check_file(write_npy("f.npy", "{'descr': '<u2', 'fortran_order': True, 'shape': (6,)}", ids,
+                         sizeof ids),
+               MT_IDS_UNSAID, 6, six, DOCUMENTS(6));
     check_file(write_npy("deep.npy",
                          "{'descr': '<u2', 'fortran_order': False, 'shape': (3, 1, 2), }\n", ids,
                          sizeof ids),
@@ -169,6 +175,10 @@ START_TEST(test_arrays_that_are_no_ids_are_refused)
         {"{'descr': '<u2', 'fortran_order': False, 'shape': (5,)}", "there is more"},
         {"{'descr': '<u2', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
          "not understood at: )"},
+        {"{'descr': '<u2', 'fortran_order': False, 'shape': (18446744073709551622,)}",
+         "understood at: 2,)}"},
+        {"{'descr': '<u8', 'fortran_order': False, 'shape': (1,)}",
+         "1 ids of 8 bytes, in 12 bytes behind its header: there is more"},
         {"{'descr': '<u2', 'fortran_order': False, 'shape': (-6,)}", "not understood at: -6"},
         {"{'descr': '<u2', 'fortran_order': False}", "not understood at: "},
         {"{'descr': '<u2', 'shape': (6,)}", "not understood at: "},
@@ -212,6 +222,17 @@ START_TEST(test_ids_of_32_bits_are_not_taken_for_16)
     mt_token_ids *ids = open_well(in_folder("a.bin"), MT_IDS_UINT16);
     ck_assert_int_eq(mt_token_ids_count(ids), 200);
     mt_token_ids_close(ids);
+    /* Too few to tell, no whole number of them, and small ids that may be anything. */
+    static const uint32_t small[100] = {[50] = 3};
+    const struct {
+        const uint32_t *ids;
+        size_t bytes;
+    } others[] = {{wide, 15 * 4}, {wide, 99 * 4 + 2}, {small, sizeof small}};
+    for (int i = 0; i < 3; i++) {
+        ids = open_well(write_bytes("b.bin", others[i].ids, others[i].bytes), MT_IDS_UNSAID);
+        ck_assert_int_eq(mt_token_ids_count(ids), (int64_t)others[i].bytes / 2);
+        mt_token_ids_close(ids);
+    }
 }
 END_TEST
 
@@ -262,7 +283,7 @@ typedef struct index_content {
     uint64_t sequences, borders;
     int32_t lengths[MOST_SEQUENCES];
     int64_t places[MOST_SEQUENCES], documents[MOST_SEQUENCES];
-    int64_t less; /* bytes that are cut off */
+    int64_t less; /* bytes that are cut off; negative: that are added */
 } index_content;
 
 /* Three documents: of two sequences, of none, and of one. */
@@ -288,7 +309,7 @@ static size_t put(char *to, size_t at, const void *bytes, size_t size)
 static const char *write_index(const index_content *index)
 {
     static const uint16_t narrow[] = {5, 0, 7, 50276, 2, 1};
-    char content[512];
+    char content[512] = "";
     size_t at = put(content, 0, index->begins, 9);
     at = put(content, at, &index->version, 8);
     at = put(content, at, &index->type, 1);
@@ -300,7 +321,7 @@ static const char *write_index(const index_content *index)
     at = put(content, at, index->places, 8 * sequences);
     at = put(content, at, index->documents, 8 * borders);
     write_bytes("ids.bin", narrow, sizeof narrow);
-    return write_bytes("ids.idx", content, at - (size_t)index->less);
+    return write_bytes("ids.idx", content, (size_t)((int64_t)at - index->less));
 }
 
 START_TEST(test_an_index_has_the_documents_by_each_of_its_names)
@@ -317,6 +338,16 @@ START_TEST(test_an_index_has_the_documents_by_each_of_its_names)
     ck_assert_str_eq(mt_token_ids_file(ids, 1), in_folder("ids.idx"));
     ck_assert_ptr_null(mt_token_ids_file(ids, 2));
     mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_an_index_of_other_media_too_is_read)
+{
+    index_content index = some_index();
+    index.less = -3;
+    check_file(write_index(&index), MT_IDS_UNSAID, 6, six, DOCUMENTS(3, 0, 3));
+    index.less = -2;
+    ASSERT_FAILS(refuse(write_index(&index)), MT_ERROR_FORMAT, "in an index of 104 bytes");
 }
 END_TEST
 
@@ -418,6 +449,9 @@ START_TEST(test_datasets_of_integers_are_read)
     check_file(of_file(path, "/ids"), MT_IDS_UNSAID, 6, six, DOCUMENTS(6));
     check_file(of_file(path, "/deep/rows"), MT_IDS_UNSAID, 6, six, DOCUMENTS(3, 3));
     check_file(write_hdf5("b"), MT_IDS_UNSAID, 6, six, DOCUMENTS(6));
+    mt_token_ids *rows = open_well(of_file(path, "/deep/rows"), MT_IDS_UNSAID);
+    ck_assert(mt_token_ids_document(rows, 1).whole);
+    mt_token_ids_close(rows);
 }
 END_TEST
 
@@ -446,6 +480,14 @@ START_TEST(test_datasets_that_are_no_ids_are_refused)
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
     write_dataset(file, "/more", H5T_STD_I8LE, 1, (const hsize_t[]){6}, wide_six);
     H5Fclose(file);
+    char first[256];
+    snprintf(first, sizeof first, "%s:/ids", path);
+    mt_token_ids *both;
+    ASSERT_OK(mt_token_ids_open((const char *const[]){first, of_file(path, "/more")}, 2,
+                                MT_IDS_UNSAID, &both));
+    mt_token_ids_close(both);
+    ASSERT_FAILS(refuse(of_file(write_text("c.npy", "no HDF5"), "/ids")), MT_ERROR_FORMAT,
+                 "c.npy: not an HDF5 file");
     ASSERT_FAILS(refuse(path), MT_ERROR_FORMAT, "2 datasets of integers in its root", "a.h5:/PATH");
     ASSERT_FAILS(refuse(write_text("b.h5", "no HDF5")), MT_ERROR_FORMAT, "b.h5: not an HDF5 file");
 }
@@ -612,7 +654,8 @@ static Suite *token_ids_suite(void)
         test_integers_alone_are_as_wide_as_they_are_said_to_be,
         test_ids_of_32_bits_are_not_taken_for_16, test_files_of_llmc_are_read,
         test_damaged_files_of_llmc_are_refused,
-        test_an_index_has_the_documents_by_each_of_its_names, test_an_index_that_lies_is_refused,
+        test_an_index_has_the_documents_by_each_of_its_names,
+        test_an_index_of_other_media_too_is_read, test_an_index_that_lies_is_refused,
         test_an_index_without_its_ids_is_refused, test_datasets_of_integers_are_read,
         test_parts_of_rows_are_read, test_datasets_that_are_no_ids_are_refused,
         test_files_of_every_kind_make_one_row, test_many_files_need_few_open_ones,
