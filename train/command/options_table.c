@@ -53,7 +53,7 @@ static const option_row own_rows[] = {
     {"ids-type", CHOICE, AT(ids_type), 0, 0, mt_ids_raw_name, "auto", "NAME",
      "Integers of a .bin that says nothing of them (auto: uint16)", FIXED, "ids"},
     {"vocab-size", WHOLE, AT(vocab_size), 0, MT_IDS_MOST, NULL, "0", "N",
-     "Different ids (0: those of --init, or the largest id + 1)", FIXED, "ids"},
+     "Different ids (0: those of --init or of --tokenizer, or the largest id + 1)", FIXED, "ids"},
     {"valid-share", NUMBER, AT(valid_share), 1e-9, 0.999, NULL, "0.1", "X",
      "Share of --data, at its end, to validate on without --valid-data", CHANGES, "ids"},
     {"most-unknown", NUMBER, AT(most_unknown), -1, 1, NULL, "-1", "P",
