@@ -23,6 +23,13 @@ typedef enum symbol_unit { UNIT_CHAR, UNIT_BYTE, UNIT_WORD } symbol_unit;
 /* "char", "byte", "word", NULL for what is no unit. */
 const char *symbol_unit_name(int unit);
 
+/* What makes symbols of text in place of characters or bytes. */
+typedef struct text_encoder {
+    mt_status (*encode)(void *context, const char *bytes, size_t size, int32_t **ids,
+                        int64_t *count); /* NULL: there is none */
+    void *context;
+} text_encoder;
+
 typedef struct run_config {
     char task[TEXT_MAX];
 
@@ -40,7 +47,8 @@ typedef struct run_config {
     double most_unknown; /* the largest share of <unk>; below 0: what suits the token list */
     mt_ids_raw ids_type;
     double valid_share;
-    int64_t vocab_size; /* 0: the model's, or the largest id + 1 */
+    text_encoder encoder; /* no option: the program's, while it opens the data */
+    int64_t vocab_size;   /* 0: the model's, or the largest id + 1 */
     int64_t length, symbols, pairs, delay;
 
     /* the run */

@@ -24,6 +24,7 @@ struct train_task {
     bool transcripts; /* sequences begin with the blank, label 0 */
     bool language;    /* perplexity is the figure to show, instead of accuracy */
     bool numbers;     /* symbols are numbers, of as many as the options or the model say */
+    bool encodes;     /* text, by config->encoder where there is one */
     double goal;      /* accuracy above which, or mean square error below which, the task counts as
                         learnt; 0: none */
 

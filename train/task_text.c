@@ -5,6 +5,7 @@
 #include <mixtape/text.h>
 
 #include "io/text_files.h"
+#include "io/utf8.h"
 #include "train/data_files.h"
 #include "train/task.h"
 
@@ -36,9 +37,15 @@ typedef struct loaded_texts {
 
 struct task_data {
     loaded_texts texts, valid_texts; /* no valid_texts where a part of `texts` is held out */
-    mt_token_list *tokens;
+    mt_token_list *tokens;           /* NULL: a tokenizer's */
+    int64_t vocabulary;
     text_split splits[2]; /* by task_split */
 };
+
+static mt_text_unit unit_of(const run_config *config)
+{
+    return config->unit == UNIT_BYTE ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+}
 
 static void free_texts(loaded_texts *texts)
 {
@@ -60,8 +67,18 @@ static void close_text(task_data *data)
     }
 }
 
+/* What a tokenizer makes of a file, without a byte order mark. */
+static mt_status tokenize_file(const mt_file_bytes *file, const text_encoder *encoder,
+                               mt_text *text)
+{
+    size_t mark = mt_utf8_mark(file->bytes, file->size);
+    mt_status status = encoder->encode(encoder->context, file->bytes + mark, file->size - mark,
+                                       &text->ids, &text->length);
+    return status == MT_OK ? MT_OK : mt_fail(status, "%s: %s", file->name, mt_error_message());
+}
+
 /* Encodes the files, and frees their bytes one by one. */
-static mt_status encode_files(const data_files *files, mt_text_unit unit,
+static mt_status encode_files(const data_files *files, const run_config *config,
                               const mt_token_list *tokens, loaded_texts *texts)
 {
     mt_status status = MT_OK;
@@ -71,7 +88,9 @@ static mt_status encode_files(const data_files *files, mt_text_unit unit,
     }
     for (int64_t i = 0; i < files->count && status == MT_OK; i++) {
         mt_text *text = &texts->texts[texts->count++];
-        status = mt_text_encode_file(&files->files[i], unit, tokens, text);
+        status = config->encoder.encode != NULL
+                     ? tokenize_file(&files->files[i], &config->encoder, text)
+                     : mt_text_encode_file(&files->files[i], unit_of(config), tokens, text);
         texts->symbols += text->length;
         free(files->files[i].bytes);
         files->files[i].bytes = NULL;
@@ -85,16 +104,16 @@ static mt_status encode_files(const data_files *files, mt_text_unit unit,
 
 /* Reads the files that are named, with the vocabulary that is known, which may grow, or their
  * own. */
-static mt_status load_texts(const file_list *names, mt_text_unit unit, mt_token_list **tokens,
-                            bool may_grow, loaded_texts *texts)
+static mt_status load_texts(const file_list *names, const run_config *config,
+                            mt_token_list **tokens, bool may_grow, loaded_texts *texts)
 {
     data_files files;
     mt_status status = data_files_read(names, &files);
-    if (status == MT_OK && (*tokens == NULL || may_grow)) {
-        status = mt_text_vocabulary(files.files, files.count, unit, tokens);
+    if (status == MT_OK && config->encoder.encode == NULL && (*tokens == NULL || may_grow)) {
+        status = mt_text_vocabulary(files.files, files.count, unit_of(config), tokens);
     }
     if (status == MT_OK) {
-        status = encode_files(&files, unit, *tokens, texts);
+        status = encode_files(&files, config, *tokens, texts);
     }
     memcpy(texts->digest, files.digest, sizeof texts->digest);
     data_files_free(&files);
@@ -167,19 +186,19 @@ static mt_status check_split(const run_config *config, const task_data *data, ta
 static mt_status load(const run_config *config, const mt_token_list *tokens, bool may_grow,
                       task_data *data)
 {
-    mt_text_unit unit = config->unit == UNIT_BYTE ? MT_TEXT_BYTE : MT_TEXT_CHAR;
     mt_status status = MT_OK;
-    if (tokens != NULL) {
+    if (tokens != NULL && config->encoder.encode == NULL) {
         status =
             mt_token_list_create(tokens->count, (const char *const *)tokens->tokens, &data->tokens);
     }
     if (status == MT_OK && config->data.count > 0) {
-        status = load_texts(&config->data, unit, &data->tokens, may_grow, &data->texts);
+        status = load_texts(&config->data, config, &data->tokens, may_grow, &data->texts);
     }
     if (status == MT_OK && config->valid_data.count > 0) {
-        status = load_texts(&config->valid_data, unit, &data->tokens, false, &data->valid_texts);
+        status = load_texts(&config->valid_data, config, &data->tokens, false, &data->valid_texts);
     }
     if (status == MT_OK) {
+        data->vocabulary = data->tokens != NULL ? data->tokens->count : config->vocab_size;
         status = split_texts(config, data);
     }
     int first = config->data.count > 0 ? TRAIN : VALID;
@@ -224,7 +243,7 @@ static const char *digest(const task_data *data, task_split split)
 static void sizes(const run_config *config, const task_data *data, mt_model_config *model)
 {
     (void)config;
-    model->vocab_size = model->output_size = data->tokens->count;
+    model->vocab_size = model->output_size = data->vocabulary;
     model->padding_index = -1;
 }
 
@@ -252,8 +271,8 @@ static void defaults(run_config *config)
 static void describe(const task_data *data, char *text, size_t size)
 {
     snprintf(text, size,
-             "%" PRId64 " symbols to train on, %" PRId64 " to validate on, %d different",
-             data->splits[TRAIN].symbols, data->splits[VALID].symbols, data->tokens->count);
+             "%" PRId64 " symbols to train on, %" PRId64 " to validate on, %" PRId64 " different",
+             data->splits[TRAIN].symbols, data->splits[VALID].symbols, data->vocabulary);
 }
 
 static const mt_token_list *tokens_of(const task_data *data)
@@ -327,8 +346,9 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
 
 const train_task task_text = {
     .name = "text",
-    .help = "the next character or byte of --data",
+    .help = "the next character or byte of --data, or token of --tokenizer",
     .language = true,
+    .encodes = true,
     .defaults = defaults,
     .open = open_text,
     .close = close_text,

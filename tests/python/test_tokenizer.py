@@ -193,6 +193,64 @@ class TextTest(TokenizerTest):
                 self.assertAlmostEqual(int(shown["bytes"]), len((made.TEXT * 20).encode()), delta=9)
 
 
+class TrainTextTest(TokenizerTest):
+    """train text, by a tokenizer."""
+
+    OPTIONS = ("--size", "16", "--blocks", "1", "--length", "16", "--batch", "2", "--steps")
+
+    def test_it_reads_what_tokenize_makes(self):
+        for kind in KINDS:
+            with self.subTest(kind):
+                path = getattr(made, kind)(self.folder)
+                self.train(path, "--out", kind)
+                self.run_command("train", "text", "--data", "text", "--valid-data", "text",
+                                 "--tokenizer", path, *self.OPTIONS, "1", "--out", kind + "-text")
+                with h5py.File(self.path(kind + "-text", "best.h5")) as file:
+                    shape = file["model/embed.weight"].shape
+                self.assertEqual(shape, (tokenizer.load(path).size, 16))
+                self.run_command("info", kind + "-text", "--tokenizer", "back")
+                self.assertEqual(tokenizer.read_file(self.path("back")), tokenizer.read_file(path))
+                ids = len(tokenizer.load(path).encode((made.TEXT * 20).encode()))
+                shown = dict(line.split() for line in self.run_command(
+                    "eval", kind + "-text").splitlines())
+                self.assertEqual(int(shown["counted"]), (ids - 1) // 16 * 16)
+
+    def test_runs_and_weights_bring_their_tokenizer(self):
+        path = made.world(self.folder)
+        self.train(path, "--vocab-size", "600")
+        os.unlink(path)
+        self.run_command("train", "text", "--data", "text", "--init", "run", *self.OPTIONS, "2",
+                         "--out", "begun")
+        self.run_command("train", "--resume", "begun", "--steps", "4")
+        self.run_command("train", "text", "--data", "text", "--init", "run", *self.OPTIONS, "4",
+                         "--out", "whole")
+        models = []
+        for run in ("begun", "whole"):
+            with h5py.File(self.path(run, "checkpoint.h5")) as file:
+                self.assertEqual(file["model/embed.weight"].shape[0], 600)
+                models.append({name: file["model"][name][()].tobytes() for name in file["model"]})
+        self.assertEqual(*models)
+        self.assertIn(b"the fox", self.text("generate", "begun", "--prompt", "the fox"))
+
+    def test_what_is_no_text_is_told_with_the_file(self):
+        path = made.huggingface(self.folder)
+        with open(self.path("wrong"), "wb") as file:
+            file.write(b"a" * 100 + b"\xff")
+        self.assertIn("wrong: ", self.run_command(
+            "train", "text", "--data", "wrong", "--tokenizer", path, *self.OPTIONS, "1", "--out",
+            "new", status=1))
+        self.assertFalse(os.path.exists(self.path("new")))
+
+    def test_another_tokenizer_must_fit(self):
+        self.train(self.write("list", made.world_line(1, b"t") + "".join(
+            made.world_line(index + 2, bytes([index])) for index in range(256) if index != 116)))
+        path = made.huggingface(self.folder)
+        size = tokenizer.load(path).size
+        self.assertIn(f"it has {size} ids, the model a vocabulary of 258", self.run_command(
+            "train", "text", "--data", "text", "--init", "run", "--tokenizer", path, *self.OPTIONS,
+            "1", "--out", "new", status=2))
+
+
 class SizesTest(TokenizerTest):
     def test_a_padded_vocabulary_is_told(self):
         path = made.huggingface(self.folder)

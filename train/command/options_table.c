@@ -47,7 +47,7 @@ static const option_row own_rows[] = {
     {"token-list", TEXT, AT(token_list), 0, 0, NULL, "", "FILE", "ESPnet token list", true,
      "tokens"},
     {"tokenizer", TEXT, AT(tokenizer), 0, 0, NULL, "", "FILE",
-     "What made the ids of text, to be kept with the model (docs/tokenizers.md)", true, "ids"},
+     "What makes ids of text, to be kept with the model (docs/tokenizers.md)", true, "text|ids"},
     {"unit", CHOICE, AT(unit), 0, 0, symbol_unit_name, "char", "NAME",
      "What a symbol is: char or byte (text), char or word (tokens)", FIXED, "text|tokens"},
     {"ids-type", CHOICE, AT(ids_type), 0, 0, mt_ids_raw_name, "auto", "NAME",

@@ -99,37 +99,25 @@ static mt_status copy_tokenizer(const mt_tokenizer_file *file, mt_tokenizer_file
     return MT_OK;
 }
 
-static mt_status load_tokenizer(const char *path, train_session *session)
-{
-    text_tokenizer *tokenizer;
-    mt_tokenizer_file *file = &session->tokenizer;
-    mt_status status = mt_tokenizer_load(path, file);
-    if (status == MT_OK) {
-        status = tokenizer_open(path, file->bytes, file->size, &tokenizer);
-    }
-    if (status == MT_OK) {
-        session->tokenizer_size = tokenizer_size(tokenizer);
-        tokenizer_close(tokenizer);
-    }
-    return status;
-}
-
 /* A run that goes on keeps its tokenizer; one that begins has what is asked for, or that of the
- * model that it begins with. */
-static mt_status take_tokenizer(const mt_checkpoint *checkpoint, const mt_checkpoint *init,
-                                train_session *session)
+ * model that it begins with. It is opened where its size or its work is needed. */
+static mt_status take_tokenizer(const mt_checkpoint *source, bool goes_on, train_session *session,
+                                text_tokenizer **tokenizer)
 {
-    run_config *config = &session->config;
-    const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
-    if (checkpoint == NULL && config->tokenizer[0] != '\0') {
-        mt_status status = load_tokenizer(config->tokenizer, session);
-        if (status == MT_OK && init == NULL && config->vocab_size == 0) {
-            config->vocab_size = session->tokenizer_size;
-        }
+    const run_config *config = &session->config;
+    mt_tokenizer_file *file = &session->tokenizer;
+    bool is_asked = config->tokenizer[0] != '\0' && !goes_on;
+    bool has_one = source != NULL && (session->task->numbers || session->task->encodes);
+    mt_status status = is_asked  ? mt_tokenizer_load(config->tokenizer, file)
+                       : has_one ? copy_tokenizer(&source->weights->tokenizer, file)
+                                 : MT_OK;
+    if (status != MT_OK || file->bytes == NULL || !(is_asked || session->task->encodes)) {
         return status;
     }
-    return source != NULL ? copy_tokenizer(&source->weights->tokenizer, &session->tokenizer)
-                          : MT_OK;
+    status = tokenizer_open(is_asked ? config->tokenizer : "the model's tokenizer", file->bytes,
+                            file->size, tokenizer);
+    session->tokenizer_size = status == MT_OK ? tokenizer_size(*tokenizer) : 0;
+    return status;
 }
 
 static mt_status check_tokenizer(const train_session *session, const mt_model_config *model)
@@ -142,18 +130,41 @@ static mt_status check_tokenizer(const train_session *session, const mt_model_co
                          session->config.tokenizer, session->tokenizer_size, model->vocab_size);
 }
 
-/* `source` is the model that the run goes on from or begins with, or NULL. */
+static mt_status encode_text(void *tokenizer, const char *bytes, size_t size, int32_t **ids,
+                             int64_t *count)
+{
+    return tokenizer_encode(tokenizer, bytes, size, ids, count);
+}
+
+/* How many symbols a task has that takes them for numbers, where no option says it. */
+static void take_vocabulary(const mt_checkpoint *source, train_session *session)
+{
+    run_config *config = &session->config;
+    bool counts = session->task->numbers || session->tokenizer_size > 0;
+    if (counts && config->vocab_size == 0) {
+        config->vocab_size =
+            source != NULL ? source->weights->config.vocab_size : session->tokenizer_size;
+    }
+}
+
+/* `source` is the model that the run begins with, which may grow, or else goes on from; or NULL. */
 static mt_status open_data(const mt_checkpoint *source, bool may_grow, train_session *session)
 {
     run_config *config = &session->config;
+    text_tokenizer *tokenizer = NULL;
     mt_status status = task_find(config->task, &session->task);
-    if (status == MT_OK && session->task->numbers && source != NULL && config->vocab_size == 0) {
-        config->vocab_size = source->weights->config.vocab_size;
+    if (status == MT_OK) {
+        status = take_tokenizer(source, source != NULL && !may_grow, session, &tokenizer);
     }
-    return status == MT_OK
-               ? session->task->open(config, source != NULL ? source->weights->tokens : NULL,
-                                     may_grow, &session->data)
-               : status;
+    if (status == MT_OK) {
+        take_vocabulary(source, session);
+        config->encoder = (text_encoder){tokenizer != NULL ? encode_text : NULL, tokenizer};
+        status = session->task->open(config, source != NULL ? source->weights->tokens : NULL,
+                                     may_grow, &session->data);
+        config->encoder = (text_encoder){NULL, NULL};
+    }
+    tokenizer_close(tokenizer);
+    return status;
 }
 
 static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_session *session)
@@ -205,9 +216,6 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
     session->first_new_token = -1;
     const mt_checkpoint *source = checkpoint != NULL ? checkpoint : init;
     mt_status status = run_config_copy(config, &session->config);
-    if (status == MT_OK) {
-        status = take_tokenizer(checkpoint, init, session);
-    }
     if (status == MT_OK) {
         status = open_parts(source, checkpoint == NULL && init != NULL, session);
     }
