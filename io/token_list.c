@@ -1,6 +1,7 @@
 #include <mixtape/token_list.h>
 
 #include "io/input.h"
+#include "io/token_whole.h"
 #include "io/utf8.h"
 #include "kernels/null.h"
 
@@ -20,6 +21,7 @@ void mt_token_list_destroy(mt_token_list *list)
     }
     free(list->tokens);
     free(list->sorted);
+    mt_token_list_forget_whole(list);
     free(list);
 }
 
@@ -163,105 +165,4 @@ int32_t mt_token_find(const mt_token_list *list, const char *token, size_t lengt
     const int32_t *found =
         bsearch(&key, list->sorted, (size_t)list->count, sizeof *list->sorted, compare_key);
     return found != NULL ? *found : -1;
-}
-
-/* Appends the id of one token. */
-static mt_status append(const mt_token_list *list, const char *token, size_t length, int32_t *ids,
-                        int64_t *count)
-{
-    int32_t id = mt_token_find(list, token, length);
-    if (id < 0) {
-        id = mt_token_find(list, "<unk>", strlen("<unk>"));
-    }
-    if (id < 0) {
-        return mt_fail(MT_ERROR_FORMAT, "the token '%.*s' is not in the token list, nor is <unk>",
-                       (int)length, token);
-    }
-    ids[(*count)++] = id;
-    return MT_OK;
-}
-
-/* The length of a symbol at the start of a word that is one token, as <noise> and [laugh] are where
- * the list has them; 0: there is none. What the list itself marks with is none. */
-static size_t symbol_length(const mt_token_list *list, const char *word, size_t length)
-{
-    enum { LONGEST = 64 };
-    static const char opening[] = "<[{(", closing[] = ">]})";
-    static const char *const marks[] = {"<blank>", "<space>", "<sos/eos>"};
-    const char *bracket = strchr(opening, word[0]);
-    if (bracket == NULL) {
-        return 0;
-    }
-    const char *end = memchr(word, closing[bracket - opening], length < LONGEST ? length : LONGEST);
-    size_t symbol = end != NULL ? (size_t)(end - word) + 1 : 0;
-    bool is_token = symbol > 0 && mt_token_find(list, word, symbol) >= 0;
-    for (size_t i = 0; i < sizeof marks / sizeof *marks && is_token; i++) {
-        is_token = strlen(marks[i]) != symbol || memcmp(marks[i], word, symbol) != 0;
-    }
-    return is_token ? symbol : 0;
-}
-
-/* The length of what stands at the start of a word and is one token. */
-static size_t character_length(const mt_token_list *list, const char *word, size_t length)
-{
-    utf8proc_int32_t character;
-    size_t symbol = symbol_length(list, word, length);
-    return symbol > 0 ? symbol
-                      : (size_t)utf8proc_iterate((const utf8proc_uint8_t *)word,
-                                                 (utf8proc_ssize_t)length, &character);
-}
-
-static mt_status append_characters(const mt_token_list *list, const char *word, size_t length,
-                                   int32_t *ids, int64_t *count)
-{
-    mt_status status = MT_OK;
-    if (*count > 0) {
-        status = append(list, "<space>", strlen("<space>"), ids, count);
-    }
-    for (size_t at = 0, bytes; at < length && status == MT_OK; at += bytes) {
-        bytes = character_length(list, word + at, length - at);
-        status = append(list, word + at, bytes, ids, count);
-    }
-    return status;
-}
-
-static mt_status append_text(const mt_token_list *list, mt_token_unit unit, const char *text,
-                             int32_t *ids, int64_t *count)
-{
-    static const char blanks[] = " \t";
-    mt_status status = MT_OK;
-    const char *word = text + strspn(text, blanks);
-    while (*word != '\0' && status == MT_OK) {
-        size_t length = strcspn(word, blanks);
-        status = unit == MT_TOKEN_CHAR ? append_characters(list, word, length, ids, count)
-                                       : append(list, word, length, ids, count);
-        word += length;
-        word += strspn(word, blanks);
-    }
-    return status;
-}
-
-mt_status mt_token_encode(const mt_token_list *list, mt_token_unit unit, const char *text,
-                          int32_t **ids, int64_t *count)
-{
-    *count = 0;
-    *ids = NULL;
-    if (list == NULL) {
-        return mt_fail_null(__func__);
-    }
-    if (*mt_utf8_end(text) != '\0') {
-        return mt_fail(MT_ERROR_FORMAT, "byte %td of the text is not UTF-8",
-                       mt_utf8_end(text) - text);
-    }
-    /* A token is at least one byte of the text: a character, a word, or the blank before a word. */
-    *ids = malloc((strlen(text) + 1) * sizeof **ids);
-    if (*ids == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "token list: no memory for %zu ids", strlen(text) + 1);
-    }
-    mt_status status = append_text(list, unit, text, *ids, count);
-    if (status != MT_OK) {
-        free(*ids);
-        *ids = NULL;
-    }
-    return status;
 }

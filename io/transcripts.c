@@ -35,7 +35,7 @@ static int64_t count_lines(const char *text)
 static mt_status parse_line(mt_transcripts *transcripts, char *line, const mt_token_list *tokens,
                             mt_token_unit unit)
 {
-    size_t length = strcspn(line, " \t");
+    size_t length = mt_utf8_word_length(line);
     if (length == 0) {
         return mt_fail(MT_ERROR_FORMAT, "no utterance id at the start of the line");
     }

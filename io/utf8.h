@@ -11,4 +11,14 @@ const char *mt_utf8_end(const char *text);
  * characters: 3, or 0 where there is none. */
 size_t mt_utf8_mark(const char *bytes, size_t size);
 
+/* How many characters a text in UTF-8 has. */
+size_t mt_utf8_characters(const char *text);
+
+/* What separates words in Python's str.split, and so in ESPnet's transcripts: blanks, controls that
+ * end lines or records, and the spaces of Unicode. Behind those that a text begins with; before
+ * those that it ends with; and the bytes in front of the first. The text is UTF-8. */
+const char *mt_utf8_skip_blanks(const char *text);
+const char *mt_utf8_before_blanks(const char *text);
+size_t mt_utf8_word_length(const char *text);
+
 #endif

@@ -3,6 +3,7 @@
  * end symbol, and padding is not counted. Batches hold transcripts of like length, in an order that
  * is drawn anew for each epoch. */
 #include "io/transcripts_files.h"
+#include "io/utf8.h"
 #include "train/data_files.h"
 #include "train/task.h"
 
@@ -22,8 +23,9 @@ typedef struct sorted_transcripts {
 
 struct task_data {
     mt_token_list *tokens;
-    mt_transcripts *train_file;       /* NULL where there is nothing to train on */
-    mt_transcripts *valid_file;       /* NULL: every tenth of train_file */
+    mt_transcripts *train_file; /* NULL where there is nothing to train on */
+    mt_transcripts *valid_file; /* NULL: every tenth of train_file */
+    bool cut_into_characters;
     char digests[2][DIGEST_MAX];      /* by task_split */
     sorted_transcripts splits[2];     /* by split */
     int64_t longest, labels, unknown; /* of both splits: how many labels, and how many <unk> */
@@ -186,6 +188,10 @@ static mt_status load_transcripts(const run_config *config, const file_list *nam
 static mt_status load(const run_config *config, const mt_token_list *known, task_data *data)
 {
     mt_status status = load_tokens(config, known, data);
+    if (status == MT_OK) {
+        status = mt_token_list_keep_whole(data->tokens, (int32_t)config->nlsyms.count,
+                                          (const char *const *)config->nlsyms.names);
+    }
     bool has_blank = status == MT_OK && strcmp(data->tokens->tokens[BLANK], "<blank>") == 0;
     if (status == MT_OK && !has_blank && config->model.padding_index == BLANK) {
         status = mt_fail(MT_ERROR_INVALID,
@@ -239,10 +245,14 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
     if (config->unit == UNIT_BYTE) {
         return mt_fail(MT_ERROR_INVALID, "--unit byte: tokens has char and word");
     }
+    if (config->unit == UNIT_WORD && config->nlsyms.count > 0) {
+        return mt_fail(MT_ERROR_INVALID, "--nlsyms: words are whole anyway (--unit char)");
+    }
     task_data *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "tokens: no memory for %zu bytes", sizeof *made);
     }
+    made->cut_into_characters = config->unit == UNIT_CHAR;
     mt_status status = load(config, tokens, made);
     if (status == MT_OK) {
         status = check_same_tokens(config, made, tokens, may_grow);
@@ -289,6 +299,33 @@ static void defaults(run_config *config)
     config->eval_batches = 1000;
 }
 
+/* Tells of tokens that no character is. */
+static void describe_symbols(const mt_token_list *tokens, char *text, size_t size)
+{
+    static const char *const marks[] = {"<blank>", "<unk>", "<space>", "<sos/eos>",
+                                        "<sos>",   "<eos>", "<s>",     "</s>"};
+    enum { SHOWN = 4 };
+    int32_t found = 0;
+    for (int32_t i = 0; i < tokens->count; i++) {
+        const char *token = tokens->tokens[i];
+        bool is_symbol = mt_utf8_characters(token) > 1;
+        for (size_t j = 0; j < sizeof marks / sizeof *marks && is_symbol; j++) {
+            is_symbol = strcmp(token, marks[j]) != 0;
+        }
+        found += is_symbol;
+        if (is_symbol && found <= SHOWN) {
+            size_t used = strlen(text);
+            snprintf(text + used, size - used, "%s'%.16s'",
+                     found == 1 ? "; of several characters: " : ", ", token);
+        }
+    }
+    if (found > 0) {
+        size_t used = strlen(text);
+        snprintf(text + used, size - used, "%s (kept whole in brackets alone, without --nlsyms)",
+                 found > SHOWN ? ", ..." : "");
+    }
+}
+
 static void describe(const task_data *data, char *text, size_t size)
 {
     double share = (double)data->unknown / (double)data->labels;
@@ -303,6 +340,9 @@ static void describe(const task_data *data, char *text, size_t size)
     if (strcmp(first, "<blank>") != 0 && length > 0 && (size_t)length < size) {
         snprintf(text + length, size - (size_t)length,
                  "; for want of <blank>, each begins behind label 0, '%.32s'", first);
+    }
+    if (data->cut_into_characters && data->tokens->whole_count == 0) {
+        describe_symbols(data->tokens, text, size);
     }
 }
 

@@ -17,6 +17,8 @@ typedef struct mt_token_list {
     int32_t count;
     char **tokens;   /* UTF-8, by id */
     int32_t *sorted; /* ids in the order of their tokens' bytes, for mt_token_find */
+    char **whole;    /* mt_token_list_keep_whole */
+    int32_t whole_count;
 } mt_token_list;
 
 /* Copies `count` tokens. MT_ERROR_INVALID for one that is empty, or there twice, with the ids. The
@@ -35,11 +37,19 @@ MT_API int32_t mt_token_find(const mt_token_list *list, const char *token, size_
 
 /* The unit that transcripts are cut into. */
 typedef enum mt_token_unit {
-    /* Characters; the blank between words is <space>. A symbol in brackets, as <noise> and [laugh]
-     * are, is one where the list has it: ESPnet's non-linguistic symbols. */
+    /* Characters; each blank between words is <space>. Symbols are kept whole: those named by
+     * mt_token_list_keep_whole or, where none are, those in brackets, as <noise> and [laugh], that
+     * the list has. */
     MT_TOKEN_CHAR,
-    MT_TOKEN_WORD /* what stands between blanks: words, or sub-words that were split before */
+    /* What stands between blanks, Unicode's too: words, or sub-words that were split before. */
+    MT_TOKEN_WORD
 } mt_token_unit;
+
+/* Names what is kept whole where texts are cut into characters, ESPnet's non-linguistic symbols, in
+ * place of what was before: copies of `count` texts, which may be in the list or not. Of two that
+ * begin alike the longer one is taken. */
+MT_API mt_status mt_token_list_keep_whole(mt_token_list *list, int32_t count,
+                                          const char *const *symbols);
 
 /* The ids of a text's tokens, in an array that the caller frees. A token that is not in the list
  * becomes <unk>; where the list has no <unk> that is MT_ERROR_FORMAT, naming the token; so are

@@ -139,7 +139,7 @@ START_TEST(test_characters_have_a_space_between_words)
 {
     mt_token_list *list = make_tokens(COUNT, espnet);
     assert_encodes(list, MT_TOKEN_CHAR, "aä a", IDS(3, 4, 2, 3));
-    assert_encodes(list, MT_TOKEN_CHAR, " \t aä \t a  ", IDS(3, 4, 2, 3));
+    assert_encodes(list, MT_TOKEN_CHAR, " \t aä \t a  ", IDS(3, 4, 2, 1, 2, 3));
     assert_encodes(list, MT_TOKEN_CHAR, "a漢a", IDS(3, 1, 3)); /* unknown, three bytes long */
     assert_encodes(list, MT_TOKEN_CHAR, "", 0, NULL);
     assert_encodes(list, MT_TOKEN_CHAR, "   ", 0, NULL);
@@ -155,6 +155,40 @@ START_TEST(test_a_symbol_in_brackets_is_one_token_where_the_list_has_it)
     assert_encodes(list, MT_TOKEN_CHAR, "<a> <noise", IDS(6, 5, 7, 4, 6, 1, 1, 1, 1, 1));
     assert_encodes(list, MT_TOKEN_CHAR, "<unk>", IDS(1));
     assert_encodes(list, MT_TOKEN_CHAR, "<blank>", IDS(6, 1, 1, 5, 1, 1, 7));
+    mt_token_list_destroy(list);
+}
+END_TEST
+
+START_TEST(test_named_symbols_are_kept_whole_the_longest_first)
+{
+    mt_token_list *list = make_tokens(
+        8, (const char *const[]){"<blank>", "<unk>", "<n>", "a", "<space>", "ab", "a b", "<"});
+    assert_encodes(list, MT_TOKEN_CHAR, "ab<n>", IDS(3, 1, 2));
+    ASSERT_OK(mt_token_list_keep_whole(
+        list, 4, (const char *const[]){"ab", "a b", "abcd", "none in the list"}));
+    assert_encodes(list, MT_TOKEN_CHAR, "aba b a", IDS(5, 6, 4, 3));
+    assert_encodes(list, MT_TOKEN_CHAR, "abcda none in the list", IDS(1, 3, 4, 1));
+    assert_encodes(list, MT_TOKEN_CHAR, "<n>", IDS(7, 1, 1)); /* which is not named */
+    ASSERT_OK(mt_token_list_keep_whole(list, 0, NULL));
+    assert_encodes(list, MT_TOKEN_CHAR, "ab<n>", IDS(3, 1, 2));
+    mt_token_list_destroy(list);
+}
+END_TEST
+
+START_TEST(test_every_blank_separates_words_and_ascii_s_is_a_space)
+{
+    static const char *const blanks[] = {"\t",     "\v",     "\x1c",   "\x1f",   "\xC2\x85",
+                                         "\u00a0", "\u1680", "\u2000", "\u200a", "\u2028",
+                                         "\u202f", "\u205f", "\u3000"};
+    mt_token_list *list = make_tokens(COUNT, espnet);
+    char text[64];
+    for (size_t i = 0; i < sizeof blanks / sizeof *blanks; i++) {
+        snprintf(text, sizeof text, "%sa%s%sä%s", blanks[i], blanks[i], blanks[i], blanks[i]);
+        assert_encodes(list, MT_TOKEN_WORD, text, IDS(3, 4));
+        assert_encodes(list, MT_TOKEN_CHAR, text, IDS(3, 1, 1, 4)); /* it is not in the list */
+    }
+    assert_encodes(list, MT_TOKEN_CHAR, "a  ä", IDS(3, 2, 2, 4));
+    assert_encodes(list, MT_TOKEN_WORD, "a\u200bä", IDS(1)); /* of no width, and no blank */
     mt_token_list_destroy(list);
 }
 END_TEST
@@ -212,6 +246,8 @@ static Suite *token_list_suite(void)
     tcase_add_test(tcase, test_what_is_no_file_is_refused);
     tcase_add_test(tcase, test_characters_have_a_space_between_words);
     tcase_add_test(tcase, test_a_symbol_in_brackets_is_one_token_where_the_list_has_it);
+    tcase_add_test(tcase, test_named_symbols_are_kept_whole_the_longest_first);
+    tcase_add_test(tcase, test_every_blank_separates_words_and_ascii_s_is_a_space);
     tcase_add_test(tcase, test_words_are_what_stands_between_blanks);
     tcase_add_test(tcase, test_a_token_that_is_nowhere_is_refused_by_name);
     tcase_add_test(tcase, test_text_that_is_not_utf8_is_refused_with_the_byte);

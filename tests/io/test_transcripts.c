@@ -21,9 +21,9 @@ static void teardown(void)
 
 START_TEST(test_lines_are_utterances_in_their_order)
 {
-    static const char *const files[] = {"utt-2 ab\nutt-1\tb a\n", "utt-2 ab\nutt-1\tb a",
-                                        "utt-2 ab\r\nutt-1\tb a\r\n", "utt-2   ab  \nutt-1 b  a\n",
-                                        "\xEF\xBB\xBFutt-2 ab\nutt-1 b a\n"};
+    static const char *const files[] = {
+        "utt-2 ab\nutt-1\tb a\n", "utt-2 ab\nutt-1\tb a", "utt-2 ab\r\nutt-1\tb a\r\n",
+        "utt-2   ab  \nutt-1\u3000b a\u00a0\n", "\xEF\xBB\xBFutt-2 ab\nutt-1 b a\n"};
     static const int32_t first[] = {3, 4}, second[] = {4, 2, 3};
     mt_transcripts *transcripts;
     ASSERT_OK(

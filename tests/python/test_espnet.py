@@ -4,6 +4,7 @@ Mixtape's."""
 import contextlib
 import copy
 import csv
+import ctypes
 import io
 import os
 import pickle
@@ -18,11 +19,16 @@ import support
 def setUpModule():
     support.need("torch", "h5py", "espnet2.asr_transducer.decoder.rwkv_decoder")
     global torch, numpy, h5py, RWKVDecoder, attention, espnet, files
+    global CharTokenizer, WordTokenizer, TokenIDConverter, read_2columns_text
     import h5py
     import numpy
     import torch
     from espnet2.asr_transducer.decoder.modules.rwkv import attention
     from espnet2.asr_transducer.decoder.rwkv_decoder import RWKVDecoder
+    from espnet2.fileio.read_text import read_2columns_text
+    from espnet2.text.char_tokenizer import CharTokenizer
+    from espnet2.text.token_id_converter import TokenIDConverter
+    from espnet2.text.word_tokenizer import WordTokenizer
 
     from mixtape import espnet, files
 
@@ -371,6 +377,59 @@ class KernelTest(unittest.TestCase):
         self.assertEqual(first(torch.zeros(1, 12, dtype=torch.long)).shape, (1, 12, SIZE))
         with self.assertRaisesRegex(AssertionError, "Context size is too short"):
             first(torch.zeros(1, 17, dtype=torch.long))
+
+
+class Transcript(ctypes.Structure):
+    _fields_ = [("utterance", ctypes.c_char_p), ("labels", ctypes.POINTER(ctypes.c_int32)),
+                ("length", ctypes.c_int64)]
+
+
+class Transcripts(ctypes.Structure):
+    _fields_ = [("count", ctypes.c_int64), ("items", ctypes.POINTER(Transcript))]
+
+
+class TranscriptsTest(support.CommandTest):
+    """Transcripts are cut as ESPnet cuts them, by its own reader and tokenizers."""
+
+    tokens = ["<blank>", "<unk>", "<space>", *"abé<>\u3000", "<noise>", "@ @", "ab", "<sos/eos>"]
+    nlsyms = ["<noise>", "@ @"]
+    blanks = " \t\v\x1c\x1f\x85\xa0\u1680\u2003\u2028\u202f\u205f\u3000"
+
+    def labels_of_mixtape(self, unit):
+        library = ctypes.CDLL(os.environ["MIXTAPE_LIBRARY"])
+        tokens, read = ctypes.c_void_p(), ctypes.POINTER(Transcripts)()
+        path = self.path("tokens.txt").encode()
+        self.assertEqual(library.mt_token_list_load(path, ctypes.byref(tokens)), 0)
+        names = (ctypes.c_char_p * len(self.nlsyms))(*(name.encode() for name in self.nlsyms))
+        self.assertEqual(library.mt_token_list_keep_whole(tokens, len(self.nlsyms), names), 0)
+        self.assertEqual(
+            library.mt_transcripts_load(self.path("text").encode(), tokens, unit,
+                                        ctypes.byref(read)), 0)
+        found = {}
+        for item in read.contents.items[:read.contents.count]:
+            found[item.utterance.decode()] = item.labels[:item.length]
+        library.mt_transcripts_destroy(read)
+        library.mt_token_list_destroy(tokens)
+        return found
+
+    def labels_of_espnet(self, tokenizer):
+        ids = TokenIDConverter(self.tokens)
+        return {
+            utterance: ids.tokens2ids(tokenizer.text2tokens(text))
+            for utterance, text in read_2columns_text(self.path("text")).items() if text
+        }
+
+    def test_labels_are_espnets(self):
+        self.write("tokens.txt", "\n".join(self.tokens) + "\n")
+        self.write("nlsyms", "\n".join(self.nlsyms) + "\n")
+        lines = ["only", "trailing ab \u3000", "double a  b", "noise <noise>a <noi", "open a@ @b @"]
+        lines += [f"b{i} a{c}b{c}{c}é {c}ab{c}" for i, c in enumerate(self.blanks)]
+        lines += [f"s{i}{c}a b{c}" for i, c in enumerate(self.blanks)]
+        with open(self.path("text"), "w", newline="", encoding="utf-8") as file:
+            file.write("".join(line + "\n" for line in lines))
+        self.assertEqual(self.labels_of_mixtape(0),
+                         self.labels_of_espnet(CharTokenizer(self.path("nlsyms"))))
+        self.assertEqual(self.labels_of_mixtape(1), self.labels_of_espnet(WordTokenizer()))
 
 
 if __name__ == "__main__":

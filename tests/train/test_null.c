@@ -285,6 +285,7 @@ START_TEST(test_files)
     REFUSES(mt_part_load, path, "rwkv_blocks.0.att", NULL);
     REFUSES(mt_part_replace, none, "rwkv_blocks.0.att", path);
     REFUSES(mt_text_encode, "a", 1, MT_TEXT_BYTE, NULL, &text);
+    REFUSES(mt_token_list_keep_whole, NULL, 0, NULL);
     REFUSES(mt_transcripts_load, path, NULL, MT_TOKEN_CHAR, &transcripts);
     REFUSES(mt_token_encode, NULL, MT_TOKEN_CHAR, "a", &ids, &count);
     REFUSES(mt_layout_check, NULL, &config);

@@ -9,11 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const file_list *list_at(const option_row *row, const run_config *config)
-{
-    return (const file_list *)(const void *)((const char *)config + row->offset);
-}
-
 static bool is_same_list(const file_list *a, const file_list *b)
 {
     bool same = a->count == b->count;
@@ -47,13 +42,17 @@ static mt_status take_row(const run_folder *folder, const option_row *row, const
                           run_config *config)
 {
     char before[TEXT_MAX], after[TEXT_MAX];
-    bool is_list = row->kind == FILES;
+    bool is_list = options_is_list(row->name);
     if (is_list
-            ? is_same_list(list_at(row, edited), list_at(row, config))
+            ? is_same_list(options_list(row, edited), options_list(row, config))
             : strcmp(options_text(row, config, before), options_text(row, edited, after)) == 0) {
         return MT_OK;
     }
-    mt_status status = is_list ? take_list(row, list_at(row, edited), config)
+    if (is_list && row->fixed) {
+        return mt_fail(MT_ERROR_INVALID, "%s: the run began with others, and keeps them",
+                       row->name);
+    }
+    mt_status status = is_list ? take_list(row, options_list(row, edited), config)
                                : options_change(config, row->name, after);
     if (status == MT_OK) {
         tell(folder, row->name, is_list ? "of other files" : after,

@@ -327,7 +327,7 @@ static void say_start(train_loop *loop, const char *notice)
         progress_say(&loop->progress, "%s", text);
     }
     if (session->task->describe != NULL) {
-        char text[256];
+        char text[512];
         session->task->describe(session->data, text, sizeof text);
         progress_say(&loop->progress, "%s", text);
     }

@@ -2,6 +2,7 @@
 
 #include "io/utf8.h"
 #include "train/command/arguments.h"
+#include "train/nlsyms.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -114,6 +115,8 @@ static mt_status set_row(const option_row *row, run_config *config, const char *
         return set_text(row, text, field);
     case FILES:
         return set_files(text, field);
+    case LINES:
+        return nlsyms_load(text, field);
     case CHOICE:
         return set_choice(row, text, field);
     case FLAG:
@@ -144,13 +147,26 @@ bool options_is_read(const char *task, const char *name)
 bool options_is_list(const char *name)
 {
     const option_row *row = find_row(name);
-    return row != NULL && row->kind == FILES;
+    return row != NULL && (row->kind == FILES || row->kind == LINES);
+}
+
+const file_list *options_list(const option_row *row, const run_config *config)
+{
+    return (const file_list *)(const void *)((const char *)config + row->offset);
+}
+
+mt_status options_add_kept(run_config *config, const char *name, const char *text)
+{
+    const option_row *row = find_row(name);
+    bool is_line = row != NULL && row->kind == LINES && *mt_utf8_end(text) == '\0';
+    return is_line ? set_files(text, (file_list *)(void *)((char *)config + row->offset))
+                   : options_set(config, name, text);
 }
 
 void options_empty_list(run_config *config, const char *name)
 {
     const option_row *row = find_row(name);
-    if (row != NULL && row->kind == FILES) {
+    if (options_is_list(name)) {
         file_list_clear((file_list *)(void *)((char *)config + row->offset));
     }
 }
@@ -182,6 +198,7 @@ const char *options_text(const option_row *row, const run_config *config, char t
         snprintf(text, TEXT_MAX, "%s", *(const bool *)field != row->negated ? "true" : "false");
         break;
     case FILES:
+    case LINES:
     case MODEL:
         break;
     }

@@ -29,6 +29,10 @@ bool options_is_read(const char *task, const char *name);
 
 /* Tells if an option is a list, and empties it, for what is set next to be all of it. */
 bool options_is_list(const char *name);
+const file_list *options_list(const option_row *row, const run_config *config);
+
+/* Sets an option as config.yaml has it, where a list may have lines of a file that was named. */
+mt_status options_add_kept(run_config *config, const char *name, const char *text);
 void options_empty_list(run_config *config, const char *name);
 
 /* The table as argp's, behind options of the verb's own, telling these defaults, without what their

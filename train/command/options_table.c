@@ -48,6 +48,8 @@ static const option_row own_rows[] = {
      "tokens"},
     {"tokenizer", TEXT, AT(tokenizer), 0, 0, NULL, "", "FILE",
      "What makes ids of text, to be kept with the model (docs/tokenizers.md)", true, "text|ids"},
+    {"nlsyms", LINES, AT(nlsyms), 0, 0, NULL, NULL, "FILE",
+     "Symbols, one a line, that are kept whole among characters, as <noise>", FIXED, "tokens"},
     {"unit", CHOICE, AT(unit), 0, 0, symbol_unit_name, "char", "NAME",
      "What a symbol is: char or byte (text), char or word (tokens)", FIXED, "text|tokens"},
     {"ids-type", CHOICE, AT(ids_type), 0, 0, mt_ids_raw_name, "auto", "NAME",

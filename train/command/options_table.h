@@ -15,6 +15,7 @@ typedef enum option_kind {
     CHOICE = MT_MODEL_CHOICE,
     TEXT,
     FILES, /* a list, to which each value adds */
+    LINES, /* a list of texts, to which each value, a file, adds its lines: they are what is kept */
     MODEL  /* stands for a row of mt_model_fields, which has the rest */
 } option_kind;
 

@@ -67,9 +67,8 @@ static bool emit_files(yaml_emitter_t *emitter, const char *name, const file_lis
 static bool emit_row(yaml_emitter_t *emitter, const option_row *row, const run_config *config)
 {
     char text[TEXT_MAX];
-    return row->kind == FILES
-               ? emit_files(emitter, row->name,
-                            (const file_list *)(const void *)((const char *)config + row->offset))
+    return options_is_list(row->name)
+               ? emit_files(emitter, row->name, options_list(row, config))
                : emit_pair(emitter, row->name, options_text(row, config, text), row->kind == TEXT);
 }
 
@@ -151,7 +150,7 @@ static mt_status set_text(run_config *config, const yaml_node_t *key, const yaml
     size_t size;
     char *text_of_fact = fact(config, name, &size);
     if (text_of_fact == NULL) {
-        mt_status status = options_set(config, name, text);
+        mt_status status = options_add_kept(config, name, text);
         return status == MT_OK ? MT_OK : fail_at(value, mt_error_message());
     }
     if (strlen(text) >= size) {

@@ -55,6 +55,8 @@ static mt_status read_config(const mt_checkpoint *checkpoint, const char *path,
         symbols->transcripts = task->transcripts;
         symbols->words = config.unit == UNIT_WORD;
         symbols->unit = config.unit == UNIT_BYTE ? MT_TEXT_BYTE : MT_TEXT_CHAR;
+        status = mt_token_list_keep_whole(checkpoint->weights->tokens, (int32_t)config.nlsyms.count,
+                                          (const char *const *)config.nlsyms.names);
     }
     run_config_clear(&config);
     return status;

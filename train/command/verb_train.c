@@ -265,8 +265,8 @@ static int train(const run_config *config, const run_config *former, mt_checkpoi
 /* Options that a run which goes on has no use for. */
 static mt_status refuse_of_new_runs(const arguments *given)
 {
-    static const char *const names[] = {"init", "out"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const names[] = {"init", "nlsyms", "out"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (option_text(given, names[i]) != NULL) {
             return mt_fail(MT_ERROR_INVALID, "--%s is for a new run, not for --resume", names[i]);
         }

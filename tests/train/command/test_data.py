@@ -314,6 +314,41 @@ class TokenListTest(TranscriptsTest):
         self.write("rare.txt", "<blank>\n<unk>\n<space>\na\nb\n<sos/eos>\n")
         self.refuse(*self.train, "rare.txt", "--most-unknown", "0.1", status=2, says="rare.txt")
 
+    def test_named_symbols_are_kept_whole_and_with_the_run(self):
+        self.write("symbols.txt", "<noise>\n\n@@ \n")
+        self.write("marked.txt", "<blank>\n<unk>\n<space>\na\nb\nc\n<noise>\n@@\n<sos/eos>\n")
+        lines = read(self.path("text")).replace("a", "a<noise>@@", 20)
+        self.write("text", lines)
+        said = self.run_command(*self.train, "marked.txt").stderr.decode()
+        self.assertIn("; of several characters: '<noise>', '@@' (kept whole in brackets", said)
+        self.assertNotIn(" 0.00 % of them <unk>", said)
+        said = self.run_command(*self.train, "marked.txt", "--nlsyms", "symbols.txt", "--out",
+                                "run").stderr.decode()
+        self.assertIn(" 0.00 % of them <unk>\n", said)
+        config = self.path("run", "config.yaml")
+        self.assertIn('\nnlsyms:\n- "<noise>"\n- "@@"\n', read(config))
+        os.remove(self.path("symbols.txt"))
+        text = self.run_command("generate", "run", "--prompt", "@@a<noise>", "--length", "1").stdout
+        self.assertTrue(text.startswith(b"@@a<noise>"))
+        self.run_command("eval", "run", "--data", "text")
+        said = self.run_command("train", "--resume", "run", "--steps", "31").stderr.decode()
+        self.assertIn(" 0.00 % of them <unk>\n", said)
+        self.write("symbols.txt", "a\n")
+        self.refuse("train", "--resume", "run", "--steps", "32", "--nlsyms", "symbols.txt",
+                    status=2, says=["--nlsyms", "new run"])
+        self.write("run/config.yaml", read(config).replace("@@", "@"))
+        self.refuse("train", "--resume", "run", "--steps", "32", status=2,
+                    says=["nlsyms: the run began with others"])
+        for name, content, status, says in (("none", None, 1, "No such file"),
+                                            ("empty", "\n \n", 1, "empty"),
+                                            ("binary", b"\xff\n", 1, "line 1 is not UTF-8")):
+            if content is not None:
+                self.write(name, content)
+            self.refuse(*self.train, "marked.txt", "--nlsyms", name, status=status,
+                        says=[name, says])
+        self.refuse(*self.train, "marked.txt", "--nlsyms", "symbols.txt", "--unit", "word",
+                    status=2, says="--nlsyms")
+
     def test_a_list_without_a_blank_is_used_as_it_is(self):
         self.write("plain.txt", "<s>\n<unk>\n<space>\na\nb\nc\n")
         self.refuse(*self.train, "plain.txt", status=2,
