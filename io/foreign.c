@@ -1,5 +1,6 @@
 #include "io/foreign_names.h"
 #include "io/hf_config.h"
+#include "io/hf_folder.h"
 #include "io/weights_file.h"
 
 #include <stdio.h>
@@ -281,5 +282,8 @@ mt_status mt_foreign_describe(mt_weights *weights)
         status = describe(&file, weights);
     }
     mt_arrays_free(&arrays);
-    return status;
+    return status == MT_ERROR_FORMAT && mt_hf_is_shard(file.path)
+               ? mt_fail(status, "%s (one of several shards: name their folder)",
+                         mt_error_message())
+               : status;
 }

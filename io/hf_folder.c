@@ -279,3 +279,11 @@ mt_status mt_hf_folder_source(const char *folder, mt_source **source)
     }
     return has(folder, INDEX, path) ? open_index(folder, path, source) : refuse(folder);
 }
+
+bool mt_hf_is_shard(const char *path)
+{
+    char index[PATH_MAX];
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    int length = snprintf(index, sizeof index, "%.*s" INDEX, (int)(name - path), path);
+    return strstr(name, "-of-") != NULL && length < PATH_MAX && access(index, F_OK) == 0;
+}

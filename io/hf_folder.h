@@ -8,10 +8,15 @@
 
 #include "io/source.h"
 
+#include <stdbool.h>
+
 /* The arrays of all shards. MT_ERROR_FORMAT, with the name, for a configuration of another model,
  * for weights in a form that is not read, for an index that names what is not in its shard, or a
  * shard that is not in the folder, and for a shard that has what the index does not place there. */
 mt_status mt_hf_folder_source(const char *folder, mt_source **source);
+
+/* Tells if a file has the name of a shard, and the index beside it. */
+bool mt_hf_is_shard(const char *path);
 
 typedef struct mt_hf_contents {
     const mt_arrays *arrays;

@@ -304,6 +304,15 @@ START_TEST(test_a_pointer_in_place_of_a_shard_is_told)
 }
 END_TEST
 
+START_TEST(test_a_shard_alone_points_to_its_folder)
+{
+    mt_weights *weights;
+    write_shards(NULL);
+    ASSERT_FAILS(mt_weights_open(in_folder(SHARD_1), &weights), MT_ERROR_FORMAT, SHARD_1,
+                 "no layout", "one of several shards: name their folder");
+}
+END_TEST
+
 /* ---- written ---- */
 
 static mt_status save_folder(const char *name, mt_stored_type stored)
@@ -427,6 +436,7 @@ static Suite *hf_folder_suite(void)
     tcase_add_loop_test(tcase, test_weights_in_another_form_are_named, 0, OTHERS);
     tcase_add_test(tcase, test_a_folder_without_a_model_says_what_would_be_there);
     tcase_add_test(tcase, test_a_pointer_in_place_of_a_shard_is_told);
+    tcase_add_test(tcase, test_a_shard_alone_points_to_its_folder);
     tcase_add_loop_test(tcase, test_a_folder_that_is_written_is_the_same_model, 0, 2);
     tcase_add_test(tcase, test_what_is_there_is_not_destroyed);
     tcase_add_test(tcase, test_a_value_beyond_a_type_is_told_and_nothing_written);

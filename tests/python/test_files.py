@@ -341,6 +341,9 @@ class FilesTest(support.CommandTest):
                 self.assertIn("`mixtape-from-pth folder folder/model.safetensors`", told)
                 self.convert("from_pth", "folder", "folder/model.safetensors")
                 self.assertIn("context_size 77", self.run_command("info", "folder"))
+                self.convert("to_pth", "folder", "again.pth")
+                again = torch.load(self.path("again.pth"), weights_only=True)
+                self.assertTrue(all(torch.equal(again[name], state[name]) for name in state))
                 self.run_command("export", "folder", "--layout", "hf", "-o", "again.h5")
                 with h5py.File(self.path("again.h5")) as file:
                     for name, value in state.items():

@@ -115,6 +115,16 @@ class ModelTest(support.CommandTest):
                                                    model(labels).logits, rtol=tolerance,
                                                    atol=tolerance)
 
+    def test_doubles_stay_doubles(self):
+        labels = torch.from_numpy(numpy.random.default_rng(7).integers(0, 20, (2, 30)))
+        model = make_model().double()
+        read = self.export_folder(model, "folder")
+        self.assertEqual(read.dtype, torch.float64)
+        for name, value in model.state_dict().items():
+            self.assertTrue(torch.equal(read.state_dict()[name], value), name)
+        with torch.no_grad():
+            torch.testing.assert_close(read(labels).logits, model(labels).logits)
+
     def test_the_configuration_that_is_written_has_all_that_transformers_knows(self):
         self.export_folder(make_model(), "folder")
         configurations = []

@@ -37,7 +37,7 @@ static const option_row own_rows[] = {
     {"padding_index", MODEL, .tasks = "tokens|ids"},
     {"bias", MODEL},
     {"init", TEXT, AT(init), 0, 0, NULL, "", "FILE",
-     "Begin with the sizes and weights of a checkpoint, or of a file of any layout"},
+     "Begin with the sizes and weights of a checkpoint, or of a file or folder of any layout"},
     {"data", FILES, AT(data), 0, 0, NULL, NULL, "FILE...",
      "Text, ids or transcripts to train on: files, and folders of them", false, "text|ids|tokens",
      .heading = "The data:"},
