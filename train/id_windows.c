@@ -16,9 +16,10 @@ mt_status id_part_split(mt_token_ids *ids, double share, id_part *train, id_part
     }
     if (cut == 0 || cut == count) {
         return mt_fail(MT_ERROR_INVALID,
-                       "a share of %g of %" PRId64 " ids in %" PRId64
-                       " documents leaves none to %s (--valid-share, or --valid-data)",
+                       "a share of %g of %" PRId64 " ids, in %" PRId64
+                       " whole document%s, leaves none to %s (--valid-share, or --valid-data)",
                        share, count, mt_token_ids_documents(ids),
+                       mt_token_ids_documents(ids) == 1 ? "" : "s",
                        cut == 0 ? "train on" : "validate on");
     }
     *train = (id_part){ids, 0, cut};

@@ -272,7 +272,7 @@ class RefusedTest(IdsTest):
                     says=["a.npy: it is named twice"])
         self.refuse("train", "ids", "--data", "-", *SHORT, status=2, says="-: token ids are read")
         self.refuse("train", "ids", "--data", "one.npy", *SHORT, status=2,
-                    says=["2000 ids in 1 documents", "--valid-data"])
+                    says=["2000 ids, in 1 whole document,", "--valid-data"])
         self.refuse("train", "ids", "--data", "ones.npy", *SHORT, status=2,
                     says=["ones.npy", "two ids"])
         self.refuse("train", "text", "--data", "a.npy", "--vocab-size", "9", status=2,
