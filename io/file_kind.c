@@ -29,6 +29,7 @@ static const struct {
     {0, "lmgg", "a ggml file"},
     {0, "tjgg", "a ggml file"},
     {0, "\223NUMPY", "an array of NumPy's"},
+    {0, "\10\1\22", "a saved model of TensorFlow's"},
     {4, "TFL3", "a file of TensorFlow Lite's"},
     {257, "ustar", "a tar file"},
 };

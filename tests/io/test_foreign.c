@@ -553,6 +553,7 @@ static const struct {
     {"fmgg\144", "rwkv.cpp"},
     {"\10\10\22\7pytorch", "an ONNX file"},
     {"\34   TFL3    ", "TensorFlow Lite"},
+    {"\10\1\22\3abc\2", "a saved model of TensorFlow's"},
     {"{\"a\": \"\303\244\"}\n", "JSON text"},
     {"weights", "text"},
     {"", "empty"},
