@@ -49,7 +49,12 @@ VERBS = {
     "resume": (["train", "--resume", "run", "--steps", "3"],
                ["run/checkpoint.h5", "run/best.h5"]),
     "eval": (["eval", "run"], []),
+    "eval-files": (["eval", "text", "--data", "text.txt", "--window", "8", "--threads", "1"], []),
+    "eval-utterances": (["eval", "text", "--data", "transcripts", "--task", "tokens", "--threads",
+                         "1", "--per-utterance"], []),
     "generate": (["generate", "text", "--length", "5", "--threads", "1"], []),
+    "generate-state": (["generate", "text", "--length", "5", "--state", "state.h5", "--save-state",
+                        "out.h5", "--threads", "1"], ["out.h5"]),
     "forward": (["forward", "run", "--input", "labels.h5", "-o", "out.h5", "--threads", "1"],
                 ["out.h5"]),
     "export-hdf5": (["export", "run", "-o", "out.h5"], ["out.h5"]),
@@ -110,6 +115,7 @@ def prepare(mixtape, folder):
     run("train", *COPY, *SMALL, "--steps", "2", "--out", "run")
     run("train", "text", "--data", "text.txt", "--length", "4", *SMALL, "--steps", "1", "--out",
         "text")
+    run("generate", "text", "--length", "3", "--save-state", "state.h5")
     run("train", "adding", *SMALL, *BAD, "--steps", "2", "--out", "bad")
     for name in ("whole.h5", "whole.safetensors"):
         run("export", "run", "--layout", "mixtape", "-o", name)

@@ -92,7 +92,7 @@ error_t parse_argument(int key, char *text, const struct argp_state *state, cons
 error_t parsed(mt_status status)
 {
     if (status != MT_OK) {
-        exit(report_usage(mt_error_message()));
+        exit(report(status));
     }
     return 0;
 }

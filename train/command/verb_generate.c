@@ -11,6 +11,7 @@
 #include "io/input.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,8 +246,11 @@ static mt_status write_all(text_writer *writer, const arguments *given)
         status = status == MT_OK ? answer_lines(writer, given) : status;
     }
     free(ids);
-    return status == MT_OK && given->save_state != NULL ? writer_save(writer, given->save_state)
-                                                        : status;
+    /* Nobody goes on from a text that could not be written; but who reads may leave earlier. */
+    bool lost = ferror(stdout) != 0 && ending_signal() != SIGPIPE;
+    return status == MT_OK && given->save_state != NULL && !lost
+               ? writer_save(writer, given->save_state)
+               : status;
 }
 
 static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
