@@ -146,7 +146,7 @@ static size_t line_length(const char *bytes, size_t size)
 bool mt_world_is_list(const char *bytes, size_t size)
 {
     char line[LONGEST_LINE];
-    entry read;
+    entry read = {.id = 0};
     return copy_line(bytes, line_length(bytes, size), line) && read_entry(line, &read);
 }
 
@@ -210,7 +210,7 @@ static mt_status add_entry(mt_world *world, const char *name, int64_t line, cons
 static mt_status read_lines(mt_world *world, const char *name, const char *bytes, size_t size)
 {
     char line[LONGEST_LINE];
-    entry read;
+    entry read = {.id = 0};
     int64_t number = 0;
     mt_status status = MT_OK;
     for (size_t at = 0; at < size && status == MT_OK; at++) {

@@ -9,7 +9,7 @@ import os
 import sys
 import zlib
 
-PIECE = 1 << 20
+PIECE = 1 << 18
 LONGEST_LINE = 64 << 20  # of JSON, which is read as a whole
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MARK = 6  # bytes that tell what compressed a file

@@ -31,7 +31,7 @@ def _parser():
         Makes token ids of text, for `mixtape train ids`.""", epilog="""
         Each file is a document, and each line of .jsonl, .ndjson and .json (--format jsonl). A
         folder is all files in it. Files may be compressed by gzip, bzip2 or xz. Documents longer
-        than 1 MiB are cut between two lines, and their pieces tokenized one by one.""")
+        than 256 KiB are cut between two lines, and their pieces tokenized one by one.""")
     parser.add_argument("inputs", nargs="+", metavar="FILE",
                         help="text, JSON lines or a folder; -: standard input")
     parser.add_argument("--tokenizer", required=True, metavar="FILE",

@@ -350,7 +350,7 @@ class CommandTest(TokenizeTest):
     def test_it_tells_what_to_install(self):
         status, _, message = self.command(MIXTAPE_PYTHON="nowhere/python3")
         self.assertEqual(status, 1)
-        self.assertIn("mixtape: nowhere/python3: No such file or directory (tokenize is done by "
+        self.assertIn("mixtape: nowhere/python3: No such file or directory (tokenizers are read by "
                       "Python", message)
         status, _, message = self.command(PYTHONPATH="")
         self.assertEqual(status, 1)

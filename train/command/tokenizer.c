@@ -128,7 +128,7 @@ static mt_status decode_world(const mt_world *world, const int32_t *ids, int cou
         (void)mt_world_piece(world, ids[i], &size);
         *length += size;
     }
-    *text = malloc(*length + 1);
+    *text = calloc(1, *length + 1);
     if (*text == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes of text", *length);
     }
@@ -198,7 +198,8 @@ static mt_status show(text_tokenizer *tokenizer, bool all, const char **bytes, s
     free(before);
     free(tokenizer->text);
     status = decode(tokenizer, tokenizer->count, &tokenizer->text, &total);
-    if (status != MT_OK || total <= skipped || (!all && ends_within(tokenizer->text, total))) {
+    if (status != MT_OK || tokenizer->text == NULL || total <= skipped ||
+        (!all && ends_within(tokenizer->text, total))) {
         return status;
     }
     *bytes = tokenizer->text + skipped;
