@@ -66,6 +66,7 @@ static const struct meaning {
     {"superblock version", MT_ERROR_FORMAT, "a newer HDF5 wrote it"},
     {"truncated file", MT_ERROR_FORMAT, "it was cut short"},
     {"checksum", MT_ERROR_FORMAT, "damaged"},
+    {"filter returned failure", MT_ERROR_FORMAT, "damaged"}, /* that is all that 1.14 says of it */
     {"memory allocation", MT_ERROR_MEMORY, "no memory"},
     {"resource allocation", MT_ERROR_MEMORY, "no memory"},
     {"file read failed: time", MT_ERROR_IO, "it cannot be read"},

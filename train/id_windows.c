@@ -10,17 +10,15 @@ mt_status id_part_split(mt_token_ids *ids, double share, id_part *train, id_part
     int64_t count = mt_token_ids_count(ids), cut = count - (int64_t)(share * (double)count);
     if (cut < count) {
         mt_ids_span document = mt_token_ids_document(ids, mt_token_ids_find(ids, cut));
-        if (document.whole) {
+        if (document.whole && document.count < count) {
             cut = document.first > 0 ? document.first : document.count;
         }
     }
     if (cut == 0 || cut == count) {
         return mt_fail(MT_ERROR_INVALID,
-                       "a share of %g of %" PRId64 " ids, in %" PRId64
-                       " whole document%s, leaves none to %s (--valid-share, or --valid-data)",
-                       share, count, mt_token_ids_documents(ids),
-                       mt_token_ids_documents(ids) == 1 ? "" : "s",
-                       cut == 0 ? "train on" : "validate on");
+                       "a share of %g of %" PRId64
+                       " ids leaves none to %s (--valid-share, or --valid-data)",
+                       share, count, cut == 0 ? "train on" : "validate on");
     }
     *train = (id_part){ids, 0, cut};
     *valid = (id_part){ids, cut, count};

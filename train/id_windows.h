@@ -14,8 +14,8 @@ typedef struct id_part {
     int64_t first, end;
 } id_part;
 
-/* Cuts off the last `share` of the ids to validate on, at least one document where they have
- * borders. MT_ERROR_INVALID where nothing would be left on a side. */
+/* Cuts off the last `share` of the ids to validate on, whole documents where they have
+ * borders and there are several. MT_ERROR_INVALID where nothing would be left on a side. */
 mt_status id_part_split(mt_token_ids *ids, double share, id_part *train, id_part *valid);
 
 /* A window at a random place: a document is chosen in proportion to its length, then a place in it.

@@ -57,7 +57,7 @@ class ReasonsTest(support.CommandTest):
         with h5py.File(self.file) as file:
             at = file["model/embed.weight"].id.get_chunk_info(0).byte_offset
         self.change(at, b"\xff")
-        self.refuse("Fletcher32", damaged=True)
+        self.refuse("embed.weight: its values: damaged", damaged=True)
 
 
 if __name__ == "__main__":

@@ -193,8 +193,16 @@ START_TEST(test_a_share_is_cut_off_at_borders)
     ck_assert_int_eq(cut_of(ids, 0.9), 10);
     ck_assert_int_eq(cut_of(ids, 0.01), -1);
     mt_token_ids_close(ids);
-    ids = MAKE_IDS(40);
-    ck_assert_int_eq(cut_of(ids, 0.1), -1);
+    ids = MAKE_IDS(30, 10);
+    ck_assert_int_eq(cut_of(ids, 0.4), 30);
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_a_single_document_is_cut_itself)
+{
+    mt_token_ids *ids = MAKE_IDS(40);
+    ck_assert_int_eq(cut_of(ids, 0.1), 36);
     mt_token_ids_close(ids);
 }
 END_TEST
@@ -211,13 +219,14 @@ END_TEST
 
 static Suite *id_windows_suite(void)
 {
-    return SUITE_WITH(
-        "train/id_windows", io_setup, io_teardown,
-        test_windows_begin_everywhere_in_proportion_to_length,
-        test_a_file_without_borders_is_drawn_from_where_its_split_is,
-        test_documents_of_one_id_are_not_drawn, test_consecutive_windows_have_every_target_once,
-        test_windows_are_found_among_thousands_of_documents, test_a_share_is_cut_off_at_borders,
-        test_a_share_of_a_file_without_borders_is_cut_anywhere);
+    return SUITE_WITH("train/id_windows", io_setup, io_teardown,
+                      test_windows_begin_everywhere_in_proportion_to_length,
+                      test_a_file_without_borders_is_drawn_from_where_its_split_is,
+                      test_documents_of_one_id_are_not_drawn,
+                      test_consecutive_windows_have_every_target_once,
+                      test_windows_are_found_among_thousands_of_documents,
+                      test_a_share_is_cut_off_at_borders, test_a_single_document_is_cut_itself,
+                      test_a_share_of_a_file_without_borders_is_cut_anywhere);
 }
 
 MT_TEST_MAIN(id_windows_suite)

@@ -271,8 +271,8 @@ class RefusedTest(IdsTest):
         self.refuse("train", "ids", "--data", "a.npy", "a.npy", *SHORT, status=2,
                     says=["a.npy: it is named twice"])
         self.refuse("train", "ids", "--data", "-", *SHORT, status=2, says="-: token ids are read")
-        self.refuse("train", "ids", "--data", "one.npy", *SHORT, status=2,
-                    says=["2000 ids, in 1 whole document,", "--valid-data"])
+        self.refuse("train", "ids", "--data", "one.npy", "--valid-share", "0.0001", *SHORT,
+                    status=2, says=["2000 ids", "--valid-data"])
         self.refuse("train", "ids", "--data", "ones.npy", *SHORT, status=2,
                     says=["ones.npy", "two ids"])
         self.refuse("train", "text", "--data", "a.npy", "--vocab-size", "9", status=2,
