@@ -5,6 +5,7 @@
 #include "io/utf8.h"
 #include "train/command/lines.h"
 #include "train/command/progress.h"
+#include "train/command/utterance_text.h"
 #include "train/data_files.h"
 #include "train/id_files.h"
 
@@ -208,36 +209,10 @@ static mt_status measure_text(file_measure *measure, const mt_file_bytes *file)
 
 /* ---- transcripts ---- */
 
-static bool is_between(char byte)
-{
-    return byte == ' ' || byte == '\t';
-}
-
-/* Makes an utterance's text one with single blanks between words. Pieces of SentencePiece's are put
- * together to words, which begin with its mark. */
-static void normalize(char *text, bool pieces)
-{
-    static const char mark[] = MARK_OF_PIECES;
-    char *to = text;
-    for (const char *at = text; *at != '\0';) {
-        bool marked = pieces && strncmp(at, mark, strlen(mark)) == 0;
-        bool blank = is_between(*at);
-        if ((marked || (blank && !pieces)) && to > text && to[-1] != ' ') {
-            *to++ = ' ';
-        }
-        if (!marked && !blank) {
-            *to++ = *at;
-        }
-        at += marked ? strlen(mark) : 1;
-    }
-    to -= to > text && to[-1] == ' ';
-    *to = '\0';
-}
-
 /* A line, of which the text is changed. */
 static mt_status measure_utterance(file_measure *measure, char *line, bool pieces)
 {
-    size_t length = strcspn(line, " \t");
+    size_t length = mt_utf8_word_length(line);
     int32_t *ids;
     int64_t count;
     if (length == 0) {
@@ -245,13 +220,13 @@ static mt_status measure_utterance(file_measure *measure, char *line, bool piece
     }
     char *text = line + length;
     if (!measure->symbols->transcripts) { /* the blanks around it are no part of a text */
-        normalize(text, false);
+        text = utterance_text(measure->symbols, text, false);
     }
     mt_status status = symbols_of(measure->symbols, text, &ids, &count);
     if (status != MT_OK) {
         return status;
     }
-    normalize(text, pieces);
+    text = utterance_text(measure->symbols, text, pieces);
     count_unknown(measure, ids, count);
     status = add_counts(measure, mt_text_count(text, strlen(text)), ids, count);
     if (status != MT_OK) {

@@ -333,15 +333,15 @@ class TranscriptsEvalTest(EvalTest, TranscriptsTest):
         self.assertEqual((json.loads(line)["utterance"], json.loads(line)["tokens"]), (None, 2))
 
     def test_figures_are_those_of_the_definitions(self):
-        texts = ["abc ab", "a", "abx c b"]
-        self.write("other", "".join(f"u{i}  {text} \r\n" for i, text in enumerate(texts)))
+        texts = ["abc ab", "a", "abx  c b"]
+        self.write("other", "".join(f"u{i}\u3000 {text}\u00a0\r\n" for i, text in enumerate(texts)))
         self.check(self.figures("run", "--data", "other"),
                    [score(self.model, self.labels(text), 0) for text in texts], words=6,
-                   characters=14, bytes=14, unknown=1)
+                   characters=15, bytes=15, unknown=1)
         end = self.tokens.index("<sos/eos>")
         found = self.figures("run", "--data", "other", "--end", "<sos/eos>")
         self.check(found, [score(self.model, [*self.labels(text), end], 0) for text in texts],
-                   words=6, characters=14, bytes=14, unknown=1)
+                   words=6, characters=15, bytes=15, unknown=1)
 
     def test_what_comes_before_an_utterance_can_be_chosen(self):
         space = self.tokens.index("<space>")
