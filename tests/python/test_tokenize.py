@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import unittest
+from unittest import mock
 
 import support
 import tokenizers_of_tests as made
@@ -19,10 +20,10 @@ import tokenizers_of_tests as made
 
 def setUpModule():
     support.need("numpy", "tokenizers", "sentencepiece")
-    global numpy, tokenizer, tokenize, documents, world
+    global numpy, tokenizer, tokenize, documents, ids, world
     import numpy
 
-    from mixtape import documents, tokenize, tokenizer, world
+    from mixtape import documents, ids, tokenize, tokenizer, world
 
 
 def binidx(path):
@@ -283,6 +284,22 @@ class OutputsTest(TokenizeTest):
         self.assertEqual(list(numpy.load(self.path("a.npy"))), self.expected)
         self.assertEqual(list(numpy.fromfile(self.path("a.bin"), "<u2")), self.expected)
         self.assertEqual(binidx(self.path("b"))[1], [self.expected])
+
+    def test_an_index_has_many_documents_and_long_ones(self):
+        writer = ids.IndexedWriter(self.path("many"), 70000)
+        expected = [[number] * (1 + number % 2) for number in range(270000)]
+        writer.open()
+        for document in expected:
+            writer.write(document)
+            writer.end_document()
+        with mock.patch.object(ids, "LONGEST_SEQUENCE", 3):
+            for number in range(8):
+                writer.write([number])
+            writer.end_document()
+        writer.close()
+        with open(self.path("many.idx"), "rb") as file:
+            self.assertGreater(struct.unpack_from("<Q", file.read(), 18)[0], len(expected) + 1)
+        self.assertEqual(binidx(self.path("many"))[1], [*expected, list(range(8))])
 
     def test_a_large_vocabulary_has_32_bits(self):
         with open(self.world, "a") as file:

@@ -156,31 +156,14 @@ static mt_status decode(text_tokenizer *tokenizer, int count, char **text, size_
                : MT_OK;
 }
 
-/* Tells if a text ends within a character: with its first bytes, or with U+FFFD, which stands for
- * them where a tokenizer makes text of them nevertheless. */
+/* Tells if a text ends with U+FFFD, which stands for the first bytes of a character where a
+ * tokenizer makes text of them. A World list gives the bytes themselves, which the output puts
+ * together (lines.h). */
 static bool ends_within(const char *text, size_t length)
 {
-    enum {
-        LONGEST = 4,
-        FOLLOWS = 0x80,
-        FOLLOWS_MASK = 0xC0,
-        TWO = 0xC0,
-        THREE = 0xE0,
-        FOUR = 0xF0
-    };
     static const char replacement[] = {'\xEF', '\xBF', '\xBD'};
-    size_t back = 1;
-    if (length >= sizeof replacement &&
-        memcmp(text + length - sizeof replacement, replacement, sizeof replacement) == 0) {
-        return true;
-    }
-    while (back < LONGEST && back < length &&
-           ((unsigned char)text[length - back] & FOLLOWS_MASK) == FOLLOWS) {
-        back++;
-    }
-    unsigned char first = length > 0 ? (unsigned char)text[length - back] : 0;
-    size_t whole = first >= FOUR ? 4 : first >= THREE ? 3 : first >= TWO ? 2 : 1;
-    return whole > back;
+    return length >= sizeof replacement &&
+           memcmp(text + length - sizeof replacement, replacement, sizeof replacement) == 0;
 }
 
 /* What the window's ids add to the known ones; all of it, or nothing while it ends within a
