@@ -33,7 +33,8 @@ mt_status tokenizer_encode(text_tokenizer *tokenizer, const char *text, size_t l
 mt_status tokenizer_find(text_tokenizer *tokenizer, const char *token, int32_t *id);
 
 /* The text that an id adds to those before it; a character that is not whole yet is held back. A
- * World list's ids are bytes, each as it comes. It stays until the next call. The second gives what is still held back, and begins anew. */
+ * World list's ids are bytes, each as it comes. It stays until the next call. The second gives what
+ * is still held back, and begins anew. */
 mt_status tokenizer_next(text_tokenizer *tokenizer, int32_t id, const char **bytes, size_t *length);
 mt_status tokenizer_rest(text_tokenizer *tokenizer, const char **bytes, size_t *length);
 
