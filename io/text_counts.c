@@ -1,19 +1,8 @@
 #include "io/text_counts.h"
 
-#include <utf8proc.h>
+#include "io/utf8.h"
 
-static bool is_blank(utf8proc_int32_t character)
-{
-    switch (utf8proc_category(character)) {
-    case UTF8PROC_CATEGORY_ZS:
-    case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-        return true;
-    default: /* tabs, ends of lines and the separators of ASCII; the next line of C1 */
-        return (character >= 0x09 && character <= 0x0D) ||
-               (character >= 0x1C && character <= 0x1F) || character == 0x85;
-    }
-}
+#include <utf8proc.h>
 
 mt_text_counts mt_text_count(const char *bytes, size_t size)
 {
@@ -27,7 +16,7 @@ mt_text_counts mt_text_count(const char *bytes, size_t size)
             counts.is_text = false;
             break;
         }
-        bool blank = is_blank(character);
+        bool blank = mt_utf8_is_blank(character);
         counts.words += !blank && !inside;
         counts.characters++;
         inside = !blank;

@@ -1,6 +1,5 @@
 #include "io/utf8.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -33,7 +32,7 @@ size_t mt_utf8_characters(const char *text)
     return count;
 }
 
-static bool is_blank(utf8proc_int32_t c)
+bool mt_utf8_is_blank(int32_t c)
 {
     static const utf8proc_int32_t ranges[][2] = {
         {0x09, 0x0D},     {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
@@ -52,7 +51,7 @@ static size_t look(const char *text, bool *blank)
     utf8proc_int32_t character = 0;
     utf8proc_ssize_t length =
         *text != '\0' ? utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &character) : 0;
-    *blank = length > 0 && is_blank(character);
+    *blank = length > 0 && mt_utf8_is_blank(character);
     return length >= 0 ? (size_t)length : 1;
 }
 

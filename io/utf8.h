@@ -1,8 +1,10 @@
-/* The check that bytes are text. Internal. */
+/* Text in UTF-8: where it ends, and its blanks. Internal. */
 #ifndef MT_IO_UTF8_H
 #define MT_IO_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The first byte that is not UTF-8, or the zero byte at the end. */
 const char *mt_utf8_end(const char *text);
@@ -14,9 +16,12 @@ size_t mt_utf8_mark(const char *bytes, size_t size);
 /* How many characters a text in UTF-8 has. */
 size_t mt_utf8_characters(const char *text);
 
-/* What separates words in Python's str.split, and so in ESPnet's transcripts: blanks, controls that
- * end lines or records, and the spaces of Unicode. Behind those that a text begins with; before
- * those that it ends with; and the bytes in front of the first. The text is UTF-8. */
+/* Tells if a character separates words in Python's str.split, and so in ESPnet's transcripts:
+ * blanks, controls that end lines or records, and the spaces of Unicode. */
+bool mt_utf8_is_blank(int32_t c);
+
+/* Behind the blanks that a text begins with; before those that it ends with; and the bytes in front
+ * of the first. The text is UTF-8. */
 const char *mt_utf8_skip_blanks(const char *text);
 const char *mt_utf8_before_blanks(const char *text);
 size_t mt_utf8_word_length(const char *text);

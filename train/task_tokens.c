@@ -2,6 +2,7 @@
  * it: the input is the blank (0) and the labels before, the target the label itself; there is no
  * end symbol, and padding is not counted. Batches hold transcripts of like length, in an order that
  * is drawn anew for each epoch. */
+#include "io/token_pieces.h"
 #include "io/transcripts_files.h"
 #include "io/utf8.h"
 #include "train/data_files.h"
@@ -82,17 +83,6 @@ static mt_status sort_split(task_data *data, task_split split, const mt_transcri
     return MT_OK;
 }
 
-/* Tells if a list is of sub-words, as sentencepiece marks them. */
-static bool has_subwords(const mt_token_list *tokens)
-{
-    static const char mark[] = "\u2581";
-    bool found = false;
-    for (int32_t i = 0; i < tokens->count && !found; i++) {
-        found = strncmp(tokens->tokens[i], mark, sizeof mark - 1) == 0;
-    }
-    return found;
-}
-
 /* Of a list of sub-words hardly anything is unknown in a text that is split into them; that is
  * most of one that is not, cut into characters, of which the list has many, too. */
 static mt_status refuse_unknown(const run_config *config, const char *name, double share,
@@ -126,7 +116,7 @@ static mt_status check_known(const run_config *config, const file_list *names,
     data->labels += labels;
     data->unknown += unknown;
     const double of_subwords = 0.01, of_others = 0.5;
-    bool subwords = has_subwords(data->tokens);
+    bool subwords = mt_token_list_has_pieces(data->tokens);
     double most = config->most_unknown >= 0.0 ? config->most_unknown
                   : subwords                  ? of_subwords
                                               : of_others;

@@ -2,6 +2,7 @@
 
 #include "io/input.h"
 #include "io/text_files.h"
+#include "io/token_pieces.h"
 #include "io/utf8.h"
 #include "train/command/lines.h"
 #include "train/command/progress.h"
@@ -244,7 +245,7 @@ static mt_status measure_utterance(file_measure *measure, char *line, bool piece
 static mt_status measure_transcripts(file_measure *measure, const mt_file_bytes *file)
 {
     const text_symbols *symbols = measure->symbols;
-    bool pieces = symbols->words && symbols_have_pieces(symbols->tokens);
+    bool pieces = symbols->words && mt_token_list_has_pieces(symbols->tokens);
     int64_t number = 1;
     mt_status status = mt_input_check_lines(file->name, file->bytes, file->size);
     if (status != MT_OK) {
@@ -374,7 +375,7 @@ static mt_status check_sums(const file_measure *measure)
     }
     double share = (double)sums->unknown / (double)sums->score.counted;
     bool cut_otherwise =
-        sums->unknown > 0 && !symbols->words && symbols_have_pieces(symbols->tokens);
+        sums->unknown > 0 && !symbols->words && mt_token_list_has_pieces(symbols->tokens);
     return share <= (cut_otherwise ? of_subwords : of_others)
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID,

@@ -4,6 +4,7 @@
 
 #include "io/kept_tokenizer.h"
 #include "io/text_files.h"
+#include "io/token_pieces.h"
 #include "train/command/session.h"
 
 #include <errno.h>
@@ -11,22 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool symbols_have_pieces(const mt_token_list *tokens)
-{
-    static const char mark[] = MARK_OF_PIECES;
-    for (int32_t i = 0; i < tokens->count; i++) {
-        if (strncmp(tokens->tokens[i], mark, strlen(mark)) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Tells if tokens are pieces of words or, but for symbols like <unk>, mostly of more than one
  * character. */
 static bool are_words(const mt_token_list *tokens)
 {
-    if (symbols_have_pieces(tokens)) {
+    if (mt_token_list_has_pieces(tokens)) {
         return true;
     }
     int32_t words = 0, all = 0;

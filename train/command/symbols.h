@@ -41,11 +41,6 @@ mt_status symbols_of(const text_symbols *symbols, const char *text, int32_t **id
 /* The symbol of a token, a character or a number. MT_ERROR_INVALID where the text is none. */
 mt_status symbols_one(const text_symbols *symbols, const char *token, int32_t *symbol);
 
-/* What SentencePiece's pieces have in place of the blank before a word, U+2581; tells if tokens are
- * such pieces. */
-#define MARK_OF_PIECES "\u2581"
-bool symbols_have_pieces(const mt_token_list *tokens);
-
 /* What a symbol of a model without a tokenizer is written as, and what stands behind it: its
  * number, or bytes that stay as long as the tokens. */
 typedef struct symbol_text {

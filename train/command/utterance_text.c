@@ -1,5 +1,6 @@
 #include "train/command/utterance_text.h"
 
+#include "io/token_pieces.h"
 #include "io/utf8.h"
 
 #include <string.h>
@@ -22,7 +23,7 @@ static void join_words(char *text, const char *between)
 /* Puts pieces together to words, before which their mark stands. */
 static void join_pieces(char *text)
 {
-    static const char mark[] = MARK_OF_PIECES;
+    static const char mark[] = MT_PIECE_MARK;
     char *to = text;
     join_words(text, "");
     for (const char *at = text; *at != '\0';) {
