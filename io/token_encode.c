@@ -53,8 +53,8 @@ static mt_status append(const mt_token_list *list, const char *token, size_t len
     return MT_OK;
 }
 
-/* The length of a symbol in brackets, without blanks, that the text begins with and the list has, as
- * <noise> and [laugh]; 0: there is none. What the list itself marks with is none. */
+/* The length of a symbol in brackets, without blanks, that the text begins with and the list has,
+ * as <noise> and [laugh]; 0: there is none. What the list itself marks with is none. */
 static size_t bracketed_length(const mt_token_list *list, const char *text)
 {
     enum { LONGEST = 64 };
