@@ -2,6 +2,7 @@
 #include "io/file.h"
 #include "io/hdf5_crash.h"
 #include "io/hdf5_library.h"
+#include "io/hdf5_new_file.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -56,7 +57,7 @@ mt_status mt_archive_new(const char *path, mt_archive **archive)
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof **archive);
     }
     snprintf((*archive)->path, sizeof(*archive)->path, "%s", path);
-    (*archive)->file = (*archive)->array = H5I_INVALID_HID;
+    (*archive)->file = (*archive)->array = (*archive)->driver = H5I_INVALID_HID;
     return MT_OK;
 }
 
@@ -80,73 +81,30 @@ void mt_archive_discard(mt_archive *archive)
     if (archive->reader != NULL) {
         archive->reader->close(archive->reader);
     } else {
+        if (archive->driver >= 0) {
+            H5FDunregister(archive->driver);
+        }
         mt_hdf5_end();
-        mt_hdf5_makes = NULL;
+        mt_hdf5_makes = mt_hdf5_new_file = NULL;
     }
-    free(archive->image);
+    mt_file_discard(archive->target);
     free(archive);
-}
-
-/* HDF5 keeps a file in memory in a buffer that these allocate; when the file is closed, and the
- * buffer is whole, it is handed over instead of freed. */
-static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *archive)
-{
-    (void)op;
-    (void)archive;
-    return malloc(size);
-}
-
-static void *image_realloc(void *image, size_t size, H5FD_file_image_op_t op, void *archive)
-{
-    (void)op;
-    (void)archive;
-    return realloc(image, size);
-}
-
-static herr_t image_free(void *image, H5FD_file_image_op_t op, void *archive)
-{
-    if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE) {
-        free(((mt_archive *)archive)->image);
-        ((mt_archive *)archive)->image = image;
-    } else {
-        free(image);
-    }
-    return 0;
-}
-
-static void *share_archive(void *archive)
-{
-    return archive;
-}
-
-static herr_t keep_archive(void *archive)
-{
-    (void)archive;
-    return 0;
 }
 
 /* In the file format of HDF5 1.10, in which whatever leads to the values has a checksum: in older
  * ones the index of a dataset's chunks has none, and one wrong byte there makes HDF5 return fill
  * values, or another dataset's chunk. Nothing in it has a time: the same model gives the same
  * bytes. */
-static hid_t create_in_memory(mt_archive *archive)
+static hid_t create_file(mt_archive *archive)
 {
-    const size_t increment = (size_t)1 << 20;
-    H5FD_file_image_callbacks_t callbacks = {.image_malloc = image_malloc,
-                                             .image_realloc = image_realloc,
-                                             .image_free = image_free,
-                                             .udata_copy = share_archive,
-                                             .udata_free = keep_archive,
-                                             .udata = archive};
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     hid_t file = H5I_INVALID_HID;
-    if (H5Pset_fapl_core(access, increment, 0) >= 0 &&
-        H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
+    if (mt_hdf5_write_to(access, archive) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
         H5Pset_attr_phase_change(creation, 0, 0) >= 0 &&
         H5Pset_obj_track_times(creation, false) >= 0) {
-        /* A name that no file can have: HDF5 would read an old file before it makes a new one. */
-        file = H5Fcreate("/dev/null/in-memory", H5F_ACC_TRUNC, creation, access);
+        /* A name that no file can have: HDF5 looks at what a link leads to. */
+        file = H5Fcreate("/dev/null/new", H5F_ACC_TRUNC, creation, access);
     }
     H5Pclose(access);
     H5Pclose(creation);
@@ -174,10 +132,16 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
     errno = 0;
     status = mt_hdf5_begin(path);
     if (status == MT_OK) {
-        (*archive)->file = create_in_memory(*archive);
+        status = mt_file_begin(path, &(*archive)->target);
+    }
+    if (status == MT_OK) {
+        mt_hdf5_new_file = mt_file_beside((*archive)->target);
+        errno = 0;
+        (*archive)->file = create_file(*archive);
+        status = (*archive)->status;
     }
     if (status == MT_OK && (*archive)->file < 0) {
-        status = mt_fail(MT_ERROR_MEMORY, "%s: HDF5 cannot make a file in memory", path);
+        status = mt_fail(MT_ERROR_MEMORY, "%s: HDF5 has no memory to make a file", path);
     }
     if (status != MT_OK) {
         mt_archive_discard(*archive);
@@ -186,31 +150,38 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
     return status;
 }
 
-/* The length of a whole file in memory, whose buffer is longer: the end-of-file address in its
- * superblock, at byte 28 of versions 2 and 3 (HDF5 File Format Specification, II.A). */
-static uint64_t image_length(const unsigned char *image)
+/* The file's length: the end-of-file address in its superblock, at byte 28 of versions 2 and 3
+ * (HDF5 File Format Specification, II.A). */
+static mt_status find_length(const mt_archive *archive, uint64_t *length)
 {
     enum { END_OF_FILE = 28 };
-    uint64_t length = 0;
+    unsigned char bytes[8];
+    mt_status status = mt_file_find(archive->target, END_OF_FILE, bytes, sizeof bytes);
+    *length = 0;
     for (int i = 7; i >= 0; i--) {
-        length = length << 8 | image[END_OF_FILE + i];
+        *length = *length << 8 | bytes[i];
     }
-    return length;
+    return status;
 }
 
 static mt_status commit(mt_archive *archive)
 {
     hsize_t size = 0;
+    uint64_t length = 0;
     if (H5Fflush(archive->file, H5F_SCOPE_GLOBAL) < 0) {
         mt_archive_lacks_memory(archive, "the file");
     }
     bool whole = mt_archive_can_go_on(archive) && H5Fget_filesize(archive->file, &size) >= 0;
     whole = H5Fclose(archive->file) >= 0 && whole;
     archive->file = H5I_INVALID_HID;
-    if (!whole || archive->image == NULL || image_length(archive->image) > size) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for the file", archive->path);
+    mt_status status = archive->status;
+    if (status == MT_OK) {
+        status = find_length(archive, &length);
     }
-    return mt_file_replace(archive->path, archive->image, (size_t)image_length(archive->image));
+    if (status == MT_OK && (!whole || length > size)) {
+        status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for the file", archive->path);
+    }
+    return status == MT_OK ? mt_file_end(archive->target, length) : status;
 }
 
 mt_status mt_archive_close(mt_archive *archive)

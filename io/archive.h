@@ -7,9 +7,9 @@
  * 0, false or NULL, and mt_archive_status, or closing the archive, tells what went wrong. So a file
  * is written, or read, as a list of what it holds.
  *
- * A file is made in memory and put in place by mt_file_replace, so a full disk or a crash leaves
- * the old file; saving needs as much host memory as the file is long. HDF5 prints nothing while an
- * archive is open. Paths inside a file are absolute: "/", "/model". */
+ * A file is made beside its target and put in place whole (io/file.h), so a full disk or a crash
+ * leaves the old file. HDF5 prints nothing while an archive is open. Paths inside a file are
+ * absolute: "/", "/model". */
 #ifndef MT_IO_ARCHIVE_H
 #define MT_IO_ARCHIVE_H
 
@@ -21,8 +21,8 @@
 
 typedef struct mt_archive mt_archive;
 
-/* Begins a file, in memory. MT_ERROR_INVALID for a name that another kind of file has
- * (.safetensors, .pth), MT_ERROR_MEMORY. On failure *archive is NULL. */
+/* Begins a file, beside `path`. MT_ERROR_INVALID for a name that another kind of file has
+ * (.safetensors, .pth), MT_ERROR_MEMORY, MT_ERROR_IO. On failure *archive is NULL. */
 mt_status mt_archive_create(const char *path, mt_archive **archive);
 
 /* Opens a file to be read. MT_ERROR_IO where it cannot be, or is no regular file; MT_ERROR_FORMAT

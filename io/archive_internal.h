@@ -3,16 +3,18 @@
 #define MT_IO_ARCHIVE_INTERNAL_H
 
 #include "io/archive.h"
+#include "io/file.h"
 #include "io/reader.h"
 
 #include <hdf5.h>
 #include <limits.h>
 
 struct mt_archive {
-    mt_reader *reader; /* of a file that is read, else NULL */
-    hid_t file;        /* of one that is written, else negative: in memory, */
-    hid_t array;       /* the array that was begun last, or negative, */
-    void *image;       /* and its bytes, once HDF5 has closed it */
+    mt_reader *reader;   /* of a file that is read, else NULL */
+    hid_t file;          /* of one that is written, else negative; */
+    hid_t array;         /* the array that was begun last, or negative; */
+    hid_t driver;        /* by which HDF5 writes it, or negative; */
+    mt_new_file *target; /* and the file itself */
     char path[PATH_MAX];
     mt_status status; /* the first failure, */
     char error[1024]; /* and what it was */

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,6 +32,25 @@ typedef struct mt_file_bytes {
  * Links are followed, to what is not there yet, too; what is there and is no regular file is
  * refused. Writers of the same file do not disturb each other: the last one's is there. */
 mt_status mt_file_replace(const char *path, const void *bytes, size_t size);
+
+/* The same of a file that is written piece by piece: it lies beside `path` until it is ended. */
+typedef struct mt_new_file mt_new_file;
+
+mt_status mt_file_begin(const char *path, mt_new_file **file);
+
+/* Where it lies. */
+const char *mt_file_beside(const mt_new_file *file);
+
+/* Bytes from `at` on. Where nothing was put the file holds zeros, which is what is found beyond its
+ * end, too. */
+mt_status mt_file_put(mt_new_file *file, uint64_t at, const void *bytes, size_t size);
+mt_status mt_file_find(const mt_new_file *file, uint64_t at, void *bytes, size_t size);
+
+/* Puts the first `size` bytes in place. */
+mt_status mt_file_end(mt_new_file *file, uint64_t size);
+
+/* Removes it, if it was not ended, and frees it. NULL is allowed. */
+void mt_file_discard(mt_new_file *file);
 
 /* Writes all of the bytes, and waits until what was written has reached the disk; both go on where
  * a signal interrupts them. MT_ERROR_IO with `path`, the reason, and how much was written. */

@@ -147,7 +147,7 @@ static mt_status make_beside(const replaced_file *target, char beside[PATH_MAX],
         if (length < 0 || length >= PATH_MAX) {
             return too_long(target->path);
         }
-        *file = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, target->mode);
+        *file = open(beside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, target->mode);
         if (*file < 0 && errno != EEXIST) {
             return fail(target->path, errno);
         }
@@ -168,42 +168,116 @@ static mt_status keep_mode(const replaced_file *target, int file)
     return !target->exists || fchmod(file, target->mode) == 0 ? MT_OK : fail(target->path, errno);
 }
 
-static mt_status write_beside(const replaced_file *target, const char *beside, int file,
-                              const void *bytes, size_t size)
+struct mt_new_file {
+    replaced_file target;
+    char beside[PATH_MAX];
+    int file; /* negative once it is closed */
+};
+
+mt_status mt_file_begin(const char *path, mt_new_file **file)
 {
-    mt_status status = keep_mode(target, file);
+    mt_new_file *made = *file = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *made);
+    }
+    made->file = -1;
+    mt_status status = find_target(path, &made->target);
     if (status == MT_OK) {
-        status = mt_file_write(file, target->path, bytes, size);
+        remove_left(&made->target);
+        status = make_beside(&made->target, made->beside, &made->file);
     }
     if (status == MT_OK) {
-        status = mt_file_flush(file, target->path);
-    }
-    if (status == MT_OK && rename(beside, target->path) != 0) {
-        status = fail(target->path, errno);
+        status = keep_mode(&made->target, made->file);
     }
     if (status != MT_OK) {
-        unlink(beside);
-    }
-    /* What a signal interrupts is closed all the same, and was flushed before. */
-    if (close(file) != 0 && errno != EINTR && status == MT_OK) {
-        status = fail(target->path, errno);
+        mt_file_discard(made);
+        *file = NULL;
     }
     return status;
 }
 
+const char *mt_file_beside(const mt_new_file *file)
+{
+    return file->beside;
+}
+
+mt_status mt_file_put(mt_new_file *file, uint64_t at, const void *bytes, size_t size)
+{
+    return lseek(file->file, (off_t)at, SEEK_SET) < 0
+               ? fail(file->target.path, errno)
+               : mt_file_write(file->file, file->target.path, bytes, size);
+}
+
+mt_status mt_file_find(const mt_new_file *file, uint64_t at, void *bytes, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(file->file, (char *)bytes + done, size - done, (off_t)(at + done));
+        if (got < 0 && errno != EINTR) {
+            return fail(file->target.path, errno);
+        }
+        if (got == 0) {
+            memset((char *)bytes + done, 0, size - done);
+            break;
+        }
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return MT_OK;
+}
+
+/* 0, or the error; a signal may interrupt it. */
+static int cut(int file, uint64_t size)
+{
+    int failed;
+    do {
+        failed = ftruncate(file, (off_t)size);
+    } while (failed != 0 && errno == EINTR);
+    return failed != 0 ? errno : 0;
+}
+
+/* What a signal interrupts is closed all the same, and was flushed before. */
+static mt_status close_beside(mt_new_file *file)
+{
+    int failed = close(file->file);
+    file->file = -1;
+    return failed == 0 || errno == EINTR ? MT_OK : fail(file->target.path, errno);
+}
+
+mt_status mt_file_end(mt_new_file *file, uint64_t size)
+{
+    const replaced_file *target = &file->target;
+    int error = cut(file->file, size);
+    mt_status status =
+        error == 0 ? mt_file_flush(file->file, target->path) : fail(target->path, error);
+    if (status == MT_OK && rename(file->beside, target->path) != 0) {
+        status = fail(target->path, errno);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    status = close_beside(file);
+    /* The rename itself reaches the disk with the folder. */
+    return status == MT_OK ? mt_folder_flush(target->folder, target->path) : status;
+}
+
+void mt_file_discard(mt_new_file *file)
+{
+    if (file != NULL && file->file >= 0) {
+        unlink(file->beside);
+        close(file->file);
+    }
+    free(file);
+}
+
 mt_status mt_file_replace(const char *path, const void *bytes, size_t size)
 {
-    replaced_file target;
-    char beside[PATH_MAX];
-    int file = -1;
-    mt_status status = find_target(path, &target);
+    mt_new_file *file;
+    mt_status status = mt_file_begin(path, &file);
     if (status == MT_OK) {
-        remove_left(&target);
-        status = make_beside(&target, beside, &file);
+        status = mt_file_put(file, 0, bytes, size);
     }
     if (status == MT_OK) {
-        status = write_beside(&target, beside, file, bytes, size);
+        status = mt_file_end(file, size);
     }
-    /* The rename itself reaches the disk with the folder. */
-    return status == MT_OK ? mt_folder_flush(target.folder, target.path) : status;
+    mt_file_discard(file);
+    return status;
 }

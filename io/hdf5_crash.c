@@ -4,11 +4,13 @@
 #include <hdf5.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 enum { CRASHES = sizeof crashes / sizeof *crashes };
 
 const char *volatile mt_hdf5_makes;
+const char *volatile mt_hdf5_new_file;
 volatile bool mt_hdf5_lacks_memory;
 
 static void (*end_process)(int signal, int status, bool lacks_memory);
@@ -20,12 +22,21 @@ static bool lacks_memory(void)
     return mt_hdf5_lacks_memory || errno == ENOMEM;
 }
 
+static void last_words(int signal, int status)
+{
+    bool lacks = lacks_memory();
+    if (mt_hdf5_new_file != NULL) {
+        unlink(mt_hdf5_new_file);
+    }
+    end_process(signal, status, lacks);
+}
+
 /* Without last words the instruction is tried again, and crashes as if nobody had caught it; what
  * another process sent is sent again. */
 static void catch_signal(int signal, siginfo_t *info, void *context)
 {
     (void)context;
-    end_process(signal, 0, lacks_memory());
+    last_words(signal, 0);
     for (int i = 0; i < CRASHES; i++) {
         if (crashes[i] == signal) {
             sigaction(signal, &former[i], NULL);
@@ -39,7 +50,7 @@ static void catch_signal(int signal, siginfo_t *info, void *context)
 static void catch_exit(int status, void *context)
 {
     (void)context;
-    end_process(0, status, lacks_memory());
+    last_words(0, status);
 }
 
 /* Out of memory libhdf5 recurses until it has no stack: its end has one of its own. */
@@ -57,4 +68,5 @@ void mt_hdf5_catch_crash(void (*end)(int signal, int status, bool lacks_memory))
     mt_hdf5_makes = "at the start"; /* HDF5 begins, which takes memory */
     H5dont_atexit();
     mt_hdf5_makes = NULL;
+    mt_hdf5_new_file = NULL; /* a child's parent may be at one */
 }

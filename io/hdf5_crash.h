@@ -12,9 +12,10 @@
  * complains then, or crashes. */
 void mt_hdf5_catch_crash(void (*end)(int signal, int status, bool lacks_memory));
 
-/* The path of the file that HDF5 makes, what else it is at, or NULL. Files are made in memory: a
- * crash leaves the old one. */
+/* The path of the file that HDF5 makes, what else it is at, or NULL; and of the new file beside it,
+ * or NULL, which is removed before `end` is called: a crash leaves the old one, and no other. */
 extern const char *volatile mt_hdf5_makes;
+extern const char *volatile mt_hdf5_new_file;
 
 /* True once HDF5 had no memory to make it: then a crash is no wonder. */
 extern volatile bool mt_hdf5_lacks_memory;

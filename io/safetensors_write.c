@@ -34,17 +34,16 @@ static json_t *describe_array(const mt_array *array, mt_stored_type stored, size
 }
 
 /* The header, or NULL: no memory. */
-static json_t *make_header(const mt_arrays *arrays, mt_stored_type stored, size_t *data_size)
+static json_t *make_header(const mt_arrays *arrays, mt_stored_type stored)
 {
     json_t *header = json_object();
     bool whole =
         json_object_set_new(header, "__metadata__", json_pack("{s:s}", "format", "pt")) == 0;
-    *data_size = 0;
+    size_t end = 0;
     for (int64_t i = 0; i < arrays->count && whole; i++) {
         const mt_array *array = &arrays->items[i];
-        *data_size += array_bytes(array, stored);
-        whole = json_object_set_new(header, array->name,
-                                    describe_array(array, stored, *data_size)) == 0;
+        end += array_bytes(array, stored);
+        whole = json_object_set_new(header, array->name, describe_array(array, stored, end)) == 0;
     }
     if (!whole) {
         json_decref(header);
@@ -52,14 +51,14 @@ static json_t *make_header(const mt_arrays *arrays, mt_stored_type stored, size_
     return whole ? header : NULL;
 }
 
-/* A file's bytes, which the caller frees: the header, blanks behind it, and room for the data.
- * jansson writes the header into them, since it does not notice where a text of its own could not
+/* The bytes before the data, which the caller frees: the header, and blanks behind it. jansson
+ * writes the header into them, since it does not notice where a text of its own could not
  * grow. NULL: no memory. */
-static char *make_bytes(const json_t *header, size_t data_size, size_t *size)
+static char *make_bytes(const json_t *header, size_t *size)
 {
     size_t length = json_dumpb(header, NULL, 0, JSON_COMPACT);
     size_t padded = (length + HEADER_ALIGNMENT - 1) / HEADER_ALIGNMENT * HEADER_ALIGNMENT;
-    *size = MT_SAFETENSORS_LENGTH + padded + data_size;
+    *size = MT_SAFETENSORS_LENGTH + padded;
     char *bytes = malloc(*size);
     if (bytes == NULL || length == 0 ||
         json_dumpb(header, bytes + MT_SAFETENSORS_LENGTH, padded, JSON_COMPACT) != length) {
@@ -73,57 +72,91 @@ static char *make_bytes(const json_t *header, size_t data_size, size_t *size)
     return bytes;
 }
 
-/* Rows of an array on their way into the image of a file. */
+/* Rows of an array on their way into a file. */
 typedef struct stored_array {
     const mt_array *array;
     const mt_number_type *type;
-    char *to;
+    mt_new_file *file;
+    uint64_t at; /* where the array begins */
 } stored_array;
 
-static mt_status store_rows(void *context, int64_t first, int64_t rows, const void *values)
+static mt_status put_rows(const stored_array *stored, int64_t first, int64_t rows,
+                          const void *values, void *narrow)
 {
-    const stored_array *stored = context;
     const mt_array *array = stored->array;
     int64_t width = mt_array_width(array), count = rows * width;
-    char *to = stored->to + (size_t)(first * width) * stored->type->size;
-    mt_status status = mt_array_check_values(array, "/", first, rows, values);
-    if (status != MT_OK) {
-        return status;
-    }
-    int64_t beyond = stored->type->narrow(array->dtype, values, count, to);
+    int64_t beyond = stored->type->narrow(array->dtype, values, count, narrow);
+    size_t size = stored->type->size;
     return beyond < 0
-               ? MT_OK
+               ? mt_file_put(stored->file, stored->at + (size_t)(first * width) * size, narrow,
+                             (size_t)count * size)
                : mt_fail(MT_ERROR_NUMERIC, "%s: element %" PRId64 " is %g, which %s cannot hold",
                          array->name, first * width + beyond,
                          mt_real_at(array->dtype, values, beyond), stored->type->torch);
 }
 
-static mt_status store_arrays(const mt_arrays *arrays, mt_stored_type type, char *to)
+static mt_status store_rows(void *context, int64_t first, int64_t rows, const void *values)
+{
+    const stored_array *stored = context;
+    const mt_array *array = stored->array;
+    mt_status status = mt_array_check_values(array, "/", first, rows, values);
+    if (status != MT_OK) {
+        return status;
+    }
+    size_t bytes = (size_t)(rows * mt_array_width(array)) * stored->type->size;
+    void *narrow = malloc(bytes);
+    if (narrow == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", array->name, bytes);
+    }
+    status = put_rows(stored, first, rows, values, narrow);
+    free(narrow);
+    return status;
+}
+
+/* From `at` on, which then is the file's end. */
+static mt_status store_arrays(const mt_arrays *arrays, mt_stored_type type, mt_new_file *file,
+                              uint64_t *at)
 {
     mt_status status = MT_OK;
     for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
         const mt_array *array = &arrays->items[i];
-        stored_array stored = {array, mt_number_type_of(type, array->dtype), to};
+        stored_array stored = {array, mt_number_type_of(type, array->dtype), file, *at};
         status = mt_array_visit(array, store_rows, &stored);
-        to += array_bytes(array, type);
+        *at += array_bytes(array, type);
     }
+    return status;
+}
+
+static mt_status write_file(const char *path, const char *bytes, size_t size,
+                            const mt_arrays *arrays, mt_stored_type stored)
+{
+    mt_new_file *file;
+    uint64_t end = size;
+    mt_status status = mt_file_begin(path, &file);
+    if (status == MT_OK) {
+        status = mt_file_put(file, 0, bytes, size);
+    }
+    if (status == MT_OK) {
+        status = store_arrays(arrays, stored, file, &end);
+    }
+    if (status == MT_OK) {
+        status = mt_file_end(file, end);
+    }
+    mt_file_discard(file);
     return status;
 }
 
 mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays, mt_stored_type stored)
 {
-    size_t data_size, size = 0;
-    json_t *header = make_header(arrays, stored, &data_size);
-    char *bytes = header != NULL ? make_bytes(header, data_size, &size) : NULL;
+    size_t size = 0;
+    json_t *header = make_header(arrays, stored);
+    char *bytes = header != NULL ? make_bytes(header, &size) : NULL;
     json_decref(header);
     if (bytes == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %lld tensors of %zu bytes", path,
-                       (long long)arrays->count, data_size);
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for the names of %lld tensors", path,
+                       (long long)arrays->count);
     }
-    mt_status status = store_arrays(arrays, stored, bytes + size - data_size);
-    if (status == MT_OK) {
-        status = mt_file_replace(path, bytes, size);
-    }
+    mt_status status = write_file(path, bytes, size, arrays, stored);
     free(bytes);
     return status;
 }

@@ -32,6 +32,28 @@ START_TEST(test_what_a_killed_writer_left_is_removed)
 }
 END_TEST
 
+START_TEST(test_pieces_are_a_file_once_it_is_ended)
+{
+    const char *path = write_text("a.h5", "old");
+    mt_new_file *file;
+    char found[8];
+    for (int ended = 0; ended < 2; ended++) {
+        ASSERT_OK(mt_file_begin(path, &file));
+        ASSERT_OK(mt_file_put(file, 2, "new, and more", 13));
+        ASSERT_OK(mt_file_put(file, 0, "a ", 2));
+        ASSERT_OK(mt_file_find(file, 11, found, sizeof found));
+        ck_assert_mem_eq(found, "more\0\0\0\0", sizeof found);
+        assert_content(path, "old");
+        if (ended == 1) {
+            ASSERT_OK(mt_file_end(file, 5));
+        }
+        mt_file_discard(file);
+        assert_content(path, ended == 1 ? "a new" : "old");
+        ck_assert_int_eq(files_in_folder(), 1);
+    }
+}
+END_TEST
+
 static const char *const others[] = {".b.h5.0123abcd.part", ".a.h5.part", ".a.h5.0123abcd.part.txt",
                                      ".a.h5.0123ABCD.part", "a.h5.0123abcd.part"};
 
@@ -200,14 +222,14 @@ END_TEST
 
 static Suite *file_suite(void)
 {
-    return SUITE_WITH("io/file", io_setup, io_teardown, test_what_a_killed_writer_left_is_removed,
-                      test_what_is_another_files_stays, test_what_a_writer_is_at_stays,
-                      test_writers_at_once_do_not_disturb_each_other,
-                      test_a_checkpoint_is_read_while_it_is_replaced,
-                      test_a_file_keeps_its_mode_and_a_new_one_has_the_umasks,
-                      test_links_are_followed_to_what_is_there_and_what_is_not,
-                      test_links_that_lead_nowhere_are_refused,
-                      test_a_flush_that_is_interrupted_is_tried_again);
+    return SUITE_WITH(
+        "io/file", io_setup, io_teardown, test_pieces_are_a_file_once_it_is_ended,
+        test_what_a_killed_writer_left_is_removed, test_what_is_another_files_stays,
+        test_what_a_writer_is_at_stays, test_writers_at_once_do_not_disturb_each_other,
+        test_a_checkpoint_is_read_while_it_is_replaced,
+        test_a_file_keeps_its_mode_and_a_new_one_has_the_umasks,
+        test_links_are_followed_to_what_is_there_and_what_is_not,
+        test_links_that_lead_nowhere_are_refused, test_a_flush_that_is_interrupted_is_tried_again);
 }
 
 MT_TEST_MAIN(file_suite)

@@ -13,6 +13,7 @@ import numpy
 MIXTAPE = os.environ["MIXTAPE"]
 SIZE, BLOCKS, VOCABULARY = 1024, 5, 64
 MOST = 1.3  # times the file's size
+PIECES = 0.5  # the same, of what goes from file to file
 
 
 def hf_tensors():
@@ -72,17 +73,19 @@ class MemoryTest(unittest.TestCase):
                 file["labels"] = numpy.array([[1, 2]], "i4")
             size = weights.stat().st_size
             verbs = [
-                ("import", weights, "-o", checkpoint),
-                ("import", checkpoint, "-o", folder / "again.h5"),
-                ("export", checkpoint, "-o", folder / "espnet.h5"),
-                ("export", checkpoint, "--layout", "hf", "-o", folder / "hf.safetensors"),
-                ("export", checkpoint, "--layout", "hf", "--dtype", "bf16", "-o", folder / "hf"),
-                ("import", folder / "hf", "-o", folder / "again.h5"),
-                ("forward", checkpoint, "--input", folder / "labels.h5", "-o", folder / "out.h5"),
+                (PIECES, "import", weights, "-o", checkpoint),
+                (PIECES, "import", checkpoint, "-o", folder / "again.h5"),
+                (PIECES, "export", checkpoint, "-o", folder / "espnet.h5"),
+                (PIECES, "export", checkpoint, "--layout", "hf", "-o", folder / "hf.safetensors"),
+                (PIECES, "export", checkpoint, "--layout", "hf", "--dtype", "bf16",
+                 "-o", folder / "hf"),
+                (PIECES, "import", folder / "hf", "-o", folder / "again.h5"),
+                (MOST, "forward", checkpoint, "--input", folder / "labels.h5",
+                 "-o", folder / "out.h5"),
             ]
-            for verb in verbs:
+            for most, *verb in verbs:
                 with self.subTest(verb[0]):
-                    self.assertLess(peak(*verb) - base, MOST * size)
+                    self.assertLess(peak(*verb) - base, most * size)
             with h5py.File(checkpoint, "r+") as file:
                 tokens = [f"{i:02d}".encode() for i in range(VOCABULARY)]
                 file.attrs.create("token_list", tokens, dtype=h5py.string_dtype("utf-8", 2))
