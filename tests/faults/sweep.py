@@ -13,6 +13,7 @@ import collections
 import concurrent.futures
 import errno
 import functools
+import gzip
 import io
 import itertools
 import json
@@ -37,8 +38,12 @@ DATA = "../../prepared/" # a run remembers where its data are
 VERBS = {
     "train": (["train", *COPY, *SMALL, "--steps", "2", "--save-every", "1", "--out", "new"],
               ["new/checkpoint.h5", "new/best.h5"]),
+    "train-text": (["train", "text", "--data", DATA + "texts", DATA + "text.gz", "--init", "text",
+                    "--length", "4", "--batch", "2", "--threads", "1", "--eval-batches", "1",
+                    "--steps", "1", "--out", "new"],
+                   ["new/checkpoint.h5", "new/best.h5"]),
     "train-tokens": (["train", "tokens", "--data", DATA + "transcripts", "--token-list",
-                      DATA + "tokens.txt", *SMALL, "--steps", "1", "--out", "new"],
+                      DATA + "tokens.txt", "--nlsyms", DATA + "symbols.txt", *SMALL, "--steps", "1", "--out", "new"],
                      ["new/checkpoint.h5", "new/best.h5"]),
     "train-ids": (["train", "ids", "--data", DATA + "ids.idx", DATA + "ids.npy", "--valid-data",
                    DATA + "ids.h5", "--length", "4", *SMALL, "--steps", "1", "--out", "new"],
@@ -112,6 +117,11 @@ def prepare(mixtape, folder):
     write("text.txt", "the quick brown fox jumps over the lazy dog. " * 20)
     write("tokens.txt", "<blank>\n<unk>\n<space>\na\nb\nc\n<sos/eos>\n")
     write("transcripts", "".join(f"utterance-{i} a b c{' a' * i}\n" for i in range(20)))
+    write("symbols.txt", "aa\n<noise>\n")
+    os.mkdir(os.path.join(folder, "texts"))
+    write("texts/one", "new: é, ü. " * 20)
+    with gzip.open(os.path.join(folder, "text.gz"), "wb") as file:
+        file.write(b"and packed" * 10)
     run("train", *COPY, *SMALL, "--steps", "2", "--out", "run")
     run("train", "text", "--data", "text.txt", "--length", "4", *SMALL, "--steps", "1", "--out",
         "text")

@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import os
+import re
 import unittest
 
 import h5py
@@ -330,7 +331,9 @@ class TokenListTest(TranscriptsTest):
         os.remove(self.path("symbols.txt"))
         text = self.run_command("generate", "run", "--prompt", "@@a<noise>", "--length", "1").stdout
         self.assertTrue(text.startswith(b"@@a<noise>"))
-        self.run_command("eval", "run", "--data", "text")
+        labels = re.search("([0-9]+) labels", said).group(1)
+        measured = self.run_command("eval", "run", "--data", "text").stdout.decode()
+        self.assertIn(f"\ncounted {labels}\n", measured)
         said = self.run_command("train", "--resume", "run", "--steps", "31").stderr.decode()
         self.assertIn(" 0.00 % of them <unk>\n", said)
         self.write("symbols.txt", "a\n")
