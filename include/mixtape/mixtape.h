@@ -21,8 +21,8 @@
 #include <mixtape/part.h>
 #include <mixtape/random.h>
 #include <mixtape/sampling.h>
-#include <mixtape/scoring.h>
 #include <mixtape/schedule.h>
+#include <mixtape/scoring.h>
 #include <mixtape/stream.h>
 #include <mixtape/text.h>
 #include <mixtape/trainer.h>
