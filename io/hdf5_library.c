@@ -69,6 +69,7 @@ static const struct meaning {
     {"filter returned failure", MT_ERROR_FORMAT, "damaged"}, /* that is all that 1.14 says of it */
     {"memory allocation", MT_ERROR_MEMORY, "no memory"},
     {"resource allocation", MT_ERROR_MEMORY, "no memory"},
+    {"H5MM_", MT_ERROR_MEMORY, "no memory"}, /* its functions that allocate */
     {"file read failed: time", MT_ERROR_IO, "it cannot be read"},
     {"unable to open file: name", MT_ERROR_IO, "it cannot be opened"},
     {"not a dataset", MT_ERROR_FORMAT, "not a dataset"},

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 
-LIMITS = ["-timeout=60", "-rss_limit_mb=1500", "-malloc_limit_mb=256", "-close_fd_mask=1",
-          "-print_final_stats=1"]
+LIMITS = ["-timeout=60", "-report_slow_units=60", "-rss_limit_mb=1500", "-malloc_limit_mb=256",
+          "-close_fd_mask=1", "-print_final_stats=1"]
 FRAME = re.compile(r"^ *#\d+ 0x[0-9a-f]+ (.*)$", re.MULTILINE)
 OURS = re.compile(r"/(io|train|layers|kernels|optim|autograd|tests)/[^ ]*\.[ch]:")
 ANSWER_SECONDS = 60
