@@ -112,7 +112,10 @@ static mt_status begin_file(metrics_file *metrics, int64_t step, const metrics_r
     FILE *to = status == MT_OK ? open_memstream(&kept, &kept_size) : NULL;
     if (status == MT_OK && to != NULL) {
         metrics->last = write_kept(to, text != NULL ? text : "", step);
-        fwrite(row, 1, added != NULL ? format_row(added, row) : 0, to);
+        if (added != NULL) {
+            size_t length = format_row(added, row);
+            fwrite(row, 1, length, to);
+        }
     }
     bool closed = to != NULL && fclose(to) == 0;
     if (status == MT_OK && (!closed || kept == NULL)) { /* which is how its last growth fails */
