@@ -175,9 +175,10 @@ def _opaque(name):
 
 
 # What training tools save beside tensors: options, paths, dates, and what NumPy counted.
-USUAL = ("argparse.Namespace", "pathlib.PosixPath", "datetime.datetime", "datetime.timedelta",
-         "numpy.dtype", "numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct",
-         "numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct")
+USUAL = ("argparse.Namespace", "pathlib.PosixPath", "pathlib._local.PosixPath",  # of Python 3.13
+         "datetime.datetime", "datetime.timedelta", "numpy.dtype", "numpy.core.multiarray.scalar",
+         "numpy.core.multiarray._reconstruct", "numpy._core.multiarray.scalar",
+         "numpy._core.multiarray._reconstruct")
 DICTIONARIES = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter",
                 "lightning_fabric.utilities.data.AttributeDict",
                 "lightning.fabric.utilities.data.AttributeDict",
