@@ -8,8 +8,8 @@
  *   FAIL_ALWAYS  if set, those behind it fail too
  *   FAIL_ERROR   the errno of a system call that fails; 0: it reads or writes half of its bytes
  *
- * Functions that allocate are replaced by name. System calls are caught by the kernel (seccomp),
- * since the C library makes many of its own. */
+ * Functions that allocate, and fork, are replaced by name. Other system calls are caught by the
+ * kernel (seccomp), since the C library makes many of its own. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -34,7 +34,7 @@
 static struct {
     atomic_long *count; /* shared with child processes; NULL before main */
     long at;
-    bool always, memory;
+    bool always, memory, forks;
     int error;
     int places; /* a file; -1: not asked for */
 } plan;
@@ -94,6 +94,18 @@ REPLACE(void *, aligned_alloc, NULL, (size_t alignment, size_t size), (alignment
 REPLACE(int, posix_memalign, ENOMEM, (void **memory, size_t alignment, size_t size),
         (memory, alignment, size))
 
+/* fork blocks all signals before its system call, so that could not be caught. */
+pid_t fork(void)
+{
+    pid_t (*replaced)(void);
+    *(void **)&replaced = dlsym(RTLD_NEXT, "fork");
+    if (plan.forks && fails()) {
+        errno = plan.error;
+        return -1;
+    }
+    return replaced();
+}
+
 /* ---- system calls ---- */
 
 static const struct {
@@ -103,8 +115,8 @@ static const struct {
     {"openat", SYS_openat},     {"close", SYS_close},           {"read", SYS_read},
     {"pread", SYS_pread64},     {"write", SYS_write},           {"pwrite", SYS_pwrite64},
     {"writev", SYS_writev},     {"fsync", SYS_fsync},           {"fdatasync", SYS_fdatasync},
-    {"mkdirat", SYS_mkdirat},   {"socketpair", SYS_socketpair}, {"clone", SYS_clone},
-    {"sendto", SYS_sendto},     {"recvfrom", SYS_recvfrom},
+    {"mkdirat", SYS_mkdirat},   {"socketpair", SYS_socketpair}, {"sendto", SYS_sendto},
+    {"recvfrom", SYS_recvfrom},
 #ifdef SYS_rename /* old names that newer processors have not */
     {"open", SYS_open},         {"rename", SYS_rename},         {"mkdir", SYS_mkdir},
 #endif
@@ -235,6 +247,7 @@ static int main_with_failures(int argc, char **argv, char **environment)
         if (strcmp(names, "memory") == 0) {
             plan.memory = true;
         } else {
+            plan.forks = strstr(names, "fork") != NULL;
             filter(names);
         }
     }

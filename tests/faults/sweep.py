@@ -90,7 +90,7 @@ KINDS = {
     "rename": ("rename,renameat,mkdir,mkdirat", [errno.ENOSPC, errno.EDQUOT, errno.EIO]),
     "open": ("openat,open", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EMFILE]),
     "close": ("close", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR]),
-    "child": ("socketpair,clone", [errno.EAGAIN, errno.EMFILE]),
+    "child": ("socketpair,fork", [errno.EAGAIN, errno.EMFILE]),
     "line": ("sendto,recvfrom", [errno.EINTR, HALF]), # to the child
 }
 
