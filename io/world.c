@@ -315,8 +315,8 @@ mt_status mt_world_encode(const mt_world *world, const char *text, size_t length
         if (id == NONE) {
             free(*ids);
             *ids = NULL;
-            return mt_fail(MT_ERROR_INVALID, "no piece of the World list begins with byte 0x%02X",
-                           (unsigned)(unsigned char)text[at]);
+            return mt_fail(MT_ERROR_INVALID, "byte 0x%02x at %zu begins no piece of the World list",
+                           (unsigned)(unsigned char)text[at], at);
         }
         (*ids)[(*count)++] = id;
     }

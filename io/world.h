@@ -31,7 +31,8 @@ int64_t mt_world_size(const mt_world *world); /* all ids are below it */
 int32_t mt_world_find(const mt_world *world, const char *bytes, size_t length);
 const char *mt_world_piece(const mt_world *world, int32_t id, size_t *length);
 
-/* The ids of a text, which the caller frees. MT_ERROR_INVALID where no piece begins with a byte. */
+/* The ids of a text, which the caller frees. MT_ERROR_INVALID, with its place, for a byte that no
+ * piece begins with. */
 mt_status mt_world_encode(const mt_world *world, const char *text, size_t length, int32_t **ids,
                           int64_t *count);
 

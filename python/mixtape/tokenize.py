@@ -75,7 +75,8 @@ class _Progress:
 
     def end(self):
         notes = [f"{self.empty} empty left out"] * (self.empty > 0)
-        notes += [f"long documents cut at {self.cuts} places"] * (self.cuts > 0)
+        places = f"{self.cuts} place{'s' * (self.cuts != 1)}"
+        notes += [f"long documents cut at {places}"] * (self.cuts > 0)
         print("; ".join([self.text(), *notes]), file=sys.stderr)
 
 

@@ -124,8 +124,9 @@ class HuggingFace(_Tokenizer):
         self.size = max(vocabulary.values()) + 1
 
     def encode(self, text):
+        decoded = _text(text)  # what fails there is no fault of the tokenizer
         return _guarded(self.name, lambda: self.tokenizer.encode(
-            _text(text), add_special_tokens=False).ids)
+            decoded, add_special_tokens=False).ids)
 
     def decode(self, ids):
         return _guarded(self.name, lambda: self.tokenizer.decode(

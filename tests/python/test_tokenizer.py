@@ -178,6 +178,16 @@ class TextTest(TokenizerTest):
         return self.write("list", "".join(made.world_line(index, piece.encode())
                                           for index, piece in enumerate(pieces, 1)))
 
+    def test_a_wrong_byte_is_told_with_its_file_and_place(self):
+        with open(self.path("wrong"), "wb") as file:
+            file.write(b"e\n\xff\n")
+        self.train(made.huggingface(self.folder))
+        self.assertIn("wrong: byte 0xff at 2 is not UTF-8", self.run_command(
+            "eval", "run", "--data", "text", "wrong", status=1))
+        self.train(self.list("e", "\n"), "--out", "of-list")
+        self.assertIn("wrong: byte 0xff at 2 begins no piece of the World list", self.run_command(
+            "eval", "of-list", "--data", "text", "wrong", status=2))
+
     def test_text_is_measured(self):
         for kind in KINDS:
             with self.subTest(kind):

@@ -183,16 +183,25 @@ static mt_status read_text(void *source, int64_t at, int64_t count, int32_t *ids
     return MT_OK;
 }
 
+/* The symbols of a file, of which a byte order mark, `mark` bytes, is no part. */
+static mt_status encode_file(const text_symbols *symbols, const mt_file_bytes *file, size_t mark,
+                             mt_text *text)
+{
+    if (symbols->tokenizer == NULL) {
+        return mt_text_encode_file(file, symbols->unit, symbols->tokens, text);
+    }
+    mt_status status = tokenizer_encode(symbols->tokenizer, file->bytes + mark, file->size - mark,
+                                        &text->ids, &text->length);
+    return status == MT_OK ? MT_OK : mt_fail(status, "%s: %s", file->name, mt_error_message());
+}
+
 static mt_status measure_text(file_measure *measure, const mt_file_bytes *file)
 {
     mt_text text;
     const text_symbols *symbols = measure->symbols;
     bool marked = symbols->tokenizer != NULL || symbols->unit == MT_TEXT_CHAR;
     size_t mark = marked ? mt_utf8_mark(file->bytes, file->size) : 0;
-    mt_status status = symbols->tokenizer != NULL
-                           ? tokenizer_encode(symbols->tokenizer, file->bytes + mark,
-                                              file->size - mark, &text.ids, &text.length)
-                           : mt_text_encode_file(file, symbols->unit, symbols->tokens, &text);
+    mt_status status = encode_file(symbols, file, mark, &text);
     if (status != MT_OK) {
         return status;
     }
@@ -370,8 +379,8 @@ static mt_status check_sums(const file_measure *measure)
     const measured *sums = &measure->sums;
     const text_symbols *symbols = measure->symbols;
     if (sums->score.counted == 0) {
-        return mt_fail(MT_ERROR_INVALID, "there is no symbol to measure, in %" PRId64 " documents",
-                       sums->documents);
+        return mt_fail(MT_ERROR_INVALID, "in %" PRId64 " document%s there is no symbol to measure",
+                       sums->documents, sums->documents == 1 ? "" : "s");
     }
     double share = (double)sums->unknown / (double)sums->score.counted;
     bool cut_otherwise =

@@ -234,7 +234,7 @@ class TextTest(EvalTest):
                 (["run", "--data", "none.txt"], 1, ["none.txt", "No such file"]),
                 (["run", "--data", ""], 2, ["--data", "no file"]),
                 (["run", "--data", "invalid.txt"], 1, ["invalid.txt", "byte 4"]),
-                (["run", "--data", "1.txt"], 2, ["no symbol to measure, in 1 documents"]),
+                (["run", "--data", "1.txt"], 2, ["in 1 document there is no"]),
                 (["run", "--window", "3"], 2, ["--data"]),
                 (["run", "--per-utterance"], 2, ["--data"]),
                 (["run", "--data", "0.txt", "--per-utterance"], 2, ["--per-utterance", "text"]),
@@ -401,8 +401,8 @@ class TranscriptsEvalTest(EvalTest, TranscriptsTest):
                 ("zero", b"u1 a\nu2 \0b\n", 1, ["zero: a zero byte at 8"]),
                 ("bytes", b"u1 a\nu2 \xff\n", 1, ["bytes: line 2"]),
                 ("upper", "u1 XYZ\n", 2, ["100.0 % of the symbols", "--unit"]),
-                ("nothing", "u1\nu2 \n", 2, ["no symbol to measure, in 2 documents"]),
-                ("empty", "", 2, ["no symbol to measure, in 0 documents"])):
+                ("nothing", "u1\nu2 \n", 2, ["in 2 documents there is no symbol"]),
+                ("empty", "", 2, ["in 0 documents there is no symbol"])):
             with self.subTest(name):
                 self.write(name, content)
                 self.refuse("eval", "run", "--data", name, status=status, says=says)
