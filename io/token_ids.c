@@ -177,14 +177,15 @@ static bool is_same(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-/* Tells if a file's ids are those of one before it. */
-static bool is_there_before(const mt_token_ids *ids, const mt_ids_file *last)
+/* The file before it that has the same ids, or NULL. */
+static mt_ids_file *find_before(const mt_token_ids *ids, const mt_ids_file *last)
 {
-    bool found = false;
-    for (int64_t i = 0; i < ids->files && !found; i++) {
-        const mt_ids_file *file = &ids->file[i];
-        found = is_same(file->path, last->path) && is_same(file->dataset, last->dataset) &&
-                is_same(file->group, last->group);
+    mt_ids_file *found = NULL;
+    for (int64_t i = 0; i < ids->files && found == NULL; i++) {
+        mt_ids_file *file = &ids->file[i];
+        bool is_it = is_same(file->path, last->path) && is_same(file->dataset, last->dataset) &&
+                     is_same(file->group, last->group);
+        found = is_it ? file : NULL;
     }
     return found;
 }
@@ -196,19 +197,30 @@ static mt_status check_sum(const mt_token_ids *ids, const mt_ids_file *file)
                : mt_fail(MT_ERROR_FORMAT, "%s: more ids than can be counted", file->path);
 }
 
-/* Adds a file. Its .idx after its .bin, as `*` of a shell names them, is no second one. */
+/* An .idx and its .bin are one file, in the order of a shell's `*` or in the other. */
+static mt_status take_name(mt_ids_file *file, const char *path)
+{
+    bool *is_named =
+        mt_ids_has_suffix(path, ".idx") ? &file->is_named_by_index : &file->is_named_by_ids;
+    if (*is_named) {
+        return mt_fail(MT_ERROR_INVALID, "%s: it is named twice", path);
+    }
+    *is_named = true;
+    return MT_OK;
+}
+
 static mt_status add_file(mt_token_ids *ids, const char *path, mt_ids_raw raw)
 {
-    mt_ids_file *file = &ids->file[ids->files];
+    mt_ids_file *file = &ids->file[ids->files], *before = NULL;
     mt_status status = open_file(path, raw, file);
-    bool again = status == MT_OK && is_there_before(ids, file);
-    if (status == MT_OK && !again) {
+    if (status == MT_OK) {
+        before = find_before(ids, file);
+        status = take_name(before != NULL ? before : file, path);
+    }
+    if (status == MT_OK && before == NULL) {
         status = check_sum(ids, file);
     }
-    if (again && !mt_ids_has_suffix(path, ".idx")) {
-        status = mt_fail(MT_ERROR_INVALID, "%s: it is named twice", path);
-    }
-    if (status != MT_OK || again) {
+    if (status != MT_OK || before != NULL) {
         free_file(file);
         *file = (mt_ids_file){.descriptor = -1};
         return status;

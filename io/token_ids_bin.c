@@ -20,26 +20,70 @@ static const mt_ids_type raw_types[] = {[MT_IDS_UNSAID] = {2, false, false},
                                         [MT_IDS_INT32] = {4, true, false},
                                         [MT_IDS_INT64] = {8, true, false}};
 
-/* Ids of 32 bits read as 16 would train without a complaint: every second one is the upper half of
- * the one before, which is next to nothing. */
+/* Parts of 16 bits that are below it may be upper ones of ids of 32 bits, of a vocabulary below
+ * 262144. */
+enum { NEXT_TO_NOTHING = 4 };
+
+/* The first bytes of a file, which are to tell how wide its ids are. */
+typedef struct ids_sample {
+    unsigned char bytes[1024];
+    size_t size;
+} ids_sample;
+
+static bool is_next_to_nothing(const unsigned char *bytes, int size)
+{
+    bool is_little = bytes[0] < (size == 2 ? NEXT_TO_NOTHING : 1);
+    for (int i = 1; i < size; i++) {
+        is_little = is_little && bytes[i] == 0;
+    }
+    return is_little;
+}
+
+/* Tells if the ids, as they are read, are parts of some of `wide` bytes: all but the lowest parts
+ * are next to nothing. */
+static bool looks_wide(const mt_ids_file *file, const ids_sample *sample, size_t wide)
+{
+    enum { LEAST = 64 }; /* bytes */
+    size_t size = (size_t)file->type.size;
+    bool upper = sample->size >= LEAST && file->bytes % (int64_t)wide == 0, lower = false;
+    for (size_t i = 0; i + size <= sample->size; i += size) {
+        bool is_lowest = i % wide == 0;
+        bool is_little = is_next_to_nothing(sample->bytes + i, file->type.size);
+        upper = upper && (is_lowest || is_little);
+        lower = lower || (is_lowest && !is_little);
+    }
+    return upper && lower;
+}
+
+/* Wide ids read as narrow ones would train without a complaint, with next to nothing between them.
+ * Those of 64 bits look as if they had 32, too. */
 static mt_status refuse_wide(const mt_ids_file *file)
 {
-    enum { PAIRS = 256, LEAST = 16, UPPER_HALF = 4 };
-    unsigned char bytes[4 * PAIRS];
-    size_t pairs = file->bytes / 4 < PAIRS ? (size_t)(file->bytes / 4) : PAIRS;
-    bool upper = pairs >= LEAST && file->bytes % 4 == 0, lower = false;
-    mt_status status = mt_ids_read_bytes(file->path, file->descriptor, 0, bytes, 4 * pairs);
-    for (size_t i = 0; i < pairs && status == MT_OK; i++) {
-        uint32_t pair = mt_ids_word(bytes + 4 * i);
-        upper = upper && pair >> 16 < UPPER_HALF;
-        lower = lower || (pair & 0xFFFF) >= UPPER_HALF;
+    ids_sample sample = {.size = sizeof sample.bytes};
+    if (file->bytes < (int64_t)sample.size) {
+        sample.size = (size_t)file->bytes;
     }
-    return status != MT_OK || !upper || !lower
-               ? status
-               : mt_fail(MT_ERROR_FORMAT,
-                         "%s: every second id of 16 bits is below %d, as where ids have 32 (say "
-                         "--ids-type uint32, or uint16 if they are that)",
-                         file->path, UPPER_HALF);
+    mt_status status =
+        mt_ids_read_bytes(file->path, file->descriptor, 0, sample.bytes, sample.size);
+    if (status != MT_OK) {
+        return status;
+    }
+    bool has_64 = looks_wide(file, &sample, 8);
+    if (file->type.size == 4) {
+        return has_64 ? mt_fail(MT_ERROR_FORMAT,
+                                "%s: every second id of 32 bits is 0, as where ids have 64 (say "
+                                "--ids-type int64; if they have 32, an .npy of them tells so)",
+                                file->path)
+                      : MT_OK;
+    }
+    return has_64 || looks_wide(file, &sample, 4)
+               ? mt_fail(MT_ERROR_FORMAT,
+                         "%s: %s of 16 bits %s below %d, as where ids have %d (say --ids-type %s, "
+                         "or uint16 if they are that)",
+                         file->path, has_64 ? "three of four ids" : "every second id",
+                         has_64 ? "are" : "is", NEXT_TO_NOTHING, has_64 ? 64 : 32,
+                         has_64 ? "int64" : "uint32")
+               : MT_OK;
 }
 
 mt_status mt_ids_open_raw(mt_ids_file *file, mt_ids_raw raw)
@@ -52,7 +96,8 @@ mt_status mt_ids_open_raw(mt_ids_file *file, mt_ids_raw raw)
                        "another --ids-type)",
                        file->path, file->bytes, file->type.size);
     }
-    mt_status status = raw == MT_IDS_UNSAID ? refuse_wide(file) : MT_OK;
+    bool is_doubted = raw == MT_IDS_UNSAID || file->type.size == 4;
+    mt_status status = is_doubted ? refuse_wide(file) : MT_OK;
     if (status == MT_OK) {
         status = mt_ids_expect(file, file->bytes / file->type.size);
     }

@@ -16,8 +16,9 @@ typedef struct mt_ids_type {
 } mt_ids_type;
 
 typedef struct mt_ids_file {
-    char *path;    /* of the file that holds the ids */
-    char *index;   /* of the one beside it, or NULL */
+    char *path;  /* of the file that holds the ids */
+    char *index; /* of the one beside it, or NULL */
+    bool is_named_by_index, is_named_by_ids;
     int64_t bytes; /* the length of the first */
     int64_t count;
 

@@ -211,6 +211,38 @@ START_TEST(test_integers_alone_are_as_wide_as_they_are_said_to_be)
 }
 END_TEST
 
+START_TEST(test_ids_of_64_bits_are_not_taken_for_fewer)
+{
+    int64_t wide[100];
+    for (int64_t i = 0; i < 100; i++) {
+        wide[i] = 700 * i;
+    }
+    const char *path = write_bytes("a.bin", wide, sizeof wide);
+    ASSERT_FAILS(refuse(path), MT_ERROR_FORMAT, "a.bin: three of four ids of 16 bits are below 4",
+                 "--ids-type int64");
+    const mt_ids_raw narrow[] = {MT_IDS_UINT32, MT_IDS_INT32};
+    mt_token_ids *ids;
+    for (int i = 0; i < 2; i++) {
+        ASSERT_FAILS(mt_token_ids_open(&path, 1, narrow[i], &ids), MT_ERROR_FORMAT,
+                     "a.bin: every second id of 32 bits is 0", "--ids-type int64");
+    }
+    ids = open_well(path, MT_IDS_INT64);
+    ck_assert_int_eq(mt_token_ids_count(ids), 100);
+    mt_token_ids_close(ids);
+    /* Ids of 32 bits of which one more is not 0, and too few to tell. */
+    uint32_t some[200] = {[1] = 1};
+    for (uint32_t i = 0; i < 200; i += 2) {
+        some[i] = i;
+    }
+    ids = open_well(write_bytes("b.bin", some, sizeof some), MT_IDS_UINT32);
+    ck_assert_int_eq(mt_token_ids_count(ids), 200);
+    mt_token_ids_close(ids);
+    ids = open_well(write_bytes("c.bin", wide, 7 * 8), MT_IDS_UINT32);
+    ck_assert_int_eq(mt_token_ids_count(ids), 14);
+    mt_token_ids_close(ids);
+}
+END_TEST
+
 START_TEST(test_ids_of_32_bits_are_not_taken_for_16)
 {
     uint32_t wide[100];
@@ -338,6 +370,23 @@ START_TEST(test_an_index_has_the_documents_by_each_of_its_names)
     ck_assert_str_eq(mt_token_ids_file(ids, 1), in_folder("ids.idx"));
     ck_assert_ptr_null(mt_token_ids_file(ids, 2));
     mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_an_index_and_its_ids_are_one_in_either_order)
+{
+    index_content index = some_index();
+    write_index(&index);
+    const char *const paths[] = {in_folder("ids.idx"), in_folder("ids.bin"), in_folder("ids.idx"),
+                                 in_folder("ids.bin")};
+    mt_token_ids *ids;
+    for (int i = 0; i < 2; i++) {
+        ASSERT_OK(mt_token_ids_open(paths + i, 2, MT_IDS_UNSAID, &ids));
+        check_ids(ids, 6, six, DOCUMENTS(3, 0, 3));
+        mt_token_ids_close(ids);
+        ASSERT_FAILS(mt_token_ids_open(paths + i, 3, MT_IDS_UNSAID, &ids), MT_ERROR_INVALID,
+                     i == 0 ? "ids.idx: it is named twice" : "ids.bin: it is named twice");
+    }
 }
 END_TEST
 
@@ -652,16 +701,16 @@ static Suite *token_ids_suite(void)
         test_headers_of_every_version_are_read, test_every_type_and_byte_order_of_numpy_is_read,
         test_arrays_that_are_no_ids_are_refused,
         test_integers_alone_are_as_wide_as_they_are_said_to_be,
-        test_ids_of_32_bits_are_not_taken_for_16, test_files_of_llmc_are_read,
-        test_damaged_files_of_llmc_are_refused,
+        test_ids_of_64_bits_are_not_taken_for_fewer, test_ids_of_32_bits_are_not_taken_for_16,
+        test_files_of_llmc_are_read, test_damaged_files_of_llmc_are_refused,
         test_an_index_has_the_documents_by_each_of_its_names,
-        test_an_index_of_other_media_too_is_read, test_an_index_that_lies_is_refused,
-        test_an_index_without_its_ids_is_refused, test_datasets_of_integers_are_read,
-        test_parts_of_rows_are_read, test_datasets_that_are_no_ids_are_refused,
-        test_files_of_every_kind_make_one_row, test_many_files_need_few_open_ones,
-        test_what_is_no_file_of_ids_is_refused, test_files_of_ids_are_told_by_their_names,
-        test_wrong_ids_are_told_with_their_place, test_a_file_that_shrinks_is_an_error,
-        test_positions_beyond_32_bits_are_read);
+        test_an_index_and_its_ids_are_one_in_either_order, test_an_index_of_other_media_too_is_read,
+        test_an_index_that_lies_is_refused, test_an_index_without_its_ids_is_refused,
+        test_datasets_of_integers_are_read, test_parts_of_rows_are_read,
+        test_datasets_that_are_no_ids_are_refused, test_files_of_every_kind_make_one_row,
+        test_many_files_need_few_open_ones, test_what_is_no_file_of_ids_is_refused,
+        test_files_of_ids_are_told_by_their_names, test_wrong_ids_are_told_with_their_place,
+        test_a_file_that_shrinks_is_an_error, test_positions_beyond_32_bits_are_read);
 }
 
 MT_TEST_MAIN(token_ids_suite)
