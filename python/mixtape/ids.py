@@ -168,4 +168,9 @@ def _pieces(file, dtype):
 def writer_of(path, size):
     """A writer of ids below `size`, of the kind that the name says, not open yet."""
     kinds = {".npy": NpyWriter, ".bin": Writer}
-    return kinds.get(os.path.splitext(path)[1], IndexedWriter)(path, size)
+    base, suffix = os.path.splitext(path)
+    index = base + ".idx"
+    if suffix == ".bin" and os.path.lexists(index):
+        raise FileExistsError(errno.EEXIST, f"{index} would be taken for its index: remove that, "
+                              f"or write both (-o {index})", path)
+    return kinds.get(suffix, IndexedWriter)(path, size)

@@ -285,6 +285,13 @@ class OutputsTest(TokenizeTest):
         self.assertEqual(list(numpy.fromfile(self.path("a.bin"), "<u2")), self.expected)
         self.assertEqual(binidx(self.path("b"))[1], [self.expected])
 
+    def test_ids_alone_are_not_put_under_an_older_index(self):
+        self.tokenize("text", "--tokenizer", self.world, "-o", "a")
+        self.refused("a.bin: a.idx would be taken for its index: remove that, or write both "
+                     "(-o a.idx)", "text", "text", "--tokenizer", self.world, "-o", "a.bin")
+        self.assertEqual(binidx(self.path("a"))[1], [self.expected])
+        self.tokenize("text", "--tokenizer", self.world, "-o", "a.npy")
+
     def test_an_index_has_many_documents_and_long_ones(self):
         writer = ids.IndexedWriter(self.path("many"), 70000)
         expected = [[number] * (1 + number % 2) for number in range(270000)]
