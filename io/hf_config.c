@@ -3,6 +3,7 @@
 #include "io/file.h"
 #include "io/json_file.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -77,29 +78,41 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-static void find_path(const char *weights, char path[PATH_MAX])
+static mt_status find_path(const char *weights, char path[PATH_MAX])
 {
     const char *name = strrchr(weights, '/');
     int folder = name != NULL ? (int)(name + 1 - weights) : 0;
-    if (is_folder(weights)) {
-        snprintf(path, PATH_MAX, "%s/config.json", weights);
-    } else {
-        snprintf(path, PATH_MAX, "%.*sconfig.json", folder, weights);
-    }
+    int length = is_folder(weights) ? snprintf(path, PATH_MAX, "%s/config.json", weights)
+                                    : snprintf(path, PATH_MAX, "%.*sconfig.json", folder, weights);
+    return length >= 0 && length < PATH_MAX
+               ? MT_OK
+               : mt_fail(MT_ERROR_IO, "%.64s...: the path is too long", weights);
+}
+
+/* Tells if there is a configuration. One that cannot be looked at is not taken for none. */
+static mt_status look_for(const char *path, bool *is_there)
+{
+    struct stat info;
+    *is_there = stat(path, &info) == 0;
+    return *is_there || errno == ENOENT || errno == ENOTDIR
+               ? MT_OK
+               : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
 }
 
 mt_status mt_hf_config_read(const char *weights, mt_hf_config *config)
 {
     char path[PATH_MAX];
-    struct stat info;
     json_t *fields;
+    bool is_there = false;
     *config = (mt_hf_config){.tied = false};
-    find_path(weights, path);
-    if (stat(path, &info) != 0) {
-        return MT_OK;
+    mt_status status = find_path(weights, path);
+    if (status == MT_OK) {
+        status = look_for(path, &is_there);
     }
-    mt_status status = mt_json_read(path, MOST_BYTES, &fields);
-    if (status != MT_OK) {
+    if (status == MT_OK && is_there) {
+        status = mt_json_read(path, MOST_BYTES, &fields);
+    }
+    if (status != MT_OK || !is_there) {
         return status;
     }
     const char *type = json_string_value(json_object_get(fields, "model_type"));

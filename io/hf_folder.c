@@ -3,6 +3,7 @@
 #include "io/hf_config.h"
 #include "io/json_file.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,7 +142,15 @@ static mt_status open_shard(const shard_index *index, const char *file)
         return mt_fail(MT_ERROR_FORMAT, "%s/" INDEX ": more than %d shards", index->folder,
                        MOST_SHARDS);
     }
-    snprintf(path, sizeof path, "%s/%s", index->folder, file);
+    int length = snprintf(path, sizeof path, "%s/%s", index->folder, file);
+    if (length < 0 || length >= (int)sizeof path) {
+        return mt_fail(MT_ERROR_IO, "%.64s...: the path of %.128s is too long", index->folder,
+                       file);
+    }
+    if (access(path, F_OK) != 0) {
+        return mt_fail(MT_ERROR_IO, "%s/%.128s: %s, and the index " INDEX " names it",
+                       index->folder, file, strerror(errno));
+    }
     mt_status status = mt_safetensors_source(path, &shard);
     if (status != MT_OK) {
         return status;

@@ -1,10 +1,13 @@
 /* Folders of Hugging Face's: weights in one file or in shards, and what their configuration tells.
  */
+#include "io/hf_config.h"
 #include "io/number_types.h"
 #include "io/weights_file.h"
 #include "tests/io/io_test.h"
 
+#include <limits.h>
 #include <math.h>
+#include <unistd.h>
 
 #define SHARD_1 "model-00001-of-00002.safetensors"
 #define SHARD_2 "model-00002-of-00002.safetensors"
@@ -173,6 +176,21 @@ START_TEST(test_a_configuration_of_another_model_is_refused)
 }
 END_TEST
 
+START_TEST(test_a_configuration_that_cannot_be_looked_at_is_not_taken_for_none)
+{
+    mt_weights *weights;
+    mt_hf_config config;
+    char path[2 * PATH_MAX];
+    write_whole();
+    ck_assert_int_eq(symlink("config.json", in_folder("config.json")), 0);
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_IO,
+                 "config.json: Too many levels of symbolic links");
+    memset(path, '/', sizeof path);
+    path[sizeof path - 1] = '\0';
+    ASSERT_FAILS(mt_hf_config_read(path, &config), MT_ERROR_IO, "the path is too long");
+}
+END_TEST
+
 START_TEST(test_what_is_null_is_not_told)
 {
     write_whole();
@@ -196,7 +214,8 @@ static const char *const lies[][3] = {
     {"\"rwkv.embeddings.weight\": 3", "another value", "no name of a file in the folder"},
     {"\"rwkv.embeddings.weight\": \"" SHARD_2 "\"", "it holds rwkv.embeddings.weight",
      "has in " SHARD_2},
-    {"\"rwkv.embeddings.weight\": \"model-3.safetensors\"", "model-3.safetensors", "No such file"},
+    {"\"rwkv.embeddings.weight\": \"model-3.safetensors\"", "model-3.safetensors",
+     "No such file or directory, and the index " INDEX " names it"},
     {"\"tail\": \"" SHARD_1 "\"", "it holds rwkv.embeddings.weight", "has in no file"},
     {"\"rwkv.embeddings.weight\": \"" SHARD_1 "\", \"tail\": \"" SHARD_1 "\"", "tail",
      "this file does not hold it"},
@@ -428,6 +447,7 @@ static Suite *hf_folder_suite(void)
     tcase_add_test(tcase, test_the_configuration_is_taken);
     tcase_add_loop_test(tcase, test_a_configuration_of_another_model_is_refused, 0,
                         BAD_CONFIGURATIONS);
+    tcase_add_test(tcase, test_a_configuration_that_cannot_be_looked_at_is_not_taken_for_none);
     tcase_add_test(tcase, test_what_is_null_is_not_told);
     tcase_add_loop_test(tcase, test_an_index_that_lies_is_refused, 0, LIES);
     tcase_add_test(tcase, test_a_name_in_two_shards_is_refused);
