@@ -115,7 +115,10 @@ mt_status mt_archive_create(const char *path, mt_archive **archive)
 {
     *archive = NULL;
     if (mt_is_safetensors(path)) {
-        return mt_fail(MT_ERROR_INVALID, "%s: this file is HDF5; give it another name", path);
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s: Mixtape's own files are HDF5, by another name, as .h5 (`mixtape "
+                       "export` writes .safetensors)",
+                       path);
     }
     if (mt_is_pickle(path)) {
         return mt_fail(MT_ERROR_INVALID,

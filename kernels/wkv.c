@@ -98,7 +98,8 @@ mt_status mt_wkv_check(int64_t B, int64_t T, int64_t C, int64_t context_size)
     if (T > context_size) {
         return mt_fail(MT_ERROR_INVALID,
                        "wkv: sequence length %" PRId64 " exceeds context_size %" PRId64
-                       " (raise context_size, --context-size)",
+                       " (shorten the rows, --length, or raise context_size, "
+                       "--context-size)",
                        T, context_size);
     }
     int64_t alignment = C < ESPNET_ALIGNMENT ? C : ESPNET_ALIGNMENT;

@@ -1096,6 +1096,8 @@ class FilesTest(CommandTest):
         for name in "folder", "folder/":
             self.assertEqual(self.run_command("info", name).stderr, b"")
         self.run_command("import", "folder", "-o", "model.h5")
+        self.refuse("import", "folder", "-o", "new.safetensors", status=2,
+                    says=["new.safetensors: ", "HDF5", "export` writes .safetensors"])
         self.assertIn("context_size 512", self.run_command("info", "model.h5").stdout.decode())
         self.train("--init", "folder", "--steps", "1", "--out", "tuned")
         self.run_command("export", "folder", "--layout", "mixtape", "-o", "again.h5")

@@ -271,6 +271,10 @@ class RefusedTest(IdsTest):
         self.refuse("train", "ids", "--data", "a.npy", "a.npy", *SHORT, status=2,
                     says=["a.npy: it is named twice"])
         self.refuse("train", "ids", "--data", "-", *SHORT, status=2, says="-: token ids are read")
+        self.save("long.npy")
+        self.refuse("train", "ids", "--data", "long.npy", *SHORT, "--length", "64",
+                    "--context-size", "32", status=2,
+                    says=["length 64 exceeds context_size 32", "--length", "--context-size"])
         self.refuse("train", "ids", "--data", "one.npy", "--valid-share", "0.0001", *SHORT,
                     status=2, says=["2000 ids", "--valid-data"])
         self.refuse("train", "ids", "--data", "ones.npy", *SHORT, status=2,
