@@ -9,7 +9,6 @@ also given in units of the parameters in float32.
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -45,7 +44,7 @@ def hf_tensors(vocabulary, size, blocks):
 
 def write_weights(path, tensors):
     """Returns the bytes of the parameters."""
-    header, end = {}, 0
+    tensors, header, end = list(tensors), {}, 0
     for name, shape in tensors:
         begin, end = end, end + 4 * int(numpy.prod(shape))
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
@@ -69,17 +68,27 @@ def write_transcripts(folder, vocabulary, length, count):
     (folder / "transcripts.txt").write_text("\n".join(lines) + "\n")
 
 
-def run(command, folder):
-    """Runs it there: the peak in bytes, and seconds of the clock."""
+# The system counts what a process was before it became a command: a copy of whoever began it. So a
+# small process begins it.
+BEGIN = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(status)
+"""
+
+
+def run(command, folder, environment=None):
+    """Runs it there: the peak of the largest of its processes in bytes, seconds of the clock, and
+    what it wrote to standard output."""
     began = time.monotonic()
-    child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.PIPE, text=True)
-    said = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        sys.exit(f"{' '.join(command)}: status {child.returncode}\n{said}")
-    return 1024 * usage.ru_maxrss, time.monotonic() - began
+    with tempfile.NamedTemporaryFile("r") as peak:
+        done = subprocess.run([sys.executable, "-IS", "-c", BEGIN, peak.name, *command], cwd=folder,
+                              env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: status {done.returncode}\n{done.stderr}")
+        return 1024 * int(peak.read()), time.monotonic() - began, done.stdout
 
 
 def steps_of(options):
@@ -108,12 +117,12 @@ def main():
     mixtape = str(pathlib.Path(options.mixtape).resolve())
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        tensors = list(hf_tensors(options.vocabulary, options.size, options.blocks))
+        tensors = hf_tensors(options.vocabulary, options.size, options.blocks)
         parameters = write_weights(folder / "weights.safetensors", tensors)
         write_transcripts(folder, options.vocabulary, options.length, 10 * options.batch)
         print(f"{parameters / 4e6:.1f} million parameters, {parameters / 1e6:.0f} MB")
         for what, arguments in steps_of(options):
-            peak, seconds = run([mixtape, *arguments], folder)
+            peak, seconds, _ = run([mixtape, *arguments], folder)
             print(f"{what:22}{peak / 1e6:7.0f} MB {peak / parameters:6.2f} x{seconds:8.1f} s",
                   flush=True)
 

@@ -7,30 +7,22 @@ step.
 """
 
 import os
-import subprocess
 import sys
-import time
 import unittest
 import warnings
 
 import support
 import tokenizers_of_tests
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench"))
+
+import memory
+
 FULL = os.environ.get("MIXTAPE_WALKTHROUGH") == "170m"
 SIZES = ({"vocab_size": 50277, "hidden_size": 768, "num_hidden_layers": 12,
           "context_length": 1024} if FULL else
          {"vocab_size": 330, "hidden_size": 32, "num_hidden_layers": 2, "context_length": 64})
 TRAIN = ["--steps", "3", "--batch", "2", "--length", "128" if FULL else "16", "--eval-batches", "2"]
-
-# Runs a command and writes its peak memory into a file: its own parent is a small process, since
-# the system counts what a process was before it became the command.
-MEASURED = """
-import resource, subprocess, sys
-status = subprocess.call(sys.argv[2:])
-with open(sys.argv[1], "w") as file:
-    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
-sys.exit(status)
-"""
 
 
 def setUpModule():
@@ -46,17 +38,12 @@ def setUpModule():
 class WalkthroughTest(support.CommandTest):
     def step(self, *arguments):
         """Runs the command; tells its peak memory and its time where the model is the large one."""
-        begin = time.monotonic()
-        process = subprocess.run(
-            [sys.executable, "-c", MEASURED, self.path("peak"), support.MIXTAPE, *arguments],
-            cwd=self.folder, capture_output=True, text=True, check=False,
-            env={**os.environ, "MIXTAPE_PYTHON": sys.executable})
-        self.assertEqual(process.returncode, 0, process.stderr)
+        peak, seconds, output = memory.run([support.MIXTAPE, *arguments], self.folder,
+                                           {**os.environ, "MIXTAPE_PYTHON": sys.executable})
         if FULL:
-            with open(self.path("peak"), encoding="ascii") as file:
-                print(f"mixtape {' '.join(arguments)}: {int(file.read()) / 1024:.0f} MiB, "
-                      f"{time.monotonic() - begin:.0f} s", file=sys.stderr)
-        return process.stdout
+            print(f"mixtape {' '.join(arguments)}: {peak / 2**20:.0f} MiB, {seconds:.0f} s",
+                  file=sys.stderr)
+        return output
 
     def make_model(self, folder):
         """A folder as people fetch it: configuration, tokenizer, shards of weights."""
