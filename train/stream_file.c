@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define STATE_FORMAT "mixtape-state"
 
@@ -93,6 +94,24 @@ static mt_status save(const mt_stream *stream, const state_values *values, int64
     return mt_archive_close(archive);
 }
 
+mt_status stream_check_target(const char *path)
+{
+    struct stat info;
+    mt_archive *archive;
+    if (stat(path, &info) != 0) {
+        return MT_OK; /* what else keeps it from being written is told then */
+    }
+    mt_status status = mt_archive_open(path, &archive);
+    if (status == MT_OK) {
+        status = mt_native_check_format(archive, STATE_FORMAT);
+        mt_archive_discard(archive);
+    }
+    return status == MT_ERROR_FORMAT
+               ? mt_fail(MT_ERROR_INVALID,
+                         "%s: it is there, and no state of a stream: it is not written over", path)
+               : status;
+}
+
 mt_status mt_stream_save_file(const mt_stream *stream, int64_t row, const mt_stream_end *end,
                               const char *path)
 {
@@ -102,6 +121,9 @@ mt_status mt_stream_save_file(const mt_stream *stream, int64_t row, const mt_str
     state_values values = {.row = NULL};
     int64_t print;
     mt_status status = stream_check_row(stream, row, 0);
+    if (status == MT_OK) {
+        status = stream_check_target(path);
+    }
     if (status == MT_OK) {
         status = make_values(stream, &values);
     }

@@ -72,9 +72,9 @@ typedef struct mt_stream_end {
  * beside it goes to `end`: to its outputs, unless they are NULL; they become NULL where the file
  * has none. A file is written atomically, and read as hostile ones are (weights.h), in full before
  * the row is changed. MT_ERROR_INVALID for the state of another model, with the field that differs,
- * or of other weights, as far as the first 1024 values of each parameter tell; MT_ERROR_FORMAT with
- * file and object; MT_ERROR_NUMERIC for values to save that are not finite; MT_ERROR_IO;
- * MT_ERROR_MEMORY. */
+ * or of other weights, as far as the first 1024 values of each parameter tell, and for a file to
+ * save to that is there and holds no state; MT_ERROR_FORMAT with file and object; MT_ERROR_NUMERIC
+ * for values to save that are not finite; MT_ERROR_IO; MT_ERROR_MEMORY. */
 MT_API mt_status mt_stream_save_file(const mt_stream *stream, int64_t row, const mt_stream_end *end,
                                      const char *path);
 MT_API mt_status mt_stream_load_file(mt_stream *stream, int64_t row, const char *path,

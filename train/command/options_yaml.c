@@ -190,6 +190,22 @@ static mt_status set_pair(run_config *config, yaml_document_t *document,
                                                         : fail_at(key, "not `name: value`");
 }
 
+/* A name that stands there twice would have one of two values, by its order alone. */
+static mt_status check_once(yaml_document_t *document, const yaml_node_t *root,
+                            const yaml_node_pair_t *pair)
+{
+    const yaml_node_t *key = yaml_document_get_node(document, pair->key);
+    for (yaml_node_pair_t *other = root->data.mapping.pairs.start; other < pair; other++) {
+        const yaml_node_t *before = yaml_document_get_node(document, other->key);
+        if (key->type == YAML_SCALAR_NODE && before->type == YAML_SCALAR_NODE &&
+            strcmp((const char *)key->data.scalar.value, (const char *)before->data.scalar.value) ==
+                0) {
+            return fail_at(key, "this option stands there twice");
+        }
+    }
+    return MT_OK;
+}
+
 static mt_status set_all(run_config *config, yaml_document_t *document)
 {
     yaml_node_t *root = yaml_document_get_root_node(document);
@@ -199,7 +215,10 @@ static mt_status set_all(run_config *config, yaml_document_t *document)
     mt_status status = MT_OK;
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top && status == MT_OK; pair++) {
-        status = set_pair(config, document, pair);
+        status = check_once(document, root, pair);
+        if (status == MT_OK) {
+            status = set_pair(config, document, pair);
+        }
     }
     return status;
 }

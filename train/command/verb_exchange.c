@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct arguments {
     const char *model, *output, *part, *into;
@@ -69,23 +70,43 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-/* A model is not replaced by what a layout keeps of it. */
-static mt_status refuse_own_source(const arguments *given)
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat of_a, of_b;
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+           of_a.st_ino == of_b.st_ino;
+}
+
+/* Tells if a path is one of the files from which a run goes on: import would put a model without a
+ * run's progress there. */
+static bool is_of_a_run(const char *path)
+{
+    char config[TEXT_MAX];
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    int length = snprintf(config, sizeof config, "%.*sconfig.yaml", (int)(name - path), path);
+    return (strcmp(name, "checkpoint.h5") == 0 || strcmp(name, "best.h5") == 0) &&
+           length < TEXT_MAX && access(path, F_OK) == 0 && access(config, F_OK) == 0;
+}
+
+/* A model is not replaced by what a layout keeps of it, nor a run by a model. */
+static mt_status refuse_output(const arguments *given, const char *model, const char *done)
 {
     char path[TEXT_MAX];
-    struct stat source, target;
-    mt_status status = session_find_model(given->model, !given->last, path);
-    return status == MT_OK && stat(path, &source) == 0 && stat(given->output, &target) == 0 &&
-                   source.st_dev == target.st_dev && source.st_ino == target.st_ino
-               ? mt_fail(MT_ERROR_INVALID, "-o %s: it is the file that is to be exported",
-                         given->output)
-               : status;
+    mt_status status = session_find_model(model, !given->last, path);
+    if (status == MT_OK && is_same_file(path, given->output)) {
+        status = mt_fail(MT_ERROR_INVALID, "-o %s: it is the file that is to be %s", given->output,
+                         done);
+    } else if (status == MT_OK && is_of_a_run(given->output)) {
+        status = mt_fail(MT_ERROR_INVALID, "-o %s: the run in that folder goes on from it",
+                         given->output);
+    }
+    return status;
 }
 
 static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
     const mt_weights *weights = checkpoint->weights;
-    mt_status status = refuse_own_source(given);
+    mt_status status = refuse_output(given, given->model, "exported");
     if (status != MT_OK) {
         return status;
     }
@@ -102,9 +123,11 @@ static mt_status export_model(const arguments *given, const mt_checkpoint *check
 
 static mt_status import_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
-    mt_status status = given->into != NULL
-                           ? mt_part_replace(checkpoint->weights, given->part, given->model)
-                           : MT_OK;
+    const char *model = given->into != NULL ? given->into : given->model;
+    mt_status status = refuse_output(given, model, "imported");
+    if (status == MT_OK && given->into != NULL) {
+        status = mt_part_replace(checkpoint->weights, given->part, given->model);
+    }
     if (status == MT_OK) {
         status = mt_checkpoint_convert(checkpoint->weights, given->output, &checkpoint->state,
                                        checkpoint->run_config);

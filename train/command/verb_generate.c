@@ -9,6 +9,7 @@
 #include "train/command/writer.h"
 
 #include "io/input.h"
+#include "train/stream_internal.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -258,7 +259,11 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
     train_session session;
     text_symbols symbols;
     text_writer writer;
-    mt_status status = symbols_find(checkpoint, given->run, &given->symbols, &symbols);
+    mt_status status = given->save_state != NULL ? stream_check_target(given->save_state) : MT_OK;
+    if (status != MT_OK) {
+        return status;
+    }
+    status = symbols_find(checkpoint, given->run, &given->symbols, &symbols);
     if (status == MT_OK) {
         status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
     }

@@ -4,7 +4,7 @@
 
 /* What the tokens so far add up to. */
 typedef struct yaml_counts {
-    int nesting, nodes, anchors;
+    int nesting, nodes, anchors, further;
 } yaml_counts;
 
 static void count_token(const yaml_token_t *token, yaml_counts *counts)
@@ -21,6 +21,9 @@ static void count_token(const yaml_token_t *token, yaml_counts *counts)
     case YAML_FLOW_SEQUENCE_END_TOKEN:
     case YAML_FLOW_MAPPING_END_TOKEN:
         counts->nesting--;
+        break;
+    case YAML_DOCUMENT_START_TOKEN:
+        counts->further += counts->nodes > 0;
         break;
     case YAML_ANCHOR_TOKEN:
     case YAML_TAG_DIRECTIVE_TOKEN:
@@ -45,7 +48,8 @@ static mt_status check_counts(const char *what, const yaml_token_t *token,
         int count, most;
     } limits[] = {{"levels of nesting", counts->nesting, YAML_MOST_NESTING},
                   {"names and values", counts->nodes, YAML_MOST_NODES},
-                  {"anchors and tags", counts->anchors, YAML_MOST_ANCHORS}};
+                  {"anchors and tags", counts->anchors, YAML_MOST_ANCHORS},
+                  {"documents behind the first", counts->further, 0}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         if (limits[i].count > limits[i].most) {
             return mt_fail(MT_ERROR_FORMAT, "%s: line %zu: more than %d %s", what,

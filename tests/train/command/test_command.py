@@ -280,8 +280,20 @@ class TrainTest(CommandTest):
         for output in ("run/best.h5", "link.h5"):
             result = self.run_command("export", "run", "-o", output, status=2)
             self.assertIn(b"the file that is to be exported", result.stderr)
-        with open(best, "rb") as file:
-            self.assertEqual(file.read(), before)
+        self.assertEqual(read(best, mode="rb"), before)
+
+    def test_import_writes_over_no_run(self):
+        self.train("--steps", "2", "--out", "run")
+        before = [read(self.path("run", name), mode="rb") for name in ("best.h5", "checkpoint.h5")]
+        self.refuse("import", "run", "-o", "run/best.h5", status=2, says="is to be imported")
+        self.refuse("import", "run", "-o", "run/checkpoint.h5", status=2,
+                    says=["run/checkpoint.h5", "the run in that folder"])
+        self.refuse("export", "run", "-o", "run/checkpoint.h5", status=2,
+                    says=["run/checkpoint.h5", "the run in that folder"])
+        self.assertEqual(before, [read(self.path("run", name), mode="rb")
+                                  for name in ("best.h5", "checkpoint.h5")])
+        self.run_command("import", "run", "-o", "other.h5")
+        self.run_command("import", "run", "-o", "other.h5")
 
     def test_patience_ends_a_run(self):
         result = self.train("--steps", "1000", "--eval-every", "1", "--patience", "2", "--lr",
@@ -456,6 +468,11 @@ class TextTest(CommandTest):
                         says=["run/best.h5", "mixtape-checkpoint"])
         with self.subTest("where there is no folder"):
             self.refuse("generate", "run", "--save-state", "none/a.h5", status=1, says="none/a.h5")
+            for name in ("run/best.h5", "text.txt"):
+                before = read(self.path(name), mode="rb")
+                self.refuse("generate", "run", "--save-state", name, status=2,
+                            says=[name, "no state"])
+                self.assertEqual(read(self.path(name), mode="rb"), before)
 
     def test_lines_are_answered_as_they_come(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")

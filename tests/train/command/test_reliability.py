@@ -391,7 +391,9 @@ class EditedConfigTest(RunTest):
             ("task: copy\n", "task: echo\n", 2, ["task echo"]),
             ("lr: 0.003\n", "rate: 1\n", 1, ["no option 'rate'"]),
             ("lr: 0.003\n", "lr: much\n", 1, ["much"]),
-            ("lr: 0.003\n", "lr: {\n", 1, [])):
+            ("lr: 0.003\n", "lr: {\n", 1, []),
+            ("lr: 0.003\n", "lr: 0.003\nlr: 0.01\n", 1, ["line", "twice"]),
+            ("lr: 0.003\n", "lr: 0.003\n---\nlr: 0.01\n", 1, ["documents behind the first"])):
             with self.subTest(new):
                 self.edit(old, new)
                 before = self.files()
