@@ -40,6 +40,8 @@ typedef struct train_loop {
     train_progress progress;
     int64_t unsaved_step; /* whose model is the best, but could not be saved; 0: none */
     double unsaved_loss;  /* its validation loss */
+    mt_status failure;    /* of a validation, which ends the run when it is saved, */
+    char reason[1024];    /* and its message */
     double started;     /* the clock when the run was opened, less the seconds it had run before */
     int64_t first_step; /* when it was opened, */
     int64_t symbols_before;
@@ -123,8 +125,21 @@ static mt_status save_last(train_loop *loop)
     return status == MT_OK && best != MT_OK ? mt_fail(best, "%s", reason) : status;
 }
 
-/* Validates, keeps the best, and counts what was not better. A validation that a signal interrupts
- * leaves the row without its loss: it is done when the run goes on. */
+/* Held-out data that cannot be read, or are damaged, end the run, but not what it has learnt since
+ * the last save. */
+static mt_status end_after_validation(train_loop *loop, mt_status status)
+{
+    if (status != MT_ERROR_FORMAT && status != MT_ERROR_IO) {
+        return status;
+    }
+    loop->failure = status;
+    snprintf(loop->reason, sizeof loop->reason, "%s", mt_error_message());
+    mt_trainer_stop(loop->trainer);
+    return MT_OK;
+}
+
+/* Validates, keeps the best, and counts what was not better. A validation that fails, or
+ * that a signal interrupts, leaves the row without its loss: it is done when the run goes on. */
 static mt_status validate(train_loop *loop, metrics_row *row)
 {
     mt_evaluation found;
@@ -134,8 +149,8 @@ static mt_status validate(train_loop *loop, metrics_row *row)
         return MT_OK;
     }
     if (status != MT_OK) {
-        return mt_fail(status, "validation after step %" PRId64 ": %s", state->step,
-                       mt_error_message());
+        return end_after_validation(loop, mt_fail(status, "validation after step %" PRId64 ": %s",
+                                                  state->step, mt_error_message()));
     }
     row->val_loss = found.loss;
     row->val_accuracy = found.accuracy;
@@ -270,20 +285,32 @@ static mt_status save_if_asked(train_loop *loop)
     return go_on_without(loop, status);
 }
 
+/* Saves what a failed validation stands behind, and tells of that. */
+static mt_status fail_saved(train_loop *loop)
+{
+    bool saved = save_last(loop) == MT_OK;
+    return saved ? mt_fail(loop->failure, "%s (saved after step %" PRId64 ")", loop->reason,
+                           loop->state->step)
+                 : mt_fail(loop->failure, "%s", loop->reason);
+}
+
 static mt_status run_steps(train_loop *loop, loop_end *end)
 {
     mt_status status = finish_validation(loop);
     *end = early_end(loop);
     while (loop->state->step < loop->session->config.steps && status == MT_OK &&
-           *end == LOOP_DONE) {
+           *end == LOOP_DONE && loop->failure == MT_OK) {
         status = run_stretch(loop);
         *end = early_end(loop);
-        if (status == MT_OK && *end == LOOP_DONE) {
+        if (status == MT_OK && *end == LOOP_DONE && loop->failure == MT_OK) {
             status = save_if_asked(loop);
         }
     }
     if (status == MT_ERROR_NUMERIC) {
         status = mt_fail(status, "%s (lower --lr, or --dtype f64)", mt_error_message());
+    }
+    if (status == MT_OK && loop->failure != MT_OK) {
+        return fail_saved(loop);
     }
     return status == MT_OK && *end != LOOP_DONE ? save_last(loop) : status;
 }

@@ -181,6 +181,17 @@ class VocabularyTest(IdsTest):
         self.refuse("train", "ids", "--data", "a.npy", "--valid-data", "valid.npy", *SHORT,
                     "--vocab-size", "41", status=1, says=["valid.npy: id 2 is -3, not in 0 .. 40"])
 
+    def test_what_was_learnt_before_them_is_saved(self):
+        self.save("a.npy", self.ids)
+        self.save("valid.npy", [1, 2, -3], "<i4")
+        self.refuse("train", "ids", "--data", "a.npy", "--valid-data", "valid.npy", *SHORT,
+                    "--vocab-size", "41", "--eval-every", "3", "--out", "run", status=1,
+                    says=["valid.npy: id 2 is -3", "(saved after step 3)"])
+        self.save("valid.npy", [1, 2, 3], "<i4")
+        self.run_command("train", "--resume", "run", "--valid-data", "valid.npy")
+        with h5py.File(self.path("run", "checkpoint.h5")) as file:
+            self.assertEqual(file["train"].attrs["step"], 6)
+
 
 class ResumeTest(IdsTest):
     def setUp(self):
