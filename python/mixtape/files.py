@@ -112,7 +112,10 @@ def _read_safetensors(path):
 def read_weights(path, target, layout=None):
     """{name: array} of a file of any format that libmixtape reads, under the names of a layout:
     its own, unless another is named. libmixtape writes them beside the target for that."""
-    if not os.path.isdir(path):  # else it is one of Hugging Face's
+    if os.path.isdir(path):  # a run's, or one of Hugging Face's
+        models = (os.path.join(path, name) for name in ("best.h5", "checkpoint.h5"))
+        path = next(filter(os.path.exists, models), path)
+    else:
         _check_regular(path)
     try:
         folder = tempfile.TemporaryDirectory(dir=os.path.dirname(target) or ".")

@@ -386,6 +386,12 @@ class FilesTest(support.CommandTest):
                 with self.subTest(function=function, name=name):
                     self.refuse(function, name, "out", says)
 
+    def test_a_run_stands_for_its_best_model(self):
+        self.small_run()
+        self.refuse("to_pth", "run", "out.pth", "run/best.h5: a checkpoint has no layout")
+        os.unlink(self.path("run", "best.h5"))
+        self.refuse("to_pth", "run", "out.pth", "run/checkpoint.h5: a checkpoint has no layout")
+
     def exported(self, layout="espnet"):
         """An exported file's name."""
         self.small_run()
