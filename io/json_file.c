@@ -7,16 +7,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FLAGS = JSON_INDENT(2) };
-
 /* jansson writes into memory of the right size: it does not notice where a text of its own could
  * not grow. */
-mt_status mt_json_write(const char *path, const json_t *value)
+mt_status mt_json_write(const char *path, const json_t *value, size_t digits)
 {
-    size_t size = json_dumpb(value, NULL, 0, FLAGS);
+    const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(digits);
+    size_t size = json_dumpb(value, NULL, 0, flags);
     char *text = malloc(size + 1);
     mt_status status = MT_OK;
-    if (size == 0 || text == NULL || json_dumpb(value, text, size, FLAGS) != size) {
+    if (size == 0 || text == NULL || json_dumpb(value, text, size, flags) != size) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: no memory to write it", path);
     } else {
         text[size] = '\n';

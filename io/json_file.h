@@ -16,8 +16,9 @@ mt_status mt_json_object(const char *path, const char *what, const char *text, s
 /* The same of a whole file of at most `most` bytes. */
 mt_status mt_json_read(const char *path, size_t most, json_t **object);
 
-/* Puts the value's text into the place of a file, with a newline behind it. MT_ERROR_MEMORY, also
- * where the value is NULL, since it could not be made. */
-mt_status mt_json_write(const char *path, const json_t *value);
+/* Puts the value's text into the place of a file, with a newline behind it. Real numbers have as
+ * many digits at most, or all of them for 0. MT_ERROR_MEMORY, also where the value is NULL, since
+ * it could not be made. */
+mt_status mt_json_write(const char *path, const json_t *value, size_t digits);
 
 #endif

@@ -179,10 +179,12 @@ mt_status mt_layout_check(const mt_layout *layout, const mt_model_config *config
     bool takes_biases = mt_layout_name(layout, "head.bias", name) != MT_MUST_BE_ZERO;
     if (layout->eps_is_fixed && config->norm.eps != layout->eps) {
         return mt_fail(MT_ERROR_INVALID,
-                       "layout %s: its layer_norm has eps %g, and the model's %g (train with "
+                       "layout %s: its layer_norm has eps %g, and the model's %g (%strain with "
                        "--norm-eps %g%s)",
-                       layout->name, layout->eps, config->norm.eps, layout->eps,
-                       takes_biases ? "" : " --no-bias");
+                       layout->name, layout->eps, config->norm.eps,
+                       layout->config_beside ? "name a folder, whose config.json tells it, or "
+                                             : "",
+                       layout->eps, takes_biases ? "" : " --no-bias");
     }
     bool lacks_head = config->output_size == 0 && layout->may_lack_head;
     if (layout->head_of_vocabulary && config->output_size != config->vocab_size && !lacks_head) {

@@ -60,6 +60,17 @@ static mt_status add_parameter(const mt_weights *weights, const mt_layout *layou
     return status == MT_OK ? add_missing_bias(weights, layout, parameter, arrays) : status;
 }
 
+/* A folder's configuration tells an eps that is not its layout's, too. */
+static mt_status check_layout(const mt_weights *weights, const mt_layout *layout,
+                              const mt_format *format)
+{
+    mt_model_config config = weights->config;
+    if (format->container == MT_FOLDER && config.norm.kind == MT_LAYER_NORM) {
+        config.norm.eps = layout->eps;
+    }
+    return mt_layout_check(layout, &config);
+}
+
 mt_status mt_weights_export(const mt_weights *weights, const char *path, const mt_layout *layout,
                             mt_stored_type stored)
 {
@@ -73,12 +84,13 @@ mt_status mt_weights_export(const mt_weights *weights, const char *path, const m
                        "a checkpoint has no layout of its own: export it first (mixtape export "
                        "--layout)");
     }
-    mt_status status = mt_layout_check(layout, &weights->config);
+    const mt_format *format = mt_format_of_name(path, layout);
+    mt_status status = check_layout(weights, layout, format);
     for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
         status = add_parameter(weights, layout, weights->parameters->items[i], &arrays);
     }
     if (status == MT_OK) {
-        status = mt_format_of_name(path, layout)->write(weights, layout, &arrays, stored, path);
+        status = format->write(weights, layout, &arrays, stored, path);
     }
     mt_arrays_free(&arrays);
     return status;

@@ -1,5 +1,6 @@
 /* Folders of Hugging Face's: weights in one file or in shards, and what their configuration tells.
  */
+#include "io/file.h"
 #include "io/hf_config.h"
 #include "io/number_types.h"
 #include "io/weights_file.h"
@@ -364,6 +365,33 @@ START_TEST(test_a_folder_that_is_written_is_the_same_model)
 }
 END_TEST
 
+START_TEST(test_an_eps_is_written_in_its_shortest_form_and_comes_back)
+{
+    static const struct {
+        double eps;
+        const char *text;
+    } cases[] = {{1e-5, "1e-5,"}, {1e-12, "1e-12,"}, {1.0 / 3, "0.3333333333333333,"}};
+    mt_model_config config = small_config();
+    config.bias = config.head_bias = false;
+    config.output_size = VOCABULARY;
+    config.norm.eps = cases[_i].eps;
+    const mt_layout *layout;
+    mt_weights *weights;
+    mt_model *model = make_model(&config, MT_F32, 1);
+    ASSERT_OK(mt_layout_parse("hf", &layout));
+    ASSERT_OK(mt_weights_save(in_folder("new"), model, layout, NULL));
+    ASSERT_OK(mt_weights_open(in_folder("new"), &weights));
+    ck_assert_double_eq(weights->config.norm.eps, cases[_i].eps);
+    char *text;
+    size_t size;
+    ASSERT_OK(mt_file_read(in_folder("new/config.json"), &text, &size));
+    ck_assert_ptr_nonnull(strstr(text, cases[_i].text));
+    free(text);
+    mt_weights_close(weights);
+    mt_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_what_is_there_is_not_destroyed)
 {
     mt_weights *weights;
@@ -458,6 +486,7 @@ static Suite *hf_folder_suite(void)
     tcase_add_test(tcase, test_a_pointer_in_place_of_a_shard_is_told);
     tcase_add_test(tcase, test_a_shard_alone_points_to_its_folder);
     tcase_add_loop_test(tcase, test_a_folder_that_is_written_is_the_same_model, 0, 2);
+    tcase_add_loop_test(tcase, test_an_eps_is_written_in_its_shortest_form_and_comes_back, 0, 3);
     tcase_add_test(tcase, test_what_is_there_is_not_destroyed);
     tcase_add_test(tcase, test_a_value_beyond_a_type_is_told_and_nothing_written);
     tcase_add_loop_test(tcase, test_numbers_are_rounded_to_the_nearest_and_halves_to_even, 0, 2);

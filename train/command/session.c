@@ -195,6 +195,25 @@ static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_se
     return status;
 }
 
+/* Says what to do about a vocabulary of another size, where it is clear what was meant. */
+static mt_status check_vocabulary(const mt_weights *weights, const train_session *session)
+{
+    int64_t theirs = weights->config.vocab_size, own = session->model->config.vocab_size;
+    if (theirs != own && session->task->numbers) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "its vocabulary is of %" PRId64 ", and --vocab-size %" PRId64
+                       " (leave that out, and it is the one of --init)",
+                       theirs, own);
+    }
+    if (theirs != own && session->task->encodes && weights->tokens == NULL) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "it does not tell its symbols, of which it has %" PRId64 ", and the text "
+                       "%" PRId64 " (name the tokenizer that it was trained with, --tokenizer)",
+                       theirs, own);
+    }
+    return MT_OK;
+}
+
 /* Gives the model the weights; those of a vocabulary that has grown since, grown. */
 static mt_status begin_with(const mt_weights *weights, train_session *session)
 {
@@ -202,8 +221,11 @@ static mt_status begin_with(const mt_weights *weights, train_session *session)
     bool grows = before != NULL && now != NULL && now->count > before->count;
     session->new_head = weights->config.output_size == 0;
     session->first_new_token = grows ? before->count : -1;
-    mt_status status = grows ? mt_weights_begin_grown(weights, session->model)
-                             : mt_weights_begin(weights, session->model);
+    mt_status status = check_vocabulary(weights, session);
+    if (status == MT_OK) {
+        status = grows ? mt_weights_begin_grown(weights, session->model)
+                       : mt_weights_begin(weights, session->model);
+    }
     return status == MT_OK
                ? MT_OK
                : mt_fail(status, "--init %s: %s", session->config.init, mt_error_message());
@@ -284,14 +306,29 @@ mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX])
     return MT_OK;
 }
 
+void session_tell_eps(const char *path, const mt_layout *layout, const mt_model_config *config)
+{
+    if (layout != NULL && layout->config_beside && (float)config->norm.eps != (float)layout->eps) {
+        print_line(stderr,
+                   "%s: its norms have eps %g, but the last one, ln_out, %g in transformers, whose "
+                   "results differ by that",
+                   path, config->norm.eps, layout->eps);
+    }
+}
+
 mt_status session_load_file(const char *path, mt_checkpoint **checkpoint)
 {
     mt_status status = mt_checkpoint_load(path, checkpoint);
-    if (status == MT_OK && mt_weights_assumed((*checkpoint)->weights)[0] != '\0') {
-        print_line(stderr, "%s: it does not tell, and so assumed: %s", path,
-                   mt_weights_assumed((*checkpoint)->weights));
+    if (status != MT_OK) {
+        return status;
     }
-    return status;
+    const mt_weights *weights = (*checkpoint)->weights;
+    if (mt_weights_assumed(weights)[0] != '\0') {
+        print_line(stderr, "%s: it does not tell, and so assumed: %s", path,
+                   mt_weights_assumed(weights));
+    }
+    session_tell_eps(path, weights->layout, &weights->config);
+    return MT_OK;
 }
 
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint)

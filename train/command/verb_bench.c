@@ -116,7 +116,7 @@ static mt_status write_json(const mt_device *device, const arguments *given, dou
         json_pack("{s:s, s:s, s:i, s:o, s:O}", "device", device->name, "isa", mt_cpu_isa(),
                   "threads", mt_cpu_threads(), "copy_1gib_gb_per_s",
                   large_rate > 0.0 ? json_real(large_rate / 1e9) : json_null(), "results", results);
-    mt_status status = mt_json_write(given->json, all);
+    mt_status status = mt_json_write(given->json, all, 0);
     json_decref(all);
     return status;
 }

@@ -114,6 +114,9 @@ static mt_status export_model(const arguments *given, const mt_checkpoint *check
         return mt_part_convert(weights, given->part, given->output);
     }
     status = mt_weights_export(weights, given->output, given->layout, given->stored);
+    if (status == MT_OK) {
+        session_tell_eps(given->output, given->layout, &weights->config);
+    }
     if (status == MT_OK && weights->config.output_size > 0 &&
         mt_layout_kept(given->layout, &weights->config).output_size == 0) {
         fprintf(stderr, "the layout %s has no head: it was left out\n", given->layout->name);

@@ -1121,6 +1121,18 @@ class FilesTest(CommandTest):
         self.refuse("import", "folder/config.json", "-o", "other.h5", status=1,
                     says=["config.json", "JSON", "name the folder"])
 
+    def test_an_eps_that_transformers_has_but_in_its_last_norm_is_said(self):
+        self.hugging_face_folder(context_length=512, layer_norm_epsilon=1e-6)
+        for verb, name in ((["import", "folder", "-o", "model.h5"], "folder"),
+                           (["export", "model.h5", "--layout", "hf", "-o", "again"], "again")):
+            self.assertEqual(self.run_command(*verb).stderr.decode(),
+                             f"{name}: its norms have eps 1e-06, but the last one, ln_out, 1e-05 "
+                             "in transformers, whose results differ by that\n")
+        self.assertIn("eps 1e-06", self.run_command("info", "again").stdout.decode())
+        for layout, cure in ("hf", "(name a folder, whose config.json tells"), ("rwkv-lm", "eps"):
+            self.refuse("export", "model.h5", "--layout", layout, "-o", "a.safetensors", status=2,
+                        says=[f"layout {layout}: ", "the model's 1e-06", cure])
+
     def test_what_a_model_from_elsewhere_does_not_tell_is_said(self):
         self.hugging_face_folder()
         for verb in (["info", "folder"], ["import", "folder", "-o", "model.h5"],
