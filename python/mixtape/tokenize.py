@@ -17,10 +17,6 @@ DONE, FAILED = 0, 1
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _Stopped(BaseException):
-    """A signal asks the program to end."""
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         super().error(printable(message))
@@ -175,7 +171,7 @@ def _tokenize(given):
 def _stop(number, _):
     for other in SIGNALS:  # what is removed now is removed whole
         signal.signal(other, signal.SIG_IGN)
-    raise _Stopped(number)
+    raise SystemExit(128 + number)
 
 
 def main(arguments=None):
@@ -187,8 +183,6 @@ def main(arguments=None):
         _tokenize(given)
         sys.stdout.flush()
         return DONE
-    except _Stopped as stopped:
-        return 128 + stopped.args[0]
     except (tokenizer.TokenizerError, DocumentError) as error:
         reason = str(error)
     except OSError as error:

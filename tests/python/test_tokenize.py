@@ -344,6 +344,26 @@ class OutputsTest(TokenizeTest):
             run.stderr.close()
             self.assertEqual(sorted(os.listdir(self.folder)), before)
 
+    def test_it_is_interrupted_while_a_tokenizer_loads(self):
+        os.mkdir(self.path("libraries"))
+        self.put("libraries/tokenizers.py", b"import time\nclass Tokenizer:\n"
+                 b"    def from_str(text):\n        open('loading', 'x').close()\n"
+                 b"        time.sleep(600)\n")
+        self.put("tokenizer.json", b"{}")
+        before = sorted(os.listdir(self.folder))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(
+            (self.path("libraries"), os.environ["PYTHONPATH"])), "PYTHONDONTWRITEBYTECODE": "1"}
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            run = subprocess.Popen(
+                [sys.executable, "-m", "mixtape.tokenize", "text", "--tokenizer", "tokenizer.json",
+                 "-o", "ids"], cwd=self.folder, stderr=subprocess.PIPE, env=environment)
+            while not os.path.exists(self.path("loading")) and run.poll() is None:
+                time.sleep(0.01)
+            os.unlink(self.path("loading"))
+            run.send_signal(number)
+            self.assertEqual((run.communicate(timeout=60)[1], run.returncode), (b"", 128 + number))
+            self.assertEqual(sorted(os.listdir(self.folder)), before)
+
     def test_what_cannot_be_written_is_one_line(self):
         os.mkdir(self.path("folder.npy"))
         self.refused("folder.npy: ", "text", "--tokenizer", self.world, "-o", "folder.npy")
@@ -370,6 +390,21 @@ class CommandTest(TokenizeTest):
                          made.plain_world(made.TEXT.encode()))
         self.assertEqual(self.command(*arguments, "--nothing")[0], 2)
         self.assertIn("--document-end", self.command("--help")[1])
+
+    def test_an_interrupt_is_quiet_however_early(self):
+        path = made.world(self.folder)
+        before = sorted(os.listdir(self.folder))
+        for milliseconds in range(0, 160, 10):
+            run = subprocess.Popen(
+                [support.MIXTAPE, "tokenize", "-", "--tokenizer", path, "-o", "ids"],
+                cwd=self.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                env={**os.environ, "MIXTAPE_PYTHON": sys.executable})
+            time.sleep(milliseconds / 1000)
+            run.send_signal(signal.SIGINT)
+            with self.subTest(milliseconds):
+                self.assertEqual(run.communicate(timeout=60)[1], b"")
+                self.assertIn(run.returncode, (-signal.SIGINT, 128 + signal.SIGINT))
+                self.assertEqual(sorted(os.listdir(self.folder)), before)
 
     def test_it_tells_what_to_install(self):
         status, _, message = self.command(MIXTAPE_PYTHON="nowhere/python3")

@@ -4,15 +4,28 @@
 #include "train/command/verbs.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char program[] = PYTHON_BEGIN "try:\n"
-                                           "    from mixtape.tokenize import main\n"
-                                           "except ImportError as error:\n" PYTHON_LACKS
-                                           "    sys.exit('mixtape: ' + message)\n"
-                                           "sys.exit(main())\n";
+/* Until the package takes signals itself, they end the program without a word. */
+static const char program[] =
+    "import signal\n"
+    "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+    "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})\n" PYTHON_BEGIN "try:\n"
+    "    from mixtape.tokenize import main\n"
+    "except ImportError as error:\n" PYTHON_LACKS "    sys.exit('mixtape: ' + message)\n"
+    "sys.exit(main())\n";
+
+/* Python, while it starts, would answer SIGINT with a traceback; the program unblocks it. */
+static void block_interrupt(int how)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    (void)sigprocmask(how, &signals, NULL);
+}
 
 int verb_tokenize(int argc, char **argv)
 {
@@ -28,8 +41,10 @@ int verb_tokenize(int argc, char **argv)
         line[before - 1 + (size_t)i] = argv[i];
     }
     fflush(NULL);
+    block_interrupt(SIG_BLOCK);
     execvp(line[0], (char *const *)line); /* which does not change them */
     int status = report(python_fails(errno));
+    block_interrupt(SIG_UNBLOCK);
     free(line);
     return status;
 }
