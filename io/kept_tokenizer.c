@@ -75,7 +75,7 @@ void mt_tokenizer_read(mt_archive *archive, mt_tokenizer_file *tokenizer)
     *tokenizer = (mt_tokenizer_file){bytes, (size_t)size};
 }
 
-mt_status mt_tokenizer_load(const char *path, mt_tokenizer_file *tokenizer)
+static mt_status load_file(const char *path, mt_tokenizer_file *tokenizer)
 {
     struct stat info;
     *tokenizer = (mt_tokenizer_file){NULL, 0};
@@ -103,10 +103,25 @@ mt_status mt_tokenizer_load_beside(const char *folder, mt_tokenizer_file *tokeni
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         int length = snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         if (length > 0 && length < PATH_MAX && access(path, F_OK) == 0) {
-            return mt_tokenizer_load(path, tokenizer);
+            return load_file(path, tokenizer);
         }
     }
     return MT_OK;
+}
+
+mt_status mt_tokenizer_load(const char *path, mt_tokenizer_file *tokenizer)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) {
+        return load_file(path, tokenizer);
+    }
+    mt_status status = mt_tokenizer_load_beside(path, tokenizer);
+    return status == MT_OK && tokenizer->bytes == NULL
+               ? mt_fail(MT_ERROR_FORMAT,
+                         "%s: a folder without tokenizer.json, tokenizer.model, spiece.model or "
+                         "rwkv_vocab_v20230424.txt",
+                         path)
+               : status;
 }
 
 const char *mt_tokenizer_usual_name(const mt_tokenizer_file *tokenizer)

@@ -16,7 +16,8 @@ enum { MT_TOKENIZER_MOST = 64 << 20 }; /* bytes of a file */
 void mt_tokenizer_write(mt_archive *archive, const mt_tokenizer_file *tokenizer);
 void mt_tokenizer_read(mt_archive *archive, mt_tokenizer_file *tokenizer);
 
-/* Reads a tokenizer's file, of at most MT_TOKENIZER_MOST bytes. */
+/* Reads a tokenizer's file, of at most MT_TOKENIZER_MOST bytes, or that of a folder, which must
+ * have one. */
 mt_status mt_tokenizer_load(const char *path, mt_tokenizer_file *tokenizer);
 
 /* Reads the one of a model's folder, by its usual names; there need be none. */

@@ -7,6 +7,7 @@ answer is 0, or 1 where the bytes are a message of what went wrong, with the sam
     E  text                              ->  ids of 32 bits
     D  ids of 32 bits                    ->  text
     F  a token, as it is spelt           ->  its id of 32 bits, or -1
+    P  an id of 32 bits                  ->  its piece, as it is spelt, or nothing
 """
 
 import socket
@@ -38,6 +39,8 @@ def _answer(tokenizer, asked, data):
     if asked == b"D":
         ids = struct.unpack(f"<{len(data) // 4}i", data)
         return tokenizer.decode([index for index in ids if index < tokenizer.size])
+    if asked == b"P":
+        return tokenizer.piece(*struct.unpack("<i", data))
     index = tokenizer.find(data.decode(errors="replace"))
     return _pack([-1 if index is None else index])
 

@@ -1,6 +1,7 @@
 """Tokenizers that are kept with models: text to ids to a model to text, by the command."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,7 +139,10 @@ class TextTest(TokenizerTest):
         path = made.huggingface(self.folder)
         found = tokenizer.load(path)
         ids = [0, *found.encode(b"fox")]
-        expected = self.generate("--length", "5", "--ids", "--prompt", " ".join(map(str, ids)))
+        padding = [option for index in range(found.size, max(made.world_pieces()) + 1)
+                   for option in ("--without", str(index))]
+        expected = self.generate("--length", "5", "--ids", *padding, "--prompt",
+                                 " ".join(map(str, ids)))
         shown = self.text("generate", "run", "--length", "5", "--tokenizer", path, "--prompt",
                           "<|endoftext|>fox")
         self.assertEqual(shown, found.decode(map(int, expected.split())) + b"\n")
@@ -167,9 +171,21 @@ class TextTest(TokenizerTest):
                               "--without", "e", "--without", "f", "--stop", "dab")
         self.assertEqual(shown, "eabcdeabcdab\n")
 
-    def test_other_ways_to_read_text_are_as_for_a_model_without_one(self):
+    def test_a_unit_beside_a_tokenizer_is_refused(self):
+        path = self.list("abcd", "e")
+        self.train(path)
+        says = "--unit {}: text is read by a tokenizer, whose pieces are the symbols"
+        for arguments in (("generate", "run"), ("generate", "run", "--tokenizer", path),
+                          ("eval", "run", "--data", "text"), ("eval", "run", "--data", "ids.idx"),
+                          ("train", "text", "--data", "text", "--tokenizer", path),
+                          ("train", "text", "--data", "text", "--init", "run")):
+            for unit in ("char", "byte"):
+                with self.subTest(arguments, unit=unit):
+                    self.assertEqual(self.run_command(*arguments, "--unit", unit, status=2).count(
+                        says.format(unit)), 1)
+
+    def test_a_model_without_a_head_tells_no_text(self):
         self.train(self.list("abcd", "e"))
-        self.assertIn("no token list to read text by", self.generate("--unit", "char", status=2))
         self.run_command("export", "run", "--layout", "espnet", "-o", "out.h5")
         self.assertIn("it has no head", self.run_command("generate", "out.h5", status=2))
 
@@ -201,6 +217,98 @@ class TextTest(TokenizerTest):
                 self.assertEqual(int(shown["counted"]),
                                  len(found.encode((made.TEXT * 20).encode())) - 1)
                 self.assertAlmostEqual(int(shown["bytes"]), len((made.TEXT * 20).encode()), delta=9)
+
+
+class OtherTokenizerTest(TokenizerTest):
+    """Tokenizers that options name, and that are not the model's."""
+
+    def training(self, task, data, *more):
+        length = () if task == "tokens" else ("--length", "16")
+        return ("train", task, "--data", data, "--valid-data", data, "--size", "16", "--blocks",
+                "1", "--batch", "2", "--steps", "1", *length, *more)
+
+    def refused(self, message, *arguments):
+        self.assertIn(message, self.run_command(*arguments, status=2))
+
+    def test_it_must_have_the_pieces_of_the_token_list(self):
+        for kind in ("huggingface", "sentencepiece"):
+            path = getattr(made, kind)(self.folder)
+            found = tokenizer.load(path)
+            pieces = [found.piece(index).decode() for index in range(found.size)]
+            self.run_command("tokenize", "text", "--tokenizer", path, "-o", "ids", "--quiet")
+            with self.subTest(kind + ", ESPnet's list of the same size"):
+                tokens = ["<blank>", "<unk>", *pieces[3:], "<sos/eos>"]
+                self.assertEqual(len(tokens), found.size)
+                says = f"{path}: its id 0 is '{pieces[0]}', in the model's token list '<blank>'"
+                self.train_on(tokens)
+                self.refused(says, "generate", "run", "--tokenizer", path)
+                self.refused(says, "eval", "run", "--data", "text", "--task", "text", "--tokenizer",
+                             path)
+                for task, data in (("text", "text"), ("ids", "ids")):
+                    self.refused(says, *self.training(task, data, "--init", "run", "--tokenizer",
+                                                      path, "--out", "new"))
+                    self.assertFalse(os.path.exists(self.path("new")))
+            with self.subTest(kind + ", a list that differs at its end"):
+                self.train_on([*pieces[:-1], "<other>"])
+                self.refused(f"its id {found.size - 1} is '{pieces[-1]}', in the model's token "
+                             "list '<other>'", "generate", "run", "--tokenizer", path)
+            with self.subTest(kind + ", its own pieces, padded"):
+                self.train_on([*pieces, "<pad-1>", "<pad-2>"])
+                self.run_command("generate", "run", "--tokenizer", path, "--prompt", "the fox")
+
+    def train_on(self, tokens):
+        """A model of transcripts with this token list."""
+        self.write("tokens.txt", "".join(f"{token}\n" for token in tokens))
+        self.write("transcripts", f"u1 {tokens[5]} {tokens[6]}\n")
+        shutil.rmtree(self.path("run"), ignore_errors=True)
+        self.run_command(*self.training("tokens", "transcripts", "--unit", "word", "--token-list",
+                                        "tokens.txt", "--embed-pad", "-1", "--out", "run"))
+
+    def test_a_world_list_must_have_the_pieces_of_the_token_list(self):
+        self.write("text", "abc" * 50)
+        self.run_command(*self.training("text", "text", "--out", "run"))
+        self.run_command("generate", "run", "--tokenizer", self.list(b"b", b"c"))
+        self.refused("its id 2 is 'd', in the model's token list 'c'", "generate", "run",
+                     "--tokenizer", self.list(b"b", b"d"))
+
+    def list(self, *pieces):
+        return self.write("list", "".join(made.world_line(*item)
+                                          for item in enumerate(pieces, 1)))
+
+    def test_one_that_replaces_the_models_is_told(self):
+        path = made.world(self.folder)
+        self.train(path)
+        with open(path, "rb") as file:
+            same = file.read()
+        with open(self.path("same"), "wb") as file:
+            file.write(same)
+        with open(self.path("other"), "wb") as file:
+            file.write(same.rstrip(b"\n"))
+        for arguments in (("generate", "run"), ("eval", "run", "--data", "text"),
+                          self.training("text", "text", "--init", "run", "--out", "new"),
+                          self.training("ids", "ids", "--init", "run", "--out", "new")):
+            for name, count in (("same", 0), ("other", 1)):
+                with self.subTest(arguments, name=name):
+                    result = subprocess.run(
+                        [support.MIXTAPE, *arguments, "--tokenizer", name], cwd=self.folder,
+                        capture_output=True, timeout=60)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    self.assertEqual(result.stderr.decode().count(
+                        f"--tokenizer {name}: used instead of the model's own"), count)
+                    shutil.rmtree(self.path("new"), ignore_errors=True)
+
+    def test_a_folder_has_one_by_its_usual_name(self):
+        os.mkdir(self.path("folder"))
+        path = made.huggingface(self.path("folder"))
+        self.run_command("tokenize", "text", "--tokenizer", path, "-o", "ids", "--quiet")
+        self.run_command(*self.training("text", "text", "--tokenizer", "folder", "--out", "run"))
+        self.run_command("info", "run", "--tokenizer", "back")
+        self.assertEqual(tokenizer.read_file(self.path("back")), tokenizer.read_file(path))
+        self.run_command("generate", "run", "--tokenizer", "folder")
+        os.unlink(path)
+        for arguments in (("generate", "run"), self.training("text", "text", "--out", "new")):
+            self.assertIn("folder: a folder without tokenizer.json", self.run_command(
+                *arguments, "--tokenizer", "folder", status=1))
 
 
 class TrainTextTest(TokenizerTest):
@@ -269,6 +377,14 @@ class SizesTest(TokenizerTest):
         with open(self.path("run", "train.log")) as file:
             self.assertIn(f"the tokenizer has {size} ids, the vocabulary {size + 14}", file.read())
         self.assertIn(f"vocab_size {size + 14}", self.run_command("info", "run"))
+
+    def test_ids_that_are_padding_are_not_chosen(self):
+        path = self.write("list", made.world_line(1, b"a") + made.world_line(2, b"b"))
+        self.write("text", "ab" * 50)
+        self.train(path, "--vocab-size", "400")
+        shown = self.generate("--prompt", "a", "--length", "200", "--without", "<|endoftext|>",
+                              "--temperature", "100")
+        self.assertRegex(shown, "^a[ab]{200}\n$")
 
     def test_the_vocabulary_is_the_tokenizers(self):
         path = made.huggingface(self.folder)

@@ -117,7 +117,9 @@ static mt_status take_tokenizer(const mt_checkpoint *source, bool goes_on, train
     status = tokenizer_open(is_asked ? config->tokenizer : "the model's tokenizer", file->bytes,
                             file->size, tokenizer);
     session->tokenizer_size = status == MT_OK ? tokenizer_size(*tokenizer) : 0;
-    return status;
+    return status == MT_OK && is_asked && source != NULL
+               ? tokenizer_check_model(*tokenizer, config->tokenizer, file, source->weights)
+               : status;
 }
 
 static mt_status check_tokenizer(const train_session *session, const mt_model_config *model)

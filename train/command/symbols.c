@@ -134,19 +134,27 @@ static mt_status find_tokenizer(const mt_weights *weights, const char *path,
                                 const symbols_asked *asked, text_symbols *symbols)
 {
     bool otherwise = asked->numbers || asked->token_list != NULL || asked->unit != NULL;
+    bool has_one =
+        asked->tokenizer != NULL || (weights->tokenizer.bytes != NULL && weights->tokens == NULL);
     mt_tokenizer_file file;
+    if (has_one && asked->unit != NULL && asked->token_list == NULL) {
+        return tokenizer_refuse_unit(asked->unit);
+    }
     if (asked->tokenizer == NULL) {
         return weights->tokenizer.bytes != NULL && !otherwise
                    ? open_tokenizer(&weights->tokenizer, path, symbols)
                    : MT_OK;
     }
     if (otherwise) {
-        return mt_fail(MT_ERROR_INVALID, "--tokenizer %s: not with --token-list, --unit or %s",
+        return mt_fail(MT_ERROR_INVALID, "--tokenizer %s: not with --token-list or %s",
                        asked->tokenizer, asked->numbers_option);
     }
     mt_status status = mt_tokenizer_load(asked->tokenizer, &file);
     if (status == MT_OK) {
         status = open_tokenizer(&file, asked->tokenizer, symbols);
+        if (status == MT_OK) {
+            status = tokenizer_check_model(symbols->tokenizer, asked->tokenizer, &file, weights);
+        }
         mt_tokenizer_free(&file);
     }
     return status;

@@ -1,6 +1,7 @@
 #include "train/command/tokenizer.h"
 
 #include "io/world.h"
+#include "train/command/lines.h"
 #include "train/command/tokenizer_process.h"
 
 #include <inttypes.h>
@@ -67,6 +68,70 @@ mt_status tokenizer_check_size(const text_tokenizer *tokenizer, const char *name
                                    "%s: its tokenizer has %" PRId64
                                    " ids, the model a vocabulary of %" PRId64,
                                    name, size, model);
+}
+
+/* The piece of an id, as the vocabulary spells it, which the caller frees; an id may have none. */
+static mt_status find_piece(const text_tokenizer *tokenizer, int32_t id, char **piece,
+                            size_t *length)
+{
+    if (tokenizer->world == NULL) {
+        return tokenizer_process_ask(tokenizer->process, 'P', &id, sizeof id, piece, length);
+    }
+    const char *found = mt_world_piece(tokenizer->world, id, length);
+    *piece = calloc(1, *length + 1);
+    if (*piece == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for a piece of %zu bytes", *length);
+    }
+    if (found != NULL) {
+        memcpy(*piece, found, *length);
+    }
+    return MT_OK;
+}
+
+static mt_status check_tokens(const text_tokenizer *tokenizer, const char *path,
+                              const mt_token_list *tokens)
+{
+    int64_t size = tokenizer_size(tokenizer);
+    mt_status status = MT_OK;
+    for (int32_t id = 0; id < tokens->count && id < size && status == MT_OK; id++) {
+        char *piece;
+        size_t length = 0;
+        const char *token = tokens->tokens[id];
+        status = find_piece(tokenizer, id, &piece, &length);
+        bool is_same = status != MT_OK || length == 0 ||
+                       (length == strlen(token) && memcmp(piece, token, length) == 0);
+        if (!is_same) {
+            status = mt_fail(MT_ERROR_INVALID,
+                             "--tokenizer %s: its id %" PRId32 " is '%s', in the model's token "
+                             "list '%s' (leave it out, and give text cut into those tokens)",
+                             path, id, piece, token);
+        }
+        free(piece);
+    }
+    return status;
+}
+
+mt_status tokenizer_check_model(text_tokenizer *tokenizer, const char *path,
+                                const mt_tokenizer_file *file, const mt_weights *weights)
+{
+    const mt_tokenizer_file *own = &weights->tokenizer;
+    mt_status status =
+        weights->tokens != NULL ? check_tokens(tokenizer, path, weights->tokens) : MT_OK;
+    bool is_other = own->bytes != NULL &&
+                    (own->size != file->size || memcmp(own->bytes, file->bytes, own->size) != 0);
+    if (status == MT_OK && is_other) {
+        print_line(stderr, "--tokenizer %s: used instead of the model's own, which is another",
+                   path);
+    }
+    return status;
+}
+
+mt_status tokenizer_refuse_unit(const char *unit)
+{
+    return mt_fail(MT_ERROR_INVALID,
+                   "--unit %s: text is read by a tokenizer, whose pieces are the symbols (leave it "
+                   "out)",
+                   unit);
 }
 
 /* The answer's ids; the process is on the same machine, which is little-endian. */

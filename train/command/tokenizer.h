@@ -5,7 +5,7 @@
 #ifndef MT_COMMAND_TOKENIZER_H
 #define MT_COMMAND_TOKENIZER_H
 
-#include <mixtape/error.h>
+#include <mixtape/weights.h>
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +23,16 @@ int64_t tokenizer_size(const text_tokenizer *tokenizer); /* all its ids are belo
 /* A tokenizer may have fewer ids than the model has logits, since vocabularies are padded to round
  * sizes. MT_ERROR_INVALID, with both numbers, where it has more. */
 mt_status tokenizer_check_size(const text_tokenizer *tokenizer, const char *name, int64_t model);
+
+/* For a tokenizer that an option names, and a model that may have another: what it learnt of an id
+ * would be taken for what it knows of another piece. MT_ERROR_INVALID where one of the model's
+ * token list is not the tokenizer's, naming the first. A tokenizer's file that the model keeps is
+ * replaced by a different one with a line on standard error. */
+mt_status tokenizer_check_model(text_tokenizer *tokenizer, const char *path,
+                                const mt_tokenizer_file *file, const mt_weights *weights);
+
+/* What --unit would say, a tokenizer says: MT_ERROR_INVALID. */
+mt_status tokenizer_refuse_unit(const char *unit);
 
 /* The ids of a text, which the caller frees. MT_ERROR_FORMAT for what is not UTF-8, where the
  * tokenizer asks for it. */

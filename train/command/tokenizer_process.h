@@ -17,9 +17,9 @@ void tokenizer_process_end(tokenizer_process *process); /* NULL is allowed */
 
 int64_t tokenizer_process_size(const tokenizer_process *process);
 
-/* What the process makes of these bytes: of text ('E'), of ids ('D'), of a token ('F'). The caller
- * frees the answer. MT_ERROR_FORMAT with the message of the process; MT_ERROR_IO where it has
- * ended. */
+/* What the process makes of these bytes: of text ('E'), of ids ('D'), of a token ('F'), of an
+ * id alone ('P': its piece). The caller frees the answer. MT_ERROR_FORMAT with the message of the
+ * process; MT_ERROR_IO where it has ended. */
 mt_status tokenizer_process_ask(tokenizer_process *process, char asked, const void *bytes,
                                 size_t size, char **answer, size_t *length);
 

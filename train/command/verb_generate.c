@@ -152,6 +152,18 @@ static mt_status read_prompt(const text_symbols *symbols, const arguments *given
                                      mt_error_message());
 }
 
+/* Ids of a vocabulary that is larger than its tokenizer are no text. */
+static mt_status forbid_padding(text_writer *writer)
+{
+    const text_symbols *symbols = writer->symbols;
+    int64_t size = symbols->tokenizer != NULL ? tokenizer_size(symbols->tokenizer) : symbols->count;
+    mt_status status = MT_OK;
+    for (int64_t id = size; id < symbols->count && status == MT_OK; id++) {
+        status = mt_sampler_forbid(writer->sampler, (int32_t)id);
+    }
+    return status;
+}
+
 static mt_status forbid(text_writer *writer, const arguments *given)
 {
     mt_status status = MT_OK;
@@ -164,7 +176,8 @@ static mt_status forbid(text_writer *writer, const arguments *given)
     /* No transcript has it, so the model has not learnt when it comes. */
     const mt_token_list *tokens = writer->symbols->tokens;
     bool has_blank = tokens != NULL && strcmp(tokens->tokens[0], "<blank>") == 0;
-    return has_blank && !given->blank ? mt_sampler_forbid(writer->sampler, 0) : MT_OK;
+    return has_blank && !given->blank ? mt_sampler_forbid(writer->sampler, 0)
+                                      : forbid_padding(writer);
 }
 
 /* Texts that begin with one prompt. */

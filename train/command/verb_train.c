@@ -6,6 +6,7 @@
 #include "train/command/options.h"
 #include "train/command/run_data.h"
 #include "train/command/style.h"
+#include "train/command/tokenizer.h"
 #include "train/command/verbs.h"
 
 #include <errno.h>
@@ -191,6 +192,15 @@ static void set_defaults(const train_task *task, run_config *config)
     }
 }
 
+static mt_status check_unit(const arguments *given, const train_task *task,
+                            const mt_checkpoint *init, const run_config *config)
+{
+    const char *unit = option_text(given, "unit");
+    bool has_tokenizer =
+        config->tokenizer[0] != '\0' || (init != NULL && init->weights->tokenizer.bytes != NULL);
+    return unit != NULL && task->encodes && has_tokenizer ? tokenizer_refuse_unit(unit) : MT_OK;
+}
+
 /* The task's configuration; over it the style's, ESPnet's, and the sizes of `init`, or NULL; over
  * those the command line. */
 static mt_status configure(const arguments *given, const mt_checkpoint *init, run_config *config)
@@ -212,6 +222,9 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
     }
     if (status == MT_OK) {
         status = set_options(given, config);
+    }
+    if (status == MT_OK) {
+        status = check_unit(given, task, init, config);
     }
     return status == MT_OK && given->style != NULL ? style_check(given->style, config) : status;
 }
