@@ -383,7 +383,8 @@ class CommandTest(TokenizeTest):
 
     def test_it_hands_its_arguments_on(self):
         self.put("text", made.TEXT.encode())
-        self.put("numpy.py", b"raise SystemExit('a module of the working folder')")
+        for module in ("numpy.py", "signal.py"):
+            self.put(module, b"raise SystemExit('a module of the working folder')")
         arguments = ("text", "--tokenizer", made.world(self.folder), "-o", "ids.npy")
         self.assertEqual(self.command(*arguments, "--quiet")[0], 0)
         self.assertEqual(list(numpy.load(self.path("ids.npy"))),

@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 /* Until the package takes signals itself, they end the program without a word. */
-static const char program[] =
+static const char program[] = PYTHON_BEGIN
     "import signal\n"
     "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
-    "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})\n" PYTHON_BEGIN "try:\n"
+    "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})\n"
+    "try:\n"
     "    from mixtape.tokenize import main\n"
     "except ImportError as error:\n" PYTHON_LACKS "    sys.exit('mixtape: ' + message)\n"
     "sys.exit(main())\n";
