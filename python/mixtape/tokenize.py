@@ -106,7 +106,7 @@ class _Job:
     def _encode(self, place, text, begin, last):
         """Writes the ids of the first bytes, and tells how many bytes that are."""
         if self.tokenizer.takes_bytes:
-            found, end = self.tokenizer.take(text, last)
+            found, end = self._take(place, text, begin, last)
         else:
             end = len(text) if last else tokenizer.cut(text)
             found = self.tokenizer.encode(self._utf8(place, text[:end], begin))
@@ -115,6 +115,12 @@ class _Job:
         self.progress.tokens = self.writer.count
         self.progress.step()
         return end
+
+    def _take(self, place, text, begin, last):
+        try:
+            return self.tokenizer.take(text, last, begin)
+        except tokenizer.TokenizerError as error:
+            raise DocumentError(f"{place}: {error}") from None
 
     def _utf8(self, place, text, begin):
         try:

@@ -93,15 +93,10 @@ def _text(data):
 
 
 class _Tokenizer:
-    """What all have: `size`, which all ids are below; encode, decode, piece and find."""
+    """What all have: `size`, which all ids are below; encode, decode, piece and find. One that
+    takes any bytes cuts long texts itself, by `take`."""
 
     takes_bytes = False
-
-    def take(self, text, last):
-        """The ids of the first of these bytes, and how many bytes that are: all of them if they
-        are the last of a document, else up to a place where a cut changes little."""
-        end = len(text) if last else cut(text)
-        return self.encode(text[:end]), end
 
     def find(self, token):
         """The id of a piece as the vocabulary spells it, or None."""
@@ -181,14 +176,16 @@ class WorldList(_Tokenizer):
     def encode(self, text):
         return self._encode(text, len(text))[0]
 
-    def _encode(self, text, end):
+    def _encode(self, text, end, begin=0):
         try:
-            return self.world.encode(text, end)
+            return self.world.encode(text, end, begin)
         except WorldError as error:
-            raise TokenizerError(f"{self.name}: {error}") from None
+            raise TokenizerError(str(error)) from None
 
-    def take(self, text, last):
-        return self._encode(text, len(text) if last else len(text) - self.world.longest)
+    def take(self, text, last, begin):
+        """The ids of the first of these bytes, and how many bytes that are: all of them if they
+        are the last of a document, else up to where a piece ends. `begin` bytes were before."""
+        return self._encode(text, len(text) if last else len(text) - self.world.longest, begin)
 
     def decode(self, ids):
         return b"".join(self.world.pieces.get(index, b"") for index in ids)

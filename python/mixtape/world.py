@@ -13,7 +13,7 @@ LINE = re.compile(rb"(\d{1,9}) (b?(?:'.*'|\".*\")) (\d{1,9})")
 
 
 class WorldError(Exception):
-    """What is wrong with a list, in one line."""
+    """What is wrong with a list, or with a text for it, in one line."""
 
 
 def is_world(data):
@@ -71,8 +71,9 @@ class World:
                 lengths.setdefault(piece[:2], set()).add(len(piece))
         self.lengths = {begin: sorted(found, reverse=True) for begin, found in lengths.items()}
 
-    def encode(self, text, end=None):
-        """The ids of the pieces that begin before `end`, and where the last one ends."""
+    def encode(self, text, end=None, begin=0):
+        """The ids of the pieces that begin before `end`, and where the last one ends. So many bytes
+        are before the text, which an error counts."""
         found, at, end = [], 0, len(text) if end is None else end
         ids, lengths = self.ids, self.lengths
         while at < end:
@@ -83,7 +84,8 @@ class World:
             else:
                 length, index = 1, ids.get(text[at:at + 1])
                 if index is None:
-                    raise WorldError(f"no piece begins with byte {text[at]:#04x}")
+                    raise WorldError(f"byte {text[at]:#04x} at {begin + at} begins no piece of "
+                                     "the World list")
             found.append(index)
             at += length
         return found, at

@@ -142,6 +142,13 @@ class TokenizersTest(TokenizeTest):
         found = world.World(made.world_pieces())
         self.assertEqual(list(numpy.load(self.path("ids.npy"))), found.encode(text)[0])
 
+    def test_a_byte_that_begins_no_piece_is_told_with_its_place(self):
+        path = self.put("list", made.world_line(1, b"a").encode())
+        for size in (0, 3 * documents.PIECE + 5):
+            self.put("text", b"a" * size + b"\xffa")
+            self.refused(f"text: byte 0xff at {size} begins no piece of the World list", "text",
+                         "--tokenizer", path, "-o", "ids")
+
     def test_a_text_without_blanks_is_cut_between_characters(self):
         for begin in range(4):
             text = b"x" * begin + "東".encode() * 400000
@@ -440,7 +447,7 @@ class DamagedTokenizersTest(TokenizeTest):
                 (line + b"2 'a' * 9 9\n", "line 2: not an id"),
                 (line + b"2 'a' 'b' 2 2\n", "line 2: "),
                 (line + b"2 '" + b"x" * 9000 + b"' 9000\n", "line 2: not an id"),
-                (line, "huh: no piece begins with byte 0x74")):
+                (line, "text: byte 0x74 at 0 begins no piece of the World list")):
             with self.subTest(data[-40:]):
                 self.put("huh", data)
                 self.refused(message, "text", "--tokenizer", "huh", "-o", "ids")
