@@ -233,10 +233,12 @@ static void tell_assumed(const foreign_file *file, mt_weights *weights)
 {
     const mt_model_config *config = &weights->config;
     char eps[24] = "", context[32] = "";
-    if (file->told.eps == 0.0 && config->norm.kind != MT_BASIC_NORM) {
+    weights->file->assumes_eps = file->told.eps == 0.0 && config->norm.kind != MT_BASIC_NORM;
+    weights->file->assumes_context = file->told.sizes.context_size == 0;
+    if (weights->file->assumes_eps) {
         snprintf(eps, sizeof eps, "eps %g", config->norm.eps);
     }
-    if (file->told.sizes.context_size == 0) {
+    if (weights->file->assumes_context) {
         snprintf(context, sizeof context, "context_size %lld", (long long)config->context_size);
     }
     snprintf(weights->file->assumed, sizeof weights->file->assumed, "%s%s%s", eps,

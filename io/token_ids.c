@@ -124,6 +124,11 @@ static mt_status open_file(const char *path, mt_ids_raw raw, mt_ids_file *file)
         file->path[object++ - path] = '\0';
     }
     mt_status status = object == NULL ? find_index(file) : MT_OK;
+    const char *bare = mt_ids_find_bare_object(file->path);
+    if (status == MT_OK && bare != NULL) {
+        status = mt_fail(MT_ERROR_IO, "%s: no such file (a dataset is named FILE:/PATH: %.*s:/%s)",
+                         path, (int)(bare - file->path), file->path, bare + 1);
+    }
     if (status == MT_OK) {
         status = mt_ids_open_bytes(file->path, &file->descriptor, &file->bytes);
     }

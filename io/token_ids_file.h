@@ -86,6 +86,9 @@ bool mt_ids_is_there(const char *path);
 /* The colon of FILE:/PATH, where there is no file of that name; or NULL. */
 const char *mt_ids_find_object(const char *name);
 
+/* The colon behind a file that is there, of a name that is no file's: FILE:PATH lacks its slash. */
+const char *mt_ids_find_bare_object(const char *name);
+
 /* The path with this suffix in the place of .bin or .idx, or behind it; the caller frees it. NULL
  * where there is no memory. */
 char *mt_ids_beside(const char *path, const char *suffix);

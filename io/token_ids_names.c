@@ -39,6 +39,20 @@ const char *mt_ids_find_object(const char *name)
     return colon;
 }
 
+const char *mt_ids_find_bare_object(const char *name)
+{
+    const char *colon = mt_ids_is_there(name) ? NULL : strchr(name, ':');
+    for (; colon != NULL; colon = strchr(colon + 1, ':')) {
+        char *file = strndup(name, (size_t)(colon - name));
+        bool is_there = mt_ids_is_there(file);
+        free(file);
+        if (is_there) {
+            return colon;
+        }
+    }
+    return NULL;
+}
+
 /* A real path with what stands behind it. */
 static char *append(char *path, const char *behind)
 {

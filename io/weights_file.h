@@ -13,6 +13,7 @@ typedef struct mt_weights_file {
     mt_source *source;   /* of the values */
     bool describes;      /* it has the model's configuration, beside names and shapes; */
     char assumed[64];    /* what else of it was assumed, in words */
+    bool assumes_eps, assumes_context;
 } mt_weights_file;
 
 /* A format: what files of it hold, and how they are read and written. */

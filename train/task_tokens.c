@@ -83,6 +83,11 @@ static mt_status sort_split(task_data *data, task_split split, const mt_transcri
     return MT_OK;
 }
 
+static const char *list_name(const run_config *config)
+{
+    return config->token_list[0] != '\0' ? config->token_list : "the model's token list";
+}
+
 /* Of a list of sub-words hardly anything is unknown in a text that is split into them; that is
  * most of one that is not, cut into characters, of which the list has many, too. */
 static mt_status refuse_unknown(const run_config *config, const char *name, double share,
@@ -92,11 +97,11 @@ static mt_status refuse_unknown(const run_config *config, const char *name, doub
                               "%s: %.1f %% of its labels are not in %s, a list of sub-words: split "
                               "the transcripts into them (spm_encode) and take --unit word (or "
                               "allow it by --most-unknown)",
-                              name, 100.0 * share, config->token_list)
+                              name, 100.0 * share, list_name(config))
                     : mt_fail(MT_ERROR_INVALID,
                               "%s: %.1f %% of its labels are not in %s (are they cut as --unit %s? "
                               "or allow it by --most-unknown)",
-                              name, 100.0 * share, config->token_list,
+                              name, 100.0 * share, list_name(config),
                               symbol_unit_name((int)config->unit));
 }
 
@@ -149,7 +154,8 @@ static mt_status sort_all(const run_config *config, task_data *data)
     return status;
 }
 
-/* The file's list or, where the file is gone, the one that the model was trained with. */
+/* The file's list or, where none is named or the file is gone, that of the model which the run
+ * begins with or goes on from. */
 static mt_status load_tokens(const run_config *config, const mt_token_list *known, task_data *data)
 {
     if (known != NULL && access(config->token_list, F_OK) != 0) {
@@ -187,7 +193,7 @@ static mt_status load(const run_config *config, const mt_token_list *known, task
         status = mt_fail(MT_ERROR_INVALID,
                          "%s: the first token is '%s', not <blank>, which a transducer needs there "
                          "(--embed-pad -1: a label like others)",
-                         config->token_list, data->tokens->tokens[BLANK]);
+                         list_name(config), data->tokens->tokens[BLANK]);
     }
     if (status == MT_OK && config->data.count > 0) {
         status = load_transcripts(config, &config->data, data->tokens, &data->train_file,
@@ -228,9 +234,11 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
 {
     *data = NULL;
     bool has_data = config->data.count > 0 || config->valid_data.count > 0;
-    if (!has_data || config->token_list[0] == '\0') {
-        return mt_fail(MT_ERROR_INVALID, "tokens: no %s (give one with --%s)",
-                       has_data ? "token list" : "transcripts", has_data ? "token-list" : "data");
+    if (!has_data) {
+        return mt_fail(MT_ERROR_INVALID, "tokens: no transcripts (give them with --data)");
+    }
+    if (config->token_list[0] == '\0' && tokens == NULL) {
+        return mt_fail(MT_ERROR_INVALID, "tokens: no token list (give one with --token-list)");
     }
     if (config->unit == UNIT_BYTE) {
         return mt_fail(MT_ERROR_INVALID, "--unit byte: tokens has char and word");

@@ -401,6 +401,8 @@ def to_pth():
 
 
 def from_pth():
-    _command("Writes a PyTorch state_dict for `mixtape import`.", "FILE.pth", "WEIGHTS.h5",
+    _command("Writes a PyTorch state_dict, of a file or of a folder of Hugging Face's with "
+             "pytorch_model.bin, for `mixtape import`: as .safetensors where the name ends so, "
+             "else as HDF5.", "FILE.pth|FOLDER", "WEIGHTS.h5|WEIGHTS.safetensors",
              lambda source, target: write_weights(target, read_state_dict(source, find_decoder)),
              lambda target: None if _is_safetensors(target) else "h5py")

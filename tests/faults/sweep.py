@@ -58,6 +58,8 @@ VERBS = {
     "eval-files": (["eval", "text", "--data", "text.txt", "--window", "8", "--threads", "1"], []),
     "eval-utterances": (["eval", "text", "--data", "transcripts", "--task", "tokens", "--threads",
                          "1", "--per-utterance"], []),
+    "eval-json": (["eval", "text", "--data", "transcripts", "--task", "tokens", "--threads", "1",
+                   "--per-utterance", "--json"], []),
     "generate": (["generate", "text", "--length", "5", "--threads", "1"], []),
     "generate-state": (["generate", "text", "--length", "5", "--state", "state.h5", "--save-state",
                         "out.h5", "--threads", "1"], ["out.h5"]),

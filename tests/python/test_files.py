@@ -164,6 +164,15 @@ class FilesTest(support.CommandTest):
                              result.stderr)
             self.assertFalse(os.path.isfile(self.path(target)))
 
+    def test_its_help_tells_what_it_reads_and_writes(self):
+        shown = io.StringIO()
+        with mock.patch.object(sys, "argv", ["mixtape-from-pth", "--help"]), \
+                contextlib.redirect_stdout(shown), self.assertRaises(SystemExit) as end:
+            files.from_pth()
+        self.assertEqual(end.exception.code, 0)
+        for part in ("FOLDER", "WEIGHTS.safetensors", "pytorch_model.bin"):
+            self.assertIn(part, shown.getvalue())
+
     def test_pickles_that_are_no_plain_state_dict_are_refused(self):
         plain = torch.ones(2, 2)
         for number, (state, says) in enumerate((

@@ -34,7 +34,10 @@ static void tell(const run_folder *folder, const char *option, const char *value
 {
     FILE *const places[] = {stderr, folder->log};
     for (int i = 0; i < 2; i++) {
-        print_line(places[i], "config.yaml has %s %s, the checkpoint %s", option, value, former);
+        print_line(places[i],
+                   "config.yaml has %s %s, the checkpoint %s (taken: config.yaml's, or what an "
+                   "option says)",
+                   option, value, former);
     }
 }
 

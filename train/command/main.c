@@ -22,7 +22,7 @@ static const struct {
 } verbs[] = {
     {"train", "train a model on a task, or go on with a run", verb_train},
     {"tokenize", "make token ids of text, with a tokenizer (by Python)", verb_tokenize},
-    {"eval", "measure a run's model on held-out data", verb_eval},
+    {"eval", "measure a run on what it held out, or any model on files", verb_eval},
     {"generate", "sample text from a run's model", verb_generate},
     {"forward", "compute a model's outputs for given labels", verb_forward},
     {"export", "write a model for other programs", verb_export},

@@ -59,7 +59,7 @@ static mt_status score_waiting(file_measure *measure)
     for (int i = 0; i < measure->waiting && status == MT_OK; i++) {
         add_score(measure, &scores[i]);
         if (measure->tell != NULL) {
-            measure->tell(measure->context, measure->names[i], &scores[i]);
+            status = measure->tell(measure->context, measure->names[i], &scores[i]);
         }
     }
     forget_waiting(measure);

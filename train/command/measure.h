@@ -14,13 +14,15 @@
 /* Sums over documents. */
 typedef struct measured {
     mt_score score;
-    int64_t documents, unknown; /* symbols that are <unk> */
-    bool has_text;              /* counts are of what was measured: without a document's first */
-    mt_text_counts counts;      /* symbol, where that is context alone */
+    int64_t documents;
+    int64_t unknown; /* symbols that are <unk> */
+    bool has_text;   /* there are counts */
+    /* Of what was measured: without a document's first symbol, where that is context alone. */
+    mt_text_counts counts;
 } measured;
 
-/* Told the score of each utterance, in the order of the files. */
-typedef void measure_tell(void *context, const char *utterance, const mt_score *score);
+/* Told the score of each utterance, in the order of the files. A failure ends the measurement. */
+typedef mt_status measure_tell(void *context, const char *utterance, const mt_score *score);
 
 enum { MOST_WAITING = 64 };
 
@@ -33,8 +35,8 @@ typedef struct file_measure {
     void *context;      /* of tell */
     measured sums;
     double told;           /* when progress was shown: the clock */
-    int waiting;           /* documents that go through the model together, */
-    int64_t waiting_count; /* and symbols of theirs */
+    int waiting;           /* documents that go through the model together */
+    int64_t waiting_count; /* symbols of theirs */
     mt_sequence sequences[MOST_WAITING];
     char *names[MOST_WAITING];
 } file_measure;

@@ -2,6 +2,7 @@
 
 #include <mixtape/model_fields.h>
 
+#include "io/utf8.h"
 #include "train/command/arguments.h"
 #include "train/command/figures.h"
 #include "train/command/lines.h"
@@ -9,6 +10,7 @@
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,18 +18,35 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The score as an object, what is no text or not finite being null; NULL without memory. */
+static json_t *json_of_score(const char *utterance, const mt_score *score)
+{
+    bool is_text = *mt_utf8_end(utterance) == '\0', is_finite = isfinite(score->log_likelihood);
+    return json_pack("{s:o, s:o, s:I}", "utterance", is_text ? json_string(utterance) : json_null(),
+                     "log_likelihood", is_finite ? json_real(score->log_likelihood) : json_null(),
+                     "tokens", (json_int_t)score->counted);
+}
+
+static mt_status tell_json(const char *utterance, const mt_score *score)
+{
+    json_t *object = json_of_score(utterance, score);
+    bool written = object != NULL && json_dumpf(object, stdout, JSON_REAL_PRECISION(12)) == 0;
+    json_decref(object);
+    return written || ferror(stdout)
+               ? MT_OK
+               : mt_fail(MT_ERROR_MEMORY, "%s: no memory for its score as JSON", utterance);
+}
+
 /* "ID log-likelihood tokens", or the same as an object of JSON on a line. */
-static void tell(void *context, const char *utterance, const mt_score *score)
+static mt_status tell(void *context, const char *utterance, const mt_score *score)
 {
     const eval_arguments *given = context;
     text_output output = text_output_make(stdout);
     if (given->json) {
-        json_t *name = json_string(utterance); /* NULL for one that is no text */
-        json_t *object = json_pack("{s:o, s:f, s:I}", "utterance",
-                                   name != NULL ? name : json_null(), "log_likelihood",
-                                   score->log_likelihood, "tokens", (json_int_t)score->counted);
-        (void)json_dumpf(object, stdout, JSON_REAL_PRECISION(12));
-        json_decref(object);
+        mt_status status = tell_json(utterance, score);
+        if (status != MT_OK) {
+            return status;
+        }
     } else {
         char figures[64];
         int length = snprintf(figures, sizeof figures, " %.6f %lld", score->log_likelihood,
@@ -39,6 +58,7 @@ static void tell(void *context, const char *utterance, const mt_score *score)
     if (ferror(stdout)) {
         exit(EXIT_FAILED); /* which tells why */
     }
+    return MT_OK;
 }
 
 /* What files hold. */
@@ -54,6 +74,43 @@ static bool looks_like_text(const char *name)
     bool is_index = end != NULL && strcmp(end, ".idx") == 0;
     return strcmp(name, "-") == 0 ||
            (access(name, F_OK) == 0 && !is_index && !mt_token_ids_are_in(name));
+}
+
+/* A file that is not there is of either kind: whoever reads it complains. */
+typedef enum name_kind { NAME_UNKNOWN, NAME_TEXT, NAME_IDS } name_kind;
+
+static name_kind kind_of_name(const char *name)
+{
+    if (looks_like_text(name)) {
+        return NAME_TEXT;
+    }
+    char *path = mt_token_ids_absolute(name);
+    bool is_there = path != NULL || access(name, F_OK) == 0;
+    free(path);
+    return is_there ? NAME_IDS : NAME_UNKNOWN;
+}
+
+/* A model with a tokenizer reads text and ids, but all files as one of them. */
+static mt_status find_kind_of_names(const file_list *names, name_kind *kind)
+{
+    const char *first = NULL;
+    *kind = NAME_UNKNOWN;
+    for (int64_t i = 0; i < names->count; i++) {
+        const char *name = names->names[i];
+        name_kind found = kind_of_name(name);
+        if (found != NAME_UNKNOWN && *kind == NAME_UNKNOWN) {
+            *kind = found;
+            first = name;
+        }
+        if (found != NAME_UNKNOWN && found != *kind) {
+            return mt_fail(MT_ERROR_INVALID,
+                           "--data %s: %s, where %s is %s (measure them apart, or --task text|ids "
+                           "says what all are)",
+                           name, found == NAME_TEXT ? "text" : "token ids", first,
+                           found == NAME_TEXT ? "token ids" : "text");
+        }
+    }
+    return MT_OK;
 }
 
 /* What the options name, else what the run was trained on. */
@@ -74,8 +131,12 @@ static mt_status find_kind(const mt_checkpoint *checkpoint, const eval_arguments
         given->symbols.tokenizer != NULL || checkpoint->weights->tokenizer.bytes != NULL;
     if (asked[0] != '\0') {
         snprintf(kind->task, sizeof kind->task, "%s", asked);
-    } else if (has_tokenizer && looks_like_text(given->data.names[0])) {
-        snprintf(kind->task, sizeof kind->task, "text"); /* which becomes ids */
+    } else if (has_tokenizer && status == MT_OK) {
+        name_kind found;
+        status = find_kind_of_names(&given->data, &found);
+        if (found == NAME_TEXT) { /* which becomes ids */
+            snprintf(kind->task, sizeof kind->task, "text");
+        }
     }
     if (given->ids_type != NULL) {
         kind->ids_type = (mt_ids_raw)mt_choice_find(mt_ids_raw_name, given->ids_type);
@@ -94,8 +155,17 @@ static mt_status find_symbol(const text_symbols *symbols, const char *option, co
         return MT_OK;
     }
     *symbol = -1;
-    mt_status status = text[0] != '\0' ? symbols_one(symbols, text, symbol) : MT_OK;
-    return status == MT_OK ? MT_OK : mt_fail(status, "--%s: %s", option, mt_error_message());
+    if (text[0] == '\0') {
+        return MT_OK;
+    }
+    mt_status status = symbols_one(symbols, text, symbol);
+    if (status != MT_OK) {
+        return mt_fail(status, "--%s: %s", option, mt_error_message());
+    }
+    if (!symbols->numbers) { /* a text that looks like a number is none */
+        print_line(stderr, "--%s '%s': the symbol with id %" PRId32, option, text, *symbol);
+    }
+    return MT_OK;
 }
 
 static mt_status show(const measured *sums, const char *kind, const eval_arguments *given)

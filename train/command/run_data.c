@@ -133,19 +133,31 @@ static mt_status mark_streams(file_list *names)
     return status;
 }
 
+static mt_status refuse_changed(task_split split, const file_list *names, const char *known,
+                                const char *found)
+{
+    char sizes[64];
+    int then = (int)strcspn(known, "-"), now = (int)strcspn(found, "-");
+    if (then == now && strncmp(known, found, (size_t)then) == 0) {
+        snprintf(sizes, sizeof sizes, "still %.*s bytes, but not the same", then, known);
+    } else {
+        snprintf(sizes, sizeof sizes, "%.*s bytes then, %.*s now", then, known, now, found);
+    }
+    return mt_fail(MT_ERROR_INVALID,
+                   "%s%s: it changed since the run began: %s; to go on with it as it is, say --%s "
+                   "%s%s",
+                   names->names[0], names->count > 1 ? ", ..." : "", sizes,
+                   split == TRAIN ? "data" : "valid-data", names->names[0],
+                   names->count > 1 ? " ..." : "");
+}
+
 static mt_status note(const train_session *session, task_split split, file_list *names,
                       char known[DIGEST_MAX])
 {
     char found[DIGEST_MAX];
     mt_status status = digest(session, split, found);
     if (status == MT_OK && known[0] != '\0' && !are_same_digests(known, found)) {
-        return mt_fail(
-            MT_ERROR_INVALID,
-            "%s%s: it changed since the run began: %.*s bytes then, %.*s now, or others; "
-            "to go on with it as it is, say --%s %s%s",
-            names->names[0], names->count > 1 ? ", ..." : "", (int)strcspn(known, "-"), known,
-            (int)strcspn(found, "-"), found, split == TRAIN ? "data" : "valid-data",
-            names->names[0], names->count > 1 ? " ..." : "");
+        return refuse_changed(split, names, known, found);
     }
     memcpy(known, found, DIGEST_MAX);
     return status == MT_OK ? mark_streams(names) : status;

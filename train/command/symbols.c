@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BYTES = 256 }; /* a vocabulary of all of them */
+
 /* Tells if tokens are pieces of words or, but for symbols like <unk>, mostly of more than one
  * character. */
 static bool are_words(const mt_token_list *tokens)
@@ -85,7 +87,7 @@ static mt_status find_tokens(const mt_weights *weights, const symbols_asked *ask
     mt_status status = MT_OK;
     if (asked->token_list != NULL) {
         status = load_tokens(asked->token_list, weights, symbols);
-    } else if (symbols->tokens == NULL && bytes && weights->config.vocab_size == 256) {
+    } else if (symbols->tokens == NULL && bytes && weights->config.vocab_size == BYTES) {
         status = mt_text_vocabulary(NULL, 0, MT_TEXT_BYTE, &symbols->own);
         symbols->tokens = symbols->own;
     }
@@ -165,21 +167,21 @@ mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path,
 {
     const mt_weights *weights = checkpoint->weights;
     *symbols = (text_symbols){.count = weights->config.output_size, .numbers = asked->numbers};
-    mt_status status = symbols->count > 0 ? find_tokenizer(weights, path, asked, symbols) : MT_OK;
+    if (symbols->count == 0) {
+        return mt_fail(MT_ERROR_INVALID, "%s: it has no head, so it tells no symbols", path);
+    }
+    mt_status status = find_tokenizer(weights, path, asked, symbols);
     if (status == MT_OK && symbols->tokenizer == NULL) {
         status = find_tokens(weights, asked, symbols);
     }
     const mt_token_list *tokens = symbols->tokens;
     bool has_reader = tokens != NULL || symbols->tokenizer != NULL || asked->numbers;
-    bool had_one = symbols->count == 0 && weights->tokenizer.bytes != NULL;
-    if (status == MT_OK && !has_reader && !had_one) {
+    if (status == MT_OK && !has_reader) {
         status = mt_fail(MT_ERROR_INVALID,
-                         "%s: it has no token list to read text by (--tokenizer FILE, --token-list "
-                         "FILE; %s: numbers)",
-                         path, asked->numbers_option);
-    }
-    if (status == MT_OK && symbols->count == 0) {
-        status = mt_fail(MT_ERROR_INVALID, "%s: it has no head, so it tells no symbols", path);
+                         "%s: it has no token list to read text by (%s--tokenizer FILE, "
+                         "--token-list FILE; %s: numbers)",
+                         path, weights->config.vocab_size == BYTES ? "--unit byte, " : "",
+                         asked->numbers_option);
     }
     if (status != MT_OK || tokens == NULL) {
         return status;

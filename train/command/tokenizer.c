@@ -13,8 +13,9 @@
 enum { MOST_HELD = 16 };
 
 struct text_tokenizer {
-    mt_world *world;            /* one of the two */
-    tokenizer_process *process; /* is NULL */
+    /* One of the two is NULL. */
+    mt_world *world;
+    tokenizer_process *process;
     /* The text of an id depends on those before it: the first `known` were shown, and their text
      * is taken from that of all. */
     int32_t window[2 * MOST_HELD];

@@ -191,7 +191,10 @@ int verb_eval(int argc, char **argv)
         {"ids-type", LONG_ONLY + 'i', "NAME", 0,
          "The integers of a .bin that does not tell: uint16, uint32, int32, int64", 0},
         {"start", LONG_ONLY + 's', "SYMBOL", 0,
-         "Feed it before each document (\"\": none; transcripts begin with label 0, <blank>)", 0},
+         "Feed it before each document (\"\": none; transcripts begin with label 0, <blank>); "
+         "SYMBOL "
+         "is a symbol's text, or with --task ids its number",
+         0},
         {"end", LONG_ONLY + 'e', "SYMBOL", 0, "Count it behind each document", 0},
         {"per-utterance", LONG_ONLY + 'U', NULL, 0,
          "Print `ID log-likelihood tokens` of each, in nats, in the order of the files", 0},

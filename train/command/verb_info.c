@@ -160,7 +160,10 @@ static void print_needs(const char *path, const mt_checkpoint *checkpoint)
         printf("task %s, unit %s, as its tokens tell\n", symbols.transcripts ? "tokens" : "text",
                symbol_unit_name((int)unit));
     } else {
-        print_line(stdout, "for eval and generate: %s", mt_error_message());
+        const char *message = mt_error_message();
+        size_t name = strlen(path); /* which the line above has told */
+        bool is_named = strncmp(message, path, name) == 0 && strncmp(message + name, ": ", 2) == 0;
+        print_line(stdout, "for eval and generate: %s", message + (is_named ? name + 2 : 0));
     }
     symbols_free(&symbols);
 }

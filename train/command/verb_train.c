@@ -1,4 +1,5 @@
 /* mixtape train TASK [options], mixtape train --resume RUN [options] */
+#include "io/weights_file.h"
 #include "train/command/arguments.h"
 #include "train/command/edited_config.h"
 #include "train/command/espnet_config.h"
@@ -201,6 +202,20 @@ static mt_status check_unit(const arguments *given, const train_task *task,
     return unit != NULL && task->encodes && has_tokenizer ? tokenizer_refuse_unit(unit) : MT_OK;
 }
 
+/* The sizes of --init; but what its file does not tell stays as ESPnet's configuration has it. */
+static void take_init(const mt_weights *init, bool has_espnet_config, run_config *config)
+{
+    mt_model_config before = config->model;
+    session_take_sizes(&init->config, config);
+    if (has_espnet_config && init->file->assumes_context) {
+        config->model.context_size = before.context_size;
+    }
+    if (has_espnet_config && init->file->assumes_eps && before.norm.eps > 0.0 &&
+        before.norm.kind == init->config.norm.kind) {
+        config->model.norm.eps = before.norm.eps;
+    }
+}
+
 /* The task's configuration; over it the style's, ESPnet's, and the sizes of `init`, or NULL; over
  * those the command line. */
 static mt_status configure(const arguments *given, const mt_checkpoint *init, run_config *config)
@@ -218,7 +233,7 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
         status = espnet_config_read(given->espnet_config, config);
     }
     if (init != NULL) {
-        session_take_sizes(&init->weights->config, config);
+        take_init(init->weights, given->espnet_config != NULL, config);
     }
     if (status == MT_OK) {
         status = set_options(given, config);
@@ -432,7 +447,7 @@ int verb_train(int argc, char **argv)
          -1},
         {"espnet-config", ESPNET_KEY, "FILE", 0,
          "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv); "
-         "the task is tokens unless named",
+         "the task is tokens unless named; what --init and options tell comes before it",
          -1},
         {0}};
     run_config config;

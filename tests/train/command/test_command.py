@@ -609,6 +609,22 @@ class TokensTest(TranscriptsTest):
         self.refuse("train", "tokens", "--data", "text", "--valid-data", "unknown", "--token-list",
                     "tokens.txt", *self.options, status=2, says=["unknown: 100.0 %"])
 
+    def test_the_list_of_a_model_to_begin_with_needs_no_name(self):
+        self.train_tokens("--out", "first")
+        begin = ["train", "tokens", "--data", "text", *self.options, "--steps", "1"]
+        self.run_command(*begin, "--init", "first", "--out", "second")
+        self.run_command(*begin, "--init", "first", "--token-list", "tokens.txt", "--out", "third")
+        self.run_command("train", "--resume", "second", "--steps", "2")
+        self.run_command("train", "--resume", "third", "--steps", "2")
+        weights = [self.run_command("info", "--all", run).stdout.decode().split("parameters")[-1]
+                   for run in ("second", "third")]
+        self.assertEqual(*weights)
+        self.write("upper", read(self.path("text")).upper())
+        self.refuse("train", "tokens", "--data", "upper", "--init", "first", *self.options,
+                    status=2, says=["% of its labels are not in the model's token list"])
+        self.run_command("export", "first", "--layout", "mixtape", "-o", "first.safetensors")
+        self.refuse(*begin, "--init", "first.safetensors", status=2, says="no token list")
+
     def test_a_token_list_without_its_blank_is_refused(self):
         self.write("cut.txt", "<unk>\n<space>\na\nb\nc\n")
         self.refuse("train", "tokens", "--data", "text", "--token-list", "cut.txt", *self.options,
@@ -754,6 +770,17 @@ class EspnetConfigTest(TranscriptsTest):
     def test_options_come_after_the_file(self):
         self.train_config(ESPNET_CONFIG, "--size", "16", "--out", "run")
         self.assertEqual(self.attributes("run")["block_size"], 16)
+
+    def test_what_a_file_to_begin_with_does_not_tell_is_the_configurations(self):
+        self.train_config(ESPNET_CONFIG, "--out", "run")
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.safetensors")
+        changed = ESPNET_CONFIG.replace("block_size: 24", "block_size: 32").replace("128", "99")
+        for init, context in (("run", 128), ("run.safetensors", 99)):
+            with self.subTest(init):
+                self.train_config(changed, "--init", init, "--out", "of-" + init)
+                found = self.attributes("of-" + init)
+                self.assertEqual((found["block_size"], found["context_size"], found["eps"]),
+                                 (24, context, 1e-4))
 
     def refuse_config(self, text, says):
         self.write("train.yaml", text)
@@ -1385,7 +1412,7 @@ class OutputTest(CommandTest):
     def test_a_model_without_a_run_is_named(self):
         self.run_command("export", "run", "-o", "weights.h5")
         self.refuse("eval", "weights.h5", status=2, says=["weights.h5", "no run's configuration"])
-        self.refuse("generate", "weights.h5", status=2, says=["weights.h5", "no token list"])
+        self.refuse("generate", "weights.h5", status=2, says=["weights.h5", "no head"])
 
 
 class OtherVerbsTest(CommandTest):

@@ -205,14 +205,18 @@ class TextTest(EvalTest):
     def test_info_tells_what_is_needed(self):
         self.run_command("export", "run", "--layout", "mixtape", "-o", "run.safetensors")
         self.run_command("export", "run", "--layout", "espnet", "-o", "decoder.h5")
+        self.run_command("export", "run", "--layout", "espnet", "-o", "decoder.safetensors")
         self.train_text("bytes", "--unit", "byte")
+        self.run_command("export", "bytes", "--layout", "mixtape", "-o", "bytes.safetensors")
         for file, says in (("run.h5", "\ntask text, unit char, as its tokens tell\n"),
                            ("bytes.h5", "\ntask text, unit byte, as its tokens tell\n"),
                            ("run", "\ntask text, unit char\n"),
-                           ("run.safetensors", "\nfor eval and generate: run.safetensors: it has "
+                           ("run.safetensors", "\nfor eval and generate: it has "
                             "no token list to read text by (--tokenizer FILE, --token-list FILE; "
                             "--task ids, --ids"),
-                           ("decoder.h5", "\nfor eval and generate: decoder.h5: it has no head")):
+                           ("decoder.h5", "\nfor eval and generate: it has no head"),
+                           ("decoder.safetensors", "\nfor eval and generate: it has no head"),
+                           ("bytes.safetensors", "by (--unit byte, --tokenizer FILE, ")):
             with self.subTest(file):
                 self.assertIn(says, self.run_command("info", file).stdout.decode())
 
@@ -290,6 +294,30 @@ class TokenizerTest(EvalTest):
             found, total, counted = line.split()
             self.assertEqual((found, int(counted)), (name, len(ids)))
             self.assertAlmostEqual(float(total), expected[0], delta=1e-3)
+
+    def test_text_and_ids_are_not_mixed(self):
+        self.write("text.txt", "the fox jumps")
+        listed = ["run", "--tokenizer", "list.txt", "--data"]
+        self.refuse("eval", *listed, "text.txt", "ids.npy", status=2,
+                    says=["--data ids.npy: token ids, where text.txt is text", "--task"])
+        self.refuse("eval", *listed, "ids.npy", "text.txt", status=2,
+                    says=["--data text.txt: text, where ids.npy is token ids", "--task"])
+        for names in (["none", "text.txt"], ["text.txt", "none"]):
+            self.refuse("eval", *listed, *names, status=1, says=["none: No such file"])
+
+    def test_a_symbol_that_looks_like_a_number_is_text_and_told(self):
+        self.write("text.txt", "the fox jumps")
+        ids = self.encode(b"the fox jumps")
+        numpy.save(self.path("same.npy"), ids)
+        digit = self.ids[b"7"]
+        for options, fed, says in ((["--tokenizer", "list.txt", "--data", "text.txt"], digit,
+                                    f"--start '7': the symbol with id {digit}\n"),
+                                   (["--task", "ids", "--data", "same.npy"], 7, "")):
+            result = self.run_command("eval", "run", *options, "--start", "7", "--json")
+            total, counted, _ = score(self.model, ids, fed)
+            self.assertAlmostEqual(json.loads(result.stdout)["loss"], -total / counted, delta=1e-4)
+            self.assertEqual("--start" in result.stderr.decode(), says != "")
+            self.assertIn(says, result.stderr.decode())
 
 
 class TranscriptsEvalTest(EvalTest, TranscriptsTest):

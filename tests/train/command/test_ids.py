@@ -1,5 +1,6 @@
 """Training on token ids: every kind of file, documents, vocabularies, and what is refused."""
 
+import gzip
 import os
 import resource
 import struct
@@ -267,12 +268,18 @@ class RefusedTest(IdsTest):
         self.write("lfs.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:"
                    f"{64 * '4'}\nsize 123456\n")
         self.save("wide.bin", dtype="<u4")
+        with gzip.open(self.path("packed.bin.gz"), "wb") as file:
+            file.write(self.ids.astype("<u2").tobytes())
+        with h5py.File(self.path("deep.h5"), "w") as file:
+            file["g/ids"] = self.ids
         self.refuse("train", "ids", "--data", "none", *SHORT, status=2,
                     says="none: no .npy, .bin, .idx, .h5 or .hdf5 in that folder")
         cases = {"pipe.bin": "not a regular file", "float.npy": "<f4",
                  "fortran.npy": "fortran_order", "cut.npy": "it was cut", "odd.bin": "3 bytes",
                  "empty.bin": "empty", "text.txt": "but text", "lfs.bin": "Git LFS",
-                 "wide.bin": "--ids-type uint32", "missing.npy": "No such file"}
+                 "wide.bin": "--ids-type uint32", "missing.npy": "No such file",
+                 "packed.bin.gz": "compressed by gzip (gunzip unpacks it)",
+                 "deep.h5:g/ids": "FILE:/PATH: deep.h5:/g/ids)"}
         for name, says in cases.items():
             with self.subTest(name=name):
                 self.refuse("train", "ids", "--data", name, *SHORT, "--out", "run", status=1,
