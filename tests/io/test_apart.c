@@ -8,6 +8,7 @@
 #include <hdf5.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -412,10 +413,16 @@ static void allocate_and_print(void)
 #endif
 }
 
+typedef struct workers {
+    atomic_int begun;
+    atomic_bool stopped;
+} workers;
+
 static void *work(void *context)
 {
-    const volatile bool *stopped = context;
-    while (!*stopped) {
+    workers *all = context;
+    all->begun++;
+    while (!all->stopped) {
         allocate_and_print();
     }
     return NULL;
@@ -425,18 +432,20 @@ START_TEST(test_a_program_with_threads_reads)
 {
     enum { THREADS = 2, TIMES = 20 };
     const char *path = saved();
-    volatile bool stopped = false;
+    workers all = {0, false};
     pthread_t threads[THREADS];
     mt_weights_read_apart(true);
     for (int i = 0; i < THREADS; i++) {
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, (void *)&stopped), 0);
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &all), 0);
+    }
+    while (all.begun < THREADS) { /* a thread that begins takes the address sanitizer's locks */
     }
     for (int time = 0; time < TIMES; time++) {
         mt_weights *weights;
         ASSERT_OK(mt_weights_open(path, &weights));
         mt_weights_close(weights);
     }
-    stopped = true;
+    all.stopped = true;
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
