@@ -8,6 +8,7 @@
 #include "train/run_folder.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,15 @@ static mt_status closed(void)
 WRAP(mt_status, mt_file_read, (const char *path, char **bytes, size_t *size))
 {
     return running ? closed() : REAL(mt_file_read)(path, bytes, size);
+}
+
+/* Tokenizing is another program, which would take this one's place. */
+WRAP(int, execvp, (const char *file, char *const *arguments))
+{
+    (void)file;
+    (void)arguments;
+    errno = ENOENT;
+    return -1;
 }
 
 WRAP(mt_status, mt_checkpoint_load, (const char *path, mt_checkpoint **checkpoint))
