@@ -62,7 +62,7 @@ VERBS = {
                    "--per-utterance", "--json"], []),
     "generate": (["generate", "text", "--length", "5", "--threads", "1"], []),
     "generate-state": (["generate", "text", "--length", "5", "--state", "state.h5", "--save-state",
-                        "out.h5", "--threads", "1"], ["out.h5"]),
+                        "after.h5", "--threads", "1"], ["after.h5"]),
     "forward": (["forward", "run", "--input", "labels.h5", "-o", "out.h5", "--threads", "1"],
                 ["out.h5"]),
     "export-hdf5": (["export", "run", "-o", "out.h5"], ["out.h5"]),
@@ -129,6 +129,7 @@ def prepare(mixtape, folder):
     run("train", "text", "--data", "text.txt", "--length", "4", *SMALL, "--steps", "1", "--out",
         "text")
     run("generate", "text", "--length", "3", "--save-state", "state.h5")
+    shutil.copy(os.path.join(folder, "state.h5"), os.path.join(folder, "after.h5"))
     run("train", "adding", *SMALL, *BAD, "--steps", "2", "--out", "bad")
     for name in ("whole.h5", "whole.safetensors"):
         run("export", "run", "--layout", "mixtape", "-o", name)
