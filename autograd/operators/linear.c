@@ -35,10 +35,12 @@ mt_linear_rows mt_linear_rows_of(const mt_call *call, int bias)
                             .bias = call->inputs[bias] != NULL ? call->inputs[bias]->data : NULL};
 }
 
-static mt_status product(const mt_call *call, bool transpose_a, bool transpose_b, int64_t M,
-                         int64_t N, int64_t K, const void *a, const void *b, double beta, void *c)
+mt_status mt_products(const mt_call *call, int64_t batch, bool transpose_a, bool transpose_b,
+                      int64_t M, int64_t N, int64_t K, const void *a, const void *b, double beta,
+                      void *c)
 {
-    mt_matmul_args args = {.transpose_a = transpose_a,
+    mt_matmul_args args = {.batch = batch,
+                           .transpose_a = transpose_a,
                            .transpose_b = transpose_b,
                            .M = M,
                            .N = N,
@@ -58,8 +60,8 @@ mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void
     if (rows->bias != NULL) {
         status = call->kernels->broadcast_rows(call->device, rows->N, rows->out, rows->bias, y);
     }
-    return status == MT_OK ? product(call, false, true, rows->N, rows->out, rows->in, rows->x,
-                                     rows->weight, rows->bias != NULL ? 1.0 : 0.0, y)
+    return status == MT_OK ? mt_products(call, 0, false, true, rows->N, rows->out, rows->in,
+                                         rows->x, rows->weight, rows->bias != NULL ? 1.0 : 0.0, y)
                            : status;
 }
 
@@ -68,12 +70,12 @@ mt_status mt_linear_gradients(const mt_call *call, const mt_linear_rows *rows, c
 {
     mt_status status = MT_OK;
     if (grads->x != NULL) {
-        status = product(call, false, false, rows->N, rows->in, rows->out, dy, rows->weight, 0.0,
-                         grads->x);
+        status = mt_products(call, 0, false, false, rows->N, rows->in, rows->out, dy, rows->weight,
+                             0.0, grads->x);
     }
     if (status == MT_OK && grads->weight != NULL) {
-        status = product(call, true, false, rows->out, rows->in, rows->N, dy, rows->x,
-                         adds ? 1.0 : 0.0, grads->weight);
+        status = mt_products(call, 0, true, false, rows->out, rows->in, rows->N, dy, rows->x,
+                             adds ? 1.0 : 0.0, grads->weight);
     }
     if (status == MT_OK && grads->bias != NULL) {
         status = call->kernels->sum_rows(call->device, rows->N, rows->out, dy, grads->bias);

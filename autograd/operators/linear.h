@@ -1,8 +1,13 @@
-/* The products of linear operators, of all their rows or of some. Internal. */
+/* Matrix products, and those of linear operators, of all their rows or of some. Internal. */
 #ifndef MT_AUTOGRAD_OPERATORS_LINEAR_H
 #define MT_AUTOGRAD_OPERATORS_LINEAR_H
 
 #include <mixtape/extend.h>
+
+/* c = op(a) op(b) + beta c by the call's kernels; arguments as mt_matmul_args has them. */
+mt_status mt_products(const mt_call *call, int64_t batch, bool transpose_a, bool transpose_b,
+                      int64_t M, int64_t N, int64_t K, const void *a, const void *b, double beta,
+                      void *c);
 
 /* y = x weight^T + bias of N rows;  x (N, in), weight (out, in), bias (out) or NULL. */
 typedef struct mt_linear_rows {

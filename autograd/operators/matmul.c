@@ -1,4 +1,5 @@
 /* Matrix products. */
+#include "autograd/operators/linear.h"
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
 
@@ -8,25 +9,6 @@
 typedef struct matmul_options {
     bool transpose_a, transpose_b;
 } matmul_options;
-
-/* Of one matrix, or where the output is made of more, of as many. */
-static mt_status products(const mt_call *call, int64_t batch, bool transpose_a, bool transpose_b,
-                          int64_t M, int64_t N, int64_t K, const void *a, const void *b,
-                          double beta, void *c)
-{
-    mt_matmul_args args = {.batch = batch,
-                           .transpose_a = transpose_a,
-                           .transpose_b = transpose_b,
-                           .M = M,
-                           .N = N,
-                           .K = K,
-                           .alpha = 1.0,
-                           .beta = beta,
-                           .a = a,
-                           .b = b,
-                           .c = c};
-    return call->kernels->matmul(call->device, &args);
-}
 
 /* The rows and columns of a tensor's matrices: its last two dimensions. */
 static const int64_t *matrix_of(const mt_tensor *x)
@@ -95,8 +77,8 @@ static mt_status matmul_forward(mt_call *call)
 {
     const matmul_options *options = call->options;
     matmul_sizes of = sizes_of(call);
-    return products(call, of.batch, options->transpose_a, options->transpose_b, of.M, of.N, of.K,
-                    call->inputs[0]->data, call->inputs[1]->data, 0.0, call->outputs[0]->data);
+    return mt_products(call, of.batch, options->transpose_a, options->transpose_b, of.M, of.N, of.K,
+                       call->inputs[0]->data, call->inputs[1]->data, 0.0, call->outputs[0]->data);
 }
 
 /* d op(a) = dy op(b)^T and d op(b) = op(a)^T dy; a transposed operand's gradient is the transposed
@@ -111,12 +93,12 @@ static mt_status matmul_backward(mt_call *call)
     void *da = call->grad_inputs[0], *db = call->grad_inputs[1];
     mt_status status = MT_OK;
     if (da != NULL) {
-        status = ta ? products(call, of.batch, tb, true, K, M, N, b, dy, 0.0, da)
-                    : products(call, of.batch, false, !tb, M, K, N, dy, b, 0.0, da);
+        status = ta ? mt_products(call, of.batch, tb, true, K, M, N, b, dy, 0.0, da)
+                    : mt_products(call, of.batch, false, !tb, M, K, N, dy, b, 0.0, da);
     }
     if (status == MT_OK && db != NULL) {
-        status = tb ? products(call, of.batch, true, ta, N, K, M, dy, a, 0.0, db)
-                    : products(call, of.batch, !ta, false, K, N, M, a, dy, 0.0, db);
+        status = tb ? mt_products(call, of.batch, true, ta, N, K, M, dy, a, 0.0, db)
+                    : mt_products(call, of.batch, !ta, false, K, N, M, a, dy, 0.0, db);
     }
     return status;
 }
