@@ -42,8 +42,8 @@ LEFT_OUT = {
 C_FLAGS = "-O1 -Werror=incompatible-pointer-types -Werror=int-conversion"
 MOST_SECONDS = 900  # of a build, or of a suite without any change
 QUICK_SECONDS = 5  # of a suite of what uses a file
-# Of a mutant, in bytes; a suite makes a file of 16 GiB, all of it a hole.
-LIMITS = {resource.RLIMIT_FSIZE: 32 << 30, resource.RLIMIT_AS: 8 << 30}
+# Of a mutant, in bytes; a suite makes a file of 9 GB, all of it a hole.
+LIMITS = {resource.RLIMIT_FSIZE: 10 << 30, resource.RLIMIT_AS: 8 << 30}
 
 TOKEN = re.compile(r"""
     (?P<skipped>/\*.*?\*/ | //[^\n]* | ^[ \t]*\#(?:[^\n]*\\\n)*[^\n]* | "(?:\\.|[^"\\])*"
