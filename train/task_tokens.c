@@ -212,8 +212,8 @@ static mt_status check_same_tokens(const run_config *config, const task_data *da
                                    const mt_token_list *known, bool may_grow)
 {
     const mt_token_list *now = data->tokens;
-    for (int32_t i = 0; known != NULL && i < known->count; i++) {
-        const char *token = i < now->count ? now->tokens[i] : "";
+    for (int32_t i = 0; known != NULL && i < known->count && i < now->count; i++) {
+        const char *token = now->tokens[i];
         if (strcmp(known->tokens[i], token) != 0) {
             return mt_fail(MT_ERROR_INVALID,
                            "%s: not the token list that the model was trained with: token %" PRId32
@@ -221,10 +221,10 @@ static mt_status check_same_tokens(const run_config *config, const task_data *da
                            config->token_list, i, token, known->tokens[i]);
         }
     }
-    return known == NULL || may_grow || now->count == known->count
+    return known == NULL || now->count == known->count || (may_grow && now->count > known->count)
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID,
-                         "%s: not the token list that the run was trained with: %" PRId32
+                         "%s: not the token list that the model was trained with: %" PRId32
                          " tokens, there %" PRId32,
                          config->token_list, now->count, known->count);
 }

@@ -5,20 +5,22 @@
 #include "train/command/options.h"
 #include "train/command/run_data.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static bool is_same_list(const file_list *a, const file_list *b)
+/* The first place at which lists differ; -1: they are the same. */
+static int64_t find_difference(const file_list *a, const file_list *b)
 {
-    bool same = a->count == b->count;
-    for (int64_t i = 0; i < a->count && same; i++) {
-        same = strcmp(a->names[i], b->names[i]) == 0;
+    int64_t i = 0;
+    while (i < a->count && i < b->count && strcmp(a->names[i], b->names[i]) == 0) {
+        i++;
     }
-    return same;
+    return i < a->count || i < b->count ? i : -1;
 }
 
-static mt_status take_list(const option_row *row, const file_list *list, run_config *config)
+static mt_status replace_list(const option_row *row, const file_list *list, run_config *config)
 {
     mt_status status = MT_OK;
     options_empty_list(config, row->name);
@@ -30,38 +32,69 @@ static mt_status take_list(const option_row *row, const file_list *list, run_con
 }
 
 static void tell(const run_folder *folder, const char *option, const char *value,
-                 const char *former)
+                 const char *former, const char *taken)
 {
     FILE *const places[] = {stderr, folder->log};
     for (int i = 0; i < 2; i++) {
-        print_line(places[i],
-                   "config.yaml has %s %s, the checkpoint %s (taken: config.yaml's, or what an "
-                   "option says)",
-                   option, value, former);
+        print_line(places[i], "config.yaml has %s %s, the checkpoint %s (taken: %s)", option, value,
+                   former[0] != '\0' ? former : "none", taken);
     }
+}
+
+/* What is taken where config.yaml may be edited. */
+static const char of_config[] = "config.yaml's, or what an option says";
+
+/* An option that is a list, of which the first name that differs is told. */
+static mt_status take_list(const run_folder *folder, const option_row *row,
+                           const run_config *edited, run_config *config)
+{
+    char before[TEXT_MAX], after[TEXT_MAX];
+    const file_list *list = options_list(row, edited), *former = options_list(row, config);
+    int64_t at = find_difference(list, former);
+    if (at < 0) {
+        return MT_OK;
+    }
+    snprintf(before, sizeof before, "%s", at < former->count ? former->names[at] : "none");
+    snprintf(after, sizeof after, "%s", at < list->count ? list->names[at] : "none");
+    if (row->fixed) {
+        return mt_fail(MT_ERROR_INVALID, "%s %s: the run began with %s, and keeps it", row->name,
+                       after, before);
+    }
+    mt_status status = replace_list(row, list, config);
+    if (status == MT_OK) {
+        tell(folder, row->name, after, before, of_config);
+    }
+    return status;
 }
 
 static mt_status take_row(const run_folder *folder, const option_row *row, const run_config *edited,
                           run_config *config)
 {
     char before[TEXT_MAX], after[TEXT_MAX];
-    bool is_list = options_is_list(row->name);
-    if (is_list
-            ? is_same_list(options_list(row, edited), options_list(row, config))
-            : strcmp(options_text(row, config, before), options_text(row, edited, after)) == 0) {
+    options_text(row, config, before);
+    options_text(row, edited, after);
+    if (strcmp(before, after) == 0) {
         return MT_OK;
     }
-    if (is_list && row->fixed) {
-        return mt_fail(MT_ERROR_INVALID, "%s: the run began with others, and keeps them",
-                       row->name);
+    if (strcmp(row->name, "out") == 0) { /* which is where the run was, and does not move it */
+        tell(folder, row->name, after, before, folder->path);
+        return MT_OK;
     }
-    mt_status status = is_list ? take_list(row, options_list(row, edited), config)
-                               : options_change(config, row->name, after);
+    mt_status status = options_change(config, row->name, after);
     if (status == MT_OK) {
-        tell(folder, row->name, is_list ? "of other files" : after,
-             is_list ? "those that the run had" : before);
+        tell(folder, row->name, after, before, of_config);
     }
     return status;
+}
+
+/* Digests are of the files as they were read, and no matter of choice; where an option or
+ * config.yaml names others, there are none. */
+static void compare_digest(const run_folder *folder, const char *name, const char *edited,
+                           const char *known)
+{
+    if (known[0] != '\0' && strcmp(edited, known) != 0) {
+        tell(folder, name, edited, known, "the checkpoint's");
+    }
 }
 
 static mt_status take_all(const run_folder *folder, const run_config *edited, run_config *config)
@@ -73,7 +106,12 @@ static mt_status take_all(const run_folder *folder, const run_config *edited, ru
     mt_status status = MT_OK;
     const option_row *row;
     for (int i = 0; (row = option_row_at(i)) != NULL && status == MT_OK; i++) {
-        status = take_row(folder, row, edited, config);
+        status = options_is_list(row->name) ? take_list(folder, row, edited, config)
+                                            : take_row(folder, row, edited, config);
+    }
+    if (status == MT_OK) {
+        compare_digest(folder, "data-digest", edited->data_digest, config->data_digest);
+        compare_digest(folder, "valid-data-digest", edited->valid_digest, config->valid_digest);
     }
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include "io/utf8.h"
 #include "train/command/arguments.h"
+#include "train/command/data_names.h"
 #include "train/command/figures.h"
 #include "train/command/lines.h"
 #include "train/command/measure.h"
@@ -256,12 +257,25 @@ static mt_status open_and_measure(const mt_checkpoint *checkpoint, const file_ki
     return status;
 }
 
+static mt_status check_names(const file_list *files)
+{
+    char note[DATA_NAMES_NOTE];
+    mt_status status = data_names_check(files, NULL, note);
+    if (status == MT_OK && note[0] != '\0') {
+        print_line(stderr, "%s", note);
+    }
+    return status;
+}
+
 mt_status evaluate_files(const mt_checkpoint *checkpoint, const eval_arguments *given)
 {
     text_symbols symbols;
     file_kind kind;
     symbols_asked asked = given->symbols;
-    mt_status status = find_kind(checkpoint, given, &kind);
+    mt_status status = check_names(&given->data);
+    if (status == MT_OK) {
+        status = find_kind(checkpoint, given, &kind);
+    }
     if (status != MT_OK) {
         return status;
     }

@@ -10,8 +10,9 @@
 /* The arguments of eval. */
 typedef struct eval_arguments {
     const char *model, *device, *threads, *start, *end, *ids_type;
-    bool last, json, per_utterance, of_files; /* of_files: an option that files alone have */
-    bool in_data;                             /* the option before was --data, of several files */
+    const char *of_files; /* an option that files alone have, if one is given */
+    bool last, json, per_utterance;
+    bool in_data; /* the option before was --data, of several files */
     file_list data;
     symbols_asked symbols;
     long long window, batch;

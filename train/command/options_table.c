@@ -37,7 +37,8 @@ static const option_row own_rows[] = {
     {"padding_index", MODEL, .tasks = "tokens|ids"},
     {"bias", MODEL},
     {"init", TEXT, AT(init), 0, 0, NULL, "", "FILE",
-     "Begin with the sizes and weights of a checkpoint, or of a file or folder of any layout"},
+     "Begin with the sizes and weights of a checkpoint, or of a file or folder of any layout",
+     FIXED},
     {"data", FILES, AT(data), 0, 0, NULL, NULL, "FILE...",
      "Text, ids or transcripts to train on: files, and folders of them", false, "text|ids|tokens",
      .heading = "The data:"},
@@ -108,7 +109,7 @@ static const option_row own_rows[] = {
     {"tf32", FLAG, AT(tf32), 0, 0, NULL, "false", NULL,
      "On a CUDA device, let matrix products round f32 to TF32"},
     {"threads", WHOLE, AT(threads), 0, 4096, NULL, "0", "N", "Threads of the CPU (0: all)"},
-    {"out", TEXT, AT(out), 0, 0, NULL, "", "DIR", "The run's folder (else runs/TASK-N)"},
+    {"out", TEXT, AT(out), 0, 0, NULL, "", "DIR", "The run's folder (else runs/TASK-N)", FIXED},
 };
 
 enum { OWN_ROWS = sizeof own_rows / sizeof *own_rows };

@@ -12,6 +12,46 @@
 #include <math.h>
 #include <string.h>
 
+static const struct argp_option options[] = {
+    {"data", LONG_ONLY + 'd', "FILE...", 0,
+     "Measure on all of these files and folders, instead of a run's held-out data", 0},
+    {"task", LONG_ONLY + 't', "NAME", 0,
+     "What they hold: text, tokens (transcripts), ids (else as the model tells)", 0},
+    {"unit", LONG_ONLY + 'u', "NAME", 0,
+     "What a symbol is, where the model does not tell: char, byte or word", 0},
+    {"token-list", LONG_ONLY + 'k', "FILE", 0, "The tokens of a model that has none", 0},
+    {"tokenizer", LONG_ONLY + 'O', "FILE", 0, "Read text by this tokenizer, instead of the model's",
+     0},
+    {"ids-type", LONG_ONLY + 'i', "NAME", 0,
+     "The integers of a .bin that does not tell: uint16, uint32, int32, int64", 0},
+    {"start", LONG_ONLY + 's', "SYMBOL", 0,
+     "Feed it before each document (\"\": none; transcripts begin with label 0, <blank>); "
+     "SYMBOL "
+     "is a symbol's text, or with --task ids its number",
+     0},
+    {"end", LONG_ONLY + 'e', "SYMBOL", 0, "Count it behind each document", 0},
+    {"per-utterance", LONG_ONLY + 'U', NULL, 0,
+     "Print `ID log-likelihood tokens` of each, in nats, in the order of the files", 0},
+    {"window", LONG_ONLY + 'w', "T", 0,
+     "Symbols of one call: changes memory and speed, not what is measured", 0},
+    {"batch", LONG_ONLY + 'b', "B", 0, "Short documents of one call: the same", 0},
+    {"json", LONG_ONLY + 'j', NULL, 0, "Print JSON", 0},
+    {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
+    {"device", LONG_ONLY + 'v', "NAME", 0,
+     "auto, cpu, cuda or cuda:I (default auto; of held-out data, the run's)", 0},
+    {"threads", LONG_ONLY + 'T', "N", 0,
+     "Threads of the CPU, 0: all (of held-out data, else the run's)", 0},
+    {0}};
+
+static const char *option_name(int key)
+{
+    const struct argp_option *option = options;
+    while (option->key != key) {
+        option++;
+    }
+    return option->name;
+}
+
 /* The model comes first; behind --data stand files. */
 static mt_status take_argument(char *text, const struct argp_state *state, eval_arguments *given)
 {
@@ -24,8 +64,9 @@ static mt_status take_argument(char *text, const struct argp_state *state, eval_
 
 static void check_arguments(const eval_arguments *given, const struct argp_state *state)
 {
-    if (given->of_files && given->data.count == 0) {
-        wrong_arguments(state, "what is measured so is a file: name one with --data");
+    if (given->of_files != NULL && given->data.count == 0) {
+        wrong_arguments(state, "--%s is for files, of which none is named (--data FILE...)",
+                        given->of_files);
     }
     const char *task = given->symbols.task;
     if (task != NULL && !measure_has_kind(task)) {
@@ -75,7 +116,7 @@ static error_t parse_of_files(int key, char *text, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
-    given->of_files = true;
+    given->of_files = option_name(key);
     return parsed(status);
 }
 
@@ -178,36 +219,6 @@ static mt_status evaluate_held_out(const mt_checkpoint *checkpoint, const eval_a
 
 int verb_eval(int argc, char **argv)
 {
-    static const struct argp_option options[] = {
-        {"data", LONG_ONLY + 'd', "FILE...", 0,
-         "Measure on all of these files and folders, instead of a run's held-out data", 0},
-        {"task", LONG_ONLY + 't', "NAME", 0,
-         "What they hold: text, tokens (transcripts), ids (else as the model tells)", 0},
-        {"unit", LONG_ONLY + 'u', "NAME", 0,
-         "What a symbol is, where the model does not tell: char, byte or word", 0},
-        {"token-list", LONG_ONLY + 'k', "FILE", 0, "The tokens of a model that has none", 0},
-        {"tokenizer", LONG_ONLY + 'O', "FILE", 0,
-         "Read text by this tokenizer, instead of the model's", 0},
-        {"ids-type", LONG_ONLY + 'i', "NAME", 0,
-         "The integers of a .bin that does not tell: uint16, uint32, int32, int64", 0},
-        {"start", LONG_ONLY + 's', "SYMBOL", 0,
-         "Feed it before each document (\"\": none; transcripts begin with label 0, <blank>); "
-         "SYMBOL "
-         "is a symbol's text, or with --task ids its number",
-         0},
-        {"end", LONG_ONLY + 'e', "SYMBOL", 0, "Count it behind each document", 0},
-        {"per-utterance", LONG_ONLY + 'U', NULL, 0,
-         "Print `ID log-likelihood tokens` of each, in nats, in the order of the files", 0},
-        {"window", LONG_ONLY + 'w', "T", 0,
-         "Symbols of one call: changes memory and speed, not what is measured", 0},
-        {"batch", LONG_ONLY + 'b', "B", 0, "Short documents of one call: the same", 0},
-        {"json", LONG_ONLY + 'j', NULL, 0, "Print JSON", 0},
-        {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
-        {"device", LONG_ONLY + 'v', "NAME", 0,
-         "auto, cpu, cuda or cuda:I (default auto; of held-out data, the run's)", 0},
-        {"threads", LONG_ONLY + 'T', "N", 0,
-         "Threads of the CPU, 0: all (of held-out data, else the run's)", 0},
-        {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse,

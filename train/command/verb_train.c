@@ -1,6 +1,7 @@
 /* mixtape train TASK [options], mixtape train --resume RUN [options] */
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
+#include "train/command/data_names.h"
 #include "train/command/edited_config.h"
 #include "train/command/espnet_config.h"
 #include "train/command/loop.h"
@@ -244,18 +245,30 @@ static mt_status configure(const arguments *given, const mt_checkpoint *init, ru
     return status == MT_OK && given->style != NULL ? style_check(given->style, config) : status;
 }
 
+enum { NOTICE_TEXT = DATA_NAMES_NOTE + RUN_DATA_TEXT };
+
+static void add_clause(char notice[NOTICE_TEXT], const char *clause)
+{
+    size_t used = strlen(notice);
+    snprintf(notice + used, NOTICE_TEXT - used, "%s%s", used > 0 && clause[0] != '\0' ? "; " : "",
+             clause);
+}
+
 /* Opens a run, new or as it goes on from a checkpoint, whose configuration was `former`. `notice`
  * gets what there is to say of its data. */
 static mt_status open_run(const run_config *config, const run_config *former,
                           mt_checkpoint *checkpoint, const mt_checkpoint *init,
-                          train_session *session, char notice[RUN_DATA_TEXT])
+                          train_session *session, char notice[NOTICE_TEXT])
 {
-    notice[0] = '\0';
+    char compared[RUN_DATA_TEXT] = "";
     if (config->data.count == 0 && options_is_read(config->task, "data")) {
         return mt_fail(MT_ERROR_INVALID, "%s: no files to train on (give them with --data)",
                        config->task);
     }
-    mt_status status = session_open(config, checkpoint, init, session);
+    mt_status status = data_names_check(&config->data, &config->valid_data, notice);
+    if (status == MT_OK) {
+        status = session_open(config, checkpoint, init, session);
+    }
     if (status == MT_OK) {
         status = run_data_note(session);
         if (status != MT_OK) {
@@ -263,7 +276,8 @@ static mt_status open_run(const run_config *config, const run_config *former,
         }
     }
     if (status == MT_OK && checkpoint != NULL) {
-        run_data_compare(former, session, &checkpoint->state, notice);
+        run_data_compare(former, session, &checkpoint->state, compared);
+        add_clause(notice, compared);
     }
     return status;
 }
@@ -275,7 +289,7 @@ static int train(const run_config *config, const run_config *former, mt_checkpoi
                  mt_checkpoint *init, run_folder *folder)
 {
     train_session session;
-    char notice[RUN_DATA_TEXT];
+    char notice[NOTICE_TEXT];
     loop_end end = LOOP_DONE;
     loop_catch_saving();
     mt_status status = open_run(config, former, checkpoint, init, &session, notice);

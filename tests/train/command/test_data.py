@@ -45,6 +45,39 @@ class SeveralFilesTest(TranscriptsTest):
         same = [read(self.path(f"run{i}", "metrics.csv")).split(",")[:14] for i in range(3)]
         self.assertTrue(same[0] == same[1] == same[2])
 
+    def test_a_file_that_stands_twice_is_told(self):
+        """By whatever path or link; data to validate on, too."""
+        os.symlink("one", self.path("symbolic"))
+        os.link(self.path("one"), self.path("hard"))
+        twice = "named more than once, and counted each time"
+        for i, (names, says) in enumerate((
+                (["one", "two"], []), (["one", "one"], [f"one: {twice}"]),
+                (["two", "one", "symbolic"], [f"one: {twice}"]),
+                (["one", "hard", "one"], [f"hard (and 1 more): {twice}"]),
+                (["one", "two", "--valid-data", "two", "hard"],
+                 ["two (and 1 more): trained on, and validated on"]))):
+            with self.subTest(names):
+                said = self.train_text("--data", *names, "--out", f"run{i}").stderr.decode()
+                told = [line.split("/")[-1] for line in said.splitlines()
+                        if "counted each" in line or "validated on" in line]
+                self.assertEqual(told, says)
+        os.mkdir(self.path("folder"))
+        os.link(self.path("one"), self.path("folder", "a"))
+        said = self.run_command("eval", "run0", "--data", "folder", "one").stderr.decode()
+        self.assertEqual(said, f"one: {twice}\n")
+        self.assertEqual(self.run_command("eval", "run0", "--data", "folder").stderr, b"")
+
+    def test_what_streams_is_named_once(self):
+        self.train_text("--data", "one", "--out", "run")
+        os.mkfifo(self.path("pipe"))
+        for names in (["-", "-"], ["pipe", "two", "pipe"]):
+            with self.subTest(names):
+                says = [f"{'standard input' if names[-1] == '-' else names[-1]}: named twice"]
+                self.refuse("train", "text", "--data", *names, status=2, says=says)
+                self.refuse("train", "text", "--data", names[0], "--valid-data", names[-1],
+                            status=2, says=says)
+                self.refuse("eval", "run", "--data", *names, status=2, says=says)
+
     def test_one_file_is_kept_as_it_was(self):
         self.train_text("--data", "one", "--out", "run")
         self.assertIn(f'\ndata: "{self.path("one")}"\n', read(self.path("run", "config.yaml")))
@@ -284,7 +317,7 @@ class GrowingVocabularyTest(TranscriptsTest):
                     says=["other.txt", "token 3 is 'd', there 'a'"])
         self.write("cut.txt", tokens[:-len("<sos/eos>\n")])
         self.refuse(*grown, "cut.txt", *self.options_of_init, status=2,
-                    says=["cut.txt", "token 6 is '', there '<sos/eos>'"])
+                    says=["cut.txt", "6 tokens, there 7"])
         self.write("tokens.txt", tokens + "d\n")
         self.refuse("train", "--resume", "first", "--steps", "40", status=2,
                     says=["tokens.txt", "8 tokens, there 7"])
@@ -341,7 +374,7 @@ class TokenListTest(TranscriptsTest):
                     status=2, says=["--nlsyms", "new run"])
         self.write("run/config.yaml", read(config).replace("@@", "@"))
         self.refuse("train", "--resume", "run", "--steps", "32", status=2,
-                    says=["nlsyms: the run began with others"])
+                    says=["nlsyms @: the run began with @@"])
         for name, content, status, says in (("none", None, 1, "No such file"),
                                             ("empty", "\n \n", 1, "empty"),
                                             ("binary", b"\xff\n", 1, "line 1 is not UTF-8")):

@@ -386,10 +386,29 @@ class EditedConfigTest(RunTest):
         self.assertEqual(read(self.path("run", "config.yaml")),
                          read(self.path("other", "config.yaml")).replace('"other"', '"run"'))
 
+    def test_what_is_told_of_the_run_is_not_taken_from_the_file(self):
+        """Where it is, and the sums of its data, which a run that was killed may have noted."""
+        self.edit('out: "run"\n', 'out: "elsewhere"\n')
+        said = self.run_command("train", "--resume", "run", "--steps", "4").stderr.decode()
+        self.assertIn("config.yaml has out elsewhere, the checkpoint run (taken: run)\n", said)
+        self.assertFalse(os.path.exists(self.path("elsewhere")))
+        self.assertIn('out: "run"\n', read(self.path("run", "config.yaml")))
+        self.write("text", "abc" * 100)
+        self.run_command("train", "text", "--size", "8", "--blocks", "1", "--data", "text",
+                         "--length", "8", "--steps", "1", "--out", "text-run")
+        text = read(self.path("text-run", "config.yaml"))
+        digest = text.split("data-digest: ")[1].split()[0]
+        self.write("text-run/config.yaml", text.replace(digest, "5-0"))
+        said = self.run_command("train", "--resume", "text-run", "--steps", "2").stderr.decode()
+        self.assertIn(f"has data-digest 5-0, the checkpoint {digest} (taken: the checkpoint's)",
+                      said)
+
     def test_what_a_run_keeps_is_refused_and_stays_as_it_was(self):
         for old, new, status, says in (
             ("seed: 1\n", "seed: 2\n", 2, ["--seed 2", "began with 1"]),
             ("task: copy\n", "task: echo\n", 2, ["task echo"]),
+            ('init: ""\n', 'init: "other"\n', 2, ["--init other", "began with none"]),
+            ('nlsyms: ""\n', 'nlsyms: "<a>"\n', 2, ["nlsyms <a>", "began with none"]),
             ("lr: 0.003\n", "rate: 1\n", 1, ["no option 'rate'"]),
             ("lr: 0.003\n", "lr: much\n", 1, ["much"]),
             ("lr: 0.003\n", "lr: {\n", 1, []),

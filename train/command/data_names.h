@@ -1,0 +1,16 @@
+/* Files that stand twice in the options that name data, by whatever path or link: who names one
+ * twice may mean it, but is told; what streams can be read only once. */
+#ifndef MT_COMMAND_DATA_NAMES_H
+#define MT_COMMAND_DATA_NAMES_H
+
+#include "train/file_list.h"
+
+enum { DATA_NAMES_NOTE = 1024 };
+
+/* Says in one line what is named twice, or named for both, "" where nothing is. `valid` may be
+ * NULL. A folder stands for its files; what is not there is left to whoever reads it.
+ * MT_ERROR_INVALID for standard input or a pipe that is named twice; else as file_list_walk. */
+mt_status data_names_check(const file_list *data, const file_list *valid,
+                           char note[DATA_NAMES_NOTE]);
+
+#endif
