@@ -94,7 +94,8 @@ static mt_status save(const mt_stream *stream, const state_values *values, int64
     return mt_archive_close(archive);
 }
 
-mt_status stream_check_target(const char *path)
+/* What is there and holds no state is not written over. */
+static mt_status refuse_other(const char *path)
 {
     struct stat info;
     mt_archive *archive;
@@ -112,6 +113,19 @@ mt_status stream_check_target(const char *path)
                : status;
 }
 
+mt_status stream_check_target(const char *path)
+{
+    mt_archive *archive;
+    mt_status status = refuse_other(path);
+    if (status == MT_OK) {
+        status = mt_archive_create(path, &archive);
+    }
+    if (status == MT_OK) {
+        mt_archive_discard(archive);
+    }
+    return status;
+}
+
 mt_status mt_stream_save_file(const mt_stream *stream, int64_t row, const mt_stream_end *end,
                               const char *path)
 {
@@ -122,7 +136,7 @@ mt_status mt_stream_save_file(const mt_stream *stream, int64_t row, const mt_str
     int64_t print;
     mt_status status = stream_check_row(stream, row, 0);
     if (status == MT_OK) {
-        status = stream_check_target(path);
+        status = refuse_other(path);
     }
     if (status == MT_OK) {
         status = make_values(stream, &values);

@@ -9,7 +9,9 @@ const mt_model *stream_model(const mt_stream *stream);
 /* MT_ERROR_INVALID unless the stream has the row; `least` is MT_EVERY_ROW where that is one. */
 mt_status stream_check_row(const mt_stream *stream, int64_t row, int64_t least);
 
-/* MT_ERROR_INVALID for a file that is there and holds no state, which is not written over. */
+/* Tells whether a state can be kept there, before there is one. MT_ERROR_INVALID for a name that
+ * other files have, and for a file that is there and holds no state, which is not written over;
+ * MT_ERROR_IO where no file can be made. */
 mt_status stream_check_target(const char *path);
 
 #endif

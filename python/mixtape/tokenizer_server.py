@@ -8,13 +8,24 @@ answer is 0, or 1 where the bytes are a message of what went wrong, with the sam
     D  ids of 32 bits                    ->  text
     F  a token, as it is spelt           ->  its id of 32 bits, or -1
     P  an id of 32 bits                  ->  its piece, as it is spelt, or nothing
+
+What a file makes of a library cannot hurt the command: memory is limited by the length of the file
+and of what is asked, and so is the processor's time for an answer. The process ends with the
+command, and what libraries print goes nowhere.
 """
 
+import ctypes
+import os
+import resource
+import signal
 import socket
 import struct
 import sys
 
 from mixtape.tokenizer import TokenizerError, make
+
+LEAST_MEMORY, TIMES_MEMORY = 1 << 30, 512  # bytes, beside what is mapped; and for each byte
+LEAST_SECONDS, BYTES_A_SECOND = 30, 1 << 16
 
 
 def _read(connection, count):
@@ -45,24 +56,68 @@ def _answer(tokenizer, asked, data):
     return _pack([-1 if index is None else index])
 
 
+class _Limits:
+    """Those of the next answer, by the bytes that it may be made of."""
+
+    def __init__(self):
+        with open("/proc/self/statm") as file:
+            self.mapped = int(file.read().split()[0]) * resource.getpagesize()
+        self.kept = 0  # bytes of the tokenizer's file
+
+    def begin(self, count):
+        count += self.kept
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        self._set(resource.RLIMIT_AS, self.mapped + LEAST_MEMORY + TIMES_MEMORY * count)
+        self._set(resource.RLIMIT_CPU, int(used) + LEAST_SECONDS + count // BYTES_A_SECOND)
+
+    @staticmethod
+    def _set(kind, most):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard),
+                                  hard))
+
+
+def _try(answer, *given):
+    """What goes back: a failure, and the bytes."""
+    try:
+        return b"\0", answer(*given)
+    except TokenizerError as error:
+        reason = str(error)
+    except MemoryError:
+        reason = f"the tokenizer has no memory for {len(given[-1])} bytes"
+    return b"\1", reason.encode(errors="replace")
+
+
 def serve(connection):
-    tokenizer = None
+    tokenizer, limits = None, _Limits()
+
+    def load(data):
+        nonlocal tokenizer
+        tokenizer, limits.kept = make(data, sys.argv[1]), len(data)
+        return struct.pack("<q", tokenizer.size)
+
     while header := _read(connection, 5):
-        data = _read(connection, struct.unpack_from("<I", header, 1)[0])
+        count = struct.unpack_from("<I", header, 1)[0]
+        limits.begin(count)
+        data = _read(connection, count)
         if data is None:
             return
-        try:
-            if header[:1] == b"L":
-                tokenizer = make(data, sys.argv[1])
-                found = struct.pack("<q", tokenizer.size)
-            else:
-                found = _answer(tokenizer, header[:1], data)
-            status = b"\0"
-        except TokenizerError as error:
-            status, found = b"\1", str(error).encode(errors="replace")
+        asked = header[:1]
+        status, found = _try(load, data) if asked == b"L" else _try(_answer, tokenizer, asked, data)
         connection.sendall(status + struct.pack("<I", len(found)) + found)
 
 
+def _end_with_command():
+    """Also where a signal has stopped this process."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def main():
+    _end_with_command()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
     with socket.socket(fileno=0) as connection:
         serve(connection)

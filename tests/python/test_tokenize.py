@@ -20,10 +20,10 @@ import tokenizers_of_tests as made
 
 def setUpModule():
     support.need("numpy", "tokenizers", "sentencepiece")
-    global numpy, tokenizer, tokenize, documents, ids, world
+    global numpy, tokenizer, tokenizing, documents, ids, world
     import numpy
 
-    from mixtape import documents, ids, tokenize, tokenizer, world
+    from mixtape import documents, ids, tokenizer, tokenizing, world
 
 
 def binidx(path):
@@ -178,9 +178,9 @@ class TokenizersTest(TokenizeTest):
             def end_document(self):
                 pass
 
-        given = tokenize._parser().parse_args(["--tokenizer", "x", "-o", "x", "x"])
+        given = tokenizing._parser().parse_args(["--tokenizer", "x", "-o", "x", "x"])
         writer = Sum()
-        job = tokenize._Job(given, Counting(), writer, tokenize._Progress(True))
+        job = tokenizing._Job(given, Counting(), writer, tokenizing._Progress(True))
         job.take("x", (b"x" * documents.PIECE for _ in range(20)))
         self.assertEqual(writer.count, 20 * documents.PIECE)
         self.assertLessEqual(longest, 2 * documents.PIECE)
@@ -370,6 +370,23 @@ class OutputsTest(TokenizeTest):
             run.send_signal(number)
             self.assertEqual((run.communicate(timeout=60)[1], run.returncode), (b"", 128 + number))
             self.assertEqual(sorted(os.listdir(self.folder)), before)
+
+    def test_it_is_interrupted_while_its_libraries_load(self):
+        os.mkdir(self.path("libraries"))
+        self.put("libraries/numpy.py", b"import time\nopen('loading', 'x').close()\n"
+                 b"time.sleep(600)\n")
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(
+            (self.path("libraries"), os.environ["PYTHONPATH"])), "PYTHONDONTWRITEBYTECODE": "1"}
+        for program in (["-m", "mixtape.tokenize"],
+                        ["-c", "from mixtape.tokenize import main\nmain()"]):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                run = subprocess.Popen([sys.executable, *program, "text"], cwd=self.folder,
+                                       stderr=subprocess.PIPE, env=environment)
+                while not os.path.exists(self.path("loading")) and run.poll() is None:
+                    time.sleep(0.01)
+                os.unlink(self.path("loading"))
+                run.send_signal(number)
+                self.assertEqual((run.communicate(timeout=60)[1], run.returncode), (b"", -number))
 
     def test_what_cannot_be_written_is_one_line(self):
         os.mkdir(self.path("folder.npy"))

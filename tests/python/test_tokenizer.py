@@ -462,14 +462,94 @@ class ProcessTest(TokenizerTest):
             run.communicate(timeout=60)
             self.wait_for_end(child)
 
+    def test_a_signal_ends_the_wait_for_one_that_does_not_answer(self):
+        self.train(made.huggingface(self.folder))
+        stops_at = {"encode": (("generate", "run", "--prompt", "a"),
+                               ("eval", "run", "--data", "text"),
+                               ("train", "text", "--data", "text", "--init", "run", "--length", "4",
+                                "--out", "new")),
+                    "decode": (("generate", "run", "--save-state", "state.h5"),)}
+        for call, verbs in stops_at.items():
+            for verb in verbs:
+                with self.subTest(verb):
+                    status = self.end_stopped(call, verb)
+                    self.assertEqual(status, -signal.SIGTERM if call == "encode" else
+                                     128 + signal.SIGTERM)
+        self.generate("--state", "state.h5", "--length", "3")
+
+    def end_stopped(self, call, verb):
+        """The status of a command that was sent SIGTERM when its process had stopped in a call."""
+        environment = self.library(f"""
+    def {call}(self, *given, **more):
+        with open("pid.part", "w") as file:
+            file.write(str(os.getpid()))
+        os.rename("pid.part", "pid")
+        os.kill(os.getpid(), signal.SIGSTOP)
+""")
+        run = subprocess.Popen([support.MIXTAPE, *verb], cwd=self.folder, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env=environment)
+        while not os.path.exists(self.path("pid")) and run.poll() is None:
+            time.sleep(0.01)
+        with open(self.path("pid")) as file:
+            child = int(file.read())
+        os.unlink(self.path("pid"))
+        while self.state(child) != "T":
+            time.sleep(0.01)
+        run.send_signal(signal.SIGTERM)
+        self.assertEqual(run.communicate(timeout=60)[1], b"")
+        self.wait_for_end(child)
+        return run.returncode
+
+    def library(self, *methods):
+        """An environment with a library `tokenizers` that does what a test wants."""
+        os.makedirs(self.path("libraries"), exist_ok=True)
+        with open(self.path("libraries", "tokenizers.py"), "w") as file:
+            file.write("""import os, signal, types
+class Tokenizer:
+    from_str = classmethod(lambda kind, text: kind())
+    def get_vocab(self, with_added_tokens):
+        return {"a": 0, "b": 1}
+    def no_truncation(self):
+        pass
+    no_padding = no_truncation
+    def encode(self, text, add_special_tokens):
+        return types.SimpleNamespace(ids=[0])
+""" + "".join(methods))
+        return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join(
+            (self.path("libraries"), os.environ["PYTHONPATH"]))}
+
+    def test_what_it_may_take_is_limited(self):
+        self.train(made.huggingface(self.folder))
+        for method, says in (
+                ("return [0] * (1 << 40)", "the tokenizer has no memory for 1 bytes"),
+                ("resource.setrlimit(resource.RLIMIT_CPU, (1, 99))\n        while True: pass",
+                 "longer than one can for so many bytes"),
+                ("print('x' * 99)\n        os.write(2, b'y')\n        os.abort()",
+                 "ended with signal 6")):
+            environment = self.library("\n    def encode(self, *given, **more):\n"
+                                       f"        import resource\n        {method}\n")
+            self.fails(says, **environment)
+        environment = self.library("""
+    def encode(self, *given, **more):
+        import resource
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        seconds, memory = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_CPU,
+                                                                    resource.RLIMIT_AS))
+        raise ValueError("limits", 0 < seconds - used <= 31, 1 << 30 < memory < 1 << 32)
+""")
+        self.fails("('limits', True, True)", **environment)
+
+    def state(self, child):
+        """Its letter in /proc, "" where there is no such process."""
+        try:
+            with open(f"/proc/{child}/stat") as file:
+                return file.read().rsplit(")", 1)[1].split()[0]
+        except FileNotFoundError:
+            return ""
+
     def wait_for_end(self, child):
         for _ in range(1000):
-            try:
-                os.kill(child, 0)
-                with open(f"/proc/{child}/stat") as file:
-                    if file.read().rsplit(")", 1)[1].split()[0] == "Z":
-                        return
-            except (ProcessLookupError, FileNotFoundError):
+            if self.state(child) in ("", "Z"):
                 return
             time.sleep(0.03)
         self.fail(f"{child} lives on")

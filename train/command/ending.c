@@ -48,9 +48,9 @@ int ending_signal(void)
     return noted;
 }
 
-bool ending_wait_for(int file)
+bool ending_wait_for(int file, short events)
 {
-    struct pollfd files[] = {{.fd = file, .events = POLLIN}, {.fd = event, .events = POLLIN}};
+    struct pollfd files[] = {{.fd = file, .events = events}, {.fd = event, .events = POLLIN}};
     while (noted == 0 && files[0].revents == 0) {
         if (poll(files, 2, -1) < 0 && errno != EINTR) {
             break; /* whoever reads finds out */

@@ -14,8 +14,8 @@ void ending_catch(void);
 
 int ending_signal(void); /* the one that was noted; 0: none */
 
-/* Waits until a file can be read; false: a signal came first. */
-bool ending_wait_for(int file);
+/* Waits until a file is ready for these events of poll's; false: a signal came first. */
+bool ending_wait_for(int file, short events);
 
 /* The exit status of a verb that the noted signal ended, 128 + its number. SIGPIPE ends the program
  * here, without a word: nobody reads any more. */

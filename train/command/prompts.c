@@ -1,9 +1,12 @@
 #include "train/command/prompts.h"
 
 #include "train/command/ending.h"
+#include "train/command/lines.h"
+#include "train/command/verbs.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +50,7 @@ static mt_status make_room(prompt_lines *lines)
 static mt_status read_some(prompt_lines *lines)
 {
     mt_status status = make_room(lines);
-    if (status != MT_OK || !ending_wait_for(STDIN_FILENO)) {
+    if (status != MT_OK || !ending_wait_for(STDIN_FILENO, POLLIN)) {
         return status;
     }
     ssize_t got = read(STDIN_FILENO, lines->bytes + lines->end, lines->room - 1 - lines->end);
@@ -94,9 +97,27 @@ mt_status prompts_next(prompt_lines *lines, const char **line)
         found = status == MT_OK ? first_line(lines, &length) : NULL;
     }
     if (found != NULL && strlen(found) != length) {
-        return mt_fail(MT_ERROR_FORMAT, "standard input: line %" PRId64 ": a zero byte at %zu",
-                       lines->number, strlen(found));
+        *line = found;
+        return mt_fail(MT_ERROR_FORMAT, "a zero byte at %zu", strlen(found));
     }
     *line = ending_signal() == 0 ? found : NULL;
     return status;
+}
+
+mt_status prompts_refuse(prompt_lines *lines, mt_status status)
+{
+    if (ending_signal() != 0) {
+        return MT_OK;
+    }
+    if (status != MT_ERROR_FORMAT && status != MT_ERROR_INVALID) {
+        return status;
+    }
+    lines->wrong++;
+    if (lines->on_terminal) {
+        print_line(stderr, "%s", mt_error_message());
+    } else {
+        report(mt_fail(status, "standard input: line %" PRId64 ": %s", lines->number,
+                       mt_error_message()));
+    }
+    return MT_OK;
 }

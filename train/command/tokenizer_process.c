@@ -1,8 +1,10 @@
 #include "train/command/tokenizer_process.h"
 
+#include "train/command/ending.h"
 #include "train/command/python.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -10,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct tokenizer_process {
@@ -30,12 +33,21 @@ static const char program[] =
                  "    sys.exit(1)\n"
                  "main()\n";
 
+/* Once a signal is noted, the process has a while for what it still has to say. */
+static bool wait_for(int socket, short events)
+{
+    enum { GRACE_MS = 1000 };
+    struct pollfd file = {.fd = socket, .events = events};
+    return ending_wait_for(socket, events) || poll(&file, 1, GRACE_MS) > 0;
+}
+
 static bool send_all(int socket, const void *bytes, size_t size)
 {
     const char *at = bytes;
     while (size > 0) {
-        ssize_t sent = send(socket, at, size, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EINTR) {
+        ssize_t sent =
+            wait_for(socket, POLLOUT) ? send(socket, at, size, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+        if (sent == 0 || (sent < 0 && errno != EINTR && errno != EAGAIN)) {
             return false;
         }
         at += sent > 0 ? sent : 0;
@@ -48,8 +60,8 @@ static bool receive_all(int socket, void *bytes, size_t size)
 {
     char *at = bytes;
     while (size > 0) {
-        ssize_t got = recv(socket, at, size, 0);
-        if (got == 0 || (got < 0 && errno != EINTR)) {
+        ssize_t got = wait_for(socket, POLLIN) ? recv(socket, at, size, MSG_DONTWAIT) : 0;
+        if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) {
             return false;
         }
         at += got > 0 ? got : 0;
@@ -58,12 +70,40 @@ static bool receive_all(int socket, void *bytes, size_t size)
     return true;
 }
 
+/* How the process ended, which it does by itself soon after its last word, or else is ended. */
+static int end_child(tokenizer_process *process)
+{
+    enum { TRIES = 100 };
+    const struct timespec between = {.tv_nsec = 10000000};
+    int status = 0;
+    pid_t ended = 0;
+    for (int i = 0; i < TRIES && ended == 0 && ending_signal() == 0; i++) {
+        ended = waitpid(process->child, &status, WNOHANG);
+        if (ended == 0) {
+            nanosleep(&between, NULL);
+        }
+    }
+    if (ended == 0) {
+        kill(process->child, SIGKILL);
+        waitpid(process->child, &status, 0);
+    }
+    process->child = -1;
+    return status;
+}
+
+/* Why there is no answer. */
 static mt_status tell_end(tokenizer_process *process)
 {
-    int status = 0;
-    pid_t ended = waitpid(process->child, &status, 0);
-    process->child = -1;
-    bool killed = ended > 0 && WIFSIGNALED(status);
+    int status = end_child(process);
+    bool killed = WIFSIGNALED(status);
+    if (ending_signal() != 0) {
+        return mt_fail(MT_ERROR_IO, "the tokenizer's process had not answered when signal %d came",
+                       ending_signal());
+    }
+    if (killed && WTERMSIG(status) == SIGXCPU) {
+        return mt_fail(MT_ERROR_FORMAT, "the tokenizer took longer than one can for so many bytes: "
+                                        "a damaged or hostile file");
+    }
     return mt_fail(MT_ERROR_IO, "the tokenizer's process (%s) ended with %s %d", python_name(),
                    killed ? "signal" : "status", killed ? WTERMSIG(status) : WEXITSTATUS(status));
 }

@@ -1,5 +1,6 @@
 /* A tokenizer in a process of Mixtape's Python package, mixtape.tokenizer_server, which says what
- * goes over the socket. */
+ * goes over the socket, and what memory and time an answer may take. A signal that is noted
+ * (ending.h) ends the wait for an answer, and the process with it. */
 #ifndef MT_COMMAND_TOKENIZER_PROCESS_H
 #define MT_COMMAND_TOKENIZER_PROCESS_H
 
@@ -19,7 +20,7 @@ int64_t tokenizer_process_size(const tokenizer_process *process);
 
 /* What the process makes of these bytes: of text ('E'), of ids ('D'), of a token ('F'), of an
  * id alone ('P': its piece). The caller frees the answer. MT_ERROR_FORMAT with the message of the
- * process; MT_ERROR_IO where it has ended. */
+ * process, or where it took too long; MT_ERROR_IO where it has ended. */
 mt_status tokenizer_process_ask(tokenizer_process *process, char asked, const void *bytes,
                                 size_t size, char **answer, size_t *length);
 

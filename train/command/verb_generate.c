@@ -138,7 +138,7 @@ static mt_status read_prompt(const text_symbols *symbols, const arguments *given
     *ids = NULL;
     mt_status status = from != NULL ? mt_input_read(from, mt_input_most(), &bytes, &size) : MT_OK;
     if (status == MT_OK && bytes != NULL && strlen(bytes) != size) {
-        status = mt_fail(MT_ERROR_FORMAT, "a zero byte at %zu", strlen(bytes));
+        status = mt_fail(MT_ERROR_FORMAT, "%s: a zero byte at %zu", from, strlen(bytes));
     }
     if (status == MT_OK && bytes != NULL && size > 0 && bytes[size - 1] == '\n') {
         bytes[size - 1] = '\0';
@@ -204,44 +204,43 @@ static mt_status write_texts(text_writer *writer, const int32_t *ids, int64_t co
 }
 
 static mt_status answer_line(text_writer *writer, const char *line, const arguments *given,
-                             const prompt_lines *lines)
+                             prompt_lines *lines)
 {
     int32_t *ids = NULL;
     int64_t count = 0;
     mt_status status = symbols_of(writer->symbols, line, &ids, &count);
-    if (status != MT_OK && status != MT_ERROR_MEMORY && lines->on_terminal) {
-        print_line(stderr, "%s", mt_error_message()); /* whoever sits there tries again */
-        return MT_OK;
-    }
     if (status != MT_OK) {
-        return mt_fail(status, "standard input: line %" PRId64 ": %s", lines->number,
-                       mt_error_message());
+        return prompts_refuse(lines, status);
     }
     status = writer_feed(writer, ids, count);
     free(ids);
     return status == MT_OK ? writer_answer(writer, given->length) : status;
 }
 
-/* Answers each line, behind what came before. */
-static mt_status answer_lines(text_writer *writer, const arguments *given)
+/* Answers each line, behind what came before. Lines that are no prompts are a failure at last, but
+ * not on a terminal, where whoever sits there tries again. */
+static mt_status answer_lines(text_writer *writer, const arguments *given, bool *failed)
 {
     const char *line = "";
     prompt_lines lines = prompts_open();
     mt_status status = MT_OK;
     while (status == MT_OK && line != NULL && !ferror(stdout)) {
         status = prompts_next(&lines, &line);
-        if (status == MT_OK && line != NULL) {
+        if (status != MT_OK) {
+            status = prompts_refuse(&lines, status);
+        } else if (line != NULL) {
             status = answer_line(writer, line, given, &lines);
         }
     }
     if (lines.on_terminal) {
         fputc('\n', stderr);
     }
+    *failed = lines.wrong > 0 && !lines.on_terminal;
     prompts_close(&lines);
     return status;
 }
 
-static mt_status write_all(text_writer *writer, const arguments *given)
+static mt_status write_all(text_writer *writer, const arguments *given, bool *failed)
 {
     int32_t *ids = NULL;
     int64_t count = 0;
@@ -257,7 +256,7 @@ static mt_status write_all(text_writer *writer, const arguments *given)
         status = write_texts(writer, ids, count, given);
     } else if (status == MT_OK) {
         status = count > 0 ? writer_feed(writer, ids, count) : MT_OK;
-        status = status == MT_OK ? answer_lines(writer, given) : status;
+        status = status == MT_OK ? answer_lines(writer, given, failed) : status;
     }
     free(ids);
     /* Nobody goes on from a text that could not be written; but who reads may leave earlier. */
@@ -267,7 +266,8 @@ static mt_status write_all(text_writer *writer, const arguments *given)
                : status;
 }
 
-static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
+/* `failed` is set where there is nothing more to tell of what failed. */
+static mt_status run(const mt_checkpoint *checkpoint, const arguments *given, bool *failed)
 {
     train_session session;
     text_symbols symbols;
@@ -287,7 +287,7 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given)
     status = writer_open(&writer, session.model, &symbols, &given->sampling, (uint64_t)given->seed,
                          given->stop);
     if (status == MT_OK) {
-        status = write_all(&writer, given);
+        status = write_all(&writer, given, failed);
     }
     writer_close(&writer);
     session_close(&session);
@@ -348,10 +348,14 @@ int verb_generate(int argc, char **argv)
                        .sampling = mt_sampling_default()};
     parse_arguments(&argp, argc, argv, &given);
     mt_checkpoint *checkpoint;
+    bool failed = false;
     mt_status status = session_load_model(given.run, !given.last, &checkpoint);
     if (status == MT_OK) {
-        status = run(checkpoint, &given);
+        status = run(checkpoint, &given, &failed);
         mt_checkpoint_destroy(checkpoint);
     }
-    return status == MT_OK && ending_signal() != 0 ? ending_status() : report(status);
+    if (status == MT_OK && ending_signal() != 0) {
+        return ending_status();
+    }
+    return status == MT_OK && failed ? EXIT_FAILED : report(status);
 }

@@ -81,13 +81,20 @@ static void write_bytes(text_writer *writer, const char *bytes, size_t count)
     }
 }
 
+/* What a tokenizer did not answer when a signal came is not shown. */
+static mt_status forgive(text_writer *writer, mt_status status)
+{
+    writer->silent = status != MT_OK && ending_signal() != 0;
+    return writer->silent ? MT_OK : status;
+}
+
 static mt_status write_symbol(text_writer *writer, int32_t symbol)
 {
-    symbol_text text = {.behind = ""};
+    symbol_text text = {.bytes = "", .behind = ""};
     text_tokenizer *tokenizer = writer->symbols->tokenizer;
     mt_status status = MT_OK;
     if (tokenizer != NULL) {
-        status = tokenizer_next(tokenizer, symbol, &text.bytes, &text.length);
+        status = forgive(writer, tokenizer_next(tokenizer, symbol, &text.bytes, &text.length));
     } else {
         symbols_text(writer->symbols, symbol, &text);
     }
@@ -104,7 +111,8 @@ static mt_status write_end(text_writer *writer)
     const char *bytes = "";
     size_t length = 0;
     text_tokenizer *tokenizer = writer->symbols->tokenizer;
-    mt_status status = tokenizer != NULL ? tokenizer_rest(tokenizer, &bytes, &length) : MT_OK;
+    mt_status status =
+        tokenizer != NULL ? forgive(writer, tokenizer_rest(tokenizer, &bytes, &length)) : MT_OK;
     if (status == MT_OK) {
         write_bytes(writer, bytes, length);
         text_output_end(&writer->output);
@@ -167,27 +175,32 @@ mt_status writer_show(text_writer *writer, const int32_t *ids, int64_t count)
     return status;
 }
 
+/* Draws a symbol, and writes and feeds it; one that cannot be shown any more is not drawn yet. */
+static mt_status add_symbol(text_writer *writer)
+{
+    int32_t symbol;
+    int64_t before = mt_sampler_position(writer->sampler);
+    mt_status status = mt_sampler_draw(writer->sampler, writer->dtype, writer->logits, &symbol);
+    if (status != MT_OK) {
+        return mt_fail(status, "the model: %s", mt_error_message());
+    }
+    status = write_symbol(writer, symbol);
+    if (status == MT_OK && writer->silent) {
+        return mt_sampler_seek(writer->sampler, before);
+    }
+    return status == MT_OK ? feed(writer, symbol) : status;
+}
+
 mt_status writer_answer(text_writer *writer, int64_t length)
 {
     mt_status status = MT_OK;
     writer->tail_length = 0; /* the prompt does not end the text */
     writer->answers = true;
-    for (int64_t i = 0; i < length && !has_stopped(writer); i++) {
-        int32_t symbol;
+    for (int64_t i = 0; i < length && status == MT_OK && !has_stopped(writer); i++) {
         if (ferror(stdout) || ending_signal() != 0) {
             break;
         }
-        status = mt_sampler_draw(writer->sampler, writer->dtype, writer->logits, &symbol);
-        if (status != MT_OK) {
-            return mt_fail(status, "the model: %s", mt_error_message());
-        }
-        status = write_symbol(writer, symbol);
-        if (status == MT_OK) {
-            status = feed(writer, symbol);
-        }
-        if (status != MT_OK) {
-            return status;
-        }
+        status = add_symbol(writer);
     }
-    return write_end(writer);
+    return status == MT_OK ? write_end(writer) : status;
 }

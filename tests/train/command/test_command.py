@@ -468,6 +468,12 @@ class TextTest(CommandTest):
                         says=["run/best.h5", "mixtape-checkpoint"])
         with self.subTest("where there is no folder"):
             self.refuse("generate", "run", "--save-state", "none/a.h5", status=1, says="none/a.h5")
+            for name in ("none/a.h5", "a.bin", "a.safetensors"):
+                result = self.run_command("generate", "run", "--save-state", name,
+                                          status=1 if "/" in name else 2)
+                self.assertEqual(result.stdout, b"") # it is told before the text
+                self.assertIn(name, result.stderr.decode())
+                self.assertEqual(result.stderr.count(b"\n"), 1)
             for name in ("run/best.h5", "text.txt"):
                 before = read(self.path(name), mode="rb")
                 self.refuse("generate", "run", "--save-state", name, status=2,
@@ -490,11 +496,26 @@ class TextTest(CommandTest):
         process.stdout.close()
         process.stderr.close()
         self.run_command("generate", "run", "--state", "a.h5", "--length", "3")
-        for text, says in ((b"the\n\xce\xa9\n", ["line 2", "U+03A9"]),
-                           (b"a\n\nb\0\n", ["line 3", "zero byte at 1"])):
-            result = self.run_command("generate", "run", "--interactive", status=1, input=text)
-            for part in says:
-                self.assertIn(part, result.stderr.decode())
+
+    def test_wrong_lines_are_told_and_the_others_answered(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        generate = lambda *options, **more: self.run_command(
+            "generate", "run", "--interactive", "--length", "9", "--without", "\n", *options,
+            **more)
+        good = generate("--save-state", "good.h5", input=b"the \n\nq\n")
+        mixed = generate("--save-state", "mixed.h5", status=1,
+                         input=b"\xce\xa9\nthe \n\xff\n\nb\0\nq\nwith \xce\xa9")
+        self.assertEqual(mixed.stdout, good.stdout)
+        self.assertEqual(read(self.path("mixed.h5"), mode="rb"),
+                         read(self.path("good.h5"), mode="rb"))
+        said = mixed.stderr.decode().splitlines()
+        for line, (number, says) in zip(said, ((1, "U+03A9"), (3, "not UTF-8"),
+                                               (5, "zero byte at 1"), (7, "U+03A9")), strict=True):
+            self.assertIn(f"mixtape: standard input: line {number}: ", line)
+            self.assertIn(says, line)
+        said = self.run_command("generate", "run", "--interactive", "--ids", "--length", "1",
+                                status=1, input=b"x\n1 99999\n1\n")
+        self.assertEqual((said.stdout.count(b"\n"), said.stderr.count(b"\n")), (1, 2))
 
     def test_on_a_terminal_a_wrong_line_is_told_and_another_asked_for(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
@@ -531,6 +552,7 @@ class TextTest(CommandTest):
                 os.remove(self.path("a.h5"))
 
     def test_wrong_prompts_and_choices_are_refused(self):
+        self.write("zero.txt", b"th\0e\n")
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
         for options, says, status in (
                 (["--ids", "--prompt", "1 99999"], ["--prompt", "number 2", "99999"], 2),
@@ -538,6 +560,7 @@ class TextTest(CommandTest):
                 (["--without", "ab"], ["--without", "ab", "2 symbols"], 2),
                 (["--prompt", "a", "--prompt-file", "b"], ["--prompt", "not both"], 2),
                 (["--prompt-file", "none.txt"], ["--prompt-file", "none.txt", "No such"], 1),
+                (["--prompt-file", "zero.txt"], ["--prompt-file", "zero.txt: a zero byte at 2"], 1),
                 (["--interactive", "--prompt-file", "-"], ["--interactive", "--prompt-file -"], 2),
                 (["--interactive", "--samples", "2"], ["--samples 2", "--interactive"], 2),
                 (["--save-state", "a.h5", "--samples", "2"], ["--samples 2", "--save-state"], 2),
