@@ -1,6 +1,5 @@
 #include "train/trainer_internal.h"
 
-#include "io/checkpoint_file.h"
 #include "kernels/null.h"
 
 #include <inttypes.h>
@@ -19,7 +18,7 @@ mt_trainer_config mt_trainer_config_default(void)
 }
 
 /* Keeps the first failure. */
-static mt_status stick(mt_trainer *trainer, mt_status status)
+mt_status trainer_stick(mt_trainer *trainer, mt_status status)
 {
     if (status != MT_OK && trainer->status == MT_OK) {
         trainer->status = status;
@@ -29,7 +28,7 @@ static mt_status stick(mt_trainer *trainer, mt_status status)
 }
 
 /* MT_OK, or the failure that came before. */
-static mt_status status_of(const mt_trainer *trainer)
+mt_status trainer_status(const mt_trainer *trainer)
 {
     return trainer->status == MT_OK ? MT_OK : mt_fail(trainer->status, "%s", trainer->error);
 }
@@ -126,13 +125,13 @@ mt_status mt_trainer_begin(mt_trainer *trainer)
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = status_of(trainer);
+    mt_status status = trainer_status(trainer);
     if (status == MT_OK && !mt_trainer_has_room(trainer)) {
         status =
             mt_fail(MT_ERROR_INVALID, "trainer: no room beside the %" PRId64 " updates at work",
                     trainer->updates);
     }
-    return status == MT_OK ? stick(trainer, trainer_enqueue(trainer)) : status;
+    return status == MT_OK ? trainer_stick(trainer, trainer_enqueue(trainer)) : status;
 }
 
 /* Marks a loss that is a spike, and follows the losses by an average in which a spike counts as the
@@ -151,12 +150,12 @@ mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update)
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = status_of(trainer);
+    mt_status status = trainer_status(trainer);
     if (status == MT_OK && trainer->updates == 0) {
         status = mt_fail(MT_ERROR_INVALID, "trainer: no update is at work");
     }
     if (status == MT_OK) {
-        status = stick(trainer, trainer_collect(trainer, update));
+        status = trainer_stick(trainer, trainer_collect(trainer, update));
     }
     if (status == MT_OK) {
         trainer->state.step = update->step;
@@ -181,7 +180,7 @@ mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update afte
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = status_of(trainer);
+    mt_status status = trainer_status(trainer);
     while (status == MT_OK) {
         mt_update update;
         if (trainer_begun(trainer) < last && trainer->stopped == 0 &&
@@ -194,7 +193,7 @@ mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update afte
         }
         status = mt_trainer_finish(trainer, &update);
         if (status == MT_OK && after != NULL) {
-            status = stick(trainer, after(context, &update));
+            status = trainer_stick(trainer, after(context, &update));
         }
     }
     trainer->stopped = 0;
@@ -241,77 +240,4 @@ mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokenizer_file
     }
     trainer->tokenizer = tokenizer;
     return MT_OK;
-}
-
-/* ---- checkpoints ---- */
-
-/* Parameters are neither read nor written while updates are. */
-static mt_status check_idle(const mt_trainer *trainer)
-{
-    mt_status status = status_of(trainer);
-    return status == MT_OK && trainer->updates > 0
-               ? mt_fail(MT_ERROR_INVALID, "trainer: %" PRId64 " updates are at work",
-                         trainer->updates)
-               : status;
-}
-
-static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam)
-{
-    mt_status status = check_idle(trainer);
-    const mt_model_config *config = trainer->model != NULL ? &trainer->model->config : NULL;
-    return status == MT_OK
-               ? mt_checkpoint_write(path, trainer->parameters, config, adam, &trainer->state,
-                                     trainer->run_config, trainer->tokens, trainer->tokenizer)
-               : status;
-}
-
-mt_status mt_trainer_save(mt_trainer *trainer, const char *path)
-{
-    if (trainer == NULL) {
-        return mt_fail_null(__func__);
-    }
-    return save(trainer, path, trainer->adam);
-}
-
-mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path)
-{
-    if (trainer == NULL) {
-        return mt_fail_null(__func__);
-    }
-    return save(trainer, path, NULL);
-}
-
-/* What does not fit has changed nothing; a file that fails while it is read has. */
-mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint)
-{
-    if (trainer == NULL || checkpoint == NULL) {
-        return mt_fail_null(__func__);
-    }
-    mt_status status = check_idle(trainer);
-    if (status != MT_OK) {
-        return status;
-    }
-    status = trainer->model != NULL
-                 ? mt_checkpoint_restore(checkpoint, trainer->model, trainer->adam)
-                 : mt_checkpoint_restore_own(checkpoint, trainer->parameters, trainer->adam);
-    if (status == MT_OK) {
-        trainer->state = checkpoint->state;
-    }
-    return status == MT_ERROR_INVALID ? status : stick(trainer, status);
-}
-
-mt_status mt_trainer_load(mt_trainer *trainer, const char *path)
-{
-    if (trainer == NULL) {
-        return mt_fail_null(__func__);
-    }
-    mt_checkpoint *checkpoint;
-    mt_status status = trainer->model != NULL
-                           ? mt_checkpoint_load(path, &checkpoint)
-                           : mt_checkpoint_load_own(path, trainer->parameters, &checkpoint);
-    if (status == MT_OK) {
-        status = mt_trainer_restore(trainer, checkpoint);
-        mt_checkpoint_destroy(checkpoint);
-    }
-    return status;
 }

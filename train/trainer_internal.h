@@ -1,5 +1,5 @@
-/* A trainer from the inside. trainer.c has what programs call, trainer_updates.c puts updates on
- * the device, and trainer_results.c fetches what they showed. */
+/* A trainer from the inside. trainer.c has what programs call, trainer_saves.c its checkpoints;
+ * trainer_updates.c puts updates on the device, and trainer_results.c fetches what they showed. */
 #ifndef MT_TRAIN_TRAINER_INTERNAL_H
 #define MT_TRAIN_TRAINER_INTERNAL_H
 
@@ -72,6 +72,12 @@ static inline int64_t trainer_begun(const mt_trainer *trainer)
 {
     return trainer->state.step + trainer->updates;
 }
+
+/* Keeps the first failure, and returns `status`. */
+mt_status trainer_stick(mt_trainer *trainer, mt_status status);
+
+/* MT_OK, or the failure that was kept. */
+mt_status trainer_status(const mt_trainer *trainer);
 
 /* Resets the tape and puts a batch of the run on it. */
 mt_status trainer_put_batch(mt_trainer *trainer, int64_t index, mt_batch *batch);

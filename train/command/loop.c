@@ -1,18 +1,12 @@
-#include <mixtape/trainer.h>
-
 #include "train/command/ending.h"
-#include "train/command/loop.h"
+#include "train/command/loop_internal.h"
 #include "train/command/options.h"
-#include "train/command/progress.h"
-#include "train/command/style.h"
-#include "train/run_folder.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static volatile sig_atomic_t interrupted, asked_to_save;
 static mt_trainer *volatile interruptible; /* the trainer at work, or NULL */
@@ -27,102 +21,6 @@ static void on_signal(int signal_number)
     if (interruptible != NULL) {
         mt_trainer_stop(interruptible);
     }
-}
-
-/* A run at work. */
-typedef struct train_loop {
-    train_session *session;
-    mt_trainer *trainer;
-    mt_train_state *state; /* the trainer's */
-    char *config_text;
-    char replay_file[TEXT_MAX]; /* once the run has a folder */
-    run_folder *folder;         /* of the caller */
-    train_progress progress;
-    int64_t unsaved_step; /* whose model is the best, but could not be saved; 0: none */
-    double unsaved_loss;  /* its validation loss */
-    mt_status failure;    /* of a validation, which ends the run when it is saved, */
-    char reason[1024];    /* and its message */
-    double started;     /* the clock when the run was opened, less the seconds it had run before */
-    int64_t first_step; /* when it was opened, */
-    int64_t symbols_before;
-    double seconds_before;
-} train_loop;
-
-static mt_status save(train_loop *loop, const char *name,
-                      mt_status (*write)(mt_trainer *trainer, const char *path))
-{
-    char path[TEXT_MAX];
-    loop->state->seconds = clock_seconds() - loop->started;
-    return write(loop->trainer, run_folder_file(loop->folder, name, path));
-}
-
-/* The rows up to the checkpoint's step reach the disk before it does. */
-static mt_status save_checkpoint(train_loop *loop)
-{
-    mt_status status = metrics_flush(&loop->folder->metrics);
-    return status == MT_OK ? save(loop, "checkpoint.h5", mt_trainer_save) : status;
-}
-
-/* A disk that is full today may have room at the next save: the run says so and goes on. */
-static mt_status go_on_without(train_loop *loop, mt_status status)
-{
-    if (status == MT_ERROR_IO) {
-        progress_say(&loop->progress, "step %" PRId64 ": not saved: %s (the run goes on)",
-                     loop->state->step, mt_error_message());
-        status = MT_OK;
-    }
-    return status;
-}
-
-/* The number of the file that a path leads to; 0: none. */
-static ino_t file_at(const char *path)
-{
-    struct stat info;
-    return stat(path, &info) == 0 ? info.st_ino : 0;
-}
-
-/* Saves the model as the best. If that fails the best is who it was, unless it has the name already
- * and was only not flushed. */
-static mt_status save_best(train_loop *loop, double loss)
-{
-    const mt_train_state before = *loop->state;
-    char path[TEXT_MAX];
-    ino_t former = file_at(run_folder_file(loop->folder, "best.h5", path));
-    loop->state->best_loss = loss;
-    loop->state->best_step = loop->state->step;
-    loop->state->bad_evals = 0;
-    mt_status status = save(loop, "best.h5", mt_trainer_save_parameters);
-    if (status == MT_ERROR_IO && file_at(path) == former) {
-        loop->state->best_loss = before.best_loss;
-        loop->state->best_step = before.best_step;
-    }
-    loop->unsaved_step = status == MT_ERROR_IO ? loop->state->step : 0;
-    loop->unsaved_loss = loss;
-    return status;
-}
-
-/* A best model that could not be saved is tried again, as long as it is at hand. */
-static mt_status save_unsaved_best(train_loop *loop)
-{
-    bool at_hand = loop->unsaved_step > 0 && loop->unsaved_step == loop->state->step;
-    return at_hand ? save_best(loop, loop->unsaved_loss) : MT_OK;
-}
-
-/* The save that a run ends with: the checkpoint is read back. */
-static mt_status save_last(train_loop *loop)
-{
-    char path[TEXT_MAX], reason[2 * TEXT_MAX];
-    mt_checkpoint *read;
-    mt_status best = save_unsaved_best(loop);
-    snprintf(reason, sizeof reason, "%s", mt_error_message());
-    mt_status status = save_checkpoint(loop);
-    if (status == MT_OK) {
-        status = mt_checkpoint_load(run_folder_file(loop->folder, "checkpoint.h5", path), &read);
-    }
-    if (status == MT_OK) {
-        mt_checkpoint_destroy(read);
-    }
-    return status == MT_OK && best != MT_OK ? mt_fail(best, "%s", reason) : status;
 }
 
 /* Held-out data that cannot be read, or are damaged, end the run, but not what it has learnt since
@@ -167,7 +65,7 @@ static mt_status validate(train_loop *loop, metrics_row *row)
     progress_say(&loop->progress, "step %" PRId64 "  validation loss %.5f%s%s", state->step,
                  found.loss, quality, better ? "  (best)" : "");
     if (better) {
-        return go_on_without(loop, save_best(loop, found.loss));
+        return loop_go_on_without(loop, loop_save_best(loop, found.loss));
     }
     state->bad_evals++;
     return MT_OK;
@@ -183,7 +81,7 @@ static mt_status add_metrics(train_loop *loop, const metrics_row *row)
 {
     bool waited = loop->folder->metrics.size > 0;
     mt_status status = metrics_add(&loop->folder->metrics, row);
-    return status == MT_ERROR_IO && waited ? MT_OK : go_on_without(loop, status);
+    return status == MT_ERROR_IO && waited ? MT_OK : loop_go_on_without(loop, status);
 }
 
 /* Does what follows an update: progress, and what is due of validation, metrics and checkpoints. */
@@ -221,7 +119,7 @@ static mt_status after_update(void *context, const mt_update *update)
     if (status != MT_OK || !is_due(step, config->save_every, config->steps)) {
         return status;
     }
-    return step == config->steps ? save_last(loop) : go_on_without(loop, save_checkpoint(loop));
+    return step == config->steps ? loop_save_last(loop) : loop_go_on_without(loop, loop_save(loop));
 }
 
 /* Makes up for the validation that the run was interrupted in. */
@@ -237,7 +135,7 @@ static mt_status finish_validation(train_loop *loop)
     if (status == MT_OK) {
         status = metrics_replace_last(&loop->folder->metrics, &row);
     }
-    return status == MT_OK ? save_checkpoint(loop) : status;
+    return status == MT_OK ? loop_save(loop) : status;
 }
 
 static bool is_out_of_patience(const train_loop *loop)
@@ -278,17 +176,17 @@ static mt_status save_if_asked(train_loop *loop)
         return MT_OK;
     }
     asked_to_save = 0;
-    mt_status status = save_checkpoint(loop);
+    mt_status status = loop_save(loop);
     if (status == MT_OK) {
         progress_say(&loop->progress, "saved after step %" PRId64, loop->state->step);
     }
-    return go_on_without(loop, status);
+    return loop_go_on_without(loop, status);
 }
 
 /* Saves what a failed validation stands behind, and tells of that. */
 static mt_status fail_saved(train_loop *loop)
 {
-    bool saved = save_last(loop) == MT_OK;
+    bool saved = loop_save_last(loop) == MT_OK;
     return saved ? mt_fail(loop->failure, "%s (saved after step %" PRId64 ")", loop->reason,
                            loop->state->step)
                  : mt_fail(loop->failure, "%s", loop->reason);
@@ -312,94 +210,7 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
     if (status == MT_OK && loop->failure != MT_OK) {
         return fail_saved(loop);
     }
-    return status == MT_OK && *end != LOOP_DONE ? save_last(loop) : status;
-}
-
-/* "3 tokens are new ...: 'a', 'b', 'c'" */
-static void say_new_tokens(train_loop *loop)
-{
-    enum { SHOWN = 16 };
-    const train_session *session = loop->session;
-    const mt_token_list *tokens = session->task->tokens(session->data);
-    int32_t first = session->first_new_token, count = tokens->count - first;
-    char shown[1024] = "";
-    for (int32_t i = 0; i < count && i < SHOWN; i++) {
-        size_t used = strlen(shown);
-        snprintf(shown + used, sizeof shown - used, "%s'%.32s'", i > 0 ? ", " : "",
-                 tokens->tokens[first + i]);
-    }
-    progress_say(&loop->progress,
-                 "%" PRId32 " token%s new to %s, and begin%s as the mean of its %" PRId32 ": %s%s",
-                 count, count == 1 ? " is" : "s are", session->config.init, count == 1 ? "s" : "",
-                 first, shown, count > SHOWN ? ", ..." : "");
-}
-
-static void say_start(train_loop *loop, const char *notice)
-{
-    const train_session *session = loop->session;
-    const run_config *config = &session->config;
-    int64_t A = session->model->config.attention_size, blocks = config->model.num_blocks;
-    int threads = mt_cpu_threads();
-    progress_say(&loop->progress,
-                 "%s %s: %" PRId64 " block%s of size %" PRId64 ", %" PRId64
-                 " parameters, %s on %s (%s, %d thread%s), seed %" PRId64 ", in %s",
-                 loop->state->step > 0 ? "going on with" : "training", config->task, blocks,
-                 blocks == 1 ? "" : "s", config->model.block_size,
-                 mt_parameters_size(session->model->parameters), mt_dtype_name(config->dtype),
-                 mt_device_name(session->device), mt_cpu_isa(), threads, threads == 1 ? "" : "s",
-                 config->seed, loop->folder->path);
-    if (loop->state->step == 0) {
-        char text[STYLE_TEXT];
-        style_tell(&session->model->config, text);
-        progress_say(&loop->progress, "%s", text);
-    }
-    if (session->task->describe != NULL) {
-        char text[512];
-        session->task->describe(session->data, text, sizeof text);
-        progress_say(&loop->progress, "%s", text);
-    }
-    if (notice[0] != '\0') {
-        progress_say(&loop->progress, "%s", notice);
-    }
-    if (session->first_new_token >= 0) {
-        say_new_tokens(loop);
-    }
-    if (session->tokenizer_size > 0 &&
-        session->tokenizer_size < session->model->config.vocab_size) {
-        progress_say(&loop->progress,
-                     "the tokenizer has %" PRId64 " ids, the vocabulary %" PRId64
-                     ": the last ones stay unused",
-                     session->tokenizer_size, session->model->config.vocab_size);
-    }
-    if (session->new_head) {
-        progress_say(&loop->progress, "%s has no head: it begins with initial values",
-                     config->init);
-    }
-    if (A > 32 && A % 32 != 0) {
-        progress_say(&loop->progress,
-                     "an attention size of %" PRId64
-                     " is no multiple of 32: one sequence alone, as in generate, will be refused",
-                     A);
-    }
-}
-
-static void say_end(train_loop *loop, loop_end end)
-{
-    const mt_train_state *state = loop->state;
-    train_progress *progress = &loop->progress;
-    double seconds = clock_seconds() - loop->started;
-    if (end == LOOP_INTERRUPTED) {
-        progress_say(progress,
-                     "interrupted after step %" PRId64
-                     ", saved; go on with: mixtape train --resume %s",
-                     state->step, loop->folder->path);
-    } else {
-        progress_say(progress,
-                     "%s after step %" PRId64
-                     " and %.1f s; best validation loss %.5f at step %" PRId64,
-                     end == LOOP_OUT_OF_PATIENCE ? "no better validation any more:" : "done",
-                     state->step, seconds, state->best_loss, state->best_step);
-    }
+    return status == MT_OK && *end != LOOP_DONE ? loop_save_last(loop) : status;
 }
 
 static mt_trainer_config trainer_config(const run_config *config)
@@ -497,11 +308,11 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
     if (status == MT_OK) {
         session->ending = &interrupted;
         catch_signals(loop.trainer);
-        say_start(&loop, notice);
+        loop_say_start(&loop, notice);
         status = run_steps(&loop, end);
     }
     if (status == MT_OK) {
-        say_end(&loop, *end);
+        loop_say_end(&loop, *end);
     } else {
         progress_end(&loop.progress);
         if (folder->log != NULL) {

@@ -2,7 +2,6 @@
 #include <mixtape/wkv.h>
 
 #include "io/kept_tokenizer.h"
-#include "train/command/lines.h"
 #include "train/command/options.h"
 #include "train/command/session.h"
 #include "train/command/tokenizer.h"
@@ -11,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Any of the session's parts may still be NULL. */
 void session_close(train_session *session)
@@ -273,71 +271,6 @@ void session_take_sizes(const mt_model_config *model, run_config *config)
             mt_model_field_copy(field, model, &config->model);
         }
     }
-}
-
-mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, run_config *config)
-{
-    options_defaults(config);
-    if (checkpoint->run_config == NULL) {
-        return mt_fail(MT_ERROR_INVALID,
-                       "%s: it has no run's configuration: it is not a training run's checkpoint",
-                       run);
-    }
-    mt_status status = options_read_yaml(config, checkpoint->run_config);
-    return status == MT_OK ? MT_OK : mt_fail(status, "%s: %s", run, mt_error_message());
-}
-
-mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX])
-{
-    struct stat info;
-    if (strlen(run) >= TEXT_MAX) {
-        return mt_fail(MT_ERROR_INVALID, "%.32s...: longer than %d bytes", run, TEXT_MAX - 1);
-    }
-    if (stat(run, &info) != 0 || !S_ISDIR(info.st_mode)) {
-        snprintf(path, TEXT_MAX, "%s", run);
-        return MT_OK; /* what it is, whoever reads it finds out */
-    }
-    const char *names[] = {best ? "best.h5" : "checkpoint.h5", best ? "checkpoint.h5" : "best.h5"};
-    for (int i = 0; i < 2; i++) {
-        int length = snprintf(path, TEXT_MAX, "%s/%s", run, names[i]);
-        if (length > 0 && length < TEXT_MAX && stat(path, &info) == 0) {
-            return MT_OK;
-        }
-    }
-    snprintf(path, TEXT_MAX, "%s", run); /* of Hugging Face's, or of nothing that is known */
-    return MT_OK;
-}
-
-void session_tell_eps(const char *path, const mt_layout *layout, const mt_model_config *config)
-{
-    if (layout != NULL && layout->config_beside && (float)config->norm.eps != (float)layout->eps) {
-        print_line(stderr,
-                   "%s: its norms have eps %g, but the last one, ln_out, %g in transformers, whose "
-                   "results differ by that",
-                   path, config->norm.eps, layout->eps);
-    }
-}
-
-mt_status session_load_file(const char *path, mt_checkpoint **checkpoint)
-{
-    mt_status status = mt_checkpoint_load(path, checkpoint);
-    if (status != MT_OK) {
-        return status;
-    }
-    const mt_weights *weights = (*checkpoint)->weights;
-    if (mt_weights_assumed(weights)[0] != '\0') {
-        print_line(stderr, "%s: it does not tell, and so assumed: %s", path,
-                   mt_weights_assumed(weights));
-    }
-    session_tell_eps(path, weights->layout, &weights->config);
-    return MT_OK;
-}
-
-mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint)
-{
-    char path[TEXT_MAX];
-    mt_status status = session_find_model(run, best, path);
-    return status == MT_OK ? session_load_file(path, checkpoint) : status;
 }
 
 static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)

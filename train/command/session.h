@@ -54,10 +54,10 @@ mt_status session_config_of(const char *run, const mt_checkpoint *checkpoint, ru
  * Hugging Face's, itself. */
 mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX]);
 
-/* Loads it, and says on standard error what of the model had to be assumed. */
 /* Says of a model of transformers' that it has another eps than the norm that has its own there. */
 void session_tell_eps(const char *path, const mt_layout *layout, const mt_model_config *config);
 
+/* Loads it, and says on standard error what of the model had to be assumed. */
 mt_status session_load_file(const char *path, mt_checkpoint **checkpoint);
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint);
 

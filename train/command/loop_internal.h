@@ -1,0 +1,49 @@
+/* A run at work, from the inside. loop.c makes its steps and what is due between them, loop_saves.c
+ * saves, and loop_words.c says how it begins and ends. */
+#ifndef MT_COMMAND_LOOP_INTERNAL_H
+#define MT_COMMAND_LOOP_INTERNAL_H
+
+#include <mixtape/trainer.h>
+
+#include "train/command/loop.h"
+#include "train/command/progress.h"
+
+typedef struct train_loop {
+    train_session *session;
+    mt_trainer *trainer;
+    mt_train_state *state; /* the trainer's */
+    char *config_text;
+    char replay_file[TEXT_MAX]; /* once the run has a folder */
+    run_folder *folder;         /* of the caller */
+    train_progress progress;
+    int64_t unsaved_step; /* whose model is the best, but could not be saved; 0: none */
+    double unsaved_loss;  /* its validation loss */
+    mt_status failure;    /* of a validation, which ends the run when it is saved, */
+    char reason[1024];    /* and its message */
+    double started;     /* the clock when the run was opened, less the seconds it had run before */
+    int64_t first_step; /* when it was opened, */
+    int64_t symbols_before;
+    double seconds_before;
+} train_loop;
+
+/* Saves a checkpoint. The rows up to its step reach the disk before it does. */
+mt_status loop_save(train_loop *loop);
+
+/* Saves the model as the best, with its validation loss. If that fails the best is who it was,
+ * unless it has the name already and was only not flushed. */
+mt_status loop_save_best(train_loop *loop, double loss);
+
+/* The save that a run ends with: a best model that could not be saved is tried again, and the
+ * checkpoint is read back. */
+mt_status loop_save_last(train_loop *loop);
+
+/* A disk that is full today may have room at the next save: the run says so and goes on. */
+mt_status loop_go_on_without(train_loop *loop, mt_status status);
+
+/* The first lines of a run, `notice` among them unless it is "". */
+void loop_say_start(train_loop *loop, const char *notice);
+
+/* The last line of a run that did not fail. */
+void loop_say_end(train_loop *loop, loop_end end);
+
+#endif

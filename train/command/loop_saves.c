@@ -1,0 +1,82 @@
+#include "train/command/loop_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static mt_status save(train_loop *loop, const char *name,
+                      mt_status (*write)(mt_trainer *trainer, const char *path))
+{
+    char path[TEXT_MAX];
+    loop->state->seconds = clock_seconds() - loop->started;
+    return write(loop->trainer, run_folder_file(loop->folder, name, path));
+}
+
+/* The rows up to the checkpoint's step reach the disk before it does. */
+mt_status loop_save(train_loop *loop)
+{
+    mt_status status = metrics_flush(&loop->folder->metrics);
+    return status == MT_OK ? save(loop, "checkpoint.h5", mt_trainer_save) : status;
+}
+
+/* A disk that is full today may have room at the next save: the run says so and goes on. */
+mt_status loop_go_on_without(train_loop *loop, mt_status status)
+{
+    if (status == MT_ERROR_IO) {
+        progress_say(&loop->progress, "step %" PRId64 ": not saved: %s (the run goes on)",
+                     loop->state->step, mt_error_message());
+        status = MT_OK;
+    }
+    return status;
+}
+
+/* The number of the file that a path leads to; 0: none. */
+static ino_t file_at(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? info.st_ino : 0;
+}
+
+/* Saves the model as the best. If that fails the best is who it was, unless it has the name already
+ * and was only not flushed. */
+mt_status loop_save_best(train_loop *loop, double loss)
+{
+    const mt_train_state before = *loop->state;
+    char path[TEXT_MAX];
+    ino_t former = file_at(run_folder_file(loop->folder, "best.h5", path));
+    loop->state->best_loss = loss;
+    loop->state->best_step = loop->state->step;
+    loop->state->bad_evals = 0;
+    mt_status status = save(loop, "best.h5", mt_trainer_save_parameters);
+    if (status == MT_ERROR_IO && file_at(path) == former) {
+        loop->state->best_loss = before.best_loss;
+        loop->state->best_step = before.best_step;
+    }
+    loop->unsaved_step = status == MT_ERROR_IO ? loop->state->step : 0;
+    loop->unsaved_loss = loss;
+    return status;
+}
+
+/* A best model that could not be saved is tried again, as long as it is at hand. */
+static mt_status save_unsaved_best(train_loop *loop)
+{
+    bool at_hand = loop->unsaved_step > 0 && loop->unsaved_step == loop->state->step;
+    return at_hand ? loop_save_best(loop, loop->unsaved_loss) : MT_OK;
+}
+
+/* The save that a run ends with: the checkpoint is read back. */
+mt_status loop_save_last(train_loop *loop)
+{
+    char path[TEXT_MAX], reason[2 * TEXT_MAX];
+    mt_checkpoint *read;
+    mt_status best = save_unsaved_best(loop);
+    snprintf(reason, sizeof reason, "%s", mt_error_message());
+    mt_status status = loop_save(loop);
+    if (status == MT_OK) {
+        status = mt_checkpoint_load(run_folder_file(loop->folder, "checkpoint.h5", path), &read);
+    }
+    if (status == MT_OK) {
+        mt_checkpoint_destroy(read);
+    }
+    return status == MT_OK && best != MT_OK ? mt_fail(best, "%s", reason) : status;
+}

@@ -1,0 +1,93 @@
+#include "train/command/loop_internal.h"
+#include "train/command/style.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* "3 tokens are new ...: 'a', 'b', 'c'" */
+static void say_new_tokens(train_loop *loop)
+{
+    enum { SHOWN = 16 };
+    const train_session *session = loop->session;
+    const mt_token_list *tokens = session->task->tokens(session->data);
+    int32_t first = session->first_new_token, count = tokens->count - first;
+    char shown[1024] = "";
+    for (int32_t i = 0; i < count && i < SHOWN; i++) {
+        size_t used = strlen(shown);
+        snprintf(shown + used, sizeof shown - used, "%s'%.32s'", i > 0 ? ", " : "",
+                 tokens->tokens[first + i]);
+    }
+    progress_say(&loop->progress,
+                 "%" PRId32 " token%s new to %s, and begin%s as the mean of its %" PRId32 ": %s%s",
+                 count, count == 1 ? " is" : "s are", session->config.init, count == 1 ? "s" : "",
+                 first, shown, count > SHOWN ? ", ..." : "");
+}
+
+void loop_say_start(train_loop *loop, const char *notice)
+{
+    const train_session *session = loop->session;
+    const run_config *config = &session->config;
+    int64_t A = session->model->config.attention_size, blocks = config->model.num_blocks;
+    int threads = mt_cpu_threads();
+    progress_say(&loop->progress,
+                 "%s %s: %" PRId64 " block%s of size %" PRId64 ", %" PRId64
+                 " parameters, %s on %s (%s, %d thread%s), seed %" PRId64 ", in %s",
+                 loop->state->step > 0 ? "going on with" : "training", config->task, blocks,
+                 blocks == 1 ? "" : "s", config->model.block_size,
+                 mt_parameters_size(session->model->parameters), mt_dtype_name(config->dtype),
+                 mt_device_name(session->device), mt_cpu_isa(), threads, threads == 1 ? "" : "s",
+                 config->seed, loop->folder->path);
+    if (loop->state->step == 0) {
+        char text[STYLE_TEXT];
+        style_tell(&session->model->config, text);
+        progress_say(&loop->progress, "%s", text);
+    }
+    if (session->task->describe != NULL) {
+        char text[512];
+        session->task->describe(session->data, text, sizeof text);
+        progress_say(&loop->progress, "%s", text);
+    }
+    if (notice[0] != '\0') {
+        progress_say(&loop->progress, "%s", notice);
+    }
+    if (session->first_new_token >= 0) {
+        say_new_tokens(loop);
+    }
+    if (session->tokenizer_size > 0 &&
+        session->tokenizer_size < session->model->config.vocab_size) {
+        progress_say(&loop->progress,
+                     "the tokenizer has %" PRId64 " ids, the vocabulary %" PRId64
+                     ": the last ones stay unused",
+                     session->tokenizer_size, session->model->config.vocab_size);
+    }
+    if (session->new_head) {
+        progress_say(&loop->progress, "%s has no head: it begins with initial values",
+                     config->init);
+    }
+    if (A > 32 && A % 32 != 0) {
+        progress_say(&loop->progress,
+                     "an attention size of %" PRId64
+                     " is no multiple of 32: one sequence alone, as in generate, will be refused",
+                     A);
+    }
+}
+
+void loop_say_end(train_loop *loop, loop_end end)
+{
+    const mt_train_state *state = loop->state;
+    train_progress *progress = &loop->progress;
+    double seconds = clock_seconds() - loop->started;
+    if (end == LOOP_INTERRUPTED) {
+        progress_say(progress,
+                     "interrupted after step %" PRId64
+                     ", saved; go on with: mixtape train --resume %s",
+                     state->step, loop->folder->path);
+    } else {
+        progress_say(progress,
+                     "%s after step %" PRId64
+                     " and %.1f s; best validation loss %.5f at step %" PRId64,
+                     end == LOOP_OUT_OF_PATIENCE ? "no better validation any more:" : "done",
+                     state->step, seconds, state->best_loss, state->best_step);
+    }
+}

@@ -1,0 +1,153 @@
+#include "train/command/train_arguments.h"
+
+#include "train/command/arguments.h"
+#include "train/command/options.h"
+#include "train/command/train_configure.h"
+#include "train/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RESUME_KEY = LONG_ONLY + 'r', ESPNET_KEY = LONG_ONLY + 'e', STYLE_KEY = LONG_ONLY + 's' };
+
+static void add_option(train_arguments *given, const char *name, const char *text)
+{
+    given->options[given->count++] = (given_option){name, text};
+}
+
+/* The options of the table. */
+static error_t parse_option(int key, const char *text, const struct argp_state *state)
+{
+    train_arguments *given = state->input;
+    const char *name = options_name(key);
+    if (name == NULL) {
+        return ARGP_ERR_UNKNOWN;
+    }
+    add_option(given, name, text != NULL ? text : "true");
+    given->list = options_is_list(name) ? name : NULL;
+    return 0;
+}
+
+/* What is no option: the task, or one more of the files behind an option that takes several. */
+static void parse_other(const char *text, const struct argp_state *state)
+{
+    train_arguments *given = state->input;
+    const train_task *task;
+    bool is_task = given->task == NULL && given->resume == NULL && task_find(text, &task) == MT_OK;
+    if (given->list != NULL && !is_task) {
+        add_option(given, given->list, text);
+    } else if (given->task != NULL) {
+        wrong_arguments(state, "one task is enough: '%s' or '%s'", given->task, text);
+    } else {
+        given->task = text;
+    }
+}
+
+/* The verb's own. */
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    train_arguments *given = state->input;
+    switch (key) {
+    case RESUME_KEY:
+        given->resume = text;
+        given->list = NULL;
+        return 0;
+    case ESPNET_KEY:
+        given->espnet_config = text;
+        given->list = NULL;
+        return 0;
+    case STYLE_KEY:
+        given->list = NULL;
+        return parsed(mt_layout_parse(text, &given->style));
+    case ARGP_KEY_ARG:
+        parse_other(text, state);
+        return 0;
+    case ARGP_KEY_END:
+        if (given->espnet_config != NULL) {
+            if (given->resume != NULL) {
+                wrong_arguments(state, "--espnet-config is for a new run, not for --resume");
+            }
+            given->task = given->task != NULL ? given->task : "tokens";
+        }
+        if (given->style != NULL && (given->resume != NULL || given->espnet_config != NULL)) {
+            wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
+        }
+        if ((given->task == NULL) == (given->resume == NULL)) {
+            wrong_arguments(state, "name a task, or a run with --resume, and not both");
+        }
+        return 0;
+    default:
+        return parse_option(key, text, state);
+    }
+}
+
+const char *train_argument(const train_arguments *given, const char *name)
+{
+    const char *text = NULL;
+    for (int i = 0; i < given->count; i++) {
+        text = strcmp(given->options[i].name, name) == 0 ? given->options[i].text : text;
+    }
+    return text;
+}
+
+/* "copy: repeat ..., reverse: ..." for the help. */
+static char *list_tasks(void)
+{
+    static char text[2048] = "Trains a model on a task:\n\n";
+    for (int i = 0; tasks[i] != NULL; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "  %-8s %s\n", tasks[i]->name, tasks[i]->help);
+    }
+    size_t used = strlen(text);
+    snprintf(
+        text + used, sizeof text - used,
+        "\nThe run's folder holds config.yaml, train.log, metrics.csv, checkpoint.h5 and best.h5.\v"
+        "A task has defaults of its own for some options: `mixtape train TASK --help` tells them, "
+        "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT and SIGTERM end a "
+        "run after the step at work, saved, with exit status 128 + the signal's number; SIGUSR1 "
+        "saves it, and it goes on.");
+    return text;
+}
+
+/* The task on a command line, for the help to tell its defaults, or NULL. What follows an option
+ * may be its value. */
+static const train_task *named_task(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        bool may_be_value = strncmp(argv[i - 1], "--", 2) == 0 && strchr(argv[i - 1], '=') == NULL;
+        for (int j = 0; tasks[j] != NULL && !may_be_value; j++) {
+            if (strcmp(argv[i], tasks[j]->name) == 0) {
+                return tasks[j];
+            }
+        }
+    }
+    return NULL;
+}
+
+mt_status train_arguments_parse(int argc, char **argv, run_config *config, train_arguments *given)
+{
+    static const struct argp_option own[] = {
+        {"resume", RESUME_KEY, "RUN", 0, "Go on with the run in that folder, where it stopped", -1},
+        {"style", STYLE_KEY, "LAYOUT", 0,
+         "Make the model one that can be exported to this layout (espnet, rwkv-lm or hf): set its "
+         "norm, "
+         "eps, biases and padding so, and refuse options that say otherwise",
+         -1},
+        {"espnet-config", ESPNET_KEY, "FILE", 0,
+         "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv); "
+         "the task is tokens unless named; what --init and options tell comes before it",
+         -1},
+        {0}};
+    configure_defaults(named_task(argc, argv), config);
+    const struct argp argp = {.options = options_argp(own, config),
+                              .parser = parse,
+                              .args_doc = "TASK\n--espnet-config FILE\n--resume RUN",
+                              .doc = list_tasks()};
+    *given = (train_arguments){.options = calloc((size_t)argc, sizeof *given->options)};
+    if (given->options == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %d arguments", argc);
+    }
+    parse_arguments(&argp, argc, argv, given);
+    return MT_OK;
+}

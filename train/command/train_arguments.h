@@ -1,0 +1,29 @@
+/* The command line of mixtape train. */
+#ifndef MT_COMMAND_TRAIN_ARGUMENTS_H
+#define MT_COMMAND_TRAIN_ARGUMENTS_H
+
+#include <mixtape/weights.h>
+
+#include "train/run_config.h"
+
+typedef struct given_option {
+    const char *name, *text;
+} given_option;
+
+/* Options as they stand on the command line: they are set once the task's own defaults are. */
+typedef struct train_arguments {
+    const char *task, *resume, *espnet_config;
+    const mt_layout *style; /* or NULL */
+    const char *list; /* the option that an argument belongs to: a list that stands before it */
+    int count;
+    given_option *options; /* with room for every argument; the caller's to free */
+} train_arguments;
+
+/* Reads the command line, and sets `config` to the defaults of the task that it names, which the
+ * help tells. What is wrong with the arguments, and --help, end the program. */
+mt_status train_arguments_parse(int argc, char **argv, run_config *config, train_arguments *given);
+
+/* The text that an option of the table was given last, or NULL. */
+const char *train_argument(const train_arguments *given, const char *name);
+
+#endif

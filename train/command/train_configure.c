@@ -1,0 +1,137 @@
+#include "train/command/train_configure.h"
+
+#include "io/weights_file.h"
+#include "train/command/espnet_config.h"
+#include "train/command/options.h"
+#include "train/command/session.h"
+#include "train/command/style.h"
+#include "train/command/tokenizer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A run finds its data again from whatever folder it goes on. A file that is not there keeps the
+ * name that it was given, for the complaint: `absolute` is NULL. */
+static mt_status find_absolute(const char *path, char **absolute)
+{
+    *absolute = realpath(path, NULL);
+    *absolute = *absolute == NULL && errno == ENOENT ? mt_token_ids_absolute(path) : *absolute;
+    return *absolute == NULL && errno == ENOMEM
+               ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for its whole path", path)
+               : MT_OK;
+}
+
+static mt_status make_all_absolute(file_list *files)
+{
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < files->count && status == MT_OK; i++) {
+        char *absolute;
+        status = find_absolute(files->names[i], &absolute);
+        if (absolute != NULL) {
+            free(files->names[i]);
+            files->names[i] = absolute;
+        }
+    }
+    return status;
+}
+
+static mt_status make_absolute(char path[TEXT_MAX])
+{
+    char *absolute;
+    mt_status status = find_absolute(path, &absolute);
+    if (absolute != NULL && strlen(absolute) < TEXT_MAX) {
+        memcpy(path, absolute, strlen(absolute) + 1);
+    }
+    free(absolute);
+    return status;
+}
+
+/* What a list had before is over when it is given. */
+static void empty_given_lists(const train_arguments *given, run_config *config)
+{
+    for (int i = 0; i < given->count; i++) {
+        options_empty_list(config, given->options[i].name);
+    }
+}
+
+mt_status configure_given(const train_arguments *given, run_config *config)
+{
+    mt_status status = MT_OK;
+    if (train_argument(given, "dropout") !=
+        NULL) { /* the rates of a file, or of the run, are over */
+        config->model.embed_dropout = config->model.att_dropout = config->model.ffn_dropout = -1.0;
+    }
+    empty_given_lists(given, config);
+    for (int i = 0; i < given->count && status == MT_OK; i++) {
+        const char *name = given->options[i].name, *text = given->options[i].text;
+        status = given->resume != NULL ? options_change(config, name, text)
+                                       : options_set_for(config->task, config, name, text);
+    }
+    if (status == MT_OK) {
+        status = make_all_absolute(&config->data);
+    }
+    if (status == MT_OK) {
+        status = make_all_absolute(&config->valid_data);
+    }
+    return status == MT_OK ? make_absolute(config->token_list) : status;
+}
+
+void configure_defaults(const train_task *task, run_config *config)
+{
+    options_defaults(config);
+    if (task != NULL) {
+        snprintf(config->task, sizeof config->task, "%s", task->name);
+        task->defaults(config);
+    }
+}
+
+static mt_status check_unit(const train_arguments *given, const train_task *task,
+                            const mt_checkpoint *init, const run_config *config)
+{
+    const char *unit = train_argument(given, "unit");
+    bool has_tokenizer =
+        config->tokenizer[0] != '\0' || (init != NULL && init->weights->tokenizer.bytes != NULL);
+    return unit != NULL && task->encodes && has_tokenizer ? tokenizer_refuse_unit(unit) : MT_OK;
+}
+
+/* The sizes of --init; but what its file does not tell stays as ESPnet's configuration has it. */
+static void take_init(const mt_weights *init, bool has_espnet_config, run_config *config)
+{
+    mt_model_config before = config->model;
+    session_take_sizes(&init->config, config);
+    if (has_espnet_config && init->file->assumes_context) {
+        config->model.context_size = before.context_size;
+    }
+    if (has_espnet_config && init->file->assumes_eps && before.norm.eps > 0.0 &&
+        before.norm.kind == init->config.norm.kind) {
+        config->model.norm.eps = before.norm.eps;
+    }
+}
+
+mt_status configure_new(const train_arguments *given, const mt_checkpoint *init, run_config *config)
+{
+    const train_task *task;
+    mt_status status = task_find(given->task, &task);
+    if (status != MT_OK) {
+        return status;
+    }
+    configure_defaults(task, config);
+    if (given->style != NULL) {
+        status = style_set(given->style, config);
+    }
+    if (given->espnet_config != NULL) {
+        status = espnet_config_read(given->espnet_config, config);
+    }
+    if (init != NULL) {
+        take_init(init->weights, given->espnet_config != NULL, config);
+    }
+    if (status == MT_OK) {
+        status = configure_given(given, config);
+    }
+    if (status == MT_OK) {
+        status = check_unit(given, task, init, config);
+    }
+    return status == MT_OK && given->style != NULL ? style_check(given->style, config) : status;
+}
