@@ -56,14 +56,23 @@ void mt_model_attributes_write(mt_archive *archive, const char *group,
 void mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_config *config,
                               mt_dtype *dtype);
 
-/* The root's `format` of a checkpoint. */
+/* The root's `format` of Mixtape's own files. */
 #define MT_CHECKPOINT_FORMAT "mixtape-checkpoint"
+#define MT_EXCHANGE_FORMAT   "mixtape-weights"
+
+/* What the table of formats has of them (mt_format). */
+mt_status mt_native_describe_checkpoint(mt_weights *weights);
+mt_status mt_native_describe_exchange(mt_weights *weights);
+mt_status mt_native_write_exchange(const mt_weights *weights, const mt_layout *layout,
+                                   const mt_arrays *arrays, mt_stored_type stored,
+                                   const char *path);
 
 /* Begins one of Mixtape's own files: the root's format, version and tokens (NULL: none). */
 mt_status mt_native_create(const char *path, const char *format, const mt_token_list *tokens,
                            mt_archive **archive);
 
-/* Fails unless the root has this format, in the version that this program reads. */
+/* Fail unless the root has the version that this program reads, and this format. */
+mt_status mt_native_check_version(mt_archive *archive);
 mt_status mt_native_check_format(mt_archive *archive, const char *format);
 
 /* A group must hold the arrays of parameters, of their type, by the names of a layout (NULL: our
