@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -63,16 +62,27 @@ static bool is_text(const char *bytes, size_t size)
     return checked + cut_character >= size && checked > 0;
 }
 
-/* `bytes` has LOOKED_AT of them, those behind `size` being zero. */
-static const char *find_kind(const char *bytes, size_t size)
+static const char *find_mark(const char *bytes)
 {
     for (int i = 0; i < KINDS; i++) {
         if (strncasecmp(bytes + kinds[i].place, kinds[i].mark, strlen(kinds[i].mark)) == 0) {
             return kinds[i].is;
         }
     }
-    if (is_onnx(bytes)) {
-        return "an ONNX file";
+    return is_onnx(bytes) ? "an ONNX file" : NULL;
+}
+
+bool mt_file_is_text(const char *bytes, size_t size)
+{
+    return find_mark(bytes) == NULL && is_text(bytes, size);
+}
+
+/* `bytes` has LOOKED_AT of them, those behind `size` being zero. */
+static const char *find_kind(const char *bytes, size_t size)
+{
+    const char *mark = find_mark(bytes);
+    if (mark != NULL) {
+        return mark;
     }
     if (is_text(bytes, size)) {
         return bytes[0] == '{' ? "JSON text, as a model's configuration and index are (name the "

@@ -20,19 +20,23 @@ static const mt_ids_type raw_types[] = {[MT_IDS_UNSAID] = {2, false, false},
                                         [MT_IDS_INT32] = {4, true, false},
                                         [MT_IDS_INT64] = {8, true, false}};
 
-/* Parts of 16 bits that are below it may be upper ones of ids of 32 bits, of a vocabulary below
- * 262144. */
+/* The upper halves of ids of 32 bits are below it, in a vocabulary below 262144: as none is above,
+ * what has larger ones is of 16 bits. */
 enum { NEXT_TO_NOTHING = 4 };
 
 /* The first bytes of a file, which are to tell how wide its ids are. */
 typedef struct ids_sample {
     unsigned char bytes[1024];
     size_t size;
+    int below; /* of parts of 16 bits, that are next to nothing */
 } ids_sample;
 
-static bool is_next_to_nothing(const unsigned char *bytes, int size)
+enum { LEAST_SAMPLE = 64 }; /* bytes */
+
+static bool is_next_to_nothing(const ids_sample *sample, size_t at, int size)
 {
-    bool is_little = bytes[0] < (size == 2 ? NEXT_TO_NOTHING : 1);
+    const unsigned char *bytes = sample->bytes + at;
+    bool is_little = bytes[0] < (size == 2 ? sample->below : 1);
     for (int i = 1; i < size; i++) {
         is_little = is_little && bytes[i] == 0;
     }
@@ -43,47 +47,74 @@ static bool is_next_to_nothing(const unsigned char *bytes, int size)
  * are next to nothing. */
 static bool looks_wide(const mt_ids_file *file, const ids_sample *sample, size_t wide)
 {
-    enum { LEAST = 64 }; /* bytes */
     size_t size = (size_t)file->type.size;
-    bool upper = sample->size >= LEAST && file->bytes % (int64_t)wide == 0, lower = false;
+    bool upper = sample->size >= LEAST_SAMPLE && file->bytes % (int64_t)wide == 0, lower = false;
     for (size_t i = 0; i + size <= sample->size; i += size) {
         bool is_lowest = i % wide == 0;
-        bool is_little = is_next_to_nothing(sample->bytes + i, file->type.size);
+        bool is_little = is_next_to_nothing(sample, i, file->type.size);
         upper = upper && (is_lowest || is_little);
         lower = lower || (is_lowest && !is_little);
     }
     return upper && lower;
 }
 
-/* Wide ids read as narrow ones would train without a complaint, with next to nothing between them.
- * Those of 64 bits look as if they had 32, too. */
-static mt_status refuse_wide(const mt_ids_file *file)
+/* Tells if most ids of 32 bits are beyond any vocabulary, as where two of 16 are read as one. */
+static bool looks_narrow(const ids_sample *sample)
 {
-    ids_sample sample = {.size = sizeof sample.bytes};
+    const size_t size = 4, half = 2;
+    size_t count = sample->size / size, beyond = 0;
+    for (size_t i = 0; i < count; i++) {
+        beyond += !is_next_to_nothing(sample, i * size + half, (int)half);
+    }
+    return sample->size >= LEAST_SAMPLE && beyond > count / 2;
+}
+
+static mt_status refuse_of_32(const mt_ids_file *file, const ids_sample *sample)
+{
+    if (looks_wide(file, sample, 8)) {
+        return mt_fail(MT_ERROR_FORMAT,
+                       "%s: every second id of 32 bits is 0, as where ids have 64 (say --ids-type "
+                       "int64; if they have 32, an .npy of them tells so)",
+                       file->path);
+    }
+    return looks_narrow(sample)
+               ? mt_fail(MT_ERROR_FORMAT,
+                         "%s: most ids of 32 bits are above 262143, as where ids have 16 (say "
+                         "--ids-type uint16; if they have 32, an .npy of them tells so)",
+                         file->path)
+               : MT_OK;
+}
+
+static mt_status refuse_of_16(const mt_ids_file *file, const ids_sample *sample)
+{
+    bool has_64 = looks_wide(file, sample, 8), is_said = sample->below == 1;
+    return has_64 || looks_wide(file, sample, 4)
+               ? mt_fail(MT_ERROR_FORMAT,
+                         "%s: %s of 16 bits %s %s, as where ids have %d (say --ids-type %s%s)",
+                         file->path, has_64 ? "three of four ids" : "every second id",
+                         has_64 ? "are" : "is", is_said ? "0" : "below 4", has_64 ? 64 : 32,
+                         has_64 ? "int64" : "uint32",
+                         is_said ? "; if they have 16, an .npy of them tells so"
+                                 : ", or uint16 if they are that")
+               : MT_OK;
+}
+
+/* Ids that are read as others than they are would train without a complaint: wide ones as narrow
+ * ones with next to nothing between them, narrow ones as a few of a huge vocabulary. Those of 64
+ * bits look as if they had 32, too. Where 16 bits are said, only zeros are doubted. */
+static mt_status refuse_other_width(const mt_ids_file *file, mt_ids_raw raw)
+{
+    ids_sample sample = {.size = sizeof sample.bytes,
+                         .below = raw == MT_IDS_UINT16 ? 1 : NEXT_TO_NOTHING};
     if (file->bytes < (int64_t)sample.size) {
         sample.size = (size_t)file->bytes;
     }
     mt_status status =
         mt_ids_read_bytes(file->path, file->descriptor, 0, sample.bytes, sample.size);
-    if (status != MT_OK) {
+    if (status != MT_OK || raw == MT_IDS_INT64) {
         return status;
     }
-    bool has_64 = looks_wide(file, &sample, 8);
-    if (file->type.size == 4) {
-        return has_64 ? mt_fail(MT_ERROR_FORMAT,
-                                "%s: every second id of 32 bits is 0, as where ids have 64 (say "
-                                "--ids-type int64; if they have 32, an .npy of them tells so)",
-                                file->path)
-                      : MT_OK;
-    }
-    return has_64 || looks_wide(file, &sample, 4)
-               ? mt_fail(MT_ERROR_FORMAT,
-                         "%s: %s of 16 bits %s below %d, as where ids have %d (say --ids-type %s, "
-                         "or uint16 if they are that)",
-                         file->path, has_64 ? "three of four ids" : "every second id",
-                         has_64 ? "are" : "is", NEXT_TO_NOTHING, has_64 ? 64 : 32,
-                         has_64 ? "int64" : "uint32")
-               : MT_OK;
+    return file->type.size == 4 ? refuse_of_32(file, &sample) : refuse_of_16(file, &sample);
 }
 
 mt_status mt_ids_open_raw(mt_ids_file *file, mt_ids_raw raw)
@@ -96,8 +127,7 @@ mt_status mt_ids_open_raw(mt_ids_file *file, mt_ids_raw raw)
                        "another --ids-type)",
                        file->path, file->bytes, file->type.size);
     }
-    bool is_doubted = raw == MT_IDS_UNSAID || file->type.size == 4;
-    mt_status status = is_doubted ? refuse_wide(file) : MT_OK;
+    mt_status status = refuse_other_width(file, raw);
     if (status == MT_OK) {
         status = mt_ids_expect(file, file->bytes / file->type.size);
     }
@@ -149,6 +179,10 @@ mt_status mt_ids_open_llmc(mt_ids_file *file, const mt_ids_head *head)
                        "%s: version %" PRIu32 " of llm.c's file %" PRIu32
                        ", of which version %" PRIu32 " is known",
                        file->path, version, llmc_files[kind].begins, llmc_files[kind].version);
+    }
+    if ((int32_t)count < 0) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: %" PRId32 " ids, as its header says", file->path,
+                       (int32_t)count);
     }
     file->offset = LLMC_HEADER;
     file->type = (mt_ids_type){llmc_files[kind].size, false, false};

@@ -8,6 +8,7 @@
 #include "io/token_ids.h"
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Integers as they lie in a file. */
 typedef struct mt_ids_type {
@@ -19,7 +20,9 @@ typedef struct mt_ids_file {
     char *path;  /* of the file that holds the ids */
     char *index; /* of the one beside it, or NULL */
     bool is_named_by_index, is_named_by_ids;
-    int64_t bytes; /* the length of the first */
+    int64_t bytes; /* the length of the first, */
+    dev_t device;  /* and which file it is, by whatever path */
+    ino_t number;
     int64_t count;
 
     /* Documents: `row` ids each, or from starts[d] to starts[d + 1]. */
@@ -38,10 +41,15 @@ typedef struct mt_ids_file {
     mt_archive *archive; /* or NULL */
 } mt_ids_file;
 
-/* The first bytes of a file. */
+/* Opens what a name stands for, and finds out all of it. It is freed after a failure, too. */
+mt_status mt_ids_open_file(const char *path, mt_ids_raw raw, mt_ids_file *file);
+void mt_ids_close_file(mt_ids_file *file);
+void mt_ids_free_file(mt_ids_file *file); /* and closes it */
+
+/* The first bytes of a file, and zeros behind them. */
 enum { MT_IDS_HEAD = 1024 };
 typedef struct mt_ids_head {
-    unsigned char bytes[MT_IDS_HEAD];
+    unsigned char bytes[MT_IDS_HEAD + 1];
     size_t size;
 } mt_ids_head;
 

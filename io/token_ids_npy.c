@@ -21,9 +21,10 @@ typedef struct npy_header {
 
 static mt_status not_understood(const npy_header *header)
 {
+    enum { SHOWN = 48 };
     int left = (int)(header->end - header->at);
     return mt_fail(MT_ERROR_FORMAT, "%s: its header is not understood at: %.*s", header->file->path,
-                   left < 32 ? left : 32, header->at);
+                   left < SHOWN ? left : SHOWN, header->at);
 }
 
 static void skip_blanks(npy_header *header)
@@ -98,12 +99,8 @@ static bool take_shape(npy_header *header)
     return well;
 }
 
-static bool take_entry(npy_header *header)
+static bool take_value(npy_header *header, const char *key)
 {
-    char key[16];
-    if (!take_quoted(header, key, sizeof key) || !take(header, ":")) {
-        return false;
-    }
     if (strcmp(key, "descr") == 0) {
         header->has_type = take_quoted(header, header->type, sizeof header->type);
         return header->has_type;
@@ -116,6 +113,28 @@ static bool take_entry(npy_header *header)
     return strcmp(key, "shape") == 0 && take_shape(header);
 }
 
+/* What is not understood stays where it began. */
+static bool take_entry(npy_header *header)
+{
+    char key[16];
+    const char *begin = header->at;
+    bool well =
+        take_quoted(header, key, sizeof key) && take(header, ":") && take_value(header, key);
+    header->at = well ? header->at : begin;
+    return well;
+}
+
+static mt_status check_whole(const npy_header *header)
+{
+    const char *lacks = !header->has_type    ? "descr"
+                        : !header->has_order ? "fortran_order"
+                        : !header->has_shape ? "shape"
+                                             : NULL;
+    return lacks == NULL
+               ? MT_OK
+               : mt_fail(MT_ERROR_FORMAT, "%s: its header has no '%s'", header->file->path, lacks);
+}
+
 static mt_status parse(npy_header *header)
 {
     bool well = take(header, "{");
@@ -126,9 +145,7 @@ static mt_status parse(npy_header *header)
             break;
         }
     }
-    return well && header->has_type && header->has_order && header->has_shape
-               ? MT_OK
-               : not_understood(header);
+    return well ? check_whole(header) : not_understood(header);
 }
 
 /* "<u2": the byte order, the kind and the bytes of an element. */
@@ -140,7 +157,8 @@ static mt_status take_type(const npy_header *header)
     bool order = type[0] != '\0' && strchr("<>|=", type[0]) != NULL;
     bool kind = order && (type[1] == 'i' || type[1] == 'u');
     if (!kind || type[2] == '\0' || strchr("1248", type[2]) == NULL || type[3] != '\0') {
-        return mt_fail(MT_ERROR_FORMAT, "%s: its type is %s, which is no integer of 8 to 64 bits",
+        return mt_fail(MT_ERROR_FORMAT,
+                       "%s: its type is %s, which is no integer of 8 to 64 bits (numpy.astype)",
                        header->file->path, type);
     }
     header->file->type =

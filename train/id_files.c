@@ -16,7 +16,9 @@ static mt_status add_files(char *name, file_list *files)
     }
     file_list_clear(&found);
     return status == MT_OK && files->count == before
-               ? mt_fail(MT_ERROR_INVALID, "%s: no .npy, .bin, .idx, .h5 or .hdf5 in that folder",
+               ? mt_fail(MT_ERROR_INVALID,
+                         "%s: no .npy, .bin, .idx, .h5 or .hdf5 in that folder (of texts `mixtape "
+                         "tokenize` makes ids, of other files in Python numpy.save)",
                          name)
                : status;
 }

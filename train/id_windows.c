@@ -16,9 +16,10 @@ mt_status id_part_split(mt_token_ids *ids, double share, id_part *train, id_part
     }
     if (cut == 0 || cut == count) {
         return mt_fail(MT_ERROR_INVALID,
-                       "a share of %g of %" PRId64
-                       " ids leaves none to %s (--valid-share, or --valid-data)",
-                       share, count, cut == 0 ? "train on" : "validate on");
+                       "%s%s: a share of %g of %" PRId64
+                       " id%s leaves none to %s (--valid-share, or --valid-data)",
+                       mt_token_ids_file(ids, 0), mt_token_ids_file(ids, 1) != NULL ? " ..." : "",
+                       share, count, count == 1 ? "" : "s", cut == 0 ? "train on" : "validate on");
     }
     *train = (id_part){ids, 0, cut};
     *valid = (id_part){ids, cut, count};
@@ -33,6 +34,16 @@ static mt_ids_span document_of(const id_part *part, int64_t d)
     document.first = document.first > part->first ? document.first : part->first;
     document.count = (end < part->end ? end : part->end) - document.first;
     return document;
+}
+
+bool id_part_has_window(const id_part *part)
+{
+    int64_t d = mt_token_ids_find(part->ids, part->first);
+    int64_t end = mt_token_ids_find(part->ids, part->end - 1) + 1;
+    while (d < end && document_of(part, d).count < 2) {
+        d++;
+    }
+    return d < end;
 }
 
 mt_status id_part_draw(const id_part *part, int64_t T, mt_random *random, mt_ids_span *window)

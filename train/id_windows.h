@@ -18,6 +18,9 @@ typedef struct id_part {
  * borders and there are several. MT_ERROR_INVALID where nothing would be left on a side. */
 mt_status id_part_split(mt_token_ids *ids, double share, id_part *train, id_part *valid);
 
+/* Tells if a document has two ids, of which the first may tell the second. */
+bool id_part_has_window(const id_part *part);
+
 /* A window at a random place: a document is chosen in proportion to its length, then a place in it.
  * MT_ERROR_INVALID where no document seems to have two ids. */
 mt_status id_part_draw(const id_part *part, int64_t T, mt_random *random, mt_ids_span *window);

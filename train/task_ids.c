@@ -50,6 +50,17 @@ static mt_status find_vocabulary(const run_config *config, task_data *data)
                : status;
 }
 
+static mt_status check_part(const id_part *part, const char *use)
+{
+    const char *file = mt_token_ids_file(part->ids, 0);
+    return id_part_has_window(part)
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "%s%s: none of the documents to %s on has two ids (a row is one, of an "
+                         "array of several dimensions)",
+                         file, mt_token_ids_file(part->ids, 1) != NULL ? " ..." : "", use);
+}
+
 static mt_status take_parts(const run_config *config, task_data *data)
 {
     id_part valid;
@@ -63,12 +74,10 @@ static mt_status take_parts(const run_config *config, task_data *data)
     if (status == MT_OK) {
         status = id_windows_make(&valid, config->length, &data->valid);
     }
-    if (status == MT_OK && data->valid.count == 0) {
-        status =
-            mt_fail(MT_ERROR_INVALID, "%s ...: none of the documents to validate on has two ids",
-                    mt_token_ids_file(valid.ids, 0));
+    if (status == MT_OK) {
+        status = check_part(&data->train, "train");
     }
-    return status;
+    return status == MT_OK ? check_part(&data->valid.part, "validate") : status;
 }
 
 /* The model's, if they are of this vocabulary. */

@@ -174,14 +174,16 @@ START_TEST(test_arrays_that_are_no_ids_are_refused)
          "7 ids of 2 bytes, in 12 bytes behind its header: it was cut"},
         {"{'descr': '<u2', 'fortran_order': False, 'shape': (5,)}", "there is more"},
         {"{'descr': '<u2', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
-         "not understood at: )"},
+         "not understood at: 'shape': (4294967296, 4294967296)}"},
         {"{'descr': '<u2', 'fortran_order': False, 'shape': (18446744073709551622,)}",
-         "understood at: 2,)}"},
+         "understood at: 'shape': (18446744073709551622,)}"},
         {"{'descr': '<u8', 'fortran_order': False, 'shape': (1,)}",
          "1 ids of 8 bytes, in 12 bytes behind its header: there is more"},
-        {"{'descr': '<u2', 'fortran_order': False, 'shape': (-6,)}", "not understood at: -6"},
-        {"{'descr': '<u2', 'fortran_order': False}", "not understood at: "},
-        {"{'descr': '<u2', 'shape': (6,)}", "not understood at: "},
+        {"{'descr': '<u2', 'fortran_order': False, 'shape': (-6,)}",
+         "not understood at: 'shape': (-6,)"},
+        {"{'descr': '<u2', 'fortran_order': False}", "its header has no 'shape'"},
+        {"{'descr': '<u2', 'shape': (6,)}", "its header has no 'fortran_order'"},
+        {"{'shape': (6,)}", "its header has no 'descr'"},
         {"{'descr': '<u2, 'fortran_order': False, 'shape': (6,)}", "not understood at: "},
         {"no dictionary", "not understood at: no dictionary"},
     };
@@ -268,6 +270,64 @@ START_TEST(test_ids_of_32_bits_are_not_taken_for_16)
 }
 END_TEST
 
+START_TEST(test_ids_that_are_said_to_have_16_bits_are_doubted_where_every_second_is_0)
+{
+    uint32_t wide[100];
+    mt_token_ids *ids;
+    for (uint32_t i = 0; i < 100; i++) {
+        wide[i] = 600 * i;
+    }
+    const char *path = write_bytes("a.bin", wide, sizeof wide);
+    ASSERT_FAILS(mt_token_ids_open(&path, 1, MT_IDS_UINT16, &ids), MT_ERROR_FORMAT,
+                 "a.bin: every second id of 16 bits is 0", "--ids-type uint32");
+}
+END_TEST
+
+START_TEST(test_ids_of_16_bits_are_not_taken_for_32)
+{
+    uint16_t narrow[100];
+    mt_token_ids *ids;
+    const mt_ids_raw wide[] = {MT_IDS_UINT32, MT_IDS_INT32};
+    for (int i = 0; i < 100; i++) {
+        narrow[i] = (uint16_t)(i * 7 % 50);
+    }
+    const char *path = write_bytes("a.bin", narrow, sizeof narrow);
+    for (int i = 0; i < 2; i++) {
+        ASSERT_FAILS(mt_token_ids_open(&path, 1, wide[i], &ids), MT_ERROR_FORMAT,
+                     "a.bin: most ids of 32 bits are above 262143", "--ids-type uint16");
+    }
+    /* Half of them, and too few to tell. */
+    uint32_t some[64];
+    for (uint32_t i = 0; i < 64; i++) {
+        some[i] = i % 2 == 0 ? 262143 : 262144;
+    }
+    ids = open_well(write_bytes("b.bin", some, sizeof some), MT_IDS_UINT32);
+    ck_assert_int_eq(mt_token_ids_count(ids), 64);
+    mt_token_ids_close(ids);
+    ids = open_well(write_bytes("c.bin", narrow, 60), MT_IDS_UINT32);
+    ck_assert_int_eq(mt_token_ids_count(ids), 15);
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+START_TEST(test_ids_may_begin_as_a_pickle_does)
+{
+    uint16_t narrow[100] = {640};
+    for (uint16_t i = 1; i < 100; i++) {
+        narrow[i] = (uint16_t)(700 * i);
+    }
+    mt_token_ids *ids = open_well(write_bytes("a.bin", narrow, sizeof narrow), MT_IDS_UNSAID);
+    ck_assert_int_eq(mt_token_ids_count(ids), 100);
+    mt_token_ids_close(ids);
+    narrow[99] = '.' << 8;
+    ASSERT_FAILS(refuse(write_bytes("b.bin", narrow, sizeof narrow)), MT_ERROR_FORMAT,
+                 "b.bin: not token ids, but a pickle");
+    const char framed[] = "\x80\4\x95 some that is pickled.";
+    ASSERT_FAILS(refuse(write_bytes("c.pkl", framed, sizeof framed - 1)), MT_ERROR_FORMAT,
+                 "c.pkl: not token ids, but a pickle");
+}
+END_TEST
+
 START_TEST(test_files_of_llmc_are_read)
 {
     uint32_t file[256 + 6] = {LLMC_HEADER(20240801, 7, 6)};
@@ -290,7 +350,8 @@ START_TEST(test_damaged_files_of_llmc_are_refused)
         {20240520, 1, 6, 1024 + 11, "6 ids of 2 bytes, in 11 bytes behind its header: it was cut"},
         {20240520, 1, 5, 1024 + 12, "5 ids of 2 bytes, in 12 bytes behind its header"},
         {20240520, 1, 0, 1024, "it holds no ids"},
-        {20240520, 1, 0xFFFFFFFF, 1024 + 12, "it was cut"},
+        {20240520, 1, (uint32_t)-400, 1024 + 12, "-400 ids, as its header says"},
+        {20240520, 1, INT32_MAX, 1024 + 12, "2147483647 ids of 2 bytes, in 12 bytes"},
         {20240520, 2, 6, 1024 + 12, "version 2 of llm.c's file 20240520"},
         {20240520, 1, 6, 1000, "1000 bytes, where the header of llm.c has 1024"},
         {20240522, 1, 6, 1024 + 12, "questions"},
@@ -609,11 +670,22 @@ START_TEST(test_what_is_no_file_of_ids_is_refused)
     ASSERT_FAILS(refuse(write_text("lfs.bin", pointer)), MT_ERROR_FORMAT,
                  "lfs.bin: not token ids, but a pointer of Git LFS");
     ASSERT_FAILS(refuse(write_text("lfs.npy", pointer)), MT_ERROR_FORMAT, "a pointer of Git LFS");
-    ASSERT_FAILS(refuse(write_text("a.txt", "some text")), MT_ERROR_FORMAT, "token ids, but text");
-    const char *const twice[] = {write_text("t.bin", "ab"), in_folder("t.bin")};
+    ASSERT_FAILS(refuse(write_text("a.txt", "some text")), MT_ERROR_FORMAT, "token ids, but text",
+                 "mixtape tokenize");
+    ASSERT_FAILS(refuse(write_text("a.jsonl", "{\"text\": \"some\"}\n")), MT_ERROR_FORMAT,
+                 "token ids, but JSON", "mixtape tokenize");
+    ASSERT_FAILS(refuse(write_bytes("a.arrow", "\xFF\xFF\xFF\xFF\x10\1\0\0", 8)), MT_ERROR_FORMAT,
+                 "token ids, but an Arrow file", "numpy.save");
+    ASSERT_FAILS(refuse(write_text("a.parquet", "PAR1\x15\4")), MT_ERROR_FORMAT,
+                 "token ids, but a Parquet file", "numpy.save");
+    const char *twice[] = {write_text("t.bin", "ab"), in_folder("t.bin"), NULL};
     mt_token_ids *ids;
     ASSERT_FAILS(mt_token_ids_open(twice, 2, MT_IDS_UNSAID, &ids), MT_ERROR_INVALID,
                  "t.bin: it is named twice");
+    ck_assert_int_eq(link(twice[0], in_folder("other.bin")), 0);
+    twice[1] = in_folder("other.bin");
+    ASSERT_FAILS(mt_token_ids_open(twice, 2, MT_IDS_UNSAID, &ids), MT_ERROR_INVALID,
+                 "other.bin: it is named twice");
     ASSERT_FAILS(mt_token_ids_open(twice, 0, MT_IDS_UNSAID, &ids), MT_ERROR_INVALID, "no files");
 }
 END_TEST
@@ -649,7 +721,14 @@ START_TEST(test_wrong_ids_are_told_with_their_place)
                               beyond, sizeof beyond),
                     MT_IDS_UNSAID);
     ASSERT_FAILS(mt_token_ids_largest(ids, &largest), MT_ERROR_FORMAT,
-                 "id 0 is 9223372036854775807");
+                 "id 0 is 18446744073709551615, not in");
+    mt_token_ids_close(ids);
+    const unsigned char swapped[16] = {[8] = 0x80, [15] = 5};
+    ids = open_well(write_npy("b.npy", "{'descr': '>u8', 'fortran_order': False, 'shape': (2,)}",
+                              swapped, sizeof swapped),
+                    MT_IDS_UNSAID);
+    ASSERT_FAILS(mt_token_ids_largest(ids, &largest), MT_ERROR_FORMAT,
+                 "id 1 is 9223372036854775813, not in");
     mt_token_ids_close(ids);
 }
 END_TEST
@@ -697,6 +776,8 @@ static Suite *token_ids_suite(void)
         test_arrays_that_are_no_ids_are_refused,
         test_integers_alone_are_as_wide_as_they_are_said_to_be,
         test_ids_of_64_bits_are_not_taken_for_fewer, test_ids_of_32_bits_are_not_taken_for_16,
+        test_ids_that_are_said_to_have_16_bits_are_doubted_where_every_second_is_0,
+        test_ids_of_16_bits_are_not_taken_for_32, test_ids_may_begin_as_a_pickle_does,
         test_files_of_llmc_are_read, test_damaged_files_of_llmc_are_refused,
         test_an_index_has_the_documents_by_each_of_its_names,
         test_an_index_and_its_ids_are_one_in_either_order, test_an_index_of_other_media_too_is_read,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,13 +53,13 @@ static int64_t find_files(const file_list *names, int64_t first_to_validate, nam
     return count;
 }
 
-/* Files of which there are several, in one sense or another. */
-typedef struct repeated_names {
+/* What a clause is on: the first of the names, and how many there are. */
+typedef struct told_names {
     const char *first;
     int64_t place, count;
-} repeated_names;
+} told_names;
 
-static void add_repeated(const named_file *file, repeated_names *names)
+static void add_told(const named_file *file, told_names *names)
 {
     if (names->count++ == 0 || file->place < names->place) {
         names->first = file->name;
@@ -66,7 +67,7 @@ static void add_repeated(const named_file *file, repeated_names *names)
     }
 }
 
-static void add_clause(const repeated_names *names, const char *what, char note[DATA_NAMES_NOTE])
+static void add_clause(const told_names *names, const char *what, char note[DATA_NAMES_NOTE])
 {
     char more[64] = "";
     const char *semicolon = note[0] != '\0' ? "; " : "";
@@ -80,9 +81,45 @@ static void add_clause(const repeated_names *names, const char *what, char note[
     }
 }
 
+/* Tells if a file's name has one of these parts between its dots, dashes and underscores. */
+static bool has_part(const char *path, const char *const *parts)
+{
+    static const char between[] = ".-_";
+    const char *slash = strrchr(path, '/'), *at = slash != NULL ? slash + 1 : path;
+    bool found = false;
+    while (*at != '\0' && !found) {
+        size_t length = strcspn(at, between);
+        for (int i = 0; parts[i] != NULL && !found; i++) {
+            found = strlen(parts[i]) == length && strncasecmp(at, parts[i], length) == 0;
+        }
+        at += length;
+        at += strspn(at, between);
+    }
+    return found;
+}
+
+/* Who names a folder may not know that it has what is to be held out, too. */
+static void find_held_out(const file_list *names, char note[DATA_NAMES_NOTE])
+{
+    static const char *const held_out[] = {"val", "valid", "validation", "dev", "test", NULL};
+    static const char *const trained_on[] = {"train", "training", NULL};
+    told_names found = {NULL, 0, 0};
+    bool has_others = false;
+    for (int64_t i = 0; i < names->count; i++) {
+        const named_file file = {.place = i, .name = names->names[i]};
+        has_others = has_others || has_part(file.name, trained_on);
+        if (has_part(file.name, held_out)) {
+            add_told(&file, &found);
+        }
+    }
+    if (has_others) {
+        add_clause(&found, "by its name to validate on (--valid-data), and trained on", note);
+    }
+}
+
 static mt_status compare_all(const named_file *files, int64_t count, char note[DATA_NAMES_NOTE])
 {
-    repeated_names twice = {NULL, 0, 0}, both = {NULL, 0, 0};
+    told_names twice = {NULL, 0, 0}, both = {NULL, 0, 0};
     for (int64_t i = 1; i < count; i++) {
         const named_file *file = &files[i], *before = &files[i - 1];
         if (!is_same_file(before, file)) {
@@ -92,7 +129,7 @@ static mt_status compare_all(const named_file *files, int64_t count, char note[D
             return mt_fail(MT_ERROR_INVALID, "%s: named twice, and can be read only once",
                            strcmp(file->name, "-") == 0 ? "standard input" : file->name);
         }
-        add_repeated(file, file->validates != before->validates ? &both : &twice);
+        add_told(file, file->validates != before->validates ? &both : &twice);
     }
     add_clause(&twice, "named more than once, and counted each time", note);
     add_clause(&both, "trained on, and validated on", note);
@@ -117,6 +154,9 @@ mt_status data_names_check(const file_list *data, const file_list *valid,
         count = find_files(&names, first_to_validate, files);
         qsort(files, (size_t)count, sizeof *files, compare_files);
         status = compare_all(files, count, note);
+    }
+    if (status == MT_OK && valid != NULL && valid->count == 0) {
+        find_held_out(&names, note);
     }
     free(files);
     file_list_clear(&names);

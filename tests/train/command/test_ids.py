@@ -113,6 +113,25 @@ class KindsTest(IdsTest):
             self.run_command("eval", "run", "--data", "folder/a.npy", "folder/deep/b.bin").stdout,
             measured)
 
+    def test_what_a_folder_holds_to_validate_on_is_told(self):
+        for folder, names in (("nano", ["train.bin", "val.bin"]),
+                              ("shards", ["fineweb_train_000001.bin", "fineweb_val_000000.bin",
+                                          "fineweb_val_000001.bin"]),
+                              ("plain", ["a.bin", "val.bin"])):
+            os.mkdir(self.path(folder))
+            for name in names:
+                self.save(os.path.join(folder, name))
+        self.write("nano/meta.pkl", b"\x80\4\x95")
+        told = "by its name to validate on (--valid-data), and trained on"
+        for i, (data, says) in enumerate((
+                (["nano"], f"nano/val.bin: {told}"),
+                (["shards"], f"shards/fineweb_val_000000.bin (and 1 more): {told}"),
+                (["plain"], ""), (["nano/train.bin", "--valid-data", "nano/val.bin"], ""))):
+            with self.subTest(data):
+                said = self.train("--data", *data, *SHORT, out=f"run{i}")
+                self.assertEqual(told in said, says != "", said)
+                self.assertIn(says, said)
+
     def test_a_share_or_files_are_validated_on(self):
         self.save("a.npy")
         said = self.train("--data", "a.npy", "--valid-share", "0.25", *SHORT)
@@ -302,6 +321,16 @@ class RefusedTest(IdsTest):
                     status=2, says=["2000 ids", "--valid-data"])
         self.refuse("train", "ids", "--data", "ones.npy", *SHORT, status=2,
                     says=["ones.npy", "two ids"])
+        self.save("one.bin", self.ids[:1])
+        self.refuse("train", "ids", "--data", "one.bin", *SHORT, status=2,
+                    says=["one.bin: a share of 0.1 of 1 id leaves"])
+        for data, valid, use in (("one.bin", "long.npy", "train"), ("long.npy", "one.bin",
+                                                                    "validate")):
+            self.refuse("train", "ids", "--data", data, "--valid-data", valid, *SHORT, status=2,
+                        says=[f"one.bin: none of the documents to {use} on has two ids"])
+        for share in ("0", "1"):
+            self.refuse("train", "ids", "--data", "long.npy", "--valid-share", share, *SHORT,
+                        status=2, says=[f"--valid-share {share}: not a number in"])
         self.refuse("train", "text", "--data", "a.npy", "--vocab-size", "9", status=2,
                     says=["--vocab-size 9", "text does not read it"])
 
