@@ -284,6 +284,22 @@ static mt_tensor *apply_linear_cross_entropy_by_rows(mt_tape *tape, mt_tensor *c
                                              1, NULL);
 }
 
+/* A row of all frames and labels, and a shorter one. */
+static mt_tensor *apply_transducer_loss(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *labels = mt_tape_labels(tape, 2, 2, (const int32_t[]){1, 4, 1, -1});
+    mt_tensor *frames = mt_tape_labels(tape, 2, 1, (const int32_t[]){4, 3});
+    mt_tensor *lengths = mt_tape_labels(tape, 2, 1, (const int32_t[]){2, 1});
+    return mt_transducer_loss(tape, mt_scale(tape, in[0], 3.0), labels, frames, lengths, 2, 0.0);
+}
+
+static mt_tensor *apply_transducer_loss_without_labels(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *frames = mt_tape_labels(tape, 1, 1, (const int32_t[]){1});
+    mt_tensor *lengths = mt_tape_labels(tape, 1, 1, (const int32_t[]){0});
+    return mt_transducer_loss(tape, in[0], NULL, frames, lengths, 0, 0.0);
+}
+
 static mt_tensor *apply_view(mt_tape *tape, mt_tensor *const *in)
 {
     mt_tensor *view = mt_view(tape, in[0], 2, (int64_t[]){6, 1});
@@ -369,6 +385,8 @@ const gradient_case gradient_cases[] = {
      3,
      {{3, {2, 3, 7}}, {2, {5, 7}}, {1, {5}}}},
     {"linear_cross_entropy", apply_linear_cross_entropy_by_rows, 2, {{2, {6, 1}}, {2, {5, 1}}}},
+    {"transducer_loss", apply_transducer_loss, 1, {{4, {2, 4, 3, 5}}}},
+    {"transducer_loss", apply_transducer_loss_without_labels, 1, {{4, {1, 1, 1, 2}}}},
     {"view", apply_view, 1, {{2, {1, 6}}}},
     {.op = NULL},
 };

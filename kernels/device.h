@@ -71,8 +71,8 @@ struct mt_device {
     mt_status (*stream)(mt_device *, void **stream);
 
     /* From use_stream to use_own_stream, work goes to a stream of the caller's (a cudaStream_t).
-     * Neither waits for anything. In between only WKV with a workspace and `synchronize` may be
-     * called: everything else counts on one order of all work. */
+     * Neither waits for anything. In between only WKV with a workspace, the transducer loss and
+     * `synchronize` may be called: everything else counts on one order of all work. */
     void (*use_stream)(mt_device *, void *stream);
     void (*use_own_stream)(mt_device *);
 

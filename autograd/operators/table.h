@@ -40,7 +40,8 @@
     X(mt_op_wkv)                                                                                   \
     X(mt_op_dropout)                                                                               \
     X(mt_op_cross_entropy)                                                                         \
-    X(mt_op_linear_cross_entropy)
+    X(mt_op_linear_cross_entropy)                                                                  \
+    X(mt_op_transducer_loss)
 
 #define DECLARE(operator) extern const mt_op operator;
 EACH_OPERATOR(DECLARE)

@@ -19,6 +19,7 @@
 #include <mixtape/kernels/matmul.h>
 #include <mixtape/kernels/norm.h>
 #include <mixtape/kernels/time_mix.h>
+#include <mixtape/kernels/transducer.h>
 #include <mixtape/kernels/wkv.h>
 #include <mixtape/tape.h>
 

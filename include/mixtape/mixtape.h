@@ -5,8 +5,8 @@
  *    scoring.h; weights.h and checkpoint.h for files of them; text.h and transcripts.h for data.
  * 2. Build a model from layers and operators: a tape (tape.h), operators on it (operators.h),
  *    layers (block.h includes all of them) with their parameters (parameter.h). gradcheck.h
- *    compares what it computes with finite differences. wkv.h is the WKV operator alone, on plain
- *    arrays.
+ *    compares what it computes with finite differences. wkv.h and transducer.h are the WKV
+ *    operator and the transducer loss alone, on plain arrays.
  * 3. Write operators of one's own: extend.h, which alone shows the kernels that a device offers,
  *    and which is not included here. */
 #ifndef MIXTAPE_MIXTAPE_H
@@ -27,6 +27,7 @@
 #include <mixtape/text.h>
 #include <mixtape/trainer.h>
 #include <mixtape/transcripts.h>
+#include <mixtape/transducer.h>
 #include <mixtape/version.h>
 #include <mixtape/weights.h>
 #include <mixtape/wkv.h>

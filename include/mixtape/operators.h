@@ -117,6 +117,15 @@ MT_API mt_tensor *mt_linear_cross_entropy(mt_tape *tape, mt_tensor *x, mt_tensor
                                           mt_tensor *bias, mt_tensor *targets, int32_t ignore_index,
                                           double label_smoothing, mt_tensor **stats);
 
+/* The transducer losses (B) of logits (B, T, U + 1, V): minus the logarithm of the probability of a
+ * row's labels, by any alignment with its frames (mixtape/kernels/transducer.h); mt_mean or mt_sum
+ * makes a scalar of them. labels (B, U), NULL where U is 0; frames and label_lengths (B), how many
+ * of T and U a row has; all int32. fastemit_lambda weighs the gradient, 0 being that of the
+ * loss. */
+MT_API mt_tensor *mt_transducer_loss(mt_tape *tape, mt_tensor *logits, mt_tensor *labels,
+                                     mt_tensor *frames, mt_tensor *label_lengths, int32_t blank,
+                                     double fastemit_lambda);
+
 /* y = mean of (a - b)^2: a scalar;  same shapes */
 MT_API mt_tensor *mt_mean_square(mt_tape *tape, mt_tensor *a, mt_tensor *b);
 

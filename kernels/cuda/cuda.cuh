@@ -27,10 +27,14 @@ constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
 struct finding {
     unsigned stage; /* finding_stage */
     int kind;       /* finding_kind */
-    int64_t value, position, limit;
+    int64_t value, position, limit, row;
 };
 enum finding_stage { NO_FINDING, FINDING_CLAIMED, FINDING_WRITTEN };
-enum finding_kind { WRONG_INDEX, WRONG_TARGET };
+enum finding_kind {
+    WRONG_INDEX,
+    WRONG_TARGET,
+    TRANSDUCER_FAULT /* from here on with an mt_transducer_fault added */
+};
 
 constexpr int STAGING_HALVES = 2;
 
@@ -248,13 +252,14 @@ template <typename real> __device__ inline real not_a_number()
 
 /* Leaves a finding for the host, unless there is one already. */
 __device__ inline void report(finding *to, finding_kind kind, int64_t value, int64_t position,
-                              int64_t limit)
+                              int64_t limit, int64_t row = 0)
 {
     if (atomicCAS(&to->stage, NO_FINDING, FINDING_CLAIMED) == NO_FINDING) {
         to->kind = kind;
         to->value = value;
         to->position = position;
         to->limit = limit;
+        to->row = row;
         __threadfence_system(); /* the host may look at any time */
         *static_cast<volatile unsigned *>(&to->stage) = FINDING_WRITTEN;
     }

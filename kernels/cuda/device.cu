@@ -2,6 +2,7 @@
 #include "kernels/cuda/blas.cuh"
 #include "kernels/cuda/kernels.cuh"
 #include "kernels/device.h"
+#include "kernels/transducer_formulas.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,10 @@ mt_status report_finding(cuda_device *cuda)
     }
     finding found = *findings;
     findings->stage = NO_FINDING;
+    if (found.kind > TRANSDUCER_FAULT) {
+        return mt_transducer_fail(static_cast<mt_transducer_fault>(found.kind - TRANSDUCER_FAULT),
+                                  found.value, found.row, found.position, found.limit);
+    }
     return found.kind == WRONG_INDEX
                ? mt_fail(MT_ERROR_INVALID, "embedding: index %lld at %lld, not in 0 .. %lld",
                          static_cast<long long>(found.value),

@@ -12,6 +12,7 @@
 #include <mixtape/kernels/cross_entropy.h>
 #include <mixtape/kernels/norm.h>
 #include <mixtape/kernels/time_mix.h>
+#include <mixtape/kernels/transducer.h>
 #include <mixtape/kernels/wkv.h>
 
 /* `saved` has 3 B T C doubles: the states before every step, T arrays of (3, B, C). `workspace` is
@@ -27,6 +28,10 @@ void mt_reference_time_mix_backward(const mt_time_mix_backward_args *args);
 
 void mt_reference_cross_entropy_forward(const mt_cross_entropy_forward_args *args);
 void mt_reference_cross_entropy_backward(const mt_cross_entropy_backward_args *args);
+
+/* `alphas` is always there. */
+void mt_reference_transducer_forward(const mt_transducer_forward_args *args);
+void mt_reference_transducer_backward(const mt_transducer_backward_args *args);
 
 void mt_reference_adam(const mt_adam_args *args);
 

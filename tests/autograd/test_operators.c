@@ -214,6 +214,50 @@ START_TEST(test_cross_entropy_counts_rows_and_hits)
 }
 END_TEST
 
+/* Of logits (2, 3, 2, 4): a label for each of two rows, unless they are left out. */
+static mt_tensor *loss_of_rows(int labels, int lengths, int32_t blank, double fastemit_lambda)
+{
+    const int32_t ones[] = {1, 1, 1, 1};
+    return mt_transducer_loss(
+        test_tape, RANDOM(1, 2, 3, 2, 4), labels > 0 ? index_tensor(SHAPE(labels), ones) : NULL,
+        index_tensor(SHAPE(2), ones), index_tensor(SHAPE(lengths), ones), blank, fastemit_lambda);
+}
+
+START_TEST(test_transducer_loss_refuses_inputs_that_do_not_fit)
+{
+    static const struct {
+        int labels, lengths;
+        int32_t blank;
+        double fastemit_lambda;
+        const char *says;
+    } cases[] = {{0, 2, 0, 0.0, "labels is NULL, expected 1 for each row"},
+                 {4, 2, 0, 0.0, "labels has shape (4), expected 2 elements"},
+                 {2, 3, 0, 0.0, "label_lengths has shape (3), expected 2 elements"},
+                 {2, 2, 4, 0.0, "blank 4, not in 0 .. 3"},
+                 {2, 2, -1, 0.0, "blank -1, not in 0 .. 3"},
+                 {2, 2, 0, -0.5, "fastemit_lambda -0.5"},
+                 {2, 2, 0, NAN, "fastemit_lambda nan"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ck_assert_ptr_null(loss_of_rows(cases[i].labels, cases[i].lengths, cases[i].blank,
+                                        cases[i].fastemit_lambda));
+        assert_tape_fails_with(cases[i].says);
+        mt_tape_reset(test_tape);
+    }
+    mt_transducer_loss(test_tape, RANDOM(1, 2, 3, 4), NULL, RANDOM(2, 1), RANDOM(3, 1), 0, 0.0);
+    assert_tape_fails_with("logits has shape (2, 3, 4), expected 4 dimensions");
+}
+END_TEST
+
+START_TEST(test_transducer_loss_is_the_same_without_a_record)
+{
+    double recorded[2], plain[2];
+    ck_assert_int_eq(mt_tensor_read(loss_of_rows(2, 2, 0, 0.5), recorded), MT_OK);
+    mt_tape_set_recording(test_tape, false);
+    ck_assert_int_eq(mt_tensor_read(loss_of_rows(2, 2, 0, 0.0), plain), MT_OK);
+    ck_assert_mem_eq(recorded, plain, sizeof plain);
+}
+END_TEST
+
 static int count_cases(void)
 {
     int count = 0;
@@ -245,6 +289,8 @@ static Suite *operators_suite(void)
     tcase_add_test(tcase, test_embedding_refuses_an_index_beyond_the_table);
     tcase_add_test(tcase, test_padding_row_gets_no_gradient);
     tcase_add_test(tcase, test_cross_entropy_counts_rows_and_hits);
+    tcase_add_test(tcase, test_transducer_loss_refuses_inputs_that_do_not_fit);
+    tcase_add_test(tcase, test_transducer_loss_is_the_same_without_a_record);
     return suite;
 }
 

@@ -30,6 +30,10 @@ ARGUMENTS = {
                              "pointer logits targets loss lse stats",
     "cross_entropy_backward": "int64 N V int32 ignore_index double label_smoothing "
                               "pointer logits targets lse stats dloss dlogits",
+    "transducer_forward": "int64 B T U V int32 blank pointer logits labels frames label_lengths "
+                          "losses nodes betas alphas",
+    "transducer_backward": "int64 B T U V int32 blank double fastemit_lambda pointer logits labels "
+                           "frames label_lengths nodes dlosses dlogits",
     "adam": "int64 n decayed double beta1 beta2 eps weight_decay grad_scale clip "
             "pointer norm_squared rates parameter grad m v",
 }
@@ -224,6 +228,53 @@ class CrossEntropyTest(unittest.TestCase):
     def test_losses_and_gradients(self):
         for case in [(1, 1, -1, 0.0, 1.0), (1, 1, 0, 0.1, 1.0), (3, 17, -1, 0.0, 1.0),
                      (33, 5, 0, 0.1, 1.0), (7, 3, 2, 0.5, 1000.0)]:
+            with self.subTest(case=case):
+                self.compare(*case)
+
+
+class TransducerTest(unittest.TestCase):
+    """The loss against the sum over all alignments, its gradient against the sum's derivative."""
+
+    def compare(self, T, U, V, blank, frames, label_lengths):
+        random, B = numpy.random.default_rng(T), len(frames)
+        inputs = {"logits": random.uniform(-2.0, 2.0, (B, T, U + 1, V))}
+        others = [label for label in range(V) if label != blank]
+        labels = random.choice(others, (B, U)).astype(numpy.int32)
+        dlosses = random.normal(size=B)
+
+        def losses(logits):
+            log_p = logits - numpy.log(numpy.exp(logits).sum(axis=-1, keepdims=True))
+            return numpy.stack([-numpy.log(self.alignments(log_p[b], labels[b, :label_lengths[b]],
+                                                           frames[b], blank, 0, 0))
+                                for b in range(B)])
+
+        given = {"B": B, "T": T, "U": U, "V": V, "blank": blank, "logits": inputs["logits"],
+                 "labels": labels, "frames": numpy.array(frames, numpy.int32),
+                 "label_lengths": numpy.array(label_lengths, numpy.int32),
+                 "nodes": numpy.full((B, T, U + 1, 3), numpy.nan)}
+        actual, dlogits = numpy.full(B, numpy.nan), numpy.full((B, T, U + 1, V), numpy.nan)
+        alphas, betas = numpy.full((2, B, T, U + 1), numpy.nan)
+        call("transducer_forward", **given, losses=actual, alphas=alphas, betas=betas)
+        assert_close(actual, losses(**inputs), "losses")
+        call("transducer_backward", **given, fastemit_lambda=0.0, dlosses=dlosses, dlogits=dlogits)
+        assert_close(dlogits, derivative(lambda logits: (dlosses * losses(logits)).sum(), inputs,
+                                         "logits"), "dlogits")
+
+    def alignments(self, log_p, labels, frames, blank, t, u):
+        """The sum of the probabilities of all ways from (t, u) to the end."""
+        by_blank = numpy.exp(log_p[t, u, blank])
+        if t + 1 < frames:
+            total = by_blank * self.alignments(log_p, labels, frames, blank, t + 1, u)
+        else:
+            total = by_blank if u == len(labels) else 0.0
+        if u < len(labels):
+            by_label = numpy.exp(log_p[t, u, labels[u]])
+            total = total + by_label * self.alignments(log_p, labels, frames, blank, t, u + 1)
+        return total
+
+    def test_losses_and_gradients(self):
+        for case in [(1, 0, 2, 0, [1], [0]), (1, 3, 2, 1, [1], [3]), (4, 1, 3, 0, [4, 2], [1, 0]),
+                     (3, 2, 4, 3, [3, 1, 2], [2, 1, 2])]:
             with self.subTest(case=case):
                 self.compare(*case)
 

@@ -119,6 +119,12 @@ MT_KERNEL(size_t, wkv_workspace_size, (mt_device *device, int64_t B, int64_t T, 
 MT_KERNEL(mt_status, wkv_forward, (mt_device *device, const mt_wkv_forward_args *args))
 MT_KERNEL(mt_status, wkv_backward, (mt_device *device, const mt_wkv_backward_args *args))
 
+/* mixtape/kernels/transducer.h has their contract */
+MT_KERNEL(mt_status, transducer_forward,
+          (mt_device *device, const mt_transducer_forward_args *args))
+MT_KERNEL(mt_status, transducer_backward,
+          (mt_device *device, const mt_transducer_backward_args *args))
+
 /* clang-format on */
 
 #undef MT_KERNEL

@@ -1,0 +1,146 @@
+/* The transducer loss. What takes time are the logits, V of them to a node: each direction reads
+ * them once, a node to a thread, and probabilities are not stored. The sums along the lattice, a
+ * row's alphas or betas to a thread, are walked by diagonals, whose nodes the processor works on at
+ * once as none waits for another. */
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/softmax.h"
+#include "kernels/transducer_formulas.h"
+
+/* A node's place: everything is about (B, T, U + 1) nodes, in their order. */
+typedef struct node_place {
+    int64_t b, t, u;
+} node_place;
+
+static node_place place_of(int64_t n, int64_t T, int64_t U)
+{
+    int64_t frame = n / (U + 1);
+    return (node_place){frame / T, frame % T, n % (U + 1)};
+}
+
+static void log_probabilities(const void *loop, int64_t first, int64_t end)
+{
+    const mt_transducer_forward_args *args = loop;
+    int64_t V = args->V;
+    for (int64_t n = first; n < end; n++) {
+        node_place at = place_of(n, args->T, args->U);
+        int32_t labels = args->label_lengths[at.b];
+        if (at.t >= args->frames[at.b] || at.u > labels) {
+            continue;
+        }
+        const real *logits = (const real *)args->logits + n * V;
+        int32_t label = at.u < labels ? args->labels[at.b * args->U + at.u] : args->blank;
+        real largest = row_max(logits, V);
+        double lse = (double)largest + log(row_exp_sum(logits, largest, V));
+        args->nodes[n] = (mt_transducer_node){(double)logits[args->blank] - lse,
+                                              (double)logits[label] - lse, lse};
+    }
+}
+
+static void walk_to_start(const mt_transducer_lattice *of)
+{
+    for (int64_t diagonal = mt_transducer_diagonals(of) - 1; diagonal >= 0; diagonal--) {
+        int64_t last = mt_transducer_last(of, diagonal);
+        for (int64_t u = mt_transducer_first(of, diagonal); u <= last; u++) {
+            mt_transducer_set_beta(of, diagonal - u, u);
+        }
+    }
+}
+
+static void walk_to_end(const mt_transducer_lattice *of)
+{
+    for (int64_t diagonal = 0; diagonal < mt_transducer_diagonals(of); diagonal++) {
+        int64_t last = mt_transducer_last(of, diagonal);
+        for (int64_t u = mt_transducer_first(of, diagonal); u <= last; u++) {
+            mt_transducer_set_alpha(of, diagonal - u, u);
+        }
+    }
+}
+
+/* The betas of all rows, then the alphas of all rows. */
+static void walk_lattices(const void *loop, int64_t first, int64_t end)
+{
+    const mt_transducer_forward_args *args = loop;
+    for (int64_t turn = first; turn < end; turn++) {
+        mt_transducer_lattice lattice = mt_transducer_lattice_of(args, turn % args->B);
+        if (turn < args->B) {
+            walk_to_start(&lattice);
+            ((real *)args->losses)[turn] = (real)-lattice.betas[0];
+        } else {
+            walk_to_end(&lattice);
+        }
+    }
+}
+
+static void posteriors(const void *loop, int64_t first, int64_t end)
+{
+    const mt_transducer_forward_args *args = loop;
+    for (int64_t n = first; n < end; n++) {
+        node_place at = place_of(n, args->T, args->U);
+        mt_transducer_lattice lattice = mt_transducer_lattice_of(args, at.b);
+        if (at.t < lattice.T && at.u <= lattice.U) {
+            mt_transducer_set_posteriors(&lattice, at.t, at.u);
+        }
+    }
+}
+
+mt_status KERNEL(transducer_forward)(mt_device *device, const mt_transducer_forward_args *args)
+{
+    (void)device;
+    enum { NODE_ELEMENTS = 32 }; /* that an exponential and a logarithm take as long as */
+    int64_t nodes = args->B * args->T * (args->U + 1);
+    mt_status status = mt_transducer_check(args->B, args->T, args->U, args->V, args->blank,
+                                           args->labels, args->frames, args->label_lengths);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_team_loop(nodes * args->V, nodes, log_probabilities, args);
+    int64_t walks = args->alphas != NULL ? 2 * args->B : args->B;
+    mt_team_loop(nodes * NODE_ELEMENTS, walks, walk_lattices, args);
+    if (args->alphas != NULL) {
+        mt_team_loop(nodes * NODE_ELEMENTS, nodes, posteriors, args);
+    }
+    return MT_OK;
+}
+
+/* scale e^(logit - lse), where lse, which may be large, is in two parts. */
+static void scaled_softmax(const real *logits, double lse, real scale, int64_t V, real *dlogits)
+{
+    real high = (real)lse, low = (real)(lse - (double)high);
+#pragma omp simd
+    for (int64_t v = 0; v < V; v++) {
+        dlogits[v] = scale * real_exp_negative((logits[v] - high) - low);
+    }
+}
+
+static void logit_grads(const void *loop, int64_t first, int64_t end)
+{
+    const mt_transducer_backward_args *args = loop;
+    int64_t V = args->V;
+    double emitted = 1.0 + args->fastemit_lambda;
+    for (int64_t n = first; n < end; n++) {
+        node_place at = place_of(n, args->T, args->U);
+        real *dlogits = (real *)args->dlogits + n * V;
+        int32_t labels = args->label_lengths[at.b];
+        if (at.t >= args->frames[at.b] || at.u > labels) {
+            memset(dlogits, 0, (size_t)V * sizeof *dlogits);
+            continue;
+        }
+        const mt_transducer_node *node = &args->nodes[n];
+        double dloss = (double)((const real *)args->dlosses)[at.b];
+        double by_blank = dloss * node->blank, by_label = dloss * node->label * emitted;
+        scaled_softmax((const real *)args->logits + n * V, node->lse, (real)(by_blank + by_label),
+                       V, dlogits);
+        dlogits[args->blank] -= (real)by_blank;
+        if (at.u < labels) {
+            dlogits[args->labels[at.b * args->U + at.u]] -= (real)by_label;
+        }
+    }
+}
+
+mt_status KERNEL(transducer_backward)(mt_device *device, const mt_transducer_backward_args *args)
+{
+    (void)device;
+    int64_t nodes = args->B * args->T * (args->U + 1);
+    mt_team_loop(nodes * args->V, nodes, logit_grads, args);
+    return MT_OK;
+}

@@ -1,0 +1,209 @@
+/* The transducer loss: a warp to a node's logits, and a block to the alphas or the betas of a row,
+ * which goes from diagonal to diagonal with its threads along them. */
+#include "kernels/cuda/kernels.cuh"
+#include "kernels/transducer_formulas.h"
+
+namespace mt_cuda
+{
+
+namespace
+{
+
+constexpr int NODE_THREADS = 128, WALK_THREADS = 128;
+
+struct node_place {
+    int64_t b, t, u;
+};
+
+__device__ inline node_place place_of(int64_t n, int64_t T, int64_t U)
+{
+    int64_t frame = n / (U + 1);
+    return {frame / T, frame % T, n % (U + 1)};
+}
+
+/* Tells the host of lengths and labels that are refused; a thread to each label, and to each row. */
+__global__ void __launch_bounds__(NODE_THREADS)
+    find_faults(mt_transducer_forward_args args, finding *findings)
+{
+    int64_t width = args.U + 1;
+    for (int64_t n = global_thread(); n < args.B * width; n += global_threads()) {
+        int64_t b = n / width, u = n % width;
+        int32_t frames = args.frames[b], labels = args.label_lengths[b];
+        mt_transducer_fault fault = mt_transducer_length_fault(args.T, args.U, frames, labels);
+        bool of_frames = fault == MT_TRANSDUCER_FRAMES;
+        int64_t value = of_frames ? frames : labels, most = of_frames ? args.T : args.U;
+        if (fault == MT_TRANSDUCER_FINE && u < labels) {
+            value = args.labels[b * args.U + u];
+            most = args.V - 1;
+            fault = mt_transducer_label_fault(static_cast<int32_t>(value), args.blank, args.V);
+        }
+        if (fault != MT_TRANSDUCER_FINE) {
+            report(findings, static_cast<finding_kind>(TRANSDUCER_FAULT + fault), value, u, most,
+                   b);
+        }
+    }
+}
+
+/* The logarithm of the sum of e^logit, in every lane. */
+template <typename real> __device__ inline double log_sum_exp(const real *logits, int64_t V)
+{
+    real largest = logits[0], sum = real(0);
+    for (int64_t v = lane_index(); v < V; v += WARP) {
+        largest = fmax(largest, logits[v]);
+    }
+    for (int distance = WARP / 2; distance > 0; distance /= 2) {
+        largest = fmax(largest, __shfl_xor_sync(ALL_LANES, largest, distance));
+    }
+    for (int64_t v = lane_index(); v < V; v += WARP) {
+        sum += exp(logits[v] - largest);
+    }
+    return static_cast<double>(largest) + log(static_cast<double>(warp_sum(sum)));
+}
+
+template <typename real>
+__global__ void __launch_bounds__(NODE_THREADS) log_probabilities(mt_transducer_forward_args args)
+{
+    int64_t nodes = args.B * args.T * (args.U + 1);
+    for (int64_t n = global_warp(); n < nodes; n += global_warps()) {
+        node_place at = place_of(n, args.T, args.U);
+        mt_transducer_lattice lattice = mt_transducer_lattice_of(&args, at.b);
+        if (at.t >= lattice.T || at.u > lattice.U) {
+            continue;
+        }
+        const real *logits = static_cast<const real *>(args.logits) + n * args.V;
+        double lse = log_sum_exp(logits, args.V), label = NAN;
+        int32_t place = at.u < lattice.U ? args.labels[at.b * args.U + at.u] : args.blank;
+        if (place >= 0 && place < args.V && (place != args.blank || at.u == lattice.U)) {
+            label = static_cast<double>(logits[place]) - lse;
+        }
+        if (lane_index() == 0) {
+            args.nodes[n] = {static_cast<double>(logits[args.blank]) - lse, label, lse};
+        }
+    }
+}
+
+__device__ inline void walk_to_start(const mt_transducer_lattice *of)
+{
+    for (int64_t diagonal = mt_transducer_diagonals(of) - 1; diagonal >= 0; diagonal--) {
+        int64_t last = mt_transducer_last(of, diagonal);
+        for (int64_t u = mt_transducer_first(of, diagonal) + threadIdx.x; u <= last;
+             u += blockDim.x) {
+            mt_transducer_set_beta(of, diagonal - u, u);
+        }
+        __syncthreads();
+    }
+}
+
+__device__ inline void walk_to_end(const mt_transducer_lattice *of)
+{
+    for (int64_t diagonal = 0; diagonal < mt_transducer_diagonals(of); diagonal++) {
+        int64_t last = mt_transducer_last(of, diagonal);
+        for (int64_t u = mt_transducer_first(of, diagonal) + threadIdx.x; u <= last;
+             u += blockDim.x) {
+            mt_transducer_set_alpha(of, diagonal - u, u);
+        }
+        __syncthreads();
+    }
+}
+
+template <typename real>
+__global__ void __launch_bounds__(WALK_THREADS)
+    walk_lattices(int64_t walks, mt_transducer_forward_args args)
+{
+    for (int64_t walk = blockIdx.x; walk < walks; walk += gridDim.x) {
+        mt_transducer_lattice lattice = mt_transducer_lattice_of(&args, walk % args.B);
+        if (walk >= args.B) {
+            walk_to_end(&lattice);
+            continue;
+        }
+        walk_to_start(&lattice);
+        if (threadIdx.x == 0) {
+            static_cast<real *>(args.losses)[walk] =
+                lattice.T > 0 ? static_cast<real>(-lattice.betas[0]) : not_a_number<real>();
+        }
+    }
+}
+
+__global__ void __launch_bounds__(NODE_THREADS) posteriors(mt_transducer_forward_args args)
+{
+    int64_t nodes = args.B * args.T * (args.U + 1);
+    for (int64_t n = global_thread(); n < nodes; n += global_threads()) {
+        node_place at = place_of(n, args.T, args.U);
+        mt_transducer_lattice lattice = mt_transducer_lattice_of(&args, at.b);
+        if (at.t < lattice.T && at.u <= lattice.U) {
+            mt_transducer_set_posteriors(&lattice, at.t, at.u);
+        }
+    }
+}
+
+template <typename real>
+__global__ void __launch_bounds__(NODE_THREADS) logit_grads(mt_transducer_backward_args args)
+{
+    int64_t nodes = args.B * args.T * (args.U + 1), V = args.V;
+    for (int64_t n = global_warp(); n < nodes; n += global_warps()) {
+        node_place at = place_of(n, args.T, args.U);
+        int32_t labels = args.label_lengths[at.b];
+        bool counts = at.t < args.frames[at.b] && at.u <= labels;
+        mt_transducer_node node = counts ? args.nodes[n] : mt_transducer_node{0.0, 0.0, 0.0};
+        double dloss = static_cast<double>(static_cast<const real *>(args.dlosses)[at.b]);
+        double by_blank = dloss * node.blank;
+        double by_label = dloss * node.label * (1.0 + args.fastemit_lambda);
+        real scale = static_cast<real>(by_blank + by_label), high = static_cast<real>(node.lse);
+        real low = static_cast<real>(node.lse - static_cast<double>(high));
+        int64_t label = counts && at.u < labels ? args.labels[at.b * args.U + at.u] : -1;
+        const real *logits = static_cast<const real *>(args.logits) + n * V;
+        real *dlogits = static_cast<real *>(args.dlogits) + n * V;
+        for (int64_t v = lane_index(); v < V; v += WARP) {
+            real grad = counts ? scale * exp((logits[v] - high) - low) : real(0);
+            grad = counts && v == args.blank ? grad - static_cast<real>(by_blank) : grad;
+            dlogits[v] = v == label ? grad - static_cast<real>(by_label) : grad;
+        }
+    }
+}
+
+int64_t warps_for(mt_device *device, int64_t nodes)
+{
+    return grid_for(device, parts_of(nodes, NODE_THREADS / WARP));
+}
+
+int64_t threads_for(mt_device *device, int64_t items)
+{
+    return grid_for(device, parts_of(items, NODE_THREADS));
+}
+
+} // namespace
+
+template <typename real>
+mt_status transducer_forward(mt_device *device, const mt_transducer_forward_args *args)
+{
+    int64_t nodes = args->B * args->T * (args->U + 1);
+    int64_t walks = args->alphas != nullptr ? 2 * args->B : args->B;
+    mt_status status = launch(device, "transducer check", find_faults,
+                              threads_for(device, args->B * (args->U + 1)), NODE_THREADS, 0, *args,
+                              of(device)->findings);
+    if (status == MT_OK) {
+        status = launch(device, "transducer log-probabilities", log_probabilities<real>,
+                        warps_for(device, nodes), NODE_THREADS, 0, *args);
+    }
+    if (status == MT_OK) {
+        status = launch(device, "transducer lattices", walk_lattices<real>, grid_for(device, walks),
+                        WALK_THREADS, 0, walks, *args);
+    }
+    if (status == MT_OK && args->alphas != nullptr) {
+        status = launch(device, "transducer posteriors", posteriors, threads_for(device, nodes),
+                        NODE_THREADS, 0, *args);
+    }
+    return status;
+}
+
+template <typename real>
+mt_status transducer_backward(mt_device *device, const mt_transducer_backward_args *args)
+{
+    return launch(device, "transducer backward", logit_grads<real>,
+                  warps_for(device, args->B * args->T * (args->U + 1)), NODE_THREADS, 0, *args);
+}
+
+INSTANTIATE(transducer_forward)
+INSTANTIATE(transducer_backward)
+
+} // namespace mt_cuda
