@@ -131,7 +131,11 @@ mt_status mt_trainer_begin(mt_trainer *trainer)
             mt_fail(MT_ERROR_INVALID, "trainer: no room beside the %" PRId64 " updates at work",
                     trainer->updates);
     }
-    return status == MT_OK ? trainer_stick(trainer, trainer_enqueue(trainer)) : status;
+    if (status != MT_OK) {
+        return status;
+    }
+    status = trainer_enqueue(trainer);
+    return trainer->lacks_batch ? status : trainer_stick(trainer, status);
 }
 
 /* Marks a loss that is a spike, and follows the losses by an average in which a spike counts as the
@@ -175,29 +179,44 @@ void mt_trainer_stop(mt_trainer *trainer)
     trainer->stopped = 1;
 }
 
+/* Begins an update. If it has no batch that is told when those before it are done. */
+static mt_status begin_or_lack(mt_trainer *trainer, mt_status *lacking)
+{
+    mt_status status = mt_trainer_begin(trainer);
+    if (status == MT_OK || trainer->status != MT_OK) {
+        return status;
+    }
+    snprintf(trainer->error, sizeof trainer->error, "%s", mt_error_message());
+    *lacking = status;
+    return MT_OK;
+}
+
 mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update after, void *context)
 {
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = trainer_status(trainer);
+    mt_status status = trainer_status(trainer), lacking = MT_OK;
     while (status == MT_OK) {
         mt_update update;
-        if (trainer_begun(trainer) < last && trainer->stopped == 0 &&
+        if (trainer_begun(trainer) < last && trainer->stopped == 0 && lacking == MT_OK &&
             mt_trainer_has_room(trainer)) {
-            status = mt_trainer_begin(trainer);
+            status = begin_or_lack(trainer, &lacking);
             continue;
         }
         if (trainer->updates == 0) {
             break;
         }
         status = mt_trainer_finish(trainer, &update);
+        if (status == MT_OK && update.skipped != NULL) {
+            lacking = MT_OK; /* that update has not come to its batch again */
+        }
         if (status == MT_OK && after != NULL) {
             status = trainer_stick(trainer, after(context, &update));
         }
     }
     trainer->stopped = 0;
-    return status;
+    return status == MT_OK && lacking != MT_OK ? mt_fail(lacking, "%s", trainer->error) : status;
 }
 
 /* ---- where training stands ---- */

@@ -55,7 +55,8 @@ struct mt_trainer {
     const char *run_config;
     volatile sig_atomic_t stopped;
     mt_status status;    /* the first failure, */
-    char error[2048];    /* and what it was */
+    char error[2048];    /* and what it was; or, where there is none, why there is no batch */
+    bool lacks_batch;    /* of the update that was to begin: nothing of it is left */
     char bad_step[2048]; /* the latest update that was not made, and why */
 
     pending_batch batches[BATCHES]; /* a ring */

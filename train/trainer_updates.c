@@ -156,6 +156,7 @@ static mt_status enqueue_batch(mt_trainer *trainer, int64_t index, bool last, do
     mt_batch batch;
     batch_tensors tensors;
     mt_status status = trainer_put_batch(trainer, index, &batch);
+    trainer->lacks_batch = status != MT_OK && status != MT_ERROR_DEVICE;
     if (status == MT_OK) {
         status = records(trainer) ? run_recorded(trainer, &batch, &tensors)
                  : last           ? differentiate_and_update(trainer, &batch, &tensors)
@@ -165,9 +166,21 @@ static mt_status enqueue_batch(mt_trainer *trainer, int64_t index, bool last, do
                            : of_update(trainer, status);
 }
 
+/* Forgets the batches of an update that lacks another: but for their gradients, which the next
+ * update does not take, they changed nothing. `count` is that of the ring before them. */
+static void take_back(mt_trainer *trainer, int64_t count)
+{
+    trainer->count = count;
+    if (trainer->updates == 0) { /* else there was room, and none of them was collected */
+        trainer->sums = (batch_sums){0};
+    }
+}
+
 mt_status trainer_enqueue(mt_trainer *trainer)
 {
     int64_t accumulate = trainer->config.accumulate, begun = trainer_begun(trainer);
+    int64_t count = trainer->count;
+    trainer->lacks_batch = false;
     double lr = mt_schedule_lr(&trainer->config.schedule, begun + 1);
     mt_parameters_zero_grad(trainer->parameters);
     mt_status status = mt_adam_set_lr(trainer->adam, lr);
@@ -182,6 +195,8 @@ mt_status trainer_enqueue(mt_trainer *trainer)
     if (status == MT_OK) {
         trainer->adam->step++;
         trainer->updates++;
+    } else if (trainer->lacks_batch) {
+        take_back(trainer, count);
     }
     return status;
 }

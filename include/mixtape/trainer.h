@@ -13,7 +13,8 @@
  * batches repeat their shapes, an update is recorded once and replayed.
  *
  * The first failure of an update, or of what follows it, sticks: the trainer then makes and saves
- * nothing more, and returns it again. */
+ * nothing more, and returns it again. A batch that cannot be put on the tape has changed nothing:
+ * what was trained before it can be saved, and the next run asks for it again. */
 #ifndef MIXTAPE_TRAINER_H
 #define MIXTAPE_TRAINER_H
 
@@ -40,7 +41,8 @@ typedef struct mt_batch {
 /* The batches that are trained on, and their loss. */
 typedef struct mt_objective {
     /* Puts batch number `index` (0, 1, ...) on the tape. A batch is a function of its number, so
-     * that a run can stop and go on anywhere. A failure is told with mt_tape_fail. */
+     * that a run can stop and go on anywhere. A failure is told with mt_tape_fail, and ends the run
+     * when the updates that have begun are done; it does not stick, unless it is the device's. */
     void (*put)(void *context, mt_tape *tape, int64_t index, mt_batch *batch);
 
     /* The batch's mean loss, a scalar on the tape. `counts` may receive (2): rows counted, rows

@@ -404,6 +404,36 @@ static void refuse(own_model *model, const char *path, mt_status expected, const
     mt_trainer_destroy(trainer);
 }
 
+/* Of updates of one batch, of some, and of more than the device has slots for. */
+START_TEST(test_a_batch_that_is_missing_is_asked_for_again)
+{
+    char path[64];
+    static const int64_t counts[] = {1, 3, MT_READ_SLOTS + 3};
+    for (int i = 0; i < 3; i++) {
+        own_model model = make_model(true);
+        mt_trainer_config config = config_of(counts[i], true);
+        run_result result = {.trainer = make_trainer(&model, &config)};
+        model.failing = 5 * counts[i] - 1; /* the last of update 5 */
+        ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_ERROR_IO);
+        ck_assert_msg(strstr(mt_error_message(), "step 5: no batch") != NULL, "%s",
+                      mt_error_message());
+        ck_assert_int_eq(result.count, 4); /* those that had begun are done */
+        ck_assert_msg(mt_trainer_save(result.trainer, checkpoint_file(path)) == MT_OK, "%s",
+                      mt_error_message());
+        model.failing = -1;
+        ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_OK);
+        read_values(&model, &result);
+        run_result whole = run(true, counts[i], true, 9);
+        check_same(&result, &whole);
+        free(whole.values);
+        free(result.values);
+        mt_trainer_destroy(result.trainer);
+        mt_parameters_destroy(model.parameters);
+    }
+    unlink(path);
+}
+END_TEST
+
 START_TEST(test_a_checkpoint_that_does_not_fit_changes_nothing)
 {
     char path[64];
@@ -957,6 +987,7 @@ static Suite *trainer_suite(void)
         test_an_update_may_have_any_number_of_batches, test_recorded_updates_are_the_same,
         test_later_updates_allocate_nothing, test_a_stopped_run_goes_on_where_it_was,
         test_a_run_that_was_saved_goes_on_to_the_same_bits,
+        test_a_batch_that_is_missing_is_asked_for_again,
         test_a_checkpoint_that_does_not_fit_changes_nothing, test_the_first_failure_sticks,
         test_what_is_not_finite_is_named,
         test_a_gradient_that_is_not_finite_is_named_and_changes_nothing,

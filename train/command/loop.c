@@ -23,15 +23,20 @@ static void on_signal(int signal_number)
     }
 }
 
-/* Held-out data that cannot be read, or are damaged, end the run, but not what it has learnt since
- * the last save. */
+/* Keeps a failure that ends the run, but not what it has learnt since the last save. */
+static void end_saved(train_loop *loop, mt_status status)
+{
+    loop->failure = status;
+    snprintf(loop->reason, sizeof loop->reason, "%s", mt_error_message());
+}
+
+/* So do held-out data that cannot be read, or are damaged. */
 static mt_status end_after_validation(train_loop *loop, mt_status status)
 {
     if (status != MT_ERROR_FORMAT && status != MT_ERROR_IO) {
         return status;
     }
-    loop->failure = status;
-    snprintf(loop->reason, sizeof loop->reason, "%s", mt_error_message());
+    end_saved(loop, status);
     mt_trainer_stop(loop->trainer);
     return MT_OK;
 }
@@ -183,10 +188,11 @@ static mt_status save_if_asked(train_loop *loop)
     return loop_go_on_without(loop, status);
 }
 
-/* Saves what a failed validation stands behind, and tells of that. */
+/* Saves what was learnt before the failure, and tells of that. A trainer that failed itself saves
+ * nothing any more. */
 static mt_status fail_saved(train_loop *loop)
 {
-    bool saved = loop_save_last(loop) == MT_OK;
+    bool saved = loop->state->step > 0 && loop_save_last(loop) == MT_OK;
     return saved ? mt_fail(loop->failure, "%s (saved after step %" PRId64 ")", loop->reason,
                            loop->state->step)
                  : mt_fail(loop->failure, "%s", loop->reason);
@@ -205,12 +211,15 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
         }
     }
     if (status == MT_ERROR_NUMERIC) {
-        status = mt_fail(status, "%s (lower --lr, or --dtype f64)", mt_error_message());
+        return mt_fail(status, "%s (lower --lr, or --dtype f64)", mt_error_message());
     }
-    if (status == MT_OK && loop->failure != MT_OK) {
+    if (status != MT_OK) { /* of a batch, which could not be made */
+        end_saved(loop, status);
+    }
+    if (loop->failure != MT_OK) {
         return fail_saved(loop);
     }
-    return status == MT_OK && *end != LOOP_DONE ? loop_save_last(loop) : status;
+    return *end != LOOP_DONE ? loop_save_last(loop) : MT_OK;
 }
 
 static mt_trainer_config trainer_config(const run_config *config)

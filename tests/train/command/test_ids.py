@@ -217,6 +217,21 @@ class VocabularyTest(IdsTest):
         with h5py.File(self.path("run", "checkpoint.h5")) as file:
             self.assertEqual(file["train"].attrs["step"], 6)
 
+    def test_training_ids_beyond_it_end_a_run_that_is_saved(self):
+        """It goes on with ids that are mended, to the bits of a run that always had them."""
+        common = [*SIZES, "--steps", "40", "--vocab-size", "40", "--save-every", "0"]
+        self.save("a.npy", self.ids)
+        self.train("--data", "a.npy", *common, out="whole")
+        self.save("a.npy", [*self.ids[:700], 40, *self.ids[701:]])
+        self.refuse("train", "ids", "--data", "a.npy", *common, "--out", "run", status=1,
+                    says=["a.npy: id 700 is 40, not in 0 .. 39", "(saved after step 18)"])
+        with h5py.File(self.path("run", "checkpoint.h5")) as file:
+            self.assertEqual(file["train"].attrs["step"], 18)
+        self.save("a.npy", self.ids)
+        self.run_command("train", "--resume", "run", "--data", "a.npy")
+        self.assertEqual(*(self.run_command("info", "--all", run).stdout.split(b"parameters")[-1]
+                           for run in ("run", "whole")))
+
 
 class ResumeTest(IdsTest):
     def setUp(self):
@@ -346,6 +361,7 @@ class RefusedTest(IdsTest):
         said = process.communicate(timeout=60)[1].decode()
         self.assertEqual(process.returncode, 1, said)
         self.assertIn("a.npy: it was cut to 1000 bytes", said)
+        self.assertIn("(saved after step ", said)
 
 
 if __name__ == "__main__":
