@@ -49,7 +49,7 @@ typedef struct state_values {
 
 static mt_status make_values(const mt_stream *stream, state_values *values)
 {
-    const mt_model *model = stream_model(stream);
+    const mt_model *model = stream->model;
     size_t size = mt_dtype_size(model->parameters->dtype);
     int64_t blocks = model->config.num_blocks;
     size_t bytes = mt_stream_row_bytes(stream);
@@ -84,7 +84,7 @@ static mt_status save(const mt_stream *stream, const state_values *values, int64
     if (status != MT_OK) {
         return status;
     }
-    mt_model_attributes_write(archive, "/", &stream_model(stream)->config, values->dtype);
+    mt_model_attributes_write(archive, "/", &stream->model->config, values->dtype);
     mt_archive_write_int(archive, "/", "weights", print);
     mt_archive_write_int(archive, "/", "position", end->position);
     write_array(archive, "state", values->dtype, 2, values->shape, values->row);
@@ -145,7 +145,7 @@ mt_status mt_stream_save_file(const mt_stream *stream, int64_t row, const mt_str
         status = mt_stream_save(stream, row, values.row);
     }
     if (status == MT_OK) {
-        status = fingerprint(stream_model(stream), &print);
+        status = fingerprint(stream->model, &print);
     }
     if (status == MT_OK) {
         status = save(stream, &values, print, end, path);
@@ -283,7 +283,7 @@ mt_status mt_stream_load_file(mt_stream *stream, int64_t row, const char *path, 
         status = mt_archive_open(path, &archive);
     }
     if (status == MT_OK) {
-        found = load(archive, path, stream_model(stream), &values, end->outputs);
+        found = load(archive, path, stream->model, &values, end->outputs);
         status = mt_archive_close(archive);
     }
     if (status == MT_OK) {

@@ -4,7 +4,30 @@
 
 #include <mixtape/stream.h>
 
-const mt_model *stream_model(const mt_stream *stream);
+#include "kernels/device.h"
+
+/* The tensors that a block carries. */
+enum { ATT_X, ATT_WKV, FFN_X, TENSORS };
+
+/* A block's carried tensors, over the stream's memory. */
+typedef struct carried_block {
+    mt_tensor tensors[TENSORS];
+} carried_block;
+
+struct mt_stream {
+    mt_model *model;
+    mt_device *device;
+    mt_tape *tape;
+    int64_t batch;
+    size_t size;     /* of a value */
+    void *memory;    /* of all tensors, on the device */
+    void *empty_row; /* what a row carries at the beginning of a sequence, on the host */
+    carried_block *blocks;
+    mt_model_state state; /* the tensors as a call of the model sees them */
+};
+
+/* Makes the row that a sequence begins with: zeros, but for the exponents of empty sums. */
+mt_status stream_make_empty_row(mt_stream *stream);
 
 /* MT_ERROR_INVALID unless the stream has the row; `least` is MT_EVERY_ROW where that is one. */
 mt_status stream_check_row(const mt_stream *stream, int64_t row, int64_t least);
