@@ -33,13 +33,18 @@ static const file_magic packers[] = {
     {0, NULL},
 };
 
-static const file_magic other_texts[] = {
+static const file_magic no_texts[] = {
     {0, BYTES("\xFF\xFE\0\0"), "UTF-32", "`iconv -f UTF-32 -t UTF-8` makes it UTF-8"},
     {0, BYTES("\xFF\xFE"), "UTF-16", "`iconv -f UTF-16 -t UTF-8` makes it UTF-8"},
     {0, BYTES("\xFE\xFF"), "UTF-16", "`iconv -f UTF-16 -t UTF-8` makes it UTF-8"},
     {257, BYTES("ustar"), "a tar archive", "`tar -xf` unpacks it to a folder"},
     {0, BYTES("version https://git-lfs."), "a pointer of Git LFS",
      "`git lfs pull` fetches what it points to"},
+    {0, BYTES("\x93NUMPY"), "an array of NumPy's", "token ids are of the task ids"},
+    {0, BYTES("\x89HDF\r\n\x1A\n"), "an HDF5 file", "token ids are of the task ids"},
+    {0, BYTES("\xFF\xFF\xFF\xFF"), "an Arrow file", "write its texts to a file of text"},
+    {0, BYTES("ARROW1"), "an Arrow file", "write its texts to a file of text"},
+    {0, BYTES("PAR1"), "a Parquet file", "write its texts to a file of text"},
     {0, NULL},
 };
 
@@ -57,7 +62,7 @@ static const file_magic *find_magic(const file_magic *rows, const char *bytes, s
 
 mt_status mt_input_check_text(const char *bytes, size_t size)
 {
-    const file_magic *found = find_magic(other_texts, bytes, size);
+    const file_magic *found = find_magic(no_texts, bytes, size);
     return found == NULL ? MT_OK : mt_fail(MT_ERROR_FORMAT, "%s (%s)", found->is, found->cure);
 }
 

@@ -20,7 +20,7 @@ mt_status mt_input_read(const char *name, size_t most, char **bytes, size_t *siz
 size_t mt_input_most(void);
 
 /* MT_ERROR_FORMAT, with what they are, for bytes that stand where text in UTF-8 should be but begin
- * as UTF-16, an archive or a pointer of Git LFS does. */
+ * as UTF-16, an archive, a table or an array, or a pointer of Git LFS does. */
 mt_status mt_input_check_text(const char *bytes, size_t size);
 
 /* The same with the name in front, and for a zero byte, which no line has. */

@@ -117,6 +117,22 @@ static void find_held_out(const file_list *names, char note[DATA_NAMES_NOTE])
     }
 }
 
+/* Their braces and keys would be learnt, too. */
+static void find_json_lines(const file_list *names, char note[DATA_NAMES_NOTE])
+{
+    static const char *const json[] = {"jsonl", "ndjson", NULL};
+    told_names found = {NULL, 0, 0};
+    for (int64_t i = 0; i < names->count; i++) {
+        const named_file file = {.place = i, .name = names->names[i]};
+        if (has_part(file.name, json)) {
+            add_told(&file, &found);
+        }
+    }
+    add_clause(&found,
+               "JSON lines, of which all is text here (`mixtape tokenize` takes their texts)",
+               note);
+}
+
 static mt_status compare_all(const named_file *files, int64_t count, char note[DATA_NAMES_NOTE])
 {
     told_names twice = {NULL, 0, 0}, both = {NULL, 0, 0};
@@ -154,6 +170,9 @@ mt_status data_names_check(const file_list *data, const file_list *valid,
         count = find_files(&names, first_to_validate, files);
         qsort(files, (size_t)count, sizeof *files, compare_files);
         status = compare_all(files, count, note);
+    }
+    if (status == MT_OK) {
+        find_json_lines(&names, note);
     }
     if (status == MT_OK && valid != NULL && valid->count == 0) {
         find_held_out(&names, note);

@@ -3,8 +3,9 @@
 #include "io/input.h"
 #include "io/text_files.h"
 #include "io/token_pieces.h"
+#include "io/token_unknown.h"
 #include "io/utf8.h"
-#include "train/command/lines.h"
+#include "train/command/measure_documents.h"
 #include "train/command/progress.h"
 #include "train/command/utterance_text.h"
 #include "train/data_files.h"
@@ -13,120 +14,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- documents ---- */
-
-enum { MOST_SYMBOLS = 1 << 20 }; /* that wait */
-
-static void add_score(file_measure *measure, const mt_score *score)
-{
-    measured *sums = &measure->sums;
-    sums->score.log_likelihood += score->log_likelihood;
-    sums->score.counted += score->counted;
-    sums->score.hits += score->hits;
-    sums->documents++;
-}
-
-/* Now and then a line, `so_far` being of the document at work. */
-static void show_progress(file_measure *measure, const mt_score *so_far)
-{
-    const double interval = 5.0;
-    const mt_score *sums = &measure->sums.score;
-    int64_t counted = sums->counted + so_far->counted;
-    if (clock_seconds() - measure->told >= interval && counted > 0) {
-        print_line(stderr, "%" PRId64 " symbols, loss %.4f", counted,
-                   -(sums->log_likelihood + so_far->log_likelihood) / (double)counted);
-        measure->told = clock_seconds();
-    }
-}
-
-static void forget_waiting(file_measure *measure)
-{
-    for (int i = 0; i < measure->waiting; i++) {
-        free((int32_t *)(uintptr_t)measure->sequences[i].labels);
-        free(measure->names[i]);
-    }
-    measure->waiting = 0;
-    measure->waiting_count = 0;
-}
-
-/* Scores the documents that wait. */
-static mt_status score_waiting(file_measure *measure)
-{
-    mt_score scores[MOST_WAITING];
-    mt_status status =
-        mt_scorer_score(measure->scorer, measure->waiting, measure->sequences, scores);
-    for (int i = 0; i < measure->waiting && status == MT_OK; i++) {
-        add_score(measure, &scores[i]);
-        if (measure->tell != NULL) {
-            status = measure->tell(measure->context, measure->names[i], &scores[i]);
-        }
-    }
-    forget_waiting(measure);
-    show_progress(measure, &(mt_score){0.0});
-    return status;
-}
-
-/* Takes a document over: its symbols, and its name, which may be NULL. */
-static mt_status add_document(file_measure *measure, char *name, int32_t *ids, int64_t count)
-{
-    int32_t *longer = ids;
-    if (measure->end >= 0) {
-        longer = realloc(ids, (size_t)(count + 1) * sizeof *ids);
-        ids = longer != NULL ? longer : ids;
-    }
-    if (longer == NULL && (measure->end >= 0 || count > 0)) {
-        free(ids);
-        free(name);
-        return mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " symbols", count);
-    }
-    if (measure->end >= 0) {
-        ids[count++] = measure->end;
-    }
-    measure->names[measure->waiting] = name;
-    measure->sequences[measure->waiting++] = (mt_sequence){ids, count};
-    measure->waiting_count += count;
-    bool many = measure->waiting == MOST_WAITING || measure->waiting_count > MOST_SYMBOLS;
-    return many ? score_waiting(measure) : MT_OK;
-}
-
-enum { PIECE = 1 << 16 }; /* symbols: longer documents come in pieces */
-
-/* Reads symbols of a long document, from `at` on. */
-typedef mt_status read_piece(void *source, int64_t at, int64_t count, int32_t *ids);
-
-static mt_status score_pieces(file_measure *measure, int64_t count, read_piece *read, void *source,
-                              int32_t *ids)
-{
-    mt_score score = {0.0};
-    mt_status status = mt_scorer_begin(measure->scorer);
-    for (int64_t at = 0; at < count && status == MT_OK; at += PIECE) {
-        int64_t length = count - at < PIECE ? count - at : PIECE;
-        status = read(source, at, length, ids);
-        if (status == MT_OK) {
-            status = mt_scorer_add(measure->scorer, length, ids, &score);
-        }
-        show_progress(measure, &score);
-    }
-    if (status == MT_OK && measure->end >= 0) {
-        status = mt_scorer_add(measure->scorer, 1, &measure->end, &score);
-    }
-    add_score(measure, &score);
-    return status;
-}
-
-static mt_status add_long_document(file_measure *measure, int64_t count, read_piece *read,
-                                   void *source)
-{
-    int32_t *ids = malloc(PIECE * sizeof *ids);
-    mt_status status = ids != NULL ? score_waiting(measure)
-                                   : mt_fail(MT_ERROR_MEMORY, "no memory for %d symbols", PIECE);
-    if (status == MT_OK) {
-        status = score_pieces(measure, count, read, source, ids);
-    }
-    free(ids);
-    return status;
-}
 
 /* ---- how much text they are ---- */
 
@@ -165,15 +52,6 @@ static mt_status add_counts(file_measure *measure, mt_text_counts counts, const 
     return MT_OK;
 }
 
-static void count_unknown(file_measure *measure, const int32_t *ids, int64_t count)
-{
-    const mt_token_list *tokens = measure->symbols->tokens;
-    int32_t unknown = tokens != NULL ? mt_token_find(tokens, "<unk>", strlen("<unk>")) : -1;
-    for (int64_t i = 0; i < count; i++) {
-        measure->sums.unknown += ids[i] == unknown;
-    }
-}
-
 /* ---- text ---- */
 
 static mt_status read_text(void *source, int64_t at, int64_t count, int32_t *ids)
@@ -207,11 +85,11 @@ static mt_status measure_text(file_measure *measure, const mt_file_bytes *file)
     }
     status = add_counts(measure, mt_text_count(file->bytes + mark, file->size - mark), text.ids,
                         text.length);
-    if (status == MT_OK && text.length <= PIECE) {
-        return add_document(measure, NULL, text.ids, text.length);
+    if (status == MT_OK && text.length <= MEASURE_PIECE) {
+        return measure_document(measure, NULL, text.ids, text.length);
     }
     if (status == MT_OK) {
-        status = add_long_document(measure, text.length, read_text, &text);
+        status = measure_long_document(measure, text.length, read_text, &text);
     }
     mt_text_destroy(&text);
     return status;
@@ -237,7 +115,6 @@ static mt_status measure_utterance(file_measure *measure, char *line, bool piece
         return status;
     }
     text = utterance_text(measure->symbols, text, pieces);
-    count_unknown(measure, ids, count);
     status = add_counts(measure, mt_text_count(text, strlen(text)), ids, count);
     if (status != MT_OK) {
         free(ids);
@@ -248,7 +125,7 @@ static mt_status measure_utterance(file_measure *measure, char *line, bool piece
         free(ids);
         return mt_fail(MT_ERROR_MEMORY, "no memory for an utterance id of %zu bytes", length);
     }
-    return add_document(measure, name, ids, count);
+    return measure_document(measure, name, ids, count);
 }
 
 static mt_status measure_transcripts(file_measure *measure, const mt_file_bytes *file)
@@ -292,8 +169,8 @@ static mt_status read_ids(void *source, int64_t at, int64_t count, int32_t *ids)
 static mt_status measure_ids_document(file_measure *measure, mt_token_ids *ids, mt_ids_span span)
 {
     ids_document document = {ids, span.first, measure->symbols->count};
-    if (span.count > PIECE) {
-        return add_long_document(measure, span.count, read_ids, &document);
+    if (span.count > MEASURE_PIECE) {
+        return measure_long_document(measure, span.count, read_ids, &document);
     }
     int32_t *values = malloc((size_t)(span.count + 1) * sizeof *values);
     mt_status status = values != NULL
@@ -303,7 +180,7 @@ static mt_status measure_ids_document(file_measure *measure, mt_token_ids *ids, 
         free(values);
         return status;
     }
-    return add_document(measure, NULL, values, span.count);
+    return measure_document(measure, NULL, values, span.count);
 }
 
 static mt_status measure_ids(file_measure *measure, const file_list *files)
@@ -317,7 +194,7 @@ static mt_status measure_ids(file_measure *measure, const file_list *files)
         status = measure_ids_document(measure, ids, mt_token_ids_document(ids, d));
     }
     mt_token_ids_close(ids);
-    return status == MT_OK ? score_waiting(measure) : status;
+    return status == MT_OK ? measure_waiting(measure) : status;
 }
 
 /* ---- the kinds ---- */
@@ -369,13 +246,11 @@ static mt_status measure_texts(file_measure *measure, measure_one *measure_it,
         status = measure_file(measure, measure_it, files.names[i]);
     }
     file_list_clear(&files);
-    return status == MT_OK ? score_waiting(measure) : status;
+    return status == MT_OK ? measure_waiting(measure) : status;
 }
 
-/* Hardly anything is unknown to sub-words, but in a text that is cut into characters instead. */
 static mt_status check_sums(const file_measure *measure)
 {
-    const double of_subwords = 0.01, of_others = 0.5;
     const measured *sums = &measure->sums;
     const text_symbols *symbols = measure->symbols;
     if (sums->score.counted == 0) {
@@ -385,7 +260,7 @@ static mt_status check_sums(const file_measure *measure)
     double share = (double)sums->unknown / (double)sums->score.counted;
     bool cut_otherwise =
         sums->unknown > 0 && !symbols->words && mt_token_list_has_pieces(symbols->tokens);
-    return share <= (cut_otherwise ? of_subwords : of_others)
+    return share <= mt_token_most_unknown(cut_otherwise)
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID,
                          "%.1f %% of the symbols are not in the token list (are they cut as --unit "
@@ -399,6 +274,6 @@ mt_status measure_files(file_measure *measure, const char *kind, const file_list
     measure->told = clock_seconds();
     mt_status status = measure_it != NULL ? measure_texts(measure, measure_it, files)
                                           : measure_ids(measure, files);
-    forget_waiting(measure);
+    measure_forget(measure);
     return status == MT_OK ? check_sums(measure) : status;
 }

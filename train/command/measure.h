@@ -15,14 +15,16 @@
 typedef struct measured {
     mt_score score;
     int64_t documents;
-    int64_t unknown; /* symbols that are <unk> */
-    bool has_text;   /* there are counts */
+    int64_t unknown, with_unknown; /* symbols that are <unk>, and utterances that have some */
+    bool has_text;                 /* there are counts */
     /* Of what was measured: without a document's first symbol, where that is context alone. */
     mt_text_counts counts;
 } measured;
 
-/* Told the score of each utterance, in the order of the files. A failure ends the measurement. */
-typedef mt_status measure_tell(void *context, const char *utterance, const mt_score *score);
+/* Told the score of each utterance, in the order of the files, and how many of its symbols are
+ * <unk>. A failure ends the measurement. */
+typedef mt_status measure_tell(void *context, const char *utterance, const mt_score *score,
+                               int64_t unknown);
 
 enum { MOST_WAITING = 64 };
 
@@ -39,6 +41,7 @@ typedef struct file_measure {
     int64_t waiting_count; /* symbols of theirs */
     mt_sequence sequences[MOST_WAITING];
     char *names[MOST_WAITING];
+    int64_t unknown[MOST_WAITING];
 } file_measure;
 
 /* Measures files of a kind that there is, with a line on standard error every few seconds.

@@ -20,17 +20,18 @@
 #include <unistd.h>
 
 /* The score as an object, what is no text or not finite being null; NULL without memory. */
-static json_t *json_of_score(const char *utterance, const mt_score *score)
+static json_t *json_of_score(const char *utterance, const mt_score *score, int64_t unknown)
 {
     bool is_text = *mt_utf8_end(utterance) == '\0', is_finite = isfinite(score->log_likelihood);
-    return json_pack("{s:o, s:o, s:I}", "utterance", is_text ? json_string(utterance) : json_null(),
-                     "log_likelihood", is_finite ? json_real(score->log_likelihood) : json_null(),
-                     "tokens", (json_int_t)score->counted);
+    return json_pack("{s:o, s:o, s:I, s:I}", "utterance",
+                     is_text ? json_string(utterance) : json_null(), "log_likelihood",
+                     is_finite ? json_real(score->log_likelihood) : json_null(), "tokens",
+                     (json_int_t)score->counted, "unknown", (json_int_t)unknown);
 }
 
-static mt_status tell_json(const char *utterance, const mt_score *score)
+static mt_status tell_json(const char *utterance, const mt_score *score, int64_t unknown)
 {
-    json_t *object = json_of_score(utterance, score);
+    json_t *object = json_of_score(utterance, score, unknown);
     bool written = object != NULL && json_dumpf(object, stdout, JSON_REAL_PRECISION(12)) == 0;
     json_decref(object);
     return written || ferror(stdout)
@@ -39,12 +40,12 @@ static mt_status tell_json(const char *utterance, const mt_score *score)
 }
 
 /* "ID log-likelihood tokens", or the same as an object of JSON on a line. */
-static mt_status tell(void *context, const char *utterance, const mt_score *score)
+static mt_status tell(void *context, const char *utterance, const mt_score *score, int64_t unknown)
 {
     const eval_arguments *given = context;
     text_output output = text_output_make(stdout);
     if (given->json) {
-        mt_status status = tell_json(utterance, score);
+        mt_status status = tell_json(utterance, score, unknown);
         if (status != MT_OK) {
             return status;
         }
@@ -204,6 +205,18 @@ static mt_status show(const measured *sums, const char *kind, const eval_argumen
     return figures_print(&shown, given->json, texts);
 }
 
+/* Lines of scores stay what programs of rescoring read; what they do not say is told beside. */
+static void tell_unknown(const measured *sums, const eval_arguments *given)
+{
+    if (sums->unknown > 0) {
+        print_line(stderr,
+                   "symbols that are not in the token list, scored as <unk>: %" PRId64
+                   ", in %" PRId64 " of %" PRId64 " utterances%s",
+                   sums->unknown, sums->with_unknown, sums->documents,
+                   given->json ? "" : " (--json tells how many of each)");
+    }
+}
+
 /* Label 0, the blank, comes before what models of transcripts have learnt; others begin with what
  * is there. */
 static mt_status measure_model(mt_model *model, const file_kind *kind, const text_symbols *symbols,
@@ -229,7 +242,9 @@ static mt_status measure_model(mt_model *model, const file_kind *kind, const tex
     if (status == MT_OK) {
         status = measure_files(&measure, kind->task, &given->data);
     }
-    if (status == MT_OK && !given->per_utterance) {
+    if (status == MT_OK && given->per_utterance) {
+        tell_unknown(&measure.sums, given);
+    } else if (status == MT_OK) {
         status = show(&measure.sums, kind->task, given);
     }
     mt_scorer_destroy(measure.scorer);

@@ -67,6 +67,26 @@ class SeveralFilesTest(TranscriptsTest):
         self.assertEqual(said, f"one: {twice}\n")
         self.assertEqual(self.run_command("eval", "run0", "--data", "folder").stderr, b"")
 
+    def test_lines_of_json_are_told(self):
+        self.write("texts.jsonl", '{"text": "abc"}\n' * 20)
+        said = self.train_text("--data", "texts.jsonl", "--out", "run").stderr.decode()
+        self.assertIn("texts.jsonl: JSON lines", said)
+        self.assertIn("`mixtape tokenize`", said)
+
+    def test_arrays_and_tables_are_no_text(self):
+        self.train_text("--data", "one", "--out", "run")
+        numpy.save(self.path("a.npy"), numpy.arange(100))
+        with h5py.File(self.path("a.h5"), "w") as file:
+            file["ids"] = numpy.arange(100)
+        self.write("a.arrow", b"\xff\xff\xff\xff" + bytes(100))
+        self.write("a.parquet", b"PAR1" + bytes(100))
+        for name, says in (("a.npy", ["an array of NumPy's", "task ids"]),
+                           ("a.h5", ["an HDF5 file", "task ids"]),
+                           ("a.arrow", ["an Arrow file"]), ("a.parquet", ["a Parquet file"])):
+            with self.subTest(name):
+                self.refuse("train", "text", "--data", name, status=1, says=[name + ": ", *says])
+                self.refuse("eval", "run", "--data", name, status=1, says=[name + ": ", *says])
+
     def test_what_streams_is_named_once(self):
         self.train_text("--data", "one", "--out", "run")
         os.mkfifo(self.path("pipe"))

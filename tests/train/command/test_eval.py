@@ -349,10 +349,25 @@ class TranscriptsEvalTest(EvalTest, TranscriptsTest):
                 self.assertEqual((found, int(counted)), (name, expected[1]))
                 self.assertAlmostEqual(float(total), expected[0], delta=1e-4)
         objects = [json.loads(line) for line in self.per_utterance("run.h5", "nbest", "--json")]
-        for line, found in zip(lines, objects, strict=True):
+        for (_, text), line, found in zip(texts, lines, objects, strict=True):
             name, total, counted = line.split()
+            self.assertEqual(found["unknown"], text.count("x"))
             self.assertEqual((found["utterance"], found["tokens"]), (name, int(counted)))
             self.assertAlmostEqual(found["log_likelihood"], float(total), delta=1e-5)
+
+    def test_unknown_symbols_are_told_beside_the_scores(self):
+        self.write("some", "u1 abx xa\nu2 ab\nu3 xc\nu4 cab\n")
+        told = "scored as <unk>: 3, in 2 of 4 utterances"
+        result = self.run_command("eval", "run", "--per-utterance", "--data", "some")
+        self.assertIn(told + " (--json", result.stderr.decode())
+        self.assertEqual([len(line.split()) for line in result.stdout.splitlines()], [3] * 4)
+        result = self.run_command("eval", "run", "--per-utterance", "--json", "--data", "some")
+        self.assertIn(told + "\n", result.stderr.decode())
+        self.assertEqual([json.loads(line)["unknown"] for line in result.stdout.splitlines()],
+                         [2, 0, 1, 0])
+        self.write("known", "u1 ab\n")
+        result = self.run_command("eval", "run", "--per-utterance", "--data", "known")
+        self.assertEqual(result.stderr, b"")
 
     def test_an_id_that_is_no_text_is_told_as_it_is(self):
         self.write("other", b"u\xff ab\n")
