@@ -20,9 +20,10 @@
 extern "C" {
 #endif
 
-/* Changes with any change to what this header declares, the structures of kernels/wkv.h included,
- * and to those functions of weights.h that need no structure. */
-enum { MT_BINDINGS_VERSION = 3 };
+/* Changes with any change to what this header and transducer.h declare, the structures of
+ * kernels/wkv.h and kernels/transducer.h included, and to those functions of weights.h that need no
+ * structure. */
+enum { MT_BINDINGS_VERSION = 4 };
 MT_API int mt_bindings_version(void);
 
 /* Bytes that forward leaves in `saved`; 0 for a type that has no kernels. */

@@ -21,7 +21,7 @@ __device__ inline node_place place_of(int64_t n, int64_t T, int64_t U)
     return {frame / T, frame % T, n % (U + 1)};
 }
 
-/* Tells the host of lengths and labels that are refused; a thread to each label, and to each row. */
+/* Tells the host of lengths and labels that are refused; a thread to a label or a row. */
 __global__ void __launch_bounds__(NODE_THREADS)
     find_faults(mt_transducer_forward_args args, finding *findings)
 {

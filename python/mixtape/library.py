@@ -1,5 +1,5 @@
-"""libmixtape by ctypes: its C interface for bindings (mixtape/wkv.h), and the functions of
-mixtape/weights.h that need no structure."""
+"""libmixtape by ctypes: its C interface for bindings (mixtape/wkv.h, mixtape/transducer.h), and the
+functions of mixtape/weights.h that need no structure."""
 
 import ctypes
 import ctypes.util
@@ -8,10 +8,11 @@ import pathlib
 import shutil
 import threading
 
-VERSION = 3
+VERSION = 4
 F32, F64 = 0, 1
 
 _pointer, _size = ctypes.c_void_p, ctypes.c_int64
+_index = ctypes.c_int32
 
 
 class WKVForward(ctypes.Structure):
@@ -24,6 +25,19 @@ class WKVBackward(ctypes.Structure):
     _fields_ = ([(name, _size) for name in ("B", "T", "C")] +
                 [(name, _pointer) for name in ("w", "u", "k", "v", "saved", "dy", "dstate_out",
                                                "dw", "du", "dk", "dv", "dstate_in", "workspace")])
+
+
+class TransducerForward(ctypes.Structure):
+    _fields_ = ([(name, _size) for name in ("B", "T", "U", "V")] + [("blank", _index)] +
+                [(name, _pointer) for name in ("logits", "labels", "frames", "label_lengths",
+                                               "losses", "nodes", "betas", "alphas")])
+
+
+class TransducerBackward(ctypes.Structure):
+    _fields_ = ([(name, _size) for name in ("B", "T", "U", "V")] +
+                [("blank", _index), ("fastemit_lambda", ctypes.c_double)] +
+                [(name, _pointer) for name in ("logits", "labels", "frames", "label_lengths",
+                                               "nodes", "dlosses", "dlogits")])
 
 
 class MixtapeError(RuntimeError):
@@ -67,6 +81,12 @@ def _load():
     library.mt_wkv_forward.argtypes = [_pointer, _pointer, ctypes.c_int, ctypes.POINTER(WKVForward)]
     library.mt_wkv_backward.argtypes = [_pointer, _pointer, ctypes.c_int,
                                         ctypes.POINTER(WKVBackward)]
+    library.mt_transducer_forward.argtypes = [_pointer, _pointer, ctypes.c_int,
+                                              ctypes.POINTER(TransducerForward)]
+    library.mt_transducer_backward.argtypes = [_pointer, _pointer, ctypes.c_int,
+                                               ctypes.POINTER(TransducerBackward)]
+    library.mt_transducer_check.argtypes = [_size, _size, _size, _size, _index, _pointer, _pointer,
+                                            _pointer]
     library.mt_wkv_check.argtypes = [_size, _size, _size, _size]
     library.mt_layout_parse.argtypes = [ctypes.c_char_p, ctypes.POINTER(_pointer)]
     library.mt_weights_open.argtypes = [ctypes.c_char_p, ctypes.POINTER(_pointer)]

@@ -1,56 +1,13 @@
 """The WKV operator for PyTorch tensors."""
 
-import contextlib
 import ctypes
 
 import torch
 
 from mixtape import library
+from mixtape.tensors import TYPES, addresses, as_current, device_of, plain
 
 EMPTY_MAX = -1e38
-_TYPES = {torch.float32: library.F32, torch.float64: library.F64}
-
-
-def _address(tensor):
-    """Where its numbers lie. Tensors that only stand for others (FakeTensor, functional ones, those
-    of a wrapper class) lie nowhere, and those whose storage was made smaller, not all of them."""
-    if tensor is None:
-        return None
-    needed = (tensor.storage_offset() + tensor.numel()) * tensor.element_size()
-    try:
-        # PyTorch 1.13 has no untyped_storage.
-        storage = getattr(tensor, "untyped_storage", tensor.storage)()
-        is_there = storage.device == tensor.device and storage.nbytes() >= needed
-        address = tensor.data_ptr() if is_there else 0
-    except RuntimeError:
-        address = 0
-    if address == 0 and tensor.numel() > 0:
-        raise ValueError(f"wkv: a {type(tensor).__name__} of shape {tuple(tensor.shape)} has no "
-                         "memory that a kernel could work on")
-    return address
-
-
-def _device_of(tensor):
-    """(device of the library, stream to work on) for a tensor."""
-    if tensor.device.type == "cuda":
-        stream = torch.cuda.current_stream(tensor.device).cuda_stream
-        return library.device(f"cuda:{tensor.device.index}"), stream
-    if tensor.device.type == "cpu":
-        return library.device("cpu"), None
-    raise ValueError(f"wkv: tensors on {tensor.device}: there are kernels for cpu and cuda")
-
-
-def _as_current(tensor):
-    """The tensor's device as the current one, which the library makes it, and afterwards the former
-    again."""
-    on_cuda = tensor.device.type == "cuda"
-    return torch.cuda.device(tensor.device) if on_cuda else contextlib.nullcontext()
-
-
-def plain(tensor, dtype):
-    """The tensor of this type and as it lies in memory, which is all that the library sees of
-    it."""
-    return tensor.to(dtype).contiguous().resolve_neg()
 
 
 def _workspace(device, kind, k):
@@ -64,12 +21,12 @@ def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
     """Runs the kernel on plain tensors of one type and device. Returns (y, saved), `saved` None
     unless asked for."""
     B, T, C = k.shape
-    kind = _TYPES[k.dtype]
+    kind = TYPES[k.dtype]
     y = torch.empty_like(k) if y is None else y
     if B == 0 or C == 0:
         return y, None
-    with _as_current(k):
-        device, stream = _device_of(k)
+    with as_current(k):
+        device, stream = device_of("wkv", k)
         with device.lock:
             saved = None
             if save:
@@ -77,7 +34,7 @@ def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
                 saved = torch.empty(size, dtype=torch.uint8, device=k.device)
             workspace = _workspace(device, kind, k)
             arrays = (w, u, k, v, state, y, state_out, saved, workspace)
-            arguments = library.WKVForward(B, T, C, *(_address(x) for x in arrays))
+            arguments = library.WKVForward(B, T, C, *addresses("wkv", *arrays))
             library.check(library.library().mt_wkv_forward(device.handle, stream, kind,
                                                            ctypes.byref(arguments)))
     return y, saved
@@ -86,18 +43,18 @@ def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
 def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
     """Runs the backward kernel; outputs that are None are not computed."""
     B, T, C = k.shape
-    kind = _TYPES[k.dtype]
+    kind = TYPES[k.dtype]
     if B == 0 or C == 0:
         for total in (dw, du):
             if total is not None:
                 total.zero_()
         return
-    with _as_current(k):
-        device, stream = _device_of(k)
+    with as_current(k):
+        device, stream = device_of("wkv", k)
         with device.lock:
             workspace = _workspace(device, kind, k)
             arrays = (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in, workspace)
-            arguments = library.WKVBackward(B, T, C, *(_address(x) for x in arrays))
+            arguments = library.WKVBackward(B, T, C, *addresses("wkv", *arrays))
             library.check(library.library().mt_wkv_backward(device.handle, stream, kind,
                                                             ctypes.byref(arguments)))
 

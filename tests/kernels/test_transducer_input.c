@@ -61,7 +61,7 @@ static void check_not_finite(kernel_build *build)
         bool lost, infinite;
     } cases[] = {
         {1, 0.5, false, false},      {1, NAN, true, false},      {0, NAN, true, false},
-        {1, INFINITY, true, false},  {0, -INFINITY, true, true}, /* a blank that every alignment takes */
+        {1, INFINITY, true, false},  {0, -INFINITY, true, true}, /* every alignment takes it */
         {1, -INFINITY, false, false}};
     for (int i = 0; i < LENGTH(cases); i++) {
         const double *grads;

@@ -23,6 +23,14 @@ def need(*modules):
             raise unittest.SkipTest(f"{module} cannot be imported: {error}") from None
 
 
+def devices():
+    """PyTorch's devices to test on."""
+    import torch
+
+    required = os.environ.get("MIXTAPE_TEST_DEVICE") == "cuda"
+    return ["cpu"] + (["cuda"] if required or torch.cuda.is_available() else [])
+
+
 class CommandTest(unittest.TestCase):
     """Tests that run the command in a folder of their own."""
 

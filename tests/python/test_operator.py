@@ -48,11 +48,6 @@ def arguments(B, T, C, dtype=None, device="cpu", carried=False):
     ]
 
 
-def devices():
-    required = os.environ.get("MIXTAPE_TEST_DEVICE") == "cuda"
-    return ["cpu"] + (["cuda"] if required or torch.cuda.is_available() else [])
-
-
 class OperatorTest(unittest.TestCase):
     def test_one_header_says_the_version(self):
         header = os.path.join(os.path.dirname(__file__), "..", "..", "include", "mixtape",
@@ -64,7 +59,7 @@ class OperatorTest(unittest.TestCase):
         self.assertEqual(".".join(numbers), mixtape.__version__)
 
     def test_gradcheck(self):
-        for device in devices():
+        for device in support.devices():
             for shape in ((1, 1, 1), (2, 5, 3), (1, 33, 2), (3, 2, 17)):
                 with self.subTest(device=device, shape=shape):
                     self.assertTrue(
@@ -77,7 +72,7 @@ class OperatorTest(unittest.TestCase):
             output, state = mixtape.wkv(d, u, k, v, (num, den, largest))
             return output, state[0] * torch.exp(state[2]), state[1] * torch.exp(state[2])
 
-        for device in devices():
+        for device in support.devices():
             for shape in ((1, 1, 1), (2, 5, 3), (1, 33, 2)):
                 with self.subTest(device=device, shape=shape):
                     self.assertTrue(
@@ -85,7 +80,7 @@ class OperatorTest(unittest.TestCase):
                                                                  carried=True)))
 
     def test_it_is_the_loop(self):
-        for device in devices():
+        for device in support.devices():
             for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
                 with self.subTest(device=device, dtype=dtype):
                     given = arguments(3, 70, 16, dtype, device)
@@ -132,7 +127,7 @@ class OperatorTest(unittest.TestCase):
                     all(x.grad.dtype == dtype and torch.isfinite(x.grad).all() for x in given))
 
     def test_autocast_leaves_the_operator_in_float32_or_float64(self):
-        for device in devices():
+        for device in support.devices():
             for dtype, computed in ((torch.float64, torch.float64), (torch.float32, torch.float32),
                                     (torch.bfloat16, torch.float32)):
                 with self.subTest(device=device, dtype=dtype):
@@ -177,7 +172,7 @@ class OperatorTest(unittest.TestCase):
                     mixtape.wkv(*given)
 
     def test_views_with_a_pending_sign(self):
-        for device in devices():
+        for device in support.devices():
             for shape in ((2, 6, 4), (1, 1, 1)):  # the latter is contiguous all the same
                 d, u, k, v = arguments(*shape, device=device)
                 pending = [torch.complex(x, -x).conj().imag for x in (k, v)]
@@ -187,7 +182,7 @@ class OperatorTest(unittest.TestCase):
                                 mixtape.wkv(d, u, k, v)[0]))
 
     def test_a_batch_of_nothing(self):
-        for device in devices():
+        for device in support.devices():
             for shape in ((0, 5, 3), (2, 5, 0), (0, 0, 0)):
                 for carried in (False, True):
                     with self.subTest(device=device, shape=shape, carried=carried):

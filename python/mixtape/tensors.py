@@ -1,0 +1,66 @@
+"""PyTorch's tensors as the library sees them: addresses on a device, numbers of a type, in the
+order of their indices. `operator` is who asks, for messages."""
+
+import contextlib
+
+import numpy
+import torch
+
+from mixtape import library
+
+TYPES = {torch.float32: library.F32, torch.float64: library.F64}
+
+
+def address(operator, tensor):
+    """Where its numbers lie. Tensors that only stand for others (FakeTensor, functional ones, those
+    of a wrapper class) lie nowhere, and those whose storage was made smaller, not all of them."""
+    if tensor is None:
+        return None
+    needed = (tensor.storage_offset() + tensor.numel()) * tensor.element_size()
+    try:
+        # PyTorch 1.13 has no untyped_storage.
+        storage = getattr(tensor, "untyped_storage", tensor.storage)()
+        is_there = storage.device == tensor.device and storage.nbytes() >= needed
+        place = tensor.data_ptr() if is_there else 0
+    except RuntimeError:
+        place = 0
+    if place == 0 and tensor.numel() > 0:
+        raise ValueError(f"{operator}: a {type(tensor).__name__} of shape {tuple(tensor.shape)} "
+                         "has no memory that a kernel could work on")
+    return place
+
+
+def addresses(operator, *tensors):
+    return (address(operator, tensor) for tensor in tensors)
+
+
+def device_of(operator, tensor):
+    """(device of the library, stream to work on) for a tensor."""
+    if tensor.device.type == "cuda":
+        stream = torch.cuda.current_stream(tensor.device).cuda_stream
+        return library.device(f"cuda:{tensor.device.index}"), stream
+    if tensor.device.type == "cpu":
+        return library.device("cpu"), None
+    raise ValueError(f"{operator}: tensors on {tensor.device}: there are kernels for cpu and cuda")
+
+
+def as_current(tensor):
+    """The tensor's device as the current one, which the library makes it, and afterwards the former
+    again."""
+    on_cuda = tensor.device.type == "cuda"
+    return torch.cuda.device(tensor.device) if on_cuda else contextlib.nullcontext()
+
+
+def plain(tensor, dtype):
+    """The tensor of this type and as it lies in memory, which is all that the library sees of
+    it."""
+    return tensor.to(dtype).contiguous().resolve_neg()
+
+
+def new_like(tensor):
+    """Memory for as many numbers, to be written. NumPy asks for large pages: in small ones, a large
+    array costs more time than a kernel takes to fill it."""
+    if tensor.device.type != "cpu":
+        return torch.empty_like(tensor)
+    kinds = {torch.float32: numpy.float32, torch.float64: numpy.float64}
+    return torch.from_numpy(numpy.empty(tuple(tensor.shape), kinds[tensor.dtype]))

@@ -1,0 +1,192 @@
+"""mixtape.transducer_loss: PyTorch's own gradient checks, torchaudio's loss, types, reductions, and
+wrong arguments."""
+
+import unittest
+
+import support
+
+
+def setUpModule():
+    support.need("torch")
+    global torch, mixtape
+    import torch
+
+    import mixtape
+
+
+def arguments(B, T, U, V, blank=0, device="cpu", dtype=None):
+    """Logits, labels, frames and label lengths; row 0 has all frames and labels, others fewer."""
+    generator = torch.Generator().manual_seed(1000 * T + 10 * U + V)
+    logits = torch.randn((B, T, U + 1, V), generator=generator, dtype=torch.float64)
+    labels = torch.randint(max(V - 1, 1), (B, U), generator=generator)
+    labels = labels + (labels >= blank).long()
+    frames = torch.tensor([T - b % T for b in range(B)])
+    lengths = torch.tensor([U - b % (U + 1) for b in range(B)])
+    logits = logits.to(device, dtype or torch.float64).requires_grad_()
+    return logits, labels.to(device), frames.to(device), lengths.to(device)
+
+
+def loss_and_gradient(logits, *rest, **options):
+    given = logits.detach().clone().requires_grad_()
+    loss = mixtape.transducer_loss(given, *rest, **options)
+    loss.sum().backward()
+    return loss.detach(), given.grad
+
+
+class TransducerTest(unittest.TestCase):
+    def test_gradcheck(self):
+        for device in support.devices():
+            for shape in ((1, 1, 0, 2), (1, 1, 3, 2), (3, 4, 2, 5), (2, 5, 0, 3)):
+                logits, *rest = arguments(*shape, device=device)
+                for reduction in ("none", "mean", "sum"):
+                    with self.subTest(device=device, shape=shape, reduction=reduction):
+                        self.assertTrue(torch.autograd.gradcheck(
+                            lambda z: mixtape.transducer_loss(z, *rest, reduction=reduction),
+                            (logits,)))
+
+    def test_reductions_are_of_the_rows_losses(self):
+        given = arguments(3, 4, 2, 5)
+        losses = mixtape.transducer_loss(*given, reduction="none")
+        self.assertEqual(losses.shape, (3,))
+        self.assertEqual(mixtape.transducer_loss(*given), losses.mean())
+        self.assertEqual(mixtape.transducer_loss(*given, reduction="sum"), losses.sum())
+
+    def test_another_blank_is_a_permutation_of_the_vocabulary(self):
+        logits, labels, *lengths = arguments(2, 4, 3, 5)
+        moved = mixtape.transducer_loss(logits.roll(-1, -1), (labels - 1) % 5, *lengths, blank=4)
+        self.assertAlmostEqual(moved.item(),
+                               mixtape.transducer_loss(logits, labels, *lengths).item())
+
+    def test_fastemit_weighs_the_labels_share_of_the_gradient(self):
+        # Of one frame the first node is left by its label for certain, the second by a blank.
+        logits, *rest = arguments(1, 1, 1, 3)
+        loss, plain = loss_and_gradient(logits, *rest)
+        weighed_loss, weighed = loss_and_gradient(logits, *rest, fastemit_lambda=0.25)
+        self.assertEqual(weighed_loss, loss)
+        torch.testing.assert_close(weighed[0, 0, 0], 1.25 * plain[0, 0, 0])
+        torch.testing.assert_close(weighed[0, 0, 1], plain[0, 0, 1])
+
+    def test_half_types_are_computed_in_float32(self):
+        for dtype in (torch.float16, torch.bfloat16):
+            logits, *rest = arguments(2, 3, 2, 4, dtype=dtype)
+            loss = mixtape.transducer_loss(logits, *rest)
+            loss.backward()
+            expected, grad = loss_and_gradient(logits.float(), *rest)
+            self.assertEqual(loss.dtype, torch.float32)
+            self.assertEqual(loss, expected)
+            self.assertEqual(logits.grad.dtype, dtype)
+            torch.testing.assert_close(logits.grad, grad.to(dtype))
+
+    def test_integers_of_any_type_and_tensors_laid_out_otherwise(self):
+        logits, labels, frames, lengths = arguments(3, 4, 2, 5)
+        expected, grad = loss_and_gradient(logits, labels, frames, lengths)
+        for dtype in (torch.int32, torch.int16, torch.uint8):
+            narrow = [x.clamp(0).to(dtype) for x in (labels, frames, lengths)]
+            self.assertEqual(mixtape.transducer_loss(logits, *narrow), expected)
+        turned = logits.detach().transpose(0, 3).contiguous().transpose(0, 3)
+        turned.requires_grad_()
+        mixtape.transducer_loss(turned, labels.t().contiguous().t(), frames, lengths,
+                                overwrite_logits=True).backward()
+        torch.testing.assert_close(turned.grad, grad)
+        torch.testing.assert_close(turned, logits)
+
+    def test_the_gradient_is_written_over_logits_where_that_is_allowed(self):
+        logits, *rest = arguments(3, 4, 2, 5)
+        _, grad = loss_and_gradient(logits, *rest)
+        made = logits * 1.0
+        loss = mixtape.transducer_loss(made, *rest, overwrite_logits=True)
+        loss.backward(retain_graph=True)
+        torch.testing.assert_close(made.detach(), grad)
+        torch.testing.assert_close(logits.grad, grad)
+        with self.assertRaisesRegex(RuntimeError, "modified by an inplace operation"):
+            loss.backward()
+
+    def test_nothing_is_kept_where_no_gradient_will_be_asked_for(self):
+        logits, *rest = arguments(2, 3, 2, 4)
+        with torch.no_grad():
+            loss = mixtape.transducer_loss(logits, *rest)
+        self.assertFalse(loss.requires_grad)
+        self.assertEqual(loss, mixtape.transducer_loss(logits, *rest))
+
+    def test_a_batch_without_rows(self):
+        empty = torch.zeros(0, dtype=torch.int32)
+        logits = torch.zeros((0, 3, 2, 4), requires_grad=True)
+        rest = torch.zeros((0, 1), dtype=torch.int32), empty, empty
+        self.assertEqual(mixtape.transducer_loss(logits, *rest, reduction="none").shape, (0,))
+        mixtape.transducer_loss(logits, *rest, reduction="sum").backward()
+        self.assertEqual(logits.grad.shape, logits.shape)
+
+    def test_gradients_of_gradients_are_refused(self):
+        logits, *rest = arguments(2, 3, 2, 4)
+        loss = mixtape.transducer_loss(logits, *rest)
+        grad, = torch.autograd.grad(loss * loss, logits, create_graph=True)
+        with self.assertRaisesRegex(RuntimeError, "once_differentiable"):
+            grad.sum().backward()
+
+
+class RefusalTest(unittest.TestCase):
+    def refused(self, says, logits=None, labels=None, frames=None, lengths=None, **options):
+        given = arguments(2, 3, 2, 5)
+        given = [own if own is not None else default
+                 for own, default in zip((logits, labels, frames, lengths), given)]
+        with self.assertRaises(ValueError) as raised:
+            mixtape.transducer_loss(*given, **options)
+        self.assertIn("transducer_loss: " + says, str(raised.exception))
+
+    def test_values_out_of_range_are_refused_with_their_place(self):
+        self.refused("labels[1][0] is 7, not in 0 .. 4", labels=torch.tensor([[1, 2], [7, 1]]))
+        self.refused("labels[0][1] is 0, which is the blank", labels=torch.tensor([[1, 0], [2, 1]]))
+        self.refused("labels[0][0] is 2147483647", labels=torch.tensor([[2**32 + 1, 1], [2, 1]]))
+        self.refused("frames[1] is 4, not in 1 .. 3", frames=torch.tensor([3, 4]))
+        self.refused("frames[0] is 0, not in 1 .. 3", frames=torch.tensor([0, 3]))
+        self.refused("label_lengths[0] is 3, not in 0 .. 2", lengths=torch.tensor([3, 1]))
+        self.refused("label_lengths[0] is -1, not in 0 .. 2", lengths=torch.tensor([-1, 1]))
+
+    def test_shapes_and_types_are_refused_with_both(self):
+        self.refused("labels (2, 3), expected (2, 2)", labels=torch.ones((2, 3), dtype=torch.int32))
+        self.refused("frames (3,), expected (2,)", frames=torch.ones(3, dtype=torch.int32))
+        self.refused("label_lengths is of torch.float32", lengths=torch.ones(2))
+        self.refused("labels is of torch.bool", labels=torch.ones((2, 2), dtype=torch.bool))
+        self.refused("labels is not a dense tensor", labels=[[1, 2], [3, 4]])
+        self.refused("logits (3, 4), expected (B, T, U + 1, V)", logits=torch.zeros(3, 4))
+        self.refused("logits is not a dense tensor of real numbers",
+                     logits=torch.zeros((2, 3, 3, 5), dtype=torch.int64))
+        self.refused("frames on meta", frames=torch.ones(2, dtype=torch.int32, device="meta"))
+
+    def test_options_are_refused_with_their_value(self):
+        self.refused("blank 5, not in 0 .. 4", blank=5)
+        self.refused("blank -1, not in 0 .. 4", blank=-1)
+        self.refused("blank 0.0, not in 0 .. 4", blank=0.0)
+        self.refused("fastemit_lambda -1.0", fastemit_lambda=-1.0)
+        self.refused("fastemit_lambda nan", fastemit_lambda=float("nan"))
+        self.refused("reduction 'average', expected one of none, mean, sum", reduction="average")
+
+    def test_tensors_without_memory_are_refused(self):
+        given = [x.detach().to("meta") for x in arguments(2, 3, 2, 5)]
+        with self.assertRaisesRegex(ValueError, "meta|no memory"):
+            mixtape.transducer_loss(*given)
+
+
+class TorchaudioTest(unittest.TestCase):
+    def setUp(self):
+        support.need("torchaudio")
+
+    def test_losses_and_gradients_are_torchaudios(self):
+        from torchaudio.functional import rnnt_loss
+
+        for device in support.devices():
+            for shape, blank in (((1, 1, 0, 2), 0), ((4, 20, 6, 33), 0), ((3, 9, 9, 5), 4)):
+                logits, *rest = arguments(*shape, blank, dtype=torch.float32)
+                rest = [x.clamp(0).int() for x in rest]
+                theirs = logits.detach().clone().requires_grad_()
+                expected = rnnt_loss(theirs, *rest, blank=blank, reduction="none")
+                expected.sum().backward()
+                loss, grad = loss_and_gradient(logits.to(device), *(x.to(device) for x in rest),
+                                               blank=blank, reduction="none")
+                with self.subTest(device=device, shape=shape):
+                    torch.testing.assert_close(loss.cpu(), expected.detach(), rtol=1e-5, atol=1e-5)
+                    torch.testing.assert_close(grad.cpu(), theirs.grad, rtol=1e-5, atol=1e-5)
+
+
+if __name__ == "__main__":
+    unittest.main()
