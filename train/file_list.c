@@ -1,9 +1,10 @@
 #include "train/file_list.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <fts.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -55,54 +56,89 @@ void file_list_clear(file_list *list)
     *list = (file_list){0};
 }
 
-static int compare_names(const FTSENT **a, const FTSENT **b)
+/* A folder that is walked, and the one that it is in, or NULL. */
+typedef struct walked_folder {
+    const struct walked_folder *parent;
+    dev_t device;
+    ino_t inode;
+} walked_folder;
+
+static mt_status walk_path(const char *path, const walked_folder *parent, file_list *files);
+
+static mt_status fail_at(const char *path)
 {
-    return strcmp((*a)->fts_name, (*b)->fts_name);
+    return mt_fail(errno == ENOMEM ? MT_ERROR_MEMORY : MT_ERROR_IO, "%s: %s", path,
+                   strerror(errno));
 }
 
-/* Takes what the walk has come to. */
-static mt_status take_entry(FTS *walk, FTSENT *entry, file_list *files)
+static int compare_names(const struct dirent **a, const struct dirent **b)
 {
-    bool is_hidden = entry->fts_level > FTS_ROOTLEVEL && entry->fts_name[0] == '.';
-    if (is_hidden) {
-        fts_set(walk, entry, FTS_SKIP);
-        return MT_OK;
-    }
-    switch (entry->fts_info) {
-    case FTS_F:
-        return file_list_add(files, entry->fts_path);
-    case FTS_DC:
-        return mt_fail(MT_ERROR_IO, "%s: a link to a folder that it is in", entry->fts_path);
-    case FTS_SLNONE:
-        return mt_fail(MT_ERROR_IO, "%s: a link to what is not there", entry->fts_path);
-    case FTS_DNR:
-    case FTS_ERR:
-    case FTS_NS:
-        return mt_fail(MT_ERROR_IO, "%s: %s", entry->fts_path, strerror(entry->fts_errno));
-    default:
-        return MT_OK;
-    }
+    return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static mt_status walk_folder(char *folder, file_list *files)
+static int is_shown(const struct dirent *entry)
 {
-    char *const roots[] = {folder, NULL};
-    int64_t before = files->count;
-    FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, compare_names);
-    if (walk == NULL) {
-        return mt_fail(MT_ERROR_IO, "%s: %s", folder, strerror(errno));
+    return entry->d_name[0] != '.';
+}
+
+static mt_status walk_entry(const char *path, const char *name, const walked_folder *folder,
+                            file_list *files)
+{
+    char *whole;
+    size_t length = strlen(path);
+    const char *slash = length > 0 && path[length - 1] == '/' ? "" : "/";
+    if (asprintf(&whole, "%s%s%s", path, slash, name) < 0) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for the name of a file", path);
+    }
+    mt_status status = walk_path(whole, folder, files);
+    free(whole);
+    return status;
+}
+
+/* By scandir: fts of the C library crashes where it has no memory. */
+static mt_status walk_entries(const char *path, const walked_folder *folder, file_list *files)
+{
+    struct dirent **entries;
+    int count = scandir(path, &entries, is_shown, compare_names);
+    if (count < 0) {
+        return fail_at(path);
     }
     mt_status status = MT_OK;
-    FTSENT *entry;
-    errno = 0;
-    while (status == MT_OK && (entry = fts_read(walk)) != NULL) {
-        status = take_entry(walk, entry, files);
-        errno = 0;
+    for (int i = 0; i < count; i++) {
+        if (status == MT_OK) {
+            status = walk_entry(path, entries[i]->d_name, folder, files);
+        }
+        free(entries[i]);
     }
-    if (status == MT_OK && errno != 0) {
-        status = mt_fail(MT_ERROR_IO, "%s: %s", folder, strerror(errno));
+    free(entries);
+    return status;
+}
+
+/* Adds the regular file, or those of the folder; what is neither is left out. */
+static mt_status walk_path(const char *path, const walked_folder *parent, file_list *files)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        return errno == ENOENT ? mt_fail(MT_ERROR_IO, "%s: a link to what is not there", path)
+                               : fail_at(path);
     }
-    fts_close(walk);
+    if (S_ISREG(info.st_mode)) {
+        return file_list_add(files, path);
+    }
+    for (const walked_folder *above = parent; above != NULL; above = above->parent) {
+        if (above->device == info.st_dev && above->inode == info.st_ino) {
+            return mt_fail(MT_ERROR_IO, "%s: a link to a folder that it is in", path);
+        }
+    }
+    return S_ISDIR(info.st_mode)
+               ? walk_entries(path, &(walked_folder){parent, info.st_dev, info.st_ino}, files)
+               : MT_OK;
+}
+
+static mt_status walk_folder(const char *folder, file_list *files)
+{
+    int64_t before = files->count;
+    mt_status status = walk_path(folder, NULL, files);
     return status == MT_OK && files->count == before
                ? mt_fail(MT_ERROR_INVALID, "%s: no file in that folder", folder)
                : status;
