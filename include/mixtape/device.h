@@ -21,7 +21,11 @@ typedef struct mt_device mt_device;
 /* Opens "cpu", "cuda", "cuda:I" or "auto" (a CUDA device where there is one, with its cuBLAS, else
  * the CPU). The caller closes it with mt_device_close, after everything that lives on it.
  * MT_ERROR_INVALID for an unknown name, MT_ERROR_DEVICE where this build or machine has no such
- * device, MT_ERROR_MEMORY where the CPU has no address space to multiply in. */
+ * device, MT_ERROR_MEMORY where the CPU has no address space to multiply in.
+ *
+ * A CPU device serves a child of fork as well. Once a process has opened a CUDA device, a child of
+ * it can use none: whatever it asks of one is MT_ERROR_DEVICE, "auto" is the CPU, and closing the
+ * parent's leaves it as it is. */
 MT_API mt_status mt_device_open(const char *name, mt_device **device);
 MT_API void mt_device_close(mt_device *device); /* NULL is allowed */
 

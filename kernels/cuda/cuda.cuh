@@ -90,7 +90,11 @@ inline cuda_device *of(mt_device *device)
 /* MT_OK, or MT_ERROR_DEVICE with what was done and what CUDA says of it. */
 mt_status check(cudaError_t error, const char *what);
 
-/* Makes the device the calling thread's. */
+/* True in a child of a process that had opened a device: CUDA does not serve it, and its pinned
+ * memory is not there. */
+extern bool forked;
+
+/* Makes the device the calling thread's. What calls CUDA begins with it, or looks at `forked`. */
 mt_status use(mt_device *device);
 
 /* Waits for work that may still use what is about to be given back. What goes wrong here went wrong

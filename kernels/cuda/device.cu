@@ -4,6 +4,7 @@
 #include "kernels/device.h"
 #include "kernels/transducer_formulas.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,28 @@
 namespace mt_cuda
 {
 
+bool forked;
+
 namespace
 {
+
+void note_fork()
+{
+    forked = true;
+}
+
+void watch_forks()
+{
+    pthread_atfork(nullptr, nullptr, note_fork);
+}
+
+mt_status check_process()
+{
+    return forked ? mt_fail(MT_ERROR_DEVICE,
+                            "cuda: this process was forked from one that had opened a device, and "
+                            "CUDA does not serve it (fork before, or use cpu)")
+                  : MT_OK;
+}
 
 constexpr size_t STAGING_HALF = static_cast<size_t>(4) << 20;
 
@@ -46,7 +67,7 @@ mt_status allocate(mt_device *device, size_t bytes, void **memory)
 
 void release(mt_device *device, void *memory)
 {
-    if (memory != nullptr) {
+    if (memory != nullptr && !forked) {
         settle(device);
         cudaFree(memory);
     }
@@ -201,10 +222,15 @@ void use_own_stream(mt_device *device)
     of(device)->stream = of(device)->own_stream;
 }
 
-/* Any part may be missing. */
+/* Any part may be missing. In a child of fork the device is still the parent's. */
 void close_device(mt_device *device)
 {
     cuda_device *cuda = of(device);
+    if (forked) {
+        free(cuda->trace.calls);
+        free(cuda);
+        return;
+    }
     settle(device);
     close_blas(cuda);
     close_trace(cuda);
@@ -293,7 +319,13 @@ mt_status open_parts(cuda_device *cuda)
 /* Checks that there is such a device, and a driver to reach it. */
 mt_status find_device(int index)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     int count = 0;
+    mt_status status = check_process();
+    if (status != MT_OK) {
+        return status;
+    }
+    pthread_once(&once, watch_forks);
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess) {
         cudaGetLastError();
@@ -323,7 +355,9 @@ mt_status check(cudaError_t error, const char *what)
 
 mt_status use(mt_device *device)
 {
-    return check(cudaSetDevice(of(device)->index), "choosing the device");
+    mt_status status = check_process();
+    return status == MT_OK ? check(cudaSetDevice(of(device)->index), "choosing the device")
+                           : status;
 }
 
 void settle(mt_device *device)

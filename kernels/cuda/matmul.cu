@@ -84,7 +84,10 @@ void close_blas(cuda_device *cuda)
 mt_status allow_tf32(mt_device *device, bool allowed)
 {
     cuda_device *cuda = of(device);
-    mt_status opened = open_blas(cuda);
+    mt_status opened = use(device);
+    if (opened == MT_OK) {
+        opened = open_blas(cuda);
+    }
     if (opened != MT_OK) {
         return opened;
     }

@@ -17,6 +17,10 @@ void forget(mt_device *device, mt_recording *recording)
     if (recording == nullptr) {
         return;
     }
+    if (forked) {
+        free(recording);
+        return;
+    }
     settle(device);
     if (recording->executable != nullptr) {
         cudaGraphExecDestroy(recording->executable);

@@ -5,6 +5,7 @@
 #include "control.h"
 #include "fibres.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -78,8 +79,25 @@ unsigned disorder = static_cast<unsigned>(from_outside("CUDA_ON_CPU_DISORDER"));
 cuda_on_cpu_machine machine = CUDA_ON_CPU_WORKS;
 cudaError_t last_error = cudaSuccess;
 
+/* A child of a process that has used CUDA must not: its driver may do anything then. */
+bool forked;
+
+void note_fork()
+{
+    forked = true;
+}
+
+void must_not_be_forked()
+{
+    static const int watching = pthread_atfork(nullptr, nullptr, note_fork);
+    if (forked || watching != 0) {
+        abort();
+    }
+}
+
 cudaError_t failed(cudaError_t error)
 {
+    must_not_be_forked();
     last_error = error;
     return error;
 }
@@ -92,11 +110,13 @@ bool allocation_fails()
 /* The result of a call that does nothing wrong. */
 cudaError_t success()
 {
+    must_not_be_forked();
     return lost ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
 template <typename T> cudaError_t make(T **made)
 {
+    must_not_be_forked();
     if (lost) {
         *made = nullptr;
         return success();

@@ -8,6 +8,8 @@
 #include "tests/check_main.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* A whole small run on a device of its own: opened, two updates, closed. */
 static mt_status run_once(void)
@@ -152,13 +154,77 @@ START_TEST(test_only_matrix_products_need_cublas)
 }
 END_TEST
 
+/* The status of a call in a child, which is told why. */
+static bool is_refused(mt_status status)
+{
+    return status == MT_ERROR_DEVICE && strstr(mt_error_message(), "was forked") != NULL;
+}
+
+static bool is_told_in_the_child(mt_device *device, mt_tape *tape, mt_model *model, void *memory)
+{
+    const int64_t shape[] = {1, 1};
+    const int32_t label = 1;
+    float value = 1.0f;
+    void *more;
+    mt_device *other;
+    bool told =
+        is_refused(mt_device_write(device, memory, &value, sizeof value)) &&
+        is_refused(mt_device_read(device, &value, memory, sizeof value)) &&
+        is_refused(mt_device_allocate(device, sizeof value, &more)) &&
+        is_refused(mt_device_synchronize(device)) &&
+        is_refused(mt_device_allow_tf32(device, true)) && is_refused(device->record(device)) &&
+        is_refused(device->read_arrived(device, 0, &value, sizeof value)) &&
+        is_refused(mt_device_open("cuda", &other)) && mt_device_open("auto", &other) == MT_OK;
+    told = told && strcmp(mt_device_name(other), "cpu") == 0;
+    mt_tape_reset(tape);
+    mt_tensor *input = mt_tape_input(tape, MT_I32, 2, shape, &label, false);
+    mt_model_decode(tape, model, input, NULL, true);
+    told = told && mt_tape_status(tape) == MT_ERROR_DEVICE &&
+           strstr(mt_tape_error(tape), "was forked") != NULL;
+    mt_device_release(device, memory);
+    mt_model_destroy(model);
+    mt_tape_destroy(tape);
+    mt_device_close(device);
+    return told;
+}
+
+START_TEST(test_a_child_of_fork_is_told_that_cuda_does_not_serve_it)
+{
+    mt_device *device;
+    mt_tape *tape;
+    mt_model *model;
+    void *memory;
+    int status;
+    mt_model_config config = mt_model_config_default(5, 4);
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    ck_assert_int_eq(mt_tape_create(device, &tape), MT_OK);
+    ck_assert_int_eq(mt_model_create(device, MT_F32, &config, 1, &model), MT_OK);
+    ck_assert_int_eq(mt_device_allocate(device, sizeof(float), &memory), MT_OK);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        _exit(is_told_in_the_child(device, tape, model, memory) ? 7 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 7);
+    ck_assert_int_eq(mt_device_synchronize(device), MT_OK); /* the parent's is as before */
+    mt_device_release(device, memory);
+    mt_model_destroy(model);
+    mt_tape_destroy(tape);
+    mt_device_close(device);
+    ck_assert_int_eq(run_once(), MT_OK);
+}
+END_TEST
+
 static Suite *faults_suite(void)
 {
     return SUITE("cuda_on_cpu/faults", test_every_allocation_can_fail_once_and_nothing_is_lost,
                  test_every_launch_can_fail_once_and_nothing_is_lost,
                  test_a_device_that_is_lost_is_told_and_nothing_is_lost_with_it,
                  test_memory_that_is_not_there_is_refused_with_what_is_free,
-                 test_machines_without_driver_or_device, test_only_matrix_products_need_cublas);
+                 test_machines_without_driver_or_device, test_only_matrix_products_need_cublas,
+                 test_a_child_of_fork_is_told_that_cuda_does_not_serve_it);
 }
 
 MT_TEST_MAIN(faults_suite)
