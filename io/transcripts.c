@@ -31,9 +31,19 @@ static int64_t count_lines(const char *text)
     return lines;
 }
 
+static mt_status encode(const mt_transcript_labels *labels, const char *text, mt_transcript *item)
+{
+    if (labels->encode == NULL) {
+        return mt_token_encode(labels->tokens, labels->unit, text, &item->labels, &item->length);
+    }
+    const char *begin = mt_utf8_skip_blanks(text), *end = mt_utf8_before_blanks(text);
+    return labels->encode(labels->context, begin, end > begin ? (size_t)(end - begin) : 0,
+                          &item->labels, &item->length);
+}
+
 /* Splits a line into its utterance and its text, and encodes that. */
-static mt_status parse_line(mt_transcripts *transcripts, char *line, const mt_token_list *tokens,
-                            mt_token_unit unit)
+static mt_status parse_line(mt_transcripts *transcripts, char *line,
+                            const mt_transcript_labels *labels)
 {
     size_t length = mt_utf8_word_length(line);
     if (length == 0) {
@@ -41,7 +51,7 @@ static mt_status parse_line(mt_transcripts *transcripts, char *line, const mt_to
     }
     mt_transcript *item = &transcripts->items[transcripts->count];
     const char *text = line + length;
-    mt_status status = mt_token_encode(tokens, unit, text, &item->labels, &item->length);
+    mt_status status = encode(labels, text, item);
     if (status != MT_OK) {
         return mt_fail(status, "utterance %.*s: %s", length < 64 ? (int)length : 64, line,
                        mt_error_message());
@@ -61,7 +71,7 @@ static mt_status parse_line(mt_transcripts *transcripts, char *line, const mt_to
 }
 
 /* Cuts a file's text into lines, in place, behind those that were read. */
-static mt_status parse(const mt_file_bytes *file, const mt_token_list *tokens, mt_token_unit unit,
+static mt_status parse(const mt_file_bytes *file, const mt_transcript_labels *labels,
                        mt_transcripts *transcripts)
 {
     int64_t number = 1, before = transcripts->count;
@@ -73,7 +83,7 @@ static mt_status parse(const mt_file_bytes *file, const mt_token_list *tokens, m
         if (length > 0 && line[length - 1] == '\r') {
             line[length - 1] = '\0';
         }
-        mt_status status = parse_line(transcripts, line, tokens, unit);
+        mt_status status = parse_line(transcripts, line, labels);
         if (status != MT_OK) {
             return mt_fail(status, "%s: line %" PRId64 ": %s", file->name, number,
                            mt_error_message());
@@ -125,8 +135,8 @@ static mt_status check_utterances(const mt_file_bytes *files, int64_t count,
                                       files->name, count - 1, repeated);
 }
 
-static mt_status read_all(const mt_file_bytes *files, int64_t count, const mt_token_list *tokens,
-                          mt_token_unit unit, mt_transcripts *made)
+static mt_status read_all(const mt_file_bytes *files, int64_t count,
+                          const mt_transcript_labels *labels, mt_transcripts *made)
 {
     int64_t lines = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -142,19 +152,18 @@ static mt_status read_all(const mt_file_bytes *files, int64_t count, const mt_to
     }
     mt_status status = MT_OK;
     for (int64_t i = 0; i < count && status == MT_OK; i++) {
-        status = parse(&files[i], tokens, unit, made);
+        status = parse(&files[i], labels, made);
     }
     return status == MT_OK ? check_utterances(files, count, made) : status;
 }
 
 mt_status mt_transcripts_read(const mt_file_bytes *files, int64_t count,
-                              const mt_token_list *tokens, mt_token_unit unit,
-                              mt_transcripts **transcripts)
+                              const mt_transcript_labels *labels, mt_transcripts **transcripts)
 {
     mt_transcripts *made = calloc(1, sizeof *made);
     *transcripts = NULL;
     mt_status status =
-        made != NULL ? read_all(files, count, tokens, unit, made)
+        made != NULL ? read_all(files, count, labels, made)
                      : mt_fail(MT_ERROR_MEMORY, "%s: no memory for its transcripts", files->name);
     if (status != MT_OK) {
         mt_transcripts_destroy(made);
@@ -174,7 +183,8 @@ mt_status mt_transcripts_load(const char *path, const mt_token_list *tokens, mt_
     }
     mt_status status = mt_file_read(path, &file.bytes, &file.size);
     if (status == MT_OK) {
-        status = mt_transcripts_read(&file, 1, tokens, unit, transcripts);
+        status = mt_transcripts_read(
+            &file, 1, &(mt_transcript_labels){.tokens = tokens, .unit = unit}, transcripts);
         free(file.bytes);
     }
     return status;

@@ -6,6 +6,7 @@
 
 #include <mixtape/model.h>
 #include <mixtape/schedule.h>
+#include <mixtape/token_list.h>
 #include <mixtape/trainer.h>
 
 #include "io/token_ids.h"
@@ -27,6 +28,11 @@ const char *symbol_unit_name(int unit);
 typedef struct text_encoder {
     mt_status (*encode)(void *context, const char *bytes, size_t size, int32_t **ids,
                         int64_t *count); /* NULL: there is none */
+
+    /* For labels of a token list: what it is without a file of one, and that of the symbols from
+     * then on, as long as it stays. */
+    mt_status (*make_tokens)(void *context, mt_token_list **tokens);
+    mt_status (*take_tokens)(void *context, const mt_token_list *tokens);
     void *context;
 } text_encoder;
 

@@ -21,7 +21,7 @@ struct train_task {
     const char *name, *help;
     bool regression;  /* mean square error of the last step, instead of cross-entropy of every
                         counted one */
-    bool transcripts; /* sequences begin with the blank, label 0 */
+    bool transcripts; /* sequences begin with the blank, label 0; config->encoder splits them */
     bool language;    /* perplexity is the figure to show, instead of accuracy */
     bool numbers;     /* symbols are numbers, of as many as the options or the model say */
     bool encodes;     /* text, by config->encoder where there is one */

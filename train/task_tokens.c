@@ -31,8 +31,10 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
     if (!has_data) {
         return mt_fail(MT_ERROR_INVALID, "tokens: no transcripts (give them with --data)");
     }
-    if (config->token_list[0] == '\0' && tokens == NULL) {
-        return mt_fail(MT_ERROR_INVALID, "tokens: no token list (give one with --token-list)");
+    bool is_split = config->encoder.encode != NULL;
+    if (config->token_list[0] == '\0' && tokens == NULL && !is_split) {
+        return mt_fail(MT_ERROR_INVALID, "tokens: no token list (give one with --token-list, or "
+                                         "--bpemodel, of which one is made)");
     }
     if (config->unit == UNIT_BYTE) {
         return mt_fail(MT_ERROR_INVALID, "--unit byte: tokens has char and word");
@@ -40,11 +42,15 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
     if (config->unit == UNIT_WORD && config->nlsyms.count > 0) {
         return mt_fail(MT_ERROR_INVALID, "--nlsyms: words are whole anyway (--unit char)");
     }
+    if (is_split && config->nlsyms.count > 0) {
+        return mt_fail(MT_ERROR_INVALID, "--nlsyms: what stays whole the tokenizer tells itself "
+                                         "(spm_train --user_defined_symbols)");
+    }
     task_data *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "tokens: no memory for %zu bytes", sizeof *made);
     }
-    made->cut_into_characters = config->unit == UNIT_CHAR;
+    made->cut_into_characters = config->unit == UNIT_CHAR && !is_split;
     mt_status status = transcript_data_load(config, tokens, may_grow, &made->transcripts);
     if (status != MT_OK) {
         close_tokens(made);

@@ -69,9 +69,9 @@ static mt_status refuse_unknown(const run_config *config, const char *name, doub
                                 bool subwords)
 {
     return subwords ? mt_fail(MT_ERROR_INVALID,
-                              "%s: %.1f %% of its labels are not in %s, a list of sub-words: split "
-                              "the transcripts into them (spm_encode) and take --unit word (or "
-                              "allow it by --most-unknown)",
+                              "%s: %.1f %% of its labels are not in %s, a list of sub-words: name "
+                              "their model of SentencePiece (--bpemodel), or split the transcripts "
+                              "before and take --unit word (or allow it by --most-unknown)",
                               name, 100.0 * share, list_name(config))
                     : mt_fail(MT_ERROR_INVALID,
                               "%s: %.1f %% of its labels are not in %s (are they cut as --unit %s? "
@@ -93,7 +93,7 @@ static mt_status check_known(const run_config *config, const file_list *names,
     }
     data->labels += labels;
     data->unknown += unknown;
-    bool subwords = mt_token_list_has_pieces(data->tokens);
+    bool subwords = config->encoder.encode == NULL && mt_token_list_has_pieces(data->tokens);
     double most =
         config->most_unknown >= 0.0 ? config->most_unknown : mt_token_most_unknown(subwords);
     double share = labels > 0 ? (double)unknown / (double)labels : 0.0;
@@ -126,7 +126,7 @@ static mt_status sort_all(const run_config *config, transcript_data *data)
 }
 
 /* The file's list or, where none is named or the file is gone, that of the model which the run
- * begins with or goes on from. */
+ * begins with or goes on from, or else what the tokenizer makes. */
 static mt_status load_tokens(const run_config *config, const mt_token_list *known,
                              transcript_data *data)
 {
@@ -134,7 +134,9 @@ static mt_status load_tokens(const run_config *config, const mt_token_list *know
         return mt_token_list_create(known->count, (const char *const *)known->tokens,
                                     &data->tokens);
     }
-    return mt_token_list_load(config->token_list, &data->tokens);
+    const text_encoder *encoder = &config->encoder;
+    return config->token_list[0] == '\0' ? encoder->make_tokens(encoder->context, &data->tokens)
+                                         : mt_token_list_load(config->token_list, &data->tokens);
 }
 
 /* Reads the transcripts of all the files. */
@@ -142,11 +144,15 @@ static mt_status load_transcripts(const run_config *config, const file_list *nam
                                   const mt_token_list *tokens, mt_transcripts **transcripts,
                                   char digest[DIGEST_MAX])
 {
-    mt_token_unit unit = config->unit == UNIT_WORD ? MT_TOKEN_WORD : MT_TOKEN_CHAR;
+    const mt_transcript_labels labels = {.tokens = tokens,
+                                         .unit = config->unit == UNIT_WORD ? MT_TOKEN_WORD
+                                                                           : MT_TOKEN_CHAR,
+                                         .encode = config->encoder.encode,
+                                         .context = config->encoder.context};
     data_files files;
     mt_status status = data_files_read(names, &files);
     if (status == MT_OK) {
-        status = mt_transcripts_read(files.files, files.count, tokens, unit, transcripts);
+        status = mt_transcripts_read(files.files, files.count, &labels, transcripts);
     }
     memcpy(digest, files.digest, DIGEST_MAX);
     data_files_free(&files);
@@ -159,6 +165,9 @@ static mt_status load(const run_config *config, const mt_token_list *known, tran
     if (status == MT_OK) {
         status = mt_token_list_keep_whole(data->tokens, (int32_t)config->nlsyms.count,
                                           (const char *const *)config->nlsyms.names);
+    }
+    if (status == MT_OK && config->encoder.encode != NULL) {
+        status = config->encoder.take_tokens(config->encoder.context, data->tokens);
     }
     bool has_blank = status == MT_OK && strcmp(data->tokens->tokens[BLANK], "<blank>") == 0;
     if (status == MT_OK && !has_blank && config->model.padding_index == BLANK) {

@@ -94,9 +94,11 @@ def _text(data):
 
 class _Tokenizer:
     """What all have: `size`, which all ids are below; encode, decode, piece and find. One that
-    takes any bytes cuts long texts itself, by `take`."""
+    takes any bytes cuts long texts itself, by `take`. One that `splits` serves token lists of
+    ESPnet, whose labels are other numbers than its ids: split, join and token_list."""
 
     takes_bytes = False
+    splits = False
 
     def find(self, token):
         """The id of a piece as the vocabulary spells it, or None."""
@@ -136,6 +138,7 @@ class HuggingFace(_Tokenizer):
 
 class SentencePiece(_Tokenizer):
     kind = "sentencepiece"
+    splits = True
 
     def __init__(self, data, name):
         library = _need("sentencepiece", name)
@@ -159,6 +162,23 @@ class SentencePiece(_Tokenizer):
     def find(self, token):
         index = self.tokenizer.PieceToId(token)
         return index if self.tokenizer.IdToPiece(index) == token else None
+
+    def split(self, text):
+        """The pieces of a text, as ESPnet's tokenizer gives them: what no piece is, as it stands in
+        the text."""
+        found = _guarded(self.name, self.tokenizer.EncodeAsPieces, _text(text))
+        return [piece.encode() for piece in found]
+
+    def join(self, pieces):
+        found = [piece.decode(errors="replace") for piece in pieces]
+        return _guarded(self.name, self.tokenizer.DecodePieces, found).encode(errors="replace")
+
+    def token_list(self):
+        """The list that ESPnet's recipes make of a model: for <unk>, <s> and </s> come others."""
+        made = self.tokenizer
+        left_out = {made.unk_id(), made.bos_id(), made.eos_id()}
+        pieces = [self.piece(index) for index in range(self.size) if index not in left_out]
+        return [b"<blank>", b"<unk>", *pieces, b"<sos/eos>"]
 
 
 class WorldList(_Tokenizer):

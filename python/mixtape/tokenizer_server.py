@@ -3,11 +3,17 @@
 A request is a letter, the length of what follows (32 bits, little-endian) and that many bytes; an
 answer is 0, or 1 where the bytes are a message of what went wrong, with the same behind it.
 
-    L  the bytes of a tokenizer's file   ->  the size of its vocabulary, 64 bits
+    L  the bytes of a tokenizer's file   ->  the size of its vocabulary, 64 bits, and a byte, 1
+                                             where it splits for token lists
     E  text                              ->  ids of 32 bits
     D  ids of 32 bits                    ->  text
     F  a token, as it is spelt           ->  its id of 32 bits, or -1
-    P  an id of 32 bits                  ->  its piece, as it is spelt, or nothing
+    P                                    ->  the pieces of all ids, as they are spelt
+    S  text                              ->  its pieces
+    J  pieces                            ->  their text
+    V                                    ->  ESPnet's token list of its pieces
+
+Each of several pieces has its length, of 32 bits, before it; an id without one, 0.
 
 What a file makes of a library cannot hurt the command: memory is limited by the length of the file
 and of what is asked, and so is the processor's time for an answer. The process ends with the
@@ -44,16 +50,37 @@ def _pack(ids):
     return struct.pack(f"<{len(ids)}i", *ids)
 
 
-def _answer(tokenizer, asked, data):
-    if asked == b"E":
-        return _pack(tokenizer.encode(data))
-    if asked == b"D":
-        ids = struct.unpack(f"<{len(data) // 4}i", data)
-        return tokenizer.decode([index for index in ids if index < tokenizer.size])
-    if asked == b"P":
-        return tokenizer.piece(*struct.unpack("<i", data))
+def _pack_pieces(pieces):
+    return b"".join(struct.pack("<I", len(piece)) + piece for piece in pieces)
+
+
+def _unpack_pieces(data):
+    at = 0
+    while at < len(data):
+        begin = at + 4
+        at = begin + struct.unpack_from("<I", data, at)[0]
+        yield data[begin:at]
+
+
+def _decode(tokenizer, data):
+    ids = struct.unpack(f"<{len(data) // 4}i", data)
+    return tokenizer.decode([index for index in ids if index < tokenizer.size])
+
+
+def _find(tokenizer, data):
     index = tokenizer.find(data.decode(errors="replace"))
     return _pack([-1 if index is None else index])
+
+
+ANSWERS = {
+    b"E": lambda tokenizer, data: _pack(tokenizer.encode(data)),
+    b"D": _decode,
+    b"F": _find,
+    b"P": lambda tokenizer, _: _pack_pieces(map(tokenizer.piece, range(tokenizer.size))),
+    b"S": lambda tokenizer, data: _pack_pieces(tokenizer.split(data)),
+    b"J": lambda tokenizer, data: tokenizer.join(_unpack_pieces(data)),
+    b"V": lambda tokenizer, _: _pack_pieces(tokenizer.token_list()),
+}
 
 
 class _Limits:
@@ -94,7 +121,7 @@ def serve(connection):
     def load(data):
         nonlocal tokenizer
         tokenizer, limits.kept = make(data, sys.argv[1]), len(data)
-        return struct.pack("<q", tokenizer.size)
+        return struct.pack("<q?", tokenizer.size, tokenizer.splits)
 
     while header := _read(connection, 5):
         count = struct.unpack_from("<I", header, 1)[0]
@@ -103,7 +130,8 @@ def serve(connection):
         if data is None:
             return
         asked = header[:1]
-        status, found = _try(load, data) if asked == b"L" else _try(_answer, tokenizer, asked, data)
+        status, found = (_try(load, data) if asked == b"L" else
+                         _try(ANSWERS[asked], tokenizer, data))
         connection.sendall(status + struct.pack("<I", len(found)) + found)
 
 

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ESPnet's mappings; what their keys are the table of a model's fields tells. */
 #define DECODER   "decoder_conf"
@@ -126,6 +127,36 @@ static mt_status take_decoder(espnet_file *file)
     return conf != NULL && !is_null(conf) ? take_mapping(file, DECODER, conf) : MT_OK;
 }
 
+/* Tells if ESPnet takes it for None: by YAML, or by one of its words. */
+static bool is_none(const yaml_node_t *node)
+{
+    static const char *const words[] = {"none", "null", "nil"};
+    bool is_word = false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        is_word = is_word || strcasecmp(text_of(node), words[i]) == 0;
+    }
+    bool is_empty = node->type == YAML_SEQUENCE_NODE &&
+                    node->data.sequence.items.start == node->data.sequence.items.top;
+    return is_null(node) || is_word || is_empty;
+}
+
+/* What changes transcripts before they are split is ESPnet's alone. */
+static mt_status refuse_of_text(espnet_file *file)
+{
+    static const char *const names[] = {"cleaner", "g2p"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const yaml_node_t *node = find(file, names[i]);
+        if (node != NULL && !is_none(node)) {
+            return mt_fail(MT_ERROR_FORMAT,
+                           "%s: line %zu: %s: '%s' is not supported (make the transcripts with it "
+                           "before, and say null)",
+                           file->path, node->start_mark.line + 1, names[i],
+                           node->type == YAML_SCALAR_NODE ? text_of(node) : "a list");
+        }
+    }
+    return MT_OK;
+}
+
 mt_status espnet_config_read(const char *path, run_config *config)
 {
     espnet_file file = {.path = path, .config = config};
@@ -139,6 +170,9 @@ mt_status espnet_config_read(const char *path, run_config *config)
     free(text);
     if (status == MT_OK) {
         status = take_decoder(&file);
+        if (status == MT_OK) {
+            status = refuse_of_text(&file);
+        }
         yaml_document_delete(&file.document);
     }
     return status;

@@ -107,7 +107,8 @@ static mt_status measure_utterance(file_measure *measure, char *line, bool piece
         return mt_fail(MT_ERROR_FORMAT, "no utterance id at the start of the line");
     }
     char *text = line + length;
-    if (!measure->symbols->transcripts) { /* the blanks around it are no part of a text */
+    /* The blanks around it are no part of a text, nor of what a tokenizer splits. */
+    if (!measure->symbols->transcripts || measure->symbols->tokenizer != NULL) {
         text = utterance_text(measure->symbols, text, false);
     }
     mt_status status = symbols_of(measure->symbols, text, &ids, &count);
@@ -258,8 +259,8 @@ static mt_status check_sums(const file_measure *measure)
                        sums->documents, sums->documents == 1 ? "" : "s");
     }
     double share = (double)sums->unknown / (double)sums->score.counted;
-    bool cut_otherwise =
-        sums->unknown > 0 && !symbols->words && mt_token_list_has_pieces(symbols->tokens);
+    bool cut_otherwise = sums->unknown > 0 && !symbols->words && symbols->tokenizer == NULL &&
+                         mt_token_list_has_pieces(symbols->tokens);
     return share <= mt_token_most_unknown(cut_otherwise)
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID,

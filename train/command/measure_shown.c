@@ -129,6 +129,8 @@ static mt_status find_kind(const mt_checkpoint *checkpoint, const eval_arguments
         kind->ids_type = config.ids_type;
         run_config_clear(&config);
     }
+    const mt_token_list *tokens = checkpoint->weights->tokens;
+    bool reads_transcripts = tokens != NULL && strcmp(tokens->tokens[0], "<blank>") == 0;
     bool has_tokenizer =
         given->symbols.tokenizer != NULL || checkpoint->weights->tokenizer.bytes != NULL;
     if (asked[0] != '\0') {
@@ -136,7 +138,7 @@ static mt_status find_kind(const mt_checkpoint *checkpoint, const eval_arguments
     } else if (has_tokenizer && status == MT_OK) {
         name_kind found;
         status = find_kind_of_names(&given->data, &found);
-        if (found == NAME_TEXT) { /* which becomes ids */
+        if (found == NAME_TEXT && !reads_transcripts) { /* which becomes ids */
             snprintf(kind->task, sizeof kind->task, "text");
         }
     }

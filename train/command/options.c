@@ -275,8 +275,8 @@ static void write_help(const option_row *row, const run_config *defaults, char *
 
 const struct argp_option *options_argp(const struct argp_option *own, const run_config *defaults)
 {
-    enum { MOST_GROUPS = 8, MOST_OWN = 8 };
-    static struct argp_option table[MOST_OWN + MOST_ROWS + MOST_GROUPS + 1];
+    enum { MOST_GROUPS = 8, MOST_OWN = 8, MOST_ALIASES = 4 };
+    static struct argp_option table[MOST_OWN + MOST_ROWS + MOST_ALIASES + MOST_GROUPS + 1];
     static char help[MOST_ROWS][256];
     struct argp_option *next = table;
     int group = 0;
@@ -298,6 +298,10 @@ const struct argp_option *options_argp(const struct argp_option *own, const run_
                                                 (is_read ? 0 : OPTION_HIDDEN),
                                        .doc = help[i],
                                        .group = group};
+        if (row->alias != NULL) {
+            *next++ = (struct argp_option){.name = row->alias,
+                                           .flags = OPTION_ALIAS | (is_read ? 0 : OPTION_HIDDEN)};
+        }
     }
     return table;
 }

@@ -46,9 +46,11 @@ static const option_row own_rows[] = {
      "What to validate on (else the last tenth of a text or of ids, every tenth of transcripts)",
      false, "text|ids|tokens"},
     {"token-list", TEXT, AT(token_list), 0, 0, NULL, "", "FILE",
-     "ESPnet token list (else that of --init)", true, "tokens"},
+     "ESPnet token list (else that of --init, or made of --bpemodel)", true, "tokens"},
     {"tokenizer", TEXT, AT(tokenizer), 0, 0, NULL, "", "FILE",
-     "What makes ids of text, to be kept with the model (docs/tokenizers.md)", true, "text|ids"},
+     "What makes ids of text or labels of transcripts, to be kept with the model "
+     "(docs/tokenizers.md)",
+     FIXED, "text|ids|tokens", .alias = "bpemodel"},
     {"nlsyms", LINES, AT(nlsyms), 0, 0, NULL, NULL, "FILE",
      "Symbols, one a line, that are kept whole among characters, as <noise>", FIXED, "tokens"},
     {"unit", CHOICE, AT(unit), 0, 0, symbol_unit_name, "char", "NAME",

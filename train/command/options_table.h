@@ -31,6 +31,7 @@ typedef struct option_row {
     const char *tasks;   /* "a|b|c" that read it; NULL: all */
     const char *heading; /* the first of a group of the help */
     bool negated;        /* the field is false where the flag is given */
+    const char *alias;   /* another name on the command line, or NULL */
 } option_row;
 
 enum { MOST_ROWS = 96 };

@@ -97,6 +97,25 @@ static mt_status copy_tokenizer(const mt_tokenizer_file *file, mt_tokenizer_file
     return MT_OK;
 }
 
+/* Tells if a task's text is made symbols of by a tokenizer, where there is one: of transcripts,
+ * unless they are split already. */
+static bool is_encoded(const train_task *task, const run_config *config)
+{
+    return task->encodes || (task->transcripts && config->unit != UNIT_WORD);
+}
+
+static mt_status check_tokenizer_asked(const mt_checkpoint *source, const train_session *session,
+                                       const text_tokenizer *tokenizer)
+{
+    const mt_token_list *tokens = source->weights->tokens;
+    mt_status status =
+        session->task->transcripts ? MT_OK : tokenizer_check_tokens(tokenizer, tokens);
+    if (status == MT_OK) {
+        tokenizer_tell_other(tokenizer, &session->tokenizer, &source->weights->tokenizer);
+    }
+    return status;
+}
+
 /* A run that goes on keeps its tokenizer; one that begins has what is asked for, or that of the
  * model that it begins with. It is opened where its size or its work is needed. */
 static mt_status take_tokenizer(const mt_checkpoint *source, bool goes_on, train_session *session,
@@ -105,18 +124,24 @@ static mt_status take_tokenizer(const mt_checkpoint *source, bool goes_on, train
     const run_config *config = &session->config;
     mt_tokenizer_file *file = &session->tokenizer;
     bool is_asked = config->tokenizer[0] != '\0' && !goes_on;
-    bool has_one = source != NULL && (session->task->numbers || session->task->encodes);
+    const train_task *task = session->task;
+    bool has_one = source != NULL && (task->numbers || task->encodes ||
+                                      (task->transcripts && source->weights->tokens != NULL));
     mt_status status = is_asked  ? mt_tokenizer_load(config->tokenizer, file)
                        : has_one ? copy_tokenizer(&source->weights->tokenizer, file)
                                  : MT_OK;
-    if (status != MT_OK || file->bytes == NULL || !(is_asked || session->task->encodes)) {
+    if (status != MT_OK || file->bytes == NULL || !(is_asked || is_encoded(task, config))) {
         return status;
     }
     status = tokenizer_open(is_asked ? config->tokenizer : "the model's tokenizer", file->bytes,
                             file->size, tokenizer);
-    session->tokenizer_size = status == MT_OK ? tokenizer_size(*tokenizer) : 0;
+    if (status == MT_OK && task->transcripts) {
+        status = tokenizer_check_splits(*tokenizer);
+    } else if (status == MT_OK) {
+        session->tokenizer_size = tokenizer_size(*tokenizer);
+    }
     return status == MT_OK && is_asked && source != NULL
-               ? tokenizer_check_model(*tokenizer, config->tokenizer, file, source->weights)
+               ? check_tokenizer_asked(source, session, *tokenizer)
                : status;
 }
 
@@ -134,6 +159,16 @@ static mt_status encode_text(void *tokenizer, const char *bytes, size_t size, in
                              int64_t *count)
 {
     return tokenizer_encode(tokenizer, bytes, size, ids, count);
+}
+
+static mt_status make_tokens(void *tokenizer, mt_token_list **tokens)
+{
+    return tokenizer_make_tokens(tokenizer, tokens);
+}
+
+static mt_status take_tokens(void *tokenizer, const mt_token_list *tokens)
+{
+    return tokenizer_take_tokens(tokenizer, tokens);
 }
 
 /* How many symbols a task has that takes them for numbers, where no option says it. */
@@ -158,10 +193,12 @@ static mt_status open_data(const mt_checkpoint *source, bool may_grow, train_ses
     }
     if (status == MT_OK) {
         take_vocabulary(source, session);
-        config->encoder = (text_encoder){tokenizer != NULL ? encode_text : NULL, tokenizer};
+        if (tokenizer != NULL) {
+            config->encoder = (text_encoder){encode_text, make_tokens, take_tokens, tokenizer};
+        }
         status = session->task->open(config, source != NULL ? source->weights->tokens : NULL,
                                      may_grow, &session->data);
-        config->encoder = (text_encoder){NULL, NULL};
+        config->encoder = (text_encoder){0};
     }
     tokenizer_close(tokenizer);
     return status;

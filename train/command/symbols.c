@@ -124,11 +124,14 @@ static mt_status take_options(const symbols_asked *asked, text_symbols *symbols)
 }
 
 static mt_status open_tokenizer(const mt_tokenizer_file *file, const char *name,
-                                text_symbols *symbols)
+                                const mt_token_list *tokens, text_symbols *symbols)
 {
     mt_status status = tokenizer_open(name, file->bytes, file->size, &symbols->tokenizer);
-    return status == MT_OK ? tokenizer_check_size(symbols->tokenizer, name, symbols->count)
-                           : status;
+    if (status == MT_OK && tokens != NULL) {
+        status = tokenizer_take_tokens(symbols->tokenizer, tokens);
+        symbols->tokens = tokens;
+    }
+    return status == MT_OK ? tokenizer_check_size(symbols->tokenizer, symbols->count) : status;
 }
 
 /* The one that an option names or that the model has, unless other options say what text is. */
@@ -144,7 +147,7 @@ static mt_status find_tokenizer(const mt_weights *weights, const char *path,
     }
     if (asked->tokenizer == NULL) {
         return weights->tokenizer.bytes != NULL && !otherwise
-                   ? open_tokenizer(&weights->tokenizer, path, symbols)
+                   ? open_tokenizer(&weights->tokenizer, path, weights->tokens, symbols)
                    : MT_OK;
     }
     if (otherwise) {
@@ -153,9 +156,9 @@ static mt_status find_tokenizer(const mt_weights *weights, const char *path,
     }
     mt_status status = mt_tokenizer_load(asked->tokenizer, &file);
     if (status == MT_OK) {
-        status = open_tokenizer(&file, asked->tokenizer, symbols);
+        status = open_tokenizer(&file, asked->tokenizer, weights->tokens, symbols);
         if (status == MT_OK) {
-            status = tokenizer_check_model(symbols->tokenizer, asked->tokenizer, &file, weights);
+            tokenizer_tell_other(symbols->tokenizer, &file, &weights->tokenizer);
         }
         mt_tokenizer_free(&file);
     }

@@ -2,6 +2,7 @@
 
 #include "io/world.h"
 #include "train/command/lines.h"
+#include "train/command/piece_labels.h"
 #include "train/command/tokenizer_process.h"
 
 #include <inttypes.h>
@@ -13,9 +14,11 @@
 enum { MOST_HELD = 16 };
 
 struct text_tokenizer {
+    const char *name;
     /* One of the two is NULL. */
     mt_world *world;
     tokenizer_process *process;
+    const mt_token_list *tokens; /* whose labels the ids are; NULL: they are the tokenizer's own */
     /* The text of an id depends on those before it: the first `known` were shown, and their text
      * is taken from that of all. */
     int32_t window[2 * MOST_HELD];
@@ -32,6 +35,7 @@ mt_status tokenizer_open(const char *name, const char *bytes, size_t size,
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", name, sizeof *made);
     }
     mt_status status;
+    made->name = name;
     if (mt_world_is_list(bytes, size)) {
         status = mt_world_read(name, bytes, size, &made->world);
     } else {
@@ -57,74 +61,98 @@ void tokenizer_close(text_tokenizer *tokenizer)
 
 int64_t tokenizer_size(const text_tokenizer *tokenizer)
 {
-    return tokenizer->world != NULL ? mt_world_size(tokenizer->world)
-                                    : tokenizer_process_size(tokenizer->process);
+    return tokenizer->tokens != NULL  ? tokenizer->tokens->count
+           : tokenizer->world != NULL ? mt_world_size(tokenizer->world)
+                                      : tokenizer_process_size(tokenizer->process);
 }
 
-mt_status tokenizer_check_size(const text_tokenizer *tokenizer, const char *name, int64_t model)
+mt_status tokenizer_check_size(const text_tokenizer *tokenizer, int64_t model)
 {
     int64_t size = tokenizer_size(tokenizer);
     return size <= model ? MT_OK
                          : mt_fail(MT_ERROR_INVALID,
                                    "%s: its tokenizer has %" PRId64
                                    " ids, the model a vocabulary of %" PRId64,
-                                   name, size, model);
+                                   tokenizer->name, size, model);
 }
 
-/* The piece of an id, as the vocabulary spells it, which the caller frees; an id may have none. */
-static mt_status find_piece(const text_tokenizer *tokenizer, int32_t id, char **piece,
-                            size_t *length)
+/* Compares the piece of an id, if it has one, with the token of the same number. */
+static mt_status check_token(const char *name, int32_t id, const char *piece, size_t length,
+                             const char *token)
 {
-    if (tokenizer->world == NULL) {
-        return tokenizer_process_ask(tokenizer->process, 'P', &id, sizeof id, piece, length);
-    }
-    const char *found = mt_world_piece(tokenizer->world, id, length);
-    *piece = calloc(1, *length + 1);
-    if (*piece == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "no memory for a piece of %zu bytes", *length);
-    }
-    if (found != NULL) {
-        memcpy(*piece, found, *length);
-    }
-    return MT_OK;
-}
-
-static mt_status check_tokens(const text_tokenizer *tokenizer, const char *path,
-                              const mt_token_list *tokens)
-{
-    int64_t size = tokenizer_size(tokenizer);
-    mt_status status = MT_OK;
-    for (int32_t id = 0; id < tokens->count && id < size && status == MT_OK; id++) {
-        char *piece;
-        size_t length = 0;
-        const char *token = tokens->tokens[id];
-        status = find_piece(tokenizer, id, &piece, &length);
-        bool is_same = status != MT_OK || length == 0 ||
-                       (length == strlen(token) && memcmp(piece, token, length) == 0);
-        if (!is_same) {
-            status = mt_fail(MT_ERROR_INVALID,
-                             "--tokenizer %s: its id %" PRId32 " is '%s', in the model's token "
+    bool is_same = length == 0 || (length == strlen(token) && memcmp(piece, token, length) == 0);
+    return is_same ? MT_OK
+                   : mt_fail(MT_ERROR_INVALID,
+                             "--tokenizer %s: its id %" PRId32 " is '%.*s', in the model's token "
                              "list '%s' (leave it out, and give text cut into those tokens)",
-                             path, id, piece, token);
+                             name, id, (int)length, piece, token);
+}
+
+/* What the model learnt of an id would be taken for what it knows of another piece. */
+static mt_status check_tokens(const text_tokenizer *tokenizer, const mt_token_list *tokens)
+{
+    char *bytes = NULL;
+    piece_reader all = {0};
+    int64_t size = tokenizer_size(tokenizer);
+    mt_status status =
+        tokenizer->world != NULL ? MT_OK : pieces_of_all(tokenizer->process, &bytes, &all);
+    for (int32_t id = 0; id < tokens->count && id < size && status == MT_OK; id++) {
+        const char *piece = "";
+        size_t length = 0;
+        if (tokenizer->world != NULL) {
+            piece = mt_world_piece(tokenizer->world, id, &length);
+        } else {
+            (void)pieces_next(&all, &piece, &length);
         }
-        free(piece);
+        status = check_token(tokenizer->name, id, piece, length, tokens->tokens[id]);
     }
+    free(bytes);
     return status;
 }
 
-mt_status tokenizer_check_model(text_tokenizer *tokenizer, const char *path,
-                                const mt_tokenizer_file *file, const mt_weights *weights)
+mt_status tokenizer_check_tokens(const text_tokenizer *tokenizer, const mt_token_list *tokens)
 {
-    const mt_tokenizer_file *own = &weights->tokenizer;
-    mt_status status =
-        weights->tokens != NULL ? check_tokens(tokenizer, path, weights->tokens) : MT_OK;
-    bool is_other = own->bytes != NULL &&
-                    (own->size != file->size || memcmp(own->bytes, file->bytes, own->size) != 0);
-    if (status == MT_OK && is_other) {
-        print_line(stderr, "--tokenizer %s: used instead of the model's own, which is another",
-                   path);
+    return tokens != NULL ? check_tokens(tokenizer, tokens) : MT_OK;
+}
+
+static bool splits(const text_tokenizer *tokenizer)
+{
+    return tokenizer->process != NULL && tokenizer_process_splits(tokenizer->process);
+}
+
+mt_status tokenizer_take_tokens(text_tokenizer *tokenizer, const mt_token_list *tokens)
+{
+    mt_status status = tokenizer_check_tokens(tokenizer, tokens);
+    if (status != MT_ERROR_INVALID || !splits(tokenizer)) {
+        return status;
     }
+    status = piece_labels_check(tokenizer->process, tokenizer->name, tokens);
+    tokenizer->tokens = status == MT_OK ? tokens : NULL;
     return status;
+}
+
+mt_status tokenizer_make_tokens(const text_tokenizer *tokenizer, mt_token_list **tokens)
+{
+    return piece_labels_make_list(tokenizer->process, tokens);
+}
+
+mt_status tokenizer_check_splits(const text_tokenizer *tokenizer)
+{
+    return splits(tokenizer) ? MT_OK
+                             : mt_fail(MT_ERROR_INVALID,
+                                       "--bpemodel %s: it is no model of SentencePiece, which "
+                                       "splits transcripts (--unit word: they are split already)",
+                                       tokenizer->name);
+}
+
+void tokenizer_tell_other(const text_tokenizer *tokenizer, const mt_tokenizer_file *file,
+                          const mt_tokenizer_file *own)
+{
+    if (own->bytes != NULL &&
+        (own->size != file->size || memcmp(own->bytes, file->bytes, own->size) != 0)) {
+        print_line(stderr, "--tokenizer %s: used instead of the model's own, which is another",
+                   tokenizer->name);
+    }
 }
 
 mt_status tokenizer_refuse_unit(const char *unit)
@@ -162,6 +190,9 @@ static mt_status ask_ids(text_tokenizer *tokenizer, char asked, const char *text
 mt_status tokenizer_encode(text_tokenizer *tokenizer, const char *text, size_t length,
                            int32_t **ids, int64_t *count)
 {
+    if (tokenizer->tokens != NULL) {
+        return piece_labels_encode(tokenizer->process, tokenizer->tokens, text, length, ids, count);
+    }
     return tokenizer->world != NULL ? mt_world_encode(tokenizer->world, text, length, ids, count)
                                     : ask_ids(tokenizer, 'E', text, length, ids, count);
 }
@@ -170,6 +201,10 @@ mt_status tokenizer_find(text_tokenizer *tokenizer, const char *token, int32_t *
 {
     int32_t *ids;
     int64_t count;
+    if (tokenizer->tokens != NULL) {
+        *id = mt_token_find(tokenizer->tokens, token, strlen(token));
+        return MT_OK;
+    }
     if (tokenizer->world != NULL) {
         *id = mt_world_find(tokenizer->world, token, strlen(token));
         *id = *id < 0 && strcmp(token, "<|endoftext|>") == 0 ? 0 : *id; /* between documents */
@@ -215,6 +250,10 @@ static mt_status decode(text_tokenizer *tokenizer, int count, char **text, size_
     *length = 0;
     if (tokenizer->world != NULL) {
         return decode_world(tokenizer->world, tokenizer->window, count, text, length);
+    }
+    if (count > 0 && tokenizer->tokens != NULL) {
+        return piece_labels_decode(tokenizer->process, tokenizer->tokens, tokenizer->window, count,
+                                   text, length);
     }
     return count > 0
                ? tokenizer_process_ask(tokenizer->process, 'D', tokenizer->window,

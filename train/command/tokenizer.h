@@ -12,8 +12,9 @@
 
 typedef struct text_tokenizer text_tokenizer;
 
-/* Opens the bytes of a tokenizer's file; `name` is for messages. MT_ERROR_FORMAT for what is none,
- * MT_ERROR_IO where there is no Python that could read it. The caller closes what it gets. */
+/* Opens the bytes of a tokenizer's file; `name` is for messages, and stays. MT_ERROR_FORMAT for
+ * what is none, MT_ERROR_IO where there is no Python that could read it. The caller closes what it
+ * gets. */
 mt_status tokenizer_open(const char *name, const char *bytes, size_t size,
                          text_tokenizer **tokenizer);
 void tokenizer_close(text_tokenizer *tokenizer); /* NULL is allowed */
@@ -22,14 +23,24 @@ int64_t tokenizer_size(const text_tokenizer *tokenizer); /* all its ids are belo
 
 /* A tokenizer may have fewer ids than the model has logits, since vocabularies are padded to round
  * sizes. MT_ERROR_INVALID, with both numbers, where it has more. */
-mt_status tokenizer_check_size(const text_tokenizer *tokenizer, const char *name, int64_t model);
+mt_status tokenizer_check_size(const text_tokenizer *tokenizer, int64_t model);
 
-/* For a tokenizer that an option names, and a model that may have another: what it learnt of an id
- * would be taken for what it knows of another piece. MT_ERROR_INVALID where one of the model's
- * token list is not the tokenizer's, naming the first. A tokenizer's file that the model keeps is
- * replaced by a different one with a line on standard error. */
-mt_status tokenizer_check_model(text_tokenizer *tokenizer, const char *path,
-                                const mt_tokenizer_file *file, const mt_weights *weights);
+/* For a tokenizer beside a model's token list, or NULL: MT_ERROR_INVALID where an id's piece is not
+ * the token of the same number, naming the first. */
+mt_status tokenizer_check_tokens(const text_tokenizer *tokenizer, const mt_token_list *tokens);
+
+/* The same; but a model of SentencePiece may have the list's tokens by other numbers, as ESPnet's
+ * lists do. From then on its ids are the list's labels, as long as that stays. */
+mt_status tokenizer_take_tokens(text_tokenizer *tokenizer, const mt_token_list *tokens);
+
+/* MT_ERROR_INVALID for any other than a model of SentencePiece; the list that ESPnet's recipes make
+ * of one, which the caller destroys. */
+mt_status tokenizer_check_splits(const text_tokenizer *tokenizer);
+mt_status tokenizer_make_tokens(const text_tokenizer *tokenizer, mt_token_list **tokens);
+
+/* Tells on standard error where a tokenizer that an option names is another than a model's own. */
+void tokenizer_tell_other(const text_tokenizer *tokenizer, const mt_tokenizer_file *file,
+                          const mt_tokenizer_file *own);
 
 /* What --unit would say, a tokenizer says: MT_ERROR_INVALID. */
 mt_status tokenizer_refuse_unit(const char *unit);

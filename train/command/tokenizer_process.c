@@ -19,6 +19,7 @@ struct tokenizer_process {
     pid_t child;
     int socket;
     int64_t size;
+    bool splits;
 };
 
 /* Each frame begins with a byte and the length of what follows. */
@@ -228,8 +229,9 @@ mt_status tokenizer_process_start(const char *name, const char *bytes, size_t si
     if (status == MT_OK) {
         status = tokenizer_process_ask(made, 'L', bytes, size, &answer, &length);
     }
-    if (status == MT_OK && length == sizeof made->size) {
-        memcpy(&made->size, answer, length);
+    if (status == MT_OK && length == sizeof made->size + 1) {
+        memcpy(&made->size, answer, sizeof made->size);
+        made->splits = answer[sizeof made->size] != 0;
     }
     free(answer);
     if (status != MT_OK) {
@@ -258,4 +260,9 @@ void tokenizer_process_end(tokenizer_process *process)
 int64_t tokenizer_process_size(const tokenizer_process *process)
 {
     return process->size;
+}
+
+bool tokenizer_process_splits(const tokenizer_process *process)
+{
+    return process->splits;
 }

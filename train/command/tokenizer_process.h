@@ -6,6 +6,7 @@
 
 #include <mixtape/error.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,9 +19,12 @@ void tokenizer_process_end(tokenizer_process *process); /* NULL is allowed */
 
 int64_t tokenizer_process_size(const tokenizer_process *process);
 
-/* What the process makes of these bytes: of text ('E'), of ids ('D'), of a token ('F'), of an
- * id alone ('P': its piece). The caller frees the answer. MT_ERROR_FORMAT with the message of the
- * process, or where it took too long; MT_ERROR_IO where it has ended. */
+/* Tells if it splits text for token lists: a model of SentencePiece. */
+bool tokenizer_process_splits(const tokenizer_process *process);
+
+/* What the process makes of these bytes, as the letter asks it. The caller frees the answer, which
+ * has a zero byte behind it. MT_ERROR_FORMAT with the message of the process, or where it took too
+ * long; MT_ERROR_IO where it has ended. */
 mt_status tokenizer_process_ask(tokenizer_process *process, char asked, const void *bytes,
                                 size_t size, char **answer, size_t *length);
 

@@ -91,9 +91,11 @@ static mt_status check_unit(const train_arguments *given, const train_task *task
                             const mt_checkpoint *init, const run_config *config)
 {
     const char *unit = train_argument(given, "unit");
-    bool has_tokenizer =
-        config->tokenizer[0] != '\0' || (init != NULL && init->weights->tokenizer.bytes != NULL);
-    return unit != NULL && task->encodes && has_tokenizer ? tokenizer_refuse_unit(unit) : MT_OK;
+    bool is_split = task->transcripts && config->unit == UNIT_WORD; /* before, with that of init */
+    bool has_tokenizer = config->tokenizer[0] != '\0' ||
+                         (init != NULL && init->weights->tokenizer.bytes != NULL && !is_split);
+    bool reads_text = task->encodes || task->transcripts;
+    return unit != NULL && reads_text && has_tokenizer ? tokenizer_refuse_unit(unit) : MT_OK;
 }
 
 /* The sizes of --init; but what its file does not tell stays as ESPnet's configuration has it. */

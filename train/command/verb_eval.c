@@ -22,6 +22,7 @@ static const struct argp_option options[] = {
     {"token-list", LONG_ONLY + 'k', "FILE", 0, "The tokens of a model that has none", 0},
     {"tokenizer", LONG_ONLY + 'O', "FILE", 0, "Read text by this tokenizer, instead of the model's",
      0},
+    {"bpemodel", 0, NULL, OPTION_ALIAS, NULL, 0},
     {"ids-type", LONG_ONLY + 'i', "NAME", 0,
      "The integers of a .bin that does not tell: uint16, uint32, int32, int64", 0},
     {"start", LONG_ONLY + 's', "SYMBOL", 0,

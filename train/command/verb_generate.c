@@ -323,6 +323,7 @@ int verb_generate(int argc, char **argv)
         {"token-list", LONG_ONLY + 'K', "FILE", 0, "The tokens of a model that has none", 0},
         {"tokenizer", LONG_ONLY + 'O', "FILE", 0,
          "Read and write text by this tokenizer, instead of the model's", 0},
+        {"bpemodel", 0, NULL, OPTION_ALIAS, NULL, 0},
         {"unit", LONG_ONLY + 'U', "NAME", 0,
          "What a symbol is, where the model does not tell: char, byte or word", 0},
         {"seed", LONG_ONLY + 's', "N", 0, "Of the choices (default 1)", 0},

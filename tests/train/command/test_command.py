@@ -826,7 +826,8 @@ class EspnetConfigTest(TranscriptsTest):
     def test_a_configuration_may_be_long_and_nested(self):
         deep = "".join(f"{' ' * i}a:\n" for i in range(63))
         tokens = "token_list:\n" + "- '['\n" * 100000
-        self.train_config(ESPNET_CONFIG + deep + tokens, "--out", "run")
+        none = "cleaner: null\ng2p: none\n"
+        self.train_config(ESPNET_CONFIG + deep + tokens + none, "--out", "run")
 
     def test_wrong_files_are_refused(self):
         for text, says in ((ESPNET_CONFIG.replace("linear_size", "liner_size"), [
@@ -847,6 +848,11 @@ class EspnetConfigTest(TranscriptsTest):
                                                                              "rwkv"])):
             with self.subTest(says):
                 self.refuse_config(text, says)
+        for text, says in (("decoder: rwkv\ncleaner: tacotron\n", "2: cleaner: 'tacotron' is not"),
+                           ("decoder: rwkv\ng2p: g2p_en\n", "2: g2p: 'g2p_en' is not supported"),
+                           ("cleaner: [jaconv]\ndecoder: rwkv\n", "1: cleaner: 'a list' is not")):
+            with self.subTest(says):
+                self.refuse_config(text, ["train.yaml: line " + says])
         self.refuse("train", "--espnet-config", "none.yaml", status=1,
                     says=["none.yaml", "No such file"])
         self.refuse("train", "--espnet-config", "train.yaml", "--resume", "run", status=2,

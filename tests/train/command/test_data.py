@@ -353,7 +353,7 @@ class TokenListTest(TranscriptsTest):
 
     def test_transcripts_that_are_not_split_into_subwords_are_refused(self):
         self.refuse(*self.train, "bpe.txt", status=2,
-                    says=["text: ", "% of its labels", "bpe.txt", "sub-words", "spm_encode",
+                    says=["text: ", "% of its labels", "bpe.txt", "sub-words", "--bpemodel",
                           "--unit word", "--most-unknown"])
         said = self.run_command(*self.train, "bpe.txt", "--most-unknown", "0.5", "--out",
                                 "run").stderr.decode()
