@@ -1,3 +1,4 @@
+#include "io/ascending.h"
 #include "io/token_ids_list.h"
 
 #include <inttypes.h>
@@ -148,23 +149,9 @@ const char *mt_token_ids_file(const mt_token_ids *ids, int64_t i)
     return NULL;
 }
 
-int64_t mt_ids_find_last(const int64_t *numbers, int64_t count, int64_t value)
-{
-    int64_t low = 0, high = count;
-    while (high - low > 1) {
-        int64_t middle = low + (high - low) / 2;
-        if (numbers[middle] <= value) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
 mt_ids_span mt_token_ids_document(const mt_token_ids *ids, int64_t d)
 {
-    int64_t f = mt_ids_find_last(ids->first_document, ids->files, d);
+    int64_t f = mt_find_last(ids->first_document, ids->files, d);
     const mt_ids_file *file = &ids->file[f];
     int64_t own = d - ids->first_document[f];
     int64_t first = file->starts != NULL ? file->starts[own] : own * file->row;
@@ -174,10 +161,10 @@ mt_ids_span mt_token_ids_document(const mt_token_ids *ids, int64_t d)
 
 int64_t mt_token_ids_find(const mt_token_ids *ids, int64_t position)
 {
-    int64_t f = mt_ids_find_last(ids->first_id, ids->files, position);
+    int64_t f = mt_find_last(ids->first_id, ids->files, position);
     const mt_ids_file *file = &ids->file[f];
     int64_t own = position - ids->first_id[f];
     return ids->first_document[f] + (file->starts != NULL
-                                         ? mt_ids_find_last(file->starts, file->documents, own)
+                                         ? mt_find_last(file->starts, file->documents, own)
                                          : own / file->row);
 }

@@ -21,7 +21,4 @@ struct mt_token_ids {
     int64_t *values;      /* and its ids */
 };
 
-/* The last of `count` ascending numbers that is at most `value`; the first is. */
-int64_t mt_ids_find_last(const int64_t *numbers, int64_t count, int64_t value);
-
 #endif

@@ -1,4 +1,5 @@
 /* Token ids read where they are used, and checked. */
+#include "io/ascending.h"
 #include "io/token_ids_list.h"
 
 #include <inttypes.h>
@@ -118,7 +119,7 @@ static mt_status check_piece(const mt_token_ids *ids, int64_t f, int64_t first, 
 static mt_status take_piece(mt_token_ids *ids, int64_t position, int64_t most, int64_t vocabulary,
                             int64_t *count)
 {
-    int64_t f = mt_ids_find_last(ids->first_id, ids->files, position);
+    int64_t f = mt_find_last(ids->first_id, ids->files, position);
     *count = most < MT_IDS_PIECE ? most : MT_IDS_PIECE;
     int64_t first = position - ids->first_id[f];
     mt_status status = read_piece(ids, f, first, *count);
@@ -143,7 +144,7 @@ mt_status mt_token_ids_read(mt_token_ids *ids, int64_t position, int64_t count, 
  * HDF5, those of a row. */
 static int64_t end_of_run(const mt_token_ids *ids, int64_t position)
 {
-    int64_t f = mt_ids_find_last(ids->first_id, ids->files, position);
+    int64_t f = mt_find_last(ids->first_id, ids->files, position);
     const mt_ids_file *file = &ids->file[f];
     mt_ids_span row = mt_token_ids_document(ids, mt_token_ids_find(ids, position));
     return file->dataset != NULL ? row.first + row.count : ids->first_id[f] + file->count;

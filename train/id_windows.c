@@ -1,5 +1,7 @@
 #include "train/id_windows.h"
 
+#include "io/ascending.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -99,24 +101,11 @@ void id_windows_free(id_windows *windows)
     *windows = (id_windows){.count = 0};
 }
 
-/* The last block that has no more than `number` windows before it. */
-static int64_t find_block(const id_windows *windows, int64_t number)
-{
-    int64_t low = 0, high = (windows->end_document - windows->first_document - 1) / BLOCK + 1;
-    while (high - low > 1) {
-        int64_t middle = low + (high - low) / 2;
-        if (windows->before[middle] <= number) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
 mt_ids_span id_windows_at(const id_windows *windows, int64_t number)
 {
-    int64_t block = find_block(windows, number), d = windows->first_document + block * BLOCK;
+    int64_t blocks = (windows->end_document - windows->first_document - 1) / BLOCK + 1;
+    int64_t block = mt_find_last(windows->before, blocks, number);
+    int64_t d = windows->first_document + block * BLOCK;
     int64_t left = number - windows->before[block];
     for (int64_t own; left >= (own = windows_of(windows, d)); d++) {
         left -= own;

@@ -88,6 +88,9 @@ mt_random task_random(const run_config *config, task_split split, int64_t index)
 mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *input,
                                const int32_t *target, mt_batch *batch);
 
+/* Batches of a validation of so many rows. */
+int64_t task_batches_of_rows(const run_config *config, int64_t rows);
+
 /* The functions that tasks without data of their own share. */
 mt_status task_open_nothing(const run_config *config, const mt_token_list *tokens, bool may_grow,
                             task_data **data);

@@ -170,8 +170,7 @@ static const char *file_of(const task_data *data, task_split split, int64_t i)
 
 static int64_t valid_batches(const run_config *config, const task_data *data)
 {
-    int64_t batches = (data->valid.count - 1) / config->batch + 1;
-    return batches < config->eval_batches ? batches : config->eval_batches;
+    return task_batches_of_rows(config, data->valid.count);
 }
 
 /* Finds the window of row b of a batch, which is none in the rows behind the last one to validate

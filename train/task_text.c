@@ -282,8 +282,7 @@ static const mt_token_list *tokens_of(const task_data *data)
 
 static int64_t valid_batches(const run_config *config, const task_data *data)
 {
-    int64_t batches = (data->splits[VALID].windows + config->batch - 1) / config->batch;
-    return batches < config->eval_batches ? batches : config->eval_batches;
+    return task_batches_of_rows(config, data->splits[VALID].windows);
 }
 
 /* The document that has a window of this number. */

@@ -141,15 +141,9 @@ static const mt_token_list *tokens_of(const task_data *data)
     return data->transcripts.tokens;
 }
 
-static int64_t split_batches(const run_config *config, const task_data *data, task_split split)
-{
-    return (data->transcripts.splits[split].count + config->batch - 1) / config->batch;
-}
-
 static int64_t valid_batches(const run_config *config, const task_data *data)
 {
-    int64_t batches = split_batches(config, data, VALID);
-    return batches < config->eval_batches ? batches : config->eval_batches;
+    return task_batches_of_rows(config, data->transcripts.splits[VALID].count);
 }
 
 /* Which of the sorted batches the index-th of training is: every epoch has an order of its own. */
@@ -199,10 +193,9 @@ static mt_status fill(const run_config *config, const sorted_transcripts *sorted
 static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
                       task_split split, int64_t index, mt_batch *batch)
 {
-    int64_t number = index;
-    mt_status status = split == TRAIN
-                           ? shuffled(config, split_batches(config, data, TRAIN), index, &number)
-                           : MT_OK;
+    int64_t number = index, rows = data->transcripts.splits[split].count;
+    int64_t batches = (rows - 1) / config->batch + 1;
+    mt_status status = split == TRAIN ? shuffled(config, batches, index, &number) : MT_OK;
     return status == MT_OK ? fill(config, &data->transcripts.splits[split], tape, number, batch)
                            : status;
 }

@@ -64,6 +64,12 @@ const mt_token_list *task_no_tokens(const task_data *data)
     return NULL;
 }
 
+int64_t task_batches_of_rows(const run_config *config, int64_t rows)
+{
+    int64_t batches = (rows - 1) / config->batch + 1;
+    return batches < config->eval_batches ? batches : config->eval_batches;
+}
+
 int64_t task_some_batches(const run_config *config, const task_data *data)
 {
     (void)data;

@@ -1,5 +1,5 @@
-/* The transcripts that a run is trained and validated on: read from the files that its options name,
- * cut into labels of a token list, compared with the model's, and sorted by length. */
+/* The transcripts that a run is trained and validated on: read from the files that its options
+ * name, cut into labels of a token list, compared with the model's, and sorted by length. */
 #ifndef MT_TRAIN_TRANSCRIPT_DATA_H
 #define MT_TRAIN_TRANSCRIPT_DATA_H
 

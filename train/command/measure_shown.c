@@ -274,22 +274,13 @@ static mt_status open_and_measure(const mt_checkpoint *checkpoint, const file_ki
     return status;
 }
 
-static mt_status check_names(const file_list *files)
-{
-    char note[DATA_NAMES_NOTE];
-    mt_status status = data_names_check(files, NULL, note);
-    if (status == MT_OK && note[0] != '\0') {
-        print_line(stderr, "%s", note);
-    }
-    return status;
-}
-
 mt_status evaluate_files(const mt_checkpoint *checkpoint, const eval_arguments *given)
 {
     text_symbols symbols;
     file_kind kind;
     symbols_asked asked = given->symbols;
-    mt_status status = check_names(&given->data);
+    char note[DATA_NAMES_NOTE];
+    mt_status status = data_names_check(&given->data, NULL, note);
     if (status == MT_OK) {
         status = find_kind(checkpoint, given, &kind);
     }
@@ -297,6 +288,9 @@ mt_status evaluate_files(const mt_checkpoint *checkpoint, const eval_arguments *
         return status;
     }
     asked.numbers = strcmp(kind.task, "ids") == 0;
+    if (note[0] != '\0' && !asked.numbers) { /* of ids none may stand there twice */
+        print_line(stderr, "%s", note);
+    }
     status = symbols_find(checkpoint, given->model, &asked, &symbols);
     if (kind.task[0] == '\0') {
         snprintf(kind.task, sizeof kind.task, "%s", symbols.transcripts ? "tokens" : "text");

@@ -328,6 +328,10 @@ class RefusedTest(IdsTest):
         self.refuse("train", "ids", "--data", "a.npy", "a.npy", *SHORT, status=2,
                     says=["a.npy: it is named twice"])
         self.refuse("train", "ids", "--data", "-", *SHORT, status=2, says="-: token ids are read")
+        self.save("some.npy")
+        self.train("--data", "some.npy", *SHORT)
+        self.refuse("eval", "run", "--data", "some.npy", "./some.npy", status=2,
+                    says=["./some.npy: it is named twice"])
         self.save("long.npy")
         self.refuse("train", "ids", "--data", "long.npy", *SHORT, "--length", "64",
                     "--context-size", "32", status=2,
