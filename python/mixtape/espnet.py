@@ -10,7 +10,7 @@ import sys
 import torch
 from torch.autograd.function import once_differentiable
 
-from mixtape import library, operator
+from mixtape import library, operator, tensors
 
 
 class Kernel:
@@ -22,7 +22,7 @@ class Kernel:
     def forward(self, w, u, k, v, y):
         """w = -exp(time_decay), u = time_first (C); k, v (B, T, C); writes y (B, T, C)."""
         wide = torch.float64 if k.dtype == torch.float64 else torch.float32
-        given = [operator.plain(x, wide) for x in (w, u, k, v)]
+        given = [tensors.plain(x, wide) for x in (w, u, k, v)]
         if y.dtype == wide and y.is_contiguous():
             operator.forward(*given, y=y)
         else:
@@ -32,7 +32,7 @@ class Kernel:
         """Writes the gradients of time_decay (through w) and of u, k and v. gw and gu are (B, C),
         to be summed over B by the caller: their first row has the sum, the others are zero."""
         wide = torch.float64 if k.dtype == torch.float64 else torch.float32
-        w_, u_, k_, v_, gy_ = (operator.plain(x, wide) for x in (w, u, k, v, gy))
+        w_, u_, k_, v_, gy_ = (tensors.plain(x, wide) for x in (w, u, k, v, gy))
         _, saved = operator.forward(w_, u_, k_, v_, save=True)
         dw, du, dk, dv = (torch.empty_like(x) for x in (w_, u_, k_, v_))
         operator.backward(w_, u_, k_, v_, saved, gy_, None, dw, du, dk, dv, None)

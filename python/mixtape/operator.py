@@ -4,38 +4,49 @@ import ctypes
 
 import torch
 
-from mixtape import library
+from mixtape import library, registration
 from mixtape.tensors import TYPES, addresses, as_current, device_of, plain
 
 EMPTY_MAX = -1e38
 
 
-def _workspace(device, kind, k):
+def _saved(k, save):
+    """Room for what backward needs of forward. mt_wkv_saved_size would ask a device, and want sizes
+    that are numbers, which those of compiled programs may not be."""
+    B, T, C = k.shape
+    steps = 32 if k.dtype == torch.float32 else 16
+    return k.new_empty(((T + steps - 1) // steps + 1, 3, B, C) if save else 0)
+
+
+def _saved_size(device, k):
+    return library.library().mt_wkv_saved_size(device.handle, TYPES[k.dtype], *k.shape)
+
+
+def _workspace(device, k):
     """What the kernel needs while it runs: PyTorch's memory, which knows of streams and of CUDA
     graphs that are being captured."""
-    size = library.library().mt_wkv_workspace_size(device.handle, kind, *k.shape)
+    size = library.library().mt_wkv_workspace_size(device.handle, TYPES[k.dtype], *k.shape)
     return torch.empty(size, dtype=torch.uint8, device=k.device) if size > 0 else None
 
 
 def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
-    """Runs the kernel on plain tensors of one type and device. Returns (y, saved), `saved` None
-    unless asked for."""
+    """Runs the kernel on plain tensors of one type and device. Returns (y, saved), `saved` without
+    elements unless asked for."""
     B, T, C = k.shape
-    kind = TYPES[k.dtype]
     y = torch.empty_like(k) if y is None else y
+    saved = _saved(k, save)
     if B == 0 or C == 0:
-        return y, None
+        return y, saved
     with as_current(k):
         device, stream = device_of("wkv", k)
         with device.lock:
-            saved = None
-            if save:
-                size = library.library().mt_wkv_saved_size(device.handle, kind, B, T, C)
-                saved = torch.empty(size, dtype=torch.uint8, device=k.device)
-            workspace = _workspace(device, kind, k)
-            arrays = (w, u, k, v, state, y, state_out, saved, workspace)
+            if save and saved.nelement() * saved.element_size() < _saved_size(device, k):
+                raise library.MixtapeError(f"wkv: {tuple(saved.shape)} is too small for what this "
+                                           "build of the library saves")
+            arrays = (w, u, k, v, state, y, state_out, saved if save else None,
+                      _workspace(device, k))
             arguments = library.WKVForward(B, T, C, *addresses("wkv", *arrays))
-            library.check(library.library().mt_wkv_forward(device.handle, stream, kind,
+            library.check(library.library().mt_wkv_forward(device.handle, stream, TYPES[k.dtype],
                                                            ctypes.byref(arguments)))
     return y, saved
 
@@ -43,7 +54,6 @@ def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
 def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
     """Runs the backward kernel; outputs that are None are not computed."""
     B, T, C = k.shape
-    kind = TYPES[k.dtype]
     if B == 0 or C == 0:
         for total in (dw, du):
             if total is not None:
@@ -52,38 +62,69 @@ def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
     with as_current(k):
         device, stream = device_of("wkv", k)
         with device.lock:
-            workspace = _workspace(device, kind, k)
-            arrays = (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in, workspace)
+            arrays = (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in,
+                      _workspace(device, k))
             arguments = library.WKVBackward(B, T, C, *addresses("wkv", *arrays))
-            library.check(library.library().mt_wkv_backward(device.handle, stream, kind,
+            library.check(library.library().mt_wkv_backward(device.handle, stream, TYPES[k.dtype],
                                                             ctypes.byref(arguments)))
 
 
-class _WKV(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, save, w, u, k, v, num, den, largest):
-        w, u, k, v = (plain(x, k.dtype) for x in (w, u, k, v))
-        state = None if num is None else torch.stack((num, den, largest))
-        state_out = torch.empty((3, k.shape[0], k.shape[2]), dtype=k.dtype, device=k.device)
-        y, saved = forward(w, u, k, v, state, state_out, save=save and any(ctx.needs_input_grad))
-        ctx.save_for_backward(w, u, k, v, saved)
-        ctx.carried = state is not None
-        # not views: they may be changed in place
-        num, den, largest = (part.clone() for part in state_out)
-        ctx.mark_non_differentiable(largest)
-        return y, num, den, largest
+def _forward_kernel(w, u, k, v, state, save):
+    w, u, k, v = (plain(x, k.dtype) for x in (w, u, k, v))
+    state = None if state is None else plain(state, k.dtype)
+    state_out = k.new_empty((3, k.shape[0], k.shape[2]))
+    y, saved = forward(w, u, k, v, state, state_out, save=save)
+    return y, state_out, saved
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dy, dnum, dden, _):
-        w, u, k, v, saved = ctx.saved_tensors
-        dstate_out = torch.stack((dnum, dden, torch.zeros_like(dnum)))
-        dw, du, dk, dv = (torch.empty_like(x) if needed else None
-                          for x, needed in zip((w, u, k, v), ctx.needs_input_grad[1:5]))
-        dstate = torch.empty_like(dstate_out) if ctx.carried else None
-        backward(w, u, k, v, saved, plain(dy, k.dtype), dstate_out, dw, du, dk, dv, dstate)
-        num_den = dstate[:2] if ctx.carried else (None, None)
-        return (None, dw, du, dk, dv, *num_den, None)
+
+def _forward_shapes(w, u, k, v, state, save):
+    return k.new_empty(k.shape), k.new_empty((3, k.shape[0], k.shape[2])), _saved(k, save)
+
+
+def _gradients(w, u, k, v, wanted):
+    """Tensors for the gradients of w, u, k, v and the state; those not wanted have no elements."""
+    shapes = (w.shape, u.shape, k.shape, v.shape, (3, k.shape[0], k.shape[2]))
+    return tuple(k.new_empty(shape if one else 0) for shape, one in zip(shapes, wanted))
+
+
+def _backward_kernel(w, u, k, v, state, saved, dy, dstate, wanted):
+    w, u, k, v, saved = (plain(x, k.dtype) for x in (w, u, k, v, saved))
+    state, dy, dstate = (None if x is None else plain(x, k.dtype) for x in (state, dy, dstate))
+    if saved.numel() == 0:  # transforms of functions hide from wkv that gradients will be wanted
+        _, saved = forward(w, u, k, v, state, save=True)
+    gradients = _gradients(w, u, k, v, wanted)
+    backward(w, u, k, v, saved, dy, dstate,
+             *(x if one else None for x, one in zip(gradients, wanted)))
+    return gradients
+
+
+def _backward_shapes(w, u, k, v, state, saved, dy, dstate, wanted):
+    return _gradients(w, u, k, v, wanted)
+
+
+_backward = registration.differentiated_once(
+    registration.define(
+        "wkv_backward(Tensor w, Tensor u, Tensor k, Tensor v, Tensor? state, Tensor saved, "
+        "Tensor? dy, Tensor? dstate, bool[5] wanted) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+        _backward_kernel, _backward_shapes))
+
+
+def _setup_context(ctx, inputs, output):
+    ctx.save_for_backward(*inputs[:5], output[2])
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)
+
+
+def _through(ctx, dy, dstate, _):
+    wanted = list(ctx.needs_input_grad[:5])
+    gradients = _backward(*ctx.saved_tensors, dy, dstate, wanted)
+    return (*(x if one else None for x, one in zip(gradients, wanted)), None)
+
+
+_forward = registration.with_gradients(
+    registration.define(
+        "wkv_forward(Tensor w, Tensor u, Tensor k, Tensor v, Tensor? state, bool save) -> "
+        "(Tensor, Tensor, Tensor)", _forward_kernel, _forward_shapes), _setup_context, _through)
 
 
 def _check(time_decay, time_first, key, value, state):
@@ -98,6 +139,8 @@ def _check(time_decay, time_first, key, value, state):
     if key.dim() != 3 or key.shape != value.shape:
         raise ValueError(
             f"wkv: key {tuple(key.shape)} and value {tuple(value.shape)}: both must be (B, T, C)")
+    if key.device.type not in ("cpu", "cuda", "meta"):
+        raise ValueError(f"wkv: tensors on {key.device}: there are kernels for cpu and cuda")
     B, _, C = key.shape
     for name, tensor, shape in [("time_decay", time_decay, (C,)), ("time_first", time_first, (C,)),
                                 *((name, tensor, (B, C)) for name, tensor in parts)]:
@@ -120,15 +163,12 @@ def wkv(time_decay, time_first, key, value, state=None):
     """
     _check(time_decay, time_first, key, value, state)
     wide = torch.float64 if key.dtype == torch.float64 else torch.float32
-    num, den, largest = (None, None, None) if state is None else (x.to(wide) for x in state)
-    output, num, den, largest = _WKV.apply(
-        # forward itself cannot know it: what it saves is of use to backward alone
-        torch.is_grad_enabled(),
-        -torch.exp(time_decay.to(wide)), time_first.to(wide), key.to(wide), value.to(wide),
-        num, den, largest)
-    return output.to(key.dtype), (num, den, largest)
-
-
-# torch.compile leaves the call alone: else it would try each step and fail at each of the library's
-if hasattr(torch, "compiler"):
-    wkv = torch.compiler.disable(wkv)
+    if state is not None:
+        num, den, largest = (x.to(wide) for x in state)
+        state = torch.stack((num, den, largest.detach()))
+    inputs = (-torch.exp(time_decay.to(wide)), time_first.to(wide), key.to(wide), value.to(wide),
+              state)
+    save = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+    output, state, _ = _forward(*inputs, save)
+    num, den, largest = (part.clone() for part in state)  # not views: they may be changed in place
+    return output.to(key.dtype), (num, den, largest.detach())

@@ -47,6 +47,24 @@ static wkv_arrays make_arrays(kernel_build *build)
     return (wkv_arrays){forward, backward};
 }
 
+static void check_saved_size(kernel_build *build)
+{
+    int64_t steps = build->dtype == MT_F32 ? 32 : 16;
+    for (int64_t b = 1; b <= 64; b *= 4) {
+        for (int64_t t = 1; t < 200; t++) {
+            size_t most = (size_t)((t + steps - 1) / steps + 1) * 3 * (size_t)b * 65;
+            ck_assert_uint_le(mt_wkv_saved_size(build->device, build->dtype, b, t, 65),
+                              most * mt_dtype_size(build->dtype));
+        }
+    }
+}
+
+START_TEST(test_saved_has_the_size_that_callers_plan_with)
+{
+    for_each_build(check_saved_size);
+}
+END_TEST
+
 static void check_equal(kernel_build *build)
 {
     wkv_arrays own = make_arrays(build), bound = make_arrays(build);
@@ -139,7 +157,8 @@ END_TEST
 
 static Suite *bindings_suite(void)
 {
-    return SUITE("bindings", test_results_are_those_of_the_table,
+    return SUITE("bindings", test_saved_has_the_size_that_callers_plan_with,
+                 test_results_are_those_of_the_table,
                  test_sizes_and_types_without_kernels_are_refused,
                  test_a_missing_workspace_is_refused, test_the_version_is_the_headers);
 }
