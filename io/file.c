@@ -52,6 +52,18 @@ mt_status mt_file_read(const char *path, char **bytes, size_t *size)
     return status;
 }
 
+mt_status mt_file_look(const char *path, bool *is_there)
+{
+    struct stat info;
+    bool has_name = lstat(path, &info) == 0;
+    *is_there = has_name && stat(path, &info) == 0;
+    if (*is_there || (!has_name && (errno == ENOENT || errno == ENOTDIR))) {
+        return MT_OK;
+    }
+    return mt_fail(MT_ERROR_IO, "%s: %s%s", path, strerror(errno),
+                   has_name ? " (it is a link)" : "");
+}
+
 static bool ends_with(const char *path, const char *suffix)
 {
     const char *end = strrchr(path, '.');

@@ -17,6 +17,10 @@ extern "C" {
  * reason. */
 mt_status mt_file_read(const char *path, char **bytes, size_t *size);
 
+/* Tells if something has this name. MT_ERROR_IO where that cannot be found out, and for a link that
+ * leads nowhere or to itself, which is not taken for nothing. */
+mt_status mt_file_look(const char *path, bool *is_there);
+
 /* A file that was read whole. */
 typedef struct mt_file_bytes {
     const char *name;

@@ -1,18 +1,16 @@
 /* Replacing files, of file.h.
  *
- * What is written lies beside its target, under a name of its own, `.NAME.XXXXXXXX.part`, and
- * locked as long as its writer lives. A writer that was killed leaves it there; the next
- * one that writes the same target finds it without a lock and removes it. Names are never used
+ * What is written lies beside its target (io/beside.h), and locked as long as its writer lives. A
+ * writer that was killed leaves it there; the next one that writes the same target finds it without
+ * a lock and removes it. Names are never used
  * twice, so that nobody renames what another wrote: where a file system has no locks, or each
  * machine has its own, a file may be left or a replacement fail, and the target is whole all the
  * same. */
+#include "io/beside.h"
 #include "io/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,73 +20,22 @@
 
 /* A file that is to be replaced. */
 typedef struct replaced_file {
-    char path[PATH_MAX], folder[PATH_MAX], name[PATH_MAX];
+    mt_place place;
     bool exists;
     mode_t mode; /* of what is there */
 } replaced_file;
-
-static mt_status fail(const char *path, int error)
-{
-    return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(error));
-}
-
-static mt_status too_long(const char *path)
-{
-    return mt_fail(MT_ERROR_IO, "%.64s...: the path is too long", path);
-}
-
-/* Follows links, to what is not there yet, too. */
-static mt_status follow_links(const char *named, char path[PATH_MAX])
-{
-    enum { MOST_LINKS = 40 }; /* Linux follows as many */
-    snprintf(path, PATH_MAX, "%s", named);
-    for (int links = 0; links <= MOST_LINKS; links++) {
-        char to[PATH_MAX], folder[PATH_MAX], joined[2 * PATH_MAX];
-        ssize_t length = readlink(path, to, sizeof to - 1);
-        if (length < 0) {
-            return MT_OK;
-        }
-        to[length] = '\0';
-        memcpy(folder, path, sizeof folder);
-        snprintf(joined, sizeof joined, "%s/%s", dirname(folder), to);
-        const char *next = to[0] == '/' ? to : joined;
-        if (strlen(next) >= PATH_MAX) {
-            return too_long(named);
-        }
-        strcpy(path, next);
-    }
-    return fail(named, ELOOP);
-}
 
 /* Only a regular file is replaced, not a pipe or a device. */
 static mt_status find_target(const char *named, replaced_file *found)
 {
     struct stat info;
-    char copy[PATH_MAX];
-    if (strlen(named) >= PATH_MAX) {
-        return too_long(named);
-    }
     found->exists = stat(named, &info) == 0;
     if (found->exists && !S_ISREG(info.st_mode)) {
         return mt_fail(MT_ERROR_IO, "%s: %s", named,
                        S_ISDIR(info.st_mode) ? strerror(EISDIR) : "not a regular file");
     }
     found->mode = found->exists ? info.st_mode & 0777 : 0666;
-    mt_status status = follow_links(named, found->path);
-    memcpy(copy, found->path, sizeof copy);
-    snprintf(found->folder, PATH_MAX, "%s", dirname(copy));
-    memcpy(copy, found->path, sizeof copy);
-    snprintf(found->name, PATH_MAX, "%s", basename(copy));
-    return status;
-}
-
-/* ".NAME.0123abcd.part", of what is written beside NAME. */
-static bool is_beside(const char *name, const char *entry)
-{
-    size_t length = strlen(name);
-    const char *number = entry + length + 2;
-    return entry[0] == '.' && strncmp(entry + 1, name, length) == 0 && entry[length + 1] == '.' &&
-           strspn(number, "0123456789abcdef") == 8 && strcmp(number + 8, ".part") == 0;
+    return mt_place_find(named, &found->place);
 }
 
 /* Of the open file, so that threads exclude each other too; not flock's, with which HDF5 locks what
@@ -100,28 +47,15 @@ static bool lock(int file)
 }
 
 /* Removes a file whose writer is gone: nobody holds its lock. */
-static void remove_if_left(int folder, const char *entry)
+static void remove_if_left(int folder, const char *entry, const void *context)
 {
+    (void)context;
     int file = openat(folder, entry, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (file >= 0 && lock(file)) {
         unlinkat(folder, entry, 0);
     }
     if (file >= 0) {
         close(file);
-    }
-}
-
-/* A file that cannot be found or removed stays. */
-static void remove_left(const replaced_file *target)
-{
-    DIR *folder = opendir(target->folder);
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        if (is_beside(target->name, entry->d_name)) {
-            remove_if_left(dirfd(folder), entry->d_name);
-        }
-    }
-    if (folder != NULL) {
-        closedir(folder);
     }
 }
 
@@ -137,19 +71,15 @@ static bool keeps(int file)
 /* Makes a file beside the target, locked; never one that more may read than the target. */
 static mt_status make_beside(const replaced_file *target, char beside[PATH_MAX], int *file)
 {
+    const mt_place *place = &target->place;
     for (int tries = 0; tries < 100; tries++) {
-        uint32_t number;
-        if (getentropy(&number, sizeof number) != 0) {
-            return fail(target->path, errno);
-        }
-        int length = snprintf(beside, PATH_MAX, "%s/.%s.%08" PRIx32 ".part", target->folder,
-                              target->name, number);
-        if (length < 0 || length >= PATH_MAX) {
-            return too_long(target->path);
+        mt_status status = mt_place_beside(place, beside);
+        if (status != MT_OK) {
+            return status;
         }
         *file = open(beside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, target->mode);
         if (*file < 0 && errno != EEXIST) {
-            return fail(target->path, errno);
+            return mt_place_fail(place->path, errno);
         }
         if (*file >= 0 && keeps(*file)) {
             return MT_OK;
@@ -159,13 +89,15 @@ static mt_status make_beside(const replaced_file *target, char beside[PATH_MAX],
             close(*file);
         }
     }
-    return mt_fail(MT_ERROR_IO, "%s: others keep removing what is written beside it", target->path);
+    return mt_fail(MT_ERROR_IO, "%s: others keep removing what is written beside it", place->path);
 }
 
 /* A new file has what the umask leaves; one that is replaced keeps its mode. */
 static mt_status keep_mode(const replaced_file *target, int file)
 {
-    return !target->exists || fchmod(file, target->mode) == 0 ? MT_OK : fail(target->path, errno);
+    return !target->exists || fchmod(file, target->mode) == 0
+               ? MT_OK
+               : mt_place_fail(target->place.path, errno);
 }
 
 struct mt_new_file {
@@ -183,7 +115,7 @@ mt_status mt_file_begin(const char *path, mt_new_file **file)
     made->file = -1;
     mt_status status = find_target(path, &made->target);
     if (status == MT_OK) {
-        remove_left(&made->target);
+        mt_place_visit_left(&made->target.place, remove_if_left, NULL);
         status = make_beside(&made->target, made->beside, &made->file);
     }
     if (status == MT_OK) {
@@ -204,8 +136,8 @@ const char *mt_file_beside(const mt_new_file *file)
 mt_status mt_file_put(mt_new_file *file, uint64_t at, const void *bytes, size_t size)
 {
     return lseek(file->file, (off_t)at, SEEK_SET) < 0
-               ? fail(file->target.path, errno)
-               : mt_file_write(file->file, file->target.path, bytes, size);
+               ? mt_place_fail(file->target.place.path, errno)
+               : mt_file_write(file->file, file->target.place.path, bytes, size);
 }
 
 mt_status mt_file_find(const mt_new_file *file, uint64_t at, void *bytes, size_t size)
@@ -213,7 +145,7 @@ mt_status mt_file_find(const mt_new_file *file, uint64_t at, void *bytes, size_t
     for (size_t done = 0; done < size;) {
         ssize_t got = pread(file->file, (char *)bytes + done, size - done, (off_t)(at + done));
         if (got < 0 && errno != EINTR) {
-            return fail(file->target.path, errno);
+            return mt_place_fail(file->target.place.path, errno);
         }
         if (got == 0) {
             memset((char *)bytes + done, 0, size - done);
@@ -239,24 +171,24 @@ static mt_status close_beside(mt_new_file *file)
 {
     int failed = close(file->file);
     file->file = -1;
-    return failed == 0 || errno == EINTR ? MT_OK : fail(file->target.path, errno);
+    return failed == 0 || errno == EINTR ? MT_OK : mt_place_fail(file->target.place.path, errno);
 }
 
 mt_status mt_file_end(mt_new_file *file, uint64_t size)
 {
     const replaced_file *target = &file->target;
     int error = cut(file->file, size);
-    mt_status status =
-        error == 0 ? mt_file_flush(file->file, target->path) : fail(target->path, error);
-    if (status == MT_OK && rename(file->beside, target->path) != 0) {
-        status = fail(target->path, errno);
+    mt_status status = error == 0 ? mt_file_flush(file->file, target->place.path)
+                                  : mt_place_fail(target->place.path, error);
+    if (status == MT_OK && rename(file->beside, target->place.path) != 0) {
+        status = mt_place_fail(target->place.path, errno);
     }
     if (status != MT_OK) {
         return status;
     }
     status = close_beside(file);
     /* The rename itself reaches the disk with the folder. */
-    return status == MT_OK ? mt_folder_flush(target->folder, target->path) : status;
+    return status == MT_OK ? mt_folder_flush(target->place.folder, target->place.path) : status;
 }
 
 void mt_file_discard(mt_new_file *file)

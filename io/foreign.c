@@ -245,6 +245,19 @@ static void tell_assumed(const foreign_file *file, mt_weights *weights)
              eps[0] != '\0' && context[0] != '\0' ? ", " : "", context);
 }
 
+/* A head of its own is no tied one's. */
+static mt_status check_tied(const foreign_file *file, const mt_weights *weights)
+{
+    const mt_parameter *head = mt_parameters_find(weights->parameters, "head.weight");
+    const mt_parameter *embedding = mt_parameters_find(weights->parameters, "embed.weight");
+    if (!file->told.tied || head == NULL) {
+        return MT_OK;
+    }
+    const mt_array arrays[] = {mt_weights_array(weights, head),
+                               mt_weights_array(weights, embedding)};
+    return mt_tied_head_check(file->path, &arrays[0], &arrays[1]);
+}
+
 static mt_status describe(foreign_file *file, mt_weights *weights)
 {
     mt_status status =
@@ -265,7 +278,10 @@ static mt_status describe(foreign_file *file, mt_weights *weights)
     if (status == MT_OK) {
         status = refuse_unknown(file, weights->parameters);
     }
-    return status == MT_OK ? check_shapes(file, weights->parameters) : status;
+    if (status == MT_OK) {
+        status = check_shapes(file, weights->parameters);
+    }
+    return status == MT_OK ? check_tied(file, weights) : status;
 }
 
 mt_status mt_foreign_describe(mt_weights *weights)

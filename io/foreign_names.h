@@ -11,6 +11,10 @@
  * the embedding. MT_ERROR_FORMAT, with the file's names, for two that are the same then. */
 mt_status mt_source_unwrap(const char *path, mt_source **source);
 
+/* MT_ERROR_FORMAT, with the element, where a head that is tied to the embedding is another: two
+ * arrays of one shape and type, with their sources. */
+mt_status mt_tied_head_check(const char *path, const mt_array *head, const mt_array *embedding);
+
 /* The version of RWKV whose names these are: 5, 6 or 7, else 4. */
 int mt_rwkv_version(const mt_arrays *arrays);
 

@@ -42,6 +42,13 @@ static bool is_told(const json_t *value)
     return value != NULL && !json_is_null(value);
 }
 
+static mt_status wrong(const char *path, const char *key, const json_t *value, const char *expected)
+{
+    char text[MT_JSON_TEXT];
+    return mt_fail(MT_ERROR_FORMAT, "%s: %s is %s, %s", path, key, mt_json_text(value, text),
+                   expected);
+}
+
 static mt_status read_sizes(const char *path, const json_t *fields, mt_model_config *found)
 {
     mt_status status = MT_OK;
@@ -49,8 +56,7 @@ static mt_status read_sizes(const char *path, const json_t *fields, mt_model_con
         const json_t *value = json_object_get(fields, sizes[i].key);
         *size_at(found, i) = json_integer_value(value);
         if (is_told(value) && json_integer_value(value) < 1) {
-            status =
-                mt_fail(MT_ERROR_FORMAT, "%s: %s is no whole number above 0", path, sizes[i].key);
+            status = wrong(path, sizes[i].key, value, "no whole number above 0");
         }
     }
     return status;
@@ -63,10 +69,10 @@ static mt_status read_fields(const char *path, const json_t *fields, mt_hf_confi
     const json_t *eps = json_object_get(fields, "layer_norm_epsilon");
     const json_t *tied = json_object_get(fields, "tie_word_embeddings");
     if (is_told(eps) && !(json_number_value(eps) > 0.0)) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: layer_norm_epsilon is no number above 0", path);
+        return wrong(path, "layer_norm_epsilon", eps, "no number above 0");
     }
     if (is_told(tied) && !json_is_boolean(tied)) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: tie_word_embeddings is neither true nor false", path);
+        return wrong(path, "tie_word_embeddings", tied, "neither true nor false");
     }
     config->eps = json_number_value(eps);
     config->tied = json_is_true(tied);
@@ -90,16 +96,6 @@ static mt_status find_path(const char *weights, char path[PATH_MAX])
                : mt_fail(MT_ERROR_IO, "%.64s...: the path is too long", weights);
 }
 
-/* Tells if there is a configuration. One that cannot be looked at is not taken for none. */
-static mt_status look_for(const char *path, bool *is_there)
-{
-    struct stat info;
-    *is_there = stat(path, &info) == 0;
-    return *is_there || errno == ENOENT || errno == ENOTDIR
-               ? MT_OK
-               : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
-}
-
 mt_status mt_hf_config_read(const char *weights, mt_hf_config *config)
 {
     char path[PATH_MAX];
@@ -108,7 +104,7 @@ mt_status mt_hf_config_read(const char *weights, mt_hf_config *config)
     *config = (mt_hf_config){.tied = false};
     mt_status status = find_path(weights, path);
     if (status == MT_OK) {
-        status = look_for(path, &is_there);
+        status = mt_file_look(path, &is_there);
     }
     if (status == MT_OK && is_there) {
         status = mt_json_read(path, MOST_BYTES, &fields);
@@ -116,13 +112,11 @@ mt_status mt_hf_config_read(const char *weights, mt_hf_config *config)
     if (status != MT_OK || !is_there) {
         return status;
     }
-    const char *type = json_string_value(json_object_get(fields, "model_type"));
-    if (type != NULL && strcmp(type, "rwkv") == 0) {
+    const json_t *type = json_object_get(fields, "model_type");
+    if (json_is_string(type) && strcmp(json_string_value(type), "rwkv") == 0) {
         status = read_fields(path, fields, config);
     } else if (is_folder(weights)) {
-        status =
-            mt_fail(MT_ERROR_FORMAT, "%s: model_type is %.64s; Mixtape has RWKV-4, whose is rwkv",
-                    path, type != NULL ? type : "missing");
+        status = wrong(path, "model_type", type, "and that of RWKV-4, which Mixtape has, \"rwkv\"");
     }
     json_decref(fields);
     return status;

@@ -1,5 +1,6 @@
 #include "io/hf_folder.h"
 
+#include "io/file.h"
 #include "io/hf_config.h"
 #include "io/json_file.h"
 
@@ -172,8 +173,8 @@ static mt_status open_shards(const shard_index *index)
         const char *file = json_string_value(place);
         mt_status status = MT_OK;
         if (!is_name_of_file(file)) {
-            return lies(index, name, file != NULL ? file : "another value",
-                        "no name of a file in the folder");
+            char text[MT_JSON_TEXT];
+            return lies(index, name, mt_json_text(place, text), "no name of a file in the folder");
         }
         if (json_object_get(index->files, file) == NULL) {
             status = json_object_set_new(index->files, file, json_true()) == 0
@@ -244,10 +245,12 @@ static mt_status open_index(const char *folder, const char *path, mt_source **so
 
 /* ---- the folder ---- */
 
+/* A link that leads nowhere is there all the same: whoever opens it says so. */
 static bool has(const char *folder, const char *name, char path[PATH_MAX])
 {
+    bool is_there = false;
     int length = snprintf(path, PATH_MAX, "%s/%s", folder, name);
-    return length > 0 && length < PATH_MAX && access(path, F_OK) == 0;
+    return length > 0 && length < PATH_MAX && (mt_file_look(path, &is_there) != MT_OK || is_there);
 }
 
 /* What is there in place of weights that are read. */

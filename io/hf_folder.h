@@ -28,8 +28,8 @@ typedef struct mt_hf_contents {
 } mt_hf_contents;
 
 /* Writes a folder beside `path`, flushes it to the disk, and renames it. MT_ERROR_IO where what is
- * there is no empty folder: it would be lost. On failure nothing is left; a process that is killed
- * may leave `.NAME.XXXXXXXX.part` beside NAME. */
+ * there is no empty folder: it would be lost. On failure nothing is left; what a process that was
+ * killed left the next removes (io/new_folder.h). */
 mt_status mt_hf_folder_write(const char *path, const mt_hf_contents *contents);
 
 #endif

@@ -3,6 +3,7 @@
 #include "io/file.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +26,20 @@ mt_status mt_json_write(const char *path, const json_t *value, size_t digits)
     return status;
 }
 
+const char *mt_json_text(const json_t *value, char text[MT_JSON_TEXT])
+{
+    const char *word = value == NULL ? "missing" : json_is_array(value) ? "a list" : "an object";
+    memset(text, 0, MT_JSON_TEXT);
+    if (json_is_string(value)) {
+        snprintf(text, MT_JSON_TEXT, "\"%.64s\"", json_string_value(value));
+    } else if (value == NULL || json_is_array(value) || json_is_object(value)) {
+        snprintf(text, MT_JSON_TEXT, "%s", word);
+    } else {
+        json_dumpb(value, text, MT_JSON_TEXT - 1, JSON_ENCODE_ANY);
+    }
+    return text;
+}
+
 typedef struct rest_of_text {
     const char *at;
     size_t left;
@@ -44,22 +59,54 @@ static size_t next_byte(void *buffer, size_t room, void *context)
     return 1;
 }
 
+/* NULL: there is none, and why; but `no_memory` where that was it. */
+static json_t *load(const char *text, size_t length, size_t flags, json_error_t *error,
+                    bool *no_memory)
+{
+    rest_of_text rest = {text, length};
+    error->text[0] = '\0';
+    errno = 0;
+    json_t *value = json_load_callback(next_byte, &rest, flags, error);
+    *no_memory = value == NULL && errno == ENOMEM;
+    return value;
+}
+
+static mt_status fail(const char *path, const char *what, size_t length, const json_error_t *error,
+                      bool no_memory)
+{
+    return no_memory ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes of JSON", path, length)
+                     : mt_fail(MT_ERROR_FORMAT, "%s: %s no JSON object: %s", path, what,
+                               error->text[0] != '\0' ? error->text : "another value");
+}
+
 mt_status mt_json_object(const char *path, const char *what, const char *text, size_t length,
                          json_t **object)
 {
     json_error_t error;
-    rest_of_text rest = {text, length};
-    errno = 0;
-    *object = json_load_callback(next_byte, &rest, JSON_REJECT_DUPLICATES, &error);
+    bool no_memory = false;
+    *object = load(text, length, JSON_REJECT_DUPLICATES, &error, &no_memory);
     if (json_is_object(*object)) {
         return MT_OK;
     }
-    bool no_memory = *object == NULL && errno == ENOMEM;
     json_decref(*object);
     *object = NULL;
-    return no_memory ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes of JSON", path, length)
-                     : mt_fail(MT_ERROR_FORMAT, "%s: %s no JSON object: %s", path, what,
-                               error.text[0] != '\0' ? error.text : "another value");
+    return fail(path, what, length, &error, no_memory);
+}
+
+mt_status mt_json_check_member(const char *path, const char *text, size_t length, const char *name)
+{
+    json_error_t error;
+    bool no_memory = false;
+    json_t *value = load(text, length, JSON_ALLOW_NUL, &error, &no_memory);
+    mt_status status = MT_OK;
+    if (json_is_object(value) && !json_is_object(json_object_get(value, name))) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s: it has no %s, or one that is no object", path, name);
+    } else if (!json_is_object(value) &&
+               (value != NULL || json_error_code(&error) != json_error_null_byte_in_key)) {
+        status = fail(path, "it is", length, &error, no_memory);
+    }
+    json_decref(value);
+    return status;
 }
 
 mt_status mt_json_read(const char *path, size_t most, json_t **object)

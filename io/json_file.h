@@ -16,9 +16,19 @@ mt_status mt_json_object(const char *path, const char *what, const char *text, s
 /* The same of a whole file of at most `most` bytes. */
 mt_status mt_json_read(const char *path, size_t most, json_t **object);
 
+/* MT_ERROR_FORMAT where a text is no object, or has no object under this name. It is less strict: a
+ * key may be there twice, texts may hold zero bytes, and where a key holds one, which jansson does
+ * not read, nothing is said. */
+mt_status mt_json_check_member(const char *path, const char *text, size_t length, const char *name);
+
 /* Puts the value's text into the place of a file, with a newline behind it. Real numbers have as
  * many digits at most, or all of them for 0. MT_ERROR_MEMORY, also where the value is NULL, since
  * it could not be made. */
 mt_status mt_json_write(const char *path, const json_t *value, size_t digits);
+
+/* A value in a message: a number, true or false as it stands, a text in quotes, cut where it is
+ * long, what holds others as a word, and "missing" for NULL. Gives back `text`. */
+enum { MT_JSON_TEXT = 80 };
+const char *mt_json_text(const json_t *value, char text[MT_JSON_TEXT]);
 
 #endif

@@ -1,6 +1,8 @@
 #include "io/kept_tokenizer.h"
 
 #include "io/file.h"
+#include "io/file_kind.h"
+#include "io/json_file.h"
 #include "io/world.h"
 
 #include <limits.h>
@@ -8,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static const char group[] = "/" MT_TOKENIZER_GROUP;
 enum { WORD = 4 };
@@ -75,6 +76,48 @@ void mt_tokenizer_read(mt_archive *archive, mt_tokenizer_file *tokenizer)
     *tokenizer = (mt_tokenizer_file){bytes, (size_t)size};
 }
 
+/* Where an object of JSON begins, behind a byte order mark; NULL: nowhere. */
+static const char *find_json(const mt_tokenizer_file *tokenizer)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    const char *text = tokenizer->bytes;
+    text += strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0;
+    return text[strspn(text, " \t\r\n")] == '{' && text[0] != '\n' ? text : NULL;
+}
+
+static mt_status check_list(const char *path, const mt_tokenizer_file *tokenizer)
+{
+    mt_world *world;
+    mt_status status = mt_world_read(path, tokenizer->bytes, tokenizer->size, &world);
+    if (status == MT_OK) {
+        mt_world_destroy(world);
+    }
+    return status;
+}
+
+/* What is no tokenizer's is told when it is taken, not when it is used. A model of SentencePiece is
+ * checked by its library alone, which need not be there; its first byte is that of a field. */
+static mt_status check(const char *path, const mt_tokenizer_file *tokenizer)
+{
+    const char *json = find_json(tokenizer);
+    if (json != NULL) {
+        size_t length = tokenizer->size - (size_t)(json - tokenizer->bytes);
+        return mt_json_check_member(path, json, length, "model");
+    }
+    if (mt_world_is_list(tokenizer->bytes, tokenizer->size)) {
+        return check_list(path, tokenizer);
+    }
+    if (tokenizer->bytes[0] == '\n') {
+        return MT_OK;
+    }
+    mt_status status = mt_file_check_kind(path, "a tokenizer");
+    return status != MT_OK ? status
+                           : mt_fail(MT_ERROR_FORMAT,
+                                     "%s: neither a tokenizer.json, nor a model of SentencePiece, "
+                                     "nor a World list",
+                                     path);
+}
+
 static mt_status load_file(const char *path, mt_tokenizer_file *tokenizer)
 {
     struct stat info;
@@ -86,24 +129,30 @@ static mt_status load_file(const char *path, mt_tokenizer_file *tokenizer)
     }
     mt_tokenizer_file read;
     mt_status status = mt_file_read(path, &read.bytes, &read.size);
+    if (status != MT_OK) {
+        return status;
+    }
+    status = check(path, &read);
     if (status == MT_OK) {
         *tokenizer = read;
+    } else {
+        mt_tokenizer_free(&read);
     }
     return status;
 }
 
-static const char json_name[] = "tokenizer.json", model_name[] = "tokenizer.model",
-                  world_name[] = "rwkv_vocab_v20230424.txt";
-
 mt_status mt_tokenizer_load_beside(const char *folder, mt_tokenizer_file *tokenizer)
 {
-    const char *const names[] = {json_name, model_name, "spiece.model", world_name};
+    const char *const names[] = {MT_TOKENIZER_JSON, MT_TOKENIZER_MODEL, "spiece.model",
+                                 MT_TOKENIZER_WORLD};
     char path[PATH_MAX];
     *tokenizer = (mt_tokenizer_file){NULL, 0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         int length = snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        if (length > 0 && length < PATH_MAX && access(path, F_OK) == 0) {
-            return load_file(path, tokenizer);
+        bool is_there = false;
+        mt_status status = length > 0 && length < PATH_MAX ? mt_file_look(path, &is_there) : MT_OK;
+        if (status != MT_OK || is_there) {
+            return status == MT_OK ? load_file(path, tokenizer) : status;
         }
     }
     return MT_OK;
@@ -118,19 +167,17 @@ mt_status mt_tokenizer_load(const char *path, mt_tokenizer_file *tokenizer)
     mt_status status = mt_tokenizer_load_beside(path, tokenizer);
     return status == MT_OK && tokenizer->bytes == NULL
                ? mt_fail(MT_ERROR_FORMAT,
-                         "%s: a folder without tokenizer.json, tokenizer.model, spiece.model or "
-                         "rwkv_vocab_v20230424.txt",
+                         "%s: a folder without " MT_TOKENIZER_JSON ", " MT_TOKENIZER_MODEL
+                         ", spiece.model or " MT_TOKENIZER_WORLD,
                          path)
                : status;
 }
 
 const char *mt_tokenizer_usual_name(const mt_tokenizer_file *tokenizer)
 {
-    size_t blanks = strspn(tokenizer->bytes, " \t\r\n");
-    bool is_json = tokenizer->bytes[blanks] == '{' && tokenizer->bytes[0] != '\n';
-    return is_json                                               ? json_name
-           : mt_world_is_list(tokenizer->bytes, tokenizer->size) ? world_name
-                                                                 : model_name;
+    return find_json(tokenizer) != NULL                          ? MT_TOKENIZER_JSON
+           : mt_world_is_list(tokenizer->bytes, tokenizer->size) ? MT_TOKENIZER_WORLD
+                                                                 : MT_TOKENIZER_MODEL;
 }
 
 void mt_tokenizer_free(mt_tokenizer_file *tokenizer)

@@ -10,6 +10,11 @@
 
 #define MT_TOKENIZER_GROUP "tokenizer"
 
+/* The names that such files have in a model's folder. */
+#define MT_TOKENIZER_JSON  "tokenizer.json"
+#define MT_TOKENIZER_MODEL "tokenizer.model"
+#define MT_TOKENIZER_WORLD "rwkv_vocab_v20230424.txt"
+
 enum { MT_TOKENIZER_MOST = 64 << 20 }; /* bytes of a file */
 
 /* Neither does anything where there is none. What is read is the caller's to free. */
@@ -17,7 +22,8 @@ void mt_tokenizer_write(mt_archive *archive, const mt_tokenizer_file *tokenizer)
 void mt_tokenizer_read(mt_archive *archive, mt_tokenizer_file *tokenizer);
 
 /* Reads a tokenizer's file, of at most MT_TOKENIZER_MOST bytes, or that of a folder, which must
- * have one. */
+ * have one. MT_ERROR_FORMAT, with the reason, for what can be seen to be none: JSON that is cut or
+ * has no model, a World list with a wrong line, another kind of file. */
 mt_status mt_tokenizer_load(const char *path, mt_tokenizer_file *tokenizer);
 
 /* Reads the one of a model's folder, by its usual names; there need be none. */

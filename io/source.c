@@ -1,5 +1,7 @@
 #include "io/source.h"
 
+#include <mixtape/weights.h>
+
 #include "kernels/device.h"
 
 #include <inttypes.h>
@@ -29,6 +31,14 @@ mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void
     return MT_OK;
 }
 
+/* As a program chose it. */
+static bool (*is_over)(void);
+
+void mt_weights_stop_when(bool (*chosen)(void))
+{
+    is_over = chosen;
+}
+
 mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
 {
     const int64_t piece_bytes = 16 << 20; /* a chunk of an HDF5 file, as Mixtape writes it */
@@ -44,7 +54,8 @@ mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
     mt_status status = MT_OK;
     for (int64_t first = 0; first < rows && status == MT_OK; first += piece) {
         int64_t count = rows - first < piece ? rows - first : piece;
-        status = mt_array_read(array, first, count, values);
+        status = is_over != NULL && is_over() ? mt_fail(MT_ERROR_IO, "interrupted")
+                                              : mt_array_read(array, first, count, values);
         if (status == MT_OK) {
             status = use(context, first, count, values);
         }

@@ -13,6 +13,10 @@ static mt_status name_dataset(mt_ids_file *file, const char *object)
 {
     const char *slash = strrchr(object, '/');
     bool in_root = slash == object;
+    if (slash[1] == '\0') {
+        return mt_fail(MT_ERROR_FORMAT, "%s:%s: this names no dataset in it (%s:/PATH does)",
+                       file->path, object, file->path);
+    }
     file->group = in_root ? strdup("/") : strndup(object, (size_t)(slash - object));
     file->dataset = strdup(slash + 1);
     return file->group != NULL && file->dataset != NULL
@@ -24,6 +28,7 @@ static mt_status name_dataset(mt_ids_file *file, const char *object)
 typedef struct candidates {
     char *name;
     int count;
+    char *unlike; /* why the first of the others is none; NULL: none, or no memory to say it */
 } candidates;
 
 /* Whatever else is there is no failure. */
@@ -36,8 +41,11 @@ static void consider(mt_archive *archive, const char *name, void *context)
         return;
     }
     memcpy(question.name, name, strlen(name) + 1);
-    if (archive->reader->answer(archive->reader, &question, &answer) != MT_OK ||
-        answer.dtype != MT_I32 || answer.rank < 1) {
+    mt_status status = archive->reader->answer(archive->reader, &question, &answer);
+    if (status != MT_OK && found->unlike == NULL) {
+        found->unlike = strdup(mt_error_message());
+    }
+    if (status != MT_OK || answer.dtype != MT_I32 || answer.rank < 1) {
         return;
     }
     if (found->count++ == 0) {
@@ -47,16 +55,20 @@ static void consider(mt_archive *archive, const char *name, void *context)
 
 static mt_status find_dataset(mt_ids_file *file)
 {
-    candidates found = {NULL, 0};
+    candidates found = {NULL, 0, NULL};
     mt_archive_visit(file->archive, "/", consider, &found);
     mt_status status = mt_archive_status(file->archive);
-    if (status == MT_OK && found.count != 1) {
+    if (status == MT_OK && found.count == 0 && found.unlike != NULL) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s (and no other dataset of integers is in its root)",
+                         found.unlike);
+    } else if (status == MT_OK && found.count != 1) {
         status = mt_fail(MT_ERROR_FORMAT,
                          "%s: %d datasets of integers in its root, not one (name it: %s:/PATH)",
                          file->path, found.count, file->path);
     } else if (status == MT_OK && found.name == NULL) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for the name of a dataset", file->path);
     }
+    free(found.unlike);
     file->dataset = found.name;
     file->group = strdup("/");
     return status == MT_OK && file->group == NULL

@@ -36,6 +36,11 @@ extern "C" {
  * itself at the time. */
 MT_API void mt_weights_read_apart(bool apart);
 
+/* From now on reading and writing of weights stops between two pieces of some megabytes once
+ * `is_over` says so: MT_ERROR_IO "interrupted", and nothing of what was begun is left. For programs
+ * that a signal ends; any thread that reads or writes asks. NULL, as at first: never. */
+MT_API void mt_weights_stop_when(bool (*is_over)(void));
+
 /* A tokenizer's file, as it is: labels are what it makes of text. */
 typedef struct mt_tokenizer_file {
     char *bytes; /* with a zero byte behind them; NULL: there is none */

@@ -6,8 +6,10 @@
 #include "io/weights_file.h"
 #include "tests/io/io_test.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define SHARD_1 "model-00001-of-00002.safetensors"
@@ -148,8 +150,11 @@ START_TEST(test_the_configuration_is_taken)
 END_TEST
 
 static const char *const bad_configurations[][3] = {
-    {"{\"model_type\": \"gpt2\"}", "model_type is gpt2", "RWKV-4"},
-    {"{\"model_type\": \"rwkv6\"}", "model_type is rwkv6", "RWKV-4"},
+    {"{\"model_type\": \"gpt2\"}", "model_type is \"gpt2\"", "RWKV-4"},
+    {"{\"model_type\": \"rwkv6\"}", "model_type is \"rwkv6\"", "RWKV-4"},
+    {"{\"model_type\": 5}", "model_type is 5", "RWKV-4"},
+    {"{\"model_type\": null}", "model_type is null", "RWKV-4"},
+    {"{\"model_type\": [\"rwkv\"]}", "model_type is a list", "RWKV-4"},
     {"{}", "model_type is missing", "RWKV-4"},
     {"[{\"model_type\": \"rwkv\"}]", "no JSON object", "another value"},
     {"{\"model_type\": \"rwkv\", \"model_type\": \"gpt2\"}", "no JSON object", "duplicate"},
@@ -159,8 +164,15 @@ static const char *const bad_configurations[][3] = {
     {"{\"model_type\": \"rwkv\", \"attention_hidden_size\": 4}", "attention_hidden_size 4",
      "weights 6"},
     {"{\"model_type\": \"rwkv\", \"intermediate_size\": 16}", "intermediate_size 16", "weights 7"},
-    {"{\"model_type\": \"rwkv\", \"context_length\": 0}", "context_length", "above 0"},
-    {"{\"model_type\": \"rwkv\", \"context_length\": 1e3}", "context_length", "whole number"},
+    {"{\"model_type\": \"rwkv\", \"context_length\": 0}", "context_length is 0", "above 0"},
+    {"{\"model_type\": \"rwkv\", \"context_length\": 1e3}", "context_length is 1000.0",
+     "whole number"},
+    {"{\"model_type\": \"rwkv\", \"hidden_size\": {\"a\": 4}}", "hidden_size is an object",
+     "whole number"},
+    {"{\"model_type\": \"rwkv\", \"layer_norm_epsilon\": -0.5}", "layer_norm_epsilon is -0.5",
+     "above 0"},
+    {"{\"model_type\": \"rwkv\", \"tie_word_embeddings\": \"yes\"}",
+     "tie_word_embeddings is \"yes\"", "neither true nor false"},
     {"{\"model_type\": \"rwkv\", \"context_length\": 1000000000000}", "context_size",
      "1000000000000"},
 };
@@ -192,6 +204,72 @@ START_TEST(test_a_configuration_that_cannot_be_looked_at_is_not_taken_for_none)
 }
 END_TEST
 
+static const char *const linked[] = {"config.json", "model.safetensors", INDEX, "tokenizer.json",
+                                     "tokenizer.model"};
+enum { LINKED = sizeof linked / sizeof *linked };
+
+START_TEST(test_a_link_that_leads_nowhere_is_not_taken_for_nothing)
+{
+    mt_weights *weights;
+    if (strncmp(linked[_i], "model", 5) != 0) {
+        write_whole();
+    }
+    ck_assert_int_eq(symlink("../blobs/0123", in_folder(linked[_i])), 0);
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_IO, linked[_i], "No such file");
+}
+END_TEST
+
+START_TEST(test_a_cache_of_links_is_a_folder_as_others_are)
+{
+    mt_weights *weights;
+    const char *moved = in_folder("0123");
+    write_whole();
+    ck_assert_int_eq(rename(in_folder("model.safetensors"), moved), 0);
+    ck_assert_int_eq(symlink("0123", in_folder("model.safetensors")), 0);
+    weights = open_folder();
+    check_bits(weights);
+    mt_weights_close(weights);
+}
+END_TEST
+
+#define VOCABULARY_WITH_ZERO "{\"model\": {\"vocab\": {\"\\u0000\": 0}}}"
+static const struct {
+    const char *name, *text, *says; /* NULL: it is taken as it is */
+} tokenizers[] = {
+    {"tokenizer.json", "{\"model\": {}}", NULL},
+    {"tokenizer.json", "\xEF\xBB\xBF{\"model\": {\"a\": 1, \"a\": 2}}", NULL},
+    {"tokenizer.json", VOCABULARY_WITH_ZERO, NULL},
+    {"tokenizer.json", "{\"model\": {\"unk\": \"\\u0000\"}}", NULL},
+    {"tokenizer.json", "{\"model\": {\"vocab\": {\"a\": 0", "no JSON object"},
+    {"tokenizer.json", "{\"model\": {3: 4}}", "no JSON object"},
+    {"tokenizer.json", "{\"version\": \"1.0\"}", "has no model"},
+    {"tokenizer.json", "{\"model\": 3}", "has no model"},
+    {"tokenizer.json", "version https://git-lfs.github.com/spec/v1\n", "git lfs pull"},
+    {"tokenizer.json", "<!DOCTYPE html>", "a page of HTML"},
+    {"tokenizer.json", "", "0 bytes"},
+    {"tokenizer.model", "\n\1x", NULL},
+    {"tokenizer.model", "\x01\x02", "neither a tokenizer.json, nor a model of SentencePiece"},
+    {"rwkv_vocab_v20230424.txt", "1 'a' 1\n2 'b' 1\n", NULL},
+    {"rwkv_vocab_v20230424.txt", "1 'a' 1\n1 'b' 1\n", "line 2"},
+};
+enum { TOKENIZERS = sizeof tokenizers / sizeof *tokenizers };
+
+START_TEST(test_a_tokenizer_is_checked_when_it_is_taken)
+{
+    mt_weights *weights;
+    write_whole();
+    write_text(tokenizers[_i].name, tokenizers[_i].text);
+    if (tokenizers[_i].says == NULL) {
+        ASSERT_OK(mt_weights_open(test_folder, &weights));
+        ck_assert_str_eq(weights->tokenizer.bytes, tokenizers[_i].text);
+        mt_weights_close(weights);
+    } else {
+        ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_FORMAT, tokenizers[_i].name,
+                     tokenizers[_i].says);
+    }
+}
+END_TEST
+
 START_TEST(test_what_is_null_is_not_told)
 {
     write_whole();
@@ -212,7 +290,8 @@ static const char *const lies[][3] = {
     {"\"rwkv.embeddings.weight\": \"..\"", "..", "no name of a file in the folder"},
     {"\"rwkv.embeddings.weight\": \"\"", "rwkv.embeddings.weight",
      "no name of a file in the folder"},
-    {"\"rwkv.embeddings.weight\": 3", "another value", "no name of a file in the folder"},
+    {"\"rwkv.embeddings.weight\": 3", "rwkv.embeddings.weight: 3",
+     "no name of a file in the folder"},
     {"\"rwkv.embeddings.weight\": \"" SHARD_2 "\"", "it holds rwkv.embeddings.weight",
      "has in " SHARD_2},
     {"\"rwkv.embeddings.weight\": \"model-3.safetensors\"", "model-3.safetensors",
@@ -408,6 +487,99 @@ START_TEST(test_what_is_there_is_not_destroyed)
 }
 END_TEST
 
+static int pieces;
+
+static bool has_done_pieces(void)
+{
+    return pieces-- == 0;
+}
+
+static const char *const written[] = {"new", "new.safetensors", "new.h5"};
+
+START_TEST(test_what_is_interrupted_leaves_nothing)
+{
+    mt_status status = MT_ERROR_IO;
+    mt_weights_stop_when(has_done_pieces);
+    for (int done = 0; status != MT_OK; done++) {
+        ck_assert_int_eq(files_in_folder(), 0);
+        pieces = done;
+        status = save_folder(written[_i], MT_STORED_AS_IS);
+        ck_assert(status == MT_OK || strstr(mt_error_message(), "interrupted") != NULL);
+    }
+    ck_assert_int_ge(pieces, 0);
+    mt_weights_stop_when(NULL);
+    ck_assert_int_eq(files_in_folder(), 1);
+}
+END_TEST
+
+static void make_left(const char *file)
+{
+    ck_assert_int_eq(mkdir(in_folder(".new.0123abcd.part"), 0777), 0);
+    write_text(".new.0123abcd.part/.model.safetensors.4567cdef.part", "half");
+    write_text(".new.0123abcd.part/config.json", "{}");
+    write_text(file, "x");
+}
+
+START_TEST(test_a_folder_that_a_killed_writer_left_is_removed)
+{
+    make_left(".new.0123abcd.part/tokenizer.json");
+    ck_assert_int_eq(mkdir(in_folder(".new.89abcdef.part"), 0777), 0); /* killed at once */
+    ASSERT_OK(save_folder("new", MT_STORED_AS_IS));
+    ck_assert_int_eq(files_in_folder(), 1);
+}
+END_TEST
+
+static const char *const not_left[] = {".new.0123abcd.part/thesis.tex", ".old.0123abcd.part",
+                                       ".new.0123abcd.part/config.json"};
+
+/* What holds another file, is another's, or has a writer at work. */
+START_TEST(test_what_is_no_killed_writers_folder_stays)
+{
+    make_left(not_left[_i]);
+    int writer = open(in_folder(".new.0123abcd.part"), O_RDONLY | O_DIRECTORY);
+    ck_assert_int_ge(writer, 0);
+    ck_assert_int_eq(_i == 2 ? flock(writer, LOCK_EX) : 0, 0);
+    ASSERT_OK(save_folder("new", MT_STORED_AS_IS));
+    ck_assert_int_eq(access(in_folder(not_left[_i]), F_OK), 0);
+    if (_i != 1) {
+        ck_assert_int_eq(access(in_folder(".new.0123abcd.part/config.json"), F_OK), 0);
+    }
+    close(writer);
+}
+END_TEST
+
+START_TEST(test_a_link_to_a_place_is_followed)
+{
+    mt_weights *weights;
+    const char *places[] = {"there", "empty"};
+    ck_assert_int_eq(mkdir(in_folder("empty"), 0777), 0);
+    for (int i = 0; i < 2; i++) {
+        (void)remove(in_folder("new"));
+        ck_assert_int_eq(symlink(places[i], in_folder("new")), 0);
+        ASSERT_OK(save_folder(i == 0 ? "new" : "new//", MT_STORED_AS_IS));
+        ASSERT_OK(mt_weights_open(in_folder(places[i]), &weights));
+        check_bits(weights);
+        mt_weights_close(weights);
+        ASSERT_FAILS(save_folder("new", MT_STORED_AS_IS), MT_ERROR_IO, places[i], "not empty");
+    }
+    ck_assert_int_eq(files_in_folder(), 3);
+    ck_assert_int_eq(symlink("loop", in_folder("loop")), 0);
+    ASSERT_FAILS(save_folder("loop", MT_STORED_AS_IS), MT_ERROR_IO, "loop", "Too many levels");
+}
+END_TEST
+
+START_TEST(test_the_folder_that_is_worked_in_stays)
+{
+    ck_assert_int_eq(mkdir(in_folder("here"), 0777), 0);
+    ck_assert_int_eq(chdir(in_folder("here")), 0);
+    ASSERT_FAILS(save_folder("here", MT_STORED_AS_IS), MT_ERROR_IO, "here", "worked in");
+    ASSERT_FAILS(save_folder("here/.", MT_STORED_AS_IS), MT_ERROR_IO, "here/.", "worked in");
+    ASSERT_FAILS(save_folder("here/..", MT_STORED_AS_IS), MT_ERROR_IO, "here/..", "not empty");
+    ck_assert_int_eq(files_in_folder(), 1);
+    ck_assert_int_eq(chdir("/"), 0);
+}
+END_TEST
+
 START_TEST(test_a_value_beyond_a_type_is_told_and_nothing_written)
 {
     const mt_layout *layout;
@@ -476,6 +648,9 @@ static Suite *hf_folder_suite(void)
     tcase_add_loop_test(tcase, test_a_configuration_of_another_model_is_refused, 0,
                         BAD_CONFIGURATIONS);
     tcase_add_test(tcase, test_a_configuration_that_cannot_be_looked_at_is_not_taken_for_none);
+    tcase_add_loop_test(tcase, test_a_link_that_leads_nowhere_is_not_taken_for_nothing, 0, LINKED);
+    tcase_add_test(tcase, test_a_cache_of_links_is_a_folder_as_others_are);
+    tcase_add_loop_test(tcase, test_a_tokenizer_is_checked_when_it_is_taken, 0, TOKENIZERS);
     tcase_add_test(tcase, test_what_is_null_is_not_told);
     tcase_add_loop_test(tcase, test_an_index_that_lies_is_refused, 0, LIES);
     tcase_add_test(tcase, test_a_name_in_two_shards_is_refused);
@@ -488,6 +663,11 @@ static Suite *hf_folder_suite(void)
     tcase_add_loop_test(tcase, test_a_folder_that_is_written_is_the_same_model, 0, 2);
     tcase_add_loop_test(tcase, test_an_eps_is_written_in_its_shortest_form_and_comes_back, 0, 3);
     tcase_add_test(tcase, test_what_is_there_is_not_destroyed);
+    tcase_add_loop_test(tcase, test_what_is_interrupted_leaves_nothing, 0, 3);
+    tcase_add_test(tcase, test_a_folder_that_a_killed_writer_left_is_removed);
+    tcase_add_loop_test(tcase, test_what_is_no_killed_writers_folder_stays, 0, 3);
+    tcase_add_test(tcase, test_a_link_to_a_place_is_followed);
+    tcase_add_test(tcase, test_the_folder_that_is_worked_in_stays);
     tcase_add_test(tcase, test_a_value_beyond_a_type_is_told_and_nothing_written);
     tcase_add_loop_test(tcase, test_numbers_are_rounded_to_the_nearest_and_halves_to_even, 0, 2);
     tcase_add_loop_test(tcase, test_every_half_that_is_finite_comes_back_as_it_was, 0, 2);

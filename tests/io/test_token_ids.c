@@ -587,6 +587,8 @@ START_TEST(test_datasets_that_are_no_ids_are_refused)
                  "cube: integers of 3 dimensions");
     ASSERT_FAILS(refuse(of_file(path, "/none")), MT_ERROR_FORMAT, "none: missing");
     ASSERT_FAILS(refuse(of_file(path, "/deep")), MT_ERROR_FORMAT, "deep: ");
+    ASSERT_FAILS(refuse(of_file(path, "/")), MT_ERROR_FORMAT, "a.h5:/: this names no dataset");
+    ASSERT_FAILS(refuse(of_file(path, "/deep/")), MT_ERROR_FORMAT, "a.h5:/deep/: this names no");
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
     write_dataset(file, "/more", H5T_STD_I8LE, 1, (const hsize_t[]){6}, wide_six);
     H5Fclose(file);
@@ -600,6 +602,23 @@ START_TEST(test_datasets_that_are_no_ids_are_refused)
                  "c.npy: not an HDF5 file");
     ASSERT_FAILS(refuse(path), MT_ERROR_FORMAT, "2 datasets of integers in its root", "a.h5:/PATH");
     ASSERT_FAILS(refuse(write_text("b.h5", "no HDF5")), MT_ERROR_FORMAT, "b.h5: not an HDF5 file");
+}
+END_TEST
+
+START_TEST(test_why_a_dataset_of_ids_cannot_be_read_is_told)
+{
+    const char *path = in_folder("a.h5");
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Screate_simple(1, (const hsize_t[]){6}, NULL);
+    hid_t filtered = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(filtered, 1, (const hsize_t[]){6});
+    H5Pset_shuffle(filtered);
+    H5Dclose(H5Dcreate2(file, "/ids", H5T_STD_U16LE, space, H5P_DEFAULT, filtered, H5P_DEFAULT));
+    H5Pclose(filtered);
+    H5Sclose(space);
+    ck_assert_int_ge(H5Fclose(file), 0);
+    ASSERT_FAILS(refuse(path), MT_ERROR_FORMAT, "a.h5: ids: filter 2 (shuffle)",
+                 "no other dataset");
 }
 END_TEST
 
@@ -783,10 +802,11 @@ static Suite *token_ids_suite(void)
         test_an_index_and_its_ids_are_one_in_either_order, test_an_index_of_other_media_too_is_read,
         test_an_index_that_lies_is_refused, test_an_index_without_its_ids_is_refused,
         test_datasets_of_integers_are_read, test_parts_of_rows_are_read,
-        test_datasets_that_are_no_ids_are_refused, test_files_of_every_kind_make_one_row,
-        test_many_files_need_few_open_ones, test_what_is_no_file_of_ids_is_refused,
-        test_files_of_ids_are_told_by_their_names, test_wrong_ids_are_told_with_their_place,
-        test_a_file_that_shrinks_is_an_error, test_positions_beyond_32_bits_are_read);
+        test_datasets_that_are_no_ids_are_refused, test_why_a_dataset_of_ids_cannot_be_read_is_told,
+        test_files_of_every_kind_make_one_row, test_many_files_need_few_open_ones,
+        test_what_is_no_file_of_ids_is_refused, test_files_of_ids_are_told_by_their_names,
+        test_wrong_ids_are_told_with_their_place, test_a_file_that_shrinks_is_an_error,
+        test_positions_beyond_32_bits_are_read);
 }
 
 MT_TEST_MAIN(token_ids_suite)

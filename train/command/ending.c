@@ -1,5 +1,7 @@
 #include "train/command/ending.h"
 
+#include <mixtape/weights.h>
+
 #include "train/command/verbs.h"
 
 #include <errno.h>
@@ -33,14 +35,30 @@ static void note(int number)
     errno = error;
 }
 
-void ending_catch(void)
+static void catch_ending(void)
 {
     static const int ending[] = {SIGHUP, SIGINT, SIGTERM};
-    event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    catch_signal(SIGPIPE, note, 0); /* which each write gives */
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
         catch_signal(ending[i], note, (int)SA_RESETHAND);
     }
+}
+
+void ending_catch(void)
+{
+    event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    catch_signal(SIGPIPE, note, 0); /* which each write gives */
+    catch_ending();
+}
+
+static bool is_over(void)
+{
+    return noted != 0;
+}
+
+void ending_catch_weights(void)
+{
+    catch_ending();
+    mt_weights_stop_when(is_over);
 }
 
 int ending_signal(void)

@@ -12,6 +12,10 @@ void catch_signal(int number, void (*handler)(int number), int flags);
  * ends the program as it would without this. */
 void ending_catch(void);
 
+/* SIGHUP, SIGINT and SIGTERM are noted, of a verb that reads and writes weights: it stops at one,
+ * and leaves nothing half-written (mt_weights_stop_when). */
+void ending_catch_weights(void);
+
 int ending_signal(void); /* the one that was noted; 0: none */
 
 /* Waits until a file is ready for these events of poll's; false: a signal came first. */

@@ -41,13 +41,12 @@ static void print_help(FILE *to)
     for (int i = 0; i < VERBS; i++) {
         fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].help);
     }
-    fprintf(
-        to,
-        "\n`mixtape VERB --help` tells a verb's options, `mixtape --version` the version. RUN "
-        "is a run's\n"
-        "folder, of which best.h5 is read, or a file. The exit status is 0 when done, 1 when "
-        "something\n"
-        "failed, 2 for wrong usage, 128 + n for a training run or a text that signal n ended.\n");
+    fprintf(to,
+            "\n`mixtape VERB --help` tells a verb's options, `mixtape --version` the version. RUN "
+            "is a run's\n"
+            "folder, of which best.h5 is read, or a file. The exit status is 0 when done, 1 when "
+            "something\n"
+            "failed, 2 for wrong usage, 128 + n for what signal n ended.\n");
 }
 
 int report(mt_status status)

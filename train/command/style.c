@@ -89,14 +89,24 @@ static bool fits(const mt_layout *layout, const mt_model_config *model)
     return mt_layout_check(layout, model) == MT_OK && (!model->bias || has_biases(layout));
 }
 
+/* What a folder's config.json tells is no hindrance there. */
+static bool fits_as_folder(const mt_layout *layout, const mt_model_config *model)
+{
+    mt_model_config told = *model;
+    told.norm.eps = layout->eps;
+    return layout->config_beside && fits(layout, &told);
+}
+
 /* The names of the layouts that it fits, or of the others. */
 static void list(const mt_model_config *model, bool fitting, char *text, size_t size)
 {
     text[0] = '\0';
     for (const mt_layout *layout = mt_layouts; layout->name != NULL; layout++) {
         size_t used = strlen(text);
-        if (fits(layout, model) == fitting) {
-            snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "", layout->name);
+        bool whole = fits(layout, model), folder = !whole && fits_as_folder(layout, model);
+        if ((whole || folder) == fitting) {
+            snprintf(text + used, size - used, "%s%s%s", used > 0 ? ", " : "", layout->name,
+                     folder ? " (a folder)" : "");
         }
     }
 }

@@ -3,6 +3,7 @@
 #include <mixtape/part.h>
 
 #include "train/command/arguments.h"
+#include "train/command/ending.h"
 #include "train/command/lines.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
@@ -40,6 +41,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     arguments *given = state->input;
     switch (key) {
     case 'o':
+        if (text[0] == '\0') {
+            wrong_arguments(state, "-o: an empty name");
+        }
         given->output = text;
         return 0;
     case LONG_ONLY + 'L':
@@ -147,6 +151,7 @@ static int convert(arguments *given,
 {
     mt_checkpoint *checkpoint;
     const char *model = given->into != NULL ? given->into : given->model;
+    ending_catch_weights();
     mt_status status = session_load_model(model, !given->last, &checkpoint);
     if (status == MT_OK) {
         status = work(given, checkpoint);
@@ -155,7 +160,7 @@ static int convert(arguments *given,
     if (status == MT_OK) {
         print_line(stdout, "%s", given->output);
     }
-    return report(status);
+    return status != MT_OK && ending_signal() != 0 ? ending_status() : report(status);
 }
 
 int verb_export(int argc, char **argv)

@@ -1224,6 +1224,11 @@ class FilesTest(CommandTest):
     def test_a_run_tells_at_its_start_what_it_can_be_exported_to(self):
         told = self.train("--steps", "1", "--out", "told").stderr.decode()
         self.assertIn("layouts espnet, espnet-model, mixtape; not to rwkv-lm, hf (--style", told)
+        told = self.train("--steps", "1", "--no-bias", "--out", "other-eps").stderr.decode()
+        self.assertIn("espnet-model, mixtape, hf (a folder); not to rwkv-lm (--style", told)
+        self.refuse("export", "other-eps", "--layout", "hf", "-o", "a.safetensors", status=2,
+                    says="name a folder")
+        self.run_command("export", "other-eps", "--layout", "hf", "-o", "folder")
 
     def test_an_exported_folder_is_whole_and_in_the_type_that_was_asked_for(self):
         self.train("--steps", "1", "--no-bias", "--norm-eps", "1e-5", "--out", "bare")
