@@ -1,16 +1,18 @@
-"""ESPnet's RWKV decoder on Mixtape's kernels: built, trained and decoded on a CPU, or on a GPU
-without ninja or a compiler.
+"""ESPnet's RWKV transducer on Mixtape's kernels: built, trained and decoded on a CPU, or on a GPU
+without ninja or a compiler, and without warp-transducer.
 
     python3 -m mixtape.espnet -m MODULE [ARGUMENT...]     runs a program of ESPnet so
+    python3 -m mixtape.espnet PROGRAM [ARGUMENT...]       ... or a recipe, as ./run.sh
 """
 
+import os
 import runpy
 import sys
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from mixtape import library, operator, tensors
+from mixtape import hooks, library, operator, tensors
 
 
 class Kernel:
@@ -43,10 +45,10 @@ class Kernel:
         gv.copy_(dv)
 
 
-def install():
-    """Makes ESPnet's SelfAttention use Mixtape. What was built before keeps working, on the new
-    kernel."""
-    from espnet2.asr_transducer.decoder.modules.rwkv import attention
+def patch(attention):
+    """Makes a module of ESPnet's SelfAttention use Mixtape, once."""
+    if getattr(attention.load_wkv_kernel, "of_mixtape", False):
+        return
 
     def load_wkv_kernel(context_size):
         if context_size < 1:
@@ -58,20 +60,36 @@ def install():
         if not isinstance(attention.wkv_kernel, Kernel) or before < context_size:
             attention.wkv_kernel = Kernel(max(before, context_size))
 
+    load_wkv_kernel.of_mixtape = True
     attention.load_wkv_kernel = load_wkv_kernel
     # PyTorch would take the gradients for constants where they are differentiated in their turn.
     attention.WKVLinearAttention.backward = staticmethod(
         once_differentiable(attention.WKVLinearAttention.backward))
 
 
-def main():
-    if len(sys.argv) < 3 or sys.argv[1] != "-m":
-        sys.exit("usage: python3 -m mixtape.espnet -m MODULE [ARGUMENT...]")
-    from mixtape import espnet  # by its own name: this file is __main__
+def install():
+    """Makes ESPnet's SelfAttention use Mixtape, and its transducer's loss where warprnnt_pytorch is
+    not installed: in this process and in those that it starts from now on. What was built before
+    keeps working, on the new kernel."""
+    hooks.hook()
+    from espnet2.asr_transducer.decoder.modules.rwkv import attention
 
-    espnet.install()
-    sys.argv = sys.argv[2:]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    patch(attention)
+
+
+def main():
+    if len(sys.argv) < 2 or sys.argv[1:] == ["-m"]:
+        sys.exit("usage: python3 -m mixtape.espnet -m MODULE [ARGUMENT...]\n"
+                 "       python3 -m mixtape.espnet PROGRAM [ARGUMENT...]")
+    hooks.hook()
+    if sys.argv[1] == "-m":
+        sys.argv = sys.argv[2:]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        return
+    try:
+        os.execvp(sys.argv[1], sys.argv[1:])
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]}: {error.strerror}")
 
 
 if __name__ == "__main__":
