@@ -78,6 +78,14 @@ mt_status mt_input_check_lines(const char *name, const char *bytes, size_t size)
                          strlen(bytes));
 }
 
+char *mt_input_cut_line(char *line)
+{
+    size_t length = strcspn(line, "\n");
+    char *next = line + length + (line[length] == '\n');
+    line[length > 0 && line[length - 1] == '\r' ? length - 1 : length] = '\0';
+    return next;
+}
+
 size_t mt_input_most(void)
 {
     enum { SHARE = 8 };

@@ -26,4 +26,8 @@ mt_status mt_input_check_text(const char *bytes, size_t size);
 /* The same with the name in front, and for a zero byte, which no line has. */
 mt_status mt_input_check_lines(const char *name, const char *bytes, size_t size);
 
+/* Ends a line with a zero byte, in place of its newline or of the carriage return before that, and
+ * tells where the next one begins: at the zero byte behind the text, after the last. */
+char *mt_input_cut_line(char *line);
+
 #endif

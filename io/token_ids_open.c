@@ -58,12 +58,14 @@ static mt_status refuse_table(const mt_ids_file *file, const mt_ids_head *head)
     return MT_OK;
 }
 
+enum { PICKLE = 0x80 }; /* what one begins with */
+
 /* The ids 640 and 896 begin as a pickle does, which has a full stop at its end. */
 static bool is_pickle(const mt_ids_file *file, const mt_ids_head *head)
 {
-    enum { BEGIN = 0x80, FRAME = 0x95, OLDEST = 2, FRAMED = 4, NEWEST = 5 };
+    enum { FRAME = 0x95, OLDEST = 2, FRAMED = 4, NEWEST = 5 };
     const unsigned char *bytes = head->bytes;
-    bool begins_so = bytes[0] == BEGIN && bytes[1] >= OLDEST && bytes[1] <= NEWEST &&
+    bool begins_so = bytes[0] == PICKLE && bytes[1] >= OLDEST && bytes[1] <= NEWEST &&
                      (bytes[1] < FRAMED || bytes[2] == FRAME);
     char last;
     return begins_so &&
@@ -74,7 +76,7 @@ static bool is_pickle(const mt_ids_file *file, const mt_ids_head *head)
 /* Refuses what is told by its bytes to be anything but ids. */
 static mt_status refuse_other(const mt_ids_file *file, const mt_ids_head *head, bool is_bin)
 {
-    enum { TELLING = 64, PICKLE = 0x80 }; /* bytes: a few ids may happen to be letters */
+    enum { TELLING = 64 }; /* bytes: a few ids may happen to be letters */
     if (is_bin && file->bytes < TELLING) {
         return MT_OK;
     }

@@ -80,8 +80,9 @@ mt_status mt_token_list_create(int32_t count, const char *const *tokens, mt_toke
 
 /* The length of a line without the blanks and the carriage return at its end, which ESPnet drops
  * too; a first character that is a blank is the token. */
-static size_t stripped_length(const char *line, size_t length)
+static size_t stripped_length(const char *line)
 {
+    size_t length = strlen(line);
     while (length > 1 && strchr(" \t\r", line[length - 1]) != NULL) {
         length--;
     }
@@ -98,9 +99,8 @@ static mt_status cut_lines(const char *path, char *text, size_t size, const char
     }
     *count = 0;
     for (char *line = text + mt_utf8_mark(text, size); *line != '\0';) {
-        size_t length = strcspn(line, "\n");
-        char *next = line + length + (line[length] == '\n');
-        line[stripped_length(line, length)] = '\0';
+        char *next = mt_input_cut_line(line);
+        line[stripped_length(line)] = '\0';
         if (*line == '\0') {
             return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId32 " is empty", path, *count + 1);
         }

@@ -77,12 +77,7 @@ static mt_status parse(const mt_file_bytes *file, const mt_transcript_labels *la
     int64_t number = 1, before = transcripts->count;
     for (char *line = file->bytes + mt_utf8_mark(file->bytes, file->size); *line != '\0';
          number++) {
-        size_t length = strcspn(line, "\n");
-        char *next = line + length + (line[length] == '\n');
-        line[length] = '\0';
-        if (length > 0 && line[length - 1] == '\r') {
-            line[length - 1] = '\0';
-        }
+        char *next = mt_input_cut_line(line);
         mt_status status = parse_line(transcripts, line, labels);
         if (status != MT_OK) {
             return mt_fail(status, "%s: line %" PRId64 ": %s", file->name, number,

@@ -13,9 +13,7 @@ static mt_status add_lines(const char *path, char *text, file_list *symbols)
     mt_status status = MT_OK;
     int64_t number = 1;
     for (char *line = text; *line != '\0' && status == MT_OK; number++) {
-        size_t length = strcspn(line, "\n");
-        char *next = line + length + (line[length] == '\n');
-        line[length] = '\0';
+        char *next = mt_input_cut_line(line);
         if (*mt_utf8_end(line) != '\0') {
             return mt_fail(MT_ERROR_FORMAT, "%s: line %" PRId64 " is not UTF-8", path, number);
         }

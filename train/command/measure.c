@@ -139,9 +139,7 @@ static mt_status measure_transcripts(file_measure *measure, const mt_file_bytes 
         return status;
     }
     for (char *line = file->bytes + mt_utf8_mark(file->bytes, file->size); *line != '\0';) {
-        size_t length = strcspn(line, "\n");
-        char *next = line + length + (line[length] == '\n');
-        line[length > 0 && line[length - 1] == '\r' ? length - 1 : length] = '\0';
+        char *next = mt_input_cut_line(line);
         status = measure_utterance(measure, line, pieces);
         if (status != MT_OK) {
             return mt_fail(status, "%s: line %" PRId64 ": %s", file->name, number,
