@@ -304,7 +304,8 @@ static void catch_signals(mt_trainer *trainer)
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
         catch_signal(ending[i], on_signal, (int)SA_RESETHAND);
     }
-    signal(SIGPIPE, SIG_IGN); /* who reads the progress may go away; the run stays */
+    catch_signal(SIGXCPU, on_signal, 0); /* which comes again with each second */
+    signal(SIGPIPE, SIG_IGN);            /* who reads the progress may go away; the run stays */
 }
 
 mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char *notice,

@@ -15,9 +15,9 @@ void loop_catch_saving(void);
  * the checkpoint over, and closes it before it trains. `notice` is said at the start, unless it is
  * "". `folder` is locked where there is a checkpoint; else the run makes it. The caller closes it.
  *
- * SIGHUP, SIGINT and SIGTERM end the run after the step, or the batch of a validation, at work,
- * saved, and SIGUSR1 has it saved and go on. A save that fails for the disk's sake is told, and
- * tried again when the next is due; the last one has to succeed, and is read back. Whatever
+ * SIGHUP, SIGINT, SIGTERM and SIGXCPU end the run after the step, or the batch of a validation, at
+ * work, saved, and SIGUSR1 has it saved and go on. A save that fails for the disk's sake is told,
+ * and tried again when the next is due; the last one has to succeed, and is read back. Whatever
  * happens, the folder holds a whole checkpoint once the first was written. */
 mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char *notice,
                    run_folder *folder, loop_end *end);

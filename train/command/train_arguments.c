@@ -104,7 +104,8 @@ static char *list_tasks(void)
         text + used, sizeof text - used,
         "\nThe run's folder holds config.yaml, train.log, metrics.csv, checkpoint.h5 and best.h5.\v"
         "A task has defaults of its own for some options: `mixtape train TASK --help` tells them, "
-        "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT and SIGTERM end a "
+        "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT, SIGTERM and "
+        "SIGXCPU end a "
         "run after the step at work, saved, with exit status 128 + the signal's number; SIGUSR1 "
         "saves it, and it goes on.");
     return text;

@@ -250,7 +250,7 @@ class TrainTest(CommandTest):
 
     def test_signals_save_and_end(self):
         for number, name in [(signal.SIGINT, "int"), (signal.SIGTERM, "term"),
-                             (signal.SIGHUP, "hup")]:
+                             (signal.SIGHUP, "hup"), (signal.SIGXCPU, "cpu-time")]:
             process = self.start_endless(name, "copy", *SMALL, "--out", name)
             process.send_signal(number)
             error = process.communicate(timeout=60)[1].decode()
