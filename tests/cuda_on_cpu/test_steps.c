@@ -115,11 +115,44 @@ START_TEST(test_products_round_to_tf32_where_allowed_alone)
 }
 END_TEST
 
+/* A large GPU takes more blocks at once than a block can have threads. */
+START_TEST(test_more_than_a_million_numbers_are_dropped_on_a_large_device)
+{
+    enum { N = (1 << 20) + 1 };
+    float *x = malloc(N * sizeof *x);
+    void *array, *step;
+    int64_t kept = 0;
+    setenv("CUDA_ON_CPU_MULTIPROCESSORS", "132", 1);
+    ck_assert_ptr_nonnull(x);
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    ck_assert_int_eq(mt_device_allocate(device, N * sizeof *x, &array), MT_OK);
+    ck_assert_int_eq(mt_device_allocate(device, sizeof(uint64_t), &step), MT_OK);
+    ck_assert_int_eq(device->zero(device, step, sizeof(uint64_t)), MT_OK);
+    ck_assert_int_eq(device->kernels[MT_F32]->fill(device, N, 1.0, array), MT_OK);
+    const mt_dropout_args args = {.n = N, .p = 0.5, .step = step, .x = array, .y = array};
+    mt_status status = device->kernels[MT_F32]->dropout(device, &args);
+    ck_assert_msg(status == MT_OK, "%s", mt_error_message());
+    ck_assert_int_eq(mt_device_read(device, x, array, N * sizeof *x), MT_OK);
+    for (int i = 0; i < N; i++) {
+        ck_assert(x[i] == 0.0f || x[i] == 2.0f);
+        kept += x[i] != 0.0f;
+    }
+    ck_assert_int_gt(kept, N / 2 - N / 100);
+    ck_assert_int_lt(kept, N / 2 + N / 100);
+    mt_device_release(device, step);
+    mt_device_release(device, array);
+    mt_device_close(device);
+    unsetenv("CUDA_ON_CPU_MULTIPROCESSORS");
+    free(x);
+}
+END_TEST
+
 static Suite *steps_suite(void)
 {
     return SUITE("cuda_on_cpu/steps", test_later_steps_allocate_nothing_and_wait_for_nothing,
                  test_adam_is_one_launch_over_all_parameters,
-                 test_products_round_to_tf32_where_allowed_alone);
+                 test_products_round_to_tf32_where_allowed_alone,
+                 test_more_than_a_million_numbers_are_dropped_on_a_large_device);
 }
 
 MT_TEST_MAIN(steps_suite)

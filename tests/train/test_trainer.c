@@ -268,6 +268,49 @@ START_TEST(test_recorded_updates_are_the_same)
 }
 END_TEST
 
+/* Batches that differ in the shape of their first other tensor alone, which stands last on the
+ * tape: the rest has the same places. */
+static void put_varying(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
+{
+    (void)context;
+    float x[B * T * S];
+    for (int i = 0; i < B * T * S; i++) {
+        x[i] = (float)(i % 7);
+    }
+    batch->input = mt_tape_sequence(tape, MT_F32, B, T, S, x);
+    batch->target = mt_tape_sequence(tape, MT_F32, B, T, S, x);
+    batch->others[0] = mt_tape_sequence(tape, MT_F32, 1, T - index % 2, S, x);
+}
+
+static mt_tensor *loss_varying(void *context, mt_tape *tape, const mt_batch *batch,
+                               mt_tensor **counts)
+{
+    (void)counts;
+    const own_model *model = context;
+    mt_tensor *y = mt_self_attention_forward(tape, &model->attention, batch->input, NULL);
+    return mt_add(tape, mt_mean_square(tape, y, batch->target), mt_mean(tape, batch->others[0]));
+}
+
+START_TEST(test_a_recorded_update_is_for_the_shapes_of_all_its_tensors)
+{
+    run_result results[2] = {{0}};
+    for (int record = 0; record < 2; record++) {
+        own_model model = make_model(false);
+        const mt_trainer_config config = config_of(1, record == 1);
+        const mt_objective objective = {put_varying, loss_varying, &model};
+        mt_trainer *trainer;
+        ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
+        ck_assert_int_eq(mt_trainer_run(trainer, 6, note, &results[record]), MT_OK);
+        read_values(&model, &results[record]);
+        mt_trainer_destroy(trainer);
+        mt_parameters_destroy(model.parameters);
+    }
+    check_same(&results[0], &results[1]);
+    free(results[0].values);
+    free(results[1].values);
+}
+END_TEST
+
 static mt_status (*plain_allocate)(mt_device *device, size_t bytes, void **memory);
 static int allocations;
 
@@ -985,6 +1028,7 @@ static Suite *trainer_suite(void)
     return SUITE_WITH(
         "trainer", graph_setup, graph_teardown, test_a_run_is_the_loop_by_hand,
         test_an_update_may_have_any_number_of_batches, test_recorded_updates_are_the_same,
+        test_a_recorded_update_is_for_the_shapes_of_all_its_tensors,
         test_later_updates_allocate_nothing, test_a_stopped_run_goes_on_where_it_was,
         test_a_run_that_was_saved_goes_on_to_the_same_bits,
         test_a_batch_that_is_missing_is_asked_for_again,
