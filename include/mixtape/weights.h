@@ -9,7 +9,12 @@
  * second copy in memory. docs/file-formats.md describes the files.
  *
  * HDF5 is not safe from two threads: a program has one of them at a time save or load, and use HDF5
- * for itself. */
+ * for itself.
+ *
+ * HDF5 is written by libhdf5 in the program's own process, which it crashes or ends in places where
+ * it has no memory; this holds for checkpoints, parts and states of streams, too. What the name
+ * held stays, and what was begun beside it goes with the next save. Safetensors and folders of
+ * Hugging Face's are written without libhdf5: there a lack of memory is MT_ERROR_MEMORY. */
 #ifndef MIXTAPE_WEIGHTS_H
 #define MIXTAPE_WEIGHTS_H
 
