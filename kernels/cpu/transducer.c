@@ -25,6 +25,7 @@ static void log_probabilities(const void *loop, int64_t first, int64_t end)
         node_place at = place_of(n, args->T, args->U);
         int32_t labels = args->label_lengths[at.b];
         if (at.t >= args->frames[at.b] || at.u > labels) {
+            args->nodes[n] = (mt_transducer_node){0.0, 0.0, 0.0};
             continue;
         }
         const real *logits = (const real *)args->logits + n * V;

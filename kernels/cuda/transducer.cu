@@ -68,6 +68,9 @@ __global__ void __launch_bounds__(NODE_THREADS) log_probabilities(mt_transducer_
         node_place at = place_of(n, args.T, args.U);
         mt_transducer_lattice lattice = mt_transducer_lattice_of(&args, at.b);
         if (at.t >= lattice.T || at.u > lattice.U) {
+            if (lane_index() == 0) {
+                args.nodes[n] = {0.0, 0.0, 0.0};
+            }
             continue;
         }
         const real *logits = static_cast<const real *>(args.logits) + n * args.V;

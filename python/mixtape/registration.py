@@ -79,6 +79,8 @@ def _one_by_one(operator):
                        for argument, dim in zip(arguments, in_dims)))
             for i in range(info.batch_size)
         ]
+        if isinstance(calls[0], torch.Tensor):
+            return torch.stack(calls), 0
         results = tuple(torch.stack(parts) for parts in zip(*calls))
         return results, (0,) * len(results)
 

@@ -4,7 +4,7 @@ import ctypes
 
 import torch
 
-from mixtape import library
+from mixtape import library, registration
 from mixtape.tensors import TYPES, addresses, as_current, device_of, new_like, plain
 
 _NAME = "transducer_loss"
@@ -18,55 +18,112 @@ def _sizes(logits):
     return B, T, positions - 1, V
 
 
-def _forward(logits, rows, blank, save):
-    """Runs the kernel on plain tensors. Returns (losses, nodes), the latter for backward."""
-    B, T, U, V = _sizes(logits)
-    losses = logits.new_empty(B)
-    nodes = logits.new_empty((B, T, U + 1, _NODE), dtype=torch.float64)
-    betas, alphas = (nodes.new_empty((B, T, U + 1)) if wanted else None for wanted in (True, save))
+def _check_rows(logits, rows, blank):
+    """Looks at the numbers themselves, for which a GPU is waited for."""
+    on_host = [tensor.cpu() for tensor in rows]
+    try:
+        library.check(library.library().mt_transducer_check(*_sizes(logits), blank,
+                                                            *addresses(_NAME, *on_host)))
+    except library.MixtapeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _call(function, arguments, logits):
+    device, stream = device_of(_NAME, logits)
+    with device.lock:
+        library.check(function(device.handle, stream, TYPES[logits.dtype],
+                               ctypes.byref(arguments)))
+
+
+def _forward_shapes(logits, labels, frames, label_lengths, blank, fastemit_lambda, overwrite, save):
+    nodes = (*logits.shape[:3], _NODE) if save else 0
+    return logits.new_empty(logits.shape[0]), logits.new_empty(nodes, dtype=torch.float64)
+
+
+def _forward_kernel(logits, *rest):
+    *rows, blank, _, _, save = rest
+    logits, rows = plain(logits, logits.dtype), [plain(x, torch.int32) for x in rows]
+    losses, nodes = _forward_shapes(logits, *rest)
+    if len(logits) == 0:
+        return losses, nodes
+    _check_rows(logits, rows, blank)
+    of_walk = logits.new_empty((*logits.shape[:3], _NODE), dtype=torch.float64)
+    of_walk = nodes if save else of_walk
+    betas, alphas = (torch.empty_like(of_walk[..., 0]) if one else None for one in (True, save))
     with as_current(logits):
-        device, stream = device_of(_NAME, logits)
         arguments = library.TransducerForward(
-            B, T, U, V, blank, *addresses(_NAME, logits, *rows, losses, nodes, betas, alphas))
-        with device.lock:
-            library.check(library.library().mt_transducer_forward(
-                device.handle, stream, TYPES[logits.dtype], ctypes.byref(arguments)))
+            *_sizes(logits), blank,
+            *addresses(_NAME, logits, *rows, losses, of_walk, betas, alphas))
+        _call(library.library().mt_transducer_forward, arguments, logits)
     return losses, nodes
 
 
-def _backward(logits, rows, blank, fastemit_lambda, nodes, dlosses, dlogits):
+def _write_gradient(logits, rows, nodes, dlosses, blank, fastemit_lambda, dlogits):
     with as_current(logits):
-        device, stream = device_of(_NAME, logits)
         arguments = library.TransducerBackward(
             *_sizes(logits), blank, fastemit_lambda,
             *addresses(_NAME, logits, *rows, nodes, dlosses, dlogits))
-        with device.lock:
-            library.check(library.library().mt_transducer_backward(
-                device.handle, stream, TYPES[logits.dtype], ctypes.byref(arguments)))
+        _call(library.library().mt_transducer_backward, arguments, logits)
 
 
-class _TransducerLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, save, overwrite, blank, fastemit_lambda, logits, *rows):
-        own = plain(logits, logits.dtype)
-        save = save and ctx.needs_input_grad[4]
-        losses, nodes = _forward(own, rows, blank, save)
-        if save:
-            ctx.save_for_backward(own, nodes, *rows)
-        ctx.options = blank, fastemit_lambda, overwrite or own.data_ptr() != logits.data_ptr()
-        return losses
+def _backward_kernel(logits, *rest):
+    *rows, nodes, dlosses, blank, fastemit_lambda = rest
+    logits, nodes, dlosses = (plain(x, x.dtype) for x in (logits, nodes, dlosses))
+    rows = [plain(x, torch.int32) for x in rows]
+    dlogits = new_like(logits)
+    if len(logits) == 0:
+        return dlogits
+    if nodes.numel() == 0:  # transforms of functions hide that gradients will be wanted
+        _, nodes = _forward_kernel(logits, *rows, blank, 0.0, False, True)
+    _write_gradient(logits, rows, nodes, dlosses, blank, fastemit_lambda, dlogits)
+    return dlogits
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dlosses):
-        logits, nodes, *rows = ctx.saved_tensors
-        blank, fastemit_lambda, overwrite = ctx.options
-        dlogits = logits.detach() if overwrite else new_like(logits)
-        _backward(logits, rows, blank, fastemit_lambda, nodes, plain(dlosses, logits.dtype),
-                  dlogits)
-        if overwrite:
-            dlogits[:0].zero_()  # tells PyTorch that what it saved has changed
-        return None, None, None, None, dlogits, None, None, None
+
+def _backward_shapes(logits, *_):
+    return logits.new_empty(logits.shape)
+
+
+_backward = registration.differentiated_once(
+    registration.define(
+        "transducer_backward(Tensor logits, Tensor labels, Tensor frames, Tensor label_lengths, "
+        "Tensor nodes, Tensor dlosses, int blank, float fastemit_lambda) -> Tensor",
+        _backward_kernel, _backward_shapes))
+
+
+def _setup_context(ctx, inputs, output):
+    ctx.save_for_backward(*inputs[:4], output[1])
+    ctx.options = inputs[4:7]
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _overwrite(logits, rows, nodes, dlosses, blank, fastemit_lambda):
+    dlogits = logits.detach()
+    _write_gradient(logits, rows, nodes, plain(dlosses, logits.dtype), blank, fastemit_lambda,
+                    dlogits)
+    dlogits[:0].zero_()  # tells PyTorch that what it saved has changed
+    return dlogits
+
+
+def _through(ctx, dlosses, _):
+    if dlosses is None:
+        return (None,) * 8
+    logits, *rows, nodes = ctx.saved_tensors
+    blank, fastemit_lambda, overwrite = ctx.options
+    whole = overwrite and nodes.numel() > 0 and logits.is_contiguous()
+    function = _overwrite if whole else lambda *given: _backward(given[0], *given[1], *given[2:])
+    return (function(logits, rows, nodes, dlosses, blank, fastemit_lambda), *(None,) * 7)
+
+
+_forward = registration.with_gradients(
+    registration.define(
+        "transducer_forward(Tensor logits, Tensor labels, Tensor frames, Tensor label_lengths, "
+        "int blank, float fastemit_lambda, bool overwrite, bool save) -> (Tensor, Tensor)",
+        _forward_kernel, _forward_shapes), _setup_context, _through)
+
+
+def _in_graph():
+    return hasattr(torch, "compiler") and torch.compiler.is_compiling()
 
 
 def _numbers(name, tensor, shape, device):
@@ -100,16 +157,6 @@ def _check(logits, blank, fastemit_lambda, reduction):
                          f"{', '.join(_REDUCTIONS)}")
 
 
-def _check_rows(logits, rows, blank):
-    """Looks at the numbers themselves, for which a GPU is waited for."""
-    on_host = [tensor.cpu() if tensor.device.type == "cuda" else tensor for tensor in rows]
-    try:
-        library.check(library.library().mt_transducer_check(*_sizes(logits), blank,
-                                                            *addresses(_NAME, *on_host)))
-    except library.MixtapeError as error:
-        raise ValueError(str(error)) from None
-
-
 def transducer_loss(logits, labels, frames, label_lengths, blank=0, fastemit_lambda=0.0,
                     reduction="mean", *, overwrite_logits=False):
     """Minus the logarithm of the probability of each row's labels, summed over all alignments with
@@ -122,7 +169,8 @@ def transducer_loss(logits, labels, frames, label_lengths, blank=0, fastemit_lam
 
     CPU and CUDA tensors, float32 and float64; of half types, the loss is computed and returned in
     float32. The gradient flows to logits alone. With overwrite_logits it is written over them, for
-    which nothing else may need their values by then; that saves as much memory as they take.
+    which nothing else may need their values by then; that saves as much memory as they take. In
+    compiled programs it has no effect.
     """
     _check(logits, blank, fastemit_lambda, reduction)
     B, _, U, _ = _sizes(logits)
@@ -130,16 +178,8 @@ def transducer_loss(logits, labels, frames, label_lengths, blank=0, fastemit_lam
             _numbers("frames", frames, (B,), logits.device),
             _numbers("label_lengths", label_lengths, (B,), logits.device)]
     wide = logits if logits.dtype in TYPES else logits.float()
-    if B == 0:
-        return _REDUCTIONS[reduction](wide.sum((1, 2, 3)))
-    _check_rows(logits, rows, blank)
-    losses = _TransducerLoss.apply(
-        # forward itself cannot know it: what it saves is of use to backward alone
-        torch.is_grad_enabled(),
-        overwrite_logits or wide is not logits, blank, fastemit_lambda, wide, *rows)
+    # In a graph nothing is known of who else needs the values.
+    overwrite = overwrite_logits and not _in_graph()
+    save = torch.is_grad_enabled() and wide.requires_grad
+    losses, _ = _forward(wide, *rows, blank, float(fastemit_lambda), overwrite, save)
     return _REDUCTIONS[reduction](losses)
-
-
-# torch.compile leaves the call alone, as it does mixtape.wkv
-if hasattr(torch, "compiler"):
-    transducer_loss = torch.compiler.disable(transducer_loss)

@@ -27,12 +27,18 @@ static void check_padding(kernel_build *build)
         logits[i] = is_padding(&data, c, i / c->V) ? NAN : logits[i];
         ck_assert(!is_padding(&data, c, i / c->V) || whole[i] == 0.0);
     }
+    mt_transducer_node *nodes = host_nodes(build, nodes_of(c));
+    assert_ok(build->device->read_back(build->device, nodes, data.forward.nodes,
+                                       (size_t)nodes_of(c) * sizeof *nodes));
+    for (int64_t i = 0; i < nodes_of(c); i++) {
+        ck_assert(is_padding(&data, c, i) == (nodes[i].blank == 0.0 && nodes[i].lse == 0.0));
+    }
     data.forward.logits = upload(build, logits, n);
     assert_close(build, "dlogits", run_backward(build, c, &data, 0.0), whole, n, 0.0);
     assert_close(build, "losses", data.forward.losses, losses, c->B, 0.0);
 }
 
-START_TEST(test_logits_beyond_the_lengths_are_not_read_and_have_no_gradient)
+START_TEST(test_what_lies_beyond_the_lengths_is_not_read_and_has_no_gradient)
 {
     for_each_build(check_padding);
 }
@@ -163,7 +169,7 @@ END_TEST
 static Suite *transducer_input_suite(void)
 {
     return SUITE("transducer_input",
-                 test_logits_beyond_the_lengths_are_not_read_and_have_no_gradient,
+                 test_what_lies_beyond_the_lengths_is_not_read_and_has_no_gradient,
                  test_a_logit_that_is_not_finite_is_lost_to_its_row_alone,
                  test_lengths_and_labels_out_of_range_are_refused_with_value_and_place,
                  test_the_interface_for_bindings_is_the_tables_and_checks_its_figures);

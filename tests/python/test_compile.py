@@ -5,11 +5,13 @@ import io
 import unittest
 
 import test_operator
+import test_transducer
 from test_torch import output, results
 
 
 def setUpModule():
     test_operator.setUpModule()
+    test_transducer.setUpModule()
     global torch, mixtape
     import torch
 
@@ -177,6 +179,57 @@ class TransformsTest(unittest.TestCase):
             torch.func.grad(lambda *given: torch.func.grad(self.loss)(*given).sum())(*self.given)
         with self.assertRaisesRegex(NotImplementedError, "forward mode"):
             torch.func.hessian(self.loss)(*self.given)
+
+
+class TransducerTest(unittest.TestCase):
+    """The same of mixtape.transducer_loss."""
+
+    def setUp(self):
+        torch._dynamo.reset()
+        self.logits, *self.rows = test_transducer.arguments(3, 5, 2, 4)
+
+    def results(self, function):
+        losses = function(self.logits, *self.rows)
+        return losses.detach(), *torch.autograd.grad(losses.square().sum(), self.logits)
+
+    def loss(self, logits, *rows):
+        return mixtape.transducer_loss(logits, *rows, reduction="none", fastemit_lambda=0.1)
+
+    def test_one_graph_with_gradients(self):
+        expected = self.results(self.loss)
+        for backend in ("eager", "aot_eager"):
+            compiled = torch.compile(self.loss, fullgraph=True, backend=backend)
+            found = self.results(compiled)
+            for a, b in zip(found, expected, strict=True):
+                torch.testing.assert_close(a, b)
+
+    def test_pytorch_finds_no_fault_with_the_operators(self):
+        given = (*self.rows, 0, 0.1, False, True)
+        given = tuple(x.int() if isinstance(x, torch.Tensor) else x for x in given)
+        torch.library.opcheck(torch.ops.mixtape.transducer_forward.default, (self.logits, *given))
+        logits = self.logits.detach()
+        losses, nodes = torch.ops.mixtape.transducer_forward(logits, *given)
+        torch.library.opcheck(torch.ops.mixtape.transducer_backward.default,
+                              (logits, *given[:3], nodes, losses, 0, 0.1))
+
+    def test_exported_programs_compute_the_same(self):
+        class Model(torch.nn.Module):
+            def forward(self, *given):
+                return mixtape.transducer_loss(*given)
+
+        given = (self.logits.detach(), *self.rows)
+        exported = torch.export.export(Model(), given)
+        torch.testing.assert_close(exported.module()(*given), Model()(*given))
+
+    def test_transforms_of_functions(self):
+        logits = torch.stack((self.logits.detach(), 2.0 * self.logits.detach()))
+        of_one = torch.func.grad(lambda z: self.loss(z, *self.rows).sum())
+        found = torch.func.vmap(of_one)(logits)
+        for grad, one in zip(found, logits):
+            torch.testing.assert_close(grad, of_one(one))
+        loss = self.loss(self.logits, *self.rows)
+        expected, = torch.autograd.grad(loss.sum(), self.logits)
+        torch.testing.assert_close(found[0], expected)
 
 
 if __name__ == "__main__":

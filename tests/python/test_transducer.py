@@ -108,6 +108,20 @@ class TransducerTest(unittest.TestCase):
         self.assertFalse(loss.requires_grad)
         self.assertEqual(loss, mixtape.transducer_loss(logits, *rest))
 
+    def test_fake_tensors_have_the_shapes_of_real_ones(self):
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        for reduction, shape in (("none", (2,)), ("mean", ())):
+            real = arguments(2, 3, 2, 4, dtype=torch.float16)
+            with FakeTensorMode():
+                fake = [torch.empty(x.shape, dtype=x.dtype, requires_grad=x.requires_grad)
+                        for x in real]
+                loss = mixtape.transducer_loss(*fake, reduction=reduction)
+                loss.sum().backward()
+            self.assertEqual((loss.shape, loss.dtype), (shape, torch.float32))
+            self.assertEqual((fake[0].grad.shape, fake[0].grad.dtype),
+                             (real[0].shape, torch.float16))
+
     def test_a_batch_without_rows(self):
         empty = torch.zeros(0, dtype=torch.int32)
         logits = torch.zeros((0, 3, 2, 4), requires_grad=True)
@@ -120,7 +134,7 @@ class TransducerTest(unittest.TestCase):
         logits, *rest = arguments(2, 3, 2, 4)
         loss = mixtape.transducer_loss(logits, *rest)
         grad, = torch.autograd.grad(loss * loss, logits, create_graph=True)
-        with self.assertRaisesRegex(RuntimeError, "once_differentiable"):
+        with self.assertRaisesRegex(RuntimeError, "differentiate twice"):
             grad.sum().backward()
 
 
@@ -160,11 +174,6 @@ class RefusalTest(unittest.TestCase):
         self.refused("fastemit_lambda -1.0", fastemit_lambda=-1.0)
         self.refused("fastemit_lambda nan", fastemit_lambda=float("nan"))
         self.refused("reduction 'average', expected one of none, mean, sum", reduction="average")
-
-    def test_tensors_without_memory_are_refused(self):
-        given = [x.detach().to("meta") for x in arguments(2, 3, 2, 5)]
-        with self.assertRaisesRegex(ValueError, "meta|no memory"):
-            mixtape.transducer_loss(*given)
 
 
 class TorchaudioTest(unittest.TestCase):

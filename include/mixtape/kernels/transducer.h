@@ -34,7 +34,7 @@ extern "C" {
 
 /* What forward keeps of a node's V probabilities for backward: b and l as above, without FastEmit,
  * and the logarithm of the sum of e^logits. Until the posteriors are known, log p_blank and
- * log p_label stand in their place. */
+ * log p_label stand in their place. A node beyond a row's lengths has zeros. */
 typedef struct mt_transducer_node {
     double blank, label, lse;
 } mt_transducer_node;
