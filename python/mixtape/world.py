@@ -4,12 +4,15 @@ A line of rwkv_vocab_v20230424.txt is an id, a piece as Python writes it ('text'
 how many bytes it has. Id 0 is not in the list: it stands between documents.
 """
 
-import ast
 import re
 
 MOST_PIECES = 1 << 20
 LONGEST_LINE = 8192
-LINE = re.compile(rb"(\d{1,9}) (b?(?:'.*'|\".*\")) (\d{1,9})")
+ESCAPE = rb"\\(?:[\\'\"nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})"
+QUOTED = rb"'((?:[^'\\\0]|" + ESCAPE + rb")*)'|\"((?:[^\"\\\0]|" + ESCAPE + rb")*)\""
+LINE = re.compile(rb"(\d{1,9}) (b?)(?:" + QUOTED + rb") (\d{1,9})")
+ESCAPED = re.compile(ESCAPE)
+MEANINGS = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 class WorldError(Exception):
@@ -18,14 +21,14 @@ class WorldError(Exception):
 
 def is_world(data):
     """Tells if bytes begin as such a list does."""
-    return LINE.fullmatch(data[:LONGEST_LINE].split(b"\n", 1)[0].rstrip(b"\r")) is not None
+    return _parse(data[:LONGEST_LINE + 1].split(b"\n", 1)[0].removesuffix(b"\r")) is not None
 
 
 def read_pieces(data):
     """{id: bytes} of a list."""
     pieces, ids = {}, {}
     for number, line in enumerate(data.split(b"\n"), 1):
-        line = line.rstrip(b"\r")
+        line = line.removesuffix(b"\r")
         if not line:
             continue
         index, piece = _read_line(number, line)
@@ -34,26 +37,49 @@ def read_pieces(data):
         pieces[index] = piece
         ids[piece] = index
     if not pieces:
-        raise WorldError("no pieces")
+        raise WorldError("it has no pieces")
     return pieces
 
 
-def _read_line(number, line):
-    match = LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
+def _text_of(match):
+    """What an escape in a text stands for."""
+    name, digits = match[0][1:2], match[0][2:]
+    return chr(int(digits, 16)).encode() if digits else MEANINGS.get(name, name)
+
+
+def _byte_of(match):
+    """The same in bytes, where no characters are named."""
+    name, digits = match[0][1:2], match[0][2:]
+    if len(digits) > 2:
+        raise ValueError
+    return bytes.fromhex(digits.decode()) if digits else MEANINGS.get(name, name)
+
+
+def _parse(line):
+    """(id, piece, length) of a line as Python writes it, or None."""
+    match = LINE.fullmatch(line) if len(line) < LONGEST_LINE else None
+    if match is None:
+        return None
+    written = match[3] if match[3] is not None else match[4]
     try:
-        piece = ast.literal_eval(match[2].decode()) if match else None
-        piece = piece.encode() if isinstance(piece, str) else piece
-    except (ValueError, SyntaxError):  # a UnicodeError is a ValueError
-        piece = None
-    if piece is None:
+        written.decode("ascii" if match[2] else "utf-8")
+        piece = ESCAPED.sub(_byte_of if match[2] else _text_of, written)
+    except (ValueError, OverflowError):  # a UnicodeError is a ValueError
+        return None
+    return int(match[1]), piece, int(match[5])
+
+
+def _read_line(number, line):
+    found = _parse(line)
+    if found is None:
         raise WorldError(f"line {number}: not an id, a piece in quotes, and its length: "
                          f"{line[:32]!r}")
-    index = int(match[1])
+    index, piece, length = found
     if not 0 < index < MOST_PIECES:
         raise WorldError(f"line {number}: id {index}, not in 1 .. {MOST_PIECES - 1}")
-    if len(piece) != int(match[3]) or not piece:
+    if len(piece) != length or not piece:
         raise WorldError(f"line {number}: a piece of {len(piece)} bytes, where the line says "
-                         f"{int(match[3])}")
+                         f"{length}")
     return index, piece
 
 
