@@ -121,5 +121,5 @@ mt_status parse_real(const char *option, const char *text, double least, double 
 
 mt_status parse_threads(const char *text, long long *threads)
 {
-    return parse_whole("threads", text, 0, 4096, threads);
+    return parse_whole("threads", text, 0, MOST_THREADS, threads);
 }

@@ -33,6 +33,7 @@ mt_status parse_real(const char *option, const char *text, double least, double 
                      double *value);
 
 /* --threads: 0, for all, and more. */
+enum { MOST_THREADS = 4096 };
 mt_status parse_threads(const char *text, long long *threads);
 
 #endif

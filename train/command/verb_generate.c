@@ -1,14 +1,15 @@
 /* mixtape generate RUN: samples from a language model, one symbol at a time, with the carried
  * state. */
+#include "train/command/argument_rows.h"
 #include "train/command/arguments.h"
 #include "train/command/ending.h"
-#include "train/command/options.h"
 #include "train/command/prompts.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 #include "train/command/writer.h"
 
 #include "io/input.h"
+#include "train/file_list.h"
 #include "train/stream_internal.h"
 
 #include <inttypes.h>
@@ -17,17 +18,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_FORBIDDEN = 256 };
-
 typedef struct arguments {
     symbols_asked symbols;
-    const char *run, *prompt, *prompt_file, *stop, *device, *state, *save_state,
-        *forbidden[MOST_FORBIDDEN];
+    const char *run, *prompt, *prompt_file, *stop, *device, *state, *save_state;
     bool last, interactive, blank;
-    int forbidden_count;
-    long long length, samples, seed, threads;
+    file_list forbidden;
+    int64_t length, samples, seed, threads;
     mt_sampling sampling;
 } arguments;
+
+#define AT(field) offsetof(arguments, field)
+
+static const argument_row rows[] = {
+    {"prompt", GIVEN_TEXT, AT(prompt), 0, 0, "TEXT",
+     "What the text begins with: tokens with blanks between them where the unit is word"},
+    {"prompt-file", GIVEN_TEXT, AT(prompt_file), 0, 0, "FILE",
+     "The prompt is what the file holds, without a newline at its end; -: standard input"},
+    {"interactive", GIVEN_FLAG, AT(interactive), 0, 0, NULL,
+     "Write behind each line of standard input, and behind all that came before"},
+    {"state", GIVEN_TEXT, AT(state), 0, 0, "FILE", "Go on from where --save-state left the model"},
+    {"save-state", GIVEN_TEXT, AT(save_state), 0, 0, "FILE",
+     "Keep in a file where the text ends, to go on from"},
+    {"length", GIVEN_WHOLE, AT(length), 0, 1e9, "N",
+     "Symbols to generate, of each text or answer (default 500)"},
+    {"temperature", GIVEN_REAL, AT(sampling.temperature), 0, 100, "X",
+     "Below 1 favours likely symbols, 0 takes the likeliest (default 1)"},
+    {"top-k", GIVEN_WHOLE, AT(sampling.top_k), 0, 1 << 24, "N",
+     "Choose among the N likeliest (default 0: all)"},
+    {"top-p", GIVEN_REAL, AT(sampling.top_p), 1e-9, 1, "X",
+     "Choose among the fewest likeliest that have this share (default 1: all)"},
+    {"without", GIVEN_TEXTS, AT(forbidden), 0, 0, "SYMBOL",
+     "Never choose this one; may be repeated"},
+    {"blank", GIVEN_FLAG, AT(blank), 0, 0, NULL, "Let <blank> be chosen, which no transcript has"},
+    {"stop", GIVEN_TEXT, AT(stop), 0, 0, "TEXT", "End a text once it ends with TEXT"},
+    {"samples", GIVEN_WHOLE, AT(samples), 1, 1e9, "N", "Texts to generate (default 1)"},
+    {"ids", GIVEN_FLAG, AT(symbols.numbers), 0, 0, NULL,
+     "Read the prompt and write the text as the symbols' numbers"},
+    {"token-list", GIVEN_TEXT, AT(symbols.token_list), 0, 0, "FILE",
+     "The tokens of a model that has none"},
+    {"tokenizer", GIVEN_TEXT, AT(symbols.tokenizer), 0, 0, "FILE",
+     "Read and write text by this tokenizer, instead of the model's", "bpemodel"},
+    {"unit", GIVEN_TEXT, AT(symbols.unit), 0, 0, "NAME",
+     "What a symbol is, where the model does not tell: char, byte or word"},
+    {"seed", GIVEN_WHOLE, AT(seed), 0, 9e15, "N", "Of the choices (default 1)"},
+    {"last", GIVEN_FLAG, AT(last), 0, 0, NULL, "The last checkpoint, instead of the best"},
+    {"device", GIVEN_TEXT, AT(device), 0, 0, "NAME", "auto, cpu, cuda or cuda:I (default auto)"},
+    {"threads", GIVEN_WHOLE, AT(threads), 0, MOST_THREADS, "N",
+     "Threads of the CPU (default 0: all)"},
+    {0}};
 
 /* What cannot be asked for together. */
 static void check_arguments(const arguments *given, struct argp_state *state)
@@ -40,7 +78,7 @@ static void check_arguments(const arguments *given, struct argp_state *state)
         wrong_arguments(state, "--interactive reads standard input, and so does --prompt-file -");
     }
     if (given->samples > 1 && (given->interactive || given->save_state != NULL)) {
-        wrong_arguments(state, "--samples %lld: one text is written with %s", given->samples,
+        wrong_arguments(state, "--samples %" PRId64 ": one text is written with %s", given->samples,
                         given->interactive ? "--interactive" : "--save-state");
     }
 }
@@ -48,83 +86,12 @@ static void check_arguments(const arguments *given, struct argp_state *state)
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *given = state->input;
-    mt_status status = MT_OK;
-    long long top_k = 0;
-    switch (key) {
-    case LONG_ONLY + 'l':
-        given->last = true;
-        break;
-    case LONG_ONLY + 'p':
-        given->prompt = text;
-        break;
-    case LONG_ONLY + 'f':
-        given->prompt_file = text;
-        break;
-    case LONG_ONLY + 'e':
-        given->stop = text;
-        break;
-    case LONG_ONLY + 'w':
-        if (given->forbidden_count == MOST_FORBIDDEN) {
-            wrong_arguments(state, "--without: more than %d symbols", MOST_FORBIDDEN);
-        }
-        given->forbidden[given->forbidden_count++] = text;
-        break;
-    case LONG_ONLY + 'i':
-        given->symbols.numbers = true;
-        break;
-    case LONG_ONLY + 'N':
-        status = parse_whole("samples", text, 1, 1000000000, &given->samples);
-        break;
-    case LONG_ONLY + 'P':
-        status = parse_real("top-p", text, 1e-9, 1.0, &given->sampling.top_p);
-        break;
-    case LONG_ONLY + 'n':
-        status = parse_whole("length", text, 0, 1000000000, &given->length);
-        break;
-    case LONG_ONLY + 'k':
-        status = parse_whole("top-k", text, 0, 1 << 24, &top_k);
-        given->sampling.top_k = top_k;
-        break;
-    case LONG_ONLY + 's':
-        status = parse_whole("seed", text, 0, 9000000000000000, &given->seed);
-        break;
-    case LONG_ONLY + 't':
-        status = parse_real("temperature", text, 0.0, 100.0, &given->sampling.temperature);
-        break;
-    case LONG_ONLY + 'I':
-        given->interactive = true;
-        break;
-    case LONG_ONLY + 'b':
-        given->blank = true;
-        break;
-    case LONG_ONLY + 'K':
-        given->symbols.token_list = text;
-        break;
-    case LONG_ONLY + 'O':
-        given->symbols.tokenizer = text;
-        break;
-    case LONG_ONLY + 'U':
-        given->symbols.unit = text;
-        break;
-    case LONG_ONLY + 'S':
-        given->state = text;
-        break;
-    case LONG_ONLY + 'V':
-        given->save_state = text;
-        break;
-    case LONG_ONLY + 'd':
-        given->device = text;
-        break;
-    case LONG_ONLY + 'T':
-        status = parse_threads(text, &given->threads);
-        break;
-    case ARGP_KEY_END:
+    error_t error = argument_set(rows, key, text, given);
+    if (key == ARGP_KEY_END) {
         check_arguments(given, state);
-        break;
-    default:
-        return parse_argument(key, text, state, "run", &given->run);
+        return 0;
     }
-    return parsed(status);
+    return error == ARGP_ERR_UNKNOWN ? parse_argument(key, text, state, "run", &given->run) : error;
 }
 
 /* The prompt's symbols, which the caller frees. A file's last newline, which editors leave there,
@@ -167,8 +134,8 @@ static mt_status forbid_padding(text_writer *writer)
 static mt_status forbid(text_writer *writer, const arguments *given)
 {
     mt_status status = MT_OK;
-    for (int i = 0; i < given->forbidden_count && status == MT_OK; i++) {
-        status = writer_forbid(writer, given->forbidden[i]);
+    for (int64_t i = 0; i < given->forbidden.count && status == MT_OK; i++) {
+        status = writer_forbid(writer, given->forbidden.names[i]);
     }
     if (status != MT_OK) {
         return mt_fail(status, "--without: %s", mt_error_message());
@@ -188,7 +155,7 @@ static mt_status write_texts(text_writer *writer, const int32_t *ids, int64_t co
     if (status == MT_OK) {
         status = writer_keep(writer);
     }
-    for (long long i = 0; i < given->samples && status == MT_OK; i++) {
+    for (int64_t i = 0; i < given->samples && status == MT_OK; i++) {
         if (ferror(stdout) || ending_signal() != 0) {
             break;
         }
@@ -297,42 +264,8 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given, bo
 
 int verb_generate(int argc, char **argv)
 {
-    static const struct argp_option options[] = {
-        {"prompt", LONG_ONLY + 'p', "TEXT", 0,
-         "What the text begins with: tokens with blanks between them where the unit is word", 0},
-        {"prompt-file", LONG_ONLY + 'f', "FILE", 0,
-         "The prompt is what the file holds, without a newline at its end; -: standard input", 0},
-        {"interactive", LONG_ONLY + 'I', NULL, 0,
-         "Write behind each line of standard input, and behind all that came before", 0},
-        {"state", LONG_ONLY + 'S', "FILE", 0, "Go on from where --save-state left the model", 0},
-        {"save-state", LONG_ONLY + 'V', "FILE", 0,
-         "Keep in a file where the text ends, to go on from", 0},
-        {"length", LONG_ONLY + 'n', "N", 0,
-         "Symbols to generate, of each text or answer (default 500)", 0},
-        {"temperature", LONG_ONLY + 't', "X", 0,
-         "Below 1 favours likely symbols, 0 takes the likeliest (default 1)", 0},
-        {"top-k", LONG_ONLY + 'k', "N", 0, "Choose among the N likeliest (default 0: all)", 0},
-        {"top-p", LONG_ONLY + 'P', "X", 0,
-         "Choose among the fewest likeliest that have this share (default 1: all)", 0},
-        {"without", LONG_ONLY + 'w', "SYMBOL", 0, "Never choose this one; may be repeated", 0},
-        {"blank", LONG_ONLY + 'b', NULL, 0, "Let <blank> be chosen, which no transcript has", 0},
-        {"stop", LONG_ONLY + 'e', "TEXT", 0, "End a text once it ends with TEXT", 0},
-        {"samples", LONG_ONLY + 'N', "N", 0, "Texts to generate (default 1)", 0},
-        {"ids", LONG_ONLY + 'i', NULL, 0,
-         "Read the prompt and write the text as the symbols' numbers", 0},
-        {"token-list", LONG_ONLY + 'K', "FILE", 0, "The tokens of a model that has none", 0},
-        {"tokenizer", LONG_ONLY + 'O', "FILE", 0,
-         "Read and write text by this tokenizer, instead of the model's", 0},
-        {"bpemodel", 0, NULL, OPTION_ALIAS, NULL, 0},
-        {"unit", LONG_ONLY + 'U', "NAME", 0,
-         "What a symbol is, where the model does not tell: char, byte or word", 0},
-        {"seed", LONG_ONLY + 's', "N", 0, "Of the choices (default 1)", 0},
-        {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
-        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
-        {"threads", LONG_ONLY + 'T', "N", 0, "Threads of the CPU (default 0: all)", 0},
-        {0}};
     const struct argp argp = {
-        .options = options,
+        .options = argument_options(rows),
         .parser = parse,
         .args_doc = "RUN or FILE",
         .doc = "Samples text from the model of a run, streaming, with the carried state.\vWith "
@@ -355,6 +288,7 @@ int verb_generate(int argc, char **argv)
         status = run(checkpoint, &given, &failed);
         mt_checkpoint_destroy(checkpoint);
     }
+    file_list_clear(&given.forbidden);
     if (status == MT_OK && ending_signal() != 0) {
         return ending_status();
     }
