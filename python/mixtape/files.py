@@ -24,7 +24,7 @@ import unicodedata
 
 import numpy
 
-from mixtape import folders, library, pth, wrappers
+from mixtape import beside, ending, folders, library, pth, wrappers
 from mixtape.pth_pickle import Dictionary, OddTensor, PthError, Tensor, kind, show
 
 DECAY = "rwkv_blocks.0.att.time_decay"
@@ -209,23 +209,22 @@ def _replace(named, save):
     path = os.path.realpath(named)
     if not os.path.basename(named) or os.path.exists(path) and not os.path.isfile(path):
         raise FilesError(f"{named}: not a regular file")
-    temporary = None
+    temporary = beside.name(path)
+    beside.remove_left(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path),
-                                             prefix=os.path.basename(path) + ".")
+        handle = beside.create(temporary, _mode_for(path))
         with open(handle, "w+b", buffering=0) as file:
             _save_to(file, save)
-            os.fchmod(handle, _mode_for(path))  # mkstemp made it private
+            os.fchmod(handle, _mode_for(path))
             os.fsync(handle)
         os.replace(temporary, path)
-        temporary = None
         _flush_folder(os.path.dirname(path))
     except FilesError:
         raise
     except Exception as error:
         raise FilesError(f"{named}: {_reason(error)}") from None
     finally:
-        if temporary is not None:
+        if os.path.exists(temporary):
             os.unlink(temporary)
 
 
@@ -367,6 +366,7 @@ def _convert(description, source, target, work, needed, find):
 
 
 def _command(description, source, target, work, needed, find=lambda source: source):
+    ending.cleanly()
     try:
         _convert(description, source, target, work, needed, find)
     except FilesError as error:

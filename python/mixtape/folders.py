@@ -29,9 +29,9 @@ def _read_index(path):
 def read(folder, read_file):
     """The weights of all files in the folder, each as `read_file` reads it: what an index has in a
     file must be in it, and no more."""
-    if os.path.exists(os.path.join(folder, WHOLE)):
+    if os.path.lexists(os.path.join(folder, WHOLE)):
         return read_file(os.path.join(folder, WHOLE))
-    if not os.path.exists(os.path.join(folder, INDEX)):
+    if not os.path.lexists(os.path.join(folder, INDEX)):
         raise FolderError(f"neither {WHOLE} nor {INDEX} is there")
     places, weights = _read_index(os.path.join(folder, INDEX)), {}
     for file in sorted(set(places.values())):

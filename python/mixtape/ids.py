@@ -9,11 +9,12 @@ Each is written beside its place and renamed when it is whole.
 
 import errno
 import os
-import secrets
 import struct
 import tempfile
 
 import numpy
+
+from mixtape import beside
 
 MAGIC = b"MMIDIDX\0\0"
 TYPES = {"uint16": 8, "int32": 4}  # the codes of an index
@@ -26,15 +27,15 @@ class _Part:
 
     def __init__(self, path):
         self.path = os.path.realpath(path)
-        folder, name = os.path.split(self.path)
-        self.part = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.part")
+        self.part = beside.name(self.path)
         self.file = None
 
     def open(self):
         if os.path.exists(self.path) and not os.path.isfile(self.path):
             raise FileExistsError(errno.EEXIST, "it is there, and no file", self.path)
+        beside.remove_left(self.path)
         try:
-            self.file = open(self.part, "x+b")
+            self.file = open(beside.create(self.part), "w+b")
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from None
 

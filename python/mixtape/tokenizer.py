@@ -31,7 +31,7 @@ def find(path):
     if not os.path.isdir(path):
         return path
     for name in ("tokenizer.json", "tokenizer.model", "spiece.model", "rwkv_vocab_v20230424.txt"):
-        if os.path.exists(os.path.join(path, name)):
+        if os.path.lexists(os.path.join(path, name)):  # a link that leads nowhere is told
             return os.path.join(path, name)
     raise TokenizerError(f"{path}: a folder without tokenizer.json or tokenizer.model")
 

@@ -11,10 +11,12 @@ import pathlib
 import random
 import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import warnings
 from unittest import mock
@@ -544,6 +546,31 @@ class FilesTest(support.CommandTest):
                 self.assertEqual(os.listdir(self.folder), [])
             self.assertGreater(successes, 10)
             os.unlink(self.path("out"))
+
+    def stop_while_it_writes(self, number):
+        code = "import time\nfrom mixtape import files\ndef save(path, content, weights):\n" \
+            "    content.write(b'x')\n    time.sleep(600)\nfiles._save_hdf5 = save\n" \
+            "files.from_pth()"
+        run = subprocess.Popen([sys.executable, "-c", code, "one.pth", "out.h5"], cwd=self.folder,
+                               stderr=subprocess.PIPE)
+        before = os.listdir(self.folder)
+        while len(os.listdir(self.folder)) == len(before) and run.poll() is None:
+            time.sleep(0.01)
+        run.send_signal(number)
+        return run.communicate(timeout=60)[1], run.returncode
+
+    def test_what_is_interrupted_leaves_nothing(self):
+        torch.save({"a": torch.ones(3)}, self.path("one.pth"))
+        for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
+            self.assertEqual(self.stop_while_it_writes(number), (b"", 128 + number))
+            self.assertEqual(os.listdir(self.folder), ["one.pth"])
+
+    def test_what_was_left_when_it_was_killed_is_removed(self):
+        torch.save({"a": torch.ones(3)}, self.path("one.pth"))
+        self.stop_while_it_writes(signal.SIGKILL)
+        self.assertEqual(len(os.listdir(self.folder)), 2)
+        self.convert("from_pth", "one.pth", "out.h5")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["one.pth", "out.h5"])
 
     def test_a_full_disk_is_told(self):
         torch.save({name: torch.ones(300, 300) for name in "ab"}, self.path("one.pth"))

@@ -351,6 +351,35 @@ class OutputsTest(TokenizeTest):
             run.stderr.close()
             self.assertEqual(sorted(os.listdir(self.folder)), before)
 
+    def test_what_was_left_when_it_was_killed_is_removed(self):
+        before = sorted(os.listdir(self.folder))
+        run = subprocess.Popen(
+            [sys.executable, "-m", "mixtape.tokenize", "-", "--tokenizer", self.world, "-o", "ids"],
+            cwd=self.folder, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        while len(os.listdir(self.folder)) < len(before) + 2 and run.poll() is None:
+            time.sleep(0.01)
+        at_work = sorted(os.listdir(self.folder))
+        self.assertEqual(len(at_work), len(before) + 2)
+        self.tokenize("text", "--tokenizer", self.world, "-o", "ids")
+        self.assertEqual(sorted(os.listdir(self.folder)), sorted([*at_work, "ids.bin", "ids.idx"]))
+        run.kill()
+        run.stdin.close()
+        run.wait(timeout=60)
+        self.tokenize("text", "--tokenizer", self.world, "-o", "ids")
+        self.assertEqual(sorted(os.listdir(self.folder)), sorted([*before, "ids.bin", "ids.idx"]))
+
+    def test_a_signal_that_is_ignored_from_the_start_ends_nothing(self):
+        run = subprocess.Popen(
+            [sys.executable, "-m", "mixtape.tokenize", "-", "--tokenizer", self.world, "-o", "ids"],
+            cwd=self.folder, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGHUP,
+                                                                        signal.SIG_IGN))
+        while not any(".part" in name for name in os.listdir(self.folder)) and run.poll() is None:
+            time.sleep(0.01)
+        run.send_signal(signal.SIGHUP)
+        run.communicate(self.text, timeout=60)
+        self.assertEqual(run.returncode, 0)
+
     def test_it_is_interrupted_while_a_tokenizer_loads(self):
         os.mkdir(self.path("libraries"))
         self.put("libraries/tokenizers.py", b"import time\nclass Tokenizer:\n"

@@ -407,7 +407,7 @@ class SizesTest(TokenizerTest):
                          "16", "--out", "run")
         self.write("large", "".join(made.world_line(index, bytes([index % 256, index // 256]))
                                     for index in range(1, size + 1)))
-        self.assertIn(f"its tokenizer has {size + 1} ids, the model a vocabulary of {size}",
+        self.assertIn(f"it has {size + 1} ids, the model a vocabulary of {size}",
                       self.generate("--tokenizer", "large", status=2))
 
 
@@ -429,7 +429,7 @@ class ProcessTest(TokenizerTest):
 
     def test_what_is_missing_is_told_with_the_cure(self):
         self.train(made.huggingface(self.folder))
-        self.fails("mixtape: nowhere: No such file or directory (tokenizers are read by Python",
+        self.fails("run: its tokenizer: nowhere: No such file or directory (tokenizers are read by",
                    MIXTAPE_PYTHON="nowhere")
         self.fails("No module named 'mixtape' (pip install './python[tokenizers]'", PYTHONPATH="")
         without = self.path("without")

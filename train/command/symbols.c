@@ -134,6 +134,14 @@ static mt_status open_tokenizer(const mt_tokenizer_file *file, const char *name,
     return status == MT_OK ? tokenizer_check_size(symbols->tokenizer, symbols->count) : status;
 }
 
+static mt_status open_own(const mt_weights *weights, const char *path, text_symbols *symbols)
+{
+    const mt_tokenizer_file *own = &weights->tokenizer;
+    mt_status status = open_tokenizer(own, mt_tokenizer_usual_name(own), weights->tokens, symbols);
+    return status == MT_OK ? MT_OK
+                           : mt_fail(status, "%s: its tokenizer: %s", path, mt_error_message());
+}
+
 /* The one that an option names or that the model has, unless other options say what text is. */
 static mt_status find_tokenizer(const mt_weights *weights, const char *path,
                                 const symbols_asked *asked, text_symbols *symbols)
@@ -146,9 +154,8 @@ static mt_status find_tokenizer(const mt_weights *weights, const char *path,
         return tokenizer_refuse_unit(asked->unit);
     }
     if (asked->tokenizer == NULL) {
-        return weights->tokenizer.bytes != NULL && !otherwise
-                   ? open_tokenizer(&weights->tokenizer, path, weights->tokens, symbols)
-                   : MT_OK;
+        return weights->tokenizer.bytes != NULL && !otherwise ? open_own(weights, path, symbols)
+                                                              : MT_OK;
     }
     if (otherwise) {
         return mt_fail(MT_ERROR_INVALID, "--tokenizer %s: not with --token-list or %s",

@@ -71,8 +71,7 @@ mt_status tokenizer_check_size(const text_tokenizer *tokenizer, int64_t model)
     int64_t size = tokenizer_size(tokenizer);
     return size <= model ? MT_OK
                          : mt_fail(MT_ERROR_INVALID,
-                                   "%s: its tokenizer has %" PRId64
-                                   " ids, the model a vocabulary of %" PRId64,
+                                   "%s: it has %" PRId64 " ids, the model a vocabulary of %" PRId64,
                                    tokenizer->name, size, model);
 }
 
