@@ -159,6 +159,9 @@ class LabelsTest(BpeModelTest):
                 said = self.train(*options, "--out", "new", status=2)
                 self.assertIn(says, said)
                 self.assertEqual(said.count("\n"), 1)
+        self.write("known.txt", "\n".join(token for token in tokens if token != "<unk>") + "\n")
+        said = self.train("--bpemodel", path, "--token-list", "known.txt", "--out", "new", status=1)
+        self.assertIn("text: line 41: utterance u40: the piece '漢字' is not in the token list", said)
         self.assertFalse(os.path.exists(self.path("new")))
 
 
@@ -188,6 +191,7 @@ class RunTest(BpeModelTest):
         self.assertEqual(len(shown), 1, shown)
         self.assertTrue(shown.pop().startswith("the fox"))
         self.run_command("eval", "next")
+        self.assertTrue(self.text_of("info", "next").splitlines()[1].endswith("task tokens"))
 
     def test_pieces_are_put_together(self):
         text = "the lazy dog jumps over"
@@ -216,6 +220,8 @@ class RunTest(BpeModelTest):
         self.train("--unit", "word", "--token-list", "tokens.txt", "--out",
                    "of-split")
         self.write("text", before)
+        self.assertIn("(name its model of SentencePiece, --bpemodel", self.run_command(
+            "eval", "of-split", "--unit", "char", "--data", "text", status=2))
         asked = ("of-split", "--bpemodel", self.model_path)
         self.assertEqual(self.text_of("generate", *asked, "--prompt", "the fox"),
                          self.text_of("generate", "run", "--prompt", "the fox"))

@@ -261,10 +261,11 @@ static mt_status check_sums(const file_measure *measure)
                          mt_token_list_has_pieces(symbols->tokens);
     return share <= mt_token_most_unknown(cut_otherwise)
                ? MT_OK
-               : mt_fail(MT_ERROR_INVALID,
-                         "%.1f %% of the symbols are not in the token list (are they cut as --unit "
-                         "has it?)",
-                         100.0 * share);
+               : mt_fail(MT_ERROR_INVALID, "%.1f %% of the symbols are not in the token list (%s)",
+                         100.0 * share,
+                         cut_otherwise ? "name its model of SentencePiece, --bpemodel, or split "
+                                         "them before and take --unit word"
+                                       : "are they cut as --unit has it?");
 }
 
 mt_status measure_files(file_measure *measure, const char *kind, const file_list *files)

@@ -123,15 +123,17 @@ static void print_model(const mt_model_config *config, mt_dtype dtype)
 /* A configuration that is no run's says why; the weights are told all the same. */
 static mt_status print_task(const char *path, const mt_checkpoint *checkpoint)
 {
-    const mt_token_list *tokens = checkpoint->weights->tokens;
+    const mt_weights *weights = checkpoint->weights;
     run_config run;
     if (checkpoint->run_config == NULL) {
         return MT_OK;
     }
     mt_status status = session_config_of(path, checkpoint, &run);
     if (status == MT_OK) {
-        print_line(stdout, "task %s%s%s", run.task, tokens != NULL ? ", unit " : "",
-                   tokens != NULL ? symbol_unit_name((int)run.unit) : "");
+        bool is_cut = weights->tokens != NULL && /* by units, and not by a tokenizer */
+                      (weights->tokenizer.bytes == NULL || run.unit == UNIT_WORD);
+        print_line(stdout, "task %s%s%s", run.task, is_cut ? ", unit " : "",
+                   is_cut ? symbol_unit_name((int)run.unit) : "");
     } else if (status != MT_ERROR_MEMORY) {
         print_line(stdout, "no task: %s", mt_error_message());
         status = MT_OK;
