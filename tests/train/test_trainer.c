@@ -11,6 +11,8 @@
 #include "kernels/device.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { B = 2, T = 6, S = 4, MOST_UPDATES = 16 };
@@ -355,6 +357,48 @@ START_TEST(test_a_stopped_run_goes_on_where_it_was)
     free(result.values);
     mt_trainer_destroy(result.trainer);
     mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
+/* What a child's run from update 4 on comes to: the bits of `whole`, or, on a device that serves no
+ * child, an error. */
+static bool child_trains(run_result *result, const own_model *model, const run_result *whole)
+{
+    mt_status status = mt_trainer_run(result->trainer, 9, note, result);
+    if (strcmp(mt_device_name(test_device), "cpu") != 0) {
+        return status == MT_ERROR_DEVICE;
+    }
+    read_values(model, result);
+    return status == MT_OK && memcmp(result->values, whole->values, whole->bytes) == 0;
+}
+
+/* On one thread: a fork while others begin finds the address sanitizer's locks taken, and
+ * kernels/test_team has them. */
+START_TEST(test_a_child_of_fork_goes_on_to_the_same_bits_or_is_told)
+{
+    mt_cpu_set_threads(1);
+    own_model model = make_model(true);
+    mt_trainer_config config = config_of(1, true);
+    run_result result = {.trainer = make_trainer(&model, &config)};
+    run_result whole = run(true, 1, true, 9);
+    int status;
+    ck_assert_int_eq(mt_trainer_run(result.trainer, 4, note, &result), MT_OK);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        _exit(child_trains(&result, &model, &whole) ? 7 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 7);
+    ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_OK);
+    read_values(&model, &result);
+    check_same(&result, &whole);
+    free(result.values);
+    free(whole.values);
+    mt_trainer_destroy(result.trainer);
+    mt_parameters_destroy(model.parameters);
+    mt_cpu_set_threads(0);
 }
 END_TEST
 
@@ -1031,6 +1075,7 @@ static Suite *trainer_suite(void)
         test_a_recorded_update_is_for_the_shapes_of_all_its_tensors,
         test_later_updates_allocate_nothing, test_a_stopped_run_goes_on_where_it_was,
         test_a_run_that_was_saved_goes_on_to_the_same_bits,
+        test_a_child_of_fork_goes_on_to_the_same_bits_or_is_told,
         test_a_batch_that_is_missing_is_asked_for_again,
         test_a_checkpoint_that_does_not_fit_changes_nothing, test_the_first_failure_sticks,
         test_what_is_not_finite_is_named,
