@@ -22,7 +22,3 @@ mixtape_find_module(yaml-0.1 yaml::yaml) # config.yaml, which is the command's a
 if(NOT TARGET yaml::yaml)
   message(FATAL_ERROR "not found: yaml-0.1 by pkg-config (Debian: apt-get install libyaml-dev)")
 endif()
-
-if(MIXTAPE_TESTS)
-  pkg_check_modules(CHECK IMPORTED_TARGET GLOBAL check)
-endif()

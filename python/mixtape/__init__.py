@@ -10,8 +10,8 @@
     mixtape.tokenize          text to token ids, by the tokenizers of mixtape.tokenizer
 
 Both operators call libmixtape by ctypes: nothing is compiled. The library is looked for where the
-environment variable MIXTAPE_LIBRARY says, then beside the command `mixtape` that PATH has, then
-where the system finds libmixtape.so.
+environment variable MIXTAPE_LIBRARY says, then beside the command `mixtape` that PATH has, then in
+the package, where a wheel has it, then where the system finds libmixtape.so.
 """
 
 

@@ -58,8 +58,14 @@ def _beside_the_command():
     return None
 
 
+def _of_the_package():
+    """The library in the package itself, as a wheel brings it. None where there is none."""
+    library = pathlib.Path(__file__).resolve().parent / "libmixtape.so"
+    return str(library) if library.exists() else None
+
+
 def _load():
-    path = (os.environ.get("MIXTAPE_LIBRARY") or _beside_the_command() or
+    path = (os.environ.get("MIXTAPE_LIBRARY") or _beside_the_command() or _of_the_package() or
             ctypes.util.find_library("mixtape") or "libmixtape.so")
     try:
         library = ctypes.CDLL(path)

@@ -1,4 +1,4 @@
-"""The converters between HDF5 and .pth, and the package as pip installs it."""
+"""The converters between HDF5 and .pth."""
 
 import argparse
 import collections
@@ -15,15 +15,12 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 import warnings
 from unittest import mock
 
 import support
-
-PYTHON = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python")
 
 
 def setUpModule():
@@ -613,53 +610,6 @@ class FilesTest(support.CommandTest):
         self.small_run()
         self.convert("to_espnet", os.path.join("run", "checkpoint.h5"), "none/out.pth",
                      fails_with="none/out.pth: No such file")
-
-
-class PackageTest(support.CommandTest):
-    def test_pip_installs_the_package_and_its_commands(self):
-        support.need("setuptools", "wheel")
-        shutil.copytree(PYTHON, self.path("package"), ignore=shutil.ignore_patterns("__pycache__"))
-        # has the version
-        shutil.copytree(os.path.join(PYTHON, "..", "include"), self.path("include"))
-        subprocess.run([
-            sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation",
-            "--no-index", "--quiet", "--disable-pip-version-check", "--target",
-            self.path("target"),
-            self.path("package")
-        ], check=True, capture_output=True, timeout=120)
-        for command in ("mixtape-to-espnet", "mixtape-to-pth", "mixtape-from-pth"):
-            result = subprocess.run([self.path("target", "bin", command), "--help"],
-                                    capture_output=True, timeout=60,
-                                    env={**os.environ, "PYTHONPATH": self.path("target")})
-            self.assertEqual(result.returncode, 0, result.stderr.decode())
-            self.assertIn(command, result.stdout.decode())
-
-    def test_a_library_that_is_not_there_is_named(self):
-        result = subprocess.run(
-            [sys.executable, "-c", "from mixtape import library; library.library()"],
-            capture_output=True, timeout=60,
-            env={**os.environ, "MIXTAPE_LIBRARY": "/nowhere/libmixtape.so"})
-        self.assertIn("/nowhere/libmixtape.so", result.stderr.decode())
-        self.assertIn("set MIXTAPE_LIBRARY", result.stderr.decode())
-
-    def test_the_library_beside_the_command_is_found(self):
-        """As it lies where it is built, and where it is installed."""
-        for command, library in (("mixtape", "libmixtape.so"), ("bin/mixtape", "lib/libmixtape.so"),
-                                 ("bin/mixtape", "lib/x86_64-linux-gnu/libmixtape.so")):
-            with self.subTest(library), tempfile.TemporaryDirectory() as folder:
-                for name, target in ((command, support.MIXTAPE),
-                                     (library, os.environ["MIXTAPE_LIBRARY"])):
-                    os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
-                    shutil.copy(target, os.path.join(folder, name))
-                environment = {**os.environ,
-                               "PATH": os.path.dirname(os.path.join(folder, command))}
-                del environment["MIXTAPE_LIBRARY"]
-                found = subprocess.run(
-                    [sys.executable, "-c", "from mixtape import library;"
-                     "print(library.library()._name)"], capture_output=True, timeout=60,
-                    env=environment, check=False, text=True)
-                self.assertEqual(found.stdout.strip(),
-                                 os.path.realpath(os.path.join(folder, library)), found.stderr)
 
 
 if __name__ == "__main__":

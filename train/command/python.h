@@ -4,7 +4,8 @@
 
 #include <mixtape/error.h>
 
-/* The interpreter that MIXTAPE_PYTHON names, or "python3". */
+/* The interpreter that MIXTAPE_PYTHON names; or that of the virtual environment that the command
+ * lies in; or "python3". */
 const char *python_name(void);
 
 /* The error that it cannot be run, from errno. */

@@ -1,0 +1,37 @@
+# What of a build with MIXTAPE_BUNDLED goes into a wheel, beside the Python package: the command,
+# the library, and the licences of what is in them. Where the build is no wheel's own, the folders
+# of a wheel are made in the prefix.
+if(NOT DEFINED SKBUILD_SCRIPTS_DIR)
+  set(SKBUILD_SCRIPTS_DIR bin)
+  set(SKBUILD_METADATA_DIR info)
+endif()
+
+# A wheel holds no symbolic links, and nobody links with the library in it.
+set_property(TARGET mixtape_shared PROPERTY VERSION)
+set_property(TARGET mixtape_shared PROPERTY SOVERSION)
+
+# cuBLAS is loaded from where PyTorch's wheels for the same CUDA have it, of whatever Python.
+if(MIXTAPE_WITH_CUDA)
+  set(nvidia nvidia/cu${CUDAToolkit_VERSION_MAJOR}/lib)
+  set_target_properties(mixtape_shared PROPERTIES INSTALL_RPATH $ORIGIN/../${nvidia})
+  foreach(minor RANGE 9 16)
+    set_property(TARGET mixtape APPEND PROPERTY
+      INSTALL_RPATH $ORIGIN/../lib/python3.${minor}/site-packages/${nvidia})
+  endforeach()
+endif()
+
+install(TARGETS mixtape RUNTIME DESTINATION ${SKBUILD_SCRIPTS_DIR} COMPONENT wheel)
+install(TARGETS mixtape_shared LIBRARY DESTINATION mixtape COMPONENT wheel)
+foreach(row IN LISTS BUNDLED_ROWS)
+  separate_arguments(row UNIX_COMMAND "${row}")
+  list(GET row 0 package)
+  list(GET row 4 license)
+  install(FILES ${BUNDLED_PREFIX}/${package}/src/bundled_${package}/${license}
+    DESTINATION ${SKBUILD_METADATA_DIR}/licenses/${package} COMPONENT wheel)
+endforeach()
+
+# The wheel's name says how old a C library it runs with (wheel.tags in python/pyproject.toml).
+install(CODE "set(OBJDUMP ${CMAKE_OBJDUMP})
+  set(FILES $<TARGET_FILE:mixtape> $<TARGET_FILE:mixtape_shared>)
+  set(NEWEST 2.34)" COMPONENT wheel)
+install(SCRIPT ${PROJECT_SOURCE_DIR}/cmake/CheckGlibc.cmake COMPONENT wheel)

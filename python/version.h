@@ -1,0 +1,1 @@
+../include/mixtape/version.h
