@@ -11,24 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WEIGHTS "model.safetensors"
-#define INDEX   "model.safetensors.index.json"
-
 enum { MOST_INDEX = 16 << 20, MOST_SHARDS = 4096 };
-
-/* What stands in folders of models that is not read, and what to do about it. */
-static const struct {
-    const char *name, *what;
-} others[] = {
-    {"adapter_model.safetensors", "an adapter, which PEFT can merge into its model"},
-    {"tf_model.h5", "TensorFlow's"},
-    {"model.ckpt.index", "TensorFlow's"},
-    {"saved_model.pb", "TensorFlow's"},
-    {"flax_model.msgpack", "Flax's"},
-    {"model.onnx", "ONNX's"},
-    {"snapshots", "a cache of Hugging Face's, whose folders of models are in snapshots/"},
-};
-enum { OTHERS = sizeof others / sizeof *others };
 
 typedef struct sharded_source {
     mt_source base;
@@ -91,8 +74,8 @@ typedef struct shard_index {
 
 static mt_status lies(const shard_index *index, const char *name, const char *file, const char *why)
 {
-    return mt_fail(MT_ERROR_FORMAT, "%s/" INDEX ": %.128s: %.128s: %s", index->folder, name, file,
-                   why);
+    return mt_fail(MT_ERROR_FORMAT, "%s/" MT_HF_INDEX ": %.128s: %.128s: %s", index->folder, name,
+                   file, why);
 }
 
 /* A shard stands in the folder itself. */
@@ -127,9 +110,10 @@ static mt_status take_names(const shard_index *index, const char *file, mt_sourc
         const char *place = json_string_value(json_object_get(index->map, array->name));
         array->source = shard;
         if (place == NULL || strcmp(place, file) != 0) {
-            status = mt_fail(MT_ERROR_FORMAT,
-                             "%s/%.128s: it holds %.128s, which the index " INDEX " has in %.128s",
-                             index->folder, file, array->name, place != NULL ? place : "no file");
+            status =
+                mt_fail(MT_ERROR_FORMAT,
+                        "%s/%.128s: it holds %.128s, which the index " MT_HF_INDEX " has in %.128s",
+                        index->folder, file, array->name, place != NULL ? place : "no file");
         }
     }
     return status;
@@ -140,7 +124,7 @@ static mt_status open_shard(const shard_index *index, const char *file)
     char path[PATH_MAX];
     mt_source *shard;
     if (json_object_size(index->files) > MOST_SHARDS) {
-        return mt_fail(MT_ERROR_FORMAT, "%s/" INDEX ": more than %d shards", index->folder,
+        return mt_fail(MT_ERROR_FORMAT, "%s/" MT_HF_INDEX ": more than %d shards", index->folder,
                        MOST_SHARDS);
     }
     int length = snprintf(path, sizeof path, "%s/%s", index->folder, file);
@@ -149,7 +133,7 @@ static mt_status open_shard(const shard_index *index, const char *file)
                        file);
     }
     if (access(path, F_OK) != 0) {
-        return mt_fail(MT_ERROR_IO, "%s/%.128s: %s, and the index " INDEX " names it",
+        return mt_fail(MT_ERROR_IO, "%s/%.128s: %s, and the index " MT_HF_INDEX " names it",
                        index->folder, file, strerror(errno));
     }
     mt_status status = mt_safetensors_source(path, &shard);
@@ -209,8 +193,8 @@ static mt_status read_index(const char *folder, const json_t *content, sharded_s
     if (index.files == NULL) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for its files", folder);
     } else if (json_object_size(index.map) == 0) {
-        status =
-            mt_fail(MT_ERROR_FORMAT, "%s/" INDEX ": it has no weight_map, or an empty one", folder);
+        status = mt_fail(MT_ERROR_FORMAT,
+                         "%s/" MT_HF_INDEX ": it has no weight_map, or an empty one", folder);
     }
     if (status == MT_OK) {
         status = open_shards(&index);
@@ -253,31 +237,6 @@ static bool has(const char *folder, const char *name, char path[PATH_MAX])
     return length > 0 && length < PATH_MAX && (mt_file_look(path, &is_there) != MT_OK || is_there);
 }
 
-/* What is there in place of weights that are read. */
-static mt_status refuse(const char *folder)
-{
-    static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
-    char path[PATH_MAX];
-    for (int i = 0; i < 2; i++) {
-        if (has(folder, pickles[i], path)) {
-            return mt_fail(MT_ERROR_FORMAT,
-                           "%s: its weights are PyTorch's: `mixtape-from-pth %s %s/" WEIGHTS
-                           "` writes them as they are read",
-                           folder, folder, folder);
-        }
-    }
-    for (int i = 0; i < OTHERS; i++) {
-        if (has(folder, others[i].name, path)) {
-            return mt_fail(MT_ERROR_FORMAT, "%s: there is no " WEIGHTS ", but %s: %s", folder,
-                           others[i].name, others[i].what);
-        }
-    }
-    return mt_fail(MT_ERROR_IO,
-                   "%s: a folder of no run (best.h5, checkpoint.h5) and of no model (" WEIGHTS
-                   ", " INDEX ")",
-                   folder);
-}
-
 mt_status mt_hf_folder_source(const char *folder, mt_source **source)
 {
     mt_hf_config config;
@@ -286,16 +245,17 @@ mt_status mt_hf_folder_source(const char *folder, mt_source **source)
     if (status != MT_OK) {
         return status;
     }
-    if (has(folder, WEIGHTS, path)) {
+    if (has(folder, MT_HF_WEIGHTS, path)) {
         return mt_safetensors_source(path, source);
     }
-    return has(folder, INDEX, path) ? open_index(folder, path, source) : refuse(folder);
+    return has(folder, MT_HF_INDEX, path) ? open_index(folder, path, source)
+                                          : mt_hf_folder_refuse(folder);
 }
 
 bool mt_hf_is_shard(const char *path)
 {
     char index[PATH_MAX];
     const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
-    int length = snprintf(index, sizeof index, "%.*s" INDEX, (int)(name - path), path);
+    int length = snprintf(index, sizeof index, "%.*s" MT_HF_INDEX, (int)(name - path), path);
     return strstr(name, "-of-") != NULL && length < PATH_MAX && access(index, F_OK) == 0;
 }

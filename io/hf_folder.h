@@ -10,10 +10,17 @@
 
 #include <stdbool.h>
 
+/* The file of the weights, or the one that tells in which files they are. */
+#define MT_HF_WEIGHTS "model.safetensors"
+#define MT_HF_INDEX   "model.safetensors.index.json"
+
 /* The arrays of all shards. MT_ERROR_FORMAT, with the name, for a configuration of another model,
  * for weights in a form that is not read, for an index that names what is not in its shard, or a
  * shard that is not in the folder, and for a shard that has what the index does not place there. */
 mt_status mt_hf_folder_source(const char *folder, mt_source **source);
+
+/* The error of a folder that has neither: what there is in place of them. */
+mt_status mt_hf_folder_refuse(const char *folder);
 
 /* Tells if a file has the name of a shard, and the index beside it. */
 bool mt_hf_is_shard(const char *path);

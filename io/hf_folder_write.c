@@ -9,11 +9,10 @@
 
 #include <limits.h>
 
-#define WEIGHTS "model.safetensors"
-#define CONFIG  "config.json"
+#define CONFIG "config.json"
 
 static const char *const names[] = {
-    WEIGHTS, CONFIG, MT_TOKENIZER_JSON, MT_TOKENIZER_MODEL, MT_TOKENIZER_WORLD, NULL};
+    MT_HF_WEIGHTS, CONFIG, MT_TOKENIZER_JSON, MT_TOKENIZER_MODEL, MT_TOKENIZER_WORLD, NULL};
 
 static mt_status write_tokenizer(const mt_new_folder *folder, const mt_tokenizer_file *tokenizer)
 {
@@ -26,7 +25,7 @@ static mt_status write_contents(const mt_new_folder *folder, const mt_hf_content
 {
     char path[PATH_MAX];
     const mt_number_type *type = mt_number_type_of(contents->stored, contents->dtype);
-    mt_status status = mt_folder_path(folder, WEIGHTS, path);
+    mt_status status = mt_folder_path(folder, MT_HF_WEIGHTS, path);
     if (status == MT_OK) {
         status = mt_safetensors_write(path, contents->arrays, contents->stored);
     }

@@ -394,6 +394,27 @@ START_TEST(test_a_folder_without_a_model_says_what_would_be_there)
 }
 END_TEST
 
+static const char *const meant[] = {"model.fp16.safetensors", "RWKV-4-Pile-169M.pth",
+                                    "checkpoint-500/model.safetensors", "copy-1/best.h5"};
+
+START_TEST(test_a_folder_says_what_in_it_may_be_meant)
+{
+    mt_weights *weights;
+    char name[64];
+    snprintf(name, sizeof name, "%s", meant[_i]);
+    char *slash = strchr(name, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+        ck_assert_int_eq(mkdir(in_folder(name), 0777), 0);
+    }
+    write_text(meant[_i], "x");
+    write_text("training_args.bin", "x");
+    write_text(".hidden.safetensors", "x");
+    ASSERT_FAILS(mt_weights_open(test_folder, &weights), MT_ERROR_IO, "of no model", "is it ",
+                 in_folder(name));
+}
+END_TEST
+
 START_TEST(test_a_pointer_in_place_of_a_shard_is_told)
 {
     mt_weights *weights;
@@ -658,6 +679,7 @@ static Suite *hf_folder_suite(void)
     tcase_add_test(tcase, test_deep_json_is_refused);
     tcase_add_loop_test(tcase, test_weights_in_another_form_are_named, 0, OTHERS);
     tcase_add_test(tcase, test_a_folder_without_a_model_says_what_would_be_there);
+    tcase_add_loop_test(tcase, test_a_folder_says_what_in_it_may_be_meant, 0, 4);
     tcase_add_test(tcase, test_a_pointer_in_place_of_a_shard_is_told);
     tcase_add_test(tcase, test_a_shard_alone_points_to_its_folder);
     tcase_add_loop_test(tcase, test_a_folder_that_is_written_is_the_same_model, 0, 2);
