@@ -59,54 +59,22 @@ static size_t next_byte(void *buffer, size_t room, void *context)
     return 1;
 }
 
-/* NULL: there is none, and why; but `no_memory` where that was it. */
-static json_t *load(const char *text, size_t length, size_t flags, json_error_t *error,
-                    bool *no_memory)
-{
-    rest_of_text rest = {text, length};
-    error->text[0] = '\0';
-    errno = 0;
-    json_t *value = json_load_callback(next_byte, &rest, flags, error);
-    *no_memory = value == NULL && errno == ENOMEM;
-    return value;
-}
-
-static mt_status fail(const char *path, const char *what, size_t length, const json_error_t *error,
-                      bool no_memory)
-{
-    return no_memory ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes of JSON", path, length)
-                     : mt_fail(MT_ERROR_FORMAT, "%s: %s no JSON object: %s", path, what,
-                               error->text[0] != '\0' ? error->text : "another value");
-}
-
 mt_status mt_json_object(const char *path, const char *what, const char *text, size_t length,
                          json_t **object)
 {
     json_error_t error;
-    bool no_memory = false;
-    *object = load(text, length, JSON_REJECT_DUPLICATES, &error, &no_memory);
+    rest_of_text rest = {text, length};
+    errno = 0;
+    *object = json_load_callback(next_byte, &rest, JSON_REJECT_DUPLICATES, &error);
     if (json_is_object(*object)) {
         return MT_OK;
     }
+    bool no_memory = *object == NULL && errno == ENOMEM;
     json_decref(*object);
     *object = NULL;
-    return fail(path, what, length, &error, no_memory);
-}
-
-mt_status mt_json_check_member(const char *path, const char *text, size_t length, const char *name)
-{
-    json_error_t error;
-    bool no_memory = false;
-    json_t *value = load(text, length, JSON_ALLOW_NUL, &error, &no_memory);
-    mt_status status = MT_OK;
-    if (json_is_object(value) && !json_is_object(json_object_get(value, name))) {
-        status = mt_fail(MT_ERROR_FORMAT, "%s: it has no %s, or one that is no object", path, name);
-    } else if (!json_is_object(value) &&
-               (value != NULL || json_error_code(&error) != json_error_null_byte_in_key)) {
-        status = fail(path, "it is", length, &error, no_memory);
-    }
-    json_decref(value);
-    return status;
+    return no_memory ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes of JSON", path, length)
+                     : mt_fail(MT_ERROR_FORMAT, "%s: %s no JSON object: %s", path, what,
+                               error.text[0] != '\0' ? error.text : "another value");
 }
 
 mt_status mt_json_read(const char *path, size_t most, json_t **object)

@@ -16,11 +16,6 @@ mt_status mt_json_object(const char *path, const char *what, const char *text, s
 /* The same of a whole file of at most `most` bytes. */
 mt_status mt_json_read(const char *path, size_t most, json_t **object);
 
-/* MT_ERROR_FORMAT where a text is no object, or has no object under this name. It is less strict: a
- * key may be there twice, texts may hold zero bytes, and where a key holds one, which jansson does
- * not read, nothing is said. */
-mt_status mt_json_check_member(const char *path, const char *text, size_t length, const char *name);
-
 /* Puts the value's text into the place of a file, with a newline behind it. Real numbers have as
  * many digits at most, or all of them for 0. MT_ERROR_MEMORY, also where the value is NULL, since
  * it could not be made. */

@@ -2,7 +2,7 @@
 
 #include "io/file.h"
 #include "io/file_kind.h"
-#include "io/json_file.h"
+#include "io/json_check.h"
 #include "io/world.h"
 
 #include <limits.h>
