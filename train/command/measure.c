@@ -248,20 +248,24 @@ static mt_status measure_texts(file_measure *measure, measure_one *measure_it,
     return status == MT_OK ? measure_waiting(measure) : status;
 }
 
-static mt_status check_sums(const file_measure *measure)
+static mt_status check_sums(const file_measure *measure, const file_list *files)
 {
+    const char *first = files->names[0], *more = files->count > 1 ? " ..." : "";
     const measured *sums = &measure->sums;
     const text_symbols *symbols = measure->symbols;
     if (sums->score.counted == 0) {
-        return mt_fail(MT_ERROR_INVALID, "in %" PRId64 " document%s there is no symbol to measure",
-                       sums->documents, sums->documents == 1 ? "" : "s");
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s%s: in %" PRId64 " document%s there is no symbol to measure%s", first,
+                       more, sums->documents, sums->documents == 1 ? "" : "s",
+                       measure->start < 0 ? " (a document's first is context alone)" : "");
     }
     double share = (double)sums->unknown / (double)sums->score.counted;
     bool cut_otherwise = sums->unknown > 0 && !symbols->words && symbols->tokenizer == NULL &&
                          mt_token_list_has_pieces(symbols->tokens);
     return share <= mt_token_most_unknown(cut_otherwise)
                ? MT_OK
-               : mt_fail(MT_ERROR_INVALID, "%.1f %% of the symbols are not in the token list (%s)",
+               : mt_fail(MT_ERROR_INVALID,
+                         "%s%s: %.1f %% of the symbols are not in the token list (%s)", first, more,
                          100.0 * share,
                          cut_otherwise ? "name its model of SentencePiece, --bpemodel, or split "
                                          "them before and take --unit word"
@@ -275,5 +279,5 @@ mt_status measure_files(file_measure *measure, const char *kind, const file_list
     mt_status status = measure_it != NULL ? measure_texts(measure, measure_it, files)
                                           : measure_ids(measure, files);
     measure_forget(measure);
-    return status == MT_OK ? check_sums(measure) : status;
+    return status == MT_OK ? check_sums(measure, files) : status;
 }

@@ -238,7 +238,7 @@ class TextTest(EvalTest):
                 (["run", "--data", "none.txt"], 1, ["none.txt", "No such file"]),
                 (["run", "--data", ""], 2, ["--data", "no file"]),
                 (["run", "--data", "invalid.txt"], 1, ["invalid.txt", "byte 4"]),
-                (["run", "--data", "1.txt"], 2, ["in 1 document there is no"]),
+                (["run", "--data", "1.txt"], 2, ["1.txt: in 1 document there is no", "context"]),
                 (["run", "--window", "3"], 2, ["--window is for files", "--data"]),
                 (["run", "--unit", "char"], 2, ["--unit is for files", "--data"]),
                 (["run", "--per-utterance"], 2, ["--per-utterance is for files", "--data"]),
@@ -444,8 +444,8 @@ class TranscriptsEvalTest(EvalTest, TranscriptsTest):
                 ("gap", "u1 a\n\nu2 b\n", 1, ["gap: line 2", "no utterance id"]),
                 ("zero", b"u1 a\nu2 \0b\n", 1, ["zero: a zero byte at 8"]),
                 ("bytes", b"u1 a\nu2 \xff\n", 1, ["bytes: line 2"]),
-                ("upper", "u1 XYZ\n", 2, ["100.0 % of the symbols", "--unit"]),
-                ("nothing", "u1\nu2 \n", 2, ["in 2 documents there is no symbol"]),
+                ("upper", "u1 XYZ\n", 2, ["upper: 100.0 % of the symbols", "--unit"]),
+                ("nothing", "u1\nu2 \n", 2, ["nothing: in 2 documents there is no symbol"]),
                 ("empty", "", 2, ["in 0 documents there is no symbol"])):
             with self.subTest(name):
                 self.write(name, content)
