@@ -6,7 +6,14 @@ import torch
 
 # PyTorch keeps what is defined here for as long as this object lives.
 _LIBRARY = torch.library.Library("mixtape", "DEF")
+# From AutogradMeta PyTorch 1.13 does not find the way to Meta.
+_META = ("Meta",) if hasattr(torch, "func") else ("Meta", "AutogradMeta")
 _COMPILES = hasattr(torch.library, "register_autograd")  # PyTorch 2.4
+
+
+def in_graph():
+    """Whether this is no computation but the making of a graph."""
+    return _COMPILES and torch.compiler.is_compiling()
 
 
 def define(schema, kernel, shapes):
@@ -15,7 +22,7 @@ def define(schema, kernel, shapes):
     arguments that have no numbers."""
     name = schema.partition("(")[0]
     _LIBRARY.define(schema)
-    for key, function in (("CPU", kernel), ("CUDA", kernel), ("Meta", shapes)):
+    for key, function in (("CPU", kernel), ("CUDA", kernel), *((meta, shapes) for meta in _META)):
         _LIBRARY.impl(name, function, key)
     operator = getattr(torch.ops.mixtape, name).default
     if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5
@@ -50,8 +57,7 @@ def with_gradients(operator, setup_context, backward):
     def call(*inputs):
         # A graph holds the operator itself: of the function an exported one would keep forward
         # alone, which has no gradients. The transforms of torch.func want the function.
-        in_graph = _COMPILES and torch.compiler.is_compiling()
-        return operator(*inputs) if in_graph else function.apply(*inputs)
+        return operator(*inputs) if in_graph() else function.apply(*inputs)
 
     return call
 

@@ -110,7 +110,9 @@ def _through(ctx, dlosses, _):
         return (None,) * 8
     logits, *rows, nodes = ctx.saved_tensors
     blank, fastemit_lambda, overwrite = ctx.options
-    whole = overwrite and nodes.numel() > 0 and logits.is_contiguous()
+    # PyTorch sees nothing of overwriting, which create_graph=True would take for a constant.
+    unseen = overwrite and not torch.is_grad_enabled()
+    whole = unseen and nodes.numel() > 0 and logits.is_contiguous()
     function = _overwrite if whole else lambda *given: _backward(given[0], *given[1], *given[2:])
     return (function(logits, rows, nodes, dlosses, blank, fastemit_lambda), *(None,) * 7)
 
@@ -120,10 +122,6 @@ _forward = registration.with_gradients(
         "transducer_forward(Tensor logits, Tensor labels, Tensor frames, Tensor label_lengths, "
         "int blank, float fastemit_lambda, bool overwrite, bool save) -> (Tensor, Tensor)",
         _forward_kernel, _forward_shapes), _setup_context, _through)
-
-
-def _in_graph():
-    return hasattr(torch, "compiler") and torch.compiler.is_compiling()
 
 
 def _numbers(name, tensor, shape, device):
@@ -179,7 +177,7 @@ def transducer_loss(logits, labels, frames, label_lengths, blank=0, fastemit_lam
             _numbers("label_lengths", label_lengths, (B,), logits.device)]
     wide = logits if logits.dtype in TYPES else logits.float()
     # In a graph nothing is known of who else needs the values.
-    overwrite = overwrite_logits and not _in_graph()
+    overwrite = overwrite_logits and not registration.in_graph()
     save = torch.is_grad_enabled() and wide.requires_grad
     losses, _ = _forward(wide, *rows, blank, float(fastemit_lambda), overwrite, save)
     return _REDUCTIONS[reduction](losses)

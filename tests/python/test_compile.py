@@ -212,6 +212,12 @@ class TransducerTest(unittest.TestCase):
         torch.library.opcheck(torch.ops.mixtape.transducer_backward.default,
                               (logits, *given[:3], nodes, losses, 0, 0.1))
 
+    def test_what_a_graph_is_given_is_refused_with_its_place(self):
+        compiled = torch.compile(self.loss, fullgraph=True, backend="aot_eager")
+        labels, *lengths = self.rows
+        with self.assertRaisesRegex(ValueError, r"labels\[0\]\[0\] is 9, not in 0 .. 3"):
+            compiled(self.logits, torch.full_like(labels, 9), *lengths)
+
     def test_exported_programs_compute_the_same(self):
         class Model(torch.nn.Module):
             def forward(self, *given):

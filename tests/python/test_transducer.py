@@ -122,6 +122,10 @@ class TransducerTest(unittest.TestCase):
             self.assertEqual((fake[0].grad.shape, fake[0].grad.dtype),
                              (real[0].shape, torch.float16))
 
+    def test_meta_tensors_have_shapes(self):
+        given = [x.detach().to("meta") for x in arguments(2, 3, 2, 4)]
+        self.assertEqual(mixtape.transducer_loss(*given, reduction="none").shape, (2,))
+
     def test_a_batch_without_rows(self):
         empty = torch.zeros(0, dtype=torch.int32)
         logits = torch.zeros((0, 3, 2, 4), requires_grad=True)
@@ -131,11 +135,12 @@ class TransducerTest(unittest.TestCase):
         self.assertEqual(logits.grad.shape, logits.shape)
 
     def test_gradients_of_gradients_are_refused(self):
-        logits, *rest = arguments(2, 3, 2, 4)
-        loss = mixtape.transducer_loss(logits, *rest)
-        grad, = torch.autograd.grad(loss * loss, logits, create_graph=True)
-        with self.assertRaisesRegex(RuntimeError, "differentiate twice"):
-            grad.sum().backward()
+        for overwrite in (False, True):
+            logits, *rest = arguments(2, 3, 2, 4)
+            loss = mixtape.transducer_loss(1.0 * logits, *rest, overwrite_logits=overwrite)
+            grad, = torch.autograd.grad(loss * loss, logits, create_graph=True)
+            with self.assertRaisesRegex(RuntimeError, "differentiate twice"):
+                grad.sum().backward()
 
 
 class RefusalTest(unittest.TestCase):
