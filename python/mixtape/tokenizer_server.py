@@ -90,6 +90,8 @@ class _Limits:
         with open("/proc/self/statm") as file:
             self.mapped = int(file.read().split()[0]) * resource.getpagesize()
         self.kept = 0  # bytes of the tokenizer's file
+        self.given = {kind: resource.getrlimit(kind)
+                      for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU)}
 
     def begin(self, count):
         count += self.kept
@@ -97,10 +99,9 @@ class _Limits:
         self._set(resource.RLIMIT_AS, self.mapped + LEAST_MEMORY + TIMES_MEMORY * count)
         self._set(resource.RLIMIT_CPU, int(used) + LEAST_SECONDS + count // BYTES_A_SECOND)
 
-    @staticmethod
-    def _set(kind, most):
-        hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard),
+    def _set(self, kind, most):
+        soft, hard = self.given[kind]
+        resource.setrlimit(kind, (most if soft == resource.RLIM_INFINITY else min(most, soft),
                                   hard))
 
 

@@ -1,6 +1,7 @@
 """Tokenizers that are kept with models: text to ids to a model to text, by the command."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -543,6 +544,12 @@ class Tokenizer:
         raise ValueError("limits", 0 < seconds - used <= 31, 1 << 30 < memory < 1 << 32)
 """)
         self.fails("('limits', True, True)", **environment)
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 29, limits[1]))
+        try:
+            self.fails("('limits', True, False)", **environment)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, limits)
 
     def state(self, child):
         """Its letter in /proc, "" where there is no such process."""
