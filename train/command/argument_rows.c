@@ -12,7 +12,7 @@ const struct argp_option *argument_options(const argument_row *rows)
 {
     static struct argp_option table[2 * MOST_ARGUMENT_ROWS + 1];
     struct argp_option *next = table;
-    for (int i = 0; rows[i].name != NULL && i < MOST_ARGUMENT_ROWS; i++) {
+    for (int i = 0; i < MOST_ARGUMENT_ROWS && rows[i].name != NULL; i++) {
         *next++ = (struct argp_option){.name = rows[i].name,
                                        .key = FIRST_KEY + i,
                                        .arg = rows[i].argument,
