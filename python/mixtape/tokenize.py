@@ -11,8 +11,12 @@ from mixtape import ending
 def main(arguments=None):
     """The status of the command."""
     ending.at_once()
-    from mixtape.tokenizing import run
-
+    try:
+        from mixtape.tokenizing import run
+    except ImportError as error:
+        print(f"mixtape: tokenizers are read by Mixtape's package for {sys.executable}: {error} "
+              "(pip install './python[tokenizers]', in Mixtape's source)", file=sys.stderr)
+        return 1
     ending.cleanly()
     return run(arguments)
 

@@ -465,10 +465,14 @@ class CommandTest(TokenizeTest):
         self.assertEqual(status, 1)
         self.assertIn("mixtape: nowhere/python3: No such file or directory (tokenizers are read by "
                       "Python", message)
-        status, _, message = self.command(PYTHONPATH="")
-        self.assertEqual(status, 1)
-        self.assertIn("No module named 'mixtape' (pip install './python[tokenizers]'", message)
-        self.assertEqual(message.count("\n"), 1)
+        os.mkdir(self.path("libraries"))
+        self.put("libraries/numpy.py", b"raise ImportError('no numpy')")
+        without = os.pathsep.join((self.path("libraries"), os.environ["PYTHONPATH"]))
+        for folders, lacks in (("", "No module named 'mixtape'"), (without, "no numpy")):
+            status, _, message = self.command(PYTHONPATH=folders)
+            self.assertEqual(status, 1)
+            self.assertIn(lacks + " (pip install './python[tokenizers]'", message)
+            self.assertEqual(message.count("\n"), 1)
 
 
 class DamagedTokenizersTest(TokenizeTest):
