@@ -88,6 +88,28 @@ class ModelTest(support.CommandTest):
                 self.check_folder("model.h5", labels, expected)
                 self.assertIn("context_size 64", self.run_command("info", "model.h5"))
 
+    def test_a_folder_is_one_however_the_hub_keeps_it(self):
+        labels = numpy.random.default_rng(8).integers(0, 20, (2, 30))
+        model = make_model()
+        with torch.no_grad():
+            expected = model(torch.from_numpy(labels)).logits.numpy()
+        snapshot, blobs = self.path("models--x/snapshots/0"), self.path("models--x/blobs")
+        for folder in snapshot, blobs:
+            os.makedirs(folder)
+        model.save_pretrained(self.path("plain"))
+        for name in os.listdir(self.path("plain")):
+            os.rename(self.path("plain", name), os.path.join(blobs, name + "-0"))
+            os.symlink(f"../../blobs/{name}-0", os.path.join(snapshot, name))
+        with open(os.path.join(snapshot, "pytorch_model.bin"), "wb") as file:
+            file.write(b"not looked at")
+        os.symlink("models--x/snapshots/0", self.path("link"))
+        for folder in "models--x/snapshots/0", "link", "link/", "./link//":
+            with self.subTest(folder=folder):
+                self.check_folder(folder, labels, expected)
+        os.unlink(os.path.join(blobs, "model.safetensors-0"))
+        result = self.run_command("info", "link", status=1)
+        self.assertIn("model.safetensors: No such file or directory", result)
+
     def export_folder(self, model, folder, *options):
         """What transformers loads of a model that went through Mixtape's files."""
         model.save_pretrained(self.path(folder + "-original"))
