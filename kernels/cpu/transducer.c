@@ -17,6 +17,36 @@ static node_place place_of(int64_t n, int64_t T, int64_t U)
     return (node_place){frame / T, frame % T, n % (U + 1)};
 }
 
+/* The sum of e^(logit - near), infinite where a real cannot hold one of these. */
+static double sum_of_exps(const real *logits, real near, int64_t V)
+{
+    double sum = 0.0;
+    for (int64_t first = 0; first < V; first += SUM_BLOCK) {
+        int64_t end = V - first < SUM_BLOCK ? V : first + SUM_BLOCK;
+        real block = (real)0.0;
+#pragma omp simd reduction(+ : block)
+        for (int64_t v = first; v < end; v++) {
+            real above = logits[v] - near;
+            block += real_exp_negative(above < EXP_HIGHEST ? above : EXP_HIGHEST);
+        }
+        sum += (double)block;
+    }
+    return sum;
+}
+
+/* log of the sum of e^logit, relative to `near`, the larger of the two logits that count. That is
+ * most often the largest of all, else near enough to take its place: so a pass over the logits is
+ * made only where it is not. */
+static double log_sum_exp(const real *logits, real near, int64_t V)
+{
+    double sum = sum_of_exps(logits, near, V);
+    if (!isfinite(sum)) {
+        near = row_max(logits, V);
+        sum = row_exp_sum(logits, near, V);
+    }
+    return (double)near + log(sum);
+}
+
 static void log_probabilities(const void *loop, int64_t first, int64_t end)
 {
     const mt_transducer_forward_args *args = loop;
@@ -30,8 +60,7 @@ static void log_probabilities(const void *loop, int64_t first, int64_t end)
         }
         const real *logits = (const real *)args->logits + n * V;
         int32_t label = at.u < labels ? args->labels[at.b * args->U + at.u] : args->blank;
-        real largest = row_max(logits, V);
-        double lse = (double)largest + log(row_exp_sum(logits, largest, V));
+        double lse = log_sum_exp(logits, real_max(logits[args->blank], logits[label]), V);
         args->nodes[n] = (mt_transducer_node){(double)logits[args->blank] - lse,
                                               (double)logits[label] - lse, lse};
     }

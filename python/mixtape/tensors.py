@@ -2,6 +2,9 @@
 order of their indices. `operator` is who asks, for messages."""
 
 import contextlib
+import os
+import sys
+import threading
 
 import numpy
 import torch
@@ -57,10 +60,30 @@ def plain(tensor, dtype):
     return tensor.to(dtype).contiguous().resolve_neg()
 
 
+_LARGE = 1 << 22  # bytes, from which on NumPy asks for large pages
+_last, _lock = None, threading.Lock()
+
+
+def _after_fork():
+    """In a child of this process the thread is gone that may hold the lock."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def new_like(tensor):
-    """Memory for as many numbers, to be written. NumPy asks for large pages: in small ones, a large
-    array costs more time than a kernel takes to fill it."""
-    if tensor.device.type != "cpu":
+    """Memory for as many numbers, to be written. New memory costs more time than a kernel takes to
+    fill it: the last large one is kept, and taken again once nothing else holds it."""
+    global _last
+    size = tensor.numel() * tensor.element_size()
+    if tensor.device.type != "cpu" or size < _LARGE:
         return torch.empty_like(tensor)
+    with _lock:
+        unused = _last is not None and sys.getrefcount(_last) <= 2  # the name's, and the call's own
+        if not unused or len(_last) < size:
+            _last = numpy.empty(size, numpy.uint8)
+        array = _last[:size]
     kinds = {torch.float32: numpy.float32, torch.float64: numpy.float64}
-    return torch.from_numpy(numpy.empty(tuple(tensor.shape), kinds[tensor.dtype]))
+    return torch.from_numpy(array.view(kinds[tensor.dtype]).reshape(tuple(tensor.shape)))

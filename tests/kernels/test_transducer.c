@@ -92,6 +92,27 @@ START_TEST(test_losses_are_the_references_with_and_without_a_backward)
 }
 END_TEST
 
+/* A label, then a blank, both as good as certain: what is lost is some 1e-9 of 1. */
+static void check_certain(kernel_build *build)
+{
+    const transducer_case c = {1, 1, 1, 3, 0, 0.0};
+    const double logits[] = {-20.3, 1.7, -30.1, 2.9, -18.4, -19.0};
+    transducer_data data = make_data_of(build, &c, upload(build, logits, 6));
+    *(int32_t *)data.expected.labels = 1;
+    mt_reference_transducer_forward(&data.expected);
+    data.forward.labels = upload_bytes(build, data.expected.labels, sizeof(int32_t));
+    assert_ok(build->kernels->transducer_forward(build->device, &data.forward));
+    double loss = values_of(build, data.forward.losses, 1)[0];
+    double expected = *(double *)data.expected.losses;
+    ck_assert_double_le(fabs(loss - expected), build->dtype == MT_F64 ? 1e-14 : 1e-7);
+}
+
+START_TEST(test_losses_of_certain_labels_keep_their_digits)
+{
+    for_each_build(check_certain);
+}
+END_TEST
+
 /* ---- gradients ---- */
 
 static void compare_gradients(kernel_build *build, const transducer_case *c, double fastemit_lambda)
@@ -185,7 +206,7 @@ static Suite *transducer_suite(void)
 {
     return SUITE("transducer", test_losses_are_the_sum_over_all_alignments,
                  test_losses_are_the_references_with_and_without_a_backward,
-                 test_gradients_are_the_references,
+                 test_losses_of_certain_labels_keep_their_digits, test_gradients_are_the_references,
                  test_fastemit_weighs_the_gradient_of_labels_and_not_the_loss,
                  test_gradient_may_be_written_over_the_logits,
                  test_three_thousand_frames_and_four_hundred_labels);

@@ -101,6 +101,22 @@ class TransducerTest(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "modified by an inplace operation"):
             loss.backward()
 
+    def test_memory_of_a_large_gradient_is_taken_again_once_it_is_free(self):
+        logits, *rest = arguments(2, 40, 10, 1000)
+        places, grads = [], []
+        for kept in (True, True, False, False):
+            _, grad = loss_and_gradient(logits, *rest)
+            places.append(grad.data_ptr())
+            if kept:
+                grads.append(grad)
+            torch.testing.assert_close(grad, grads[0], rtol=0, atol=0)
+            del grad
+        self.assertEqual(len(set(places)), 3)
+        self.assertEqual(places[2], places[3])
+        shorter = loss_and_gradient(*arguments(2, 40, 10, 700))[1]
+        self.assertEqual(shorter.data_ptr(), places[3])
+        torch.testing.assert_close(grads[0], grads[1], rtol=0, atol=0)
+
     def test_nothing_is_kept_where_no_gradient_will_be_asked_for(self):
         logits, *rest = arguments(2, 3, 2, 4)
         with torch.no_grad():
