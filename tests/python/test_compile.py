@@ -129,7 +129,7 @@ class TransformsTest(unittest.TestCase):
     """torch.func's transforms of functions."""
 
     def setUp(self):
-        self.given = arguments(2, 6, 4)
+        self.given = arguments(1, 40, 2)  # two chunks of time
         self.keys = torch.stack([self.given[2], 2 * self.given[2], self.given[2] - 1])
         self.each = [[*self.given[:2], key, self.given[3]] for key in self.keys]
         self.in_dims = (None, None, 0, None)
