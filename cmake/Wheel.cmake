@@ -20,6 +20,12 @@ if(MIXTAPE_WITH_CUDA)
   endforeach()
 endif()
 
+# The compiler's own library goes in too: a linker for C++, as CUDA's kernels have it, takes the
+# system's.
+foreach(target mixtape mixtape_shared)
+  target_link_options(${target} PRIVATE -static-libgcc)
+endforeach()
+
 install(TARGETS mixtape RUNTIME DESTINATION ${SKBUILD_SCRIPTS_DIR} COMPONENT wheel)
 install(TARGETS mixtape_shared LIBRARY DESTINATION mixtape COMPONENT wheel)
 foreach(row IN LISTS BUNDLED_ROWS)

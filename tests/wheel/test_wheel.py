@@ -120,7 +120,7 @@ assert torch.autograd.gradcheck(decay, leaves)
 """)
 
     def test_products_of_both_in_turn_and_at_once(self):
-        """Training in this process's child and products of PyTorch, whose threads are OpenMP's."""
+        """The operator on one thread, on another products of PyTorch, which run on OpenMP's."""
         self.python("""
 import threading, torch, mixtape
 torch.set_num_threads(2)
