@@ -164,6 +164,14 @@ START_TEST(test_wkv_refuses_a_sequence_beyond_context_size)
 }
 END_TEST
 
+START_TEST(test_wkv_refuses_decays_of_other_channels)
+{
+    mt_tensor *key = RANDOM(3, 1, 9, 2);
+    ck_assert_ptr_null(mt_wkv(test_tape, RANDOM(1, 3), RANDOM(2, 2), key, key, NULL, 9, NULL));
+    assert_tape_fails_with("w has shape (3), expected 2");
+}
+END_TEST
+
 START_TEST(test_wkv_refuses_a_batch_that_breaks_alignment)
 {
     mt_tensor *key = RANDOM(3, 1, 2, 33);
@@ -285,6 +293,7 @@ static Suite *operators_suite(void)
     tcase_add_test(tcase, test_linear_refuses_another_width);
     tcase_add_test(tcase, test_matmul_refuses_other_inner_dimensions);
     tcase_add_test(tcase, test_wkv_refuses_a_sequence_beyond_context_size);
+    tcase_add_test(tcase, test_wkv_refuses_decays_of_other_channels);
     tcase_add_test(tcase, test_wkv_refuses_a_batch_that_breaks_alignment);
     tcase_add_test(tcase, test_embedding_refuses_an_index_beyond_the_table);
     tcase_add_test(tcase, test_padding_row_gets_no_gradient);

@@ -492,6 +492,25 @@ START_TEST(test_an_eps_is_written_in_its_shortest_form_and_comes_back)
 }
 END_TEST
 
+/* Of what transformers does at inference with the types that weights can have. */
+static const struct {
+    mt_stored_type stored;
+    const char *text;
+} rescaled[] = {{MT_STORED_AS_IS, "\"rescale_every\": 0"},
+                {MT_STORED_F16, "\"rescale_every\": 6"},
+                {MT_STORED_BF16, "\"rescale_every\": 0"}};
+
+START_TEST(test_only_float16_is_rescaled)
+{
+    char *text;
+    size_t size;
+    ASSERT_OK(save_folder("new", rescaled[_i].stored));
+    ASSERT_OK(mt_file_read(in_folder("new/config.json"), &text, &size));
+    ck_assert_ptr_nonnull(strstr(text, rescaled[_i].text));
+    free(text);
+}
+END_TEST
+
 START_TEST(test_what_is_there_is_not_destroyed)
 {
     mt_weights *weights;
@@ -685,6 +704,7 @@ static Suite *hf_folder_suite(void)
     tcase_add_test(tcase, test_a_shard_alone_points_to_its_folder);
     tcase_add_loop_test(tcase, test_a_folder_that_is_written_is_the_same_model, 0, 2);
     tcase_add_loop_test(tcase, test_an_eps_is_written_in_its_shortest_form_and_comes_back, 0, 3);
+    tcase_add_loop_test(tcase, test_only_float16_is_rescaled, 0, 3);
     tcase_add_test(tcase, test_what_is_there_is_not_destroyed);
     tcase_add_loop_test(tcase, test_what_is_interrupted_leaves_nothing, 0, 3);
     tcase_add_test(tcase, test_a_folder_that_a_killed_writer_left_is_removed);
