@@ -95,7 +95,7 @@ static void walk_lattices(const void *loop, int64_t first, int64_t end)
         if (turn < args->B) {
             walk_to_start(&lattice);
             ((real *)args->losses)[turn] = (real)-lattice.betas[0];
-        } else {
+        } else if (lattice.alphas != NULL) {
             walk_to_end(&lattice);
         }
     }
@@ -107,7 +107,7 @@ static void posteriors(const void *loop, int64_t first, int64_t end)
     for (int64_t n = first; n < end; n++) {
         node_place at = place_of(n, args->T, args->U);
         mt_transducer_lattice lattice = mt_transducer_lattice_of(args, at.b);
-        if (at.t < lattice.T && at.u <= lattice.U) {
+        if (lattice.alphas != NULL && at.t < lattice.T && at.u <= lattice.U) {
             mt_transducer_set_posteriors(&lattice, at.t, at.u);
         }
     }
