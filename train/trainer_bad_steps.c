@@ -105,14 +105,16 @@ mt_status trainer_bad_update(mt_trainer *trainer, mt_update *update)
     if (status != MT_OK) {
         return status;
     }
+    trainer->undone = skippable;
     if (config->on_bad_step != MT_BAD_STEP_SKIP || !skippable) {
         return mt_fail(MT_ERROR_NUMERIC, "%s", trainer->bad_step);
     }
     if (trainer->state.skipped >= config->bad_steps) {
-        return mt_fail(MT_ERROR_NUMERIC,
-                       "%s; %" PRId64 " steps were skipped before, as many as may",
-                       trainer->bad_step, trainer->state.skipped);
+        return mt_fail(MT_ERROR_NUMERIC, "%s; %" PRId64 " step%s skipped before, as many as may",
+                       trainer->bad_step, trainer->state.skipped,
+                       trainer->state.skipped == 1 ? " was" : "s were");
     }
+    trainer->undone = false;
     trainer->state.skipped++;
     update->skipped = trainer->bad_step;
     return MT_OK;

@@ -57,6 +57,7 @@ struct mt_trainer {
     mt_status status;    /* the first failure, */
     char error[2048];    /* and what it was; or, where there is none, why there is no batch */
     bool lacks_batch;    /* of the update that was to begin: nothing of it is left */
+    bool undone;         /* the failure is a bad step, and all is as before it, and finite */
     char bad_step[2048]; /* the latest update that was not made, and why */
 
     pending_batch batches[BATCHES]; /* a ring */

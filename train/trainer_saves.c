@@ -17,7 +17,7 @@ static mt_status check_idle(const mt_trainer *trainer)
 
 static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam)
 {
-    mt_status status = check_idle(trainer);
+    mt_status status = trainer->undone ? MT_OK : check_idle(trainer);
     const mt_model_config *config = trainer->model != NULL ? &trainer->model->config : NULL;
     return status == MT_OK
                ? mt_checkpoint_write(path, trainer->parameters, config, adam, &trainer->state,

@@ -113,7 +113,8 @@ typedef mt_status (*mt_after_update)(void *context, const mt_update *update);
  *
  * MT_ERROR_NUMERIC for a bad step that is not skipped. The message says what is not finite, and
  * names the first such tensor: a parameter, the batch's input, an operator's output or gradient
- * with the layer it stands in. */
+ * with the layer it stands in. The trainer goes on no more, but where every parameter is finite it
+ * can be saved as it was before the step. */
 MT_API mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update after,
                                 void *context);
 

@@ -616,7 +616,7 @@ START_TEST(test_a_gradient_that_is_not_finite_is_named_and_changes_nothing)
                      "of the gradient of an input of scale (2, 6, 4) is inf (after every layer)");
     read_values(&model, &after);
     ck_assert_mem_eq(before.values, after.values, before.bytes);
-    ck_assert_int_eq(mt_trainer_save(trainer, "/nowhere/checkpoint.h5"), MT_ERROR_NUMERIC);
+    ck_assert_int_eq(mt_trainer_save(trainer, "/nowhere/checkpoint.h5"), MT_ERROR_IO);
     free(before.values);
     free(after.values);
     mt_trainer_destroy(trainer);
@@ -702,6 +702,7 @@ END_TEST
 /* It ends with the values of the step before, whatever the device had begun. */
 START_TEST(test_a_bad_step_is_an_error_and_changes_nothing)
 {
+    char path[64];
     for (int record = 0; record < 2; record++) {
         own_model model = make_model(true);
         mt_trainer_config config = config_of(1, record == 1);
@@ -713,6 +714,12 @@ START_TEST(test_a_bad_step_is_an_error_and_changes_nothing)
             "step 4: the loss is nan; element 7 of the batch's input (2, 5, 4) is inf");
         ck_assert_int_eq(mt_trainer_pending(result.trainer), 0);
         ck_assert_int_eq(mt_trainer_run(result.trainer, 9, note, &result), MT_ERROR_NUMERIC);
+        ck_assert_int_eq(mt_trainer_save(result.trainer, checkpoint_file(path)), MT_OK);
+        mt_trainer_destroy(result.trainer);
+        config.on_bad_step = MT_BAD_STEP_SKIP;
+        result.trainer = make_trainer(&model, &config);
+        ck_assert_int_eq(mt_trainer_load(result.trainer, path), MT_OK);
+        ck_assert_int_eq(mt_trainer_state(result.trainer)->step, 3);
         read_values(&model, &result);
         run_result before = run(true, 1, record == 1, 3);
         check_same(&result, &before);
@@ -720,6 +727,7 @@ START_TEST(test_a_bad_step_is_an_error_and_changes_nothing)
         free(before.values);
         mt_trainer_destroy(result.trainer);
         mt_parameters_destroy(model.parameters);
+        unlink(path);
     }
 }
 END_TEST
@@ -749,6 +757,8 @@ START_TEST(test_no_more_bad_steps_are_skipped_than_may_be)
     ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_ERROR_NUMERIC);
     ck_assert_ptr_nonnull(strstr(mt_error_message(), "step 1: "));
     ck_assert_ptr_nonnull(strstr(mt_error_message(), "; element 1 of head.bias (4) is inf"));
+    ck_assert_int_eq(mt_trainer_save(trainer, "not-made.h5"), MT_ERROR_NUMERIC);
+    ck_assert_int_eq(access("not-made.h5", F_OK), -1);
     mt_trainer_destroy(trainer);
     mt_parameters_destroy(model.parameters);
 }

@@ -189,7 +189,7 @@ static mt_status save_if_asked(train_loop *loop)
 }
 
 /* Saves what was learnt before the failure, and tells of that. A trainer that failed itself saves
- * nothing any more. */
+ * nothing any more, but after a bad step what was before it. */
 static mt_status fail_saved(train_loop *loop)
 {
     bool saved = loop->state->step > 0 && loop_save_last(loop) == MT_OK;
@@ -211,9 +211,9 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
         }
     }
     if (status == MT_ERROR_NUMERIC) {
-        return mt_fail(status, "%s (lower --lr, or --dtype f64)", mt_error_message());
+        status = mt_fail(status, "%s (lower --lr, or --dtype f64)", mt_error_message());
     }
-    if (status != MT_OK) { /* of a batch, which could not be made */
+    if (status != MT_OK) { /* of a batch, which could not be made, or of a bad step */
         end_saved(loop, status);
     }
     if (loop->failure != MT_OK) {

@@ -18,8 +18,8 @@ typedef struct train_loop {
     train_progress progress;
     int64_t unsaved_step; /* whose model is the best, but could not be saved; 0: none */
     double unsaved_loss;  /* its validation loss */
-    mt_status failure;    /* of data, which ends the run when it is saved, */
-    char reason[1024];    /* and its message */
+    mt_status failure;    /* of data or a step, which ends the run when it is saved, */
+    char reason[2560];    /* and its message */
     double started;     /* the clock when the run was opened, less the seconds it had run before */
     int64_t first_step; /* when it was opened, */
     int64_t symbols_before;

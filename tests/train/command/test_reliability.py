@@ -209,24 +209,33 @@ class BadStepTest(RunTest):
         with h5py.File(self.path("base", "checkpoint.h5"), "r+") as file:
             file["model/embed.weight"][4] = [3e38, -3e38] * 4
 
-    def go(self, *arguments, status=0):
+    def go(self, *arguments, status=0, out="run"):
         return self.run_command("train", "text", "--data", "text.txt", "--init",
                                 "base/checkpoint.h5", *self.options, "--steps", "120", "--out",
-                                "run", *arguments, status=status).stderr.decode()
+                                out, *arguments, status=status).stderr.decode()
 
     def test_a_bad_step_ends_the_run_and_is_repeated(self):
         said = self.go(status=1).splitlines()[-1]
         self.assertRegex(said, r"mixtape: step \d+: the loss is nan; forward: element \d+ of the "
                          r"output of layer_norm \(2, 8, 8\) is nan \(layer embed_norm\); "
                          r"kept for mixtape replay in run/bad_step.h5 \(lower --lr, or --dtype "
-                         r"f64\)$")
+                         r"f64\) \(saved after step \d+\)$")
         step = int(re.search(r"step (\d+)", said)[1])
-        self.assertEqual(self.saved_step(), (step - 1) // 10 * 10)
+        self.assertEqual(self.saved_step(), step - 1)
+        self.assertIn(f"(saved after step {step - 1})", said)
         found = re.search("forward: .*embed_norm\\)", said)[0]
         os.remove(self.path("text.txt"))
         for run in ("run", "run/bad_step.h5"):
             self.assertEqual(self.run_command("replay", run).stdout.decode().splitlines(),
                              [f"step {step}, batch {step - 1}, on cpu", "loss nan", found])
+
+    def test_a_run_that_a_bad_step_ended_goes_on_to_the_same_bits(self):
+        self.go("--on-bad-step", "skip", out="whole")
+        said = self.go("--save-every", "0", status=1)
+        step = int(re.search(r"saved after step (\d+)\)$", said.splitlines()[-1])[1])
+        self.assertEqual(len(self.rows()), step)
+        self.run_command("train", "--resume", "run", "--on-bad-step", "skip")
+        self.assertEqual(self.content("run"), self.content("whole"))
 
     def test_bad_steps_are_skipped_and_counted(self):
         said = self.go("--on-bad-step", "skip")
@@ -243,7 +252,7 @@ class BadStepTest(RunTest):
 
     def test_a_run_with_too_many_bad_steps_ends_and_goes_on_when_more_may_be(self):
         said = self.go("--on-bad-step", "skip", "--bad-steps", "1", status=1)
-        self.assertIn("1 steps were skipped before, as many as may", said.splitlines()[-1])
+        self.assertIn("; 1 step was skipped before, as many as may", said.splitlines()[-1])
         self.run_command("train", "--resume", "run", "--bad-steps", "100")
         self.assertEqual(self.saved_step(), 120)
 
