@@ -12,7 +12,6 @@ Weights are read by libmixtape, with all that the command checks, and .pth by mi
 h5py nor PyTorch sees a file that it did not write.
 """
 
-import argparse
 import importlib
 import io
 import json
@@ -20,15 +19,14 @@ import os
 import stat
 import sys
 import tempfile
-import unicodedata
 
 import numpy
 
 from mixtape import beside, ending, folders, library, pth, wrappers
+from mixtape.console import OutputError, Parser, printable, say
 from mixtape.pth_pickle import Dictionary, OddTensor, PthError, Tensor, kind, show
 
 DECAY = "rwkv_blocks.0.att.time_decay"
-UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters
 LONGEST_NAME = 256  # in a message
 SAFETENSORS_TYPES = {"F32": "<f4", "F64": "<f8"}
 MOST_TENSORS = 1 << 16
@@ -48,24 +46,6 @@ def _reason(error):
     if isinstance(error, MemoryError):
         return ": ".join(["no memory for it", *lines])
     return lines[0] if lines else type(error).__name__
-
-
-def _escape(character):
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that Python found to be no text
-        code -= 0xDC00
-        return f"\\x{code:02X}"
-    return f"\\x{code:02X}" if code < 0x80 else \
-        f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
-
-
-def printable(text):
-    """Names from a file or a command line may hold anything: the message stays one line, and moves
-    no cursor. As libmixtape has it, control and format characters and bytes that are no text stand
-    in it as \\x1B or \\u202E."""
-    return "".join(
-        _escape(character) if unicodedata.category(character) in UNPRINTABLE else character
-        for character in text)
 
 
 def _brief(name):
@@ -345,13 +325,8 @@ def _need(module):
         raise FilesError(f"{error} (the package's extra `files` brings it)") from None
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        super().error(printable(message))
-
-
 def _convert(description, source, target, work, needed, find):
-    parser = _Parser(description=description)
+    parser = Parser(description=description)
     parser.add_argument("source", metavar=source)
     parser.add_argument("target", metavar=target)
     given = parser.parse_args()
@@ -362,14 +337,14 @@ def _convert(description, source, target, work, needed, find):
     if os.path.realpath(found) == os.path.realpath(given.target):
         raise FilesError(f"{given.target}: the source itself, which would be lost")
     work(found, given.target)
-    print(printable(given.target))
+    say(printable(given.target))
 
 
 def _command(description, source, target, work, needed, find=lambda source: source):
     ending.cleanly()
     try:
         _convert(description, source, target, work, needed, find)
-    except FilesError as error:
+    except (FilesError, OutputError) as error:
         reason = str(error)
     except MemoryError as error:
         reason = _reason(error)

@@ -4,24 +4,18 @@ Text is read, and ids are written, in constant memory, by a tokenizer of mixtape
 not whole when it ends is removed.
 """
 
-import argparse
 import sys
 import time
 
 from mixtape import ids, tokenizer
+from mixtape.console import OutputError, Parser, printable, say
 from mixtape.documents import PIECE, DocumentError, documents_of, paths_of
-from mixtape.files import printable
 
 DONE, FAILED = 0, 1
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        super().error(printable(message))
-
-
 def _parser():
-    parser = _Parser(prog="mixtape tokenize", description="""
+    parser = Parser(prog="mixtape tokenize", description="""
         Makes token ids of text, for `mixtape train ids`.""", epilog="""
         Each file is a document, and each line of .jsonl, .ndjson and .json (--format jsonl). A
         folder is all files in it. Files may be compressed by gzip, bzip2 or xz. Documents longer
@@ -156,13 +150,10 @@ def _work(given, writer, made):
         raise DocumentError("there is no text in " + ", ".join(given.inputs))
     writer.close()
     progress.end()
-    print(*map(printable, writer.names()), sep="\n")
-    print(f"{writer.dtype.name}, vocabulary {made.size}")
 
 
-def _tokenize(given):
-    made = tokenizer.load(given.tokenizer)
-    _ending(made, given.document_end)  # before the output is begun
+def _written(given, made):
+    """The writer of what is whole now."""
     writer = ids.writer_of(given.output, made.size)
     try:
         writer.open()
@@ -170,19 +161,28 @@ def _tokenize(given):
     except BaseException:
         writer.discard()
         raise
+    return writer
+
+
+def _tokenize(given):
+    made = tokenizer.load(given.tokenizer)
+    _ending(made, given.document_end)  # before the output is begun
+    try:
+        writer = _written(given, made)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DocumentError(f"{error.filename or given.output}: {reason}") from None
+    say("\n".join([*map(printable, writer.names()),
+                   f"{writer.dtype.name}, vocabulary {made.size}"]))
 
 
 def run(arguments):
     """The status of the command."""
-    given = _parser().parse_args(arguments)
     try:
-        _tokenize(given)
-        sys.stdout.flush()
+        _tokenize(_parser().parse_args(arguments))
         return DONE
-    except (tokenizer.TokenizerError, DocumentError) as error:
+    except (tokenizer.TokenizerError, DocumentError, OutputError) as error:
         reason = str(error)
-    except OSError as error:
-        reason = f"{error.filename or given.output}: {error.strerror or error}"
     except MemoryError:
         reason = "no memory for it"
     print(printable(f"mixtape: {reason}"), file=sys.stderr)

@@ -48,6 +48,17 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(result.returncode, status, result.stderr.decode())
         return result.stdout.decode() if status == 0 else result.stderr.decode()
 
+    def refuse_full_output(self, *command, program="mixtape"):
+        """What it prints cannot be written, buffered or not: the last line says so."""
+        for settings in {}, {"PYTHONUNBUFFERED": "1"}:
+            with self.subTest(command, **settings), open("/dev/full", "w") as full:
+                result = subprocess.run(command, cwd=self.folder, stdout=full, timeout=120,
+                                        stderr=subprocess.PIPE, env={**os.environ, **settings})
+                self.assertEqual(result.returncode, 1)
+                errors = result.stderr.decode().splitlines()
+                self.assertEqual(errors[-1], f"{program}: standard output: No space left on device")
+                self.assertLess(len(errors), 3, errors)  # before it, what was done
+
     def write(self, name, text):
         with open(self.path(name), "w") as file:
             file.write(text)

@@ -172,6 +172,19 @@ class FilesTest(support.CommandTest):
         for part in ("FOLDER", "WEIGHTS.safetensors", "pytorch_model.bin"):
             self.assertIn(part, shown.getvalue())
 
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        torch.save({"a": torch.ones(2)}, self.path("one.pth"))
+        for function, *arguments in (("to_espnet", "--help"), ("to_pth", "--help"),
+                                     ("from_pth", "--help"), ("from_pth", "one.pth", "one.h5")):
+            code = f"from mixtape import files; files.{function}()"
+            self.refuse_full_output(sys.executable, "-c", code, *arguments, program="-c")
+        self.convert("to_pth", "one.h5", "two.pth", "one.h5")  # it is whole, but no model
+        closed = subprocess.run(["sh", "-c", "\"$@\" >&-", "sh", sys.executable, "-c", code,
+                                 "--help"], cwd=self.folder, capture_output=True, timeout=60)
+        self.assertEqual((closed.returncode, closed.stderr.decode()),
+                         (1, "-c: standard output: Bad file descriptor\n"))
+
     def test_pickles_that_are_no_plain_state_dict_are_refused(self):
         plain = torch.ones(2, 2)
         for number, (state, says) in enumerate((

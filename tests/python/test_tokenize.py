@@ -424,6 +424,15 @@ class OutputsTest(TokenizeTest):
                      "nowhere/ids")
         self.tokenize("text", "-o", "x", status=2)
 
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        command = [sys.executable, "-m", "mixtape.tokenize"]
+        self.put("text", b"some text")
+        self.refuse_full_output(*command, "--help")
+        self.refuse_full_output(*command, "text", "--tokenizer", made.world(self.folder), "--quiet",
+                                "-o", "out.npy")
+        self.assertEqual(len(numpy.load(self.path("out.npy"))), 9)  # it is whole
+
 
 class CommandTest(TokenizeTest):
     """mixtape tokenize becomes the program of the Python package."""
