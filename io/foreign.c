@@ -272,6 +272,7 @@ static mt_status describe(foreign_file *file, mt_weights *weights)
         return status;
     }
     tell_assumed(file, weights);
+    weights->file->rescale_every = file->told.rescale_every;
     weights->layout = file->layout;
     weights->dtype = widest(file->arrays);
     status = mt_model_describe(&weights->config, weights->dtype, &weights->parameters);

@@ -62,7 +62,7 @@ static mt_status read_sizes(const char *path, const json_t *fields, mt_model_con
     return status;
 }
 
-/* rescale_every is left alone: transformers divides weights by powers of 2 in memory, as float16
+/* rescale_every changes no weights: transformers divides them by powers of 2 in memory, as float16
  * needs it, and multiplies what they make of it; a model that it saves is not divided. */
 static mt_status read_fields(const char *path, const json_t *fields, mt_hf_config *config)
 {
@@ -76,6 +76,7 @@ static mt_status read_fields(const char *path, const json_t *fields, mt_hf_confi
     }
     config->eps = json_number_value(eps);
     config->tied = json_is_true(tied);
+    config->rescale_every = json_integer_value(json_object_get(fields, "rescale_every"));
     return read_sizes(path, fields, &config->sizes);
 }
 

@@ -10,6 +10,7 @@
 typedef struct mt_hf_config {
     bool tied;             /* the head is the embedding */
     double eps;            /* of the norms; 0: not told */
+    int64_t rescale_every; /* which concerns transformers alone; 0: never, or not told */
     mt_model_config sizes; /* 0 where they are not told */
 } mt_hf_config;
 

@@ -14,6 +14,7 @@ typedef struct mt_weights_file {
     bool describes;      /* it has the model's configuration, beside names and shapes; */
     char assumed[64];    /* what else of it was assumed, in words */
     bool assumes_eps, assumes_context;
+    int64_t rescale_every; /* that of a config.json, which weights do not keep */
 } mt_weights_file;
 
 /* A format: what files of it hold, and how they are read and written. */

@@ -2,6 +2,7 @@
 #include <mixtape/model_fields.h>
 #include <mixtape/part.h>
 
+#include "io/weights_file.h"
 #include "train/command/arguments.h"
 #include "train/command/ending.h"
 #include "train/command/lines.h"
@@ -128,6 +129,20 @@ static mt_status export_model(const arguments *given, const mt_checkpoint *check
     return status;
 }
 
+/* What of the model, or of its configuration, the checkpoint has not. */
+static void tell_left_out(const char *path, const mt_weights *weights)
+{
+    if (weights->config.output_size == 0) {
+        print_line(stderr, "%s has no head: the model has none", path);
+    }
+    if (weights->file->rescale_every > 0) {
+        print_line(stderr,
+                   "%s: rescale_every %lld of its config.json is not kept: an export writes its "
+                   "own, 6 in float16, else 0",
+                   path, (long long)weights->file->rescale_every);
+    }
+}
+
 static mt_status import_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
     const char *model = given->into != NULL ? given->into : given->model;
@@ -139,9 +154,8 @@ static mt_status import_model(const arguments *given, const mt_checkpoint *check
         status = mt_checkpoint_convert(checkpoint->weights, given->output, &checkpoint->state,
                                        checkpoint->run_config);
     }
-    if (status == MT_OK && checkpoint->weights->config.output_size == 0) {
-        print_line(stderr, "%s has no head: the model has none",
-                   given->into != NULL ? given->into : given->model);
+    if (status == MT_OK) {
+        tell_left_out(model, checkpoint->weights);
     }
     return status;
 }

@@ -1189,6 +1189,16 @@ class FilesTest(CommandTest):
             self.refuse("export", "model.h5", "--layout", layout, "-o", "a.safetensors", status=2,
                         says=[f"layout {layout}: ", "the model's 1e-06", cure])
 
+    def test_a_rescale_every_that_is_not_kept_is_said(self):
+        self.hugging_face_folder(context_length=512, layer_norm_epsilon=1e-5, rescale_every=6)
+        told = self.run_command("import", "folder", "-o", "model.h5").stderr.decode()
+        self.assertEqual(told, "folder: rescale_every 6 of its config.json is not kept: an export "
+                         "writes its own, 6 in float16, else 0\n")
+        self.run_command("export", "model.h5", "--layout", "hf", "-o", "again")
+        with open(self.path("again", "config.json")) as file:
+            self.assertEqual(json.load(file)["rescale_every"], 0)
+        self.assertEqual(self.run_command("import", "again", "-o", "model.h5").stderr, b"")
+
     def test_what_a_model_from_elsewhere_does_not_tell_is_said(self):
         self.hugging_face_folder()
         for verb in (["info", "folder"], ["import", "folder", "-o", "model.h5"],
