@@ -8,9 +8,10 @@ static const struct {
     const char *in_name;
     int version;
 } marks[] = {
-    {".att.r_k", 7},    {".attention.r_k", 7}, {".attn.r_k", 7},
-    {".time_maa_", 6},  {".attn.bonus", 6},    {".time_faaaa", 5},
-    {".time_mix_g", 5}, {".att.ln_x.", 5},     {".attention.ln_x.", 5},
+    {".att.r_k", 7},         {".attention.r_k", 7}, {".attn.r_k", 7},     {".att.x_r", 7},
+    {".attention.x_r", 7},   {".attn.x_r", 7},      {".attn.w_lora.", 7}, {".time_maa_", 6},
+    {".attn.bonus", 6},      {".time_faaaa", 5},    {".time_mix_g", 5},   {".att.ln_x.", 5},
+    {".attention.ln_x.", 5},
 };
 enum { MARKS = sizeof marks / sizeof *marks };
 

@@ -75,7 +75,10 @@ static mt_status take_name(mt_ids_file *file, const char *path)
     bool *is_named =
         mt_ids_has_suffix(path, ".idx") ? &file->is_named_by_index : &file->is_named_by_ids;
     if (*is_named) {
-        return mt_fail(MT_ERROR_INVALID, "%s: it is named twice", path);
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s: it is named twice (name it once; only a copy of it would count "
+                       "twice)",
+                       path);
     }
     *is_named = true;
     return MT_OK;

@@ -99,10 +99,41 @@ static mt_status refuse_of_16(const mt_ids_file *file, const ids_sample *sample)
                : MT_OK;
 }
 
+/* Tells if the ids are of `wide` bytes, the lowest last, and none is large: of each, all bytes but
+ * the last are 0 or, of two bytes, next to nothing; of more, the two last may be anything. */
+static bool looks_swapped(const mt_ids_file *file, const ids_sample *sample, size_t wide)
+{
+    const size_t pair = 2;
+    size_t upper_bytes = wide == pair ? 1 : wide - pair;
+    int below = wide == pair ? sample->below : 1;
+    bool upper = sample->size >= LEAST_SAMPLE && file->bytes % (int64_t)wide == 0, lower = false;
+    for (size_t i = 0; i < sample->size; i++) {
+        upper = upper && (i % wide >= upper_bytes || sample->bytes[i] < below);
+        lower = lower || (i % wide == wide - 1 && sample->bytes[i] >= NEXT_TO_NOTHING);
+    }
+    return upper && lower;
+}
+
+static mt_status refuse_swapped(const mt_ids_file *file, const ids_sample *sample)
+{
+    const size_t widest = 8;
+    for (size_t wide = widest; wide > 1; wide /= 2) {
+        if (looks_swapped(file, sample, wide)) {
+            return mt_fail(MT_ERROR_FORMAT,
+                           "%s: its bytes are as those of ids of %zu bits in the other byte order "
+                           "(an .npy tells it: in Python numpy.save of numpy.fromfile(..., "
+                           "'>u%zu'))",
+                           file->path, 8 * wide, wide);
+        }
+    }
+    return MT_OK;
+}
+
 /* Ids that are read as others than they are would train without a complaint: wide ones as narrow
  * ones with next to nothing between them, narrow ones as a few of a huge vocabulary. Those of 64
- * bits look as if they had 32, too. Where 16 bits are said, only zeros are doubted. */
-static mt_status refuse_other_width(const mt_ids_file *file, mt_ids_raw raw)
+ * bits look as if they had 32, too. Where 16 bits are said, only zeros are doubted. The other byte
+ * order is looked for first, as it may look like another width. */
+static mt_status refuse_other_type(const mt_ids_file *file, mt_ids_raw raw)
 {
     ids_sample sample = {.size = sizeof sample.bytes,
                          .below = raw == MT_IDS_UINT16 ? 1 : NEXT_TO_NOTHING};
@@ -111,6 +142,9 @@ static mt_status refuse_other_width(const mt_ids_file *file, mt_ids_raw raw)
     }
     mt_status status =
         mt_ids_read_bytes(file->path, file->descriptor, 0, sample.bytes, sample.size);
+    if (status == MT_OK) {
+        status = refuse_swapped(file, &sample);
+    }
     if (status != MT_OK || raw == MT_IDS_INT64) {
         return status;
     }
@@ -127,7 +161,7 @@ mt_status mt_ids_open_raw(mt_ids_file *file, mt_ids_raw raw)
                        "another --ids-type)",
                        file->path, file->bytes, file->type.size);
     }
-    mt_status status = refuse_other_width(file, raw);
+    mt_status status = refuse_other_type(file, raw);
     if (status == MT_OK) {
         status = mt_ids_expect(file, file->bytes / file->type.size);
     }

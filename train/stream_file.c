@@ -64,6 +64,14 @@ static mt_status make_values(const mt_stream *stream, state_values *values)
                : mt_fail(MT_ERROR_MEMORY, "stream: no memory for a state of %zu bytes", bytes);
 }
 
+/* No sampler has chosen as often; a file that says so is damaged. */
+static const int64_t last_position = INT64_C(1) << 53;
+
+static bool is_position(int64_t position)
+{
+    return position >= 0 && position <= last_position;
+}
+
 /* ---- saving ---- */
 
 static void write_array(mt_archive *archive, const char *name, mt_dtype dtype, int rank,
@@ -135,6 +143,10 @@ mt_status mt_stream_save_file(const mt_stream *stream, int64_t row, const mt_str
     state_values values = {.row = NULL};
     int64_t print;
     mt_status status = stream_check_row(stream, row, 0);
+    if (status == MT_OK && !is_position(end->position)) {
+        status = mt_fail(MT_ERROR_INVALID, "%s: position %" PRId64 ", not in 0 .. %" PRId64, path,
+                         end->position, last_position);
+    }
     if (status == MT_OK) {
         status = refuse_other(path);
     }
@@ -263,8 +275,12 @@ static mt_stream_end load(mt_archive *archive, const char *path, const mt_model 
         read_array(archive, "outputs", values->dtype, 1, &values->width, values->output_bytes,
                    outputs);
     }
-    return (mt_stream_end){has_outputs ? outputs : NULL,
-                           mt_archive_read_int(archive, "/", "position")};
+    int64_t position = mt_archive_read_int(archive, "/", "position");
+    if (mt_archive_status(archive) == MT_OK && !is_position(position)) {
+        mt_archive_fail(archive, "position", "%" PRId64 ", not in 0 .. %" PRId64, position,
+                        last_position);
+    }
+    return (mt_stream_end){has_outputs ? outputs : NULL, position};
 }
 
 mt_status mt_stream_load_file(mt_stream *stream, int64_t row, const char *path, mt_stream_end *end)

@@ -65,7 +65,7 @@ MT_API mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host
 /* What a file holds beside a row, for whoever goes on choosing symbols from there. */
 typedef struct mt_stream_end {
     void *outputs;    /* of the last step: mt_stream_width values in the model's type, or NULL */
-    int64_t position; /* of the sampler that chooses from them (sampling.h), or 0 */
+    int64_t position; /* of the sampler that chooses from them (sampling.h), at most 2^53, or 0 */
 } mt_stream_end;
 
 /* Keep a row in a file, HDF5, and put a row where a file's was, with the same bits. What stands

@@ -400,6 +400,8 @@ static const struct {
     {"blocks.0.att.r_k", "this is RWKV-7"},
     {"module.blocks.0.att.r_k", "this is RWKV-7"},
     {"model.layers.0.attn.r_k", "this is RWKV-7"},
+    {"model.layers.0.attn.x_r", "this is RWKV-7"},
+    {"model.layers.0.attn.w_lora.lora.0.weight", "this is RWKV-7"},
 };
 enum { LATER = sizeof later / sizeof *later };
 

@@ -310,6 +310,37 @@ START_TEST(test_ids_of_16_bits_are_not_taken_for_32)
 }
 END_TEST
 
+/* Ids of a byte each, and of a vocabulary that needs the upper bytes too. */
+START_TEST(test_ids_in_the_other_byte_order_are_refused)
+{
+    const int step[] = {7, 9, 601};
+    const struct {
+        int size;
+        mt_ids_raw raw;
+        const char *says;
+    } cases[] = {{2, MT_IDS_UNSAID, "'>u2'"}, {4, MT_IDS_UNSAID, "'>u4'"},
+                 {4, MT_IDS_UINT32, "'>u4'"}, {4, MT_IDS_UINT16, "'>u4'"},
+                 {8, MT_IDS_UNSAID, "'>u8'"}, {8, MT_IDS_INT64, "'>u8'"},
+                 {2, MT_IDS_UINT16, "'>u2'"}};
+    for (int c = 0; c < 3 * (int)(sizeof cases / sizeof *cases); c++) {
+        int size = cases[c / 3].size, narrow_steps = cases[c / 3].raw == MT_IDS_UNSAID ? 2 : 1;
+        unsigned char bytes[100 * 8] = {0};
+        if (size == 2 && c % 3 >= narrow_steps) {
+            continue; /* ids of all of 16 bits look alike in both orders */
+        }
+        for (int i = 0; i < 100; i++) {
+            int id = i * step[c % 3] % (c % 3 == 0 ? 256 : 65536);
+            bytes[(i + 1) * size - 1] = (unsigned char)(id & 0xFF);
+            bytes[(i + 1) * size - 2] = (unsigned char)(id >> 8);
+        }
+        const char *path = write_bytes("a.bin", bytes, (size_t)size * 100);
+        mt_token_ids *ids;
+        ASSERT_FAILS(mt_token_ids_open(&path, 1, cases[c / 3].raw, &ids), MT_ERROR_FORMAT,
+                     "in the other byte order", cases[c / 3].says);
+    }
+}
+END_TEST
+
 START_TEST(test_ids_may_begin_as_a_pickle_does)
 {
     uint16_t narrow[100] = {640};
@@ -796,8 +827,9 @@ static Suite *token_ids_suite(void)
         test_integers_alone_are_as_wide_as_they_are_said_to_be,
         test_ids_of_64_bits_are_not_taken_for_fewer, test_ids_of_32_bits_are_not_taken_for_16,
         test_ids_that_are_said_to_have_16_bits_are_doubted_where_every_second_is_0,
-        test_ids_of_16_bits_are_not_taken_for_32, test_ids_may_begin_as_a_pickle_does,
-        test_files_of_llmc_are_read, test_damaged_files_of_llmc_are_refused,
+        test_ids_of_16_bits_are_not_taken_for_32, test_ids_in_the_other_byte_order_are_refused,
+        test_ids_may_begin_as_a_pickle_does, test_files_of_llmc_are_read,
+        test_damaged_files_of_llmc_are_refused,
         test_an_index_has_the_documents_by_each_of_its_names,
         test_an_index_and_its_ids_are_one_in_either_order, test_an_index_of_other_media_too_is_read,
         test_an_index_that_lies_is_refused, test_an_index_without_its_ids_is_refused,

@@ -3,6 +3,7 @@
 
 #include "tests/io/io_test.h"
 
+#include <hdf5.h>
 #include <math.h>
 
 enum { V = 7, FED = 5, LATER = 4, MOST_ROW = 256 };
@@ -189,6 +190,41 @@ START_TEST(test_damaged_files_are_refused_and_the_row_stays)
 }
 END_TEST
 
+static void write_position(const char *path, int64_t position)
+{
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t attribute = H5Aopen(file, "position", H5P_DEFAULT);
+    ck_assert_int_ge(H5Awrite(attribute, H5T_NATIVE_INT64, &position), 0);
+    H5Aclose(attribute);
+    H5Fclose(file);
+}
+
+START_TEST(test_positions_that_no_sampler_reaches_are_neither_saved_nor_loaded)
+{
+    mt_model_config config = config_of(MT_LAYER_NORM);
+    mt_model *model = make_model(&config, MT_F32, 3);
+    mt_stream *stream = make_stream(model, 1);
+    float outputs[V];
+    const int64_t most = INT64_C(1) << 53, wrong[] = {-5, most + 1, INT64_C(1) << 62};
+    mt_stream_end end = {NULL, most};
+    ASSERT_OK(mt_stream_save_file(stream, 0, &end, in_folder("a.h5")));
+    end.outputs = outputs;
+    ASSERT_OK(mt_stream_load_file(stream, 0, in_folder("a.h5"), &end));
+    ck_assert_int_eq(end.position, most);
+    for (int i = 0; i < 3; i++) {
+        write_position(in_folder("a.h5"), wrong[i]);
+        ASSERT_FAILS(mt_stream_load_file(stream, 0, in_folder("a.h5"), &end), MT_ERROR_FORMAT,
+                     "a.h5: position: ", "not in 0 .. 9007199254740992");
+        ck_assert_int_eq(end.position, most);
+        ASSERT_FAILS(
+            mt_stream_save_file(stream, 0, &(mt_stream_end){NULL, wrong[i]}, in_folder("c.h5")),
+            MT_ERROR_INVALID, "c.h5: position ", "not in 0 .. 9007199254740992");
+    }
+    mt_stream_destroy(stream);
+    mt_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_what_is_not_finite_is_not_saved)
 {
     mt_model_config config = config_of(MT_LAYER_NORM);
@@ -242,6 +278,7 @@ static Suite *stream_file_suite(void)
                       test_the_state_of_another_model_is_refused_with_what_differs,
                       test_a_state_is_not_bound_to_the_context_or_to_dropout,
                       test_damaged_files_are_refused_and_the_row_stays,
+                      test_positions_that_no_sampler_reaches_are_neither_saved_nor_loaded,
                       test_what_is_not_finite_is_not_saved, test_files_are_told_apart);
 }
 
