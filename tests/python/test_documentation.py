@@ -1,5 +1,8 @@
-"""What docs/espnet.md and docs/file-formats.md show is run."""
+"""What docs/espnet.md and docs/file-formats.md show is run, and the commands of
+docs/tokenizers.md and docs/evaluation.md."""
 
+import gzip
+import json
 import os
 import re
 import subprocess
@@ -7,6 +10,7 @@ import sys
 import unittest
 
 import support
+import tokenizers_of_tests as made
 
 DOCUMENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
 
@@ -21,6 +25,12 @@ def blocks_of(document):
         return re.findall(r"```(sh|python)\n(.*?)```", file.read(), re.DOTALL)
 
 
+def commands_of(document):
+    """The lines that call the command, which stand apart."""
+    with open(os.path.join(DOCUMENTS, document)) as file:
+        return re.findall(r"^    (mixtape .*)$", file.read(), re.MULTILINE)
+
+
 class FileFormatsTest(support.CommandTest):
     def test_the_token_list_is_read(self):
         (_, block), = blocks_of("file-formats.md")
@@ -33,10 +43,8 @@ class FileFormatsTest(support.CommandTest):
                          shown.stderr.decode())
 
 
-class EspnetTest(support.CommandTest):
-    @classmethod
-    def setUpClass(cls):
-        support.need("torch", "espnet2.asr_transducer.espnet_transducer_model")
+class ShellTest(support.CommandTest):
+    """Tests with the programs in PATH."""
 
     def setUp(self):
         super().setUp()
@@ -50,9 +58,47 @@ class EspnetTest(support.CommandTest):
     def run_block(self, *command):
         result = subprocess.run(
             command, cwd=self.folder, capture_output=True, timeout=300,
-            env={**os.environ, "PATH": self.path("bin") + os.pathsep + os.environ["PATH"]})
+            env={**os.environ, "MIXTAPE_PYTHON": sys.executable,
+                 "PATH": self.path("bin") + os.pathsep + os.environ["PATH"]})
         self.assertEqual(result.returncode, 0, result.stderr.decode())
         return result.stdout.decode()
+
+
+class CommandsTest(ShellTest):
+    SMALL = "--size 16 --blocks 1 --steps 2"
+
+    def small(self, command):
+        return command.replace("RUN", "run").replace(" --out", f" {self.SMALL} --out")
+
+    def run_commands(self, document):
+        """What each prints."""
+        return [self.run_block("bash", "-euc", self.small(command))
+                for command in commands_of(document)]
+
+    def test_text_goes_through_a_tokenizer(self):
+        support.need("tokenizers")
+        made.huggingface(self.folder)
+        with gzip.open(self.path("corpus.jsonl.gz"), "wt") as file:
+            file.writelines(json.dumps({"text": made.TEXT}) + "\n" for _ in range(40))
+        self.write("other.txt", made.TEXT)
+        tokenized, _, generated, evaluated = self.run_commands("tokenizers.md")
+        self.assertIn("corpus.idx", tokenized)
+        self.assertNotEqual(generated, "")
+        self.assertIn("bits_per_byte", evaluated)
+
+    def test_utterances_have_scores(self):
+        self.run_command("train", "tokens", *self.transcripts(), *self.SMALL.split(), "--out",
+                         "run")
+        self.write("nbest", "one abc\none abd\ntwo\n")
+        scores, = self.run_commands("evaluation.md")
+        self.assertEqual([line.split()[::2] for line in scores.splitlines()],
+                         [["one", "3"], ["one", "3"], ["two", "0"]])
+
+
+class EspnetTest(ShellTest):
+    @classmethod
+    def setUpClass(cls):
+        support.need("torch", "espnet2.asr_transducer.espnet_transducer_model")
 
     def test_a_transducer_starts_from_a_pretrained_decoder(self):
         program, output = "", ""  # Python's blocks are one program
