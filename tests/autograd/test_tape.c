@@ -307,6 +307,24 @@ START_TEST(test_recomputation_keeps_only_the_outputs)
 }
 END_TEST
 
+/* Fails from its second run on. */
+static void span_of_once(mt_tape *tape, void *context, mt_tensor *const *inputs,
+                         mt_tensor **outputs)
+{
+    int *runs = context;
+    outputs[0] = mt_sigmoid(tape, (*runs)++ > 0 ? NULL : inputs[0]);
+}
+
+START_TEST(test_a_span_that_fails_when_it_is_recomputed_is_an_error_of_backward)
+{
+    int runs = 0;
+    mt_tensor *x = RANDOM32(1, 2, 3), *y;
+    mt_recompute(test_tape, span_of_once, &runs, 1, &x, 1, &y);
+    ck_assert_int_eq(mt_backward(test_tape, mt_sum(test_tape, y)), MT_ERROR_INVALID);
+    ck_assert_int_eq(runs, 2);
+}
+END_TEST
+
 /* A user's own operator, through the public interface alone. */
 static mt_status cube_shape(mt_call *call)
 {
@@ -464,9 +482,10 @@ static Suite *tape_suite(void)
         test_unused_branches_cost_no_gradient, test_impossible_shapes_are_refused,
         test_recomputed_gradients_have_the_same_bits,
         test_recomputed_gradients_are_central_differences,
-        test_recomputation_keeps_only_the_outputs, test_user_defined_operator_is_differentiated,
-        test_what_nobody_has_written_is_nan, test_gradcheck_sees_wrong_gradients,
-        test_gradcheck_refuses_narrow_inputs);
+        test_recomputation_keeps_only_the_outputs,
+        test_a_span_that_fails_when_it_is_recomputed_is_an_error_of_backward,
+        test_user_defined_operator_is_differentiated, test_what_nobody_has_written_is_nan,
+        test_gradcheck_sees_wrong_gradients, test_gradcheck_refuses_narrow_inputs);
 }
 
 MT_TEST_MAIN(tape_suite)

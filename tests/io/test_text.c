@@ -185,6 +185,7 @@ START_TEST(test_bytes_that_are_no_text_are_counted_as_bytes)
 {
     ck_assert(!mt_text_count("a\xFF", 2).is_text);
     ck_assert(!mt_text_count("\xC3\xB6", 1).is_text); /* cut */
+    ck_assert(!mt_text_count("a\xC3\xB6", 2).is_text);
     ck_assert_int_eq(mt_text_count("a \xFF"
                                    "bc",
                                    5)

@@ -2,6 +2,7 @@
 #include <mixtape/dtype.h>
 #include <mixtape/error.h>
 
+#include "kernels/null.h"
 #include "tests/check_main.h"
 
 #include <pthread.h>
@@ -91,6 +92,14 @@ START_TEST(test_each_thread_has_its_own_message)
 }
 END_TEST
 
+START_TEST(test_a_null_is_told_with_what_failed_before)
+{
+    mt_fail(MT_ERROR_MEMORY, "x");
+    ck_assert_int_eq(mt_fail_null("f"), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "f: it got NULL, after: x");
+}
+END_TEST
+
 START_TEST(test_dtypes_have_sizes_and_names)
 {
     ck_assert_uint_eq(mt_dtype_size(MT_F32), 4);
@@ -108,7 +117,7 @@ static Suite *error_suite(void)
                  test_message_may_quote_the_message_before_it, test_long_message_is_cut,
                  test_a_message_is_one_line_whatever_it_quotes,
                  test_a_message_is_cut_between_what_it_tells, test_each_thread_has_its_own_message,
-                 test_dtypes_have_sizes_and_names);
+                 test_a_null_is_told_with_what_failed_before, test_dtypes_have_sizes_and_names);
 }
 
 MT_TEST_MAIN(error_suite)

@@ -62,7 +62,7 @@ OPERATORS = {
 KEYWORDS = {"return", "if", "else", "for", "while", "do", "switch", "case", "default", "goto",
             "break", "continue", "sizeof", "typedef", "struct", "enum", "union", "static", "const",
             "using", "namespace", "template", "constexpr", "extern"}
-SYMMETRIC = {"strcmp", "memcmp", "fmin", "fmax"}  # but for a sign that nobody asks for
+SYMMETRIC = {"strcmp", "strncmp", "memcmp", "fmin", "fmax"}  # but for a sign that nobody asks for
 
 Token = collections.namedtuple("Token", "kind text start end")
 Suite = collections.namedtuple("Suite", "command program environment seconds")
