@@ -171,6 +171,45 @@ mt_status run_data_note(train_session *session)
                            : status;
 }
 
+static bool has_stream(const file_list *names)
+{
+    bool found = false;
+    for (int64_t i = 0; i < names->count && !found; i++) {
+        found = mt_input_is_stream(names->names[i]);
+    }
+    return found;
+}
+
+/* MT_OK where the files are the same, or cannot be read again. */
+static mt_status check_unchanged(task_split split, const file_list *names, const char *known)
+{
+    data_files files;
+    if (known[0] == '\0' || has_stream(names)) {
+        return MT_OK;
+    }
+    mt_status status = data_files_read(names, &files);
+    bool changed = status == MT_OK && !are_same_digests(known, files.digest);
+    status = changed ? refuse_changed(split, names, known, files.digest) : MT_OK;
+    data_files_free(&files);
+    return status;
+}
+
+mt_status run_data_blame(const run_config *config, mt_status status)
+{
+    char reason[2 * TEXT_MAX];
+    const train_task *task;
+    snprintf(reason, sizeof reason, "%s", mt_error_message());
+    bool of_data = status == MT_ERROR_FORMAT || status == MT_ERROR_INVALID;
+    if (!of_data || task_find(config->task, &task) != MT_OK || task->digest == NULL) {
+        return mt_fail(status, "%s", reason);
+    }
+    mt_status changed = check_unchanged(TRAIN, &config->data, config->data_digest);
+    if (changed == MT_OK) {
+        changed = check_unchanged(VALID, &config->valid_data, config->valid_digest);
+    }
+    return changed != MT_OK ? changed : mt_fail(status, "%s", reason);
+}
+
 static bool have_same_names(const file_list *a, const file_list *b)
 {
     bool same = a->count == b->count;

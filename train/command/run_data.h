@@ -11,6 +11,11 @@
  * more than its time. Runs of 0.1.0 noted none. */
 mt_status run_data_note(train_session *session);
 
+/* For a session that could not be opened, with `status`: fails as run_data_note does where the data
+ * changed, which goes before what they hold. Returns `status` where they did not, where the task
+ * does not read them to memory, and where they cannot be read again. */
+mt_status run_data_blame(const run_config *config, mt_status status);
+
 /* Forgets the digest of the files that an option names, which are others from here on. */
 void run_data_forget(run_config *config, const char *option);
 

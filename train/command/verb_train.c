@@ -43,6 +43,7 @@ static mt_status open_run(const run_config *config, const run_config *former,
     mt_status status = data_names_check(&config->data, &config->valid_data, notice);
     if (status == MT_OK) {
         status = session_open(config, checkpoint, init, session);
+        status = status == MT_OK ? MT_OK : run_data_blame(config, status);
     }
     if (status == MT_OK) {
         status = run_data_note(session);

@@ -340,6 +340,8 @@ class GrowingVocabularyTest(TranscriptsTest):
                     says=["cut.txt", "6 tokens, there 7"])
         self.write("tokens.txt", tokens + "d\n")
         self.refuse("train", "--resume", "first", "--steps", "40", status=2,
+                    says=["text: it changed since the run began"])
+        self.refuse("train", "--resume", "first", "--steps", "40", "--data", "text", status=2,
                     says=["tokens.txt", "8 tokens, there 7"])
 
 

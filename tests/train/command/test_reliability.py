@@ -181,6 +181,8 @@ class DataTest(RunTest):
     def test_data_that_changed_under_their_name_are_refused_until_named_again(self):
         before = read(self.path("run", "checkpoint.h5"), mode="rb")
         for changed, sizes in ((self.EASY[::-1], "still 800 bytes, but not the same;"),
+                               (self.EASY + "X", "800 bytes then, 801 now;"),
+                               ("ab", "800 bytes then, 2 now;"),
                                (self.EASY + "a", "800 bytes then, 801 now;")):
             self.write("easy.txt", changed)
             self.refuse("train", "--resume", "run", "--steps", "80", status=2,
