@@ -64,19 +64,29 @@ static mt_status save_unsaved_best(train_loop *loop)
     return at_hand ? loop_save_best(loop, loop->unsaved_loss) : MT_OK;
 }
 
+static mt_status read_back(const train_loop *loop)
+{
+    char path[TEXT_MAX];
+    mt_checkpoint *read;
+    run_folder_file(loop->folder, "checkpoint.h5", path);
+    mt_status status = mt_checkpoint_load(path, &read);
+    if (status != MT_OK) {
+        return mt_fail(status, "%s (it was written after step %" PRId64 ", but not read back)",
+                       mt_error_message(), loop->state->step);
+    }
+    mt_checkpoint_destroy(read);
+    return MT_OK;
+}
+
 /* The save that a run ends with: the checkpoint is read back. */
 mt_status loop_save_last(train_loop *loop)
 {
-    char path[TEXT_MAX], reason[2 * TEXT_MAX];
-    mt_checkpoint *read;
+    char reason[2 * TEXT_MAX];
     mt_status best = save_unsaved_best(loop);
     snprintf(reason, sizeof reason, "%s", mt_error_message());
     mt_status status = loop_save(loop);
     if (status == MT_OK) {
-        status = mt_checkpoint_load(run_folder_file(loop->folder, "checkpoint.h5", path), &read);
-    }
-    if (status == MT_OK) {
-        mt_checkpoint_destroy(read);
+        status = read_back(loop);
     }
     return status == MT_OK && best != MT_OK ? mt_fail(best, "%s", reason) : status;
 }

@@ -140,6 +140,57 @@ class AddressSpaceTest(test_command.CommandTest):
         self.assertRegex(message, r"^mixtape: no address space for OpenBLAS: \d+ buffers of ")
 
 
+class FewFilesAndProcessesTest(RunTest):
+    """Limits that leave too little for a child process, or for the files of a run."""
+
+    TRAIN = ["train", "copy", *SMALL, "--steps", "2", "--threads", "8"]
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.folder.name, 0o777) # for another user
+        shutil.copy(MIXTAPE, self.path("mixtape"))
+        self.run_command(*self.TRAIN, "--out", "run")
+        os.chmod(self.path("run"), 0o755)
+
+    def limited(self, limit, most, *verb):
+        """The status and standard error of a verb. The system bounds no processes of root."""
+        def restrict():
+            resource.setrlimit(limit, (most, most))
+            if limit == resource.RLIMIT_NPROC and os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(64999)
+                os.setuid(64999)
+        process = subprocess.run([self.path("mixtape"), *verb], cwd=self.folder.name, text=True,
+                                 capture_output=True, preexec_fn=restrict)
+        return process.returncode, process.stderr
+
+    def test_without_a_file_more_verbs_work_or_say_so(self):
+        told = 0
+        for most in (4, 5, 6, 7, 8, 16):
+            for verb in ([*self.TRAIN, "--out", f"run{most}"], ["info", "run"], ["eval", "run"],
+                         ["export", "run", "-o", "run.safetensors"]):
+                with self.subTest(most=most, verb=verb[0]):
+                    status, message = self.limited(resource.RLIMIT_NOFILE, most, *verb)
+                    self.assertIn(status, (0, 1), message)
+                    if status == 1:
+                        self.assertRegex(message, r"mixtape: .*: Too many open files( \(|\n)")
+                        told += 1
+        self.assertGreater(told, 0)
+        self.assertEqual(self.limited(resource.RLIMIT_NOFILE, 16, "info", "run")[0], 0)
+
+    def test_without_a_process_more_a_run_is_saved_and_says_that_it_was_not_read_back(self):
+        status, message = self.limited(resource.RLIMIT_NPROC, 1, *self.TRAIN, "--out", "new")
+        self.assertEqual(status, 1, message)
+        self.assertRegex(message, r"mixtape: new/checkpoint.h5: no process to read it in: .* \(it "
+                         r"was written after step 2, but not read back\)\n")
+        with h5py.File(self.path("new", "checkpoint.h5")) as file:
+            self.assertEqual(file["train"].attrs["step"], 2)
+        for verb in (["info", "run"], ["export", "run", "-o", "run.safetensors"]):
+            status, message = self.limited(resource.RLIMIT_NPROC, 1, *verb)
+            self.assertEqual(status, 1, message)
+            self.assertRegex(message, "^mixtape: run/best.h5: no process to read it in: ")
+
+
 class DataTest(RunTest):
     """A run that goes on with data that it did not begin with."""
 
