@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import os
+import stat
 import sys
 import zlib
 
@@ -13,7 +14,6 @@ PIECE = 1 << 18
 LONGEST_LINE = 64 << 20  # of JSON, which is read as a whole
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MARK = 6  # bytes that tell what compressed a file
-READERS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\0": lzma}
 REFUSED = {b"\x28\xb5\x2f\xfd": "zstd -dc", b"PK\3\4": "unzip -p"}
 COMPRESSED = (".gz", ".bz2", ".xz")
 LINES = (".jsonl", ".ndjson", ".json")
@@ -45,10 +45,33 @@ def _refuse(error):
     raise DocumentError(f"{error.filename}: {error.strerror}")
 
 
+def note_of_names(paths):
+    """What is odd about these names, "" where nothing is: a file may be meant to count twice, but
+    a stream cannot be read twice."""
+    seen, twice = set(), []
+    for path in paths:
+        try:
+            info = os.stat(path) if path != "-" else os.fstat(sys.stdin.fileno())
+        except OSError:
+            continue  # which is told where it is opened
+        file = info.st_dev, info.st_ino
+        if file in seen and (path == "-" or not stat.S_ISREG(info.st_mode)):
+            raise DocumentError(f"{_shown(path)}: named twice, and can be read only once")
+        if file in seen:
+            twice.append(path)
+        seen.add(file)
+    more = f" (and {len(twice) - 1} more)" if len(twice) > 1 else ""
+    return f"{twice[0]}{more}: named more than once, and counted each time" if twice else ""
+
+
+def _shown(path):
+    return path if path != "-" else "standard input"
+
+
 def documents_of(path, form, field, lines):
     """Documents of a file: for each, the place to tell of it and its pieces of at most PIECE
     bytes."""
-    name = path if path != "-" else "standard input"
+    name = _shown(path)
     try:
         with sys.stdin.buffer if path == "-" else open(path, "rb") as raw:
             source = _plain(raw, name)
@@ -58,9 +81,13 @@ def documents_of(path, form, field, lines):
                 yield from _lines(source, name)
             else:
                 yield name, iter(lambda: source.read(PIECE), b"")
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        number = getattr(error, "errno", None)
-        raise DocumentError(f"{name}: {os.strerror(number) if number else error}") from None
+    except OSError as error:
+        raise DocumentError(f"{name}: {_reason(error)}") from None
+
+
+def _reason(error):
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error)
 
 
 def _stem(path):
@@ -68,24 +95,80 @@ def _stem(path):
     return stem if end.lower() in COMPRESSED else path
 
 
-class _Behind(io.RawIOBase):
-    """Bytes that were read already, and the file behind them."""
-
-    def __init__(self, begin, file):
-        self.begin, self.file = begin, file
+class _Raw(io.RawIOBase):
+    """A file of what `_read` gives: some bytes, or b"" at its end."""
 
     def readable(self):
         return True
 
     def readinto(self, room):
-        data = self.begin or self.file.read1(len(room))
-        self.begin = b""
+        data = self._read(len(room))
         room[:len(data)] = data
         return len(data)
 
 
-def _behind(begin, file):
-    return io.BufferedReader(_Behind(begin, file), PIECE)
+class _Behind(_Raw):
+    """Bytes that were read already, and the file behind them, whose failures name it: they may come
+    while a document is read, which is not here."""
+
+    def __init__(self, begin, file, name):
+        self.begin, self.file, self.name = begin, file, name
+
+    def _read(self, most):
+        try:
+            data = self.begin or self.file.read1(most)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            raise DocumentError(f"{self.name}: {_reason(error)}") from None
+        self.begin = b""
+        return data
+
+
+def _behind(begin, file, name):
+    return io.BufferedReader(_Behind(begin, file, name), PIECE)
+
+
+class _Streams(_Raw):
+    """What bzip2 or xz made: streams one behind the other, and zeros. The libraries' own files pass
+    over whatever else stands behind a stream."""
+
+    def __init__(self, file, begin_stream):
+        self.file, self.begin_stream = file, begin_stream
+        self.stream = begin_stream()
+
+    def _read(self, most):
+        data = b""
+        while not data:
+            given = b""
+            if self.stream.eof:
+                given = self.stream.unused_data or self.file.read1(PIECE)
+                if not given:
+                    return b""
+                given = given.lstrip(b"\0")
+                self.stream = self.begin_stream() if given else _Padding()
+            elif self.stream.needs_input:
+                given = self.file.read1(PIECE)
+                if not given:
+                    raise EOFError("Compressed file ended before the end of its stream")
+            data = self.stream.decompress(given, most)
+        return data
+
+
+class _Padding:
+    """A stream that has ended."""
+
+    eof, unused_data = True, b""
+
+    def decompress(self, given, most):
+        return b""
+
+
+def _unpacked(file, begin_stream):
+    return io.BufferedReader(_Streams(file, begin_stream), PIECE)
+
+
+READERS = {b"\x1f\x8b": gzip.open,
+           b"BZh": lambda file: _unpacked(file, bz2.BZ2Decompressor),
+           b"\xfd7zXZ\0": lambda file: _unpacked(file, lzma.LZMADecompressor)}
 
 
 def _plain(raw, name):
@@ -95,12 +178,12 @@ def _plain(raw, name):
     for mark, command in REFUSED.items():
         if begin.startswith(mark):
             raise DocumentError(f"{name}: it is compressed: {command} FILE | mixtape tokenize -")
-    file = _behind(begin, raw)
-    for mark, library in READERS.items():
+    file = _behind(begin, raw, name)
+    for mark, open_reader in READERS.items():
         if begin.startswith(mark):
-            file = library.open(file)
+            file = _behind(b"", open_reader(file), name)
     begin = file.read(len(BYTE_ORDER_MARK))
-    return _behind(b"" if begin == BYTE_ORDER_MARK else begin, file)
+    return _behind(b"" if begin == BYTE_ORDER_MARK else begin, file, name)
 
 
 def _lines(source, name):

@@ -14,6 +14,12 @@ import stat
 from mixtape.world import World, WorldError, is_world, read_pieces
 
 MOST_BYTES = 64 << 20  # of a tokenizer's file
+MOST_IDS = 1 << 24  # of a vocabulary
+USUAL_NAMES = ("tokenizer.json", "tokenizer.model", "spiece.model", "rwkv_vocab_v20230424.txt")
+OTHER_FILES = {b"version https://git-lfs.": "a pointer of Git LFS (git lfs pull fetches what it "
+               "points to)",
+               b"<!doctype html": "a page of HTML, as servers send in place of a file",
+               b"<html": "a page of HTML, as servers send in place of a file"}
 BETWEEN = "<|endoftext|>"  # what id 0 is called, which a World list has not
 
 
@@ -28,12 +34,16 @@ def load(path):
 
 def find(path):
     """The tokenizer's file: the path itself, or a file of a usual name in that folder."""
+    if not path:
+        raise TokenizerError("--tokenizer '': an empty name (it takes a file, or the folder of a "
+                             "model)")
     if not os.path.isdir(path):
         return path
-    for name in ("tokenizer.json", "tokenizer.model", "spiece.model", "rwkv_vocab_v20230424.txt"):
+    for name in USUAL_NAMES:
         if os.path.lexists(os.path.join(path, name)):  # a link that leads nowhere is told
             return os.path.join(path, name)
-    raise TokenizerError(f"{path}: a folder without tokenizer.json or tokenizer.model")
+    raise TokenizerError(f"{path}: a folder without {', '.join(USUAL_NAMES[:-1])} or "
+                         f"{USUAL_NAMES[-1]}")
 
 
 def read_file(path):
@@ -58,7 +68,19 @@ def make(data, name):
         if is_kind(data):
             return kind(data, name)
     raise TokenizerError(f"{name}: neither a tokenizer.json, nor a model of SentencePiece, nor a "
-                         "World list" + (": it is empty" if not data else ""))
+                         f"World list: it is {_kind_of(data)}")
+
+
+def _kind_of(data):
+    """What a file is that is no tokenizer."""
+    begin = data[:512].lower()
+    for mark, kind in OTHER_FILES.items():
+        if begin.startswith(mark):
+            return kind
+    if not data:
+        return "empty"
+    is_text = data.isascii() and b"\0" not in data
+    return "text" if is_text else "of another kind, or damaged"
 
 
 def _looks_like_json(data):
@@ -99,10 +121,21 @@ class _Tokenizer:
 
     takes_bytes = False
     splits = False
+    note = ""  # what is odd about it
 
     def find(self, token):
         """The id of a piece as the vocabulary spells it, or None."""
         raise NotImplementedError
+
+
+def _note_of_ids(name, vocabulary):
+    """Says which pieces have one id; "" where none have."""
+    tokens = {}
+    for token, index in vocabulary.items():
+        if tokens.setdefault(index, token) != token:
+            return (f"{name}: {tokens[index][:64]!r} and {token[:64]!r} have the same id, {index}: "
+                    "a model cannot tell them apart")
+    return ""
 
 
 class HuggingFace(_Tokenizer):
@@ -118,7 +151,12 @@ class HuggingFace(_Tokenizer):
         vocabulary = self.tokenizer.get_vocab(with_added_tokens=True)
         if not vocabulary:
             raise TokenizerError(f"{name}: a tokenizer without a vocabulary")
-        self.size = max(vocabulary.values()) + 1
+        last = max(vocabulary, key=vocabulary.get)
+        self.size = vocabulary[last] + 1
+        if self.size > MOST_IDS:
+            raise TokenizerError(f"{name}: its token {last[:64]!r} has the id {vocabulary[last]}, "
+                                 f"where ids are 0 .. {MOST_IDS - 1}")
+        self.note = _note_of_ids(name, vocabulary)
 
     def encode(self, text):
         decoded = _text(text)  # what fails there is no fault of the tokenizer
@@ -144,8 +182,13 @@ class SentencePiece(_Tokenizer):
         library = _need("sentencepiece", name)
         self.name = name
         self.tokenizer = library.SentencePieceProcessor()
-        if not _guarded(name, self.tokenizer.LoadFromSerializedProto, data):
-            raise TokenizerError(f"{name}: SentencePiece does not take it for a model")
+        try:
+            taken = _guarded(name, self.tokenizer.LoadFromSerializedProto, data)
+        except TokenizerError:
+            taken = False
+        if not taken:
+            raise TokenizerError(f"{name}: cut or damaged: SentencePiece does not take it for a "
+                                 "model")
         self.size = self.tokenizer.GetPieceSize()
         if self.size < 1:
             raise TokenizerError(f"{name}: a model without pieces")

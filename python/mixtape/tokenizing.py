@@ -9,7 +9,7 @@ import time
 
 from mixtape import ids, tokenizer
 from mixtape.console import OutputError, Parser, printable, say
-from mixtape.documents import PIECE, DocumentError, documents_of, paths_of
+from mixtape.documents import PIECE, DocumentError, documents_of, note_of_names, paths_of
 
 DONE, FAILED = 0, 1
 
@@ -143,7 +143,10 @@ def _ending(made, token):
 def _work(given, writer, made):
     progress = _Progress(given.quiet)
     job = _Job(given, made, writer, progress)
-    for path in paths_of(given.inputs):
+    paths = paths_of(given.inputs)
+    for note in filter(None, (made.note, note_of_names(paths))):
+        print(printable(note), file=sys.stderr)
+    for path in paths:
         for place, pieces in documents_of(path, given.format, given.field, given.lines):
             job.take(place, pieces)
     if writer.count == 0:

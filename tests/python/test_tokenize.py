@@ -266,6 +266,64 @@ class InputsTest(TokenizeTest):
                 self.refused(message, name, "--tokenizer", self.world, "-o", "new")
         self.refused("there is no text in -", "-", "--tokenizer", self.world, "-o", "new")
 
+    def test_what_compressed_files_lack_or_have_behind_them_is_told_with_their_name(self):
+        text = made.random_bytes(3, 400000)
+        for library in (gzip, bz2, lzma):
+            packed = library.compress(text)
+            with self.subTest(library.__name__):
+                self.put("cut", packed[:-9])
+                self.refused("cut: Compressed file ended", "cut", "--tokenizer", self.world, "-o",
+                             "new")
+                self.put("junk", packed + b"junk behind it")
+                self.refused("mixtape: junk: ", "junk", "--tokenizer", self.world, "-o", "new")
+                self.put("two", packed + bytes(8) + packed + bytes(4))
+                self.assertEqual(self.texts("two"), [text + text])
+
+    def test_what_is_named_twice_is_told(self):
+        self.put("a", b"one")
+        result = subprocess.run(
+            [sys.executable, "-m", "mixtape.tokenize", "a", "./a", "--tokenizer", self.world, "-o",
+             "ids"], cwd=self.folder, capture_output=True, timeout=120)
+        self.assertIn(b"./a: named more than once, and counted each time\n", result.stderr)
+        self.assertEqual(len(binidx(self.path("ids"))[1]), 2)
+        self.refused("standard input: named twice, and can be read only once", "-", "-",
+                     "--tokenizer", self.world, "-o", "new", input=b"one")
+
+    def test_what_is_no_tokenizer_is_told(self):
+        self.put("text", b"one")
+        with open(made.sentencepiece(self.folder), "rb") as file:
+            model = file.read()
+        os.mkdir(self.path("folder"))
+        for data, message in (
+                (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS (git lfs"),
+                (b"<!DOCTYPE html>\n", "it is a page of HTML"), (b"one two\n", "it is text"),
+                (b"", "it is empty"), (b"\xff\0", "of another kind, or damaged"),
+                (model[:len(model) // 2], "other: cut or damaged: SentencePiece does not take")):
+            self.put("other", data)
+            self.refused(message, "text", "--tokenizer", "other", "-o", "new")
+        self.refused("folder: a folder without tokenizer.json, tokenizer.model, spiece.model or "
+                     "rwkv_vocab", "text", "--tokenizer", "folder", "-o", "new")
+        self.refused("--tokenizer '': an empty name", "text", "--tokenizer", "", "-o", "new")
+
+    def test_ids_that_cannot_be_or_that_two_pieces_have_are_told(self):
+        self.put("text", b"one")
+        with open(made.huggingface(self.folder)) as file:
+            model = json.load(file)
+        vocabulary = model["model"]["vocab"]
+        vocabulary["Q"] = (1 << 24) - 1
+        self.put("most.json", json.dumps(model).encode())
+        self.tokenize("text", "--tokenizer", "most.json", "-o", "ids")
+        for index in (1 << 24, 4000000000):
+            vocabulary["Q"] = index
+            self.put("more.json", json.dumps(model).encode())
+            self.refused(f"its token 'Q' has the id {index}, where ids are 0 .. 16777215", "text",
+                         "--tokenizer", "more.json", "-o", "new")
+        vocabulary["Q"] = vocabulary["R"]
+        self.put("same.json", json.dumps(model).encode())
+        self.assertRegex(tokenizer.load(self.path("same.json")).note,
+                         f"'[QR]' and '[QR]' have the same id, {vocabulary['R']}: ")
+        self.assertEqual(tokenizer.load(self.path("most.json")).note, "")
+
     def test_bytes_that_are_no_text_are_told_or_replaced(self):
         path = made.huggingface(self.folder)
         line = b"good line\n" * 110000

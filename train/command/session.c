@@ -50,7 +50,7 @@ static mt_status check_model(const train_session *session, const mt_model_config
     if (status != MT_OK) {
         return mt_fail(status,
                        "%s (--size, --attention-size, --linear-size, --norm-eps, --norm-partial, "
-                       "--symbols, --embed-pad)",
+                       "--symbols, --tokenizer, --embed-pad)",
                        mt_error_message());
     }
     int64_t T = session->task->longest(config, session->data), A = resolved.attention_size;
