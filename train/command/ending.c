@@ -47,6 +47,7 @@ void ending_catch(void)
 {
     event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     catch_signal(SIGPIPE, note, 0); /* which each write gives */
+    catch_signal(SIGXCPU, note, 0); /* which comes again with each second */
     catch_ending();
 }
 

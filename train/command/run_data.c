@@ -1,6 +1,7 @@
 #include "train/command/run_data.h"
 
 #include "io/input.h"
+#include "train/command/lines.h"
 #include "train/data_files.h"
 #include "train/data_sum.h"
 
@@ -133,20 +134,28 @@ static mt_status mark_streams(file_list *names)
     return status;
 }
 
+enum { CHANGE_TEXT = 64 };
+
+/* In what the bytes are others than they were. */
+static void describe_change(const char *known, const char *found, char text[CHANGE_TEXT])
+{
+    int then = (int)strcspn(known, "-"), now = (int)strcspn(found, "-");
+    if (then == now && strncmp(known, found, (size_t)then) == 0) {
+        snprintf(text, CHANGE_TEXT, "still %.*s bytes, but not the same", then, known);
+    } else {
+        snprintf(text, CHANGE_TEXT, "%.*s bytes then, %.*s now", then, known, now, found);
+    }
+}
+
 static mt_status refuse_changed(task_split split, const file_list *names, const char *known,
                                 const char *found)
 {
-    char sizes[64];
-    int then = (int)strcspn(known, "-"), now = (int)strcspn(found, "-");
-    if (then == now && strncmp(known, found, (size_t)then) == 0) {
-        snprintf(sizes, sizeof sizes, "still %.*s bytes, but not the same", then, known);
-    } else {
-        snprintf(sizes, sizeof sizes, "%.*s bytes then, %.*s now", then, known, now, found);
-    }
+    char change[CHANGE_TEXT];
+    describe_change(known, found, change);
     return mt_fail(MT_ERROR_INVALID,
                    "%s%s: it changed since the run began: %s; to go on with it as it is, say --%s "
                    "%s%s",
-                   names->names[0], names->count > 1 ? ", ..." : "", sizes,
+                   names->names[0], names->count > 1 ? ", ..." : "", change,
                    split == TRAIN ? "data" : "valid-data", names->names[0],
                    names->count > 1 ? " ..." : "");
 }
@@ -210,6 +219,25 @@ mt_status run_data_blame(const run_config *config, mt_status status)
     return changed != MT_OK ? changed : mt_fail(status, "%s", reason);
 }
 
+mt_status run_data_tell_changed(const train_session *session)
+{
+    const run_config *config = &session->config;
+    bool apart = config->valid_data.count > 0;
+    const file_list *names = apart ? &config->valid_data : &config->data;
+    const char *known = apart ? config->valid_digest : config->data_digest;
+    char found[DIGEST_MAX], change[CHANGE_TEXT];
+    if (known[0] == '\0') {
+        return MT_OK;
+    }
+    mt_status status = digest(session, apart ? VALID : TRAIN, found);
+    if (status == MT_OK && !are_same_digests(known, found)) {
+        describe_change(known, found, change);
+        print_line(stderr, "%s%s: it changed since the run was saved, and is measured as it is: %s",
+                   names->names[0], names->count > 1 ? ", ..." : "", change);
+    }
+    return status;
+}
+
 static bool have_same_names(const file_list *a, const file_list *b)
 {
     bool same = a->count == b->count;
@@ -251,19 +279,24 @@ static bool are_written_anew(const char *former, const char *now)
     return former[0] != '\0' && are_same_digests(former, now) && strcmp(former, now) != 0;
 }
 
+static bool is_same_held_out(const run_config *former, const run_config *now)
+{
+    return former->valid_data.count > 0 && now->valid_data.count > 0
+               ? are_same_files(&former->valid_data, former->valid_digest, &now->valid_data,
+                                now->valid_digest)
+               : is_same_training(former, now);
+}
+
 /* Batches of toy tasks are functions of their size; a file's hold the same, cut otherwise. */
 static bool is_same_validation(const run_config *former, const train_session *session)
 {
     const run_config *now = &session->config;
     const train_task *task = session->task;
-    bool same_file = former->valid_data.count > 0 && now->valid_data.count > 0
-                         ? are_same_files(&former->valid_data, former->valid_digest,
-                                          &now->valid_data, now->valid_digest)
-                         : is_same_training(former, now);
     bool same_size = former->batch == now->batch ? task->valid_batches(former, session->data) ==
                                                        task->valid_batches(now, session->data)
                                                  : now->data.count > 0;
-    return same_file && same_size && former->length == now->length && former->delay == now->delay;
+    return is_same_held_out(former, now) && same_size && former->length == now->length &&
+           former->delay == now->delay;
 }
 
 static void add_clause(char text[RUN_DATA_TEXT], const char *clause)
@@ -272,7 +305,7 @@ static void add_clause(char text[RUN_DATA_TEXT], const char *clause)
     snprintf(text + used, RUN_DATA_TEXT - used, "%s%s", used > 0 ? "; " : "", clause);
 }
 
-void run_data_compare(const run_config *former, const train_session *session, mt_train_state *state,
+bool run_data_compare(const run_config *former, const train_session *session, mt_train_state *state,
                       char text[RUN_DATA_TEXT])
 {
     const run_config *now = &session->config;
@@ -289,4 +322,5 @@ void run_data_compare(const run_config *former, const train_session *session, mt
         are_written_anew(former->valid_digest, now->valid_digest)) {
         add_clause(text, "the data were written anew since, the same as far as they are sampled");
     }
+    return is_same_training(former, now) && is_same_held_out(former, now);
 }

@@ -16,6 +16,10 @@ mt_status run_data_note(train_session *session);
  * does not read them to memory, and where they cannot be read again. */
 mt_status run_data_blame(const run_config *config, mt_status status);
 
+/* Says on standard error which of the data that the session validates on are no longer what they
+ * were when its run was saved. */
+mt_status run_data_tell_changed(const train_session *session);
+
 /* Forgets the digest of the files that an option names, which are others from here on. */
 void run_data_forget(run_config *config, const char *option);
 
@@ -23,8 +27,9 @@ enum { RUN_DATA_TEXT = 256 };
 
 /* Says in one line what a run that began as `former` and goes on as the session trains or validates
  * on otherwise, "" where it is the same; and begins the best loss and patience of `state` anew
- * where its validations are no longer those of the same data. */
-void run_data_compare(const run_config *former, const train_session *session, mt_train_state *state,
+ * where its validations are no longer those of the same data. Tells if both are of the same files,
+ * held out in the same way. */
+bool run_data_compare(const run_config *former, const train_session *session, mt_train_state *state,
                       char text[RUN_DATA_TEXT]);
 
 #endif

@@ -6,6 +6,7 @@
 #include "train/command/measure.h"
 #include "train/command/measure_shown.h"
 #include "train/command/options.h"
+#include "train/command/run_data.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
@@ -207,7 +208,10 @@ static mt_status evaluate_held_out(const mt_checkpoint *checkpoint, const eval_a
     if (status != MT_OK) {
         return status;
     }
-    status = mt_checkpoint_restore(checkpoint, session.model, NULL);
+    status = run_data_tell_changed(&session);
+    if (status == MT_OK) {
+        status = mt_checkpoint_restore(checkpoint, session.model, NULL);
+    }
     if (status == MT_OK) {
         status = session_evaluate(&session, session.tape, &found);
     }

@@ -93,6 +93,23 @@ static bool is_of_a_run(const char *path)
            length < TEXT_MAX && access(path, F_OK) == 0 && access(config, F_OK) == 0;
 }
 
+/* Tells if a file is there that does not begin as weights do, HDF5 or safetensors, which have the
+ * length of their header first. An empty one is nobody's. */
+static bool is_of_other_kind(const char *path)
+{
+    static const char hdf5[] = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
+    char head[sizeof hdf5 + 1];
+    struct stat info;
+    bool there = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
+    FILE *file = there ? fopen(path, "rbe") : NULL;
+    if (file == NULL) {
+        return false; /* what else keeps it from being written is told then */
+    }
+    bool whole = fread(head, sizeof head, 1, file) == 1;
+    fclose(file);
+    return !whole || (memcmp(head, hdf5, sizeof hdf5) != 0 && (head[7] != '\0' || head[8] != '{'));
+}
+
 /* A model is not replaced by what a layout keeps of it, nor a run by a model. */
 static mt_status refuse_output(const arguments *given, const char *model, const char *done)
 {
@@ -103,6 +120,10 @@ static mt_status refuse_output(const arguments *given, const char *model, const 
                          done);
     } else if (status == MT_OK && is_of_a_run(given->output)) {
         status = mt_fail(MT_ERROR_INVALID, "-o %s: the run in that folder goes on from it",
+                         given->output);
+    } else if (status == MT_OK && is_of_other_kind(given->output)) {
+        status = mt_fail(MT_ERROR_INVALID,
+                         "-o %s: it is there, and no file of weights: it is not written over",
                          given->output);
     }
     return status;

@@ -8,6 +8,7 @@
 #include "train/command/train_configure.h"
 #include "train/command/verbs.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,13 +30,28 @@ static void add_clause(char notice[NOTICE_TEXT], const char *clause)
              clause);
 }
 
+/* A run whose data are others has to train on them: it would be called theirs, unchanged. */
+static mt_status compare_data(const run_config *former, const train_session *session,
+                              mt_train_state *state, char notice[NOTICE_TEXT])
+{
+    char compared[RUN_DATA_TEXT];
+    bool same = run_data_compare(former, session, state, compared);
+    if (!same && state->step >= session->config.steps) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "no step is left for other data: the run is at step %" PRId64 " of %" PRId64
+                       " (give --steps N)",
+                       state->step, session->config.steps);
+    }
+    add_clause(notice, compared);
+    return MT_OK;
+}
+
 /* Opens a run, new or as it goes on from a checkpoint, whose configuration was `former`. `notice`
  * gets what there is to say of its data. */
 static mt_status open_run(const run_config *config, const run_config *former,
                           mt_checkpoint *checkpoint, const mt_checkpoint *init,
                           train_session *session, char notice[NOTICE_TEXT])
 {
-    char compared[RUN_DATA_TEXT] = "";
     if (config->data.count == 0 && options_is_read(config->task, "data")) {
         return mt_fail(MT_ERROR_INVALID, "%s: no files to train on (give them with --data)",
                        config->task);
@@ -45,15 +61,15 @@ static mt_status open_run(const run_config *config, const run_config *former,
         status = session_open(config, checkpoint, init, session);
         status = status == MT_OK ? MT_OK : run_data_blame(config, status);
     }
-    if (status == MT_OK) {
-        status = run_data_note(session);
-        if (status != MT_OK) {
-            session_close(session);
-        }
+    if (status != MT_OK) {
+        return status;
     }
+    status = run_data_note(session);
     if (status == MT_OK && checkpoint != NULL) {
-        run_data_compare(former, session, &checkpoint->state, compared);
-        add_clause(notice, compared);
+        status = compare_data(former, session, &checkpoint->state, notice);
+    }
+    if (status != MT_OK) {
+        session_close(session);
     }
     return status;
 }

@@ -295,6 +295,19 @@ class TrainTest(CommandTest):
         self.run_command("import", "run", "-o", "other.h5")
         self.run_command("import", "run", "-o", "other.h5")
 
+    def test_only_weights_are_written_over(self):
+        self.train("--steps", "2", "--out", "run")
+        self.write("short", "abc")
+        for name in ("run/config.yaml", "run/metrics.csv", "short"):
+            before = read(self.path(name), mode="rb")
+            for verb in ("export", "import"):
+                self.refuse(verb, "run", "-o", name, status=2,
+                            says=[name, "no file of weights: it is not written over"])
+            self.assertEqual(read(self.path(name), mode="rb"), before)
+        self.write("empty.h5", "")
+        for name in ("w.h5", "w.h5", "w.safetensors", "w.safetensors", "empty.h5"):
+            self.run_command("export", "run", "-o", name)
+
     def test_patience_ends_a_run(self):
         result = self.train("--steps", "1000", "--eval-every", "1", "--patience", "2", "--lr",
                             "1e-12", "--warmup", "0", "--out", "run")
@@ -535,7 +548,7 @@ class TextTest(CommandTest):
     def test_a_text_that_is_ended_keeps_its_state(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
         endless = [MIXTAPE, "generate", "run", "--length", "1000000000", "--save-state", "a.h5"]
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU, signal.SIGPIPE):
             with self.subTest(number):
                 process = subprocess.Popen(endless, cwd=self.folder.name, stdout=subprocess.PIPE,
                                            stderr=subprocess.PIPE)

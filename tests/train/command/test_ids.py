@@ -269,6 +269,30 @@ class ResumeTest(IdsTest):
         said = self.resume("--steps", "10", "--valid-share", "0.3")
         self.assertIn("other data to train on; other data to validate on", said)
 
+    def test_held_out_data_that_changed_are_measured_and_told(self):
+        self.save("ids.bin")
+        self.train("--data", "ids.bin", *SHORT)
+        self.assertNotIn("changed", self.run_command("eval", "run").stderr.decode())
+        self.save("ids.bin", self.ids[::-1])
+        measured = self.run_command("eval", "run")
+        self.assertIn(b"loss", measured.stdout)
+        self.assertEqual(measured.stderr.decode(),
+                         self.path("ids.bin") + ": it changed since the run was saved, and is "
+                         "measured as it is: still 4000 bytes, but not the same\n")
+
+    def test_other_data_need_steps_that_are_left(self):
+        self.save("ids.bin")
+        self.save("other.bin", self.ids[::-1])
+        self.train("--data", "ids.bin", *SHORT)
+        before = {name: read(self.path("run", name), mode="rb")
+                  for name in os.listdir(self.path("run"))}
+        self.refuse("train", "--resume", "run", "--data", "other.bin", status=2,
+                    says=["no step is left", "step 6 of 6", "--steps N"])
+        self.assertEqual(before, {name: read(self.path("run", name), mode="rb")
+                                  for name in os.listdir(self.path("run"))})
+        self.resume("--data", "ids.bin")
+        self.assertIn("other data", self.resume("--data", "other.bin", "--steps", "8"))
+
     def test_of_long_files_pieces_are_looked_at(self):
         self.save("long.bin", numpy.arange(34 << 20) % 30000)
         run = ["--data", "long.bin", *SHORT, "--vocab-size", "30000"]
