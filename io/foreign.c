@@ -228,21 +228,15 @@ static mt_status choose(foreign_file *file, mt_arrays *arrays)
     return status;
 }
 
-/* The eps of basic_norm is learnt, so the file has it. */
-static void tell_assumed(const foreign_file *file, mt_weights *weights)
+/* The eps of basic_norm is learnt, so the file has it; only rms_norm has a partial. */
+static void note_assumed(const foreign_file *file, mt_weights *weights)
 {
-    const mt_model_config *config = &weights->config;
-    char eps[24] = "", context[32] = "";
-    weights->file->assumes_eps = file->told.eps == 0.0 && config->norm.kind != MT_BASIC_NORM;
-    weights->file->assumes_context = file->told.sizes.context_size == 0;
-    if (weights->file->assumes_eps) {
-        snprintf(eps, sizeof eps, "eps %g", config->norm.eps);
-    }
-    if (weights->file->assumes_context) {
-        snprintf(context, sizeof context, "context_size %lld", (long long)config->context_size);
-    }
-    snprintf(weights->file->assumed, sizeof weights->file->assumed, "%s%s%s", eps,
-             eps[0] != '\0' && context[0] != '\0' ? ", " : "", context);
+    mt_norm_kind kind = weights->config.norm.kind;
+    mt_assumed *assumed = &weights->file->assumed;
+    assumed->eps = file->told.eps == 0.0 && kind != MT_BASIC_NORM;
+    assumed->partial = kind == MT_RMS_NORM;
+    assumed->context_size = file->told.sizes.context_size == 0;
+    mt_assumed_in_words(assumed, &weights->config, weights->file->assumed_text);
 }
 
 /* A head of its own is no tied one's. */
@@ -271,7 +265,7 @@ static mt_status describe(foreign_file *file, mt_weights *weights)
     if (status != MT_OK) {
         return status;
     }
-    tell_assumed(file, weights);
+    note_assumed(file, weights);
     weights->file->rescale_every = file->told.rescale_every;
     weights->layout = file->layout;
     weights->dtype = widest(file->arrays);

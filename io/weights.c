@@ -114,9 +114,27 @@ mt_status mt_weights_of(const mt_parameters *parameters, const mt_model_config *
     return mt_block_source(parameters, parameters->data, &file->source);
 }
 
+void mt_assumed_in_words(const mt_assumed *assumed, const mt_model_config *config,
+                         char text[MT_ASSUMED_TEXT])
+{
+    char eps[24] = "", partial[32] = "", context[40] = "";
+    if (assumed->eps) {
+        snprintf(eps, sizeof eps, ", eps %g", config->norm.eps);
+    }
+    if (assumed->partial) {
+        snprintf(partial, sizeof partial, ", partial %g", config->norm.partial);
+    }
+    if (assumed->context_size) {
+        snprintf(context, sizeof context, ", context_size %" PRId64, config->context_size);
+    }
+    char all[MT_ASSUMED_TEXT];
+    snprintf(all, sizeof all, "%s%s%s", eps, partial, context);
+    snprintf(text, MT_ASSUMED_TEXT, "%s", all[0] != '\0' ? all + strlen(", ") : "");
+}
+
 const char *mt_weights_assumed(const mt_weights *weights)
 {
-    return weights != NULL ? weights->file->assumed : "";
+    return weights != NULL ? weights->file->assumed_text : "";
 }
 
 /* ---- their values ---- */

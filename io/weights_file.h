@@ -7,15 +7,26 @@
 
 #include "io/source.h"
 
+/* What neither names nor shapes nor a configuration told of a model. */
+typedef struct mt_assumed {
+    bool eps, partial, context_size;
+} mt_assumed;
+
+enum { MT_ASSUMED_TEXT = 96 };
+
 typedef struct mt_weights_file {
     char *path;
     mt_archive *archive; /* of an HDF5 file, else NULL */
     mt_source *source;   /* of the values */
     bool describes;      /* it has the model's configuration, beside names and shapes; */
-    char assumed[64];    /* what else of it was assumed, in words */
-    bool assumes_eps, assumes_context;
-    int64_t rescale_every; /* that of a config.json, which weights do not keep */
+    mt_assumed assumed;  /* what else of it was assumed, */
+    char assumed_text[MT_ASSUMED_TEXT]; /* and that in words */
+    int64_t rescale_every;              /* that of a config.json, which weights do not keep */
 } mt_weights_file;
+
+/* What of a configuration is assumed, in words: "eps 1e-05, context_size 1024"; "" for nothing. */
+void mt_assumed_in_words(const mt_assumed *assumed, const mt_model_config *config,
+                         char text[MT_ASSUMED_TEXT]);
 
 /* A format: what files of it hold, and how they are read and written. */
 typedef struct mt_format {

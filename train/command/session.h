@@ -57,6 +57,9 @@ mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX]);
 /* Says of a model of transformers' that it has another eps than the norm that has its own there. */
 void session_tell_eps(const char *path, const mt_layout *layout, const mt_model_config *config);
 
+/* Says what of a model had to be assumed (mt_weights_assumed), if anything. */
+void session_tell_assumed(const char *path, const char *assumed);
+
 /* Loads it, and says on standard error what of the model had to be assumed. */
 mt_status session_load_file(const char *path, mt_checkpoint **checkpoint);
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint);

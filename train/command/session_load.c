@@ -50,6 +50,13 @@ void session_tell_eps(const char *path, const mt_layout *layout, const mt_model_
     }
 }
 
+void session_tell_assumed(const char *path, const char *assumed)
+{
+    if (assumed[0] != '\0') {
+        print_line(stderr, "%s: it does not tell, and so assumed: %s", path, assumed);
+    }
+}
+
 mt_status session_load_file(const char *path, mt_checkpoint **checkpoint)
 {
     mt_status status = mt_checkpoint_load(path, checkpoint);
@@ -57,10 +64,7 @@ mt_status session_load_file(const char *path, mt_checkpoint **checkpoint)
         return status;
     }
     const mt_weights *weights = (*checkpoint)->weights;
-    if (mt_weights_assumed(weights)[0] != '\0') {
-        print_line(stderr, "%s: it does not tell, and so assumed: %s", path,
-                   mt_weights_assumed(weights));
-    }
+    session_tell_assumed(path, mt_weights_assumed(weights));
     session_tell_eps(path, weights->layout, &weights->config);
     return MT_OK;
 }

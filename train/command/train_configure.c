@@ -1,9 +1,8 @@
 #include "train/command/train_configure.h"
 
-#include "io/weights_file.h"
 #include "train/command/espnet_config.h"
+#include "train/command/init_sizes.h"
 #include "train/command/options.h"
-#include "train/command/session.h"
 #include "train/command/style.h"
 #include "train/command/tokenizer.h"
 
@@ -98,20 +97,6 @@ static mt_status check_unit(const train_arguments *given, const train_task *task
     return unit != NULL && reads_text && has_tokenizer ? tokenizer_refuse_unit(unit) : MT_OK;
 }
 
-/* The sizes of --init; but what its file does not tell stays as ESPnet's configuration has it. */
-static void take_init(const mt_weights *init, bool has_espnet_config, run_config *config)
-{
-    mt_model_config before = config->model;
-    session_take_sizes(&init->config, config);
-    if (has_espnet_config && init->file->assumes_context) {
-        config->model.context_size = before.context_size;
-    }
-    if (has_espnet_config && init->file->assumes_eps && before.norm.eps > 0.0 &&
-        before.norm.kind == init->config.norm.kind) {
-        config->model.norm.eps = before.norm.eps;
-    }
-}
-
 mt_status configure_new(const train_arguments *given, const mt_checkpoint *init, run_config *config)
 {
     const train_task *task;
@@ -126,8 +111,8 @@ mt_status configure_new(const train_arguments *given, const mt_checkpoint *init,
     if (given->espnet_config != NULL) {
         status = espnet_config_read(given->espnet_config, config);
     }
-    if (init != NULL) {
-        take_init(init->weights, given->espnet_config != NULL, config);
+    if (status == MT_OK && init != NULL) {
+        init_sizes_take(given, init->weights, config);
     }
     if (status == MT_OK) {
         status = configure_given(given, config);

@@ -13,12 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The file that --init names, or NULL. */
+/* The file that --init names, or NULL. What it leaves open the configuration may tell, so what is
+ * assumed of it is said later. */
 static mt_status load_init(const train_arguments *given, mt_checkpoint **init)
 {
     const char *file = train_argument(given, "init");
+    char path[TEXT_MAX];
     *init = NULL;
-    return file != NULL ? session_load_model(file, true, init) : MT_OK;
+    mt_status status = file != NULL ? session_find_model(file, true, path) : MT_OK;
+    if (status == MT_OK && file != NULL) {
+        status = mt_checkpoint_load(path, init);
+    }
+    if (status == MT_OK && file != NULL) {
+        session_tell_eps(path, (*init)->weights->layout, &(*init)->weights->config);
+    }
+    return status;
 }
 
 enum { NOTICE_TEXT = DATA_NAMES_NOTE + RUN_DATA_TEXT };

@@ -818,6 +818,42 @@ class EspnetConfigTest(TranscriptsTest):
                 self.assertEqual((found["block_size"], found["context_size"], found["eps"]),
                                  (24, context, 1e-4))
 
+    def test_the_partial_that_exchange_files_lack_is_the_configurations(self):
+        self.train_config(ESPNET_CONFIG, "--out", "run")
+        for layout, name in (("mixtape", "m.safetensors"), ("espnet", "e.safetensors")):
+            with self.subTest(layout):
+                self.run_command("export", "run", "--layout", layout, "-o", name)
+                told = self.run_command("info", name).stderr.decode()
+                self.assertIn("assumed: eps 1e-05, partial 0, context_size 1024", told)
+                told = self.train_config(ESPNET_CONFIG, "--init", name, "--out", "of-" + layout)
+                self.assertNotIn("assumed", told.stderr.decode())
+                self.assertEqual(self.attributes("of-" + layout)["partial"], 0.5)
+        told = self.train_config(ESPNET_CONFIG.replace("        eps: 1.0e-04\n", ""), "--init",
+                                 "e.safetensors", "--out", "of-default").stderr.decode()
+        self.assertNotIn("assumed", told)
+        told = self.run_command("train", "tokens", "--data", "text", "--token-list", "tokens.txt",
+                                "--init", "e.safetensors", "--norm-partial", "0.25",
+                                "--context-size", "64", "--batch", "4", "--steps", "1", "--out",
+                                "of-options")
+        self.assertIn("it does not tell, and so assumed: eps 1e-05\n", told.stderr.decode())
+        with h5py.File(self.path("of-options", "checkpoint.h5")) as file:
+            self.assertEqual(file["model"].attrs["partial"], 0.25)
+
+    def test_where_a_file_to_begin_with_contradicts_the_configuration_is_said(self):
+        self.train_config(ESPNET_CONFIG, "--out", "run")
+        changed = ESPNET_CONFIG.replace("attention_size: 16", "attention_size: 8")
+        changed = changed.replace("rms_norm", "layer_norm").replace("        partial: 0.5\n", "")
+        told = self.train_config(changed, "--init", "run", "--out", "again").stderr.decode()
+        lines = [line for line in told.splitlines() if "which is taken" in line]
+        self.assertEqual(lines, [
+            "train.yaml: attention_size is 8, but 16 in --init run, which is taken",
+            "train.yaml: normalization_type is layer_norm, but rms_norm in --init run, which is "
+            "taken"
+        ])
+        self.assertNotIn("taken",
+                         self.train_config(ESPNET_CONFIG, "--init", "run", "--out",
+                                           "same").stderr.decode())
+
     def refuse_config(self, text, says):
         self.write("train.yaml", text)
         self.refuse("train", "--espnet-config", "train.yaml", "--data", "text", "--token-list",
