@@ -7,6 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     run_config config;
     options_defaults(&config);
-    fuzz_done(espnet_config_read(fuzz_file("train.yaml", bytes, size), &config));
+    const train_arguments given = {.espnet_config = fuzz_file("train.yaml", bytes, size)};
+    fuzz_done(espnet_config_read(&given, &config));
     return 0;
 }

@@ -3,6 +3,7 @@
 #include <mixtape/model_fields.h>
 
 #include "io/file.h"
+#include "train/command/lines.h"
 #include "train/command/options.h"
 #include "train/command/yaml_text.h"
 
@@ -157,8 +158,38 @@ static mt_status refuse_of_text(espnet_file *file)
     return MT_OK;
 }
 
-mt_status espnet_config_read(const char *path, run_config *config)
+/* A phoneme is no unit of Mixtape's. */
+static mt_status refuse_phonemes(espnet_file *file)
 {
+    const yaml_node_t *type = find(file, "token_type");
+    return type == NULL || strcmp(text_of(type), "phn") != 0
+               ? MT_OK
+               : mt_fail(MT_ERROR_FORMAT,
+                         "%s: line %zu: token_type: 'phn' is not supported (split the transcripts "
+                         "into phonemes before, say word, and give --unit word)",
+                         file->path, type->start_mark.line + 1);
+}
+
+/* Says what of the configuration is about the text, which options give. */
+static void tell_unread(espnet_file *file, const train_arguments *given)
+{
+    static const struct {
+        const char *key, *option, *shown;
+    } rows[] = {{"token_list", "token-list", "token-list"},
+                {"bpemodel", "tokenizer", "bpemodel"},
+                {"non_linguistic_symbols", "nlsyms", "nlsyms"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const yaml_node_t *node = find(file, rows[i].key);
+        if (node != NULL && !is_none(node) && train_argument(given, rows[i].option) == NULL) {
+            print_line(stderr, "%s: %s is not read: --%s gives it", file->path, rows[i].key,
+                       rows[i].shown);
+        }
+    }
+}
+
+mt_status espnet_config_read(const train_arguments *given, run_config *config)
+{
+    const char *path = given->espnet_config;
     espnet_file file = {.path = path, .config = config};
     char *text;
     size_t size;
@@ -172,6 +203,12 @@ mt_status espnet_config_read(const char *path, run_config *config)
         status = take_decoder(&file);
         if (status == MT_OK) {
             status = refuse_of_text(&file);
+        }
+        if (status == MT_OK) {
+            status = refuse_phonemes(&file);
+        }
+        if (status == MT_OK) {
+            tell_unread(&file, given);
         }
         yaml_document_delete(&file.document);
     }

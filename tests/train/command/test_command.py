@@ -854,6 +854,12 @@ class EspnetConfigTest(TranscriptsTest):
                          self.train_config(ESPNET_CONFIG, "--init", "run", "--out",
                                            "same").stderr.decode())
 
+    def test_what_of_the_text_is_not_read_is_said(self):
+        texts = "token_list: t.txt\nbpemodel: m.model\nnon_linguistic_symbols: null\n"
+        told = self.train_config(ESPNET_CONFIG + texts, "--out", "run").stderr.decode()
+        self.assertEqual([line for line in told.splitlines() if "is not read" in line],
+                         ["train.yaml: bpemodel is not read: --bpemodel gives it"])
+
     def refuse_config(self, text, says):
         self.write("train.yaml", text)
         self.refuse("train", "--espnet-config", "train.yaml", "--data", "text", "--token-list",
@@ -898,6 +904,7 @@ class EspnetConfigTest(TranscriptsTest):
             with self.subTest(says):
                 self.refuse_config(text, says)
         for text, says in (("decoder: rwkv\ncleaner: tacotron\n", "2: cleaner: 'tacotron' is not"),
+                           ("decoder: rwkv\ntoken_type: phn\n", "2: token_type: 'phn' is not"),
                            ("decoder: rwkv\ng2p: g2p_en\n", "2: g2p: 'g2p_en' is not supported"),
                            ("cleaner: [jaconv]\ndecoder: rwkv\n", "1: cleaner: 'a list' is not")):
             with self.subTest(says):
