@@ -2,6 +2,7 @@
 #include "io/hdf5_reader.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* A float of 16 bits, of which HDF5 1.10 has none by name. */
 static hid_t make_half(size_t exponent_bits, size_t fraction_bits, size_t bias)
@@ -203,6 +204,44 @@ mt_status mt_hdf5_answer_shape(const mt_hdf5_reader *reader, const mt_question *
         H5Dclose(dataset);
     }
     return status;
+}
+
+/* The bytes of a dataset's chunks, as its cache holds them, or 0 where they are not packed. */
+static int64_t packed_chunk_bytes(hid_t dataset)
+{
+    hid_t properties = H5Dget_create_plist(dataset), type = H5Dget_type(dataset);
+    int64_t bytes =
+        H5Pget_nfilters(properties) > 0 ? chunk_bytes(properties, (int64_t)H5Tget_size(type)) : 0;
+    H5Tclose(type);
+    H5Pclose(properties);
+    return bytes;
+}
+
+void mt_hdf5_keep(mt_hdf5_reader *reader, const mt_question *question)
+{
+    const int64_t usual = 1 << 20, most = 1 << 28; /* bytes of chunks that HDF5 keeps */
+    char path[MT_PATH_IN_FILE];
+    mt_status status;
+    if (reader->kept >= 0) {
+        if (strcmp(mt_hdf5_join(path, question->group, question->name), reader->kept_path) == 0) {
+            return;
+        }
+        H5Dclose(reader->kept);
+    }
+    reader->kept = open_dataset(reader, question, &status);
+    if (reader->kept < 0) {
+        return;
+    }
+    mt_hdf5_join(reader->kept_path, question->group, question->name);
+    int64_t chunk = packed_chunk_bytes(reader->kept);
+    if (chunk > usual && chunk <= most) {
+        H5Dclose(reader->kept);
+        hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+        H5Pset_chunk_cache(access, H5D_CHUNK_CACHE_NSLOTS_DEFAULT, (size_t)chunk,
+                           H5D_CHUNK_CACHE_W0_DEFAULT);
+        reader->kept = H5Dopen2(reader->file, reader->kept_path, access);
+        H5Pclose(access);
+    }
 }
 
 /* Columns of rows of a matrix, as mt_hdf5_select_rows has all of them. */

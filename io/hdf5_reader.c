@@ -152,12 +152,15 @@ static mt_status blame_system(const char *path, mt_status status)
 
 static mt_status answer(mt_reader *base, const mt_question *question, mt_answer *answer)
 {
-    const mt_hdf5_reader *reader = (mt_hdf5_reader *)base;
+    mt_hdf5_reader *reader = (mt_hdf5_reader *)base;
     *answer = (mt_answer){0};
     errno = 0;
     mt_status status = mt_hdf5_follow(reader, question->group);
     if (status == MT_OK) {
         status = check_group(reader, question->group);
+    }
+    if (status == MT_OK && question->asked == MT_ASK_ROWS) {
+        mt_hdf5_keep(reader, question);
     }
     if (status == MT_OK) {
         status = answers[question->asked](reader, question, answer);
@@ -173,6 +176,9 @@ static mt_status answer(mt_reader *base, const mt_question *question, mt_answer 
 static void close_reader(mt_reader *base)
 {
     mt_hdf5_reader *reader = (mt_hdf5_reader *)base;
+    if (reader->kept >= 0) {
+        H5Dclose(reader->kept);
+    }
     if (reader->file >= 0) {
         H5Fclose(reader->file);
     }
@@ -222,7 +228,7 @@ mt_status mt_reader_open_here(const char *path, mt_reader **reader)
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *made);
     }
     made->base = (mt_reader){answer, close_reader};
-    made->file = H5I_INVALID_HID;
+    made->file = made->kept = H5I_INVALID_HID;
     snprintf(made->path, sizeof made->path, "%s", path);
     errno = 0;
     mt_status status = mt_hdf5_begin(path);

@@ -13,7 +13,16 @@ typedef struct mt_hdf5_reader {
     hid_t file;
     int64_t size; /* bytes */
     char path[PATH_MAX];
+
+    /* The dataset whose rows were read last, or negative. It stays open, as HDF5 forgets the chunks
+     * of one that is closed. */
+    hid_t kept;
+    char kept_path[MT_PATH_IN_FILE];
 } mt_hdf5_reader;
+
+/* Keeps the dataset of a question open, and room for one of its chunks where that is packed, so
+ * that pieces of a chunk do not unpack it anew. Whoever reads it tells what is wrong with it. */
+void mt_hdf5_keep(mt_hdf5_reader *reader, const mt_question *question);
 
 /* Every step of a path must be a hard link, if it is there: whoever opens it tells of what is
  * not. */
