@@ -10,3 +10,8 @@ bool mt_token_list_has_pieces(const mt_token_list *list)
     }
     return found;
 }
+
+bool mt_text_has_piece_mark(const char *text, size_t length)
+{
+    return memmem(text, length, MT_PIECE_MARK, strlen(MT_PIECE_MARK)) != NULL;
+}

@@ -12,4 +12,7 @@
 /* Tells if tokens of the list begin with it. */
 bool mt_token_list_has_pieces(const mt_token_list *list);
 
+/* Tells if a text has it, as one that is split into pieces already. */
+bool mt_text_has_piece_mark(const char *text, size_t length);
+
 #endif

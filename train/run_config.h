@@ -33,6 +33,9 @@ typedef struct text_encoder {
      * then on, as long as it stays. */
     mt_status (*make_tokens)(void *context, mt_token_list **tokens);
     mt_status (*take_tokens)(void *context, const mt_token_list *tokens);
+
+    /* Of the pieces that were not in the list, the first few, in quotes; "": none is known. */
+    const char *(*unknown_pieces)(void *context);
     void *context;
 } text_encoder;
 

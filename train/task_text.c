@@ -268,11 +268,15 @@ static void defaults(run_config *config)
     config->eval_batches = 1000;
 }
 
+/* A tokenizer's vocabulary is larger than what the text has of it. */
 static void describe(const task_data *data, char *text, size_t size)
 {
+    bool is_tokenizers = data->tokens == NULL;
     snprintf(text, size,
-             "%" PRId64 " symbols to train on, %" PRId64 " to validate on, %" PRId64 " different",
-             data->splits[TRAIN].symbols, data->splits[VALID].symbols, data->vocabulary);
+             "%" PRId64 " symbols to train on, %" PRId64 " to validate on%s%" PRId64 "%s",
+             data->splits[TRAIN].symbols, data->splits[VALID].symbols,
+             is_tokenizers ? "; a vocabulary of " : ", ", data->vocabulary,
+             is_tokenizers ? "" : " different");
 }
 
 static const mt_token_list *tokens_of(const task_data *data)

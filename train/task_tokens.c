@@ -12,7 +12,7 @@
 
 struct task_data {
     transcript_data transcripts;
-    bool cut_into_characters;
+    bool is_split, cut_into_characters; /* by a tokenizer; by us */
 };
 
 static void close_tokens(task_data *data)
@@ -50,6 +50,7 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "tokens: no memory for %zu bytes", sizeof *made);
     }
+    made->is_split = is_split;
     made->cut_into_characters = config->unit == UNIT_CHAR && !is_split;
     mt_status status = transcript_data_load(config, tokens, may_grow, &made->transcripts);
     if (status != MT_OK) {
@@ -115,18 +116,23 @@ static void describe_symbols(const mt_token_list *tokens, char *text, size_t siz
     }
 }
 
+static const char *doubt(const task_data *task)
+{
+    return task->is_split ? ": are the token list and --bpemodel those of the transcripts?"
+                          : ": are the token list and --unit those of the transcripts?";
+}
+
 static void describe(const task_data *task, char *text, size_t size)
 {
     const transcript_data *data = &task->transcripts;
     double share = (double)data->unknown / (double)data->labels;
     const char *first = data->tokens->tokens[BLANK];
-    int length =
-        snprintf(text, size,
-                 "%" PRId64 " transcript%s to train on, %" PRId64 " to validate on, %" PRId64
-                 " labels, %.2f %% of them <unk>%s",
-                 data->splits[TRAIN].count, data->splits[TRAIN].count == 1 ? "" : "s",
-                 data->splits[VALID].count, data->labels, 100.0 * share,
-                 share > 0.05 ? ": are the token list and --unit those of the transcripts?" : "");
+    int length = snprintf(text, size,
+                          "%" PRId64 " transcript%s to train on, %" PRId64
+                          " to validate on, %" PRId64 " labels, %.2f %% of them <unk>%s",
+                          data->splits[TRAIN].count, data->splits[TRAIN].count == 1 ? "" : "s",
+                          data->splits[VALID].count, data->labels, 100.0 * share,
+                          share > 0.05 ? doubt(task) : "");
     if (strcmp(first, "<blank>") != 0 && length > 0 && (size_t)length < size) {
         snprintf(text + length, size - (size_t)length,
                  "; for want of <blank>, each begins behind label 0, '%.32s'", first);

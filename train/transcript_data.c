@@ -65,9 +65,25 @@ static const char *list_name(const run_config *config)
     return config->token_list[0] != '\0' ? config->token_list : "the model's token list";
 }
 
+/* Pieces that the tokenizer made. */
+static mt_status refuse_pieces(const run_config *config, const char *name, double share)
+{
+    const char *pieces = config->encoder.unknown_pieces(config->encoder.context);
+    bool has_list = config->token_list[0] != '\0';
+    return mt_fail(MT_ERROR_INVALID,
+                   "%s: %.1f %% of its pieces are not in %s%s%s (is the model of SentencePiece "
+                   "theirs?%s or allow it by --most-unknown)",
+                   name, 100.0 * share, has_list ? config->token_list : "the list of the model",
+                   pieces[0] != '\0' ? ", as " : "", pieces,
+                   has_list ? " its own list is taken without --token-list;" : "");
+}
+
 static mt_status refuse_unknown(const run_config *config, const char *name, double share,
                                 bool subwords)
 {
+    if (config->encoder.encode != NULL) {
+        return refuse_pieces(config, name, share);
+    }
     return subwords ? mt_fail(MT_ERROR_INVALID,
                               "%s: %.1f %% of its labels are not in %s, a list of sub-words: name "
                               "their model of SentencePiece (--bpemodel), or split the transcripts "
@@ -93,7 +109,7 @@ static mt_status check_known(const run_config *config, const file_list *names,
     }
     data->labels += labels;
     data->unknown += unknown;
-    bool subwords = config->encoder.encode == NULL && mt_token_list_has_pieces(data->tokens);
+    bool subwords = config->encoder.encode != NULL || mt_token_list_has_pieces(data->tokens);
     double most =
         config->most_unknown >= 0.0 ? config->most_unknown : mt_token_most_unknown(subwords);
     double share = labels > 0 ? (double)unknown / (double)labels : 0.0;
@@ -139,16 +155,44 @@ static mt_status load_tokens(const run_config *config, const mt_token_list *know
                                          : mt_token_list_load(config->token_list, &data->tokens);
 }
 
+/* An encoder that counts texts, and those with marks of pieces. */
+typedef struct counted_texts {
+    const text_encoder *encoder;
+    int64_t count, with_marks;
+} counted_texts;
+
+static mt_status encode_counted(void *context, const char *text, size_t size, int32_t **labels,
+                                int64_t *count)
+{
+    counted_texts *texts = context;
+    texts->count++;
+    texts->with_marks += mt_text_has_piece_mark(text, size);
+    return texts->encoder->encode(texts->encoder->context, text, size, labels, count);
+}
+
+/* What is split already would be split once more, into pieces that no other text has. */
+static mt_status check_unsplit(const file_list *names, const counted_texts *texts)
+{
+    return 2 * texts->with_marks <= texts->count
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "%s: %" PRId64 " of %" PRId64 " transcripts have '" MT_PIECE_MARK
+                         "', so they are split into pieces already (--unit word, without "
+                         "--bpemodel)",
+                         names->names[0], texts->with_marks, texts->count);
+}
+
 /* Reads the transcripts of all the files. */
 static mt_status load_transcripts(const run_config *config, const file_list *names,
                                   const mt_token_list *tokens, mt_transcripts **transcripts,
                                   char digest[DIGEST_MAX])
 {
-    const mt_transcript_labels labels = {.tokens = tokens,
-                                         .unit = config->unit == UNIT_WORD ? MT_TOKEN_WORD
-                                                                           : MT_TOKEN_CHAR,
-                                         .encode = config->encoder.encode,
-                                         .context = config->encoder.context};
+    counted_texts texts = {.encoder = &config->encoder};
+    const mt_transcript_labels labels = {
+        .tokens = tokens,
+        .unit = config->unit == UNIT_WORD ? MT_TOKEN_WORD : MT_TOKEN_CHAR,
+        .encode = config->encoder.encode != NULL ? encode_counted : NULL,
+        .context = &texts};
     data_files files;
     mt_status status = data_files_read(names, &files);
     if (status == MT_OK) {
@@ -156,7 +200,7 @@ static mt_status load_transcripts(const run_config *config, const file_list *nam
     }
     memcpy(digest, files.digest, DIGEST_MAX);
     data_files_free(&files);
-    return status;
+    return status == MT_OK ? check_unsplit(names, &texts) : status;
 }
 
 static mt_status load(const run_config *config, const mt_token_list *known, transcript_data *data)

@@ -165,6 +165,42 @@ class LabelsTest(BpeModelTest):
         self.assertFalse(os.path.exists(self.path("new")))
 
 
+    def test_a_list_that_lacks_pieces_is_refused_with_their_names(self):
+        path = self.model()
+        with open(self.path("tokens.txt")) as file:
+            tokens = [token for token in file.read().splitlines() if token not in ("o", "▁")]
+        self.write("lacking.txt", "\n".join(tokens) + "\n")
+        self.write("text", "".join(f"u{i} the fo go\n" for i in range(20)))
+        given = ("train", "tokens", "--data", "text", *self.TRAINING[:-2], "--bpemodel", path)
+        said = self.run_command(*given, "--token-list", "lacking.txt", "--out", "new", status=2)
+        self.assertRegex(said, r"text: [0-9.]+ % of its pieces are not in .*lacking.txt, as .*'o'")
+        self.assertIn("without --token-list", said)
+        self.assertNotIn("--unit", said)
+        self.assertFalse(os.path.exists(self.path("new")))
+        done = subprocess.run([support.MIXTAPE, *given, "--token-list", "lacking.txt",
+                               "--most-unknown", "1"], cwd=self.folder, timeout=300,
+                              capture_output=True, check=True)
+        said = done.stderr.decode()
+        self.assertIn("are the token list and --bpemodel those of the transcripts?", said)
+        self.run_command(*given, "--out", "own")
+        self.write("text", "".join(f"u{i} 漢字\n" for i in range(20)))
+        said = self.run_command(*given, "--out", "new", status=2)
+        self.assertIn("of its pieces are not in the list of the model, as '漢字'", said)
+        self.assertNotIn("--token-list", said)
+
+    def test_transcripts_that_are_split_already_are_not_split_again(self):
+        path = self.model()
+        self.train("--bpemodel", path, "--token-list", "tokens.txt", "--out", "run")
+        self.split(path)
+        for arguments in (("train", "tokens", "--data", "text", *self.TRAINING, "--bpemodel", path,
+                           "--out", "new"), ("eval", "run", "--data", "text")):
+            with self.subTest(arguments):
+                said = self.run_command(*arguments, status=2)
+                self.assertRegex(said, "text: [0-9]+ of [0-9]+ transcripts have '▁'")
+                self.assertIn("--unit word", said)
+        self.run_command("eval", "run", "--data", "text", "--unit", "word")
+
+
 class RunTest(BpeModelTest):
     """What has learnt by a model of SentencePiece speaks text."""
 

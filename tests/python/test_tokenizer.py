@@ -49,6 +49,13 @@ class TokenizerTest(support.CommandTest):
 
 
 class KeptTest(TokenizerTest):
+    def test_training_on_text_tells_the_vocabulary_as_that(self):
+        path = made.sentencepiece(self.folder)
+        done = subprocess.run([support.MIXTAPE, "train", "text", "--data", "text", "--tokenizer",
+                               path, "--size", "16", "--blocks", "1", "--steps", "1"],
+                              cwd=self.folder, capture_output=True, timeout=300, check=True)
+        self.assertRegex(done.stderr.decode(), "to validate on; a vocabulary of [0-9]+\n")
+
     def test_it_stays_with_the_model_in_each_file(self):
         for kind in KINDS:
             with self.subTest(kind):

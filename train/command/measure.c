@@ -111,6 +111,9 @@ static mt_status measure_utterance(file_measure *measure, char *line, bool piece
     if (!measure->symbols->transcripts || measure->symbols->tokenizer != NULL) {
         text = utterance_text(measure->symbols, text, false);
     }
+    if (measure->symbols->tokenizer != NULL) {
+        measure->sums.with_marks += mt_text_has_piece_mark(text, strlen(text));
+    }
     mt_status status = symbols_of(measure->symbols, text, &ids, &count);
     if (status != MT_OK) {
         return status;
@@ -258,6 +261,12 @@ static mt_status check_sums(const file_measure *measure, const file_list *files)
                        "%s%s: in %" PRId64 " document%s there is no symbol to measure%s", first,
                        more, sums->documents, sums->documents == 1 ? "" : "s",
                        measure->start < 0 ? " (a document's first is context alone)" : "");
+    }
+    if (symbols->tokens != NULL && 2 * sums->with_marks > sums->documents) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "%s%s: %" PRId64 " of %" PRId64 " transcripts have '" MT_PIECE_MARK
+                       "', so they are split into pieces already (--unit word)",
+                       first, more, sums->with_marks, sums->documents);
     }
     double share = (double)sums->unknown / (double)sums->score.counted;
     bool cut_otherwise = sums->unknown > 0 && !symbols->words && symbols->tokenizer == NULL &&

@@ -16,6 +16,7 @@ typedef struct measured {
     mt_score score;
     int64_t documents;
     int64_t unknown, with_unknown; /* symbols that are <unk>, and utterances that have some */
+    int64_t with_marks;            /* utterances for a tokenizer that have marks of pieces */
     bool has_text;                 /* there are counts */
     /* Of what was measured: without a document's first symbol, where that is context alone. */
     mt_text_counts counts;

@@ -1,6 +1,7 @@
 #include "train/command/piece_labels.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,12 +141,30 @@ mt_status piece_labels_check(tokenizer_process *process, const char *name,
     return status;
 }
 
+/* Once each, and whole: one that is too long for a message is left out. */
+static void add_unknown(const char *piece, size_t length, unknown_pieces *unknown)
+{
+    enum { MOST_NAMED = 4, MOST_BYTES = 32 };
+    char name[MOST_BYTES + sizeof "''"];
+    if (unknown->count == MOST_NAMED || length > MOST_BYTES) {
+        return;
+    }
+    snprintf(name, sizeof name, "'%.*s'", (int)length, piece);
+    if (strstr(unknown->names, name) == NULL) {
+        size_t used = strlen(unknown->names);
+        snprintf(unknown->names + used, sizeof unknown->names - used, "%s%s",
+                 unknown->count > 0 ? ", " : "", name);
+        unknown->count++;
+    }
+}
+
 static mt_status find_label(const mt_token_list *list, const char *piece, size_t length,
-                            int32_t *label)
+                            unknown_pieces *unknown, int32_t *label)
 {
     *label = mt_token_find(list, piece, length);
     if (*label < 0) {
         *label = mt_token_find(list, "<unk>", strlen("<unk>"));
+        add_unknown(piece, length, unknown);
     }
     return *label >= 0
                ? MT_OK
@@ -154,7 +173,8 @@ static mt_status find_label(const mt_token_list *list, const char *piece, size_t
 }
 
 mt_status piece_labels_encode(tokenizer_process *process, const mt_token_list *list,
-                              const char *text, size_t size, int32_t **labels, int64_t *count)
+                              const char *text, size_t size, unknown_pieces *unknown,
+                              int32_t **labels, int64_t *count)
 {
     char *bytes;
     const char *piece;
@@ -171,7 +191,7 @@ mt_status piece_labels_encode(tokenizer_process *process, const mt_token_list *l
                      : mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " labels", pieces);
     }
     while (status == MT_OK && pieces_next(&reader, &piece, &length)) {
-        status = find_label(list, piece, length, &(*labels)[(*count)++]);
+        status = find_label(list, piece, length, unknown, &(*labels)[(*count)++]);
     }
     free(bytes);
     if (status != MT_OK) {

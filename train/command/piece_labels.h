@@ -28,9 +28,17 @@ mt_status piece_labels_make_list(tokenizer_process *process, mt_token_list **lis
 mt_status piece_labels_check(tokenizer_process *process, const char *name,
                              const mt_token_list *list);
 
-/* The labels of a text, and the text of labels, which the caller frees. */
+/* The first few pieces that a list lacks, as a message names them: "'a', 'b'". */
+typedef struct unknown_pieces {
+    int count;
+    char names[160];
+} unknown_pieces;
+
+/* The labels of a text, and the text of labels, which the caller frees. Pieces that become <unk>
+ * are added to `unknown`. */
 mt_status piece_labels_encode(tokenizer_process *process, const mt_token_list *list,
-                              const char *text, size_t size, int32_t **labels, int64_t *count);
+                              const char *text, size_t size, unknown_pieces *unknown,
+                              int32_t **labels, int64_t *count);
 mt_status piece_labels_decode(tokenizer_process *process, const mt_token_list *list,
                               const int32_t *labels, int count, char **text, size_t *length);
 

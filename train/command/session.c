@@ -171,6 +171,11 @@ static mt_status take_tokens(void *tokenizer, const mt_token_list *tokens)
     return tokenizer_take_tokens(tokenizer, tokens);
 }
 
+static const char *unknown_pieces_of(void *tokenizer)
+{
+    return tokenizer_unknown_pieces(tokenizer);
+}
+
 /* How many symbols a task has that takes them for numbers, where no option says it. */
 static void take_vocabulary(const mt_checkpoint *source, train_session *session)
 {
@@ -194,7 +199,8 @@ static mt_status open_data(const mt_checkpoint *source, bool may_grow, train_ses
     if (status == MT_OK) {
         take_vocabulary(source, session);
         if (tokenizer != NULL) {
-            config->encoder = (text_encoder){encode_text, make_tokens, take_tokens, tokenizer};
+            config->encoder =
+                (text_encoder){encode_text, make_tokens, take_tokens, unknown_pieces_of, tokenizer};
         }
         status = session->task->open(config, source != NULL ? source->weights->tokens : NULL,
                                      may_grow, &session->data);

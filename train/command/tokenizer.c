@@ -19,6 +19,7 @@ struct text_tokenizer {
     mt_world *world;
     tokenizer_process *process;
     const mt_token_list *tokens; /* whose labels the ids are; NULL: they are the tokenizer's own */
+    unknown_pieces unknown;
     /* The text of an id depends on those before it: the first `known` were shown, and their text
      * is taken from that of all. */
     int32_t window[2 * MOST_HELD];
@@ -190,10 +191,16 @@ mt_status tokenizer_encode(text_tokenizer *tokenizer, const char *text, size_t l
                            int32_t **ids, int64_t *count)
 {
     if (tokenizer->tokens != NULL) {
-        return piece_labels_encode(tokenizer->process, tokenizer->tokens, text, length, ids, count);
+        return piece_labels_encode(tokenizer->process, tokenizer->tokens, text, length,
+                                   &tokenizer->unknown, ids, count);
     }
     return tokenizer->world != NULL ? mt_world_encode(tokenizer->world, text, length, ids, count)
                                     : ask_ids(tokenizer, 'E', text, length, ids, count);
+}
+
+const char *tokenizer_unknown_pieces(const text_tokenizer *tokenizer)
+{
+    return tokenizer->unknown.names;
 }
 
 mt_status tokenizer_find(text_tokenizer *tokenizer, const char *token, int32_t *id)

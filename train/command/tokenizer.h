@@ -38,6 +38,9 @@ mt_status tokenizer_take_tokens(text_tokenizer *tokenizer, const mt_token_list *
 mt_status tokenizer_check_splits(const text_tokenizer *tokenizer);
 mt_status tokenizer_make_tokens(const text_tokenizer *tokenizer, mt_token_list **tokens);
 
+/* The first few pieces of what was encoded that the list taken lacks: "'a', 'b'", or "". */
+const char *tokenizer_unknown_pieces(const text_tokenizer *tokenizer);
+
 /* Tells on standard error where a tokenizer that an option names is another than a model's own. */
 void tokenizer_tell_other(const text_tokenizer *tokenizer, const mt_tokenizer_file *file,
                           const mt_tokenizer_file *own);
