@@ -2,9 +2,11 @@
 without ninja or a compiler, and without warp-transducer.
 
     python3 -m mixtape.espnet -m MODULE [ARGUMENT...]     runs a program of ESPnet so
+    python3 -m mixtape.espnet PROGRAM.py [ARGUMENT...]    ... by this Python
     python3 -m mixtape.espnet PROGRAM [ARGUMENT...]       ... or a recipe, as ./run.sh
 """
 
+import importlib.util
 import os
 import runpy
 import sys
@@ -77,19 +79,77 @@ def install():
     patch(attention)
 
 
-def main():
-    if len(sys.argv) < 2 or sys.argv[1:] == ["-m"]:
-        sys.exit("usage: python3 -m mixtape.espnet -m MODULE [ARGUMENT...]\n"
-                 "       python3 -m mixtape.espnet PROGRAM [ARGUMENT...]")
-    hooks.hook()
-    if sys.argv[1] == "-m":
-        sys.argv = sys.argv[2:]
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-        return
+_USAGE = """usage: python3 -m mixtape.espnet -m MODULE [ARGUMENT...]
+       python3 -m mixtape.espnet PROGRAM [ARGUMENT...]"""
+_HELP = f"""{_USAGE}
+
+Runs a program of ESPnet, and all Python programs that it starts, on Mixtape's kernels: a module,
+a file PROGRAM.py, by this Python, or a command or recipe, as ./run.sh."""
+
+
+def _fail(text):
+    print(text, file=sys.stderr)
+    sys.exit(2)
+
+
+def _why_not(module):
+    """Why python3 -m could not run it, or None."""
     try:
-        os.execvp(sys.argv[1], sys.argv[1:])
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.submodule_search_locations is not None:
+            module += ".__main__"
+            spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:  # of what it is in, or no name of a module
+        return str(error)
+    return f"No module named {module}" if spec is None else None
+
+
+def _run_module(module):
+    sys.path[0] = os.getcwd()
+    reason = _why_not(module)
+    if reason is not None:
+        _fail(f"mixtape.espnet: -m {module}: {reason}")
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _run_file(path):
+    if not os.path.isfile(path):
+        _fail(f"mixtape.espnet: {path}: no such file")
+    sys.path[0] = os.path.dirname(os.path.abspath(path))  # as Python has it
+    runpy.run_path(path, run_name="__main__")
+
+
+def _run_command(arguments):
+    name = arguments[0]
+    try:
+        os.execvp(name, arguments)
     except OSError as error:
-        sys.exit(f"{sys.argv[1]}: {error.strerror}")
+        hint = ""
+        if os.path.isfile(name) and os.sep not in name:
+            hint = f" on PATH (the one in this folder: ./{name})"
+        elif isinstance(error, PermissionError):
+            hint = f" (chmod +x {name}, or name the program that reads it)"
+        _fail(f"mixtape.espnet: {name}: {error.strerror}{hint}")
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(_HELP)
+        return
+    if not arguments or arguments == ["-m"]:
+        _fail(_USAGE)
+    if arguments[0].startswith("-") and arguments[0] != "-m":
+        _fail(f"mixtape.espnet: no option {arguments[0]} (--help)")
+    hooks.hook()
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        _run_module(arguments[1])
+    elif arguments[0].endswith(".py"):
+        sys.argv = arguments
+        _run_file(arguments[0])
+    else:
+        _run_command(arguments)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import ctypes
 import torch
 
 from mixtape import library, registration
-from mixtape.tensors import TYPES, addresses, as_current, device_of, plain
+from mixtape.tensors import TYPES, addresses, as_current, check_real, device_of, plain
 
 EMPTY_MAX = -1e38
 
@@ -29,13 +29,31 @@ def _workspace(device, k):
     return torch.empty(size, dtype=torch.uint8, device=k.device) if size > 0 else None
 
 
+def _carry(state, state_out):
+    """No time passes: the state stays, or is that before all time."""
+    if state is not None:
+        state_out.copy_(state)
+    else:
+        state_out.zero_()
+        state_out[2].fill_(EMPTY_MAX)
+
+
+def _carry_back(dstate_out, dstate_in):
+    if dstate_out is None:
+        dstate_in.zero_()
+    else:
+        dstate_in.copy_(dstate_out)
+
+
 def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
     """Runs the kernel on plain tensors of one type and device. Returns (y, saved), `saved` without
     elements unless asked for."""
     B, T, C = k.shape
     y = torch.empty_like(k) if y is None else y
     saved = _saved(k, save)
-    if B == 0 or C == 0:
+    if k.numel() == 0:
+        if state_out is not None and T == 0:
+            _carry(state, state_out)
         return y, saved
     with as_current(k):
         device, stream = device_of("wkv", k)
@@ -54,10 +72,12 @@ def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
 def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
     """Runs the backward kernel; outputs that are None are not computed."""
     B, T, C = k.shape
-    if B == 0 or C == 0:
+    if k.numel() == 0:
         for total in (dw, du):
             if total is not None:
                 total.zero_()
+        if dstate_in is not None:
+            _carry_back(dstate_out, dstate_in)
         return
     with as_current(k):
         device, stream = device_of("wkv", k)
@@ -133,9 +153,7 @@ def _check(time_decay, time_first, key, value, state):
     parts = [(f"state[{i}]", tensor) for i, tensor in enumerate(state or ())]
     for name, tensor in [("time_decay", time_decay), ("time_first", time_first), ("key", key),
                          ("value", value), *parts]:
-        if (not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided
-                or not tensor.is_floating_point()):
-            raise ValueError(f"wkv: {name} is not a dense tensor of real numbers")
+        check_real("wkv", name, tensor)
     if key.dim() != 3 or key.shape != value.shape:
         raise ValueError(
             f"wkv: key {tuple(key.shape)} and value {tuple(value.shape)}: both must be (B, T, C)")

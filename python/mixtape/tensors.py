@@ -54,6 +54,20 @@ def as_current(tensor):
     return torch.cuda.device(tensor.device) if on_cuda else contextlib.nullcontext()
 
 
+def check_dense(operator, name, tensor):
+    if not isinstance(tensor, torch.Tensor):
+        kind = f"{type(tensor).__module__}.{type(tensor).__qualname__}".replace("builtins.", "")
+        raise ValueError(f"{operator}: {name} is not a dense tensor, but of type {kind}")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{operator}: {name} is not a dense tensor, but {tensor.layout}")
+
+
+def check_real(operator, name, tensor):
+    check_dense(operator, name, tensor)
+    if not tensor.is_floating_point():
+        raise ValueError(f"{operator}: {name} is of {tensor.dtype}, expected real numbers")
+
+
 def plain(tensor, dtype):
     """The tensor of this type and as it lies in memory, which is all that the library sees of
     it."""

@@ -5,7 +5,8 @@ import ctypes
 import torch
 
 from mixtape import library, registration
-from mixtape.tensors import TYPES, addresses, as_current, device_of, new_like, plain
+from mixtape.tensors import (TYPES, addresses, as_current, check_dense, check_real, device_of,
+                             new_like, plain)
 
 _NAME = "transducer_loss"
 _NODE = 3  # doubles that the library keeps of a node
@@ -126,8 +127,7 @@ _forward = registration.with_gradients(
 
 def _numbers(name, tensor, shape, device):
     """The tensor as int32, for the library; what is beyond stays out of every range."""
-    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
-        raise ValueError(f"{_NAME}: {name} is not a dense tensor")
+    check_dense(_NAME, name, tensor)
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         raise ValueError(f"{_NAME}: {name} is of {tensor.dtype}, expected integers")
     if tuple(tensor.shape) != shape:
@@ -140,9 +140,7 @@ def _numbers(name, tensor, shape, device):
 
 
 def _check(logits, blank, fastemit_lambda, reduction):
-    if (not isinstance(logits, torch.Tensor) or logits.layout != torch.strided
-            or not logits.is_floating_point()):
-        raise ValueError(f"{_NAME}: logits is not a dense tensor of real numbers")
+    check_real(_NAME, "logits", logits)
     if logits.dim() != 4:
         raise ValueError(f"{_NAME}: logits {tuple(logits.shape)}, expected (B, T, U + 1, V)")
     if isinstance(blank, bool) or not isinstance(blank, int) or not 0 <= blank < logits.shape[3]:

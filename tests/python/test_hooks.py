@@ -1,10 +1,13 @@
 """ESPnet's decoder and its transducer's loss are Mixtape's in every process that a program starts:
 by multiprocessing, as ESPnet's training, and by command lines, as a recipe."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 import support
 
@@ -27,9 +30,10 @@ DONE = "SelfAttention 1.386"  # 2 log 2
 
 def setUpModule():
     support.need("torch", "espnet2.asr_transducer.decoder.rwkv_decoder")
-    global torch, loss
+    global torch, espnet, loss
     import torch
 
+    from mixtape import espnet
     from mixtape import warprnnt_pytorch as loss
 
 
@@ -96,11 +100,54 @@ subprocess.run([sys.executable, "-c", {WORK!r} + "work('child')"], check=True)
                               env={**os.environ, "PYTHONPATH": startup})
         self.assertEqual((done.stdout, done.stderr), ("False\n", ""))
 
+    def refused(self, *arguments):
+        """What a command line with an error says, in this process, whose state stays."""
+        before, said = os.getcwd(), io.StringIO()
+        self.addCleanup(os.chdir, before)
+        os.chdir(self.folder)
+        with mock.patch.object(sys, "argv", ["espnet", *arguments]), \
+                mock.patch.object(sys, "path", [*sys.path]), \
+                mock.patch.object(sys, "meta_path", [*sys.meta_path]), \
+                mock.patch.dict(os.environ), contextlib.redirect_stderr(said), \
+                self.assertRaises(SystemExit) as raised:
+            espnet.main()
+        self.assertEqual(raised.exception.code, 2)
+        return said.getvalue()
+
     def test_a_command_line_without_a_program_is_refused(self):
-        self.assertIn("usage:", self.run_python("-m", "mixtape.espnet", status=1))
-        self.assertIn("usage:", self.run_python("-m", "mixtape.espnet", "-m", status=1))
-        self.assertIn("nowhere: No such file", self.run_python("-m", "mixtape.espnet", "./nowhere",
-                                                               status=1))
+        self.write("recipe", "#!/bin/sh\n")
+        for arguments, says in (
+                ([], "usage:"), (["-m"], "usage:"), (["--what"], "no option --what"),
+                (["./nowhere"], "./nowhere: No such file"), (["nowhere.py"], "nowhere.py: no such"),
+                (["recipe"], "recipe: No such file or directory on PATH (the one in this folder: "
+                             "./recipe)"),
+                (["./recipe"], "./recipe: Permission denied (chmod +x ./recipe"),
+                (["-m", "nosuch"], "-m nosuch: No module named nosuch"),
+                (["-m", "os.x"], "-m os.x: "),
+                (["-m", "json"], "No module named json.__main__"), (["-m", ".x"], "-m .x: ")):
+            with self.subTest(arguments):
+                said = self.refused(*arguments)
+                self.assertIn(says, said)
+                self.assertEqual(len(said.splitlines()), 2 if says == "usage:" else 1, said)
+        self.assertIn("No module", self.run_python("-m", "mixtape.espnet", "-m", "no", status=2))
+
+    def test_help(self):
+        said = self.run_python("-m", "mixtape.espnet", "--help")
+        self.assertIn("usage:", said)
+        self.assertIn("PROGRAM.py", said)
+
+    def test_a_file_is_run_by_this_python(self):
+        os.mkdir(self.path("own"))
+        self.write("own/beside.py", "name = 'beside'\n")
+        self.write("own/program.py", "import sys, beside\n" + WORK + """
+if __name__ == "__main__":
+    work(beside.name)
+    print(sys.executable, *sys.argv)
+    sys.exit(3)
+""")
+        output = self.run_python("-m", "mixtape.espnet", "own/program.py", "--flag", status=3)
+        self.assertIn(f"beside {DONE}", output)
+        self.assertIn(f"{sys.executable} own/program.py --flag", output)
 
 
 class LossTest(unittest.TestCase):

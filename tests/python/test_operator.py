@@ -257,9 +257,10 @@ class OperatorTest(unittest.TestCase):
             ((d[:2], u, k, v), r"time_decay \(2,\), expected \(3,\)"),
             ((d, u[:1], k, v), r"time_first \(1,\)"),
             ((d, u, k, v, (k[:, 0], k[:, 0], k[:1, 0])), r"state\[2\] \(1, 3\), expected \(2, 3\)"),
-            ((d, u, k.long(), v.long()), "key is not a dense tensor"),
-            ((None, u, k, v), "time_decay is not"),
-            ((d, u, k.to_sparse(), v), "key is not a dense"),
+            ((d, u, k.long(), v.long()), "key is of torch.int64, expected real numbers"),
+            ((d, u, k, v.numpy()), "value is not a dense tensor, but of type numpy.ndarray"),
+            ((None, u, k, v), "time_decay is not a dense tensor, but of type NoneType"),
+            ((d, u, k.to_sparse(), v), "key is not a dense tensor, but torch.sparse_coo"),
             ((d, u, k, v, (k[:, 0], k[:, 0])), "state is not"),
             ((d, u, k, v, torch.stack((k[:, 0],) * 3)), "state is not"),
             ((d, u, k, v, (None,) * 3), r"state\[0\] is not"),
@@ -267,8 +268,25 @@ class OperatorTest(unittest.TestCase):
             with self.subTest(says=says):
                 with self.assertRaisesRegex(ValueError, says):
                     mixtape.wkv(*given)
-        with self.assertRaisesRegex(RuntimeError, "sequence length 0"):
-            mixtape.wkv(d, u, k[:, :0], v[:, :0])
+
+    def test_no_time_leaves_the_state_as_it_was(self):
+        d, u, k, v = arguments(2, 5, 3)
+        y, state = mixtape.wkv(d, u, k[:, :0], v[:, :0])
+        self.assertEqual(y.shape, (2, 0, 3))
+        part = mixtape.wkv(d, u, k, v, state)
+        for given, expected in zip((part[0], *part[1]), (lambda y, s: (y, *s))(
+                *mixtape.wkv(d, u, k, v))):
+            self.assertTrue(torch.equal(given, expected))
+        state = part[1]
+        y, after = mixtape.wkv(d, u, k[:, :0], v[:, :0], state)
+        self.assertTrue(all(torch.equal(a, b) for a, b in zip(state, after)))
+        expected = torch.autograd.grad(state[0].sum() + 2 * state[1].sum(), (d, k, v),
+                                       retain_graph=True)
+        found = torch.autograd.grad(after[0].sum() + 2 * after[1].sum() + y.sum(), (d, k, v))
+        for given, wanted in zip(found, expected):
+            self.assertTrue(torch.equal(given, wanted))
+        meta = [x.detach().to("meta") for x in (d, u, k[:, :0], v[:, :0])]
+        self.assertEqual(mixtape.wkv(*meta)[0].shape, (2, 0, 3))
 
 
 if __name__ == "__main__":

@@ -182,9 +182,11 @@ class RefusalTest(unittest.TestCase):
         self.refused("frames (3,), expected (2,)", frames=torch.ones(3, dtype=torch.int32))
         self.refused("label_lengths is of torch.float32", lengths=torch.ones(2))
         self.refused("labels is of torch.bool", labels=torch.ones((2, 2), dtype=torch.bool))
-        self.refused("labels is not a dense tensor", labels=[[1, 2], [3, 4]])
+        self.refused("labels is not a dense tensor, but of type list", labels=[[1, 2], [3, 4]])
+        self.refused("frames is not a dense tensor, but of type numpy.ndarray",
+                     frames=torch.ones(2, dtype=torch.int32).numpy())
         self.refused("logits (3, 4), expected (B, T, U + 1, V)", logits=torch.zeros(3, 4))
-        self.refused("logits is not a dense tensor of real numbers",
+        self.refused("logits is of torch.int64, expected real numbers",
                      logits=torch.zeros((2, 3, 3, 5), dtype=torch.int64))
         self.refused("frames on meta", frames=torch.ones(2, dtype=torch.int32, device="meta"))
 
