@@ -110,6 +110,13 @@ static bool is_of_other_kind(const char *path)
     return !whole || (memcmp(head, hdf5, sizeof hdf5) != 0 && (head[7] != '\0' || head[8] != '{'));
 }
 
+/* Where a folder is to be, whoever makes it tells what is there. */
+static bool is_for_folder(const arguments *given)
+{
+    return given->layout != NULL &&
+           mt_format_of_name(given->output, given->layout)->container == MT_FOLDER;
+}
+
 /* A model is not replaced by what a layout keeps of it, nor a run by a model. */
 static mt_status refuse_output(const arguments *given, const char *model, const char *done)
 {
@@ -121,7 +128,7 @@ static mt_status refuse_output(const arguments *given, const char *model, const 
     } else if (status == MT_OK && is_of_a_run(given->output)) {
         status = mt_fail(MT_ERROR_INVALID, "-o %s: the run in that folder goes on from it",
                          given->output);
-    } else if (status == MT_OK && is_of_other_kind(given->output)) {
+    } else if (status == MT_OK && !is_for_folder(given) && is_of_other_kind(given->output)) {
         status = mt_fail(MT_ERROR_INVALID,
                          "-o %s: it is there, and no file of weights: it is not written over",
                          given->output);

@@ -1464,7 +1464,7 @@ class OutputTest(CommandTest):
         os.mkdir(self.path("folder"))
         self.refuse("export", "run", "-o", "pipe", status=1, says=["pipe", "not a regular file"])
         self.refuse("export", "run", "-o", "folder", status=1, says=["folder", "directory"])
-        self.write("real.h5", "old")
+        self.write("real.h5", b"\x89HDF\r\n\x1a\nold")
         os.symlink("real.h5", self.path("link.h5"))
         self.run_command("export", "run", "-o", "link.h5")
         self.assertTrue(os.path.islink(self.path("link.h5")))
