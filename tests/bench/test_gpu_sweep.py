@@ -71,7 +71,8 @@ class Sweep(unittest.TestCase):
         for line in shown.splitlines():
             if line.startswith("group 8 "):
                 self.assertNotIn("*", line)  # what is wrong is never the best
-        self.assertEqual(shown.count("*"), 4, shown)  # of two directions and two shapes
+        # Of two directions and two shapes; equal times share it.
+        self.assertGreaterEqual(shown.count("*"), 4, shown)
 
     def test_a_variant_that_hangs_is_stopped(self):
         done, rows = self.run_variants("forward 5", "--limit", "1")

@@ -53,6 +53,7 @@ seed: 1
 
 def setUpModule():
     support.need("torch", "h5py", "sentencepiece", "espnet2", "librosa", "kaldiio", "soundfile")
+    os.environ["MIXTAPE_PYTHON"] = sys.executable  # splits transcripts
     global numpy, sentencepiece
     import numpy
     import sentencepiece
