@@ -104,33 +104,27 @@ mt_status mt_stream_save(const mt_stream *stream, int64_t row, void *host)
     return status;
 }
 
-mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host)
+/* Writes rows from the host, `stride` bytes apart; 0: the same into each. */
+static mt_status write_rows(mt_stream *stream, int64_t row, const void *host, size_t stride)
 {
-    if (stream == NULL) {
-        return mt_fail_null(__func__);
-    }
     int64_t first, end;
     mt_status status = stream_check_row(stream, row, MT_EVERY_ROW);
     rows_of(stream, row, &first, &end);
     for (int64_t b = first; b < end && status == MT_OK; b++) {
-        status = write_row(stream, b,
-                           (const char *)host + (size_t)(b - first) * mt_stream_row_bytes(stream));
+        status = write_row(stream, b, (const char *)host + (size_t)(b - first) * stride);
     }
     return status;
 }
 
+mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host)
+{
+    return stream != NULL ? write_rows(stream, row, host, mt_stream_row_bytes(stream))
+                          : mt_fail_null(__func__);
+}
+
 mt_status mt_stream_reset(mt_stream *stream, int64_t row)
 {
-    if (stream == NULL) {
-        return mt_fail_null(__func__);
-    }
-    int64_t first, end;
-    mt_status status = stream_check_row(stream, row, MT_EVERY_ROW);
-    rows_of(stream, row, &first, &end);
-    for (int64_t b = first; b < end && status == MT_OK; b++) {
-        status = write_row(stream, b, stream->empty_row);
-    }
-    return status;
+    return stream != NULL ? write_rows(stream, row, stream->empty_row, 0) : mt_fail_null(__func__);
 }
 
 static mt_status check_alike(const mt_stream *to, const mt_stream *from)
