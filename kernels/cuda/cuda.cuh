@@ -228,6 +228,30 @@ template <typename T> __device__ inline T warp_sum(T value)
     return value;
 }
 
+/* The largest of a row's V numbers, of which each lane looks at some; in every lane. */
+template <typename real> __device__ inline real row_max(const real *row, int64_t V)
+{
+    real largest = row[0];
+    for (int64_t v = lane_index(); v < V; v += WARP) {
+        largest = fmax(largest, row[v]);
+    }
+    for (int distance = WARP / 2; distance > 0; distance /= 2) {
+        largest = fmax(largest, __shfl_xor_sync(ALL_LANES, largest, distance));
+    }
+    return largest;
+}
+
+/* The sum of e^(number - largest) over a row, in every lane. */
+template <typename real>
+__device__ inline real row_exp_sum(const real *row, real largest, int64_t V)
+{
+    real sum = real(0);
+    for (int64_t v = lane_index(); v < V; v += WARP) {
+        sum += exp(row[v] - largest);
+    }
+    return warp_sum(sum);
+}
+
 /* The sum over the block, in every thread. Takes 32 T of shared memory; blocks are whole warps. */
 template <typename T> __device__ inline T block_sum(T value)
 {

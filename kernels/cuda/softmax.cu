@@ -16,17 +16,8 @@ __global__ void __launch_bounds__(SOFTMAX_THREADS)
 {
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         const real *row = x + n * V;
-        real largest = row[0], sum = real(0);
-        for (int64_t v = lane_index(); v < V; v += WARP) {
-            largest = fmax(largest, row[v]);
-        }
-        for (int distance = WARP / 2; distance > 0; distance /= 2) {
-            largest = fmax(largest, __shfl_xor_sync(ALL_LANES, largest, distance));
-        }
-        for (int64_t v = lane_index(); v < V; v += WARP) {
-            sum += exp(row[v] - largest);
-        }
-        real share = real(1) / warp_sum(sum);
+        real largest = row_max(row, V);
+        real share = real(1) / row_exp_sum(row, largest, V);
         for (int64_t v = lane_index(); v < V; v += WARP) {
             y[n * V + v] = share * exp(row[v] - largest);
         }

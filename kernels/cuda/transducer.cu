@@ -47,17 +47,8 @@ __global__ void __launch_bounds__(NODE_THREADS)
 /* The logarithm of the sum of e^logit, in every lane. */
 template <typename real> __device__ inline double log_sum_exp(const real *logits, int64_t V)
 {
-    real largest = logits[0], sum = real(0);
-    for (int64_t v = lane_index(); v < V; v += WARP) {
-        largest = fmax(largest, logits[v]);
-    }
-    for (int distance = WARP / 2; distance > 0; distance /= 2) {
-        largest = fmax(largest, __shfl_xor_sync(ALL_LANES, largest, distance));
-    }
-    for (int64_t v = lane_index(); v < V; v += WARP) {
-        sum += exp(logits[v] - largest);
-    }
-    return static_cast<double>(largest) + log(static_cast<double>(warp_sum(sum)));
+    real largest = row_max(logits, V);
+    return static_cast<double>(largest) + log(static_cast<double>(row_exp_sum(logits, largest, V)));
 }
 
 template <typename real>
