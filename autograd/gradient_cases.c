@@ -1,7 +1,7 @@
 #include <mixtape/random.h>
 
 #include "autograd/gradient_cases.h"
-#include "autograd/operators/cross_entropy.h"
+#include "autograd/operators/linear_cross_entropy.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -271,8 +271,13 @@ static mt_tensor *apply_smoothed_cross_entropy(mt_tape *tape, mt_tensor *const *
     return cross_entropy_of(tape, in[0], 0.1);
 }
 
-/* Blocks of four rows and of two; and of one row each. */
 static mt_tensor *apply_linear_cross_entropy(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear_cross_entropy(tape, in[0], in[1], in[2], some_targets(tape), -1, 0.1, NULL);
+}
+
+/* Blocks of four rows and of two; and of one row each. */
+static mt_tensor *apply_linear_cross_entropy_in_blocks(mt_tape *tape, mt_tensor *const *in)
 {
     return mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], in[2], some_targets(tape), -1, 0.1,
                                              4, NULL);
@@ -384,7 +389,14 @@ const gradient_case gradient_cases[] = {
      apply_linear_cross_entropy,
      3,
      {{3, {2, 3, 7}}, {2, {5, 7}}, {1, {5}}}},
-    {"linear_cross_entropy", apply_linear_cross_entropy_by_rows, 2, {{2, {6, 1}}, {2, {5, 1}}}},
+    {"linear_cross_entropy_in_blocks",
+     apply_linear_cross_entropy_in_blocks,
+     3,
+     {{3, {2, 3, 7}}, {2, {5, 7}}, {1, {5}}}},
+    {"linear_cross_entropy_in_blocks",
+     apply_linear_cross_entropy_by_rows,
+     2,
+     {{2, {6, 1}}, {2, {5, 1}}}},
     {"transducer_loss", apply_transducer_loss, 1, {{4, {2, 4, 3, 5}}}},
     {"transducer_loss", apply_transducer_loss_without_labels, 1, {{4, {1, 1, 1, 2}}}},
     {"view", apply_view, 1, {{2, {1, 6}}}},

@@ -10,8 +10,8 @@ takes root); with the default number of threads, and with one. --with adds anoth
 with. Rounds of all alternate; what counts are ratios of the medians.
 
 With --step-of, what a step of a model of that size takes on the idle machine alone: from the
-difference of two runs, of --steps and of four times as many, without what a run does once. Its
-ratios are to the last build of --with.
+difference of two runs, of --steps and of four times as many, without what a run does once, and
+without evaluations and the saves that come with them. Its ratios are to the last build of --with.
 """
 
 import argparse
@@ -100,7 +100,8 @@ def main():
     threads = {"default": [], "one": ["--threads", "1"]}
     measure, sized = seconds, []
     if given.step_of:
-        measure, sized = seconds_of_step, ["--size", str(given.step_of)]
+        never = str(LONGER * given.steps + 1)
+        measure, sized = seconds_of_step, ["--size", str(given.step_of), "--eval-every", never]
         places = {"idle": places["idle"]}
     found = {}
     for _ in range(given.rounds):

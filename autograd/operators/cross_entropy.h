@@ -22,10 +22,4 @@ mt_tensor *mt_apply_cross_entropy(mt_tape *tape, const mt_op *op, int input_coun
                                   mt_tensor *const *inputs, const mt_cross_entropy_options *options,
                                   mt_tensor **stats);
 
-/* mt_linear_cross_entropy in blocks of `rows` rows, of which the last may be shorter. */
-mt_tensor *mt_linear_cross_entropy_in_blocks(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
-                                             mt_tensor *bias, mt_tensor *targets,
-                                             int32_t ignore_index, double label_smoothing,
-                                             int64_t rows, mt_tensor **stats);
-
 #endif

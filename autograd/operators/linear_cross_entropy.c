@@ -1,186 +1,80 @@
-/* The loss of a linear map's outputs, of which no more than a block of rows is held.
- *
- * A block's logits are made, its losses taken, and its gradients at once, while the logits are
- * there: those of the sum of the losses, since how many rows count is known at the end, and what
- * gradient the loss has in backward, which multiplies them by both. */
-#include "autograd/operators/cross_entropy.h"
+/* The loss of a linear map's outputs, which are held once: in backward their gradient takes their
+ * place. */
+#include "autograd/operators/linear_cross_entropy.h"
 #include "autograd/operators/linear.h"
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
 
-enum { X, WEIGHT, TARGETS, BIAS, INPUTS };
-
-enum { ALIGNMENT = 64 }; /* of each array that forward keeps */
-
-/* ---- what forward keeps for backward: what share of the sum the mean is, and gradients ---- */
-
-static size_t kept_bytes(const mt_call *call, int input)
+mt_status mt_linear_cross_entropy_shape(mt_call *call)
 {
-    const mt_tensor *x = call->inputs[input];
-    bool wanted = x != NULL && x->requires_grad;
-    return wanted ? (mt_tensor_bytes(x) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : 0;
+    mt_status status = mt_linear_check(call, MT_HEAD_BIAS);
+    return status == MT_OK ? mt_cross_entropy_shape(call, MT_HEAD_TARGETS,
+                                                    mt_leading_count(call->inputs[MT_HEAD_X]))
+                           : status;
 }
 
-/* The gradient of an input; NULL where it is not wanted. */
-static void *kept_grad(const mt_call *call, int input)
+/* What forward keeps for backward: lse (N), and the logits (N, V) behind it. */
+static size_t lse_bytes(const mt_call *call, int64_t N)
 {
-    size_t at = ALIGNMENT; /* behind the share */
-    if (call->saved == NULL || kept_bytes(call, input) == 0) {
-        return NULL;
+    return mt_kept_bytes((size_t)N * mt_dtype_size(call->dtype));
+}
+
+static mt_status keep_logits(mt_call *call, const mt_linear_rows *all, void **lse, void **logits)
+{
+    size_t before = lse_bytes(call, all->N);
+    size_t bytes = before + (size_t)(all->N * all->out) * mt_dtype_size(call->dtype);
+    mt_status status = mt_call_save(call, bytes);
+    *lse = call->saved;
+    if (status == MT_OK && !call->recording) {
+        status = mt_call_scratch(call, bytes, lse);
     }
-    for (int before = 0; before < input; before++) {
-        at += kept_bytes(call, before);
-    }
-    return (char *)call->saved + at;
-}
-
-static mt_status keep_grads(mt_call *call)
-{
-    size_t bytes = ALIGNMENT;
-    for (int input = 0; input < INPUTS; input++) {
-        bytes += kept_bytes(call, input);
-    }
-    return mt_call_save(call, bytes);
-}
-
-/* ---- blocks ---- */
-
-/* Memory that is free again after forward. */
-typedef struct block_memory {
-    void *logits;               /* (rows, V), then their gradients */
-    void *lse;                  /* (rows) */
-    void *one;                  /* (1): the gradient of a sum, and its count */
-    void *dbias;                /* (V): of one block */
-    mt_cross_entropy_row *rows; /* (N): of all blocks */
-} block_memory;
-
-static mt_status take_memory(mt_call *call, int64_t N, int64_t V, block_memory *memory)
-{
-    const mt_cross_entropy_options *options = call->options;
-    size_t real = mt_dtype_size(call->dtype);
-    void **arrays[] = {&memory->logits, &memory->lse, &memory->one, &memory->dbias,
-                       (void **)&memory->rows};
-    const size_t sizes[] = {(size_t)(options->rows * V) * real, (size_t)options->rows * real, real,
-                            (size_t)V * real, (size_t)N * sizeof *memory->rows};
-    mt_status status = MT_OK;
-    for (int i = 0; i < 5 && status == MT_OK; i++) {
-        status = mt_call_scratch(call, sizes[i], arrays[i]);
-    }
-    return status == MT_OK ? call->kernels->fill(call->device, 1, 1.0, memory->one) : status;
-}
-
-static mt_status find_losses(mt_call *call, const block_memory *memory, const mt_linear_rows *block,
-                             int64_t first)
-{
-    const mt_cross_entropy_options *options = call->options;
-    mt_cross_entropy_forward_args args = {.N = block->N,
-                                          .V = block->out,
-                                          .ignore_index = options->ignore_index,
-                                          .label_smoothing = options->label_smoothing,
-                                          .logits = memory->logits,
-                                          .targets = (int32_t *)call->inputs[TARGETS]->data + first,
-                                          .lse = memory->lse,
-                                          .rows = memory->rows + first,
-                                          .first_row = first};
-    mt_status status = mt_linear_values(call, block, memory->logits);
-    return status == MT_OK ? call->kernels->cross_entropy_forward(call->device, &args) : status;
-}
-
-/* No kernel adds to a bias's gradient. */
-static mt_status add_bias_grad(const mt_call *call, const block_memory *memory,
-                               const mt_linear_rows *block, int64_t first)
-{
-    const mt_kernels *kernels = call->kernels;
-    void *sum = kept_grad(call, BIAS);
-    if (sum == NULL) {
-        return MT_OK;
-    }
-    void *of_block = first > 0 ? memory->dbias : sum;
-    mt_status status =
-        kernels->sum_rows(call->device, block->N, block->out, memory->logits, of_block);
-    return status == MT_OK && first > 0 ? kernels->add(call->device, block->out, sum, of_block, sum)
-                                        : status;
-}
-
-static mt_status find_grads(mt_call *call, const block_memory *memory, const mt_linear_rows *block,
-                            int64_t first)
-{
-    const mt_cross_entropy_options *options = call->options;
-    mt_cross_entropy_backward_args args = {.N = block->N,
-                                           .V = block->out,
-                                           .ignore_index = options->ignore_index,
-                                           .label_smoothing = options->label_smoothing,
-                                           .logits = memory->logits,
-                                           .targets =
-                                               (int32_t *)call->inputs[TARGETS]->data + first,
-                                           .lse = memory->lse,
-                                           .stats = memory->one,
-                                           .dloss = memory->one,
-                                           .dlogits = memory->logits};
-    size_t row = (size_t)block->in * mt_dtype_size(call->dtype);
-    char *dx = kept_grad(call, X);
-    mt_linear_grads grads = {.x = dx != NULL ? dx + (size_t)first * row : NULL,
-                             .weight = kept_grad(call, WEIGHT)};
-    mt_status status = call->kernels->cross_entropy_backward(call->device, &args);
-    if (status == MT_OK) {
-        status = mt_linear_gradients(call, block, memory->logits, first > 0, &grads);
-    }
-    return status == MT_OK ? add_bias_grad(call, memory, block, first) : status;
-}
-
-/* ---- the operator ---- */
-
-static mt_status linear_cross_entropy_shape(mt_call *call)
-{
-    mt_status status = mt_linear_check(call, BIAS);
-    return status == MT_OK
-               ? mt_cross_entropy_shape(call, TARGETS, mt_leading_count(call->inputs[X]))
-               : status;
+    *logits = status == MT_OK ? (char *)*lse + before : NULL;
+    return status;
 }
 
 static mt_status linear_cross_entropy_forward(mt_call *call)
 {
-    const mt_cross_entropy_options *options = call->options;
-    const mt_linear_rows all = mt_linear_rows_of(call, BIAS);
-    block_memory memory = {NULL};
-    mt_status status = keep_grads(call);
+    const mt_linear_rows all = mt_linear_rows_of(call, MT_HEAD_BIAS);
+    void *lse, *logits;
+    mt_status status = keep_logits(call, &all, &lse, &logits);
     if (status == MT_OK) {
-        status = take_memory(call, all.N, all.out, &memory);
+        status = mt_linear_values(call, &all, logits);
     }
-    size_t row = (size_t)all.in * mt_dtype_size(call->dtype);
-    for (int64_t first = 0; first < all.N && status == MT_OK; first += options->rows) {
-        mt_linear_rows block = all;
-        block.x = (const char *)all.x + (size_t)first * row;
-        block.N = all.N - first < options->rows ? all.N - first : options->rows;
-        status = find_losses(call, &memory, &block, first);
-        if (status == MT_OK && call->recording) {
-            status = find_grads(call, &memory, &block, first);
-        }
+    if (status != MT_OK) {
+        return status;
     }
-    const mt_cross_entropy_total_args total = {.N = all.N,
-                                               .rows = memory.rows,
-                                               .loss = call->outputs[MT_LOSS]->data,
-                                               .stats = call->outputs[MT_STATS]->data,
-                                               .share = call->saved};
-    return status == MT_OK ? call->kernels->cross_entropy_total(call->device, &total) : status;
+    const mt_cross_entropy_options *options = call->options;
+    const mt_cross_entropy_forward_args args = {.N = all.N,
+                                                .V = all.out,
+                                                .ignore_index = options->ignore_index,
+                                                .label_smoothing = options->label_smoothing,
+                                                .logits = logits,
+                                                .targets = call->inputs[MT_HEAD_TARGETS]->data,
+                                                .loss = call->outputs[MT_LOSS]->data,
+                                                .lse = lse,
+                                                .stats = call->outputs[MT_STATS]->data};
+    return call->kernels->cross_entropy_forward(call->device, &args);
 }
 
 static mt_status linear_cross_entropy_backward(mt_call *call)
 {
-    void *factor;
-    mt_status status = mt_call_scratch(call, mt_dtype_size(call->dtype), &factor);
-    if (status == MT_OK) {
-        status = call->kernels->multiply(call->device, 1, call->grad_outputs[MT_LOSS], call->saved,
-                                         factor);
-    }
-    for (int input = 0; input < INPUTS && status == MT_OK; input++) {
-        if (call->grad_inputs[input] != NULL) {
-            status =
-                call->kernels->scale_by(call->device, mt_tensor_count(call->inputs[input]), factor,
-                                        kept_grad(call, input), call->grad_inputs[input]);
-        }
-    }
-    return status;
+    const mt_linear_rows all = mt_linear_rows_of(call, MT_HEAD_BIAS);
+    const mt_cross_entropy_options *options = call->options;
+    void *logits = (char *)call->saved + lse_bytes(call, all.N);
+    const mt_cross_entropy_backward_args args = {.N = all.N,
+                                                 .V = all.out,
+                                                 .ignore_index = options->ignore_index,
+                                                 .label_smoothing = options->label_smoothing,
+                                                 .logits = logits,
+                                                 .targets = call->inputs[MT_HEAD_TARGETS]->data,
+                                                 .lse = call->saved,
+                                                 .stats = call->outputs[MT_STATS]->data,
+                                                 .dloss = call->grad_outputs[MT_LOSS],
+                                                 .dlogits = logits};
+    const mt_linear_grads grads = {call->grad_inputs[MT_HEAD_X], call->grad_inputs[MT_HEAD_WEIGHT],
+                                   call->grad_inputs[MT_HEAD_BIAS]};
+    mt_status status = call->kernels->cross_entropy_backward(call->device, &args);
+    return status == MT_OK ? mt_linear_gradients(call, &all, logits, false, &grads) : status;
 }
 
 const mt_op mt_op_linear_cross_entropy = {
@@ -188,21 +82,10 @@ const mt_op mt_op_linear_cross_entropy = {
     .formula = "y = mean of lse(x weight^T + bias) - (x weight^T + bias)[target]",
     .inputs = 3,
     .outputs = MT_LOSS_OUTPUTS,
-    .shape = linear_cross_entropy_shape,
+    .shape = mt_linear_cross_entropy_shape,
     .forward = linear_cross_entropy_forward,
     .backward = linear_cross_entropy_backward,
 };
-
-mt_tensor *mt_linear_cross_entropy_in_blocks(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
-                                             mt_tensor *bias, mt_tensor *targets,
-                                             int32_t ignore_index, double label_smoothing,
-                                             int64_t rows, mt_tensor **stats)
-{
-    mt_cross_entropy_options options = {
-        .ignore_index = ignore_index, .label_smoothing = label_smoothing, .rows = rows};
-    return mt_apply_cross_entropy(tape, &mt_op_linear_cross_entropy, INPUTS,
-                                  (mt_tensor *[]){x, weight, targets, bias}, &options, stats);
-}
 
 /* Rows of a block: so many that products are as fast as of all rows, and their logits 64 MiB of
  * float32. 0: all at once, where the logits are no more than that, or than the gradient of weight,
@@ -215,6 +98,18 @@ static int64_t rows_of_a_block(bool recording, int64_t N, int64_t V, int64_t C)
     return blocks == 1 || (recording && N <= C) ? 0 : (N + blocks - 1) / blocks;
 }
 
+mt_tensor *mt_linear_cross_entropy_in_blocks(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
+                                             mt_tensor *bias, mt_tensor *targets,
+                                             int32_t ignore_index, double label_smoothing,
+                                             int64_t rows, mt_tensor **stats)
+{
+    mt_cross_entropy_options options = {
+        .ignore_index = ignore_index, .label_smoothing = label_smoothing, .rows = rows};
+    return mt_apply_cross_entropy(
+        tape, rows > 0 ? &mt_op_linear_cross_entropy_in_blocks : &mt_op_linear_cross_entropy,
+        MT_HEAD_INPUTS, (mt_tensor *[]){x, weight, targets, bias}, &options, stats);
+}
+
 mt_tensor *mt_linear_cross_entropy(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias,
                                    mt_tensor *targets, int32_t ignore_index, double label_smoothing,
                                    mt_tensor **stats)
@@ -223,9 +118,6 @@ mt_tensor *mt_linear_cross_entropy(mt_tape *tape, mt_tensor *x, mt_tensor *weigh
     int64_t rows = matrices ? rows_of_a_block(mt_tape_recording(tape), mt_leading_count(x),
                                               weight->shape[0], weight->shape[1])
                             : 0;
-    return rows == 0
-               ? mt_cross_entropy(tape, mt_linear(tape, x, weight, bias), targets, ignore_index,
-                                  label_smoothing, stats)
-               : mt_linear_cross_entropy_in_blocks(tape, x, weight, bias, targets, ignore_index,
-                                                   label_smoothing, rows, stats);
+    return mt_linear_cross_entropy_in_blocks(tape, x, weight, bias, targets, ignore_index,
+                                             label_smoothing, rows, stats);
 }

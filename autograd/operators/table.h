@@ -41,6 +41,7 @@
     X(mt_op_dropout)                                                                               \
     X(mt_op_cross_entropy)                                                                         \
     X(mt_op_linear_cross_entropy)                                                                  \
+    X(mt_op_linear_cross_entropy_in_blocks)                                                        \
     X(mt_op_transducer_loss)
 
 #define DECLARE(operator) extern const mt_op operator;

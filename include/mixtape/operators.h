@@ -109,10 +109,11 @@ MT_API mt_tensor *mt_dropout(mt_tape *tape, mt_tensor *x, double p);
 MT_API mt_tensor *mt_cross_entropy(mt_tape *tape, mt_tensor *logits, mt_tensor *targets,
                                    int32_t ignore_index, double label_smoothing, mt_tensor **stats);
 
-/* The same of logits x weight^T + bias, as mt_linear's. Where there are many of them they are made
- * and used in blocks of rows, so that the logits (..., V) and their gradient are never held: values
- * and gradients may then differ in their last bits from those of the two operators. Beside a block
- * it holds a gradient of x, weight and bias each until mt_backward. */
+/* The same of logits x weight^T + bias, as mt_linear's. The logits (..., V) are held once: in
+ * backward their gradient takes their place. Where there are many of them they are never held, but
+ * made and used in blocks of rows: values and gradients may then differ in their last bits from
+ * those of the two operators. Beside a block it holds a gradient of x, weight and bias each until
+ * mt_backward. */
 MT_API mt_tensor *mt_linear_cross_entropy(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
                                           mt_tensor *bias, mt_tensor *targets, int32_t ignore_index,
                                           double label_smoothing, mt_tensor **stats);

@@ -1,9 +1,9 @@
-/* The head and the loss in one, in blocks of rows, against the two operators. */
-#include "autograd/operators/cross_entropy.h"
+/* The head and the loss in one, all rows at once and in blocks, against the two operators. */
+#include "autograd/operators/linear_cross_entropy.h"
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
 
-enum { N = 7, C = 3, V = 5, IGNORED = -100 };
+enum { N = 7, C = 3, V = 5, IGNORED = -100, TWO_OPERATORS = -1 };
 
 /* What a step shows; gradients as they are in memory. */
 typedef struct step {
@@ -12,7 +12,7 @@ typedef struct step {
 } step;
 
 typedef struct loss_case {
-    int64_t rows; /* of a block; 0: the two operators */
+    int64_t rows; /* of a block; 0: all at once; TWO_OPERATORS */
     bool bias;
     double smoothing;
     mt_tensor *targets;
@@ -27,10 +27,11 @@ static mt_tensor *loss_of(mt_tape *tape, const loss_case *c, mt_tensor *const *i
                           mt_tensor **stats)
 {
     mt_tensor *bias = c->bias ? in[2] : NULL;
-    return c->rows == 0 ? mt_linear_cross_entropy(tape, in[0], in[1], bias, c->targets, IGNORED,
-                                                  c->smoothing, stats)
-                        : mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], bias, c->targets,
-                                                            IGNORED, c->smoothing, c->rows, stats);
+    return c->rows == TWO_OPERATORS
+               ? mt_cross_entropy(tape, mt_linear(tape, in[0], in[1], bias), c->targets, IGNORED,
+                                  c->smoothing, stats)
+               : mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], bias, c->targets, IGNORED,
+                                                   c->smoothing, c->rows, stats);
 }
 
 static void forget_gradients(mt_tensor *const *in)
@@ -72,13 +73,25 @@ static void assert_same(const step *a, const step *b)
 START_TEST(test_blocks_of_any_size_are_the_two_operators)
 {
     for (int form = 0; form < 4; form++) {
-        loss_case c = {0, form % 2 == 1, form < 2 ? 0.0 : 0.1, some_targets()};
+        loss_case c = {TWO_OPERATORS, form % 2 == 1, form < 2 ? 0.0 : 0.1, some_targets()};
         const step expected = run(&c);
         ck_assert_double_eq(expected.stats[0], N - 2);
         for (c.rows = 1; c.rows <= N + 1; c.rows++) {
             const step found = run(&c);
             assert_same(&found, &expected);
         }
+    }
+}
+END_TEST
+
+START_TEST(test_all_rows_at_once_have_the_bits_of_the_two_operators)
+{
+    for (int form = 0; form < 4; form++) {
+        loss_case c = {TWO_OPERATORS, form % 2 == 1, form < 2 ? 0.0 : 0.1, some_targets()};
+        const step expected = run(&c);
+        c.rows = 0;
+        const step found = run(&c);
+        ck_assert_mem_eq(&found, &expected, sizeof found);
     }
 }
 END_TEST
@@ -110,7 +123,7 @@ static mt_tensor *checked_loss(mt_tape *tape, void *context, mt_tensor *const *i
 
 START_TEST(test_gradients_are_central_differences)
 {
-    for (int64_t rows = 1; rows <= N; rows += 2) {
+    for (int64_t rows = 0; rows <= N; rows += 2) {
         mt_tensor *in[] = {RANDOM(4, N, C), RANDOM(5, V, C), RANDOM(6, V)};
         loss_case c = {rows, true, 0.2, some_targets()};
         assert_gradients(checked_loss, &c, 3, in);
@@ -193,7 +206,20 @@ START_TEST(test_what_does_not_fit_together_is_refused)
     mt_tape_reset(test_tape);
     ck_assert_ptr_null(mt_linear_cross_entropy_in_blocks(test_tape, x, weight, NULL, targets,
                                                          IGNORED, 1.0, 2, NULL));
-    assert_tape_fails_with("linear_cross_entropy: label smoothing 1, not in [0, 1)");
+    assert_tape_fails_with("linear_cross_entropy_in_blocks: label smoothing 1, not in [0, 1)");
+}
+END_TEST
+
+START_TEST(test_few_logits_are_held_once)
+{
+    enum { ROWS = 16, LABELS = 60000 };
+    static int32_t labels[ROWS];
+    const size_t logits = sizeof(float) * ROWS * LABELS;
+    mt_tensor *x = RANDOM32(1, ROWS, 4), *weight = RANDOM32(2, LABELS, 4); /* a quarter of them */
+    mt_tensor *loss = mt_linear_cross_entropy(test_tape, x, weight, NULL,
+                                              index_tensor(SHAPE(ROWS), labels), -1, 0.0, NULL);
+    ck_assert_int_eq(mt_backward(test_tape, loss), MT_OK);
+    ck_assert_uint_lt(mt_tape_memory(test_tape), logits * 16 / 10);
 }
 END_TEST
 
@@ -223,12 +249,14 @@ static Suite *linear_cross_entropy_suite(void)
 {
     return SUITE_WITH("linear_cross_entropy", graph_setup, graph_teardown,
                       test_blocks_of_any_size_are_the_two_operators,
+                      test_all_rows_at_once_have_the_bits_of_the_two_operators,
                       test_all_rows_ignored_is_no_loss_and_no_gradient,
                       test_the_same_step_has_the_same_bits, test_gradients_are_central_differences,
                       test_recomputed_it_has_the_same_bits,
                       test_a_weight_that_is_the_embedding_too_gets_both_gradients,
                       test_a_target_beyond_the_labels_is_told_by_its_place_among_all_rows,
-                      test_what_does_not_fit_together_is_refused, test_many_logits_are_never_held);
+                      test_what_does_not_fit_together_is_refused, test_few_logits_are_held_once,
+                      test_many_logits_are_never_held);
 }
 
 MT_TEST_MAIN(linear_cross_entropy_suite)
