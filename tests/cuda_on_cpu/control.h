@@ -27,6 +27,10 @@ int cuda_on_cpu_fail_allocation(int n);
 /* The same for launches of kernels; CUDA_ON_CPU_FAIL_LAUNCH from outside. */
 int cuda_on_cpu_fail_launch(int n);
 
+/* The same for what makes nothing: copies, events and their times, waiting, recording, replaying,
+ * questions. The call does nothing but say so; one that waits has waited. */
+int cuda_on_cpu_fail_call(int n);
+
 /* The n-th launch from now is accepted, but its kernel faults: from when it runs, every call fails,
  * as on a device whose context is lost, until this is called again. 0: none does. Returns how many
  * were made since the last such call of either. CUDA_ON_CPU_CRASH_LAUNCH from outside. */

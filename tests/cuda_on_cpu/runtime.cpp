@@ -68,12 +68,13 @@ size_t device_bytes()
     return (given > 0 ? static_cast<size_t>(given) : DEVICE_MEGABYTES) << 20;
 }
 
-int live, allocations, launches, waits;
+int live, allocations, launches, calls, waits;
 bool lost;              /* a kernel has faulted: every call fails from now on */
 cudaStream_t capturing; /* or NULL: one stream captures at a time */
 cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeThreadLocal; /* of the one thread */
 int failing_allocation = from_outside("CUDA_ON_CPU_FAIL_ALLOCATION");
 int failing_launch = from_outside("CUDA_ON_CPU_FAIL_LAUNCH");
+int failing_call;
 int crashing_launch = from_outside("CUDA_ON_CPU_CRASH_LAUNCH");
 unsigned disorder = static_cast<unsigned>(from_outside("CUDA_ON_CPU_DISORDER"));
 cuda_on_cpu_machine machine = CUDA_ON_CPU_WORKS;
@@ -105,6 +106,11 @@ cudaError_t failed(cudaError_t error)
 bool allocation_fails()
 {
     return ++allocations == failing_allocation;
+}
+
+bool call_fails()
+{
+    return ++calls == failing_call;
 }
 
 /* The result of a call that does nothing wrong. */
@@ -231,6 +237,9 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work)
 
 cudaError_t set_attribute(const void *kernel, cudaFuncAttribute attribute, int value)
 {
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
     bool shared = attribute == cudaFuncAttributeMaxDynamicSharedMemorySize;
     if (value < 0 || static_cast<size_t>(value) > (shared ? ASKED_SHARED_BYTES : 100)) {
         return failed(cudaErrorInvalidValue);
@@ -292,6 +301,14 @@ int cuda_on_cpu_fail_launch(int n)
     return made;
 }
 
+int cuda_on_cpu_fail_call(int n)
+{
+    int made = calls;
+    calls = 0;
+    failing_call = n;
+    return made;
+}
+
 int cuda_on_cpu_crash_launch(int n)
 {
     int made = launches;
@@ -347,6 +364,8 @@ const char *cudaGetErrorString(cudaError_t error)
         return "operation failed due to a previous error during capture";
     case cudaErrorCapturedEvent:
         return "operation not permitted on an event last recorded in a capturing stream";
+    case cudaErrorUnknown:
+        return "unknown error";
     default:
         return "invalid argument";
     }
@@ -374,11 +393,17 @@ cudaError_t cudaGetDeviceCount(int *count)
 
 cudaError_t cudaSetDevice(int index)
 {
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
     return index == 0 ? success() : failed(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
 {
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
     int given = from_outside("CUDA_ON_CPU_MULTIPROCESSORS");
     *value = given > 0 ? given : 2; /* few, so that kernels have to walk in strides of the grid */
     return success();
@@ -466,6 +491,9 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
     cudaError_t error = cuda_on_cpu::enqueue(stream, [=] { memmove(to, from, bytes); });
     const void *host = kind == cudaMemcpyHostToDevice ? from : to;
     if (kind != cudaMemcpyDeviceToDevice && !is_pinned(host)) {
@@ -481,6 +509,9 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 
 cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream)
 {
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
     return cuda_on_cpu::enqueue(stream, [=] { memset(memory, byte, bytes); });
 }
 
@@ -508,11 +539,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     }
     waits++;
     flush(stream);
-    return success();
+    return call_fails() ? failed(cudaErrorUnknown) : success();
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 {
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
     cudaError_t error = make(&stream->capture);
     capturing = error == cudaSuccess ? stream : capturing;
     return error;
@@ -548,6 +582,9 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
 {
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
     for (const std::function<void()> &work : executable->work) {
         cuda_on_cpu::enqueue(stream, work);
     }
@@ -580,6 +617,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
     event->stream = named(stream);
     event->captured = event->stream->capture != nullptr;
     if (event->timed && !event->captured) {
@@ -599,11 +639,14 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
         waits++;
         flush(event->stream);
     }
-    return success();
+    return call_fails() ? failed(cudaErrorUnknown) : success();
 }
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEvent_t end)
 {
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
     if (start->reached == nullptr || end->reached == nullptr) {
         return failed(cudaErrorInvalidResourceHandle);
     }

@@ -1,98 +1,210 @@
-/* The CUDA device when things go wrong: every allocation and every launch made to fail once. */
-#include <mixtape/adam.h>
+/* The CUDA device when things go wrong: every allocation, every launch and every other call made to
+ * fail once. */
 #include <mixtape/model.h>
 #include <mixtape/operators.h>
+#include <mixtape/trainer.h>
 
 #include "control.h"
 #include "kernels/device.h"
+#include "tests/autograd/failing_memory.h"
 #include "tests/check_main.h"
 
+#include <malloc.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A whole small run on a device of its own: opened, two updates, closed. */
-static mt_status run_once(void)
+/* ---- what is tried: each on a device of its own, and with an outcome ---- */
+
+static double outcome;
+
+static const int32_t labels[] = {1, 2, 3, 4, 0, 1};
+enum { B = 2, T = 3 };
+
+static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
 {
-    mt_device *device;
-    mt_tape *tape = NULL;
+    (void)context;
+    (void)index;
+    batch->input = batch->target = mt_tape_labels(tape, B, T, labels);
+}
+
+static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
+{
+    mt_tensor *output = mt_model_decode(tape, context, batch->input, NULL, true);
+    mt_tensor *logits = mt_model_head(tape, context, output);
+    return mt_cross_entropy(tape, logits, batch->target, -1, 0.0, counts);
+}
+
+static mt_status keep_loss(void *context, const mt_update *done)
+{
+    (void)context;
+    outcome = done->loss;
+    return MT_OK;
+}
+
+/* The first update is made, the second recorded, and both that and the third are replayed. */
+static mt_status record_and_replay(mt_device *device)
+{
     mt_model *model = NULL;
-    mt_adam *adam = NULL;
-    mt_model_config config = mt_model_config_default(5, 4);
-    config.num_blocks = 1;
-    const int64_t shape[] = {2, 3};
-    const int32_t labels[] = {1, 2, 3, 4, 0, 1};
-    mt_status status = mt_device_open("cuda", &device);
-    if (status != MT_OK) {
-        ck_assert_ptr_null(device);
-        return status;
-    }
-    status = mt_tape_create(device, &tape);
+    mt_trainer *trainer = NULL;
+    mt_trainer_config config = mt_trainer_config_default();
+    mt_model_config decoder = mt_model_config_default(5, 4);
+    decoder.num_blocks = 1;
+    mt_status status = mt_model_create(device, MT_F32, &decoder, 1, &model);
+    const mt_objective objective = {put, loss, model};
     if (status == MT_OK) {
-        status = mt_model_create(device, MT_F32, &config, 1, &model);
+        status = mt_trainer_create(model->parameters, &config, &objective, &trainer);
     }
     if (status == MT_OK) {
-        status = mt_adam_create(model->parameters, mt_adam_config_default(), &adam);
+        status = mt_trainer_run(trainer, 3, keep_loss, NULL);
     }
-    for (int step = 0; step < 2 && status == MT_OK; step++) {
-        double norm;
-        mt_tape_reset(tape);
-        mt_parameters_zero_grad(model->parameters);
-        mt_tensor *input = mt_tape_input(tape, MT_I32, 2, shape, labels, false);
-        mt_tensor *output = mt_model_decode(tape, model, input, NULL, true);
-        mt_tensor *logits = mt_model_head(tape, model, output);
-        status = mt_backward(tape, mt_cross_entropy(tape, logits, input, -1, 0.0, NULL));
-        if (status == MT_OK) {
-            status = mt_adam_step(adam, 0.01, 1.0, &norm);
-        } else {
-            mt_fail(status, "%s", mt_tape_error(tape));
-        }
-    }
-    mt_adam_destroy(adam);
+    mt_trainer_destroy(trainer);
     mt_model_destroy(model);
-    mt_tape_destroy(tape);
-    mt_device_close(device);
     return status;
 }
 
-/* A run for each `stride`-th of the events that `spoil` makes go wrong, at least `least` of them in
- * all: it ends with that status and message, gives everything back, and the next one works. */
-static void fail_each(int (*spoil)(int), int least, int stride, mt_status expected,
-                      const char *says)
+static mt_status count_call(void *context, const char *name, double seconds)
 {
-    int before = cuda_on_cpu_live();
-    spoil(0);
-    ck_assert_int_eq(run_once(), MT_OK);
-    int events = spoil(0);
-    ck_assert_int_gt(events, least);
-    for (int failing = 1; failing <= events; failing += stride) {
-        spoil(failing);
-        mt_status status = run_once();
-        ck_assert_msg(status == expected && strstr(mt_error_message(), says) != NULL,
-                      "event %d: status %d: %s", failing, (int)status, mt_error_message());
-        ck_assert_int_eq(cuda_on_cpu_live(), before);
+    (void)context;
+    outcome += strcmp(name, "fill") == 0 && seconds >= 0.0;
+    return MT_OK;
+}
+
+static mt_status trace_fills(mt_device *device)
+{
+    void *array;
+    outcome = 0.0;
+    mt_status status = device->allocate(device, sizeof(float), &array);
+    if (status == MT_OK) {
+        status = device->trace(device);
     }
-    spoil(0);
-    ck_assert_int_eq(run_once(), MT_OK);
-    ck_assert_int_eq(cuda_on_cpu_live(), before);
+    for (int i = 0; i < 100 && status == MT_OK; i++) {
+        status = device->kernels[MT_F32]->fill(device, 1, 1.0, array);
+    }
+    if (status == MT_OK) {
+        status = device->traced(device, count_call, NULL);
+    } else {
+        device->traced(device, NULL, NULL);
+    }
+    device->release(device, array);
+    return status;
 }
 
-START_TEST(test_every_allocation_can_fail_once_and_nothing_is_lost)
-{
-    fail_each(cuda_on_cpu_fail_allocation, 10, 1, MT_ERROR_MEMORY, "cuda");
-}
-END_TEST
+enum { LONG = 300, CHANNELS = 3, NUMBERS = LONG * CHANNELS, GRADIENTS = 2 * (NUMBERS + CHANNELS) };
 
-START_TEST(test_every_launch_can_fail_once_and_nothing_is_lost)
+/* Forward and backward of one sequence, whose arrays all stand in `memory`. */
+static mt_status run_wkv(mt_device *device, float *memory, size_t saved)
 {
-    fail_each(cuda_on_cpu_fail_launch, 50, 1, MT_ERROR_DEVICE, "unspecified launch failure");
+    float gradients[GRADIENTS];
+    float *arrays = memory + saved;
+    mt_wkv_forward_args forward = {.B = 1, .T = LONG, .C = CHANNELS};
+    forward.saved = memory;
+    forward.w = forward.u = forward.k = forward.v = arrays;
+    forward.y = arrays + NUMBERS;
+    mt_wkv_backward_args backward = {.B = 1, .T = LONG, .C = CHANNELS, .saved = memory};
+    backward.w = backward.u = backward.k = backward.v = arrays;
+    backward.dy = forward.y;
+    backward.dk = arrays + 2 * NUMBERS;
+    backward.dv = arrays + 3 * NUMBERS;
+    backward.dw = arrays + 4 * NUMBERS;
+    backward.du = arrays + 4 * NUMBERS + CHANNELS;
+    mt_status status = device->kernels[MT_F32]->fill(device, NUMBERS, -0.5, arrays);
+    if (status == MT_OK) {
+        status = device->kernels[MT_F32]->wkv_forward(device, &forward);
+    }
+    if (status == MT_OK) {
+        status = device->kernels[MT_F32]->wkv_backward(device, &backward);
+    }
+    if (status == MT_OK) {
+        status = device->read_back(device, gradients, backward.dk, sizeof gradients);
+    }
+    for (int i = 0; i < GRADIENTS && status == MT_OK; i++) {
+        outcome += (double)gradients[i] * (i + 1);
+    }
+    return status;
 }
-END_TEST
 
-/* A kernel that faults is found out later, and nothing works from then on. */
-START_TEST(test_a_device_that_is_lost_is_told_and_nothing_is_lost_with_it)
+static mt_status run_wkv_on_the_devices_own_workspace(mt_device *device)
 {
-    fail_each(cuda_on_cpu_crash_launch, 50, 3, MT_ERROR_DEVICE, "unspecified launch failure");
+    void *memory;
+    size_t saved = device->kernels[MT_F32]->wkv_saved_size(device, 1, LONG, CHANNELS);
+    outcome = 0.0;
+    mt_status status =
+        device->allocate(device, saved + (4 * NUMBERS + 2 * CHANNELS) * sizeof(float), &memory);
+    if (status == MT_OK) {
+        status = run_wkv(device, memory, saved / sizeof(float));
+    }
+    device->release(device, memory);
+    return status;
+}
+
+static mt_status (*const acts[])(mt_device *) = {record_and_replay, trace_fills,
+                                                 run_wkv_on_the_devices_own_workspace};
+enum { ACTS = sizeof acts / sizeof *acts };
+
+static mt_status run_once(int act)
+{
+    mt_device *device;
+    mt_status status = mt_device_open("cuda", &device);
+    if (status == MT_OK) {
+        status = acts[act](device);
+        mt_device_close(device);
+    }
+    return status;
+}
+
+/* ---- what fails ---- */
+
+static const struct {
+    int (*spoil)(int n);
+    int stride; /* every one, or some */
+    mt_status status;
+    const char *says;
+} faults[] = {
+    {cuda_on_cpu_fail_allocation, 1, MT_ERROR_MEMORY, "cuda"},
+    {fail_host_allocation, 1, MT_ERROR_MEMORY, ""},
+    {cuda_on_cpu_fail_launch, 1, MT_ERROR_DEVICE, "unspecified launch failure"},
+    /* a kernel that faults is found out later, and nothing works from then on */
+    {cuda_on_cpu_crash_launch, 3, MT_ERROR_DEVICE, "unspecified launch failure"},
+    {cuda_on_cpu_fail_call, 1, MT_ERROR_DEVICE, "unknown error"},
+};
+enum { FAULTS = sizeof faults / sizeof *faults };
+
+static bool is_told(int fault, mt_status status)
+{
+    return status == faults[fault].status && strstr(mt_error_message(), faults[fault].says) != NULL;
+}
+
+/* Each is told, gives everything back, and the next one works. Check allocates too, so nothing is
+ * asserted while allocations are counted. */
+START_TEST(test_whatever_fails_once_is_told_and_nothing_is_lost)
+{
+    int act = _i % ACTS, fault = _i / ACTS, live = cuda_on_cpu_live();
+    bool harmless = faults[fault].spoil == cuda_on_cpu_fail_call; /* where it gives back */
+    mallopt(M_MMAP_THRESHOLD,
+            1 << 30); /* else each device's memory is mapped anew, which is slow */
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    run_once(act);
+    faults[fault].spoil(0);
+    mt_status status = run_once(act);
+    int events = faults[fault].spoil(0);
+    double expected = outcome;
+    ck_assert_int_eq(status, MT_OK);
+    ck_assert_int_ge(events, 3);
+    for (int failing = 1; failing <= events; failing += faults[fault].stride) {
+        int blocks = live_blocks;
+        faults[fault].spoil(failing);
+        status = run_once(act);
+        blocks = live_blocks - blocks;
+        faults[fault].spoil(0);
+        ck_assert_msg(is_told(fault, status) ||
+                          (harmless && status == MT_OK && outcome == expected),
+                      "event %d: status %d: %s", failing, (int)status, mt_error_message());
+        ck_assert_int_eq(blocks, 0);
+        ck_assert_int_eq(cuda_on_cpu_live(), live);
+    }
+    ck_assert_int_eq(run_once(act), MT_OK);
+    ck_assert(outcome == expected);
 }
 END_TEST
 
@@ -213,18 +325,21 @@ START_TEST(test_a_child_of_fork_is_told_that_cuda_does_not_serve_it)
     mt_model_destroy(model);
     mt_tape_destroy(tape);
     mt_device_close(device);
-    ck_assert_int_eq(run_once(), MT_OK);
+    ck_assert_int_eq(run_once(0), MT_OK);
 }
 END_TEST
 
 static Suite *faults_suite(void)
 {
-    return SUITE("cuda_on_cpu/faults", test_every_allocation_can_fail_once_and_nothing_is_lost,
-                 test_every_launch_can_fail_once_and_nothing_is_lost,
-                 test_a_device_that_is_lost_is_told_and_nothing_is_lost_with_it,
-                 test_memory_that_is_not_there_is_refused_with_what_is_free,
-                 test_machines_without_driver_or_device, test_only_matrix_products_need_cublas,
-                 test_a_child_of_fork_is_told_that_cuda_does_not_serve_it);
+    TCase *tcase;
+    Suite *suite = suite_begin("cuda_on_cpu/faults", NULL, NULL, &tcase);
+    tcase_add_loop_test(tcase, test_whatever_fails_once_is_told_and_nothing_is_lost, 0,
+                        ACTS * FAULTS);
+    tcase_add_test(tcase, test_memory_that_is_not_there_is_refused_with_what_is_free);
+    tcase_add_test(tcase, test_machines_without_driver_or_device);
+    tcase_add_test(tcase, test_only_matrix_products_need_cublas);
+    tcase_add_test(tcase, test_a_child_of_fork_is_told_that_cuda_does_not_serve_it);
+    return suite;
 }
 
 MT_TEST_MAIN(faults_suite)

@@ -1,5 +1,5 @@
-/* Whatever of a device fails, a run and a stream say so, give all memory back, and the next ones
- * work. */
+/* Whatever of a device or of the host's memory fails, a run and a stream say so, give all memory
+ * back, and the next ones work. */
 #include <mixtape/adam.h>
 #include <mixtape/model.h>
 #include <mixtape/stream.h>
@@ -8,6 +8,7 @@
 #include "tests/check_main.h"
 
 #include "tests/autograd/failing_device.h"
+#include "tests/autograd/failing_memory.h"
 
 enum { VOCABULARY = 5, B = 2, T = 3 };
 
@@ -95,8 +96,8 @@ static mt_status go_on_with_a_stream(void *context)
         status = mt_stream_create(model, 1, &other);
     }
     if (status == MT_OK) {
-        ck_assert_uint_le(mt_stream_row_bytes(stream), sizeof row);
-        status = feed_and_carry(stream, other, row);
+        status = mt_stream_row_bytes(stream) <= sizeof row ? feed_and_carry(stream, other, row)
+                                                           : MT_ERROR_INVALID;
     }
     mt_stream_destroy(stream);
     mt_stream_destroy(other);
@@ -111,10 +112,13 @@ static mt_status find_a_gradient_that_is_not_finite(void *context)
     mt_parameters *parameters = NULL;
     mt_adam *adam = NULL;
     (void)context;
-    ck_assert_int_eq(mt_parameters_create(test_device, MT_F64, &parameters), MT_OK);
-    mt_parameters_add(parameters, "", "first", SHAPE(3, 7), mt_initial_normal(1.0));
-    mt_tensor *last = mt_parameters_add(parameters, "", "last", SHAPE(1), mt_initial_normal(1.0));
-    mt_status status = mt_parameters_allocate(parameters, 3);
+    mt_tensor *last = NULL;
+    mt_status status = mt_parameters_create(test_device, MT_F64, &parameters);
+    if (status == MT_OK) {
+        mt_parameters_add(parameters, "", "first", SHAPE(3, 7), mt_initial_normal(1.0));
+        last = mt_parameters_add(parameters, "", "last", SHAPE(1), mt_initial_normal(1.0));
+        status = mt_parameters_allocate(parameters, 3);
+    }
     if (status == MT_OK) {
         status = mt_adam_create(parameters, mt_adam_config_default(), &adam);
     }
@@ -161,6 +165,14 @@ START_TEST(test_a_call_that_fails_is_told)
 }
 END_TEST
 
+START_TEST(test_an_allocation_that_fails_is_told)
+{
+    int arrays = arrays_kept(_i);
+    fail_each_allocation(acts[_i].try, NULL, acts[_i].status, 4);
+    ck_assert_int_eq(live_arrays, arrays);
+}
+END_TEST
+
 static Suite *failing_suite(void)
 {
     enum { ACTS = sizeof acts / sizeof *acts };
@@ -168,6 +180,7 @@ static Suite *failing_suite(void)
     Suite *suite = suite_begin("failing device", failing_setup, graph_teardown, &tcase);
     tcase_add_loop_test(tcase, test_a_kernel_that_fails_is_told, 0, ACTS);
     tcase_add_loop_test(tcase, test_a_call_that_fails_is_told, 0, ACTS);
+    tcase_add_loop_test(tcase, test_an_allocation_that_fails_is_told, 0, ACTS);
     return suite;
 }
 
