@@ -1,6 +1,6 @@
 """A transducer recipe of the real ESPnet, from transcripts to words: sub-words, a decoder
 pretrained with Mixtape, statistics, training from that decoder, and decoding with every search, by
-ESPnet's own programs, on a corpus that is made here.
+ESPnet's own programs, on a corpus that is made here. And training in two processes.
 
 A word of the corpus is a sound of two tones; noise lies over all.
 """
@@ -49,14 +49,23 @@ use_matplotlib: false
 use_tensorboard: false
 seed: 1
 """
+# Batches in the order of the keys, without the lengths that --collect_stats finds.
+UNSORTED = ("--batch_type", "unsorted", "--train_shape_file", "data/train/keys",
+            "--valid_shape_file", "data/valid/keys")
 
 
 def setUpModule():
     support.need("torch", "h5py", "sentencepiece", "espnet2", "librosa", "kaldiio", "soundfile")
     os.environ["MIXTAPE_PYTHON"] = sys.executable  # splits transcripts
-    global numpy, sentencepiece
+    global numpy, sentencepiece, torch
     import numpy
     import sentencepiece
+    import torch
+
+
+def losses_in(log):
+    """Of the epochs."""
+    return [float(loss) for loss in re.findall(r"\[train\].*? loss=([0-9.e+-]+),", log)]
 
 
 def spoken(word, noise):
@@ -67,14 +76,15 @@ def spoken(word, noise):
 
 
 class RecipeTest(support.CommandTest):
-    def corpus(self, name, utterances, seed):
-        """A folder of Kaldi's."""
+    def corpus(self, name, utterances, seed, shortest):
+        """A folder of Kaldi's, of utterances of as many samples or more."""
         noise, folder = numpy.random.default_rng(seed), self.path("data", name)
         os.makedirs(folder)
         lines = {"text": [], "wav.scp": [], "keys": []}
         for i in range(utterances):
             words, key = noise.choice(list(TONES), noise.integers(2, 5)), f"{name}-{i:03}"
             samples = numpy.concatenate([spoken(word, noise) for word in words])
+            samples = numpy.pad(samples, (0, max(shortest - len(samples), 0)))
             samples += noise.normal(0, 0.01, len(samples))
             with wave.open(os.path.join(folder, f"{key}.wav"), "wb") as file:
                 file.setnchannels(1)
@@ -101,34 +111,56 @@ class RecipeTest(support.CommandTest):
                      "<sos/eos>"]
         self.write(os.path.join("data", "tokens.txt"), "\n".join(of_recipe) + "\n")
 
-    def run_espnet(self, program, *arguments):
-        """Its log. g2p_en, which none of this uses, takes half of the time of ESPnet's imports."""
-        stand_in = self.path("stand-in")
-        os.makedirs(stand_in, exist_ok=True)
+    def make_data(self, utterances, shortest=0):
+        self.corpus("train", utterances, 1, shortest)
+        self.corpus("valid", 12, 2, shortest)
+        self.sub_words()
+        self.write("train.yaml", CONFIGURATION)
+        # What none of this uses, and takes half of the time of ESPnet's imports.
+        os.makedirs(self.path("stand-in"))
         self.write(os.path.join("stand-in", "g2p_en.py"), "")
-        done = subprocess.run(
+
+    def start(self, program, *arguments):
+        """A program of ESPnet's, which runs from now on."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "mixtape.espnet", "-m", f"espnet2.bin.{program}", "--ngpu", "0",
              "--num_workers", "0", *arguments], cwd=self.folder, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=900,
-            env={**os.environ, "PYTHONPATH": f"{os.environ['PYTHONPATH']}:{stand_in}",
-                 "OMP_NUM_THREADS": "1"})
-        self.assertEqual(done.returncode, 0, done.stdout[-4000:])
-        return done.stdout
+            stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1",
+                 "PYTHONPATH": f"{os.environ['PYTHONPATH']}:{self.path('stand-in')}"})
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
 
-    def train(self, *arguments):
+    def log_of(self, process):
+        log, _ = process.communicate(timeout=900)
+        self.assertEqual(process.returncode, 0, log[-4000:])
+        return log
+
+    def run_espnet(self, *arguments):
+        return self.log_of(self.start(*arguments))
+
+    @staticmethod
+    def training(*arguments):
+        """The program that trains, and its arguments."""
         data = [argument for part in ("train", "valid")
                 for kind in ("wav.scp,speech,sound", "text,text,text")
                 for argument in (f"--{part}_data_path_and_name_and_type", f"data/{part}/{kind}")]
-        return self.run_espnet(
+        return (
             "asr_transducer_train", "--config", "train.yaml", "--use_preprocessor", "true",
             "--token_type", "bpe", "--bpemodel", "data/bpe.model", "--token_list",
             "data/tokens.txt", *data, *arguments)
 
+    def update(self, folder):
+        """By how much the second epoch moved each parameter."""
+        first, second = (torch.load(self.path("exp", folder, f"{epoch}epoch.pth"))
+                         for epoch in (1, 2))
+        return {name: after - first[name] for name, after in second.items()
+                if after.is_floating_point() and not after.equal(first[name])}
+
     def test_words_come_back_from_a_transducer_that_starts_from_a_pretrained_decoder(self):
-        self.corpus("train", 160, 1)
-        self.corpus("valid", 12, 2)
-        self.sub_words()
-        self.write("train.yaml", CONFIGURATION)
+        self.make_data(160)
         self.run_command("train", "--espnet-config", "train.yaml", "--bpemodel", "data/bpe.model",
                          "--token-list", "data/tokens.txt", "--data", "data/train/text", "--steps",
                          "60", "--out", "exp/pretrained")
@@ -136,14 +168,12 @@ class RecipeTest(support.CommandTest):
                         "exp/pretrained", "exp/decoder.pth"], cwd=self.folder, check=True,
                        stdout=subprocess.DEVNULL)
 
-        self.train("--collect_stats", "true", "--output_dir", "exp/stats", "--batch_type",
-                   "unsorted", "--train_shape_file", "data/train/keys", "--valid_shape_file",
-                   "data/valid/keys")
+        self.run_espnet(*self.training("--collect_stats", "true", "--output_dir", "exp/stats",
+                                       *UNSORTED))
         shapes = [argument for part in ("train", "valid") for kind in ("speech", "text")
                   for argument in (f"--{part}_shape_file", f"exp/stats/{part}/{kind}_shape")]
-        log = self.train("--output_dir", "exp/asr", "--init_param", "exp/decoder.pth::decoder",
-                         *shapes)
-        losses = [float(loss) for loss in re.findall(r"\[train\].*? loss=([0-9.e+-]+),", log)]
+        losses = losses_in(self.run_espnet(*self.training(
+            "--output_dir", "exp/asr", "--init_param", "exp/decoder.pth::decoder", *shapes)))
         self.assertEqual(len(losses), EPOCHS)
         self.assertLess(losses[-1], losses[0] / 20)
 
@@ -163,6 +193,27 @@ class RecipeTest(support.CommandTest):
                     heard = file.read().splitlines()
                 right = sum(line in said for line in heard)
                 self.assertGreaterEqual(right, len(said) - 1, heard)
+
+    def test_two_processes_make_the_updates_of_one(self):
+        # Of one length: what ESPnet's encoder makes of the end depends on what it is padded to.
+        self.make_data(32, shortest=2 * RATE)
+        # Without batch normalisation, whose means would be those of a half.
+        self.write("train.yaml", CONFIGURATION.replace("conformer", "branchformer"))
+        common = self.training(*UNSORTED, "--max_epoch", "2", "--keep_nbest_models", "2", "--optim",
+                               "sgd", "--optim_conf", "lr=0.001")
+        alone = self.start(*common, "--output_dir", "exp/alone")
+        shared = [self.start(*common, "--output_dir", "exp/shared", "--multiprocessing_distributed",
+                             "false", "--dist_backend", "gloo", "--dist_world_size", "2",
+                             "--dist_init_method", f"file://{self.path('store')}",
+                             "--dist_rank", str(rank)) for rank in range(2)]
+        expected, found, _ = [losses_in(self.log_of(process)) for process in (alone, *shared)]
+        self.assertEqual(len(expected), 2)
+        numpy.testing.assert_allclose(found, expected, rtol=1e-4)
+        expected, found = self.update("alone"), self.update("shared")
+        self.assertIn("decoder.rwkv_blocks.1.att.time_decay", expected)
+        for name, update in expected.items():
+            with self.subTest(name):
+                self.assertLess((found[name] - update).norm(), 0.01 * update.norm())
 
 
 if __name__ == "__main__":
