@@ -114,7 +114,7 @@ def _text(data):
             from None
 
 
-class _Tokenizer:
+class Tokenizer:
     """What all have: `size`, which all ids are below; encode, decode, piece and find. One that
     takes any bytes cuts long texts itself, by `take`. One that `splits` serves token lists of
     ESPnet, whose labels are other numbers than its ids: split, join and token_list."""
@@ -127,6 +127,9 @@ class _Tokenizer:
         """The id of a piece as the vocabulary spells it, or None."""
         raise NotImplementedError
 
+    def close(self):
+        """Ends what it has running."""
+
 
 def _note_of_ids(name, vocabulary):
     """Says which pieces have one id; "" where none have."""
@@ -138,7 +141,7 @@ def _note_of_ids(name, vocabulary):
     return ""
 
 
-class HuggingFace(_Tokenizer):
+class HuggingFace(Tokenizer):
     kind = "huggingface"
 
     def __init__(self, data, name):
@@ -174,7 +177,7 @@ class HuggingFace(_Tokenizer):
         return self.tokenizer.token_to_id(token)
 
 
-class SentencePiece(_Tokenizer):
+class SentencePiece(Tokenizer):
     kind = "sentencepiece"
     splits = True
 
@@ -224,7 +227,7 @@ class SentencePiece(_Tokenizer):
         return [b"<blank>", b"<unk>", *pieces, b"<sos/eos>"]
 
 
-class WorldList(_Tokenizer):
+class WorldList(Tokenizer):
     kind = "world"
     takes_bytes = True
 

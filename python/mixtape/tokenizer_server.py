@@ -1,10 +1,11 @@
 """A tokenizer for the command: frames on a socket, which is standard input, until it is closed.
 
 A request is a letter, the length of what follows (32 bits, little-endian) and that many bytes; an
-answer is 0, or 1 where the bytes are a message of what went wrong, with the same behind it.
+answer is 0, or, where the bytes are a message of what went wrong, 1, or 2 if that is the file's
+fault and not that of what was asked, with the same behind it.
 
-    L  the bytes of a tokenizer's file   ->  the size of its vocabulary, 64 bits, and a byte, 1
-                                             where it splits for token lists
+    L  the bytes of a tokenizer's file   ->  the size of its vocabulary, 64 bits; a byte, 1 where
+                                             it splits for token lists; what is odd about it
     E  text                              ->  ids of 32 bits
     D  ids of 32 bits                    ->  text
     F  a token, as it is spelt           ->  its id of 32 bits, or -1
@@ -17,7 +18,8 @@ Each of several pieces has its length, of 32 bits, before it; an id without one,
 
 What a file makes of a library cannot hurt the command: memory is limited by the length of the file
 and of what is asked, and so is the processor's time for an answer. The process ends with the
-command, and what libraries print goes nowhere.
+command, and what libraries print goes nowhere. mixtape.tokenizer_apart is the same for programs
+in Python.
 """
 
 import ctypes
@@ -32,9 +34,10 @@ from mixtape.tokenizer import TokenizerError, make
 
 LEAST_MEMORY, TIMES_MEMORY = 1 << 30, 512  # bytes, beside what is mapped; and for each byte
 LEAST_SECONDS, BYTES_A_SECOND = 30, 1 << 16
+DONE, FAILED, DAMAGED = 0, 1, 2
 
 
-def _read(connection, count):
+def read(connection, count):
     """So many bytes; None: the socket was closed."""
     pieces = []
     while count > 0:
@@ -105,35 +108,36 @@ class _Limits:
                                   hard))
 
 
-def _try(answer, *given):
-    """What goes back: a failure, and the bytes."""
+def _try(name, answer, *given):
+    """What goes back: if that is done, and the bytes."""
     try:
-        return b"\0", answer(*given)
+        return DONE, answer(*given)
     except TokenizerError as error:
-        reason = str(error)
+        return FAILED, str(error).encode(errors="replace")
     except MemoryError:
-        reason = f"the tokenizer has no memory for {len(given[-1])} bytes"
-    return b"\1", reason.encode(errors="replace")
+        reason = (f"{name}: it takes more memory than a tokenizer may for "
+                  f"{len(given[-1])} bytes: a damaged or hostile file")
+    return DAMAGED, reason.encode(errors="replace")
 
 
-def serve(connection):
+def serve(name, connection):
     tokenizer, limits = None, _Limits()
 
     def load(data):
         nonlocal tokenizer
-        tokenizer, limits.kept = make(data, sys.argv[1]), len(data)
-        return struct.pack("<q?", tokenizer.size, tokenizer.splits)
+        tokenizer, limits.kept = make(data, name), len(data)
+        return struct.pack("<q?", tokenizer.size, tokenizer.splits) + tokenizer.note.encode()
 
-    while header := _read(connection, 5):
+    while header := read(connection, 5):
         count = struct.unpack_from("<I", header, 1)[0]
         limits.begin(count)
-        data = _read(connection, count)
+        data = read(connection, count)
         if data is None:
             return
         asked = header[:1]
-        status, found = (_try(load, data) if asked == b"L" else
-                         _try(ANSWERS[asked], tokenizer, data))
-        connection.sendall(status + struct.pack("<I", len(found)) + found)
+        status, found = (_try(name, load, data) if asked == b"L" else
+                         _try(name, ANSWERS[asked], tokenizer, data))
+        connection.sendall(struct.pack("<BI", status, len(found)) + found)
 
 
 def _end_with_command():
@@ -142,11 +146,16 @@ def _end_with_command():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def main():
+def begin(name, connection, files):
+    """Serves in this process, whose `files` lead nowhere from now on."""
     _end_with_command()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in files:
+        os.dup2(nowhere, number)
+    serve(name, connection)
+
+
+def main():
     with socket.socket(fileno=0) as connection:
-        serve(connection)
+        begin(sys.argv[1], connection, (1, 2))

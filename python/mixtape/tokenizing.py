@@ -4,10 +4,11 @@ Text is read, and ids are written, in constant memory, by a tokenizer of mixtape
 not whole when it ends is removed.
 """
 
+import contextlib
 import sys
 import time
 
-from mixtape import ids, tokenizer
+from mixtape import ids, tokenizer, tokenizer_apart
 from mixtape.console import OutputError, Parser, printable, say
 from mixtape.documents import PIECE, DocumentError, documents_of, note_of_names, paths_of
 
@@ -168,13 +169,13 @@ def _written(given, made):
 
 
 def _tokenize(given):
-    made = tokenizer.load(given.tokenizer)
-    _ending(made, given.document_end)  # before the output is begun
-    try:
-        writer = _written(given, made)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DocumentError(f"{error.filename or given.output}: {reason}") from None
+    with contextlib.closing(tokenizer_apart.load(given.tokenizer)) as made:
+        _ending(made, given.document_end)  # before the output is begun
+        try:
+            writer = _written(given, made)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DocumentError(f"{error.filename or given.output}: {reason}") from None
     say("\n".join([*map(printable, writer.names()),
                    f"{writer.dtype.name}, vocabulary {made.size}"]))
 

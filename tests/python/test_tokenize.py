@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -580,6 +581,82 @@ class DamagedTokenizersTest(TokenizeTest):
             file.truncate((64 << 20) + 1)
         self.refused("huge: 67108865 bytes are more than a tokenizer has", "text", "--tokenizer",
                      "huge", "-o", "new")
+
+
+class LimitsTest(TokenizeTest):
+    """What a tokenizer's file makes of a library ends a process of its own, and is told as the
+    file's fault."""
+
+    def setUp(self):
+        super().setUp()
+        with open(made.huggingface(self.folder)) as file:
+            self.good = json.load(file)
+        self.put("text", b"a" * 400000)
+
+    def changed(self, **parts):
+        self.put("tokenizer.json", json.dumps({**self.good, **parts}).encode())
+
+    def fails(self, message, **limits):
+        def limit():
+            for kind, most in limits.items():
+                kind = getattr(resource, kind)
+                resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+
+        before = sorted(os.listdir(self.folder))
+        run = subprocess.run(
+            [sys.executable, "-m", "mixtape.tokenize", "text", "--tokenizer", "tokenizer.json",
+             "-o", "ids"], cwd=self.folder, capture_output=True, timeout=300, preexec_fn=limit)
+        self.assertEqual(run.returncode, 1)
+        self.assertRegex(run.stderr.decode(), rf"\Amixtape: tokenizer\.json: {message}.*\n\Z")
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
+
+    def test_text_that_grows_without_end_has_no_memory(self):
+        double = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}
+        self.changed(normalizer={"type": "Sequence", "normalizers": [double] * 9})
+        self.fails("the process that reads it ended with signal 6, as one does that may have no "
+                   "more memory", RLIMIT_AS=3 << 30)
+
+    def test_gigabytes_that_a_file_claims_are_not_there(self):
+        self.changed(normalizer={"type": "Precompiled", "precompiled_charsmap": "/////w=="})
+        self.fails("the process that reads it ended with signal 6")
+
+    def test_an_expression_that_looks_again_and_again_has_no_time(self):
+        self.changed(pre_tokenizer={"type": "Split", "pattern": {"Regex": "a+[bc]"},
+                                    "behavior": "Isolated", "invert": False})
+        self.fails("it takes longer than a tokenizer may for so many bytes", RLIMIT_CPU=2)
+
+    def test_a_vocabulary_beyond_all_models_is_refused(self):
+        self.good["model"]["vocab"] = {"a": 1 << 24}
+        self.changed(model={**self.good["model"], "merges": []})
+        self.fails("its token '.*' has the id [0-9]+, where ids are 0 .. 16777215")
+
+    def test_what_it_may_take_grows_with_the_bytes(self):
+        self.put("libraries/tokenizers.py", b"""import resource
+class Tokenizer:
+    def from_str(text):
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        seconds = resource.getrlimit(resource.RLIMIT_CPU)[0] - used
+        memory = resource.getrlimit(resource.RLIMIT_AS)[0]
+        raise ValueError("limits", len(text), 29 < seconds - len(text) / 65536 <= 31,
+                         0 < memory - 512 * len(text) < 1 << 32)
+""")
+        with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(
+                (self.path("libraries"), os.environ["PYTHONPATH"]))):
+            for size in 2, 20 << 20:
+                self.put("tokenizer.json", b"{" + b" " * (size - 1))
+                self.fails(rf"\('limits', {size}, True, True\)")
+
+    def test_the_death_of_its_process_is_told(self):
+        for end, message in (("os.kill(os.getpid(), 9)", "ended with signal 9"),
+                             ("os._exit(3)", "ended with status 3")):
+            self.put("libraries/tokenizers.py", f"""import os
+class Tokenizer:
+    def from_str(text):
+        {end}
+""".encode())
+            with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(
+                    (self.path("libraries"), os.environ["PYTHONPATH"]))):
+                self.fails("the process that reads it " + message)
 
 
 if __name__ == "__main__":

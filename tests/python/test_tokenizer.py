@@ -534,14 +534,14 @@ class Tokenizer:
     def test_what_it_may_take_is_limited(self):
         self.train(made.huggingface(self.folder))
         for method, says in (
-                ("return [0] * (1 << 40)", "the tokenizer has no memory for 1 bytes"),
+                ("return [0] * (1 << 40)", "it takes more memory than a tokenizer may for 1 bytes"),
                 ("resource.setrlimit(resource.RLIMIT_CPU, (1, 99))\n        while True: pass",
-                 "longer than one can for so many bytes"),
+                 "it takes longer than a tokenizer may for so many bytes"),
                 ("print('x' * 99)\n        os.write(2, b'y')\n        os.abort()",
-                 "ended with signal 6")):
+                 f"the process that reads it ({sys.executable}) ended with signal 6")):
             environment = self.library("\n    def encode(self, *given, **more):\n"
                                        f"        import resource\n        {method}\n")
-            self.fails(says, **environment)
+            self.fails("mixtape: tokenizer.json: " + says, **environment)  # not that of the prompt
         environment = self.library("""
     def encode(self, *given, **more):
         import resource

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 struct tokenizer_process {
+    const char *name; /* of the file */
     pid_t child;
     int socket;
     int64_t size;
@@ -24,6 +25,9 @@ struct tokenizer_process {
 
 /* Each frame begins with a byte and the length of what follows. */
 enum { HEADER = 5, LONGEST_ANSWER = 1 << 30, BYTE_BITS = 8 };
+
+/* How an answer begins. */
+enum { DONE, FAILED, DAMAGED };
 
 static const char program[] =
     PYTHON_BEGIN "try:\n"
@@ -102,11 +106,17 @@ static mt_status tell_end(tokenizer_process *process)
                        ending_signal());
     }
     if (killed && WTERMSIG(status) == SIGXCPU) {
-        return mt_fail(MT_ERROR_FORMAT, "the tokenizer took longer than one can for so many bytes: "
-                                        "a damaged or hostile file");
+        return mt_fail(MT_ERROR_MEMORY,
+                       "%s: it takes longer than a tokenizer may for so many bytes: a damaged or "
+                       "hostile file",
+                       process->name);
     }
-    return mt_fail(MT_ERROR_IO, "the tokenizer's process (%s) ended with %s %d", python_name(),
-                   killed ? "signal" : "status", killed ? WTERMSIG(status) : WEXITSTATUS(status));
+    return mt_fail(MT_ERROR_IO, "%s: the process that reads it (%s) ended with %s %d%s",
+                   process->name, python_name(), killed ? "signal" : "status",
+                   killed ? WTERMSIG(status) : WEXITSTATUS(status),
+                   killed && WTERMSIG(status) == SIGABRT
+                       ? ", as one does that may have no more memory: a damaged or hostile file"
+                       : "");
 }
 
 static void put_length(unsigned char header[HEADER], size_t length)
@@ -141,8 +151,8 @@ static mt_status receive(tokenizer_process *process, char **answer, size_t *leng
     }
     mt_status status = receive_all(process->socket, *answer, *length) ? MT_OK : tell_end(process);
     (*answer)[status == MT_OK ? *length : 0] = '\0';
-    if (status == MT_OK && header[0] != 0) {
-        status = mt_fail(MT_ERROR_FORMAT, "%s", *answer);
+    if (status == MT_OK && header[0] != DONE) {
+        status = mt_fail(header[0] == DAMAGED ? MT_ERROR_MEMORY : MT_ERROR_FORMAT, "%s", *answer);
     }
     if (status != MT_OK) {
         free(*answer);
@@ -224,12 +234,12 @@ mt_status tokenizer_process_start(const char *name, const char *bytes, size_t si
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes", sizeof *made);
     }
-    *made = (tokenizer_process){.child = -1, .socket = -1};
+    *made = (tokenizer_process){.name = name, .child = -1, .socket = -1};
     mt_status status = start(name, made);
     if (status == MT_OK) {
         status = tokenizer_process_ask(made, 'L', bytes, size, &answer, &length);
     }
-    if (status == MT_OK && length == sizeof made->size + 1) {
+    if (status == MT_OK && length > sizeof made->size) {
         memcpy(&made->size, answer, sizeof made->size);
         made->splits = answer[sizeof made->size] != 0;
     }

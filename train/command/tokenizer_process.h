@@ -12,7 +12,7 @@
 
 typedef struct tokenizer_process tokenizer_process;
 
-/* `name` is for the messages of the process. */
+/* `name` is for messages, and stays. */
 mt_status tokenizer_process_start(const char *name, const char *bytes, size_t size,
                                   tokenizer_process **process);
 void tokenizer_process_end(tokenizer_process *process); /* NULL is allowed */
@@ -23,8 +23,8 @@ int64_t tokenizer_process_size(const tokenizer_process *process);
 bool tokenizer_process_splits(const tokenizer_process *process);
 
 /* What the process makes of these bytes, as the letter asks it. The caller frees the answer, which
- * has a zero byte behind it. MT_ERROR_FORMAT with the message of the process, or where it took too
- * long; MT_ERROR_IO where it has ended. */
+ * has a zero byte behind it. MT_ERROR_FORMAT with the message of the process; MT_ERROR_MEMORY where
+ * it took too much, or too long, which is the file's fault; MT_ERROR_IO where it has ended. */
 mt_status tokenizer_process_ask(tokenizer_process *process, char asked, const void *bytes,
                                 size_t size, char **answer, size_t *length);
 

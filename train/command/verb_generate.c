@@ -114,9 +114,10 @@ static mt_status read_prompt(const text_symbols *symbols, const arguments *given
         status = symbols_of(symbols, bytes != NULL ? bytes : given->prompt, ids, count);
     }
     free(bytes);
-    return status == MT_OK ? MT_OK
-                           : mt_fail(status, "%s: %s", from != NULL ? "--prompt-file" : "--prompt",
-                                     mt_error_message());
+    bool of_prompt = status == MT_ERROR_FORMAT || status == MT_ERROR_INVALID;
+    return of_prompt ? mt_fail(status, "%s: %s", from != NULL ? "--prompt-file" : "--prompt",
+                               mt_error_message())
+                     : status;
 }
 
 /* Ids of a vocabulary that is larger than its tokenizer are no text. */
