@@ -110,7 +110,8 @@ static mt_status check_filters(const char *path, const char *name, hid_t propert
                          path, name, count);
 }
 
-/* The bytes of a chunk, or 0 where the dataset has none; INT64_MAX where a chunk is of no bytes. */
+/* The bytes of a chunk, or 0 where the dataset has none; INT64_MAX where a chunk is of no bytes, or
+ * an element is, as HDF5 has it that cannot tell. */
 static int64_t chunk_bytes(hid_t properties, int64_t size)
 {
     hsize_t chunk[H5S_MAX_RANK];
@@ -119,7 +120,7 @@ static int64_t chunk_bytes(hid_t properties, int64_t size)
                    : 0;
     int64_t bytes = rank > 0 ? size : 0;
     for (int i = 0; i < rank; i++) {
-        bool fits = chunk[i] > 0 && chunk[i] < (hsize_t)(INT64_MAX / bytes);
+        bool fits = bytes > 0 && chunk[i] > 0 && chunk[i] < (hsize_t)(INT64_MAX / bytes);
         bytes = fits ? bytes * (int64_t)chunk[i] : INT64_MAX;
     }
     return bytes;

@@ -235,7 +235,8 @@ def stages_of(file):
     name = re.sub(r"_(backward|blocks|chain|save|updates|results)$", "", stem)
     on = "^cuda_on_cpu/" if folder == "kernels/cuda" else "^"
     users = {"kernels/cpu": "^(autograd|layers|optim)/", "kernels/cuda": "^cuda_on_cpu/",
-             "io": "^train/", "layers": "^(autograd|io|train)/", "train": "^cuda_on_cpu/train/"}
+             "io": "^train/", "layers": "^(autograd|io|optim|train)/",
+             "train": "^cuda_on_cpu/train/"}
     return ((f"{on}[a-z/]*test_{name}", MOST_SECONDS),
             (f"{on}{folder.split('/')[0]}/", MOST_SECONDS),
             (users.get(folder, "^(layers|optim|train|cuda_on_cpu)/"), QUICK_SECONDS))
