@@ -10,13 +10,17 @@ endif()
 set_property(TARGET mixtape_shared PROPERTY VERSION)
 set_property(TARGET mixtape_shared PROPERTY SOVERSION)
 
-# cuBLAS is loaded from where PyTorch's wheels for the same CUDA have it, of whatever Python.
+# cuBLAS is loaded from where the wheels of NVIDIA that PyTorch brings, for CUDA 13 or 12, have it:
+# beside the package, and in the environment of the command, for whatever Python.
 if(MIXTAPE_WITH_CUDA)
-  set(nvidia nvidia/cu${CUDAToolkit_VERSION_MAJOR}/lib)
-  set_target_properties(mixtape_shared PROPERTIES INSTALL_RPATH $ORIGIN/../${nvidia})
-  foreach(minor RANGE 9 16)
-    set_property(TARGET mixtape APPEND PROPERTY
-      INSTALL_RPATH $ORIGIN/../lib/python3.${minor}/site-packages/${nvidia})
+  foreach(nvidia nvidia/cu13/lib nvidia/cublas/lib)
+    set_property(TARGET mixtape_shared APPEND PROPERTY INSTALL_RPATH $ORIGIN/../${nvidia})
+    foreach(minor RANGE 9 16)
+      foreach(packages site-packages dist-packages) # the second as Debian's Python has it
+        set_property(TARGET mixtape APPEND PROPERTY
+          INSTALL_RPATH $ORIGIN/../lib/python3.${minor}/${packages}/${nvidia})
+      endforeach()
+    endforeach()
   endforeach()
 endif()
 
