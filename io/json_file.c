@@ -40,22 +40,60 @@ const char *mt_json_text(const json_t *value, char text[MT_JSON_TEXT])
     return text;
 }
 
-typedef struct rest_of_text {
-    const char *at;
-    size_t left;
-} rest_of_text;
+/* A text as jansson gets it: ["xxx",TEXT]. jansson does not notice where its copy of a string could
+ * not grow: it goes on with a part of it or, where the closing quote is what is lost, reads and
+ * writes beyond it. So the copy grows while it holds a string of no meaning, which is as long as
+ * the longest of the text and does not end where it grows. */
+typedef struct wrapped_text {
+    const char *text;
+    size_t length, padding; /* of the text and the string before it */
+    size_t at;
+} wrapped_text;
 
-/* The next byte of a text. There is none once memory has run out: jansson does not notice where its
- * copy of a name could not grow, and would go on with a part of it. */
+/* The bytes of the longest string of a text, with its quotes. */
+static size_t longest_string(const char *text, size_t length)
+{
+    size_t longest = 0, begin = 0;
+    bool inside = false;
+    for (size_t i = 0; i < length; i++) {
+        if (inside && text[i] == '\\') {
+            i++;
+        } else if (text[i] == '"') {
+            longest = inside && i + 1 - begin > longest ? i + 1 - begin : longest;
+            begin = i;
+            inside = !inside;
+        }
+    }
+    return longest;
+}
+
+static wrapped_text wrap(const char *text, size_t length)
+{
+    size_t room = 16, longest = longest_string(text, length); /* jansson's grows by doubling */
+    while (room < longest + 4) {
+        room *= 2;
+    }
+    return (wrapped_text){.text = text, .length = length, .padding = room - 4};
+}
+
+/* The next byte. There is none once memory has run out. */
 static size_t next_byte(void *buffer, size_t room, void *context)
 {
-    rest_of_text *rest = context;
+    static const char before[] = "[\"", between[] = "\",";
+    enum { MARK = 2 };
+    wrapped_text *wrapped = context;
+    size_t at = wrapped->at++, begin = MARK + wrapped->padding;
+    size_t end = begin + MARK + wrapped->length;
     (void)room;
-    if (rest->left == 0 || errno == ENOMEM) {
+    if (errno == ENOMEM || at > end) {
         return 0;
     }
-    *(char *)buffer = *rest->at++;
-    rest->left--;
+    const char *from = at < MARK           ? before + at
+                       : at < begin        ? "x"
+                       : at < begin + MARK ? between + (at - begin)
+                       : at < end          ? wrapped->text + (at - begin - MARK)
+                                           : "]";
+    *(char *)buffer = *from;
     return 1;
 }
 
@@ -63,13 +101,15 @@ mt_status mt_json_object(const char *path, const char *what, const char *text, s
                          json_t **object)
 {
     json_error_t error;
-    rest_of_text rest = {text, length};
+    wrapped_text wrapped = wrap(text, length);
     errno = 0;
-    *object = json_load_callback(next_byte, &rest, JSON_REJECT_DUPLICATES, &error);
+    json_t *both = json_load_callback(next_byte, &wrapped, JSON_REJECT_DUPLICATES, &error);
+    bool no_memory = both == NULL && errno == ENOMEM;
+    *object = json_array_size(both) == 2 ? json_incref(json_array_get(both, 1)) : NULL;
+    json_decref(both);
     if (json_is_object(*object)) {
         return MT_OK;
     }
-    bool no_memory = *object == NULL && errno == ENOMEM;
     json_decref(*object);
     *object = NULL;
     return no_memory ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes of JSON", path, length)
