@@ -35,11 +35,32 @@ START_TEST(test_an_operator_whose_device_fails_says_so)
 }
 END_TEST
 
+static mt_status check_gradient(void *context)
+{
+    mt_tensor *inputs[MT_OP_INPUTS];
+    mt_gradcheck_result result;
+    int checked;
+    mt_tape_reset(value_tape);
+    const gradient_case *const *one = context;
+    mt_status status = gradient_case_inputs(*one, value_tape, 1, inputs, &checked);
+    return status == MT_OK
+               ? mt_gradcheck(test_tape, gradient_case_loss, context, checked, inputs, 2, &result)
+               : status;
+}
+
+START_TEST(test_a_check_of_gradients_whose_device_fails_says_so)
+{
+    const gradient_case *one = gradient_cases;
+    fail_each_call(check_gradient, &one, MT_OK, 20);
+}
+END_TEST
+
 static Suite *failing_suite(void)
 {
     return SUITE_WITH("failing device", failing_setup, graph_teardown,
                       test_an_operator_whose_kernel_fails_says_so,
-                      test_an_operator_whose_device_fails_says_so);
+                      test_an_operator_whose_device_fails_says_so,
+                      test_a_check_of_gradients_whose_device_fails_says_so);
 }
 
 MT_TEST_MAIN(failing_suite)

@@ -283,6 +283,49 @@ static void wide_span(mt_tape *tape, void *context, mt_tensor *const *inputs, mt
     outputs[0] = y;
 }
 
+static void empty_span(mt_tape *tape, void *context, mt_tensor *const *inputs, mt_tensor **outputs)
+{
+    (void)tape;
+    (void)context;
+    (void)inputs;
+    (void)outputs;
+}
+
+static void sum_span(mt_tape *tape, void *context, mt_tensor *const *inputs, mt_tensor **outputs)
+{
+    (void)context;
+    outputs[0] = inputs[0];
+    for (int i = 1; i < MT_SPAN_MAX; i++) {
+        outputs[0] = mt_add(tape, outputs[0], inputs[i]);
+    }
+}
+
+START_TEST(test_a_span_has_as_many_inputs_and_outputs_as_may_be)
+{
+    mt_tensor *x = RANDOM(1, 2, 3), *inputs[MT_SPAN_MAX + 1], *outputs[MT_SPAN_MAX + 1];
+    double value[6], expected[6];
+    for (int i = 0; i <= MT_SPAN_MAX; i++) {
+        inputs[i] = x;
+    }
+    mt_recompute(test_tape, sum_span, NULL, MT_SPAN_MAX, inputs, 1, outputs);
+    ck_assert_int_eq(mt_tensor_read(outputs[0], value), MT_OK);
+    ck_assert_int_eq(mt_tensor_read(x, expected), MT_OK);
+    for (int i = 0; i < 6; i++) {
+        ck_assert_double_eq_tol(value[i], MT_SPAN_MAX * expected[i], 1e-12);
+    }
+    mt_recompute(test_tape, sum_span, NULL, MT_SPAN_MAX + 1, inputs, 1, outputs);
+    ck_assert_int_eq(mt_tape_status(test_tape), MT_ERROR_INVALID);
+    mt_tape_reset(test_tape);
+    mt_recompute(test_tape, sum_span, NULL, 1, inputs, MT_SPAN_MAX + 1, outputs);
+    ck_assert_int_eq(mt_tape_status(test_tape), MT_ERROR_INVALID);
+    mt_tape_reset(test_tape);
+    mt_recompute(test_tape, empty_span, NULL, 1, inputs, 1, outputs);
+    ck_assert_int_eq(mt_tape_status(test_tape), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_tape_error(test_tape), "recompute: the span left output 0 NULL");
+    ck_assert_ptr_null(outputs[0]);
+}
+END_TEST
+
 START_TEST(test_recomputation_keeps_only_the_outputs)
 {
     enum { SPANS = 8 };
@@ -482,6 +525,7 @@ static Suite *tape_suite(void)
         test_unused_branches_cost_no_gradient, test_impossible_shapes_are_refused,
         test_recomputed_gradients_have_the_same_bits,
         test_recomputed_gradients_are_central_differences,
+        test_a_span_has_as_many_inputs_and_outputs_as_may_be,
         test_recomputation_keeps_only_the_outputs,
         test_a_span_that_fails_when_it_is_recomputed_is_an_error_of_backward,
         test_user_defined_operator_is_differentiated, test_what_nobody_has_written_is_nan,

@@ -1042,6 +1042,28 @@ START_TEST(test_what_cannot_work_is_refused)
 }
 END_TEST
 
+static bool has_recorded;
+
+static mt_tensor *watched_loss(void *context, mt_tape *tape, const mt_batch *batch,
+                               mt_tensor **counts)
+{
+    has_recorded = has_recorded || mt_tape_recording(tape);
+    return loss(context, tape, batch, counts);
+}
+
+START_TEST(test_an_evaluation_records_nothing)
+{
+    own_model model = make_model(0);
+    mt_objective objective = {put, watched_loss, &model};
+    mt_evaluation found;
+    has_recorded = false;
+    ck_assert_int_eq(mt_evaluate(test_tape, &objective, 2, &found), MT_OK);
+    ck_assert(!has_recorded);
+    ck_assert(mt_tape_recording(test_tape)); /* as before */
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
 /* Each batch counts as its rows do. */
 START_TEST(test_an_evaluation_is_the_mean_of_what_is_counted)
 {
@@ -1097,7 +1119,7 @@ static Suite *trainer_suite(void)
         test_a_loss_that_alone_is_not_finite_changes_nothing,
         test_a_bad_step_that_was_kept_is_repeated, test_a_loss_beyond_twice_the_average_is_a_spike,
         test_a_models_checkpoint_says_which_model, test_what_cannot_work_is_refused,
-        test_an_evaluation_is_the_mean_of_what_is_counted);
+        test_an_evaluation_records_nothing, test_an_evaluation_is_the_mean_of_what_is_counted);
 }
 
 MT_TEST_MAIN(trainer_suite)
