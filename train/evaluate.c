@@ -39,9 +39,9 @@ static mt_status check_sums(const evaluation_sums *sums, int64_t count)
     if (!(sums->counted > 0.0)) {
         return mt_fail(MT_ERROR_INVALID, "nothing is counted in %" PRId64 " batches", count);
     }
-    return isfinite(sums->loss)
-               ? MT_OK
-               : mt_fail(MT_ERROR_NUMERIC, "the loss on held-out data is %g", sums->loss);
+    return isfinite(sums->loss) ? MT_OK
+                                : mt_fail(MT_ERROR_NUMERIC, "the loss on held-out data is %g",
+                                          isnan(sums->loss) ? (double)NAN : sums->loss);
 }
 
 mt_status mt_evaluate(mt_tape *tape, const mt_objective *objective, int64_t count,

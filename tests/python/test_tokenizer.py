@@ -1,5 +1,6 @@
 """Tokenizers that are kept with models: text to ids to a model to text, by the command."""
 
+import json
 import os
 import resource
 import shutil
@@ -182,11 +183,15 @@ class TextTest(TokenizerTest):
     def test_a_unit_beside_a_tokenizer_is_refused(self):
         path = self.list("abcd", "e")
         self.train(path)
-        says = "--unit {}: text is read by a tokenizer, whose pieces are the symbols"
-        for arguments in (("generate", "run"), ("generate", "run", "--tokenizer", path),
-                          ("eval", "run", "--data", "text"), ("eval", "run", "--data", "ids.idx"),
-                          ("train", "text", "--data", "text", "--tokenizer", path),
-                          ("train", "text", "--data", "text", "--init", "run")):
+        read = "--unit {}: text is read by a tokenizer, whose pieces are the symbols"
+        numbers = "--unit {}: not with --"
+        for arguments, says in ((("generate", "run"), read),
+                                (("generate", "run", "--tokenizer", path), read),
+                                (("generate", "run", "--ids"), numbers),
+                                (("eval", "run", "--data", "text"), read),
+                                (("eval", "run", "--data", "ids.idx"), numbers),
+                                (("train", "text", "--data", "text", "--tokenizer", path), read),
+                                (("train", "text", "--data", "text", "--init", "run"), read)):
             for unit in ("char", "byte"):
                 with self.subTest(arguments, unit=unit):
                     self.assertEqual(self.run_command(*arguments, "--unit", unit, status=2).count(
@@ -390,6 +395,23 @@ class SizesTest(TokenizerTest):
         with open(self.path("run", "train.log")) as file:
             self.assertIn(f"the tokenizer has {size} ids, the vocabulary {size + 14}", file.read())
         self.assertIn(f"vocab_size {size + 14}", self.run_command("info", "run"))
+
+    def test_two_pieces_with_one_id_are_told_where_the_tokenizer_is_given(self):
+        path = made.huggingface(self.folder)
+        with open(path) as file:
+            model = json.load(file)
+        model["model"]["vocab"]["Q"] = model["model"]["vocab"]["R"]
+        self.write("tokenizer.json", json.dumps(model))
+        small = ("--size", "16", "--blocks", "1", "--steps", "1", "--batch", "2")
+        self.train(path)
+        for verb in (("train", "ids", "--data", "ids", *small, "--length", "9"),
+                     ("train", "text", "--data", "text", *small, "--length", "9"),
+                     ("generate", "run", "--length", "1"), ("eval", "run", "--data", "text")):
+            result = subprocess.run([support.MIXTAPE, *verb, "--tokenizer", path], cwd=self.folder,
+                                    capture_output=True, timeout=300)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertRegex(result.stderr.decode(), "tokenizer.json: '[QR]' and '[QR]' have the "
+                             r"same id, \d+: a model cannot tell them apart\n")
 
     def test_ids_that_are_padding_are_not_chosen(self):
         path = self.write("list", made.world_line(1, b"a") + made.world_line(2, b"b"))

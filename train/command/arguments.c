@@ -6,15 +6,33 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* An empty name is a variable that a script has not set, and would be taken for no option. */
+static void refuse_empty(int key, const struct argp_state *state)
+{
+    const struct argp_option *option = state->input;
+    while (option->key != key) {
+        option++;
+    }
+    if (strcmp(option->arg, "TEXT") != 0 && strcmp(option->arg, "SYMBOL") != 0) {
+        wrong_arguments(state, "--%s: an empty value (it takes %s)", option->name, option->arg);
+    }
+}
+
 static error_t take_all(int key, char *text, struct argp_state *state)
 {
-    (void)text;
+    bool is_empty = text != NULL && text[0] == '\0';
     if (key == ARGP_KEY_INIT) {
         state->err_stream = NULL; /* argp would tell to try --help */
+    } else if (is_empty && key == ARGP_KEY_ARG) {
+        wrong_arguments(state, "an empty argument");
+    } else if (is_empty) {
+        refuse_empty(key, state);
     }
     return 0;
 }
@@ -35,7 +53,9 @@ static error_t check_usage(const struct argp *argp, int argc, char **argv)
             mt_printable(argv[i], length, copies[i], size);
         }
     }
-    error_t error = whole ? argp_parse(&known, argc, copies, 0, NULL, NULL) : ENOMEM;
+    error_t error =
+        whole ? argp_parse(&known, argc, copies, 0, NULL, (void *)(uintptr_t)argp->options)
+              : ENOMEM;
     for (int i = 0; i < argc && copies != NULL; i++) {
         free(copies[i]);
     }

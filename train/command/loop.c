@@ -30,10 +30,19 @@ static void end_saved(train_loop *loop, mt_status status)
     snprintf(loop->reason, sizeof loop->reason, "%s", mt_error_message());
 }
 
-/* So do held-out data that cannot be read, or are damaged. */
-static mt_status end_after_validation(train_loop *loop, mt_status status)
+/* Held-out data that cannot be read, or are damaged, end a run that is saved. So does a loss that
+ * is not finite, unless bad steps are skipped: then it is told, and is not better. */
+static mt_status go_on_or_end(train_loop *loop, mt_status status, metrics_row *row)
 {
-    if (status != MT_ERROR_FORMAT && status != MT_ERROR_IO) {
+    if (status == MT_ERROR_NUMERIC && loop->session->config.on_bad_step == MT_BAD_STEP_SKIP) {
+        progress_say(&loop->progress, "%s (the run goes on)", mt_error_message());
+        row->val_loss = INFINITY;
+        loop->state->bad_evals++;
+        return MT_OK;
+    }
+    if (status == MT_ERROR_NUMERIC) {
+        mt_fail(status, "%s (--on-bad-step skip goes on)", mt_error_message());
+    } else if (status != MT_ERROR_FORMAT && status != MT_ERROR_IO) {
         return status;
     }
     end_saved(loop, status);
@@ -52,8 +61,9 @@ static mt_status validate(train_loop *loop, metrics_row *row)
         return MT_OK;
     }
     if (status != MT_OK) {
-        return end_after_validation(loop, mt_fail(status, "validation after step %" PRId64 ": %s",
-                                                  state->step, mt_error_message()));
+        status = mt_fail(status, "validation after step %" PRId64 ": %s", state->step,
+                         mt_error_message());
+        return go_on_or_end(loop, status, row);
     }
     row->val_loss = found.loss;
     row->val_accuracy = found.accuracy;

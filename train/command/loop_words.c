@@ -78,16 +78,19 @@ void loop_say_end(train_loop *loop, loop_end end)
     const mt_train_state *state = loop->state;
     train_progress *progress = &loop->progress;
     double seconds = clock_seconds() - loop->started;
+    char best[96] = "no validation loss was finite";
+    if (state->best_step > 0) {
+        snprintf(best, sizeof best, "best validation loss %.5f at step %" PRId64, state->best_loss,
+                 state->best_step);
+    }
     if (end == LOOP_INTERRUPTED) {
         progress_say(progress,
                      "interrupted after step %" PRId64
                      ", saved; go on with: mixtape train --resume %s",
                      state->step, loop->folder->path);
     } else {
-        progress_say(progress,
-                     "%s after step %" PRId64
-                     " and %.1f s; best validation loss %.5f at step %" PRId64,
+        progress_say(progress, "%s after step %" PRId64 " and %.1f s; %s",
                      end == LOOP_OUT_OF_PATIENCE ? "no better validation any more:" : "done",
-                     state->step, seconds, state->best_loss, state->best_step);
+                     state->step, seconds, best);
     }
 }

@@ -140,6 +140,9 @@ static mt_status take_tokenizer(const mt_checkpoint *source, bool goes_on, train
     } else if (status == MT_OK) {
         session->tokenizer_size = tokenizer_size(*tokenizer);
     }
+    if (status == MT_OK && is_asked) {
+        tokenizer_tell_note(*tokenizer);
+    }
     return status == MT_OK && is_asked && source != NULL
                ? check_tokenizer_asked(source, session, *tokenizer)
                : status;

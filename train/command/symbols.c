@@ -116,6 +116,12 @@ static mt_status take_options(const symbols_asked *asked, text_symbols *symbols)
                        symbols->transcripts ? "tokens has char and word"
                                             : "text has char and byte");
     }
+    const char *first = symbols->tokens->tokens[0];
+    if (unit == UNIT_BYTE && (symbols->tokens->count != BYTES || strcmp(first, "<0x00>") != 0)) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "--unit byte: the model's %" PRId32 " symbols are not the %d bytes",
+                       symbols->tokens->count, BYTES);
+    }
     if (asked->unit != NULL) {
         symbols->words = unit == UNIT_WORD;
         symbols->unit = unit == UNIT_BYTE ? MT_TEXT_BYTE : MT_TEXT_CHAR;
@@ -165,6 +171,7 @@ static mt_status find_tokenizer(const mt_weights *weights, const char *path,
     if (status == MT_OK) {
         status = open_tokenizer(&file, asked->tokenizer, weights->tokens, symbols);
         if (status == MT_OK) {
+            tokenizer_tell_note(symbols->tokenizer);
             tokenizer_tell_other(symbols->tokenizer, &file, &weights->tokenizer);
         }
         mt_tokenizer_free(&file);
@@ -179,6 +186,10 @@ mt_status symbols_find(const mt_checkpoint *checkpoint, const char *path,
     *symbols = (text_symbols){.count = weights->config.output_size, .numbers = asked->numbers};
     if (symbols->count == 0) {
         return mt_fail(MT_ERROR_INVALID, "%s: it has no head, so it tells no symbols", path);
+    }
+    if (asked->numbers && asked->unit != NULL) {
+        return mt_fail(MT_ERROR_INVALID, "--unit %s: not with %s, where symbols are numbers",
+                       asked->unit, asked->numbers_option);
     }
     mt_status status = find_tokenizer(weights, path, asked, symbols);
     if (status == MT_OK && symbols->tokenizer == NULL) {

@@ -145,6 +145,14 @@ mt_status tokenizer_check_splits(const text_tokenizer *tokenizer)
                                        tokenizer->name);
 }
 
+void tokenizer_tell_note(const text_tokenizer *tokenizer)
+{
+    const char *note = tokenizer->process != NULL ? tokenizer_process_note(tokenizer->process) : "";
+    if (note[0] != '\0') {
+        print_line(stderr, "%s", note);
+    }
+}
+
 void tokenizer_tell_other(const text_tokenizer *tokenizer, const mt_tokenizer_file *file,
                           const mt_tokenizer_file *own)
 {

@@ -41,6 +41,9 @@ mt_status tokenizer_make_tokens(const text_tokenizer *tokenizer, mt_token_list *
 /* The first few pieces of what was encoded that the list taken lacks: "'a', 'b'", or "". */
 const char *tokenizer_unknown_pieces(const text_tokenizer *tokenizer);
 
+/* Tells on standard error what is odd about a tokenizer: two pieces have one id. */
+void tokenizer_tell_note(const text_tokenizer *tokenizer);
+
 /* Tells on standard error where a tokenizer that an option names is another than a model's own. */
 void tokenizer_tell_other(const text_tokenizer *tokenizer, const mt_tokenizer_file *file,
                           const mt_tokenizer_file *own);

@@ -21,6 +21,7 @@ struct tokenizer_process {
     int socket;
     int64_t size;
     bool splits;
+    char *note;
 };
 
 /* Each frame begins with a byte and the length of what follows. */
@@ -242,6 +243,7 @@ mt_status tokenizer_process_start(const char *name, const char *bytes, size_t si
     if (status == MT_OK && length > sizeof made->size) {
         memcpy(&made->size, answer, sizeof made->size);
         made->splits = answer[sizeof made->size] != 0;
+        made->note = strdup(answer + sizeof made->size + 1);
     }
     free(answer);
     if (status != MT_OK) {
@@ -264,6 +266,7 @@ void tokenizer_process_end(tokenizer_process *process)
         kill(process->child, SIGKILL);
         waitpid(process->child, NULL, 0);
     }
+    free(process->note);
     free(process);
 }
 
@@ -275,4 +278,9 @@ int64_t tokenizer_process_size(const tokenizer_process *process)
 bool tokenizer_process_splits(const tokenizer_process *process)
 {
     return process->splits;
+}
+
+const char *tokenizer_process_note(const tokenizer_process *process)
+{
+    return process->note != NULL ? process->note : "";
 }

@@ -22,6 +22,9 @@ int64_t tokenizer_process_size(const tokenizer_process *process);
 /* Tells if it splits text for token lists: a model of SentencePiece. */
 bool tokenizer_process_splits(const tokenizer_process *process);
 
+/* What is odd about it, in a line, or "". */
+const char *tokenizer_process_note(const tokenizer_process *process);
+
 /* What the process makes of these bytes, as the letter asks it. The caller frees the answer, which
  * has a zero byte behind it. MT_ERROR_FORMAT with the message of the process; MT_ERROR_MEMORY where
  * it took too much, or too long, which is the file's fault; MT_ERROR_IO where it has ended. */

@@ -135,8 +135,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->last = true;
         break;
     case LONG_ONLY + 'd':
-        status = text[0] != '\0' ? file_list_add(&given->data, text)
-                                 : mt_fail(MT_ERROR_INVALID, "--data: no file is named");
+        status = file_list_add(&given->data, text);
         break;
     case LONG_ONLY + 'j':
         given->json = true;

@@ -42,9 +42,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
     arguments *given = state->input;
     switch (key) {
     case 'o':
-        if (text[0] == '\0') {
-            wrong_arguments(state, "-o: an empty name");
-        }
         given->output = text;
         return 0;
     case LONG_ONLY + 'L':

@@ -50,7 +50,8 @@ static const argument_row rows[] = {
     {"without", GIVEN_TEXTS, AT(forbidden), 0, 0, "SYMBOL",
      "Never choose this one; may be repeated"},
     {"blank", GIVEN_FLAG, AT(blank), 0, 0, NULL, "Let <blank> be chosen, which no transcript has"},
-    {"stop", GIVEN_TEXT, AT(stop), 0, 0, "TEXT", "End a text once it ends with TEXT"},
+    {"stop", GIVEN_TEXT, AT(stop), 0, 0, "TEXT",
+     "End a text once it ends with TEXT; of --ids, with that id"},
     {"samples", GIVEN_WHOLE, AT(samples), 1, 1e9, "N", "Texts to generate (default 1)"},
     {"ids", GIVEN_FLAG, AT(symbols.numbers), 0, 0, NULL,
      "Read the prompt and write the text as the symbols' numbers"},
@@ -94,28 +95,39 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return error == ARGP_ERR_UNKNOWN ? parse_argument(key, text, state, "run", &given->run) : error;
 }
 
-/* The prompt's symbols, which the caller frees. A file's last newline, which editors leave there,
- * is not part of it. */
+/* The bytes of a file, to be freed. Its last newline, which editors leave there, is not part of the
+ * prompt. */
+static mt_status read_prompt_file(const char *path, char **bytes)
+{
+    size_t size;
+    mt_status status = mt_input_read(path, mt_input_most(), bytes, &size);
+    if (status == MT_OK && strlen(*bytes) != size) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s: a zero byte at %zu", path, strlen(*bytes));
+    }
+    if (status == MT_OK && size > 0 && (*bytes)[size - 1] == '\n') {
+        (*bytes)[size - 1] = '\0';
+    }
+    return status == MT_OK ? MT_OK : mt_fail(status, "--prompt-file: %s", mt_error_message());
+}
+
+/* The prompt's symbols, which the caller frees. */
 static mt_status read_prompt(const text_symbols *symbols, const arguments *given, int32_t **ids,
                              int64_t *count)
 {
-    const char *from = given->prompt_file;
     char *bytes = NULL;
-    size_t size;
     *ids = NULL;
-    mt_status status = from != NULL ? mt_input_read(from, mt_input_most(), &bytes, &size) : MT_OK;
-    if (status == MT_OK && bytes != NULL && strlen(bytes) != size) {
-        status = mt_fail(MT_ERROR_FORMAT, "%s: a zero byte at %zu", from, strlen(bytes));
+    mt_status status =
+        given->prompt_file != NULL ? read_prompt_file(given->prompt_file, &bytes) : MT_OK;
+    if (status != MT_OK) {
+        free(bytes);
+        return status;
     }
-    if (status == MT_OK && bytes != NULL && size > 0 && bytes[size - 1] == '\n') {
-        bytes[size - 1] = '\0';
-    }
-    if (status == MT_OK) {
-        status = symbols_of(symbols, bytes != NULL ? bytes : given->prompt, ids, count);
-    }
+    status = symbols_of(symbols, bytes != NULL ? bytes : given->prompt, ids, count);
     free(bytes);
+    /* Else it is the tokenizer's. */
     bool of_prompt = status == MT_ERROR_FORMAT || status == MT_ERROR_INVALID;
-    return of_prompt ? mt_fail(status, "%s: %s", from != NULL ? "--prompt-file" : "--prompt",
+    return of_prompt ? mt_fail(status, "%s: %s",
+                               given->prompt_file != NULL ? "--prompt-file" : "--prompt",
                                mt_error_message())
                      : status;
 }

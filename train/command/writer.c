@@ -6,6 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of symbols that are written as their numbers, one ends a text, and not the digits of others. */
+static mt_status take_stop(text_writer *writer, const char *stop)
+{
+    bool is_symbol = writer->symbols->numbers && stop[0] != '\0';
+    writer->stop = is_symbol ? "" : stop;
+    writer->stop_symbol = -1;
+    writer->tail = malloc(strlen(stop) + 1);
+    if (writer->tail == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "--stop: no memory for %zu bytes", strlen(stop));
+    }
+    mt_status status = is_symbol ? symbols_one(writer->symbols, stop, &writer->stop_symbol) : MT_OK;
+    return status == MT_OK ? MT_OK : mt_fail(status, "--stop: %s", mt_error_message());
+}
+
 mt_status writer_open(text_writer *writer, mt_model *model, const text_symbols *symbols,
                       const mt_sampling *sampling, uint64_t seed, const char *stop)
 {
@@ -13,9 +27,11 @@ mt_status writer_open(text_writer *writer, mt_model *model, const text_symbols *
     *writer = (text_writer){.symbols = symbols,
                             .dtype = dtype,
                             .logits_bytes = (size_t)symbols->count * mt_dtype_size(dtype),
-                            .output = text_output_make(stdout),
-                            .stop = stop};
-    mt_status status = mt_stream_create(model, 1, &writer->stream);
+                            .output = text_output_make(stdout)};
+    mt_status status = take_stop(writer, stop);
+    if (status == MT_OK) {
+        status = mt_stream_create(model, 1, &writer->stream);
+    }
     if (status == MT_OK) {
         status = mt_sampler_create(sampling, symbols->count, seed, &writer->sampler);
     }
@@ -25,9 +41,7 @@ mt_status writer_open(text_writer *writer, mt_model *model, const text_symbols *
     writer->logits = malloc(writer->logits_bytes);
     writer->kept_logits = malloc(writer->logits_bytes);
     writer->kept_state = malloc(mt_stream_row_bytes(writer->stream));
-    writer->tail = malloc(strlen(stop) + 1);
-    return writer->logits != NULL && writer->kept_logits != NULL && writer->kept_state != NULL &&
-                   writer->tail != NULL
+    return writer->logits != NULL && writer->kept_logits != NULL && writer->kept_state != NULL
                ? MT_OK
                : mt_fail(MT_ERROR_MEMORY, "generate: no memory for %" PRId64 " logits",
                          symbols->count);
@@ -53,8 +67,8 @@ mt_status writer_forbid(text_writer *writer, const char *token)
 static bool has_stopped(const text_writer *writer)
 {
     size_t length = strlen(writer->stop);
-    return length > 0 && writer->tail_length == length &&
-           memcmp(writer->tail, writer->stop, length) == 0;
+    return writer->at_stop_symbol || (length > 0 && writer->tail_length == length &&
+                                      memcmp(writer->tail, writer->stop, length) == 0);
 }
 
 /* Keeps the last bytes of the text, as many as --stop has. Gives how many there are until the text
@@ -188,6 +202,7 @@ static mt_status add_symbol(text_writer *writer)
     if (status == MT_OK && writer->silent) {
         return mt_sampler_seek(writer->sampler, before);
     }
+    writer->at_stop_symbol = symbol == writer->stop_symbol;
     return status == MT_OK ? feed(writer, symbol) : status;
 }
 
@@ -196,6 +211,7 @@ mt_status writer_answer(text_writer *writer, int64_t length)
     mt_status status = MT_OK;
     writer->tail_length = 0; /* the prompt does not end the text */
     writer->answers = true;
+    writer->at_stop_symbol = false;
     for (int64_t i = 0; i < length && status == MT_OK && !has_stopped(writer); i++) {
         if (ferror(stdout) || ending_signal() != 0) {
             break;

@@ -23,12 +23,15 @@ typedef struct text_writer {
     void *kept_state, *kept_logits; /* from where each sample begins */
     size_t logits_bytes;
     text_output output;
-    const char *stop;
+    const char *stop;    /* "": none, or a symbol */
+    int32_t stop_symbol; /* -1: none */
+    bool at_stop_symbol;
     char *tail; /* of strlen(stop) bytes at most */
     size_t tail_length;
 } text_writer;
 
-/* `stop`, unless it is empty, ends a text that ends with it. Closed even after a failure. */
+/* `stop`, unless it is empty, ends a text that ends with it, or with that symbol where they are
+ * numbers. Closed even after a failure. */
 mt_status writer_open(text_writer *writer, mt_model *model, const text_symbols *symbols,
                       const mt_sampling *sampling, uint64_t seed, const char *stop);
 void writer_close(text_writer *writer);

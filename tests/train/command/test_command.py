@@ -435,6 +435,15 @@ class TextTest(CommandTest):
             self.assertEqual(generate("--prompt", "the ", "--length", "60", "--stop", stop),
                              whole[:end] + "\n")
             self.assertGreater(len(generate("--prompt", "the ", "--stop", "the ")), 5)
+        with self.subTest("of numbers one ends the text, and not another that has its digits"):
+            numbers = generate("--ids", "--length", "60").split()
+            stop = next(number for number in numbers[10:] if len(number) == 1)
+            end = numbers.index(stop) + 1
+            self.assertEqual(generate("--ids", "--length", "60", "--stop", stop).split(),
+                             numbers[:end])
+            self.assertTrue(any(len(number) > 1 and stop in number for number in numbers[:end]))
+            prompt = f"{stop} {stop}"  # which does not end the text
+            self.assertGreater(len(generate("--ids", "--prompt", prompt, "--stop", stop)), 5)
         with self.subTest("several texts, of which the first is that of one alone"):
             texts = generate("--prompt", "the ", "--length", "60", "--samples", "3")
             self.assertTrue(texts.startswith(whole))
@@ -570,6 +579,10 @@ class TextTest(CommandTest):
         for options, says, status in (
                 (["--ids", "--prompt", "1 99999"], ["--prompt", "number 2", "99999"], 2),
                 (["--ids", "--prompt", "1 x"], ["--prompt", "number 2", "x"], 2),
+                (["--ids", "--stop", "x"], ["--stop: number 1, 'x', not in 0 .. "], 2),
+                (["--ids", "--stop", "1 2"], ["--stop: '1 2' is 2 symbols, not one"], 2),
+                (["--ids", "--unit", "char"], ["--unit char: not with --ids"], 2),
+                (["--unit", "byte"], ["--unit byte: the model's", "are not the 256 bytes"], 2),
                 (["--without", "ab"], ["--without", "ab", "2 symbols"], 2),
                 (["--prompt", "a", "--prompt-file", "b"], ["--prompt", "not both"], 2),
                 (["--prompt-file", "none.txt"], ["--prompt-file", "none.txt", "No such"], 1),
@@ -979,7 +992,28 @@ class WrongUsageTest(CommandTest):
         self.refuse("train", "tokens", "--length", "9", status=2, says=["--length 9", "tokens"])
         self.train("--steps", "1", "--out", "run")
         self.refuse("eval", "run", "--data", "text", status=2, says=["--data text", "copy"])
-        self.refuse("eval", "run", "--data", "", status=2, says="--data")
+
+    def test_an_empty_value_is_none(self):
+        self.train("--steps", "1", "--out", "run")
+        options_of = {
+            ("train", "text"): "data valid-data init tokenizer unit out espnet-config resume",
+            ("train", "ids"): "data tokenizer ids-type steps",
+            ("train", "tokens"): "token-list nlsyms device",
+            ("train", "--resume", "run"): "data",
+            ("generate", "run"): "tokenizer token-list unit state save-state prompt-file",
+            ("eval", "run"): "data task tokenizer token-list unit ids-type",
+            ("export", "run"): "layout output",
+            ("forward", "run"): "input",
+            ("info", "run"): "tokenizer",
+            ("bench", ): "device"
+        }
+        for verb, options in options_of.items():
+            for name in map("--{}".format, options.split()):
+                with self.subTest(verb, name=name):
+                    self.refuse(*verb, name, "", status=2,
+                                says=f"{name}: an empty value (it takes ")
+        for verb in "train", "generate", "eval", "export", "info", "forward", "replay":
+            self.refuse(verb, "", status=2, says="an empty argument")
 
     def test_help_tells_the_defaults_of_a_task(self):
         self.assertIn("Sequences of a batch (default 12)",

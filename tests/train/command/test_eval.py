@@ -236,7 +236,7 @@ class TextTest(EvalTest):
                 (["decoder.h5", "--data", "0.txt"], 2, ["decoder.h5", "no head"]),
                 (["copy", "--data", "0.txt"], 2, ["copy does not read it", "--task"]),
                 (["run", "--data", "none.txt"], 1, ["none.txt", "No such file"]),
-                (["run", "--data", ""], 2, ["--data", "no file"]),
+                (["run", "--data", ""], 2, ["--data: an empty value (it takes FILE...)"]),
                 (["run", "--data", "invalid.txt"], 1, ["invalid.txt", "byte 4"]),
                 (["run", "--data", "1.txt"], 2, ["1.txt: in 1 document there is no", "context"]),
                 (["run", "--window", "3"], 2, ["--window is for files", "--data"]),

@@ -73,7 +73,7 @@ class PlaceTest(FolderTest):
         self.refuse_output(".", "not empty")
         self.refuse_output("to/file", ["to/file: Not a directory", "name a new one"])
         self.refuse_output("none/model", "none/model: No such file or directory")
-        self.refuse_output("", "-o: an empty name", status=2)
+        self.refuse_output("", "--output: an empty value", status=2)
         self.assertEqual(self.entries(), ["file"])
 
     def test_a_link_leads_to_where_the_folder_goes(self):

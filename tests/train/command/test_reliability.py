@@ -309,6 +309,24 @@ class BadStepTest(RunTest):
         self.run_command("train", "--resume", "run", "--bad-steps", "100")
         self.assertEqual(self.saved_step(), 120)
 
+    def test_a_validation_that_is_not_finite_ends_a_run_that_is_saved(self):
+        self.write("text.txt", "abcd" * 40)
+        self.write("valid.txt", "abzd" * 8)
+        options = ("--valid-data", "valid.txt", "--eval-every", "40", "--save-every", "0")
+        self.go(*options, "--on-bad-step", "skip", out="whole")
+        said = self.go(*options, status=1).splitlines()[-1]
+        self.assertRegex(said, r"mixtape: validation after step 40: the loss on held-out data is "
+                         r"nan \(--on-bad-step skip goes on\) \(saved after step 40\)$")
+        self.assertEqual(self.saved_step(), 40)
+        said = self.run_command("train", "--resume", "run", "--on-bad-step", "skip")
+        self.assertEqual(said.stderr.decode().count("the run goes on"), 3)
+        self.assertEqual(self.content("run"), self.content("whole"))
+        self.assertEqual([row.split(",")[3] for row in self.rows() if row.split(",")[3]],
+                         ["inf"] * 3)
+        said = self.run_command("train", "--resume", "run", "--steps", "200", "--patience", "4")
+        self.assertIn("no better validation any more: after step 160 and ", said.stderr.decode())
+        self.assertIn("; no validation loss was finite\n", said.stderr.decode())
+
     def test_a_run_without_a_bad_step_has_nothing_to_repeat(self):
         self.refuse("replay", "base", status=1, says=["base", "no step was bad"])
         self.refuse("replay", "base/checkpoint.h5", status=2, says=["checkpoint.h5", "no batch"])
