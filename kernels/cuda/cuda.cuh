@@ -37,6 +37,7 @@ enum finding_kind {
 };
 
 constexpr int STAGING_HALVES = 2;
+constexpr size_t STAGING_HALF = static_cast<size_t>(4) << 20; /* bytes */
 
 /* Pinned memory that `write` copies from, used half by half. */
 struct staging_area {
@@ -101,6 +102,16 @@ mt_status use(mt_device *device);
  * before, and has been told: the message stays. */
 void settle(mt_device *device);
 
+/* Copies, of copies.cu; those that wait report what kernels found. */
+mt_status write(mt_device *device, void *device_memory, const void *host_memory, size_t bytes);
+mt_status read_back(mt_device *device, void *host_memory, const void *device_memory, size_t bytes);
+mt_status copy(mt_device *device, void *to, const void *from, size_t bytes);
+mt_status zero(mt_device *device, void *memory, size_t bytes);
+mt_status poison(mt_device *device, void *memory, size_t bytes);
+mt_status synchronize(mt_device *device);
+mt_status read_later(mt_device *device, int slot, const void *device_memory, size_t bytes);
+mt_status read_arrived(mt_device *device, int slot, void *host_memory, size_t bytes);
+
 /* Recordings, of recording.cu. */
 mt_status record(mt_device *device);
 mt_status recorded(mt_device *device, mt_recording **recording);
@@ -127,7 +138,7 @@ template <typename function> mt_status enqueue(mt_device *device, const char *na
     return status == MT_OK && of(device)->trace.on ? end_call(device) : status;
 }
 
-/* Sets every byte; `what` names it in a trace and in an error. */
+/* Sets every byte, as zero does; `what` names it in a trace and in an error. */
 mt_status clear(mt_device *device, const char *what, void *memory, int byte, size_t bytes);
 
 /* Memory that is free again when the kernels enqueued by the caller have run. */

@@ -293,13 +293,30 @@ static mt_tensor *loss_varying(void *context, mt_tape *tape, const mt_batch *bat
     return mt_add(tape, mt_mean_square(tape, y, batch->target), mt_mean(tape, batch->others[0]));
 }
 
-START_TEST(test_a_recorded_update_is_for_the_shapes_of_all_its_tensors)
+/* Batches of one shape, whose first other tensor stands behind another in turn. */
+static void put_in_turns(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
+{
+    (void)context;
+    float x[B * T * S];
+    for (int i = 0; i < B * T * S; i++) {
+        x[i] = (float)(i % 7);
+    }
+    batch->input = mt_tape_sequence(tape, MT_F32, B, T, S, x);
+    batch->target = mt_tape_sequence(tape, MT_F32, B, T, S, x);
+    if (index % 2 == 1) {
+        mt_tape_sequence(tape, MT_F32, B, T, S, x);
+        x[0] = 70.0F;
+    }
+    batch->others[0] = mt_tape_sequence(tape, MT_F32, B, T, S, x);
+}
+
+static void check_recorded_is_plain(void (*put_batch)(void *, mt_tape *, int64_t, mt_batch *))
 {
     run_result results[2] = {{0}};
     for (int record = 0; record < 2; record++) {
         own_model model = make_model(false);
         const mt_trainer_config config = config_of(1, record == 1);
-        const mt_objective objective = {put_varying, loss_varying, &model};
+        const mt_objective objective = {put_batch, loss_varying, &model};
         mt_trainer *trainer;
         ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
         ck_assert_int_eq(mt_trainer_run(trainer, 6, note, &results[record]), MT_OK);
@@ -310,6 +327,17 @@ START_TEST(test_a_recorded_update_is_for_the_shapes_of_all_its_tensors)
     check_same(&results[0], &results[1]);
     free(results[0].values);
     free(results[1].values);
+}
+
+START_TEST(test_a_recorded_update_is_for_the_shapes_of_all_its_tensors)
+{
+    check_recorded_is_plain(put_varying);
+}
+END_TEST
+
+START_TEST(test_a_recorded_update_is_for_the_places_of_all_its_tensors)
+{
+    check_recorded_is_plain(put_in_turns);
 }
 END_TEST
 
@@ -1105,6 +1133,7 @@ static Suite *trainer_suite(void)
         "trainer", graph_setup, graph_teardown, test_a_run_is_the_loop_by_hand,
         test_an_update_may_have_any_number_of_batches, test_recorded_updates_are_the_same,
         test_a_recorded_update_is_for_the_shapes_of_all_its_tensors,
+        test_a_recorded_update_is_for_the_places_of_all_its_tensors,
         test_later_updates_allocate_nothing, test_a_stopped_run_goes_on_where_it_was,
         test_a_run_that_was_saved_goes_on_to_the_same_bits,
         test_a_child_of_fork_goes_on_to_the_same_bits_or_is_told,
