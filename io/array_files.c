@@ -93,7 +93,7 @@ mt_status mt_arrays_write(const char *path, const mt_arrays *arrays)
 {
     mt_archive *archive;
     if (mt_is_safetensors(path)) {
-        return mt_safetensors_write(path, arrays, MT_STORED_AS_IS);
+        return mt_safetensors_write(path, arrays, MT_STORED_AS_IS, NULL);
     }
     mt_status status = mt_archive_create(path, &archive);
     if (status == MT_OK) {

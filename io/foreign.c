@@ -1,6 +1,7 @@
 #include "io/foreign_names.h"
 #include "io/hf_config.h"
 #include "io/hf_folder.h"
+#include "io/safetensors.h"
 #include "io/weights_file.h"
 
 #include <stdio.h>
@@ -114,9 +115,11 @@ static mt_status inspect_first_row(const foreign_file *file, const mt_array *tab
     return status;
 }
 
-static double eps_of(const foreign_file *file)
+static mt_status check_config(const foreign_file *file, const mt_model_config *config)
 {
-    return file->told.eps > 0.0 ? file->told.eps : file->layout->eps;
+    return mt_model_config_check(config) == MT_OK
+               ? MT_OK
+               : mt_fail(MT_ERROR_FORMAT, "%s: %s", file->path, mt_error_message());
 }
 
 static mt_status find_config(const foreign_file *file, mt_model_config *config)
@@ -141,18 +144,13 @@ static mt_status find_config(const foreign_file *file, mt_model_config *config)
     config->linear_size = hidden->shape[0];
     config->num_blocks = count_blocks(file);
     config->norm.kind = norm_kind(file);
-    config->norm.eps = config->norm.kind == MT_LAYER_NORM ? eps_of(file) : 0.0;
+    config->norm.eps = config->norm.kind == MT_LAYER_NORM ? file->layout->eps : 0.0;
     config->bias = find(file, "rwkv_blocks.0.att.proj_key.bias") != NULL;
     config->output_size = find(file, "head.weight") != NULL ? config->vocab_size : 0;
     config->head_bias = find(file, "head.bias") != NULL;
     config->padding_index = pads ? 0 : -1;
-    if (file->told.sizes.context_size > 0) {
-        config->context_size = file->told.sizes.context_size;
-    }
     *config = mt_model_config_resolved(config);
-    return mt_model_config_check(config) == MT_OK
-               ? MT_OK
-               : mt_fail(MT_ERROR_FORMAT, "%s: %s", file->path, mt_error_message());
+    return check_config(file, config);
 }
 
 /* Every parameter has its array, of its shape. */
@@ -229,14 +227,32 @@ static mt_status choose(foreign_file *file, mt_arrays *arrays)
 }
 
 /* The eps of basic_norm is learnt, so the file has it; only rms_norm has a partial. */
-static void note_assumed(const foreign_file *file, mt_weights *weights)
+static mt_assumed assumed_of(const foreign_file *file, mt_norm_kind kind)
 {
-    mt_norm_kind kind = weights->config.norm.kind;
+    return (mt_assumed){.eps = file->told.eps == 0.0 && kind != MT_BASIC_NORM,
+                        .partial = kind == MT_RMS_NORM,
+                        .context_size = file->told.sizes.context_size == 0};
+}
+
+/* What a configuration beside the file tells comes first: transformers computes with it, and a
+ * person may change it. */
+static mt_status take_told(const foreign_file *file, mt_weights *weights)
+{
+    mt_model_config *config = &weights->config;
     mt_assumed *assumed = &weights->file->assumed;
-    assumed->eps = file->told.eps == 0.0 && kind != MT_BASIC_NORM;
-    assumed->partial = kind == MT_RMS_NORM;
-    assumed->context_size = file->told.sizes.context_size == 0;
-    mt_assumed_in_words(assumed, &weights->config, weights->file->assumed_text);
+    *assumed = assumed_of(file, config->norm.kind);
+    mt_status status = mt_safetensors_take_model(file->path, file->source, config, assumed);
+    if (file->told.eps > 0.0 && config->norm.kind == MT_LAYER_NORM) {
+        config->norm.eps = file->told.eps;
+    }
+    if (file->told.sizes.context_size > 0) {
+        config->context_size = file->told.sizes.context_size;
+    }
+    if (status == MT_OK) {
+        status = check_config(file, config);
+    }
+    mt_assumed_in_words(assumed, config, weights->file->assumed_text);
+    return status;
 }
 
 /* A head of its own is no tied one's. */
@@ -262,10 +278,12 @@ static mt_status describe(foreign_file *file, mt_weights *weights)
     if (status == MT_OK) {
         status = mt_hf_config_check(file->path, &file->told, &weights->config);
     }
+    if (status == MT_OK) {
+        status = take_told(file, weights);
+    }
     if (status != MT_OK) {
         return status;
     }
-    note_assumed(file, weights);
     weights->file->rescale_every = file->told.rescale_every;
     weights->layout = file->layout;
     weights->dtype = widest(file->arrays);

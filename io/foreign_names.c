@@ -64,6 +64,12 @@ static mt_status read_rows(mt_source *base, const char *name, mt_dtype dtype, in
                                values);
 }
 
+static const char *text_of(mt_source *base, const char *name)
+{
+    mt_source *under = ((unwrapped_source *)base)->under;
+    return under->text != NULL ? under->text(under, name) : NULL;
+}
+
 static void free_unwrapped(unwrapped_source *source)
 {
     mt_arrays_free(&source->arrays);
@@ -217,7 +223,7 @@ mt_status mt_source_unwrap(const char *path, mt_source **source)
     if (made == NULL) {
         return no_memory();
     }
-    *made = (unwrapped_source){{list, inspect, read_rows, close_unwrapped}, *source, {0}};
+    *made = (unwrapped_source){{list, inspect, read_rows, close_unwrapped, text_of}, *source, {0}};
     mt_status status = made->under->list(made->under, &made->arrays);
     if (status == MT_OK) {
         status = unwrap(path, &made->arrays);

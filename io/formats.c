@@ -9,9 +9,8 @@
 static mt_status write_safetensors(const mt_weights *weights, const mt_layout *layout,
                                    const mt_arrays *arrays, mt_stored_type stored, const char *path)
 {
-    (void)weights;
-    (void)layout;
-    return mt_safetensors_write(path, arrays, stored);
+    mt_model_config kept = mt_layout_kept(layout, &weights->config);
+    return mt_safetensors_write(path, arrays, stored, &kept);
 }
 
 static mt_status write_folder(const mt_weights *weights, const mt_layout *layout,

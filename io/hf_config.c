@@ -150,19 +150,6 @@ static json_t *end_of_text(const mt_token_list *tokens)
     return id >= 0 ? json_integer(id) : json_null();
 }
 
-/* As many digits as tell the number apart from others: 1e-5, not 1.0000000000000001e-5. */
-static size_t digits_of(double number)
-{
-    enum { ALL = 17 };
-    char text[32];
-    size_t digits = 0;
-    do {
-        digits++;
-        snprintf(text, sizeof text, "%.*g", (int)digits, number);
-    } while (digits < ALL && strtod(text, NULL) != number);
-    return digits;
-}
-
 mt_status mt_hf_config_write(const char *path, const mt_model_config *config, const char *torch,
                              const mt_token_list *tokens)
 {
@@ -180,7 +167,7 @@ mt_status mt_hf_config_write(const char *path, const mt_model_config *config, co
         json_decref(fields);
         fields = NULL;
     }
-    mt_status status = mt_json_write(path, fields, digits_of(config->norm.eps));
+    mt_status status = mt_json_write(path, fields, mt_json_digits(config->norm.eps));
     json_decref(fields);
     return status;
 }

@@ -213,7 +213,7 @@ static mt_status open_index(const char *folder, const char *path, mt_source **so
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *made);
     }
-    made->base = (mt_source){list, inspect, read_rows, close_shards};
+    made->base = (mt_source){list, inspect, read_rows, close_shards, NULL};
     mt_status status = mt_json_read(path, MOST_INDEX, &content);
     if (status == MT_OK) {
         status = read_index(folder, content, made);

@@ -27,7 +27,7 @@ static mt_status write_contents(const mt_new_folder *folder, const mt_hf_content
     const mt_number_type *type = mt_number_type_of(contents->stored, contents->dtype);
     mt_status status = mt_folder_path(folder, MT_HF_WEIGHTS, path);
     if (status == MT_OK) {
-        status = mt_safetensors_write(path, contents->arrays, contents->stored);
+        status = mt_safetensors_write(path, contents->arrays, contents->stored, NULL);
     }
     if (status == MT_OK) {
         status = mt_folder_path(folder, CONFIG, path);

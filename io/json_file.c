@@ -26,6 +26,18 @@ mt_status mt_json_write(const char *path, const json_t *value, size_t digits)
     return status;
 }
 
+size_t mt_json_digits(double number)
+{
+    enum { ALL = 17 };
+    char text[32];
+    size_t digits = 0;
+    do {
+        digits++;
+        snprintf(text, sizeof text, "%.*g", (int)digits, number);
+    } while (digits < ALL && strtod(text, NULL) != number);
+    return digits;
+}
+
 const char *mt_json_text(const json_t *value, char text[MT_JSON_TEXT])
 {
     const char *word = value == NULL ? "missing" : json_is_array(value) ? "a list" : "an object";

@@ -21,6 +21,10 @@ mt_status mt_json_read(const char *path, size_t most, json_t **object);
  * it could not be made. */
 mt_status mt_json_write(const char *path, const json_t *value, size_t digits);
 
+/* The digits that tell a real number apart from others, and no more: 1e-5, not
+ * 1.0000000000000001e-5. */
+size_t mt_json_digits(double number);
+
 /* A value in a message: a number, true or false as it stands, a text in quotes, cut where it is
  * long, what holds others as a word, and "missing" for NULL. Gives back `text`. */
 enum { MT_JSON_TEXT = 80 };

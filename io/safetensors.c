@@ -127,7 +127,7 @@ static mt_status check_extents(const safetensors_file *file)
     mt_status status = MT_OK;
     json_object_foreach(file->header, name, entry)
     {
-        if (status == MT_OK && strcmp(name, "__metadata__") != 0) {
+        if (status == MT_OK && strcmp(name, MT_SAFETENSORS_METADATA) != 0) {
             extents[count].name = name;
             status = read_offsets(file, name, entry, &extents[count].begin, &extents[count].end);
             count++;
@@ -159,7 +159,7 @@ static mt_status list(mt_source *base, mt_arrays *arrays)
     mt_status status = MT_OK;
     json_object_foreach(file->header, name, entry)
     {
-        if (status == MT_OK && strcmp(name, "__metadata__") != 0) {
+        if (status == MT_OK && strcmp(name, MT_SAFETENSORS_METADATA) != 0) {
             status = mt_arrays_add_name(arrays, name);
         }
     }
@@ -223,6 +223,13 @@ static void close_file(mt_source *base)
     json_decref(file->header);
     close(file->file);
     free(file);
+}
+
+static const char *text_of(mt_source *base, const char *name)
+{
+    const json_t *header = ((safetensors_file *)base)->header;
+    const json_t *metadata = json_object_get(header, MT_SAFETENSORS_METADATA);
+    return json_string_value(json_object_get(metadata, name));
 }
 
 static mt_status parse_header(safetensors_file *file, const char *text, size_t length)
@@ -298,7 +305,7 @@ mt_status mt_safetensors_source(const char *path, mt_source **source)
     if (file == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *file);
     }
-    file->base = (mt_source){list, inspect, read_rows, close_file};
+    file->base = (mt_source){list, inspect, read_rows, close_file, text_of};
     snprintf(file->path, sizeof file->path, "%s", path);
     mt_status status = open_file(path, file);
     if (status != MT_OK) {

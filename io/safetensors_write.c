@@ -2,10 +2,8 @@
 #include "io/file.h"
 #include "io/number_types.h"
 #include "io/safetensors.h"
-#include "io/weights_file.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,11 +32,12 @@ static json_t *describe_array(const mt_array *array, mt_stored_type stored, size
 }
 
 /* The header, or NULL: no memory. */
-static json_t *make_header(const mt_arrays *arrays, mt_stored_type stored)
+static json_t *make_header(const mt_arrays *arrays, mt_stored_type stored,
+                           const mt_model_config *config)
 {
     json_t *header = json_object();
     bool whole =
-        json_object_set_new(header, "__metadata__", json_pack("{s:s}", "format", "pt")) == 0;
+        json_object_set_new(header, MT_SAFETENSORS_METADATA, mt_safetensors_metadata(config)) == 0;
     size_t end = 0;
     for (int64_t i = 0; i < arrays->count && whole; i++) {
         const mt_array *array = &arrays->items[i];
@@ -146,10 +145,11 @@ static mt_status write_file(const char *path, const char *bytes, size_t size,
     return status;
 }
 
-mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays, mt_stored_type stored)
+mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays, mt_stored_type stored,
+                               const mt_model_config *config)
 {
     size_t size = 0;
-    json_t *header = make_header(arrays, stored);
+    json_t *header = make_header(arrays, stored, config);
     char *bytes = header != NULL ? make_bytes(header, &size) : NULL;
     json_decref(header);
     if (bytes == NULL) {

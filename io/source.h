@@ -21,6 +21,10 @@ struct mt_source {
     mt_status (*read)(mt_source *source, const char *name, mt_dtype dtype, int64_t first,
                       int64_t rows, size_t bytes, void *values);
     void (*close)(mt_source *source);
+
+    /* A text that the file has beside its arrays, by its name, or NULL. The function is NULL where
+     * there are no such texts. */
+    const char *(*text)(mt_source *source, const char *name);
 };
 
 /* The arrays of a group of an archive, which outlives the source. */

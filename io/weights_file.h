@@ -150,8 +150,9 @@ mt_status mt_arrays_read(const char *path, mt_find_tensor *find, const void *con
                          mt_arrays *arrays);
 mt_status mt_arrays_write(const char *path, const mt_arrays *arrays);
 
-/* Writes the arrays to a .safetensors file, atomically, with the metadata that transformers asks
- * for. What reads one is a source (io/source.h). */
-mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays, mt_stored_type stored);
+/* Writes the arrays to a .safetensors file, atomically, and the configuration of the model whose
+ * weights they are, unless it is NULL. What reads one is a source (io/source.h). */
+mt_status mt_safetensors_write(const char *path, const mt_arrays *arrays, mt_stored_type stored,
+                               const mt_model_config *config);
 
 #endif

@@ -43,6 +43,16 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(result.returncode, status, result.stderr.decode())
         return result
 
+    def forget_model(self, *names):
+        """Leaves in a .safetensors file what other programs write: no word of the model."""
+        content = read(self.path(*names), mode="rb")
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:8 + length])
+        header["__metadata__"] = {"format": "pt"}
+        text = json.dumps(header).encode()
+        self.write(os.path.join(*names),
+                   len(text).to_bytes(8, "little") + text + content[8 + length:])
+
     def refuse(self, *arguments, status, says):
         """The command fails with this status and one line that contains what it says; wrong usage
         says nothing else, but of a file of another program what was assumed."""
@@ -822,20 +832,23 @@ class EspnetConfigTest(TranscriptsTest):
 
     def test_what_a_file_to_begin_with_does_not_tell_is_the_configurations(self):
         self.train_config(ESPNET_CONFIG, "--out", "run")
-        self.run_command("export", "run", "--layout", "mixtape", "-o", "run.safetensors")
+        for name in "told.safetensors", "bare.safetensors":
+            self.run_command("export", "run", "--layout", "mixtape", "-o", name)
+        self.forget_model("bare.safetensors")
         changed = ESPNET_CONFIG.replace("block_size: 24", "block_size: 32").replace("128", "99")
-        for init, context in (("run", 128), ("run.safetensors", 99)):
+        for init, context in (("run", 128), ("told.safetensors", 128), ("bare.safetensors", 99)):
             with self.subTest(init):
                 self.train_config(changed, "--init", init, "--out", "of-" + init)
                 found = self.attributes("of-" + init)
                 self.assertEqual((found["block_size"], found["context_size"], found["eps"]),
                                  (24, context, 1e-4))
 
-    def test_the_partial_that_exchange_files_lack_is_the_configurations(self):
+    def test_the_partial_that_files_of_others_lack_is_the_configurations(self):
         self.train_config(ESPNET_CONFIG, "--out", "run")
         for layout, name in (("mixtape", "m.safetensors"), ("espnet", "e.safetensors")):
             with self.subTest(layout):
                 self.run_command("export", "run", "--layout", layout, "-o", name)
+                self.forget_model(name)
                 told = self.run_command("info", name).stderr.decode()
                 self.assertIn("assumed: eps 1e-05, partial 0, context_size 1024", told)
                 told = self.train_config(ESPNET_CONFIG, "--init", name, "--out", "of-" + layout)
@@ -1291,11 +1304,31 @@ class FilesTest(CommandTest):
 
     def test_what_a_model_from_elsewhere_does_not_tell_is_said(self):
         self.hugging_face_folder()
+        self.forget_model("folder", "model.safetensors")
         for verb in (["info", "folder"], ["import", "folder", "-o", "model.h5"],
                      ["info", "folder/model.safetensors"]):
             told = self.run_command(*verb).stderr.decode()
             self.assertIn("assumed: eps 1e-05, context_size 1024", told)
         self.assertEqual(self.run_command("info", "model.h5").stderr, b"")
+
+    def test_a_model_in_safetensors_is_told_whole(self):
+        self.train("--norm", "rms_norm", "--norm-eps", "0.3", "--norm-partial", "0.25", "--dropout",
+                   "0.25", "--context-size", "77", "--steps", "1", "--out", "rms")
+        self.run_command("export", "rms", "--layout", "mixtape", "-o", "rms.safetensors")
+        imported = self.run_command("import", "rms.safetensors", "-o", "again.h5")
+        self.assertEqual(imported.stderr, b"")
+        with h5py.File(self.path("in.h5"), "w") as file:
+            file["labels"] = numpy.arange(10).reshape(2, 5) % 4
+        found = []
+        for model in "rms", "rms.safetensors", "again.h5":
+            self.assertEqual(self.run_command("info", model).stderr, b"")
+            self.run_command("forward", model, "--input", "in.h5", "--output", "out.h5")
+            with h5py.File(self.path("out.h5")) as file:
+                found.append(file["logits"][()].tobytes())
+        self.assertEqual(len(set(found)), 1)
+        with h5py.File(self.path("again.h5")) as again, \
+                h5py.File(self.path("rms", "best.h5")) as run:
+            self.assertEqual(dict(again["model"].attrs), dict(run["model"].attrs))
 
     def test_a_style_makes_a_model_that_can_be_exported(self):
         for style in "espnet", "rwkv-lm", "hf":
