@@ -14,18 +14,18 @@ environment variable MIXTAPE_LIBRARY says, then beside the command `mixtape` tha
 the package, where a wheel has it, then where the system finds libmixtape.so.
 """
 
+import importlib
+
+_OPERATORS = {"wkv": "operator", "transducer_loss": "transducer"}
+
 
 def __getattr__(name):  # PyTorch is needed by the operators alone, the library by what asks it
     if name == "__version__":
         from mixtape.library import library
 
         return library().mt_version().decode()
-    if name == "wkv":
-        from mixtape.operator import wkv
-
-        return wkv
-    if name == "transducer_loss":
-        from mixtape.transducer import transducer_loss
-
-        return transducer_loss
+    if name in _OPERATORS:
+        function = getattr(importlib.import_module(f"mixtape.{_OPERATORS[name]}"), name)
+        globals()[name] = function  # PyTorch 2.1 compiles no calls of what it does not find here
+        return function
     raise AttributeError(f"module 'mixtape' has no attribute '{name}'")

@@ -132,7 +132,7 @@ _backward = registration.differentiated_once(
 def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(*inputs[:5], output[2])
     ctx.mark_non_differentiable(output[2])
-    ctx.set_materialize_grads(False)
+    registration.leave_out_gradients(ctx)
 
 
 def _through(ctx, dy, dstate, _):

@@ -62,6 +62,12 @@ def with_gradients(operator, setup_context, backward):
     return call
 
 
+def leave_out_gradients(ctx):
+    """For setup_context: backward has None, and no zeros, for gradients that there are not. But not
+    under torch.vmap, which brings a context of its own: PyTorch 2.6 fails to map over None."""
+    ctx.set_materialize_grads(not isinstance(ctx, torch.autograd.function.FunctionCtx))
+
+
 def differentiated_once(operator):
     """A function that calls the operator, which computes gradients. PyTorch would take them for
     constants where they are differentiated in their turn."""

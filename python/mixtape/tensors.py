@@ -58,6 +58,8 @@ def check_dense(operator, name, tensor):
     if not isinstance(tensor, torch.Tensor):
         kind = f"{type(tensor).__module__}.{type(tensor).__qualname__}".replace("builtins.", "")
         raise ValueError(f"{operator}: {name} is not a dense tensor, but of type {kind}")
+    if tensor.is_nested:
+        raise ValueError(f"{operator}: {name} is not a dense tensor, but a nested one")
     if tensor.layout != torch.strided:
         raise ValueError(f"{operator}: {name} is not a dense tensor, but {tensor.layout}")
 

@@ -1,6 +1,8 @@
 """The transducer loss for PyTorch tensors."""
 
 import ctypes
+import math
+import operator
 
 import torch
 
@@ -10,7 +12,7 @@ from mixtape.tensors import (TYPES, addresses, as_current, check_dense, check_re
 
 _NAME = "transducer_loss"
 _NODE = 3  # doubles that the library keeps of a node
-_INT32 = torch.iinfo(torch.int32)
+_INT32_MIN, _INT32_MAX = -2**31, 2**31 - 1
 _REDUCTIONS = {"none": lambda losses: losses, "mean": torch.mean, "sum": torch.sum}
 
 
@@ -95,7 +97,7 @@ def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(*inputs[:4], output[1])
     ctx.options = inputs[4:7]
     ctx.mark_non_differentiable(output[1])
-    ctx.set_materialize_grads(False)
+    registration.leave_out_gradients(ctx)
 
 
 def _overwrite(logits, rows, nodes, dlosses, blank, fastemit_lambda):
@@ -135,22 +137,43 @@ def _numbers(name, tensor, shape, device):
     if tensor.device != device:
         raise ValueError(f"{_NAME}: {name} on {tensor.device}, logits on {device}")
     if tensor.dtype == torch.int64:
-        tensor = tensor.clamp(_INT32.min, _INT32.max)
+        tensor = tensor.clamp(_INT32_MIN, _INT32_MAX)
     return plain(tensor, torch.int32)
 
 
-def _check(logits, blank, fastemit_lambda, reduction):
+def _check_logits(logits):
     check_real(_NAME, "logits", logits)
-    if logits.dim() != 4:
-        raise ValueError(f"{_NAME}: logits {tuple(logits.shape)}, expected (B, T, U + 1, V)")
-    if isinstance(blank, bool) or not isinstance(blank, int) or not 0 <= blank < logits.shape[3]:
-        raise ValueError(f"{_NAME}: blank {blank!r}, not in 0 .. {logits.shape[3] - 1}")
-    if not 0 <= fastemit_lambda < float("inf"):
+    if logits.dim() != 4 or 0 in logits.shape[1:]:
+        raise ValueError(f"{_NAME}: logits {tuple(logits.shape)}, expected (B, T, U + 1, V), the "
+                         "last three from 1 on")
+
+
+def _blank(blank, V):
+    """Its number, of Python's integers or others, as NumPy's."""
+    try:
+        number = -1 if isinstance(blank, bool) else operator.index(blank)
+    except TypeError:
+        number = -1
+    if not 0 <= number < V:
+        raise ValueError(f"{_NAME}: blank {blank!r}, not in 0 .. {V - 1}")
+    return number
+
+
+def _weight(fastemit_lambda):
+    try:
+        weight = float(fastemit_lambda)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if not 0 <= weight < math.inf:
         raise ValueError(
-            f"{_NAME}: fastemit_lambda {fastemit_lambda}, expected a number from 0 on")
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"{_NAME}: reduction {reduction!r}, expected one of "
-                         f"{', '.join(_REDUCTIONS)}")
+            f"{_NAME}: fastemit_lambda {fastemit_lambda!r}, expected a number from 0 on")
+    return weight
+
+
+def _reduction(name):
+    if name not in tuple(_REDUCTIONS):
+        raise ValueError(f"{_NAME}: reduction {name!r}, expected one of {', '.join(_REDUCTIONS)}")
+    return _REDUCTIONS[name]
 
 
 def transducer_loss(logits, labels, frames, label_lengths, blank=0, fastemit_lambda=0.0,
@@ -168,8 +191,9 @@ def transducer_loss(logits, labels, frames, label_lengths, blank=0, fastemit_lam
     which nothing else may need their values by then; that saves as much memory as they take. In
     compiled programs it has no effect.
     """
-    _check(logits, blank, fastemit_lambda, reduction)
-    B, _, U, _ = _sizes(logits)
+    _check_logits(logits)
+    B, _, U, V = _sizes(logits)
+    blank, weight, reduce = _blank(blank, V), _weight(fastemit_lambda), _reduction(reduction)
     rows = [_numbers("labels", labels, (B, U), logits.device),
             _numbers("frames", frames, (B,), logits.device),
             _numbers("label_lengths", label_lengths, (B,), logits.device)]
@@ -177,5 +201,5 @@ def transducer_loss(logits, labels, frames, label_lengths, blank=0, fastemit_lam
     # In a graph nothing is known of who else needs the values.
     overwrite = overwrite_logits and not registration.in_graph()
     save = torch.is_grad_enabled() and wide.requires_grad
-    losses, _ = _forward(wide, *rows, blank, float(fastemit_lambda), overwrite, save)
-    return _REDUCTIONS[reduction](losses)
+    losses, _ = _forward(wide, *rows, blank, weight, overwrite, save)
+    return reduce(losses)

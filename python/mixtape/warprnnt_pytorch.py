@@ -4,6 +4,7 @@ name where the package itself is not installed."""
 
 import torch
 
+from mixtape import registration
 from mixtape.transducer import transducer_loss
 
 __all__ = ["rnnt_loss", "RNNTLoss"]
@@ -12,6 +13,8 @@ __all__ = ["rnnt_loss", "RNNTLoss"]
 def _check(acts, labels, act_lens, label_lens):
     for name, tensor, dimensions in (("acts", acts, 4), ("labels", labels, 2),
                                      ("act_lens", act_lens, 1), ("label_lens", label_lens, 1)):
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"{name} must be a tensor, not {type(tensor).__name__}")
         if tensor.dim() != dimensions:
             raise ValueError(f"{name} must be {dimensions}D, not {tuple(tensor.shape)}")
         if name != "acts" and tensor.dtype != torch.int32:
@@ -20,7 +23,7 @@ def _check(acts, labels, act_lens, label_lens):
             raise ValueError(f"{name} must be contiguous")
         if len(tensor) != len(acts):
             raise ValueError(f"{name} has {len(tensor)} rows, acts {len(acts)}")
-    if len(acts) == 0:
+    if len(acts) == 0 or acts.is_meta or registration.in_graph():  # which have no numbers
         return
     longest, most = int(act_lens.max()), int(label_lens.max())
     if acts.shape[1] != longest:

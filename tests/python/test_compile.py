@@ -203,6 +203,16 @@ class TransducerTest(unittest.TestCase):
             for a, b in zip(found, expected, strict=True):
                 torch.testing.assert_close(a, b)
 
+    def test_one_graph_for_all_lengths_by_the_name_of_espnets_loss(self):
+        from mixtape.warprnnt_pytorch import RNNTLoss
+
+        compiled = torch.compile(RNNTLoss(), fullgraph=True, dynamic=True, backend="aot_eager")
+        for shape in ((2, 6, 3, 4), (3, 9, 5, 7), (4, 7, 1, 6)):
+            self.logits, *rows = test_transducer.arguments(*shape)
+            self.rows = [x.int() for x in rows]
+            for a, b in zip(self.results(compiled), self.results(RNNTLoss()), strict=True):
+                torch.testing.assert_close(a, b)
+
     def test_pytorch_finds_no_fault_with_the_operators(self):
         given = (*self.rows, 0, 0.1, False, True)
         given = tuple(x.int() if isinstance(x, torch.Tensor) else x for x in given)

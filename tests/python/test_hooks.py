@@ -176,8 +176,13 @@ class LossTest(unittest.TestCase):
         self.assertTrue(torch.equal(grads[0], grads[1]))
         self.assertFalse(torch.equal(grads[0], grads[2]))
 
+    def test_of_meta_tensors_there_are_shapes(self):
+        given = [x.detach().to("meta") for x in self.given()]
+        self.assertEqual(loss.RNNTLoss()(*given).shape, (1,))
+
     def test_inputs_are_checked(self):
         cases = [
+            (1, lambda x: x.tolist(), TypeError, "labels must be a tensor, not list"),
             (1, lambda x: x.long(), TypeError, "labels must be torch.int32, not torch.int64"),
             (2, lambda x: x.long(), TypeError, "act_lens must be torch.int32"),
             (3, lambda x: x.float(), TypeError, "label_lens must be torch.int32"),

@@ -8,7 +8,8 @@ import support
 
 def setUpModule():
     support.need("torch")
-    global torch, mixtape
+    global numpy, torch, mixtape
+    import numpy
     import torch
 
     import mixtape
@@ -138,6 +139,20 @@ class TransducerTest(unittest.TestCase):
             self.assertEqual((fake[0].grad.shape, fake[0].grad.dtype),
                              (real[0].shape, torch.float16))
 
+    def test_a_blank_of_any_integer_type(self):
+        given = arguments(2, 3, 2, 4)
+        for blank in numpy.int64(0), torch.tensor(0):
+            self.assertEqual(mixtape.transducer_loss(*given, blank=blank),
+                             mixtape.transducer_loss(*given))
+
+    def test_what_is_overwritten_and_needed_by_others_is_told(self):
+        logits, *rest = arguments(3, 4, 2, 5)
+        twice = torch.cat((logits, logits))
+        loss = twice.square().sum() + mixtape.transducer_loss(twice[:3], *rest,
+                                                              overwrite_logits=True)
+        with self.assertRaisesRegex(RuntimeError, "modified by an inplace operation"):
+            loss.backward()
+
     def test_meta_tensors_have_shapes(self):
         given = [x.detach().to("meta") for x in arguments(2, 3, 2, 4)]
         self.assertEqual(mixtape.transducer_loss(*given, reduction="none").shape, (2,))
@@ -185,7 +200,11 @@ class RefusalTest(unittest.TestCase):
         self.refused("labels is not a dense tensor, but of type list", labels=[[1, 2], [3, 4]])
         self.refused("frames is not a dense tensor, but of type numpy.ndarray",
                      frames=torch.ones(2, dtype=torch.int32).numpy())
-        self.refused("logits (3, 4), expected (B, T, U + 1, V)", logits=torch.zeros(3, 4))
+        for shape in ((3, 4), (2, 0, 3, 5), (2, 3, 0, 5), (2, 3, 3, 0), (1, 2, 3, 3, 5)):
+            self.refused(f"logits {shape}, expected (B, T, U + 1, V), the last three from 1 on",
+                         logits=torch.zeros(shape))
+        self.refused("logits is not a dense tensor, but a nested one",
+                     logits=torch.nested.nested_tensor([torch.zeros(3, 3, 5)] * 2))
         self.refused("logits is of torch.int64, expected real numbers",
                      logits=torch.zeros((2, 3, 3, 5), dtype=torch.int64))
         self.refused("frames on meta", frames=torch.ones(2, dtype=torch.int32, device="meta"))
@@ -194,9 +213,13 @@ class RefusalTest(unittest.TestCase):
         self.refused("blank 5, not in 0 .. 4", blank=5)
         self.refused("blank -1, not in 0 .. 4", blank=-1)
         self.refused("blank 0.0, not in 0 .. 4", blank=0.0)
+        self.refused("blank True, not in 0 .. 4", blank=True)
         self.refused("fastemit_lambda -1.0", fastemit_lambda=-1.0)
         self.refused("fastemit_lambda nan", fastemit_lambda=float("nan"))
+        self.refused("fastemit_lambda 'much', expected a number", fastemit_lambda="much")
+        self.refused("fastemit_lambda None, expected a number", fastemit_lambda=None)
         self.refused("reduction 'average', expected one of none, mean, sum", reduction="average")
+        self.refused("reduction ['mean'], expected one of", reduction=["mean"])
 
 
 class TorchaudioTest(unittest.TestCase):
