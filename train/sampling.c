@@ -102,7 +102,8 @@ static mt_status read_logits(mt_sampler *sampler, mt_dtype dtype, const void *lo
     for (int32_t i = 0; i < sampler->count; i++) {
         double logit = dtype == MT_F64 ? ((const double *)logits)[i] : ((const float *)logits)[i];
         if (!isfinite(logit)) {
-            return mt_fail(MT_ERROR_NUMERIC, "the logit of symbol %" PRId32 " is %g", i, logit);
+            return mt_fail(MT_ERROR_NUMERIC, "the logit of symbol %" PRId32 " is %g", i,
+                           isnan(logit) ? (double)NAN : logit);
         }
         sampler->logits[i] = sampler->forbidden[i] ? -HUGE_VAL : logit;
     }

@@ -74,12 +74,15 @@ static bool is_position(int64_t position)
 
 /* ---- saving ---- */
 
-static void write_array(mt_archive *archive, const char *name, mt_dtype dtype, int rank,
-                        const int64_t *shape, const void *values)
+static void write_array(mt_archive *archive, const char *path, const char *name, mt_dtype dtype,
+                        int rank, const int64_t *shape, const void *values)
 {
     mt_array array = {.name = (char *)(uintptr_t)name, .dtype = dtype, .rank = rank};
     memcpy(array.shape, shape, (size_t)rank * sizeof *shape);
-    mt_archive_keep(archive, mt_array_check_values(&array, "/", 0, shape[0], values));
+    mt_status status = mt_array_check_values(&array, "/", 0, shape[0], values);
+    if (status != MT_OK) {
+        mt_archive_keep(archive, mt_fail(status, "%s: %s", path, mt_error_message()));
+    }
     mt_archive_begin_array(archive, "/", name, dtype, rank, shape);
     mt_archive_write_rows(archive, dtype, 0, shape[0], values);
 }
@@ -95,9 +98,9 @@ static mt_status save(const mt_stream *stream, const state_values *values, int64
     mt_model_attributes_write(archive, "/", &stream->model->config, values->dtype);
     mt_archive_write_int(archive, "/", "weights", print);
     mt_archive_write_int(archive, "/", "position", end->position);
-    write_array(archive, "state", values->dtype, 2, values->shape, values->row);
+    write_array(archive, path, "state", values->dtype, 2, values->shape, values->row);
     if (end->outputs != NULL) {
-        write_array(archive, "outputs", values->dtype, 1, &values->width, end->outputs);
+        write_array(archive, path, "outputs", values->dtype, 1, &values->width, end->outputs);
     }
     return mt_archive_close(archive);
 }

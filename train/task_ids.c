@@ -89,6 +89,26 @@ static mt_status take_tokens(const mt_token_list *tokens, task_data *data)
                : MT_OK;
 }
 
+/* Every validation reads the same windows: ids there that are beyond the vocabulary are told before
+ * a step is made. */
+static mt_status check_valid_ids(const run_config *config, const task_data *data)
+{
+    int64_t rows = task_batches_of_rows(config, data->valid.count) * config->batch;
+    int32_t *values = malloc((size_t)(config->length + 1) * sizeof *values);
+    if (values == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "ids: no memory for a window of %" PRId64 " ids",
+                       config->length + 1);
+    }
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < rows && i < data->valid.count && status == MT_OK; i++) {
+        mt_ids_span window = id_windows_at(&data->valid, i);
+        status = mt_token_ids_read(data->valid.part.ids, window.first, window.count,
+                                   data->vocabulary, values);
+    }
+    free(values);
+    return status;
+}
+
 static mt_status load(const run_config *config, const mt_token_list *tokens, task_data *data)
 {
     mt_status status = id_files_open(&config->data, config->ids_type, &data->ids);
@@ -100,6 +120,9 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
     }
     if (status == MT_OK) {
         status = find_vocabulary(config, data);
+    }
+    if (status == MT_OK && !data->is_found) {
+        status = check_valid_ids(config, data);
     }
     return status == MT_OK ? take_tokens(tokens, data) : status;
 }

@@ -257,6 +257,13 @@ static mt_status check_vocabulary(const mt_weights *weights, const train_session
                        "%" PRId64 " (name the tokenizer that it was trained with, --tokenizer)",
                        theirs, own);
     }
+    if (theirs != own && theirs > 0 && own > 0) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "the vocabularies differ: %" PRId64 " symbols there, %" PRId64 " of %s (%s)",
+                       theirs, own, session->task->name,
+                       session->task->transcripts ? "name its own token list, --token-list"
+                                                  : "begin with a model of that task");
+    }
     return MT_OK;
 }
 
@@ -267,7 +274,7 @@ static mt_status begin_with(const mt_weights *weights, train_session *session)
     bool grows = before != NULL && now != NULL && now->count > before->count;
     session->new_head = weights->config.output_size == 0;
     session->first_new_token = grows ? before->count : -1;
-    mt_status status = check_vocabulary(weights, session);
+    mt_status status = grows ? MT_OK : check_vocabulary(weights, session);
     if (status == MT_OK) {
         status = grows ? mt_weights_begin_grown(weights, session->model)
                        : mt_weights_begin(weights, session->model);

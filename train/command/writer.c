@@ -157,6 +157,7 @@ mt_status writer_load(text_writer *writer, const char *path)
     mt_stream_end end = {.outputs = writer->logits};
     mt_status status = mt_stream_load_file(writer->stream, 0, path, &end);
     writer->begun = status == MT_OK && end.outputs != NULL;
+    writer->state = path;
     return status == MT_OK ? mt_sampler_seek(writer->sampler, end.position) : status;
 }
 
@@ -196,7 +197,8 @@ static mt_status add_symbol(text_writer *writer)
     int64_t before = mt_sampler_position(writer->sampler);
     mt_status status = mt_sampler_draw(writer->sampler, writer->dtype, writer->logits, &symbol);
     if (status != MT_OK) {
-        return mt_fail(status, "the model: %s", mt_error_message());
+        return mt_fail(status, "the model%s%s: %s", writer->state != NULL ? ", behind " : "",
+                       writer->state != NULL ? writer->state : "", mt_error_message());
     }
     status = write_symbol(writer, symbol);
     if (status == MT_OK && writer->silent) {

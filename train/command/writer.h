@@ -16,9 +16,10 @@ typedef struct text_writer {
     mt_dtype dtype;
     mt_stream *stream;
     mt_sampler *sampler;
-    bool answers; /* what is written is the model's, and no prompt */
-    bool silent;  /* a signal came before a tokenizer had told the text of the last symbol */
-    bool begun;   /* there are logits, of what comes behind the last symbol that was fed */
+    bool answers;      /* what is written is the model's, and no prompt */
+    bool silent;       /* a signal came before a tokenizer had told the text of the last symbol */
+    const char *state; /* the file that the model goes on from, or NULL */
+    bool begun;        /* there are logits, of what comes behind the last symbol that was fed */
     void *logits;
     void *kept_state, *kept_logits; /* from where each sample begins */
     size_t logits_bytes;

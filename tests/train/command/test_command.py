@@ -583,6 +583,27 @@ class TextTest(CommandTest):
                 self.run_command("generate", "run", "--state", "a.h5", "--length", "3")
                 os.remove(self.path("a.h5"))
 
+    def test_a_state_beyond_all_bounds_goes_on_or_is_told(self):
+        """Every finite value may be loaded: what the model makes of it is looked at."""
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        statuses = set()
+        for value in (1e38, -1e38, 3.4e38, -3.4e38, 1e20, 1e-45):
+            self.run_command("generate", "run", "--length", "3", "--save-state", "bad.h5")
+            with h5py.File(self.path("bad.h5"), "r+") as file:
+                file["state"][...] = value
+            result = subprocess.run(
+                [MIXTAPE, "generate", "run", "--prompt", "the", "--length", "4", "--state",
+                 "bad.h5", "--save-state", "next.h5"], cwd=self.folder.name, capture_output=True)
+            statuses.add(result.returncode)
+            self.assertEqual(os.path.exists(self.path("next.h5")), result.returncode == 0)
+            self.assertRegex(
+                result.stderr.decode(), r"\A\Z" if result.returncode == 0 else
+                r"\Amixtape: (the model, behind bad.h5: the logit of symbol \d+ is (nan|-?inf)|"
+                r"next.h5: /state: element \d+ is (nan|-?inf), and not saved)\n\Z")
+            if result.returncode == 0:
+                os.remove(self.path("next.h5"))
+        self.assertEqual(statuses, {0, 1})
+
     def test_wrong_prompts_and_choices_are_refused(self):
         self.write("zero.txt", b"th\0e\n")
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
@@ -986,13 +1007,19 @@ class InitTest(TranscriptsTest):
         whole, half = self.weights("whole/checkpoint.h5"), self.weights("half/checkpoint.h5")
         self.assertTrue(all(numpy.array_equal(whole[name], half[name]) for name in whole))
 
-    def test_what_does_not_fit_is_refused_with_both_shapes(self):
+    def test_what_does_not_fit_is_refused_with_both_sizes(self):
         self.train_tokens("--out", "first")
         self.write("short.txt", "<blank>\n<unk>\na\n<sos/eos>\n")
         self.refuse("train", "tokens", "--data", "text", "--token-list", "short.txt", "--init",
                     "first", "--batch", "4", status=2, says=["short.txt", "token list"])
         self.refuse("train", "copy", *SMALL, "--init", "first", status=2,
-                    says=["--init first", "embed.weight", "(7, 16)", "(6, 16)"])
+                    says=["--init first: the vocabularies differ: 7 symbols there, 6 of copy "
+                          "(begin with a model of that task)"])
+        self.run_command("export", "first", "--layout", "mixtape", "-o", "first.safetensors")
+        self.refuse("train", "tokens", "--data", "text", "--token-list", "short.txt", "--init",
+                    "first.safetensors", "--batch", "4", "--most-unknown", "1", status=2,
+                    says=["the vocabularies differ: 7 symbols there, 4 of tokens (name its own "
+                          "token list, --token-list)"])
         self.refuse("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--init",
                     "first", "--batch", "4", "--linear-size", "3", status=2,
                     says=["--init first", "proj_key.weight", "(64, 16)", "(3, 16)"])

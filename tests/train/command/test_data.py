@@ -67,6 +67,38 @@ class SeveralFilesTest(TranscriptsTest):
         self.assertEqual(said, f"one: {twice}\n")
         self.assertEqual(self.run_command("eval", "run0", "--data", "folder").stderr, b"")
 
+    def check_change_is_told(self, name, *changes):
+        """What `eval run` says of a file of held-out data once it has another text."""
+        self.assertNotIn("changed", self.run_command("eval", "run").stderr.decode())
+        for text, how in changes:
+            self.write(name, text)
+            measured = self.run_command("eval", "run")
+            self.assertIn(b"loss", measured.stdout)
+            self.assertEqual(measured.stderr.decode(),
+                             f"{self.path(name)}: it changed since the run was saved, and is "
+                             f"measured as it is: {how}\n")
+
+    def test_held_out_text_that_changed_is_measured_and_told(self):
+        self.train_text("--data", "one", "--out", "run")
+        self.check_change_is_told("one", ("ba" * 200, "still 400 bytes, but not the same"),
+                                  ("ab" * 300, "400 bytes then, 600 now"))
+        os.rename(self.path("run"), self.path("share"))
+        self.write("two", "fe" * 200)
+        self.train_text("--data", "three", "--valid-data", "two", "--out", "run")
+        self.write("three", "e" * 400)  # which is not measured
+        self.check_change_is_told("two", ("ef" * 200, "still 400 bytes, but not the same"))
+
+    def test_held_out_transcripts_that_changed_are_measured_and_told(self):
+        transcripts = read(self.path("text"))
+        size = len(transcripts)
+        self.write("held", transcripts)
+        self.run_command("train", "tokens", *SMALL, "--steps", "3", "--data", "text",
+                         "--valid-data", "held", "--token-list", "tokens.txt", "--out", "run")
+        first, *others = transcripts.splitlines(True)
+        self.check_change_is_told(
+            "held", ("".join([*others, first]), f"still {size} bytes, but not the same"),
+            ("".join(others), f"{size} bytes then, {size - len(first)} now"))
+
     def test_lines_of_json_are_told(self):
         self.write("texts.jsonl", '{"text": "abc"}\n' * 20)
         said = self.train_text("--data", "texts.jsonl", "--out", "run").stderr.decode()

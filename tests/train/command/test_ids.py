@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import resource
 import struct
 import subprocess
@@ -204,18 +205,39 @@ class VocabularyTest(IdsTest):
         self.refuse("train", "ids", "--data", "a.npy", "--valid-data", "valid.npy", *SHORT,
                     status=1, says=["valid.npy: id 2 is -3, not in 0 .. 16777215"])
         self.refuse("train", "ids", "--data", "a.npy", "--valid-data", "valid.npy", *SHORT,
-                    "--vocab-size", "41", status=1, says=["valid.npy: id 2 is -3, not in 0 .. 40"])
+                    "--vocab-size", "41", "--out", "other", status=1,
+                    says=["valid.npy: id 2 is -3, not in 0 .. 40"])
+        self.assertFalse(os.path.exists(self.path("other")))  # no step was made
 
-    def test_what_was_learnt_before_them_is_saved(self):
+    def test_ids_that_no_validation_reads_are_not_looked_at(self):
         self.save("a.npy", self.ids)
-        self.save("valid.npy", [1, 2, -3], "<i4")
-        self.refuse("train", "ids", "--data", "a.npy", "--valid-data", "valid.npy", *SHORT,
-                    "--vocab-size", "41", "--eval-every", "3", "--out", "run", status=1,
-                    says=["valid.npy: id 2 is -3", "(saved after step 3)"])
+        self.save("valid.npy", [*self.ids[:1000], -3], "<i4")
+        common = ["--data", "a.npy", "--valid-data", "valid.npy", *SHORT, "--vocab-size", "41"]
+        self.train(*common, "--eval-batches", "1")
+        self.refuse("train", "ids", *common, "--eval-batches", "1000", status=1,
+                    says=["valid.npy: id 1000 is -3"])
+
+    def test_what_was_learnt_before_they_went_bad_is_saved(self):
+        self.save("a.npy", self.ids)
         self.save("valid.npy", [1, 2, 3], "<i4")
-        self.run_command("train", "--resume", "run", "--valid-data", "valid.npy")
+        process = subprocess.Popen(
+            [MIXTAPE, "train", "ids", "--data", "a.npy", "--valid-data", "valid.npy", *SIZES,
+             "--vocab-size", "41", "--eval-every", "1", "--steps", "100000000", "--out", "run"],
+            cwd=self.folder.name, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        while b"validation loss" not in process.stderr.readline():
+            self.assertIsNone(process.poll())
+        with open(self.path("valid.npy"), "r+b") as file:  # which the run has open
+            file.seek(-4, os.SEEK_END)
+            file.write(b"\xfd\xff\xff\xff")
+        said = process.communicate(timeout=100)[1].decode()
+        self.assertEqual(process.returncode, 1)
+        step = re.search(r"validation after step (\d+): \S+valid.npy: id 2 is -3, not in 0 .. 40 "
+                         r"\(saved after step \1\)\n$", said)[1]
+        self.save("valid.npy", [1, 2, 3], "<i4")
+        more = str(int(step) + 2)
+        self.run_command("train", "--resume", "run", "--valid-data", "valid.npy", "--steps", more)
         with h5py.File(self.path("run", "checkpoint.h5")) as file:
-            self.assertEqual(file["train"].attrs["step"], 6)
+            self.assertEqual(file["train"].attrs["step"], int(more))
 
     def test_training_ids_beyond_it_end_a_run_that_is_saved(self):
         """It goes on with ids that are mended, to the bits of a run that always had them."""
