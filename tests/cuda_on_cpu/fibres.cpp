@@ -11,7 +11,7 @@
 #include <vector>
 
 #ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 
 #ifndef __x86_64__
@@ -85,6 +85,16 @@ struct block_state {
     std::vector<unsigned char> shared; /* its shared memory */
 };
 
+/* What is mapped in its place must not look like a stack: the report of leaks at the program's end
+ * maps files, and hung where the sanitizer took that for an error. */
+void unmap_stack(void *memory)
+{
+#ifdef __SANITIZE_ADDRESS__
+    ASAN_UNPOISON_MEMORY_REGION(memory, STACK_BYTES);
+#endif
+    munmap(memory, STACK_BYTES);
+}
+
 /* The fibres of each resident block's threads, given back in the end. */
 struct fibre_pool {
     std::vector<fibre *> of_place[RESIDENT_BLOCKS];
@@ -92,7 +102,7 @@ struct fibre_pool {
     {
         for (const std::vector<fibre *> &fibres : of_place) {
             for (fibre *each : fibres) {
-                munmap(each->at.memory, STACK_BYTES);
+                unmap_stack(each->at.memory);
                 destroy_race_fibre(each->at.accesses);
                 delete each;
             }

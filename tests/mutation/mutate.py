@@ -233,12 +233,13 @@ def stages_of(file):
     the folder's, those of what uses it."""
     stem, folder = pathlib.PurePath(file).stem, folder_of(file)
     name = re.sub(r"_(backward|blocks|chain|save|updates|results)$", "", stem)
-    on = "^cuda_on_cpu/" if folder == "kernels/cuda" else "^"
+    cuda = folder == "kernels/cuda"
+    on, own = ("^cuda_on_cpu/", "(kernels/|test_)") if cuda else ("^", f"{folder.split('/')[0]}/")
     users = {"kernels/cpu": "^(autograd|layers|optim)/", "kernels/cuda": "^cuda_on_cpu/",
              "io": "^train/", "layers": "^(autograd|io|optim|train)/",
              "train": "^cuda_on_cpu/train/"}
     return ((f"{on}[a-z/]*test_{name}", MOST_SECONDS),
-            (f"{on}{folder.split('/')[0]}/", MOST_SECONDS),
+            (on + own, MOST_SECONDS),
             (users.get(folder, "^(layers|optim|train|cuda_on_cpu)/"), QUICK_SECONDS))
 
 
