@@ -91,10 +91,11 @@ def _read_safetensors(path):
 
 def read_weights(path, target, layout=None):
     """{name: array} of a file of any format that libmixtape reads, under the names of a layout:
-    its own, unless another is named. libmixtape writes them beside the target for that."""
+    its own, unless another is named; and what of the model had to be assumed, in words, or "".
+    libmixtape writes them beside the target for that."""
     if os.path.isdir(path):  # a run's, or one of Hugging Face's
         models = (os.path.join(path, name) for name in ("best.h5", "checkpoint.h5"))
-        path = next(filter(os.path.exists, models), path)
+        path = next(filter(os.path.lexists, models), path)
     else:
         _check_regular(path)
     try:
@@ -104,13 +105,13 @@ def read_weights(path, target, layout=None):
     with folder:
         converted = os.path.join(folder.name, "weights.safetensors")
         try:
-            library.convert_weights(path, converted, layout)
+            assumed = library.convert_weights(path, converted, layout)
         except (ImportError, library.MixtapeError) as error:
             reason = str(error).replace(printable(converted), target)
             if not reason.startswith((printable(path), target)):
                 reason = f"{path}: {reason}"
             raise FilesError(reason) from None
-        return _read_safetensors(converted)
+        return _read_safetensors(converted), assumed
 
 
 def _flush_folder(path):
@@ -357,22 +358,29 @@ def _model_of(run):
     """What a run's name stands for, as for the command: its best model, else its last; else what is
     named, a file or a folder of Hugging Face's."""
     for name in ("best.h5", "checkpoint.h5"):
-        if os.path.exists(os.path.join(run, name)):
+        if os.path.lexists(os.path.join(run, name)):
             return os.path.join(run, name)
     return run
+
+
+def _write_for_espnet(source, target):
+    weights, assumed = read_weights(source, target, "espnet")
+    write_state_dict(target, weights)
+    if assumed:
+        print(printable(f"{source}: it does not tell, and so assumed: {assumed} (ESPnet takes those "
+                        "of its decoder_conf)"), file=sys.stderr)
 
 
 def to_espnet():
     _command(
         "Writes a checkpoint's decoder for ESPnet's --init_param FILE.pth::decoder.", "RUN",
-        "FILE.pth",
-        lambda source, target: write_state_dict(target, read_weights(source, target, "espnet")),
-        "torch", _model_of)
+        "FILE.pth", _write_for_espnet, "torch", _model_of)
 
 
 def to_pth():
     _command("Writes exported weights as a PyTorch state_dict.", "WEIGHTS", "FILE.pth",
-             lambda source, target: write_state_dict(target, read_weights(source, target)), "torch")
+             lambda source, target: write_state_dict(target, read_weights(source, target)[0]),
+             "torch")
 
 
 def from_pth():

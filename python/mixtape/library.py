@@ -99,6 +99,8 @@ def _load():
     library.mt_weights_convert.argtypes = [_pointer, ctypes.c_char_p, _pointer]
     library.mt_weights_read_apart.argtypes = [ctypes.c_bool]
     library.mt_weights_read_apart.restype = None
+    library.mt_weights_assumed.argtypes = [_pointer]
+    library.mt_weights_assumed.restype = ctypes.c_char_p
     library.mt_weights_close.argtypes = [_pointer]
     library.mt_weights_close.restype = None
     return library
@@ -151,7 +153,8 @@ def device(name):
 
 
 def convert_weights(source, target, layout=None):
-    """Writes the weights of a file into another one, under the names of a layout, or of its own."""
+    """Writes the weights of a file into another one, under the names of a layout, or of its own.
+    Gives what of the model had to be assumed, in words, or ""."""
     weights, names = _pointer(), _pointer()
     with _lock:  # HDF5 serves one thread at a time
         library().mt_weights_read_apart(True)  # a hostile file crashes no program
@@ -160,5 +163,6 @@ def convert_weights(source, target, layout=None):
         check(library().mt_weights_open(os.fsencode(source), ctypes.byref(weights)))
         try:
             check(library().mt_weights_convert(weights, os.fsencode(target), names))
+            return library().mt_weights_assumed(weights).decode()
         finally:
             library().mt_weights_close(weights)

@@ -51,13 +51,14 @@ class FilesTest(support.CommandTest):
         errors = result.stderr.decode()
         if fails_with is None:
             self.assertEqual(result.returncode, 0, errors)
-            return
+            return errors
         self.assertEqual(result.returncode, 1, errors)
         self.assertEqual(len(errors.strip().splitlines()), 1, errors)
         self.assertIn(fails_with, errors)
         self.assertFalse(os.path.exists(self.path(target)))
         self.assertFalse(
             [name for name in os.listdir(self.folder) if name.startswith(target + ".")])
+        return errors
 
     def refuse(self, function, source, target, says):
         """The same for many, in this process: status 1, one line that says it, nothing on the other
@@ -599,6 +600,18 @@ class FilesTest(support.CommandTest):
                     self.assertEqual(result.returncode, 1)
                     self.assertRegex(result.stderr.decode(), r"\A-c: out: File too large.*\n\Z")
                     self.assertEqual(sorted(os.listdir(self.folder)), before)
+
+    def test_what_is_assumed_of_a_decoder_is_said(self):
+        self.small_run()
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "told.safetensors")
+        self.convert("to_pth", "told.safetensors", "bare.pth")
+        self.convert("from_pth", "bare.pth", "bare.safetensors")
+        self.assertEqual(self.convert("to_espnet", "run", "decoder.pth"), "")
+        self.assertEqual(self.convert("to_espnet", "told.safetensors", "decoder.pth"), "")
+        self.assertEqual(
+            self.convert("to_espnet", "bare.safetensors", "decoder.pth"),
+            "bare.safetensors: it does not tell, and so assumed: eps 1e-12, context_size 1024 "
+            "(ESPnet takes those of its decoder_conf)\n")
 
     def test_the_decoder_is_taken_of_any_layout(self):
         self.small_run()

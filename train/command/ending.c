@@ -59,6 +59,7 @@ static bool is_over(void)
 void ending_catch_weights(void)
 {
     catch_ending();
+    catch_signal(SIGXCPU, note, 0);
     mt_weights_stop_when(is_over);
 }
 

@@ -12,7 +12,7 @@ void catch_signal(int number, void (*handler)(int number), int flags);
  * ends the program as it would without this. */
 void ending_catch(void);
 
-/* SIGHUP, SIGINT and SIGTERM are noted, of a verb that reads and writes weights: it stops at one,
+/* SIGHUP, SIGINT, SIGTERM and SIGXCPU are noted, of a verb that reads and writes weights: it stops at one,
  * and leaves nothing half-written (mt_weights_stop_when). */
 void ending_catch_weights(void);
 

@@ -24,6 +24,22 @@ static void say_new_tokens(train_loop *loop)
                  first, shown, count > SHOWN ? ", ..." : "");
 }
 
+/* ESPnet's rule for its kernel, and so the library's (mt_wkv_check). */
+static void say_attention_size(train_loop *loop, int64_t A)
+{
+    int64_t least = 32;
+    while (least > 1 && least / 2 * A % 32 == 0) {
+        least /= 2;
+    }
+    if (A > 32 && least > 1) {
+        progress_say(&loop->progress,
+                     "an attention size of %" PRId64
+                     " is no multiple of 32: here and in ESPnet, batches are of a multiple of "
+                     "%" PRId64 " sequences, and one alone, as in generate, is refused",
+                     A, least);
+    }
+}
+
 void loop_say_start(train_loop *loop, const char *notice)
 {
     const train_session *session = loop->session;
@@ -65,12 +81,7 @@ void loop_say_start(train_loop *loop, const char *notice)
         progress_say(&loop->progress, "%s has no head: it begins with initial values",
                      config->init);
     }
-    if (A > 32 && A % 32 != 0) {
-        progress_say(&loop->progress,
-                     "an attention size of %" PRId64
-                     " is no multiple of 32: one sequence alone, as in generate, will be refused",
-                     A);
-    }
+    say_attention_size(loop, A);
 }
 
 void loop_say_end(train_loop *loop, loop_end end)
@@ -79,6 +90,9 @@ void loop_say_end(train_loop *loop, loop_end end)
     train_progress *progress = &loop->progress;
     double seconds = clock_seconds() - loop->started;
     char best[96] = "no validation loss was finite";
+    if (state->step == loop->first_step) {
+        snprintf(best, sizeof best, "no step was left");
+    }
     if (state->best_step > 0) {
         snprintf(best, sizeof best, "best validation loss %.5f at step %" PRId64, state->best_loss,
                  state->best_step);

@@ -1,4 +1,5 @@
 /* The files that runs and models are loaded from. */
+#include "io/file.h"
 #include "train/command/lines.h"
 #include "train/command/options.h"
 #include "train/command/session.h"
@@ -32,8 +33,10 @@ mt_status session_find_model(const char *run, bool best, char path[TEXT_MAX])
     const char *names[] = {best ? "best.h5" : "checkpoint.h5", best ? "checkpoint.h5" : "best.h5"};
     for (int i = 0; i < 2; i++) {
         int length = snprintf(path, TEXT_MAX, "%s/%s", run, names[i]);
-        if (length > 0 && length < TEXT_MAX && stat(path, &info) == 0) {
-            return MT_OK;
+        bool is_there = false;
+        mt_status status = length > 0 && length < TEXT_MAX ? mt_file_look(path, &is_there) : MT_OK;
+        if (status != MT_OK || is_there) {
+            return status; /* a link that leads nowhere is no reason to take another model */
         }
     }
     snprintf(path, TEXT_MAX, "%s", run); /* of Hugging Face's, or of nothing that is known */

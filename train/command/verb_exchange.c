@@ -9,6 +9,8 @@
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -90,21 +92,34 @@ static bool is_of_a_run(const char *path)
            length < TEXT_MAX && access(path, F_OK) == 0 && access(config, F_OK) == 0;
 }
 
-/* Tells if a file is there that does not begin as weights do, HDF5 or safetensors, which have the
- * length of their header first. An empty one is nobody's. */
-static bool is_of_other_kind(const char *path)
+static bool begins_as_weights(const char head[9])
 {
     static const char hdf5[] = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
-    char head[sizeof hdf5 + 1];
+    return memcmp(head, hdf5, sizeof hdf5) == 0 || (head[7] == '\0' && head[8] == '{');
+}
+
+/* Refuses a file that is there and does not begin as weights do, HDF5 or safetensors, which have
+ * the length of their header first. An empty one is nobody's. */
+static mt_status refuse_other_kind(const char *path)
+{
+    char head[9];
     struct stat info;
     bool there = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
     FILE *file = there ? fopen(path, "rbe") : NULL;
     if (file == NULL) {
-        return false; /* what else keeps it from being written is told then */
+        return MT_OK; /* what else keeps it from being written is told then */
     }
     bool whole = fread(head, sizeof head, 1, file) == 1;
+    int error = ferror(file) ? errno : 0;
     fclose(file);
-    return !whole || (memcmp(head, hdf5, sizeof hdf5) != 0 && (head[7] != '\0' || head[8] != '{'));
+    if (error != 0) {
+        return mt_fail(MT_ERROR_IO, "-o %s: %s", path, strerror(error));
+    }
+    return whole && begins_as_weights(head)
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "-o %s: it is there, and no file of weights: it is not written over",
+                         path);
 }
 
 /* Where a folder is to be, whoever makes it tells what is there. */
@@ -125,10 +140,8 @@ static mt_status refuse_output(const arguments *given, const char *model, const 
     } else if (status == MT_OK && is_of_a_run(given->output)) {
         status = mt_fail(MT_ERROR_INVALID, "-o %s: the run in that folder goes on from it",
                          given->output);
-    } else if (status == MT_OK && !is_for_folder(given) && is_of_other_kind(given->output)) {
-        status = mt_fail(MT_ERROR_INVALID,
-                         "-o %s: it is there, and no file of weights: it is not written over",
-                         given->output);
+    } else if (status == MT_OK && !is_for_folder(given)) {
+        status = refuse_other_kind(given->output);
     }
     return status;
 }
@@ -198,6 +211,9 @@ static int convert(arguments *given,
     }
     if (status == MT_OK) {
         print_line(stdout, "%s", given->output);
+    }
+    if (status != MT_OK && ending_signal() == SIGXCPU) {
+        report(mt_fail(status, "%s: the processor time is used up (ulimit -t)", given->output));
     }
     return status != MT_OK && ending_signal() != 0 ? ending_status() : report(status);
 }

@@ -712,7 +712,8 @@ class TokensTest(TranscriptsTest):
 
     def test_sizes_that_cannot_stream_are_told(self):
         result = self.train_tokens("--size", "40", "--out", "run")
-        self.assertIn("40 is no multiple of 32", result.stderr.decode())
+        self.assertIn("40 is no multiple of 32: here and in ESPnet, batches are of a multiple of 4 ",
+                      result.stderr.decode())
 
     def test_other_transcripts_are_measured_whole(self):
         self.train_tokens("--valid-data", "text", "--eval-batches", "1", "--out", "run")
@@ -1356,6 +1357,33 @@ class FilesTest(CommandTest):
         with h5py.File(self.path("again.h5")) as again, \
                 h5py.File(self.path("rms", "best.h5")) as run:
             self.assertEqual(dict(again["model"].attrs), dict(run["model"].attrs))
+
+    def test_a_best_model_that_is_a_link_to_nothing_is_not_passed_over(self):
+        self.train("--steps", "1", "--out", "linked")
+        os.remove(self.path("linked", "best.h5"))
+        os.symlink("nothing", self.path("linked", "best.h5"))
+        for verb in ["info"], ["eval"], ["export", "--layout", "mixtape", "-o", "new.h5"]:
+            self.refuse(verb[0], "linked", *verb[1:], status=1, says="linked/best.h5: ")
+        self.assertFalse(os.path.exists(self.path("new.h5")))
+        self.run_command("export", "linked", "--last", "--layout", "mixtape", "-o", "new.h5")
+
+    def test_used_up_processor_time_ends_an_export_and_leaves_nothing(self):
+        self.train("--size", "768", "--batch", "1", "--steps", "1", "--out", "large")
+        before = sorted(os.listdir(self.folder.name))
+        process = subprocess.Popen([MIXTAPE, "export", "large", "--layout", "mixtape", "-o", "new"],
+                                   cwd=self.folder.name, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        while process.poll() is None and not self.catches(process.pid, signal.SIGXCPU):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGXCPU)
+        said = process.communicate(timeout=60)[1].decode()
+        self.assertEqual(process.returncode, 128 + signal.SIGXCPU, said)
+        self.assertEqual(said, "mixtape: new: the processor time is used up (ulimit -t)\n")
+        self.assertEqual(sorted(os.listdir(self.folder.name)), before)
+
+    def catches(self, process, number):
+        status = read(f"/proc/{process}/status")
+        return int(status.split("SigCgt:")[1].split()[0], 16) >> (number - 1) & 1
 
     def test_a_style_makes_a_model_that_can_be_exported(self):
         for style in "espnet", "rwkv-lm", "hf":

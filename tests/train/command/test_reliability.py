@@ -217,6 +217,11 @@ class DataTest(RunTest):
             self.assertIn("the best loss and patience begin anew", said)
             self.assertEqual(best, 80 + 20 * i)
 
+    def test_a_run_that_has_no_step_left_says_so(self):
+        said, best = self.go_on(60, "--length", "7")
+        self.assertRegex(said, r"done after step 60 and [\d.]+ s; no step was left\n")
+        self.assertLessEqual(best, 60)
+
     def test_the_best_loss_stays_with_the_same_held_out_data(self):
         said, best = self.go_on(80, "--valid-data", "hard.txt", "--lr", "1e-9")
         self.assertEqual(best, 80)
