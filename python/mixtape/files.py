@@ -367,8 +367,8 @@ def _write_for_espnet(source, target):
     weights, assumed = read_weights(source, target, "espnet")
     write_state_dict(target, weights)
     if assumed:
-        print(printable(f"{source}: it does not tell, and so assumed: {assumed} (ESPnet takes those "
-                        "of its decoder_conf)"), file=sys.stderr)
+        line = f"{source}: it does not tell, and so assumed: {assumed}"
+        print(printable(line + " (ESPnet takes those of its decoder_conf)"), file=sys.stderr)
 
 
 def to_espnet():

@@ -12,8 +12,8 @@ void catch_signal(int number, void (*handler)(int number), int flags);
  * ends the program as it would without this. */
 void ending_catch(void);
 
-/* SIGHUP, SIGINT, SIGTERM and SIGXCPU are noted, of a verb that reads and writes weights: it stops at one,
- * and leaves nothing half-written (mt_weights_stop_when). */
+/* SIGHUP, SIGINT, SIGTERM and SIGXCPU are noted, of a verb that reads and writes weights: it stops
+ * at one, and leaves nothing half-written (mt_weights_stop_when). */
 void ending_catch_weights(void);
 
 int ending_signal(void); /* the one that was noted; 0: none */

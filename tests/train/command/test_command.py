@@ -712,8 +712,8 @@ class TokensTest(TranscriptsTest):
 
     def test_sizes_that_cannot_stream_are_told(self):
         result = self.train_tokens("--size", "40", "--out", "run")
-        self.assertIn("40 is no multiple of 32: here and in ESPnet, batches are of a multiple of 4 ",
-                      result.stderr.decode())
+        self.assertIn("40 is no multiple of 32: here and in ESPnet, batches are of a multiple of "
+                      "4 sequences", result.stderr.decode())
 
     def test_other_transcripts_are_measured_whole(self):
         self.train_tokens("--valid-data", "text", "--eval-batches", "1", "--out", "run")
