@@ -1,6 +1,7 @@
 """mixtape.transducer_loss: PyTorch's own gradient checks, torchaudio's loss, types, reductions, and
 wrong arguments."""
 
+import threading
 import unittest
 
 import support
@@ -172,6 +173,76 @@ class TransducerTest(unittest.TestCase):
             grad, = torch.autograd.grad(loss * loss, logits, create_graph=True)
             with self.assertRaisesRegex(RuntimeError, "differentiate twice"):
                 grad.sum().backward()
+
+
+class MachineryTest(unittest.TestCase):
+    """The loss among PyTorch's own machinery."""
+
+    def setUp(self):
+        self.logits, *self.rest = arguments(3, 6, 4, 7)
+        self.expected, self.grad = loss_and_gradient(self.logits, *self.rest)
+
+    def assert_gradient(self, loss, logits):
+        logits.grad = None
+        loss.backward()
+        torch.testing.assert_close(logits.grad, self.grad)
+
+    def test_checkpoints_compute_it_again_overwriting_or_not(self):
+        from torch.utils.checkpoint import checkpoint
+
+        for reentrant in (False, True):
+            for overwrite in (False, True):
+                with self.subTest(reentrant=reentrant, overwrite=overwrite):
+                    loss = checkpoint(
+                        lambda logits: mixtape.transducer_loss(1.0 * logits, *self.rest,
+                                                               overwrite_logits=overwrite),
+                        self.logits, use_reentrant=reentrant)
+                    self.assert_gradient(loss, self.logits)
+
+    def test_what_it_keeps_may_be_put_elsewhere_meanwhile(self):
+        for overwrite in (False, True):
+            with torch.autograd.graph.saved_tensors_hooks(lambda x: x.numpy().copy(),
+                                                          torch.from_numpy):
+                loss = mixtape.transducer_loss(1.0 * self.logits, *self.rest,
+                                               overwrite_logits=overwrite)
+            self.assert_gradient(loss, self.logits)
+
+    def test_logits_that_share_their_memory(self):
+        one, *rest = arguments(1, 6, 4, 7)
+        rest = [x.expand(3, *x.shape[1:]) for x in rest]
+        expected, grad = loss_and_gradient(one.expand(3, -1, -1, -1).contiguous(), *rest)
+        for overwrite in (False, True):
+            one.grad = None
+            loss = mixtape.transducer_loss(one.expand(3, -1, -1, -1), *rest,
+                                           overwrite_logits=overwrite)
+            loss.backward()
+            self.assertEqual(loss, expected)
+            torch.testing.assert_close(one.grad, grad.sum(0, keepdim=True))
+
+    def test_autocast_leaves_the_loss_in_float32(self):
+        inputs = self.logits.detach().float()
+        joint = torch.nn.Linear(7, 7)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = joint(inputs)
+            loss = mixtape.transducer_loss(logits, *self.rest)
+        self.assertEqual((logits.dtype, loss.dtype), (torch.bfloat16, torch.float32))
+        self.assertEqual(loss, mixtape.transducer_loss(logits.float(), *self.rest))
+
+    def test_threads_do_not_disturb_one_another(self):
+        found = [None] * 8
+
+        def work(i):
+            for _ in range(20):
+                found[i] = loss_and_gradient(self.logits, *self.rest)
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(found))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for loss, grad in found:
+            self.assertEqual(loss, self.expected)
+            self.assertTrue(torch.equal(grad, self.grad))
 
 
 class RefusalTest(unittest.TestCase):
