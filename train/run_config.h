@@ -53,6 +53,7 @@ typedef struct run_config {
     char token_list[TEXT_MAX], tokenizer[TEXT_MAX];
     char data_digest[DIGEST_MAX], valid_digest[DIGEST_MAX]; /* of the files; "": not known */
     file_list nlsyms;                                       /* the symbols themselves */
+    file_list tokens; /* no option: those of ESPnet's configuration, where a run begins */
     symbol_unit unit;
     double most_unknown; /* the largest share of <unk>; below 0: what suits the token list */
     mt_ids_raw ids_type;

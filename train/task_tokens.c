@@ -32,7 +32,8 @@ static mt_status open_tokens(const run_config *config, const mt_token_list *toke
         return mt_fail(MT_ERROR_INVALID, "tokens: no transcripts (give them with --data)");
     }
     bool is_split = config->encoder.encode != NULL;
-    if (config->token_list[0] == '\0' && tokens == NULL && !is_split) {
+    bool has_list = config->token_list[0] != '\0' || config->tokens.count > 0;
+    if (!has_list && tokens == NULL && !is_split) {
         return mt_fail(MT_ERROR_INVALID, "tokens: no token list (give one with --token-list, or "
                                          "--bpemodel, of which one is made)");
     }

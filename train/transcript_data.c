@@ -62,7 +62,9 @@ static mt_status sort_split(transcript_data *data, task_split split, const mt_tr
 
 static const char *list_name(const run_config *config)
 {
-    return config->token_list[0] != '\0' ? config->token_list : "the model's token list";
+    return config->token_list[0] != '\0' ? config->token_list
+           : config->tokens.count > 0    ? "the configuration's token list"
+                                         : "the model's token list";
 }
 
 /* Pieces that the tokenizer made. */
@@ -141,11 +143,19 @@ static mt_status sort_all(const run_config *config, transcript_data *data)
     return status;
 }
 
-/* The file's list or, where none is named or the file is gone, that of the model which the run
- * begins with or goes on from, or else what the tokenizer makes. */
+/* The list of a configuration, or the file's or, where none is named or it is gone, that of the
+ * model which the run begins with or goes on from, or else what the tokenizer makes. */
 static mt_status load_tokens(const run_config *config, const mt_token_list *known,
                              transcript_data *data)
 {
+    if (config->tokens.count > 0) {
+        mt_status status =
+            mt_token_list_create((int32_t)config->tokens.count,
+                                 (const char *const *)config->tokens.names, &data->tokens);
+        return status == MT_ERROR_INVALID
+                   ? mt_fail(MT_ERROR_FORMAT, "the configuration's %s", mt_error_message())
+                   : status;
+    }
     if (known != NULL && access(config->token_list, F_OK) != 0) {
         return mt_token_list_create(known->count, (const char *const *)known->tokens,
                                     &data->tokens);

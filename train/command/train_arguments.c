@@ -136,8 +136,10 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
          "eps, biases and padding so, and refuse options that say otherwise",
          -1},
         {"espnet-config", ESPNET_KEY, "FILE", 0,
-         "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv); "
-         "the task is tokens unless named; what --init and options tell comes before it",
+         "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv), "
+         "and "
+         "its token_list, bpemodel and non_linguistic_symbols; the task is tokens unless named; "
+         "what --init and options tell comes before it",
          -1},
         {0}};
     configure_defaults(named_task(argc, argv), config);

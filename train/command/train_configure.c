@@ -109,7 +109,7 @@ mt_status configure_new(const train_arguments *given, const mt_checkpoint *init,
         status = style_set(given->style, config);
     }
     if (given->espnet_config != NULL) {
-        status = espnet_config_read(given, config);
+        status = espnet_config_read(given, init != NULL ? init->weights : NULL, config);
     }
     if (status == MT_OK && init != NULL) {
         init_sizes_take(given, init->weights, config);

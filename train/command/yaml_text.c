@@ -116,3 +116,31 @@ mt_status yaml_text_load(const char *what, const char *text, size_t size, yaml_d
     mt_status status = with_parser(what, text, size, NULL);
     return status == MT_OK ? with_parser(what, text, size, document) : status;
 }
+
+yaml_node_t *yaml_text_find(yaml_document_t *document, const char *name)
+{
+    yaml_node_t *root = yaml_document_get_root_node(document);
+    if (root == NULL || root->type != YAML_MAPPING_NODE) {
+        return NULL;
+    }
+    for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+         pair < root->data.mapping.pairs.top; pair++) {
+        if (strcmp(yaml_text_of(yaml_document_get_node(document, pair->key)), name) == 0) {
+            return yaml_document_get_node(document, pair->value);
+        }
+    }
+    return NULL;
+}
+
+const char *yaml_text_of(const yaml_node_t *node)
+{
+    return node != NULL && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value
+                                                          : "";
+}
+
+bool yaml_text_is_null(const yaml_node_t *node)
+{
+    const char *text = yaml_text_of(node);
+    return node->type == YAML_SCALAR_NODE && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+           (strcmp(text, "null") == 0 || strcmp(text, "~") == 0 || text[0] == '\0');
+}

@@ -5,6 +5,7 @@
 
 #include <mixtape/error.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <yaml.h>
 
@@ -19,5 +20,14 @@ enum {
  * MT_ERROR_FORMAT with the line for what is no YAML, or exceeds a limit. */
 mt_status yaml_text_load(const char *what, const char *text, size_t size,
                          yaml_document_t *document);
+
+/* The value of a name in the document's mapping, or NULL. */
+yaml_node_t *yaml_text_find(yaml_document_t *document, const char *name);
+
+/* The text of a single value; of other nodes, and of NULL, "". */
+const char *yaml_text_of(const yaml_node_t *node);
+
+/* Tells if Python's YAML takes it for None. */
+bool yaml_text_is_null(const yaml_node_t *node);
 
 #endif

@@ -902,11 +902,67 @@ class EspnetConfigTest(TranscriptsTest):
                          self.train_config(ESPNET_CONFIG, "--init", "run", "--out",
                                            "same").stderr.decode())
 
-    def test_what_of_the_text_is_not_read_is_said(self):
-        texts = "token_list: t.txt\nbpemodel: m.model\nnon_linguistic_symbols: null\n"
-        told = self.train_config(ESPNET_CONFIG + texts, "--out", "run").stderr.decode()
-        self.assertEqual([line for line in told.splitlines() if "is not read" in line],
-                         ["train.yaml: bpemodel is not read: --bpemodel gives it"])
+    TOKENS = "[<blank>, <unk>, <space>, a, b, c, <sos/eos>]"
+
+    def of_config(self, text, *arguments):
+        """What a run with nothing but a configuration says, and its tokens."""
+        self.write("train.yaml", ESPNET_CONFIG + text)
+        result = self.run_command("train", "--espnet-config", "train.yaml", "--data", "text",
+                                  "--batch", "4", "--steps", "1", *arguments)
+        return [line for line in result.stderr.decode().splitlines() if "taken of" in line]
+
+    def tokens_of(self, run):
+        with h5py.File(self.path(run, "checkpoint.h5")) as file:
+            return [token.decode() for token in file.attrs["token_list"]]
+
+    def test_the_tokens_of_a_saved_configuration_are_taken(self):
+        said = self.of_config(f"token_type: char\ntoken_list: {self.TOKENS}\n", "--out", "run")
+        self.assertEqual(said, ["train.yaml: taken of the text: token_list of 7 tokens"])
+        self.assertEqual(self.tokens_of("run"), read(self.path("tokens.txt")).split())
+        os.remove(self.path("train.yaml"))
+        self.run_command("train", "--resume", "run", "--steps", "2")
+
+    def test_the_files_of_a_configuration_are_taken(self):
+        self.write("symbols.txt", "<noise>\n")
+        texts = ("token_list: tokens.txt\nnon_linguistic_symbols: symbols.txt\n"
+                 "bpemodel: none.model\n")
+        self.assertEqual(self.of_config(texts + "token_type: char\n", "--out", "run"), [
+            "train.yaml: taken of the text: token_list tokens.txt, non_linguistic_symbols "
+            "symbols.txt"
+        ])
+        self.assertIn("nlsyms: \"<noise>\"\n", read(self.path("run", "config.yaml")))
+        self.write("text", "\n".join(f"utt{i} a b c" for i in range(60)) + "\n")
+        said = self.of_config(texts + "token_type: word\n", "--out", "words")
+        self.assertEqual(said, [
+            "train.yaml: taken of the text: token_list tokens.txt, token_type word"
+        ])
+        self.assertIn("unit: word\n", read(self.path("words", "config.yaml")))
+        for told in "token_type: bpe\n", "":
+            self.write("train.yaml", ESPNET_CONFIG + texts + told)
+            self.refuse("train", "--espnet-config", "train.yaml", "--data", "text", status=1,
+                        says="none.model: No such file")
+
+    def test_the_command_line_and_the_model_come_before_a_configurations_text(self):
+        texts = f"token_type: bpe\ntoken_list: {self.TOKENS}\nbpemodel: none.model\n"
+        self.assertEqual(self.of_config(texts, "--token-list", "tokens.txt", "--unit", "char",
+                                        "--out", "run"), [])
+        other = texts.replace("<space>", "x")
+        self.assertEqual(self.of_config(other, "--init", "run", "--out", "again"), [])
+        self.assertEqual(self.tokens_of("again"), self.tokens_of("run"))
+
+    def test_a_wrong_text_of_a_configuration_is_refused(self):
+        for text, says in (("token_list: [a, [b]]", "line 24: token_list: a token that is no text"),
+                           ("token_list: {a: b}", "line 24: token_list: not a single value"),
+                           ("token_list: [<blank>, a, a]", "'a' is there twice, as 1 and 2"),
+                           ("token_list: nothing.txt", "nothing.txt: No such file"),
+                           ("bpemodel: [x]", "line 24: bpemodel: not a single value"),
+                           ("token_type: [char]", "line 24: token_type: 'a list' is not supported"),
+                           ("token_type: whisper_en", "token_type: 'whisper_en' is not supported")):
+            with self.subTest(text):
+                self.write("train.yaml", f"{ESPNET_CONFIG}{text}\n")
+                self.refuse("train", "--espnet-config", "train.yaml", "--data", "text", status=1,
+                            says=says)
+        self.assertFalse(os.path.exists(self.path("runs")))
 
     def refuse_config(self, text, says):
         self.write("train.yaml", text)
