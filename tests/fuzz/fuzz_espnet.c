@@ -3,6 +3,8 @@
 #include "train/command/espnet_config.h"
 #include "train/command/options.h"
 
+#include <string.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     run_config config;
