@@ -228,8 +228,8 @@ def _text_of(line, place, field):
         reason = str(error).partition(":")[0][:128]
         raise DocumentError(f"{place}: no JSON: {reason}") from None
     if not isinstance(found, dict):
-        raise DocumentError(f"{place}: a JSON {type(found).__name__}, not an object with the field "
-                            f"{field!r}")
+        raise DocumentError(f"{place}: no object with the field {field!r}, but "
+                            f"{json.dumps(found)[:32]}")
     if not isinstance(found.get(field), str):
         there = ", ".join(map(repr, list(found)[:8]))[:128]
         raise DocumentError(f"{place}: its field {field!r} is no text" if field in found else

@@ -5,6 +5,7 @@ not whole when it ends is removed.
 """
 
 import contextlib
+import os
 import sys
 import time
 
@@ -131,12 +132,14 @@ def _ending(made, token):
     """The ids that are put behind a document."""
     if token == "none":
         return []
-    index = int(token) if token.isascii() and token.isdigit() else made.find(token)
+    is_id = token.isascii() and token.isdigit()
+    is_long = is_id and len(token.lstrip("0")) > len(str(made.size))
+    index = made.size if is_long else int(token) if is_id else made.find(token)
     if index is None:
-        raise tokenizer.TokenizerError(f"--document-end {token}: not in the tokenizer's "
+        raise tokenizer.TokenizerError(f"--document-end {token!r}: not in the tokenizer's "
                                        f"vocabulary of {made.size} (nor an id, nor none)")
     if index >= made.size:
-        raise tokenizer.TokenizerError(f"--document-end {token}: the tokenizer's ids are "
+        raise tokenizer.TokenizerError(f"--document-end {token[:32]}: the tokenizer's ids are "
                                        f"0 .. {made.size - 1}")
     return [index]
 
@@ -168,7 +171,17 @@ def _written(given, made):
     return writer
 
 
+def _check_names(given):
+    """An empty name is a variable that a script has not set; one that ends with a slash would be
+    that of a hidden file."""
+    if "" in given.inputs:
+        raise DocumentError("'': an empty name (it takes files and folders of text)")
+    if os.path.basename(given.output) in ("", ".", ".."):
+        raise DocumentError(f"-o {given.output!r}: no name of a file")
+
+
 def _tokenize(given):
+    _check_names(given)
     with contextlib.closing(tokenizer_apart.load(given.tokenizer)) as made:
         _ending(made, given.document_end)  # before the output is begun
         try:

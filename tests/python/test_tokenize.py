@@ -241,8 +241,8 @@ class InputsTest(TokenizeTest):
                 self.assertEqual(ids, [*made.plain_world(b"one"), index])
         self.refused("--document-end 600: the tokenizer's ids are 0 .. 5", "a", "--tokenizer",
                      self.world, "-o", "new", "--document-end", "600")
-        self.refused("--document-end <eos>: not in the tokenizer's vocabulary", "a", "--tokenizer",
-                     self.world, "-o", "new", "--document-end", "<eos>")
+        self.refused("--document-end '<eos>': not in the tokenizer's vocabulary", "a",
+                     "--tokenizer", self.world, "-o", "new", "--document-end", "<eos>")
 
     def test_what_cannot_be_read_is_one_line(self):
         cut = gzip.compress(b"text" * 1000)
@@ -257,7 +257,7 @@ class InputsTest(TokenizeTest):
         for name, message in (("cut.gz", "cut.gz: Compressed file ended"),
                               ("wrong.gz", "wrong.gz: "), ("zstd", "zstd -dc FILE | mixtape"),
                               ("not.jsonl", "not.jsonl: line 2: no JSON"),
-                              ("list.jsonl", "line 1: a JSON list, not an object"),
+                              ("list.jsonl", "line 1: no object with the field 'text', but "),
                               ("other.jsonl", "no field 'text' (there are: 'content')"),
                               ("number.jsonl", "its field 'text' is no text"),
                               ("half.jsonl", "half of a pair of surrogates"),
@@ -305,6 +305,17 @@ class InputsTest(TokenizeTest):
         self.refused("folder: a folder without tokenizer.json, tokenizer.model, spiece.model or "
                      "rwkv_vocab", "text", "--tokenizer", "folder", "-o", "new")
         self.refused("--tokenizer '': an empty name", "text", "--tokenizer", "", "-o", "new")
+
+    def test_what_is_no_name_or_no_id_is_told(self):
+        os.mkdir(self.path("folder"))
+        for output in "", "folder/", ".", "folder/..":
+            self.refused(f"-o {output!r}: no name of a file", "text", "--tokenizer", self.world,
+                         "-o", output)
+        self.refused("'': an empty name", "", "--tokenizer", self.world, "-o", "new")
+        for end, says in (("", "--document-end '': not in"), ("9" * 5000, "9: the tokenizer's ids"),
+                          ("-1", "--document-end '-1': not in"), ("\u0661", "': not in")):
+            self.refused(says, "text", "--tokenizer", self.world, "-o", "new",
+                         f"--document-end={end}")
 
     def test_ids_that_cannot_be_or_that_two_pieces_have_are_told(self):
         self.put("text", b"one")

@@ -262,6 +262,10 @@ static mt_status open_and_measure(const mt_checkpoint *checkpoint, const file_ki
         return mt_fail(MT_ERROR_INVALID, "--per-utterance: %s has none (--task tokens has)",
                        kind->task);
     }
+    if (given->ids_type != NULL && strcmp(kind->task, "ids") != 0) {
+        return mt_fail(MT_ERROR_INVALID, "--ids-type %s: %s does not read it (--task ids does)",
+                       given->ids_type, kind->task);
+    }
     mt_status status = given->threads != NULL ? parse_threads(given->threads, &threads) : MT_OK;
     if (status == MT_OK) {
         status = session_open_model(checkpoint, given->device != NULL ? given->device : "auto",

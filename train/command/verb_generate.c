@@ -124,12 +124,12 @@ static mt_status read_prompt(const text_symbols *symbols, const arguments *given
     }
     status = symbols_of(symbols, bytes != NULL ? bytes : given->prompt, ids, count);
     free(bytes);
-    /* Else it is the tokenizer's. */
-    bool of_prompt = status == MT_ERROR_FORMAT || status == MT_ERROR_INVALID;
-    return of_prompt ? mt_fail(status, "%s: %s",
-                               given->prompt_file != NULL ? "--prompt-file" : "--prompt",
-                               mt_error_message())
-                     : status;
+    if (status != MT_ERROR_FORMAT && status != MT_ERROR_INVALID) { /* it is the tokenizer's */
+        return status;
+    }
+    return given->prompt_file != NULL
+               ? mt_fail(status, "--prompt-file %s: %s", given->prompt_file, mt_error_message())
+               : mt_fail(status, "--prompt: %s", mt_error_message());
 }
 
 /* Ids of a vocabulary that is larger than its tokenizer are no text. */

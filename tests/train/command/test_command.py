@@ -606,6 +606,7 @@ class TextTest(CommandTest):
 
     def test_wrong_prompts_and_choices_are_refused(self):
         self.write("zero.txt", b"th\0e\n")
+        self.write("other.txt", "the \u03a9")
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
         for options, says, status in (
                 (["--ids", "--prompt", "1 99999"], ["--prompt", "number 2", "99999"], 2),
@@ -617,6 +618,8 @@ class TextTest(CommandTest):
                 (["--without", "ab"], ["--without", "ab", "2 symbols"], 2),
                 (["--prompt", "a", "--prompt-file", "b"], ["--prompt", "not both"], 2),
                 (["--prompt-file", "none.txt"], ["--prompt-file", "none.txt", "No such"], 1),
+                (["--prompt-file", "other.txt"], ["--prompt-file other.txt: the character U+03A9"],
+                 1),
                 (["--prompt-file", "zero.txt"], ["--prompt-file", "zero.txt: a zero byte at 2"], 1),
                 (["--interactive", "--prompt-file", "-"], ["--interactive", "--prompt-file -"], 2),
                 (["--interactive", "--samples", "2"], ["--samples 2", "--interactive"], 2),

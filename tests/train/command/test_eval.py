@@ -247,6 +247,8 @@ class TextTest(EvalTest):
                 (["run", "--data", "0.txt", "--batch", "x"], 2, ["--batch x"]),
                 (["run", "--data", "0.txt", "--task", "copy"], 2, ["--task copy", "tokens"]),
                 (["run", "--data", "0.txt", "--ids-type", "int3"], 2, ["--ids-type int3"]),
+                (["run", "--data", "0.txt", "--ids-type", "int32"], 2,
+                 ["--ids-type int32: text does not read it (--task ids does)"]),
                 (["run", "--data", "0.txt", "--unit", "word"], 2, ["--unit word", "char and byte"]),
                 (["run", "--data", "0.txt", "--threads", "few"], 2, ["--threads few"]),
                 (["run", "other", "--data", "0.txt"], 2, ["one model is enough"])):
