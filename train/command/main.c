@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const struct {
@@ -34,6 +35,9 @@ static const struct {
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };
+
+/* Four times what was seen to be enough, in bytes. */
+enum { LEAST_STACK = 1 << 20 };
 
 static void print_help(FILE *to)
 {
@@ -102,9 +106,24 @@ static void occupy_closed_streams(void)
     }
 }
 
+/* Too small a stack, of threads too, which have one of that size, ends a program without a word. */
+static bool has_stack(void)
+{
+    struct rlimit stack;
+    bool has = getrlimit(RLIMIT_STACK, &stack) != 0 || stack.rlim_cur >= LEAST_STACK;
+    if (!has) {
+        print_line(stderr, "mixtape: a stack of %llu KiB is too small (ulimit -s %d)",
+                   (unsigned long long)stack.rlim_cur / 1024, LEAST_STACK / 1024);
+    }
+    return has;
+}
+
 int main(int argc, char **argv)
 {
     occupy_closed_streams();
+    if (!has_stack()) {
+        return EXIT_FAILED;
+    }
     /* Threads share memory: each would set apart 64 MiB of address space, which may be short. */
     mallopt(M_ARENA_MAX, 1);
     mt_weights_read_apart(true); /* a hostile file crashes no command */

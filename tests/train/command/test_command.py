@@ -271,6 +271,20 @@ class TrainTest(CommandTest):
             self.assertGreater(step, 0)
             self.run_command("train", "--resume", name, "--steps", str(step + 2))
 
+    def test_a_run_whose_folder_is_moved_goes_on_and_saves_when_it_is_back(self):
+        process = self.start_endless("run", "copy", *SMALL, "--save-every", "5", "--out", "run")
+        os.rename(self.path("run"), self.path("moved"))
+        for line in process.stderr:
+            if b"not saved: run/checkpoint.h5: No such file" in line:
+                break
+        self.assertFalse(os.path.exists(self.path("run")))
+        os.rename(self.path("moved"), self.path("run"))
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1].decode().splitlines()[-1]
+        self.assertEqual(process.returncode, 128 + signal.SIGINT)
+        self.assertIn(", saved; go on with: mixtape train --resume run", said)
+        self.run_command("info", "run")
+
     def test_a_run_outlives_who_reads_its_progress(self):
         process = self.start_endless("run", "copy", *SMALL, "--eval-every", "1", "--out", "run")
         process.stderr.close()

@@ -134,6 +134,20 @@ class AddressSpaceTest(test_command.CommandTest):
                     if status == 1:
                         self.assertRegex(message, "mixtape: .*(address space|memory)")
 
+    def test_a_stack_is_large_enough_or_its_size_is_told(self):
+        self.run_command(*self.TRAIN, "--out", "run")
+        for verb in ([*self.TRAIN, "--out", "new"], ["info", "run"], ["gradcheck"],
+                     ["export", "run", "-o", "run.safetensors"], ["import", "run", "-o", "a.h5"]):
+            with self.subTest(verb):
+                for kibibytes in 64, 128:
+                    process = subprocess.run(["sh", "-c", f'ulimit -s {kibibytes}; exec "$@"', "sh",
+                                              MIXTAPE, *verb], cwd=self.folder.name,
+                                             capture_output=True, text=True)
+                    self.assertEqual((process.returncode, process.stderr), (
+                        1, f"mixtape: a stack of {kibibytes} KiB is too small (ulimit -s 1024)\n"))
+                status, message = self.limited(resource.RLIMIT_STACK, 1, *verb)
+                self.assertEqual(status, 0, message)
+
     def test_openblas_that_could_not_start_is_told(self):
         status, message = self.limited(resource.RLIMIT_DATA, 100, "info", "run")
         self.assertEqual(status, 1)
