@@ -148,16 +148,6 @@ static mt_status take_tokenizer(const mt_checkpoint *source, bool goes_on, train
                : status;
 }
 
-static mt_status check_tokenizer(const train_session *session, const mt_model_config *model)
-{
-    return session->tokenizer_size <= model->vocab_size
-               ? MT_OK
-               : mt_fail(MT_ERROR_INVALID,
-                         "--tokenizer %s: it has %" PRId64
-                         " ids, the model a vocabulary of %" PRId64,
-                         session->config.tokenizer, session->tokenizer_size, model->vocab_size);
-}
-
 static mt_status encode_text(void *tokenizer, const char *bytes, size_t size, int32_t **ids,
                              int64_t *count)
 {
@@ -190,6 +180,18 @@ static void take_vocabulary(const mt_checkpoint *source, train_session *session)
     }
 }
 
+/* Before the data are read: ids of the tokenizer that are beyond the vocabulary are its fault. */
+static mt_status check_tokenizer(const train_session *session)
+{
+    const run_config *config = &session->config;
+    return session->tokenizer_size <= config->vocab_size
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "--tokenizer %s: it has %" PRId64
+                         " ids, the model a vocabulary of %" PRId64,
+                         config->tokenizer, session->tokenizer_size, config->vocab_size);
+}
+
 /* `source` is the model that the run begins with, which may grow, or else goes on from; or NULL. */
 static mt_status open_data(const mt_checkpoint *source, bool may_grow, train_session *session)
 {
@@ -201,6 +203,9 @@ static mt_status open_data(const mt_checkpoint *source, bool may_grow, train_ses
     }
     if (status == MT_OK) {
         take_vocabulary(source, session);
+        status = check_tokenizer(session);
+    }
+    if (status == MT_OK) {
         if (tokenizer != NULL) {
             config->encoder =
                 (text_encoder){encode_text, make_tokens, take_tokens, unknown_pieces_of, tokenizer};
@@ -225,9 +230,6 @@ static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_se
         session->config.vocab_size = model.vocab_size; /* a run that goes on keeps it */
     }
     status = check_model(session, &model);
-    if (status == MT_OK) {
-        status = check_tokenizer(session, &model);
-    }
     if (status == MT_OK) {
         status = open_device(config->device, (int)config->threads, session);
     }
