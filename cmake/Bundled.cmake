@@ -7,6 +7,7 @@ if(POLICY CMP0135)
 endif()
 find_package(Threads REQUIRED)
 set(MIXTAPE_WITH_ZLIB ON)
+set(MIXTAPE_WITH_SENTENCEPIECE OFF) # Python reads its models
 set(MIXTAPE_SOURCES ${PROJECT_SOURCE_DIR}/bundled CACHE PATH
   "Where the archives of cmake/bundled.tsv are (scripts/bundled-sources puts them there)")
 set(MIXTAPE_BUNDLED_PREFIX ${PROJECT_BINARY_DIR}/bundled CACHE PATH

@@ -22,3 +22,5 @@ mixtape_find_module(yaml-0.1 yaml::yaml) # config.yaml, which is the command's a
 if(NOT TARGET yaml::yaml)
   message(FATAL_ERROR "not found: yaml-0.1 by pkg-config (Debian: apt-get install libyaml-dev)")
 endif()
+
+include(SentencePiece)

@@ -96,7 +96,7 @@ static mt_status check_list(const char *path, const mt_tokenizer_file *tokenizer
 }
 
 /* What is no tokenizer's is told when it is taken, not when it is used. A model of SentencePiece is
- * checked by its library alone, which need not be there; its first byte is that of a field. */
+ * checked by its library alone, which need not be there. */
 static mt_status check(const char *path, const mt_tokenizer_file *tokenizer)
 {
     const char *json = find_json(tokenizer);
@@ -107,7 +107,7 @@ static mt_status check(const char *path, const mt_tokenizer_file *tokenizer)
     if (mt_world_is_list(tokenizer->bytes, tokenizer->size)) {
         return check_list(path, tokenizer);
     }
-    if (tokenizer->bytes[0] == '\n') {
+    if (mt_tokenizer_is_sentencepiece(tokenizer->bytes, tokenizer->size)) {
         return MT_OK;
     }
     mt_status status = mt_file_check_kind(path, "a tokenizer");

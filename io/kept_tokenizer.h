@@ -8,6 +8,8 @@
 
 #include "io/archive.h"
 
+#include <stdbool.h>
+
 #define MT_TOKENIZER_GROUP "tokenizer"
 
 /* The names that such files have in a model's folder. */
@@ -28,6 +30,13 @@ mt_status mt_tokenizer_load(const char *path, mt_tokenizer_file *tokenizer);
 
 /* Reads the one of a model's folder, by its usual names; there need be none. */
 mt_status mt_tokenizer_load_beside(const char *folder, mt_tokenizer_file *tokenizer);
+
+/* Tells if bytes that are no World list can only be a model of SentencePiece: they begin as its
+ * first field does. */
+static inline bool mt_tokenizer_is_sentencepiece(const char *bytes, size_t size)
+{
+    return size > 0 && bytes[0] == '\n';
+}
 
 /* The name that files of its kind have there. */
 const char *mt_tokenizer_usual_name(const mt_tokenizer_file *tokenizer);

@@ -46,8 +46,9 @@ class BpeModelTest(support.CommandTest):
         self.write("text", "".join(f"u{i} {line}\n" for i, line in enumerate(lines + HARD)))
 
     def model(self, **options):
-        """The path of a model, and ESPnet's tokenizer and token list of it."""
-        path = made.sentencepiece(self.folder, **{
+        """The path of a model; the token list is that of ESPnet's recipe. A tab is a piece to
+        sentencepiece 0.2.3, which that recipe's awk does not see: there are none."""
+        path = made.sentencepiece(self.folder, made.TEXT.replace("\t", " "), **{
             "vocab_size": 70, "byte_fallback": False, "character_coverage": 1.0, **options})
         subprocess.run(TOKEN_LIST, shell=True, cwd=self.folder, check=True)
         return path
@@ -150,7 +151,8 @@ class LabelsTest(BpeModelTest):
                 (("--bpemodel", json, "--token-list", "tokens.txt"), "no model of SentencePiece"),
                 (("--bpemodel", path, "--token-list", "other.txt"),
                  f"token {len(tokens)}, 'other', is no piece of it"),
-                (("--bpemodel", path, "--token-list", "cut.txt"), " of its 66 pieces"),
+                (("--bpemodel", path, "--token-list", "cut.txt"),
+                 f" of its {len(tokens)} pieces"),
                 (("--bpemodel", path, "--unit", "word"), "--unit word"),
                 (("--bpemodel", path, "--unit", "char"), "--unit char"),
                 (("--bpemodel", path, "--nlsyms", "tokens.txt"), "--user_defined_symbols"),

@@ -33,13 +33,13 @@ def huggingface(folder, **more):
     return path
 
 
-def sentencepiece(folder, **options):
+def sentencepiece(folder, text=TEXT, **options):
     """A .model with bytes to fall back to."""
     import sentencepiece as library
 
     corpus = os.path.join(folder, "corpus.txt")
     with open(corpus, "w") as file:
-        file.write(TEXT * 4)
+        file.write(text * 4)
     library.SentencePieceTrainer.train(**{
         "input": corpus, "model_prefix": os.path.join(folder, "tokenizer"), "vocab_size": 340,
         "byte_fallback": True, "minloglevel": 2, "hard_vocab_limit": False, **options})

@@ -4,6 +4,7 @@
 
 #include "io/hdf5_crash.h"
 #include "train/command/lines.h"
+#include "train/command/sentencepiece.h"
 #include "train/command/verbs.h"
 
 #include <errno.h>
@@ -51,6 +52,15 @@ static void print_help(FILE *to)
             "folder, of which best.h5 is read, or a file. The exit status is 0 when done, 1 when "
             "something\n"
             "failed, 2 for wrong usage, 128 + n for what signal n ended.\n");
+}
+
+/* The library's version is told, since another one may split text otherwise. */
+static void print_version(void)
+{
+    printf("mixtape %s\n", mt_version());
+    if (sentencepiece_version() != NULL) {
+        printf("SentencePiece %s\n", sentencepiece_version());
+    }
 }
 
 int report(mt_status status)
@@ -144,7 +154,7 @@ int main(int argc, char **argv)
         return EXIT_DONE;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("mixtape %s\n", mt_version());
+        print_version();
         return EXIT_DONE;
     }
     for (int i = 0; i < VERBS; i++) {

@@ -1,6 +1,6 @@
-/* Tokenizers of models: text to ids, and ids to text as it comes. RWKV's World list is read here;
- * a tokenizer.json of Hugging Face and a model of SentencePiece by Mixtape's Python package, in a
- * process of its own, which is started when such a tokenizer is opened and ends with it, or with
+/* Tokenizers of models: text to ids, and ids to text as it comes. RWKV's World list is read here; a
+ * tokenizer.json of Hugging Face and a model of SentencePiece in a process of its own
+ * (tokenizer_process.h), which is started when such a tokenizer is opened and ends with it, or with
  * the program. docs/tokenizers.md has the kinds. */
 #ifndef MT_COMMAND_TOKENIZER_H
 #define MT_COMMAND_TOKENIZER_H
@@ -13,7 +13,7 @@
 typedef struct text_tokenizer text_tokenizer;
 
 /* Opens the bytes of a tokenizer's file; `name` is for messages, and stays. MT_ERROR_FORMAT for
- * what is none, MT_ERROR_IO where there is no Python that could read it. The caller closes what it
+ * what is none, MT_ERROR_IO where there is nothing that could read it. The caller closes what it
  * gets. */
 mt_status tokenizer_open(const char *name, const char *bytes, size_t size,
                          text_tokenizer **tokenizer);

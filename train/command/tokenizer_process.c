@@ -1,7 +1,11 @@
 #include "train/command/tokenizer_process.h"
 
+#include "io/kept_tokenizer.h"
 #include "train/command/ending.h"
 #include "train/command/python.h"
+#include "train/command/sentencepiece.h"
+#include "train/command/tokenizer_child.h"
+#include "train/command/tokenizer_frames.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,7 +20,8 @@
 #include <unistd.h>
 
 struct tokenizer_process {
-    const char *name; /* of the file */
+    const char *name;   /* of the file */
+    const char *reader; /* what reads it */
     pid_t child;
     int socket;
     int64_t size;
@@ -24,11 +29,7 @@ struct tokenizer_process {
     char *note;
 };
 
-/* Each frame begins with a byte and the length of what follows. */
-enum { HEADER = 5, LONGEST_ANSWER = 1 << 30, BYTE_BITS = 8 };
-
-/* How an answer begins. */
-enum { DONE, FAILED, DAMAGED };
+enum { LONGEST_ANSWER = 1 << 30 };
 
 static const char program[] =
     PYTHON_BEGIN "try:\n"
@@ -102,6 +103,7 @@ static mt_status tell_end(tokenizer_process *process)
 {
     int status = end_child(process);
     bool killed = WIFSIGNALED(status);
+    bool crashed = killed && (WTERMSIG(status) == SIGABRT || WTERMSIG(status) == SIGSEGV);
     if (ending_signal() != 0) {
         return mt_fail(MT_ERROR_IO, "the tokenizer's process had not answered when signal %d came",
                        ending_signal());
@@ -113,47 +115,31 @@ static mt_status tell_end(tokenizer_process *process)
                        process->name);
     }
     return mt_fail(MT_ERROR_IO, "%s: the process that reads it (%s) ended with %s %d%s",
-                   process->name, python_name(), killed ? "signal" : "status",
+                   process->name, process->reader, killed ? "signal" : "status",
                    killed ? WTERMSIG(status) : WEXITSTATUS(status),
-                   killed && WTERMSIG(status) == SIGABRT
-                       ? ", as one does that may have no more memory: a damaged or hostile file"
-                       : "");
-}
-
-static void put_length(unsigned char header[HEADER], size_t length)
-{
-    for (int i = 1; i < HEADER; i++) {
-        header[i] = (unsigned char)(length >> BYTE_BITS * (i - 1));
-    }
-}
-
-static size_t get_length(const unsigned char header[HEADER])
-{
-    size_t length = 0;
-    for (int i = 1; i < HEADER; i++) {
-        length |= (size_t)header[i] << BYTE_BITS * (i - 1);
-    }
-    return length;
+                   crashed ? ", as one does that may have no more memory: a damaged or hostile file"
+                           : "");
 }
 
 /* The answer, or the message of what went wrong, has a zero byte behind it. */
 static mt_status receive(tokenizer_process *process, char **answer, size_t *length)
 {
-    unsigned char header[HEADER];
+    unsigned char header[FRAME_HEADER];
     *answer = NULL;
     if (!receive_all(process->socket, header, sizeof header) ||
-        get_length(header) > LONGEST_ANSWER) {
+        frame_length(header) > LONGEST_ANSWER) {
         return tell_end(process);
     }
-    *length = get_length(header);
+    *length = frame_length(header);
     *answer = malloc(*length + 1);
     if (*answer == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes of a tokenizer's answer", *length);
     }
     mt_status status = receive_all(process->socket, *answer, *length) ? MT_OK : tell_end(process);
     (*answer)[status == MT_OK ? *length : 0] = '\0';
-    if (status == MT_OK && header[0] != DONE) {
-        status = mt_fail(header[0] == DAMAGED ? MT_ERROR_MEMORY : MT_ERROR_FORMAT, "%s", *answer);
+    if (status == MT_OK && header[0] != FRAME_DONE) {
+        status =
+            mt_fail(header[0] == FRAME_DAMAGED ? MT_ERROR_MEMORY : MT_ERROR_FORMAT, "%s", *answer);
     }
     if (status != MT_OK) {
         free(*answer);
@@ -165,7 +151,7 @@ static mt_status receive(tokenizer_process *process, char **answer, size_t *leng
 mt_status tokenizer_process_ask(tokenizer_process *process, char asked, const void *bytes,
                                 size_t size, char **answer, size_t *length)
 {
-    unsigned char header[HEADER] = {(unsigned char)asked};
+    unsigned char header[FRAME_HEADER];
     *answer = NULL;
     if (process->child < 0) {
         return mt_fail(MT_ERROR_IO, "the tokenizer's process has ended");
@@ -173,7 +159,7 @@ mt_status tokenizer_process_ask(tokenizer_process *process, char asked, const vo
     if (size > LONGEST_ANSWER) {
         return mt_fail(MT_ERROR_INVALID, "%zu bytes are more than a tokenizer takes", size);
     }
-    put_length(header, size);
+    frame_begin(header, (unsigned char)asked, size);
     /* A process that ended may have said why. */
     (void)(send_all(process->socket, header, sizeof header) &&
            send_all(process->socket, bytes, size));
@@ -209,20 +195,43 @@ static int spawn(const char *name, int socket, pid_t *child)
     return error;
 }
 
-static mt_status start(const char *name, tokenizer_process *process)
+static mt_status start_python(tokenizer_process *process, int socket, bool is_sentencepiece)
+{
+    int error = spawn(process->name, socket, &process->child);
+    mt_status status = error == 0 ? MT_OK : python_fails(error);
+    return status != MT_OK && is_sentencepiece
+               ? mt_fail(status, "%s; this build of Mixtape is without SentencePiece's own library",
+                         mt_error_message())
+               : status;
+}
+
+static mt_status start_fork(tokenizer_process *process, int socket)
+{
+    process->reader = "SentencePiece's library";
+    process->child = fork();
+    if (process->child == 0) {
+        tokenizer_child_serve(process->name, socket);
+    }
+    return process->child > 0 ? MT_OK
+                              : mt_fail(MT_ERROR_IO, "%s: no process to read it in: %s",
+                                        process->name, strerror(errno));
+}
+
+static mt_status start(tokenizer_process *process, bool is_sentencepiece)
 {
     int sockets[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
         return mt_fail(MT_ERROR_IO, "no socket for a tokenizer's process: %s", strerror(errno));
     }
     process->socket = sockets[0];
-    int error = spawn(name, sockets[1], &process->child);
+    mt_status status = is_sentencepiece && sentencepiece_version() != NULL
+                           ? start_fork(process, sockets[1])
+                           : start_python(process, sockets[1], is_sentencepiece);
     close(sockets[1]);
-    if (error != 0) {
+    if (status != MT_OK) {
         process->child = -1;
-        return python_fails(error);
     }
-    return MT_OK;
+    return status;
 }
 
 mt_status tokenizer_process_start(const char *name, const char *bytes, size_t size,
@@ -235,8 +244,8 @@ mt_status tokenizer_process_start(const char *name, const char *bytes, size_t si
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes", sizeof *made);
     }
-    *made = (tokenizer_process){.name = name, .child = -1, .socket = -1};
-    mt_status status = start(name, made);
+    *made = (tokenizer_process){.name = name, .reader = python_name(), .child = -1, .socket = -1};
+    mt_status status = start(made, mt_tokenizer_is_sentencepiece(bytes, size));
     if (status == MT_OK) {
         status = tokenizer_process_ask(made, 'L', bytes, size, &answer, &length);
     }

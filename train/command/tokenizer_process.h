@@ -1,6 +1,8 @@
-/* A tokenizer in a process of Mixtape's Python package, mixtape.tokenizer_server, which says what
- * goes over the socket, and what memory and time an answer may take. A signal that is noted
- * (ending.h) ends the wait for an answer, and the process with it. */
+/* A tokenizer in a process of its own: a model of SentencePiece in one that is forked where the
+ * command was built with its library (tokenizer_child.h), and all others in one of Mixtape's Python
+ * package, mixtape.tokenizer_server, which says what goes over the socket, and what memory and time
+ * an answer may take. A signal that is noted (ending.h) ends the wait for an answer, and the
+ * process with it. */
 #ifndef MT_COMMAND_TOKENIZER_PROCESS_H
 #define MT_COMMAND_TOKENIZER_PROCESS_H
 
