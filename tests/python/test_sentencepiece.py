@@ -230,6 +230,19 @@ class LinkedTest(ProgramTest):
             for child in children:
                 self.wait_for_end(child)
 
+    def test_its_process_ends_with_a_command_that_is_killed_also_where_it_was_stopped(self):
+        program = subprocess.Popen([PROGRAMS[0], self.model()], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE)
+        program.stdin.write(frame(b"F", b"the") * 1000)  # more than its output holds back
+        program.stdin.flush()
+        program.stdout.read(1)
+        with open(f"/proc/{program.pid}/task/{program.pid}/children") as file:
+            child = int(file.read())
+        os.kill(child, signal.SIGSTOP)
+        program.kill()
+        program.communicate()
+        self.wait_for_end(child)
+
     def wait_for_end(self, child):
         for _ in range(1000):
             try:

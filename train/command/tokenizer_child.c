@@ -5,7 +5,9 @@
 #include "train/command/sentencepiece.h"
 #include "train/command/tokenizer_frames.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* Limits the next answer by the bytes that it may be made of. */
@@ -49,6 +51,8 @@ _Noreturn void tokenizer_child_serve(const char *name, int line)
     mt_child child = mt_child_begin(line);
     size_t kept = 0; /* bytes of the tokenizer's file */
     dup2(STDOUT_FILENO, STDERR_FILENO);
+    /* The program's end is told by the line too, but not to a process that is stopped. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     sentencepiece_model *model = sentencepiece_create(name);
     while (model != NULL && answer_next(model, &child, &kept)) {
     }

@@ -160,9 +160,11 @@ mt_status tokenizer_process_ask(tokenizer_process *process, char asked, const vo
         return mt_fail(MT_ERROR_INVALID, "%zu bytes are more than a tokenizer takes", size);
     }
     frame_begin(header, (unsigned char)asked, size);
-    /* A process that ended may have said why. */
-    (void)(send_all(process->socket, header, sizeof header) &&
-           send_all(process->socket, bytes, size));
+    /* A process that ended may have said why; one that waits for the rest hears that it ends. */
+    if (!send_all(process->socket, header, sizeof header) ||
+        !send_all(process->socket, bytes, size)) {
+        shutdown(process->socket, SHUT_WR);
+    }
     return receive(process, answer, length);
 }
 
