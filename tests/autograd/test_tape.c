@@ -73,6 +73,22 @@ START_TEST(test_inputs_have_the_shapes_that_their_names_say)
 }
 END_TEST
 
+START_TEST(test_an_input_of_another_device_is_refused)
+{
+    mt_device *other;
+    mt_tape *elsewhere;
+    ck_assert_int_eq(mt_device_open("cpu", &other), MT_OK);
+    ck_assert_int_eq(mt_tape_create(other, &elsewhere), MT_OK);
+    mt_tensor *far = mt_tape_input(elsewhere, MT_F64, SHAPE(2), NULL, false);
+    ck_assert_ptr_null(mt_add(test_tape, RANDOM(1, 2), far));
+    ck_assert_int_eq(mt_tape_status(test_tape), MT_ERROR_INVALID);
+    const char *says = strstr(mt_tape_error(test_tape), "add: input 1 is on cpu, the tape on ");
+    ck_assert_ptr_eq(says, mt_tape_error(test_tape));
+    mt_tape_destroy(elsewhere);
+    mt_device_close(other);
+}
+END_TEST
+
 START_TEST(test_backward_tells_the_first_failure_of_its_tape)
 {
     mt_tensor *a = RANDOM(1, 2, 3), *b = RANDOM(2, 3, 2);
@@ -516,6 +532,7 @@ static Suite *tape_suite(void)
 {
     return SUITE_WITH(
         "tape", graph_setup, graph_teardown, test_inputs_have_the_shapes_that_their_names_say,
+        test_an_input_of_another_device_is_refused,
         test_backward_tells_the_first_failure_of_its_tape,
         test_second_step_allocates_nothing_and_repeats_addresses,
         test_every_allocation_can_fail_once_and_the_tape_recovers,

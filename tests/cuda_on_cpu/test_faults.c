@@ -9,6 +9,7 @@
 #include "tests/autograd/failing_memory.h"
 #include "tests/check_main.h"
 
+#include <limits.h>
 #include <malloc.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -42,12 +43,15 @@ static mt_status keep_loss(void *context, const mt_update *done)
     return MT_OK;
 }
 
+static bool records = true;
+
 /* The first update is made, the second recorded, and both that and the third are replayed. */
 static mt_status record_and_replay(mt_device *device)
 {
     mt_model *model = NULL;
     mt_trainer *trainer = NULL;
     mt_trainer_config config = mt_trainer_config_default();
+    config.record = records;
     mt_model_config decoder = mt_model_config_default(5, 4);
     decoder.num_blocks = 1;
     mt_status status = mt_model_create(device, MT_F32, &decoder, 1, &model);
@@ -208,6 +212,22 @@ START_TEST(test_whatever_fails_once_is_told_and_nothing_is_lost)
 }
 END_TEST
 
+START_TEST(test_an_update_that_is_replayed_launches_nothing_by_itself)
+{
+    int launches[2];
+    double losses[2];
+    for (int recorded = 0; recorded < 2; recorded++) {
+        records = recorded == 1;
+        cuda_on_cpu_fail_launch(0);
+        ck_assert_int_eq(run_once(0), MT_OK);
+        launches[recorded] = cuda_on_cpu_fail_launch(0);
+        losses[recorded] = outcome;
+    }
+    ck_assert_int_lt(launches[1], launches[0] - launches[0] / 5);
+    ck_assert(losses[0] == losses[1]);
+}
+END_TEST
+
 START_TEST(test_memory_that_is_not_there_is_refused_with_what_is_free)
 {
     mt_device *device;
@@ -219,6 +239,20 @@ START_TEST(test_memory_that_is_not_there_is_refused_with_what_is_free)
     ck_assert_ptr_nonnull(strstr(mt_error_message(), "are free"));
     ck_assert_int_eq(device->allocate(device, 100, &memory), MT_OK);
     device->release(device, memory);
+    mt_device_close(device);
+}
+END_TEST
+
+START_TEST(test_what_is_too_large_for_one_launch_is_refused)
+{
+    static const mt_wkv_forward_args large[] = {{.B = 1, .T = 1, .C = INT_MAX},
+                                                {.B = 1, .T = 1 << 20, .C = 1 << 28}};
+    mt_device *device;
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(device->kernels[MT_F32]->wkv_forward(device, &large[i]), MT_ERROR_INVALID);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), "too large for one launch"));
+    }
     mt_device_close(device);
 }
 END_TEST
@@ -260,6 +294,8 @@ START_TEST(test_only_matrix_products_need_cublas)
     ck_assert_int_eq(device->kernels[MT_F32]->matmul(device, &product), MT_ERROR_DEVICE);
     ck_assert_ptr_nonnull(strstr(mt_error_message(), "cuBLAS was not found"));
     ck_assert_int_eq(device->record(device), MT_ERROR_DEVICE);
+    ck_assert_int_eq(device->allow_tf32(device, true), MT_ERROR_DEVICE);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "cuBLAS was not found"));
     device->release(device, array);
     mt_device_close(device);
     cuda_on_cpu_set_machine(CUDA_ON_CPU_WORKS);
@@ -335,7 +371,9 @@ static Suite *faults_suite(void)
     Suite *suite = suite_begin("cuda_on_cpu/faults", NULL, NULL, &tcase);
     tcase_add_loop_test(tcase, test_whatever_fails_once_is_told_and_nothing_is_lost, 0,
                         ACTS * FAULTS);
+    tcase_add_test(tcase, test_an_update_that_is_replayed_launches_nothing_by_itself);
     tcase_add_test(tcase, test_memory_that_is_not_there_is_refused_with_what_is_free);
+    tcase_add_test(tcase, test_what_is_too_large_for_one_launch_is_refused);
     tcase_add_test(tcase, test_machines_without_driver_or_device);
     tcase_add_test(tcase, test_only_matrix_products_need_cublas);
     tcase_add_test(tcase, test_a_child_of_fork_is_told_that_cuda_does_not_serve_it);

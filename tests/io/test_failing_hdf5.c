@@ -76,8 +76,12 @@ static const struct {
              {"parameters.h5", save_parameters, load_parameters}};
 enum { FILES = sizeof files / sizeof *files };
 
-/* Of the calls that are made for one array after the other, some are tried. */
-enum { STRIDE = 7 };
+/* The next call to fail. What is written for one array after the other repeats: some of it is
+ * tried, in steps that do not keep time with it. */
+static int next_call(int call)
+{
+    return call + 3 + call % 7;
+}
 
 static mt_model_config tiny_config(void)
 {
@@ -128,7 +132,7 @@ START_TEST(test_a_file_is_whole_or_not_written)
     ASSERT_OK(files[_i].save(expected));
     int calls = fail_hdf5(0);
     ck_assert_int_gt(calls, 50);
-    for (int call = 1; call <= calls; call += STRIDE) {
+    for (int call = 1; call <= calls; call = next_call(call)) {
         fail_hdf5(call);
         mt_status status = files[_i].save(path);
         fail_hdf5(0);
@@ -152,7 +156,7 @@ START_TEST(test_what_is_read_is_right_or_refused)
     ASSERT_OK(files[_i].save(path));
     trained former = subject;
     int calls = 1;
-    for (int call = 0; call <= calls; call += STRIDE) { /* in the first none fails */
+    for (int call = 0; call <= calls; call = next_call(call)) { /* in the first none fails */
         trained to = make_trained(&config, MT_F32, 2);
         fail_hdf5(call);
         mt_status status = files[_i].load(path, &to);
@@ -172,12 +176,30 @@ START_TEST(test_what_is_read_is_right_or_refused)
 }
 END_TEST
 
+/* By which other programs read them. */
+START_TEST(test_texts_are_utf8_with_zeros_behind_them)
+{
+    const char *path = in_folder("checkpoint.h5");
+    ASSERT_OK(save_checkpoint(path));
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t text = H5Aopen_by_name(file, "/", "format", H5P_DEFAULT, H5P_DEFAULT);
+    hid_t type = H5Aget_type(text);
+    ck_assert_int_eq(H5Tget_class(type), H5T_STRING);
+    ck_assert_int_eq(H5Tget_cset(type), H5T_CSET_UTF8);
+    ck_assert_int_eq(H5Tget_strpad(type), H5T_STR_NULLPAD);
+    H5Tclose(type);
+    H5Aclose(text);
+    H5Fclose(file);
+}
+END_TEST
+
 static Suite *failing_suite(void)
 {
     TCase *tcase;
     Suite *suite = suite_begin("io/failing HDF5", setup, teardown, &tcase);
     tcase_add_loop_test(tcase, test_a_file_is_whole_or_not_written, 0, FILES);
     tcase_add_loop_test(tcase, test_what_is_read_is_right_or_refused, 0, FILES);
+    tcase_add_test(tcase, test_texts_are_utf8_with_zeros_behind_them);
     return suite;
 }
 

@@ -173,14 +173,22 @@ static const struct {
             {"part.safetensors", read_part, 5}};
 enum { ACTS = sizeof acts / sizeof *acts };
 
+/* So that nothing is there of what was read before. */
+static void clear_target(void)
+{
+    ASSERT_OK(test_device->zero(test_device, target->parameters->data, block_bytes(target)));
+}
+
 START_TEST(test_a_call_that_fails_is_told_or_the_same_is_read)
 {
     char path[128];
     int act = _i % ACTS, failures = 0;
     snprintf(path, sizeof path, "%s", in_folder(acts[act].file));
+    clear_target();
     ASSERT_OK(acts[act].read(path));
     double expected = outcome;
     for (int call = 1;; call++) {
+        clear_target();
         outcome = 0.0;
         chosen_error = errors[_i / ACTS];
         countdown = call;

@@ -192,7 +192,14 @@ START_TEST(test_arrays_that_are_no_ids_are_refused)
                      MT_ERROR_FORMAT, "a.npy: ", cases[i].says);
     }
     ASSERT_FAILS(refuse(write_bytes("b.npy", "\x93NUMPY\1\0\xFF\0 {", 12)), MT_ERROR_FORMAT,
-                 "b.npy: ");
+                 "b.npy: version 0");
+    ASSERT_FAILS(refuse(write_bytes("b.npy", "\x93NUMPY\1\0\6\0 {   }", 15)), MT_ERROR_FORMAT,
+                 "b.npy: a header of 6 bytes in a file of 15 (");
+    ASSERT_FAILS(refuse(write_bytes("b.npy", "\x93NUMPY\1\0\0\0 {   }", 16)), MT_ERROR_FORMAT,
+                 "b.npy: a header of 0 bytes in a file of 16 (");
+    static char long_one[(1 << 16) + 32] = "\x93NUMPY\2\0\1\0\1\0";
+    ASSERT_FAILS(refuse(write_bytes("b.npy", long_one, sizeof long_one)), MT_ERROR_FORMAT,
+                 "b.npy: a header of 65537 bytes");
     ASSERT_FAILS(refuse(write_bytes("c.npz", "PK\3\4", 4)), MT_ERROR_FORMAT, "archive of arrays");
 }
 END_TEST

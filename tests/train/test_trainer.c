@@ -652,6 +652,55 @@ START_TEST(test_a_gradient_that_is_not_finite_is_named_and_changes_nothing)
 }
 END_TEST
 
+/* Zero, with a slope that float32 holds, but not its square. */
+static mt_tensor *sloping_loss(void *context, mt_tape *tape, const mt_batch *batch,
+                               mt_tensor **counts)
+{
+    (void)counts;
+    const own_model *model = context;
+    return mt_mean(tape, mt_scale(tape, mt_linear_forward(tape, &model->head, batch->input), 1e25));
+}
+
+static void put_first(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
+{
+    (void)index;
+    put(context, tape, 0, batch);
+}
+
+static double squares_of(const mt_tensor *tensor)
+{
+    float grad[S * S];
+    double sum = 0.0;
+    ck_assert_int_eq(mt_tensor_read_grad(tensor, grad), MT_OK);
+    for (int64_t i = 0; i < mt_tensor_count(tensor); i++) {
+        sum += (double)grad[i] * (double)grad[i];
+    }
+    return sum;
+}
+
+START_TEST(test_a_norm_that_is_too_large_is_told_as_that_of_the_mean_over_batches)
+{
+    own_model model = make_model(false);
+    const mt_objective objective = {put_first, sloping_loss, &model};
+    mt_batch batch = {NULL};
+    put(&model, test_tape, 0, &batch);
+    ck_assert_int_eq(mt_backward(test_tape, sloping_loss(&model, test_tape, &batch, NULL)), MT_OK);
+    double norm = sqrt(squares_of(model.head.weight) + squares_of(model.head.bias));
+    for (int accumulate = 1; accumulate <= 2; accumulate++) {
+        mt_trainer *trainer;
+        mt_trainer_config config = config_of(accumulate, true);
+        config.adam.clip = 0.0;
+        ck_assert_int_eq(mt_trainer_create(model.parameters, &config, &objective, &trainer), MT_OK);
+        ck_assert_int_eq(mt_trainer_run(trainer, 1, NULL, NULL), MT_ERROR_NUMERIC);
+        const char *says = strstr(mt_error_message(), "norm is ");
+        ck_assert_ptr_nonnull(says);
+        ck_assert_double_eq_tol(strtod(says + strlen("norm is "), NULL), norm, 1e-5 * norm);
+        mt_trainer_destroy(trainer);
+    }
+    mt_parameters_destroy(model.parameters);
+}
+END_TEST
+
 START_TEST(test_a_bad_step_is_skipped_as_if_there_were_no_such_batch)
 {
     for (int64_t accumulate = 1; accumulate <= 2; accumulate++) {
@@ -1141,6 +1190,7 @@ static Suite *trainer_suite(void)
         test_a_checkpoint_that_does_not_fit_changes_nothing, test_the_first_failure_sticks,
         test_what_is_not_finite_is_named,
         test_a_gradient_that_is_not_finite_is_named_and_changes_nothing,
+        test_a_norm_that_is_too_large_is_told_as_that_of_the_mean_over_batches,
         test_a_bad_step_is_skipped_as_if_there_were_no_such_batch,
         test_a_run_that_skipped_goes_on_from_its_checkpoint_to_the_same_bits,
         test_a_bad_step_is_an_error_and_changes_nothing,
