@@ -204,6 +204,14 @@ START_TEST(test_a_configuration_that_cannot_be_looked_at_is_not_taken_for_none)
 }
 END_TEST
 
+START_TEST(test_a_configuration_that_cannot_be_written_is_told)
+{
+    const mt_model_config config = small_config();
+    ASSERT_FAILS(mt_hf_config_write(in_folder("none/config.json"), &config, "float32", NULL),
+                 MT_ERROR_IO, "none/config.json");
+}
+END_TEST
+
 static const char *const linked[] = {"config.json", "model.safetensors", INDEX, "tokenizer.json",
                                      "tokenizer.model"};
 enum { LINKED = sizeof linked / sizeof *linked };
@@ -684,6 +692,7 @@ static Suite *hf_folder_suite(void)
     TCase *tcase;
     Suite *suite = suite_begin("io/hf_folder", io_setup, io_teardown, &tcase);
     tcase_add_loop_test(tcase, test_one_file_and_shards_are_the_same_model, 0, 2);
+    tcase_add_test(tcase, test_a_configuration_that_cannot_be_written_is_told);
     tcase_add_test(tcase, test_a_folder_without_a_configuration_says_what_it_assumes);
     tcase_add_test(tcase, test_the_configuration_is_taken);
     tcase_add_loop_test(tcase, test_a_configuration_of_another_model_is_refused, 0,
