@@ -82,9 +82,11 @@ target_link_libraries(HDF5::HDF5 INTERFACE ZLIB::ZLIB)
 
 # OpenBLAS for the processors that differ in the kernels of a product. Mixtape's threads each call
 # it alone (kernels/cpu/blas.h), so it has none, nor OpenMP, whose library might meet PyTorch's in
-# a process; and as many buffers as Debian's build. Long doubles and the drivers of products with
-# vectors, which nobody calls, would nearly double the time.
-set(BUNDLED_OPENBLAS "CC=${BUNDLED_CC}" DYNAMIC_ARCH=1 "DYNAMIC_LIST=HASWELL SKYLAKEX"
+# a process; and as many buffers as Debian's build. What the processors share is for none of them,
+# rather than for the one that builds. Long doubles and the drivers of products with vectors, which
+# nobody calls, would nearly double the time.
+set(BUNDLED_OPENBLAS "CC=${BUNDLED_CC}"
+  TARGET=GENERIC DYNAMIC_ARCH=1 "DYNAMIC_LIST=HASWELL SKYLAKEX"
   USE_THREAD=0 USE_LOCKING=1 NUM_PARALLEL=64 ONLY_CBLAS=1 NO_LAPACK=1 NO_LAPACKE=1 NOFORTRAN=1
   BUILD_SINGLE=1 BUILD_DOUBLE=1 NO_EXPRECISION=1 NO_SHARED=1
   "BLASDIRS=interface driver/level3 driver/others")
