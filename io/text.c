@@ -20,8 +20,7 @@ static mt_status next_character(const char *bytes, size_t size, size_t at, size_
     utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)bytes + at,
                                              (utf8proc_ssize_t)(size - at), character);
     if (used < 0) {
-        return mt_fail(MT_ERROR_FORMAT, "byte %zu is not UTF-8 (read it as bytes, --unit byte)",
-                       at);
+        return mt_fail(MT_ERROR_FORMAT, "byte %zu is not UTF-8", at);
     }
     *length = (size_t)used;
     return MT_OK;
@@ -38,11 +37,11 @@ static mt_status mark_characters(const mt_file_bytes *file, bool *seen)
          at += length) {
         mt_status status = next_character(file->bytes, file->size, at, &length, &character);
         if (status == MT_OK && character == 0) {
-            status =
-                mt_fail(MT_ERROR_FORMAT, "a zero byte at %zu (read it as bytes, --unit byte)", at);
+            status = mt_fail(MT_ERROR_FORMAT, "a zero byte at %zu", at);
         }
-        if (status != MT_OK) {
-            return mt_fail(status, "%s: %s", file->name, mt_error_message());
+        if (status != MT_OK) { /* a vocabulary of bytes could still be made */
+            return mt_fail(status, "%s: %s (read it as bytes, --unit byte)", file->name,
+                           mt_error_message());
         }
         seen[character] = true;
     }

@@ -157,6 +157,18 @@ START_TEST(test_an_empty_prompt_has_no_symbols)
 }
 END_TEST
 
+/* To read it as bytes would ask for another model. */
+START_TEST(test_what_is_not_utf8_in_a_prompt_is_told_without_that_advice)
+{
+    mt_token_list *vocabulary = make_tokens(1, (const char *const[]){"a"});
+    mt_text text;
+    ASSERT_FAILS(mt_text_encode("a\xff", 2, MT_TEXT_CHAR, vocabulary, &text), MT_ERROR_FORMAT,
+                 "byte 1 is not UTF-8");
+    ck_assert_ptr_null(strstr(mt_error_message(), "--unit"));
+    mt_token_list_destroy(vocabulary);
+}
+END_TEST
+
 static const struct {
     const char *text;
     int64_t words, characters;
@@ -208,6 +220,7 @@ static Suite *text_suite(void)
                         (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(tcase, test_what_is_no_file_is_refused);
     tcase_add_test(tcase, test_an_empty_prompt_has_no_symbols);
+    tcase_add_test(tcase, test_what_is_not_utf8_in_a_prompt_is_told_without_that_advice);
     tcase_add_loop_test(tcase, test_words_and_characters_are_counted, 0,
                         (int)(sizeof counted_texts / sizeof *counted_texts));
     tcase_add_test(tcase, test_bytes_that_are_no_text_are_counted_as_bytes);

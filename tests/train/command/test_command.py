@@ -632,6 +632,7 @@ class TextTest(CommandTest):
                 (["--without", "ab"], ["--without", "ab", "2 symbols"], 2),
                 (["--prompt", "a", "--prompt-file", "b"], ["--prompt", "not both"], 2),
                 (["--prompt-file", "none.txt"], ["--prompt-file", "none.txt", "No such"], 1),
+                (["--prompt", b"the \xff"], ["--prompt: byte 4 is not UTF-8"], 1),
                 (["--prompt-file", "other.txt"], ["--prompt-file other.txt: the character U+03A9"],
                  1),
                 (["--prompt-file", "zero.txt"], ["--prompt-file", "zero.txt: a zero byte at 2"], 1),
