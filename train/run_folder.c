@@ -78,12 +78,18 @@ static mt_status make_numbered(const char *task, run_folder *folder)
 static mt_status open_log(run_folder *folder)
 {
     char path[TEXT_MAX];
+    struct stat info;
     folder->log = fopen(run_folder_file(folder, "train.log", path), "ae");
-    mt_status status =
-        folder->log != NULL ? MT_OK : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+    mt_status status = folder->log != NULL && stat(folder->path, &info) == 0
+                           ? MT_OK
+                           : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
     if (status == MT_OK && flock(fileno(folder->log), LOCK_EX | LOCK_NB) != 0 &&
         errno == EWOULDBLOCK) {
         status = mt_fail(MT_ERROR_IO, "%s: another process is training there", folder->path);
+    }
+    if (status == MT_OK) {
+        folder->device = info.st_dev;
+        folder->number = info.st_ino;
     }
     return status;
 }
@@ -157,6 +163,17 @@ mt_status run_folder_lock(const char *path, run_folder *folder)
 mt_status run_folder_resume(run_folder *folder, int64_t step, const char *config_text)
 {
     return open_files(folder, step, config_text);
+}
+
+mt_status run_folder_check(const run_folder *folder)
+{
+    struct stat info;
+    if (stat(folder->path, &info) != 0 ||
+        (info.st_dev == folder->device && info.st_ino == folder->number)) {
+        return MT_OK;
+    }
+    return mt_fail(MT_ERROR_IO, "%s: it is another folder by now: that of the run was moved",
+                   folder->path);
 }
 
 void run_folder_close(run_folder *folder)

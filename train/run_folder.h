@@ -8,9 +8,12 @@
 #include "train/run_config.h"
 
 #include <stdio.h>
+#include <sys/types.h>
 
 typedef struct run_folder {
     char path[TEXT_MAX - 32]; /* leaves room for the files' names */
+    dev_t device;             /* the folder itself, whatever its path leads to later */
+    ino_t number;
     FILE *log;
     metrics_file metrics;
 } run_folder;
@@ -28,6 +31,10 @@ mt_status run_folder_lock(const char *path, run_folder *folder);
 /* Opens the files of that run, which goes on after `step`: later rows of metrics.csv are dropped,
  * and config.yaml is written anew. */
 mt_status run_folder_resume(run_folder *folder, int64_t step, const char *config_text);
+
+/* MT_ERROR_IO, where the path leads to another folder by now than to the run's, which was moved: to
+ * be asked before a file is written there. A path that leads nowhere is told by whoever writes. */
+mt_status run_folder_check(const run_folder *folder);
 
 void run_folder_close(run_folder *folder);
 

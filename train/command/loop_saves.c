@@ -9,7 +9,9 @@ static mt_status save(train_loop *loop, const char *name,
 {
     char path[TEXT_MAX];
     loop->state->seconds = clock_seconds() - loop->started;
-    return write(loop->trainer, run_folder_file(loop->folder, name, path));
+    mt_status status = run_folder_check(loop->folder);
+    return status == MT_OK ? write(loop->trainer, run_folder_file(loop->folder, name, path))
+                           : status;
 }
 
 /* The rows up to the checkpoint's step reach the disk before it does. */

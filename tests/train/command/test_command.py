@@ -285,6 +285,22 @@ class TrainTest(CommandTest):
         self.assertIn(", saved; go on with: mixtape train --resume run", said)
         self.run_command("info", "run")
 
+    def test_a_run_whose_folder_is_moved_writes_into_no_other(self):
+        process = self.start_endless("run", "copy", *SMALL, "--save-every", "5", "--out", "run")
+        os.rename(self.path("run"), self.path("moved"))
+        self.train("--steps", "2", "--out", "run")
+        with open(self.path("run", "checkpoint.h5"), "rb") as file:
+            before = file.read()
+        for line in process.stderr:
+            if b"not saved: run: it is another folder by now" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1].decode().splitlines()[-1]
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("run: it is another folder by now: that of the run was moved", said)
+        with open(self.path("run", "checkpoint.h5"), "rb") as file:
+            self.assertEqual(file.read(), before)
+
     def test_a_run_outlives_who_reads_its_progress(self):
         process = self.start_endless("run", "copy", *SMALL, "--eval-every", "1", "--out", "run")
         process.stderr.close()
