@@ -1,6 +1,7 @@
 #include "train/command/yaml_text.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 /* What the tokens so far add up to. */
 typedef struct yaml_counts {
@@ -59,6 +60,16 @@ static mt_status check_counts(const char *what, const yaml_token_t *token,
     return MT_OK;
 }
 
+/* A text in C would end there. */
+static mt_status check_text(const char *what, const yaml_token_t *token)
+{
+    bool is_text = token->type == YAML_SCALAR_TOKEN;
+    return is_text && memchr(token->data.scalar.value, '\0', token->data.scalar.length) != NULL
+               ? mt_fail(MT_ERROR_FORMAT, "%s: line %zu: a zero byte in '%s'", what,
+                         token->start_mark.line + 1, (const char *)token->data.scalar.value)
+               : MT_OK;
+}
+
 static mt_status fail_at_problem(const char *what, const yaml_parser_t *parser)
 {
     bool lacks_memory = parser->error == YAML_MEMORY_ERROR || parser->problem == NULL;
@@ -82,6 +93,9 @@ static mt_status check_limits(const char *what, yaml_parser_t *parser)
         }
         count_token(&token, &counts);
         status = check_counts(what, &token, &counts);
+        if (status == MT_OK) {
+            status = check_text(what, &token);
+        }
         at_end = token.type == YAML_STREAM_END_TOKEN;
         yaml_token_delete(&token);
     }
@@ -123,13 +137,14 @@ yaml_node_t *yaml_text_find(yaml_document_t *document, const char *name)
     if (root == NULL || root->type != YAML_MAPPING_NODE) {
         return NULL;
     }
+    yaml_node_t *found = NULL;
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top; pair++) {
         if (strcmp(yaml_text_of(yaml_document_get_node(document, pair->key)), name) == 0) {
-            return yaml_document_get_node(document, pair->value);
+            found = yaml_document_get_node(document, pair->value);
         }
     }
-    return NULL;
+    return found;
 }
 
 const char *yaml_text_of(const yaml_node_t *node)

@@ -17,11 +17,11 @@ enum {
 };
 
 /* Parses a text, of which `what` is the name, into a document that the caller deletes.
- * MT_ERROR_FORMAT with the line for what is no YAML, or exceeds a limit. */
+ * MT_ERROR_FORMAT with the line for what is no YAML, exceeds a limit, or holds a zero byte. */
 mt_status yaml_text_load(const char *what, const char *text, size_t size,
                          yaml_document_t *document);
 
-/* The value of a name in the document's mapping, or NULL. */
+/* The value of a name in the document's mapping, or NULL; the last one, as Python's YAML has it. */
 yaml_node_t *yaml_text_find(yaml_document_t *document, const char *name);
 
 /* The text of a single value; of other nodes, and of NULL, "". */

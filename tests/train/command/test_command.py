@@ -876,6 +876,14 @@ class EspnetConfigTest(TranscriptsTest):
             for name in ("block_size", "attention_size", "linear_size", "context_size", "eps")
         ], [512, 512, 2048, 1024, 1e-12])
 
+    def test_of_a_name_that_is_there_twice_the_last_counts(self):
+        self.train_config("decoder: transformer\n" + ESPNET_CONFIG, "--out", "run")
+        self.assertEqual(self.attributes("run")["block_size"], 24)
+
+    def test_a_zero_byte_in_a_value_is_told(self):
+        result = self.train_config(ESPNET_CONFIG + 'token_list: "tokens.txt\\0x"\n', status=1)
+        self.assertIn(b": a zero byte in 'tokens.txt'", result.stderr)
+
     def test_dropout_on_the_command_line_comes_after_the_files(self):
         self.train_config(ESPNET_CONFIG, "--dropout", "0.5", "--att-dropout", "0.4", "--out", "run")
         found = self.attributes("run")
