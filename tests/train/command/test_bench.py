@@ -53,13 +53,14 @@ class BenchTest(unittest.TestCase):
             self.assertIn(f"{number}: {step}", text)
 
     def test_wrong_values_are_wrong_usage_and_named(self):
-        shapes = ["", ",", "2,40", "2,40,", "2,40,32,", "2,40,32,1", "2,0,32", "-2,40,32",
+        shapes = [",", "2,40", "2,40,", "2,40,32,", "2,40,32,1", "2,0,32", "-2,40,32",
                   "2,40,32x", "2;40;32", "a,b,c", "2,40,1048577", "99999999999999999999,1,1"]
         cases = [(["--wkv", shape], f"--wkv {shape}: ") for shape in shapes]
         cases += [(["--step", step], f"--step {step}: not a whole number in 0 .. 2")
-                  for step in ["3", "-1", "", "one", "1.5"]]
+                  for step in ["3", "-1", "one", "1.5"]]
         cases += [(["--step", "0", "--runs", runs], f"--runs {runs}: ")
                   for runs in ["0", "-1", "many", "100001"]]
+        cases += [([option, ""], f"{option}: an empty value") for option in ("--wkv", "--step")]
         cases += [(["--step", "0", "--wkv", "2,40,32"], "--wkv and --step"),
                   (["--runs", "2"], "--runs needs"), (["--kernels"], "--kernels needs"),
                   (["--wkv", "2,40,32", "--repeat", "3"], "--repeat"),
