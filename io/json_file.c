@@ -1,6 +1,7 @@
 #include "io/json_file.h"
 
 #include "io/file.h"
+#include "io/file_kind.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -143,9 +144,15 @@ mt_status mt_json_read(const char *path, size_t most, json_t **object)
                        (long long)info.st_size, most);
     }
     mt_status status = mt_file_read(path, &text, &size);
+    if (status != MT_OK) {
+        return status;
+    }
+    if (strchr("{[", text[strspn(text, " \t\r\n")]) == NULL) {
+        status = mt_file_check_kind(path, "a JSON object");
+    }
     if (status == MT_OK) {
         status = mt_json_object(path, "it is", text, size, object);
-        free(text);
     }
+    free(text);
     return status;
 }

@@ -127,6 +127,13 @@ class FormerFile(_File):
         return value
 
 
+def is_text(beginning):
+    """Tells if a file that begins so is text, of which the last character may be cut."""
+    text = beginning.decode(errors="ignore")
+    return len(text.encode()) > len(beginning) - 4 and text != "" and all(
+        character.isprintable() or character in "\t\n\r\f" for character in text)
+
+
 def read(file):
     """What was saved, of an open file: plain values, Dictionary, Tensor and OddTensor. The file
     stays open while numbers are asked for. PthError for whatever else it is."""
@@ -135,6 +142,8 @@ def read(file):
     for place, mark, what in OTHERS:
         if beginning[place:].startswith(mark):
             raise PthError(f"not PyTorch's, but {what}")
+    if is_text(beginning):
+        raise PthError("not PyTorch's, but text")
     form = ZipFile if beginning.startswith(b"PK\3\4") else FormerFile
     try:
         return form(file).value()

@@ -157,6 +157,8 @@ static const char *const bad_configurations[][3] = {
     {"{\"model_type\": [\"rwkv\"]}", "model_type is a list", "RWKV-4"},
     {"{}", "model_type is missing", "RWKV-4"},
     {"[{\"model_type\": \"rwkv\"}]", "no JSON object", "another value"},
+    {"version https://git-lfs.github.com/spec/v1\n", "not a JSON object", "git lfs pull"},
+    {"<!DOCTYPE html>", "not a JSON object", "a page of HTML"},
     {"{\"model_type\": \"rwkv\", \"model_type\": \"gpt2\"}", "no JSON object", "duplicate"},
     {"{\"model_type\": \"rwkv\", \"vocab_size\": 6}", "vocab_size 6", "weights 5"},
     {"{\"model_type\": \"rwkv\", \"hidden_size\": 8}", "hidden_size 8", "weights 4"},

@@ -292,7 +292,9 @@ class PthTest(unittest.TestCase):
             (b"<!DOCTYPE html>", "a page of HTML"),
             (b"\x1f\x8b\x08\0", "compressed by gzip"),
             (b"sys_info".ljust(257, b"\0") + b"ustar\0", "a tar file"),
-            (b"hello", "not a state_dict as torch.save writes it, or damaged"),
+            (b"Not Found\n", "not PyTorch's, but text"),
+            ("é".encode() * 400, "not PyTorch's, but text"),
+            (b"hello\0", "not a state_dict as torch.save writes it, or damaged"),
             (b"", "not a state_dict as torch.save writes it, or damaged"),
         ):
             with self.subTest(says=says):
