@@ -61,19 +61,29 @@ static mt_status find_layout(foreign_file *file)
     return headed ? mt_layout_parse(file->layout->with_head, &file->layout) : MT_OK;
 }
 
+static mt_status fail_missing(const foreign_file *file, const char *ours)
+{
+    char theirs[MT_NAME_MAX] = "";
+    mt_layout_name(file->layout, ours, theirs);
+    return theirs[0] != '\0'
+               ? mt_fail(MT_ERROR_FORMAT, "%s: %s is missing (layout %s)", file->path, theirs,
+                         file->layout->name)
+               : mt_fail(MT_ERROR_FORMAT, "%s: it is told to have %s, of which layout %s has none",
+                         file->path, ours, file->layout->name);
+}
+
 /* The array for our parameter, which must be there with this rank. */
 static mt_status need(const foreign_file *file, const char *ours, int rank, const mt_array **array)
 {
     char theirs[MT_NAME_MAX] = "";
     *array = find(file, ours);
-    if (*array != NULL && (*array)->rank == rank) {
-        return MT_OK;
+    if (*array == NULL) {
+        return fail_missing(file, ours);
     }
     mt_layout_name(file->layout, ours, theirs);
-    return *array == NULL ? mt_fail(MT_ERROR_FORMAT, "%s: %s is missing (layout %s)", file->path,
-                                    theirs, file->layout->name)
-                          : mt_fail(MT_ERROR_FORMAT, "%s: %s: %d dimensions, expected %d",
-                                    file->path, theirs, (*array)->rank, rank);
+    return (*array)->rank == rank ? MT_OK
+                                  : mt_fail(MT_ERROR_FORMAT, "%s: %s: %d dimensions, expected %d",
+                                            file->path, theirs, (*array)->rank, rank);
 }
 
 static int64_t count_blocks(const foreign_file *file)
@@ -160,11 +170,8 @@ static mt_status check_shapes(const foreign_file *file, const mt_parameters *des
     for (int i = 0; i < described->count && status == MT_OK; i++) {
         const mt_parameter *parameter = described->items[i];
         const mt_array *array = find(file, parameter->name);
-        char theirs[MT_NAME_MAX] = "";
-        mt_layout_name(file->layout, parameter->name, theirs);
         status = array != NULL ? mt_array_check_shape(array, file->path, &parameter->tensor)
-                               : mt_fail(MT_ERROR_FORMAT, "%s: %s is missing (layout %s)",
-                                         file->path, theirs, file->layout->name);
+                               : fail_missing(file, parameter->name);
     }
     return status;
 }

@@ -54,12 +54,12 @@ START_TEST(test_a_model_comes_back_with_nothing_assumed)
 }
 END_TEST
 
-/* Saves the second model with other metadata. A value of NULL takes a name away. */
-static const char *save_told(const char *name, const char *value)
+/* Saves a model with other metadata. A value of NULL takes a name away. */
+static const char *save_told(int i, const char *name, const char *value)
 {
-    mt_model *model = model_of(1, 1);
+    mt_model *model = model_of(i, 1);
     const char *path = in_folder(path_name);
-    ASSERT_OK(mt_weights_save(path, model, layout_of("mixtape"), NULL));
+    ASSERT_OK(mt_weights_save(path, model, layout_of(models[i].layout), NULL));
     mt_model_destroy(model);
     char *bytes, entry[128] = "\"unused\":\"\"", before[64];
     size_t size;
@@ -122,8 +122,18 @@ enum { WRONG = sizeof wrong / sizeof *wrong };
 START_TEST(test_what_no_model_has_is_refused)
 {
     mt_weights *weights;
-    const char *path = save_told(wrong[_i].name, wrong[_i].value);
+    const char *path = save_told(1, wrong[_i].name, wrong[_i].value);
     ASSERT_FAILS(mt_weights_open(path, &weights), MT_ERROR_FORMAT, path, wrong[_i].says);
+    ck_assert_ptr_null(weights);
+}
+END_TEST
+
+START_TEST(test_what_the_layout_cannot_have_is_told_by_its_name)
+{
+    mt_weights *weights;
+    const char *path = save_told(MODELS - 1, "bias", "1");
+    ASSERT_FAILS(mt_weights_open(path, &weights), MT_ERROR_FORMAT, path,
+                 "proj_key.bias, of which layout hf has none");
     ck_assert_ptr_null(weights);
 }
 END_TEST
@@ -144,7 +154,7 @@ enum { MISSING = sizeof missing / sizeof *missing };
 START_TEST(test_what_is_not_told_is_assumed)
 {
     mt_weights *weights;
-    ASSERT_OK(mt_weights_open(save_told(missing[_i].name, NULL), &weights));
+    ASSERT_OK(mt_weights_open(save_told(1, missing[_i].name, NULL), &weights));
     ck_assert_str_eq(mt_weights_assumed(weights), missing[_i].assumed);
     ck_assert(weights->config.norm.eps == missing[_i].norm.eps);
     ck_assert(weights->config.norm.partial == missing[_i].norm.partial);
@@ -173,6 +183,7 @@ static Suite *safetensors_model_suite(void)
     Suite *suite = suite_begin("io/safetensors_model", io_setup, io_teardown, &tcase);
     tcase_add_loop_test(tcase, test_a_model_comes_back_with_nothing_assumed, 0, MODELS);
     tcase_add_loop_test(tcase, test_what_no_model_has_is_refused, 0, WRONG);
+    tcase_add_test(tcase, test_what_the_layout_cannot_have_is_told_by_its_name);
     tcase_add_loop_test(tcase, test_what_is_not_told_is_assumed, 0, MISSING);
     tcase_add_test(tcase, test_a_folder_tells_it_by_its_configuration_alone);
     return suite;
