@@ -22,6 +22,34 @@ mt_status mt_cross_entropy_shape(mt_call *call, int targets, int64_t N)
     return status;
 }
 
+static const int32_t *targets_from(const mt_call *call, int targets, int64_t first_row)
+{
+    return (const int32_t *)call->inputs[targets]->data + first_row;
+}
+
+mt_cross_entropy_forward_args mt_cross_entropy_forward_of(const mt_call *call, int targets,
+                                                          int64_t N, int64_t V, int64_t first_row)
+{
+    const mt_cross_entropy_options *options = call->options;
+    return (mt_cross_entropy_forward_args){.N = N,
+                                           .V = V,
+                                           .ignore_index = options->ignore_index,
+                                           .label_smoothing = options->label_smoothing,
+                                           .targets = targets_from(call, targets, first_row),
+                                           .first_row = first_row};
+}
+
+mt_cross_entropy_backward_args mt_cross_entropy_backward_of(const mt_call *call, int targets,
+                                                            int64_t N, int64_t V, int64_t first_row)
+{
+    const mt_cross_entropy_options *options = call->options;
+    return (mt_cross_entropy_backward_args){.N = N,
+                                            .V = V,
+                                            .ignore_index = options->ignore_index,
+                                            .label_smoothing = options->label_smoothing,
+                                            .targets = targets_from(call, targets, first_row)};
+}
+
 mt_tensor *mt_apply_cross_entropy(mt_tape *tape, const mt_op *op, int input_count,
                                   mt_tensor *const *inputs, const mt_cross_entropy_options *options,
                                   mt_tensor **stats)
@@ -41,41 +69,33 @@ static mt_status cross_entropy_shape(mt_call *call)
 
 static mt_status cross_entropy_forward(mt_call *call)
 {
-    const mt_cross_entropy_options *options = call->options;
-    int64_t N = mt_leading_count(call->inputs[LOGITS]);
+    const mt_tensor *logits = call->inputs[LOGITS];
+    int64_t N = mt_leading_count(logits), V = mt_last_dimension(logits);
     mt_status status = mt_call_save(call, (size_t)N * mt_dtype_size(call->dtype));
     if (status != MT_OK) {
         return status;
     }
-    mt_cross_entropy_forward_args args = {.N = N,
-                                          .V = mt_last_dimension(call->inputs[LOGITS]),
-                                          .ignore_index = options->ignore_index,
-                                          .label_smoothing = options->label_smoothing,
-                                          .logits = call->inputs[LOGITS]->data,
-                                          .targets = call->inputs[TARGETS]->data,
-                                          .loss = call->outputs[MT_LOSS]->data,
-                                          .lse = call->saved,
-                                          .stats = call->outputs[MT_STATS]->data};
+    mt_cross_entropy_forward_args args = mt_cross_entropy_forward_of(call, TARGETS, N, V, 0);
+    args.logits = logits->data;
+    args.loss = call->outputs[MT_LOSS]->data;
+    args.lse = call->saved;
+    args.stats = call->outputs[MT_STATS]->data;
     return call->kernels->cross_entropy_forward(call->device, &args);
 }
 
 static mt_status cross_entropy_backward(mt_call *call)
 {
-    const mt_cross_entropy_options *options = call->options;
+    const mt_tensor *logits = call->inputs[LOGITS];
     if (call->grad_outputs[MT_LOSS] == NULL) {
-        return call->device->zero(call->device, call->grad_inputs[LOGITS],
-                                  mt_tensor_bytes(call->inputs[LOGITS]));
+        return call->device->zero(call->device, call->grad_inputs[LOGITS], mt_tensor_bytes(logits));
     }
-    mt_cross_entropy_backward_args args = {.N = mt_leading_count(call->inputs[LOGITS]),
-                                           .V = mt_last_dimension(call->inputs[LOGITS]),
-                                           .ignore_index = options->ignore_index,
-                                           .label_smoothing = options->label_smoothing,
-                                           .logits = call->inputs[LOGITS]->data,
-                                           .targets = call->inputs[TARGETS]->data,
-                                           .lse = call->saved,
-                                           .stats = call->outputs[MT_STATS]->data,
-                                           .dloss = call->grad_outputs[MT_LOSS],
-                                           .dlogits = call->grad_inputs[LOGITS]};
+    mt_cross_entropy_backward_args args = mt_cross_entropy_backward_of(
+        call, TARGETS, mt_leading_count(logits), mt_last_dimension(logits), 0);
+    args.logits = logits->data;
+    args.lse = call->saved;
+    args.stats = call->outputs[MT_STATS]->data;
+    args.dloss = call->grad_outputs[MT_LOSS];
+    args.dlogits = call->grad_inputs[LOGITS];
     return call->kernels->cross_entropy_backward(call->device, &args);
 }
 

@@ -17,6 +17,14 @@ typedef struct mt_cross_entropy_options {
  * the outputs their shapes. */
 mt_status mt_cross_entropy_shape(mt_call *call, int targets, int64_t N);
 
+/* Arguments of the kernels for N rows of V logits, with the call's options and its targets from
+ * `first_row` on; arrays are the caller's to fill in. */
+mt_cross_entropy_forward_args mt_cross_entropy_forward_of(const mt_call *call, int targets,
+                                                          int64_t N, int64_t V, int64_t first_row);
+mt_cross_entropy_backward_args mt_cross_entropy_backward_of(const mt_call *call, int targets,
+                                                            int64_t N, int64_t V,
+                                                            int64_t first_row);
+
 /* Applies one of the operators; arguments as mt_cross_entropy's. */
 mt_tensor *mt_apply_cross_entropy(mt_tape *tape, const mt_op *op, int input_count,
                                   mt_tensor *const *inputs, const mt_cross_entropy_options *options,

@@ -43,34 +43,25 @@ static mt_status linear_cross_entropy_forward(mt_call *call)
     if (status != MT_OK) {
         return status;
     }
-    const mt_cross_entropy_options *options = call->options;
-    const mt_cross_entropy_forward_args args = {.N = all.N,
-                                                .V = all.out,
-                                                .ignore_index = options->ignore_index,
-                                                .label_smoothing = options->label_smoothing,
-                                                .logits = logits,
-                                                .targets = call->inputs[MT_HEAD_TARGETS]->data,
-                                                .loss = call->outputs[MT_LOSS]->data,
-                                                .lse = lse,
-                                                .stats = call->outputs[MT_STATS]->data};
+    mt_cross_entropy_forward_args args =
+        mt_cross_entropy_forward_of(call, MT_HEAD_TARGETS, all.N, all.out, 0);
+    args.logits = logits;
+    args.loss = call->outputs[MT_LOSS]->data;
+    args.lse = lse;
+    args.stats = call->outputs[MT_STATS]->data;
     return call->kernels->cross_entropy_forward(call->device, &args);
 }
 
 static mt_status linear_cross_entropy_backward(mt_call *call)
 {
     const mt_linear_rows all = mt_linear_rows_of(call, MT_HEAD_BIAS);
-    const mt_cross_entropy_options *options = call->options;
     void *logits = (char *)call->saved + lse_bytes(call, all.N);
-    const mt_cross_entropy_backward_args args = {.N = all.N,
-                                                 .V = all.out,
-                                                 .ignore_index = options->ignore_index,
-                                                 .label_smoothing = options->label_smoothing,
-                                                 .logits = logits,
-                                                 .targets = call->inputs[MT_HEAD_TARGETS]->data,
-                                                 .lse = call->saved,
-                                                 .stats = call->outputs[MT_STATS]->data,
-                                                 .dloss = call->grad_outputs[MT_LOSS],
-                                                 .dlogits = logits};
+    mt_cross_entropy_backward_args args =
+        mt_cross_entropy_backward_of(call, MT_HEAD_TARGETS, all.N, all.out, 0);
+    args.logits = args.dlogits = logits;
+    args.lse = call->saved;
+    args.stats = call->outputs[MT_STATS]->data;
+    args.dloss = call->grad_outputs[MT_LOSS];
     const mt_linear_grads grads = {call->grad_inputs[MT_HEAD_X], call->grad_inputs[MT_HEAD_WEIGHT],
                                    call->grad_inputs[MT_HEAD_BIAS]};
     mt_status status = call->kernels->cross_entropy_backward(call->device, &args);

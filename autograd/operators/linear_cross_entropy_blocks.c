@@ -68,17 +68,11 @@ static mt_status take_memory(mt_call *call, int64_t N, int64_t V, block_memory *
 static mt_status find_losses(mt_call *call, const block_memory *memory, const mt_linear_rows *block,
                              int64_t first)
 {
-    const mt_cross_entropy_options *options = call->options;
-    mt_cross_entropy_forward_args args = {
-        .N = block->N,
-        .V = block->out,
-        .ignore_index = options->ignore_index,
-        .label_smoothing = options->label_smoothing,
-        .logits = memory->logits,
-        .targets = (int32_t *)call->inputs[MT_HEAD_TARGETS]->data + first,
-        .lse = memory->lse,
-        .rows = memory->rows + first,
-        .first_row = first};
+    mt_cross_entropy_forward_args args =
+        mt_cross_entropy_forward_of(call, MT_HEAD_TARGETS, block->N, block->out, first);
+    args.logits = memory->logits;
+    args.lse = memory->lse;
+    args.rows = memory->rows + first;
     mt_status status = mt_linear_values(call, block, memory->logits);
     return status == MT_OK ? call->kernels->cross_entropy_forward(call->device, &args) : status;
 }
@@ -102,18 +96,11 @@ static mt_status add_bias_grad(const mt_call *call, const block_memory *memory,
 static mt_status find_grads(mt_call *call, const block_memory *memory, const mt_linear_rows *block,
                             int64_t first)
 {
-    const mt_cross_entropy_options *options = call->options;
-    mt_cross_entropy_backward_args args = {
-        .N = block->N,
-        .V = block->out,
-        .ignore_index = options->ignore_index,
-        .label_smoothing = options->label_smoothing,
-        .logits = memory->logits,
-        .targets = (int32_t *)call->inputs[MT_HEAD_TARGETS]->data + first,
-        .lse = memory->lse,
-        .stats = memory->one,
-        .dloss = memory->one,
-        .dlogits = memory->logits};
+    mt_cross_entropy_backward_args args =
+        mt_cross_entropy_backward_of(call, MT_HEAD_TARGETS, block->N, block->out, first);
+    args.logits = args.dlogits = memory->logits;
+    args.lse = memory->lse;
+    args.stats = args.dloss = memory->one;
     size_t row = (size_t)block->in * mt_dtype_size(call->dtype);
     char *dx = kept_grad(call, MT_HEAD_X);
     mt_linear_grads grads = {.x = dx != NULL ? dx + (size_t)first * row : NULL,

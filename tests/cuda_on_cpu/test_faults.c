@@ -1,13 +1,10 @@
 /* The CUDA device when things go wrong: every allocation, every launch and every other call made to
  * fail once. */
-#include <mixtape/model.h>
-#include <mixtape/operators.h>
-#include <mixtape/trainer.h>
-
 #include "control.h"
 #include "kernels/device.h"
 #include "tests/autograd/failing_memory.h"
 #include "tests/check_main.h"
+#include "tests/train/few_labels.h"
 
 #include <limits.h>
 #include <malloc.h>
@@ -18,23 +15,6 @@
 /* ---- what is tried: each on a device of its own, and with an outcome ---- */
 
 static double outcome;
-
-static const int32_t labels[] = {1, 2, 3, 4, 0, 1};
-enum { B = 2, T = 3 };
-
-static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
-{
-    (void)context;
-    (void)index;
-    batch->input = batch->target = mt_tape_labels(tape, B, T, labels);
-}
-
-static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
-{
-    mt_tensor *output = mt_model_decode(tape, context, batch->input, NULL, true);
-    mt_tensor *logits = mt_model_head(tape, context, output);
-    return mt_cross_entropy(tape, logits, batch->target, -1, 0.0, counts);
-}
 
 static mt_status keep_loss(void *context, const mt_update *done)
 {

@@ -1,18 +1,15 @@
 /* Whatever of a device or of the host's memory fails, a run and a stream say so, give all memory
  * back, and the next ones work. */
 #include <mixtape/adam.h>
-#include <mixtape/model.h>
 #include <mixtape/stream.h>
-#include <mixtape/trainer.h>
 
 #include "tests/check_main.h"
 
 #include "tests/autograd/failing_device.h"
 #include "tests/autograd/failing_memory.h"
+#include "tests/train/few_labels.h"
 
-enum { VOCABULARY = 5, B = 2, T = 3 };
-
-static const int32_t labels[B * T] = {1, 2, 3, 4, 0, 1};
+enum { VOCABULARY = 5 };
 
 static mt_status make_model(mt_model **model)
 {
@@ -20,20 +17,6 @@ static mt_status make_model(mt_model **model)
     config.num_blocks = 1;
     config.ffn_dropout = 0.1;
     return mt_model_create(test_device, MT_F32, &config, 1, model);
-}
-
-static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
-{
-    (void)context;
-    (void)index;
-    batch->input = batch->target = mt_tape_labels(tape, B, T, labels);
-}
-
-static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
-{
-    mt_tensor *output = mt_model_decode(tape, context, batch->input, NULL, true);
-    mt_tensor *logits = mt_model_head(tape, context, output);
-    return mt_cross_entropy(tape, logits, batch->target, -1, 0.0, counts);
 }
 
 static mt_status train_and_evaluate(void *context)

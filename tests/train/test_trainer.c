@@ -270,18 +270,37 @@ START_TEST(test_recorded_updates_are_the_same)
 }
 END_TEST
 
+/* All of a batch but its first other tensor, with the values `x` (B, T, S). */
+static void put_same(mt_tape *tape, mt_batch *batch, float *x)
+{
+    for (int i = 0; i < B * T * S; i++) {
+        x[i] = (float)(i % 7);
+    }
+    batch->input = mt_tape_sequence(tape, MT_F32, B, T, S, x);
+    batch->target = mt_tape_sequence(tape, MT_F32, B, T, S, x);
+}
+
 /* Batches that differ in the shape of their first other tensor alone, which stands last on the
  * tape: the rest has the same places. */
 static void put_varying(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
 {
     (void)context;
     float x[B * T * S];
-    for (int i = 0; i < B * T * S; i++) {
-        x[i] = (float)(i % 7);
-    }
-    batch->input = mt_tape_sequence(tape, MT_F32, B, T, S, x);
-    batch->target = mt_tape_sequence(tape, MT_F32, B, T, S, x);
+    put_same(tape, batch, x);
     batch->others[0] = mt_tape_sequence(tape, MT_F32, 1, T - index % 2, S, x);
+}
+
+/* Batches of one shape, whose first other tensor stands behind another in turn. */
+static void put_in_turns(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
+{
+    (void)context;
+    float x[B * T * S];
+    put_same(tape, batch, x);
+    if (index % 2 == 1) {
+        mt_tape_sequence(tape, MT_F32, B, T, S, x);
+        x[0] = 70.0F;
+    }
+    batch->others[0] = mt_tape_sequence(tape, MT_F32, B, T, S, x);
 }
 
 static mt_tensor *loss_varying(void *context, mt_tape *tape, const mt_batch *batch,
@@ -291,23 +310,6 @@ static mt_tensor *loss_varying(void *context, mt_tape *tape, const mt_batch *bat
     const own_model *model = context;
     mt_tensor *y = mt_self_attention_forward(tape, &model->attention, batch->input, NULL);
     return mt_add(tape, mt_mean_square(tape, y, batch->target), mt_mean(tape, batch->others[0]));
-}
-
-/* Batches of one shape, whose first other tensor stands behind another in turn. */
-static void put_in_turns(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
-{
-    (void)context;
-    float x[B * T * S];
-    for (int i = 0; i < B * T * S; i++) {
-        x[i] = (float)(i % 7);
-    }
-    batch->input = mt_tape_sequence(tape, MT_F32, B, T, S, x);
-    batch->target = mt_tape_sequence(tape, MT_F32, B, T, S, x);
-    if (index % 2 == 1) {
-        mt_tape_sequence(tape, MT_F32, B, T, S, x);
-        x[0] = 70.0F;
-    }
-    batch->others[0] = mt_tape_sequence(tape, MT_F32, B, T, S, x);
 }
 
 static void check_recorded_is_plain(void (*put_batch)(void *, mt_tape *, int64_t, mt_batch *))
