@@ -139,7 +139,11 @@ mt_status run_folder_create(const char *out, const char *task, const char *confi
     if (status == MT_OK) {
         status = refuse_taken(folder);
     }
-    return status == MT_OK ? open_files(folder, 0, config_text) : status;
+    if (status != MT_OK) {
+        run_folder_close(folder); /* the log, where there is one, is another run's */
+        return status;
+    }
+    return open_files(folder, 0, config_text);
 }
 
 mt_status run_folder_lock(const char *path, run_folder *folder)

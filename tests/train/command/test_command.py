@@ -89,8 +89,10 @@ class TrainTest(CommandTest):
 
     def test_a_run_is_not_written_over(self):
         self.train("--steps", "1", "--out", "run")
+        log = read(self.path("run", "train.log"))
         self.refuse("train", "copy", *SMALL, "--out", "run", status=2,
                     says=["--out run", "checkpoint.h5", "--resume"])
+        self.assertEqual(read(self.path("run", "train.log")), log)
 
     def test_runs_that_begin_at_once_have_folders_of_their_own(self):
         processes = [
@@ -122,6 +124,7 @@ class TrainTest(CommandTest):
                     says=["run", "another process"])
         self.refuse("train", "copy", *SMALL, "--out", "run", status=1,
                     says=["run", "another process"])
+        self.assertNotIn("failed", read(self.path("run", "train.log")))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         self.run_command("info", "run")
