@@ -275,6 +275,19 @@ class RunTest(BpeModelTest):
                                      "the fox").startswith("the fox"))
         self.run_command("info", "next", "--tokenizer", "back")
 
+    def test_a_configuration_of_other_tokens_is_passed_over(self):
+        for kind in ("char", "word"):
+            self.write("conf.yaml", f"decoder: rwkv\ndecoder_conf: {{block_size: 16, "
+                       f"num_blocks: 1}}\ntoken_type: {kind}\ntoken_list: tokens.txt\n")
+            result = subprocess.run(
+                [support.MIXTAPE, "train", "tokens", "--data", "text", "--espnet-config",
+                 "conf.yaml", "--init", "run", "--batch", "4", "--steps", "1", "--most-unknown",
+                 "1", "--out", kind], cwd=self.folder, capture_output=True, timeout=300)
+            said = result.stderr.decode()
+            self.assertEqual(result.returncode, 0, said)
+            self.assertIn(f"token_type {kind} is passed over: --init has a tokenizer", said)
+            self.assertTrue(self.text_of("generate", kind, "--prompt", "the fox"))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -139,16 +139,32 @@ static mt_status take_files(espnet_text *text, const char *type)
                : status;
 }
 
+/* A model that was trained on what its tokenizer makes of text goes on with that. */
+static bool is_split_by_init(const espnet_text *text, const char *type)
+{
+    bool is_split = text->init != NULL && text->init->tokenizer.bytes != NULL &&
+                    train_argument(text->given, "unit") == NULL &&
+                    train_argument(text->given, "tokenizer") == NULL;
+    if (is_split && (strcmp(type, "char") == 0 || strcmp(type, "word") == 0)) {
+        print_line(stderr, "%s: token_type %s is passed over: --init has a tokenizer",
+                   text->given->espnet_config, type);
+    }
+    return is_split;
+}
+
 mt_status espnet_text_take(yaml_document_t *document, const train_arguments *given,
                            const mt_weights *init, run_config *config)
 {
     espnet_text text = {.document = document, .given = given, .init = init, .config = config};
     const char *type = "";
+    if (!options_is_read(config->task, "nlsyms")) {
+        return MT_OK;
+    }
     mt_status status = refuse_changes(&text);
     if (status == MT_OK) {
         status = find_type(&text, &type);
     }
-    if (status != MT_OK || !options_is_read(config->task, "nlsyms")) {
+    if (status != MT_OK || is_split_by_init(&text, type)) {
         return status;
     }
     status = take_files(&text, type);
