@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Rows of `columns` numbers that are copied; a stride of 0 repeats one row. */
+/* Rows of `columns` numbers that are copied. */
 typedef struct rows_to_copy {
     int64_t columns, from_stride, to_stride;
     const real *from;
@@ -28,9 +28,33 @@ mt_status KERNEL(copy_rows)(mt_device *device, int64_t rows, int64_t columns, co
     return MT_OK;
 }
 
+/* A row of C numbers, written again and again. Rows are often short, so that a call of memcpy for
+ * each would be a good part of the work. */
+typedef struct row_to_repeat {
+    int64_t C;
+    const real *x;
+    real *y;
+} row_to_repeat;
+
+static void repeat_stretch(const void *loop, int64_t first, int64_t end)
+{
+    const row_to_repeat of = *(const row_to_repeat *)loop;
+    const real *restrict x = of.x;
+    for (int64_t row = first; row < end; row++) {
+        real *restrict y = of.y + row * of.C;
+#pragma omp simd
+        for (int64_t c = 0; c < of.C; c++) {
+            y[c] = x[c];
+        }
+    }
+}
+
 mt_status KERNEL(broadcast_rows)(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
 {
-    return KERNEL(copy_rows)(device, N, C, x, 0, y, C);
+    (void)device;
+    row_to_repeat loop = {C, x, y};
+    mt_team_loop(N * C, N, repeat_stretch, &loop);
+    return MT_OK;
 }
 
 /* Axes of P and Q steps that change places. A turn of the loop is a tile of the second, at one
