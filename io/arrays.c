@@ -1,5 +1,6 @@
 #include "io/arrays.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,13 +219,56 @@ void mt_convert_reals(mt_dtype from_type, const void *from, mt_dtype to_type, vo
     }
 }
 
-int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value)
+/* Whether one of n is outside; without a branch for each, so that several are compared at once. */
+static bool is_f32_outside(const float *reals, int64_t n, float least)
 {
+    int outside = 0;
     for (int64_t i = 0; i < n; i++) {
-        *value = mt_real_at(dtype, reals, i);
-        if (!isfinite(*value)) {
-            return i;
+        outside |= !((reals[i] >= least) & (reals[i] <= FLT_MAX));
+    }
+    return outside != 0;
+}
+
+static bool is_f64_outside(const double *reals, int64_t n, double least)
+{
+    int outside = 0;
+    for (int64_t i = 0; i < n; i++) {
+        outside |= !((reals[i] >= least) & (reals[i] <= DBL_MAX));
+    }
+    return outside != 0;
+}
+
+/* The place of the first below the least or not finite. */
+static int64_t first_outside(mt_dtype dtype, const void *reals, int64_t n, double least,
+                             double *value)
+{
+    const int64_t block = 4096;
+    double bound = fmax(least, dtype == MT_F64 ? -DBL_MAX : -(double)FLT_MAX);
+    for (int64_t first = 0; first < n; first += block) {
+        int64_t count = n - first < block ? n - first : block;
+        bool outside = dtype == MT_F64
+                           ? is_f64_outside((const double *)reals + first, count, bound)
+                           : is_f32_outside((const float *)reals + first, count, (float)bound);
+        for (int64_t i = first; outside && i < first + count; i++) {
+            *value = mt_real_at(dtype, reals, i);
+            if (!isfinite(*value) || *value < bound) {
+                return i;
+            }
         }
     }
     return -1;
+}
+
+int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value)
+{
+    return first_outside(dtype, reals, n, -HUGE_VAL, value);
+}
+
+int64_t mt_array_first_wrong(const mt_array *array, int64_t first, int64_t rows, const void *values,
+                             double *value)
+{
+    int64_t width = mt_array_width(array);
+    double least = array->never_negative ? 0.0 : -HUGE_VAL;
+    int64_t place = first_outside(array->dtype, values, rows * width, least, value);
+    return place < 0 ? place : first * width + place;
 }

@@ -13,6 +13,7 @@ typedef struct mt_array {
     mt_dtype dtype;
     int rank;
     int64_t shape[MT_MAX_RANK];
+    bool never_negative;      /* as Adam's second moment */
     void *data;               /* or NULL */
     struct mt_source *source; /* or NULL; not owned */
     char source_name[MT_NAME_MAX];
@@ -63,5 +64,10 @@ void mt_convert_reals(mt_dtype from_type, const void *from, mt_dtype to_type, vo
 
 /* The place of the first of n reals that is not finite, and its value; -1: all are. */
 int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value);
+
+/* The place in an array of the first of `rows` rows' values, from row `first` on, that it cannot
+ * hold, and the value: one that is not finite, or is negative where none may be. -1: none. */
+int64_t mt_array_first_wrong(const mt_array *array, int64_t first, int64_t rows, const void *values,
+                             double *value);
 
 #endif

@@ -35,13 +35,17 @@ static const mt_archive_field adam_fields[] = {
 /* ---- writing ---- */
 
 /* Every parameter's values from a source of our own names. */
-static mt_status write_values(mt_archive *archive, const char *group, const mt_weights *weights)
+static mt_status write_values(mt_archive *archive, const char *group, const mt_weights *weights,
+                              bool never_negative)
 {
     mt_arrays arrays = {0};
     mt_status status = MT_OK;
     for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
         const mt_parameter *parameter = weights->parameters->items[i];
         status = mt_weights_add(weights, parameter, parameter->name, &arrays);
+        if (status == MT_OK) {
+            mt_arrays_last(&arrays)->never_negative = never_negative;
+        }
     }
     if (status == MT_OK) {
         mt_archive_write_arrays(archive, group, &arrays);
@@ -52,7 +56,7 @@ static mt_status write_values(mt_archive *archive, const char *group, const mt_w
 
 /* Adam's moments of every parameter, in a group of their own. */
 static void write_moments(mt_archive *archive, const char *group, const mt_adam *adam,
-                          const void *moments)
+                          const void *moments, bool never_negative)
 {
     mt_weights weights = {.dtype = adam->parameters->dtype, .parameters = adam->parameters};
     mt_weights_file file = {.path = NULL};
@@ -60,7 +64,7 @@ static void write_moments(mt_archive *archive, const char *group, const mt_adam 
     mt_archive_write_group(archive, group);
     mt_status status = mt_block_source(adam->parameters, moments, &file.source);
     if (status == MT_OK) {
-        status = write_values(archive, group, &weights);
+        status = write_values(archive, group, &weights, never_negative);
     }
     mt_archive_keep(archive, status);
     mt_weights_file_close(&file);
@@ -69,8 +73,8 @@ static void write_moments(mt_archive *archive, const char *group, const mt_adam 
 static void write_adam(mt_archive *archive, const mt_adam *adam)
 {
     mt_archive_write_group(archive, "/optimizer");
-    write_moments(archive, "/optimizer/m", adam, adam->m);
-    write_moments(archive, "/optimizer/v", adam, adam->v);
+    write_moments(archive, "/optimizer/m", adam, adam->m, false);
+    write_moments(archive, "/optimizer/v", adam, adam->v, true);
     mt_archive_write_fields(archive, "/optimizer", adam_fields, &adam->config);
     mt_archive_write_int(archive, "/optimizer", "step", adam->step);
 }
@@ -90,7 +94,7 @@ static mt_status write_checkpoint(const char *path, const mt_weights *weights, c
         mt_model_config config = mt_model_config_resolved(&weights->config);
         mt_model_attributes_write(archive, "/model", &config, weights->dtype);
     }
-    write_values(archive, "/model", weights);
+    write_values(archive, "/model", weights, false);
     if (adam != NULL) {
         write_adam(archive, adam);
     }
@@ -179,7 +183,8 @@ static mt_status open_moments(const mt_checkpoint *checkpoint, const char *group
     return mt_archive_source(checkpoint->weights->file->archive, group, source);
 }
 
-static mt_status check_moments(const mt_checkpoint *checkpoint, const char *group, double least)
+static mt_status check_moments(const mt_checkpoint *checkpoint, const char *group,
+                               bool never_negative)
 {
     mt_source *source;
     const mt_weights *weights = checkpoint->weights;
@@ -188,7 +193,7 @@ static mt_status check_moments(const mt_checkpoint *checkpoint, const char *grou
         status = open_moments(checkpoint, group, &source);
     }
     if (status == MT_OK) {
-        status = mt_weights_check_values(weights, source, least);
+        status = mt_weights_check_values(weights, source, never_negative);
         mt_source_close(source);
     }
     return status;
@@ -212,9 +217,9 @@ static mt_status read_adam(mt_archive *archive, mt_checkpoint *checkpoint)
     }
     mt_status status = mt_archive_status(archive);
     if (status == MT_OK) {
-        status = check_moments(checkpoint, "/optimizer/m", -HUGE_VAL);
+        status = check_moments(checkpoint, "/optimizer/m", false);
     }
-    return status == MT_OK ? check_moments(checkpoint, "/optimizer/v", 0.0) : status;
+    return status == MT_OK ? check_moments(checkpoint, "/optimizer/v", true) : status;
 }
 
 /* Reads what a checkpoint has beside weights. */

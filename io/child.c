@@ -1,6 +1,7 @@
 #include "io/child.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,11 +75,21 @@ static int close_others(int line)
     return line;
 }
 
+/* What is read comes and goes by some megabytes at a time: given back to the system between two
+ * pieces, their pages would be cleared for each. */
+static void keep_memory(void)
+{
+    const int largest_mapped = 32 << 20, kept = 128 << 20;
+    mallopt(M_MMAP_THRESHOLD, largest_mapped);
+    mallopt(M_TRIM_THRESHOLD, kept);
+}
+
 mt_child mt_child_begin(int line)
 {
     struct rlimit memory = {.rlim_cur = 0};
     mt_child child = {.line = close_others(line)};
     settle_signals();
+    keep_memory();
     watch_line(child.line);
     prctl(PR_SET_DUMPABLE, 0);
     if (getrlimit(RLIMIT_AS, &memory) == 0) {

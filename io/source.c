@@ -68,12 +68,10 @@ mt_status mt_array_check_values(const mt_array *array, const char *group, int64_
                                 int64_t rows, const void *values)
 {
     double value;
-    int64_t width = mt_array_width(array);
-    int64_t i = mt_first_not_finite(array->dtype, values, rows * width, &value);
-    return i < 0
-               ? MT_OK
-               : mt_fail(MT_ERROR_NUMERIC, "%s%s%s: element %" PRId64 " is %g, and not saved",
-                         group, group[1] == '\0' ? "" : "/", array->name, first * width + i, value);
+    int64_t i = mt_array_first_wrong(array, first, rows, values, &value);
+    return i < 0 ? MT_OK
+                 : mt_fail(MT_ERROR_NUMERIC, "%s%s%s: element %" PRId64 " is %g, and not saved",
+                           group, group[1] == '\0' ? "" : "/", array->name, i, value);
 }
 
 static mt_status no_memory(void)

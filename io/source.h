@@ -52,8 +52,8 @@ mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void
 typedef mt_status (*mt_use_rows)(void *context, int64_t first, int64_t rows, const void *values);
 mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context);
 
-/* MT_ERROR_NUMERIC, with the element, for rows that no reader would take: values that are not
- * finite are not saved. `group` is where the array would go. */
+/* MT_ERROR_NUMERIC, with the element, for rows that no reader would take: values that the
+ * array cannot hold are not saved. `group` is where the array would go. */
 mt_status mt_array_check_values(const mt_array *array, const char *group, int64_t first,
                                 int64_t rows, const void *values);
 

@@ -116,8 +116,9 @@ mt_array mt_weights_array(const mt_weights *weights, const mt_parameter *paramet
 mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *parameter, const char *name,
                          mt_arrays *arrays);
 
-/* Checks that every value is finite, and not below the least that it can be. */
-mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source, double least);
+/* Checks that every value is finite, and not negative where none may be. */
+mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source,
+                                  bool never_negative);
 
 /* The check of mt_weights_begin, and of mt_weights_begin_grown where the model may have more
  * labels: more rows of what has one for each (mt_has_row_per_label). */

@@ -39,7 +39,8 @@ typedef struct mt_checkpoint {
 /* Saves a checkpoint over `path`, atomically: a new file is written beside it, flushed to the disk,
  * and renamed over it. `state` is needed; `adam`, `run_config` and `tokens` may be NULL. Nothing is
  * saved that loading would refuse: MT_ERROR_INVALID for a text that is not UTF-8 or a NaN in the
- * progress, MT_ERROR_NUMERIC, with the element, for values that are not finite. */
+ * progress, MT_ERROR_NUMERIC, with the element, for values that are not finite, and second moments
+ * below 0. */
 MT_API mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_adam *adam,
                                     const mt_train_state *state, const char *run_config,
                                     const mt_token_list *tokens);
