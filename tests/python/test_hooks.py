@@ -67,6 +67,20 @@ if __name__ == "__main__":
         output = self.run_python("-m", "mixtape.espnet", "./run.sh", "--stage", "1")
         self.assertEqual(output.split("\n")[:2], ["--stage 1", f"stage {DONE}"])
 
+    def test_a_job_that_is_handed_path_alone(self):
+        """Of a cluster: it reads path.sh, in which a line brings it to Mixtape."""
+        self.write("stage.py", WORK + "work('stage')\n")
+        self.write("path.sh", "export PYTHONPATH=$("
+                   f"'{sys.executable}' -m mixtape.espnet printenv PYTHONPATH)\n")
+        # As if the package were installed where Python looks for it.
+        installed = {name: os.environ[name] for name in ("PYTHONPATH", "MIXTAPE_LIBRARY")
+                     if name in os.environ}
+        done = subprocess.run(["/bin/sh", "-ec", f". ./path.sh; '{sys.executable}' stage.py"],
+                              cwd=self.folder, capture_output=True, text=True, timeout=300,
+                              env={"PATH": os.environ["PATH"], **installed})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, f"stage {DONE}\n")
+
     def test_a_program_that_installs_it_itself(self):
         program = f"""
 import subprocess, sys

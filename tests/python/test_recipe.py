@@ -1,8 +1,7 @@
 """A transducer recipe of the real ESPnet, from transcripts to words: sub-words, a decoder
 pretrained with Mixtape, statistics, training from that decoder, and decoding with every search, by
-ESPnet's own programs, on a corpus that is made here. And training in two processes.
-
-A word of the corpus is a sound of two tones; noise lies over all.
+ESPnet's own programs, on the corpus of tones.py. And training in two processes. What a recipe's
+shell scripts make of it, scripts/test-recipe tries.
 """
 
 import os
@@ -10,56 +9,23 @@ import re
 import subprocess
 import sys
 import unittest
-import wave
 
 import support
 
-TONES = {"nana": (400, 900), "rolo": (650, 1500), "sisi": (2200, 3100), "kuku": (300, 2600),
-         "tete": (1100, 1900)}  # Hz
-RATE = 16000  # samples a second
-EPOCHS = 20
 # A search may take as many labels from a frame as a word has.
 SEARCHES = {"default": "", "tsd": ", max_sym_exp: 6", "alsd": "", "maes": ", nstep: 6"}
-CONFIGURATION = f"""\
-encoder_conf:
-    main_conf: {{pos_wise_act_type: swish}}
-    input_conf: {{vgg_like: false, conv_size: 32, subsampling_factor: 4}}
-    body_conf:
-    - block_type: conformer
-      linear_size: 128
-      hidden_size: 64
-      heads: 2
-      conv_mod_kernel_size: 7
-      num_blocks: 2
-decoder: rwkv
-decoder_conf: {{block_size: 64, num_blocks: 2, context_size: 64}}
-joint_network_conf: {{joint_space_size: 64}}
-frontend_conf: {{n_fft: 512, win_length: 400, hop_length: 160, n_mels: 40}}
-normalize: utterance_mvn
-normalize_conf: {{}}
-optim: adam
-optim_conf: {{lr: 0.002}}
-batch_type: sorted
-batch_size: 16
-max_epoch: {EPOCHS}
-keep_nbest_models: 1
-best_model_criterion: [[valid, loss, min]]
-num_att_plot: 0
-use_matplotlib: false
-use_tensorboard: false
-seed: 1
-"""
 # Batches in the order of the keys, without the lengths that --collect_stats finds.
-UNSORTED = ("--batch_type", "unsorted", "--train_shape_file", "data/train/keys",
-            "--valid_shape_file", "data/valid/keys")
+UNSORTED = ("--batch_type", "unsorted", "--train_shape_file", "data/train/wav.scp",
+            "--valid_shape_file", "data/valid/wav.scp")
 
 
 def setUpModule():
     support.need("torch", "h5py", "sentencepiece", "espnet2", "librosa", "kaldiio", "soundfile")
     os.environ["MIXTAPE_PYTHON"] = sys.executable  # splits transcripts
-    global numpy, sentencepiece, torch
+    global numpy, sentencepiece, tones, torch
     import numpy
     import sentencepiece
+    import tones
     import torch
 
 
@@ -68,35 +34,7 @@ def losses_in(log):
     return [float(loss) for loss in re.findall(r"\[train\].*? loss=([0-9.e+-]+),", log)]
 
 
-def spoken(word, noise):
-    """Its samples, and the silence behind it."""
-    time = numpy.arange(int(RATE * noise.uniform(0.14, 0.18))) / RATE
-    tones = sum(numpy.sin(2 * numpy.pi * tone * time) for tone in TONES[word])
-    return numpy.concatenate((0.3 * tones * numpy.hanning(len(time)), numpy.zeros(RATE * 8 // 100)))
-
-
 class RecipeTest(support.CommandTest):
-    def corpus(self, name, utterances, seed, shortest):
-        """A folder of Kaldi's, of utterances of as many samples or more."""
-        noise, folder = numpy.random.default_rng(seed), self.path("data", name)
-        os.makedirs(folder)
-        lines = {"text": [], "wav.scp": [], "keys": []}
-        for i in range(utterances):
-            words, key = noise.choice(list(TONES), noise.integers(2, 5)), f"{name}-{i:03}"
-            samples = numpy.concatenate([spoken(word, noise) for word in words])
-            samples = numpy.pad(samples, (0, max(shortest - len(samples), 0)))
-            samples += noise.normal(0, 0.01, len(samples))
-            with wave.open(os.path.join(folder, f"{key}.wav"), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(RATE)
-                file.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
-            lines["text"].append(" ".join((key, *words)))
-            lines["wav.scp"].append(f"{key} {folder}/{key}.wav")
-            lines["keys"].append(key)
-        for file, of_it in lines.items():
-            self.write(os.path.join("data", name, file), "\n".join(of_it) + "\n")
-
     def sub_words(self):
         """A model of SentencePiece's and the list of tokens that a recipe makes of it."""
         with open(self.path("data", "train", "text")) as file:
@@ -112,10 +50,10 @@ class RecipeTest(support.CommandTest):
         self.write(os.path.join("data", "tokens.txt"), "\n".join(of_recipe) + "\n")
 
     def make_data(self, utterances, shortest=0):
-        self.corpus("train", utterances, 1, shortest)
-        self.corpus("valid", 12, 2, shortest)
+        tones.write(self.path("data", "train"), utterances, 1, shortest)
+        tones.write(self.path("data", "valid"), 12, 2, shortest)
         self.sub_words()
-        self.write("train.yaml", CONFIGURATION)
+        self.write("train.yaml", tones.CONFIGURATION)
         # What none of this uses, and takes half of the time of ESPnet's imports.
         os.makedirs(self.path("stand-in"))
         self.write(os.path.join("stand-in", "g2p_en.py"), "")
@@ -174,7 +112,7 @@ class RecipeTest(support.CommandTest):
                   for argument in (f"--{part}_shape_file", f"exp/stats/{part}/{kind}_shape")]
         losses = losses_in(self.run_espnet(*self.training(
             "--output_dir", "exp/asr", "--init_param", "exp/decoder.pth::decoder", *shapes)))
-        self.assertEqual(len(losses), EPOCHS)
+        self.assertEqual(len(losses), tones.EPOCHS)
         self.assertLess(losses[-1], losses[0] / 20)
 
         with open(self.path("data", "valid", "text")) as file:
@@ -188,7 +126,7 @@ class RecipeTest(support.CommandTest):
                     f"exp/{search}", "--asr_train_config", "exp/asr/config.yaml",
                     "--asr_model_file", "exp/asr/valid.loss.best.pth",
                     "--data_path_and_name_and_type", "data/valid/wav.scp,speech,sound",
-                    "--key_file", "data/valid/keys")
+                    "--key_file", "data/valid/wav.scp")
                 with open(self.path("exp", search, "1best_recog", "text")) as file:
                     heard = file.read().splitlines()
                 right = sum(line in said for line in heard)
@@ -196,9 +134,9 @@ class RecipeTest(support.CommandTest):
 
     def test_two_processes_make_the_updates_of_one(self):
         # Of one length: what ESPnet's encoder makes of the end depends on what it is padded to.
-        self.make_data(32, shortest=2 * RATE)
+        self.make_data(32, shortest=2 * tones.RATE)
         # Without batch normalisation, whose means would be those of a half.
-        self.write("train.yaml", CONFIGURATION.replace("conformer", "branchformer"))
+        self.write("train.yaml", tones.CONFIGURATION.replace("conformer", "branchformer"))
         common = self.training(*UNSORTED, "--max_epoch", "2", "--keep_nbest_models", "2", "--optim",
                                "sgd", "--optim_conf", "lr=0.001")
         alone = self.start(*common, "--output_dir", "exp/alone")
