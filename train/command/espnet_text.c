@@ -79,7 +79,8 @@ static mt_status find_type(const espnet_text *text, const char **type)
 static void say(espnet_text *text, const char *key, const char *value)
 {
     size_t used = strlen(text->said);
-    snprintf(text->said + used, SAID - used, "%s%s %.256s", used > 0 ? ", " : "", key, value);
+    snprintf(text->said + used, SAID - used, "%s%s %.256s", used > 0 ? ", " : "", key,
+             value[0] != '\0' ? value : "''");
 }
 
 /* Sets the option that the command line does not give. */

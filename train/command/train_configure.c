@@ -55,6 +55,17 @@ static void empty_given_lists(const train_arguments *given, run_config *config)
     }
 }
 
+/* A share of the data is none of other data. */
+static mt_status check_validation(const train_arguments *given, const run_config *config)
+{
+    const char *share = train_argument(given, "valid-share");
+    return share == NULL || config->valid_data.count == 0
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "--valid-share %s: a share of --data, where --valid-data is validated on",
+                         share);
+}
+
 mt_status configure_given(const train_arguments *given, run_config *config)
 {
     mt_status status = MT_OK;
@@ -74,7 +85,10 @@ mt_status configure_given(const train_arguments *given, run_config *config)
     if (status == MT_OK) {
         status = make_all_absolute(&config->valid_data);
     }
-    return status == MT_OK ? make_absolute(config->token_list) : status;
+    if (status == MT_OK) {
+        status = make_absolute(config->token_list);
+    }
+    return status == MT_OK ? check_validation(given, config) : status;
 }
 
 void configure_defaults(const train_task *task, run_config *config)

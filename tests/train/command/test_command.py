@@ -649,6 +649,7 @@ class TextTest(CommandTest):
                 (["--ids", "--unit", "char"], ["--unit char: not with --ids"], 2),
                 (["--unit", "byte"], ["--unit byte: the model's", "are not the 256 bytes"], 2),
                 (["--without", "ab"], ["--without", "ab", "2 symbols"], 2),
+                (["--ids", "--stop", "3", "--without", "3"], ["--without: 3: ", "--stop"], 2),
                 (["--prompt", "a", "--prompt-file", "b"], ["--prompt", "not both"], 2),
                 (["--prompt-file", "none.txt"], ["--prompt-file", "none.txt", "No such"], 1),
                 (["--prompt", b"the \xff"], ["--prompt: byte 4 is not UTF-8"], 1),
@@ -966,6 +967,12 @@ class EspnetConfigTest(TranscriptsTest):
         self.assertEqual(self.tokens_of("run"), read(self.path("tokens.txt")).split())
         os.remove(self.path("train.yaml"))
         self.run_command("train", "--resume", "run", "--steps", "2")
+
+    def test_an_empty_name_in_a_configuration_is_shown(self):
+        self.write("train.yaml", "decoder: rwkv\ntoken_list: ''\n")
+        result = self.run_command("train", "--espnet-config", "train.yaml", "--data", "text",
+                                  status=2)
+        self.assertIn(b"taken of the text: token_list ''\n", result.stderr)
 
     def test_the_files_of_a_configuration_are_taken(self):
         self.write("symbols.txt", "<noise>\n")

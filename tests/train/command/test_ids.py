@@ -396,6 +396,9 @@ class RefusedTest(IdsTest):
         for share in ("0", "1"):
             self.refuse("train", "ids", "--data", "long.npy", "--valid-share", share, *SHORT,
                         status=2, says=[f"--valid-share {share}: not a number in"])
+        self.refuse("train", "ids", "--data", "one.npy", "--valid-data", "long.npy",
+                    "--valid-share", "0.2", *SHORT, status=2,
+                    says=["--valid-share 0.2: ", "--valid-data"])
         self.refuse("train", "text", "--data", "a.npy", "--vocab-size", "9", status=2,
                     says=["--vocab-size 9", "text does not read it"])
 
