@@ -348,6 +348,11 @@ const gradient_case gradient_cases[] = {
     {"matmul", apply_matmul_ta, 2, {{3, {3, 5, 2}}, {3, {3, 5, 4}}}},
     {"matmul", apply_matmul_tb, 2, {{3, {3, 2, 5}}, {3, {3, 4, 5}}}},
     {"matmul", apply_matmul_tab, 2, {{3, {3, 5, 2}}, {3, {3, 4, 5}}}},
+    {"matmul", apply_matmul, 2, {{4, {2, 3, 4, 5}}, {2, {5, 2}}}}, /* one is repeated */
+    {"matmul", apply_matmul_ta, 2, {{3, {3, 5, 2}}, {2, {5, 4}}}},
+    {"matmul", apply_matmul_tb, 2, {{4, {2, 3, 2, 5}}, {3, {3, 4, 5}}}},
+    {"matmul", apply_matmul_tab, 2, {{2, {5, 2}}, {3, {3, 4, 5}}}},
+    {"matmul", apply_matmul, 2, {{3, {3, 2, 5}}, {4, {2, 3, 5, 1}}}},
     {"linear", apply_linear, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},
     {"linear", apply_linear_without_bias, 2, {{2, {7, 3}}, {2, {1, 3}}}},
     {"linear_squared_relu", apply_linear_squared_relu, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},

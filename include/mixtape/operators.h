@@ -48,7 +48,8 @@ MT_API mt_tensor *mt_sum(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_mean(mt_tape *tape, mt_tensor *x);
 
 /* y = a b, matrices (..., M, K) and (..., K, N), either transposed where asked; leading dimensions
- * are the same, and y (..., M, N) has as many products */
+ * are the same, or one's are the end of the other's, over which it is repeated: one matrix (K, N)
+ * is for all. y (..., M, N) has a product for each */
 MT_API mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b, bool transpose_a,
                             bool transpose_b);
 

@@ -131,6 +131,59 @@ START_TEST(test_matmul_refuses_other_leading_dimensions)
 {
     mt_matmul(test_tape, RANDOM(1, 2, 3, 4), RANDOM(2, 3, 4, 5), false, false);
     assert_tape_fails_with("matmul: shapes (2, 3, 4) and (3, 4, 5)");
+    mt_tape_reset(test_tape);
+    mt_matmul(test_tape, RANDOM(1, 2, 1, 3, 4), RANDOM(2, 2, 4, 5), false, false);
+    assert_tape_fails_with("matmul: shapes (2, 1, 3, 4) and (2, 4, 5)");
+    mt_tape_reset(test_tape);
+    mt_matmul(test_tape, RANDOM(1, 2, 3, 4), RANDOM(2, 4), false, false);
+    assert_tape_fails_with("matmul: shapes (2, 3, 4) and (4)");
+}
+END_TEST
+
+/* op(a) op(b) of each pair of matrices in (P, 2, ...), as loops; either may lack P, or P and 2. */
+static void multiply_pairs(const double *a, int a_matrices, const double *b, int b_matrices,
+                           int layout, double *y)
+{
+    enum { M = 3, K = 4, N = 2 };
+    for (int pair = 0; pair < 6; pair++) {
+        const double *of_a = a + (ptrdiff_t)(pair % a_matrices) * M * K;
+        const double *of_b = b + (ptrdiff_t)(pair % b_matrices) * K * N;
+        for (int i = 0; i < M * N; i++, y++) {
+            int m = i / N, n = i % N;
+            *y = 0.0;
+            for (int k = 0; k < K; k++) {
+                *y += of_a[(layout & 1) != 0 ? k * M + m : m * K + k] *
+                      of_b[(layout & 2) != 0 ? n * K + k : k * N + n];
+            }
+        }
+    }
+}
+
+START_TEST(test_matmul_repeats_the_matrices_of_either_over_leading_dimensions)
+{
+    bool ta = (_i & 1) != 0, tb = (_i & 2) != 0;
+    int64_t a_rows = ta ? 4 : 3, a_columns = ta ? 3 : 4, b_rows = tb ? 2 : 4,
+            b_columns = 6 - b_rows;
+    mt_tensor *a[] = {RANDOM(1, 3, 2, a_rows, a_columns), RANDOM(2, 2, a_rows, a_columns),
+                      RANDOM(3, a_rows, a_columns)};
+    mt_tensor *b[] = {RANDOM(4, 3, 2, b_rows, b_columns), RANDOM(5, 2, b_rows, b_columns),
+                      RANDOM(6, b_rows, b_columns)};
+    const int matrices[] = {6, 2, 1}, pairs[][2] = {{0, 0}, {0, 1}, {0, 2}, {1, 0}, {2, 0}};
+    for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++) {
+        double of_a[6 * 12], of_b[6 * 8], found[6 * 6], wanted[6 * 6];
+        int first = pairs[p][0], other = pairs[p][1];
+        mt_tensor *y = mt_matmul(test_tape, a[first], b[other], ta, tb);
+        ck_assert_ptr_nonnull(y);
+        ck_assert_int_eq(y->rank, 4);
+        ck_assert_int_eq(mt_tensor_count(y), 6 * 6);
+        ck_assert_int_eq(mt_tensor_read(a[first], of_a), MT_OK);
+        ck_assert_int_eq(mt_tensor_read(b[other], of_b), MT_OK);
+        ck_assert_int_eq(mt_tensor_read(y, found), MT_OK);
+        multiply_pairs(of_a, matrices[first], of_b, matrices[other], _i, wanted);
+        for (int i = 0; i < 6 * 6; i++) {
+            ck_assert_double_eq_tol(found[i], wanted[i], 1e-14);
+        }
+    }
 }
 END_TEST
 
@@ -289,6 +342,8 @@ static Suite *operators_suite(void)
     tcase_add_test(tcase, test_an_axis_that_is_not_there_is_refused);
     tcase_add_test(tcase, test_tensors_that_do_not_fit_together_are_refused);
     tcase_add_test(tcase, test_matmul_refuses_other_leading_dimensions);
+    tcase_add_loop_test(tcase, test_matmul_repeats_the_matrices_of_either_over_leading_dimensions,
+                        0, 4);
     tcase_add_test(tcase, test_types_that_differ_are_refused_with_both);
     tcase_add_test(tcase, test_linear_refuses_another_width);
     tcase_add_test(tcase, test_matmul_refuses_other_inner_dimensions);
