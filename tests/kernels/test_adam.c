@@ -67,11 +67,25 @@ static void compare_steps(kernel_build *build, const mt_adam_args *args, const d
     assert_close(build, "v", args->v, expected.v, n, 16.0);
 }
 
+/* All but the first of the numbers, which no vector's load would take where they begin. */
+static mt_adam_args without_first(const kernel_build *build, mt_adam_args args)
+{
+    size_t size = mt_dtype_size(build->dtype);
+    args.n--;
+    args.parameter = (char *)args.parameter + size;
+    args.grad = (const char *)args.grad + size;
+    args.m = (char *)args.m + size;
+    args.v = (char *)args.v + size;
+    return args;
+}
+
 static void check_steps(kernel_build *build)
 {
     for (int size = 0; size < SIZES; size++) {
         mt_adam_args plain = make_args(build, sizes[size]);
         compare_steps(build, &plain, NULL);
+        mt_adam_args apart = without_first(build, make_args(build, sizes[size] + 1));
+        compare_steps(build, &apart, NULL);
         for (int part = 0; part < 4; part++) { /* of the parameters that decay: none to all */
             mt_adam_args args = make_args(build, sizes[size]);
             args.decayed = args.n * part / 3;

@@ -170,10 +170,25 @@ START_TEST(test_isa_can_be_lowered_and_a_foreign_one_is_refused)
 }
 END_TEST
 
+static const mt_device *closed;
+
+static void note_closing(mt_device *device)
+{
+    closed = device;
+}
+
+START_TEST(test_closing_a_device_is_its_own_work)
+{
+    mt_device device = {.close = note_closing};
+    mt_device_close(&device);
+    ck_assert_ptr_eq(closed, &device);
+}
+END_TEST
+
 static Suite *device_suite(void)
 {
     return SUITE("device", test_unknown_names_are_refused, test_cuda_opens_or_says_why_not,
-                 test_auto_always_opens,
+                 test_auto_always_opens, test_closing_a_device_is_its_own_work,
                  test_a_device_without_room_for_a_buffer_of_openblas_is_a_memory_error,
                  test_every_kernel_is_there, test_absurd_sizes_are_memory_errors_with_the_size,
                  test_workspace_grows_and_stays,

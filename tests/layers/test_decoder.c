@@ -431,20 +431,38 @@ START_TEST(test_one_block_and_one_channel_have_finite_initial_values)
 }
 END_TEST
 
+/* The numbers of all parameters whose names begin so. */
+static int64_t values_within(const mt_parameters *parameters, const char *prefix)
+{
+    int64_t values = 0;
+    for (int i = 0; i < parameters->count; i++) {
+        const mt_parameter *parameter = parameters->items[i];
+        if (strncmp(parameter->name, prefix, strlen(prefix)) == 0) {
+            values += mt_tensor_count(&parameter->tensor);
+        }
+    }
+    return values;
+}
+
 START_TEST(test_norms_begin_with_espnets_values)
 {
     static const struct {
         mt_norm_kind kind;
         const char *name;
         double value;
-    } norms[] = {{MT_RMS_NORM, "final_norm.scale", 1.0},
-                 {MT_SCALE_NORM, "final_norm.scale", 2.0},
-                 {MT_BASIC_NORM, "final_norm.eps", -1.3862943611198906}};
-    for (int i = 0; i < 3; i++) {
+        int64_t values, of_norm; /* of the parameter, and of all that the norm has */
+    } norms[] = {{MT_LAYER_NORM, "final_norm.weight", 1.0, 4, 8},
+                 {MT_RMS_NORM, "final_norm.scale", 1.0, 4, 4},
+                 {MT_SCALE_NORM, "final_norm.scale", 2.0, 1, 1},
+                 {MT_BASIC_NORM, "final_norm.eps", -1.3862943611198906, 1, 1}};
+    for (int i = 0; i < 4; i++) {
         mt_model_config config = small_config();
         config.norm.kind = norms[i].kind;
         mt_model *model = make_model(&config, MT_F64);
         ck_assert_double_eq_tol(value_of(model, norms[i].name, 0), norms[i].value, 1e-12);
+        const mt_parameter *of_name = mt_parameters_find(model->parameters, norms[i].name);
+        ck_assert_int_eq(mt_tensor_count(&of_name->tensor), norms[i].values);
+        ck_assert_int_eq(values_within(model->parameters, "final_norm."), norms[i].of_norm);
         mt_model_destroy(model);
     }
 }
