@@ -232,9 +232,30 @@ static const char *text_of(mt_source *base, const char *name)
     return json_string_value(json_object_get(metadata, name));
 }
 
+/* The format's metadata are an object of texts, where there are any. */
+static mt_status check_metadata(const safetensors_file *file)
+{
+    const char *name;
+    json_t *value, *metadata = json_object_get(file->header, MT_SAFETENSORS_METADATA);
+    if (metadata != NULL && !json_is_null(metadata) && !json_is_object(metadata)) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: " MT_SAFETENSORS_METADATA " is no object", file->path);
+    }
+    json_object_foreach(metadata, name, value)
+    {
+        if (!json_is_string(value)) {
+            return mt_fail(MT_ERROR_FORMAT, "%s: " MT_SAFETENSORS_METADATA ": %.128s is no text",
+                           file->path, name);
+        }
+    }
+    return MT_OK;
+}
+
 static mt_status parse_header(safetensors_file *file, const char *text, size_t length)
 {
     mt_status status = mt_json_object(file->path, "the header is", text, length, &file->header);
+    if (status == MT_OK) {
+        status = check_metadata(file);
+    }
     return status == MT_OK ? check_extents(file) : status;
 }
 

@@ -88,15 +88,21 @@ static mt_status read_number(const told_model *told, const char *name, const cha
     return status;
 }
 
+/* Whether the field can have it. A flag is 0 or 1. */
+static bool take_whole(const told_model *told, const mt_model_field *field, json_int_t value)
+{
+    mt_model_field_set_whole(field, told->config, value);
+    return mt_model_field_whole(field, told->config) == value;
+}
+
 static mt_status take_number(const told_model *told, const mt_model_field *field, const char *text)
 {
     json_t *number;
     mt_status status = read_number(told, field->attribute, text, &number);
     if (status == MT_OK && field->type == MT_MODEL_REAL) {
         mt_model_field_set_real(field, told->config, json_number_value(number));
-    } else if (status == MT_OK && json_is_integer(number)) {
-        mt_model_field_set_whole(field, told->config, json_integer_value(number));
-    } else if (status == MT_OK) {
+    } else if (status == MT_OK &&
+               !(json_is_integer(number) && take_whole(told, field, json_integer_value(number)))) {
         status = wrong(told, field->attribute, text);
     }
     json_decref(number);
