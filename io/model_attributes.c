@@ -44,6 +44,10 @@ static void read_field(mt_archive *archive, const char *group, const mt_model_fi
                         ? read_choice(archive, group, field->attribute, field->choice)
                         : mt_archive_read_int(archive, group, field->attribute);
     mt_model_field_set_whole(field, config, value);
+    if (mt_model_field_whole(field, config) != value && mt_archive_status(archive) == MT_OK) {
+        mt_archive_fail(archive, group, "the attribute '%s' is %lld", field->attribute,
+                        (long long)value);
+    }
 }
 
 void mt_model_attributes_write(mt_archive *archive, const char *group,

@@ -419,6 +419,40 @@ static void overwrite(const char *path, const char *name, float value)
     H5Fclose(file);
 }
 
+static void overwrite_attribute(const char *path, const char *name, int64_t value)
+{
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t group = H5Gopen2(file, "/model", H5P_DEFAULT), scalar = H5Screate(H5S_SCALAR);
+    ck_assert_int_ge(H5Adelete(group, name), 0);
+    hid_t made = H5Acreate2(group, name, H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
+    ck_assert_int_ge(H5Awrite(made, H5T_NATIVE_INT64, &value), 0);
+    H5Aclose(made);
+    H5Sclose(scalar);
+    H5Gclose(group);
+    H5Fclose(file);
+}
+
+START_TEST(test_whole_numbers_that_a_field_cannot_have_are_not_loaded)
+{
+    static const struct {
+        const char *name, *says;
+        int64_t value;
+    } wrong[] = {{"embed_pad", "/model: the attribute 'embed_pad' is 4294967296", INT64_C(1) << 32},
+                 {"bias", "/model: the attribute 'bias' is 2", 2},
+                 {"bias", "/model: the attribute 'bias' is -1", -1}};
+    mt_model_config config = small_config();
+    mt_model *model = make_model(&config, MT_F32, 1);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const char *path = in_folder("checkpoint.h5");
+        mt_checkpoint *read;
+        ASSERT_OK(mt_checkpoint_save(path, model, NULL, &test_state, NULL, NULL));
+        overwrite_attribute(path, wrong[i].name, wrong[i].value);
+        ASSERT_FAILS(mt_checkpoint_load(path, &read), MT_ERROR_FORMAT, path, wrong[i].says);
+    }
+    mt_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_a_second_moment_below_zero_is_not_loaded)
 {
     mt_model_config config = small_config();
@@ -566,6 +600,7 @@ static Suite *checkpoint_suite(void)
     tcase_add_test(tcase, test_texts_that_are_not_utf8_are_refused);
     tcase_add_test(tcase, test_values_that_are_not_finite_are_not_saved);
     tcase_add_test(tcase, test_a_second_moment_below_zero_is_not_loaded);
+    tcase_add_test(tcase, test_whole_numbers_that_a_field_cannot_have_are_not_loaded);
     tcase_add_test(tcase, test_numbers_at_their_ends_come_back);
     tcase_add_test(tcase, test_numbers_that_are_none_are_refused);
     tcase_add_test(tcase, test_long_texts_and_token_lists_come_back);
