@@ -61,10 +61,26 @@ START_TEST(test_a_model_without_memory_says_so)
 }
 END_TEST
 
+static mt_status open_device(void *context)
+{
+    mt_device *device;
+    (void)context;
+    mt_status status = mt_device_open("cpu", &device);
+    mt_device_close(device);
+    return status;
+}
+
+START_TEST(test_a_device_without_memory_says_so)
+{
+    fail_each_allocation(open_device, NULL, MT_OK, 1);
+}
+END_TEST
+
 static Suite *memory_suite(void)
 {
     return SUITE_WITH("failing memory", graph_setup, graph_teardown,
-                      test_an_operator_without_memory_says_so, test_a_model_without_memory_says_so);
+                      test_an_operator_without_memory_says_so, test_a_model_without_memory_says_so,
+                      test_a_device_without_memory_says_so);
 }
 
 MT_TEST_MAIN(memory_suite)
