@@ -202,6 +202,27 @@ START_TEST(test_three_thousand_frames_and_four_hundred_labels)
 }
 END_TEST
 
+/* Each of the four sizes is as large as leaves room to count bytes, and no larger. */
+START_TEST(test_sizes_whose_bytes_no_number_counts_are_refused)
+{
+    const int64_t most = INT64_MAX / 32;
+    const int32_t frames[] = {1}, label_lengths[] = {0}, labels[] = {0};
+    assert_ok(mt_transducer_check(1, 1, most - 1, 1, 0, labels, frames, label_lengths));
+    assert_fails_with(mt_transducer_check(1, 1, most, 1, 0, labels, frames, label_lengths),
+                      MT_ERROR_INVALID, "labels 288230376151711743");
+    assert_ok(mt_transducer_check(1, most, 0, 1, 0, labels, frames, label_lengths));
+    assert_fails_with(mt_transducer_check(1, most + 1, 0, 1, 0, labels, frames, label_lengths),
+                      MT_ERROR_INVALID, "frames 288230376151711744");
+    assert_ok(mt_transducer_check(1, 1, 0, most, 0, labels, frames, label_lengths));
+    assert_fails_with(mt_transducer_check(1, 1, 0, most + 1, 0, labels, frames, label_lengths),
+                      MT_ERROR_INVALID, "vocabulary 288230376151711744");
+    assert_fails_with(mt_transducer_check(most + 1, 1, 0, 1, 0, labels, frames, label_lengths),
+                      MT_ERROR_INVALID, "batch 288230376151711744");
+    assert_fails_with(mt_transducer_check(0, 1, 0, 1, 0, labels, frames, label_lengths),
+                      MT_ERROR_INVALID, "batch 0");
+}
+END_TEST
+
 static Suite *transducer_suite(void)
 {
     return SUITE("transducer", test_losses_are_the_sum_over_all_alignments,
@@ -209,7 +230,8 @@ static Suite *transducer_suite(void)
                  test_losses_of_certain_labels_keep_their_digits, test_gradients_are_the_references,
                  test_fastemit_weighs_the_gradient_of_labels_and_not_the_loss,
                  test_gradient_may_be_written_over_the_logits,
-                 test_three_thousand_frames_and_four_hundred_labels);
+                 test_three_thousand_frames_and_four_hundred_labels,
+                 test_sizes_whose_bytes_no_number_counts_are_refused);
 }
 
 MT_TEST_MAIN(transducer_suite)
