@@ -6,8 +6,9 @@ if(POLICY CMP0135)
   cmake_policy(SET CMP0135 NEW) # what is extracted is of now, so that it is built again
 endif()
 find_package(Threads REQUIRED)
+enable_language(CXX) # SentencePiece's
 set(MIXTAPE_WITH_ZLIB ON)
-set(MIXTAPE_WITH_SENTENCEPIECE OFF) # Python reads its models
+set(MIXTAPE_WITH_SENTENCEPIECE ON)
 set(MIXTAPE_SOURCES ${PROJECT_SOURCE_DIR}/bundled CACHE PATH
   "Where the archives of cmake/bundled.tsv are (scripts/bundled-sources puts them there)")
 set(MIXTAPE_BUNDLED_PREFIX ${PROJECT_BINARY_DIR}/bundled CACHE PATH
@@ -15,18 +16,24 @@ set(MIXTAPE_BUNDLED_PREFIX ${PROJECT_BINARY_DIR}/bundled CACHE PATH
 set(BUNDLED_PREFIX ${MIXTAPE_BUNDLED_PREFIX})
 get_filename_component(BUNDLED_PARENT ${BUNDLED_PREFIX} DIRECTORY)
 file(STRINGS ${PROJECT_SOURCE_DIR}/cmake/bundled.tsv BUNDLED_ROWS REGEX "^[^#]")
-file(MAKE_DIRECTORY ${BUNDLED_PREFIX}/include)
+file(MAKE_DIRECTORY ${BUNDLED_PREFIX}/include ${BUNDLED_PREFIX}/lib)
 
 # What libmixtape exports is what MT_API marks, and a file of the build belongs in no error message.
 set(BUNDLED_FLAGS "-O2 -fPIC -fvisibility=hidden -ffile-prefix-map=${BUNDLED_PARENT}=.")
 string(STRIP "${CMAKE_C_COMPILER_LAUNCHER} ${CMAKE_C_COMPILER}" BUNDLED_CC)
 
-# mixtape_bundle(<package> <target> <library> [<argument of ExternalProject_Add>...]): the package's
-# <library>.a as <target>.
-function(mixtape_bundle package target library)
+# bundled_row(<package>): its row of the table, as a list, in <row>.
+function(bundled_row package)
   set(rows ${BUNDLED_ROWS})
   list(FILTER rows INCLUDE REGEX "^${package}\t")
   separate_arguments(row UNIX_COMMAND "${rows}")
+  set(row ${row} PARENT_SCOPE)
+endfunction()
+
+# mixtape_bundle(<package> <target> <library> [<argument of ExternalProject_Add>...]): the package's
+# <library>.a as <target>.
+function(mixtape_bundle package target library)
+  bundled_row(${package})
   list(GET row 2 archive)
   list(GET row 3 hash)
   if(NOT EXISTS ${MIXTAPE_SOURCES}/${archive})
@@ -39,6 +46,10 @@ function(mixtape_bundle package target library)
   if(EXISTS ${made})
     add_custom_target(bundled_${package})
   else()
+    file(GLOB others LIST_DIRECTORIES OFF ${BUNDLED_PREFIX}/${package}/*)
+    if(others)
+      file(REMOVE ${others}) # what they tell of will be there no longer
+    endif()
     ExternalProject_Add(bundled_${package}
       URL ${MIXTAPE_SOURCES}/${archive}
       URL_HASH SHA256=${hash}
@@ -95,3 +106,21 @@ mixtape_bundle(openblas OpenBLAS::OpenBLAS libopenblas
   BUILD_COMMAND make -s libs ${BUNDLED_OPENBLAS}
   INSTALL_COMMAND make -s install ${BUNDLED_OPENBLAS} PREFIX=${BUNDLED_PREFIX})
 target_link_libraries(OpenBLAS::OpenBLAS INTERFACE m)
+
+# What reads SentencePiece's models, with its own protobuf, and not what makes them. It is the
+# command's alone: no symbol of C++ is in libmixtape, to meet PyTorch's or those of Python's
+# sentencepiece in a process.
+mixtape_bundle(sentencepiece SentencePiece::SentencePiece libsentencepiece ${BUNDLED_CMAKE}
+  -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DCMAKE_CXX_FLAGS=${BUNDLED_FLAGS}
+  -DCMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}
+  -DSPM_ENABLE_SHARED=OFF -DSPM_ENABLE_TCMALLOC=OFF
+  BUILD_COMMAND ${CMAKE_COMMAND} --build <BINARY_DIR> --target sentencepiece-static
+  INSTALL_COMMAND ${CMAKE_COMMAND} -E copy
+    <SOURCE_DIR>/src/sentencepiece_processor.h ${BUNDLED_PREFIX}/include
+  COMMAND ${CMAKE_COMMAND} -E copy
+    <BINARY_DIR>/src/libsentencepiece.a ${BUNDLED_PREFIX}/lib)
+target_link_libraries(SentencePiece::SentencePiece INTERFACE Threads::Threads)
+bundled_row(sentencepiece)
+list(GET row 1 SentencePiece__SentencePiece_VERSION)
+string(REGEX REPLACE "-[^-]*$" "" SentencePiece__SentencePiece_VERSION
+  "${SentencePiece__SentencePiece_VERSION}")

@@ -25,19 +25,24 @@ if(MIXTAPE_WITH_CUDA)
 endif()
 
 # The compiler's own library goes in too: a linker for C++, as CUDA's kernels have it, takes the
-# system's.
-foreach(target mixtape mixtape_shared)
-  target_link_options(${target} PRIVATE -static-libgcc)
-endforeach()
+# system's. Of the command's goes in what is no part of exceptions: for those it takes the system's
+# and the one for C++, as NumPy does, which a wheel brings. Debian 12's static ones ask for a C
+# library of 2.36.
+target_link_options(mixtape_shared PRIVATE -static-libgcc)
+target_link_libraries(mixtape PRIVATE gcc)
 
 install(TARGETS mixtape RUNTIME DESTINATION ${SKBUILD_SCRIPTS_DIR} COMPONENT wheel)
 install(TARGETS mixtape_shared LIBRARY DESTINATION mixtape COMPONENT wheel)
 foreach(row IN LISTS BUNDLED_ROWS)
   separate_arguments(row UNIX_COMMAND "${row}")
   list(GET row 0 package)
-  list(GET row 4 license)
-  install(FILES ${BUNDLED_PREFIX}/${package}/src/bundled_${package}/${license}
-    DESTINATION ${SKBUILD_METADATA_DIR}/licenses/${package} COMPONENT wheel)
+  list(GET row 4 licenses)
+  string(REPLACE "," ";" licenses "${licenses}")
+  foreach(license IN LISTS licenses)
+    get_filename_component(folder ${package}/${license} DIRECTORY)
+    install(FILES ${BUNDLED_PREFIX}/${package}/src/bundled_${package}/${license}
+      DESTINATION ${SKBUILD_METADATA_DIR}/licenses/${folder} COMPONENT wheel)
+  endforeach()
 endforeach()
 
 # The wheel's name says how old a C library it runs with (wheel.tags in python/pyproject.toml).

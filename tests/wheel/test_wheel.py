@@ -3,6 +3,7 @@ this with a bare Python, .ci/run with Debian's."""
 
 import glob
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,21 @@ def run(*command, status=0, **options):
     if result.returncode != status:
         raise AssertionError(f"{command}: {result.returncode}\n{result.stdout}{result.stderr}")
     return result.stdout
+
+
+def field(number, data):
+    """Of a message of protobuf, shorter than 128 bytes."""
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+def bpe_model(pieces):
+    """The bytes of a model of SentencePiece, which joins first what stands first."""
+    normal, unknown, control, of_bpe = 1, 2, 3, 2
+    kinds = [("<unk>", unknown), ("<s>", control), ("</s>", control)]
+    kinds += [(piece, normal) for piece in pieces]
+    return b"".join(
+        field(1, field(1, piece.encode()) + struct.pack("<Bf", 0x15, -rank) + bytes([0x18, kind]))
+        for rank, (piece, kind) in enumerate(kinds)) + field(2, bytes([0x18, of_bpe]))
 
 
 class WheelTest(unittest.TestCase):
@@ -48,8 +64,12 @@ class WheelTest(unittest.TestCase):
     def python(self, program):
         return run(self.bin("python"), "-c", program, cwd=self.folder)
 
-    def mixtape(self, *arguments):
-        return run(self.bin("mixtape"), *arguments, cwd=self.folder)
+    def mixtape(self, *arguments, **options):
+        return run(self.bin("mixtape"), *arguments, cwd=self.folder, **options)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 class AloneTest(WheelTest):
@@ -57,14 +77,20 @@ class AloneTest(WheelTest):
         names = {line.split("==")[0] for line in self.installed() - self.before}
         self.assertEqual(names, {"mixtape-rwkv", "numpy"})
 
-    def test_it_needs_the_c_library_alone(self):
+    def test_the_library_needs_cs_alone_and_the_command_cpps_as_numpy_does(self):
         own = {"linux-vdso", "libc", "libm", "libdl", "libpthread", "librt", "ld-linux-x86-64"}
         library = self.python("import mixtape.library as l; print(l.library()._name)").strip()
         self.assertTrue(library.startswith(self.path("environment")), library)
-        for file in (library, self.bin("mixtape")):
-            needed = {os.path.basename(line.split()[0]).split(".so")[0]
-                      for line in run("ldd", file).splitlines()}
-            self.assertLessEqual(needed, own, file)
+        numpy = self.python("import numpy, sys; print(*(module.__file__ for name, module in "
+                            "sys.modules.items() if name.endswith('._multiarray_umath')))")
+
+        def needed(file):
+            return {os.path.basename(line.split()[0]).split(".so")[0]
+                    for line in run("ldd", file).splitlines()}
+
+        self.assertLessEqual(needed(library), own)
+        self.assertLessEqual(needed(self.bin("mixtape")), own | {"libstdc++", "libgcc_s"})
+        self.assertIn("libstdc++", needed(numpy.split()[0]))
 
     def test_the_command_and_the_package_are_of_one_version(self):
         version = self.python("import mixtape; print(mixtape.__version__)").strip()
@@ -77,12 +103,32 @@ class AloneTest(WheelTest):
         self.assertIn("layout hf", self.mixtape("info", "exported"))
         self.mixtape("eval", "run")
 
+    def test_sub_words_of_an_espnet_recipe_need_no_python(self):
+        pieces = "▁ab", "ab", "▁", "a", "b"
+        with open(self.path("bpe.model"), "wb") as file:
+            file.write(bpe_model(pieces))
+        self.write("train.yaml", "decoder: rwkv\n"
+                   "decoder_conf: {block_size: 16, num_blocks: 1, context_size: 8}\n")
+        self.write("tokens.txt", "\n".join(["<blank>", "<unk>", *pieces, "<sos/eos>", ""]))
+        labels = {"abab": 2, "ab ba": 4, "b": 2}  # the first is ▁ab and ab
+        texts = list(labels) * 4
+        self.write("text", "".join(f"u{i} {text}\n" for i, text in enumerate(texts)))
+        no_python = {"env": {"PATH": "", "MIXTAPE_PYTHON": "nowhere"}}
+        self.mixtape("train", "--espnet-config", "train.yaml", "--bpemodel", "bpe.model",
+                     "--token-list", "tokens.txt", "--data", "text", "--steps", "2", "--out", "bpe",
+                     **no_python)
+        scores = self.mixtape("eval", "bpe", "--data", "text", "--per-utterance", **no_python)
+        self.assertEqual([int(line.split()[2]) for line in scores.splitlines()],
+                         [labels[text] for text in texts])
+        self.assertTrue(self.mixtape("generate", "bpe", "--prompt", "ab", "--length", "3",
+                                     **no_python).startswith("ab"))
+
     def test_the_licences_of_what_is_in_it_are_there(self):
         folders = glob.glob(self.path("environment", "lib", "*", "site-packages",
                                       "mixtape_rwkv-*", "licenses", "*"))
         names = {os.path.basename(folder) for folder in folders}
-        self.assertLessEqual({"LICENSE", "hdf5", "jansson", "libyaml", "openblas", "utf8proc",
-                              "zlib"}, names)
+        self.assertLessEqual({"LICENSE", "hdf5", "jansson", "libyaml", "openblas",
+                              "sentencepiece", "utf8proc", "zlib"}, names)
 
     def test_what_is_installed_goes_away_again(self):
         environment = self.path("other")
