@@ -29,6 +29,7 @@ static const char *const wrong[] = {
     "3",
     "{\"model\": {}",
     "{\"model\": {}}}",
+    "{\"model\": {}}],",
     "{\"model\": {}} x",
     "{\"model\": {},}",
     "{\"model\": {\"a\" 1}}",
