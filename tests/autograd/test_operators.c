@@ -30,6 +30,32 @@ START_TEST(test_operator_gradients_are_central_differences)
 }
 END_TEST
 
+/* Alone, or with a scalar, an input may have any shape. */
+static bool may_be_anything(const gradient_case *one, int input)
+{
+    return one->count == 1 || (one->count == 2 && one->inputs[1 - input].rank == 0);
+}
+
+START_TEST(test_an_input_that_fits_no_other_is_refused)
+{
+    const gradient_case *one = &gradient_cases[_i];
+    mt_tensor *inputs[MT_OP_INPUTS];
+    int checked;
+    ck_assert_int_eq(gradient_case_inputs(one, value_tape, (uint64_t)_i, inputs, &checked), MT_OK);
+    for (int i = 0; i < one->count; i++) {
+        if (may_be_anything(one, i)) {
+            continue;
+        }
+        mt_tensor *right = inputs[i];
+        inputs[i] = RANDOM(1, 13);
+        ck_assert_msg(one->apply(test_tape, inputs) == NULL, "%s: input %d", one->op, i);
+        ck_assert_int_eq(mt_tape_status(test_tape), MT_ERROR_INVALID);
+        inputs[i] = right;
+        mt_tape_reset(test_tape);
+    }
+}
+END_TEST
+
 /* num and den as separate inputs, max a constant: the definition of a state's gradient. */
 static mt_tensor *wkv_of_state(mt_tape *tape, void *context, mt_tensor *const *inputs)
 {
@@ -333,6 +359,7 @@ static Suite *operators_suite(void)
     TCase *tcase;
     Suite *suite = suite_begin("operators", graph_setup, graph_teardown, &tcase);
     tcase_add_loop_test(tcase, test_operator_gradients_are_central_differences, 0, count_cases());
+    tcase_add_loop_test(tcase, test_an_input_that_fits_no_other_is_refused, 0, count_cases());
     tcase_add_test(tcase, test_wkv_state_gradient_is_for_fixed_max);
     tcase_add_test(tcase, test_every_operator_has_a_gradient_case);
     tcase_add_test(tcase, test_operators_given_null_return_null);

@@ -444,6 +444,25 @@ static int64_t values_within(const mt_parameters *parameters, const char *prefix
     return values;
 }
 
+START_TEST(test_the_number_of_values_is_known_before_a_model_is_made)
+{
+    const mt_norm_kind kinds[] = {MT_LAYER_NORM, MT_RMS_NORM, MT_SCALE_NORM, MT_BASIC_NORM};
+    for (int i = 0; i < 32; i++) {
+        mt_model_config config = small_config();
+        config.norm.kind = kinds[i & 3];
+        config.attention_size = 6;
+        config.linear_size = 5;
+        config.bias = (i & 4) != 0;
+        config.head_bias = (i & 8) != 0;
+        config.input_size = (i & 16) != 0 ? 3 : 0;
+        config.vocab_size = config.input_size > 0 ? 0 : config.vocab_size;
+        mt_model *model = make_model(&config, MT_F32);
+        ck_assert_int_eq(mt_model_config_size(&config), mt_parameters_size(model->parameters));
+        mt_model_destroy(model);
+    }
+}
+END_TEST
+
 START_TEST(test_norms_begin_with_espnets_values)
 {
     static const struct {
@@ -565,6 +584,7 @@ static Suite *decoder_suite(void)
     tcase_add_test(tcase, test_initial_values_are_espnets);
     tcase_add_test(tcase, test_one_block_and_one_channel_have_finite_initial_values);
     tcase_add_test(tcase, test_norms_begin_with_espnets_values);
+    tcase_add_test(tcase, test_the_number_of_values_is_known_before_a_model_is_made);
     tcase_add_test(tcase, test_norms_have_the_names_of_their_kinds);
     tcase_add_test(tcase, test_models_of_integers_are_refused);
     tcase_add_test(tcase, test_labels_of_another_rank_are_refused);
