@@ -50,6 +50,10 @@ START_TEST(test_an_input_that_fits_no_other_is_refused)
         inputs[i] = RANDOM(1, 13);
         ck_assert_msg(one->apply(test_tape, inputs) == NULL, "%s: input %d", one->op, i);
         ck_assert_int_eq(mt_tape_status(test_tape), MT_ERROR_INVALID);
+        const char *says = mt_tape_error(test_tape);
+        ck_assert_msg(strstr(says, "(13)") != NULL || strstr(says, "expected 13") != NULL ||
+                          strstr(says, "of rank 1") != NULL,
+                      "%s: input %d: %s", one->op, i, says);
         inputs[i] = right;
         mt_tape_reset(test_tape);
     }
