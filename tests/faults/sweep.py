@@ -46,6 +46,9 @@ VERBS = {
                       DATA + "tokens.txt", "--nlsyms", DATA + "symbols.txt", *SMALL, "--steps",
                       "1", "--out", "new"],
                      ["new/checkpoint.h5", "new/best.h5"]),
+    "train-world": (["train", "text", "--data", DATA + "text.txt", "--tokenizer",
+                     DATA + "world.txt", "--length", "4", *SMALL, "--steps", "1", "--out", "new"],
+                    ["new/checkpoint.h5", "new/best.h5"]),
     "train-ids": (["train", "ids", "--data", DATA + "ids.idx", DATA + "ids.npy", "--valid-data",
                    DATA + "ids.h5", "--length", "4", *SMALL, "--steps", "1", "--out", "new"],
                   ["new/checkpoint.h5", "new/best.h5"]),
@@ -61,6 +64,8 @@ VERBS = {
     "eval-json": (["eval", "text", "--data", "transcripts", "--task", "tokens", "--threads", "1",
                    "--per-utterance", "--json"], []),
     "generate": (["generate", "text", "--length", "5", "--threads", "1"], []),
+    "generate-world": (["generate", "world", "--prompt", "the ", "--length", "5", "--threads", "1"],
+                       []),
     "generate-state": (["generate", "text", "--length", "5", "--state", "state.h5", "--save-state",
                         "after.h5", "--threads", "1"], ["after.h5"]),
     "forward": (["forward", "run", "--input", "labels.h5", "-o", "out.h5", "--threads", "1"],
@@ -108,6 +113,15 @@ def make_shard(folder):
         json.dump({"weight_map": places}, file)
 
 
+def write_world(path):
+    """A World list: every byte, and two words."""
+    tokens = [bytes([byte]) for byte in range(256)] + [b"the ", b"quick "]
+    with open(path, "w") as file:
+        for number, token in enumerate(tokens, 1):
+            text = repr(token.decode()) if token < b"\x80" else repr(token)
+            file.write(f"{number} {text} {len(token)}\n")
+
+
 def prepare(mixtape, folder):
     """The files that the verbs read, and old ones in the place of what they write."""
     def run(*arguments):
@@ -128,6 +142,9 @@ def prepare(mixtape, folder):
     run("train", *COPY, *SMALL, "--steps", "2", "--out", "run")
     run("train", "text", "--data", "text.txt", "--length", "4", *SMALL, "--steps", "1", "--out",
         "text")
+    write_world(os.path.join(folder, "world.txt"))
+    run("train", "text", "--data", "text.txt", "--tokenizer", "world.txt", "--length", "4", *SMALL,
+        "--steps", "1", "--out", "world")
     run("generate", "text", "--length", "3", "--save-state", "state.h5")
     shutil.copy(os.path.join(folder, "state.h5"), os.path.join(folder, "after.h5"))
     run("train", "adding", *SMALL, *BAD, "--steps", "2", "--out", "bad")
