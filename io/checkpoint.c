@@ -193,7 +193,7 @@ static mt_status check_moments(const mt_checkpoint *checkpoint, const char *grou
         status = open_moments(checkpoint, group, &source);
     }
     if (status == MT_OK) {
-        status = mt_weights_check_values(weights, source, never_negative);
+        status = mt_weights_check_values(weights, source, group, never_negative);
         mt_source_close(source);
     }
     return status;
@@ -207,12 +207,15 @@ static void expect_moments(mt_archive *archive, const char *name, void *context)
     }
 }
 
+/* More updates than anybody makes, each of which double precision counts. */
+static const int64_t most_steps = INT64_C(1) << 53;
+
 static mt_status read_adam(mt_archive *archive, mt_checkpoint *checkpoint)
 {
     mt_archive_visit(archive, "/optimizer", expect_moments, NULL);
     mt_archive_read_fields(archive, "/optimizer", adam_fields, &checkpoint->adam);
     checkpoint->adam_step = mt_archive_read_int(archive, "/optimizer", "step");
-    if (checkpoint->adam_step < 0) {
+    if (checkpoint->adam_step < 0 || checkpoint->adam_step > most_steps) {
         mt_archive_fail(archive, "/optimizer", "step %lld", (long long)checkpoint->adam_step);
     }
     mt_status status = mt_archive_status(archive);

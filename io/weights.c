@@ -52,7 +52,7 @@ static mt_status describe(const char *path, mt_weights *weights)
     if (status == MT_OK && weights->tokenizer.bytes == NULL) {
         status = mt_tokenizer_load_beside(path, &weights->tokenizer); /* of a folder */
     }
-    return status == MT_OK ? mt_weights_check_values(weights, weights->file->source, false)
+    return status == MT_OK ? mt_weights_check_values(weights, weights->file->source, "", false)
                            : status;
 }
 
@@ -200,6 +200,7 @@ mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *paramete
 typedef struct visited {
     const mt_weights *weights;
     const mt_array *array;
+    const char *group;       /* of a checkpoint, where its values are no weights; else "" */
     const mt_parameters *to; /* where they go, */
     const mt_parameter *place;
     char *block;
@@ -212,18 +213,19 @@ static mt_status check_rows(void *context, int64_t first, int64_t rows, const vo
     int64_t i = mt_array_first_wrong(at->array, first, rows, values, &value);
     bool may_be_missing = isnan(value) && at->weights->file->archive != NULL;
     return i < 0 ? MT_OK
-                 : mt_fail(MT_ERROR_FORMAT, "%s: %s: element %" PRId64 " is %g%s",
-                           at->weights->file->path, at->array->source_name, i, value,
-                           may_be_missing ? ", or missing" : "");
+                 : mt_fail(MT_ERROR_FORMAT, "%s: %s%s%s: element %" PRId64 " is %g%s",
+                           at->weights->file->path, at->group, at->group[0] != '\0' ? "/" : "",
+                           at->array->source_name, i, value, may_be_missing ? ", or missing" : "");
 }
 
-mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source, bool never_negative)
+mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source, const char *group,
+                                  bool never_negative)
 {
     mt_status status = MT_OK;
     for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
         mt_array array = array_of(weights, source, weights->parameters->items[i]);
         array.never_negative = never_negative;
-        visited at = {.weights = weights, .array = &array};
+        visited at = {.weights = weights, .array = &array, .group = group};
         status = mt_array_visit(&array, check_rows, &at);
     }
     return status;
@@ -258,7 +260,7 @@ mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
         const mt_parameter *from = mt_parameters_find(weights->parameters, place->name);
         if (from != NULL) {
             mt_array array = array_of(weights, source, from);
-            visited at = {weights, &array, parameters, place, block};
+            visited at = {weights, &array, "", parameters, place, block};
             status = mt_array_visit(&array, write_rows, &at);
         }
     }

@@ -116,8 +116,9 @@ mt_array mt_weights_array(const mt_weights *weights, const mt_parameter *paramet
 mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *parameter, const char *name,
                          mt_arrays *arrays);
 
-/* Checks that every value is finite, and not negative where none may be. */
-mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source,
+/* Checks that every value is finite, and not negative where none may be. `group` is told before the
+ * name of a wrong one's array; "" for weights. */
+mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source, const char *group,
                                   bool never_negative);
 
 /* The check of mt_weights_begin, and of mt_weights_begin_grown where the model may have more

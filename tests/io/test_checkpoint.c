@@ -419,10 +419,11 @@ static void overwrite(const char *path, const char *name, float value)
     H5Fclose(file);
 }
 
-static void overwrite_attribute(const char *path, const char *name, int64_t value)
+static void overwrite_attribute(const char *path, const char *in_group, const char *name,
+                                int64_t value)
 {
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-    hid_t group = H5Gopen2(file, "/model", H5P_DEFAULT), scalar = H5Screate(H5S_SCALAR);
+    hid_t group = H5Gopen2(file, in_group, H5P_DEFAULT), scalar = H5Screate(H5S_SCALAR);
     ck_assert_int_ge(H5Adelete(group, name), 0);
     hid_t made = H5Acreate2(group, name, H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
     ck_assert_int_ge(H5Awrite(made, H5T_NATIVE_INT64, &value), 0);
@@ -446,10 +447,31 @@ START_TEST(test_whole_numbers_that_a_field_cannot_have_are_not_loaded)
         const char *path = in_folder("checkpoint.h5");
         mt_checkpoint *read;
         ASSERT_OK(mt_checkpoint_save(path, model, NULL, &test_state, NULL, NULL));
-        overwrite_attribute(path, wrong[i].name, wrong[i].value);
+        overwrite_attribute(path, "/model", wrong[i].name, wrong[i].value);
         ASSERT_FAILS(mt_checkpoint_load(path, &read), MT_ERROR_FORMAT, path, wrong[i].says);
     }
     mt_model_destroy(model);
+}
+END_TEST
+
+START_TEST(test_more_updates_than_can_be_counted_are_not_loaded)
+{
+    mt_model_config config = small_config();
+    trained t = make_trained(&config, MT_F32, 1);
+    const char *path = in_folder("checkpoint.h5");
+    const int64_t most = INT64_C(1) << 53, wrong[] = {most + 1, INT64_MAX, -1};
+    mt_checkpoint *read;
+    ASSERT_OK(mt_checkpoint_save(path, t.model, t.adam, &test_state, NULL, NULL));
+    overwrite_attribute(path, "/optimizer", "step", most);
+    ASSERT_OK(mt_checkpoint_load(path, &read));
+    mt_checkpoint_destroy(read);
+    for (int i = 0; i < 3; i++) {
+        char says[32];
+        snprintf(says, sizeof says, "step %lld", (long long)wrong[i]);
+        overwrite_attribute(path, "/optimizer", "step", wrong[i]);
+        ASSERT_FAILS(mt_checkpoint_load(path, &read), MT_ERROR_FORMAT, path, says);
+    }
+    destroy_trained(&t);
 }
 END_TEST
 
@@ -464,7 +486,8 @@ START_TEST(test_a_second_moment_below_zero_is_not_loaded)
     ASSERT_OK(mt_checkpoint_load(path, &read));
     mt_checkpoint_destroy(read);
     overwrite(path, "/optimizer/v/head.bias", -1.0f);
-    ASSERT_FAILS(mt_checkpoint_load(path, &read), MT_ERROR_FORMAT, "head.bias: element 4 is -1");
+    ASSERT_FAILS(mt_checkpoint_load(path, &read), MT_ERROR_FORMAT,
+                 "/optimizer/v/head.bias: element 4 is -1");
     destroy_trained(&t);
 }
 END_TEST
@@ -600,6 +623,7 @@ static Suite *checkpoint_suite(void)
     tcase_add_test(tcase, test_texts_that_are_not_utf8_are_refused);
     tcase_add_test(tcase, test_values_that_are_not_finite_are_not_saved);
     tcase_add_test(tcase, test_a_second_moment_below_zero_is_not_loaded);
+    tcase_add_test(tcase, test_more_updates_than_can_be_counted_are_not_loaded);
     tcase_add_test(tcase, test_whole_numbers_that_a_field_cannot_have_are_not_loaded);
     tcase_add_test(tcase, test_numbers_at_their_ends_come_back);
     tcase_add_test(tcase, test_numbers_that_are_none_are_refused);

@@ -68,10 +68,10 @@ if __name__ == "__main__":
         self.assertEqual(output.split("\n")[:2], ["--stage 1", f"stage {DONE}"])
 
     def test_a_job_that_is_handed_path_alone(self):
-        """Of a cluster: it reads path.sh, in which a line brings it to Mixtape."""
+        """Of a cluster: it reads path.sh, which brings it to Mixtape."""
         self.write("stage.py", WORK + "work('stage')\n")
-        self.write("path.sh", "export PYTHONPATH=$("
-                   f"'{sys.executable}' -m mixtape.espnet printenv PYTHONPATH)\n")
+        self.write("path.sh", f"PYTHONPATH=$('{sys.executable}' -m mixtape.espnet printenv "
+                   "PYTHONPATH) || exit 1\nexport PYTHONPATH\n")
         # As if the package were installed where Python looks for it.
         installed = {name: os.environ[name] for name in ("PYTHONPATH", "MIXTAPE_LIBRARY")
                      if name in os.environ}

@@ -61,7 +61,7 @@ mt_status writer_forbid(text_writer *writer, const char *token)
 {
     int32_t symbol;
     mt_status status = symbols_one(writer->symbols, token, &symbol);
-    if (status == MT_OK && symbol == writer->stop_symbol) {
+    if (status == MT_OK && (symbol == writer->stop_symbol || strcmp(token, writer->stop) == 0)) {
         return mt_fail(MT_ERROR_INVALID, "%s: it is to end the text, as --stop says", token);
     }
     return status == MT_OK ? mt_sampler_forbid(writer->sampler, symbol) : status;

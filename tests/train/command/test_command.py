@@ -650,6 +650,7 @@ class TextTest(CommandTest):
                 (["--unit", "byte"], ["--unit byte: the model's", "are not the 256 bytes"], 2),
                 (["--without", "ab"], ["--without", "ab", "2 symbols"], 2),
                 (["--ids", "--stop", "3", "--without", "3"], ["--without: 3: ", "--stop"], 2),
+                (["--stop", "t", "--without", "t"], ["--without: t: ", "--stop"], 2),
                 (["--prompt", "a", "--prompt-file", "b"], ["--prompt", "not both"], 2),
                 (["--prompt-file", "none.txt"], ["--prompt-file", "none.txt", "No such"], 1),
                 (["--prompt", b"the \xff"], ["--prompt: byte 4 is not UTF-8"], 1),
