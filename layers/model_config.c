@@ -37,11 +37,10 @@ mt_model_config mt_model_config_resolved(const mt_model_config *config)
 
 static mt_status check_real(const mt_model_field *field, double value)
 {
-    bool reaches = field->above_least ? value > field->least : value >= field->least;
-    return reaches && value < field->most
+    return value >= field->least && value < field->most
                ? MT_OK
-               : mt_fail(MT_ERROR_INVALID, "model: %s is %g, not in %c%g, %g)", field->name, value,
-                         field->above_least ? '(' : '[', field->least, field->most);
+               : mt_fail(MT_ERROR_INVALID, "model: %s is %g, not in [%g, %g)", field->name, value,
+                         field->least, field->most);
 }
 
 static mt_status check_whole(const mt_model_field *field, int64_t value)

@@ -1,5 +1,6 @@
 #include <mixtape/model_fields.h>
 
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static const mt_model_field fields[] = {
     {"norm.kind", "normalization_type", MT_MODEL_CHOICE, AT(norm.kind), norm_name,
      .of_weights = true, .espnet = "decoder_conf",
      .option = "norm", .argument = "NAME", .help = "Normalisation", .fixed = true},
-    {"norm.eps", "eps", MT_MODEL_REAL, AT(norm.eps), .above_least = true, .most = 1e6,
+    {"norm.eps", "eps", MT_MODEL_REAL, AT(norm.eps), .least = FLT_MIN, .most = 1e6,
      .of_weights = true, .espnet = "normalization_args",
      .option = "norm-eps", .argument = "X", .help = "Its eps (0, the default: as in ESPnet)",
      .option_most = 1e3, .fixed = true},

@@ -36,9 +36,8 @@ typedef struct mt_model_field {
     mt_choice_name choice; /* of MT_MODEL_CHOICE */
 
     /* A resolved configuration has least <= value <= most for MT_MODEL_SIZE and MT_MODEL_LABEL, and
-     * least <= value < most for MT_MODEL_REAL, or least < value < most. */
+     * least <= value < most for MT_MODEL_REAL. */
     double least, most;
-    bool above_least;
 
     bool of_weights;     /* weights that were trained with one value do not fit another */
     const char *espnet;  /* ESPnet's mapping that has the attribute's name as a key, or NULL */

@@ -95,6 +95,7 @@ static const struct {
     {"eps", "1e-5x", "eps '1e-5x'"},
     {"eps", "1e999", "eps '1e999'"},
     {"eps", "-1e-5", "eps"},
+    {"eps", "1e-300", "eps is 1e-300"},
     {"eps", "[1]", "eps '[1]'"},
     {"eps", "true", "eps 'true'"},
     {"partial", "\\u0007", "partial"},

@@ -492,8 +492,8 @@ START_TEST(test_configurations_out_of_range_are_refused_by_name)
     struct {
         mt_model_config config;
         const char *part;
-    } wrong[6];
-    for (int i = 0; i < 6; i++) {
+    } wrong[7];
+    for (int i = 0; i < 7; i++) {
         wrong[i].config = small_config();
     }
     wrong[0].config.block_size = 0;
@@ -508,7 +508,9 @@ START_TEST(test_configurations_out_of_range_are_refused_by_name)
     wrong[4].part = "input_size 2";
     wrong[5].config.linear_size = INT64_MAX;
     wrong[5].part = "linear_size is 9223372036854775807";
-    for (int i = 0; i < 6; i++) {
+    wrong[6].config.norm.eps = 1e-40;
+    wrong[6].part = "norm.eps is 1e-40, not in [1.17549e-38, 1e+06)";
+    for (int i = 0; i < 7; i++) {
         mt_model *model;
         ck_assert_int_eq(mt_model_create(test_device, MT_F32, &wrong[i].config, 1, &model),
                          MT_ERROR_INVALID);
