@@ -65,16 +65,10 @@ static mt_status matmul_shape(mt_call *call)
 }
 
 /* The products that an application of matmul is: `batch` of them at a time, and that as often as
- * the input with fewer matrices is repeated. A step is the bytes from one time to the next. */
+ * the input with fewer matrices is repeated. */
 typedef struct matmul_sizes {
     int64_t repeats, batch, M, N, K;
-    size_t a_step, b_step, y_step;
 } matmul_sizes;
-
-static size_t step_of(const mt_tensor *x, int64_t repeats, bool is_repeated)
-{
-    return is_repeated ? 0 : mt_tensor_bytes(x) / (size_t)repeats;
-}
 
 static matmul_sizes sizes_of(const mt_call *call)
 {
@@ -93,75 +87,71 @@ static matmul_sizes sizes_of(const mt_call *call)
         of.M *= of.repeats;
         of.repeats = 1;
     }
-    of.a_step = step_of(a, of.repeats, a->rank < y->rank);
-    of.b_step = step_of(b, of.repeats, b->rank < y->rank);
-    of.y_step = step_of(y, of.repeats, false);
     return of;
+}
+
+/* Matrices of a product, or their gradients, and the bytes from those of one time to the next: 0
+ * where they are repeated. */
+typedef struct operand {
+    char *at;
+    size_t step;
+} operand;
+
+static operand operand_of(const mt_call *call, const mt_tensor *x, void *values)
+{
+    size_t bytes = mt_tensor_bytes(x) / (size_t)sizes_of(call).repeats;
+    return (operand){values, x->rank < call->outputs[0]->rank ? 0 : bytes};
+}
+
+/* c = op(a) op(b), which is summed over all times where c is repeated. */
+static mt_status multiply(const mt_call *call, bool ta, bool tb, int64_t M, int64_t N, int64_t K,
+                          operand a, operand b, operand c)
+{
+    matmul_sizes of = sizes_of(call);
+    mt_status status = MT_OK;
+    for (int64_t r = 0; r < of.repeats && status == MT_OK; r++) {
+        double kept = r > 0 && c.step == 0 ? 1.0 : 0.0;
+        status = mt_products(call, of.batch, ta, tb, M, N, K, a.at, b.at, kept, c.at);
+        a.at += a.step;
+        b.at += b.step;
+        c.at += c.step;
+    }
+    return status;
 }
 
 static mt_status matmul_forward(mt_call *call)
 {
     const matmul_options *options = call->options;
+    const mt_tensor *const *in = (const mt_tensor *const *)call->inputs;
     matmul_sizes of = sizes_of(call);
-    const char *a = call->inputs[0]->data, *b = call->inputs[1]->data;
-    char *y = call->outputs[0]->data;
-    mt_status status = MT_OK;
-    for (int64_t r = 0; r < of.repeats && status == MT_OK; r++) {
-        status = mt_products(call, of.batch, options->transpose_a, options->transpose_b, of.M, of.N,
-                             of.K, a, b, 0.0, y);
-        a += of.a_step;
-        b += of.b_step;
-        y += of.y_step;
-    }
-    return status;
+    return multiply(call, options->transpose_a, options->transpose_b, of.M, of.N, of.K,
+                    operand_of(call, in[0], in[0]->data), operand_of(call, in[1], in[1]->data),
+                    operand_of(call, call->outputs[0], call->outputs[0]->data));
 }
 
-/* d op(a) = dy op(b)^T, summed over the times that a is repeated; a transposed operand's gradient
- * is the transposed product. */
-static mt_status grad_a(const mt_call *call, const matmul_sizes *of)
-{
-    const matmul_options *options = call->options;
-    bool ta = options->transpose_a, tb = options->transpose_b;
-    const char *b = call->inputs[1]->data, *dy = call->grad_outputs[0];
-    char *da = call->grad_inputs[0];
-    mt_status status = MT_OK;
-    for (int64_t r = 0; r < of->repeats && status == MT_OK; r++) {
-        double kept = r > 0 && of->a_step == 0 ? 1.0 : 0.0;
-        status =
-            ta ? mt_products(call, of->batch, tb, true, of->K, of->M, of->N, b, dy, kept, da)
-               : mt_products(call, of->batch, false, !tb, of->M, of->K, of->N, dy, b, kept, da);
-        b += of->b_step;
-        dy += of->y_step;
-        da += of->a_step;
-    }
-    return status;
-}
-
-/* d op(b) = op(a)^T dy, in the same way. */
-static mt_status grad_b(const mt_call *call, const matmul_sizes *of)
-{
-    const matmul_options *options = call->options;
-    bool ta = options->transpose_a, tb = options->transpose_b;
-    const char *a = call->inputs[0]->data, *dy = call->grad_outputs[0];
-    char *db = call->grad_inputs[1];
-    mt_status status = MT_OK;
-    for (int64_t r = 0; r < of->repeats && status == MT_OK; r++) {
-        double kept = r > 0 && of->b_step == 0 ? 1.0 : 0.0;
-        status =
-            tb ? mt_products(call, of->batch, true, ta, of->N, of->K, of->M, dy, a, kept, db)
-               : mt_products(call, of->batch, !ta, false, of->K, of->N, of->M, a, dy, kept, db);
-        a += of->a_step;
-        dy += of->y_step;
-        db += of->b_step;
-    }
-    return status;
-}
-
+/* d op(a) = dy op(b)^T and d op(b) = op(a)^T dy; a transposed operand's gradient is the transposed
+ * product. */
 static mt_status matmul_backward(mt_call *call)
 {
+    const matmul_options *options = call->options;
+    const mt_tensor *const *in = (const mt_tensor *const *)call->inputs;
+    bool ta = options->transpose_a, tb = options->transpose_b;
     matmul_sizes of = sizes_of(call);
-    mt_status status = call->grad_inputs[0] != NULL ? grad_a(call, &of) : MT_OK;
-    return status == MT_OK && call->grad_inputs[1] != NULL ? grad_b(call, &of) : status;
+    int64_t M = of.M, N = of.N, K = of.K;
+    operand a = operand_of(call, in[0], in[0]->data), b = operand_of(call, in[1], in[1]->data),
+            da = operand_of(call, in[0], call->grad_inputs[0]),
+            db = operand_of(call, in[1], call->grad_inputs[1]),
+            dy = operand_of(call, call->outputs[0], (void *)(uintptr_t)call->grad_outputs[0]);
+    mt_status status = MT_OK;
+    if (da.at != NULL) {
+        status = ta ? multiply(call, tb, true, K, M, N, b, dy, da)
+                    : multiply(call, false, !tb, M, K, N, dy, b, da);
+    }
+    if (status == MT_OK && db.at != NULL) {
+        status = tb ? multiply(call, true, ta, N, K, M, dy, a, db)
+                    : multiply(call, !ta, false, K, N, M, a, dy, db);
+    }
+    return status;
 }
 
 const mt_op mt_op_matmul = {
