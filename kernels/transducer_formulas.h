@@ -8,6 +8,7 @@
 #include "kernels/everywhere.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 /* ---- input that is refused ---- */
 
@@ -52,9 +53,9 @@ mt_status mt_transducer_fail(mt_transducer_fault fault, int64_t value, int64_t r
 /* ---- the lattice of one row ---- */
 
 typedef struct mt_transducer_lattice {
-    int64_t T, U;              /* frames and labels of the row */
-    int64_t stride;            /* nodes from one frame to the next */
-    mt_transducer_node *nodes; /* from the row's first */
+    int64_t T, U;                    /* frames and labels of the row */
+    int64_t stride;                  /* nodes from one frame to the next */
+    const mt_transducer_node *nodes; /* from the row's first */
     double *alphas, *betas;
 } mt_transducer_lattice;
 
@@ -98,24 +99,28 @@ MT_EVERYWHERE double mt_log_add(double a, double b)
     return smaller == -INFINITY ? larger : larger + log1p(exp(smaller - larger));
 }
 
-/* The logarithms of the probabilities to go on to the end by a blank, and by the label. */
-MT_EVERYWHERE double mt_transducer_by_blank(const mt_transducer_lattice *of, int64_t t, int64_t u)
+/* beta of the node that a blank leads to from a node, whose own stands at `beta`, and a label. The
+ * last blank ends the row. */
+MT_EVERYWHERE double mt_transducer_behind_blank(const double *beta, int64_t stride, bool last_frame,
+                                                bool last_label)
 {
-    int64_t at = t * of->stride + u;
-    double ended = u == of->U ? 0.0 : -INFINITY;
-    return of->nodes[at].blank + (t + 1 < of->T ? of->betas[at + of->stride] : ended);
+    double ended = last_label ? 0.0 : -INFINITY;
+    return last_frame ? ended : beta[stride];
 }
 
-MT_EVERYWHERE double mt_transducer_by_label(const mt_transducer_lattice *of, int64_t t, int64_t u)
+MT_EVERYWHERE double mt_transducer_behind_label(const double *beta, bool last_label)
 {
-    int64_t at = t * of->stride + u;
-    return u < of->U ? of->nodes[at].label + of->betas[at + 1] : -INFINITY;
+    return last_label ? -INFINITY : beta[1];
 }
 
 MT_EVERYWHERE void mt_transducer_set_beta(const mt_transducer_lattice *of, int64_t t, int64_t u)
 {
-    of->betas[t * of->stride + u] =
-        mt_log_add(mt_transducer_by_blank(of, t, u), mt_transducer_by_label(of, t, u));
+    int64_t at = t * of->stride + u;
+    double *beta = of->betas + at;
+    bool last_label = u == of->U;
+    double by_blank = mt_transducer_behind_blank(beta, of->stride, t + 1 == of->T, last_label);
+    double by_label = mt_transducer_behind_label(beta, last_label);
+    *beta = mt_log_add(of->nodes[at].blank + by_blank, of->nodes[at].label + by_label);
 }
 
 MT_EVERYWHERE void mt_transducer_set_alpha(const mt_transducer_lattice *of, int64_t t, int64_t u)
@@ -127,15 +132,38 @@ MT_EVERYWHERE void mt_transducer_set_alpha(const mt_transducer_lattice *of, int6
     of->alphas[at] = mt_log_add(by_blank, by_label);
 }
 
-/* Puts the posteriors in the place of the node's logarithms, which no other node asks for then. */
-MT_EVERYWHERE void mt_transducer_set_posteriors(const mt_transducer_lattice *of, int64_t t,
-                                                int64_t u)
+/* ---- the gradient of a node ---- */
+
+/* The posterior probabilities b and l that an alignment leaves a node, and the logarithm of the sum
+ * of e^logit, which the node's beta tells: beta = logaddexp(logit_blank + beta behind the blank,
+ * logit_label + beta behind the label) - lse. */
+typedef struct mt_transducer_posteriors {
+    double blank, label; /* both 0 where no alignment comes by: then lse has no meaning */
+    double lse;
+} mt_transducer_posteriors;
+
+/* Of node (t, u) of row b, within its lengths, with its logits of the blank and of its label, for
+ * which the last has any other. */
+MT_EVERYWHERE mt_transducer_posteriors
+mt_transducer_posteriors_of(const mt_transducer_backward_args *args, int64_t b, int64_t t,
+                            int64_t u, double blank, double label)
 {
-    int64_t at = t * of->stride + u;
-    double arrived = of->alphas[at] - of->betas[0];
-    double by_blank = mt_transducer_by_blank(of, t, u), by_label = mt_transducer_by_label(of, t, u);
-    of->nodes[at].blank = exp(arrived + by_blank);
-    of->nodes[at].label = exp(arrived + by_label);
+    int64_t stride = args->U + 1, first = b * args->T * stride, at = first + t * stride + u;
+    const double *beta = args->betas + at;
+    bool last_label = u == args->label_lengths[b];
+    double by_blank =
+        blank + mt_transducer_behind_blank(beta, stride, t + 1 == args->frames[b], last_label);
+    double by_label = label + mt_transducer_behind_label(beta, last_label);
+    double larger = by_blank > by_label ? by_blank : by_label;
+    double smaller = by_blank > by_label ? by_label : by_blank;
+    double ratio = exp(smaller - larger); /* of the less probable way on to the other */
+    double both = exp(args->alphas[at] + *beta - args->betas[first]);
+    double more = both / (1.0 + ratio), less = more * ratio;
+    mt_transducer_posteriors none = {0.0, 0.0, 0.0};
+    mt_transducer_posteriors some = {by_blank > by_label ? more : less,
+                                     by_blank > by_label ? less : more,
+                                     larger + log1p(ratio) - *beta};
+    return both == 0.0 ? none : some;
 }
 
 #endif

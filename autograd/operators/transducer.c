@@ -76,18 +76,18 @@ static mt_status transducer_forward(mt_call *call)
                                        .frames = indices_of(call, FRAMES),
                                        .label_lengths = indices_of(call, LABEL_LENGTHS),
                                        .losses = call->outputs[0]->data};
-    void *memory[3] = {NULL}; /* nodes, betas, alphas */
-    mt_status status = mt_call_save(call, nodes * sizeof *args.nodes);
-    memory[0] = call->saved;
+    size_t bytes = nodes * sizeof(double);
+    void *of_nodes = NULL, *betas = NULL;
+    mt_status status = mt_call_save(call, 2 * bytes);
+    if (status == MT_OK) {
+        status = mt_call_scratch(call, nodes * sizeof *args.nodes, &of_nodes);
+    }
     if (status == MT_OK && !call->recording) {
-        status = mt_call_scratch(call, nodes * sizeof *args.nodes, &memory[0]);
+        status = mt_call_scratch(call, bytes, &betas);
     }
-    for (int i = 1; i < (call->recording ? 3 : 2) && status == MT_OK; i++) {
-        status = mt_call_scratch(call, nodes * sizeof(double), &memory[i]);
-    }
-    args.nodes = memory[0];
-    args.betas = memory[1];
-    args.alphas = memory[2];
+    args.nodes = of_nodes;
+    args.betas = call->recording ? call->saved : betas;
+    args.alphas = call->recording ? args.betas + nodes : NULL;
     return status == MT_OK ? call->kernels->transducer_forward(call->device, &args) : status;
 }
 
@@ -95,6 +95,7 @@ static mt_status transducer_backward(mt_call *call)
 {
     const transducer_options *options = call->options;
     const int64_t *shape = call->inputs[LOGITS]->shape;
+    int64_t nodes = mt_leading_count(call->inputs[LOGITS]);
     mt_transducer_backward_args args = {.B = shape[0],
                                         .T = shape[1],
                                         .U = shape[2] - 1,
@@ -105,7 +106,8 @@ static mt_status transducer_backward(mt_call *call)
                                         .labels = indices_of(call, LABELS),
                                         .frames = indices_of(call, FRAMES),
                                         .label_lengths = indices_of(call, LABEL_LENGTHS),
-                                        .nodes = call->saved,
+                                        .betas = call->saved,
+                                        .alphas = (const double *)call->saved + nodes,
                                         .dlosses = call->grad_outputs[0],
                                         .dlogits = call->grad_inputs[LOGITS]};
     return call->kernels->transducer_backward(call->device, &args);

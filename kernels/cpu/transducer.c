@@ -55,14 +55,13 @@ static void log_probabilities(const void *loop, int64_t first, int64_t end)
         node_place at = place_of(n, args->T, args->U);
         int32_t labels = args->label_lengths[at.b];
         if (at.t >= args->frames[at.b] || at.u > labels) {
-            args->nodes[n] = (mt_transducer_node){0.0, 0.0, 0.0};
             continue;
         }
         const real *logits = (const real *)args->logits + n * V;
         int32_t label = at.u < labels ? args->labels[at.b * args->U + at.u] : args->blank;
         double lse = log_sum_exp(logits, real_max(logits[args->blank], logits[label]), V);
-        args->nodes[n] = (mt_transducer_node){(double)logits[args->blank] - lse,
-                                              (double)logits[label] - lse, lse};
+        args->nodes[n] =
+            (mt_transducer_node){(double)logits[args->blank] - lse, (double)logits[label] - lse};
     }
 }
 
@@ -101,18 +100,6 @@ static void walk_lattices(const void *loop, int64_t first, int64_t end)
     }
 }
 
-static void posteriors(const void *loop, int64_t first, int64_t end)
-{
-    const mt_transducer_forward_args *args = loop;
-    for (int64_t n = first; n < end; n++) {
-        node_place at = place_of(n, args->T, args->U);
-        mt_transducer_lattice lattice = mt_transducer_lattice_of(args, at.b);
-        if (lattice.alphas != NULL && at.t < lattice.T && at.u <= lattice.U) {
-            mt_transducer_set_posteriors(&lattice, at.t, at.u);
-        }
-    }
-}
-
 mt_status KERNEL(transducer_forward)(mt_device *device, const mt_transducer_forward_args *args)
 {
     (void)device;
@@ -126,9 +113,6 @@ mt_status KERNEL(transducer_forward)(mt_device *device, const mt_transducer_forw
     mt_team_loop(nodes * args->V, nodes, log_probabilities, args);
     int64_t walks = args->alphas != NULL ? 2 * args->B : args->B;
     mt_team_loop(nodes * NODE_ELEMENTS, walks, walk_lattices, args);
-    if (args->alphas != NULL) {
-        mt_team_loop(nodes * NODE_ELEMENTS, nodes, posteriors, args);
-    }
     return MT_OK;
 }
 
@@ -146,24 +130,27 @@ static void logit_grads(const void *loop, int64_t first, int64_t end)
 {
     const mt_transducer_backward_args *args = loop;
     int64_t V = args->V;
-    double emitted = 1.0 + args->fastemit_lambda;
     for (int64_t n = first; n < end; n++) {
         node_place at = place_of(n, args->T, args->U);
+        const real *logits = (const real *)args->logits + n * V;
         real *dlogits = (real *)args->dlogits + n * V;
         int32_t labels = args->label_lengths[at.b];
-        if (at.t >= args->frames[at.b] || at.u > labels) {
+        mt_transducer_posteriors node = {0.0, 0.0, 0.0};
+        int32_t label = at.u < labels ? args->labels[at.b * args->U + at.u] : args->blank;
+        if (at.t < args->frames[at.b] && at.u <= labels) {
+            node = mt_transducer_posteriors_of(args, at.b, at.t, at.u, (double)logits[args->blank],
+                                               (double)logits[label]);
+        }
+        if (node.blank + node.label == 0.0) {
             memset(dlogits, 0, (size_t)V * sizeof *dlogits);
             continue;
         }
-        const mt_transducer_node *node = &args->nodes[n];
         double dloss = (double)((const real *)args->dlosses)[at.b];
-        double by_blank = dloss * node->blank, by_label = dloss * node->label * emitted;
-        scaled_softmax((const real *)args->logits + n * V, node->lse, (real)(by_blank + by_label),
-                       V, dlogits);
+        double by_blank = dloss * node.blank;
+        double by_label = dloss * node.label * (1.0 + args->fastemit_lambda);
+        scaled_softmax(logits, node.lse, (real)(by_blank + by_label), V, dlogits);
         dlogits[args->blank] -= (real)by_blank;
-        if (at.u < labels) {
-            dlogits[args->labels[at.b * args->U + at.u]] -= (real)by_label;
-        }
+        dlogits[label] -= (real)by_label;
     }
 }
 

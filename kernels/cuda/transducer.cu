@@ -59,9 +59,6 @@ __global__ void __launch_bounds__(NODE_THREADS) log_probabilities(mt_transducer_
         node_place at = place_of(n, args.T, args.U);
         mt_transducer_lattice lattice = mt_transducer_lattice_of(&args, at.b);
         if (at.t >= lattice.T || at.u > lattice.U) {
-            if (lane_index() == 0) {
-                args.nodes[n] = {0.0, 0.0, 0.0};
-            }
             continue;
         }
         const real *logits = static_cast<const real *>(args.logits) + n * args.V;
@@ -71,7 +68,7 @@ __global__ void __launch_bounds__(NODE_THREADS) log_probabilities(mt_transducer_
             label = static_cast<double>(logits[place]) - lse;
         }
         if (lane_index() == 0) {
-            args.nodes[n] = {static_cast<double>(logits[args.blank]) - lse, label, lse};
+            args.nodes[n] = {static_cast<double>(logits[args.blank]) - lse, label};
         }
     }
 }
@@ -118,38 +115,33 @@ __global__ void __launch_bounds__(WALK_THREADS)
     }
 }
 
-__global__ void __launch_bounds__(NODE_THREADS) posteriors(mt_transducer_forward_args args)
-{
-    int64_t nodes = args.B * args.T * (args.U + 1);
-    for (int64_t n = global_thread(); n < nodes; n += global_threads()) {
-        node_place at = place_of(n, args.T, args.U);
-        mt_transducer_lattice lattice = mt_transducer_lattice_of(&args, at.b);
-        if (at.t < lattice.T && at.u <= lattice.U) {
-            mt_transducer_set_posteriors(&lattice, at.t, at.u);
-        }
-    }
-}
-
 template <typename real>
 __global__ void __launch_bounds__(NODE_THREADS) logit_grads(mt_transducer_backward_args args)
 {
     int64_t nodes = args.B * args.T * (args.U + 1), V = args.V;
     for (int64_t n = global_warp(); n < nodes; n += global_warps()) {
         node_place at = place_of(n, args.T, args.U);
+        const real *logits = static_cast<const real *>(args.logits) + n * V;
+        real *dlogits = static_cast<real *>(args.dlogits) + n * V;
         int32_t labels = args.label_lengths[at.b];
         bool counts = at.t < args.frames[at.b] && at.u <= labels;
-        mt_transducer_node node = counts ? args.nodes[n] : mt_transducer_node{0.0, 0.0, 0.0};
+        int64_t label = counts && at.u < labels ? args.labels[at.b * args.U + at.u] : args.blank;
+        mt_transducer_posteriors node = {0.0, 0.0, 0.0};
+        if (counts) {
+            node = mt_transducer_posteriors_of(&args, at.b, at.t, at.u,
+                                               static_cast<double>(logits[args.blank]),
+                                               static_cast<double>(logits[label]));
+        }
+        __syncwarp(); /* the gradient may be written over the logits */
         double dloss = static_cast<double>(static_cast<const real *>(args.dlosses)[at.b]);
         double by_blank = dloss * node.blank;
         double by_label = dloss * node.label * (1.0 + args.fastemit_lambda);
         real scale = static_cast<real>(by_blank + by_label), high = static_cast<real>(node.lse);
         real low = static_cast<real>(node.lse - static_cast<double>(high));
-        int64_t label = counts && at.u < labels ? args.labels[at.b * args.U + at.u] : -1;
-        const real *logits = static_cast<const real *>(args.logits) + n * V;
-        real *dlogits = static_cast<real *>(args.dlogits) + n * V;
+        bool comes_by = node.blank + node.label != 0.0;
         for (int64_t v = lane_index(); v < V; v += WARP) {
-            real grad = counts ? scale * exp((logits[v] - high) - low) : real(0);
-            grad = counts && v == args.blank ? grad - static_cast<real>(by_blank) : grad;
+            real grad = comes_by ? scale * exp((logits[v] - high) - low) : real(0);
+            grad = v == args.blank ? grad - static_cast<real>(by_blank) : grad;
             dlogits[v] = v == label ? grad - static_cast<real>(by_label) : grad;
         }
     }
@@ -182,10 +174,6 @@ mt_status transducer_forward(mt_device *device, const mt_transducer_forward_args
     if (status == MT_OK) {
         status = launch(device, "transducer lattices", walk_lattices<real>, grid_for(device, walks),
                         WALK_THREADS, 0, walks, *args);
-    }
-    if (status == MT_OK && args->alphas != nullptr) {
-        status = launch(device, "transducer posteriors", posteriors, threads_for(device, nodes),
-                        NODE_THREADS, 0, *args);
     }
     return status;
 }

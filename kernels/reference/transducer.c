@@ -3,11 +3,21 @@
 #include "kernels/reference/reference.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 static double log_add(double a, double b)
 {
     double larger = fmax(a, b);
     return larger == -INFINITY ? larger : larger + log(exp(a - larger) + exp(b - larger));
+}
+
+static double log_sum_exp(const double *logits, int64_t V)
+{
+    double lse = -INFINITY;
+    for (int64_t v = 0; v < V; v++) {
+        lse = log_add(lse, logits[v]);
+    }
+    return lse;
 }
 
 /* log p_blank and log p_label of a node. */
@@ -16,14 +26,11 @@ static void log_probabilities(const mt_transducer_forward_args *args, int64_t b,
 {
     const double *logits = args->logits;
     logits += ((b * args->T + t) * (args->U + 1) + u) * args->V;
-    node->lse = -INFINITY;
-    for (int64_t v = 0; v < args->V; v++) {
-        node->lse = log_add(node->lse, logits[v]);
-    }
-    node->blank = logits[args->blank] - node->lse;
+    double lse = log_sum_exp(logits, args->V);
+    node->blank = logits[args->blank] - lse;
     node->label = -INFINITY;
     if (u < args->label_lengths[b]) {
-        node->label = logits[args->labels[b * args->U + u]] - node->lse;
+        node->label = logits[args->labels[b * args->U + u]] - lse;
     }
 }
 
@@ -49,8 +56,6 @@ static void one_row(const mt_transducer_forward_args *args, int64_t b)
             double by_blank = node[at].blank + (t < T - 1 ? beta[at + next] : end);
             double by_label = u < U ? node[at].label + beta[at + 1] : -INFINITY;
             beta[at] = log_add(by_blank, by_label);
-            node[at].blank = exp(alpha[at] + by_blank - total);
-            node[at].label = exp(alpha[at] + by_label - total);
         }
     }
     ((double *)args->losses)[b] = -total;
@@ -63,18 +68,27 @@ void mt_reference_transducer_forward(const mt_transducer_forward_args *args)
     }
 }
 
-/* The gradient of a node's logits. */
-static void node_gradient(const mt_transducer_backward_args *args, int64_t b, int64_t u,
-                          const mt_transducer_node *node, const double *logits, double *dlogits)
+/* The gradient of the logits of node (t, u) of row b, n of all nodes. */
+static void node_gradient(const mt_transducer_backward_args *args, int64_t b, int64_t t, int64_t u,
+                          int64_t n, double *dlogits)
 {
+    const double *logits = (const double *)args->logits + n * args->V;
     double dloss = ((const double *)args->dlosses)[b];
-    double by_blank = node->blank, by_label = node->label * (1.0 + args->fastemit_lambda);
+    double total = args->betas[b * args->T * (args->U + 1)];
+    double lse = log_sum_exp(logits, args->V), arrived = args->alphas[n] - lse - total;
+    bool last_frame = t == args->frames[b] - 1, last_label = u == args->label_lengths[b];
+    int32_t label = last_label ? -1 : args->labels[b * args->U + u];
+    double end = last_label ? 0.0 : -INFINITY, by_label = 0.0;
+    double behind = last_frame ? end : args->betas[n + args->U + 1];
+    double by_blank = exp(arrived + logits[args->blank] + behind);
+    if (!last_label) {
+        by_label =
+            exp(arrived + logits[label] + args->betas[n + 1]) * (1.0 + args->fastemit_lambda);
+    }
     for (int64_t v = 0; v < args->V; v++) {
-        double slope = exp(logits[v] - node->lse) * (by_blank + by_label);
+        double slope = exp(logits[v] - lse) * (by_blank + by_label);
         slope -= v == args->blank ? by_blank : 0.0;
-        if (u < args->label_lengths[b]) {
-            slope -= v == args->labels[b * args->U + u] ? by_label : 0.0;
-        }
+        slope -= v == label ? by_label : 0.0;
         dlogits[v] = dloss * slope;
     }
 }
@@ -86,8 +100,7 @@ void mt_reference_transducer_backward(const mt_transducer_backward_args *args)
         int64_t b = n / (args->U + 1) / args->T;
         double *dlogits = (double *)args->dlogits + n * args->V;
         if (t < args->frames[b] && u <= args->label_lengths[b]) {
-            node_gradient(args, b, u, &args->nodes[n], (const double *)args->logits + n * args->V,
-                          dlogits);
+            node_gradient(args, b, t, u, n, dlogits);
             continue;
         }
         for (int64_t v = 0; v < args->V; v++) {

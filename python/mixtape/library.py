@@ -30,14 +30,14 @@ class WKVBackward(ctypes.Structure):
 class TransducerForward(ctypes.Structure):
     _fields_ = ([(name, _size) for name in ("B", "T", "U", "V")] + [("blank", _index)] +
                 [(name, _pointer) for name in ("logits", "labels", "frames", "label_lengths",
-                                               "losses", "nodes", "betas", "alphas")])
+                                               "losses", "betas", "alphas", "nodes")])
 
 
 class TransducerBackward(ctypes.Structure):
     _fields_ = ([(name, _size) for name in ("B", "T", "U", "V")] +
                 [("blank", _index), ("fastemit_lambda", ctypes.c_double)] +
                 [(name, _pointer) for name in ("logits", "labels", "frames", "label_lengths",
-                                               "nodes", "dlosses", "dlogits")])
+                                               "betas", "alphas", "dlosses", "dlogits")])
 
 
 class MixtapeError(RuntimeError):

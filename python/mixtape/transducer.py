@@ -11,7 +11,7 @@ from mixtape.tensors import (TYPES, addresses, as_current, check_dense, check_re
                              new_like, plain)
 
 _NAME = "transducer_loss"
-_NODE = 3  # doubles that the library keeps of a node
+_NODE = 2  # doubles that the library works with for a node
 _INT32_MIN, _INT32_MAX = -2**31, 2**31 - 1
 _REDUCTIONS = {"none": lambda losses: losses, "mean": torch.mean, "sum": torch.sum}
 
@@ -39,46 +39,44 @@ def _call(function, arguments, logits):
 
 
 def _forward_shapes(logits, labels, frames, label_lengths, blank, fastemit_lambda, overwrite, save):
-    nodes = (*logits.shape[:3], _NODE) if save else 0
-    return logits.new_empty(logits.shape[0]), logits.new_empty(nodes, dtype=torch.float64)
+    sums = (2, *logits.shape[:3]) if save else 0  # betas and alphas, for backward
+    return logits.new_empty(logits.shape[0]), logits.new_empty(sums, dtype=torch.float64)
 
 
 def _forward_kernel(logits, *rest):
     *rows, blank, _, _, save = rest
     logits, rows = plain(logits, logits.dtype), [plain(x, torch.int32) for x in rows]
-    losses, nodes = _forward_shapes(logits, *rest)
+    losses, sums = _forward_shapes(logits, *rest)
     if len(logits) == 0:
-        return losses, nodes
+        return losses, sums
     _check_rows(logits, rows, blank)
-    of_walk = logits.new_empty((*logits.shape[:3], _NODE), dtype=torch.float64)
-    of_walk = nodes if save else of_walk
-    betas, alphas = (torch.empty_like(of_walk[..., 0]) if one else None for one in (True, save))
+    nodes = sums.new_empty(*logits.shape[:3], _NODE)
+    betas, alphas = sums if save else (sums.new_empty(logits.shape[:3]), None)
     with as_current(logits):
         arguments = library.TransducerForward(
-            *_sizes(logits), blank,
-            *addresses(_NAME, logits, *rows, losses, of_walk, betas, alphas))
+            *_sizes(logits), blank, *addresses(_NAME, logits, *rows, losses, betas, alphas, nodes))
         _call(library.library().mt_transducer_forward, arguments, logits)
-    return losses, nodes
+    return losses, sums
 
 
-def _write_gradient(logits, rows, nodes, dlosses, blank, fastemit_lambda, dlogits):
+def _write_gradient(logits, rows, sums, dlosses, blank, fastemit_lambda, dlogits):
     with as_current(logits):
         arguments = library.TransducerBackward(
             *_sizes(logits), blank, fastemit_lambda,
-            *addresses(_NAME, logits, *rows, nodes, dlosses, dlogits))
+            *addresses(_NAME, logits, *rows, *sums, dlosses, dlogits))
         _call(library.library().mt_transducer_backward, arguments, logits)
 
 
 def _backward_kernel(logits, *rest):
-    *rows, nodes, dlosses, blank, fastemit_lambda = rest
-    logits, nodes, dlosses = (plain(x, x.dtype) for x in (logits, nodes, dlosses))
+    *rows, sums, dlosses, blank, fastemit_lambda = rest
+    logits, sums, dlosses = (plain(x, x.dtype) for x in (logits, sums, dlosses))
     rows = [plain(x, torch.int32) for x in rows]
     dlogits = new_like(logits)
     if len(logits) == 0:
         return dlogits
-    if nodes.numel() == 0:  # transforms of functions hide that gradients will be wanted
-        _, nodes = _forward_kernel(logits, *rows, blank, 0.0, False, True)
-    _write_gradient(logits, rows, nodes, dlosses, blank, fastemit_lambda, dlogits)
+    if sums.numel() == 0:  # transforms of functions hide that gradients will be wanted
+        _, sums = _forward_kernel(logits, *rows, blank, 0.0, False, True)
+    _write_gradient(logits, rows, sums, dlosses, blank, fastemit_lambda, dlogits)
     return dlogits
 
 
@@ -89,7 +87,7 @@ def _backward_shapes(logits, *_):
 _backward = registration.differentiated_once(
     registration.define(
         "transducer_backward(Tensor logits, Tensor labels, Tensor frames, Tensor label_lengths, "
-        "Tensor nodes, Tensor dlosses, int blank, float fastemit_lambda) -> Tensor",
+        "Tensor sums, Tensor dlosses, int blank, float fastemit_lambda) -> Tensor",
         _backward_kernel, _backward_shapes))
 
 
@@ -100,9 +98,9 @@ def _setup_context(ctx, inputs, output):
     registration.leave_out_gradients(ctx)
 
 
-def _overwrite(logits, rows, nodes, dlosses, blank, fastemit_lambda):
+def _overwrite(logits, rows, sums, dlosses, blank, fastemit_lambda):
     dlogits = logits.detach()
-    _write_gradient(logits, rows, nodes, plain(dlosses, logits.dtype), blank, fastemit_lambda,
+    _write_gradient(logits, rows, sums, plain(dlosses, logits.dtype), blank, fastemit_lambda,
                     dlogits)
     dlogits[:0].zero_()  # tells PyTorch that what it saved has changed
     return dlogits
@@ -111,13 +109,13 @@ def _overwrite(logits, rows, nodes, dlosses, blank, fastemit_lambda):
 def _through(ctx, dlosses, _):
     if dlosses is None:
         return (None,) * 8
-    logits, *rows, nodes = ctx.saved_tensors
+    logits, *rows, sums = ctx.saved_tensors
     blank, fastemit_lambda, overwrite = ctx.options
     # PyTorch sees nothing of overwriting, which create_graph=True would take for a constant.
     unseen = overwrite and not torch.is_grad_enabled()
-    whole = unseen and nodes.numel() > 0 and logits.is_contiguous()
+    whole = unseen and sums.numel() > 0 and logits.is_contiguous()
     function = _overwrite if whole else lambda *given: _backward(given[0], *given[1], *given[2:])
-    return (function(logits, rows, nodes, dlosses, blank, fastemit_lambda), *(None,) * 7)
+    return (function(logits, rows, sums, dlosses, blank, fastemit_lambda), *(None,) * 7)
 
 
 _forward = registration.with_gradients(

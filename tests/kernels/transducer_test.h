@@ -63,7 +63,7 @@ static inline void draw_rows(kernel_build *build, const transducer_case *c, tran
 
 static inline mt_transducer_node *host_nodes(kernel_build *build, int64_t n)
 {
-    return (mt_transducer_node *)(void *)host_doubles(build, 3 * n);
+    return (mt_transducer_node *)(void *)host_doubles(build, 2 * n);
 }
 
 static inline transducer_data make_data_of(kernel_build *build, const transducer_case *c,
@@ -77,7 +77,7 @@ static inline transducer_data make_data_of(kernel_build *build, const transducer
                                         .blank = c->blank,
                                         .logits = logits,
                                         .losses = blank(build, c->B),
-                                        .nodes = blank_bytes(build, (size_t)n * 24),
+                                        .nodes = blank_bytes(build, (size_t)n * 16),
                                         .betas = blank_bytes(build, (size_t)n * 8),
                                         .alphas = blank_bytes(build, (size_t)n * 8)}};
     data.expected = data.forward;
@@ -111,7 +111,8 @@ static inline mt_transducer_backward_args backward_of(const mt_transducer_forwar
                                          .labels = forward->labels,
                                          .frames = forward->frames,
                                          .label_lengths = forward->label_lengths,
-                                         .nodes = forward->nodes,
+                                         .betas = forward->betas,
+                                         .alphas = forward->alphas,
                                          .dlosses = dlosses,
                                          .dlogits = dlogits};
 }

@@ -31,9 +31,9 @@ ARGUMENTS = {
     "cross_entropy_backward": "int64 N V int32 ignore_index double label_smoothing "
                               "pointer logits targets lse stats dloss dlogits",
     "transducer_forward": "int64 B T U V int32 blank pointer logits labels frames label_lengths "
-                          "losses nodes betas alphas",
+                          "losses betas alphas nodes",
     "transducer_backward": "int64 B T U V int32 blank double fastemit_lambda pointer logits labels "
-                           "frames label_lengths nodes dlosses dlogits",
+                           "frames label_lengths betas alphas dlosses dlogits",
     "adam": "int64 n decayed double beta1 beta2 eps weight_decay grad_scale clip "
             "pointer norm_squared rates parameter grad m v",
 }
@@ -250,11 +250,11 @@ class TransducerTest(unittest.TestCase):
 
         given = {"B": B, "T": T, "U": U, "V": V, "blank": blank, "logits": inputs["logits"],
                  "labels": labels, "frames": numpy.array(frames, numpy.int32),
-                 "label_lengths": numpy.array(label_lengths, numpy.int32),
-                 "nodes": numpy.full((B, T, U + 1, 3), numpy.nan)}
+                 "label_lengths": numpy.array(label_lengths, numpy.int32)}
         actual, dlogits = numpy.full(B, numpy.nan), numpy.full((B, T, U + 1, V), numpy.nan)
-        alphas, betas = numpy.full((2, B, T, U + 1), numpy.nan)
-        call("transducer_forward", **given, losses=actual, alphas=alphas, betas=betas)
+        given["alphas"], given["betas"] = numpy.full((2, B, T, U + 1), numpy.nan)
+        call("transducer_forward", **given, losses=actual,
+             nodes=numpy.full((B, T, U + 1, 2), numpy.nan))
         assert_close(actual, losses(**inputs), "losses")
         call("transducer_backward", **given, fastemit_lambda=0.0, dlosses=dlosses, dlogits=dlogits)
         assert_close(dlogits, derivative(lambda logits: (dlosses * losses(logits)).sum(), inputs,

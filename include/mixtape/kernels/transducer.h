@@ -16,7 +16,8 @@
  *     l = e^(alpha(t,u) + log p_label[u](t,u) + beta(t,u+1) + loss) (1 + fastemit_lambda)
  *
  * FastEmit (Yu et al. 2021, section 3) is that last factor: as in ESPnet's fork of warp-transducer
- * it weighs the gradient, and the loss stays what it is.
+ * it weighs the gradient, and the loss stays what it is. alpha and beta are what forward keeps of a
+ * node: with two logits, they tell the logarithm of the sum of e^logits, too (docs/mathematics.md).
  *
  * All sums along the lattice are in float64. A row that no alignment has a probability for has an
  * infinite loss and a gradient that is not a number. All arrays are contiguous, on one device. */
@@ -32,11 +33,10 @@
 extern "C" {
 #endif
 
-/* What forward keeps of a node's V probabilities for backward: b and l as above, without FastEmit,
- * and the logarithm of the sum of e^logits. Until the posteriors are known, log p_blank and
- * log p_label stand in their place. A node beyond a row's lengths has zeros. */
+/* What the sums along the lattice need of a node's V probabilities: log p_blank and log p_label,
+ * which has no meaning behind a row's last label. */
 typedef struct mt_transducer_node {
-    double blank, label, lse;
+    double blank, label;
 } mt_transducer_node;
 
 /* Row b has frames[b] of the T frames and label_lengths[b] of the U labels. What lies beyond is
@@ -49,9 +49,9 @@ typedef struct mt_transducer_forward_args {
     const int32_t *frames;        /* (B), in 1 .. T */
     const int32_t *label_lengths; /* (B), in 0 .. U */
     void *losses;                 /* (B), written */
-    mt_transducer_node *nodes;    /* (B, T, U + 1), written: for backward */
-    double *betas;                /* (B, T, U + 1): memory to work in */
+    double *betas;                /* (B, T, U + 1), written within the lengths: for backward */
     double *alphas;               /* the same, or NULL if there will be no backward */
+    mt_transducer_node *nodes;    /* (B, T, U + 1): memory to work in */
 } mt_transducer_forward_args;
 
 typedef struct mt_transducer_backward_args {
@@ -60,9 +60,9 @@ typedef struct mt_transducer_backward_args {
     double fastemit_lambda; /* 0: the gradient of the loss */
     const void *logits;     /* as forward had them */
     const int32_t *labels, *frames, *label_lengths;
-    const mt_transducer_node *nodes; /* as forward left them */
-    const void *dlosses;             /* (B) */
-    void *dlogits;                   /* (B, T, U + 1, V), written; may be logits */
+    const double *betas, *alphas; /* as forward left them */
+    const void *dlosses;          /* (B) */
+    void *dlogits;                /* (B, T, U + 1, V), written; may be logits */
 } mt_transducer_backward_args;
 
 /* What forward refuses, for arrays of the host: MT_ERROR_INVALID with the value and its place for a
