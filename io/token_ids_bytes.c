@@ -5,8 +5,14 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* linux/mman.h; older C libraries do not have it */
+#endif
 
 mt_status mt_ids_open_bytes(const char *path, int *descriptor, int64_t *bytes)
 {
@@ -61,6 +67,49 @@ mt_status mt_ids_read_bytes(const char *path, int descriptor, int64_t offset, vo
         done += got > 0 ? (size_t)got : 0;
     }
     return MT_OK;
+}
+
+/* Where the address space is limited, it is left to the program. */
+void mt_ids_map(mt_ids_file *file)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY) {
+        return;
+    }
+    void *map = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_SHARED, file->descriptor, 0);
+    file->map = map != MAP_FAILED ? map : NULL;
+}
+
+void mt_ids_unmap(mt_ids_file *file)
+{
+    if (file->map != NULL) {
+        munmap((void *)file->map, (size_t)file->bytes);
+    }
+    file->map = NULL;
+}
+
+/* Tells if bytes can be had by the map. Of a file that has been cut since, or that the disk does
+ * not give, the use of the map would end the program by SIGBUS. So the pages are asked for first,
+ * which fails then; and the length, since behind the end the last page has zeros. */
+static bool is_mapped(const mt_ids_file *file, int64_t offset, size_t size)
+{
+    struct stat info;
+    int64_t page = sysconf(_SC_PAGESIZE), begin = offset - offset % page;
+    return file->map != NULL && fstat(file->descriptor, &info) == 0 &&
+           (int64_t)info.st_size >= offset + (int64_t)size &&
+           madvise((void *)(file->map + begin), size + (size_t)(offset - begin),
+                   MADV_POPULATE_READ) == 0;
+}
+
+mt_status mt_ids_view_bytes(mt_ids_file *file, int64_t offset, size_t size, unsigned char *buffer,
+                            const unsigned char **bytes)
+{
+    if (is_mapped(file, offset, size)) {
+        *bytes = file->map + offset;
+        return MT_OK;
+    }
+    *bytes = buffer;
+    return mt_ids_read_bytes(file->path, file->descriptor, offset, buffer, size);
 }
 
 uint32_t mt_ids_word(const unsigned char *bytes)

@@ -37,8 +37,9 @@ typedef struct mt_ids_file {
     int rank;
 
     /* While it is open: */
-    int descriptor;      /* or negative, */
-    mt_archive *archive; /* or NULL */
+    int descriptor;           /* or negative, */
+    const unsigned char *map; /* its bytes, or NULL, */
+    mt_archive *archive;      /* or NULL */
 } mt_ids_file;
 
 /* Opens what a name stands for, and finds out all of it. It is freed after a failure, too. */
@@ -76,6 +77,15 @@ void mt_ids_without_borders(mt_ids_file *file);
 /* Reads bytes: all of them, or MT_ERROR_IO with what there is. */
 mt_status mt_ids_read_bytes(const char *path, int descriptor, int64_t offset, void *bytes,
                             size_t size);
+
+/* Bytes of a file's ids: where they lie in its memory map or, where that has none of them, as
+ * mt_ids_read_bytes reads them into `buffer`. They are there until the file is closed. */
+mt_status mt_ids_view_bytes(mt_ids_file *file, int64_t offset, size_t size, unsigned char *buffer,
+                            const unsigned char **bytes);
+
+/* Maps the bytes of a file that is open, where that can be done. */
+void mt_ids_map(mt_ids_file *file);
+void mt_ids_unmap(mt_ids_file *file);
 
 /* Opens a regular file that is not empty. A pipe is refused, not waited for. */
 mt_status mt_ids_open_bytes(const char *path, int *descriptor, int64_t *bytes);

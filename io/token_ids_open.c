@@ -10,6 +10,7 @@
 
 void mt_ids_close_file(mt_ids_file *file)
 {
+    mt_ids_unmap(file);
     if (file->descriptor >= 0) {
         close(file->descriptor);
     }

@@ -34,6 +34,7 @@ static mt_status reopen(mt_token_ids *ids, int64_t f)
                            "%s: %" PRId64 " bytes, and %" PRId64 " when it was first opened",
                            file->path, bytes, file->bytes);
         }
+        mt_ids_map(file);
     }
     *place = f;
     ids->next = (ids->next + 1) % MT_IDS_OPEN;
@@ -71,8 +72,8 @@ static mt_status read_piece(mt_token_ids *ids, int64_t f, int64_t first, int64_t
         return status;
     }
     int size = file->type.size;
-    status = mt_ids_read_bytes(file->path, file->descriptor, file->offset + first * size,
-                               ids->bytes, (size_t)(count * size));
+    status = mt_ids_view_bytes(file, file->offset + first * size, (size_t)(count * size),
+                               ids->buffer, &ids->bytes);
     for (int64_t i = 0; i < count && status == MT_OK; i++) {
         ids->values[i] = widen(ids->bytes + i * size, file->type);
     }

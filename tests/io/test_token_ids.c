@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <hdf5.h>
 #include <inttypes.h>
+#include <sys/resource.h>
 
 #define LLMC_HEADER(magic, version, count) [0] = (magic), [1] = (version), [2] = (count)
 
@@ -790,6 +791,77 @@ START_TEST(test_wrong_ids_are_told_with_their_place)
 }
 END_TEST
 
+/* Tells if a file is mapped into memory. */
+static bool is_mapped(const char *path)
+{
+    char line[1024];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    ck_assert_ptr_nonnull(maps);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        found = found || strstr(line, path) != NULL;
+    }
+    fclose(maps);
+    return found;
+}
+
+START_TEST(test_ids_are_taken_from_a_map_that_ends_with_them)
+{
+    int32_t values[6];
+    const char *path = write_bytes("a.bin", six, sizeof six);
+    mt_token_ids *ids = open_well(path, MT_IDS_UINT32);
+    ASSERT_OK(mt_token_ids_read(ids, 1, 5, 50277, values));
+    ck_assert_int_eq(values[4], (int32_t)six[5]);
+    ck_assert(is_mapped(path));
+    mt_token_ids_close(ids);
+    ck_assert(!is_mapped(path));
+}
+END_TEST
+
+/* The limit is one that nothing else comes up to. */
+START_TEST(test_ids_are_read_where_address_space_is_limited)
+{
+    struct rlimit limit;
+    int32_t values[6];
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur = (rlim_t)1 << 60;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    const char *path = write_bytes("a.bin", six, sizeof six);
+    mt_token_ids *ids = open_well(path, MT_IDS_UINT32);
+    ASSERT_OK(mt_token_ids_read(ids, 1, 5, 50277, values));
+    ck_assert_int_eq(values[4], (int32_t)six[5]);
+    ck_assert(!is_mapped(path));
+    limit.rlim_cur = limit.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    ck_assert_int_eq(truncate(path, 20), 0);
+    ASSERT_FAILS(mt_token_ids_read(ids, 0, 6, 50277, values), MT_ERROR_IO,
+                 "a.bin: it was cut to 20 bytes since it was opened, and byte 20 is needed");
+    mt_token_ids_close(ids);
+}
+END_TEST
+
+/* Beyond the end of a file its last page has zeros, and those behind it end the program. */
+START_TEST(test_a_map_is_not_used_behind_the_end_of_its_file)
+{
+    enum { BYTES = 3 << 16 };
+    unsigned char *bytes = malloc(BYTES);
+    int32_t values[8];
+    memset(bytes, 1, BYTES);
+    mt_token_ids *ids = open_well(write_bytes("a.bin", bytes, BYTES), MT_IDS_UINT16);
+    free(bytes);
+    ASSERT_OK(mt_token_ids_read(ids, BYTES / 2 - 8, 8, 50277, values));
+    ck_assert_int_eq(truncate(in_folder("a.bin"), (2 << 16) + 2), 0);
+    ASSERT_FAILS(mt_token_ids_read(ids, BYTES / 2 - 8, 8, 50277, values), MT_ERROR_IO,
+                 "and byte 196592 is needed");
+    ASSERT_FAILS(
+        mt_token_ids_read(ids, 1 << 16, 2, 50277, values), MT_ERROR_IO,
+        "a.bin: it was cut to 131074 bytes since it was opened, and byte 131074 is needed");
+    ASSERT_OK(mt_token_ids_read(ids, (1 << 16) - 7, 8, 50277, values));
+    ck_assert_int_eq(values[7], 257);
+    mt_token_ids_close(ids);
+}
+END_TEST
+
 START_TEST(test_a_file_that_shrinks_is_an_error)
 {
     int32_t values[6];
@@ -844,7 +916,9 @@ static Suite *token_ids_suite(void)
         test_datasets_that_are_no_ids_are_refused, test_why_a_dataset_of_ids_cannot_be_read_is_told,
         test_files_of_every_kind_make_one_row, test_many_files_need_few_open_ones,
         test_what_is_no_file_of_ids_is_refused, test_files_of_ids_are_told_by_their_names,
-        test_wrong_ids_are_told_with_their_place, test_a_file_that_shrinks_is_an_error,
+        test_wrong_ids_are_told_with_their_place, test_ids_are_taken_from_a_map_that_ends_with_them,
+        test_ids_are_read_where_address_space_is_limited,
+        test_a_map_is_not_used_behind_the_end_of_its_file, test_a_file_that_shrinks_is_an_error,
         test_positions_beyond_32_bits_are_read);
 }
 
