@@ -27,8 +27,29 @@ static mt_status place_for_grad(mt_tape *tape, mt_tensor *x, void **place)
         return status;
     }
     owner->has_grad = true;
+    owner->knows_zero_rows = false;
     *place = owner->grad;
     return mt_poison(owner->device, *place, mt_tensor_bytes(owner));
+}
+
+/* The same for an operator that adds rows, to the gradient itself. It writes nothing to rows that
+ * are known to be zero; where they are not known, none counts as zero. */
+static mt_status place_for_rows(mt_tape *tape, mt_call *call, int input)
+{
+    mt_tensor *x = call->inputs[input], *owner = mt_tensor_owner(x);
+    bool keeps = x->zero_rows != NULL, knows = keeps && x->knows_zero_rows;
+    mt_status status = MT_OK;
+    call->grad_adds[input] = owner->has_grad;
+    call->grad_inputs[input] = owner->grad;
+    if (!owner->has_grad && !knows) {
+        status = place_for_grad(tape, x, &call->grad_inputs[input]);
+    }
+    if (status == MT_OK && keeps && !knows) {
+        status = x->device->zero(x->device, x->zero_rows, (size_t)x->shape[0]);
+    }
+    owner->has_grad = owner->has_grad || status == MT_OK;
+    owner->knows_zero_rows = keeps;
+    return status;
 }
 
 static mt_status settle(mt_tensor *x, const void *place)
@@ -37,6 +58,7 @@ static mt_status settle(mt_tensor *x, const void *place)
     if (place == owner->grad) {
         return MT_OK;
     }
+    owner->knows_zero_rows = false;
     return owner->device->kernels[owner->dtype]->add(owner->device, mt_tensor_count(owner),
                                                      owner->grad, place, owner->grad);
 }
@@ -79,7 +101,9 @@ static mt_status backward_of(mt_tape *tape, mt_record *record)
     mt_status status = MT_OK;
     for (int i = 0; i < call->input_count && status == MT_OK; i++) {
         if (call->inputs[i] != NULL && call->inputs[i]->requires_grad) {
-            status = place_for_grad(tape, call->inputs[i], &call->grad_inputs[i]);
+            status = record->op->adds_rows
+                         ? place_for_rows(tape, call, i)
+                         : place_for_grad(tape, call->inputs[i], &call->grad_inputs[i]);
         }
     }
     if (status == MT_OK) {

@@ -44,4 +44,8 @@ mt_status mt_parameters_status(const mt_parameters *parameters);
 /* The blocks of parameters alone, as zeros: what mt_parameters_allocate begins with. */
 mt_status mt_parameters_reserve(mt_parameters *parameters);
 
+/* mt_parameters_zero_grad where nothing but backward has written gradients since the last: what is
+ * known of their rows stays so. */
+void mt_parameters_renew_grad(mt_parameters *parameters);
+
 #endif

@@ -42,6 +42,7 @@ void mt_parameters_destroy(mt_parameters *parameters)
     if (parameters->device != NULL) {
         parameters->device->release(parameters->device, parameters->data);
         parameters->device->release(parameters->device, parameters->grad);
+        parameters->device->release(parameters->device, parameters->zero_rows);
     }
     free(parameters);
 }
@@ -252,6 +253,27 @@ static mt_status clear_gaps(mt_parameters *parameters)
     return status;
 }
 
+static mt_status reserve_zero_rows(mt_parameters *parameters)
+{
+    void *memory = NULL;
+    int64_t rows = 0;
+    for (int i = 0; i < parameters->count; i++) {
+        const mt_tensor *tensor = &parameters->items[i]->tensor;
+        rows += tensor->rank == 2 ? tensor->shape[0] : 0;
+    }
+    mt_status status =
+        rows > 0 ? parameters->device->allocate(parameters->device, (size_t)rows, &memory) : MT_OK;
+    uint8_t *next = parameters->zero_rows = memory;
+    for (int i = 0; i < parameters->count && next != NULL; i++) {
+        mt_tensor *tensor = &parameters->items[i]->tensor;
+        if (tensor->rank == 2) {
+            tensor->zero_rows = next;
+            next += tensor->shape[0];
+        }
+    }
+    return status;
+}
+
 mt_status mt_parameters_reserve(mt_parameters *parameters)
 {
     if (parameters->status != MT_OK) {
@@ -275,7 +297,8 @@ mt_status mt_parameters_reserve(mt_parameters *parameters)
         parameter->tensor.data = (char *)parameters->data + parameter->offset * size;
         parameter->tensor.grad = (char *)parameters->grad + parameter->offset * size;
     }
-    return clear_gaps(parameters);
+    status = clear_gaps(parameters);
+    return status == MT_OK ? reserve_zero_rows(parameters) : status;
 }
 
 mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed)
@@ -304,6 +327,14 @@ void mt_parameters_zero_grad(mt_parameters *parameters)
     if (parameters == NULL) {
         return;
     }
+    for (int i = 0; i < parameters->count; i++) {
+        parameters->items[i]->tensor.has_grad = false;
+        parameters->items[i]->tensor.knows_zero_rows = false;
+    }
+}
+
+void mt_parameters_renew_grad(mt_parameters *parameters)
+{
     for (int i = 0; i < parameters->count; i++) {
         parameters->items[i]->tensor.has_grad = false;
     }

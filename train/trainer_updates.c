@@ -1,3 +1,4 @@
+#include "layers/layer.h"
 #include "train/objective.h"
 #include "train/trainer_internal.h"
 
@@ -182,7 +183,7 @@ mt_status trainer_enqueue(mt_trainer *trainer)
     int64_t count = trainer->count;
     trainer->lacks_batch = false;
     double lr = mt_schedule_lr(&trainer->config.schedule, begun + 1);
-    mt_parameters_zero_grad(trainer->parameters);
+    mt_parameters_renew_grad(trainer->parameters);
     mt_status status = mt_adam_set_lr(trainer->adam, lr);
     for (int64_t i = 0; i < accumulate && status == MT_OK; i++) {
         if (trainer->count == BATCHES) { /* of this update, which has more than the ring holds */

@@ -49,7 +49,9 @@ static mt_status embedding_backward(mt_call *call)
                                        .padding_index = *padding_index,
                                        .indices = indices->data,
                                        .dy = call->grad_outputs[0],
-                                       .dtable = call->grad_inputs[TABLE]};
+                                       .dtable = call->grad_inputs[TABLE],
+                                       .zero_rows = table->zero_rows,
+                                       .adds = call->grad_adds[TABLE]};
     return call->kernels->embedding_backward(call->device, &args);
 }
 
@@ -61,6 +63,7 @@ const mt_op mt_op_embedding = {
     .shape = embedding_shape,
     .forward = embedding_forward,
     .backward = embedding_backward,
+    .adds_rows = true,
 };
 
 mt_tensor *mt_embedding(mt_tape *tape, mt_tensor *indices, mt_tensor *table, int32_t padding_index)

@@ -43,6 +43,7 @@ typedef struct mt_parameters {
     mt_parameter **items; /* in the order they were added */
     void *names;          /* the items sorted, for mt_parameters_find */
     void *data, *grad;    /* the blocks; NULL until allocated, as the sizes below are 0 */
+    uint8_t *zero_rows;   /* those of the tensors that are matrices */
     int64_t total;        /* elements of a block, alignment gaps included (always zero); */
     int64_t decayed;      /* those that weight decay applies to come first: so many */
 } mt_parameters;
@@ -70,7 +71,8 @@ MT_API mt_parameter *mt_parameters_find(const mt_parameters *parameters,
 /* The number of learnt values, without alignment gaps. */
 MT_API int64_t mt_parameters_size(const mt_parameters *parameters);
 
-/* Forgets the gradients: the next backward writes them anew. */
+/* Forgets the gradients, and what was known of them: the next backward writes them anew, whatever
+ * they hold. */
 MT_API void mt_parameters_zero_grad(mt_parameters *parameters);
 
 /* Makes every parameter's gradient readable: zero for those that no backward has reached. */

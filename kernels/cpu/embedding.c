@@ -31,6 +31,21 @@ mt_status KERNEL(embedding_forward)(mt_device *device, const mt_embedding_forwar
     return MT_OK;
 }
 
+static bool is_zero(const mt_embedding_backward_args *args, int64_t v)
+{
+    return args->zero_rows != NULL && args->zero_rows[v] != 0;
+}
+
+static void clear_rows(const void *loop, int64_t first, int64_t end)
+{
+    const mt_embedding_backward_args *args = loop;
+    for (int64_t v = first; v < end; v++) {
+        if (!is_zero(args, v)) {
+            memset((real *)args->dtable + v * args->C, 0, (size_t)args->C * sizeof(real));
+        }
+    }
+}
+
 /* Blocks of columns of the whole table: each row sums its uses in order, whichever thread does
  * it. */
 static void table_grad(const void *loop, int64_t first_block, int64_t end_block)
@@ -39,9 +54,6 @@ static void table_grad(const void *loop, int64_t first_block, int64_t end_block)
     int64_t C = args->C, first = first_block * COLUMN_BLOCK, end = end_block * COLUMN_BLOCK;
     int64_t width = (end < C ? end : C) - first;
     real *dtable = (real *)args->dtable + first;
-    for (int64_t v = 0; v < args->V; v++) {
-        memset(dtable + v * C, 0, (size_t)width * sizeof(real));
-    }
     for (int64_t n = 0; n < args->N; n++) {
         if (args->indices[n] == args->padding_index) {
             continue;
@@ -55,10 +67,28 @@ static void table_grad(const void *loop, int64_t first_block, int64_t end_block)
     }
 }
 
+static void mark_rows(const mt_embedding_backward_args *args)
+{
+    if (!args->adds) {
+        memset(args->zero_rows, 1, (size_t)args->V);
+    }
+    for (int64_t n = 0; n < args->N; n++) {
+        if (args->indices[n] != args->padding_index) {
+            args->zero_rows[args->indices[n]] = 0;
+        }
+    }
+}
+
 mt_status KERNEL(embedding_backward)(mt_device *device, const mt_embedding_backward_args *args)
 {
     (void)device;
     int64_t blocks = (args->C + COLUMN_BLOCK - 1) / COLUMN_BLOCK;
-    mt_team_loop((args->N + args->V) * args->C, blocks, table_grad, args);
+    if (!args->adds) {
+        mt_team_loop(args->V * args->C, args->V, clear_rows, args);
+    }
+    mt_team_loop(args->N * args->C, blocks, table_grad, args);
+    if (args->zero_rows != NULL) {
+        mark_rows(args);
+    }
     return MT_OK;
 }

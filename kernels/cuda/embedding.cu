@@ -30,23 +30,27 @@ __global__ void __launch_bounds__(EMBED_THREADS)
 /* A block to a row of the table: it looks for the row's uses, a stretch of EMBED_THREADS indices
  * at a time, and adds them in their order. */
 template <typename real>
-__global__ void __launch_bounds__(EMBED_THREADS)
-    scatter_rows(int64_t N, int64_t V, int64_t C, int32_t padding_index, const int32_t *indices,
-                 const real *dy, real *dtable)
+__global__ void __launch_bounds__(EMBED_THREADS) scatter_rows(mt_embedding_backward_args args)
 {
+    int64_t N = args.N, V = args.V, C = args.C;
+    const real *dy = static_cast<const real *>(args.dy);
+    real *dtable = static_cast<real *>(args.dtable);
     unsigned *found = reinterpret_cast<unsigned *>(mt_shared); /* (warps): a bit to an index */
     for (int64_t v = blockIdx.x; v < V; v += gridDim.x) {
-        for (int64_t c = threadIdx.x; c < C; c += EMBED_THREADS) {
+        bool is_zero = args.zero_rows != nullptr && args.zero_rows[v] != 0, is_used = false;
+        for (int64_t c = threadIdx.x; c < C && !args.adds && !is_zero; c += EMBED_THREADS) {
             dtable[v * C + c] = real(0);
         }
-        for (int64_t first = 0; first < N && v != padding_index; first += EMBED_THREADS) {
+        __syncthreads(); /* all know what the first will write over */
+        for (int64_t first = 0; first < N && v != args.padding_index; first += EMBED_THREADS) {
             int64_t n = first + threadIdx.x;
-            unsigned uses = __ballot_sync(ALL_LANES, n < N && indices[n] == v);
+            unsigned uses = __ballot_sync(ALL_LANES, n < N && args.indices[n] == v);
             if (lane_index() == 0) {
                 found[warp_index()] = uses;
             }
             __syncthreads();
             for (int warp = 0; warp < EMBED_THREADS / WARP; warp++) {
+                is_used = is_used || found[warp] != 0;
                 for (unsigned rest = found[warp]; rest != 0; rest &= rest - 1) {
                     const real *from =
                         dy + (first + warp * WARP + __ffs(static_cast<int>(rest)) - 1) * C;
@@ -56,6 +60,9 @@ __global__ void __launch_bounds__(EMBED_THREADS)
                 }
             }
             __syncthreads();
+        }
+        if (args.zero_rows != nullptr && threadIdx.x == 0) {
+            args.zero_rows[v] = !is_used && (is_zero || !args.adds) ? 1 : 0;
         }
     }
 }
@@ -75,9 +82,7 @@ template <typename real>
 mt_status embedding_backward(mt_device *device, const mt_embedding_backward_args *args)
 {
     return launch(device, "embedding backward", scatter_rows<real>, grid_for(device, args->V),
-                  EMBED_THREADS, EMBED_THREADS / WARP * sizeof(unsigned), args->N, args->V, args->C,
-                  args->padding_index, args->indices, static_cast<const real *>(args->dy),
-                  static_cast<real *>(args->dtable));
+                  EMBED_THREADS, EMBED_THREADS / WARP * sizeof(unsigned), *args);
 }
 
 INSTANTIATE(embedding_forward)

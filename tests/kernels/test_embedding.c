@@ -72,6 +72,69 @@ static void check_table(kernel_build *build)
     }
 }
 
+/* A backward into what an earlier one left: `adds`, or rows that it used are NaN by now. */
+static void check_again(kernel_build *build, bool adds)
+{
+    enum { N = 150, V = 40, C = 33, PADDING = 2 };
+    double *table = host_doubles(build, V * C), *expected = host_doubles(build, V * C);
+    uint8_t zero_rows[V], marks[V];
+    mt_embedding_backward_args args = {.N = N,
+                                       .V = V,
+                                       .C = C,
+                                       .padding_index = PADDING,
+                                       .indices = indices(build, N, V / 2, 1),
+                                       .dy = uniform(build, N * C, -1.0, 1.0, 3),
+                                       .adds = adds};
+    for (int64_t v = 0; v < V; v++) {
+        zero_rows[v] = v % 3 == 0 ? 1 : 0;
+        for (int64_t c = 0; c < C; c++) {
+            double left = adds ? (double)(v % 7) : (double)NAN;
+            table[v * C + c] = zero_rows[v] != 0 ? 0.0 : left;
+            expected[v * C + c] = adds ? table[v * C + c] : 0.0;
+        }
+        marks[v] = !adds || zero_rows[v] != 0 ? 1 : 0;
+    }
+    const int32_t *rows = read_indices(build, args.indices, N);
+    const double *dy = values_of(build, args.dy, N * C);
+    for (int64_t n = 0; n < N; n++) {
+        for (int64_t c = 0; c < C && rows[n] != PADDING; c++) {
+            expected[rows[n] * C + c] += dy[n * C + c];
+        }
+        marks[rows[n]] = rows[n] != PADDING ? 0 : marks[rows[n]];
+    }
+    args.dtable = upload(build, table, V * C);
+    args.zero_rows = blank_bytes(build, V);
+    assert_ok(build->device->write(build->device, args.zero_rows, zero_rows, V));
+    assert_ok(build->kernels->embedding_backward(build->device, &args));
+    assert_close(build, "dtable", args.dtable, expected, V * C, 64.0);
+    assert_ok(build->device->read_back(build->device, zero_rows, args.zero_rows, V));
+    for (int64_t v = 0; v < V; v++) {
+        ck_assert_int_eq(zero_rows[v] != 0, marks[v] != 0);
+    }
+}
+
+static void check_clears(kernel_build *build)
+{
+    check_again(build, false);
+}
+
+static void check_adds(kernel_build *build)
+{
+    check_again(build, true);
+}
+
+START_TEST(test_backward_clears_the_rows_that_are_not_zero_and_tells_which_are)
+{
+    for_each_build(check_clears);
+}
+END_TEST
+
+START_TEST(test_backward_adds_to_the_rows_that_are_used)
+{
+    for_each_build(check_adds);
+}
+END_TEST
+
 START_TEST(test_backward_sums_the_uses_of_each_row_but_the_padding)
 {
     for_each_build(check_table);
@@ -110,6 +173,8 @@ static Suite *embedding_suite(void)
 {
     return SUITE("embedding", test_forward_takes_rows_of_the_table,
                  test_backward_sums_the_uses_of_each_row_but_the_padding,
+                 test_backward_clears_the_rows_that_are_not_zero_and_tells_which_are,
+                 test_backward_adds_to_the_rows_that_are_used,
                  test_index_out_of_range_is_refused_with_row_value_and_bound);
 }
 

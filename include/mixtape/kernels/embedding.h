@@ -2,6 +2,7 @@
 #ifndef MIXTAPE_KERNELS_EMBEDDING_H
 #define MIXTAPE_KERNELS_EMBEDDING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* y[n] = table[indices[n]]; table (V, C), indices (N) int32, y (N, C).
@@ -15,13 +16,17 @@ typedef struct mt_embedding_forward_args {
 } mt_embedding_forward_args;
 
 /* dtable[v] = sum of dy[n] over n with indices[n] == v, in ascending n; zero for v == padding_index
- * (-1: no such row). dtable is written whole. */
+ * (-1: no such row). dtable is written whole, but for rows of which zero_rows says that they are
+ * zero and that stay so. With `adds` the sums are added to what dtable holds, and rows without a
+ * use are left alone. */
 typedef struct mt_embedding_backward_args {
     int64_t N, V, C;
     int32_t padding_index;
     const int32_t *indices;
     const void *dy;
     void *dtable;
+    uint8_t *zero_rows; /* (V), or NULL: not 0 for rows of dtable that are zero; kept up to date */
+    bool adds;
 } mt_embedding_backward_args;
 
 #endif
