@@ -1,5 +1,6 @@
 /* Backward: from the last record to the first. Operators write the gradients of their inputs whole;
  * where a tensor has several uses, the sum is made here. */
+#include "autograd/operators/table.h"
 #include "autograd/tape_internal.h"
 #include "kernels/null.h"
 
@@ -14,6 +15,15 @@ mt_status mt_tape_reserve_grad(mt_tape *tape, mt_tensor *x)
     return reserve_grad(&tape->step_values, mt_tensor_owner(x));
 }
 
+/* Of a table's gradient that is written by other ways than by rows, no row counts as zero. That is
+ * told to the device, where a recorded update tells it again. */
+static mt_status forget_zero_rows(mt_tensor *owner)
+{
+    return owner->zero_rows != NULL
+               ? owner->device->zero(owner->device, owner->zero_rows, (size_t)owner->shape[0])
+               : MT_OK;
+}
+
 /* A place for one more contribution to the gradient of x: the gradient itself for the first,
  * scratch that `settle` adds to it for those that follow. */
 static mt_status place_for_grad(mt_tape *tape, mt_tensor *x, void **place)
@@ -23,33 +33,29 @@ static mt_status place_for_grad(mt_tape *tape, mt_tensor *x, void **place)
         return mt_arena_allocate(&tape->scratch, mt_tensor_bytes(owner), place);
     }
     mt_status status = reserve_grad(tape->values, owner);
+    if (status == MT_OK) {
+        status = forget_zero_rows(owner);
+    }
     if (status != MT_OK) {
         return status;
     }
     owner->has_grad = true;
-    owner->knows_zero_rows = false;
     *place = owner->grad;
     return mt_poison(owner->device, *place, mt_tensor_bytes(owner));
 }
 
-/* The same for an operator that adds rows, to the gradient itself. It writes nothing to rows that
- * are known to be zero; where they are not known, none counts as zero. */
+/* The same for mt_embedding, which adds rows: the gradient itself for all of its uses. */
 static mt_status place_for_rows(mt_tape *tape, mt_call *call, int input)
 {
     mt_tensor *x = call->inputs[input], *owner = mt_tensor_owner(x);
-    bool keeps = x->zero_rows != NULL, knows = keeps && x->knows_zero_rows;
-    mt_status status = MT_OK;
+    bool keeps_zero_rows = x->zero_rows != NULL;
     call->grad_adds[input] = owner->has_grad;
     call->grad_inputs[input] = owner->grad;
-    if (!owner->has_grad && !knows) {
-        status = place_for_grad(tape, x, &call->grad_inputs[input]);
+    if (!owner->has_grad && !keeps_zero_rows) {
+        return place_for_grad(tape, x, &call->grad_inputs[input]);
     }
-    if (status == MT_OK && keeps && !knows) {
-        status = x->device->zero(x->device, x->zero_rows, (size_t)x->shape[0]);
-    }
-    owner->has_grad = owner->has_grad || status == MT_OK;
-    owner->knows_zero_rows = keeps;
-    return status;
+    owner->has_grad = true;
+    return keeps_zero_rows ? MT_OK : forget_zero_rows(owner);
 }
 
 static mt_status settle(mt_tensor *x, const void *place)
@@ -58,9 +64,11 @@ static mt_status settle(mt_tensor *x, const void *place)
     if (place == owner->grad) {
         return MT_OK;
     }
-    owner->knows_zero_rows = false;
-    return owner->device->kernels[owner->dtype]->add(owner->device, mt_tensor_count(owner),
-                                                     owner->grad, place, owner->grad);
+    mt_status status = forget_zero_rows(owner);
+    return status != MT_OK
+               ? status
+               : owner->device->kernels[owner->dtype]->add(owner->device, mt_tensor_count(owner),
+                                                           owner->grad, place, owner->grad);
 }
 
 mt_status mt_tape_add_grad(mt_tape *tape, mt_tensor *x, const void *grad)
@@ -101,7 +109,7 @@ static mt_status backward_of(mt_tape *tape, mt_record *record)
     mt_status status = MT_OK;
     for (int i = 0; i < call->input_count && status == MT_OK; i++) {
         if (call->inputs[i] != NULL && call->inputs[i]->requires_grad) {
-            status = record->op->adds_rows
+            status = record->op == &mt_op_embedding
                          ? place_for_rows(tape, call, i)
                          : place_for_grad(tape, call->inputs[i], &call->grad_inputs[i]);
         }

@@ -88,17 +88,22 @@ void mt_ids_unmap(mt_ids_file *file)
     file->map = NULL;
 }
 
+/* Advises the system of the map's pages that hold these bytes. */
+static bool advise(const mt_ids_file *file, int64_t offset, size_t size, int advice)
+{
+    int64_t before = offset % sysconf(_SC_PAGESIZE);
+    return madvise((void *)(file->map + offset - before), size + (size_t)before, advice) == 0;
+}
+
 /* Tells if bytes can be had by the map. Of a file that has been cut since, or that the disk does
  * not give, the use of the map would end the program by SIGBUS. So the pages are asked for first,
  * which fails then; and the length, since behind the end the last page has zeros. */
 static bool is_mapped(const mt_ids_file *file, int64_t offset, size_t size)
 {
     struct stat info;
-    int64_t page = sysconf(_SC_PAGESIZE), begin = offset - offset % page;
     return file->map != NULL && fstat(file->descriptor, &info) == 0 &&
            (int64_t)info.st_size >= offset + (int64_t)size &&
-           madvise((void *)(file->map + begin), size + (size_t)(offset - begin),
-                   MADV_POPULATE_READ) == 0;
+           advise(file, offset, size, MADV_POPULATE_READ);
 }
 
 mt_status mt_ids_view_bytes(mt_ids_file *file, int64_t offset, size_t size, unsigned char *buffer,
@@ -110,6 +115,13 @@ mt_status mt_ids_view_bytes(mt_ids_file *file, int64_t offset, size_t size, unsi
     }
     *bytes = buffer;
     return mt_ids_read_bytes(file->path, file->descriptor, offset, buffer, size);
+}
+
+void mt_ids_leave_bytes(const mt_ids_file *file, int64_t offset, size_t size)
+{
+    if (file->map != NULL) {
+        advise(file, offset, size, MADV_DONTNEED);
+    }
 }
 
 uint32_t mt_ids_word(const unsigned char *bytes)

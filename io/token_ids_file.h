@@ -79,9 +79,12 @@ mt_status mt_ids_read_bytes(const char *path, int descriptor, int64_t offset, vo
                             size_t size);
 
 /* Bytes of a file's ids: where they lie in its memory map or, where that has none of them, as
- * mt_ids_read_bytes reads them into `buffer`. They are there until the file is closed. */
+ * mt_ids_read_bytes reads them into `buffer`. */
 mt_status mt_ids_view_bytes(mt_ids_file *file, int64_t offset, size_t size, unsigned char *buffer,
                             const unsigned char **bytes);
+
+/* Gives the memory back that a view took, which is the system's to keep; the bytes stay there. */
+void mt_ids_leave_bytes(const mt_ids_file *file, int64_t offset, size_t size);
 
 /* Maps the bytes of a file that is open, where that can be done. */
 void mt_ids_map(mt_ids_file *file);

@@ -40,6 +40,7 @@ static void add_input(mt_model *model)
     model->embed = mt_parameters_add(model->parameters, "", "embed.weight", 2,
                                      (int64_t[]){config->vocab_size, config->block_size},
                                      mt_initial_normal(1.0));
+    mt_parameters_set_table(model->parameters);
     mt_parameters_set_padding_row(model->parameters, config->padding_index);
 }
 

@@ -36,13 +36,15 @@ void mt_parameters_destroy(mt_parameters *parameters)
     }
     tdestroy(parameters->names, keep);
     for (int i = 0; i < parameters->count; i++) {
+        if (parameters->device != NULL) {
+            parameters->device->release(parameters->device, parameters->items[i]->tensor.zero_rows);
+        }
         free(parameters->items[i]);
     }
     free(parameters->items);
     if (parameters->device != NULL) {
         parameters->device->release(parameters->device, parameters->data);
         parameters->device->release(parameters->device, parameters->grad);
-        parameters->device->release(parameters->device, parameters->zero_rows);
     }
     free(parameters);
 }
@@ -181,6 +183,14 @@ mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, cons
     return &parameter->tensor;
 }
 
+void mt_parameters_set_table(mt_parameters *parameters)
+{
+    if (parameters != NULL && parameters->count > 0) {
+        mt_parameter *parameter = parameters->items[parameters->count - 1];
+        parameter->is_table = parameter->tensor.rank == 2;
+    }
+}
+
 void mt_parameters_set_padding_row(mt_parameters *parameters, int64_t row)
 {
     if (parameters == NULL) {
@@ -255,20 +265,16 @@ static mt_status clear_gaps(mt_parameters *parameters)
 
 static mt_status reserve_zero_rows(mt_parameters *parameters)
 {
-    void *memory = NULL;
-    int64_t rows = 0;
-    for (int i = 0; i < parameters->count; i++) {
-        const mt_tensor *tensor = &parameters->items[i]->tensor;
-        rows += tensor->rank == 2 ? tensor->shape[0] : 0;
-    }
-    mt_status status =
-        rows > 0 ? parameters->device->allocate(parameters->device, (size_t)rows, &memory) : MT_OK;
-    uint8_t *next = parameters->zero_rows = memory;
-    for (int i = 0; i < parameters->count && next != NULL; i++) {
-        mt_tensor *tensor = &parameters->items[i]->tensor;
-        if (tensor->rank == 2) {
-            tensor->zero_rows = next;
-            next += tensor->shape[0];
+    mt_device *device = parameters->device;
+    mt_status status = MT_OK;
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        mt_parameter *parameter = parameters->items[i];
+        if (parameter->is_table) {
+            size_t rows = (size_t)parameter->tensor.shape[0];
+            void *memory = NULL;
+            status = device->allocate(device, rows, &memory);
+            parameter->tensor.zero_rows = memory;
+            status = status == MT_OK ? device->zero(device, memory, rows) : status;
         }
     }
     return status;
@@ -328,8 +334,11 @@ void mt_parameters_zero_grad(mt_parameters *parameters)
         return;
     }
     for (int i = 0; i < parameters->count; i++) {
-        parameters->items[i]->tensor.has_grad = false;
-        parameters->items[i]->tensor.knows_zero_rows = false;
+        mt_tensor *tensor = &parameters->items[i]->tensor;
+        tensor->has_grad = false;
+        if (tensor->zero_rows != NULL) { /* a device that fails here fails in what follows */
+            tensor->device->zero(tensor->device, tensor->zero_rows, (size_t)tensor->shape[0]);
+        }
     }
 }
 

@@ -63,7 +63,6 @@ const mt_op mt_op_embedding = {
     .shape = embedding_shape,
     .forward = embedding_forward,
     .backward = embedding_backward,
-    .adds_rows = true,
 };
 
 mt_tensor *mt_embedding(mt_tape *tape, mt_tensor *indices, mt_tensor *table, int32_t padding_index)

@@ -55,7 +55,7 @@ typedef struct mt_call {
     /* In backward only. */
     const void *grad_outputs[MT_OP_OUTPUTS]; /* NULL where none arrived: counts as zero */
     void *grad_inputs[MT_OP_INPUTS];         /* to be written whole; NULL where not wanted */
-    bool grad_adds[MT_OP_INPUTS]; /* to be added to: only for an operator with adds_rows */
+    bool grad_adds[MT_OP_INPUTS];            /* to be added to: of mt_embedding alone */
 } mt_call;
 
 struct mt_op {
@@ -70,9 +70,6 @@ struct mt_op {
     /* Writes grad_inputs. Adding up where a tensor has several uses is the tape's work. NULL: not
      * differentiable. */
     mt_status (*backward)(mt_call *call);
-    /* It writes few rows of the gradient of a table, as mt_embedding_backward_args has them: so it
-     * adds to what is there where call->grad_adds says so, and keeps the tensor's zero_rows. */
-    bool adds_rows;
 };
 
 /* Applies an operator and returns its first output, or NULL with the tape failed. `inputs` has

@@ -30,6 +30,7 @@ typedef struct mt_parameter {
     mt_tensor tensor; /* requires_grad; data and grad point into the set's blocks */
     mt_initial initial;
     int64_t padding_row; /* zero at the start, never updated; -1: none */
+    bool is_table;       /* mt_parameters_set_table */
     bool decay;          /* weight decay applies: rank 2 and more */
     size_t offset;       /* elements from the start of the blocks, once they are allocated */
 } mt_parameter;
@@ -43,7 +44,6 @@ typedef struct mt_parameters {
     mt_parameter **items; /* in the order they were added */
     void *names;          /* the items sorted, for mt_parameters_find */
     void *data, *grad;    /* the blocks; NULL until allocated, as the sizes below are 0 */
-    uint8_t *zero_rows;   /* those of the tensors that are matrices */
     int64_t total;        /* elements of a block, alignment gaps included (always zero); */
     int64_t decayed;      /* those that weight decay applies to come first: so many */
 } mt_parameters;
@@ -58,6 +58,11 @@ MT_API void mt_parameters_destroy(mt_parameters *parameters);
  * "." or with a '/' in it, no memory), returns NULL, and mt_parameters_allocate tells it. */
 MT_API mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, const char *name,
                                     int rank, const int64_t *shape, mt_initial initial);
+
+/* Marks the parameter added last, a matrix, as one that mt_embedding takes few rows of: backward
+ * then writes these rows of its gradient, and not all. A program that writes to the gradient itself
+ * calls mt_parameters_zero_grad before the next backward, and before a trainer's. */
+MT_API void mt_parameters_set_table(mt_parameters *parameters);
 
 /* Marks row `row` of the parameter added last as padding. */
 MT_API void mt_parameters_set_padding_row(mt_parameters *parameters, int64_t row);

@@ -33,11 +33,9 @@ struct mt_tensor {
     bool has_grad;   /* whether backward has put a value into `grad` */
     mt_tensor *base; /* of a view: the tensor whose data and gradient it shares; else NULL */
 
-    /* Of a parameter that is a matrix, which may be a table of many rows and few uses: a byte on
-     * `device` for each row, not 0 where that row of `grad` is zero. It is NULL for others, and has
-     * no meaning while knows_zero_rows is false. */
+    /* Of a parameter that is a table (mt_parameters_set_table): a byte on `device` for each row,
+     * not 0 where that row of `grad` is zero, whatever has_grad says. Else NULL. */
     uint8_t *zero_rows;
-    bool knows_zero_rows;
 };
 
 /* Number of elements, 1 for a scalar. */

@@ -12,6 +12,9 @@
  * have arrived: a device that runs behind always has work. Where the device can record work and
  * batches repeat their shapes, an update is recorded once and replayed.
  *
+ * The gradients are the trainer's while it trains: a program that writes some itself between
+ * updates calls mt_parameters_zero_grad before the next.
+ *
  * The first failure of an update, or of what follows it, sticks: the trainer then makes and saves
  * nothing more, and returns it again. A batch that cannot be put on the tape has changed nothing:
  * what was trained before it can be saved, and the next run asks for it again. */

@@ -17,6 +17,7 @@ static void table_setup(void)
     graph_setup();
     ck_assert_int_eq(mt_parameters_create(test_device, MT_F64, &parameters), MT_OK);
     table = mt_parameters_add(parameters, "", "table", SHAPE(V, C), mt_initial_constant(1.0));
+    mt_parameters_set_table(parameters);
     ck_assert_int_eq(mt_parameters_allocate(parameters, 1), MT_OK);
 }
 

@@ -343,6 +343,66 @@ START_TEST(test_a_recorded_update_is_for_the_places_of_all_its_tensors)
 }
 END_TEST
 
+/* Labels of a table: of every fifth batch three, which also takes all of it, else two. */
+static void put_labels(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
+{
+    (void)context;
+    const int32_t labels[] = {(int32_t)(index % 6), (int32_t)((5 * index + 1) % 6), 0};
+    batch->input = mt_tape_labels(tape, 1, index % 5 == 4 ? 3 : 2, labels);
+}
+
+static mt_tensor *loss_of_table(void *context, mt_tape *tape, const mt_batch *batch,
+                                mt_tensor **counts)
+{
+    (void)counts;
+    const mt_parameters *parameters = context;
+    mt_tensor *table = &parameters->items[0]->tensor;
+    mt_tensor *all = mt_sum(tape, mt_multiply(tape, table, table));
+    mt_tensor *rows = mt_sum(tape, mt_embedding(tape, batch->input, table, -1));
+    return batch->input->shape[1] == 3 ? mt_add(tape, all, rows) : rows;
+}
+
+/* Updates of a table of a program's own, which writes the gradient, too, and says so. */
+static void train_table(bool record, run_result *result)
+{
+    mt_parameters *parameters;
+    mt_trainer *trainer;
+    const mt_trainer_config config = config_of(1, record);
+    ck_assert_int_eq(mt_parameters_create(test_device, MT_F32, &parameters), MT_OK);
+    mt_parameters_add(parameters, "", "table", 2, (int64_t[]){6, 4}, mt_initial_constant(1.0));
+    mt_parameters_set_table(parameters);
+    ck_assert_int_eq(mt_parameters_allocate(parameters, 1), MT_OK);
+    const mt_objective objective = {put_labels, loss_of_table, parameters};
+    ck_assert_int_eq(mt_trainer_create(parameters, &config, &objective, &trainer), MT_OK);
+    for (int64_t last = 1; last <= 9; last++) {
+        ck_assert_int_eq(mt_trainer_run(trainer, last, note, result), MT_OK);
+        if (last == 3) {
+            const float written[6 * 4] = {100.0F, 100.0F, [23] = 100.0F};
+            ck_assert_int_eq(
+                test_device->write(test_device, parameters->grad, written, sizeof written), MT_OK);
+            mt_parameters_zero_grad(parameters);
+        }
+    }
+    own_model model = {.parameters = parameters};
+    read_values(&model, result);
+    mt_trainer_destroy(trainer);
+    mt_parameters_destroy(parameters);
+}
+
+/* Of the first two and the fourth update: 2 labels of 4 ones. */
+START_TEST(test_a_recorded_update_knows_what_was_written_to_a_table)
+{
+    run_result plain = {0}, recorded = {0};
+    train_table(false, &plain);
+    train_table(true, &recorded);
+    check_same(&plain, &recorded);
+    ck_assert_double_eq_tol(plain.updates[3].grad_norm, sqrt(8.0), 1e-6);
+    ck_assert_double_eq_tol(plain.updates[6].grad_norm, sqrt(8.0), 1e-6);
+    free(plain.values);
+    free(recorded.values);
+}
+END_TEST
+
 static mt_status (*plain_allocate)(mt_device *device, size_t bytes, void **memory);
 static int allocations;
 
@@ -1185,6 +1245,7 @@ static Suite *trainer_suite(void)
         test_an_update_may_have_any_number_of_batches, test_recorded_updates_are_the_same,
         test_a_recorded_update_is_for_the_shapes_of_all_its_tensors,
         test_a_recorded_update_is_for_the_places_of_all_its_tensors,
+        test_a_recorded_update_knows_what_was_written_to_a_table,
         test_later_updates_allocate_nothing, test_a_stopped_run_goes_on_where_it_was,
         test_a_run_that_was_saved_goes_on_to_the_same_bits,
         test_a_child_of_fork_goes_on_to_the_same_bits_or_is_told,
