@@ -19,7 +19,6 @@ void mt_token_ids_close(mt_token_ids *ids)
     free(ids->first_id);
     free(ids->first_document);
     free(ids->buffer);
-    free(ids->narrow);
     free(ids->values);
     free(ids);
 }
@@ -32,13 +31,11 @@ static mt_status make(int64_t files, mt_token_ids **ids)
         made->first_id = calloc((size_t)files, sizeof *made->first_id);
         made->first_document = calloc((size_t)files, sizeof *made->first_document);
         made->buffer = malloc((size_t)MT_IDS_PIECE * LONGEST_ID);
-        made->narrow = malloc(MT_IDS_PIECE * sizeof *made->narrow);
         made->values = malloc(MT_IDS_PIECE * sizeof *made->values);
         memset(made->open, -1, sizeof made->open);
     }
     return made != NULL && made->file != NULL && made->first_id != NULL &&
-                   made->first_document != NULL && made->buffer != NULL && made->narrow != NULL &&
-                   made->values != NULL
+                   made->first_document != NULL && made->buffer != NULL && made->values != NULL
                ? MT_OK
                : mt_fail(MT_ERROR_MEMORY, "no memory to read %" PRId64 " files of token ids",
                          files);

@@ -16,10 +16,8 @@ struct mt_token_ids {
     int64_t open[MT_IDS_OPEN]; /* files; negative: none */
     int next;                  /* of them, to be closed for another */
 
-    unsigned char *buffer;      /* for the bytes of a piece that is not mapped, */
-    int32_t *narrow;            /* for one that HDF5 reads; */
-    const unsigned char *bytes; /* those of the piece that was read last, */
-    int64_t *values;            /* and its ids */
+    unsigned char *buffer; /* for the bytes of a piece that is not mapped, */
+    int32_t *values;       /* and for ids that nobody else keeps */
 };
 
 #endif

@@ -876,6 +876,14 @@ START_TEST(test_a_file_that_shrinks_is_an_error)
     ASSERT_FAILS(mt_token_ids_read(ids, 0, 2, 50277, values), MT_ERROR_IO,
                  "b.bin: 16 bytes, and 24 when it was first opened");
     mt_token_ids_close(ids);
+    ids = open_well(write_bytes("c.bin", six, sizeof six), MT_IDS_UINT32);
+    write_bytes("d.bin", six, sizeof six);
+    char *from = strdup(in_folder("d.bin"));
+    ck_assert_int_eq(rename(from, in_folder("c.bin")), 0);
+    free(from);
+    ASSERT_FAILS(mt_token_ids_read(ids, 0, 2, 50277, values), MT_ERROR_IO,
+                 "c.bin: it is another file than when it was first opened");
+    mt_token_ids_close(ids);
 }
 END_TEST
 
