@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* ---- input that is refused ---- */
 
@@ -58,6 +59,15 @@ typedef struct mt_transducer_lattice {
     const mt_transducer_node *nodes; /* from the row's first */
     double *alphas, *betas;
 } mt_transducer_lattice;
+
+/* What stands in the place of the sums of node n, which is beyond its row's lengths. */
+MT_EVERYWHERE void mt_transducer_set_padding(const mt_transducer_forward_args *args, int64_t n)
+{
+    args->betas[n] = 0.0;
+    if (args->alphas != NULL) {
+        args->alphas[n] = 0.0;
+    }
+}
 
 /* T is 0 where the row's lengths are out of range. */
 MT_EVERYWHERE mt_transducer_lattice mt_transducer_lattice_of(const mt_transducer_forward_args *args,
@@ -141,6 +151,13 @@ typedef struct mt_transducer_posteriors {
     double blank, label; /* both 0 where no alignment comes by: then lse has no meaning */
     double lse;
 } mt_transducer_posteriors;
+
+/* Tells if the betas of a row are small enough for that: to some 1e-7. */
+MT_EVERYWHERE bool mt_transducer_betas_tell_lse(const mt_transducer_backward_args *args, int64_t b)
+{
+    const double most = 1e8;
+    return fabs(args->betas[b * args->T * (args->U + 1)]) < most;
+}
 
 /* Of node (t, u) of row b, within its lengths, with its logits of the blank and of its label, for
  * which the last has any other. */

@@ -1,8 +1,8 @@
 /* The transducer loss. What takes time are the logits, V of them to a node: each direction reads
  * them once, a node to a thread, and probabilities are not stored. The sums along the lattice, a
- * row's alphas or betas to a thread, are walked by diagonals, whose nodes the processor works on at
- * once as none waits for another. */
+ * row's alphas or betas to a thread, are those of lattice.c. */
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/lattice.h"
 #include "kernels/cpu/softmax.h"
 #include "kernels/transducer_formulas.h"
 
@@ -55,6 +55,7 @@ static void log_probabilities(const void *loop, int64_t first, int64_t end)
         node_place at = place_of(n, args->T, args->U);
         int32_t labels = args->label_lengths[at.b];
         if (at.t >= args->frames[at.b] || at.u > labels) {
+            mt_transducer_set_padding(args, n);
             continue;
         }
         const real *logits = (const real *)args->logits + n * V;
@@ -65,37 +66,16 @@ static void log_probabilities(const void *loop, int64_t first, int64_t end)
     }
 }
 
-static void walk_to_start(const mt_transducer_lattice *of)
-{
-    for (int64_t diagonal = mt_transducer_diagonals(of) - 1; diagonal >= 0; diagonal--) {
-        int64_t last = mt_transducer_last(of, diagonal);
-        for (int64_t u = mt_transducer_first(of, diagonal); u <= last; u++) {
-            mt_transducer_set_beta(of, diagonal - u, u);
-        }
-    }
-}
-
-static void walk_to_end(const mt_transducer_lattice *of)
-{
-    for (int64_t diagonal = 0; diagonal < mt_transducer_diagonals(of); diagonal++) {
-        int64_t last = mt_transducer_last(of, diagonal);
-        for (int64_t u = mt_transducer_first(of, diagonal); u <= last; u++) {
-            mt_transducer_set_alpha(of, diagonal - u, u);
-        }
-    }
-}
-
 /* The betas of all rows, then the alphas of all rows. */
 static void walk_lattices(const void *loop, int64_t first, int64_t end)
 {
     const mt_transducer_forward_args *args = loop;
     for (int64_t turn = first; turn < end; turn++) {
-        mt_transducer_lattice lattice = mt_transducer_lattice_of(args, turn % args->B);
         if (turn < args->B) {
-            walk_to_start(&lattice);
-            ((real *)args->losses)[turn] = (real)-lattice.betas[0];
-        } else if (lattice.alphas != NULL) {
-            walk_to_end(&lattice);
+            LATTICE(to_start)(args, turn);
+            ((real *)args->losses)[turn] = (real)-args->betas[turn * args->T * (args->U + 1)];
+        } else {
+            LATTICE(to_end)(args, turn - args->B);
         }
     }
 }
@@ -144,6 +124,9 @@ static void logit_grads(const void *loop, int64_t first, int64_t end)
         if (node.blank + node.label == 0.0) {
             memset(dlogits, 0, (size_t)V * sizeof *dlogits);
             continue;
+        }
+        if (!mt_transducer_betas_tell_lse(args, at.b)) {
+            node.lse = log_sum_exp(logits, row_max(logits, V), V);
         }
         double dloss = (double)((const real *)args->dlosses)[at.b];
         double by_blank = dloss * node.blank;

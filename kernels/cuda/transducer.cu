@@ -59,6 +59,9 @@ __global__ void __launch_bounds__(NODE_THREADS) log_probabilities(mt_transducer_
         node_place at = place_of(n, args.T, args.U);
         mt_transducer_lattice lattice = mt_transducer_lattice_of(&args, at.b);
         if (at.t >= lattice.T || at.u > lattice.U) {
+            if (lane_index() == 0) {
+                mt_transducer_set_padding(&args, n);
+            }
             continue;
         }
         const real *logits = static_cast<const real *>(args.logits) + n * args.V;
@@ -132,13 +135,16 @@ __global__ void __launch_bounds__(NODE_THREADS) logit_grads(mt_transducer_backwa
                                                static_cast<double>(logits[args.blank]),
                                                static_cast<double>(logits[label]));
         }
+        bool comes_by = node.blank + node.label != 0.0;
+        if (comes_by && !mt_transducer_betas_tell_lse(&args, at.b)) {
+            node.lse = log_sum_exp(logits, V);
+        }
         __syncwarp(); /* the gradient may be written over the logits */
         double dloss = static_cast<double>(static_cast<const real *>(args.dlosses)[at.b]);
         double by_blank = dloss * node.blank;
         double by_label = dloss * node.label * (1.0 + args.fastemit_lambda);
         real scale = static_cast<real>(by_blank + by_label), high = static_cast<real>(node.lse);
         real low = static_cast<real>(node.lse - static_cast<double>(high));
-        bool comes_by = node.blank + node.label != 0.0;
         for (int64_t v = lane_index(); v < V; v += WARP) {
             real grad = comes_by ? scale * exp((logits[v] - high) - low) : real(0);
             grad = v == args.blank ? grad - static_cast<real>(by_blank) : grad;

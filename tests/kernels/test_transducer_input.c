@@ -27,6 +27,15 @@ static void check_padding(kernel_build *build)
         logits[i] = is_padding(&data, c, i / c->V) ? NAN : logits[i];
         ck_assert(!is_padding(&data, c, i / c->V) || whole[i] == 0.0);
     }
+    double *sums = host_doubles(build, 2 * nodes_of(c));
+    size_t bytes = (size_t)nodes_of(c) * sizeof *sums;
+    assert_ok(build->device->read_back(build->device, sums, data.forward.betas, bytes));
+    assert_ok(
+        build->device->read_back(build->device, sums + nodes_of(c), data.forward.alphas, bytes));
+    for (int64_t i = 0; i < 2 * nodes_of(c); i++) {
+        bool is_beyond = is_padding(&data, c, i % nodes_of(c));
+        ck_assert(is_beyond ? sums[i] == 0.0 : isfinite(sums[i]));
+    }
     data.forward.logits = upload(build, logits, n);
     assert_close(build, "dlogits", run_backward(build, c, &data, 0.0), whole, n, 0.0);
     assert_close(build, "losses", data.forward.losses, losses, c->B, 0.0);
@@ -79,6 +88,29 @@ static void check_not_finite(kernel_build *build)
 START_TEST(test_a_logit_that_is_not_finite_is_lost_to_its_row_alone)
 {
     for_each_build(check_not_finite);
+}
+END_TEST
+
+/* The blank that ends the row is masked, by less than infinity: the loss is large, and has no
+ * digits for what the other frame's gradient depends on. */
+static void check_large_loss(kernel_build *build)
+{
+    const transducer_case c = {1, 2, 0, 3, 0, 1.0};
+    const double masks[] = {-1e9, -1e13, -1e30};
+    for (int i = 0; i < LENGTH(masks); i++) {
+        const double logits[] = {0.0, 1.0, 2.0, masks[i], 0.0, 0.0};
+        transducer_data data = make_data_of(build, &c, upload(build, logits, 6));
+        const double *dlogits = values_of(build, run_backward(build, &c, &data, 0.0), 6);
+        const double expected[] = {0.0900305732 - 1.0, 0.2447284711, 0.6652409558, -1.0, 0.5, 0.5};
+        for (int g = 0; g < 6; g++) {
+            ck_assert_double_eq_tol(dlogits[g], expected[g], 1e-6);
+        }
+    }
+}
+
+START_TEST(test_a_row_of_a_large_loss_has_the_gradient_of_its_formula)
+{
+    for_each_build(check_large_loss);
 }
 END_TEST
 
@@ -197,6 +229,7 @@ static Suite *transducer_input_suite(void)
     return SUITE("transducer_input",
                  test_what_lies_beyond_the_lengths_is_not_read_and_has_no_gradient,
                  test_a_logit_that_is_not_finite_is_lost_to_its_row_alone,
+                 test_a_row_of_a_large_loss_has_the_gradient_of_its_formula,
                  test_nodes_that_no_alignment_comes_by_have_no_gradient,
                  test_lengths_and_labels_out_of_range_are_refused_with_value_and_place,
                  test_the_interface_for_bindings_is_the_tables_and_checks_its_figures);

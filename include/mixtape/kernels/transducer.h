@@ -49,9 +49,9 @@ typedef struct mt_transducer_forward_args {
     const int32_t *frames;        /* (B), in 1 .. T */
     const int32_t *label_lengths; /* (B), in 0 .. U */
     void *losses;                 /* (B), written */
-    double *betas;                /* (B, T, U + 1), written within the lengths: for backward */
-    double *alphas;               /* the same, or NULL if there will be no backward */
-    mt_transducer_node *nodes;    /* (B, T, U + 1): memory to work in */
+    double *betas;             /* (B, T, U + 1), written, zero beyond the lengths: for backward */
+    double *alphas;            /* the same, or NULL if there will be no backward */
+    mt_transducer_node *nodes; /* (B, T, U + 1): memory to work in */
 } mt_transducer_forward_args;
 
 typedef struct mt_transducer_backward_args {
