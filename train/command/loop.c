@@ -70,7 +70,9 @@ static mt_status validate(train_loop *loop, metrics_row *row)
     bool better = state->best_step == 0 || found.loss < state->best_loss;
     char quality[64] = "";
     if (loop->session->task->language) {
-        snprintf(quality, sizeof quality, "  perplexity %.3f", exp(found.loss));
+        double perplexity = exp(found.loss);
+        snprintf(quality, sizeof quality,
+                 perplexity < 1e9 ? "  perplexity %.3f" : "  perplexity %.3e", perplexity);
     }
     if (!isnan(found.accuracy)) {
         size_t used = strlen(quality);

@@ -34,7 +34,9 @@ static void format_quality(const train_progress *progress, double loss, double a
                            char text[64])
 {
     if (progress->language) {
-        snprintf(text, 64, "  perplexity %.2f", exp(loss));
+        double perplexity = exp(loss);
+        snprintf(text, 64, perplexity < 1e9 ? "  perplexity %.2f" : "  perplexity %.2e",
+                 perplexity);
     } else if (!isnan(accuracy)) {
         snprintf(text, 64, "  accuracy %.1f %%", 100.0 * accuracy);
     } else {
