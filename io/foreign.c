@@ -255,6 +255,9 @@ static mt_status take_told(const foreign_file *file, mt_weights *weights)
     if (file->told.sizes.context_size > 0) {
         config->context_size = file->told.sizes.context_size;
     }
+    if (file->told.tells_rescale_every) {
+        config->rescale_every = file->told.sizes.rescale_every;
+    }
     if (status == MT_OK) {
         status = check_config(file, config);
     }
@@ -291,7 +294,6 @@ static mt_status describe(foreign_file *file, mt_weights *weights)
     if (status != MT_OK) {
         return status;
     }
-    weights->file->rescale_every = file->told.rescale_every;
     weights->layout = file->layout;
     weights->dtype = widest(file->arrays);
     status = mt_model_describe(&weights->config, weights->dtype, &weights->parameters);

@@ -76,7 +76,9 @@ static mt_status read_fields(const char *path, const json_t *fields, mt_hf_confi
     }
     config->eps = json_number_value(eps);
     config->tied = json_is_true(tied);
-    config->rescale_every = json_integer_value(json_object_get(fields, "rescale_every"));
+    json_int_t rescale_every = json_integer_value(json_object_get(fields, "rescale_every"));
+    config->tells_rescale_every = json_is_integer(json_object_get(fields, "rescale_every"));
+    config->sizes.rescale_every = rescale_every > 0 ? rescale_every : 0; /* -1 is never, too */
     return read_sizes(path, fields, &config->sizes);
 }
 
@@ -136,10 +138,12 @@ mt_status mt_hf_config_check(const char *weights, const mt_hf_config *config,
     return MT_OK;
 }
 
-/* float16 alone needs the divided weights of transformers' inference (its own default: every 6). */
-static int rescale_every(const char *torch)
+/* The model's own or, where it has none, 6 in float16, as transformers has it: the other types need
+ * no divided weights. */
+static json_int_t rescale_every(const mt_model_config *config, const char *torch)
 {
-    return strcmp(torch, "float16") == 0 ? 6 : 0;
+    json_int_t own = config->rescale_every;
+    return own == 0 && strcmp(torch, "float16") == 0 ? 6 : own;
 }
 
 /* The token at which transformers ends a text; without tokens its own default, Pile's. */
@@ -153,12 +157,12 @@ static json_t *end_of_text(const mt_token_list *tokens)
 mt_status mt_hf_config_write(const char *path, const mt_model_config *config, const char *torch,
                              const mt_token_list *tokens)
 {
-    json_t *fields =
-        json_pack("{s:[s], s:o, s:f, s:s, s:o, s:i, s:b, s:s, s:b}", "architectures",
-                  config->output_size > 0 ? "RwkvForCausalLM" : "RwkvModel", "bos_token_id",
-                  end_of_text(tokens), "layer_norm_epsilon", config->norm.eps, "model_type", "rwkv",
-                  "eos_token_id", end_of_text(tokens), "rescale_every", rescale_every(torch),
-                  "tie_word_embeddings", 0, "torch_dtype", torch, "use_cache", 1);
+    json_t *fields = json_pack("{s:[s], s:o, s:f, s:s, s:o, s:I, s:b, s:s, s:b}", "architectures",
+                               config->output_size > 0 ? "RwkvForCausalLM" : "RwkvModel",
+                               "bos_token_id", end_of_text(tokens), "layer_norm_epsilon",
+                               config->norm.eps, "model_type", "rwkv", "eos_token_id",
+                               end_of_text(tokens), "rescale_every", rescale_every(config, torch),
+                               "tie_word_embeddings", 0, "torch_dtype", torch, "use_cache", 1);
     bool whole = fields != NULL;
     for (int i = 0; i < SIZES && whole; i++) {
         whole = json_object_set_new(fields, sizes[i].key, json_integer(size_of(config, i))) == 0;

@@ -8,10 +8,10 @@
 #include <stdbool.h>
 
 typedef struct mt_hf_config {
-    bool tied;             /* the head is the embedding */
-    double eps;            /* of the norms; 0: not told */
-    int64_t rescale_every; /* which concerns transformers alone; 0: never, or not told */
-    mt_model_config sizes; /* 0 where they are not told */
+    bool tied;  /* the head is the embedding */
+    double eps; /* of the norms; 0: not told */
+    bool tells_rescale_every;
+    mt_model_config sizes; /* and rescale_every; 0 where they are not told */
 } mt_hf_config;
 
 /* Reads the configuration in a folder, or beside a file of weights, if there is one. That of

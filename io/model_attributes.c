@@ -13,6 +13,9 @@ static void write_field(mt_archive *archive, const char *group, const mt_model_f
         return;
     }
     int64_t value = mt_model_field_whole(field, config);
+    if (field->optional && value == 0) {
+        return;
+    }
     if (field->type == MT_MODEL_CHOICE) {
         mt_archive_write_text(archive, group, field->attribute, field->choice((int)value));
     } else {
@@ -38,6 +41,9 @@ static void read_field(mt_archive *archive, const char *group, const mt_model_fi
     const mt_archive_field real[] = {{field->attribute, MT_FIELD_REAL, field->offset}, {NULL}};
     if (field->type == MT_MODEL_REAL) {
         mt_archive_read_fields(archive, group, real, config);
+        return;
+    }
+    if (field->optional && !mt_archive_has_attribute(archive, group, field->attribute)) {
         return;
     }
     int64_t value = field->type == MT_MODEL_CHOICE

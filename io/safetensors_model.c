@@ -47,7 +47,9 @@ json_t *mt_safetensors_metadata(const mt_model_config *config)
     bool whole = config == NULL || json_object_set_new(metadata, OURS, json_string(VERSION)) == 0;
     for (const mt_model_field *field = mt_model_fields();
          config != NULL && field->name != NULL && whole; field++) {
-        whole = json_object_set_new(metadata, field->attribute, field_text(field, config)) == 0;
+        bool is_told = !field->optional || mt_model_field_whole(field, config) != 0;
+        whole = !is_told ||
+                json_object_set_new(metadata, field->attribute, field_text(field, config)) == 0;
     }
     if (!whole) {
         json_decref(metadata);

@@ -21,7 +21,6 @@ typedef struct mt_weights_file {
     bool describes;      /* it has the model's configuration, beside names and shapes; */
     mt_assumed assumed;  /* what else of it was assumed, */
     char assumed_text[MT_ASSUMED_TEXT]; /* and that in words */
-    int64_t rescale_every;              /* that of a config.json, which weights do not keep */
 } mt_weights_file;
 
 /* What of a configuration is assumed, in words: "eps 1e-05, context_size 1024"; "" for nothing. */

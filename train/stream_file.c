@@ -174,8 +174,9 @@ mt_status mt_stream_save_file(const mt_stream *stream, int64_t row, const mt_str
 /* Tells if a field says what the model computes, whatever it was trained with. */
 static bool is_compared(const mt_model_field *field)
 {
-    return field->of_weights ? field->offset != offsetof(mt_model_config, context_size)
-                             : field->type == MT_MODEL_SIZE;
+    return field->of_weights
+               ? field->offset != offsetof(mt_model_config, context_size) && !field->optional
+               : field->type == MT_MODEL_SIZE;
 }
 
 static mt_status check_field(const char *path, const mt_model_field *field,

@@ -39,7 +39,8 @@ typedef struct mt_model_field {
      * least <= value < most for MT_MODEL_REAL. */
     double least, most;
 
-    bool of_weights;     /* weights that were trained with one value do not fit another */
+    bool optional;   /* files have it where it is not 0, `info` shows it then */
+    bool of_weights; /* it goes with weights, which fit no other value but of an optional field */
     const char *espnet;  /* ESPnet's mapping that has the attribute's name as a key, or NULL */
     const char *display; /* in `info`, a star for the value; NULL: the attribute's name before it */
 

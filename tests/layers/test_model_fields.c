@@ -177,7 +177,7 @@ static bool is_listed(const char *name, const char *const *list)
 START_TEST(test_a_run_that_goes_on_keeps_all_but_context_and_dropout)
 {
     static const char *const free_to_change[] = {"context_size", "embed_dropout", "att_dropout",
-                                                 "ffn_dropout", NULL};
+                                                 "ffn_dropout",  "rescale_every", NULL};
     FOR_EACH_FIELD(field)
     {
         ck_assert_msg(field->option == NULL ||
@@ -190,8 +190,8 @@ END_TEST
 START_TEST(test_weights_fit_one_value_of_what_they_were_trained_with)
 {
     static const char *const of_weights[] = {
-        "block_size", "attention_size", "linear_size",  "context_size", "num_blocks",
-        "norm.kind",  "norm.eps",       "norm.partial", "bias",         NULL};
+        "block_size", "attention_size", "linear_size", "context_size",  "num_blocks", "norm.kind",
+        "norm.eps",   "norm.partial",   "bias",        "rescale_every", NULL};
     FOR_EACH_FIELD(field)
     {
         ck_assert_msg(field->of_weights == is_listed(field->name, of_weights), "%s", field->name);

@@ -157,7 +157,7 @@ class ModelTest(support.CommandTest):
         del original["transformers_version"]
         if "dtype" in original:  # as transformers 5 writes, which reads the older name too
             original["torch_dtype"] = original.pop("dtype")
-        self.assertEqual(written, {**original, "eos_token_id": 0, "rescale_every": 0})
+        self.assertEqual(written, {**original, "eos_token_id": 0})
 
     def test_a_model_without_a_head_is_theirs_without(self):
         model = make_model().rwkv

@@ -47,9 +47,6 @@ static mt_status take_pair(espnet_file *file, const char *section, const yaml_no
     if (is_decoder && strcmp(name, NORM_ARGS) == 0) {
         return yaml_text_is_null(value) ? MT_OK : take_mapping(file, name, value);
     }
-    if (is_decoder && strcmp(name, "rescale_every") == 0) {
-        return MT_OK;
-    }
     const mt_model_field *field = find_field(section, name);
     if (field == NULL) {
         return wrong(file, key, section, name, "ESPnet's RWKV decoder has no such argument");

@@ -8,9 +8,9 @@
 
 /* Sets the options of the model from `decoder: rwkv` and `decoder_conf` in the file that is given,
  * ESPnet's defaults where they are silent, and what it says of the text (espnet_text_take), where
- * `init`, the weights that a run begins with, or NULL, does not. Other sections are passed over;
- * rescale_every too, which concerns inference in half precision. MT_ERROR_FORMAT, with the line,
- * for another decoder, an unknown key, a value out of range or text that Mixtape does not read. */
+ * `init`, the weights that a run begins with, or NULL, does not. Other sections are passed over.
+ * MT_ERROR_FORMAT, with the line, for another decoder, an unknown key, a value out of range or text
+ * that Mixtape does not read. */
 mt_status espnet_config_read(const train_arguments *given, const mt_weights *init,
                              run_config *config);
 

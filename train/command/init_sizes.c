@@ -38,7 +38,7 @@ static bool is_compared(const mt_model_field *field, const train_arguments *give
 {
     bool of_norm = field->offset == offsetof(mt_model_config, norm.eps) ||
                    field->offset == offsetof(mt_model_config, norm.partial);
-    return field->of_weights && field->espnet != NULL &&
+    return field->of_weights && !field->optional && field->espnet != NULL &&
            train_argument(given, field->option) == NULL && (same_norm || !of_norm);
 }
 
@@ -100,6 +100,9 @@ void init_sizes_take(const train_arguments *given, const mt_weights *init, run_c
     session_take_sizes(&init->config, config);
     if (given->espnet_config != NULL) {
         take_untold(&before, init->layout, &assumed, &config->model);
+        if (config->model.rescale_every == 0) {
+            config->model.rescale_every = before.rescale_every;
+        }
         tell_differences(given, &before, &config->model);
     }
     tell_assumed(given, &config->model, assumed);

@@ -173,12 +173,6 @@ static void tell_left_out(const char *path, const mt_weights *weights)
     if (weights->config.output_size == 0) {
         print_line(stderr, "%s has no head: the model has none", path);
     }
-    if (weights->file->rescale_every > 0) {
-        print_line(stderr,
-                   "%s: rescale_every %lld of its config.json is not kept: an export writes its "
-                   "own, 6 in float16, else 0",
-                   path, (long long)weights->file->rescale_every);
-    }
 }
 
 static mt_status import_model(const arguments *given, const mt_checkpoint *checkpoint)

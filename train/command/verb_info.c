@@ -106,6 +106,9 @@ static void print_model(const mt_model_config *config, mt_dtype dtype)
 {
     bool in_sizes = true, in_words = false;
     for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
+        if (field->optional && mt_model_field_whole(field, config) == 0) {
+            continue;
+        }
         if (!in_words && field->display != NULL) {
             in_words = true;
             printf(", dtype %s\n", mt_dtype_name(dtype));

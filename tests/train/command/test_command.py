@@ -867,7 +867,7 @@ class EspnetConfigTest(TranscriptsTest):
             "vocab_size": 7, "block_size": 24, "linear_size": 40, "attention_size": 16,
             "context_size": 128, "num_blocks": 3, "eps": 1e-4, "partial": 0.5,
             "embed_dropout_rate": 0.1, "att_dropout_rate": 0.2, "ffn_dropout_rate": 0.3,
-            "embed_pad": 2
+            "embed_pad": 2, "rescale_every": 6
         }
         self.assertEqual({name: found[name] for name in expected}, expected)
         self.assertEqual(found["normalization_type"], b"rms_norm")
@@ -1429,15 +1429,28 @@ class FilesTest(CommandTest):
             self.refuse("export", "model.h5", "--layout", layout, "-o", "a.safetensors", status=2,
                         says=[f"layout {layout}: ", "the model's 1e-06", cure])
 
-    def test_a_rescale_every_that_is_not_kept_is_said(self):
-        self.hugging_face_folder(context_length=512, layer_norm_epsilon=1e-5, rescale_every=6)
-        told = self.run_command("import", "folder", "-o", "model.h5").stderr.decode()
-        self.assertEqual(told, "folder: rescale_every 6 of its config.json is not kept: an export "
-                         "writes its own, 6 in float16, else 0\n")
+    def rescale_every(self, folder):
+        with open(self.path(folder, "config.json")) as file:
+            return json.load(file)["rescale_every"]
+
+    def test_rescale_every_is_kept(self):
+        self.hugging_face_folder(context_length=512, layer_norm_epsilon=1e-5, rescale_every=2)
+        imported = self.run_command("import", "folder", "-o", "model.h5")
+        self.assertEqual(imported.stderr, b"")
         self.run_command("export", "model.h5", "--layout", "hf", "-o", "again")
-        with open(self.path("again", "config.json")) as file:
-            self.assertEqual(json.load(file)["rescale_every"], 0)
-        self.assertEqual(self.run_command("import", "again", "-o", "model.h5").stderr, b"")
+        self.run_command("export", "again", "--layout", "hf", "--dtype", "f16", "-o", "halved")
+        self.train("--init", "halved", "--steps", "1", "--out", "tuned")
+        self.run_command("export", "tuned", "--layout", "hf", "-o", "of-tuned")
+        for folder in "again", "halved", "of-tuned":
+            self.assertEqual(self.rescale_every(folder), 2)
+        self.assertIn("rescale_every 2", self.run_command("info", "model.h5").stdout.decode())
+
+    def test_without_a_rescale_every_float16_alone_has_one(self):
+        self.hugging_face_folder(context_length=512, layer_norm_epsilon=1e-5, rescale_every=0)
+        for dtype, expected in ("f32", 0), ("f16", 6), ("bf16", 0):
+            self.run_command("export", "folder", "--layout", "hf", "--dtype", dtype, "-o", dtype)
+            self.assertEqual(self.rescale_every(dtype), expected)
+        self.assertNotIn("rescale_every", self.run_command("info", "folder").stdout.decode())
 
     def test_what_a_model_from_elsewhere_does_not_tell_is_said(self):
         self.hugging_face_folder()
