@@ -122,6 +122,8 @@ def _run_file(path):
 def _run_command(arguments):
     name = arguments[0]
     try:
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what others wrote while Python started
         os.execvp(name, arguments)
     except OSError as error:
         hint = ""

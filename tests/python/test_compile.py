@@ -23,8 +23,11 @@ def setUpModule():
 
 def has_headers():
     """Tells if PyTorch's own headers are there, which inductor compiles with; Debian has them in a
-    package of their own."""
-    from torch.utils.cpp_extension import include_paths
+    package of their own, and setuptools, which PyTorch asks for them, in another."""
+    try:
+        from torch.utils.cpp_extension import include_paths
+    except ImportError:
+        return False
     return any(os.path.exists(os.path.join(path, "ATen", "NumericUtils.h"))
                for path in (*include_paths(), "/usr/include"))
 
