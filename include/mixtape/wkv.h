@@ -23,7 +23,7 @@ extern "C" {
 /* Changes with any change to what this header and transducer.h declare, the structures of
  * kernels/wkv.h and kernels/transducer.h included, and to those functions of weights.h that need no
  * structure. */
-enum { MT_BINDINGS_VERSION = 4 };
+enum { MT_BINDINGS_VERSION = 5 };
 MT_API int mt_bindings_version(void);
 
 /* Bytes that forward leaves in `saved`; 0 for a type that has no kernels. As kernels are tuned they

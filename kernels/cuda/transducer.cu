@@ -126,9 +126,11 @@ __global__ void __launch_bounds__(NODE_THREADS) logit_grads(mt_transducer_backwa
         node_place at = place_of(n, args.T, args.U);
         const real *logits = static_cast<const real *>(args.logits) + n * V;
         real *dlogits = static_cast<real *>(args.dlogits) + n * V;
-        int32_t labels = args.label_lengths[at.b];
-        bool counts = at.t < args.frames[at.b] && at.u <= labels;
-        int64_t label = counts && at.u < labels ? args.labels[at.b * args.U + at.u] : args.blank;
+        /* Forward refuses lengths and labels out of range, but tells of it later. */
+        int32_t frames = args.frames[at.b], labels = args.label_lengths[at.b];
+        bool counts = at.t < frames && at.u <= labels && frames <= args.T && labels <= args.U;
+        int32_t label = counts && at.u < labels ? args.labels[at.b * args.U + at.u] : args.blank;
+        label = label >= 0 && label < V ? label : args.blank;
         mt_transducer_posteriors node = {0.0, 0.0, 0.0};
         if (counts) {
             node = mt_transducer_posteriors_of(&args, at.b, at.t, at.u,

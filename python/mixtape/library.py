@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import threading
 
-VERSION = 4
+VERSION = 5
 F32, F64 = 0, 1
 
 _pointer, _size = ctypes.c_void_p, ctypes.c_int64
