@@ -4,10 +4,10 @@
  *
  * All files of a list make one row of ids, numbered from 0: its positions. The row is cut into
  * documents: those of an index, the rows of an array of several dimensions, or else a whole file.
- * Nothing is loaded: ids are taken from the files' memory maps where they are used. A file that was
- * cut while it is mapped, or a disk that fails, is an error all the same, and not SIGBUS: a map is
- * asked for its pages first, and what it does not have is read, which tells why. An index is looked
- * through once; it takes eight bytes of memory for each document. */
+ * Nothing is loaded: ids are taken from the files' memory maps where they are used. A map is asked
+ * for its pages first, and what it does not have, of a file that was cut or a disk that fails, is
+ * read, which tells why: an error, and SIGBUS only where that happens between the two. An index is
+ * looked through once; it takes eight bytes of memory for each document. */
 #ifndef MT_IO_TOKEN_IDS_H
 #define MT_IO_TOKEN_IDS_H
 

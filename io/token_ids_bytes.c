@@ -73,7 +73,8 @@ mt_status mt_ids_read_bytes(const char *path, int descriptor, int64_t offset, vo
 void mt_ids_map(mt_ids_file *file)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY) {
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY ||
+        (uint64_t)file->bytes > SIZE_MAX) {
         return;
     }
     void *map = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_SHARED, file->descriptor, 0);
