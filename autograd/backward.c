@@ -1,5 +1,5 @@
-/* Backward: from the last record to the first. Operators write the gradients of their inputs whole;
- * where a tensor has several uses, the sum is made here. */
+/* Backward: from the last record to the first. Operators write the gradients of their inputs whole,
+ * but mt_embedding, which adds rows; where a tensor has several uses, the sum is made here. */
 #include "autograd/operators/table.h"
 #include "autograd/tape_internal.h"
 #include "kernels/null.h"

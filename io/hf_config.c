@@ -78,7 +78,9 @@ static mt_status read_fields(const char *path, const json_t *fields, mt_hf_confi
     config->tied = json_is_true(tied);
     json_int_t rescale_every = json_integer_value(json_object_get(fields, "rescale_every"));
     config->tells_rescale_every = json_is_integer(json_object_get(fields, "rescale_every"));
-    config->sizes.rescale_every = rescale_every > 0 ? rescale_every : 0; /* -1 is never, too */
+    /* Both ends mean never. */
+    rescale_every = rescale_every < -1 ? -1 : rescale_every;
+    config->sizes.rescale_every = rescale_every > INT32_MAX ? INT32_MAX : rescale_every;
     return read_sizes(path, fields, &config->sizes);
 }
 

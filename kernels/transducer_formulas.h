@@ -175,6 +175,7 @@ mt_transducer_posteriors_of(const mt_transducer_backward_args *args, int64_t b, 
     double smaller = by_blank > by_label ? by_label : by_blank;
     double ratio = exp(smaller - larger); /* of the less probable way on to the other */
     double both = exp(args->alphas[at] + *beta - args->betas[first]);
+    both = both > 1.0 ? 1.0 : both; /* where the sums are too large for their digits */
     double more = both / (1.0 + ratio), less = more * ratio;
     mt_transducer_posteriors none = {0.0, 0.0, 0.0};
     mt_transducer_posteriors some = {by_blank > by_label ? more : less,

@@ -336,7 +336,8 @@ void mt_parameters_zero_grad(mt_parameters *parameters)
     for (int i = 0; i < parameters->count; i++) {
         mt_tensor *tensor = &parameters->items[i]->tensor;
         tensor->has_grad = false;
-        if (tensor->zero_rows != NULL) { /* a device that fails here fails in what follows */
+        if (tensor->zero_rows !=
+            NULL) { /* a CUDA device that fails here fails in all that follows */
             tensor->device->zero(tensor->device, tensor->zero_rows, (size_t)tensor->shape[0]);
         }
     }

@@ -33,8 +33,8 @@ typedef struct mt_model_config {
     bool head_bias;
     int32_t padding_index; /* the embedding row that is zero and never updated; -1: none */
     double embed_dropout, att_dropout, ffn_dropout;
-    /* What is kept for ESPnet and transformers, which at inference in float16 divide weights by 2
-     * every so many blocks; 0: never. It changes nothing here. */
+    /* What is kept for ESPnet and transformers, which at inference halve weights every so many
+     * blocks, as float16 needs it; 0 and -1: never. It changes nothing here. */
     int64_t rescale_every;
     bool recompute; /* in training, keep each block's output alone (mt_recompute) */
 } mt_model_config;

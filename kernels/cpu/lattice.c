@@ -29,30 +29,20 @@ static inline double log_add(double a, double b)
     return smaller == -INFINITY ? larger : sum;
 }
 
-static void betas_within(const mt_transducer_lattice *of, int64_t diagonal, int64_t first,
-                         int64_t end)
+/* Sets sums of a diagonal's nodes from those of the nodes that a blank and a label lead to or, with
+ * back = true, come from. The probabilities of a step stand at the node that it begins at. */
+static inline void set_within(const mt_transducer_lattice *of, bool back, int64_t diagonal,
+                              int64_t first, int64_t end, double *sums)
 {
     int64_t stride = of->stride, start = diagonal * stride;
-    const mt_transducer_node *nodes = of->nodes;
-    double *betas = of->betas;
+    int64_t blank = back ? -stride : stride, label = back ? -1 : 1;
+    const mt_transducer_node *by_blank = of->nodes + (back ? blank : 0);
+    const mt_transducer_node *by_label = of->nodes + (back ? label : 0);
 #pragma omp simd
     for (int64_t u = first; u < end; u++) {
         int64_t at = start - u * (stride - 1);
-        betas[at] = log_add(nodes[at].blank + betas[at + stride], nodes[at].label + betas[at + 1]);
-    }
-}
-
-static void alphas_within(const mt_transducer_lattice *of, int64_t diagonal, int64_t first,
-                          int64_t end)
-{
-    int64_t stride = of->stride, start = diagonal * stride;
-    const mt_transducer_node *nodes = of->nodes;
-    double *alphas = of->alphas;
-#pragma omp simd
-    for (int64_t u = first; u < end; u++) {
-        int64_t at = start - u * (stride - 1), before = at - stride;
-        alphas[at] =
-            log_add(alphas[before] + nodes[before].blank, alphas[at - 1] + nodes[at - 1].label);
+        sums[at] =
+            log_add(sums[at + blank] + by_blank[at].blank, sums[at + label] + by_label[at].label);
     }
 }
 
@@ -69,7 +59,7 @@ void LATTICE(to_start)(const mt_transducer_forward_args *args, int64_t b)
         if (has_last_label) {
             mt_transducer_set_beta(&of, diagonal - of.U, of.U);
         }
-        betas_within(&of, diagonal, first + is_last_frame, end - has_last_label);
+        set_within(&of, false, diagonal, first + is_last_frame, end - has_last_label, of.betas);
     }
 }
 
@@ -89,6 +79,6 @@ void LATTICE(to_end)(const mt_transducer_forward_args *args, int64_t b)
         if (is_first_frame) {
             mt_transducer_set_alpha(&of, 0, diagonal);
         }
-        alphas_within(&of, diagonal, first + has_no_label, end - is_first_frame);
+        set_within(&of, true, diagonal, first + has_no_label, end - is_first_frame, of.alphas);
     }
 }

@@ -6,6 +6,7 @@ without ninja or a compiler, and without warp-transducer.
     python3 -m mixtape.espnet PROGRAM [ARGUMENT...]       ... or a recipe, as ./run.sh
 """
 
+import contextlib
 import importlib.util
 import os
 import runpy
@@ -121,9 +122,9 @@ def _run_file(path):
 
 def _run_command(arguments):
     name = arguments[0]
+    with contextlib.suppress(AttributeError, OSError):
+        sys.stdout.flush()  # what others wrote while Python started; there may be no output
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()  # what others wrote while Python started
         os.execvp(name, arguments)
     except OSError as error:
         hint = ""

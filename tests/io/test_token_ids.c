@@ -791,48 +791,72 @@ START_TEST(test_wrong_ids_are_told_with_their_place)
 }
 END_TEST
 
-/* Tells if a file is mapped into memory. */
-static bool is_mapped(const char *path)
+/* The kilobytes of a file's map that the process holds; negative where it is not mapped. */
+static long mapped_kilobytes(const char *path)
 {
     char line[1024];
-    bool found = false;
-    FILE *maps = fopen("/proc/self/maps", "re");
+    long kilobytes = -1;
+    bool is_it = false;
+    FILE *maps = fopen("/proc/self/smaps", "re");
     ck_assert_ptr_nonnull(maps);
     while (fgets(line, sizeof line, maps) != NULL) {
-        found = found || strstr(line, path) != NULL;
+        is_it = is_it || strstr(line, path) != NULL;
+        if (is_it && strncmp(line, "Rss:", 4) == 0) {
+            kilobytes = strtol(line + 4, NULL, 10);
+            is_it = false;
+        }
     }
     fclose(maps);
-    return found;
+    return kilobytes;
 }
 
-START_TEST(test_ids_are_taken_from_a_map_that_ends_with_them)
+/* The bytes that the process has read by calls so far. */
+static long long bytes_read(void)
 {
-    int32_t values[6];
-    const char *path = write_bytes("a.bin", six, sizeof six);
-    mt_token_ids *ids = open_well(path, MT_IDS_UINT32);
-    ASSERT_OK(mt_token_ids_read(ids, 1, 5, 50277, values));
-    ck_assert_int_eq(values[4], (int32_t)six[5]);
-    ck_assert(is_mapped(path));
+    long long bytes = -1;
+    FILE *counts = fopen("/proc/self/io", "re");
+    ck_assert_ptr_nonnull(counts);
+    ck_assert_int_eq(fscanf(counts, "rchar: %lld", &bytes), 1);
+    fclose(counts);
+    return bytes;
+}
+
+START_TEST(test_ids_are_taken_from_a_map_whose_pages_are_given_back)
+{
+    enum { COUNT = 1 << 20 };
+    uint16_t *ones = malloc(COUNT * sizeof *ones);
+    int32_t *values = malloc(COUNT * sizeof *values);
+    for (int i = 0; i < COUNT; i++) {
+        ones[i] = (uint16_t)(1 + i % 7);
+    }
+    const char *path = write_bytes("a.bin", ones, COUNT * sizeof *ones);
+    mt_token_ids *ids = open_well(path, MT_IDS_UINT16);
+    long long before = bytes_read();
+    ASSERT_OK(mt_token_ids_read(ids, 0, COUNT, 50277, values));
+    ck_assert_int_lt(bytes_read() - before, COUNT / 4);
+    ck_assert_int_eq(mapped_kilobytes(path), 0);
+    ck_assert_int_eq(values[COUNT - 1], 1 + (COUNT - 1) % 7);
     mt_token_ids_close(ids);
-    ck_assert(!is_mapped(path));
+    ck_assert_int_lt(mapped_kilobytes(path), 0);
+    free(ones);
+    free(values);
 }
 END_TEST
 
 /* The limit is one that nothing else comes up to. */
 START_TEST(test_ids_are_read_where_address_space_is_limited)
 {
-    struct rlimit limit;
+    struct rlimit before, limit;
     int32_t values[6];
-    ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
-    limit.rlim_cur = (rlim_t)1 << 60;
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+    limit = (struct rlimit){.rlim_cur = (rlim_t)1 << 60, .rlim_max = before.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
     const char *path = write_bytes("a.bin", six, sizeof six);
     mt_token_ids *ids = open_well(path, MT_IDS_UINT32);
     ASSERT_OK(mt_token_ids_read(ids, 1, 5, 50277, values));
-    ck_assert_int_eq(values[4], (int32_t)six[5]);
-    ck_assert(!is_mapped(path));
-    limit.rlim_cur = limit.rlim_max;
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    ck_assert_int_eq(values[4], six[5]);
+    ck_assert_int_lt(mapped_kilobytes(path), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
     ck_assert_int_eq(truncate(path, 20), 0);
     ASSERT_FAILS(mt_token_ids_read(ids, 0, 6, 50277, values), MT_ERROR_IO,
                  "a.bin: it was cut to 20 bytes since it was opened, and byte 20 is needed");
@@ -924,7 +948,8 @@ static Suite *token_ids_suite(void)
         test_datasets_that_are_no_ids_are_refused, test_why_a_dataset_of_ids_cannot_be_read_is_told,
         test_files_of_every_kind_make_one_row, test_many_files_need_few_open_ones,
         test_what_is_no_file_of_ids_is_refused, test_files_of_ids_are_told_by_their_names,
-        test_wrong_ids_are_told_with_their_place, test_ids_are_taken_from_a_map_that_ends_with_them,
+        test_wrong_ids_are_told_with_their_place,
+        test_ids_are_taken_from_a_map_whose_pages_are_given_back,
         test_ids_are_read_where_address_space_is_limited,
         test_a_map_is_not_used_behind_the_end_of_its_file, test_a_file_that_shrinks_is_an_error,
         test_positions_beyond_32_bits_are_read);

@@ -389,7 +389,8 @@ static void train_table(bool record, run_result *result)
     mt_parameters_destroy(parameters);
 }
 
-/* Of the first two and the fourth update: 2 labels of 4 ones. */
+/* An update of two labels has a gradient of 8 ones: the fourth too, before which all was written,
+ * and the seventh, behind one that takes the whole table. */
 START_TEST(test_a_recorded_update_knows_what_was_written_to_a_table)
 {
     run_result plain = {0}, recorded = {0};

@@ -38,7 +38,7 @@ static bool is_compared(const mt_model_field *field, const train_arguments *give
 {
     bool of_norm = field->offset == offsetof(mt_model_config, norm.eps) ||
                    field->offset == offsetof(mt_model_config, norm.partial);
-    return field->of_weights && !field->optional && field->espnet != NULL &&
+    return field->of_weights && field->espnet != NULL &&
            train_argument(given, field->option) == NULL && (same_norm || !of_norm);
 }
 
@@ -51,7 +51,8 @@ static void tell_differences(const train_arguments *given, const mt_model_config
         char in_config[32], in_file[32];
         format_value(field, &wanted, in_config);
         format_value(field, &is, in_file);
-        if (is_compared(field, given, same_norm) && strcmp(in_config, in_file) != 0) {
+        bool is_told = !field->optional || mt_model_field_whole(field, espnet) != 0;
+        if (is_told && is_compared(field, given, same_norm) && strcmp(in_config, in_file) != 0) {
             print_line(stderr, "%s: %s is %s, but %s in --init %s, which is taken",
                        given->espnet_config, field->attribute, in_config, in_file,
                        train_argument(given, "init"));

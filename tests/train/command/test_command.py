@@ -872,6 +872,17 @@ class EspnetConfigTest(TranscriptsTest):
         self.assertEqual({name: found[name] for name in expected}, expected)
         self.assertEqual(found["normalization_type"], b"rms_norm")
 
+    def test_a_rescale_every_of_both_is_told(self):
+        config = ("decoder: rwkv\ndecoder_conf:\n  num_blocks: 1\n  block_size: 8\n"
+                  "  rescale_every: {}\n")
+        self.train_config(config.format(-1), "--out", "never")
+        self.assertEqual(self.attributes("never")["rescale_every"], -1)
+        self.train_config(config.format(6), "--out", "six")
+        result = self.train_config(config.format(2), "--init", "six", "--out", "both")
+        self.assertIn("rescale_every is 2, but 6 in --init six, which is taken",
+                      result.stderr.decode())
+        self.assertEqual(self.attributes("both")["rescale_every"], 6)
+
     def test_what_the_file_leaves_out_is_espnets_default(self):
         self.train_config("decoder: rwkv\ndecoder_conf:\n  num_blocks: 1\n  linear_size: null\n",
                           "--out", "run")
@@ -1444,6 +1455,16 @@ class FilesTest(CommandTest):
         for folder in "again", "halved", "of-tuned":
             self.assertEqual(self.rescale_every(folder), 2)
         self.assertIn("rescale_every 2", self.run_command("info", "model.h5").stdout.decode())
+
+    def test_a_rescale_every_of_any_size_is_read(self):
+        self.hugging_face_folder(context_length=512, layer_norm_epsilon=1e-5, rescale_every=-1)
+        for told, kept in (-1, -1), (-9, -1), (17000000, 17000000), (2**40, 2**31 - 1):
+            self.write("folder/config.json",
+                       json.dumps({"model_type": "rwkv", "context_length": 512,
+                                   "rescale_every": told}))
+            again = f"again{told}"
+            self.run_command("export", "folder", "--layout", "hf", "--dtype", "f16", "-o", again)
+            self.assertEqual(self.rescale_every(again), kept)
 
     def test_without_a_rescale_every_float16_alone_has_one(self):
         self.hugging_face_folder(context_length=512, layer_norm_epsilon=1e-5, rescale_every=0)
