@@ -86,6 +86,11 @@ mt_status mt_device_synchronize(mt_device *device)
     return device->synchronize(device);
 }
 
+const char *mt_device_lacks_bf16(const mt_device *device)
+{
+    return device != NULL ? device->lacks_bf16(device) : NULL;
+}
+
 mt_status mt_device_allow_tf32(mt_device *device, bool allowed)
 {
     if (device == NULL) {

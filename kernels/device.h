@@ -76,6 +76,9 @@ struct mt_device {
     void (*use_stream)(mt_device *, void *stream);
     void (*use_own_stream)(mt_device *);
 
+    /* NULL where products of MT_BF16 are done as such, else why they are not. */
+    const char *(*lacks_bf16)(const mt_device *);
+
     /* Allows matrix products of MT_F32 to round their factors to TF32, on a device that has it, or
      * forbids it, as it is at first. */
     mt_status (*allow_tf32)(mt_device *, bool allowed);

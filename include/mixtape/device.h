@@ -39,6 +39,11 @@ MT_API mt_status mt_device_synchronize(mt_device *device);
  * forbids it, as it is at first. */
 MT_API mt_status mt_device_allow_tf32(mt_device *device, bool allowed);
 
+/* NULL where the device multiplies MT_BF16 as such, faster than float32; else why it does not, in
+ * words for a message. It works all the same: the CPU widens the factors to float32 first. NULL
+ * without a device, too. */
+MT_API const char *mt_device_lacks_bf16(const mt_device *device);
+
 /* Memory of the device, for programs that call kernels on plain arrays (mixtape/wkv.h): aligned to
  * 64 bytes at least, its content unspecified. MT_ERROR_MEMORY with the size asked for. The caller
  * releases it, before the device is closed. Reading waits for the work that writes the memory. */

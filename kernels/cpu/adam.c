@@ -9,16 +9,16 @@ typedef struct update {
     double grad_factor;
 } update;
 
-static void update_stretch(const void *loop, int64_t begin, int64_t end)
+static void update_range(const update *of, int64_t begin, int64_t end)
 {
-    const mt_adam_args *args = ((const update *)loop)->args;
+    const mt_adam_args *args = of->args;
     const mt_adam_rates rates = *args->rates;
     int64_t decayed = args->decayed;
     real *parameter = args->parameter, *first = args->m, *second = args->v;
     const real *grad = args->grad;
     const real beta1 = (real)args->beta1, beta2 = (real)args->beta2, eps = (real)args->eps;
     const real rest1 = (real)(1.0 - args->beta1), rest2 = (real)(1.0 - args->beta2),
-               factor = (real)((const update *)loop)->grad_factor;
+               factor = (real)of->grad_factor;
     const real of_decayed = (real)mt_adam_kept(rates, args->weight_decay);
     const real rate = (real)mt_adam_rate(rates);
     const real correction = (real)mt_adam_correction(rates);
@@ -31,6 +31,30 @@ static void update_stretch(const void *loop, int64_t begin, int64_t end)
         second[i] = v;
         real keep = i < decayed ? of_decayed : (real)1.0;
         parameter[i] = keep * parameter[i] - rate * m / (real_sqrt(v) * correction + eps);
+    }
+}
+
+static void narrow_range(const mt_adam_args *args, int64_t begin, int64_t end)
+{
+    const real *parameter = args->parameter;
+    mt_bf16 *narrow = (mt_bf16 *)args->narrow;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++) {
+        narrow[i] = mt_bf16_rounded((float)parameter[i]);
+    }
+}
+
+/* In pieces that are still in cache when they are rounded. */
+static void update_stretch(const void *loop, int64_t begin, int64_t end)
+{
+    enum { PIECE = 2048 };
+    const update *of = loop;
+    for (int64_t first = begin; first < end; first += PIECE) {
+        int64_t stop = end - first < PIECE ? end : first + PIECE;
+        update_range(of, first, stop);
+        if (of->args->narrow != NULL) {
+            narrow_range(of->args, first, stop);
+        }
     }
 }
 

@@ -9,25 +9,25 @@
 #include <math.h>
 
 /* Tells if the target is the first of the largest logits. */
-static int row_hit(const real *logits, int32_t target, real largest)
+static int row_hit(const stored *logits, int32_t target, real largest)
 {
     int before = 0;
-    if (logits[target] != largest) {
+    if (value(logits[target]) != largest) {
         return 0;
     }
 #pragma omp simd reduction(+ : before)
     for (int32_t v = 0; v < target; v++) {
-        before += logits[v] == largest;
+        before += value(logits[v]) == largest;
     }
     return before == 0;
 }
 
-static double row_mean(const real *logits, int64_t V)
+static double row_mean(const stored *logits, int64_t V)
 {
     double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t v = 0; v < V; v++) {
-        sum += (double)logits[v];
+        sum += (double)value(logits[v]);
     }
     return sum / (double)V;
 }
@@ -35,7 +35,7 @@ static double row_mean(const real *logits, int64_t V)
 static mt_cross_entropy_row row_loss(const mt_cross_entropy_forward_args *args, int64_t n)
 {
     int64_t V = args->V;
-    const real *logits = (const real *)args->logits + n * V;
+    const stored *logits = (const stored *)args->logits + n * V;
     int32_t target = args->targets[n];
     real largest = row_max(logits, V);
     double lse = (double)largest + log(row_exp_sum(logits, largest, V));
@@ -44,7 +44,7 @@ static mt_cross_entropy_row row_loss(const mt_cross_entropy_forward_args *args, 
     if (args->lse != NULL) {
         ((real *)args->lse)[n] = (real)lse;
     }
-    double loss = mt_cross_entropy_loss(lse, (double)logits[target], spread, smoothing);
+    double loss = mt_cross_entropy_loss(lse, (double)value(logits[target]), spread, smoothing);
     return (mt_cross_entropy_row){
         .loss = loss, .counted = 1, .hit = row_hit(logits, target, largest)};
 }
@@ -114,6 +114,14 @@ mt_status KERNEL(cross_entropy_forward)(mt_device *device,
     return args->loss != NULL ? KERNEL(cross_entropy_total)(device, &total) : MT_OK;
 }
 
+/* A logit's gradient that is stored already, with all its digits; `logit` is relative to lse. */
+static inline real unrounded(stored kept, real factor, real logit, real spread)
+{
+    return sizeof(stored) == sizeof(real)
+               ? value(kept)
+               : mt_cross_entropy_grad(factor, real_exp_negative(logit), spread);
+}
+
 static void backward_rows(const void *loop, int64_t first, int64_t end)
 {
     const mt_cross_entropy_backward_args *args = loop;
@@ -123,17 +131,21 @@ static void backward_rows(const void *loop, int64_t first, int64_t end)
     real smoothing = (real)args->label_smoothing;
     real spread = smoothing / (real)V;
     for (int64_t n = first; n < end; n++) {
-        const real *logits = (const real *)args->logits + n * V;
-        real *dlogits = (real *)args->dlogits + n * V;
-        bool ignored = args->targets[n] == args->ignore_index;
+        const stored *logits = (const stored *)args->logits + n * V;
+        stored *dlogits = (stored *)args->dlogits + n * V;
+        int32_t target = args->targets[n];
+        bool ignored = target == args->ignore_index;
         real lse = ignored ? (real)0.0 : ((const real *)args->lse)[n];
+        real chosen = ignored ? (real)0.0 : value(logits[target]); /* dlogits may be logits */
 #pragma omp simd
         for (int64_t v = 0; v < V; v++) {
-            real probability = real_exp_negative(logits[v] - lse);
-            dlogits[v] = ignored ? (real)0.0 : mt_cross_entropy_grad(factor, probability, spread);
+            real probability = real_exp_negative(value(logits[v]) - lse);
+            dlogits[v] =
+                rounded(ignored ? (real)0.0 : mt_cross_entropy_grad(factor, probability, spread));
         }
         if (!ignored) {
-            dlogits[args->targets[n]] -= factor * ((real)1.0 - smoothing);
+            real before = unrounded(dlogits[target], factor, chosen - lse, spread);
+            dlogits[target] = rounded(before - factor * ((real)1.0 - smoothing));
         }
     }
 }

@@ -2,6 +2,7 @@
 #include "kernels/device.h"
 #include "kernels/cpu/blas.h"
 #include "kernels/cpu/device.h"
+#include "kernels/cpu/onednn.h"
 #include "kernels/cpu/team.h"
 
 #include <stdlib.h>
@@ -123,6 +124,13 @@ static mt_status cpu_allow_tf32(mt_device *device, bool allowed)
     return MT_OK;
 }
 
+static const char *cpu_lacks_bf16(const mt_device *device)
+{
+    (void)device;
+    return strcmp(mt_cpu_isa(), "avx512") == 0 ? mt_onednn_lacks()
+                                               : "the processor's kernels are not those of avx512";
+}
+
 static void cpu_close(mt_device *device)
 {
     cpu_device *cpu = (cpu_device *)device;
@@ -166,7 +174,6 @@ mt_status mt_cpu_open(int index, mt_device **device)
     }
     cpu->base = (mt_device){
         .name = "cpu",
-        .kernels = {[MT_F32] = build->kernels[MT_F32], [MT_F64] = build->kernels[MT_F64]},
         .allocate = cpu_allocate,
         .release = cpu_release,
         .write = cpu_copy,
@@ -179,10 +186,12 @@ mt_status mt_cpu_open(int index, mt_device **device)
         .stream = cpu_stream,
         .use_stream = cpu_use_stream,
         .use_own_stream = cpu_use_own_stream,
+        .lacks_bf16 = cpu_lacks_bf16,
         .allow_tf32 = cpu_allow_tf32,
         .poison = cpu_poison,
         .close = cpu_close,
     };
+    memcpy(cpu->base.kernels, build->kernels, sizeof cpu->base.kernels);
     *device = &cpu->base;
     return MT_OK;
 }

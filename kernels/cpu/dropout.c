@@ -28,8 +28,9 @@ static void drop_groups(const void *loop, int64_t first_group, int64_t end_group
 {
     const mt_dropout_args *args = ((const dropout_loop *)loop)->args;
     uint32_t least = ((const dropout_loop *)loop)->least;
-    const real *x = args->x;
-    real *y = args->y, scale = (real)(1.0 / (1.0 - args->p));
+    const stored *x = args->x;
+    stored *y = args->y;
+    real scale = (real)(1.0 / (1.0 - args->p));
     for (int64_t group = first_group; group < end_group; group++) {
         uint32_t words[GROUP];
         int64_t first = group * GROUP, rest = args->n - first;
@@ -37,7 +38,8 @@ static void drop_groups(const void *loop, int64_t first_group, int64_t end_group
         group_words(args, (uint64_t)(group * BLOCKS), words);
 #pragma omp simd
         for (int i = 0; i < count; i++) {
-            y[first + i] = words[i] >= least ? x[first + i] * scale : (real)0.0;
+            real kept = words[i] >= least ? value(x[first + i]) * scale : (real)0.0;
+            y[first + i] = rounded(kept);
         }
     }
 }

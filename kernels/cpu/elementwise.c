@@ -4,8 +4,9 @@
 
 /* What a kernel of this file reads and writes; each uses some of them. */
 typedef struct elements {
-    const real *a, *b, *g;
-    real *y, *z;
+    const stored *a, *b, *g;
+    stored *y, *z;
+    const real *bias;
     real number;
     int64_t columns;
 } elements;
@@ -42,16 +43,17 @@ typedef struct elements {
         return MT_OK;                                                                              \
     }
 
-/* ... or from the expression of element i. */
+/* ... or from the expression of an element, of x, or of a and b. */
 #define MAP_ONE(name, expression)                                                                  \
-    ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
+    ELEMENTWISE(name##_elements, real x = value(of.a[i]); of.y[i] = rounded(expression))           \
     KERNEL_OF_ONE(name)
 #define MAP_TWO(name, expression)                                                                  \
-    ELEMENTWISE(name##_elements, of.y[i] = (expression))                                           \
+    ELEMENTWISE(name##_elements, real a = value(of.a[i]); real b = value(of.b[i]);                 \
+                of.y[i] = rounded(expression))                                                     \
     KERNEL_OF_TWO(name)
 
-ELEMENTWISE(fill_elements, of.y[i] = of.number)
-ELEMENTWISE(scale_elements, of.y[i] = of.number * of.a[i])
+ELEMENTWISE(fill_elements, of.y[i] = rounded(of.number))
+ELEMENTWISE(scale_elements, of.y[i] = rounded(of.number * value(of.a[i])))
 
 mt_status KERNEL(fill)(mt_device *device, int64_t n, double value, void *y)
 {
@@ -74,31 +76,32 @@ mt_status KERNEL(scale_by)(mt_device *device, int64_t n, const void *alpha, cons
     return MT_OK;
 }
 
-MAP_TWO(add, of.a[i] + of.b[i])
-MAP_TWO(subtract, of.a[i] - of.b[i])
-MAP_TWO(multiply, of.a[i] * of.b[i])
-MAP_TWO(divide, of.a[i] / of.b[i])
-MAP_ONE(exp_forward, real_exp(of.a[i]))
-MAP_ONE(negative_exp_forward, -real_exp(of.a[i]))
-MAP_ONE(sigmoid_forward, real_sigmoid(of.a[i]))
-MAP_ONE(tanh_forward, real_tanh(of.a[i]))
-MAP_ONE(relu_forward, of.a[i] <= (real)0.0 ? (real)0.0 : of.a[i])
-MAP_TWO(sigmoid_gate_forward, real_sigmoid(of.a[i]) * of.b[i])
+MAP_TWO(add, a + b)
+MAP_TWO(subtract, a - b)
+MAP_TWO(multiply, a *b)
+MAP_TWO(divide, a / b)
+MAP_ONE(exp_forward, real_exp(x))
+MAP_ONE(negative_exp_forward, -real_exp(x))
+MAP_ONE(sigmoid_forward, real_sigmoid(x))
+MAP_ONE(tanh_forward, real_tanh(x))
+MAP_ONE(relu_forward, x <= (real)0.0 ? (real)0.0 : x)
+MAP_TWO(sigmoid_gate_forward, real_sigmoid(a) * b)
 
 /* Of a, the output, and its gradient b. */
-MAP_TWO(sigmoid_backward, of.b[i] * of.a[i] * ((real)1.0 - of.a[i]))
-MAP_TWO(tanh_backward, of.b[i] * ((real)1.0 - of.a[i] * of.a[i]))
-MAP_TWO(relu_backward, of.a[i] > (real)0.0 ? of.b[i] : (real)0.0)
-MAP_TWO(squared_relu_backward, (real)2.0 * real_sqrt(of.a[i]) * of.b[i])
+MAP_TWO(sigmoid_backward, b *a *((real)1.0 - a))
+MAP_TWO(tanh_backward, b *((real)1.0 - a * a))
+MAP_TWO(relu_backward, a > (real)0.0 ? b : (real)0.0)
+MAP_TWO(squared_relu_backward, (real)2.0 * real_sqrt(a) * b)
 
-ONE_BY_ONE(log_forward_elements, of.y[i] = real_log(of.a[i]))
+ONE_BY_ONE(log_forward_elements, of.y[i] = rounded(real_log(value(of.a[i]))))
 KERNEL_OF_ONE(log_forward)
 
-ONE_BY_ONE(gelu_forward_elements, of.y[i] = of.a[i] * real_normal_cdf(of.a[i]))
+ONE_BY_ONE(gelu_forward_elements, real x = value(of.a[i]);
+           of.y[i] = rounded(x * real_normal_cdf(x)))
 KERNEL_OF_ONE(gelu_forward)
 
-ONE_BY_ONE(gelu_backward_elements, real x = of.a[i];
-           of.y[i] = of.b[i] * (real_normal_cdf(x) + x * real_normal_pdf(x)))
+ONE_BY_ONE(gelu_backward_elements, real x = value(of.a[i]); real dy = value(of.b[i]);
+           of.y[i] = rounded(dy * (real_normal_cdf(x) + x * real_normal_pdf(x))))
 KERNEL_OF_TWO(gelu_backward)
 
 static inline real squared_relu(real x)
@@ -107,7 +110,7 @@ static inline real squared_relu(real x)
     return positive * positive;
 }
 
-ELEMENTWISE(squared_relus, of.y[i] = squared_relu(of.a[i]))
+ELEMENTWISE(squared_relus, of.y[i] = rounded(squared_relu(value(of.a[i]))))
 
 /* Rows, with a bias added to each. */
 static void biased_squared_relus(const void *loop, int64_t first, int64_t end)
@@ -117,7 +120,7 @@ static void biased_squared_relus(const void *loop, int64_t first, int64_t end)
     for (int64_t n = first; n < end; n++) {
 #pragma omp simd
         for (int64_t c = 0; c < C; c++) {
-            of.y[n * C + c] = squared_relu(of.a[n * C + c] + of.b[c]);
+            of.y[n * C + c] = rounded(squared_relu(value(of.a[n * C + c]) + of.bias[c]));
         }
     }
 }
@@ -126,7 +129,7 @@ mt_status KERNEL(squared_relu_forward)(mt_device *device, int64_t N, int64_t C, 
                                        const void *bias, void *y)
 {
     (void)device;
-    elements loop = {.a = x, .b = bias, .y = y, .columns = C};
+    elements loop = {.a = x, .bias = bias, .y = y, .columns = C};
     if (bias == NULL) {
         mt_team_loop(N * C, N * C, squared_relus, &loop);
     } else {
@@ -136,11 +139,13 @@ mt_status KERNEL(squared_relu_forward)(mt_device *device, int64_t N, int64_t C, 
 }
 
 /* Of y = sigmoid(a) b: its gradient by a is y here, and that by b is z. */
-ELEMENTWISE(gate_grads, real s = real_sigmoid(of.a[i]);
-            of.y[i] = of.g[i] * s * of.b[i] * ((real)1.0 - s))
-ELEMENTWISE(gated_grads, of.z[i] = of.g[i] * real_sigmoid(of.a[i]))
-ELEMENTWISE(both_gate_grads, real s = real_sigmoid(of.a[i]); real through = of.g[i] * s;
-            of.y[i] = through * of.b[i] * ((real)1.0 - s); of.z[i] = through)
+ELEMENTWISE(gate_grads, real s = real_sigmoid(value(of.a[i]));
+            of.y[i] = rounded(value(of.g[i]) * s * value(of.b[i]) * ((real)1.0 - s)))
+ELEMENTWISE(gated_grads, of.z[i] = rounded(value(of.g[i]) * real_sigmoid(value(of.a[i]))))
+ELEMENTWISE(both_gate_grads, real s = real_sigmoid(value(of.a[i]));
+            real through = value(of.g[i]) * s;
+            of.y[i] = rounded(through * value(of.b[i]) * ((real)1.0 - s));
+            of.z[i] = rounded(through))
 
 mt_status KERNEL(sigmoid_gate_backward)(mt_device *device, int64_t n, const void *r, const void *x,
                                         const void *dy, void *dr, void *dx)

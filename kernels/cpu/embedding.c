@@ -12,8 +12,12 @@ static void copy_rows(const void *loop, int64_t first, int64_t end)
     const mt_embedding_forward_args *args = loop;
     int64_t C = args->C;
     for (int64_t n = first; n < end; n++) {
-        memcpy((real *)args->y + n * C, (const real *)args->table + args->indices[n] * C,
-               (size_t)C * sizeof(real));
+        const real *row = (const real *)args->table + args->indices[n] * C;
+        stored *y = (stored *)args->y + n * C;
+#pragma omp simd
+        for (int64_t c = 0; c < C; c++) {
+            y[c] = rounded(row[c]);
+        }
     }
 }
 
@@ -58,11 +62,11 @@ static void table_grad(const void *loop, int64_t first_block, int64_t end_block)
         if (args->indices[n] == args->padding_index) {
             continue;
         }
-        const real *restrict dy = (const real *)args->dy + n * C + first;
+        const stored *restrict dy = (const stored *)args->dy + n * C + first;
         real *restrict row = dtable + args->indices[n] * C;
 #pragma omp simd
         for (int64_t c = 0; c < width; c++) {
-            row[c] += dy[c];
+            row[c] += value(dy[c]);
         }
     }
 }

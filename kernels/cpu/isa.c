@@ -3,10 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DECLARE(isa) extern const mt_kernels mt_cpu_kernels_##isa##_f32, mt_cpu_kernels_##isa##_f64
+#define DECLARE(isa)                                                                               \
+    extern const mt_kernels mt_cpu_kernels_##isa##_f32, mt_cpu_kernels_##isa##_f64,                \
+        mt_cpu_kernels_##isa##_bf16
 #define TABLES(isa)                                                                                \
     {                                                                                              \
-        [MT_F32] = &mt_cpu_kernels_##isa##_f32, [MT_F64] = &mt_cpu_kernels_##isa##_f64             \
+        [MT_F32] = &mt_cpu_kernels_##isa##_f32, [MT_F64] = &mt_cpu_kernels_##isa##_f64,            \
+        [MT_BF16] = &mt_cpu_kernels_##isa##_bf16                                                   \
     }
 
 DECLARE(baseline);

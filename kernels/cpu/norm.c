@@ -13,23 +13,24 @@ enum { SUM_BLOCK = 256 };
 
 /* The mean, as x[0] plus the mean distance from it: a row of equal values has exactly their mean,
  * and so a variance of zero. */
-static double row_mean(const real *x, int64_t n)
+static double row_mean(const stored *x, int64_t n)
 {
     double sum = 0.0;
+    real origin = value(x[0]);
     for (int64_t first = 0; first < n; first += SUM_BLOCK) {
         int64_t end = n - first < SUM_BLOCK ? n : first + SUM_BLOCK;
         real block = (real)0.0;
 #pragma omp simd reduction(+ : block)
         for (int64_t c = first; c < end; c++) {
-            block += x[c] - x[0];
+            block += value(x[c]) - origin;
         }
         sum += (double)block;
     }
-    return (double)x[0] + sum / (double)n;
+    return (double)origin + sum / (double)n;
 }
 
 /* Sum of (x - mean)^2. */
-static double row_squares(const real *x, real mean, int64_t n)
+static double row_squares(const stored *x, real mean, int64_t n)
 {
     double sum = 0.0;
     for (int64_t first = 0; first < n; first += SUM_BLOCK) {
@@ -37,7 +38,8 @@ static double row_squares(const real *x, real mean, int64_t n)
         real block = (real)0.0;
 #pragma omp simd reduction(+ : block)
         for (int64_t c = first; c < end; c++) {
-            block += (x[c] - mean) * (x[c] - mean);
+            real distance = value(x[c]) - mean;
+            block += distance * distance;
         }
         sum += (double)block;
     }
@@ -45,7 +47,7 @@ static double row_squares(const real *x, real mean, int64_t n)
 }
 
 /* The row's mean (zero but for layer_norm) and scale. */
-static void row_statistics(const mt_norm_forward_args *args, const real *x, double *mean,
+static void row_statistics(const mt_norm_forward_args *args, const stored *x, double *mean,
                            double *scale)
 {
     int64_t n = mt_norm_counted(args->kind, args->C, args->P);
@@ -59,25 +61,25 @@ static real single_weight(mt_norm_kind kind, const real *weight)
     return kind == MT_SCALE_NORM ? weight[0] : (real)1.0;
 }
 
-static void write_row(const mt_norm_forward_args *args, const real *x, real mean, real scale,
-                      real *y)
+static void write_row(const mt_norm_forward_args *args, const stored *x, real mean, real scale,
+                      stored *y)
 {
     const real *weight = args->weight, *bias = args->bias;
     if (args->kind == MT_LAYER_NORM) {
 #pragma omp simd
         for (int64_t c = 0; c < args->C; c++) {
-            y[c] = (x[c] - mean) * scale * weight[c] + bias[c];
+            y[c] = rounded((value(x[c]) - mean) * scale * weight[c] + bias[c]);
         }
     } else if (args->kind == MT_RMS_NORM) {
 #pragma omp simd
         for (int64_t c = 0; c < args->C; c++) {
-            y[c] = x[c] * scale * weight[c];
+            y[c] = rounded(value(x[c]) * scale * weight[c]);
         }
     } else {
         real factor = scale * single_weight(args->kind, weight);
 #pragma omp simd
         for (int64_t c = 0; c < args->C; c++) {
-            y[c] = x[c] * factor;
+            y[c] = rounded(value(x[c]) * factor);
         }
     }
 }
@@ -88,9 +90,9 @@ static void forward_rows(const void *loop, int64_t first, int64_t end)
     int64_t C = args->C;
     for (int64_t n = first; n < end; n++) {
         double mean, scale;
-        row_statistics(args, (const real *)args->x + n * C, &mean, &scale);
-        write_row(args, (const real *)args->x + n * C, (real)mean, (real)scale,
-                  (real *)args->y + n * C);
+        row_statistics(args, (const stored *)args->x + n * C, &mean, &scale);
+        write_row(args, (const stored *)args->x + n * C, (real)mean, (real)scale,
+                  (stored *)args->y + n * C);
         if (args->mean != NULL) {
             ((real *)args->mean)[n] = (real)mean;
         }
@@ -109,25 +111,26 @@ mt_status KERNEL(norm_forward)(mt_device *device, const mt_norm_forward_args *ar
 
 /* A row in backward, and the partial sums that its columns are added to (NULL: not wanted). */
 typedef struct backward_row {
-    const real *x, *dy;
+    const stored *x, *dy;
     real mean, scale;
-    real *dx;
+    stored *dx;
     real *dweight, *dbias;
     double sum_g, sum_gx; /* of g = dy weight, and of g (x - mean): dx needs them */
 } backward_row;
 
 static void channel_sums(const mt_norm_backward_args *args, backward_row *row)
 {
-    const real *weight = args->weight, *x = row->x, *dy = row->dy;
+    const real *weight = args->weight;
+    const stored *x = row->x, *dy = row->dy;
     real mean = row->mean;
     for (int64_t first = 0; first < args->C; first += SUM_BLOCK) {
         int64_t end = args->C - first < SUM_BLOCK ? args->C : first + SUM_BLOCK;
         real sum_g = (real)0.0, sum_gx = (real)0.0;
 #pragma omp simd reduction(+ : sum_g, sum_gx)
         for (int64_t c = first; c < end; c++) {
-            real g = dy[c] * weight[c];
+            real g = value(dy[c]) * weight[c];
             sum_g += g;
-            sum_gx += g * (x[c] - mean);
+            sum_gx += g * (value(x[c]) - mean);
         }
         row->sum_g += (double)sum_g;
         row->sum_gx += (double)sum_gx;
@@ -137,27 +140,27 @@ static void channel_sums(const mt_norm_backward_args *args, backward_row *row)
 /* Adds dy scale (x - mean) and dy to the columns' sums. */
 static void add_weight_grad(int64_t C, const backward_row *row)
 {
-    const real *restrict x = row->x, *restrict dy = row->dy;
+    const stored *restrict x = row->x, *restrict dy = row->dy;
     real *restrict dweight = row->dweight;
     real mean = row->mean, scale = row->scale;
 #pragma omp simd
     for (int64_t c = 0; c < C; c++) {
-        dweight[c] += dy[c] * scale * (x[c] - mean);
+        dweight[c] += value(dy[c]) * scale * (value(x[c]) - mean);
     }
 }
 
 static void add_bias_grad(int64_t C, const backward_row *row)
 {
-    const real *restrict dy = row->dy;
+    const stored *restrict dy = row->dy;
     real *restrict dbias = row->dbias;
 #pragma omp simd
     for (int64_t c = 0; c < C; c++) {
-        dbias[c] += dy[c];
+        dbias[c] += value(dy[c]);
     }
 }
 
 /* Sum of dy x: for the norms of a single weight. */
-static double row_dot(const real *x, const real *dy, int64_t C)
+static double row_dot(const stored *x, const stored *dy, int64_t C)
 {
     double sum = 0.0;
     for (int64_t first = 0; first < C; first += SUM_BLOCK) {
@@ -165,7 +168,7 @@ static double row_dot(const real *x, const real *dy, int64_t C)
         real block = (real)0.0;
 #pragma omp simd reduction(+ : block)
         for (int64_t c = first; c < end; c++) {
-            block += dy[c] * x[c];
+            block += value(dy[c]) * value(x[c]);
         }
         sum += (double)block;
     }
@@ -177,8 +180,9 @@ static double row_dot(const real *x, const real *dy, int64_t C)
 static void input_grad(const mt_norm_backward_args *args, const backward_row *row)
 {
     int64_t C = args->C, sloped = mt_norm_counted(args->kind, C, args->P);
-    const real *restrict x = row->x, *restrict dy = row->dy, *restrict weight = args->weight;
-    real *restrict dx = row->dx;
+    const stored *restrict x = row->x, *restrict dy = row->dy;
+    const real *restrict weight = args->weight;
+    stored *restrict dx = row->dx;
     real mean = row->mean, scale = row->scale;
     real slope =
         (real)mt_norm_slope(args->kind, (double)scale, row->sum_gx, (double)sloped, args->eps);
@@ -186,22 +190,23 @@ static void input_grad(const mt_norm_backward_args *args, const backward_row *ro
         real shift = (real)((double)scale * row->sum_g / (double)C);
 #pragma omp simd
         for (int64_t c = 0; c < C; c++) {
-            dx[c] = scale * dy[c] * weight[c] - shift - slope * (x[c] - mean);
+            dx[c] =
+                rounded(scale * value(dy[c]) * weight[c] - shift - slope * (value(x[c]) - mean));
         }
     } else if (args->kind == MT_RMS_NORM) {
 #pragma omp simd
         for (int64_t c = 0; c < sloped; c++) {
-            dx[c] = scale * dy[c] * weight[c] - slope * x[c];
+            dx[c] = rounded(scale * value(dy[c]) * weight[c] - slope * value(x[c]));
         }
 #pragma omp simd
         for (int64_t c = sloped; c < C; c++) {
-            dx[c] = scale * dy[c] * weight[c];
+            dx[c] = rounded(scale * value(dy[c]) * weight[c]);
         }
     } else {
         real factor = scale * single_weight(args->kind, weight);
 #pragma omp simd
         for (int64_t c = 0; c < C; c++) {
-            dx[c] = factor * dy[c] - slope * x[c];
+            dx[c] = rounded(factor * value(dy[c]) - slope * value(x[c]));
         }
     }
 }
@@ -209,11 +214,11 @@ static void input_grad(const mt_norm_backward_args *args, const backward_row *ro
 static backward_row row_at(const mt_norm_backward_args *args, int64_t n)
 {
     return (backward_row){
-        .x = (const real *)args->x + n * args->C,
-        .dy = (const real *)args->dy + n * args->C,
+        .x = (const stored *)args->x + n * args->C,
+        .dy = (const stored *)args->dy + n * args->C,
         .mean = args->kind == MT_LAYER_NORM ? ((const real *)args->mean)[n] : (real)0.0,
         .scale = ((const real *)args->scale)[n],
-        .dx = args->dx != NULL ? (real *)args->dx + n * args->C : NULL,
+        .dx = args->dx != NULL ? (stored *)args->dx + n * args->C : NULL,
     };
 }
 

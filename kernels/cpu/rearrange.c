@@ -1,4 +1,4 @@
-/* Kernels that move numbers: rows, and axes. */
+/* Kernels that move numbers: rows, axes, and from type to type. */
 #include "kernels/cpu/kernels.h"
 
 #include <string.h>
@@ -6,8 +6,8 @@
 /* Rows of `columns` numbers that are copied. */
 typedef struct rows_to_copy {
     int64_t columns, from_stride, to_stride;
-    const real *from;
-    real *to;
+    const stored *from;
+    stored *to;
 } rows_to_copy;
 
 static void copy_stretch(const void *loop, int64_t first, int64_t end)
@@ -15,7 +15,7 @@ static void copy_stretch(const void *loop, int64_t first, int64_t end)
     const rows_to_copy *of = loop;
     for (int64_t row = first; row < end; row++) {
         memcpy(of->to + row * of->to_stride, of->from + row * of->from_stride,
-               (size_t)of->columns * sizeof(real));
+               (size_t)of->columns * sizeof(stored));
     }
 }
 
@@ -33,7 +33,7 @@ mt_status KERNEL(copy_rows)(mt_device *device, int64_t rows, int64_t columns, co
 typedef struct row_to_repeat {
     int64_t C;
     const real *x;
-    real *y;
+    stored *y;
 } row_to_repeat;
 
 static void repeat_stretch(const void *loop, int64_t first, int64_t end)
@@ -41,10 +41,10 @@ static void repeat_stretch(const void *loop, int64_t first, int64_t end)
     const row_to_repeat of = *(const row_to_repeat *)loop;
     const real *restrict x = of.x;
     for (int64_t row = first; row < end; row++) {
-        real *restrict y = of.y + row * of.C;
+        stored *restrict y = of.y + row * of.C;
 #pragma omp simd
         for (int64_t c = 0; c < of.C; c++) {
-            y[c] = x[c];
+            y[c] = rounded(x[c]);
         }
     }
 }
@@ -63,8 +63,8 @@ enum { TILE = 16 };
 
 typedef struct axes {
     int64_t P, M, Q, N, tiles;
-    const real *from;
-    real *to;
+    const stored *from;
+    stored *to;
 } axes;
 
 static void swap_tiles(const void *loop, int64_t first, int64_t end)
@@ -74,10 +74,10 @@ static void swap_tiles(const void *loop, int64_t first, int64_t end)
         int64_t tile = turn % of.tiles, m = turn / of.tiles % of.M, a = turn / of.tiles / of.M;
         int64_t begin = tile * TILE, stop = begin + TILE < of.Q ? begin + TILE : of.Q;
         for (int64_t p = 0; p < of.P; p++) {
-            const real *from = of.from + (((a * of.P + p) * of.M + m) * of.Q) * of.N;
-            real *to = of.to + ((a * of.Q * of.M + m) * of.P + p) * of.N;
+            const stored *from = of.from + (((a * of.P + p) * of.M + m) * of.Q) * of.N;
+            stored *to = of.to + ((a * of.Q * of.M + m) * of.P + p) * of.N;
             for (int64_t q = begin; q < stop; q++) {
-                memcpy(to + q * of.M * of.P * of.N, from + q * of.N, (size_t)of.N * sizeof(real));
+                memcpy(to + q * of.M * of.P * of.N, from + q * of.N, (size_t)of.N * sizeof(stored));
             }
         }
     }
@@ -89,5 +89,44 @@ mt_status KERNEL(swap_axes)(mt_device *device, int64_t A, int64_t P, int64_t M, 
     (void)device;
     axes loop = {P, M, Q, N, (Q + TILE - 1) / TILE, x, y};
     mt_team_loop(A * P * M * Q * N, A * M * loop.tiles, swap_tiles, &loop);
+    return MT_OK;
+}
+
+typedef struct numbers {
+    const void *from;
+    void *to;
+} numbers;
+
+static void widen_stretch(const void *loop, int64_t first, int64_t end)
+{
+    const stored *from = ((const numbers *)loop)->from;
+    real *to = ((const numbers *)loop)->to;
+#pragma omp simd
+    for (int64_t i = first; i < end; i++) {
+        to[i] = value(from[i]);
+    }
+}
+
+static void narrow_stretch(const void *loop, int64_t first, int64_t end)
+{
+    const real *from = ((const numbers *)loop)->from;
+    stored *to = ((const numbers *)loop)->to;
+#pragma omp simd
+    for (int64_t i = first; i < end; i++) {
+        to[i] = rounded(from[i]);
+    }
+}
+
+mt_status KERNEL(widen)(mt_device *device, int64_t n, const void *x, void *y)
+{
+    (void)device;
+    mt_team_loop(n, n, widen_stretch, &(numbers){x, y});
+    return MT_OK;
+}
+
+mt_status KERNEL(narrow)(mt_device *device, int64_t n, const void *x, void *y)
+{
+    (void)device;
+    mt_team_loop(n, n, narrow_stretch, &(numbers){x, y});
     return MT_OK;
 }

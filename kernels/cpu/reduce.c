@@ -11,28 +11,28 @@
 enum { SUM_PART = 8192 };
 
 /* partial[c] = sum of `rows` rows, four at a time, to spare the cache that holds the sums. */
-static void sum_chunk(const real *restrict x, int64_t rows, int64_t C, real *restrict partial)
+static void sum_chunk(const stored *restrict x, int64_t rows, int64_t C, real *restrict partial)
 {
     int64_t row = 0;
     memset(partial, 0, (size_t)C * sizeof(real));
     for (; row + 4 <= rows; row += 4, x += 4 * C) {
-        const real *restrict x1 = x + C, *restrict x2 = x + 2 * C, *restrict x3 = x + 3 * C;
+        const stored *restrict x1 = x + C, *restrict x2 = x + 2 * C, *restrict x3 = x + 3 * C;
 #pragma omp simd
         for (int64_t c = 0; c < C; c++) {
-            partial[c] += (x[c] + x1[c]) + (x2[c] + x3[c]);
+            partial[c] += (value(x[c]) + value(x1[c])) + (value(x2[c]) + value(x3[c]));
         }
     }
     for (; row < rows; row++, x += C) {
 #pragma omp simd
         for (int64_t c = 0; c < C; c++) {
-            partial[c] += x[c];
+            partial[c] += value(x[c]);
         }
     }
 }
 
 typedef struct rows_to_sum {
     int64_t N, C;
-    const real *x;
+    const stored *x;
     real *partials; /* (chunks, C) */
 } rows_to_sum;
 
@@ -62,12 +62,12 @@ mt_status KERNEL(sum_rows)(mt_device *device, int64_t N, int64_t C, const void *
 }
 
 /* The sum over n elements of a function of a and b: parts in parallel, then their sum in order. */
-typedef double (*part_sum)(const real *a, const real *b, int64_t n);
+typedef double (*part_sum)(const stored *a, const stored *b, int64_t n);
 
 typedef struct parts_to_sum {
     int64_t n;
     part_sum part;
-    const real *a, *b;
+    const stored *a, *b;
     double *sums;
 } parts_to_sum;
 
@@ -80,8 +80,8 @@ static void sum_parts(const void *loop, int64_t first_part, int64_t end_part)
     }
 }
 
-static mt_status sum_of_parts(mt_device *device, int64_t n, part_sum part, const real *a,
-                              const real *b, double *sum)
+static mt_status sum_of_parts(mt_device *device, int64_t n, part_sum part, const stored *a,
+                              const stored *b, double *sum)
 {
     int64_t parts = (n + SUM_PART - 1) / SUM_PART;
     double *sums;
@@ -98,33 +98,33 @@ static mt_status sum_of_parts(mt_device *device, int64_t n, part_sum part, const
     return MT_OK;
 }
 
-static double part_plain(const real *a, const real *b, int64_t n)
+static double part_plain(const stored *a, const stored *b, int64_t n)
 {
     (void)b;
     double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < n; i++) {
-        sum += (double)a[i];
+        sum += (double)value(a[i]);
     }
     return sum;
 }
 
-static double part_product(const real *a, const real *b, int64_t n)
+static double part_product(const stored *a, const stored *b, int64_t n)
 {
     double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < n; i++) {
-        sum += (double)a[i] * (double)b[i];
+        sum += (double)value(a[i]) * (double)value(b[i]);
     }
     return sum;
 }
 
-static double part_square_difference(const real *a, const real *b, int64_t n)
+static double part_square_difference(const stored *a, const stored *b, int64_t n)
 {
     double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < n; i++) {
-        double difference = (double)a[i] - (double)b[i];
+        double difference = (double)value(a[i]) - (double)value(b[i]);
         sum += difference * difference;
     }
     return sum;
@@ -148,8 +148,8 @@ mt_status KERNEL(sum_squares)(mt_device *device, int64_t n, const void *x, doubl
 mt_status KERNEL(watch)(mt_device *device, double most, const void *x, double *halt)
 {
     (void)device;
-    double value = (double)*(const real *)x;
-    if (!(value >= -most && value <= most)) {
+    double watched = (double)*(const real *)x;
+    if (!(watched >= -most && watched <= most)) {
         *halt = (double)NAN;
     }
     return MT_OK;
@@ -167,17 +167,19 @@ mt_status KERNEL(mean_square_forward)(mt_device *device, int64_t n, const void *
 }
 
 typedef struct differences {
-    const real *a, *b;
-    real factor, *to;
+    const stored *a, *b;
+    real factor;
+    stored *to;
 } differences;
 
 static void scale_differences(const void *loop, int64_t first, int64_t end)
 {
-    const real *a = ((const differences *)loop)->a, *b = ((const differences *)loop)->b;
-    real *to = ((const differences *)loop)->to, factor = ((const differences *)loop)->factor;
+    const stored *a = ((const differences *)loop)->a, *b = ((const differences *)loop)->b;
+    stored *to = ((const differences *)loop)->to;
+    real factor = ((const differences *)loop)->factor;
 #pragma omp simd
     for (int64_t i = first; i < end; i++) {
-        to[i] = factor * (a[i] - b[i]);
+        to[i] = rounded(factor * (value(a[i]) - value(b[i])));
     }
 }
 

@@ -4,20 +4,21 @@
 
 typedef struct rows {
     int64_t V;
-    const real *x, *g;
-    real *y;
+    const stored *x, *g;
+    stored *y;
 } rows;
 
 static void softmax_rows(const void *loop, int64_t first, int64_t end)
 {
     const rows of = *(const rows *)loop;
     for (int64_t n = first; n < end; n++) {
-        const real *x = of.x + n * of.V;
-        real *y = of.y + n * of.V, largest = row_max(x, of.V);
+        const stored *x = of.x + n * of.V;
+        stored *y = of.y + n * of.V;
+        real largest = row_max(x, of.V);
         real share = (real)(1.0 / row_exp_sum(x, largest, of.V));
 #pragma omp simd
         for (int64_t v = 0; v < of.V; v++) {
-            y[v] = share * real_exp(x[v] - largest); /* 0 for minus infinity */
+            y[v] = rounded(share * real_exp(value(x[v]) - largest)); /* 0 for minus infinity */
         }
     }
 }
@@ -33,17 +34,17 @@ static void softmax_grads(const void *loop, int64_t first, int64_t end)
 {
     const rows of = *(const rows *)loop;
     for (int64_t n = first; n < end; n++) {
-        const real *y = of.x + n * of.V, *dy = of.g + n * of.V;
-        real *dx = of.y + n * of.V;
+        const stored *y = of.x + n * of.V, *dy = of.g + n * of.V;
+        stored *dx = of.y + n * of.V;
         double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t v = 0; v < of.V; v++) {
-            sum += (double)y[v] * (double)dy[v];
+            sum += (double)value(y[v]) * (double)value(dy[v]);
         }
         real mean = (real)sum; /* of dy, by the probabilities */
 #pragma omp simd
         for (int64_t v = 0; v < of.V; v++) {
-            dx[v] = y[v] * (dy[v] - mean);
+            dx[v] = rounded(value(y[v]) * (value(dy[v]) - mean));
         }
     }
 }

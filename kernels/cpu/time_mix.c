@@ -6,8 +6,8 @@
 #include <string.h>
 
 /* The step before (b, t): the row before, or what was carried in, or zeros. */
-static const real *row_before(const real *x, const real *carried, const real *zeros, int64_t b,
-                              int64_t t, int64_t T, int64_t C)
+static const stored *row_before(const stored *x, const stored *carried, const stored *zeros,
+                                int64_t b, int64_t t, int64_t T, int64_t C)
 {
     if (t > 0) {
         return x + (b * T + t - 1) * C;
@@ -15,19 +15,20 @@ static const real *row_before(const real *x, const real *carried, const real *ze
     return carried != NULL ? carried + b * C : zeros;
 }
 
-static void mix_row(int64_t C, const real *x, const real *before, const real *mix, real *y)
+static void mix_row(int64_t C, const stored *x, const stored *before, const real *mix, stored *y)
 {
 #pragma omp simd
     for (int64_t c = 0; c < C; c++) {
-        y[c] = before[c] + (x[c] - before[c]) * mix[c];
+        real former = value(before[c]);
+        y[c] = rounded(former + (value(x[c]) - former) * mix[c]);
     }
 }
 
-static void scale_row(int64_t C, const real *x, const real *mix, real *y)
+static void scale_row(int64_t C, const stored *x, const real *mix, stored *y)
 {
 #pragma omp simd
     for (int64_t c = 0; c < C; c++) {
-        y[c] = x[c] * mix[c];
+        y[c] = rounded(value(x[c]) * mix[c]);
     }
 }
 
@@ -35,14 +36,14 @@ static void forward_rows(const void *loop, int64_t first, int64_t end)
 {
     const mt_time_mix_forward_args *args = loop;
     int64_t T = args->T, C = args->C;
-    const real *x = args->x;
+    const stored *x = args->x;
     for (int64_t row = first; row < end; row++) {
         int64_t b = row / T, t = row % T;
         bool follows_zeros = !(t > 0 || args->carried != NULL);
-        const real *before = row_before(x, args->carried, NULL, b, t, T, C);
+        const stored *before = row_before(x, args->carried, NULL, b, t, T, C);
         for (int i = 0; i < args->count; i++) {
             const real *mix = args->mix[i];
-            real *y = (real *)args->y[i] + row * C;
+            stored *y = (stored *)args->y[i] + row * C;
             if (follows_zeros) {
                 scale_row(C, x + row * C, mix, y);
             } else {
@@ -64,25 +65,27 @@ mt_status KERNEL(time_mix_forward)(mt_device *device, const mt_time_mix_forward_
 typedef struct backward_work {
     const mt_time_mix_backward_args *args;
     int count;
-    const real *mix[MT_TIME_MIX_MAX], *dy[MT_TIME_MIX_MAX];
-    const real *zeros; /* (C): the row before the first, and the gradient after the last */
-    real *partials;    /* (chunks, count + 1, C): dmix, and a place for dx where it is not wanted */
+    const real *mix[MT_TIME_MIX_MAX];
+    const stored *dy[MT_TIME_MIX_MAX];
+    const stored *zeros; /* (C): the row before the first, and the gradient after the last */
+    real *partials; /* (chunks, count + 1, C): dmix, and a place for dx where it is not wanted */
 } backward_work;
 
 /* One row: dx from its own step and the step after it, and its part of each dmix. */
 static inline __attribute__((always_inline)) void
-backward_row(int count, int64_t C, const real *restrict x, const real *restrict before,
-             const real *const *mix, const real *const *dy, const real *const *after,
-             real *restrict dx, real *restrict dmix)
+backward_row(int count, int64_t C, const stored *restrict x, const stored *restrict before,
+             const real *const *mix, const stored *const *dy, const stored *const *after,
+             stored *restrict dx, real *restrict dmix)
 {
 #pragma omp simd
     for (int64_t c = 0; c < C; c++) {
-        real step = x[c] - before[c], sum = (real)0.0;
+        real step = value(x[c]) - value(before[c]), sum = (real)0.0;
         for (int i = 0; i < count; i++) {
-            sum += after[i][c] + (dy[i][c] - after[i][c]) * mix[i][c];
-            dmix[i * C + c] += dy[i][c] * step;
+            real now = value(dy[i][c]), later = value(after[i][c]);
+            sum += later + (now - later) * mix[i][c];
+            dmix[i * C + c] += now * step;
         }
-        dx[c] = sum;
+        dx[c] = rounded(sum);
     }
 }
 
@@ -96,15 +99,16 @@ static inline __attribute__((always_inline)) void backward_chunk(const backward_
     real *dmix = work->partials + chunk * (count + 1) * C;
     memset(dmix, 0, (size_t)(count * C) * sizeof(real));
     for (int64_t row = first; row < end; row++) {
-        const real *dy[MT_TIME_MIX_MAX], *after[MT_TIME_MIX_MAX];
+        const stored *dy[MT_TIME_MIX_MAX], *after[MT_TIME_MIX_MAX];
         for (int i = 0; i < count; i++) {
             dy[i] = work->dy[i] + row * C;
             after[i] = row % T < T - 1 ? dy[i] + C : work->zeros;
         }
-        backward_row(count, C, (const real *)args->x + row * C,
+        backward_row(count, C, (const stored *)args->x + row * C,
                      row_before(args->x, args->carried, work->zeros, row / T, row % T, T, C),
                      work->mix, dy, after,
-                     args->dx != NULL ? (real *)args->dx + row * C : dmix + count * C, dmix);
+                     args->dx != NULL ? (stored *)args->dx + row * C : (stored *)(dmix + count * C),
+                     dmix);
     }
 }
 
@@ -147,7 +151,7 @@ static mt_status make_work(mt_device *device, const mt_time_mix_backward_args *a
         device, row * (1 + (size_t)chunks * (size_t)(work->count + 1)), (void **)&memory);
     if (status == MT_OK) {
         memset(memory, 0, row);
-        work->zeros = memory;
+        work->zeros = (const stored *)memory;
         work->partials = memory + args->C;
     }
     return status;
@@ -157,14 +161,13 @@ static mt_status make_work(mt_device *device, const mt_time_mix_backward_args *a
 static void carried_grad(const backward_work *work, int64_t b)
 {
     int64_t T = work->args->T, C = work->args->C;
-    real *dcarried = (real *)work->args->dcarried + b * C;
-    memset(dcarried, 0, (size_t)C * sizeof(real));
-    for (int i = 0; i < work->count; i++) {
-        const real *dy = work->dy[i] + b * T * C, *mix = work->mix[i];
-#pragma omp simd
-        for (int64_t c = 0; c < C; c++) {
-            dcarried[c] += dy[c] * ((real)1.0 - mix[c]);
+    stored *dcarried = (stored *)work->args->dcarried + b * C;
+    for (int64_t c = 0; c < C; c++) {
+        real sum = (real)0.0;
+        for (int i = 0; i < work->count; i++) {
+            sum += value(work->dy[i][b * T * C + c]) * ((real)1.0 - work->mix[i][c]);
         }
+        dcarried[c] = rounded(sum);
     }
 }
 

@@ -18,7 +18,7 @@ static node_place place_of(int64_t n, int64_t T, int64_t U)
 }
 
 /* The sum of e^(logit - near), infinite where a real cannot hold one of these. */
-static double sum_of_exps(const real *logits, real near, int64_t V)
+static double sum_of_exps(const stored *logits, real near, int64_t V)
 {
     double sum = 0.0;
     for (int64_t first = 0; first < V; first += SUM_BLOCK) {
@@ -26,7 +26,7 @@ static double sum_of_exps(const real *logits, real near, int64_t V)
         real block = (real)0.0;
 #pragma omp simd reduction(+ : block)
         for (int64_t v = first; v < end; v++) {
-            real above = logits[v] - near;
+            real above = value(logits[v]) - near;
             block += real_exp_negative(above < EXP_HIGHEST ? above : EXP_HIGHEST);
         }
         sum += (double)block;
@@ -37,7 +37,7 @@ static double sum_of_exps(const real *logits, real near, int64_t V)
 /* log of the sum of e^logit, relative to `near`, the larger of the two logits that count. That is
  * most often the largest of all, else near enough to take its place: so a pass over the logits is
  * made only where it is not. */
-static double log_sum_exp(const real *logits, real near, int64_t V)
+static double log_sum_exp(const stored *logits, real near, int64_t V)
 {
     double sum = sum_of_exps(logits, near, V);
     if (!isfinite(sum)) {
@@ -58,11 +58,11 @@ static void log_probabilities(const void *loop, int64_t first, int64_t end)
             mt_transducer_set_padding(args, n);
             continue;
         }
-        const real *logits = (const real *)args->logits + n * V;
+        const stored *logits = (const stored *)args->logits + n * V;
         int32_t label = at.u < labels ? args->labels[at.b * args->U + at.u] : args->blank;
-        double lse = log_sum_exp(logits, real_max(logits[args->blank], logits[label]), V);
-        args->nodes[n] =
-            (mt_transducer_node){(double)logits[args->blank] - lse, (double)logits[label] - lse};
+        real of_blank = value(logits[args->blank]), of_label = value(logits[label]);
+        double lse = log_sum_exp(logits, real_max(of_blank, of_label), V);
+        args->nodes[n] = (mt_transducer_node){(double)of_blank - lse, (double)of_label - lse};
     }
 }
 
@@ -97,13 +97,19 @@ mt_status KERNEL(transducer_forward)(mt_device *device, const mt_transducer_forw
 }
 
 /* scale e^(logit - lse), where lse, which may be large, is in two parts. */
-static void scaled_softmax(const real *logits, double lse, real scale, int64_t V, real *dlogits)
+typedef struct scaled_softmax {
+    real scale, high, low;
+} scaled_softmax;
+
+static inline real softmax_of(scaled_softmax of, real logit)
 {
-    real high = (real)lse, low = (real)(lse - (double)high);
-#pragma omp simd
-    for (int64_t v = 0; v < V; v++) {
-        dlogits[v] = scale * real_exp_negative((logits[v] - high) - low);
-    }
+    return of.scale * real_exp_negative((logit - of.high) - of.low);
+}
+
+/* The same as it is before it is rounded to be stored. */
+static inline real exact(scaled_softmax of, real logit, stored kept)
+{
+    return sizeof(stored) == sizeof(real) ? value(kept) : softmax_of(of, logit);
 }
 
 static void logit_grads(const void *loop, int64_t first, int64_t end)
@@ -112,14 +118,15 @@ static void logit_grads(const void *loop, int64_t first, int64_t end)
     int64_t V = args->V;
     for (int64_t n = first; n < end; n++) {
         node_place at = place_of(n, args->T, args->U);
-        const real *logits = (const real *)args->logits + n * V;
-        real *dlogits = (real *)args->dlogits + n * V;
+        const stored *logits = (const stored *)args->logits + n * V;
+        stored *dlogits = (stored *)args->dlogits + n * V;
         int32_t labels = args->label_lengths[at.b];
         mt_transducer_posteriors node = {0.0, 0.0, 0.0};
         int32_t label = at.u < labels ? args->labels[at.b * args->U + at.u] : args->blank;
+        real of_blank = value(logits[args->blank]), of_label = value(logits[label]);
         if (at.t < args->frames[at.b] && at.u <= labels) {
-            node = mt_transducer_posteriors_of(args, at.b, at.t, at.u, (double)logits[args->blank],
-                                               (double)logits[label]);
+            node = mt_transducer_posteriors_of(args, at.b, at.t, at.u, (double)of_blank,
+                                               (double)of_label);
         }
         if (node.blank + node.label == 0.0) {
             memset(dlogits, 0, (size_t)V * sizeof *dlogits);
@@ -131,9 +138,16 @@ static void logit_grads(const void *loop, int64_t first, int64_t end)
         double dloss = (double)((const real *)args->dlosses)[at.b];
         double by_blank = dloss * node.blank;
         double by_label = dloss * node.label * (1.0 + args->fastemit_lambda);
-        scaled_softmax(logits, node.lse, (real)(by_blank + by_label), V, dlogits);
-        dlogits[args->blank] -= (real)by_blank;
-        dlogits[label] -= (real)by_label;
+        real high = (real)node.lse, low = (real)(node.lse - (double)high);
+        scaled_softmax all = {(real)(by_blank + by_label), high, low};
+#pragma omp simd
+        for (int64_t v = 0; v < V; v++) {
+            dlogits[v] = rounded(softmax_of(all, value(logits[v])));
+        }
+        real at_blank = exact(all, of_blank, dlogits[args->blank]) - (real)by_blank;
+        dlogits[args->blank] = rounded(at_blank);
+        real at_label = label == args->blank ? at_blank : exact(all, of_label, dlogits[label]);
+        dlogits[label] = rounded(at_label - (real)by_label);
     }
 }
 

@@ -44,30 +44,30 @@ static void compose(wkv_state *state, const real *w, int64_t steps, const wkv_st
 
 static inline __attribute__((always_inline)) void
 forward_steps(const chunk_inputs *span, int width, bool of_update, const real *restrict first,
-              wkv_state *restrict state, real *restrict y)
+              wkv_state *restrict state, stored *restrict y)
 {
     const real *restrict w = span->w, *restrict u = span->u;
     for (int t = 0; t < span->steps; t++) {
-        const real *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
-        real *restrict out = y + t * span->C;
+        const stored *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
+        stored *restrict out = y + t * span->C;
         fetch(k, AHEAD * span->C, width);
         fetch(v, AHEAD * span->C, width);
         fetch(out, AHEAD * span->C, width);
 #pragma omp simd
         for (int c = 0; c < width; c++) {
-            real key = k[c], value = v[c];
+            real key = value(k[c]), val = value(v[c]);
             real num = state->num[c], den = state->den[c], max = state->max[c];
             factors update = find_factors(max + w[c], key);
             factors output = of_update ? update : find_factors(max, u[c] + key);
-            update_state(state, c, update, max + w[c], key, value);
+            update_state(state, c, update, max + w[c], key, val);
             output.b *= first[c];
-            out[c] = (output.a * num + output.b * value) / (output.a * den + output.b);
+            out[c] = rounded((output.a * num + output.b * val) / (output.a * den + output.b));
         }
     }
 }
 
 /* Advances the state over a chunk and writes y. Full blocks have a compile-time width. */
-static void forward_chunk(const chunk_inputs *span, wkv_state *state, real *y)
+static void forward_chunk(const chunk_inputs *span, wkv_state *state, stored *y)
 {
     output_weights weights;
     find_weights(span, &weights);
@@ -84,11 +84,11 @@ static void forward_chunk(const chunk_inputs *span, wkv_state *state, real *y)
 static void summarise_chunk(const chunk_inputs *span, wkv_state *restrict state)
 {
     for (int t = 0; t < span->steps; t++) {
-        const real *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
+        const stored *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
 #pragma omp simd
         for (int c = 0; c < span->width; c++) {
-            real decayed = state->max[c] + span->w[c];
-            update_state(state, c, find_factors(decayed, k[c]), decayed, k[c], v[c]);
+            real decayed = state->max[c] + span->w[c], key = value(k[c]);
+            update_state(state, c, find_factors(decayed, key), decayed, key, value(v[c]));
         }
     }
 }
@@ -132,7 +132,7 @@ static void forward_serial(const time_cut *cut, const mt_wkv_forward_args *args,
             if (args->saved != NULL) {
                 store(state, border(args->saved, cut, chunk, b, block), planes, span.width);
             }
-            forward_chunk(&span, state, (real *)args->y + step_offset(cut, b, block, chunk));
+            forward_chunk(&span, state, (stored *)args->y + step_offset(cut, b, block, chunk));
         }
     }
     for (int64_t block = first; block < end; block++) {
@@ -209,7 +209,7 @@ static void walk_tiles(const void *loop, int64_t first, int64_t end)
         load(&state, border(of->borders, cut, at.chunk, at.b, at.block), cut->B * cut->C,
              span.width);
         forward_chunk(&span, &state,
-                      (real *)of->args->y + step_offset(cut, at.b, at.block, at.chunk));
+                      (stored *)of->args->y + step_offset(cut, at.b, at.block, at.chunk));
     }
 }
 

@@ -40,18 +40,18 @@ typedef struct carried_grad {
 
 /* Rows of a chunk's gradients, C apart; where one is NULL, dy is zero, dk and dv are not wanted. */
 typedef struct chunk_grads {
-    const real *dy;
-    real *dk, *dv;
+    const stored *dy;
+    stored *dk, *dv;
 } chunk_grads;
 
 static inline __attribute__((always_inline)) void
 recall_steps(const chunk_inputs *span, int width, bool of_update, const wkv_state *start,
-             const real *dy, history *restrict past)
+             const stored *dy, history *restrict past)
 {
     wkv_state state = *start;
     const real *restrict w = span->w, *restrict u = span->u;
     for (int t = 0; t < span->steps; t++) {
-        const real *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
+        const stored *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
         fetch(k, AHEAD * span->C, width);
         fetch(v, AHEAD * span->C, width);
         if (dy != NULL) {
@@ -59,14 +59,15 @@ recall_steps(const chunk_inputs *span, int width, bool of_update, const wkv_stat
         }
 #pragma omp simd
         for (int c = 0; c < width; c++) {
+            real key = value(k[c]);
             past->num[t][c] = state.num[c];
             past->den[t][c] = state.den[c];
             if (!of_update) {
-                past->output[t][c] = find_exponential(state.max[c], u[c] + k[c]);
+                past->output[t][c] = find_exponential(state.max[c], u[c] + key);
             }
-            real decayed = state.max[c] + w[c], exponential = find_exponential(decayed, k[c]);
+            real decayed = state.max[c] + w[c], exponential = find_exponential(decayed, key);
             past->update[t][c] = exponential;
-            update_state(&state, c, factors_of(exponential), decayed, k[c], v[c]);
+            update_state(&state, c, factors_of(exponential), decayed, key, value(v[c]));
         }
     }
 }
@@ -78,27 +79,29 @@ static inline __attribute__((always_inline)) void
 backward_steps(const chunk_inputs *span, int width, bool of_update, const real *restrict first,
                const history *restrict past, carried_grad *restrict grad, const chunk_grads *to)
 {
-    const real none[BLOCK] = {0};
-    real unwanted[2][BLOCK] = {{0}}, dw[BLOCK] = {0}, du[BLOCK] = {0};
+    const stored none[BLOCK] = {0};
+    stored unwanted[2][BLOCK] = {0};
+    real dw[BLOCK] = {0}, du[BLOCK] = {0};
     for (int t = span->steps - 1; t >= 0; t--) {
         int64_t at = t * span->C;
-        const real *restrict v = span->v + at;
-        const real *restrict dy = to->dy != NULL ? to->dy + at : none;
-        real *restrict dk = to->dk != NULL ? to->dk + at : unwanted[0];
-        real *restrict dv = to->dv != NULL ? to->dv + at : unwanted[1];
+        const stored *restrict v = span->v + at;
+        const stored *restrict dy = to->dy != NULL ? to->dy + at : none;
+        stored *restrict dk = to->dk != NULL ? to->dk + at : unwanted[0];
+        stored *restrict dv = to->dv != NULL ? to->dv + at : unwanted[1];
 #pragma omp simd
         for (int c = 0; c < width; c++) {
-            real num = past->num[t][c], den = past->den[t][c];
+            real num = past->num[t][c], den = past->den[t][c], val = value(v[c]);
             factors update = factors_of(past->update[t][c]);
             factors output = of_update ? update : factors_of(past->output[t][c]);
             real of_old = update.a, of_key = update.b;
             real of_state = output.a, of_first = first[c] * output.b;
             real inverse = (real)1.0 / (of_state * den + of_first);
-            real y = (of_state * num + of_first * v[c]) * inverse;
-            real q = dy[c] * inverse, of_value = q * of_first, direct = of_value * (v[c] - y);
+            real y = (of_state * num + of_first * val) * inverse;
+            real q = value(dy[c]) * inverse, of_value = q * of_first;
+            real direct = of_value * (val - y);
             real G = grad->num[c], H = grad->den[c];
-            dv[c] = of_value + of_key * G;
-            dk[c] = direct + of_key * (G * v[c] + H);
+            dv[c] = rounded(of_value + of_key * G);
+            dk[c] = rounded(direct + of_key * (G * val + H));
             du[c] += direct;
             dw[c] += of_old * (G * num + H * den);
             grad->num[c] = of_old * G + of_state * q;
@@ -178,9 +181,9 @@ static void finish_chunk(const time_cut *cut, const mt_wkv_backward_args *args, 
     wkv_state start;
     chunk_inputs span = backward_span(cut, args, b, block, chunk);
     int64_t at = step_offset(cut, b, block, chunk), planes = cut->B * cut->C;
-    chunk_grads to = {.dy = args->dy != NULL ? (const real *)args->dy + at : NULL,
-                      .dk = args->dk != NULL ? (real *)args->dk + at : NULL,
-                      .dv = args->dv != NULL ? (real *)args->dv + at : NULL};
+    chunk_grads to = {.dy = args->dy != NULL ? (const stored *)args->dy + at : NULL,
+                      .dk = args->dk != NULL ? (stored *)args->dk + at : NULL,
+                      .dv = args->dv != NULL ? (stored *)args->dv + at : NULL};
     load(&start, (const real *)args->saved + chunk * 3 * planes + state_offset(cut, b, block),
          planes, span.width);
     backward_chunk(&span, &start, grad, &to);

@@ -15,7 +15,7 @@ enum {
     GROUP = 8,                       /* blocks side by side that a thread may walk together */
     SERIAL_TASKS = 4,                /* (row, block) pairs from which on time is walked serially */
     AHEAD = 4,                       /* steps that rows are fetched into cache ahead of their use */
-    LINE = 64 / (int)sizeof(real)    /* reals of a cache line */
+    LINE = 64 / (int)sizeof(real)    /* numbers of a cache line */
 };
 
 /* A state of one block: num and den stand for num e^max, den e^max. */
@@ -29,7 +29,8 @@ typedef struct chunk_inputs {
     int64_t C;
     int width; /* channels, at most BLOCK */
     int steps; /* at most CHUNK */
-    const real *w, *u, *k, *v;
+    const real *w, *u;
+    const stored *k, *v;
 } chunk_inputs;
 
 /* The blocks and chunks that a problem is cut into. */
@@ -122,8 +123,8 @@ static inline chunk_inputs make_span(const time_cut *cut, const void *w, const v
                           .steps = (int)(steps < CHUNK ? steps : CHUNK),
                           .w = (const real *)w + block * BLOCK,
                           .u = (const real *)u + block * BLOCK,
-                          .k = (const real *)k + at,
-                          .v = (const real *)v + at};
+                          .k = (const stored *)k + at,
+                          .v = (const stored *)v + at};
 }
 
 /* Reads a block's state from an array (3, B, C); `planes` is B C. */
@@ -181,14 +182,15 @@ static inline void find_weights(const chunk_inputs *span, output_weights *weight
     }
 }
 
-/* Asks for a row that lies `offset` reals behind `row` to be fetched into cache. Rows of a block
+/* Asks for a row that lies `offset` numbers behind `row` to be fetched into cache. Rows of a block
  * are short and lie C apart, which no prefetcher takes for a stream. Where the row is beyond its
  * array nothing happens, and there is no pointer to it. */
-static inline void fetch(const real *row, int64_t offset, int width)
+static inline void fetch(const stored *row, int64_t offset, int width)
 {
-    uintptr_t at = (uintptr_t)row + (uintptr_t)offset * sizeof(real);
-    for (int c = 0; c < width; c += LINE) {
-        __builtin_prefetch((const void *)(at + (uintptr_t)c * sizeof(real)));
+    enum { FETCHED = 64 / (int)sizeof(stored) };
+    uintptr_t at = (uintptr_t)row + (uintptr_t)offset * sizeof(stored);
+    for (int c = 0; c < width; c += FETCHED) {
+        __builtin_prefetch((const void *)(at + (uintptr_t)c * sizeof(stored)));
     }
 }
 

@@ -1,4 +1,4 @@
-/* The Adam update: one launch over the four arrays. */
+/* The Adam update: one launch over the four arrays, and the rounded parameters. */
 #include "kernels/adam_formulas.h"
 #include "kernels/cuda/kernels.cuh"
 
@@ -36,6 +36,7 @@ __global__ void __launch_bounds__(ADAM_THREADS)
     if (isnan(grad_factor)) {
         return;
     }
+    bfloat16 *narrow = reinterpret_cast<bfloat16 *>(args.narrow);
     const mt_adam_rates rates = *args.rates;
     const adam_numbers<real> all = {static_cast<real>(grad_factor),
                                     static_cast<real>(args.beta1),
@@ -46,11 +47,15 @@ __global__ void __launch_bounds__(ADAM_THREADS)
                                     static_cast<real>(mt_adam_correction(rates)),
                                     static_cast<real>(args.eps)};
     const real of_decayed = static_cast<real>(mt_adam_kept(rates, args.weight_decay));
+#pragma unroll 1 /* a turn has packs enough on their way, and another's would take registers */
     for (int64_t i = global_thread() * WIDTH; i < args.n; i += global_threads() * WIDTH) {
         if (i + WIDTH > args.n) {
             for (; i < args.n; i++) { /* what is left of the last pack */
                 real keep = i < args.decayed ? of_decayed : real(1);
                 update_element(all, keep, grad[i], parameter[i], first[i], second[i]);
+                if (narrow != nullptr) {
+                    narrow[i] = static_cast<float>(parameter[i]);
+                }
             }
             return;
         }
@@ -63,18 +68,27 @@ __global__ void __launch_bounds__(ADAM_THREADS)
         store(first + i, m);
         store(second + i, v);
         store(parameter + i, p);
+        if (narrow != nullptr) {
+            pack<bfloat16, WIDTH> rounded;
+            for (int k = 0; k < WIDTH; k++) {
+                rounded.at[k] = static_cast<float>(p.at[k]);
+            }
+            store(narrow + i, rounded);
+        }
     }
 }
 
 } // namespace
 
-template <typename real> mt_status adam(mt_device *device, const mt_adam_args *args)
+template <typename stored> mt_status adam(mt_device *device, const mt_adam_args *args)
 {
+    typedef real_of<stored> real;
     real *parameter = static_cast<real *>(args->parameter);
     const real *grad = static_cast<const real *>(args->grad);
     real *first = static_cast<real *>(args->m), *second = static_cast<real *>(args->v);
     bool packs = packable<real>(0, parameter) && packable<real>(0, grad) &&
-                 packable<real>(0, first) && packable<real>(0, second);
+                 packable<real>(0, first) && packable<real>(0, second) &&
+                 packable<bfloat16>(0, args->narrow);
     constexpr int WIDTH = full_width<real>();
     int64_t blocks = grid_for(device, parts_of(args->n, ADAM_THREADS * WIDTH));
     return packs ? launch(device, "adam", update<WIDTH, real>, blocks, ADAM_THREADS, 0, *args,

@@ -19,7 +19,9 @@ namespace mt_cuda
     X(sgemm, cublasSgemm_64)                                                                       \
     X(dgemm, cublasDgemm_64)                                                                       \
     X(sgemm_batch, cublasSgemmStridedBatched_64)                                                   \
-    X(dgemm_batch, cublasDgemmStridedBatched_64)
+    X(dgemm_batch, cublasDgemmStridedBatched_64)                                                   \
+    X(gemm_ex, cublasGemmEx_64)                                                                    \
+    X(gemm_ex_batch, cublasGemmStridedBatchedEx_64)
 
 struct blas_functions {
 #define MEMBER(name, function) decltype(&function) name;

@@ -27,7 +27,8 @@ __device__ inline row_sums<real> joined(const row_sums<real> &a, const row_sums<
             a.plain + b.plain, a_leads ? a.where : b.where};
 }
 
-template <typename real> __device__ inline row_sums<real> sums_of_row(const real *logits, int64_t V)
+template <typename stored, typename real = real_of<stored>>
+__device__ inline row_sums<real> sums_of_row(const stored *logits, int64_t V)
 {
     /* Lanes without a logit repeat the first one with no weight. */
     row_sums<real> sums = {logits[0], real(0), real(0), V};
@@ -51,9 +52,9 @@ template <typename real> __device__ inline row_sums<real> sums_of_row(const real
     return sums;
 }
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(LOSS_THREADS)
-    row_losses(int64_t N, int64_t V, int32_t ignore_index, double smoothing, const real *logits,
+    row_losses(int64_t N, int64_t V, int32_t ignore_index, double smoothing, const stored *logits,
                const int32_t *targets, real *lse, mt_cross_entropy_row *results, int64_t first_row,
                finding *findings)
 {
@@ -112,11 +113,11 @@ __global__ void __launch_bounds__(TOTAL_THREADS)
     }
 }
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(LOSS_THREADS)
-    logit_grads(int64_t N, int64_t V, int32_t ignore_index, real smoothing, const real *logits,
+    logit_grads(int64_t N, int64_t V, int32_t ignore_index, real smoothing, const stored *logits,
                 const int32_t *targets, const real *lse, const real *stats, const real *dloss,
-                real *dlogits)
+                stored *dlogits)
 {
     real factor = mt_cross_entropy_factor(*dloss, stats[0]);
     real spread = smoothing / static_cast<real>(V);
@@ -141,15 +142,16 @@ int64_t row_blocks(mt_device *device, int64_t N)
 
 } // namespace
 
-template <typename real>
+template <typename stored>
 mt_status cross_entropy_total(mt_device *device, const mt_cross_entropy_total_args *args)
 {
+    typedef real_of<stored> real;
     return launch(device, "cross-entropy total", total_loss<real>, 1, TOTAL_THREADS,
                   WARP * sizeof(double), args->N, args->rows, static_cast<real *>(args->loss),
                   static_cast<real *>(args->stats), static_cast<real *>(args->share));
 }
 
-template <typename real>
+template <typename stored>
 mt_status cross_entropy_forward(mt_device *device, const mt_cross_entropy_forward_args *args)
 {
     void *memory = args->rows;
@@ -160,26 +162,27 @@ mt_status cross_entropy_forward(mt_device *device, const mt_cross_entropy_forwar
     }
     mt_cross_entropy_row *rows = static_cast<mt_cross_entropy_row *>(memory);
     if (status == MT_OK) {
-        status =
-            launch(device, "cross-entropy", row_losses<real>, row_blocks(device, args->N),
-                   LOSS_THREADS, 0, args->N, args->V, args->ignore_index, args->label_smoothing,
-                   static_cast<const real *>(args->logits), args->targets,
-                   static_cast<real *>(args->lse), rows, args->first_row, of(device)->findings);
+        status = launch(device, "cross-entropy", row_losses<stored>, row_blocks(device, args->N),
+                        LOSS_THREADS, 0, args->N, args->V, args->ignore_index,
+                        args->label_smoothing, static_cast<const stored *>(args->logits),
+                        args->targets, static_cast<real_of<stored> *>(args->lse), rows,
+                        args->first_row, of(device)->findings);
     }
     const mt_cross_entropy_total_args total = {args->N, rows, args->loss, args->stats, nullptr};
-    return status == MT_OK && args->loss != nullptr ? cross_entropy_total<real>(device, &total)
+    return status == MT_OK && args->loss != nullptr ? cross_entropy_total<stored>(device, &total)
                                                     : status;
 }
 
-template <typename real>
+template <typename stored>
 mt_status cross_entropy_backward(mt_device *device, const mt_cross_entropy_backward_args *args)
 {
-    return launch(device, "cross-entropy backward", logit_grads<real>, row_blocks(device, args->N),
-                  LOSS_THREADS, 0, args->N, args->V, args->ignore_index,
-                  static_cast<real>(args->label_smoothing), static_cast<const real *>(args->logits),
-                  args->targets, static_cast<const real *>(args->lse),
-                  static_cast<const real *>(args->stats), static_cast<const real *>(args->dloss),
-                  static_cast<real *>(args->dlogits));
+    typedef real_of<stored> real;
+    return launch(device, "cross-entropy backward", logit_grads<stored>,
+                  row_blocks(device, args->N), LOSS_THREADS, 0, args->N, args->V,
+                  args->ignore_index, static_cast<real>(args->label_smoothing),
+                  static_cast<const stored *>(args->logits), args->targets,
+                  static_cast<const real *>(args->lse), static_cast<const real *>(args->stats),
+                  static_cast<const real *>(args->dloss), static_cast<stored *>(args->dlogits));
 }
 
 INSTANTIATE(cross_entropy_forward)

@@ -8,6 +8,7 @@
 #ifndef MT_KERNELS_CUDA_CUDA_CUH
 #define MT_KERNELS_CUDA_CUDA_CUH
 
+#include "kernels/bfloat16.h"
 #include "kernels/device.h"
 
 #include <cublas_v2.h>
@@ -68,6 +69,7 @@ struct cuda_device {
     char name[16];
     int index;
     int multiprocessors;
+    int capability;          /* the compute capability's major number */
     cudaStream_t stream;     /* that work goes to */
     cudaStream_t own_stream; /* which it is but between use_stream and use_own_stream */
     cublasHandle_t blas;
@@ -204,31 +206,60 @@ __device__ inline int64_t global_warps()
     return global_threads() / WARP;
 }
 
-/* The numbers that one load or store moves: 16 bytes of them, or one number where WIDTH is 1. */
-template <typename real, int WIDTH> struct alignas(sizeof(real) * WIDTH) pack {
-    real at[WIDTH];
+/* A bfloat16 in memory. Kernels read and write it as they do a float: it becomes one where a number
+ * is needed, and is rounded where it is assigned one. Assigned one of its kind, it is copied. */
+struct bfloat16 {
+    mt_bf16 number;
+    __device__ operator float() const
+    {
+        return mt_bf16_value(number);
+    }
+    __device__ bfloat16 &operator=(float value)
+    {
+        number = mt_bf16_rounded(value);
+        return *this;
+    }
 };
 
-template <typename real> constexpr int full_width()
+/* The type that kernels compute with for numbers of a stored type, and that of arrays which are
+ * wide (mixtape/kernels/list.h). */
+template <typename stored> struct computed {
+    typedef stored type;
+};
+template <> struct computed<bfloat16> {
+    typedef float type;
+};
+template <typename stored> using real_of = typename computed<stored>::type;
+
+constexpr int PACK_BYTES = 16;
+
+/* The numbers that one load or store moves: 16 bytes of them, or one number where WIDTH is 1. Where
+ * a wide type stands beside a narrow one it has as many, and takes several. */
+template <typename number, int WIDTH>
+struct alignas(sizeof(number) * WIDTH < PACK_BYTES ? sizeof(number) * WIDTH : PACK_BYTES) pack {
+    number at[WIDTH];
+};
+
+template <typename number> constexpr int full_width()
 {
-    return static_cast<int>(16 / sizeof(real));
+    return PACK_BYTES / static_cast<int>(sizeof(number));
 }
 
-template <int WIDTH, typename real> __device__ inline pack<real, WIDTH> load(const real *from)
+template <int WIDTH, typename number> __device__ inline pack<number, WIDTH> load(const number *from)
 {
-    return *reinterpret_cast<const pack<real, WIDTH> *>(from);
+    return *reinterpret_cast<const pack<number, WIDTH> *>(from);
 }
 
-template <int WIDTH, typename real>
-__device__ inline void store(real *to, const pack<real, WIDTH> &values)
+template <int WIDTH, typename number>
+__device__ inline void store(number *to, const pack<number, WIDTH> &values)
 {
-    *reinterpret_cast<pack<real, WIDTH> *>(to) = values;
+    *reinterpret_cast<pack<number, WIDTH> *>(to) = values;
 }
 
 /* Tells if rows of C numbers from here can be moved in packs. */
-template <typename real> inline bool packable(int64_t C, const void *array)
+template <typename number> inline bool packable(int64_t C, const void *array)
 {
-    return C % full_width<real>() == 0 && reinterpret_cast<uintptr_t>(array) % 16 == 0;
+    return C % full_width<number>() == 0 && reinterpret_cast<uintptr_t>(array) % PACK_BYTES == 0;
 }
 
 template <typename T> __device__ inline T warp_sum(T value)
@@ -240,11 +271,12 @@ template <typename T> __device__ inline T warp_sum(T value)
 }
 
 /* The largest of a row's V numbers, of which each lane looks at some; in every lane. */
-template <typename real> __device__ inline real row_max(const real *row, int64_t V)
+template <typename stored, typename real = real_of<stored>>
+__device__ inline real row_max(const stored *row, int64_t V)
 {
     real largest = row[0];
     for (int64_t v = lane_index(); v < V; v += WARP) {
-        largest = fmax(largest, row[v]);
+        largest = fmax(largest, real(row[v]));
     }
     for (int distance = WARP / 2; distance > 0; distance /= 2) {
         largest = fmax(largest, __shfl_xor_sync(ALL_LANES, largest, distance));
@@ -253,8 +285,8 @@ template <typename real> __device__ inline real row_max(const real *row, int64_t
 }
 
 /* The sum of e^(number - largest) over a row, in every lane. */
-template <typename real>
-__device__ inline real row_exp_sum(const real *row, real largest, int64_t V)
+template <typename stored, typename real = real_of<stored>>
+__device__ inline real row_exp_sum(const stored *row, real largest, int64_t V)
 {
     real sum = real(0);
     for (int64_t v = lane_index(); v < V; v += WARP) {

@@ -164,12 +164,25 @@ mt_status open_memory(cuda_device *cuda)
     return status;
 }
 
+/* cuBLAS has the products for older GPUs, too, which have no instructions for them. */
+const char *lacks_bf16(const mt_device *device)
+{
+    return reinterpret_cast<const cuda_device *>(device)->capability < 8
+               ? "the GPU has no instructions for them (compute capability 8.0)"
+               : nullptr;
+}
+
 mt_status open_parts(cuda_device *cuda)
 {
     mt_status status = use(&cuda->base);
     if (status == MT_OK) {
         status = check(cudaDeviceGetAttribute(&cuda->multiprocessors,
                                               cudaDevAttrMultiProcessorCount, cuda->index),
+                       "opening the device");
+    }
+    if (status == MT_OK) {
+        status = check(cudaDeviceGetAttribute(&cuda->capability, cudaDevAttrComputeCapabilityMajor,
+                                              cuda->index),
                        "opening the device");
     }
     if (status == MT_OK) {
@@ -291,6 +304,7 @@ mt_status mt_cuda_open(int index, mt_device **device)
     cuda->base.stream = stream;
     cuda->base.use_stream = use_stream;
     cuda->base.use_own_stream = use_own_stream;
+    cuda->base.lacks_bf16 = lacks_bf16;
     cuda->base.allow_tf32 = allow_tf32;
     cuda->base.poison = poison;
     cuda->base.close = close_device;

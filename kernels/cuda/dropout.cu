@@ -10,10 +10,10 @@ namespace
 
 constexpr int DROPOUT_THREADS = 256;
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(DROPOUT_THREADS)
     drop(int64_t n, uint64_t seed, const uint64_t *step, uint64_t place, uint64_t least, real scale,
-         const real *x, real *y)
+         const stored *x, stored *y)
 {
     uint64_t sequence = mt_dropout_sequence(*step, place);
     for (int64_t block = global_thread(); block * 4 < n; block += global_threads()) {
@@ -28,14 +28,14 @@ __global__ void __launch_bounds__(DROPOUT_THREADS)
 
 } // namespace
 
-template <typename real> mt_status dropout(mt_device *device, const mt_dropout_args *args)
+template <typename stored> mt_status dropout(mt_device *device, const mt_dropout_args *args)
 {
     uint64_t least = static_cast<uint64_t>(ceil(args->p * 4294967296.0));
-    return launch(device, "dropout", drop<real>,
+    return launch(device, "dropout", drop<stored>,
                   grid_for(device, parts_of(args->n, 4 * DROPOUT_THREADS)), DROPOUT_THREADS, 0,
                   args->n, args->seed, args->step, args->place, least,
-                  static_cast<real>(1.0 / (1.0 - args->p)), static_cast<const real *>(args->x),
-                  static_cast<real *>(args->y));
+                  static_cast<real_of<stored>>(1.0 / (1.0 - args->p)),
+                  static_cast<const stored *>(args->x), static_cast<stored *>(args->y));
 }
 
 INSTANTIATE(dropout)

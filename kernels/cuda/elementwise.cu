@@ -9,32 +9,34 @@ namespace
 
 constexpr int MAP_THREADS = 256;
 
-template <typename real, int COUNT> struct arrays {
-    real *at[COUNT > 0 ? COUNT : 1];
+template <typename number, int COUNT> struct arrays {
+    number *at[COUNT > 0 ? COUNT : 1];
 };
 
 /* out = f(in), element by element. An output may be an input; a NULL output is left out. */
-template <int WIDTH, int INPUTS, int OUTPUTS, typename real, typename function>
+template <int WIDTH, int INPUTS, int OUTPUTS, typename from, typename to, typename function,
+          typename real = real_of<from>>
 __global__ void __launch_bounds__(MAP_THREADS)
-    map_kernel(int64_t n, arrays<const real, INPUTS> in, arrays<real, OUTPUTS> out, function f)
+    map_kernel(int64_t n, arrays<const from, INPUTS> in, arrays<to, OUTPUTS> out, function f)
 {
     for (int64_t i = global_thread() * WIDTH; i < n; i += global_threads() * WIDTH) {
-        pack<real, WIDTH> x[INPUTS > 0 ? INPUTS : 1] = {}, y[OUTPUTS];
+        pack<from, WIDTH> x[INPUTS > 0 ? INPUTS : 1] = {};
+        pack<to, WIDTH> y[OUTPUTS];
         if (i + WIDTH <= n) {
             for (int a = 0; a < INPUTS; a++) {
                 x[a] = load<WIDTH>(in.at[a] + i);
             }
         }
         for (int k = 0; k < WIDTH && i + k < n; k++) {
-            real from[INPUTS > 0 ? INPUTS : 1], to[OUTPUTS];
+            real given[INPUTS > 0 ? INPUTS : 1], made[OUTPUTS];
             for (int a = 0; a < INPUTS; a++) {
-                from[a] = i + WIDTH <= n ? x[a].at[k] : in.at[a][i + k];
+                given[a] = i + WIDTH <= n ? x[a].at[k] : in.at[a][i + k];
             }
-            f(from, to);
+            f(given, made);
             for (int a = 0; a < OUTPUTS; a++) {
-                y[a].at[k] = to[a];
+                y[a].at[k] = made[a];
                 if (i + WIDTH > n && out.at[a] != nullptr) {
-                    out.at[a][i + k] = to[a];
+                    out.at[a][i + k] = made[a];
                 }
             }
         }
@@ -46,41 +48,43 @@ __global__ void __launch_bounds__(MAP_THREADS)
     }
 }
 
-template <int INPUTS, int OUTPUTS, typename real, typename function>
-mt_status map(mt_device *device, const char *name, int64_t n, arrays<const real, INPUTS> in,
-              arrays<real, OUTPUTS> out, function f)
+template <int INPUTS, int OUTPUTS, typename from, typename to, typename function>
+mt_status map(mt_device *device, const char *name, int64_t n, arrays<const from, INPUTS> in,
+              arrays<to, OUTPUTS> out, function f)
 {
     bool aligned = true;
     for (int a = 0; a < INPUTS; a++) {
-        aligned = aligned && packable<real>(0, in.at[a]);
+        aligned = aligned && packable<from>(0, in.at[a]);
     }
     for (int a = 0; a < OUTPUTS; a++) {
-        aligned = aligned && packable<real>(0, out.at[a]);
+        aligned = aligned && packable<to>(0, out.at[a]);
     }
-    constexpr int WIDTH = full_width<real>();
+    constexpr int WIDTH =
+        full_width<from>() > full_width<to>() ? full_width<from>() : full_width<to>();
     return aligned
-               ? launch(device, name, map_kernel<WIDTH, INPUTS, OUTPUTS, real, function>,
+               ? launch(device, name, map_kernel<WIDTH, INPUTS, OUTPUTS, from, to, function>,
                         grid_for(device, parts_of(n, MAP_THREADS * WIDTH)), MAP_THREADS, 0, n, in,
                         out, f)
-               : launch(device, name, map_kernel<1, INPUTS, OUTPUTS, real, function>,
+               : launch(device, name, map_kernel<1, INPUTS, OUTPUTS, from, to, function>,
                         grid_for(device, parts_of(n, MAP_THREADS)), MAP_THREADS, 0, n, in, out, f);
 }
 
-template <typename real, typename function>
+template <typename from, typename to, typename function>
 mt_status map_one(mt_device *device, const char *name, int64_t n, const void *x, void *y,
                   function f)
 {
-    return map(device, name, n, arrays<const real, 1>{{static_cast<const real *>(x)}},
-               arrays<real, 1>{{static_cast<real *>(y)}}, f);
+    return map(device, name, n, arrays<const from, 1>{{static_cast<const from *>(x)}},
+               arrays<to, 1>{{static_cast<to *>(y)}}, f);
 }
 
-template <typename real, typename function>
+template <typename stored, typename function>
 mt_status map_two(mt_device *device, const char *name, int64_t n, const void *a, const void *b,
                   void *y, function f)
 {
-    return map(device, name, n,
-               arrays<const real, 2>{{static_cast<const real *>(a), static_cast<const real *>(b)}},
-               arrays<real, 1>{{static_cast<real *>(y)}}, f);
+    return map(
+        device, name, n,
+        arrays<const stored, 2>{{static_cast<const stored *>(a), static_cast<const stored *>(b)}},
+        arrays<stored, 1>{{static_cast<stored *>(y)}}, f);
 }
 
 /* The functions that are not defined by MAP_ONE and MAP_TWO below: from x to y. */
@@ -89,6 +93,13 @@ template <typename real> struct filling {
     __device__ void operator()(const real *, real *y) const
     {
         y[0] = value;
+    }
+};
+
+template <typename real> struct copying {
+    __device__ void operator()(const real *x, real *y) const
+    {
+        y[0] = x[0];
     }
 };
 
@@ -134,15 +145,15 @@ template <typename real> struct squared_relu_of {
 };
 
 /* y = max(x + bias, 0)^2, pack by pack; a thread's place in the row is kept, to divide once. */
-template <int WIDTH, typename real>
+template <int WIDTH, typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(MAP_THREADS)
-    bias_squared_relu(int64_t N, int64_t C, const real *x, const real *bias, real *y)
+    bias_squared_relu(int64_t N, int64_t C, const stored *x, const real *bias, stored *y)
 {
     int64_t in_row = C / WIDTH, column = global_thread() % in_row,
             onward = global_threads() % in_row;
     for (int64_t i = global_thread(); i < N * in_row; i += global_threads()) {
-        pack<real, WIDTH> value = load<WIDTH>(x + i * WIDTH),
-                          added = load<WIDTH>(bias + column * WIDTH);
+        pack<stored, WIDTH> value = load<WIDTH>(x + i * WIDTH);
+        pack<real, WIDTH> added = load<WIDTH>(bias + column * WIDTH);
         for (int k = 0; k < WIDTH; k++) {
             value.at[k] = squared_relu(value.at[k] + added.at[k]);
         }
@@ -163,23 +174,40 @@ template <typename real> struct sigmoid_gate_grad {
 
 } // namespace
 
-template <typename real> mt_status fill(mt_device *device, int64_t n, double value, void *y)
+template <typename stored> mt_status fill(mt_device *device, int64_t n, double value, void *y)
 {
-    return map(device, "fill", n, arrays<const real, 0>{},
-               arrays<real, 1>{{static_cast<real *>(y)}}, filling<real>{static_cast<real>(value)});
+    typedef real_of<stored> real;
+    return map(device, "fill", n, arrays<const stored, 0>{},
+               arrays<stored, 1>{{static_cast<stored *>(y)}},
+               filling<real>{static_cast<real>(value)});
 }
 
-template <typename real>
+template <typename stored> mt_status widen(mt_device *device, int64_t n, const void *x, void *y)
+{
+    typedef real_of<stored> real;
+    return map_one<stored, real>(device, "widen", n, x, y, copying<real>{});
+}
+
+template <typename stored> mt_status narrow(mt_device *device, int64_t n, const void *x, void *y)
+{
+    typedef real_of<stored> real;
+    return map_one<real, stored>(device, "narrow", n, x, y, copying<real>{});
+}
+
+template <typename stored>
 mt_status scale(mt_device *device, int64_t n, double alpha, const void *x, void *y)
 {
-    return map_one<real>(device, "scale", n, x, y, scaling<real>{static_cast<real>(alpha)});
+    typedef real_of<stored> real;
+    return map_one<stored, stored>(device, "scale", n, x, y,
+                                   scaling<real>{static_cast<real>(alpha)});
 }
 
-template <typename real>
+template <typename stored>
 mt_status scale_by(mt_device *device, int64_t n, const void *alpha, const void *x, void *y)
 {
-    return map_one<real>(device, "scale", n, x, y,
-                         scaling_by<real>{static_cast<const real *>(alpha)});
+    typedef real_of<stored> real;
+    return map_one<stored, stored>(device, "scale", n, x, y,
+                                   scaling_by<real>{static_cast<const real *>(alpha)});
 }
 
 /* Defines a kernel y = f(x), or y = f(a, b), from the expression of an element; `called` is its
@@ -192,9 +220,11 @@ mt_status scale_by(mt_device *device, int64_t n, const void *alpha, const void *
             y[0] = expression;                                                                     \
         }                                                                                          \
     };                                                                                             \
-    template <typename real> mt_status name(mt_device *device, int64_t n, const void *x, void *y)  \
+    template <typename stored>                                                                     \
+    mt_status name(mt_device *device, int64_t n, const void *x, void *y)                           \
     {                                                                                              \
-        return map_one<real>(device, called, n, x, y, name##_function<real>{});                    \
+        return map_one<stored, stored>(device, called, n, x, y,                                    \
+                                       name##_function<real_of<stored>>{});                        \
     }                                                                                              \
     INSTANTIATE(name)
 #define MAP_TWO(name, called, expression)                                                          \
@@ -205,10 +235,10 @@ mt_status scale_by(mt_device *device, int64_t n, const void *alpha, const void *
             y[0] = expression;                                                                     \
         }                                                                                          \
     };                                                                                             \
-    template <typename real>                                                                       \
+    template <typename stored>                                                                     \
     mt_status name(mt_device *device, int64_t n, const void *a, const void *b, void *y)            \
     {                                                                                              \
-        return map_two<real>(device, called, n, a, b, y, name##_function<real>{});                 \
+        return map_two<stored>(device, called, n, a, b, y, name##_function<real_of<stored>>{});    \
     }                                                                                              \
     INSTANTIATE(name)
 
@@ -232,35 +262,39 @@ MAP_TWO(relu_backward, "relu backward", a > real(0) ? b : real(0))
 MAP_TWO(gelu_backward, "gelu backward", b *fma(a, normal_pdf(a), normal_cdf(a)))
 MAP_TWO(squared_relu_backward, "squared relu backward", real(2) * sqrt(a) * b)
 
-template <typename real>
+template <typename stored>
 mt_status squared_relu_forward(mt_device *device, int64_t N, int64_t C, const void *x,
                                const void *bias, void *y)
 {
+    typedef real_of<stored> real;
     const char *name = "squared relu";
     if (bias == nullptr) {
-        return map_one<real>(device, name, N * C, x, y, squared_relu_of<real>{});
+        return map_one<stored, stored>(device, name, N * C, x, y, squared_relu_of<real>{});
     }
-    constexpr int WIDTH = full_width<real>();
-    bool packs = packable<real>(C, x) && packable<real>(C, bias) && packable<real>(C, y);
+    constexpr int WIDTH = full_width<stored>();
+    bool packs = packable<stored>(C, x) && packable<real>(C, bias) && packable<stored>(C, y);
     int64_t threads = N * C / (packs ? WIDTH : 1);
-    return launch(device, name, packs ? bias_squared_relu<WIDTH, real> : bias_squared_relu<1, real>,
-                  grid_for(device, parts_of(threads, MAP_THREADS)), MAP_THREADS, 0, N, C,
-                  static_cast<const real *>(x), static_cast<const real *>(bias),
-                  static_cast<real *>(y));
+    return launch(
+        device, name, packs ? bias_squared_relu<WIDTH, stored> : bias_squared_relu<1, stored>,
+        grid_for(device, parts_of(threads, MAP_THREADS)), MAP_THREADS, 0, N, C,
+        static_cast<const stored *>(x), static_cast<const real *>(bias), static_cast<stored *>(y));
 }
 
-template <typename real>
+template <typename stored>
 mt_status sigmoid_gate_backward(mt_device *device, int64_t n, const void *r, const void *x,
                                 const void *dy, void *dr, void *dx)
 {
-    return map(device, "sigmoid gate backward", n,
-               arrays<const real, 3>{{static_cast<const real *>(r), static_cast<const real *>(x),
-                                      static_cast<const real *>(dy)}},
-               arrays<real, 2>{{static_cast<real *>(dr), static_cast<real *>(dx)}},
-               sigmoid_gate_grad<real>{});
+    return map(
+        device, "sigmoid gate backward", n,
+        arrays<const stored, 3>{{static_cast<const stored *>(r), static_cast<const stored *>(x),
+                                 static_cast<const stored *>(dy)}},
+        arrays<stored, 2>{{static_cast<stored *>(dr), static_cast<stored *>(dx)}},
+        sigmoid_gate_grad<real_of<stored>>{});
 }
 
 INSTANTIATE(fill)
+INSTANTIATE(widen)
+INSTANTIATE(narrow)
 INSTANTIATE(scale)
 INSTANTIATE(scale_by)
 INSTANTIATE(squared_relu_forward)

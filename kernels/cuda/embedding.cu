@@ -10,10 +10,10 @@ namespace
 constexpr int EMBED_THREADS = 128;
 
 /* A warp to a row. */
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(EMBED_THREADS)
-    gather_rows(int64_t N, int64_t V, int64_t C, const int32_t *indices, const real *table, real *y,
-                finding *findings)
+    gather_rows(int64_t N, int64_t V, int64_t C, const int32_t *indices, const real *table,
+                stored *y, finding *findings)
 {
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         int64_t index = indices[n];
@@ -29,11 +29,11 @@ __global__ void __launch_bounds__(EMBED_THREADS)
 
 /* A block to a row of the table: it looks for the row's uses, a stretch of EMBED_THREADS indices
  * at a time, and adds them in their order. */
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(EMBED_THREADS) scatter_rows(mt_embedding_backward_args args)
 {
     int64_t N = args.N, V = args.V, C = args.C;
-    const real *dy = static_cast<const real *>(args.dy);
+    const stored *dy = static_cast<const stored *>(args.dy);
     real *dtable = static_cast<real *>(args.dtable);
     unsigned *found = reinterpret_cast<unsigned *>(mt_shared); /* (warps): a bit to an index */
     for (int64_t v = blockIdx.x; v < V; v += gridDim.x) {
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(EMBED_THREADS) scatter_rows(mt_embedding_backw
             for (int warp = 0; warp < EMBED_THREADS / WARP; warp++) {
                 is_used = is_used || found[warp] != 0;
                 for (unsigned rest = found[warp]; rest != 0; rest &= rest - 1) {
-                    const real *from =
+                    const stored *from =
                         dy + (first + warp * WARP + __ffs(static_cast<int>(rest)) - 1) * C;
                     for (int64_t c = threadIdx.x; c < C; c += EMBED_THREADS) {
                         dtable[v * C + c] += from[c];
@@ -69,19 +69,20 @@ __global__ void __launch_bounds__(EMBED_THREADS) scatter_rows(mt_embedding_backw
 
 } // namespace
 
-template <typename real>
+template <typename stored>
 mt_status embedding_forward(mt_device *device, const mt_embedding_forward_args *args)
 {
-    return launch(device, "embedding", gather_rows<real>,
+    return launch(device, "embedding", gather_rows<stored>,
                   grid_for(device, parts_of(args->N, EMBED_THREADS / WARP)), EMBED_THREADS, 0,
-                  args->N, args->V, args->C, args->indices, static_cast<const real *>(args->table),
-                  static_cast<real *>(args->y), of(device)->findings);
+                  args->N, args->V, args->C, args->indices,
+                  static_cast<const real_of<stored> *>(args->table), static_cast<stored *>(args->y),
+                  of(device)->findings);
 }
 
-template <typename real>
+template <typename stored>
 mt_status embedding_backward(mt_device *device, const mt_embedding_backward_args *args)
 {
-    return launch(device, "embedding backward", scatter_rows<real>, grid_for(device, args->V),
+    return launch(device, "embedding backward", scatter_rows<stored>, grid_for(device, args->V),
                   EMBED_THREADS, EMBED_THREADS / WARP * sizeof(unsigned), *args);
 }
 

@@ -4,16 +4,17 @@
 namespace mt_cuda
 {
 
-template <typename real> constexpr mt_kernels make_table()
+template <typename stored> constexpr mt_kernels make_table()
 {
     mt_kernels table = {};
-#define MT_KERNEL(result, name, parameters) table.name = name<real>;
+#define MT_KERNEL(result, name, parameters) table.name = name<stored>;
 #include <mixtape/kernels/list.h>
     return table;
 }
 
-static constexpr mt_kernels of_float = make_table<float>(), of_double = make_table<double>();
+static constexpr mt_kernels of_float = make_table<float>(), of_double = make_table<double>(),
+                            of_bfloat16 = make_table<bfloat16>();
 
-const mt_kernels *const tables[MT_REAL_DTYPES] = {&of_float, &of_double};
+const mt_kernels *const tables[MT_REAL_DTYPES] = {&of_float, &of_double, &of_bfloat16};
 
 } // namespace mt_cuda

@@ -31,9 +31,45 @@ cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperati
                                          M * K, &beta, c, N, M * N, batch);
 }
 
+/* The result is float or bfloat16. */
+template <typename result>
+cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperation_t op_a,
+                    int64_t batch, int64_t N, int64_t M, int64_t K, double alpha, const bfloat16 *b,
+                    int64_t ldb, const bfloat16 *a, int64_t lda, double beta, result *c)
+{
+    const cudaDataType narrow = CUDA_R_16BF, type = sizeof *c == sizeof *a ? narrow : CUDA_R_32F;
+    float narrow_alpha = static_cast<float>(alpha), narrow_beta = static_cast<float>(beta);
+    return batch == 1
+               ? blas.gemm_ex(handle, op_b, op_a, N, M, K, &narrow_alpha, b, narrow, ldb, a, narrow,
+                              lda, &narrow_beta, c, type, N, CUBLAS_COMPUTE_32F,
+                              CUBLAS_GEMM_DEFAULT)
+               : blas.gemm_ex_batch(handle, op_b, op_a, N, M, K, &narrow_alpha, b, narrow, ldb,
+                                    N * K, a, narrow, lda, M * K, &narrow_beta, c, type, N, M * N,
+                                    batch, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+}
+
 /* The names of products, by which of their factors are transposed. */
 const char *const product_names[2][2] = {{"product a b", "product a b^T"},
                                          {"product a^T b", "product a^T b^T"}};
+
+template <typename stored, typename result>
+cublasStatus_t multiply(cublasHandle_t handle, const mt_matmul_args &args, int64_t batch)
+{
+    return gemm(handle, args.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                args.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, batch, args.N, args.M, args.K,
+                args.alpha, static_cast<const stored *>(args.b), args.transpose_b ? args.K : args.N,
+                static_cast<const stored *>(args.a), args.transpose_a ? args.M : args.K, args.beta,
+                static_cast<result *>(args.c));
+}
+
+/* Float32 may be multiplied as TF32. Sums of bfloat16 that are made of parts are added in float32,
+ * too, and rounded once. */
+cublasStatus_t set_math_mode(cublasHandle_t handle, bool tf32)
+{
+    int mode = tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH;
+    return blas.set_math_mode(
+        handle, static_cast<cublasMath_t>(mode | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION));
+}
 
 mt_status fail(const cuda_device *cuda, cublasStatus_t status)
 {
@@ -64,6 +100,9 @@ mt_status open_blas(cuda_device *cuda)
     if (status == CUBLAS_STATUS_SUCCESS) {
         status = blas.set_workspace(handle, cuda->blas_workspace, BLAS_WORKSPACE);
     }
+    if (status == CUBLAS_STATUS_SUCCESS) {
+        status = set_math_mode(handle, false);
+    }
     if (status != CUBLAS_STATUS_SUCCESS) {
         close_blas(cuda);
         return fail(cuda, status);
@@ -91,21 +130,23 @@ mt_status allow_tf32(mt_device *device, bool allowed)
     if (opened != MT_OK) {
         return opened;
     }
-    cublasStatus_t status =
-        blas.set_math_mode(cuda->blas, allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH);
+    cublasStatus_t status = set_math_mode(cuda->blas, allowed);
     return status == CUBLAS_STATUS_SUCCESS ? MT_OK : fail(cuda, status);
 }
 
-template <typename real> mt_status matmul(mt_device *device, const mt_matmul_args *args)
+template <typename stored> mt_status matmul(mt_device *device, const mt_matmul_args *args)
 {
+    typedef real_of<stored> real;
     int64_t batch = args->batch > 0 ? args->batch : 1, M = args->M, N = args->N, K = args->K;
     if (M == 0 || N == 0) {
         return MT_OK;
     }
     if (K == 0) { /* sums of nothing, whose rows of no length cuBLAS refuses */
-        return args->beta == 0.0 ? device->zero(device, args->c,
-                                                static_cast<size_t>(batch * M * N) * sizeof(real))
-                                 : scale<real>(device, batch * M * N, args->beta, args->c, args->c);
+        int64_t n = batch * M * N;
+        size_t size = args->wide ? sizeof(real) : sizeof(stored);
+        auto scaled = args->wide ? scale<real> : scale<stored>;
+        return args->beta == 0.0 ? device->zero(device, args->c, static_cast<size_t>(n) * size)
+                                 : scaled(device, n, args->beta, args->c, args->c);
     }
     mt_status ready = use(device);
     if (ready == MT_OK) {
@@ -115,12 +156,8 @@ template <typename real> mt_status matmul(mt_device *device, const mt_matmul_arg
         return ready;
     }
     return enqueue(device, product_names[args->transpose_a][args->transpose_b], [=] {
-        cublasStatus_t status =
-            gemm(of(device)->blas, args->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                 args->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, batch, N, M, K, args->alpha,
-                 static_cast<const real *>(args->b), args->transpose_b ? K : N,
-                 static_cast<const real *>(args->a), args->transpose_a ? M : K, args->beta,
-                 static_cast<real *>(args->c));
+        auto product = args->wide ? multiply<stored, real> : multiply<stored, stored>;
+        cublasStatus_t status = product(of(device)->blas, *args, batch);
         return status == CUBLAS_STATUS_SUCCESS
                    ? MT_OK
                    : mt_fail(MT_ERROR_DEVICE,

@@ -13,17 +13,19 @@ namespace
 constexpr int NORM_THREADS = 256;
 
 /* The arguments of both directions, typed. */
-template <typename real> struct norm_arrays {
+template <typename stored> struct norm_arrays {
     mt_norm_kind kind;
     int64_t N, C, P;
     double eps;
-    const real *x, *weight, *bias, *dy;
-    real *mean, *scale, *y, *dx;
+    const stored *x, *dy;
+    const real_of<stored> *weight, *bias;
+    real_of<stored> *mean, *scale;
+    stored *y, *dx;
 };
 
 /* Sum of (x - offset)^POWER over the first n numbers of a row, in every lane. */
-template <int POWER, typename real>
-__device__ inline double row_sum(const real *x, real offset, int64_t n)
+template <int POWER, typename stored, typename real = real_of<stored>>
+__device__ inline double row_sum(const stored *x, real offset, int64_t n)
 {
     real sum = real(0);
     for (int64_t c = lane_index(); c < n; c += WARP) {
@@ -35,30 +37,32 @@ __device__ inline double row_sum(const real *x, real offset, int64_t n)
 
 /* The row's mean (zero but for layer_norm, as x[0] plus the mean distance from it: equal values
  * have exactly their mean) and scale. */
-template <typename real>
-__device__ inline void row_statistics(const norm_arrays<real> &a, const real *x, double *mean,
+template <typename stored, typename real = real_of<stored>>
+__device__ inline void row_statistics(const norm_arrays<stored> &a, const stored *x, double *mean,
                                       double *scale)
 {
     int64_t n = mt_norm_counted(a.kind, a.C, a.P);
     *mean = 0.0;
     if (a.kind == MT_LAYER_NORM) {
-        *mean = static_cast<double>(x[0]) + row_sum<1>(x, x[0], n) / static_cast<double>(n);
+        real origin = x[0];
+        *mean = static_cast<double>(origin) + row_sum<1>(x, origin, n) / static_cast<double>(n);
     }
     double squares = row_sum<2>(x, static_cast<real>(*mean), n);
     double eps = a.kind == MT_BASIC_NORM ? exp(static_cast<double>(a.weight[0])) : a.eps;
     *scale = mt_norm_scale(a.kind, squares, static_cast<double>(n), eps);
 }
 
-template <typename real> __device__ inline real weight_of(const norm_arrays<real> &a, int64_t c)
+template <typename stored, typename real = real_of<stored>>
+__device__ inline real weight_of(const norm_arrays<stored> &a, int64_t c)
 {
     return a.kind == MT_SCALE_NORM ? a.weight[0] : a.kind == MT_BASIC_NORM ? real(1) : a.weight[c];
 }
 
-template <typename real>
-__global__ void __launch_bounds__(NORM_THREADS) norm_rows(norm_arrays<real> a)
+template <typename stored, typename real = real_of<stored>>
+__global__ void __launch_bounds__(NORM_THREADS) norm_rows(norm_arrays<stored> a)
 {
     for (int64_t row = global_warp(); row < a.N; row += global_warps()) {
-        const real *x = a.x + row * a.C;
+        const stored *x = a.x + row * a.C;
         double mean, scale;
         row_statistics(a, x, &mean, &scale);
         real narrow_mean = static_cast<real>(mean), narrow_scale = static_cast<real>(scale);
@@ -76,19 +80,19 @@ __global__ void __launch_bounds__(NORM_THREADS) norm_rows(norm_arrays<real> a)
 }
 
 /* dx, and in `dots`, or NULL, each row's sum of dy x. */
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(NORM_THREADS)
-    norm_rows_backward(norm_arrays<real> a, double *dots)
+    norm_rows_backward(norm_arrays<stored> a, double *dots)
 {
     for (int64_t row = global_warp(); row < a.N; row += global_warps()) {
-        const real *x = a.x + row * a.C, *dy = a.dy + row * a.C;
+        const stored *x = a.x + row * a.C, *dy = a.dy + row * a.C;
         real mean = a.kind == MT_LAYER_NORM ? a.mean[row] : real(0), scale = a.scale[row];
         real g_sum = real(0), gx_sum = real(0), dot = real(0);
         for (int64_t c = lane_index(); c < a.C; c += WARP) {
             real g = dy[c] * weight_of(a, c);
             g_sum += g;
             gx_sum = fma(g, x[c] - mean, gx_sum);
-            dot = fma(dy[c], x[c], dot);
+            dot = fma(real(dy[c]), real(x[c]), dot);
         }
         double sum_g = warp_sum(static_cast<double>(g_sum));
         double sum_gx = warp_sum(static_cast<double>(gx_sum));
@@ -112,8 +116,8 @@ __global__ void __launch_bounds__(NORM_THREADS)
 }
 
 /* An element's part of dweight and dbias: dy scale (x - mean), and dy. */
-template <typename real> struct weight_grad {
-    norm_arrays<real> a;
+template <typename stored, typename real = real_of<stored>> struct weight_grad {
+    norm_arrays<stored> a;
     __device__ void operator()(int64_t row, int64_t column, real *sums) const
     {
         real dy = a.dy[row * a.C + column];
@@ -123,9 +127,9 @@ template <typename real> struct weight_grad {
     }
 };
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(NORM_THREADS)
-    single_weight_grad(norm_arrays<real> a, const double *dots, real *dweight)
+    single_weight_grad(norm_arrays<stored> a, const double *dots, real *dweight)
 {
     double sum = 0.0, eps = exp(static_cast<double>(a.weight[0]));
     for (int64_t row = threadIdx.x; row < a.N; row += NORM_THREADS) {
@@ -144,38 +148,41 @@ int64_t row_blocks(mt_device *device, int64_t N)
 
 } // namespace
 
-template <typename real> mt_status norm_forward(mt_device *device, const mt_norm_forward_args *args)
+template <typename stored>
+mt_status norm_forward(mt_device *device, const mt_norm_forward_args *args)
 {
-    norm_arrays<real> a = {};
+    typedef real_of<stored> real;
+    norm_arrays<stored> a = {};
     a.kind = args->kind;
     a.N = args->N;
     a.C = args->C;
     a.P = args->P;
     a.eps = args->eps;
-    a.x = static_cast<const real *>(args->x);
+    a.x = static_cast<const stored *>(args->x);
     a.weight = static_cast<const real *>(args->weight);
     a.bias = args->kind == MT_LAYER_NORM ? static_cast<const real *>(args->bias) : nullptr;
-    a.y = static_cast<real *>(args->y);
+    a.y = static_cast<stored *>(args->y);
     a.mean = static_cast<real *>(args->mean);
     a.scale = static_cast<real *>(args->scale);
-    return launch(device, "norm", norm_rows<real>, row_blocks(device, a.N), NORM_THREADS, 0, a);
+    return launch(device, "norm", norm_rows<stored>, row_blocks(device, a.N), NORM_THREADS, 0, a);
 }
 
-template <typename real>
+template <typename stored>
 mt_status norm_backward(mt_device *device, const mt_norm_backward_args *args)
 {
-    norm_arrays<real> a = {};
+    typedef real_of<stored> real;
+    norm_arrays<stored> a = {};
     a.kind = args->kind;
     a.N = args->N;
     a.C = args->C;
     a.P = args->P;
     a.eps = args->eps;
-    a.x = static_cast<const real *>(args->x);
+    a.x = static_cast<const stored *>(args->x);
     a.weight = static_cast<const real *>(args->weight);
-    a.dy = static_cast<const real *>(args->dy);
+    a.dy = static_cast<const stored *>(args->dy);
     a.mean = const_cast<real *>(static_cast<const real *>(args->mean));
     a.scale = const_cast<real *>(static_cast<const real *>(args->scale));
-    a.dx = static_cast<real *>(args->dx);
+    a.dx = static_cast<stored *>(args->dx);
     bool per_channel = mt_norm_weight_per_channel(a.kind);
     void *dots = nullptr;
     mt_status status = MT_OK;
@@ -183,8 +190,8 @@ mt_status norm_backward(mt_device *device, const mt_norm_backward_args *args)
         status = workspace(device, static_cast<size_t>(a.N) * sizeof(double), &dots);
     }
     if (status == MT_OK) {
-        status = launch(device, "norm backward", norm_rows_backward<real>, row_blocks(device, a.N),
-                        NORM_THREADS, 0, a, static_cast<double *>(dots));
+        status = launch(device, "norm backward", norm_rows_backward<stored>,
+                        row_blocks(device, a.N), NORM_THREADS, 0, a, static_cast<double *>(dots));
     }
     if (status != MT_OK || (args->dweight == nullptr && args->dbias == nullptr)) {
         return status;
@@ -192,9 +199,9 @@ mt_status norm_backward(mt_device *device, const mt_norm_backward_args *args)
     if (per_channel) {
         void *const sums[] = {args->dweight, args->dbias};
         return sum_columns<2, real>(device, "norm weights backward", "norm weights totals", a.N,
-                                    a.C, weight_grad<real>{a}, sums);
+                                    a.C, weight_grad<stored>{a}, sums);
     }
-    return launch(device, "norm weight backward", single_weight_grad<real>, 1, NORM_THREADS,
+    return launch(device, "norm weight backward", single_weight_grad<stored>, 1, NORM_THREADS,
                   WARP * sizeof(double), a, static_cast<const double *>(dots),
                   static_cast<real *>(args->dweight));
 }

@@ -11,9 +11,9 @@ constexpr int MOVE_THREADS = 256, TILE = 32, TILE_ROWS = MOVE_THREADS / TILE;
 
 /* dst[r][c] = src[r][c], an element to a thread, so that it does not matter which of the two there
  * are more of. A thread keeps its place in the row, to divide once. */
-template <typename real>
+template <typename from, typename to>
 __global__ void __launch_bounds__(MOVE_THREADS)
-    copy_rows_kernel(int64_t rows, int64_t columns, const real *src, int64_t src_stride, real *dst,
+    copy_rows_kernel(int64_t rows, int64_t columns, const from *src, int64_t src_stride, to *dst,
                      int64_t dst_stride)
 {
     int64_t row = global_thread() / columns, column = global_thread() % columns;
@@ -30,9 +30,10 @@ __global__ void __launch_bounds__(MOVE_THREADS)
 }
 
 /* y (A, Q, M, P, N) from x (A, P, M, Q, N), in order of y. */
-template <typename real>
+template <typename stored>
 __global__ void __launch_bounds__(MOVE_THREADS)
-    swap_axes_kernel(int64_t A, int64_t P, int64_t M, int64_t Q, int64_t N, const real *x, real *y)
+    swap_axes_kernel(int64_t A, int64_t P, int64_t M, int64_t Q, int64_t N, const stored *x,
+                     stored *y)
 {
     for (int64_t i = global_thread(); i < A * P * M * Q * N; i += global_threads()) {
         int64_t n = i % N, rest = i / N;
@@ -43,11 +44,11 @@ __global__ void __launch_bounds__(MOVE_THREADS)
 
 /* The same for N = 1, where neighbours in x are far apart in y: a block turns one tile after the
  * other in shared memory, whose rows are one longer so that a column of it lies in all banks. */
-template <typename real>
+template <typename stored>
 __global__ void __launch_bounds__(MOVE_THREADS)
-    transpose_kernel(int64_t A, int64_t P, int64_t M, int64_t Q, const real *x, real *y)
+    transpose_kernel(int64_t A, int64_t P, int64_t M, int64_t Q, const stored *x, stored *y)
 {
-    auto tile = reinterpret_cast<real(*)[TILE + 1]>(mt_shared);
+    auto tile = reinterpret_cast<stored(*)[TILE + 1]>(mt_shared);
     int64_t p_tiles = (P + TILE - 1) / TILE, q_tiles = (Q + TILE - 1) / TILE;
     int row = static_cast<int>(threadIdx.x) / TILE, lane = static_cast<int>(threadIdx.x) % TILE;
     for (int64_t turn = blockIdx.x; turn < A * M * p_tiles * q_tiles; turn += gridDim.x) {
@@ -68,34 +69,41 @@ __global__ void __launch_bounds__(MOVE_THREADS)
     }
 }
 
-} // namespace
-
-template <typename real>
-mt_status copy_rows(mt_device *device, int64_t rows, int64_t columns, const void *src,
-                    int64_t src_stride, void *dst, int64_t dst_stride)
+template <typename from, typename to>
+mt_status copy_rows_of(mt_device *device, int64_t rows, int64_t columns, const void *src,
+                       int64_t src_stride, void *dst, int64_t dst_stride)
 {
-    return launch(device, "copy rows", copy_rows_kernel<real>,
+    return launch(device, "copy rows", copy_rows_kernel<from, to>,
                   grid_for(device, parts_of(rows * columns, MOVE_THREADS)), MOVE_THREADS, 0, rows,
-                  columns, static_cast<const real *>(src), src_stride, static_cast<real *>(dst),
+                  columns, static_cast<const from *>(src), src_stride, static_cast<to *>(dst),
                   dst_stride);
 }
 
-template <typename real>
-mt_status broadcast_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
+} // namespace
+
+template <typename stored>
+mt_status copy_rows(mt_device *device, int64_t rows, int64_t columns, const void *src,
+                    int64_t src_stride, void *dst, int64_t dst_stride)
 {
-    return copy_rows<real>(device, N, C, x, 0, y, C);
+    return copy_rows_of<stored, stored>(device, rows, columns, src, src_stride, dst, dst_stride);
 }
 
-template <typename real>
+template <typename stored>
+mt_status broadcast_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
+{
+    return copy_rows_of<real_of<stored>, stored>(device, N, C, x, 0, y, C);
+}
+
+template <typename stored>
 mt_status swap_axes(mt_device *device, int64_t A, int64_t P, int64_t M, int64_t Q, int64_t N,
                     const void *x, void *y)
 {
-    const real *from = static_cast<const real *>(x);
-    real *to = static_cast<real *>(y);
-    return N == 1 ? launch(device, "transpose", transpose_kernel<real>,
+    const stored *from = static_cast<const stored *>(x);
+    stored *to = static_cast<stored *>(y);
+    return N == 1 ? launch(device, "transpose", transpose_kernel<stored>,
                            grid_for(device, A * M * parts_of(P, TILE) * parts_of(Q, TILE)),
-                           MOVE_THREADS, TILE * (TILE + 1) * sizeof(real), A, P, M, Q, from, to)
-                  : launch(device, "swap axes", swap_axes_kernel<real>,
+                           MOVE_THREADS, TILE * (TILE + 1) * sizeof(stored), A, P, M, Q, from, to)
+                  : launch(device, "swap axes", swap_axes_kernel<stored>,
                            grid_for(device, parts_of(A * P * M * Q * N, MOVE_THREADS)),
                            MOVE_THREADS, 0, A, P, M, Q, N, from, to);
 }

@@ -13,15 +13,15 @@ constexpr int SUM_THREADS = 256;
 /* The function of a and b that is summed. */
 enum term { PLAIN, PRODUCT, SQUARED_DIFFERENCE };
 
-template <term TERM, typename real> __device__ inline double term_of(real a, real b)
+template <term TERM, typename stored> __device__ inline double term_of(stored a, stored b)
 {
     double x = static_cast<double>(a), y = static_cast<double>(b);
     return TERM == PLAIN ? x : TERM == PRODUCT ? x * y : (x - y) * (x - y);
 }
 
-template <term TERM, typename real>
+template <term TERM, typename stored>
 __global__ void __launch_bounds__(SUM_THREADS)
-    sum_parts(int64_t n, const real *a, const real *b, double *parts)
+    sum_parts(int64_t n, const stored *a, const stored *b, double *parts)
 {
     double sum = 0.0;
     for (int64_t i = global_thread(); i < n; i += global_threads()) {
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(SUM_THREADS)
     }
 }
 
-template <term TERM, typename real, typename result>
+template <term TERM, typename stored, typename result>
 mt_status sum_terms(mt_device *device, const char *name, const char *total_name, int64_t n,
                     const void *a, const void *b, double factor, result *y)
 {
@@ -58,8 +58,8 @@ mt_status sum_terms(mt_device *device, const char *name, const char *total_name,
     size_t shared = WARP * sizeof(double);
     mt_status status = workspace(device, static_cast<size_t>(count) * sizeof(double), &parts);
     if (status == MT_OK) {
-        status = launch(device, name, sum_parts<TERM, real>, count, SUM_THREADS, shared, n,
-                        static_cast<const real *>(a), static_cast<const real *>(b),
+        status = launch(device, name, sum_parts<TERM, stored>, count, SUM_THREADS, shared, n,
+                        static_cast<const stored *>(a), static_cast<const stored *>(b),
                         static_cast<double *>(parts));
     }
     return status != MT_OK ? status
@@ -67,8 +67,8 @@ mt_status sum_terms(mt_device *device, const char *name, const char *total_name,
                                     shared, count, static_cast<const double *>(parts), factor, y);
 }
 
-template <typename real> struct element {
-    const real *x;
+template <typename stored, typename real = real_of<stored>> struct element {
+    const stored *x;
     int64_t C;
     __device__ void operator()(int64_t row, int64_t column, real *sums) const
     {
@@ -84,9 +84,9 @@ template <typename real> __global__ void watch_one(double most, const real *x, d
     }
 }
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(SUM_THREADS)
-    mean_square_grad(int64_t n, const real *a, const real *b, const real *dy, real *da)
+    mean_square_grad(int64_t n, const stored *a, const stored *b, const real *dy, stored *da)
 {
     real factor = *dy * static_cast<real>(2.0 / static_cast<double>(n));
     for (int64_t i = global_thread(); i < n; i += global_threads()) {
@@ -96,50 +96,51 @@ __global__ void __launch_bounds__(SUM_THREADS)
 
 } // namespace
 
-template <typename real>
+template <typename stored>
 mt_status sum_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
 {
-    return sum_columns<1, real>(device, "sum rows", "sum rows totals", N, C,
-                                element<real>{static_cast<const real *>(x), C}, &y);
+    return sum_columns<1, real_of<stored>>(device, "sum rows", "sum rows totals", N, C,
+                                           element<stored>{static_cast<const stored *>(x), C}, &y);
 }
 
-template <typename real>
+template <typename stored>
 mt_status sum(mt_device *device, int64_t n, double alpha, const void *x, void *y)
 {
-    return sum_terms<PLAIN, real>(device, "sum", "sum total", n, x, x, alpha,
-                                  static_cast<real *>(y));
+    return sum_terms<PLAIN, stored>(device, "sum", "sum total", n, x, x, alpha,
+                                    static_cast<real_of<stored> *>(y));
 }
 
-template <typename real>
+template <typename stored>
 mt_status sum_squares(mt_device *device, int64_t n, const void *x, double *y)
 {
-    return sum_terms<PRODUCT, real>(device, "sum of squares", "sum of squares total", n, x, x, 1.0,
-                                    y);
+    return sum_terms<PRODUCT, stored>(device, "sum of squares", "sum of squares total", n, x, x,
+                                      1.0, y);
 }
 
-template <typename real>
+template <typename stored>
 mt_status watch(mt_device *device, double most, const void *x, double *halt)
 {
+    typedef real_of<stored> real;
     return launch(device, "watch", watch_one<real>, 1, 1, 0, most, static_cast<const real *>(x),
                   halt);
 }
 
-template <typename real>
+template <typename stored>
 mt_status mean_square_forward(mt_device *device, int64_t n, const void *a, const void *b, void *y)
 {
-    return sum_terms<SQUARED_DIFFERENCE, real>(device, "mean square", "mean square total", n, a, b,
-                                               1.0 / static_cast<double>(n),
-                                               static_cast<real *>(y));
+    return sum_terms<SQUARED_DIFFERENCE, stored>(device, "mean square", "mean square total", n, a,
+                                                 b, 1.0 / static_cast<double>(n),
+                                                 static_cast<real_of<stored> *>(y));
 }
 
-template <typename real>
+template <typename stored>
 mt_status mean_square_backward(mt_device *device, int64_t n, const void *a, const void *b,
                                const void *dy, void *da)
 {
-    return launch(device, "mean square backward", mean_square_grad<real>,
+    return launch(device, "mean square backward", mean_square_grad<stored>,
                   grid_for(device, parts_of(n, SUM_THREADS)), SUM_THREADS, 0, n,
-                  static_cast<const real *>(a), static_cast<const real *>(b),
-                  static_cast<const real *>(dy), static_cast<real *>(da));
+                  static_cast<const stored *>(a), static_cast<const stored *>(b),
+                  static_cast<const real_of<stored> *>(dy), static_cast<stored *>(da));
 }
 
 INSTANTIATE(sum_rows)

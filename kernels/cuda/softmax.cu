@@ -10,12 +10,12 @@ namespace
 
 constexpr int SOFTMAX_THREADS = 128;
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(SOFTMAX_THREADS)
-    softmax_rows(int64_t N, int64_t V, const real *x, real *y)
+    softmax_rows(int64_t N, int64_t V, const stored *x, stored *y)
 {
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
-        const real *row = x + n * V;
+        const stored *row = x + n * V;
         real largest = row_max(row, V);
         real share = real(1) / row_exp_sum(row, largest, V);
         for (int64_t v = lane_index(); v < V; v += WARP) {
@@ -24,9 +24,9 @@ __global__ void __launch_bounds__(SOFTMAX_THREADS)
     }
 }
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(SOFTMAX_THREADS)
-    softmax_grads(int64_t N, int64_t V, const real *y, const real *dy, real *dx)
+    softmax_grads(int64_t N, int64_t V, const stored *y, const stored *dy, stored *dx)
 {
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         double sum = 0.0;
@@ -42,22 +42,22 @@ __global__ void __launch_bounds__(SOFTMAX_THREADS)
 
 } // namespace
 
-template <typename real>
+template <typename stored>
 mt_status softmax_forward(mt_device *device, int64_t N, int64_t V, const void *x, void *y)
 {
-    return launch(device, "softmax", softmax_rows<real>,
+    return launch(device, "softmax", softmax_rows<stored>,
                   grid_for(device, parts_of(N, SOFTMAX_THREADS / WARP)), SOFTMAX_THREADS, 0, N, V,
-                  static_cast<const real *>(x), static_cast<real *>(y));
+                  static_cast<const stored *>(x), static_cast<stored *>(y));
 }
 
-template <typename real>
+template <typename stored>
 mt_status softmax_backward(mt_device *device, int64_t N, int64_t V, const void *y, const void *dy,
                            void *dx)
 {
-    return launch(device, "softmax backward", softmax_grads<real>,
+    return launch(device, "softmax backward", softmax_grads<stored>,
                   grid_for(device, parts_of(N, SOFTMAX_THREADS / WARP)), SOFTMAX_THREADS, 0, N, V,
-                  static_cast<const real *>(y), static_cast<const real *>(dy),
-                  static_cast<real *>(dx));
+                  static_cast<const stored *>(y), static_cast<const stored *>(dy),
+                  static_cast<stored *>(dx));
 }
 
 INSTANTIATE(softmax_forward)

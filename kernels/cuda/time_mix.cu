@@ -11,27 +11,27 @@ namespace
 
 constexpr int MIX_THREADS = 256;
 
-template <typename real> struct mix_arrays {
+template <typename stored> struct mix_arrays {
     int64_t T, C;
-    const real *x, *carried;
-    const real *mix[MT_TIME_MIX_MAX];
+    const stored *x, *carried;
+    const real_of<stored> *mix[MT_TIME_MIX_MAX];
 };
 
-template <typename real>
-mix_arrays<real> make_arrays(int64_t T, int64_t C, const void *x, const void *carried,
-                             const void *const *mix, int count)
+template <typename stored>
+mix_arrays<stored> make_arrays(int64_t T, int64_t C, const void *x, const void *carried,
+                               const void *const *mix, int count)
 {
-    mix_arrays<real> arrays = {
-        T, C, static_cast<const real *>(x), static_cast<const real *>(carried), {}};
+    mix_arrays<stored> arrays = {
+        T, C, static_cast<const stored *>(x), static_cast<const stored *>(carried), {}};
     for (int i = 0; i < count; i++) {
-        arrays.mix[i] = static_cast<const real *>(mix[i]);
+        arrays.mix[i] = static_cast<const real_of<stored> *>(mix[i]);
     }
     return arrays;
 }
 
 /* The step before a row's: the row before, or what was carried in, or NULL for zeros. */
-template <typename real>
-__device__ inline const real *row_before(const mix_arrays<real> &in, int64_t row)
+template <typename stored>
+__device__ inline const stored *row_before(const mix_arrays<stored> &in, int64_t row)
 {
     if (row % in.T > 0) {
         return in.x + (row - 1) * in.C;
@@ -39,26 +39,28 @@ __device__ inline const real *row_before(const mix_arrays<real> &in, int64_t row
     return in.carried != nullptr ? in.carried + row / in.T * in.C : nullptr;
 }
 
-template <typename real> struct mix_outputs {
-    real *y[MT_TIME_MIX_MAX];
+template <typename stored> struct mix_outputs {
+    stored *y[MT_TIME_MIX_MAX];
 };
 
 /* A warp to a row. */
-template <int COUNT, int WIDTH, typename real>
+template <int COUNT, int WIDTH, typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(MIX_THREADS)
-    mix_rows(int64_t rows, mix_arrays<real> in, mix_outputs<real> out)
+    mix_rows(int64_t rows, mix_arrays<stored> in, mix_outputs<stored> out)
 {
     for (int64_t row = global_warp(); row < rows; row += global_warps()) {
-        const real *before = row_before(in, row);
+        const stored *before = row_before(in, row);
         for (int64_t c = lane_index() * WIDTH; c < in.C; c += WARP * WIDTH) {
-            pack<real, WIDTH> x = load<WIDTH>(in.x + row * in.C + c), previous = {};
+            pack<stored, WIDTH> x = load<WIDTH>(in.x + row * in.C + c), previous = {};
             if (before != nullptr) {
                 previous = load<WIDTH>(before + c);
             }
             for (int i = 0; i < COUNT; i++) {
-                pack<real, WIDTH> mix = load<WIDTH>(in.mix[i] + c), y;
+                pack<real, WIDTH> mix = load<WIDTH>(in.mix[i] + c);
+                pack<stored, WIDTH> y;
                 for (int k = 0; k < WIDTH; k++) {
-                    y.at[k] = fma(x.at[k] - previous.at[k], mix.at[k], previous.at[k]);
+                    real old = previous.at[k];
+                    y.at[k] = fma(x.at[k] - old, mix.at[k], old);
                 }
                 store(out.y[i] + row * in.C + c, y);
             }
@@ -66,36 +68,36 @@ __global__ void __launch_bounds__(MIX_THREADS)
     }
 }
 
-template <int COUNT, typename real>
+template <int COUNT, typename stored>
 mt_status forward(mt_device *device, const mt_time_mix_forward_args *args)
 {
-    mix_arrays<real> in =
-        make_arrays<real>(args->T, args->C, args->x, args->carried, args->mix, COUNT);
-    mix_outputs<real> out = {};
-    bool packs = packable<real>(args->C, args->x) && packable<real>(args->C, args->carried);
+    mix_arrays<stored> in =
+        make_arrays<stored>(args->T, args->C, args->x, args->carried, args->mix, COUNT);
+    mix_outputs<stored> out = {};
+    bool packs = packable<stored>(args->C, args->x) && packable<stored>(args->C, args->carried);
     for (int i = 0; i < COUNT; i++) {
-        out.y[i] = static_cast<real *>(args->y[i]);
-        packs =
-            packs && packable<real>(args->C, args->mix[i]) && packable<real>(args->C, args->y[i]);
+        out.y[i] = static_cast<stored *>(args->y[i]);
+        packs = packs && packable<stored>(args->C, args->mix[i]) &&
+                packable<stored>(args->C, args->y[i]);
     }
     int64_t rows = args->B * args->T;
     int64_t blocks = grid_for(device, parts_of(rows, MIX_THREADS / WARP));
-    return packs ? launch(device, "time mix", mix_rows<COUNT, full_width<real>(), real>, blocks,
+    return packs ? launch(device, "time mix", mix_rows<COUNT, full_width<stored>(), stored>, blocks,
                           MIX_THREADS, 0, rows, in, out)
-                 : launch(device, "time mix", mix_rows<COUNT, 1, real>, blocks, MIX_THREADS, 0,
+                 : launch(device, "time mix", mix_rows<COUNT, 1, stored>, blocks, MIX_THREADS, 0,
                           rows, in, out);
 }
 
 /* dx of an element, and its part of each dmix. */
-template <int COUNT, typename real> struct element_backward {
-    mix_arrays<real> in;
-    const real *dy[MT_TIME_MIX_MAX]; /* NULL counts as zero */
-    real *dx, *dcarried;             /* or NULL */
+template <int COUNT, typename stored, typename real = real_of<stored>> struct element_backward {
+    mix_arrays<stored> in;
+    const stored *dy[MT_TIME_MIX_MAX]; /* NULL counts as zero */
+    stored *dx, *dcarried;             /* or NULL */
 
     __device__ void operator()(int64_t row, int64_t column, real *dmix) const
     {
         int64_t at = row * in.C + column, t = row % in.T;
-        const real *before = row_before(in, row);
+        const stored *before = row_before(in, row);
         real step = in.x[at] - (before != nullptr ? before[column] : real(0));
         real sum = real(0), into_carried = real(0);
         for (int i = 0; i < COUNT; i++) {
@@ -117,37 +119,37 @@ template <int COUNT, typename real> struct element_backward {
     }
 };
 
-template <int COUNT, typename real>
+template <int COUNT, typename stored>
 mt_status backward(mt_device *device, const mt_time_mix_backward_args *args)
 {
-    element_backward<COUNT, real> f = {
-        make_arrays<real>(args->T, args->C, args->x, args->carried, args->mix, COUNT),
+    element_backward<COUNT, stored> f = {
+        make_arrays<stored>(args->T, args->C, args->x, args->carried, args->mix, COUNT),
         {},
-        static_cast<real *>(args->dx),
-        static_cast<real *>(args->dcarried)};
+        static_cast<stored *>(args->dx),
+        static_cast<stored *>(args->dcarried)};
     for (int i = 0; i < COUNT; i++) {
-        f.dy[i] = static_cast<const real *>(args->dy[i]);
+        f.dy[i] = static_cast<const stored *>(args->dy[i]);
     }
-    return sum_columns<COUNT, real>(device, "time mix backward", "time mix totals",
-                                    args->B * args->T, args->C, f, args->dmix);
+    return sum_columns<COUNT, real_of<stored>>(device, "time mix backward", "time mix totals",
+                                               args->B * args->T, args->C, f, args->dmix);
 }
 
 } // namespace
 
-template <typename real>
+template <typename stored>
 mt_status time_mix_forward(mt_device *device, const mt_time_mix_forward_args *args)
 {
-    return args->count == 1   ? forward<1, real>(device, args)
-           : args->count == 2 ? forward<2, real>(device, args)
-                              : forward<3, real>(device, args);
+    return args->count == 1   ? forward<1, stored>(device, args)
+           : args->count == 2 ? forward<2, stored>(device, args)
+                              : forward<3, stored>(device, args);
 }
 
-template <typename real>
+template <typename stored>
 mt_status time_mix_backward(mt_device *device, const mt_time_mix_backward_args *args)
 {
-    return args->count == 1   ? backward<1, real>(device, args)
-           : args->count == 2 ? backward<2, real>(device, args)
-                              : backward<3, real>(device, args);
+    return args->count == 1   ? backward<1, stored>(device, args)
+           : args->count == 2 ? backward<2, stored>(device, args)
+                              : backward<3, stored>(device, args);
 }
 
 INSTANTIATE(time_mix_forward)

@@ -45,13 +45,13 @@ __global__ void __launch_bounds__(NODE_THREADS)
 }
 
 /* The logarithm of the sum of e^logit, in every lane. */
-template <typename real> __device__ inline double log_sum_exp(const real *logits, int64_t V)
+template <typename stored> __device__ inline double log_sum_exp(const stored *logits, int64_t V)
 {
-    real largest = row_max(logits, V);
+    auto largest = row_max(logits, V);
     return static_cast<double>(largest) + log(static_cast<double>(row_exp_sum(logits, largest, V)));
 }
 
-template <typename real>
+template <typename stored>
 __global__ void __launch_bounds__(NODE_THREADS) log_probabilities(mt_transducer_forward_args args)
 {
     int64_t nodes = args.B * args.T * (args.U + 1);
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(NODE_THREADS) log_probabilities(mt_transducer_
             }
             continue;
         }
-        const real *logits = static_cast<const real *>(args.logits) + n * args.V;
+        const stored *logits = static_cast<const stored *>(args.logits) + n * args.V;
         double lse = log_sum_exp(logits, args.V), label = NAN;
         int32_t place = at.u < lattice.U ? args.labels[at.b * args.U + at.u] : args.blank;
         if (place >= 0 && place < args.V && (place != args.blank || at.u == lattice.U)) {
@@ -118,14 +118,14 @@ __global__ void __launch_bounds__(WALK_THREADS)
     }
 }
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(NODE_THREADS) logit_grads(mt_transducer_backward_args args)
 {
     int64_t nodes = args.B * args.T * (args.U + 1), V = args.V;
     for (int64_t n = global_warp(); n < nodes; n += global_warps()) {
         node_place at = place_of(n, args.T, args.U);
-        const real *logits = static_cast<const real *>(args.logits) + n * V;
-        real *dlogits = static_cast<real *>(args.dlogits) + n * V;
+        const stored *logits = static_cast<const stored *>(args.logits) + n * V;
+        stored *dlogits = static_cast<stored *>(args.dlogits) + n * V;
         /* Forward refuses lengths and labels out of range, but tells of it later. */
         int32_t frames = args.frames[at.b], labels = args.label_lengths[at.b];
         bool counts = at.t < frames && at.u <= labels && frames <= args.T && labels <= args.U;
@@ -167,7 +167,7 @@ int64_t threads_for(mt_device *device, int64_t items)
 
 } // namespace
 
-template <typename real>
+template <typename stored>
 mt_status transducer_forward(mt_device *device, const mt_transducer_forward_args *args)
 {
     int64_t nodes = args->B * args->T * (args->U + 1);
@@ -176,20 +176,20 @@ mt_status transducer_forward(mt_device *device, const mt_transducer_forward_args
                               threads_for(device, args->B * (args->U + 1)), NODE_THREADS, 0, *args,
                               of(device)->findings);
     if (status == MT_OK) {
-        status = launch(device, "transducer log-probabilities", log_probabilities<real>,
+        status = launch(device, "transducer log-probabilities", log_probabilities<stored>,
                         warps_for(device, nodes), NODE_THREADS, 0, *args);
     }
     if (status == MT_OK) {
-        status = launch(device, "transducer lattices", walk_lattices<real>, grid_for(device, walks),
-                        WALK_THREADS, 0, walks, *args);
+        status = launch(device, "transducer lattices", walk_lattices<real_of<stored>>,
+                        grid_for(device, walks), WALK_THREADS, 0, walks, *args);
     }
     return status;
 }
 
-template <typename real>
+template <typename stored>
 mt_status transducer_backward(mt_device *device, const mt_transducer_backward_args *args)
 {
-    return launch(device, "transducer backward", logit_grads<real>,
+    return launch(device, "transducer backward", logit_grads<stored>,
                   warps_for(device, args->B * args->T * (args->U + 1)), NODE_THREADS, 0, *args);
 }
 

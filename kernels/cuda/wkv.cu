@@ -66,8 +66,8 @@ __device__ inline void for_steps(int count, function f)
 }
 
 /* A thread's inputs: its channel's steps, `stride` apart. */
-template <typename real>
-__device__ inline void load_steps(const real *from, int64_t stride, int count, real *values)
+template <typename stored, typename real = real_of<stored>>
+__device__ inline void load_steps(const stored *from, int64_t stride, int count, real *values)
 {
     for_steps<real>(count, [&](int s) {
         values[s] = *from;
@@ -97,14 +97,16 @@ __device__ inline state_triple<real> summary_of(const real *k, const real *v, in
 
 /* ---- forward ---- */
 
-template <typename real> struct forward_arrays {
+template <typename stored, typename real = real_of<stored>> struct forward_arrays {
+    const stored *k, *v;
+    stored *y;
     const real *state_in;
-    real *y, *state_out, *saved;
+    real *state_out, *saved;
 };
 
 /* The states that the caller gets: before the chunk, and behind the last. */
-template <typename real>
-__device__ inline void store_states(const problem<real> &p, const forward_arrays<real> &io,
+template <typename stored, typename real = real_of<stored>>
+__device__ inline void store_states(const problem<real> &p, const forward_arrays<stored> &io,
                                     const place &at, const state_composition<real> &compose,
                                     exchange<real> &shared)
 {
@@ -125,9 +127,9 @@ __device__ inline void store_states(const problem<real> &p, const forward_arrays
     }
 }
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
-    forward_kernel(problem<real> p, forward_arrays<real> io)
+    forward_kernel(problem<real> p, forward_arrays<stored> io)
 {
     exchange<real> &shared = *reinterpret_cast<exchange<real> *>(mt_shared);
     take_tile(p, shared);
@@ -137,8 +139,8 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
     int count = at.inside ? steps_of(p, at.chunk, warp) : 0;
     int64_t offset = offset_of(p, at) + static_cast<int64_t>(before) * p.C;
     real k[STEPS<real>], v[STEPS<real>], w = p.w[at.c], u = p.u[at.c];
-    load_steps(p.k + offset, p.C, count, k);
-    load_steps(p.v + offset, p.C, count, v);
+    load_steps(io.k + offset, p.C, count, k);
+    load_steps(io.v + offset, p.C, count, v);
     store_triple(shared.warps[warp], WARP, lane_index(), summary_of(k, v, count, w));
     __syncthreads();
 
@@ -171,7 +173,7 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
                             before);
         }
         at = find_place(p, shared, false); /* rather than in registers all the while */
-        real *y = io.y + offset_of(p, at) + static_cast<int64_t>(before) * p.C;
+        stored *y = io.y + offset_of(p, at) + static_cast<int64_t>(before) * p.C;
         for_steps<real>(count, [&](int s) {
             factors<real> of = find_factors(state.max, u + k[s]);
             *y = quotient(fma(of.a, state.num, of.b * v[s]), fma(of.a, state.den, of.b));
@@ -183,9 +185,11 @@ __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
 
 /* ---- backward ---- */
 
-template <typename real> struct backward_arrays {
-    const real *saved, *dy, *dstate_out;
-    real *dk, *dv, *dstate_in;
+template <typename stored, typename real = real_of<stored>> struct backward_arrays {
+    const stored *k, *v, *dy;
+    stored *dk, *dv;
+    const real *saved, *dstate_out;
+    real *dstate_in;
     real *sums; /* (chunks, B, 2, C): dw and du of each chunk */
 };
 
@@ -202,9 +206,9 @@ template <typename real> struct backward_memory {
     step_memory<real> past;
 };
 
-template <typename real>
+template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
-    backward_kernel(problem<real> p, backward_arrays<real> io)
+    backward_kernel(problem<real> p, backward_arrays<stored> io)
 {
     backward_memory<real> &memory = *reinterpret_cast<backward_memory<real> *>(mt_shared);
     exchange<real> &shared = memory.shared;
@@ -217,8 +221,8 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     int count = at.inside ? steps_of(p, at.chunk, warp) : 0;
     int64_t offset = offset_of(p, at) + static_cast<int64_t>(before) * p.C;
     real k[STEPS<real>], v[STEPS<real>], dy[STEPS<real>] = {}, w = p.w[at.c], u = p.u[at.c];
-    load_steps(p.k + offset, p.C, count, k);
-    load_steps(p.v + offset, p.C, count, v);
+    load_steps(io.k + offset, p.C, count, k);
+    load_steps(io.v + offset, p.C, count, v);
     if (io.dy != nullptr) {
         load_steps(io.dy + offset, p.C, count, dy);
     }
@@ -392,8 +396,6 @@ mt_status make_problem(mt_device *device, const given *args, problem<real> *p)
     p->share = GROUP_CHUNKS / warps_for(*p);
     p->w = static_cast<const real *>(args->w);
     p->u = static_cast<const real *>(args->u);
-    p->k = static_cast<const real *>(args->k);
-    p->v = static_cast<const real *>(args->v);
     return MT_OK;
 }
 
@@ -445,22 +447,25 @@ mt_status lay_out(mt_device *device, void *given, problem<real> *p, void **sums)
 
 } // namespace
 
-template <typename real> size_t wkv_saved_size(mt_device *device, int64_t B, int64_t T, int64_t C)
+template <typename stored> size_t wkv_saved_size(mt_device *device, int64_t B, int64_t T, int64_t C)
 {
+    typedef real_of<stored> real;
     int64_t chunks = parts_of(T, chunk_steps_for<real>(device, B, T, C));
     return static_cast<size_t>((chunks + 1) * 3 * B * C) * sizeof(real);
 }
 
-template <typename real>
+template <typename stored>
 size_t wkv_workspace_size(mt_device *device, int64_t B, int64_t T, int64_t C)
 {
+    typedef real_of<stored> real;
     int64_t chunks = parts_of(T, chunk_steps_for<real>(device, B, T, C));
     memory_plan plan = plan_memory<real>(B, C, chunks);
     return plan.published + plan.sums;
 }
 
-template <typename real> mt_status wkv_forward(mt_device *device, const mt_wkv_forward_args *args)
+template <typename stored> mt_status wkv_forward(mt_device *device, const mt_wkv_forward_args *args)
 {
+    typedef real_of<stored> real;
     problem<real> p = {};
     mt_status status = make_problem(device, args, &p);
     if (status == MT_OK) {
@@ -469,16 +474,19 @@ template <typename real> mt_status wkv_forward(mt_device *device, const mt_wkv_f
     if (status != MT_OK) {
         return status;
     }
-    forward_arrays<real> io = {static_cast<const real *>(args->state_in),
-                               static_cast<real *>(args->y), static_cast<real *>(args->state_out),
-                               static_cast<real *>(args->saved)};
+    forward_arrays<stored> io = {
+        static_cast<const stored *>(args->k), static_cast<const stored *>(args->v),
+        static_cast<stored *>(args->y),       static_cast<const real *>(args->state_in),
+        static_cast<real *>(args->state_out), static_cast<real *>(args->saved)};
     int warps = warps_for(p);
-    return launch(device, "wkv", forward_kernel<real>, static_cast<int64_t>(p.chunks) * p.tiles,
+    return launch(device, "wkv", forward_kernel<stored>, static_cast<int64_t>(p.chunks) * p.tiles,
                   warps * WARP, sizeof(exchange<real>), p, io);
 }
 
-template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_backward_args *args)
+template <typename stored>
+mt_status wkv_backward(mt_device *device, const mt_wkv_backward_args *args)
 {
+    typedef real_of<stored> real;
     void *sums = nullptr;
     problem<real> p = {};
     mt_status status = make_problem(device, args, &p);
@@ -488,23 +496,25 @@ template <typename real> mt_status wkv_backward(mt_device *device, const mt_wkv_
     if (status != MT_OK) {
         return status;
     }
-    backward_arrays<real> io = {static_cast<const real *>(args->saved),
-                                static_cast<const real *>(args->dy),
-                                static_cast<const real *>(args->dstate_out),
-                                static_cast<real *>(args->dk),
-                                static_cast<real *>(args->dv),
-                                static_cast<real *>(args->dstate_in),
-                                static_cast<real *>(sums)};
+    backward_arrays<stored> io = {static_cast<const stored *>(args->k),
+                                  static_cast<const stored *>(args->v),
+                                  static_cast<const stored *>(args->dy),
+                                  static_cast<stored *>(args->dk),
+                                  static_cast<stored *>(args->dv),
+                                  static_cast<const real *>(args->saved),
+                                  static_cast<const real *>(args->dstate_out),
+                                  static_cast<real *>(args->dstate_in),
+                                  static_cast<real *>(sums)};
     int warps = warps_for(p);
     constexpr size_t shared = sizeof(backward_memory<real>);
     status = use(device);
     if (status == MT_OK) {
-        status = ask_for_shared(backward_kernel<real>, shared, MT_WKV_CARVEOUT);
+        status = ask_for_shared(backward_kernel<stored>, shared, MT_WKV_CARVEOUT);
     }
     if (status != MT_OK) {
         return status;
     }
-    status = launch(device, "wkv backward", backward_kernel<real>,
+    status = launch(device, "wkv backward", backward_kernel<stored>,
                     static_cast<int64_t>(p.chunks) * p.tiles, warps * WARP, shared, p, io);
     void *const totals[] = {args->dw, args->du};
     int64_t parts = static_cast<int64_t>(p.chunks) * p.B;

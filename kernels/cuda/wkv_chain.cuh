@@ -172,7 +172,7 @@ template <typename real> struct problem {
     int chunk_steps;   /* of every chunk but the last */
     int share;         /* chunks of a group that each warp of a block gathers */
     division by_C, by_tiles;
-    const real *w, *u, *k, *v;
+    const real *w, *u;
     /* Only where there is more than one chunk: */
     real *summaries;    /* (chunks, 3, lanes) */
     real *group_states; /* (groups, 3, lanes): behind the last chunk of each group */

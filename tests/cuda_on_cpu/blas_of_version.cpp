@@ -29,8 +29,14 @@ void cublasDgemm_64()
 void cublasSgemmStridedBatched_64()
 {
 }
-#ifndef BLAS_LACKS_ONE
 void cublasDgemmStridedBatched_64()
+{
+}
+void cublasGemmEx_64()
+{
+}
+#ifndef BLAS_LACKS_ONE
+void cublasGemmStridedBatchedEx_64()
 {
 }
 #endif

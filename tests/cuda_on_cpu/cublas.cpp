@@ -102,7 +102,7 @@ cublasStatus_t cublasSgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
         return CUBLAS_STATUS_INVALID_VALUE;
     }
     float by = *alpha, keep = *beta;
-    bool tf32 = blas->mode == CUBLAS_TF32_TENSOR_OP_MATH;
+    bool tf32 = (blas->mode & CUBLAS_TF32_TENSOR_OP_MATH) != 0;
     return status_of(cuda_on_cpu::enqueue(blas->stream, [=] {
         std::vector<float> of_a, of_b;
         if (tf32) {
@@ -130,6 +130,82 @@ cublasStatus_t cublasDgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
                     static_cast<int>(n), static_cast<int>(k), by, a, static_cast<int>(lda), b,
                     static_cast<int>(ldb), keep, c, static_cast<int>(ldc));
     }));
+}
+
+/* A matrix of bfloat16 as one of float. */
+static std::vector<float> widened(const void *matrix, int64_t ld, int64_t columns)
+{
+    const mt_bf16 *narrow = static_cast<const mt_bf16 *>(matrix);
+    std::vector<float> wide(static_cast<size_t>(ld * columns));
+    for (size_t i = 0; i < wide.size(); i++) {
+        wide[i] = mt_bf16_value(narrow[i]);
+    }
+    return wide;
+}
+
+static void round_all(std::vector<float> *numbers)
+{
+    for (float &number : *numbers) {
+        number = mt_bf16_value(mt_bf16_rounded(number));
+    }
+}
+
+/* Of bfloat16, with a result of it or of float. Unless the mode forbids it, the sums are cut in two
+ * and both parts have the precision of the result, as cuBLAS may do it. */
+cublasStatus_t cublasGemmEx_64(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,
+                               int64_t m, int64_t n, int64_t k, const void *alpha, const void *a,
+                               cudaDataType type_a, int64_t lda, const void *b, cudaDataType type_b,
+                               int64_t ldb, const void *beta, void *c, cudaDataType type_c,
+                               int64_t ldc, cublasComputeType_t compute, cublasGemmAlgo_t)
+{
+    bool typed = type_a == CUDA_R_16BF && type_b == CUDA_R_16BF && compute == CUBLAS_COMPUTE_32F;
+    if (!typed || !can_multiply(op_a, op_b, m, n, k, lda, ldb, ldc)) {
+        return CUBLAS_STATUS_INVALID_VALUE;
+    }
+    float by = *static_cast<const float *>(alpha), keep = *static_cast<const float *>(beta);
+    bool narrow = type_c == CUDA_R_16BF;
+    int64_t cut = blas->mode & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION ? k : k / 2;
+    return status_of(cuda_on_cpu::enqueue(blas->stream, [=] {
+        std::vector<float> of_a = widened(a, lda, op_a == CUBLAS_OP_N ? k : m);
+        std::vector<float> of_b = widened(b, ldb, op_b == CUBLAS_OP_N ? n : k);
+        std::vector<float> of_c = widened(c, ldc, narrow ? n : 0);
+        float *sums = narrow ? of_c.data() : static_cast<float *>(c);
+        auto add = [&](int64_t first, int64_t end, float kept) {
+            cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
+                        static_cast<int>(n), static_cast<int>(end - first), by,
+                        of_a.data() + first * (op_a == CUBLAS_OP_N ? lda : 1),
+                        static_cast<int>(lda),
+                        of_b.data() + first * (op_b == CUBLAS_OP_N ? 1 : ldb),
+                        static_cast<int>(ldb), kept, sums, static_cast<int>(ldc));
+        };
+        add(0, cut, keep);
+        if (cut < k) {
+            round_all(&of_c);
+            add(cut, k, 1.0f);
+        }
+        for (size_t i = 0; i < of_c.size(); i++) {
+            static_cast<mt_bf16 *>(c)[i] = mt_bf16_rounded(of_c[i]);
+        }
+    }));
+}
+
+cublasStatus_t cublasGemmStridedBatchedEx_64(
+    cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b, int64_t m, int64_t n,
+    int64_t k, const void *alpha, const void *a, cudaDataType type_a, int64_t lda,
+    long long stride_a, const void *b, cudaDataType type_b, int64_t ldb, long long stride_b,
+    const void *beta, void *c, cudaDataType type_c, int64_t ldc, long long stride_c, int64_t batch,
+    cublasComputeType_t compute, cublasGemmAlgo_t algorithm)
+{
+    const mt_bf16 *of_a = static_cast<const mt_bf16 *>(a), *of_b = static_cast<const mt_bf16 *>(b);
+    size_t size = type_c == CUDA_R_16BF ? sizeof(mt_bf16) : sizeof(float);
+    cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+    for (int64_t i = 0; i < batch && status == CUBLAS_STATUS_SUCCESS; i++) {
+        status = cublasGemmEx_64(blas, op_a, op_b, m, n, k, alpha, of_a + i * stride_a, type_a, lda,
+                                 of_b + i * stride_b, type_b, ldb, beta,
+                                 static_cast<char *>(c) + static_cast<size_t>(i * stride_c) * size,
+                                 type_c, ldc, compute, algorithm);
+    }
+    return status;
 }
 
 /* One product after the other. */

@@ -399,13 +399,16 @@ cudaError_t cudaSetDevice(int index)
     return index == 0 ? success() : failed(cudaErrorInvalidDevice);
 }
 
-cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int)
 {
     if (call_fails()) {
         return failed(cudaErrorUnknown);
     }
-    int given = from_outside("CUDA_ON_CPU_MULTIPROCESSORS");
-    *value = given > 0 ? given : 2; /* few, so that kernels have to walk in strides of the grid */
+    bool of_capability = attribute == cudaDevAttrComputeCapabilityMajor;
+    int given =
+        from_outside(of_capability ? "CUDA_ON_CPU_CAPABILITY" : "CUDA_ON_CPU_MULTIPROCESSORS");
+    /* Few multiprocessors, so that kernels have to walk in strides of the grid. */
+    *value = given > 0 ? given : of_capability ? 9 : 2;
     return success();
 }
 

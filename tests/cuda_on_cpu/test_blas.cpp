@@ -63,7 +63,7 @@ START_TEST(test_a_function_that_it_lacks_is_named)
 {
     put("lacking", 13);
     ck_assert_int_eq(mt_cuda::load_blas(), MT_ERROR_DEVICE);
-    ck_assert_ptr_nonnull(strstr(mt_error_message(), "no cublasDgemmStridedBatched_64"));
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "no cublasGemmStridedBatchedEx_64"));
 }
 END_TEST
 

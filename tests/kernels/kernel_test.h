@@ -1,7 +1,11 @@
 /* The tests of kernels share this. for_each_build runs a check on every instruction set that this
- * machine has, in float32 and float64, with 1, 2 and 3 threads; whatever the check compares must
- * have the same bits for each number of threads. Inputs are made here, references are computed in
- * double from the values that the kernel got. MIXTAPE_TEST_DEVICE names another device to test. */
+ * machine has, in every real type, with 1, 2 and 3 threads; whatever the check compares must have
+ * the same bits for each number of threads. MIXTAPE_TEST_DEVICE names another device to test.
+ *
+ * Inputs are made here, and references are computed in double from the values that the kernel got.
+ * upload, uniform and blank make arrays of the build's type, and upload_wide and so on those that
+ * are wide (mixtape/kernels/list.h). An array remembers its type: values_of and assert_close take
+ * both. */
 #ifndef MT_TESTS_KERNELS_KERNEL_TEST_H
 #define MT_TESTS_KERNELS_KERNEL_TEST_H
 
@@ -25,6 +29,7 @@ typedef struct array_record {
     void *memory;
     size_t bytes;
     bool on_device; /* with a guard behind it, which must be whole at the end */
+    mt_dtype dtype; /* MT_I32: anything but reals */
 } array_record;
 
 typedef struct kernel_build {
@@ -32,7 +37,7 @@ typedef struct kernel_build {
     mt_device *device;
     mt_dtype dtype;
     const mt_kernels *kernels;
-    double epsilon; /* of dtype */
+    double epsilon; /* of what it computes with */
     array_record arrays[MOST_ARRAYS];
     int count;
     uint64_t fingerprint; /* of all that was compared */
@@ -42,7 +47,7 @@ static inline void *remember(kernel_build *build, void *memory, size_t bytes, bo
 {
     ck_assert_ptr_nonnull(memory);
     ck_assert_int_lt(build->count, MOST_ARRAYS);
-    build->arrays[build->count++] = (array_record){memory, bytes, on_device};
+    build->arrays[build->count++] = (array_record){memory, bytes, on_device, MT_I32};
     return memory;
 }
 
@@ -63,9 +68,21 @@ static inline void *blank_bytes(kernel_build *build, size_t bytes)
     return remember(build, memory, bytes, true);
 }
 
+static inline void *blank_as(kernel_build *build, mt_dtype dtype, int64_t n)
+{
+    void *array = blank_bytes(build, (size_t)n * mt_dtype_size(dtype));
+    build->arrays[build->count - 1].dtype = dtype;
+    return array;
+}
+
 static inline void *blank(kernel_build *build, int64_t n)
 {
-    return blank_bytes(build, (size_t)n * mt_dtype_size(build->dtype));
+    return blank_as(build, build->dtype, n);
+}
+
+static inline void *blank_wide(kernel_build *build, int64_t n)
+{
+    return blank_as(build, mt_dtype_wide(build->dtype), n);
 }
 
 static inline double *host_doubles(kernel_build *build, int64_t n)
@@ -73,33 +90,75 @@ static inline double *host_doubles(kernel_build *build, int64_t n)
     return remember(build, calloc((size_t)(n > 0 ? n : 1), sizeof(double)), 0, false);
 }
 
-static inline void *upload(kernel_build *build, const double *values, int64_t n)
+/* The bfloat16 nearest to x, of two the even one: a multiple of the unit of its eighth digit, or of
+ * the smallest bfloat16. By arithmetic, where kernels do it by bits. */
+static inline double nearest_bf16(double x)
 {
-    void *array = blank(build, n);
-    size_t bytes = (size_t)n * mt_dtype_size(build->dtype);
-    if (build->dtype == MT_F64) {
-        ck_assert_int_eq(build->device->write(build->device, array, values, bytes), MT_OK);
-        return array;
+    int exponent;
+    if (x == 0.0 || !isfinite(x)) {
+        return x;
     }
-    float *narrow = malloc(bytes > 0 ? bytes : 1);
-    ck_assert_ptr_nonnull(narrow);
+    (void)frexp(x, &exponent);
+    double unit = ldexp(1.0, exponent - 8 > -133 ? exponent - 8 : -133);
+    double nearest = nearbyint(x / unit) * unit;
+    return fabs(nearest) < 0x1p128 ? nearest : copysign((double)INFINITY, x);
+}
+
+/* Writes x as a real of the type. */
+static inline void put_real(mt_dtype dtype, double x, char *to)
+{
+    float single = (float)(dtype == MT_BF16 ? nearest_bf16(x) : x);
+    uint32_t bits;
+    memcpy(&bits, &single, sizeof bits);
+    uint16_t upper_half = (uint16_t)(bits >> 16);
+    const void *reals[] = {[MT_F32] = &single, [MT_F64] = &x, [MT_BF16] = &upper_half};
+    memcpy(to, reals[dtype], mt_dtype_size(dtype));
+}
+
+static inline void *upload_as(kernel_build *build, mt_dtype dtype, const double *values, int64_t n)
+{
+    void *array = blank_as(build, dtype, n);
+    size_t size = mt_dtype_size(dtype), bytes = (size_t)n * size;
+    char *reals = malloc(bytes > 0 ? bytes : 1);
+    ck_assert_ptr_nonnull(reals);
     for (int64_t i = 0; i < n; i++) {
-        narrow[i] = (float)values[i];
+        put_real(dtype, values[i], reals + (size_t)i * size);
     }
-    ck_assert_int_eq(build->device->write(build->device, array, narrow, bytes), MT_OK);
-    free(narrow);
+    ck_assert_int_eq(build->device->write(build->device, array, reals, bytes), MT_OK);
+    free(reals);
     return array;
 }
 
-/* n reals on the device, uniform in low .. high. */
-static inline void *uniform(kernel_build *build, int64_t n, double low, double high, uint64_t seed)
+static inline void *upload(kernel_build *build, const double *values, int64_t n)
+{
+    return upload_as(build, build->dtype, values, n);
+}
+
+static inline void *upload_wide(kernel_build *build, const double *values, int64_t n)
+{
+    return upload_as(build, mt_dtype_wide(build->dtype), values, n);
+}
+
+/* n numbers, uniform in low .. high. */
+static inline double *draw(kernel_build *build, int64_t n, double low, double high, uint64_t seed)
 {
     double *values = host_doubles(build, n);
     mt_random random = mt_random_make(seed, 1);
     for (int64_t i = 0; i < n; i++) {
         values[i] = low + (high - low) * mt_random_uniform(&random);
     }
-    return upload(build, values, n);
+    return values;
+}
+
+static inline void *uniform(kernel_build *build, int64_t n, double low, double high, uint64_t seed)
+{
+    return upload(build, draw(build, n, low, high, seed), n);
+}
+
+static inline void *uniform_wide(kernel_build *build, int64_t n, double low, double high,
+                                 uint64_t seed)
+{
+    return upload_wide(build, draw(build, n, low, high, seed), n);
 }
 
 static inline int32_t *indices(kernel_build *build, int64_t n, int32_t bound, uint64_t seed)
@@ -117,37 +176,61 @@ static inline int32_t *indices(kernel_build *build, int64_t n, int32_t bound, ui
     return array;
 }
 
+/* The type of the array that begins here, or that this is within. */
+static inline mt_dtype type_of(const kernel_build *build, const void *array)
+{
+    uintptr_t at = (uintptr_t)array;
+    for (int i = build->count - 1; i >= 0; i--) {
+        const array_record *record = &build->arrays[i];
+        uintptr_t first = (uintptr_t)record->memory;
+        if (record->dtype != MT_I32 && first <= at && at <= first + record->bytes) {
+            return record->dtype;
+        }
+    }
+    ck_abort_msg("%s: not an array of reals", build->name);
+    return MT_I32;
+}
+
 /* The array's values on the host, as doubles. */
 static inline double *values_of(kernel_build *build, const void *array, int64_t n)
 {
+    mt_dtype dtype = type_of(build, array);
     double *values = host_doubles(build, n);
-    size_t size = mt_dtype_size(build->dtype), bytes = (size_t)n * size;
-    char *raw = malloc(bytes > 0 ? bytes : 1);
-    ck_assert_ptr_nonnull(raw);
-    ck_assert_msg(build->device->read_back(build->device, raw, array, bytes) == MT_OK, "%s",
-                  mt_error_message());
-    for (size_t i = 0; i < bytes; i += sizeof(uint32_t)) {
-        uint32_t word;
-        memcpy(&word, raw + i, sizeof word);
+    const char *reals = (const char *)values;
+    size_t size = mt_dtype_size(dtype);
+    ck_assert_msg(build->device->read_back(build->device, values, array, (size_t)n * size) == MT_OK,
+                  "%s", mt_error_message());
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t word = 0;
+        memcpy(&word, reals + (size_t)i * size, size);
         build->fingerprint = (build->fingerprint ^ word) * 1099511628211u;
     }
-    for (int64_t i = 0; i < n; i++) {
-        values[i] =
-            build->dtype == MT_F64 ? ((double *)(void *)raw)[i] : (double)((float *)(void *)raw)[i];
-    }
-    free(raw);
+    mt_reals_widen(dtype, n, values);
     return values;
 }
 
-/* Asserts |array - expected| <= units epsilon (1 + |expected|) everywhere. */
+/* Tells if a real of this type is within a bound of what is expected. A bfloat16 was computed in
+ * float32 and rounded once, which keeps order: it is between the bounds, rounded as well. */
+static inline bool is_within(mt_dtype dtype, double real, double expected, double bound)
+{
+    if (dtype == MT_BF16) {
+        return real == nearest_bf16(expected) ||
+               (real >= nearest_bf16(expected - bound) && real <= nearest_bf16(expected + bound));
+    }
+    return real == expected || fabs(real - expected) <= bound;
+}
+
+/* Asserts |array - expected| <= units epsilon (1 + |expected|) everywhere, before the rounding to
+ * bfloat16 where the array is of that. */
 static inline void assert_close(kernel_build *build, const char *what, const void *array,
                                 const double *expected, int64_t n, double units)
 {
+    mt_dtype dtype = type_of(build, array);
     const double *values = values_of(build, array, n);
     for (int64_t i = 0; i < n; i++) {
         double bound = units * build->epsilon * (1.0 + fabs(expected[i]));
         /* Not ck_assert, which writes to a pipe each time it holds. */
-        if (!(fabs(values[i] - expected[i]) <= bound || values[i] == expected[i])) {
+        if (!is_within(dtype, values[i], expected[i], bound)) {
             ck_abort_msg("%s %s: %s[%lld] is %.17g, expected %.17g", build->name,
                          mt_dtype_name(build->dtype), what, (long long)i, values[i], expected[i]);
         }
@@ -192,9 +275,10 @@ static inline void release_arrays(kernel_build *build)
     build->count = 0;
 }
 
-static inline void check_types(const char *name, mt_device *device, void (*check)(kernel_build *))
+static inline void check_types(const char *name, mt_device *device, mt_dtype first_type,
+                               mt_dtype last_type, void (*check)(kernel_build *))
 {
-    for (int type = MT_F32; type <= MT_F64; type++) {
+    for (int type = (int)first_type; type <= (int)last_type; type++) {
         uint64_t first = 0;
         int most_threads =
             strcmp(device->name, "cpu") == 0 ? 3 : 2; /* elsewhere: again, same bits */
@@ -217,14 +301,16 @@ static inline void check_types(const char *name, mt_device *device, void (*check
     mt_cpu_set_threads(0);
 }
 
-static inline void for_each_build(void (*check)(kernel_build *))
+/* In the real types from the first to the last. */
+static inline void for_each_build_of(mt_dtype first_type, mt_dtype last_type,
+                                     void (*check)(kernel_build *))
 {
     static const char *const isas[] = {"avx512", "avx2", "baseline"};
     const char *other = getenv("MIXTAPE_TEST_DEVICE");
     mt_device *device;
     if (other != NULL && strcmp(other, "cpu") != 0) {
         assert_ok(mt_device_open(other, &device));
-        check_types(other, device, check);
+        check_types(other, device, first_type, last_type, check);
         mt_device_close(device);
         return;
     }
@@ -233,13 +319,18 @@ static inline void for_each_build(void (*check)(kernel_build *))
         setenv("MIXTAPE_ISA", isas[i], 1);
         if (mt_device_open("cpu", &device) == MT_OK) {
             ck_assert_str_eq(mt_cpu_isa(), isas[i]);
-            check_types(isas[i], device, check);
+            check_types(isas[i], device, first_type, last_type, check);
             mt_device_close(device);
             checked++;
         }
     }
     unsetenv("MIXTAPE_ISA");
     ck_assert_int_gt(checked, 0);
+}
+
+static inline void for_each_build(void (*check)(kernel_build *))
+{
+    for_each_build_of(MT_F32, (mt_dtype)(MT_REAL_DTYPES - 1), check);
 }
 
 #endif

@@ -16,10 +16,11 @@ static mt_adam_args make_args(kernel_build *build, int64_t n)
                           .eps = 1e-6,
                           .grad_scale = 1.0,
                           .rates = blank_bytes(build, sizeof(mt_adam_rates)),
-                          .parameter = uniform(build, n, -1.0, 1.0, 1),
-                          .grad = uniform(build, n, -1.0, 1.0, 2),
-                          .m = upload(build, zeros, n),
-                          .v = upload(build, zeros, n)};
+                          .parameter = uniform_wide(build, n, -1.0, 1.0, 1),
+                          .grad = uniform_wide(build, n, -1.0, 1.0, 2),
+                          .m = upload_wide(build, zeros, n),
+                          .v = upload_wide(build, zeros, n),
+                          .narrow = blank_as(build, MT_BF16, n)};
 }
 
 /* The step-th update's. */
@@ -65,17 +66,25 @@ static void compare_steps(kernel_build *build, const mt_adam_args *args, const d
     assert_close(build, "parameter", args->parameter, expected.parameter, n, 16.0);
     assert_close(build, "m", args->m, expected.m, n, 16.0);
     assert_close(build, "v", args->v, expected.v, n, 16.0);
+    if (args->narrow != NULL) {
+        double *parameter = values_of(build, args->parameter, n);
+        for (int64_t i = 0; i < n; i++) {
+            parameter[i] = (double)(float)parameter[i]; /* a float64 is rounded to that first */
+        }
+        assert_close(build, "narrow", args->narrow, parameter, n, 0.0);
+    }
 }
 
 /* All but the first of the numbers, which no vector's load would take where they begin. */
 static mt_adam_args without_first(const kernel_build *build, mt_adam_args args)
 {
-    size_t size = mt_dtype_size(build->dtype);
+    size_t size = mt_dtype_size(mt_dtype_wide(build->dtype));
     args.n--;
     args.parameter = (char *)args.parameter + size;
     args.grad = (const char *)args.grad + size;
     args.m = (char *)args.m + size;
     args.v = (char *)args.v + size;
+    args.narrow++;
     return args;
 }
 
@@ -83,6 +92,7 @@ static void check_steps(kernel_build *build)
 {
     for (int size = 0; size < SIZES; size++) {
         mt_adam_args plain = make_args(build, sizes[size]);
+        plain.narrow = NULL;
         compare_steps(build, &plain, NULL);
         mt_adam_args apart = without_first(build, make_args(build, sizes[size] + 1));
         compare_steps(build, &apart, NULL);
@@ -134,6 +144,10 @@ static void check_not_finite(kernel_build *build)
         assert_close(build, "parameter", args.parameter, p, 33, 0.0);
         assert_close(build, "m", args.m, zeros, 33, 0.0);
         assert_close(build, "v", args.v, zeros, 33, 0.0);
+        const double *narrow = values_of(build, args.narrow, 33);
+        for (int j = 0; j < 33; j++) {
+            ck_assert(isnan(narrow[j])); /* as blank memory is */
+        }
     }
 }
 
@@ -149,9 +163,9 @@ static void check_decay(kernel_build *build)
     double tiny = build->dtype == MT_F64 ? 3e-308 : 1.3e-38;
     const double moments[] = {tiny, -tiny, tiny}, zeros[3] = {0.0};
     mt_adam_args args = make_args(build, 3);
-    args.grad = upload(build, zeros, 3);
-    args.m = upload(build, moments, 3);
-    args.v = upload(build, (double[]){tiny, tiny, tiny}, 3);
+    args.grad = upload_wide(build, zeros, 3);
+    args.m = upload_wide(build, moments, 3);
+    args.v = upload_wide(build, (double[]){tiny, tiny, tiny}, 3);
     for (int step = 1000; step < 1030; step++) {
         assert_ok(update(build, &args, step));
     }

@@ -61,7 +61,7 @@ static void check_saved_size(kernel_build *build)
 
 START_TEST(test_saved_has_the_size_that_callers_plan_with)
 {
-    for_each_build(check_saved_size);
+    for_each_build_of(MT_F32, MT_F64, check_saved_size);
 }
 END_TEST
 
@@ -91,7 +91,7 @@ static void check_equal(kernel_build *build)
 
 START_TEST(test_results_are_those_of_the_table)
 {
-    for_each_build(check_equal);
+    for_each_build_of(MT_F32, MT_F64, check_equal);
 }
 END_TEST
 
@@ -120,13 +120,15 @@ static void check_refused(kernel_build *build)
             mt_wkv_workspace_size(build->device, build->dtype, forward.B, forward.T, forward.C), 0);
     }
     mt_wkv_forward_args forward = {.B = 1, .T = 1, .C = 1};
-    assert_fails_with(mt_wkv_forward(build->device, NULL, MT_I32, &forward), MT_ERROR_INVALID,
-                      "has no kernels");
+    for (int type = MT_BF16; type <= MT_I32; type++) {
+        assert_fails_with(mt_wkv_forward(build->device, NULL, (mt_dtype)type, &forward),
+                          MT_ERROR_INVALID, "has no kernels");
+    }
 }
 
 START_TEST(test_sizes_and_types_without_kernels_are_refused)
 {
-    for_each_build(check_refused);
+    for_each_build_of(MT_F32, MT_F64, check_refused);
 }
 END_TEST
 
@@ -145,7 +147,7 @@ static void check_no_workspace(kernel_build *build)
 
 START_TEST(test_a_missing_workspace_is_refused)
 {
-    for_each_build(check_no_workspace);
+    for_each_build_of(MT_F32, MT_F64, check_no_workspace);
 }
 END_TEST
 

@@ -103,6 +103,20 @@ START_TEST(test_every_kernel_is_there)
 }
 END_TEST
 
+START_TEST(test_a_device_says_why_it_does_not_multiply_bfloat16)
+{
+    mt_device *device;
+    setenv("MIXTAPE_ISA", "baseline", 1);
+    assert_ok(mt_device_open("cpu", &device));
+    const char *lacks = mt_device_lacks_bf16(device);
+    ck_assert_msg(lacks != NULL && strstr(lacks, "avx512") != NULL, "%s",
+                  lacks != NULL ? lacks : "NULL");
+    mt_device_close(device);
+    unsetenv("MIXTAPE_ISA");
+    ck_assert_ptr_null(mt_device_lacks_bf16(NULL));
+}
+END_TEST
+
 START_TEST(test_absurd_sizes_are_memory_errors_with_the_size)
 {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2, (size_t)1 << 50};
@@ -190,8 +204,8 @@ static Suite *device_suite(void)
     return SUITE("device", test_unknown_names_are_refused, test_cuda_opens_or_says_why_not,
                  test_auto_always_opens, test_closing_a_device_is_its_own_work,
                  test_a_device_without_room_for_a_buffer_of_openblas_is_a_memory_error,
-                 test_every_kernel_is_there, test_absurd_sizes_are_memory_errors_with_the_size,
-                 test_workspace_grows_and_stays,
+                 test_every_kernel_is_there, test_a_device_says_why_it_does_not_multiply_bfloat16,
+                 test_absurd_sizes_are_memory_errors_with_the_size, test_workspace_grows_and_stays,
                  test_threads_are_as_set_and_zero_restores_the_default,
                  test_isa_can_be_lowered_and_a_foreign_one_is_refused);
 }

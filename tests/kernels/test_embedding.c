@@ -23,7 +23,7 @@ static void check_rows(kernel_build *build)
                                           .V = V,
                                           .C = C,
                                           .indices = indices(build, N, (int32_t)V, 1),
-                                          .table = uniform(build, V * C, -1.0, 1.0, 2),
+                                          .table = uniform_wide(build, V * C, -1.0, 1.0, 2),
                                           .y = blank(build, N * C)};
         const int32_t *rows = read_indices(build, args.indices, N);
         const double *table = values_of(build, args.table, V * C);
@@ -51,7 +51,7 @@ static void compare_table(kernel_build *build, int shape, int32_t padding_index)
                                        .padding_index = padding_index,
                                        .indices = indices(build, N, (int32_t)V, 1),
                                        .dy = uniform(build, N * C, -1.0, 1.0, 3),
-                                       .dtable = blank(build, V * C)};
+                                       .dtable = blank_wide(build, V * C)};
     const int32_t *rows = read_indices(build, args.indices, N);
     const double *dy = values_of(build, args.dy, N * C);
     double *expected = host_doubles(build, V * C);
@@ -102,7 +102,7 @@ static void check_again(kernel_build *build, bool adds)
         }
         marks[rows[n]] = rows[n] != PADDING ? 0 : marks[rows[n]];
     }
-    args.dtable = upload(build, table, V * C);
+    args.dtable = upload_wide(build, table, V * C);
     args.zero_rows = blank_bytes(build, V);
     assert_ok(build->device->write(build->device, args.zero_rows, zero_rows, V));
     assert_ok(build->kernels->embedding_backward(build->device, &args));
@@ -155,7 +155,7 @@ static void check_range(kernel_build *build)
                                           .V = 5,
                                           .C = 2,
                                           .indices = array,
-                                          .table = uniform(build, 10, -1.0, 1.0, 1),
+                                          .table = uniform_wide(build, 10, -1.0, 1.0, 1),
                                           .y = blank(build, 6)};
         mt_status status = settled(build, build->kernels->embedding_forward(build->device, &args));
         assert_fails_with(status, MT_ERROR_INVALID, wrong[i].figure);

@@ -1,5 +1,4 @@
 /* Messages of failures. */
-#include <mixtape/dtype.h>
 #include <mixtape/error.h>
 
 #include "kernels/null.h"
@@ -100,24 +99,13 @@ START_TEST(test_a_null_is_told_with_what_failed_before)
 }
 END_TEST
 
-START_TEST(test_dtypes_have_sizes_and_names)
-{
-    ck_assert_uint_eq(mt_dtype_size(MT_F32), 4);
-    ck_assert_uint_eq(mt_dtype_size(MT_F64), 8);
-    ck_assert_uint_eq(mt_dtype_size(MT_I32), 4);
-    ck_assert_str_eq(mt_dtype_name(MT_F32), "f32");
-    ck_assert_str_eq(mt_dtype_name(MT_F64), "f64");
-    ck_assert_str_eq(mt_dtype_name(MT_I32), "i32");
-}
-END_TEST
-
 static Suite *error_suite(void)
 {
     return SUITE("error", test_fail_returns_the_status_and_keeps_the_message,
                  test_message_may_quote_the_message_before_it, test_long_message_is_cut,
                  test_a_message_is_one_line_whatever_it_quotes,
                  test_a_message_is_cut_between_what_it_tells, test_each_thread_has_its_own_message,
-                 test_a_null_is_told_with_what_failed_before, test_dtypes_have_sizes_and_names);
+                 test_a_null_is_told_with_what_failed_before);
 }
 
 MT_TEST_MAIN(error_suite)

@@ -24,6 +24,34 @@ static void multiply(const mt_matmul_args *args, const double *a, const double *
 }
 
 /* With beta = 0 the output is NaN before, which must not be read. */
+static void check_output(kernel_build *build, mt_matmul_args args)
+{
+    mt_dtype dtype = args.wide ? mt_dtype_wide(build->dtype) : build->dtype;
+    int64_t batch = args.batch > 0 ? args.batch : 1;
+    int64_t of_a = args.M * args.K, of_b = args.K * args.N, of_c = args.M * args.N,
+            n = batch * of_c;
+    args.c = args.beta == 0.0 ? blank_as(build, dtype, n)
+                              : upload_as(build, dtype, draw(build, n, -1.0, 1.0, 3), n);
+    const double *a = values_of(build, args.a, batch * of_a),
+                 *b = values_of(build, args.b, batch * of_b);
+    double *expected = values_of(build, args.c, n);
+    for (int64_t i = 0; i < batch; i++) {
+        multiply(&args, a + i * of_a, b + i * of_b, expected + i * of_c);
+    }
+    assert_ok(build->kernels->matmul(build->device, &args));
+    uint64_t fingerprint = build->fingerprint; /* BLAS may sum otherwise with other threads */
+    assert_close(build, args.wide ? "wide c" : "c", args.c, expected, n, 8.0 + (double)args.K);
+    build->fingerprint = fingerprint;
+}
+
+/* Into both types that the output may have. */
+static void check_outputs(kernel_build *build, mt_matmul_args args)
+{
+    check_output(build, args);
+    args.wide = true;
+    check_output(build, args);
+}
+
 static void check_product(kernel_build *build, int64_t M, int64_t N, int64_t K, bool transpose_a,
                           bool transpose_b, double alpha, double beta)
 {
@@ -36,14 +64,7 @@ static void check_product(kernel_build *build, int64_t M, int64_t N, int64_t K, 
                            .beta = beta,
                            .a = uniform(build, M * K, -1.0, 1.0, 1),
                            .b = uniform(build, K * N, -1.0, 1.0, 2)};
-    args.c = beta == 0.0 ? blank(build, M * N) : uniform(build, M * N, -1.0, 1.0, 3);
-    const double *a = values_of(build, args.a, M * K), *b = values_of(build, args.b, K * N);
-    double *expected = values_of(build, args.c, M * N);
-    multiply(&args, a, b, expected);
-    assert_ok(build->kernels->matmul(build->device, &args));
-    uint64_t fingerprint = build->fingerprint; /* BLAS may sum otherwise with other threads */
-    assert_close(build, "c", args.c, expected, M * N, 8.0 + (double)K);
-    build->fingerprint = fingerprint;
+    check_outputs(build, args);
 }
 
 static void check_layouts(kernel_build *build)
@@ -55,6 +76,7 @@ static void check_layouts(kernel_build *build)
         for (int layout = 0; layout < 4; layout++) {
             int64_t M = sizes[i][0], N = sizes[i][1], K = sizes[i][2];
             check_product(build, M, N, K, layout & 1, layout & 2, 1.0, 0.0);
+            check_product(build, M, N, K, layout & 1, layout & 2, 1.0, 1.0);
             check_product(build, M, N, K, layout & 1, layout & 2, -0.5, 1.0);
             check_product(build, M, N, K, layout & 1, layout & 2, 2.0, 0.25);
         }
@@ -83,18 +105,10 @@ static void check_batch(kernel_build *build)
                                .beta = 0.5,
                                .a = uniform(build, batch * M * K, -1.0, 1.0, 1),
                                .b = uniform(build, batch * K * N, -1.0, 1.0, 2),
-                               .c = uniform(build, batch * M * N, -1.0, 1.0, 3),
                                .batch = batch};
-        const double *a = values_of(build, args.a, batch * M * K),
-                     *b = values_of(build, args.b, batch * K * N);
-        double *expected = values_of(build, args.c, batch * M * N);
-        for (int64_t i = 0; i < batch; i++) {
-            multiply(&args, a + i * M * K, b + i * K * N, expected + i * M * N);
-        }
-        assert_ok(build->kernels->matmul(build->device, &args));
-        uint64_t fingerprint = build->fingerprint; /* BLAS may sum otherwise with other threads */
-        assert_close(build, "c", args.c, expected, batch * M * N, 8.0 + (double)K);
-        build->fingerprint = fingerprint;
+        check_outputs(build, args);
+        args.beta = 1.0;
+        check_outputs(build, args);
     }
 }
 

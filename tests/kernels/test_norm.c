@@ -60,11 +60,11 @@ static norm_data make_data(kernel_build *build, const norm_case *c, const void *
     norm_data data = {.forward = {.kind = c->kind, .N = c->N, .C = c->C, .P = c->P, .eps = c->eps}};
     mt_norm_forward_args *forward = &data.forward, *plain = &data.plain_forward;
     forward->x = x != NULL ? x : uniform(build, n, -1.0, 1.5, 1);
-    forward->weight = uniform(build, weights(c), -1.0, 1.0, 2);
-    forward->bias = uniform(build, c->C, -1.0, 1.0, 3);
+    forward->weight = uniform_wide(build, weights(c), -1.0, 1.0, 2);
+    forward->bias = uniform_wide(build, c->C, -1.0, 1.0, 3);
     forward->y = blank(build, n);
-    forward->mean = blank(build, c->N);
-    forward->scale = blank(build, c->N);
+    forward->mean = blank_wide(build, c->N);
+    forward->scale = blank_wide(build, c->N);
     *plain = *forward;
     plain->x = values_of(build, forward->x, n);
     plain->weight = values_of(build, forward->weight, weights(c));
@@ -75,8 +75,8 @@ static norm_data make_data(kernel_build *build, const norm_case *c, const void *
     data.backward = backward_of(forward);
     data.backward.dy = uniform(build, n, -1.0, 1.0, 4);
     data.backward.dx = blank(build, n);
-    data.backward.dweight = blank(build, weights(c));
-    data.backward.dbias = c->kind == MT_LAYER_NORM ? blank(build, c->C) : NULL;
+    data.backward.dweight = blank_wide(build, weights(c));
+    data.backward.dbias = c->kind == MT_LAYER_NORM ? blank_wide(build, c->C) : NULL;
     data.plain_backward = backward_of(plain);
     data.plain_backward.dy = values_of(build, data.backward.dy, n);
     data.plain_backward.dx = host_doubles(build, n);
@@ -148,14 +148,14 @@ static void check_alone(kernel_build *build)
         const double *dx = values_of(build, data.backward.dx, c->N * c->C);
         assert_close(build, "dx alone", alone.dx, dx, c->N * c->C, 0.0);
         alone.dx = NULL;
-        alone.dweight = blank(build, weights(c));
+        alone.dweight = blank_wide(build, weights(c));
         assert_ok(build->kernels->norm_backward(build->device, &alone));
         const double *dweight = values_of(build, data.backward.dweight, weights(c));
         assert_close(build, "dweight alone", alone.dweight, dweight, weights(c), 0.0);
         alone.dweight = NULL;
         assert_ok(build->kernels->norm_backward(build->device, &alone));
         if (c->kind == MT_LAYER_NORM) {
-            alone.dbias = blank(build, c->C);
+            alone.dbias = blank_wide(build, c->C);
             assert_ok(build->kernels->norm_backward(build->device, &alone));
             const double *dbias = values_of(build, data.backward.dbias, c->C);
             assert_close(build, "dbias alone", alone.dbias, dbias, c->C, 0.0);
@@ -207,7 +207,8 @@ static void check_offset(kernel_build *build)
     const norm_case c = {MT_LAYER_NORM, 3, 257, 257, 1e-12};
     double *rows = host_doubles(build, 3 * 257);
     for (int i = 0; i < 3 * 257; i++) {
-        rows[i] = 1024.0 + (double)(i * 37 % 64) / 64.0;
+        double distance = (double)(i * 37 % 64) / 64.0;
+        rows[i] = 1024.0 + (build->dtype == MT_BF16 ? 32.0 * distance : distance); /* 4 numbers */
     }
     norm_data data = make_data(build, &c, upload(build, rows, 3 * 257));
     /* The mean's own rounding over the standard deviation; the reference's, too, in float64. */

@@ -13,8 +13,8 @@ static void check_rows(kernel_build *build)
 {
     for (int shape = 0; shape < SHAPES; shape++) {
         int64_t N = shapes[shape].N, C = shapes[shape].C;
-        void *x = uniform(build, N * C, -1.0, 1.0, 1), *row = uniform(build, C, -1.0, 1.0, 2);
-        void *sum = blank(build, C), *y = blank(build, N * C);
+        void *x = uniform(build, N * C, -1.0, 1.0, 1), *row = uniform_wide(build, C, -1.0, 1.0, 2);
+        void *sum = blank_wide(build, C), *y = blank(build, N * C);
         assert_ok(build->kernels->sum_rows(build->device, N, C, x, sum));
         assert_ok(build->kernels->broadcast_rows(build->device, N, C, row, y));
         const double *in = values_of(build, x, N * C), *from = values_of(build, row, C);
@@ -44,8 +44,8 @@ static void check_sums(kernel_build *build)
     for (int size = 0; size < SIZES; size++) {
         int64_t n = sizes[size];
         void *a = uniform(build, n, -1.0, 1.0, 3), *b = uniform(build, n, -1.0, 1.0, 4);
-        void *sum = blank(build, 1), *mean = blank(build, 1), *da = blank(build, n);
-        void *dy = upload(build, (double[]){0.5}, 1);
+        void *sum = blank_wide(build, 1), *mean = blank_wide(build, 1), *da = blank(build, n);
+        void *dy = upload_wide(build, (double[]){0.5}, 1);
         double *squares = blank_bytes(build, sizeof(double)), squares_read;
         assert_ok(kernels->sum(build->device, n, -2.0, a, sum));
         assert_ok(kernels->sum_squares(build->device, n, a, squares));
@@ -75,9 +75,36 @@ START_TEST(test_sums_are_accumulated_in_double)
 }
 END_TEST
 
+/* What was halted stays so. */
+static void check_watch(kernel_build *build)
+{
+    static const struct {
+        double number;
+        bool halts;
+    } watched[] = {{3.0, false},      {-3.0, false}, {0.0, false}, {3.001, true},
+                   {-INFINITY, true}, {NAN, true},   {1e30, true}};
+    for (size_t i = 0; i < sizeof watched / sizeof *watched; i++) {
+        const double begins = 7.0, zero = 0.0;
+        double *halt = upload_as(build, MT_F64, &begins, 1);
+        void *x = upload_wide(build, &watched[i].number, 1);
+        assert_ok(build->kernels->watch(build->device, 3.0, x, halt));
+        assert_ok(build->kernels->watch(build->device, 3.0, upload_wide(build, &zero, 1), halt));
+        double left = values_of(build, halt, 1)[0];
+        ck_assert_msg(watched[i].halts ? isnan(left) : left == begins, "%s: %g leaves %g",
+                      build->name, watched[i].number, left);
+    }
+}
+
+START_TEST(test_a_number_beyond_the_most_halts_for_good)
+{
+    for_each_build(check_watch);
+}
+END_TEST
+
 static Suite *reduce_suite(void)
 {
-    return SUITE("reduce", test_rows_are_summed_and_broadcast, test_sums_are_accumulated_in_double);
+    return SUITE("reduce", test_rows_are_summed_and_broadcast, test_sums_are_accumulated_in_double,
+                 test_a_number_beyond_the_most_halts_for_good);
 }
 
 MT_TEST_MAIN(reduce_suite)

@@ -49,7 +49,7 @@ static mix_data make_data(kernel_build *build, const mix_case *c, unsigned witho
     plain_backward->dx = host_doubles(build, n);
     plain_backward->dcarried = host_doubles(build, rows);
     for (int i = 0; i < c->count; i++) {
-        forward->mix[i] = backward->mix[i] = uniform(build, c->C, -0.2, 1.2, (uint64_t)i + 3);
+        forward->mix[i] = backward->mix[i] = uniform_wide(build, c->C, -0.2, 1.2, (uint64_t)i + 3);
         plain_forward->mix[i] = plain_backward->mix[i] = values_of(build, forward->mix[i], c->C);
         forward->y[i] = blank(build, n);
         plain_forward->y[i] = host_doubles(build, n);
@@ -57,7 +57,7 @@ static mix_data make_data(kernel_build *build, const mix_case *c, unsigned witho
             backward->dy[i] = uniform(build, n, -1.0, 1.0, (uint64_t)i + 6);
             plain_backward->dy[i] = values_of(build, backward->dy[i], n);
         }
-        backward->dmix[i] = without_output >> (2 + i) & 1 ? NULL : blank(build, c->C);
+        backward->dmix[i] = without_output >> (2 + i) & 1 ? NULL : blank_wide(build, c->C);
         plain_backward->dmix[i] = host_doubles(build, c->C);
     }
     return data;

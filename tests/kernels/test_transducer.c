@@ -73,7 +73,7 @@ static void compare_losses(kernel_build *build, const transducer_case *c)
     assert_close(build, "losses", data.forward.losses, data.expected.losses, c->B, 16.0);
     double *losses = values_of(build, data.forward.losses, c->B);
     data.forward.alphas = NULL;
-    data.forward.losses = blank(build, c->B);
+    data.forward.losses = blank_wide(build, c->B);
     assert_ok(build->kernels->transducer_forward(build->device, &data.forward));
     assert_close(build, "losses without alphas", data.forward.losses, losses, c->B, 0.0);
 }
@@ -172,7 +172,7 @@ static void check_in_place(kernel_build *build)
     const double *expected = values_of(build, run_backward(build, &many, &data, 0.0), n);
     void *logits = upload(build, values_of(build, data.forward.logits, n), n);
     mt_transducer_backward_args args =
-        backward_of(&data.forward, 0.0, upload(build, dlosses, many.B), logits);
+        backward_of(&data.forward, 0.0, upload_wide(build, dlosses, many.B), logits);
     args.logits = logits;
     assert_ok(build->kernels->transducer_backward(build->device, &args));
     assert_close(build, "dlogits", logits, expected, n, 0.0);

@@ -76,7 +76,7 @@ static inline transducer_data make_data_of(kernel_build *build, const transducer
                                         .V = c->V,
                                         .blank = c->blank,
                                         .logits = logits,
-                                        .losses = blank(build, c->B),
+                                        .losses = blank_wide(build, c->B),
                                         .nodes = blank_bytes(build, (size_t)n * 16),
                                         .betas = blank_bytes(build, (size_t)n * 8),
                                         .alphas = blank_bytes(build, (size_t)n * 8)}};
@@ -123,7 +123,7 @@ static inline void *run_backward(kernel_build *build, const transducer_case *c,
                                  const transducer_data *data, double fastemit_lambda)
 {
     mt_transducer_backward_args args =
-        backward_of(&data->forward, fastemit_lambda, upload(build, dlosses, c->B),
+        backward_of(&data->forward, fastemit_lambda, upload_wide(build, dlosses, c->B),
                     blank(build, nodes_of(c) * c->V));
     assert_ok(build->kernels->transducer_forward(build->device, &data->forward));
     assert_ok(build->kernels->transducer_backward(build->device, &args));

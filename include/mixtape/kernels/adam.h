@@ -7,7 +7,7 @@
  *     p = p - lr weight_decay p - lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)
  *
  * m and v are set to zero where they are below the smallest normal number. Weight decay applies to
- * the first `decayed` parameters alone. */
+ * the first `decayed` parameters alone. All arrays are wide (kernels/list.h) but `narrow`. */
 #ifndef MIXTAPE_KERNELS_ADAM_H
 #define MIXTAPE_KERNELS_ADAM_H
 
@@ -32,6 +32,7 @@ typedef struct mt_adam_args {
     void *parameter;            /* (n), updated */
     const void *grad;           /* (n) */
     void *m, *v;                /* (n), updated; zero before step 1 */
+    uint16_t *narrow;           /* (n), or NULL: written, the parameter rounded to bfloat16 */
 } mt_adam_args;
 
 #endif

@@ -1,12 +1,13 @@
 /* Softmax cross-entropy of logits (N, V) against targets (N), int32, averaged over the rows whose
- * target is not `ignore_index`. With label smoothing s the target distribution is
- * (1 - s) onehot + s / V, as in PyTorch. Probabilities are never stored.
+ * target is not `ignore_index`. With label smoothing s the target distribution is (1 - s) onehot +
+ * s / V, as in PyTorch. Probabilities are never stored.
  *
  *     loss[n] = lse[n] - (1 - s) logits[n][target] - s mean(logits[n]),   lse = log sum exp
  *
- * Where every row is ignored the loss is 0 and its gradient zero. A target outside 0 .. V-1 that is
- * not ignore_index is MT_ERROR_INVALID, of this call or, on a device that runs behind, of the next
- * one that waits; the loss is NaN there. */
+ * All but the logits and their gradient are wide (kernels/list.h). Where every row is ignored the
+ * loss is 0 and its gradient zero. A target outside 0 .. V-1 that is not ignore_index is
+ * MT_ERROR_INVALID, of this call or, on a device that runs behind, of the next one that waits; the
+ * loss is NaN there. */
 #ifndef MIXTAPE_KERNELS_CROSS_ENTROPY_H
 #define MIXTAPE_KERNELS_CROSS_ENTROPY_H
 

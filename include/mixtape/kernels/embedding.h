@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* y[n] = table[indices[n]]; table (V, C), indices (N) int32, y (N, C).
+/* y[n] = table[indices[n]]; table (V, C), wide (kernels/list.h), indices (N) int32, y (N, C).
  * An index outside 0 .. V-1 is MT_ERROR_INVALID, of this call or, on a device that runs behind, of
  * the next one that waits; its row is NaN there. */
 typedef struct mt_embedding_forward_args {
@@ -16,9 +16,9 @@ typedef struct mt_embedding_forward_args {
 } mt_embedding_forward_args;
 
 /* dtable[v] = sum of dy[n] over n with indices[n] == v, in ascending n; zero for v == padding_index
- * (-1: no such row). dtable is written whole, but for rows of which zero_rows says that they are
- * zero and that stay so. With `adds` the sums are added to what dtable holds, and rows without a
- * use are left alone. */
+ * (-1: no such row). dtable is wide, and written whole, but for rows of which zero_rows says that
+ * they are zero and that stay so. With `adds` the sums are added to what dtable holds, and rows
+ * without a use are left alone. */
 typedef struct mt_embedding_backward_args {
     int64_t N, V, C;
     int32_t padding_index;

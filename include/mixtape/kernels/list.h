@@ -3,10 +3,12 @@
  * Whoever includes this file defines MT_KERNEL first, and may include it again with another
  * definition. The CPU's function add is defined as KERNEL(add), CUDA's as the template add.
  *
- * Pointers are to the table's real type, on the device, unless their type says otherwise. A kernel
- * writes its outputs whole: what they held before is never read, except where `beta`, `parameter`,
- * `m`, `v` and `halt` say so. An output that is NULL is not computed. Inputs and outputs may be the
- * same array only where the comment says so. */
+ * Pointers are to the table's real type, on the device, unless their type says otherwise. Those
+ * that a comment calls wide are to mt_dtype_wide of it: in the table of MT_BF16 they are float32,
+ * as all arithmetic is, and in the others they are like the rest. A kernel writes its outputs
+ * whole: what they held before is never read, except where `beta`, `parameter`, `m`, `v` and `halt`
+ * say so. An output that is NULL is not computed. Inputs and outputs may be the same array only
+ * where the comment says so. */
 #ifndef MT_KERNEL
 #define MT_KERNEL(result, name, parameters) /* included by itself, the list declares nothing */
 #endif
@@ -24,7 +26,7 @@ MT_KERNEL(mt_status, multiply,
           (mt_device *device, int64_t n, const void *a, const void *b, void *y))
 MT_KERNEL(mt_status, divide, (mt_device *device, int64_t n, const void *a, const void *b, void *y))
 MT_KERNEL(mt_status, scale, (mt_device *device, int64_t n, double alpha, const void *x, void *y))
-/* y = alpha[0] x, alpha on the device; y may be x */
+/* y = alpha[0] x, alpha on the device, wide; y may be x */
 MT_KERNEL(mt_status, scale_by,
           (mt_device *device, int64_t n, const void *alpha, const void *x, void *y))
 /* y = 1 / (1 + e^-x);  dx = dy y (1 - y) */
@@ -54,8 +56,8 @@ MT_KERNEL(mt_status, softmax_forward,
           (mt_device *device, int64_t N, int64_t V, const void *x, void *y))
 MT_KERNEL(mt_status, softmax_backward,
           (mt_device *device, int64_t N, int64_t V, const void *y, const void *dy, void *dx))
-/* y = max(x + bias, 0)^2;  x, y (N, C), bias (C) or NULL; y may be x.  dx = 2 sqrt(y) dy, from
- * the output: the root of a rounded square is what was squared */
+/* y = max(x + bias, 0)^2;  x, y (N, C), bias (C), wide, or NULL; y may be x.  dx = 2 sqrt(y) dy,
+ * from the output: the root of a rounded square is what was squared */
 MT_KERNEL(mt_status, squared_relu_forward,
           (mt_device *device, int64_t N, int64_t C, const void *x, const void *bias, void *y))
 MT_KERNEL(mt_status, squared_relu_backward,
@@ -67,19 +69,19 @@ MT_KERNEL(mt_status, sigmoid_gate_backward,
           (mt_device *device, int64_t n, const void *r, const void *x, const void *dy, void *dr,
            void *dx))
 
-/* y[n][c] = x[c];  y (N, C) */
+/* y[n][c] = x[c];  y (N, C), x wide */
 MT_KERNEL(mt_status, broadcast_rows,
           (mt_device *device, int64_t N, int64_t C, const void *x, void *y))
-/* y[c] = sum over n of x[n][c], in a fixed order */
+/* y[c] = sum over n of x[n][c], in a fixed order; y wide */
 MT_KERNEL(mt_status, sum_rows, (mt_device *device, int64_t N, int64_t C, const void *x, void *y))
 /* y[0] = alpha sum of x, y[0] = sum of x^2, in a fixed order, accumulated in double; y on the
- * device, for sum_squares a double whatever the real type */
+ * device, wide, for sum_squares a double whatever the real type */
 MT_KERNEL(mt_status, sum, (mt_device *device, int64_t n, double alpha, const void *x, void *y))
 MT_KERNEL(mt_status, sum_squares, (mt_device *device, int64_t n, const void *x, double *y))
-/* halt[0] is not a number from then on unless |x[0]| <= most, else it stays as it is; a double
- * whatever the real type */
+/* halt[0] is not a number from then on unless |x[0]| <= most, else it stays as it is; x wide, halt
+ * a double whatever the real type */
 MT_KERNEL(mt_status, watch, (mt_device *device, double most, const void *x, double *halt))
-/* y[0] = mean of (a - b)^2;  da = dy[0] 2 (a - b) / n */
+/* y[0] = mean of (a - b)^2;  da = dy[0] 2 (a - b) / n; y and dy wide */
 MT_KERNEL(mt_status, mean_square_forward,
           (mt_device *device, int64_t n, const void *a, const void *b, void *y))
 MT_KERNEL(mt_status, mean_square_backward,
@@ -93,6 +95,10 @@ MT_KERNEL(mt_status, copy_rows,
 MT_KERNEL(mt_status, swap_axes,
           (mt_device *device, int64_t A, int64_t P, int64_t M, int64_t Q, int64_t N, const void *x,
            void *y))
+
+/* y = x: widen from the table's type, y wide, and narrow to it, x wide */
+MT_KERNEL(mt_status, widen, (mt_device *device, int64_t n, const void *x, void *y))
+MT_KERNEL(mt_status, narrow, (mt_device *device, int64_t n, const void *x, void *y))
 
 MT_KERNEL(mt_status, matmul, (mt_device *device, const mt_matmul_args *args))
 MT_KERNEL(mt_status, time_mix_forward, (mt_device *device, const mt_time_mix_forward_args *args))

@@ -7,7 +7,8 @@
  *     basic_norm   y = x / sqrt(mean(x^2) + exp(weight))                    weight (1): log eps
  *
  * Each is y = scale[n] (x - mean[n]) times its weight, so one contract serves the four: forward
- * leaves `scale` (N), and for layer_norm `mean` (N), for backward to read. */
+ * leaves `scale` (N), and for layer_norm `mean` (N), for backward to read. These, weight, bias and
+ * their gradients are wide (kernels/list.h). */
 #ifndef MIXTAPE_KERNELS_NORM_H
 #define MIXTAPE_KERNELS_NORM_H
 

@@ -3,7 +3,7 @@
  *     y_i[b][t] = x[b][t] m_i + x[b][t-1] (1 - m_i)        i = 0 .. count-1
  *
  * with x[b][-1] = carried[b], or zero where there is none. x and y_i are (B, T, C), m_i (C),
- * carried (B, C). */
+ * carried (B, C). The m_i and their gradients are wide (kernels/list.h). */
 #ifndef MIXTAPE_KERNELS_TIME_MIX_H
 #define MIXTAPE_KERNELS_TIME_MIX_H
 

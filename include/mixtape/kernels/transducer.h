@@ -19,8 +19,9 @@
  * it weighs the gradient, and the loss stays what it is. alpha and beta are what forward keeps of a
  * node: with two logits, they tell the logarithm of the sum of e^logits, too (docs/mathematics.md).
  *
- * All sums along the lattice are in float64. A row that no alignment has a probability for has an
- * infinite loss and a gradient that is not a number. All arrays are contiguous, on one device. */
+ * Losses and their gradients are wide (kernels/list.h). All sums along the lattice are in float64.
+ * A row that no alignment has a probability for has an infinite loss and a gradient that is not a
+ * number. All arrays are contiguous, on one device. */
 #ifndef MIXTAPE_KERNELS_TRANSDUCER_H
 #define MIXTAPE_KERNELS_TRANSDUCER_H
 

@@ -12,7 +12,14 @@ enum cublasStatus_t {
     CUBLAS_STATUS_EXECUTION_FAILED = 13
 };
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
-enum cublasMath_t { CUBLAS_DEFAULT_MATH, CUBLAS_TF32_TENSOR_OP_MATH };
+enum cublasMath_t {
+    CUBLAS_DEFAULT_MATH = 0,
+    CUBLAS_TF32_TENSOR_OP_MATH = 3,
+    CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION = 16 /* beside one of the others */
+};
+enum cudaDataType { CUDA_R_32F = 0, CUDA_R_16BF = 14 };
+enum cublasComputeType_t { CUBLAS_COMPUTE_32F = 68 };
+enum cublasGemmAlgo_t { CUBLAS_GEMM_DEFAULT = -1 };
 
 typedef struct cuda_on_cpu_blas *cublasHandle_t;
 
@@ -42,5 +49,17 @@ cublasStatus_t cublasDgemmStridedBatched_64(cublasHandle_t blas, cublasOperation
                                             long long stride_a, const double *b, int64_t ldb,
                                             long long stride_b, const double *beta, double *c,
                                             int64_t ldc, long long stride_c, int64_t batch);
+cublasStatus_t cublasGemmEx_64(cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b,
+                               int64_t m, int64_t n, int64_t k, const void *alpha, const void *a,
+                               cudaDataType type_a, int64_t lda, const void *b, cudaDataType type_b,
+                               int64_t ldb, const void *beta, void *c, cudaDataType type_c,
+                               int64_t ldc, cublasComputeType_t compute,
+                               cublasGemmAlgo_t algorithm);
+cublasStatus_t cublasGemmStridedBatchedEx_64(
+    cublasHandle_t blas, cublasOperation_t op_a, cublasOperation_t op_b, int64_t m, int64_t n,
+    int64_t k, const void *alpha, const void *a, cudaDataType type_a, int64_t lda,
+    long long stride_a, const void *b, cudaDataType type_b, int64_t ldb, long long stride_b,
+    const void *beta, void *c, cudaDataType type_c, int64_t ldc, long long stride_c, int64_t batch,
+    cublasComputeType_t compute, cublasGemmAlgo_t algorithm);
 
 #endif
