@@ -3,6 +3,7 @@
  * alone. */
 #include "kernels/cpu/blas.h"
 #include "kernels/cpu/device.h"
+#include "kernels/cpu/few_rows.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/onednn.h"
 
@@ -155,6 +156,10 @@ mt_status KERNEL(matmul)(mt_device *device, const mt_matmul_args *args)
                        M, K, K, N, INT_MAX);
     }
     if (M == 0 || N == 0) {
+        return MT_OK;
+    }
+    if (is_of_few_rows(args)) {
+        KERNEL(multiply_few_rows)(args);
         return MT_OK;
     }
 #ifndef GEMM

@@ -89,6 +89,39 @@ START_TEST(test_every_layout_alpha_and_beta)
 }
 END_TEST
 
+/* Few rows by many weights, which the CPU has a kernel for: in pieces of K, groups of N that do not
+ * come out even, and enough work for threads, on which no bit depends. */
+static void check_few_rows(kernel_build *build)
+{
+    static const int64_t sizes[][3] = {{1, 1, 1025}, {1, 9, 2100}, {2, 4, 1024},  {3, 6, 1500},
+                                       {4, 7, 33},   {5, 7, 33},   {1, 301, 150}, {4, 302, 150}};
+    bool is_cpu = strcmp(build->device->name, "cpu") == 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int64_t M = sizes[i][0], N = sizes[i][1], K = sizes[i][2];
+        check_product(build, M, N, K, false, true, 1.0, 0.0);
+        check_product(build, M, N, K, M == 1, true, 1.0, 1.0);
+        check_product(build, M, N, K, false, true, -0.5, 0.25);
+        mt_matmul_args args = {.transpose_b = true,
+                               .M = M,
+                               .N = N,
+                               .K = K,
+                               .alpha = 1.0,
+                               .a = uniform(build, M * K, -1.0, 1.0, 4),
+                               .b = uniform(build, K * N, -1.0, 1.0, 5),
+                               .c = blank(build, M * N)};
+        assert_ok(build->kernels->matmul(build->device, &args));
+        if (is_cpu && M <= 4) {
+            values_of(build, args.c, M * N); /* which counts for the bits */
+        }
+    }
+}
+
+START_TEST(test_few_rows_have_the_same_bits_on_any_threads)
+{
+    for_each_build(check_few_rows);
+}
+END_TEST
+
 /* As many products as one after the other, fewer and more than there are threads. */
 static void check_batch(kernel_build *build)
 {
@@ -215,12 +248,12 @@ END_TEST
 
 static Suite *matmul_suite(void)
 {
-    return SUITE("matmul", test_every_layout_alpha_and_beta,
-                 test_a_batch_is_one_product_after_the_other,
-                 test_empty_sums_are_zero_and_keep_beta_c,
-                 test_dimensions_beyond_blas_are_refused_with_the_figure,
-                 test_openblas_stays_on_the_thread_that_calls_it,
-                 test_products_take_the_threads_that_openblas_has_buffers_for);
+    return SUITE(
+        "matmul", test_every_layout_alpha_and_beta, test_few_rows_have_the_same_bits_on_any_threads,
+        test_a_batch_is_one_product_after_the_other, test_empty_sums_are_zero_and_keep_beta_c,
+        test_dimensions_beyond_blas_are_refused_with_the_figure,
+        test_openblas_stays_on_the_thread_that_calls_it,
+        test_products_take_the_threads_that_openblas_has_buffers_for);
 }
 
 MT_TEST_MAIN(matmul_suite)

@@ -1,0 +1,20 @@
+/* Products of a few rows with a matrix of weights, as in generating: y = x W^T with x (M, K), W (N,
+ * K). Each weight is read once and used M times, so what counts is reading. Internal. */
+#ifndef MT_KERNELS_CPU_FEW_ROWS_H
+#define MT_KERNELS_CPU_FEW_ROWS_H
+
+#include "kernels/cpu/kernels.h"
+
+/* From here on a library that packs the weights first is faster. */
+enum { FEW_ROWS = 4 };
+
+/* Tells if the product is such a one. */
+static inline bool is_of_few_rows(const mt_matmul_args *args)
+{
+    return args->batch <= 1 && args->M >= 1 && args->M <= FEW_ROWS && args->K > 0 &&
+           args->transpose_b && (!args->transpose_a || args->M == 1 || args->K == 1);
+}
+
+void KERNEL(multiply_few_rows)(const mt_matmul_args *args);
+
+#endif
