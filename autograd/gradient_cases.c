@@ -2,6 +2,7 @@
 
 #include "autograd/gradient_cases.h"
 #include "autograd/operators/linear_cross_entropy.h"
+#include "kernels/device.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -149,6 +150,22 @@ static mt_tensor *apply_embedding(mt_tape *tape, mt_tensor *const *in)
     const int32_t indices[] = {4, 0, 2, 2, 1, 4};
     mt_tensor *labels = mt_tape_input(tape, MT_I32, 2, (int64_t[]){2, 3}, indices, false);
     return mt_embedding(tape, labels, in[0], -1);
+}
+
+/* Rows of bfloat16 where the table may be theirs. */
+static mt_tensor *apply_embedding_as(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *labels = mt_tape_labels(tape, 2, 3, (const int32_t[]){4, 0, 2, 2, 1, 4});
+    mt_dtype dtype = in[0]->dtype == MT_F32 ? MT_BF16 : in[0]->dtype;
+    return mt_embedding_as(tape, labels, in[0], -1, dtype);
+}
+
+/* There and back, from either side; nothing in float64. */
+static mt_tensor *apply_cast(mt_tape *tape, mt_tensor *const *in)
+{
+    bool doubles = in[0]->dtype == MT_F64;
+    mt_tensor *wide = mt_cast(tape, in[0], doubles ? MT_F64 : MT_F32);
+    return mt_multiply(tape, in[0], mt_cast(tape, wide, in[0]->dtype));
 }
 
 static mt_tensor *apply_layer_norm(mt_tape *tape, mt_tensor *const *in)
@@ -325,6 +342,7 @@ const gradient_case gradient_cases[] = {
     {"divide", apply_divide, 2, {{3, {2, 3, 5}}, {2, {3, 5}}}},
     {"divide", apply_divide, 2, {{1, {5}}, {2, {3, 5}}}},
     {"scale", apply_scale, 1, {{0, {0}}}},
+    {"cast", apply_cast, 1, {{2, {3, 7}}}},
     {"exp", apply_exp, 1, {{1, {17}}}},
     {"log", apply_log, 1, {{1, {33}}}},
     {"tanh", apply_tanh, 1, {{1, {33}}}},
@@ -353,23 +371,34 @@ const gradient_case gradient_cases[] = {
     {"matmul", apply_matmul_tb, 2, {{4, {2, 3, 2, 5}}, {3, {3, 4, 5}}}},
     {"matmul", apply_matmul_tab, 2, {{2, {5, 2}}, {3, {3, 4, 5}}}},
     {"matmul", apply_matmul, 2, {{3, {3, 2, 5}}, {4, {2, 3, 5, 1}}}},
-    {"linear", apply_linear, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},
+    {"linear", apply_linear, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}, .wide = 1 << 1 | 1 << 2},
+    {"linear", apply_linear, 3, {{2, {1, 1}}, {2, {1, 1}}, {1, {1}}}, .wide = 1 << 2},
     {"linear", apply_linear_without_bias, 2, {{2, {7, 3}}, {2, {1, 3}}}},
-    {"linear_squared_relu", apply_linear_squared_relu, 3, {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}}},
+    {"linear_squared_relu",
+     apply_linear_squared_relu,
+     3,
+     {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}},
+     .wide = 1 << 1 | 1 << 2},
     {"linear_squared_relu", apply_linear_squared_relu_without_bias, 2, {{2, {7, 3}}, {2, {5, 3}}}},
-    {"embedding", apply_embedding, 1, {{2, {5, 3}}}},
-    {"layer_norm", apply_layer_norm, 3, {{3, {2, 3, 7}}, {1, {7}}, {1, {7}}}},
-    {"rms_norm", apply_rms_norm, 2, {{2, {5, 9}}, {1, {9}}}},
-    {"rms_norm", apply_partial_rms_norm, 2, {{2, {5, 9}}, {1, {9}}}},
-    {"rms_norm", apply_rms_norm, 2, {{2, {3, 1}}, {1, {1}}}},
-    {"scale_norm", apply_scale_norm, 2, {{3, {2, 2, 5}}, {0, {0}}}},
-    {"basic_norm", apply_basic_norm, 2, {{3, {2, 2, 5}}, {0, {0}}}},
+    {"embedding", apply_embedding, 1, {{2, {5, 3}}}, .wide = 1 << 0},
+    {"embedding", apply_embedding_as, 1, {{2, {5, 3}}}, .wide = 1 << 0},
+    {"layer_norm", apply_layer_norm, 3, {{3, {2, 3, 7}}, {1, {7}}, {1, {7}}}, .wide = 6},
+    {"rms_norm", apply_rms_norm, 2, {{2, {5, 9}}, {1, {9}}}, .wide = 1 << 1},
+    {"rms_norm", apply_partial_rms_norm, 2, {{2, {5, 9}}, {1, {9}}}, .wide = 1 << 1},
+    {"rms_norm", apply_rms_norm, 2, {{2, {3, 1}}, {1, {1}}}, .wide = 1 << 1},
+    {"scale_norm", apply_scale_norm, 2, {{3, {2, 2, 5}}, {0, {0}}}, .wide = 1 << 1},
+    {"basic_norm", apply_basic_norm, 2, {{3, {2, 2, 5}}, {0, {0}}}, .wide = 1 << 1},
     {"time_mix",
      apply_time_mix,
      5,
-     {{3, {2, 4, 3}}, {2, {2, 3}}, {3, {1, 1, 3}}, {3, {1, 1, 3}}, {3, {1, 1, 3}}}},
-    {"time_mix", apply_time_mix, 5, {{3, {2, 1, 5}}, {2, {2, 5}}, {1, {5}}, {1, {5}}, {1, {5}}}},
-    {"time_mix", apply_time_mix_from_nothing, 2, {{3, {3, 5, 1}}, {1, {1}}}},
+     {{3, {2, 4, 3}}, {2, {2, 3}}, {3, {1, 1, 3}}, {3, {1, 1, 3}}, {3, {1, 1, 3}}},
+     .wide = 7 << 2},
+    {"time_mix",
+     apply_time_mix,
+     5,
+     {{3, {2, 1, 5}}, {2, {2, 5}}, {1, {5}}, {1, {5}}, {1, {5}}},
+     .wide = 7 << 2},
+    {"time_mix", apply_time_mix_from_nothing, 2, {{3, {3, 5, 1}}, {1, {1}}}, .wide = 1 << 1},
     {"slice", apply_slice, 1, {{3, {2, 4, 3}}}},
     {"slice", apply_last_slice, 1, {{2, {5, 4}}}},
     {"slice", apply_slice_of_rows, 1, {{2, {5, 3}}}},
@@ -378,30 +407,50 @@ const gradient_case gradient_cases[] = {
     {"transpose", apply_transpose, 1, {{2, {3, 5}}}},
     {"transpose", apply_transpose_ends, 1, {{4, {2, 3, 1, 5}}}},
     {"transpose", apply_transpose_middle, 1, {{4, {2, 3, 5, 4}}}},
-    {"wkv", apply_wkv, 4, {{1, {3}}, {1, {3}}, {3, {2, 5, 3}}, {3, {2, 5, 3}}}},
-    {"wkv", apply_wkv, 4, {{1, {1}}, {1, {1}}, {3, {1, 1, 1}}, {3, {1, 1, 1}}}},
-    {"wkv", apply_wkv, 4, {{1, {1}}, {1, {1}}, {3, {3, 300, 1}}, {3, {3, 300, 1}}}},
-    {"wkv", apply_wkv, 4, {{1, {17}}, {1, {17}}, {3, {1, 70, 17}}, {3, {1, 70, 17}}}},
+    {"wkv",
+     apply_wkv,
+     4,
+     {{1, {3}}, {1, {3}}, {3, {2, 5, 3}}, {3, {2, 5, 3}}},
+     .wide = 1 << 0 | 1 << 1},
+    {"wkv",
+     apply_wkv,
+     4,
+     {{1, {1}}, {1, {1}}, {3, {1, 1, 1}}, {3, {1, 1, 1}}},
+     .wide = 1 << 0 | 1 << 1},
+    {"wkv",
+     apply_wkv,
+     4,
+     {{1, {1}}, {1, {1}}, {3, {3, 300, 1}}, {3, {3, 300, 1}}},
+     .wide = 1 << 0 | 1 << 1},
+    {"wkv",
+     apply_wkv,
+     4,
+     {{1, {17}}, {1, {17}}, {3, {1, 70, 17}}, {3, {1, 70, 17}}},
+     .wide = 1 << 0 | 1 << 1},
     {"wkv",
      apply_carried_wkv,
      5,
      {{1, {4}}, {1, {4}}, {3, {2, 6, 4}}, {3, {2, 6, 4}}, {3, {3, 2, 4}}},
-     4},
+     .positive = 4,
+     .wide = 1 << 0 | 1 << 1 | 1 << 4},
     {"dropout", apply_dropout, 1, {{2, {5, 13}}}},
     {"cross_entropy", apply_cross_entropy, 1, {{3, {2, 3, 5}}}},
     {"cross_entropy", apply_smoothed_cross_entropy, 1, {{3, {2, 3, 5}}}},
     {"linear_cross_entropy",
      apply_linear_cross_entropy,
      3,
-     {{3, {2, 3, 7}}, {2, {5, 7}}, {1, {5}}}},
+     {{3, {2, 3, 7}}, {2, {5, 7}}, {1, {5}}},
+     .wide = 1 << 1 | 1 << 2},
     {"linear_cross_entropy_in_blocks",
      apply_linear_cross_entropy_in_blocks,
      3,
-     {{3, {2, 3, 7}}, {2, {5, 7}}, {1, {5}}}},
+     {{3, {2, 3, 7}}, {2, {5, 7}}, {1, {5}}},
+     .wide = 1 << 1 | 1 << 2},
     {"linear_cross_entropy_in_blocks",
      apply_linear_cross_entropy_by_rows,
      2,
-     {{2, {6, 1}}, {2, {5, 1}}}},
+     {{2, {6, 1}}, {2, {5, 1}}},
+     .wide = 1 << 1},
     {"transducer_loss", apply_transducer_loss, 1, {{4, {2, 4, 3, 5}}}},
     {"transducer_loss", apply_transducer_loss_without_labels, 1, {{4, {1, 1, 1, 2}}}},
     {"view", apply_view, 1, {{2, {1, 6}}}},
@@ -419,24 +468,50 @@ static void draw(mt_random *random, int64_t n, bool state, double *values)
     }
 }
 
-mt_status gradient_case_inputs(const gradient_case *one, mt_tape *values, uint64_t seed,
-                               mt_tensor **inputs, int *checked)
+/* Puts drawn numbers into a tensor of any real type. */
+static mt_status put_doubles(mt_tape *tape, mt_tensor *tensor, const double *values)
+{
+    int64_t n = mt_tensor_count(tensor);
+    if (tensor->dtype == MT_F64) {
+        return mt_tensor_write(tensor, values);
+    }
+    float *narrow = malloc((size_t)n * sizeof *narrow);
+    if (narrow == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "gradcheck: no memory for %" PRId64 " numbers", n);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        narrow[i] = (float)values[i];
+    }
+    mt_device *device = tensor->device;
+    mt_tensor *wide = mt_tape_input(tape, MT_F32, tensor->rank, tensor->shape, narrow, false);
+    free(narrow);
+    if (wide == NULL) {
+        return mt_tape_status(tape);
+    }
+    return tensor->dtype == MT_F32
+               ? device->copy(device, tensor->data, wide->data, mt_tensor_bytes(tensor))
+               : device->kernels[MT_BF16]->narrow(device, n, wide->data, tensor->data);
+}
+
+mt_status gradient_case_inputs(const gradient_case *one, mt_dtype dtype, mt_tape *values,
+                               uint64_t seed, mt_tensor **inputs, int *checked)
 {
     *checked = one->positive > 0 ? one->positive : one->count;
     for (int i = 0; i < one->count; i++) {
+        mt_dtype type = (one->wide >> i & 1u) != 0 ? mt_dtype_wide(dtype) : dtype;
         inputs[i] =
-            mt_tape_input(values, MT_F64, one->inputs[i].rank, one->inputs[i].shape, NULL, true);
+            mt_tape_input(values, type, one->inputs[i].rank, one->inputs[i].shape, NULL, true);
         if (inputs[i] == NULL) {
             return mt_fail(mt_tape_status(values), "%s", mt_tape_error(values));
         }
         mt_random random = mt_random_make(seed, (uint64_t)i);
-        double *drawn = malloc(mt_tensor_bytes(inputs[i]));
+        int64_t n = mt_tensor_count(inputs[i]);
+        double *drawn = malloc((size_t)n * sizeof *drawn);
         if (drawn == NULL) {
-            return mt_fail(MT_ERROR_MEMORY, "gradcheck: no memory for %zu bytes",
-                           mt_tensor_bytes(inputs[i]));
+            return mt_fail(MT_ERROR_MEMORY, "gradcheck: no memory for %" PRId64 " numbers", n);
         }
-        draw(&random, mt_tensor_count(inputs[i]), one->positive > 0 && i == one->positive, drawn);
-        mt_status status = mt_tensor_write(inputs[i], drawn);
+        draw(&random, n, one->positive > 0 && i == one->positive, drawn);
+        mt_status status = put_doubles(values, inputs[i], drawn);
         free(drawn);
         if (status != MT_OK) {
             return status;
@@ -451,17 +526,22 @@ mt_tensor *gradient_weighed_sum(mt_tape *tape, mt_tensor *x)
         return NULL;
     }
     int64_t n = mt_tensor_count(x);
-    double *weights = malloc((size_t)n * sizeof *weights);
+    mt_dtype dtype = mt_dtype_wide(x->dtype);
+    mt_tensor *w = mt_tape_input(tape, dtype, x->rank, x->shape, NULL, false);
+    double *weights = w != NULL ? calloc((size_t)n, sizeof *weights) : NULL;
+    if (w != NULL && weights == NULL) {
+        mt_tape_fail(tape,
+                     mt_fail(MT_ERROR_MEMORY, "gradcheck: no memory for %" PRId64 " weights", n));
+    }
     if (weights == NULL) {
-        return mt_tape_fail(
-            tape, mt_fail(MT_ERROR_MEMORY, "gradcheck: no memory for %" PRId64 " weights", n));
+        return NULL;
     }
     for (int64_t i = 0; i < n; i++) {
         weights[i] = cos(0.7 * (double)i + 0.3);
     }
-    mt_tensor *w = mt_tape_input(tape, MT_F64, x->rank, x->shape, weights, false);
+    mt_tape_fail(tape, put_doubles(tape, w, weights));
     free(weights);
-    return mt_sum(tape, mt_multiply(tape, x, w));
+    return mt_sum(tape, mt_multiply(tape, mt_cast(tape, x, dtype), w));
 }
 
 mt_tensor *gradient_case_loss(mt_tape *tape, void *context, mt_tensor *const *inputs)

@@ -17,14 +17,15 @@ typedef struct gradient_case {
     } inputs[MT_OP_INPUTS];
     int positive; /* the number of a state among the inputs, whose second plane must be positive and
                      which is not itself checked: it comes last; 0: none */
+    unsigned wide; /* bit i: input i is of mt_dtype_wide of the type that the others have */
 } gradient_case;
 
 extern const gradient_case gradient_cases[];
 
-/* Fills float64 inputs of a case on `values`, which must outlive the check, from a seed, and tells
- * how many of them to check. */
-mt_status gradient_case_inputs(const gradient_case *one, mt_tape *values, uint64_t seed,
-                               mt_tensor **inputs, int *checked);
+/* Fills inputs of a case, of a real type, on `values`, which must outlive the check, from a seed,
+ * and tells how many of them to check. */
+mt_status gradient_case_inputs(const gradient_case *one, mt_dtype dtype, mt_tape *values,
+                               uint64_t seed, mt_tensor **inputs, int *checked);
 
 /* A scalar from a tensor, each element weighed differently, so that no error in a gradient
  * cancels. */

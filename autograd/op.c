@@ -4,40 +4,69 @@
 
 #include <string.h>
 
+static bool is_among(unsigned inputs, int index)
+{
+    return (inputs >> index & 1u) != 0;
+}
+
+/* The input that the call's type is: the first real one that cannot be of another, or the first. */
+static const mt_tensor *find_typical(const mt_op *op, const mt_call *call)
+{
+    const mt_tensor *first = NULL;
+    for (int i = call->input_count - 1; i >= 0; i--) {
+        const mt_tensor *input = call->inputs[i];
+        if (input != NULL && input->dtype != MT_I32) {
+            bool other = is_among(op->wide | op->factors, i);
+            first = first == NULL || !other ? input : first;
+        }
+    }
+    return first;
+}
+
+static mt_status check_device(const mt_op *op, const mt_call *call, int index)
+{
+    const mt_tensor *input = call->inputs[index];
+    if (input->device == call->device) {
+        return MT_OK;
+    }
+    bool namesakes = strcmp(input->device->name, call->device->name) == 0;
+    return mt_fail(MT_ERROR_INVALID, "%s: input %d is on %s, the tape on %s%s", op->name, index,
+                   input->device->name, call->device->name,
+                   namesakes ? ", opened another time" : "");
+}
+
+static mt_status check_type(const mt_op *op, const mt_call *call, int index)
+{
+    mt_dtype type = call->inputs[index]->dtype, wide = mt_dtype_wide(call->dtype);
+    bool must_be_wide = is_among(op->wide, index), may_be_wide = is_among(op->factors, index);
+    mt_dtype expected = must_be_wide ? wide : call->dtype;
+    return type == MT_I32 || type == expected || (may_be_wide && type == wide)
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "%s: input %d is %s, expected %s", op->name, index,
+                         mt_dtype_name(type), mt_dtype_name(expected));
+}
+
 /* Finds the call's real type, and refuses inputs that cannot be used together. */
 static mt_status check_inputs(const mt_op *op, mt_call *call)
 {
-    const mt_tensor *first = NULL;
-    for (int i = 0; i < call->input_count; i++) {
-        const mt_tensor *input = call->inputs[i];
-        if (input == NULL) {
-            if (i < op->inputs) {
-                return mt_fail(MT_ERROR_INVALID, "%s: input %d is NULL", op->name, i);
-            }
-            continue;
-        }
-        if (input->device != call->device) {
-            bool namesakes = strcmp(input->device->name, call->device->name) == 0;
-            return mt_fail(MT_ERROR_INVALID, "%s: input %d is on %s, the tape on %s%s", op->name, i,
-                           input->device->name, call->device->name,
-                           namesakes ? ", opened another time" : "");
-        }
-        if (input->dtype == MT_I32) {
-            continue;
-        }
-        if (first == NULL) {
-            first = input;
-        } else if (input->dtype != first->dtype) {
-            return mt_fail(MT_ERROR_INVALID, "%s: input %d is %s, those before it %s", op->name, i,
-                           mt_dtype_name(input->dtype), mt_dtype_name(first->dtype));
+    for (int i = 0; i < op->inputs; i++) {
+        if (call->inputs[i] == NULL) {
+            return mt_fail(MT_ERROR_INVALID, "%s: input %d is NULL", op->name, i);
         }
     }
-    if (first == NULL) {
+    const mt_tensor *typical = find_typical(op, call);
+    if (typical == NULL) {
         return mt_fail(MT_ERROR_INVALID, "%s: no input of a real type", op->name);
     }
-    call->dtype = first->dtype;
-    call->kernels = call->device->kernels[first->dtype];
-    return MT_OK;
+    mt_call_set_dtype(call, typical->dtype);
+    mt_status status = MT_OK;
+    for (int i = 0; i < call->input_count && status == MT_OK; i++) {
+        if (call->inputs[i] != NULL) {
+            status = check_device(op, call, i);
+            status = status == MT_OK ? check_type(op, call, i) : status;
+        }
+    }
+    return status;
 }
 
 static bool any_requires_grad(const mt_call *call)
@@ -177,6 +206,35 @@ void mt_call_output(mt_call *call, int index, int rank, const int64_t *shape)
 {
     mt_tape_fail(call->tape, mt_tape_new_tensor(call->tape, call->op->name, call->dtype, rank,
                                                 shape, &call->outputs[index]));
+}
+
+void mt_call_output_wide(mt_call *call, int index, int rank, const int64_t *shape)
+{
+    mt_call_output(call, index, rank, shape);
+    if (call->outputs[index] != NULL) {
+        call->outputs[index]->dtype = mt_dtype_wide(call->dtype);
+    }
+}
+
+void mt_call_set_dtype(mt_call *call, mt_dtype dtype)
+{
+    call->dtype = dtype;
+    call->kernels = call->device->kernels[dtype];
+    call->wide = call->device->kernels[mt_dtype_wide(dtype)];
+}
+
+mt_status mt_call_factor(mt_call *call, int index, const void **values)
+{
+    const mt_tensor *input = call->inputs[index];
+    *values = input->dtype == call->dtype ? input->data : input->narrow;
+    if (*values != NULL) {
+        return MT_OK;
+    }
+    int64_t n = mt_tensor_count(input);
+    void *made;
+    mt_status status = mt_call_scratch(call, (size_t)n * mt_dtype_size(call->dtype), &made);
+    *values = made;
+    return status == MT_OK ? call->kernels->narrow(call->device, n, input->data, made) : status;
 }
 
 void mt_call_output_like(mt_call *call, int index, const mt_tensor *tensor)

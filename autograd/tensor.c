@@ -96,5 +96,11 @@ mt_status mt_tensor_write(mt_tensor *tensor, const void *host)
     if (tensor == NULL || tensor->data == NULL) {
         return mt_fail_null(__func__);
     }
-    return tensor->device->write(tensor->device, tensor->data, host, mt_tensor_bytes(tensor));
+    mt_device *device = tensor->device;
+    mt_status status = device->write(device, tensor->data, host, mt_tensor_bytes(tensor));
+    if (status == MT_OK && tensor->narrow != NULL) {
+        status = device->kernels[MT_BF16]->narrow(device, mt_tensor_count(tensor), tensor->data,
+                                                  (void *)(uintptr_t)tensor->narrow);
+    }
+    return status;
 }

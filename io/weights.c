@@ -264,5 +264,6 @@ mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
             status = mt_array_visit(&array, write_rows, &at);
         }
     }
-    return status;
+    return status == MT_OK && block == parameters->data ? mt_parameters_renew_narrow(parameters)
+                                                        : status;
 }

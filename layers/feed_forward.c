@@ -23,14 +23,14 @@ mt_tensor *mt_feed_forward_forward(mt_tape *tape, const mt_feed_forward *layer, 
 {
     mt_tensor *mixes[] = {layer->time_mix_key, layer->time_mix_receptance};
     mt_tensor *mixed[2] = {NULL};
-    mt_time_mix(tape, x, state != NULL ? *state : NULL, 2, mixes, mixed);
+    mt_time_mix(tape, x, mt_carried_in(tape, state != NULL ? *state : NULL, x), 2, mixes, mixed);
 
     mt_tensor *key =
         mt_linear_squared_relu(tape, mixed[0], layer->proj_key.weight, layer->proj_key.bias);
     mt_tensor *value = mt_linear_forward(tape, &layer->proj_value, key);
     mt_tensor *receptance = mt_linear_forward(tape, &layer->proj_receptance, mixed[1]);
     if (state != NULL) {
-        *state = mt_last_step(tape, x);
+        *state = mt_carried_out(tape, x);
     }
     return mt_sigmoid_gate(tape, receptance, value);
 }

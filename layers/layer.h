@@ -19,6 +19,19 @@ static inline mt_prefix mt_prefix_join(const char *outer, const char *inner)
     return prefix;
 }
 
+/* What a layer carries of its input x (B, T, S) to the next stretch: its last step, wide. Carried
+ * in, it becomes of x's type; NULL stays NULL. */
+static inline mt_tensor *mt_carried_out(mt_tape *tape, mt_tensor *x)
+{
+    mt_tensor *last = mt_last_step(tape, x);
+    return last != NULL ? mt_cast(tape, last, mt_dtype_wide(last->dtype)) : NULL;
+}
+
+static inline mt_tensor *mt_carried_in(mt_tape *tape, mt_tensor *carried, const mt_tensor *x)
+{
+    return carried != NULL && x != NULL ? mt_cast(tape, carried, x->dtype) : carried;
+}
+
 /* ESPnet's initial values (reset_parameters of its attention.py and feed_forward.py). r0 and r1 say
  * where a block stands: r0 = block_id / (num_blocks - 1), r1 = 1 - block_id / num_blocks; r0 is 0
  * for one block, where ESPnet would divide by zero. */

@@ -72,7 +72,10 @@ static mt_status describe(mt_model *model, mt_device *device, mt_dtype dtype)
         return mt_fail(MT_ERROR_MEMORY, "model: no memory for %" PRId64 " blocks",
                        model->config.num_blocks);
     }
-    mt_status status = mt_parameters_create(device, dtype, &model->parameters);
+    mt_status status = mt_parameters_create(device, mt_dtype_wide(dtype), &model->parameters);
+    if (status == MT_OK && dtype == MT_BF16) {
+        mt_parameters_set_narrow(model->parameters);
+    }
     return status == MT_OK ? add_parts(model) : status;
 }
 
@@ -80,8 +83,8 @@ static mt_status new_model(const mt_model_config *config, mt_device *device, mt_
                            mt_model **model)
 {
     *model = NULL;
-    if (dtype != MT_F32 && dtype != MT_F64) {
-        return mt_fail(MT_ERROR_INVALID, "model: type %d is neither f32 nor f64", (int)dtype);
+    if (dtype != MT_F32 && dtype != MT_F64 && dtype != MT_BF16) {
+        return mt_fail(MT_ERROR_INVALID, "model: type %d is none of f32, f64 and bf16", (int)dtype);
     }
     mt_status status = mt_model_config_check(config);
     if (status != MT_OK) {
@@ -92,6 +95,7 @@ static mt_status new_model(const mt_model_config *config, mt_device *device, mt_
         return mt_fail(MT_ERROR_MEMORY, "model: no memory for %zu bytes", sizeof *made);
     }
     made->config = mt_model_config_resolved(config);
+    made->dtype = dtype;
     status = describe(made, device, dtype);
     if (status != MT_OK) {
         mt_model_destroy(made);
@@ -215,9 +219,10 @@ mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_
                                     mt_tensor_shape_text(input, shape, sizeof shape),
                                     rank == 2 ? "(B, T)" : "(B, T, features)"));
     }
-    mt_tensor *x = model->embed != NULL
-                       ? mt_embedding(tape, input, model->embed, config->padding_index)
-                       : mt_linear_forward(tape, &model->input, input);
+    mt_tensor *x =
+        model->embed != NULL
+            ? mt_embedding_as(tape, input, model->embed, config->padding_index, model->dtype)
+            : mt_linear_forward(tape, &model->input, mt_cast(tape, input, model->dtype));
     x = mt_norm_forward(tape, &model->embed_norm, x);
     x = mt_dropout(tape, x, training ? config->embed_dropout : 0.0);
     for (int64_t i = 0; i < config->num_blocks; i++) {
@@ -245,7 +250,8 @@ mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *output)
     if (model == NULL) {
         return NULL;
     }
-    return mt_linear_forward(tape, &model->head, output);
+    mt_tensor *logits = mt_linear_forward(tape, &model->head, output);
+    return logits != NULL ? mt_cast(tape, logits, mt_dtype_wide(logits->dtype)) : NULL;
 }
 
 mt_tensor *mt_model_cross_entropy(mt_tape *tape, mt_model *model, mt_tensor *output,

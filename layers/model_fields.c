@@ -147,6 +147,11 @@ void mt_model_field_copy(const mt_model_field *field, const mt_model_config *fro
 
 const char *mt_model_dtype_name(int value)
 {
+    return value <= MT_F64 ? mt_dtype_name((mt_dtype)value) : NULL;
+}
+
+const char *mt_compute_dtype_name(int value)
+{
     return value < MT_REAL_DTYPES ? mt_dtype_name((mt_dtype)value) : NULL;
 }
 

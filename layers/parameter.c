@@ -45,6 +45,7 @@ void mt_parameters_destroy(mt_parameters *parameters)
     if (parameters->device != NULL) {
         parameters->device->release(parameters->device, parameters->data);
         parameters->device->release(parameters->device, parameters->grad);
+        parameters->device->release(parameters->device, parameters->narrow);
     }
     free(parameters);
 }
@@ -280,6 +281,49 @@ static mt_status reserve_zero_rows(mt_parameters *parameters)
     return status;
 }
 
+void mt_parameters_set_narrow(mt_parameters *parameters)
+{
+    if (parameters != NULL) {
+        parameters->keeps_narrow = true;
+    }
+}
+
+mt_status mt_parameters_renew_narrow(const mt_parameters *parameters)
+{
+    if (parameters == NULL || parameters->data == NULL) {
+        return mt_fail_null(__func__);
+    }
+    mt_device *device = parameters->device;
+    return parameters->narrow != NULL
+               ? device->kernels[MT_BF16]->narrow(device, parameters->total, parameters->data,
+                                                  parameters->narrow)
+               : MT_OK;
+}
+
+static mt_status reserve_narrow(mt_parameters *parameters)
+{
+    mt_device *device = parameters->device;
+    void *narrow;
+    if (!parameters->keeps_narrow) {
+        return MT_OK;
+    }
+    if (parameters->dtype != MT_F32) {
+        return mt_fail(MT_ERROR_INVALID, "parameters: of %s no copy as bf16 is kept, of f32 alone",
+                       mt_dtype_name(parameters->dtype));
+    }
+    mt_status status =
+        device->allocate(device, (size_t)parameters->total * mt_dtype_size(MT_BF16), &narrow);
+    if (status != MT_OK) {
+        return status;
+    }
+    parameters->narrow = narrow;
+    for (int i = 0; i < parameters->count; i++) {
+        mt_parameter *parameter = parameters->items[i];
+        parameter->tensor.narrow = parameters->narrow + parameter->offset;
+    }
+    return mt_parameters_renew_narrow(parameters);
+}
+
 mt_status mt_parameters_reserve(mt_parameters *parameters)
 {
     if (parameters->status != MT_OK) {
@@ -304,6 +348,9 @@ mt_status mt_parameters_reserve(mt_parameters *parameters)
         parameter->tensor.grad = (char *)parameters->grad + parameter->offset * size;
     }
     status = clear_gaps(parameters);
+    if (status == MT_OK) {
+        status = reserve_narrow(parameters);
+    }
     return status == MT_OK ? reserve_zero_rows(parameters) : status;
 }
 

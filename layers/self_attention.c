@@ -59,7 +59,7 @@ mt_tensor *mt_self_attention_forward(mt_tape *tape, const mt_self_attention *lay
     mt_self_attention_state *carried = state != NULL ? state : &none;
     mt_tensor *mixes[] = {layer->time_mix_key, layer->time_mix_value, layer->time_mix_receptance};
     mt_tensor *mixed[3] = {NULL};
-    mt_time_mix(tape, x, carried->x, 3, mixes, mixed);
+    mt_time_mix(tape, x, mt_carried_in(tape, carried->x, x), 3, mixes, mixed);
 
     mt_tensor *key = mt_linear_forward(tape, &layer->proj_key, mixed[0]);
     mt_tensor *value = mt_linear_forward(tape, &layer->proj_value, mixed[1]);
@@ -69,7 +69,7 @@ mt_tensor *mt_self_attention_forward(mt_tape *tape, const mt_self_attention *lay
     mt_tensor *wkv = mt_wkv(tape, decay, layer->time_first, key, value, carried->wkv,
                             layer->context_size, &carried->wkv);
     if (state != NULL) {
-        state->x = mt_last_step(tape, x);
+        state->x = mt_carried_out(tape, x);
     }
     return mt_linear_forward(tape, &layer->proj_output, mt_sigmoid_gate(tape, receptance, wkv));
 }

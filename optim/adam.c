@@ -239,7 +239,8 @@ mt_status mt_adam_update(mt_adam *adam, double grad_scale)
                                .parameter = parameters->data,
                                .grad = parameters->grad,
                                .m = adam->m,
-                               .v = adam->v};
+                               .v = adam->v,
+                               .narrow = parameters->narrow};
     return device->kernels[parameters->dtype]->adam(device, &args);
 }
 

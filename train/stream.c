@@ -163,7 +163,8 @@ static mt_status feed(mt_stream *stream, mt_tensor *input, int64_t T, int64_t wa
     mt_tensor *y = mt_model_decode(tape, model, input, &stream->state, false);
     if (wanted > 0) {
         y = wanted < T ? mt_slice(tape, y, 1, T - wanted, wanted) : y;
-        y = model->config.output_size > 0 ? mt_model_head(tape, model, y) : y;
+        y = model->config.output_size > 0 ? mt_model_head(tape, model, y)
+                                          : mt_cast(tape, y, model->parameters->dtype);
     }
     if (y == NULL) {
         return mt_fail(mt_tape_status(tape), "%s", mt_tape_error(tape));

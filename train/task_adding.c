@@ -75,7 +75,8 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
 {
     (void)data;
     int64_t B = config->batch, T = config->length;
-    bool wide = config->dtype == MT_F64;
+    mt_dtype dtype = mt_dtype_wide(config->dtype);
+    bool wide = dtype == MT_F64;
     mt_random random = task_random(config, split, index);
     double *input = malloc((size_t)(B * T * FEATURES + B) * sizeof *input);
     if (input == NULL) {
@@ -84,8 +85,8 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
     double *target = input + B * T * FEATURES;
     fill(config, &random, wide, input, target);
     *batch = (mt_batch){
-        .input = mt_tape_sequence(tape, config->dtype, B, T, FEATURES, input),
-        .target = mt_tape_rows(tape, config->dtype, B, 1, target),
+        .input = mt_tape_sequence(tape, dtype, B, T, FEATURES, input),
+        .target = mt_tape_rows(tape, dtype, B, 1, target),
     };
     free(input);
     return mt_tape_status(tape);

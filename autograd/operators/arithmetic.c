@@ -38,9 +38,23 @@ static bool is_repeated(const mt_call *call, int input)
     return mt_tensor_count(call->inputs[input]) < count(call);
 }
 
+/* The values of an input as wide ones, as those that are repeated are. */
+static mt_status widened(mt_call *call, const mt_tensor *x, const void **values)
+{
+    void *made = NULL;
+    int64_t n = mt_tensor_count(x);
+    *values = x->data;
+    if (mt_dtype_wide(call->dtype) == call->dtype) {
+        return MT_OK;
+    }
+    mt_status status = mt_call_scratch(call, (size_t)n * mt_dtype_size(MT_F32), &made);
+    *values = made;
+    return status == MT_OK ? call->kernels->widen(call->device, n, x->data, made) : status;
+}
+
 /* An input as an array of the output's shape: itself, or repeated in `room`, which has that many
  * elements. */
-static mt_status spread(const mt_call *call, int input, void *room, const void **values)
+static mt_status spread(mt_call *call, int input, void *room, const void **values)
 {
     const mt_tensor *x = call->inputs[input];
     int64_t n = mt_tensor_count(x);
@@ -49,7 +63,11 @@ static mt_status spread(const mt_call *call, int input, void *room, const void *
         return MT_OK;
     }
     *values = room;
-    return call->kernels->broadcast_rows(call->device, count(call) / n, n, x->data, room);
+    const void *row;
+    mt_status status = widened(call, x, &row);
+    return status == MT_OK
+               ? call->kernels->broadcast_rows(call->device, count(call) / n, n, row, room)
+               : status;
 }
 
 typedef mt_status (*binary_kernel)(mt_device *device, int64_t n, const void *a, const void *b,
@@ -76,13 +94,27 @@ static mt_status begin_grad(mt_call *call, int input, void **grad)
                                     : MT_OK;
 }
 
+/* sum[i] = the sum of the rows of grad (N, C), of which sum_rows makes a wide one. */
+static mt_status sum_repeats(mt_call *call, int64_t N, int64_t C, const void *grad, void *sum)
+{
+    mt_dtype wide = mt_dtype_wide(call->dtype);
+    void *row = sum;
+    mt_status status =
+        wide != call->dtype ? mt_call_scratch(call, (size_t)C * mt_dtype_size(wide), &row) : MT_OK;
+    if (status == MT_OK) {
+        status = call->kernels->sum_rows(call->device, N, C, grad, row);
+    }
+    return status == MT_OK && row != sum ? call->kernels->narrow(call->device, C, row, sum)
+                                         : status;
+}
+
 /* The gradient of an input from one of the output's shape, which may be in its place already. */
-static mt_status end_grad(const mt_call *call, int input, const void *grad)
+static mt_status end_grad(mt_call *call, int input, const void *grad)
 {
     int64_t n = mt_tensor_count(call->inputs[input]);
     void *own = call->grad_inputs[input];
     if (is_repeated(call, input)) {
-        return call->kernels->sum_rows(call->device, count(call) / n, n, grad, own);
+        return sum_repeats(call, count(call) / n, n, grad, own);
     }
     return grad == own
                ? MT_OK
@@ -90,7 +122,7 @@ static mt_status end_grad(const mt_call *call, int input, const void *grad)
 }
 
 /* The gradient of an input by which y = ... + sign x. */
-static mt_status term_grad(const mt_call *call, int input, double sign)
+static mt_status term_grad(mt_call *call, int input, double sign)
 {
     void *grad = call->grad_inputs[input];
     if (grad == NULL) {

@@ -17,8 +17,8 @@ mt_status mt_cross_entropy_shape(mt_call *call, int targets, int64_t N)
         status = mt_fail(MT_ERROR_INVALID, "%s: label smoothing %g, not in [0, 1)", call->op->name,
                          options->label_smoothing);
     }
-    mt_call_output(call, MT_LOSS, 0, NULL);
-    mt_call_output(call, MT_STATS, 1, (int64_t[]){2});
+    mt_call_output_wide(call, MT_LOSS, 0, NULL);
+    mt_call_output_wide(call, MT_STATS, 1, (int64_t[]){2});
     return status;
 }
 
@@ -71,7 +71,7 @@ static mt_status cross_entropy_forward(mt_call *call)
 {
     const mt_tensor *logits = call->inputs[LOGITS];
     int64_t N = mt_leading_count(logits), V = mt_last_dimension(logits);
-    mt_status status = mt_call_save(call, (size_t)N * mt_dtype_size(call->dtype));
+    mt_status status = mt_call_save(call, (size_t)N * mt_dtype_size(mt_dtype_wide(call->dtype)));
     if (status != MT_OK) {
         return status;
     }

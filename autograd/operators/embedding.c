@@ -4,8 +4,14 @@
 
 enum { INDICES, TABLE };
 
+typedef struct embedding_options {
+    int32_t padding_index;
+    mt_dtype dtype;
+} embedding_options;
+
 static mt_status embedding_shape(mt_call *call)
 {
+    const embedding_options *options = call->options;
     const mt_tensor *indices = call->inputs[INDICES], *table = call->inputs[TABLE];
     mt_status status = mt_expect_indices(call, INDICES, "indices");
     if (status == MT_OK) {
@@ -15,9 +21,15 @@ static mt_status embedding_shape(mt_call *call)
         status = mt_fail(MT_ERROR_INVALID, "embedding: indices have %d dimensions, at most %d",
                          indices->rank, MT_MAX_RANK - 1);
     }
+    if (status == MT_OK && table->dtype != mt_dtype_wide(options->dtype)) {
+        status = mt_fail(MT_ERROR_INVALID, "embedding: rows of %s from a table of %s, expected %s",
+                         mt_dtype_name(options->dtype), mt_dtype_name(table->dtype),
+                         mt_dtype_name(mt_dtype_wide(options->dtype)));
+    }
     if (status != MT_OK) {
         return status;
     }
+    mt_call_set_dtype(call, options->dtype);
     int64_t shape[MT_MAX_RANK];
     for (int i = 0; i < indices->rank; i++) {
         shape[i] = indices->shape[i];
@@ -42,11 +54,11 @@ static mt_status embedding_forward(mt_call *call)
 static mt_status embedding_backward(mt_call *call)
 {
     const mt_tensor *indices = call->inputs[INDICES], *table = call->inputs[TABLE];
-    const int32_t *padding_index = call->options;
+    const embedding_options *options = call->options;
     mt_embedding_backward_args args = {.N = mt_tensor_count(indices),
                                        .V = table->shape[0],
                                        .C = table->shape[1],
-                                       .padding_index = *padding_index,
+                                       .padding_index = options->padding_index,
                                        .indices = indices->data,
                                        .dy = call->grad_outputs[0],
                                        .dtable = call->grad_inputs[TABLE],
@@ -63,10 +75,19 @@ const mt_op mt_op_embedding = {
     .shape = embedding_shape,
     .forward = embedding_forward,
     .backward = embedding_backward,
+    .wide = 1u << TABLE,
 };
+
+mt_tensor *mt_embedding_as(mt_tape *tape, mt_tensor *indices, mt_tensor *table,
+                           int32_t padding_index, mt_dtype dtype)
+{
+    embedding_options options = {.padding_index = padding_index, .dtype = dtype};
+    return mt_apply(tape, &mt_op_embedding, 2, (mt_tensor *[]){indices, table}, &options,
+                    sizeof options);
+}
 
 mt_tensor *mt_embedding(mt_tape *tape, mt_tensor *indices, mt_tensor *table, int32_t padding_index)
 {
-    return mt_apply(tape, &mt_op_embedding, 2, (mt_tensor *[]){indices, table}, &padding_index,
-                    sizeof padding_index);
+    return mt_embedding_as(tape, indices, table, padding_index,
+                           table != NULL ? table->dtype : MT_F32);
 }

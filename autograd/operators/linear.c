@@ -24,20 +24,21 @@ mt_status mt_linear_check(const mt_call *call, int bias)
     return call->inputs[bias] != NULL ? mt_expect_count(call, bias, "bias", out) : MT_OK;
 }
 
-mt_linear_rows mt_linear_rows_of(const mt_call *call, int bias)
+mt_status mt_linear_rows_of(mt_call *call, int bias, mt_linear_rows *rows)
 {
     const mt_tensor *x = call->inputs[X], *weight = call->inputs[WEIGHT];
-    return (mt_linear_rows){.N = mt_leading_count(x),
-                            .in = weight->shape[1],
-                            .out = weight->shape[0],
-                            .x = x->data,
-                            .weight = weight->data,
-                            .bias = call->inputs[bias] != NULL ? call->inputs[bias]->data : NULL};
+    *rows = (mt_linear_rows){.N = mt_leading_count(x),
+                             .in = weight->shape[1],
+                             .out = weight->shape[0],
+                             .x = x->data,
+                             .bias = call->inputs[bias] != NULL ? call->inputs[bias]->data : NULL,
+                             .of_dweight = weight->dtype};
+    return mt_call_factor(call, WEIGHT, &rows->weight);
 }
 
 mt_status mt_products(const mt_call *call, int64_t batch, bool transpose_a, bool transpose_b,
                       int64_t M, int64_t N, int64_t K, const void *a, const void *b, double beta,
-                      void *c)
+                      void *c, mt_dtype of_c)
 {
     mt_matmul_args args = {.batch = batch,
                            .transpose_a = transpose_a,
@@ -49,7 +50,8 @@ mt_status mt_products(const mt_call *call, int64_t batch, bool transpose_a, bool
                            .beta = beta,
                            .a = a,
                            .b = b,
-                           .c = c};
+                           .c = c,
+                           .wide = of_c != call->dtype};
     return call->kernels->matmul(call->device, &args);
 }
 
@@ -60,9 +62,10 @@ mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void
     if (rows->bias != NULL) {
         status = call->kernels->broadcast_rows(call->device, rows->N, rows->out, rows->bias, y);
     }
-    return status == MT_OK ? mt_products(call, 0, false, true, rows->N, rows->out, rows->in,
-                                         rows->x, rows->weight, rows->bias != NULL ? 1.0 : 0.0, y)
-                           : status;
+    return status == MT_OK
+               ? mt_products(call, 0, false, true, rows->N, rows->out, rows->in, rows->x,
+                             rows->weight, rows->bias != NULL ? 1.0 : 0.0, y, call->dtype)
+               : status;
 }
 
 mt_status mt_linear_gradients(const mt_call *call, const mt_linear_rows *rows, const void *dy,
@@ -71,11 +74,11 @@ mt_status mt_linear_gradients(const mt_call *call, const mt_linear_rows *rows, c
     mt_status status = MT_OK;
     if (grads->x != NULL) {
         status = mt_products(call, 0, false, false, rows->N, rows->in, rows->out, dy, rows->weight,
-                             0.0, grads->x);
+                             0.0, grads->x, call->dtype);
     }
     if (status == MT_OK && grads->weight != NULL) {
         status = mt_products(call, 0, true, false, rows->out, rows->in, rows->N, dy, rows->x,
-                             adds ? 1.0 : 0.0, grads->weight);
+                             adds ? 1.0 : 0.0, grads->weight, rows->of_dweight);
     }
     if (status == MT_OK && grads->bias != NULL) {
         status = call->kernels->sum_rows(call->device, rows->N, rows->out, dy, grads->bias);
@@ -98,17 +101,19 @@ static mt_status linear_shape(mt_call *call)
 
 static mt_status linear_forward(mt_call *call)
 {
-    mt_linear_rows rows = mt_linear_rows_of(call, BIAS);
-    return mt_linear_values(call, &rows, call->outputs[0]->data);
+    mt_linear_rows rows;
+    mt_status status = mt_linear_rows_of(call, BIAS, &rows);
+    return status == MT_OK ? mt_linear_values(call, &rows, call->outputs[0]->data) : status;
 }
 
 /* From dy, the gradient of x weight^T + bias. */
-static mt_status gradients(const mt_call *call, const void *dy)
+static mt_status gradients(mt_call *call, const void *dy)
 {
-    mt_linear_rows rows = mt_linear_rows_of(call, BIAS);
+    mt_linear_rows rows;
     mt_linear_grads grads = {call->grad_inputs[X], call->grad_inputs[WEIGHT],
                              call->grad_inputs[BIAS]};
-    return mt_linear_gradients(call, &rows, dy, false, &grads);
+    mt_status status = mt_linear_rows_of(call, BIAS, &rows);
+    return status == MT_OK ? mt_linear_gradients(call, &rows, dy, false, &grads) : status;
 }
 
 static mt_status linear_backward(mt_call *call)
@@ -124,6 +129,8 @@ const mt_op mt_op_linear = {
     .shape = linear_shape,
     .forward = linear_forward,
     .backward = linear_backward,
+    .wide = 1u << BIAS,
+    .factors = 1u << WEIGHT,
 };
 
 mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias)
@@ -134,11 +141,14 @@ mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *
 /* The product, and everything else in one pass over it. */
 static mt_status linear_squared_relu_forward(mt_call *call)
 {
-    mt_linear_rows rows = mt_linear_rows_of(call, BIAS);
-    const void *bias = rows.bias;
+    mt_linear_rows rows;
     void *y = call->outputs[0]->data;
+    mt_status status = mt_linear_rows_of(call, BIAS, &rows);
+    const void *bias = rows.bias;
     rows.bias = NULL;
-    mt_status status = mt_linear_values(call, &rows, y);
+    if (status == MT_OK) {
+        status = mt_linear_values(call, &rows, y);
+    }
     return status == MT_OK
                ? call->kernels->squared_relu_forward(call->device, rows.N, rows.out, y, bias, y)
                : status;
@@ -164,6 +174,8 @@ const mt_op mt_op_linear_squared_relu = {
     .shape = linear_shape,
     .forward = linear_squared_relu_forward,
     .backward = linear_squared_relu_backward,
+    .wide = 1u << BIAS,
+    .factors = 1u << WEIGHT,
 };
 
 mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias)

@@ -4,15 +4,18 @@
 
 #include <mixtape/extend.h>
 
-/* c = op(a) op(b) + beta c by the call's kernels; arguments as mt_matmul_args has them. */
+/* c = op(a) op(b) + beta c by the call's kernels; arguments as mt_matmul_args has them, c of type
+ * `of_c`, the call's or what is wide beside it. */
 mt_status mt_products(const mt_call *call, int64_t batch, bool transpose_a, bool transpose_b,
                       int64_t M, int64_t N, int64_t K, const void *a, const void *b, double beta,
-                      void *c);
+                      void *c, mt_dtype of_c);
 
-/* y = x weight^T + bias of N rows;  x (N, in), weight (out, in), bias (out) or NULL. */
+/* y = x weight^T + bias of N rows;  x (N, in), weight (out, in), both of the call's type, bias
+ * (out), wide, or NULL. */
 typedef struct mt_linear_rows {
     int64_t N, in, out;
     const void *x, *weight, *bias;
+    mt_dtype of_dweight; /* the type of weight's gradient */
 } mt_linear_rows;
 
 /* Gradients of x (N, in), weight (out, in) and bias (out); those that are NULL are not wanted. */
@@ -23,8 +26,8 @@ typedef struct mt_linear_grads {
 /* Checks a call whose first inputs are x and weight, and the bias, or NULL, its input `bias`. */
 mt_status mt_linear_check(const mt_call *call, int bias);
 
-/* All rows of such a call. */
-mt_linear_rows mt_linear_rows_of(const mt_call *call, int bias);
+/* All rows of such a call, of which weight is one of op->factors. */
+mt_status mt_linear_rows_of(mt_call *call, int bias, mt_linear_rows *rows);
 
 /* y (N, out) */
 mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void *y);

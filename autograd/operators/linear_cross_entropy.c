@@ -16,7 +16,7 @@ mt_status mt_linear_cross_entropy_shape(mt_call *call)
 /* What forward keeps for backward: lse (N), and the logits (N, V) behind it. */
 static size_t lse_bytes(const mt_call *call, int64_t N)
 {
-    return mt_kept_bytes((size_t)N * mt_dtype_size(call->dtype));
+    return mt_kept_bytes((size_t)N * mt_dtype_size(mt_dtype_wide(call->dtype)));
 }
 
 static mt_status keep_logits(mt_call *call, const mt_linear_rows *all, void **lse, void **logits)
@@ -34,9 +34,12 @@ static mt_status keep_logits(mt_call *call, const mt_linear_rows *all, void **ls
 
 static mt_status linear_cross_entropy_forward(mt_call *call)
 {
-    const mt_linear_rows all = mt_linear_rows_of(call, MT_HEAD_BIAS);
+    mt_linear_rows all;
     void *lse, *logits;
-    mt_status status = keep_logits(call, &all, &lse, &logits);
+    mt_status status = mt_linear_rows_of(call, MT_HEAD_BIAS, &all);
+    if (status == MT_OK) {
+        status = keep_logits(call, &all, &lse, &logits);
+    }
     if (status == MT_OK) {
         status = mt_linear_values(call, &all, logits);
     }
@@ -54,7 +57,11 @@ static mt_status linear_cross_entropy_forward(mt_call *call)
 
 static mt_status linear_cross_entropy_backward(mt_call *call)
 {
-    const mt_linear_rows all = mt_linear_rows_of(call, MT_HEAD_BIAS);
+    mt_linear_rows all;
+    mt_status status = mt_linear_rows_of(call, MT_HEAD_BIAS, &all);
+    if (status != MT_OK) {
+        return status;
+    }
     void *logits = (char *)call->saved + lse_bytes(call, all.N);
     mt_cross_entropy_backward_args args =
         mt_cross_entropy_backward_of(call, MT_HEAD_TARGETS, all.N, all.out, 0);
@@ -64,7 +71,7 @@ static mt_status linear_cross_entropy_backward(mt_call *call)
     args.dloss = call->grad_outputs[MT_LOSS];
     const mt_linear_grads grads = {call->grad_inputs[MT_HEAD_X], call->grad_inputs[MT_HEAD_WEIGHT],
                                    call->grad_inputs[MT_HEAD_BIAS]};
-    mt_status status = call->kernels->cross_entropy_backward(call->device, &args);
+    status = call->kernels->cross_entropy_backward(call->device, &args);
     return status == MT_OK ? mt_linear_gradients(call, &all, logits, false, &grads) : status;
 }
 
@@ -76,6 +83,8 @@ const mt_op mt_op_linear_cross_entropy = {
     .shape = mt_linear_cross_entropy_shape,
     .forward = linear_cross_entropy_forward,
     .backward = linear_cross_entropy_backward,
+    .wide = 1u << MT_HEAD_BIAS,
+    .factors = 1u << MT_HEAD_WEIGHT,
 };
 
 /* Rows of a block: so many that products are as fast as of all rows, and their logits 64 MiB of

@@ -7,6 +7,7 @@
 #include "autograd/operators/linear_cross_entropy.h"
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
+#include "kernels/device.h"
 
 /* ---- what forward keeps for backward: what share of the sum the mean is, and gradients ---- */
 
@@ -53,16 +54,16 @@ typedef struct block_memory {
 static mt_status take_memory(mt_call *call, int64_t N, int64_t V, block_memory *memory)
 {
     const mt_cross_entropy_options *options = call->options;
-    size_t real = mt_dtype_size(call->dtype);
+    size_t real = mt_dtype_size(call->dtype), wide = mt_dtype_size(mt_dtype_wide(call->dtype));
     void **arrays[] = {&memory->logits, &memory->lse, &memory->one, &memory->dbias,
                        (void **)&memory->rows};
-    const size_t sizes[] = {(size_t)(options->rows * V) * real, (size_t)options->rows * real, real,
-                            (size_t)V * real, (size_t)N * sizeof *memory->rows};
+    const size_t sizes[] = {(size_t)(options->rows * V) * real, (size_t)options->rows * wide, wide,
+                            (size_t)V * wide, (size_t)N * sizeof *memory->rows};
     mt_status status = MT_OK;
     for (int i = 0; i < 5 && status == MT_OK; i++) {
         status = mt_call_scratch(call, sizes[i], arrays[i]);
     }
-    return status == MT_OK ? call->kernels->fill(call->device, 1, 1.0, memory->one) : status;
+    return status == MT_OK ? call->wide->fill(call->device, 1, 1.0, memory->one) : status;
 }
 
 static mt_status find_losses(mt_call *call, const block_memory *memory, const mt_linear_rows *block,
@@ -81,16 +82,16 @@ static mt_status find_losses(mt_call *call, const block_memory *memory, const mt
 static mt_status add_bias_grad(const mt_call *call, const block_memory *memory,
                                const mt_linear_rows *block, int64_t first)
 {
-    const mt_kernels *kernels = call->kernels;
     void *sum = kept_grad(call, MT_HEAD_BIAS);
     if (sum == NULL) {
         return MT_OK;
     }
     void *of_block = first > 0 ? memory->dbias : sum;
     mt_status status =
-        kernels->sum_rows(call->device, block->N, block->out, memory->logits, of_block);
-    return status == MT_OK && first > 0 ? kernels->add(call->device, block->out, sum, of_block, sum)
-                                        : status;
+        call->kernels->sum_rows(call->device, block->N, block->out, memory->logits, of_block);
+    return status == MT_OK && first > 0
+               ? call->wide->add(call->device, block->out, sum, of_block, sum)
+               : status;
 }
 
 static mt_status find_grads(mt_call *call, const block_memory *memory, const mt_linear_rows *block,
@@ -117,9 +118,12 @@ static mt_status find_grads(mt_call *call, const block_memory *memory, const mt_
 static mt_status blocks_forward(mt_call *call)
 {
     const mt_cross_entropy_options *options = call->options;
-    const mt_linear_rows all = mt_linear_rows_of(call, MT_HEAD_BIAS);
+    mt_linear_rows all;
     block_memory memory = {NULL};
-    mt_status status = keep_grads(call);
+    mt_status status = mt_linear_rows_of(call, MT_HEAD_BIAS, &all);
+    if (status == MT_OK) {
+        status = keep_grads(call);
+    }
     if (status == MT_OK) {
         status = take_memory(call, all.N, all.out, &memory);
     }
@@ -144,16 +148,17 @@ static mt_status blocks_forward(mt_call *call)
 static mt_status blocks_backward(mt_call *call)
 {
     void *factor;
-    mt_status status = mt_call_scratch(call, mt_dtype_size(call->dtype), &factor);
+    mt_status status = mt_call_scratch(call, mt_dtype_size(mt_dtype_wide(call->dtype)), &factor);
     if (status == MT_OK) {
-        status = call->kernels->multiply(call->device, 1, call->grad_outputs[MT_LOSS], call->saved,
-                                         factor);
+        status =
+            call->wide->multiply(call->device, 1, call->grad_outputs[MT_LOSS], call->saved, factor);
     }
     for (int input = 0; input < MT_HEAD_INPUTS && status == MT_OK; input++) {
         if (call->grad_inputs[input] != NULL) {
-            status =
-                call->kernels->scale_by(call->device, mt_tensor_count(call->inputs[input]), factor,
-                                        kept_grad(call, input), call->grad_inputs[input]);
+            const mt_tensor *x = call->inputs[input];
+            status = call->device->kernels[x->dtype]->scale_by(call->device, mt_tensor_count(x),
+                                                               factor, kept_grad(call, input),
+                                                               call->grad_inputs[input]);
         }
     }
     return status;
@@ -167,4 +172,6 @@ const mt_op mt_op_linear_cross_entropy_in_blocks = {
     .shape = mt_linear_cross_entropy_shape,
     .forward = blocks_forward,
     .backward = blocks_backward,
+    .wide = 1u << MT_HEAD_BIAS,
+    .factors = 1u << MT_HEAD_WEIGHT,
 };

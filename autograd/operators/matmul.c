@@ -111,7 +111,7 @@ static mt_status multiply(const mt_call *call, bool ta, bool tb, int64_t M, int6
     mt_status status = MT_OK;
     for (int64_t r = 0; r < of.repeats && status == MT_OK; r++) {
         double kept = r > 0 && c.step == 0 ? 1.0 : 0.0;
-        status = mt_products(call, of.batch, ta, tb, M, N, K, a.at, b.at, kept, c.at);
+        status = mt_products(call, of.batch, ta, tb, M, N, K, a.at, b.at, kept, c.at, call->dtype);
         a.at += a.step;
         b.at += b.step;
         c.at += c.step;

@@ -48,7 +48,8 @@ static void *saved_mean(const mt_call *call)
 
 static void *saved_scale(const mt_call *call)
 {
-    size_t bytes = (size_t)mt_leading_count(call->inputs[X]) * mt_dtype_size(call->dtype);
+    size_t bytes =
+        (size_t)mt_leading_count(call->inputs[X]) * mt_dtype_size(mt_dtype_wide(call->dtype));
     return call->saved != NULL ? (char *)call->saved + bytes : NULL;
 }
 
@@ -56,7 +57,8 @@ static mt_status norm_forward(mt_call *call)
 {
     const norm_options *options = call->options;
     int64_t N = mt_leading_count(call->inputs[X]), C = mt_last_dimension(call->inputs[X]);
-    mt_status status = mt_call_save(call, 2 * (size_t)N * mt_dtype_size(call->dtype));
+    mt_status status =
+        mt_call_save(call, 2 * (size_t)N * mt_dtype_size(mt_dtype_wide(call->dtype)));
     if (status != MT_OK) {
         return status;
     }
@@ -103,6 +105,7 @@ const mt_op mt_op_layer_norm = {
     .shape = norm_shape,
     .forward = norm_forward,
     .backward = norm_backward,
+    .wide = 1u << WEIGHT | 1u << BIAS,
 };
 
 mt_tensor *mt_layer_norm(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias,
@@ -121,6 +124,7 @@ const mt_op mt_op_rms_norm = {
     .shape = norm_shape,
     .forward = norm_forward,
     .backward = norm_backward,
+    .wide = 1u << WEIGHT | 1u << BIAS,
 };
 
 mt_tensor *mt_rms_norm(mt_tape *tape, mt_tensor *x, mt_tensor *weight, double eps, double partial)
@@ -137,6 +141,7 @@ const mt_op mt_op_scale_norm = {
     .shape = norm_shape,
     .forward = norm_forward,
     .backward = norm_backward,
+    .wide = 1u << WEIGHT | 1u << BIAS,
 };
 
 mt_tensor *mt_scale_norm(mt_tape *tape, mt_tensor *x, mt_tensor *scale, double eps)
@@ -154,6 +159,7 @@ const mt_op mt_op_basic_norm = {
     .shape = norm_shape,
     .forward = norm_forward,
     .backward = norm_backward,
+    .wide = 1u << WEIGHT | 1u << BIAS,
 };
 
 mt_tensor *mt_basic_norm(mt_tape *tape, mt_tensor *x, mt_tensor *log_eps)

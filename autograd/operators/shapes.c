@@ -64,7 +64,7 @@ mt_status mt_shape_like_both(mt_call *call)
 
 mt_status mt_shape_scalar(mt_call *call)
 {
-    mt_call_output(call, 0, 0, NULL);
+    mt_call_output_wide(call, 0, 0, NULL);
     return MT_OK;
 }
 

@@ -21,7 +21,7 @@ mt_status mt_shape_like_first(mt_call *call);
 /* The same, with the second input like the first. */
 mt_status mt_shape_like_both(mt_call *call);
 
-/* The output is a scalar. */
+/* The output is a scalar, a wide one. */
 mt_status mt_shape_scalar(mt_call *call);
 
 /* The last dimension, and the product of those before it. */

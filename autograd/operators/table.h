@@ -12,6 +12,7 @@
     X(mt_op_multiply)                                                                              \
     X(mt_op_divide)                                                                                \
     X(mt_op_scale)                                                                                 \
+    X(mt_op_cast)                                                                                  \
     X(mt_op_exp)                                                                                   \
     X(mt_op_negative_exp)                                                                          \
     X(mt_op_log)                                                                                   \

@@ -57,7 +57,7 @@ static mt_status transducer_shape(mt_call *call)
     if (status == MT_OK) {
         status = expect_numbers(call, LABEL_LENGTHS, "label_lengths", shape[0]);
     }
-    mt_call_output(call, 0, 1, shape);
+    mt_call_output_wide(call, 0, 1, shape);
     return status;
 }
 

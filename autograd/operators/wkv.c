@@ -28,7 +28,7 @@ static mt_status wkv_shape(mt_call *call)
         status = mt_expect_count(call, STATE, "state", 3 * B * C);
     }
     mt_call_output_like(call, Y, key);
-    mt_call_output(call, STATE_OUT, 3, (int64_t[]){3, B, C});
+    mt_call_output_wide(call, STATE_OUT, 3, (int64_t[]){3, B, C});
     return status;
 }
 
@@ -84,6 +84,7 @@ const mt_op mt_op_wkv = {
     .shape = wkv_shape,
     .forward = wkv_forward,
     .backward = wkv_backward,
+    .wide = 1u << W | 1u << U | 1u << STATE,
 };
 
 mt_tensor *mt_wkv(mt_tape *tape, mt_tensor *w, mt_tensor *time_first, mt_tensor *key,

@@ -43,8 +43,9 @@ typedef struct mt_call {
     const mt_op *op;
     mt_tape *tape;
     mt_device *device;
-    mt_dtype dtype;            /* of the real inputs and of the outputs */
-    const mt_kernels *kernels; /* the device's, for that type */
+    mt_dtype dtype;            /* of the real inputs and of the outputs, but for wide ones */
+    const mt_kernels *kernels; /* the device's, for that type, */
+    const mt_kernels *wide;    /* and for mt_dtype_wide of it */
     const void *options;       /* the operator's own, a copy that lives as long as the record */
     int input_count, output_count;
     mt_tensor *inputs[MT_OP_INPUTS];   /* NULL: an optional input that is absent */
@@ -70,12 +71,17 @@ struct mt_op {
     /* Writes grad_inputs. Adding up where a tensor has several uses is the tape's work. NULL: not
      * differentiable. */
     mt_status (*backward)(mt_call *call);
+
+    /* Bit i for input i: those that are of mt_dtype_wide of the call's type (parameters, states,
+     * losses), and those that may be, as parameters which are multiplied (mt_call_factor). The
+     * gradient of an input has the input's type. */
+    unsigned wide, factors;
 };
 
 /* Applies an operator and returns its first output, or NULL with the tape failed. `inputs` has
  * `input_count` elements, of which the first op->inputs must not be NULL. `options` (options_size
  * bytes, may be NULL) is copied. All inputs must be on the tape's device; the real ones must share
- * one type. */
+ * one type, but for op->wide and op->factors. */
 MT_API mt_tensor *mt_apply(mt_tape *tape, const mt_op *op, int input_count,
                            mt_tensor *const *inputs, const void *options, size_t options_size);
 
@@ -86,8 +92,11 @@ MT_API mt_status mt_apply_many(mt_tape *tape, const mt_op *op, int input_count,
 
 /* In `shape`: output `index` has this shape, and the call's real type. */
 MT_API void mt_call_output(mt_call *call, int index, int rank, const int64_t *shape);
-/* ... and is like this tensor. */
+/* ... and is like this tensor, or is of mt_dtype_wide of that type. */
 MT_API void mt_call_output_like(mt_call *call, int index, const mt_tensor *tensor);
+MT_API void mt_call_output_wide(mt_call *call, int index, int rank, const int64_t *shape);
+/* ... and the call is of another type than its inputs: for an operator that converts. */
+MT_API void mt_call_set_dtype(mt_call *call, mt_dtype dtype);
 
 /* In forward: `bytes` of device memory that backward finds in call->saved. When the call is not
  * recording, backward will not come: call->saved stays NULL and nothing is allocated. */
@@ -95,6 +104,10 @@ MT_API mt_status mt_call_save(mt_call *call, size_t bytes);
 
 /* In forward or backward: device memory that is free again when the function returns. */
 MT_API mt_status mt_call_scratch(mt_call *call, size_t bytes, void **memory);
+
+/* In forward or backward: the values of input `index`, one of op->factors, in the call's type. Of a
+ * parameter that is its `narrow`; of another tensor they are made in scratch. */
+MT_API mt_status mt_call_factor(mt_call *call, int index, const void **values);
 
 /* In forward or backward of an operator that has kernels of its own for CUDA: the stream to launch
  * them on, a cudaStream_t, after which the calling thread is on the GPU of the call's device. NULL

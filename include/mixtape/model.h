@@ -42,6 +42,7 @@ typedef struct mt_model_config {
 typedef struct mt_model mt_model;
 struct mt_model {
     mt_model_config config; /* resolved: no zeros where a default stands */
+    mt_dtype dtype;         /* of the values inside; parameters and states are of mt_dtype_wide */
     mt_parameters *parameters;
     mt_tensor *embed;      /* (vocab_size, S), or NULL */
     mt_linear_layer input; /* weight NULL unless real-valued */
@@ -80,25 +81,27 @@ MT_API int64_t mt_model_config_size(const mt_model_config *config);
 MT_API mt_status mt_model_describe(const mt_model_config *config, mt_dtype dtype,
                                    mt_parameters **parameters);
 
-/* Makes the model, of MT_F32 or MT_F64, with initial values drawn from `seed`. The caller destroys
- * it, before the device. A model belongs to the device that made it, and with it to one thread at a
- * time; other threads open devices of their own. */
+/* Makes the model, of MT_F32, MT_F64 or MT_BF16, with initial values drawn from `seed`: those of
+ * MT_BF16 are MT_F32's, from which products take a rounded copy (mt_parameters_set_narrow). The
+ * caller destroys it, before the device. A model belongs to the device that made it, and with it to
+ * one thread at a time; other threads open devices of their own. */
 MT_API mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_config *config,
                                  uint64_t seed, mt_model **model);
 MT_API void mt_model_destroy(mt_model *model); /* NULL is allowed */
 
-/* The decoder's output (B, T, S) from labels (B, T) int32, or from features (B, T, input_size).
- * `state`, or NULL for none: read as what came before, replaced by what comes after (after a
- * failure its content is undefined). `training` false turns dropout and recomputation off, and
- * nothing else: for inference also tell the tape to record nothing (mt_tape_set_recording), which
- * then holds one block's values at a time, unless there is a state. */
+/* The decoder's output (B, T, S), of model->dtype, from labels (B, T) int32, or from features (B,
+ * T, input_size), wide (mt_dtype_wide) as the state is. `state`, or NULL for none: read as what
+ * came before, replaced by what comes after (after a failure its content is undefined). `training`
+ * false turns dropout and recomputation off, and nothing else: for inference also tell the tape to
+ * record nothing (mt_tape_set_recording), which then holds one block's values at a time, unless
+ * there is a state. */
 MT_API mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input,
                                   mt_model_state *state, bool training);
 
 /* Changes the longest T of one call, from here on. */
 MT_API void mt_model_set_context_size(mt_model *model, int64_t context_size);
 
-/* The head on that output: (B, T, output_size). */
+/* The head on that output: (B, T, output_size), wide. */
 MT_API mt_tensor *mt_model_head(mt_tape *tape, mt_model *model, mt_tensor *output);
 
 /* The head and mt_cross_entropy in one, which of a large vocabulary never holds all logits

@@ -71,6 +71,8 @@ MT_API void mt_model_field_copy(const mt_model_field *field, const mt_model_conf
 
 /* The number types that a model can have, by mt_dtype: "f32", "f64". */
 MT_API const char *mt_model_dtype_name(int value);
+/* ... and of the types that a model computes in, for options: "f32", "f64", "bf16". */
+MT_API const char *mt_compute_dtype_name(int value);
 
 /* The number whose name `text` is, or -1. */
 MT_API int mt_choice_find(mt_choice_name choice, const char *text);

@@ -22,6 +22,9 @@ MT_API mt_tensor *mt_divide(mt_tape *tape, mt_tensor *a, mt_tensor *b);
 /* y = alpha x */
 MT_API mt_tensor *mt_scale(mt_tape *tape, mt_tensor *x, double alpha);
 
+/* y = x as MT_BF16 from MT_F32, rounded, or the other way; x itself where it is of that type */
+MT_API mt_tensor *mt_cast(mt_tape *tape, mt_tensor *x, mt_dtype dtype);
+
 /* y = e^x;  y = -e^x: time_decay to the w of mt_wkv;  y = ln x */
 MT_API mt_tensor *mt_exp(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_negative_exp(mt_tape *tape, mt_tensor *x);
@@ -64,6 +67,10 @@ MT_API mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor 
  * no gradient (-1: none) */
 MT_API mt_tensor *mt_embedding(mt_tape *tape, mt_tensor *indices, mt_tensor *table,
                                int32_t padding_index);
+
+/* The same with rows of a type of which the table's is mt_dtype_wide. */
+MT_API mt_tensor *mt_embedding_as(mt_tape *tape, mt_tensor *indices, mt_tensor *table,
+                                  int32_t padding_index, mt_dtype dtype);
 
 /* The norms of mixtape/kernels/norm.h over the last dimension. weight, bias (C); scale, log_eps
  * scalars. `partial` is the share of channels in rms_norm's statistic; outside (0, 1) all of

@@ -44,6 +44,8 @@ typedef struct mt_parameters {
     mt_parameter **items; /* in the order they were added */
     void *names;          /* the items sorted, for mt_parameters_find */
     void *data, *grad;    /* the blocks; NULL until allocated, as the sizes below are 0 */
+    bool keeps_narrow;    /* mt_parameters_set_narrow */
+    uint16_t *narrow;     /* the data as MT_BF16 then, else NULL */
     int64_t total;        /* elements of a block, alignment gaps included (always zero); */
     int64_t decayed;      /* those that weight decay applies to come first: so many */
 } mt_parameters;
@@ -66,6 +68,12 @@ MT_API void mt_parameters_set_table(mt_parameters *parameters);
 
 /* Marks row `row` of the parameter added last as padding. */
 MT_API void mt_parameters_set_padding_row(mt_parameters *parameters, int64_t row);
+
+/* Keeps beside the data, which are MT_F32, their values as MT_BF16, for products of that type
+ * (tensor.narrow). mt_tensor_write and Adam keep them up to date; a program that writes to the data
+ * in another way calls mt_parameters_renew_narrow. Before mt_parameters_allocate. */
+MT_API void mt_parameters_set_narrow(mt_parameters *parameters);
+MT_API mt_status mt_parameters_renew_narrow(const mt_parameters *parameters);
 
 /* Allocates the blocks and draws every initial value, in order, from `seed`. */
 MT_API mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed);

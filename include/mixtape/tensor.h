@@ -33,6 +33,10 @@ struct mt_tensor {
     bool has_grad;   /* whether backward has put a value into `grad` */
     mt_tensor *base; /* of a view: the tensor whose data and gradient it shares; else NULL */
 
+    /* Of a parameter of float32: its values as MT_BF16, for products of that type
+     * (mt_parameters_set_narrow). Else NULL. */
+    const void *narrow;
+
     /* Of a parameter that is a table (mt_parameters_set_table): a byte on `device` for each row,
      * not 0 where that row of `grad` is zero, whatever has_grad says. Else NULL. */
     uint8_t *zero_rows;
@@ -53,8 +57,8 @@ MT_API const void *mt_tensor_grad(const mt_tensor *tensor);
 MT_API char *mt_tensor_shape_text(const mt_tensor *tensor, char *text, size_t size);
 
 /* Copies the data (or the gradient; zeros while there is none) to host memory of mt_tensor_bytes
- * bytes, after the work that makes it; and host memory into the data. read_doubles widens reals of
- * either type, of which `values` has room for mt_tensor_count. */
+ * bytes, after the work that makes it; and host memory into the data, and into what `narrow` has of
+ * it. read_doubles widens reals of any type, of which `values` has room for mt_tensor_count. */
 MT_API mt_status mt_tensor_read(const mt_tensor *tensor, void *host);
 MT_API mt_status mt_tensor_read_doubles(const mt_tensor *tensor, double *values);
 MT_API mt_status mt_tensor_read_grad(const mt_tensor *tensor, void *host);

@@ -11,7 +11,7 @@ static mt_status differentiate(void *context)
     mt_tape_reset(value_tape);
     mt_tape_reset(test_tape);
     const gradient_case *const *one = context;
-    mt_status status = gradient_case_inputs(*one, value_tape, 1, inputs, &checked);
+    mt_status status = gradient_case_inputs(*one, MT_F64, value_tape, 1, inputs, &checked);
     if (status == MT_OK) {
         loss = gradient_case_loss(test_tape, context, inputs);
         status = mt_backward(test_tape, loss);
@@ -42,7 +42,7 @@ static mt_status check_gradient(void *context)
     int checked;
     mt_tape_reset(value_tape);
     const gradient_case *const *one = context;
-    mt_status status = gradient_case_inputs(*one, value_tape, 1, inputs, &checked);
+    mt_status status = gradient_case_inputs(*one, MT_F64, value_tape, 1, inputs, &checked);
     return status == MT_OK
                ? mt_gradcheck(test_tape, gradient_case_loss, context, checked, inputs, 2, &result)
                : status;

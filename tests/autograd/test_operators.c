@@ -25,7 +25,8 @@ START_TEST(test_operator_gradients_are_central_differences)
     const gradient_case *one = &gradient_cases[_i];
     mt_tensor *inputs[MT_OP_INPUTS];
     int checked;
-    ck_assert_int_eq(gradient_case_inputs(one, value_tape, (uint64_t)_i, inputs, &checked), MT_OK);
+    ck_assert_int_eq(gradient_case_inputs(one, MT_F64, value_tape, (uint64_t)_i, inputs, &checked),
+                     MT_OK);
     assert_gradients(gradient_case_loss, &one, checked, inputs);
 }
 END_TEST
@@ -41,7 +42,8 @@ START_TEST(test_an_input_that_fits_no_other_is_refused)
     const gradient_case *one = &gradient_cases[_i];
     mt_tensor *inputs[MT_OP_INPUTS];
     int checked;
-    ck_assert_int_eq(gradient_case_inputs(one, value_tape, (uint64_t)_i, inputs, &checked), MT_OK);
+    ck_assert_int_eq(gradient_case_inputs(one, MT_F64, value_tape, (uint64_t)_i, inputs, &checked),
+                     MT_OK);
     for (int i = 0; i < one->count; i++) {
         if (may_be_anything(one, i)) {
             continue;
@@ -220,7 +222,7 @@ END_TEST
 START_TEST(test_types_that_differ_are_refused_with_both)
 {
     mt_add(test_tape, RANDOM(1, 4), RANDOM32(2, 4));
-    assert_tape_fails_with("add: input 1 is f32, those before it f64");
+    assert_tape_fails_with("add: input 1 is f32, expected f64");
 }
 END_TEST
 

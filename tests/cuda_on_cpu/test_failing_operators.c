@@ -22,7 +22,7 @@ static mt_status differentiate(trial *tried)
     mt_tape_reset(value_tape);
     mt_tape_reset(test_tape);
     mt_status status =
-        gradient_case_inputs(tried->one, value_tape, 1, tried->inputs, &tried->checked);
+        gradient_case_inputs(tried->one, MT_F64, value_tape, 1, tried->inputs, &tried->checked);
     if (status == MT_OK) {
         tried->loss = gradient_case_loss(test_tape, &tried->one, tried->inputs);
         status = mt_backward(test_tape, tried->loss);

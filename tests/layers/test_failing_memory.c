@@ -12,7 +12,7 @@ static mt_status differentiate_case(mt_tape *tape, mt_tape *values, const gradie
 {
     mt_tensor *inputs[MT_OP_INPUTS];
     int checked;
-    mt_status status = gradient_case_inputs(one, values, 1, inputs, &checked);
+    mt_status status = gradient_case_inputs(one, MT_F64, values, 1, inputs, &checked);
     return status == MT_OK ? mt_backward(tape, gradient_case_loss(tape, &one, inputs)) : status;
 }
 

@@ -35,9 +35,10 @@ mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long repeat,
 
 typedef struct bench_step_shape {
     int64_t B, T, vocabulary, size, blocks;
+    mt_dtype dtype;
 } bench_step_shape;
 
-/* Names what was run, in words: "step B32 T64 vocab 500 size 256 blocks 4". */
+/* Names what was run, in words: "step B32 T64 vocab 500 size 256 blocks 4 f32". */
 enum { BENCH_TEXT = 160 };
 void bench_step_text(const bench_step_shape *shape, char text[BENCH_TEXT]);
 

@@ -63,6 +63,7 @@ static mt_status matrix_products(void *context)
     const step_bench *bench = context;
     mt_device *device = bench->device;
     const mt_parameters *parameters = bench->model->parameters;
+    mt_dtype dtype = bench->shape->dtype;
     int64_t N = bench->shape->B * bench->shape->T;
     for (int i = 0; i < parameters->count; i++) {
         const mt_tensor *weight = &parameters->items[i]->tensor;
@@ -73,19 +74,21 @@ static mt_status matrix_products(void *context)
         int64_t widest = in > out ? in : out;
         mt_tape_reset(bench->products);
         mt_tensor *x =
-            mt_tape_input(bench->products, MT_F32, 2, (int64_t[]){N, widest}, NULL, false);
+            mt_tape_input(bench->products, dtype, 2, (int64_t[]){N, widest}, NULL, false);
         mt_tensor *y =
-            mt_tape_input(bench->products, MT_F32, 2, (int64_t[]){N, widest}, NULL, false);
+            mt_tape_input(bench->products, dtype, 2, (int64_t[]){N, widest}, NULL, false);
         if (y == NULL) {
             return mt_tape_status(bench->products);
         }
+        const void *W = weight->narrow != NULL ? weight->narrow : weight->data;
         const mt_matmul_args products[] = {
-            {false, true, N, out, in, 1.0, 0.0, x->data, weight->data, y->data},  /* y = x W^T */
-            {false, false, N, in, out, 1.0, 0.0, y->data, weight->data, x->data}, /* dx = dy W */
-            {true, false, out, in, N, 1.0, 0.0, y->data, x->data, weight->grad},  /* dW = dy^T x */
+            {false, true, N, out, in, 1.0, 0.0, x->data, W, y->data},  /* y = x W^T */
+            {false, false, N, in, out, 1.0, 0.0, y->data, W, x->data}, /* dx = dy W */
+            {true, false, out, in, N, 1.0, 0.0, y->data, x->data, weight->grad,
+             .wide = true}, /* dW = dy^T x */
         };
         for (int p = 0; p < 3; p++) {
-            mt_status status = device->kernels[MT_F32]->matmul(device, &products[p]);
+            mt_status status = device->kernels[dtype]->matmul(device, &products[p]);
             if (status != MT_OK) {
                 return status;
             }
@@ -109,7 +112,8 @@ static mt_status open_step(mt_device *device, const bench_step_shape *shape, ste
         bench->labels[i] = (int32_t)mt_random_below(&random, (uint64_t)shape->vocabulary);
     }
     mt_status status = mt_tape_create(device, &bench->products);
-    return status == MT_OK ? mt_model_create(device, MT_F32, &config, 1, &bench->model) : status;
+    return status == MT_OK ? mt_model_create(device, shape->dtype, &config, 1, &bench->model)
+                           : status;
 }
 
 static void close_step(step_bench *bench)
@@ -133,8 +137,10 @@ static mt_status time_step(step_bench *bench, bool record, long long repeat, dou
 void bench_step_text(const bench_step_shape *shape, char text[BENCH_TEXT])
 {
     snprintf(text, BENCH_TEXT,
-             "step B%" PRId64 " T%" PRId64 " vocab %" PRId64 " size %" PRId64 " blocks %" PRId64,
-             shape->B, shape->T, shape->vocabulary, shape->size, shape->blocks);
+             "step B%" PRId64 " T%" PRId64 " vocab %" PRId64 " size %" PRId64 " blocks %" PRId64
+             " %s",
+             shape->B, shape->T, shape->vocabulary, shape->size, shape->blocks,
+             mt_dtype_name(shape->dtype));
 }
 
 mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long repeat,
@@ -161,14 +167,14 @@ mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long
         if (replayed > 0.0) {
             printf("  replayed as a graph %.3f ms\n", 1e3 * replayed);
         }
-        status =
-            bench_append(results,
-                         json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "what", "step",
-                                   "B", (json_int_t)shape->B, "T", (json_int_t)shape->T, "vocab",
-                                   (json_int_t)shape->vocabulary, "size", (json_int_t)shape->size,
-                                   "blocks", (json_int_t)shape->blocks, "step_s", step,
-                                   "products_s", products, "replayed_s", replayed),
-                         true);
+        status = bench_append(
+            results,
+            json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "what", "step", "dtype",
+                      mt_dtype_name(shape->dtype), "B", (json_int_t)shape->B, "T",
+                      (json_int_t)shape->T, "vocab", (json_int_t)shape->vocabulary, "size",
+                      (json_int_t)shape->size, "blocks", (json_int_t)shape->blocks, "step_s", step,
+                      "products_s", products, "replayed_s", replayed),
+            true);
     }
     return status;
 }

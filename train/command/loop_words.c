@@ -54,6 +54,11 @@ void loop_say_start(train_loop *loop, const char *notice)
                  mt_parameters_size(session->model->parameters), mt_dtype_name(config->dtype),
                  mt_device_name(session->device), mt_cpu_isa(), threads, threads == 1 ? "" : "s",
                  config->seed, loop->folder->path);
+    const char *lacking = mt_device_lacks_bf16(session->device);
+    if (config->dtype == MT_BF16 && lacking != NULL) {
+        progress_say(&loop->progress, "products of bf16 are those of f32 here, and no faster: %s",
+                     lacking);
+    }
     if (loop->state->step == 0) {
         char text[STYLE_TEXT];
         style_tell(&session->model->config, text);

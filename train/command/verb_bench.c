@@ -1,6 +1,8 @@
 /* mixtape bench: the kernels and the training step, as figures and as JSON. Times are medians; what
  * they are worth depends on the machine, so each kernel is also told as a multiple of the time to
  * stream y = k + v over the same arrays. */
+#include <mixtape/model_fields.h>
+
 #include "io/json_file.h"
 #include "train/command/arguments.h"
 #include "train/command/bench.h"
@@ -29,6 +31,7 @@ enum { NOT_GIVEN = -1 };
 
 typedef struct arguments {
     const char *device, *json;
+    mt_dtype dtype;
     long long threads, repeat, runs, step; /* the last three may be NOT_GIVEN */
     bool wkv, kernels;
     int64_t shape[3]; /* where wkv is given */
@@ -65,6 +68,22 @@ static void check_together(const arguments *given, const struct argp_state *stat
     }
 }
 
+static mt_status parse_dtype(const char *text, mt_dtype *dtype)
+{
+    int found = mt_choice_find(mt_compute_dtype_name, text);
+    *dtype = (mt_dtype)found;
+    return found >= 0 ? MT_OK
+                      : mt_fail(MT_ERROR_INVALID, "--dtype %s: none of f32, f64, bf16", text);
+}
+
+/* A training step's shape, with the type that was asked for. */
+static bench_step_shape shape_of_step(const arguments *given, size_t index)
+{
+    bench_step_shape shape = step_shapes[index];
+    shape.dtype = given->dtype;
+    return shape;
+}
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *given = state->input;
@@ -75,6 +94,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case LONG_ONLY + 'j':
         given->json = text;
+        break;
+    case LONG_ONLY + 'y':
+        status = parse_dtype(text, &given->dtype);
         break;
     case LONG_ONLY + 't':
         status = parse_threads(text, &given->threads);
@@ -133,8 +155,12 @@ static mt_status run_all(mt_device *device, const arguments *given, json_t *resu
         status = bench_large_copy(device, repeat, &large_rate);
     }
     for (size_t i = 0; i < shapes + STEP_SHAPES && status == MT_OK; i++) {
-        status = i < shapes ? bench_wkv(device, wkv_shapes[i], repeat, large_rate, results)
-                            : bench_step(device, &step_shapes[i - shapes], repeat, results);
+        if (i < shapes) {
+            status = bench_wkv(device, wkv_shapes[i], repeat, large_rate, results);
+        } else {
+            const bench_step_shape shape = shape_of_step(given, i - shapes);
+            status = bench_step(device, &shape, repeat, results);
+        }
         if (status == MT_OK) {
             status = write_json(device, given, large_rate, results);
         }
@@ -150,9 +176,13 @@ static mt_status run_one(mt_device *device, const arguments *given, json_t *resu
         return mt_fail(MT_ERROR_DEVICE, "bench --kernels: %s does not time its kernels (cuda does)",
                        device->name);
     }
-    mt_status status = given->wkv
-                           ? bench_wkv_alone(device, given->shape, &how, results)
-                           : bench_step_alone(device, &step_shapes[given->step], &how, results);
+    mt_status status;
+    if (given->wkv) {
+        status = bench_wkv_alone(device, given->shape, &how, results);
+    } else {
+        const bench_step_shape shape = shape_of_step(given, (size_t)given->step);
+        status = bench_step_alone(device, &shape, &how, results);
+    }
     return status == MT_OK ? write_json(device, given, 0.0, results) : status;
 }
 
@@ -175,6 +205,7 @@ int verb_bench(int argc, char **argv)
 {
     const struct argp_option options[] = {
         {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
+        {"dtype", LONG_ONLY + 'y', "NAME", 0, "Of training steps: f32, f64, bf16 (default f32)", 0},
         {"threads", LONG_ONLY + 't', "N", 0, "Threads of the CPU (default 0: all)", 0},
         {"repeat", LONG_ONLY + 'r', "N", 0, "Runs of which the median counts (default 9)", 0},
         {"wkv", LONG_ONLY + 'w', "B,T,C", 0,
@@ -189,7 +220,7 @@ int verb_bench(int argc, char **argv)
         {0}};
     const struct argp argp = {.options = options,
                               .parser = parse,
-                              .doc = "Measures the WKV kernels and the training step, in float32."};
+                              .doc = "Measures the WKV kernels in float32, and the training step."};
     arguments given = {.device = "auto", .repeat = NOT_GIVEN, .runs = NOT_GIVEN, .step = NOT_GIVEN};
     parse_arguments(&argp, argc, argv, &given);
     mt_device *device;

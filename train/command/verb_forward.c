@@ -93,6 +93,7 @@ static mt_status forward(train_session *session, const int64_t *shape, const int
     mt_tensor *output = mt_model_decode(tape, session->model, input, NULL, false);
     mt_tensor *logits =
         session->model->config.output_size > 0 ? mt_model_head(tape, session->model, output) : NULL;
+    output = mt_cast(tape, output, session->model->parameters->dtype);
     if (mt_tape_status(tape) != MT_OK) {
         return mt_fail(mt_tape_status(tape), "%s", mt_tape_error(tape));
     }

@@ -137,7 +137,7 @@ static mt_status check_operators(mt_tape *tape, mt_tape *values, int *wrong)
         char shapes[256];
         int checked;
         mt_tape_reset(values);
-        mt_status status = gradient_case_inputs(one, values, (uint64_t)i, inputs, &checked);
+        mt_status status = gradient_case_inputs(one, MT_F64, values, (uint64_t)i, inputs, &checked);
         if (status == MT_OK) {
             status = mt_gradcheck(tape, gradient_case_loss, &one, checked, inputs, 0, &result);
         }

@@ -11,8 +11,9 @@ import unittest
 CPU = [os.environ["MIXTAPE"], "bench", "--device", "cpu", "--threads", "2"]
 CUDA = [os.environ["MIXTAPE_CUDA_ON_CPU"], "bench", "--device", "cuda", "--threads", "2"]
 DEVICES = {"cpu": CPU, "cuda:0": CUDA}
-STEPS = ["step B32 T64 vocab 500 size 256 blocks 4", "step B32 T128 vocab 64 size 64 blocks 2",
-         "step B12 T64 vocab 65 size 128 blocks 4"]
+STEPS = [f"step {shape} f32" for shape in ("B32 T64 vocab 500 size 256 blocks 4",
+                                           "B32 T128 vocab 64 size 64 blocks 2",
+                                           "B12 T64 vocab 65 size 128 blocks 4")]
 
 
 class BenchTest(unittest.TestCase):
@@ -36,7 +37,8 @@ class BenchTest(unittest.TestCase):
     def test_one_thing_runs_alone_and_is_told_in_one_line(self):
         cases = [(["--wkv", "2,40,32"], "wkv (2, 40, 32), forward and backward", 1),
                  (["--wkv", "1,1,1", "--runs", "3"], "wkv (1, 1, 1), forward and backward", 3),
-                 (["--step", "2", "--runs", "2"], STEPS[2], 2)]
+                 (["--step", "2", "--runs", "2"], STEPS[2], 2),
+                 (["--step", "1", "--dtype", "bf16"], STEPS[1].replace("f32", "bf16"), 1)]
         for device, command in DEVICES.items():
             for options, what, runs in cases:
                 with self.subTest(device=device, options=options):

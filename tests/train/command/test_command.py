@@ -198,6 +198,41 @@ class TrainTest(CommandTest):
         self.run_command("train", "adding", *SHAPE, "--length", "8", "--steps", "2", "--dtype",
                          "f64", "--out", "run")
 
+    def test_bfloat16_trains_and_its_checkpoint_is_of_float32(self):
+        self.run_command("train", "adding", *SHAPE, "--length", "8", "--steps", "2", "--dtype",
+                         "bf16", "--out", "adding")
+        self.train("--steps", "12", "--dtype", "bf16", "--out", "whole")
+        self.train("--steps", "7", "--dtype", "bf16", "--out", "parts")
+        self.run_command("train", "--resume", "parts", "--steps", "12")
+        with h5py.File(self.path("whole/checkpoint.h5")) as file:
+            types = {item.dtype for item in file["model"].values()}
+        self.assertEqual(types, {numpy.dtype("float32")})
+        self.assert_same_model("whole/checkpoint.h5", "parts/checkpoint.h5")
+        self.train("--steps", "12", "--out", "other")
+        with self.assertRaises(AssertionError):
+            self.assert_same_model("whole/checkpoint.h5", "other/checkpoint.h5")
+        self.run_command("eval", "whole")
+
+    def test_a_run_goes_on_in_the_other_type(self):
+        for first, then in ("f32", "bf16"), ("bf16", "f32"):
+            run = first + then
+            self.train("--steps", "4", "--dtype", first, "--out", run)
+            said = self.run_command("train", "--resume", run, "--dtype", then, "--steps", "6")
+            self.assertIn(f"parameters, {then} on", said.stderr.decode())
+            self.assertIn(f"dtype: {then}\n", read(self.path(run, "config.yaml")))
+        before = read(self.path(run, "config.yaml"))
+        self.refuse("train", "--resume", run, "--dtype", "f64", "--steps", "8", status=2,
+                    says="of type f32, the model of f64")
+        self.assertEqual(read(self.path(run, "config.yaml")), before)
+
+    def test_where_bfloat16_is_not_multiplied_as_such_it_is_said_once(self):
+        said = self.train("--steps", "4", "--dtype", "bf16", "--eval-every", "2", "--out", "run",
+                          environment={"MIXTAPE_ISA": "baseline"}).stderr.decode()
+        self.assertEqual(said.count("products of bf16 are those of f32 here"), 1, said)
+        said = self.train("--steps", "2", "--out", "wide",
+                          environment={"MIXTAPE_ISA": "baseline"}).stderr.decode()
+        self.assertNotIn("bf16", said)
+
     def test_results_do_not_depend_on_out_or_repetition(self):
         for name in ["a", "b"]:
             self.train("--steps", "12", "--out", name)

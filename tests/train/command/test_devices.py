@@ -82,6 +82,25 @@ class DeviceTest(unittest.TestCase):
         cpu, cuda = self.train("cpu", "cpu"), self.train("cuda", "cuda")
         numpy.testing.assert_allclose(self.losses(cuda), self.losses(cpu), atol=1e-3)
 
+    def test_loss_curves_of_bfloat16_agree(self):
+        wide = self.train("wide", "cpu")
+        for device in "cpu", "cuda":
+            run = self.train(device, device, "--dtype", "bf16")
+            numpy.testing.assert_allclose(self.losses(run), self.losses(wide), atol=2e-2)
+
+    def test_updates_of_bfloat16_are_replayed_with_the_same_bits(self):
+        runs = [self.train("graph" + graph, "cuda", "--dtype", "bf16", "--dropout", "0.2",
+                           "--cuda-graph", graph, "--eval-every", "7") for graph in ("on", "off")]
+        self.assert_same_weights(*runs)
+
+    @unittest.skipUnless(EMULATED, "asks for another GPU")
+    def test_a_gpu_without_products_of_bfloat16_is_told_of(self):
+        for capability, said in ("7", 1), ("8", 0):
+            result = self.run_command("train", "copy", *SMALL, "--steps", "1", "--device", "cuda",
+                                      "--dtype", "bf16", "--out", self.path(capability),
+                                      environment={"CUDA_ON_CPU_CAPABILITY": capability})
+            self.assertEqual(result.stderr.decode().count("the GPU has no instructions"), said)
+
     @unittest.skipUnless(h5py, "needs h5py")
     def test_gradients_agree_in_double(self):
         # After one step of Adam without its square root's help, m is 0.1 times the gradient.

@@ -1,0 +1,89 @@
+/* Every operator in bfloat16 against itself in float64, and what stands beside bfloat16. */
+#include "autograd/gradient_cases.h"
+#include "kernels/device.h"
+#include "tests/autograd/graph_test.h"
+#include "tests/check_main.h"
+
+/* A rounding of bfloat16 is off by 2^-9 of a number at most. Cases are of up to four operators,
+ * whose results and gradients are rounded: by the norm of all, this covers them. */
+static const double most_error = 0x1p-7;
+
+static double *doubles_of(const mt_tensor *tensor, bool of_gradient)
+{
+    int64_t n = mt_tensor_count(tensor);
+    double *values = malloc((size_t)n * sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    mt_status status =
+        of_gradient ? mt_tensor_read_grad(tensor, values) : mt_tensor_read(tensor, values);
+    ck_assert_msg(status == MT_OK, "%s", mt_error_message());
+    mt_reals_widen(tensor->dtype, n, values);
+    return values;
+}
+
+/* The distance of two arrays, by their norm. */
+static double difference(const double *found, const double *expected, int64_t n)
+{
+    double apart = 0.0, norm = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        apart += (found[i] - expected[i]) * (found[i] - expected[i]);
+        norm += expected[i] * expected[i];
+    }
+    return norm > 0.0 ? sqrt(apart / norm) : sqrt(apart);
+}
+
+static void differentiate(const gradient_case *one, mt_tensor **inputs)
+{
+    for (int i = 0; i < one->count; i++) {
+        inputs[i]->has_grad = false;
+    }
+    mt_tape_reset(test_tape);
+    ck_assert_int_eq(mt_tape_set_random(test_tape, 5, 1), MT_OK);
+    mt_tensor *loss = gradient_case_loss(test_tape, &one, inputs);
+    ck_assert_msg(mt_backward(test_tape, loss) == MT_OK, "%s: %s", one->op, mt_error_message());
+}
+
+START_TEST(test_gradients_are_those_of_float64_to_rounding)
+{
+    const gradient_case *one = &gradient_cases[_i];
+    mt_tensor *narrow[MT_OP_INPUTS], *exact[MT_OP_INPUTS];
+    int checked;
+    ck_assert_int_eq(gradient_case_inputs(one, MT_BF16, value_tape, (uint64_t)_i, narrow, &checked),
+                     MT_OK);
+    ck_assert_int_eq(gradient_case_inputs(one, MT_F64, value_tape, (uint64_t)_i, exact, &checked),
+                     MT_OK);
+    for (int i = 0; i < one->count; i++) {
+        double *values = doubles_of(narrow[i], false);
+        ck_assert_int_eq(mt_tensor_write(exact[i], values), MT_OK);
+        free(values);
+    }
+    differentiate(one, narrow);
+    differentiate(one, exact);
+    for (int i = 0; i < checked; i++) {
+        double *found = doubles_of(narrow[i], true), *expected = doubles_of(exact[i], true);
+        double error = difference(found, expected, mt_tensor_count(exact[i]));
+        ck_assert_msg(error <= most_error, "%s: the gradient of input %d is off by %g", one->op, i,
+                      error);
+        free(found);
+        free(expected);
+    }
+}
+END_TEST
+
+static int count_cases(void)
+{
+    int count = 0;
+    while (gradient_cases[count].op != NULL) {
+        count++;
+    }
+    return count;
+}
+
+static Suite *bfloat16_suite(void)
+{
+    TCase *tcase;
+    Suite *suite = suite_begin("bfloat16", graph_setup, graph_teardown, &tcase);
+    tcase_add_loop_test(tcase, test_gradients_are_those_of_float64_to_rounding, 0, count_cases());
+    return suite;
+}
+
+MT_TEST_MAIN(bfloat16_suite)
