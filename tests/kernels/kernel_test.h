@@ -191,6 +191,12 @@ static inline mt_dtype type_of(const kernel_build *build, const void *array)
     return MT_I32;
 }
 
+/* The array from its second real on, where no access to several at once may begin. */
+static inline void *without_first_real(const kernel_build *build, void *array)
+{
+    return (char *)array + mt_dtype_size(type_of(build, array));
+}
+
 /* The array's values on the host, as doubles. */
 static inline double *values_of(kernel_build *build, const void *array, int64_t n)
 {

@@ -96,6 +96,10 @@ static void check_steps(kernel_build *build)
         compare_steps(build, &plain, NULL);
         mt_adam_args apart = without_first(build, make_args(build, sizes[size] + 1));
         compare_steps(build, &apart, NULL);
+        mt_adam_args narrow_apart = make_args(build, sizes[size] + 1);
+        narrow_apart.n--;
+        narrow_apart.narrow++;
+        compare_steps(build, &narrow_apart, NULL);
         for (int part = 0; part < 4; part++) { /* of the parameters that decay: none to all */
             mt_adam_args args = make_args(build, sizes[size]);
             args.decayed = args.n * part / 3;

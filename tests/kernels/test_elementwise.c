@@ -121,6 +121,27 @@ START_TEST(test_arithmetic_may_be_in_place)
 }
 END_TEST
 
+/* Each array alone begins where no access to several reals may, and some of them together. */
+static void check_places(kernel_build *build)
+{
+    const int64_t n = 64;
+    for (int apart = 0; apart < 8; apart++) {
+        void *arrays[3];
+        for (int i = 0; i < 3; i++) {
+            arrays[i] = uniform(build, n + 1, -2.0, 2.0, (uint64_t)i);
+            arrays[i] = apart >> i & 1 ? without_first_real(build, arrays[i]) : arrays[i];
+        }
+        assert_ok(build->kernels->add(build->device, n, arrays[0], arrays[1], arrays[2]));
+        compare(build, "add", arrays[2], n, of_add, arrays[0], arrays[1], NULL);
+    }
+}
+
+START_TEST(test_arrays_may_begin_at_any_real)
+{
+    for_each_build(check_places);
+}
+END_TEST
+
 static double of_sigmoid(const double *in)
 {
     return sigmoid(in[0]);
@@ -305,15 +326,17 @@ START_TEST(test_small_results_have_all_their_digits)
 }
 END_TEST
 
-/* With a bias for each column, in place; the gradient from the output is that from the input,
- * unless the output was rounded to bfloat16. */
+/* With a bias for each column, which may begin at any real, in place; the gradient from the output
+ * is that from the input, unless the output was rounded to bfloat16. */
 static void check_biased_squared_relu(kernel_build *build)
 {
-    static const int64_t shapes[][2] = {{0, 4},  {1, 1},     {5, 3},
-                                        {7, 64}, {401, 100}, {MANY / 1024 + 1, 1028}};
+    static const int64_t shapes[][2] = {
+        {0, 4}, {1, 1}, {5, 3}, {7, 64}, {401, 100}, {MANY / 1024 + 1, 1028}, {9, 128}};
     for (size_t shape = 0; shape < sizeof shapes / sizeof *shapes; shape++) {
         int64_t N = shapes[shape][0], C = shapes[shape][1];
-        void *x = uniform(build, N * C, -2.0, 2.0, 4), *bias = uniform_wide(build, C, -1.0, 1.0, 5);
+        void *x = uniform(build, N * C, -2.0, 2.0, 4),
+             *bias = uniform_wide(build, C + 1, -1.0, 1.0, 5);
+        bias = shape % 2 == 1 ? without_first_real(build, bias) : bias;
         double *in = values_of(build, x, N * C), *expected = host_doubles(build, N * C),
                *added = values_of(build, bias, C), *slope = host_doubles(build, N * C);
         for (int64_t i = 0; i < N * C; i++) {
@@ -402,11 +425,12 @@ END_TEST
 
 static Suite *elementwise_suite(void)
 {
-    return SUITE(
-        "elementwise", test_arithmetic_is_exact_to_rounding, test_arithmetic_may_be_in_place,
-        test_activations_and_their_derivatives, test_a_bias_is_added_before_the_square,
-        test_exponential_is_right_to_two_units_in_the_last_place, test_functions_of_extremes,
-        test_functions_and_their_derivatives, test_small_results_have_all_their_digits);
+    return SUITE("elementwise", test_arithmetic_is_exact_to_rounding,
+                 test_arithmetic_may_be_in_place, test_arrays_may_begin_at_any_real,
+                 test_activations_and_their_derivatives, test_a_bias_is_added_before_the_square,
+                 test_exponential_is_right_to_two_units_in_the_last_place,
+                 test_functions_of_extremes, test_functions_and_their_derivatives,
+                 test_small_results_have_all_their_digits);
 }
 
 MT_TEST_MAIN(elementwise_suite)
