@@ -75,9 +75,8 @@ static int close_others(int line)
     return line;
 }
 
-/* What is read comes and goes by some megabytes at a time: given back to the system between two
- * pieces, their pages would be cleared for each. */
-static void keep_memory(void)
+/* libhdf5 takes a chunk's memory anew for each, and so does whoever reads a piece of a file. */
+void mt_keep_memory(void)
 {
     const int largest_mapped = 32 << 20, kept = 128 << 20;
     mallopt(M_MMAP_THRESHOLD, largest_mapped);
@@ -89,7 +88,7 @@ mt_child mt_child_begin(int line)
     struct rlimit memory = {.rlim_cur = 0};
     mt_child child = {.line = close_others(line)};
     settle_signals();
-    keep_memory();
+    mt_keep_memory();
     watch_line(child.line);
     prctl(PR_SET_DUMPABLE, 0);
     if (getrlimit(RLIMIT_AS, &memory) == 0) {

@@ -5,6 +5,12 @@
 
 #include <sys/resource.h>
 
+/* From now on the C library keeps some megabytes that are freed for what is allocated next: where
+ * they go back to the system between two pieces of a file, their pages are cleared for each. This
+ * is for processes of Mixtape's own, the command and children that read: of a program that uses the
+ * library the memory is its own affair. */
+void mt_keep_memory(void);
+
 typedef struct mt_child {
     int line;      /* to the program, whose end ends the child too */
     rlim_t mapped; /* the address space that the program had already */

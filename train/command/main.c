@@ -2,6 +2,7 @@
 #include <mixtape/version.h>
 #include <mixtape/weights.h>
 
+#include "io/child.h"
 #include "io/hdf5_crash.h"
 #include "train/command/lines.h"
 #include "train/command/sentencepiece.h"
@@ -136,6 +137,7 @@ int main(int argc, char **argv)
     }
     /* Threads share memory: each would set apart 64 MiB of address space, which may be short. */
     mallopt(M_ARENA_MAX, 1);
+    mt_keep_memory();
     mt_weights_read_apart(true); /* a hostile file crashes no command */
     on_exit(check_output, NULL);
     mt_hdf5_catch_crash(tell_crash);
