@@ -674,6 +674,32 @@ START_TEST(test_numbers_are_rounded_to_the_nearest_and_halves_to_even)
 }
 END_TEST
 
+/* Of every exponent and upper fraction, what lies about a border between two halves. */
+START_TEST(test_float32_is_rounded_as_the_same_float64)
+{
+    static const uint32_t lower[] = {0,      1,      0xFFF,  0x1000, 0x1001, 0x1FFF, 0x2FFF, 0x3000,
+                                     0x3001, 0x7FFF, 0x8000, 0x8001, 0xB000, 0xF000, 0xFFFF};
+    enum { LOWER = sizeof lower / sizeof *lower };
+    const mt_number_type *type = mt_number_type_named(narrowed[_i].name);
+    for (uint32_t upper = 0; upper < 1u << 16; upper++) {
+        float single[LOWER];
+        double wide[LOWER];
+        char of_single[2 * LOWER], of_wide[2 * LOWER];
+        for (int i = 0; i < LOWER; i++) {
+            uint32_t bits = upper << 16 | lower[i];
+            memcpy(single + i, &bits, sizeof bits);
+            wide[i] = single[i];
+        }
+        if (isfinite(single[0])) {
+            int64_t place = type->narrow(MT_F64, wide, LOWER, of_wide);
+            ck_assert_int_eq(type->narrow(MT_F32, single, LOWER, of_single), place);
+            int64_t whole = place < 0 ? LOWER : place;
+            ck_assert_mem_eq(of_single, of_wide, 2 * (size_t)whole);
+        }
+    }
+}
+END_TEST
+
 START_TEST(test_every_half_that_is_finite_comes_back_as_it_was)
 {
     const mt_number_type *type = mt_number_type_named(narrowed[_i].name);
@@ -724,6 +750,7 @@ static Suite *hf_folder_suite(void)
     tcase_add_test(tcase, test_the_folder_that_is_worked_in_stays);
     tcase_add_test(tcase, test_a_value_beyond_a_type_is_told_and_nothing_written);
     tcase_add_loop_test(tcase, test_numbers_are_rounded_to_the_nearest_and_halves_to_even, 0, 2);
+    tcase_add_loop_test(tcase, test_float32_is_rounded_as_the_same_float64, 0, 2);
     tcase_add_loop_test(tcase, test_every_half_that_is_finite_comes_back_as_it_was, 0, 2);
     return suite;
 }
