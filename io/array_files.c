@@ -2,6 +2,8 @@
 #include "io/file.h"
 #include "io/weights_file.h"
 
+#include <string.h>
+
 static mt_status list_arrays(mt_weights_file *file, mt_find_tensor *find, const void *context,
                              mt_arrays *arrays)
 {
@@ -59,32 +61,30 @@ mt_status mt_arrays_read(const char *path, mt_find_tensor *find, const void *con
     return status;
 }
 
-/* An array on its way into a group. */
+/* An array on its way into an archive. */
 typedef struct written_array {
     mt_archive *archive;
-    const char *group;
-    const mt_array *array;
+    mt_dtype dtype;
 } written_array;
 
 static mt_status write_rows(void *context, int64_t first, int64_t rows, const void *values)
 {
     const written_array *written = context;
-    mt_status status = mt_array_check_values(written->array, written->group, first, rows, values);
-    if (status == MT_OK) {
-        mt_archive_write_rows(written->archive, written->array->dtype, first, rows, values);
-    }
-    return mt_archive_keep(written->archive, status);
+    mt_archive_write_rows(written->archive, written->dtype, first, rows, values);
+    return mt_archive_status(written->archive);
 }
 
 void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays)
 {
     for (int64_t i = 0; i < arrays->count && mt_archive_status(archive) == MT_OK; i++) {
-        const mt_array *array = &arrays->items[i];
-        written_array written = {archive, group, array};
-        mt_archive_begin_array(archive, group, array->name, array->dtype, array->rank,
-                               array->shape);
+        mt_array array = arrays->items[i];
+        written_array written = {archive, array.dtype};
+        if (array.path == NULL && strcmp(group, "/") != 0) {
+            array.group = group;
+        }
+        mt_archive_begin_array(archive, group, array.name, array.dtype, array.rank, array.shape);
         if (mt_archive_status(archive) == MT_OK) {
-            mt_archive_keep(archive, mt_array_visit(array, write_rows, &written));
+            mt_archive_keep(archive, mt_array_visit(&array, write_rows, &written));
         }
     }
 }

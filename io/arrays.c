@@ -272,3 +272,24 @@ int64_t mt_array_first_wrong(const mt_array *array, int64_t first, int64_t rows,
     int64_t place = first_outside(array->dtype, values, rows * width, least, value);
     return place < 0 ? place : first * width + place;
 }
+
+static mt_status fail_value(const mt_array *array, int64_t element, double value)
+{
+    const char *group = array->group != NULL ? array->group : "";
+    const char *slash = group[0] != '\0' ? "/" : "";
+    if (array->path == NULL) {
+        return mt_fail(MT_ERROR_NUMERIC, "%s/%s: element %lld is %g, and not saved", group,
+                       array->name, (long long)element, value);
+    }
+    return mt_fail(MT_ERROR_FORMAT, "%s: %s%s%s: element %lld is %g%s", array->path, group, slash,
+                   array->source_name, (long long)element, value,
+                   isnan(value) && array->may_be_missing ? ", or missing" : "");
+}
+
+mt_status mt_array_check_values(const mt_array *array, int64_t first, int64_t rows,
+                                const void *values)
+{
+    double value;
+    int64_t place = mt_array_first_wrong(array, first, rows, values, &value);
+    return place < 0 ? MT_OK : fail_value(array, place, value);
+}

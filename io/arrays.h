@@ -17,6 +17,12 @@ typedef struct mt_array {
     void *data;               /* or NULL */
     struct mt_source *source; /* or NULL; not owned */
     char source_name[MT_NAME_MAX];
+
+    /* What is said of a value that it cannot hold: the file that they are read from, or NULL where
+     * they are in memory, and to be saved; the group, or NULL for the root and for weights; and if
+     * values that the file lacks are read as NaN. */
+    const char *path, *group;
+    bool may_be_missing;
 } mt_array;
 
 typedef struct mt_arrays {
@@ -69,5 +75,9 @@ int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double
  * hold, and the value: one that is not finite, or is negative where none may be. -1: none. */
 int64_t mt_array_first_wrong(const mt_array *array, int64_t first, int64_t rows, const void *values,
                              double *value);
+
+/* MT_ERROR_FORMAT, or MT_ERROR_NUMERIC where the values are not a file's, with that place. */
+mt_status mt_array_check_values(const mt_array *array, int64_t first, int64_t rows,
+                                const void *values);
 
 #endif

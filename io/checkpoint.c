@@ -176,27 +176,43 @@ void mt_checkpoint_destroy(mt_checkpoint *checkpoint)
     free(checkpoint);
 }
 
-/* The moments in a group of the checkpoint's file, which the caller closes. */
-static mt_status open_moments(const mt_checkpoint *checkpoint, const char *group,
-                              mt_source **source)
-{
-    return mt_archive_source(checkpoint->weights->file->archive, group, source);
-}
+/* An optimiser's moments in a file. */
+typedef struct moments_group {
+    const char *name;
+    bool never_negative;
+} moments_group;
 
-static mt_status check_moments(const mt_checkpoint *checkpoint, const char *group,
-                               bool never_negative)
+static const moments_group first_moments = {"/optimizer/m", false},
+                           second_moments = {"/optimizer/v", true};
+
+/* Checks them and, where there is a block for them, puts them there. */
+static mt_status read_moments(const mt_checkpoint *checkpoint, const moments_group *group,
+                              const mt_parameters *parameters, void *block)
 {
-    mt_source *source;
     const mt_weights *weights = checkpoint->weights;
-    mt_status status = mt_native_check(weights->file->archive, group, weights->parameters, NULL);
+    mt_values values = {.group = group->name, .never_negative = group->never_negative};
+    mt_status status = mt_archive_source(weights->file->archive, group->name, &values.source);
     if (status == MT_OK) {
-        status = open_moments(checkpoint, group, &source);
-    }
-    if (status == MT_OK) {
-        status = mt_weights_check_values(weights, source, group, never_negative);
-        mt_source_close(source);
+        status = block != NULL ? mt_weights_fill(weights, &values, parameters, block)
+                               : mt_weights_check_values(weights, &values);
+        mt_source_close(values.source);
     }
     return status;
+}
+
+static mt_status check_moments(const mt_checkpoint *checkpoint)
+{
+    mt_status status = read_moments(checkpoint, &first_moments, NULL, NULL);
+    return status == MT_OK ? read_moments(checkpoint, &second_moments, NULL, NULL) : status;
+}
+
+mt_status mt_checkpoint_check(const mt_checkpoint *checkpoint)
+{
+    if (checkpoint == NULL) {
+        return mt_fail_null(__func__);
+    }
+    mt_status status = mt_weights_check(checkpoint->weights);
+    return status == MT_OK && checkpoint->has_optimizer ? check_moments(checkpoint) : status;
 }
 
 static void expect_moments(mt_archive *archive, const char *name, void *context)
@@ -219,10 +235,12 @@ static mt_status read_adam(mt_archive *archive, mt_checkpoint *checkpoint)
         mt_archive_fail(archive, "/optimizer", "step %lld", (long long)checkpoint->adam_step);
     }
     mt_status status = mt_archive_status(archive);
+    const mt_parameters *parameters = checkpoint->weights->parameters;
     if (status == MT_OK) {
-        status = check_moments(checkpoint, "/optimizer/m", false);
+        status = mt_native_check(archive, first_moments.name, parameters, NULL);
     }
-    return status == MT_OK ? check_moments(checkpoint, "/optimizer/v", true) : status;
+    return status == MT_OK ? mt_native_check(archive, second_moments.name, parameters, NULL)
+                           : status;
 }
 
 /* Reads what a checkpoint has beside weights. */
@@ -272,18 +290,6 @@ mt_status mt_checkpoint_load_own(const char *path, const mt_parameters *paramete
 
 /* ---- into a model ---- */
 
-static mt_status fill_moments(const mt_checkpoint *checkpoint, const char *group, mt_adam *adam,
-                              void *moments)
-{
-    mt_source *source;
-    mt_status status = open_moments(checkpoint, group, &source);
-    if (status == MT_OK) {
-        status = mt_weights_fill(checkpoint->weights, source, adam->parameters, moments);
-        mt_source_close(source);
-    }
-    return status;
-}
-
 /* An optimiser of another configuration would go on otherwise. */
 static mt_status check_adam(const mt_checkpoint *checkpoint, const mt_adam *adam)
 {
@@ -310,14 +316,17 @@ mt_status mt_checkpoint_restore_own(const mt_checkpoint *checkpoint, mt_paramete
     if (status == MT_OK && adam != NULL) {
         status = check_adam(checkpoint, adam);
     }
+    if (status == MT_OK && adam != NULL) {
+        status = check_moments(checkpoint);
+    }
     if (status == MT_OK) {
-        status = mt_weights_fill(weights, weights->file->source, parameters, parameters->data);
+        status = mt_weights_check_and_fill(weights, parameters);
     }
     if (status == MT_OK && adam != NULL) {
-        status = fill_moments(checkpoint, "/optimizer/m", adam, adam->m);
+        status = read_moments(checkpoint, &first_moments, adam->parameters, adam->m);
     }
     if (status == MT_OK && adam != NULL) {
-        status = fill_moments(checkpoint, "/optimizer/v", adam, adam->v);
+        status = read_moments(checkpoint, &second_moments, adam->parameters, adam->v);
     }
     if (status == MT_OK && adam != NULL) {
         adam->step = checkpoint->adam_step;

@@ -85,7 +85,7 @@ mt_status mt_parameters_load(const char *path, mt_parameters *parameters)
     mt_weights *weights;
     mt_status status = mt_weights_open_own(path, parameters, &weights);
     if (status == MT_OK) {
-        status = mt_weights_fill(weights, weights->file->source, parameters, parameters->data);
+        status = mt_weights_check_and_fill(weights, parameters);
         mt_weights_close(weights);
     }
     return status;

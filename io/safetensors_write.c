@@ -98,16 +98,12 @@ static mt_status store_rows(void *context, int64_t first, int64_t rows, const vo
 {
     const stored_array *stored = context;
     const mt_array *array = stored->array;
-    mt_status status = mt_array_check_values(array, "/", first, rows, values);
-    if (status != MT_OK) {
-        return status;
-    }
     size_t bytes = (size_t)(rows * mt_array_width(array)) * stored->type->size;
     void *narrow = malloc(bytes);
     if (narrow == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", array->name, bytes);
     }
-    status = put_rows(stored, first, rows, values, narrow);
+    mt_status status = put_rows(stored, first, rows, values, narrow);
     free(narrow);
     return status;
 }

@@ -15,7 +15,7 @@ void mt_source_close(mt_source *source)
     }
 }
 
-mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values)
+static mt_status read_rows(const mt_array *array, int64_t first, int64_t rows, void *values)
 {
     size_t row_bytes = (size_t)(mt_array_width(array)) * mt_dtype_size(array->dtype);
     if (array->source != NULL) {
@@ -29,6 +29,12 @@ mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void
         memset(values, 0, (size_t)rows * row_bytes);
     }
     return MT_OK;
+}
+
+mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values)
+{
+    mt_status status = read_rows(array, first, rows, values);
+    return status == MT_OK ? mt_array_check_values(array, first, rows, values) : status;
 }
 
 /* As a program chose it. */
@@ -56,22 +62,12 @@ mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
         int64_t count = rows - first < piece ? rows - first : piece;
         status = is_over != NULL && is_over() ? mt_fail(MT_ERROR_IO, "interrupted")
                                               : mt_array_read(array, first, count, values);
-        if (status == MT_OK) {
+        if (status == MT_OK && use != NULL) {
             status = use(context, first, count, values);
         }
     }
     free(values);
     return status;
-}
-
-mt_status mt_array_check_values(const mt_array *array, const char *group, int64_t first,
-                                int64_t rows, const void *values)
-{
-    double value;
-    int64_t i = mt_array_first_wrong(array, first, rows, values, &value);
-    return i < 0 ? MT_OK
-                 : mt_fail(MT_ERROR_NUMERIC, "%s%s%s: element %" PRId64 " is %g, and not saved",
-                           group, group[1] == '\0' ? "" : "/", array->name, i, value);
 }
 
 static mt_status no_memory(void)

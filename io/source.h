@@ -44,17 +44,12 @@ mt_status mt_source_replace(mt_source *under, mt_arrays *arrays, mt_source **sou
 
 void mt_source_close(mt_source *source); /* NULL is allowed */
 
-/* Reads rows of an array from wherever its values are. */
+/* Reads rows of an array from wherever its values are, and checks them (mt_array_check_values). */
 mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values);
 
-/* Reads it from the first row to the last, some megabytes at a time, and hands the rows to `use`,
- * until that fails. */
+/* Reads it from the first row to the last, some megabytes at a time, and hands the rows to `use`
+ * (NULL: to nobody), until that fails. */
 typedef mt_status (*mt_use_rows)(void *context, int64_t first, int64_t rows, const void *values);
 mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context);
-
-/* MT_ERROR_NUMERIC, with the element, for rows that no reader would take: values that the
- * array cannot hold are not saved. `group` is where the array would go. */
-mt_status mt_array_check_values(const mt_array *array, const char *group, int64_t first,
-                                int64_t rows, const void *values);
 
 #endif

@@ -4,7 +4,6 @@
 #include "kernels/null.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +51,7 @@ static mt_status describe(const char *path, mt_weights *weights)
     if (status == MT_OK && weights->tokenizer.bytes == NULL) {
         status = mt_tokenizer_load_beside(path, &weights->tokenizer); /* of a folder */
     }
-    return status == MT_OK ? mt_weights_check_values(weights, weights->file->source, "", false)
-                           : status;
+    return status;
 }
 
 static mt_status finish_opening(mt_status status, mt_weights *made, mt_weights **weights)
@@ -153,11 +151,21 @@ const char *mt_weights_name(const mt_weights *weights, const mt_parameter *param
     return mt_name_in_layout(weights->layout, parameter->name, name);
 }
 
+mt_values mt_weights_values(const mt_weights *weights)
+{
+    return (mt_values){.source = weights->file->source};
+}
+
 /* A parameter as an array of a source. */
-static mt_array array_of(const mt_weights *weights, mt_source *source,
+static mt_array array_of(const mt_weights *weights, const mt_values *values,
                          const mt_parameter *parameter)
 {
-    mt_array array = {.name = (char *)(uintptr_t)parameter->name, .source = source};
+    mt_array array = {.name = (char *)(uintptr_t)parameter->name,
+                      .source = values->source,
+                      .path = weights->file->path,
+                      .group = values->group,
+                      .never_negative = values->never_negative,
+                      .may_be_missing = weights->file->archive != NULL};
     mt_array_take_shape(&array, &parameter->tensor);
     array.dtype = weights->dtype;
     mt_weights_name(weights, parameter, array.source_name);
@@ -170,7 +178,7 @@ mt_status mt_weights_read(const mt_weights *weights, const mt_parameter *paramet
     if (weights == NULL || parameter == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_array array = array_of(weights, weights->file->source, parameter);
+    mt_array array = mt_weights_array(weights, parameter);
     int64_t all = mt_array_rows(&array);
     return first >= 0 && rows >= 0 && first <= all - rows
                ? mt_array_read(&array, first, rows, values)
@@ -180,7 +188,8 @@ mt_status mt_weights_read(const mt_weights *weights, const mt_parameter *paramet
 
 mt_array mt_weights_array(const mt_weights *weights, const mt_parameter *parameter)
 {
-    return array_of(weights, weights->file->source, parameter);
+    mt_values values = mt_weights_values(weights);
+    return array_of(weights, &values, parameter);
 }
 
 mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *parameter, const char *name,
@@ -196,44 +205,36 @@ mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *paramete
     return status;
 }
 
-/* Rows of an array at work. */
-typedef struct visited {
-    const mt_weights *weights;
-    const mt_array *array;
-    const char *group;       /* of a checkpoint, where its values are no weights; else "" */
-    const mt_parameters *to; /* where they go, */
-    const mt_parameter *place;
-    char *block;
-} visited;
-
-static mt_status check_rows(void *context, int64_t first, int64_t rows, const void *values)
-{
-    const visited *at = context;
-    double value;
-    int64_t i = mt_array_first_wrong(at->array, first, rows, values, &value);
-    bool may_be_missing = isnan(value) && at->weights->file->archive != NULL;
-    return i < 0 ? MT_OK
-                 : mt_fail(MT_ERROR_FORMAT, "%s: %s%s%s: element %" PRId64 " is %g%s",
-                           at->weights->file->path, at->group, at->group[0] != '\0' ? "/" : "",
-                           at->array->source_name, i, value, may_be_missing ? ", or missing" : "");
-}
-
-mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source, const char *group,
-                                  bool never_negative)
+mt_status mt_weights_check_values(const mt_weights *weights, const mt_values *values)
 {
     mt_status status = MT_OK;
     for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
-        mt_array array = array_of(weights, source, weights->parameters->items[i]);
-        array.never_negative = never_negative;
-        visited at = {.weights = weights, .array = &array, .group = group};
-        status = mt_array_visit(&array, check_rows, &at);
+        mt_array array = array_of(weights, values, weights->parameters->items[i]);
+        status = mt_array_visit(&array, NULL, NULL);
     }
     return status;
 }
 
+mt_status mt_weights_check(const mt_weights *weights)
+{
+    if (weights == NULL) {
+        return mt_fail_null(__func__);
+    }
+    mt_values values = mt_weights_values(weights);
+    return mt_weights_check_values(weights, &values);
+}
+
+/* Rows of an array on their way into a block. */
+typedef struct filled {
+    const mt_array *array;
+    const mt_parameters *to;
+    const mt_parameter *place;
+    char *block;
+} filled;
+
 static mt_status write_rows(void *context, int64_t first, int64_t rows, const void *values)
 {
-    const visited *at = context;
+    const filled *at = context;
     int64_t width = mt_array_width(at->array), count = rows * width;
     size_t size = mt_dtype_size(at->to->dtype);
     char *place = at->block + (at->place->offset + (size_t)(first * width)) * size;
@@ -251,7 +252,7 @@ static mt_status write_rows(void *context, int64_t first, int64_t rows, const vo
     return status;
 }
 
-mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
+mt_status mt_weights_fill(const mt_weights *weights, const mt_values *values,
                           const mt_parameters *parameters, void *block)
 {
     mt_status status = MT_OK;
@@ -259,11 +260,19 @@ mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
         const mt_parameter *place = parameters->items[i];
         const mt_parameter *from = mt_parameters_find(weights->parameters, place->name);
         if (from != NULL) {
-            mt_array array = array_of(weights, source, from);
-            visited at = {weights, &array, "", parameters, place, block};
+            mt_array array = array_of(weights, values, from);
+            filled at = {&array, parameters, place, block};
             status = mt_array_visit(&array, write_rows, &at);
         }
     }
     return status == MT_OK && block == parameters->data ? mt_parameters_renew_narrow(parameters)
                                                         : status;
+}
+
+mt_status mt_weights_check_and_fill(const mt_weights *weights, const mt_parameters *parameters)
+{
+    mt_values values = mt_weights_values(weights);
+    mt_status status = mt_weights_check_values(weights, &values);
+    return status == MT_OK ? mt_weights_fill(weights, &values, parameters, parameters->data)
+                           : status;
 }

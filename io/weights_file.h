@@ -115,10 +115,17 @@ mt_array mt_weights_array(const mt_weights *weights, const mt_parameter *paramet
 mt_status mt_weights_add(const mt_weights *weights, const mt_parameter *parameter, const char *name,
                          mt_arrays *arrays);
 
-/* Checks that every value is finite, and not negative where none may be. `group` is told before the
- * name of a wrong one's array; "" for weights. */
-mt_status mt_weights_check_values(const mt_weights *weights, mt_source *source, const char *group,
-                                  bool never_negative);
+/* Where a value for each parameter of weights comes from: their own, or a checkpoint's moments. */
+typedef struct mt_values {
+    mt_source *source;
+    const char *group;   /* of the checkpoint; NULL for weights */
+    bool never_negative; /* or they are refused */
+} mt_values;
+
+mt_values mt_weights_values(const mt_weights *weights);
+
+/* Reads and checks every value (mt_array_check_values). */
+mt_status mt_weights_check_values(const mt_weights *weights, const mt_values *values);
 
 /* The check of mt_weights_begin, and of mt_weights_begin_grown where the model may have more
  * labels: more rows of what has one for each (mt_has_row_per_label). */
@@ -126,10 +133,23 @@ mt_status mt_weights_check_begin(const mt_weights *weights, const mt_parameters 
                                  bool may_grow);
 bool mt_has_row_per_label(const char *name);
 
-/* Puts the values of a source into the blocks of parameters, by the names of the weights; the
- * types may differ. */
-mt_status mt_weights_fill(const mt_weights *weights, mt_source *source,
+/* Puts them into the blocks of parameters, by the names of the weights; the types may differ. They
+ * are checked on their way: on failure some are in place. */
+mt_status mt_weights_fill(const mt_weights *weights, const mt_values *values,
                           const mt_parameters *parameters, void *block);
+
+/* The same with a model's own values, checked before the first of them is put in place. */
+mt_status mt_weights_check_and_fill(const mt_weights *weights, const mt_parameters *parameters);
+
+/* mt_weights_restore and mt_weights_begin for a model that was reserved (layers/layer.h), and that
+ * is given up where they fail: every value is read once, and only those that the weights lack are
+ * drawn, as mt_model_create draws them from this seed. */
+mt_status mt_weights_restore_new(const mt_weights *weights, mt_model *model);
+mt_status mt_weights_begin_new(const mt_weights *weights, mt_model *model, uint64_t seed,
+                               bool may_grow);
+
+/* Gives the rows that only the parameters have, one for each label, the mean of the weights'. */
+mt_status mt_weights_grow(const mt_weights *weights, const mt_parameters *parameters);
 
 /* Checks that parameters are just those of the weights, of the same type. */
 mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *parameters);

@@ -80,16 +80,9 @@ static mt_status grow(const mt_weights *weights, const mt_parameter *from,
     return status;
 }
 
-mt_status mt_weights_begin_grown(const mt_weights *weights, mt_model *model)
+mt_status mt_weights_grow(const mt_weights *weights, const mt_parameters *parameters)
 {
-    if (weights == NULL || model == NULL) {
-        return mt_fail_null(__func__);
-    }
-    const mt_parameters *parameters = model->parameters;
-    mt_status status = mt_weights_check_begin(weights, parameters, true);
-    if (status == MT_OK) {
-        status = mt_weights_fill(weights, weights->file->source, parameters, parameters->data);
-    }
+    mt_status status = MT_OK;
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const mt_parameter *place = parameters->items[i];
         const mt_parameter *from = mt_parameters_find(weights->parameters, place->name);
@@ -98,4 +91,16 @@ mt_status mt_weights_begin_grown(const mt_weights *weights, mt_model *model)
         status = has_more ? grow(weights, from, parameters, place) : MT_OK;
     }
     return status;
+}
+
+mt_status mt_weights_begin_grown(const mt_weights *weights, mt_model *model)
+{
+    if (weights == NULL || model == NULL) {
+        return mt_fail_null(__func__);
+    }
+    mt_status status = mt_weights_check_begin(weights, model->parameters, true);
+    if (status == MT_OK) {
+        status = mt_weights_check_and_fill(weights, model->parameters);
+    }
+    return status == MT_OK ? mt_weights_grow(weights, model->parameters) : status;
 }

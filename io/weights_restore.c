@@ -101,18 +101,19 @@ mt_status mt_weights_check_model(const mt_weights *weights, const mt_model *mode
     return status;
 }
 
+static mt_status check_restore(const mt_weights *weights, const mt_model *model)
+{
+    mt_status status = mt_weights_check_model(weights, model);
+    return status == MT_OK ? mt_weights_check_fit(weights, model->parameters) : status;
+}
+
 mt_status mt_weights_restore(const mt_weights *weights, mt_model *model)
 {
     if (weights == NULL || model == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = mt_weights_check_model(weights, model);
-    if (status == MT_OK) {
-        status = mt_weights_check_fit(weights, model->parameters);
-    }
-    return status == MT_OK ? mt_weights_fill(weights, weights->file->source, model->parameters,
-                                             model->parameters->data)
-                           : status;
+    mt_status status = check_restore(weights, model);
+    return status == MT_OK ? mt_weights_check_and_fill(weights, model->parameters) : status;
 }
 
 mt_status mt_weights_check_begin(const mt_weights *weights, const mt_parameters *parameters,
@@ -127,9 +128,36 @@ mt_status mt_weights_begin(const mt_weights *weights, mt_model *model)
         return mt_fail_null(__func__);
     }
     mt_status status = mt_weights_check_begin(weights, model->parameters, false);
-    return status == MT_OK ? mt_weights_fill(weights, weights->file->source, model->parameters,
-                                             model->parameters->data)
-                           : status;
+    return status == MT_OK ? mt_weights_check_and_fill(weights, model->parameters) : status;
+}
+
+/* ---- into a model that is new ---- */
+
+static mt_status fill_new(const mt_weights *weights, const mt_model *model)
+{
+    mt_values values = mt_weights_values(weights);
+    return mt_weights_fill(weights, &values, model->parameters, model->parameters->data);
+}
+
+mt_status mt_weights_restore_new(const mt_weights *weights, mt_model *model)
+{
+    mt_status status = check_restore(weights, model);
+    return status == MT_OK ? fill_new(weights, model) : status;
+}
+
+mt_status mt_weights_begin_new(const mt_weights *weights, mt_model *model, uint64_t seed,
+                               bool may_grow)
+{
+    mt_parameters *parameters = model->parameters;
+    mt_status status = mt_weights_check_begin(weights, parameters, may_grow);
+    if (status == MT_OK) {
+        status = fill_new(weights, model);
+    }
+    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+        bool lacks = mt_parameters_find(weights->parameters, parameters->items[i]->name) == NULL;
+        status = lacks ? mt_parameters_draw(parameters, i, seed) : MT_OK;
+    }
+    return status == MT_OK && may_grow ? mt_weights_grow(weights, parameters) : status;
 }
 
 mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_model **model)
@@ -140,7 +168,7 @@ mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_mode
     }
     mt_status status = mt_model_reserve(device, weights->dtype, &weights->config, model);
     if (status == MT_OK) {
-        status = mt_weights_restore(weights, *model);
+        status = mt_weights_restore_new(weights, *model);
     }
     if (status != MT_OK) {
         mt_model_destroy(*model);

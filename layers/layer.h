@@ -47,15 +47,20 @@ mt_initial mt_initial_time_decay(double exponent);
 /* log(0.3) + 0.5 ((h + 1) mod 3 - 1): RWKV-LM's time_first. */
 mt_initial mt_initial_time_first_rwkv(void);
 
-/* mt_model_create without initial values: every parameter is zero. */
+/* mt_model_create without initial values, for a model that is given others: a parameter is whatever
+ * memory held until it is written or drawn. */
 mt_status mt_model_reserve(mt_device *device, mt_dtype dtype, const mt_model_config *config,
                            mt_model **model);
 
 /* The first failure to add a parameter, or MT_OK. */
 mt_status mt_parameters_status(const mt_parameters *parameters);
 
-/* The blocks of parameters alone, as zeros: what mt_parameters_allocate begins with. */
+/* The blocks of parameters alone, of which nothing is written but the gaps between parameters: what
+ * mt_parameters_allocate begins with. */
 mt_status mt_parameters_reserve(mt_parameters *parameters);
+
+/* Gives one of them, by its number, the initial values that mt_parameters_allocate gives it. */
+mt_status mt_parameters_draw(mt_parameters *parameters, int i, uint64_t seed);
 
 /* mt_parameters_zero_grad where nothing but backward has written gradients since the last: what is
  * known of their rows stays so. */

@@ -205,12 +205,12 @@ void mt_parameters_set_padding_row(mt_parameters *parameters, int64_t row)
 /* Draws the values of one parameter on the host, so that they are the same for every device, and
  * puts them in place. The stream of random numbers is the parameter's own: it does not depend on
  * what else the model has. */
-static mt_status initialise(mt_parameters *parameters, mt_parameter *parameter, uint64_t seed,
-                            uint64_t stream, double *values)
+static mt_status initialise(const mt_parameters *parameters, int i, uint64_t seed, double *values)
 {
+    mt_parameter *parameter = parameters->items[i];
     mt_tensor *tensor = &parameter->tensor;
     int64_t n = mt_tensor_count(tensor);
-    mt_random random = mt_random_make(seed, stream);
+    mt_random random = mt_random_make(seed, (uint64_t)i);
     parameter->initial.fill(&parameter->initial, &random, n, values);
     if (parameter->padding_row >= 0) {
         memset(values + parameter->padding_row * tensor->shape[1], 0,
@@ -218,18 +218,19 @@ static mt_status initialise(mt_parameters *parameters, mt_parameter *parameter, 
     }
     if (parameters->dtype == MT_F32) {
         float *narrow = (float *)(void *)values;
-        for (int64_t i = 0; i < n; i++) {
-            float value = (float)values[i];
-            memcpy(narrow + i, &value, sizeof value);
+        for (int64_t k = 0; k < n; k++) {
+            float value = (float)values[k];
+            memcpy(narrow + k, &value, sizeof value);
         }
     }
     return mt_tensor_write(tensor, values);
 }
 
-static mt_status initialise_all(mt_parameters *parameters, uint64_t seed)
+/* Those from the first up to the end. */
+static mt_status initialise_some(const mt_parameters *parameters, int first, int end, uint64_t seed)
 {
     int64_t largest = 0;
-    for (int i = 0; i < parameters->count; i++) {
+    for (int i = first; i < end; i++) {
         int64_t n = mt_tensor_count(&parameters->items[i]->tensor);
         largest = n > largest ? n : largest;
     }
@@ -239,27 +240,33 @@ static mt_status initialise_all(mt_parameters *parameters, uint64_t seed)
                        largest);
     }
     mt_status status = MT_OK;
-    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
-        status = initialise(parameters, parameters->items[i], seed, (uint64_t)i, values);
+    for (int i = first; i < end && status == MT_OK; i++) {
+        status = initialise(parameters, i, seed, values);
     }
     free(values);
     return status;
 }
 
-/* Gradients are written whole before they are read, but for the gaps between them, which whatever
- * goes through the block as one array reads too. The rest is not touched, so that a model that is
- * never trained takes no memory for it where the system gives memory when it is touched. */
-static mt_status clear_gaps(mt_parameters *parameters)
+mt_status mt_parameters_draw(mt_parameters *parameters, int i, uint64_t seed)
+{
+    return initialise_some(parameters, i, i + 1, seed);
+}
+
+/* Values and gradients are written whole before they are read, but for the gaps between them, which
+ * whatever goes through a block as one array reads too. The rest is not touched, so that a model
+ * that is never trained takes no memory for gradients where the system gives memory when it is
+ * touched. */
+static mt_status clear_gaps(const mt_parameters *parameters, void *block)
 {
     mt_device *device = parameters->device;
     size_t size = mt_dtype_size(parameters->dtype);
     mt_status status = MT_OK;
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
-        const mt_tensor *tensor = &parameters->items[i]->tensor;
-        int64_t count = mt_tensor_count(tensor), gap = padded(count) - count;
-        status = gap > 0 ? device->zero(device, (char *)tensor->grad + (size_t)count * size,
-                                        (size_t)gap * size)
-                         : MT_OK;
+        const mt_parameter *parameter = parameters->items[i];
+        size_t count = (size_t)mt_tensor_count(&parameter->tensor);
+        size_t gap = (size_t)padded((int64_t)count) - count;
+        char *behind = (char *)block + (parameter->offset + count) * size;
+        status = gap > 0 ? device->zero(device, behind, gap * size) : MT_OK;
     }
     return status;
 }
@@ -300,6 +307,7 @@ mt_status mt_parameters_renew_narrow(const mt_parameters *parameters)
                : MT_OK;
 }
 
+/* The copies of values that are yet to be written. */
 static mt_status reserve_narrow(mt_parameters *parameters)
 {
     mt_device *device = parameters->device;
@@ -321,7 +329,7 @@ static mt_status reserve_narrow(mt_parameters *parameters)
         mt_parameter *parameter = parameters->items[i];
         parameter->tensor.narrow = parameters->narrow + parameter->offset;
     }
-    return mt_parameters_renew_narrow(parameters);
+    return MT_OK;
 }
 
 mt_status mt_parameters_reserve(mt_parameters *parameters)
@@ -337,7 +345,7 @@ mt_status mt_parameters_reserve(mt_parameters *parameters)
         status = device->allocate(device, bytes, &parameters->grad);
     }
     if (status == MT_OK) {
-        status = device->zero(device, parameters->data, bytes);
+        status = mt_poison(device, parameters->data, bytes);
     }
     if (status != MT_OK) {
         return status;
@@ -347,7 +355,10 @@ mt_status mt_parameters_reserve(mt_parameters *parameters)
         parameter->tensor.data = (char *)parameters->data + parameter->offset * size;
         parameter->tensor.grad = (char *)parameters->grad + parameter->offset * size;
     }
-    status = clear_gaps(parameters);
+    status = clear_gaps(parameters, parameters->data);
+    if (status == MT_OK) {
+        status = clear_gaps(parameters, parameters->grad);
+    }
     if (status == MT_OK) {
         status = reserve_narrow(parameters);
     }
@@ -360,7 +371,7 @@ mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed)
         return mt_fail_null(__func__);
     }
     mt_status status = mt_parameters_reserve(parameters);
-    return status == MT_OK ? initialise_all(parameters, seed) : status;
+    return status == MT_OK ? initialise_some(parameters, 0, parameters->count, seed) : status;
 }
 
 int64_t mt_parameters_size(const mt_parameters *parameters)

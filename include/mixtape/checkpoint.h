@@ -53,10 +53,14 @@ MT_API mt_status mt_checkpoint_convert(const mt_weights *weights, const char *pa
 MT_API mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint);
 MT_API void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed */
 
+/* Reads and checks every value of the weights and the optimiser: MT_ERROR_FORMAT, with the file,
+ * the array and the element, for what is damaged or not finite. */
+MT_API mt_status mt_checkpoint_check(const mt_checkpoint *checkpoint);
+
 /* Gives the bits to a model of the same norm, padding, parameters and type, and to its optimiser of
  * the same configuration (or NULL). MT_ERROR_INVALID where they do not fit, with the first thing
- * that differs, before anything is changed. Only a file that cannot be read any more leaves some of
- * it changed. */
+ * that differs, and what mt_checkpoint_check says of the values, before anything is changed. Only a
+ * file that cannot be read any more leaves some of it changed. */
 MT_API mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model,
                                        mt_adam *adam);
 

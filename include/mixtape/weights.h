@@ -3,10 +3,11 @@
  *
  * Opening a file finds by what it holds whether it is a checkpoint or an exchange file of Mixtape's
  * own, or weights of another program, HDF5 or safetensors; their layout is then found by the names
- * and their sizes by the shapes. Everything is checked in full (format, version, every name, shape
- * and type, nothing unknown, every value finite). The values stay in the file and are read when
- * they are asked for, some megabytes at a time: neither a model of them nor a conversion needs a
- * second copy in memory. docs/file-formats.md describes the files.
+ * and their sizes by the shapes. Everything but the values is checked (format, version, every name,
+ * shape and type, nothing unknown). The values stay in the file and are read when they are asked
+ * for, some megabytes at a time: neither a model of them nor a conversion needs a second copy in
+ * memory. Then they are checked, too: one that is damaged or not finite is MT_ERROR_FORMAT, with
+ * the file, the array and the element. docs/file-formats.md describes the files.
  *
  * HDF5 is not safe from two threads: a program has one of them at a time save or load, and use HDF5
  * for itself.
@@ -75,6 +76,9 @@ MT_API const char *mt_weights_assumed(const mt_weights *weights);
 MT_API mt_status mt_weights_open(const char *path, mt_weights **weights);
 MT_API void mt_weights_close(mt_weights *weights); /* NULL is allowed */
 
+/* Reads and checks every value, for who does nothing else with them. */
+MT_API mt_status mt_weights_check(const mt_weights *weights);
+
 /* Reads `rows` steps of the first dimension of a parameter (a scalar has one), from `first` on, as
  * reals of the weights' type. `parameter` is one of weights->parameters. Where an HDF5 file cannot
  * be read, or has changed, it fails and so does every later call for it. */
@@ -86,7 +90,8 @@ MT_API mt_status mt_weights_model(const mt_weights *weights, mt_device *device, 
 
 /* Gives the bits to a model of the same parameters and type, and of the same norm, eps and padding
  * where the file tells them. MT_ERROR_INVALID where they do not fit, with the first thing that
- * differs, before anything is changed. */
+ * differs, before anything is changed, and MT_ERROR_FORMAT for wrong values, too: this and the two
+ * below read them twice, once to check them. */
 MT_API mt_status mt_weights_restore(const mt_weights *weights, mt_model *model);
 
 /* Gives a model the values of the parameters that bear the same names, converted to its type. A

@@ -54,6 +54,7 @@ static void take(const mt_weights *weights)
     if (fuzz_done(mt_weights_export(weights, again, weights->layout, MT_STORED_BF16))) {
         mt_weights *read;
         CLAIM(mt_weights_open(again, &read) == MT_OK);
+        CLAIM(mt_weights_check(read) == MT_OK);
         CLAIM(read->config.context_size == weights->config.context_size);
         mt_weights_close(read);
         CLAIM(unlink(fuzz_path("again/config.json")) == 0);

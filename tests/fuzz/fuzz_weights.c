@@ -48,6 +48,7 @@ static void save_and_open(const mt_checkpoint *checkpoint)
     if (fuzz_done(mt_checkpoint_convert(checkpoint->weights, path, &checkpoint->state,
                                         checkpoint->run_config))) {
         CLAIM(mt_checkpoint_load(path, &again) == MT_OK);
+        CLAIM(mt_checkpoint_check(again) == MT_OK);
         CLAIM(again->weights->parameters->count == checkpoint->weights->parameters->count);
         mt_checkpoint_destroy(again);
     }
@@ -55,6 +56,7 @@ static void save_and_open(const mt_checkpoint *checkpoint)
         path = fuzz_path(i % 2 == 0 ? "again.h5" : "again.safetensors");
         if (fuzz_done(mt_weights_convert(checkpoint->weights, path, &mt_layouts[i]))) {
             CLAIM(mt_checkpoint_load(path, &again) == MT_OK);
+            CLAIM(mt_checkpoint_check(again) == MT_OK);
             mt_checkpoint_destroy(again);
         }
     }

@@ -227,6 +227,20 @@ static inline char *values_of(const mt_weights *weights, size_t *bytes)
     return values;
 }
 
+/* Loads a file of weights, and reads all of its values; on failure *read is NULL. */
+static inline mt_status load_checked(const char *path, mt_checkpoint **read)
+{
+    mt_status status = mt_checkpoint_load(path, read);
+    if (status == MT_OK) {
+        status = mt_checkpoint_check(*read);
+    }
+    if (status != MT_OK) {
+        mt_checkpoint_destroy(*read);
+        *read = NULL;
+    }
+    return status;
+}
+
 static const mt_train_state test_state = {.step = 1234567890123,
                                           .best_step = 1200,
                                           .bad_evals = 3,

@@ -114,6 +114,20 @@ static const char *saved(void)
     return path;
 }
 
+/* Opens a file, and reads all of its values; on failure *weights is NULL. */
+static mt_status open_checked(const char *path, mt_weights **weights)
+{
+    mt_status status = mt_weights_open(path, weights);
+    if (status == MT_OK) {
+        status = mt_weights_check(*weights);
+    }
+    if (status != MT_OK) {
+        mt_weights_close(*weights);
+        *weights = NULL;
+    }
+    return status;
+}
+
 /* A file of /proc about a process, in memory that stays. */
 static const char *about(pid_t process, const char *what)
 {
@@ -157,7 +171,7 @@ START_TEST(test_what_was_saved_is_read)
     const char *path = saved();
     mt_checkpoint *apart;
     mt_weights_read_apart(true);
-    ASSERT_OK(mt_checkpoint_load(path, &apart));
+    ASSERT_OK(load_checked(path, &apart));
     ck_assert_int_ne(only_child(), 0);
     trained other = make_trained(&subject.model->config, MT_F64, 2);
     ASSERT_OK(mt_checkpoint_restore(apart, other.model, other.adam));
@@ -184,10 +198,10 @@ START_TEST(test_errors_are_those_of_reading_here)
         mt_checkpoint *read;
         char message[256];
         mt_weights_read_apart(false);
-        mt_status status = mt_checkpoint_load(paths[i], &read);
+        mt_status status = load_checked(paths[i], &read);
         snprintf(message, sizeof message, "%s", mt_error_message());
         mt_weights_read_apart(true);
-        ASSERT_FAILS(mt_checkpoint_load(paths[i], &read), status, message);
+        ASSERT_FAILS(load_checked(paths[i], &read), status, message);
         ck_assert_int_eq(only_child(), 0);
     }
 }
@@ -214,11 +228,11 @@ START_TEST(test_what_hdf5_does_happens_to_the_child_alone)
     int files = open_files();
     mt_weights_read_apart(true);
     illness_of_hdf5 = illnesses[_i].illness;
-    ASSERT_FAILS(mt_weights_open(path, &weights), illnesses[_i].status, "a.h5", illnesses[_i].says);
+    ASSERT_FAILS(open_checked(path, &weights), illnesses[_i].status, "a.h5", illnesses[_i].says);
     ck_assert_int_eq(only_child(), 0);
     ck_assert_int_eq(open_files(), files);
     illness_of_hdf5 = HEALTHY;
-    ASSERT_OK(mt_weights_open(path, &weights));
+    ASSERT_OK(open_checked(path, &weights));
     mt_weights_close(weights);
     ck_assert_int_eq(open_files(), files);
 }
@@ -245,7 +259,7 @@ START_TEST(test_limits_are_what_a_files_length_needs)
     struct stat info;
     mt_weights_read_apart(true);
     illness_of_hdf5 = TAKES_MEMORY;
-    ck_assert_int_ne(mt_weights_open(path, &weights), MT_OK);
+    ck_assert_int_ne(open_checked(path, &weights), MT_OK);
     ck_assert_int_eq(stat(path, &info), 0);
     int most = 256 + (int)(8 * info.st_size >> 20);
     ck_assert_int_ge(shared->taken, most / 2);
@@ -255,7 +269,7 @@ START_TEST(test_limits_are_what_a_files_length_needs)
     illness_of_hdf5 = LACKS_MEMORY;
     char says[32];
     snprintf(says, sizeof says, "may take %d MB", most);
-    ASSERT_FAILS(mt_weights_open(path, &weights), MT_ERROR_MEMORY, says);
+    ASSERT_FAILS(open_checked(path, &weights), MT_ERROR_MEMORY, says);
 }
 END_TEST
 
@@ -276,7 +290,7 @@ START_TEST(test_a_child_that_dies_is_a_message)
     mt_weights *weights;
     double values[16 * 16];
     mt_weights_read_apart(true);
-    ASSERT_OK(mt_weights_open(saved(), &weights));
+    ASSERT_OK(open_checked(saved(), &weights));
     kill(only_child(), ends[_i].signal);
     for (int time = 0; time < 2; time++) { /* and stays one */
         ASSERT_FAILS(mt_weights_read(weights, weights->parameters->items[0], 0, 1, values),
@@ -293,7 +307,7 @@ START_TEST(test_the_child_ends_with_its_file_alone)
     mt_weights *weights;
     double values[16 * 16];
     mt_weights_read_apart(true);
-    ASSERT_OK(mt_weights_open(saved(), &weights));
+    ASSERT_OK(open_checked(saved(), &weights));
     static const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGPIPE};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         kill(only_child(), signals[i]);
@@ -319,7 +333,7 @@ START_TEST(test_output_that_waits_is_written_once)
         if (freopen(log, "w", stdout) == NULL || printf("once") != 4) {
             _exit(1);
         }
-        status = mt_weights_open(path, &weights) == MT_OK;
+        status = open_checked(path, &weights) == MT_OK;
         fflush(stdout);
         _exit(status);
     }
@@ -342,7 +356,7 @@ START_TEST(test_limits_of_a_program_do_not_hinder_the_child)
         mt_weights_read_apart(true);
         close_range(STDIN_FILENO, STDERR_FILENO, 0);
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
-        _exit(mt_weights_open(path, &weights) == MT_OK ? 0 : 1);
+        _exit(open_checked(path, &weights) == MT_OK ? 0 : 1);
     }
     ck_assert_int_eq(waitpid(program, &status, 0), program);
     ck_assert_int_eq(status, 0);
@@ -361,7 +375,7 @@ START_TEST(test_the_child_ends_with_its_program)
         signal(_i, SIG_DFL); /* Check has handlers */
         mt_weights_read_apart(true);
         illness_of_hdf5 = LOOPS;
-        _exit((int)mt_weights_open(path, &weights));
+        _exit((int)open_checked(path, &weights));
     }
     while (!shared->ill) {
         usleep(1000);
@@ -389,10 +403,10 @@ START_TEST(test_other_children_of_a_program_are_left_to_it)
     ck_assert_int_eq(waitid(P_PID, (id_t)other, &ended, WEXITED | WNOWAIT), 0);
     mt_weights_read_apart(true);
     for (illness_of_hdf5 = EXITS; illness_of_hdf5 <= CRASHES; illness_of_hdf5++) {
-        ck_assert_int_ne(mt_weights_open(path, &weights), MT_OK);
+        ck_assert_int_ne(open_checked(path, &weights), MT_OK);
     }
     illness_of_hdf5 = HEALTHY;
-    ASSERT_OK(mt_weights_open(path, &weights));
+    ASSERT_OK(open_checked(path, &weights));
     mt_weights_close(weights);
     ck_assert_int_eq(waitpid(other, &status, 0), other);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
@@ -442,7 +456,7 @@ START_TEST(test_a_program_with_threads_reads)
     }
     for (int time = 0; time < TIMES; time++) {
         mt_weights *weights;
-        ASSERT_OK(mt_weights_open(path, &weights));
+        ASSERT_OK(open_checked(path, &weights));
         mt_weights_close(weights);
     }
     all.stopped = true;
@@ -467,10 +481,10 @@ START_TEST(test_a_program_with_signals_of_its_own_reads)
     mt_weights_read_apart(true);
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &often, NULL);
-    mt_status read = mt_weights_open(path, &weights);
+    mt_status read = open_checked(path, &weights);
     mt_weights_close(weights);
     illness_of_hdf5 = CRASHES;
-    mt_status crashed = mt_weights_open(path, &weights);
+    mt_status crashed = open_checked(path, &weights);
     setitimer(ITIMER_REAL, &never, NULL);
     ASSERT_OK(read);
     ck_assert_int_eq(crashed, MT_ERROR_FORMAT);
@@ -485,7 +499,7 @@ START_TEST(test_the_child_is_limited_and_has_no_file_of_ours)
     FILE *secret = fopen(write_text("secret", "x"), "r");
     ck_assert_ptr_nonnull(secret);
     mt_weights_read_apart(true);
-    ASSERT_OK(mt_weights_open(saved(), &weights));
+    ASSERT_OK(open_checked(saved(), &weights));
     pid_t child = only_child();
     static const char *const limits[] = {"Max address space ", "Max cpu time ",
                                          "Max core file size "};
@@ -512,7 +526,7 @@ START_TEST(test_a_program_that_ignores_its_children_reads_too)
     double values[16 * 16];
     signal(SIGCHLD, SIG_IGN);
     mt_weights_read_apart(true);
-    ASSERT_OK(mt_weights_open(saved(), &weights));
+    ASSERT_OK(open_checked(saved(), &weights));
     kill(only_child(), SIGSEGV);
     ASSERT_FAILS(mt_weights_read(weights, weights->parameters->items[0], 0, 1, values),
                  MT_ERROR_FORMAT, "a damaged or hostile file");

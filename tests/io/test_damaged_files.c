@@ -49,7 +49,7 @@ START_TEST(test_killed_while_saving_leaves_a_whole_file)
         kill(child, SIGKILL);
         ck_assert_int_eq(waitpid(child, NULL, 0), child);
         mt_checkpoint *read;
-        ASSERT_OK(mt_checkpoint_load(path, &read));
+        ASSERT_OK(load_checked(path, &read));
         mt_checkpoint_destroy(read);
     }
     ASSERT_OK(save(path));
@@ -252,7 +252,7 @@ static void spoil_bytes(const char *path, bool (*reads)(const char *path, const 
 static bool reads_checkpoint(const char *path, const void *whole)
 {
     mt_checkpoint *read;
-    bool done = mt_checkpoint_load(path, &read) == MT_OK;
+    bool done = load_checked(path, &read) == MT_OK;
     if (done) {
         ck_assert_msg(same_checkpoint(whole, read), "byte %zu", wrong_byte);
         mt_checkpoint_destroy(read);

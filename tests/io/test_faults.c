@@ -36,7 +36,7 @@ static mt_status save_exchange(const char *path)
 static mt_status load_checkpoint(const char *path)
 {
     mt_checkpoint *read;
-    mt_status status = mt_checkpoint_load(path, &read);
+    mt_status status = load_checked(path, &read);
     mt_checkpoint_destroy(read);
     return status;
 }

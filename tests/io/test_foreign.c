@@ -162,8 +162,8 @@ START_TEST(test_what_does_not_fit_is_refused_with_name_and_shapes)
         const float infinite = INFINITY;
         replace_bytes(path, &marked, &infinite, sizeof infinite);
     }
-    ASSERT_FAILS(mt_checkpoint_load(path, &read), MT_ERROR_FORMAT, "rwkv.safetensors",
-                 spoilt[_i].says[0], spoilt[_i].says[1], spoilt[_i].says[2]);
+    ASSERT_FAILS(load_checked(path, &read), MT_ERROR_FORMAT, "rwkv.safetensors", spoilt[_i].says[0],
+                 spoilt[_i].says[1], spoilt[_i].says[2]);
     ck_assert_ptr_null(read);
     mt_arrays_free(&arrays);
 }

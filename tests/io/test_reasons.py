@@ -21,7 +21,7 @@ class ReasonsTest(support.CommandTest):
         self.file = shutil.copy(self.path("run", "checkpoint.h5"), self.path("x.h5"))
 
     def refuse(self, says, damaged=False):
-        message = self.run_command("info", "x.h5", status=1)
+        message = self.run_command("info", "--all", "x.h5", status=1)
         self.assertIn(says, message)
         self.assertEqual(damaged, "damaged" in message, message)
         self.assertEqual(1, message.count("\n"), message)

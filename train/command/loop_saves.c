@@ -72,12 +72,14 @@ static mt_status read_back(const train_loop *loop)
     mt_checkpoint *read;
     run_folder_file(loop->folder, "checkpoint.h5", path);
     mt_status status = mt_checkpoint_load(path, &read);
-    if (status != MT_OK) {
-        return mt_fail(status, "%s (it was written after step %" PRId64 ", but not read back)",
-                       mt_error_message(), loop->state->step);
+    if (status == MT_OK) {
+        status = mt_checkpoint_check(read);
+        mt_checkpoint_destroy(read);
     }
-    mt_checkpoint_destroy(read);
-    return MT_OK;
+    return status == MT_OK
+               ? MT_OK
+               : mt_fail(status, "%s (it was written after step %" PRId64 ", but not read back)",
+                         mt_error_message(), loop->state->step);
 }
 
 /* The save that a run ends with: the checkpoint is read back. */

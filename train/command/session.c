@@ -2,6 +2,8 @@
 #include <mixtape/wkv.h>
 
 #include "io/kept_tokenizer.h"
+#include "io/weights_file.h"
+#include "layers/layer.h"
 #include "train/command/options.h"
 #include "train/command/session.h"
 #include "train/command/tokenizer.h"
@@ -237,8 +239,10 @@ static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_se
         status = mt_device_allow_tf32(session->device, config->tf32);
     }
     if (status == MT_OK) {
-        status = mt_model_create(session->device, config->dtype, &model, (uint64_t)config->seed,
-                                 &session->model);
+        status = source != NULL
+                     ? mt_model_reserve(session->device, config->dtype, &model, &session->model)
+                     : mt_model_create(session->device, config->dtype, &model,
+                                       (uint64_t)config->seed, &session->model);
     }
     return status;
 }
@@ -278,8 +282,8 @@ static mt_status begin_with(const mt_weights *weights, train_session *session)
     session->first_new_token = grows ? before->count : -1;
     mt_status status = grows ? MT_OK : check_vocabulary(weights, session);
     if (status == MT_OK) {
-        status = grows ? mt_weights_begin_grown(weights, session->model)
-                       : mt_weights_begin(weights, session->model);
+        status =
+            mt_weights_begin_new(weights, session->model, (uint64_t)session->config.seed, grows);
     }
     return status == MT_OK
                ? MT_OK

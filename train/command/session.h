@@ -33,7 +33,8 @@ struct train_session {
 
 /* Opens a run to train: everything that the options say is checked before anything is allocated for
  * it. The tokens are those of `checkpoint`, from which the run goes on, or of `init`, whose weights
- * the model begins with; either may be NULL. On failure nothing stays open. */
+ * the model begins with; either may be NULL. What goes on has no values yet: the caller restores
+ * them. On failure nothing stays open. */
 mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint,
                        const mt_checkpoint *init, train_session *session);
 

@@ -1,6 +1,7 @@
 /* mixtape eval MODEL: on files, any model; on what was held out, that of a run. */
 #include <mixtape/model_fields.h>
 
+#include "io/weights_file.h"
 #include "train/command/arguments.h"
 #include "train/command/figures.h"
 #include "train/command/measure.h"
@@ -209,7 +210,7 @@ static mt_status evaluate_held_out(const mt_checkpoint *checkpoint, const eval_a
     }
     status = run_data_tell_changed(&session);
     if (status == MT_OK) {
-        status = mt_checkpoint_restore(checkpoint, session.model, NULL);
+        status = mt_weights_restore_new(checkpoint->weights, session.model);
     }
     if (status == MT_OK) {
         status = session_evaluate(&session, session.tape, &found);

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct arguments {
@@ -63,20 +64,31 @@ static mt_status magnitude(const mt_weights *weights, const mt_parameter *parame
     return status;
 }
 
-static mt_status print_parameters(const mt_weights *weights)
+/* Those of all parameters, which the caller frees; *rms is NULL on failure. */
+static mt_status magnitudes(const mt_weights *weights, double **rms)
 {
-    mt_status status = MT_OK;
-    for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
-        const mt_parameter *parameter = weights->parameters->items[i];
-        char name[MT_NAME_MAX], shape[96];
-        double rms;
-        status = magnitude(weights, parameter, &rms);
-        if (status == MT_OK) {
-            printf("  %-48s %-16s rms %.4g\n", mt_weights_name(weights, parameter, name),
-                   mt_tensor_shape_text(&parameter->tensor, shape, sizeof shape), rms);
-        }
+    int count = weights->parameters->count;
+    *rms = calloc((size_t)count, sizeof **rms);
+    mt_status status =
+        *rms != NULL ? MT_OK : mt_fail(MT_ERROR_MEMORY, "no memory for %d numbers", count);
+    for (int i = 0; i < count && status == MT_OK; i++) {
+        status = magnitude(weights, weights->parameters->items[i], *rms + i);
+    }
+    if (status != MT_OK) {
+        free(*rms);
+        *rms = NULL;
     }
     return status;
+}
+
+static void print_parameters(const mt_weights *weights, const double *rms)
+{
+    for (int i = 0; i < weights->parameters->count; i++) {
+        const mt_parameter *parameter = weights->parameters->items[i];
+        char name[MT_NAME_MAX], shape[96];
+        printf("  %-48s %-16s rms %.4g\n", mt_weights_name(weights, parameter, name),
+               mt_tensor_shape_text(&parameter->tensor, shape, sizeof shape), rms[i]);
+    }
 }
 
 /* The field's value in its words. */
@@ -173,7 +185,9 @@ static void print_needs(const char *path, const mt_checkpoint *checkpoint)
     symbols_free(&symbols);
 }
 
-static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpoint, bool all)
+/* `rms` is NULL unless each parameter is to be told. */
+static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpoint,
+                                  const double *rms)
 {
     const mt_weights *weights = checkpoint->weights;
     const mt_train_state *state = &checkpoint->state;
@@ -201,8 +215,23 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
         printf("token_list of %" PRId32 "\n", weights->tokens->count);
     }
     printf("%" PRId64 " values in %d parameters%s\n", mt_parameters_size(weights->parameters),
-           weights->parameters->count, all ? ":" : " (--all: each of them)");
-    return all ? print_parameters(weights) : MT_OK;
+           weights->parameters->count, rms != NULL ? ":" : " (--all: each of them)");
+    if (rms != NULL) {
+        print_parameters(weights, rms);
+    }
+    return MT_OK;
+}
+
+/* With --all the values are read before anything is told: of a file that is damaged nothing is. */
+static mt_status tell(const char *path, const mt_checkpoint *checkpoint, bool all)
+{
+    double *rms = NULL;
+    mt_status status = all ? magnitudes(checkpoint->weights, &rms) : MT_OK;
+    if (status == MT_OK) {
+        status = print_checkpoint(path, checkpoint, rms);
+    }
+    free(rms);
+    return status;
 }
 
 static mt_status write_tokenizer(const char *path, const mt_tokenizer_file *tokenizer,
@@ -222,7 +251,9 @@ int verb_info(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"all", LONG_ONLY + 'a', NULL, 0,
-         "Each parameter, with its shape and the root of its mean square", 0},
+         "Each parameter, with its shape and the root of its mean square: every value is read, and "
+         "checked",
+         0},
         {"tokenizer", LONG_ONLY + 't', "FILE", 0, "Write the model's tokenizer into a file", 0},
         {0}};
     const struct argp argp = {
@@ -241,7 +272,7 @@ int verb_info(int argc, char **argv)
     if (status == MT_OK) {
         status = given.tokenizer != NULL
                      ? write_tokenizer(path, &checkpoint->weights->tokenizer, given.tokenizer)
-                     : print_checkpoint(path, checkpoint, given.all);
+                     : tell(path, checkpoint, given.all);
         mt_checkpoint_destroy(checkpoint);
     }
     return report(status);

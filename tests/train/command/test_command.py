@@ -1282,7 +1282,7 @@ class FilesTest(CommandTest):
             file.write(self.original)
         with h5py.File(self.checkpoint, "r+") as file:
             change(file)
-        for arguments in [["train", "--resume", "run"], ["info", self.checkpoint]]:
+        for arguments in [["train", "--resume", "run"], ["info", "--all", self.checkpoint]]:
             self.refuse(*arguments, status=1,
                         says=["checkpoint.h5", *([says] if isinstance(says, str) else says)])
 
@@ -1355,8 +1355,10 @@ class FilesTest(CommandTest):
         damaged[offset + 40] ^= 1
         with open(self.checkpoint, "wb") as file:
             file.write(damaged)
-        self.refuse("info", self.checkpoint, status=1,
-                    says=["checkpoint.h5", "embed.weight", "damaged"])
+        for verb in (["info", "--all", self.checkpoint], ["train", "--resume", "run"],
+                     ["eval", self.checkpoint], ["export", self.checkpoint, "-o", "new.h5"]):
+            self.refuse(*verb, status=1, says=["checkpoint.h5", "embed.weight", "damaged"])
+            self.assertEqual(sorted(os.listdir(self.path(""))), ["run"])
 
     def test_damage_anywhere_is_told_in_one_line(self):
         generator = random.Random(1)
@@ -1366,8 +1368,8 @@ class FilesTest(CommandTest):
                 damaged[generator.randrange(len(damaged))] = generator.randrange(256)
             with open(self.checkpoint, "wb") as file:
                 file.write(damaged)
-            result = subprocess.run([MIXTAPE, "info", self.checkpoint], capture_output=True,
-                                    timeout=60)
+            result = subprocess.run([MIXTAPE, "info", "--all", self.checkpoint],
+                                    capture_output=True, timeout=60)
             self.assertIn(result.returncode, (0, 1))
             self.assertEqual(len(result.stderr.splitlines()), result.returncode, result.stderr)
 
