@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """bench/read_apart.py FILE [ROUNDS]: what it costs to read a file of weights in a child process.
 
-A file is opened, which checks every value, and a model is made of it, in this process and in a
+A file is opened and a model is made of it, which checks every value, in this process and in a
 child of it, in turns: seconds of the processor, and of the clock. MIXTAPE_LIBRARY is the library
 that is measured.
 """
