@@ -5,7 +5,7 @@
 struct mt_arena_block {
     mt_arena_block *next;
     void *memory;
-    size_t size;
+    size_t size, most; /* bytes of it, and the most that were handed out at a time */
 };
 
 static const size_t alignment = 64;
@@ -40,6 +40,38 @@ static mt_status allocate_memory(mt_arena *arena, size_t size, void **memory)
                            : mt_fail(MT_ERROR_MEMORY, "tape: no host memory for %zu bytes", size);
 }
 
+/* Where the block that follows the current one is linked. */
+static mt_arena_block **following(mt_arena *arena)
+{
+    return arena->current == NULL ? &arena->first : &arena->current->next;
+}
+
+static void put_next(mt_arena *arena, mt_arena_block *block)
+{
+    mt_arena_block **next = following(arena);
+    block->next = *next;
+    *next = block;
+}
+
+/* Puts the smallest free block that is large enough behind the current one. Steps of other shapes
+ * would make ever new ones otherwise. False: there is none. */
+static bool find_block(mt_arena *arena, size_t bytes)
+{
+    mt_arena_block **best = NULL;
+    for (mt_arena_block **at = following(arena); *at != NULL; at = &(*at)->next) {
+        if ((*at)->size >= bytes && (best == NULL || (*at)->size < (*best)->size)) {
+            best = at;
+        }
+    }
+    if (best == NULL) {
+        return false;
+    }
+    mt_arena_block *found = *best;
+    *best = found->next;
+    put_next(arena, found);
+    return true;
+}
+
 /* Puts a new block of at least `bytes` behind the current one. Blocks grow with the arena, so a
  * step of any size has few of them, by an eighth, which is what may be left unused. */
 static mt_status add_block(mt_arena *arena, size_t bytes)
@@ -48,6 +80,7 @@ static mt_status add_block(mt_arena *arena, size_t bytes)
     if (size < arena->total / 8) {
         size = arena->total / 8 / alignment * alignment;
     }
+    size = mt_whole_pages(size);
     mt_arena_block *block = malloc(sizeof *block);
     if (block == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "tape: no host memory for %zu bytes", sizeof *block);
@@ -58,20 +91,10 @@ static mt_status add_block(mt_arena *arena, size_t bytes)
         return status;
     }
     block->size = size;
-    if (arena->current == NULL) {
-        block->next = arena->first;
-        arena->first = block;
-    } else {
-        block->next = arena->current->next;
-        arena->current->next = block;
-    }
+    block->most = 0;
+    put_next(arena, block);
     arena->total += size;
     return MT_OK;
-}
-
-static mt_arena_block *following(const mt_arena *arena)
-{
-    return arena->current == NULL ? arena->first : arena->current->next;
 }
 
 mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory)
@@ -82,20 +105,28 @@ mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory)
     }
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     if (arena->current == NULL || rounded > arena->current->size - arena->used) {
-        mt_arena_block *next = following(arena);
-        if (next == NULL || next->size < rounded) {
-            mt_status status = add_block(arena, rounded);
-            if (status != MT_OK) {
-                return status;
-            }
-            next = following(arena);
+        mt_status status = find_block(arena, rounded) ? MT_OK : add_block(arena, rounded);
+        if (status != MT_OK) {
+            return status;
         }
-        arena->current = next;
+        arena->current = *following(arena);
         arena->used = 0;
     }
     *memory = (char *)arena->current->memory + arena->used;
     arena->used += rounded;
+    if (arena->used > arena->current->most) {
+        arena->current->most = arena->used;
+    }
     return arena->device != NULL ? mt_poison(arena->device, *memory, rounded) : MT_OK;
+}
+
+size_t mt_arena_untouched(const mt_arena *arena)
+{
+    size_t untouched = 0;
+    for (const mt_arena_block *block = arena->first; block != NULL; block = block->next) {
+        untouched += block->size - mt_whole_pages(block->most);
+    }
+    return untouched;
 }
 
 mt_arena_mark mt_arena_position(const mt_arena *arena)

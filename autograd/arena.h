@@ -28,6 +28,9 @@ void mt_arena_destroy(mt_arena *arena);
 /* `bytes` of memory aligned to 64 bytes; its content is unspecified. */
 mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory);
 
+/* Bytes of the blocks that were never handed out. */
+size_t mt_arena_untouched(const mt_arena *arena);
+
 mt_arena_mark mt_arena_position(const mt_arena *arena);
 void mt_arena_release(mt_arena *arena,
                       mt_arena_mark mark); /* everything handed out since is free */

@@ -1,4 +1,4 @@
-/* Looking at a step while it is computed. Internal. */
+/* Looking at a step while it is computed, and at its memory. Internal. */
 #ifndef MT_AUTOGRAD_OBSERVE_H
 #define MT_AUTOGRAD_OBSERVE_H
 
@@ -14,6 +14,10 @@ typedef void mt_tape_observer(void *context, const mt_call *call, bool backward)
 
 /* Calls the observer from now on, for spans that are computed again too; NULL: nobody. */
 void mt_tape_observe(mt_tape *tape, mt_tape_observer *observer, void *context);
+
+/* Bytes of mt_tape_memory that no step has used yet, of which the system gives none where memory
+ * comes when it is touched. */
+size_t mt_tape_untouched(const mt_tape *tape);
 
 #ifdef __cplusplus
 }

@@ -152,6 +152,12 @@ size_t mt_tape_memory(const mt_tape *tape)
     return tape->step_values.total + tape->span_values.total + tape->scratch.total;
 }
 
+size_t mt_tape_untouched(const mt_tape *tape)
+{
+    return mt_arena_untouched(&tape->step_values) + mt_arena_untouched(&tape->span_values) +
+           mt_arena_untouched(&tape->scratch);
+}
+
 /* Number of elements of a shape; MT_ERROR_INVALID for what no tensor can have. */
 static mt_status count_elements(int rank, const int64_t *shape, int64_t *count)
 {

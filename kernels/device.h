@@ -26,6 +26,16 @@ typedef mt_status mt_trace_row(void *context, const char *kernel, double seconds
 
 enum { MT_READ_SLOTS = 64, MT_READ_BYTES = 64 };
 
+/* Memory of twice a large page and more is made of whole ones, whatever part of the last is asked
+ * for. */
+enum { MT_LARGE_PAGE = 2 << 20 };
+
+static inline size_t mt_whole_pages(size_t bytes)
+{
+    const size_t page = MT_LARGE_PAGE;
+    return bytes >= 2 * page && bytes < SIZE_MAX - page ? (bytes + page - 1) / page * page : bytes;
+}
+
 struct mt_device {
     const char *name;                          /* "cpu", "cuda:0" */
     const mt_kernels *kernels[MT_REAL_DTYPES]; /* indexed by mt_dtype */

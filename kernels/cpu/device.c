@@ -18,12 +18,10 @@ typedef struct cpu_device {
 
 /* Large arrays lie on large pages where the system gives them when asked: fewer of them to look up,
  * which a training step gains several per cent by. */
-static const size_t large_page = (size_t)2 << 20;
-
 static mt_status cpu_allocate(mt_device *device, size_t bytes, void **memory)
 {
-    bool large = bytes >= 2 * large_page;
-    size_t alignment = large ? large_page : 64;
+    bool large = bytes >= 2 * (size_t)MT_LARGE_PAGE;
+    size_t alignment = large ? MT_LARGE_PAGE : 64;
     (void)device;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     *memory = rounded >= bytes && rounded < PTRDIFF_MAX

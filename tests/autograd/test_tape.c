@@ -103,6 +103,23 @@ START_TEST(test_backward_tells_the_first_failure_of_its_tape)
 }
 END_TEST
 
+START_TEST(test_memory_serves_in_whatever_order_it_is_asked_for)
+{
+    const int64_t sizes[] = {1 << 20, 2 << 20, 3 << 20};
+    static const int orders[][3] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {2, 0, 1}, {0, 1, 2}};
+    size_t first = 0;
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        mt_tape_reset(test_tape);
+        for (int j = 0; j < 3; j++) {
+            const int64_t *size = &sizes[orders[i][j]];
+            ck_assert_ptr_nonnull(mt_tape_input(test_tape, MT_F32, 1, size, NULL, false));
+        }
+        first = i == 0 ? mt_tape_memory(test_tape) : first;
+        ck_assert_uint_eq(mt_tape_memory(test_tape), first);
+    }
+}
+END_TEST
+
 START_TEST(test_second_step_allocates_nothing_and_repeats_addresses)
 {
     mt_tape *tape;
@@ -534,6 +551,7 @@ static Suite *tape_suite(void)
         "tape", graph_setup, graph_teardown, test_inputs_have_the_shapes_that_their_names_say,
         test_an_input_of_another_device_is_refused,
         test_backward_tells_the_first_failure_of_its_tape,
+        test_memory_serves_in_whatever_order_it_is_asked_for,
         test_second_step_allocates_nothing_and_repeats_addresses,
         test_every_allocation_can_fail_once_and_the_tape_recovers,
         test_first_error_sticks_until_reset, test_gradients_accumulate_until_forgotten,
