@@ -62,6 +62,8 @@ typedef struct run_config {
     int64_t vocab_size;   /* 0: the model's, or the largest id + 1 */
     int64_t length, symbols, pairs, delay;
 
+    bool dry; /* no option: its memory is counted, and nothing trained (kernels/dry.h) */
+
     /* the run */
     int64_t batch, steps, warmup, accumulate, eval_every, eval_batches, save_every, log_every,
         patience, seed;

@@ -77,7 +77,12 @@ static mt_status show(train_session *session, mt_tape *tape)
     if (status != MT_OK) {
         return status;
     }
+    if (batch.input == NULL) {
+        return mt_fail(mt_tape_status(tape), "%s", mt_tape_error(tape));
+    }
+    int64_t B = batch.input->shape[0];
     mt_tensor *output = mt_model_decode(tape, session->model, batch.input, NULL, false);
+    output = mt_slice(tape, output, 0, 0, B < EXAMPLES ? B : EXAMPLES);
     mt_tensor *logits = mt_model_head(tape, session->model, output);
     if (logits == NULL) {
         return mt_fail(mt_tape_status(tape), "%s", mt_tape_error(tape));

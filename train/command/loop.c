@@ -234,7 +234,7 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
     return *end != LOOP_DONE ? loop_save_last(loop) : MT_OK;
 }
 
-static mt_trainer_config trainer_config(const run_config *config)
+mt_trainer_config loop_trainer_config(const run_config *config)
 {
     mt_trainer_config made = mt_trainer_config_default();
     made.adam.clip = config->clip;
@@ -256,7 +256,7 @@ static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
 {
     train_session *session = loop->session;
     const run_config *config = &session->config;
-    mt_trainer_config made = trainer_config(config);
+    mt_trainer_config made = loop_trainer_config(config);
     made.replay_file = loop->replay_file;
     mt_objective objective = session_objective(session, TRAIN);
     if (checkpoint != NULL && checkpoint->state.step > config->steps) {

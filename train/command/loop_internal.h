@@ -26,6 +26,9 @@ typedef struct train_loop {
     double seconds_before;
 } train_loop;
 
+/* The trainer of a run. */
+mt_trainer_config loop_trainer_config(const run_config *config);
+
 /* Saves a checkpoint. The rows up to its step reach the disk before it does. */
 mt_status loop_save(train_loop *loop);
 

@@ -3,6 +3,7 @@
 
 #include "io/kept_tokenizer.h"
 #include "io/weights_file.h"
+#include "kernels/dry.h"
 #include "layers/layer.h"
 #include "train/command/options.h"
 #include "train/command/session.h"
@@ -22,6 +23,7 @@ void session_close(train_session *session)
         session->task->close(session->data);
     }
     mt_device_close(session->device);
+    mt_device_close(session->like);
     run_config_clear(&session->config);
     mt_tokenizer_free(&session->tokenizer);
     memset(session, 0, sizeof *session);
@@ -78,10 +80,14 @@ static mt_status check_model(const train_session *session, const mt_model_config
     return MT_OK;
 }
 
-static mt_status open_device(const char *name, int threads, train_session *session)
+static mt_status open_device(const char *name, int threads, bool dry, train_session *session)
 {
     mt_cpu_set_threads(threads);
     mt_status status = mt_device_open(name, &session->device);
+    if (status == MT_OK && dry) {
+        session->like = session->device;
+        status = mt_dry_open(session->like, &session->device);
+    }
     return status == MT_OK ? mt_tape_create(session->device, &session->tape) : status;
 }
 
@@ -233,13 +239,13 @@ static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_se
     }
     status = check_model(session, &model);
     if (status == MT_OK) {
-        status = open_device(config->device, (int)config->threads, session);
+        status = open_device(config->device, (int)config->threads, config->dry, session);
     }
     if (status == MT_OK) {
         status = mt_device_allow_tf32(session->device, config->tf32);
     }
     if (status == MT_OK) {
-        status = source != NULL
+        status = source != NULL || config->dry
                      ? mt_model_reserve(session->device, config->dtype, &model, &session->model)
                      : mt_model_create(session->device, config->dtype, &model,
                                        (uint64_t)config->seed, &session->model);
@@ -313,7 +319,7 @@ mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device
                              train_session *session)
 {
     memset(session, 0, sizeof *session);
-    mt_status status = open_device(device, threads, session);
+    mt_status status = open_device(device, threads, false, session);
     if (status == MT_OK) {
         status = mt_weights_model(checkpoint->weights, session->device, &session->model);
     }

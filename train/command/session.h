@@ -20,6 +20,7 @@ struct train_session {
     const train_task *task;
     task_data *data;
     mt_device *device;
+    mt_device *like; /* the one that `device` counts for, where that is dry; else NULL */
     mt_tape *tape;
     mt_model *model;
     bool new_head;               /* the weights that the model began with have none */

@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RESUME_KEY = LONG_ONLY + 'r', ESPNET_KEY = LONG_ONLY + 'e', STYLE_KEY = LONG_ONLY + 's' };
+enum {
+    RESUME_KEY = LONG_ONLY + 'r',
+    ESPNET_KEY = LONG_ONLY + 'e',
+    STYLE_KEY = LONG_ONLY + 's',
+    DRY_KEY = LONG_ONLY + 'd'
+};
 
 static void add_option(train_arguments *given, const char *name, const char *text)
 {
@@ -60,6 +65,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case STYLE_KEY:
         given->list = NULL;
         return parsed(mt_layout_parse(text, &given->style));
+    case DRY_KEY:
+        given->dry_run = true;
+        given->list = NULL;
+        return 0;
     case ARGP_KEY_ARG:
         parse_other(text, state);
         return 0;
@@ -140,6 +149,10 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
          "and "
          "its token_list, bpemodel and non_linguistic_symbols; the task is tokens unless named; "
          "what --init and options tell comes before it",
+         -1},
+        {"dry-run", DRY_KEY, NULL, 0,
+         "Check everything, tell what memory the run will hold, and end, with nothing taken or "
+         "written",
          -1},
         {0}};
     configure_defaults(named_task(argc, argv), config);

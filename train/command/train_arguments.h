@@ -14,6 +14,7 @@ typedef struct given_option {
 typedef struct train_arguments {
     const char *task, *resume, *espnet_config;
     const mt_layout *style; /* or NULL */
+    bool dry_run;
     const char *list; /* the option that an argument belongs to: a list that stands before it */
     int count;
     given_option *options; /* with room for every argument; the caller's to free */

@@ -1,5 +1,6 @@
 /* mixtape train TASK [options], mixtape train --resume RUN [options] */
 #include "train/command/data_names.h"
+#include "train/command/dry_run.h"
 #include "train/command/edited_config.h"
 #include "train/command/loop.h"
 #include "train/command/options.h"
@@ -99,7 +100,12 @@ static int train(const run_config *config, const run_config *former, mt_checkpoi
         mt_checkpoint_destroy(checkpoint);
         return report(status);
     }
-    status = loop_run(&session, checkpoint, notice, folder, &end);
+    if (config->dry) {
+        mt_checkpoint_destroy(checkpoint);
+        status = dry_run(&session);
+    } else {
+        status = loop_run(&session, checkpoint, notice, folder, &end);
+    }
     session_close(&session);
     int exit_status = report(status);
     return status == MT_OK && end == LOOP_INTERRUPTED ? EXIT_SIGNAL + loop_signal() : exit_status;
@@ -168,6 +174,7 @@ static int resume_locked(const train_arguments *given, run_folder *folder)
         status = configure_given(given, &config);
     }
     int exit_status;
+    config.dry = given->dry_run;
     if (status == MT_OK) {
         checkpoint->adam.clip = config.clip; /* as the options may say anew */
         checkpoint->adam.weight_decay = config.weight_decay;
@@ -211,6 +218,7 @@ static int begin(const train_arguments *given, run_config *config)
         run_config_clear(config);
         return report(status);
     }
+    config->dry = given->dry_run;
     int exit_status = train(config, NULL, NULL, init, &folder);
     run_folder_close(&folder);
     run_config_clear(config);

@@ -5,12 +5,18 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 
 import h5py
 import numpy
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..",
+                                "bench"))
+
+import memory
 
 MIXTAPE = os.environ["MIXTAPE"]
 SHAPE = ["--size", "16", "--blocks", "1", "--batch", "16", "--threads", "2", "--eval-batches", "2"]
@@ -410,6 +416,69 @@ class TrainTest(CommandTest):
     def test_isa_can_be_chosen(self):
         result = self.train("--steps", "2", "--out", "run", environment={"MIXTAPE_ISA": "baseline"})
         self.assertIn("(baseline, 2 threads)", result.stderr.decode())
+
+
+class DryRunTest(CommandTest):
+    def told(self, *arguments):
+        """What a dry run tells: its bytes at most, and the lines below."""
+        text = self.run_command("train", *arguments, "--dry-run").stdout.decode()
+        first, *rows = text.splitlines()
+        self.assertIn(" MB at most on cpu:", first)
+        return 1e6 * float(first.split()[0]), rows
+
+    def peak(self, *arguments):
+        return memory.run([MIXTAPE, "train", *arguments], self.folder.name)[0]
+
+    def test_the_memory_of_a_run_is_told_before_it_is_taken(self):
+        base = self.peak("copy", *SMALL, "--steps", "1")
+        numpy.save(self.path("ids.npy"), numpy.arange(20000, dtype="u2"))
+        common = ["--steps", "1", "--eval-batches", "1", "--threads", "2"]
+        for shape in (["copy", "--size", "1024", "--blocks", "2", "--batch", "1", "--length", "4"],
+                      ["copy", "--size", "64", "--blocks", "2", "--batch", "64", "--length", "64"],
+                      ["copy", "--size", "256", "--blocks", "3", "--batch", "16", "--length", "64",
+                       "--recompute", "--accumulate", "2"],
+                      ["adding", "--size", "128", "--blocks", "2", "--batch", "32", "--length",
+                       "64", "--dtype", "f64"],
+                      ["ids", "--data", "ids.npy", "--size", "128", "--blocks", "2", "--batch",
+                       "8", "--length", "128"]):
+            with self.subTest(shape):
+                told, _ = self.told(*shape, *common)
+                found = self.peak(*shape, *common) - base
+                self.assertLess(abs(told / found - 1), 0.05, f"told {told:.0f}, found {found:.0f}")
+
+    def test_nothing_is_taken_or_written(self):
+        giant = ["copy", "--size", "8192", "--blocks", "64"]
+        told, rows = self.told(*giant)
+        self.assertGreater(told, 16 * 5e10)
+        self.assertTrue(rows[-1].endswith(" MB, which is too little"), rows)
+        self.assertLess(self.peak(*giant, "--dry-run"), 1e8)
+        self.assertEqual(os.listdir(self.folder.name), [])
+
+    def test_what_a_run_refuses_a_dry_one_does(self):
+        self.refuse("train", "copy", "--size", "48", "--batch", "1", "--dry-run", status=2,
+                    says="--batch")
+        self.refuse("train", "text", "--data", "no.txt", "--dry-run", status=1, says="no.txt")
+
+    def test_a_run_that_goes_on_is_told_of_and_left_alone(self):
+        self.train("--steps", "2", "--out", "run")
+        before = {name: read(self.path("run", name), mode="rb")
+                  for name in os.listdir(self.path("run"))}
+        small, _ = self.told("--resume", self.path("run"), "--steps", "4")
+        large, rows = self.told("--resume", self.path("run"), "--steps", "4", "--batch", "64")
+        self.assertGreater(large, 2 * small)
+        self.assertIn("a step of 64 by 7", rows[1])
+        self.assertEqual(before, {name: read(self.path("run", name), mode="rb")
+                                  for name in os.listdir(self.path("run"))})
+
+    def test_the_longest_transcripts_count(self):
+        self.write("tokens.txt", "<blank>\n<unk>\na\nb\n<sos/eos>\n")
+        self.write("text", "".join(f"u{i} {'ab' * (1 + i)}\n" for i in range(40)))
+        _, rows = self.told("tokens", "--data", "text", "--token-list", "tokens.txt", *SHAPE)
+        self.assertIn("a step of 16 by 80", rows[1])
+
+    def test_reals_are_told_of(self):
+        told, rows = self.told("adding", *SHAPE, "--length", "5", "--dtype", "f64")
+        self.assertIn("a step of 16 by 5", rows[1])
 
 
 class TextTest(CommandTest):

@@ -1,0 +1,185 @@
+#include "train/command/dry_run.h"
+
+#include "autograd/observe.h"
+#include "kernels/dry.h"
+#include "train/command/loop_internal.h"
+#include "train/objective.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes, each with those before it. */
+typedef struct run_memory {
+    size_t model; /* parameters, gradients and moments */
+    size_t step;
+    size_t validation;
+} run_memory;
+
+/* Batches whose shapes differ leave a tape larger than the longest alone would: as many as this are
+ * tried. */
+enum { MOST_VARIED = 256 };
+
+typedef struct counted_batches {
+    session_batches of; /* first: the context of the session's own loss */
+    mt_objective objective;
+    int64_t varied; /* batches as the run has them; those from there on are the longest */
+} counted_batches;
+
+/* A batch of the longest sequences that there are, of no values. */
+static void put_longest(const train_session *session, mt_tape *tape, mt_batch *batch)
+{
+    const run_config *config = &session->config;
+    int64_t B = config->batch, T = session->task->longest(config, session->data);
+    if (session->task->regression) {
+        int64_t features = session->model->config.input_size;
+        batch->input = mt_tape_sequence(tape, config->dtype, B, T, features, NULL);
+        batch->target = mt_tape_rows(tape, config->dtype, B, 1, NULL);
+    } else {
+        batch->input = mt_tape_labels(tape, B, T, NULL);
+        batch->target = mt_tape_labels(tape, B, T, NULL);
+    }
+}
+
+static bool is_on_host(const train_session *session)
+{
+    return strcmp(mt_device_name(session->device), "cpu") == 0;
+}
+
+static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
+{
+    counted_batches *batches = context;
+    if (index < batches->varied) {
+        batches->objective.put(batches->objective.context, tape, index, batch);
+    } else {
+        put_longest(batches->of.session, tape, batch);
+    }
+}
+
+static counted_batches count_batches(train_session *session, task_split split, int64_t most)
+{
+    bool varies = session->task->transcripts;
+    return (counted_batches){.of = {session, split},
+                             .objective = session_objective(session, split),
+                             .varied = !varies              ? 0
+                                       : most < MOST_VARIED ? most
+                                                            : MOST_VARIED};
+}
+
+/* The host's memory is taken when it is touched, a device's when it is allocated. */
+static size_t taken(const train_session *session, mt_tape *tape)
+{
+    size_t untouched = is_on_host(session) ? mt_tape_untouched(tape) : 0;
+    return mt_dry_most(session->device) - untouched;
+}
+
+static mt_status validate(train_session *session, mt_tape *tape)
+{
+    mt_batch batch;
+    mt_tensor *loss, *counts;
+    counted_batches batches = count_batches(
+        session, VALID, session->task->valid_batches(&session->config, session->data));
+    const mt_objective held_out = {put, batches.objective.loss, &batches};
+    bool recording = mt_tape_set_recording(tape, false);
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i <= batches.varied && status == MT_OK; i++) {
+        status = objective_put(&held_out, tape, i, &batch);
+        if (status == MT_OK) {
+            status = objective_loss(&held_out, tape, &batch, &loss, &counts);
+        }
+    }
+    mt_tape_set_recording(tape, recording);
+    return status;
+}
+
+static mt_status run(train_session *session, run_memory *memory)
+{
+    mt_trainer *trainer;
+    mt_trainer_config config = loop_trainer_config(&session->config);
+    counted_batches batches = count_batches(session, TRAIN, session->config.steps);
+    const mt_objective objective = {put, batches.objective.loss, &batches};
+    config.accumulate = config.accumulate < 2 ? 1 : 2; /* the others are as the second */
+    mt_status status = mt_trainer_create(session->model->parameters, &config, &objective, &trainer);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_tape *tape = mt_trainer_tape(trainer);
+    memory->model = taken(session, tape);
+    status = mt_trainer_run(trainer, batches.varied + 1, NULL, NULL);
+    memory->step = taken(session, tape);
+    if (status == MT_OK) {
+        status = validate(session, tape);
+    }
+    memory->validation = taken(session, tape);
+    mt_trainer_destroy(trainer);
+    return status;
+}
+
+/* What the system can give without swapping, in bytes; 0: it does not tell. */
+static double available(void)
+{
+    static const char name[] = "MemAvailable:";
+    FILE *file = fopen("/proc/meminfo", "r");
+    char line[128];
+    unsigned long long kib = 0;
+    while (file != NULL && kib == 0 && fgets(line, sizeof line, file) != NULL) {
+        kib = strncmp(line, name, strlen(name)) == 0 ? strtoull(line + strlen(name), NULL, 10) : 0;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return 1024.0 * (double)kib;
+}
+
+/* Of the host's memory: each array is saved in pieces, of which one is read from the device, one in
+ * HDF5's cache and one being summed. */
+static size_t taken_by_save(const mt_parameters *parameters)
+{
+    const size_t piece = (size_t)16 << 20;
+    size_t largest = 0;
+    for (int i = 0; i < parameters->count; i++) {
+        size_t bytes = mt_tensor_bytes(&parameters->items[i]->tensor);
+        largest = bytes > largest ? bytes : largest;
+    }
+    return 3 * (largest < piece ? largest : piece);
+}
+
+static void print_row(size_t bytes, const char *what)
+{
+    printf("%12.1f MB %s\n", 1e-6 * (double)bytes, what);
+}
+
+static void print(const train_session *session, const run_memory *memory)
+{
+    const run_config *config = &session->config;
+    bool host = is_on_host(session);
+    size_t save = taken_by_save(session->model->parameters), most = memory->validation;
+    char text[128];
+    most += host ? save : 0;
+    printf("%.1f MB at most on %s:\n", 1e-6 * (double)most, mt_device_name(session->device));
+    snprintf(text, sizeof text, "%" PRId64 " parameters, their gradients and two moments",
+             mt_parameters_size(session->model->parameters));
+    print_row(memory->model, text);
+    snprintf(text, sizeof text, "a step of %" PRId64 " by %" PRId64 "%s", config->batch,
+             session->task->longest(config, session->data),
+             config->model.recompute ? ", recomputed" : "");
+    print_row(memory->step - memory->model, text);
+    print_row(memory->validation - memory->step, "a validation beside that");
+    print_row(save, host ? "a save beside that" : "a save, of the host's memory");
+    double left = host ? available() : 0.0;
+    if (left > 0.0) {
+        printf("the system has %.1f MB%s\n", 1e-6 * left,
+               (double)most > left ? ", which is too little" : "");
+    }
+}
+
+mt_status dry_run(train_session *session)
+{
+    run_memory memory;
+    mt_status status = run(session, &memory);
+    if (status == MT_OK) {
+        print(session, &memory);
+    }
+    return status;
+}
