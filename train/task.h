@@ -25,6 +25,8 @@ struct train_task {
     bool language;    /* perplexity is the figure to show, instead of accuracy */
     bool numbers;     /* symbols are numbers, of as many as the options or the model say */
     bool encodes;     /* text, by config->encoder where there is one */
+    bool rows_apart;  /* row i of what is held out is i of the data, whatever batch it is in: batch
+                         j of B rows has those from j B on */
     double goal;      /* accuracy above which, or mean square error below which, the task counts as
                         learnt; 0: none */
 

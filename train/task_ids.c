@@ -252,6 +252,7 @@ const train_task task_ids = {
     .name = "ids",
     .help = "the next token id of --data, which another program's tokenizer made",
     .language = true,
+    .rows_apart = true,
     .numbers = true,
     .defaults = defaults,
     .open = open_ids,

@@ -351,6 +351,7 @@ const train_task task_text = {
     .name = "text",
     .help = "the next character or byte of --data, or token of --tokenizer",
     .language = true,
+    .rows_apart = true,
     .encodes = true,
     .defaults = defaults,
     .open = open_text,

@@ -212,6 +212,7 @@ const train_task task_tokens = {
     .help = "the next label of the transcripts in --data, with --token-list",
     .transcripts = true,
     .language = true,
+    .rows_apart = true,
     .defaults = defaults,
     .open = open_tokens,
     .close = close_tokens,

@@ -2,6 +2,7 @@
 
 #include "autograd/observe.h"
 #include "kernels/dry.h"
+#include "train/command/held_out.h"
 #include "train/command/loop_internal.h"
 #include "train/objective.h"
 
@@ -24,14 +25,15 @@ enum { MOST_VARIED = 256 };
 typedef struct counted_batches {
     session_batches of; /* first: the context of the session's own loss */
     mt_objective objective;
+    int64_t rows;   /* sequences of a batch */
     int64_t varied; /* batches as the run has them; those from there on are the longest */
 } counted_batches;
 
 /* A batch of the longest sequences that there are, of no values. */
-static void put_longest(const train_session *session, mt_tape *tape, mt_batch *batch)
+static void put_longest(const train_session *session, int64_t B, mt_tape *tape, mt_batch *batch)
 {
     const run_config *config = &session->config;
-    int64_t B = config->batch, T = session->task->longest(config, session->data);
+    int64_t T = session->task->longest(config, session->data);
     if (session->task->regression) {
         int64_t features = session->model->config.input_size;
         batch->input = mt_tape_sequence(tape, config->dtype, B, T, features, NULL);
@@ -53,18 +55,15 @@ static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
     if (index < batches->varied) {
         batches->objective.put(batches->objective.context, tape, index, batch);
     } else {
-        put_longest(batches->of.session, tape, batch);
+        put_longest(batches->of.session, batches->rows, tape, batch);
     }
 }
 
-static counted_batches count_batches(train_session *session, task_split split, int64_t most)
+/* How many batches of so many are tried as they are. */
+static int64_t varied_of(const train_session *session, int64_t batches)
 {
-    bool varies = session->task->transcripts;
-    return (counted_batches){.of = {session, split},
-                             .objective = session_objective(session, split),
-                             .varied = !varies              ? 0
-                                       : most < MOST_VARIED ? most
-                                                            : MOST_VARIED};
+    int64_t tried = batches < MOST_VARIED ? batches : MOST_VARIED;
+    return session->task->transcripts ? tried : 0;
 }
 
 /* The host's memory is taken when it is touched, a device's when it is allocated. */
@@ -78,15 +77,19 @@ static mt_status validate(train_session *session, mt_tape *tape)
 {
     mt_batch batch;
     mt_tensor *loss, *counts;
-    counted_batches batches = count_batches(
-        session, VALID, session->task->valid_batches(&session->config, session->data));
-    const mt_objective held_out = {put, batches.objective.loss, &batches};
+    held_out held;
+    held_out_begin(session, &held);
+    counted_batches batches = {.of = held.of,
+                               .objective = held_out_objective(&held),
+                               .rows = held.rows,
+                               .varied = varied_of(session, held.batches)};
+    const mt_objective objective = {put, session_loss, &batches};
     bool recording = mt_tape_set_recording(tape, false);
     mt_status status = MT_OK;
     for (int64_t i = 0; i <= batches.varied && status == MT_OK; i++) {
-        status = objective_put(&held_out, tape, i, &batch);
+        status = objective_put(&objective, tape, i, &batch);
         if (status == MT_OK) {
-            status = objective_loss(&held_out, tape, &batch, &loss, &counts);
+            status = objective_loss(&objective, tape, &batch, &loss, &counts);
         }
     }
     mt_tape_set_recording(tape, recording);
@@ -97,8 +100,11 @@ static mt_status run(train_session *session, run_memory *memory)
 {
     mt_trainer *trainer;
     mt_trainer_config config = loop_trainer_config(&session->config);
-    counted_batches batches = count_batches(session, TRAIN, session->config.steps);
-    const mt_objective objective = {put, batches.objective.loss, &batches};
+    counted_batches batches = {.of = {session, TRAIN},
+                               .objective = session_objective(session),
+                               .rows = session->config.batch,
+                               .varied = varied_of(session, session->config.steps)};
+    const mt_objective objective = {put, session_loss, &batches};
     config.accumulate = config.accumulate < 2 ? 1 : 2; /* the others are as the second */
     mt_status status = mt_trainer_create(session->model->parameters, &config, &objective, &trainer);
     if (status != MT_OK) {

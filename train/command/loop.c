@@ -1,4 +1,5 @@
 #include "train/command/ending.h"
+#include "train/command/held_out.h"
 #include "train/command/loop_internal.h"
 #include "train/command/options.h"
 
@@ -258,7 +259,7 @@ static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
     const run_config *config = &session->config;
     mt_trainer_config made = loop_trainer_config(config);
     made.replay_file = loop->replay_file;
-    mt_objective objective = session_objective(session, TRAIN);
+    mt_objective objective = session_objective(session);
     if (checkpoint != NULL && checkpoint->state.step > config->steps) {
         return mt_fail(MT_ERROR_INVALID, "--steps %" PRId64 ": the run has made %" PRId64,
                        config->steps, checkpoint->state.step);
@@ -329,6 +330,7 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
     mt_checkpoint_destroy(checkpoint);
     if (status == MT_OK) {
         session->ending = &interrupted;
+        session->progress = &loop.progress;
         catch_signals(loop.trainer);
         loop_say_start(&loop, notice);
         status = run_steps(&loop, end);
@@ -344,6 +346,7 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
     if (status == MT_OK && *end != LOOP_INTERRUPTED) {
         status = examples_show(session, mt_trainer_tape(loop.trainer));
     }
+    session->progress = NULL;
     interruptible = NULL;
     mt_trainer_destroy(loop.trainer);
     free(loop.config_text);

@@ -89,7 +89,7 @@ static const option_row own_rows[] = {
     {"eval-every", WHOLE, AT(eval_every), 0, LONG, NULL, "100", "N",
      "Updates between validations (0: at the end)"},
     {"eval-batches", WHOLE, AT(eval_batches), 1, LONG, NULL, "8", "N",
-     "Batches of a validation, at most"},
+     "Batches of a validation, at most, of --batch sequences each"},
     {"save-every", WHOLE, AT(save_every), 0, LONG, NULL, "500", "N",
      "Updates between checkpoints (0: at the end)"},
     {"log-every", WHOLE, AT(log_every), 1, LONG, NULL, "10", "N",

@@ -52,10 +52,11 @@ static void write_log(const train_progress *progress, const char *line)
     }
 }
 
+static const double live_interval = 0.2, plain_interval = 5.0;
+
 void progress_step(train_progress *progress, int64_t step, double loss, double accuracy,
                    double tokens_per_s, double seconds, double seconds_left)
 {
-    const double live_interval = 0.2, plain_interval = 5.0;
     bool last = step == progress->steps;
     bool is_plain = last || seconds - progress->logged >= plain_interval;
     bool is_live = progress->terminal && (last || seconds - progress->shown >= live_interval);
@@ -80,6 +81,26 @@ void progress_step(train_progress *progress, int64_t step, double loss, double a
         write_log(progress, line);
         progress->logged = seconds;
     }
+}
+
+void progress_validate(train_progress *progress, int64_t batch, int64_t batches)
+{
+    double now = clock_seconds();
+    if (progress->terminal && (batch == 0 || now - progress->validated >= live_interval)) {
+        fprintf(stderr, "\r\033[Kvalidation %" PRId64 "/%" PRId64, batch + 1, batches);
+        fflush(stderr);
+        progress->line_open = true;
+        progress->validated = now;
+    }
+}
+
+void progress_clear(train_progress *progress)
+{
+    if (progress->line_open) {
+        fprintf(stderr, "\r\033[K");
+        fflush(stderr);
+    }
+    progress->line_open = false;
 }
 
 void progress_say(train_progress *progress, const char *format, ...)

@@ -13,8 +13,9 @@ typedef struct train_progress {
     bool language; /* perplexity instead of accuracy */
     int64_t steps;
     double shown,
-        logged;     /* when a line last went to the terminal, to the log: seconds of the run */
-    bool line_open; /* the live line is on the screen */
+        logged;       /* when a line last went to the terminal, to the log: seconds of the run */
+    double validated; /* when a validation was last shown: the clock */
+    bool line_open;   /* the live line is on the screen */
 } train_progress;
 
 train_progress progress_make(FILE *log, bool language, int64_t steps);
@@ -22,6 +23,12 @@ train_progress progress_make(FILE *log, bool language, int64_t steps);
 /* After a step. `accuracy` NaN: not known. Shows what is due. */
 void progress_step(train_progress *progress, int64_t step, double loss, double accuracy,
                    double tokens_per_s, double seconds, double seconds_left);
+
+/* Before a batch of a validation, counted from 0: on a terminal it is shown how far that is. */
+void progress_validate(train_progress *progress, int64_t batch, int64_t batches);
+
+/* Takes the live line away. */
+void progress_clear(train_progress *progress);
 
 /* A line that stays, on standard error and in the log. */
 #if defined(__GNUC__)

@@ -342,18 +342,14 @@ static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
 {
     const session_batches *batches = context;
     const train_session *session = batches->session;
-    if (batches->split == VALID && session->ending != NULL && *session->ending != 0) {
-        mt_tape_fail(tape, mt_fail(MT_ERROR_INVALID, "interrupted"));
-        return;
-    }
     mt_status status =
-        session->task->make(&session->config, session->data, tape, batches->split, index, batch);
+        session->task->make(&session->config, session->data, tape, TRAIN, index, batch);
     if (status != MT_OK) {
         mt_tape_fail(tape, status);
     }
 }
 
-static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
+mt_tensor *session_loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts)
 {
     const session_batches *batches = context;
     const train_session *session = batches->session;
@@ -368,15 +364,8 @@ static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_t
                                   counts);
 }
 
-mt_objective session_objective(train_session *session, task_split split)
+mt_objective session_objective(train_session *session)
 {
-    session->batches[split] = (session_batches){session, split};
-    return (mt_objective){put, loss, &session->batches[split]};
-}
-
-mt_status session_evaluate(train_session *session, mt_tape *tape, mt_evaluation *found)
-{
-    mt_objective held_out = session_objective(session, VALID);
-    int64_t batches = session->task->valid_batches(&session->config, session->data);
-    return mt_evaluate(tape, &held_out, batches, found);
+    session->training = (session_batches){session, TRAIN};
+    return (mt_objective){put, session_loss, &session->training};
 }

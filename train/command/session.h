@@ -3,6 +3,7 @@
 #ifndef MT_COMMAND_SESSION_H
 #define MT_COMMAND_SESSION_H
 
+#include "train/command/progress.h"
 #include "train/task.h"
 
 #include <signal.h>
@@ -27,7 +28,8 @@ struct train_session {
     int32_t first_new_token;     /* the first of those that they have not; -1: they have all */
     mt_tokenizer_file tokenizer; /* that the model is to be saved with, */
     int64_t tokenizer_size;      /* and how many ids it has; 0: not looked at */
-    session_batches batches[2];  /* by task_split */
+    session_batches training;    /* the context of session_objective */
+    train_progress *progress;    /* of validations; or NULL */
     const volatile sig_atomic_t *ending; /* unless 0, a validation fails before its next batch; or
                                             NULL */
 };
@@ -66,11 +68,12 @@ void session_tell_assumed(const char *path, const char *assumed);
 mt_status session_load_file(const char *path, mt_checkpoint **checkpoint);
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint);
 
-/* A split's batches and their loss, with dropout and label smoothing where they are trained on. The
- * session outlives it and stays where it is. */
-mt_objective session_objective(train_session *session, task_split split);
+/* The batches that are trained on, and their loss. The session outlives it and stays where it is.
+ * Those that are held out have train/command/held_out.h. */
+mt_objective session_objective(train_session *session);
 
-/* The loss on held-out data, on a tape of the session's device. */
-mt_status session_evaluate(train_session *session, mt_tape *tape, mt_evaluation *found);
+/* The loss of a batch, with dropout and label smoothing where it is trained on. The context begins
+ * with session_batches. */
+mt_tensor *session_loss(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts);
 
 #endif

@@ -4,6 +4,7 @@
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
 #include "train/command/figures.h"
+#include "train/command/held_out.h"
 #include "train/command/measure.h"
 #include "train/command/measure_shown.h"
 #include "train/command/options.h"
@@ -213,6 +214,8 @@ static mt_status evaluate_held_out(const mt_checkpoint *checkpoint, const eval_a
         status = mt_weights_restore_new(checkpoint->weights, session.model);
     }
     if (status == MT_OK) {
+        train_progress progress = progress_make(NULL, session.task->language, 0);
+        session.progress = &progress;
         status = session_evaluate(&session, session.tape, &found);
     }
     if (status == MT_OK) {

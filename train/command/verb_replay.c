@@ -76,7 +76,7 @@ static mt_status replay(const arguments *given, const mt_checkpoint *checkpoint,
     if (status != MT_OK) {
         return status;
     }
-    mt_objective objective = session_objective(&session, TRAIN);
+    mt_objective objective = session_objective(&session);
     status = mt_replay(path, session.tape, &objective, session.model->parameters, &replayed);
     if (status == MT_OK) {
         printf("step %" PRId64 ", batch %" PRId64 ", on %s\nloss %g\n%s\n", replayed.step,

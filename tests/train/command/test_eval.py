@@ -3,13 +3,15 @@
 import gzip
 import json
 import os
+import shutil
+import subprocess
 import sys
 import unittest
 
 import h5py
 import numpy
 
-from test_command import CommandTest, TranscriptsTest, read
+from test_command import MIXTAPE, CommandTest, TranscriptsTest, read
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "..", "reference"))
 import rwkv_reference # noqa: E402
@@ -462,6 +464,72 @@ class TranscriptsEvalTest(EvalTest, TranscriptsTest):
                 stdout=full, stderr=subprocess.PIPE, cwd=self.folder.name, timeout=60)
         self.assertEqual(result.returncode, 1)
         self.assertIn("standard output: No space left", result.stderr.decode())
+
+
+class HeldOutTest(CommandTest):
+    """A validation, whose batches are not those of training."""
+
+    SIZES = ["--size", "32", "--blocks", "2", "--threads", "1", "--steps", "1", "--lr", "1e-12"]
+
+    def figures(self, *arguments):
+        """Of a model with its initial values, since the rate is as good as 0."""
+        self.run_command("train", *arguments, *self.SIZES, "--out", "run")
+        figures = json.loads(self.run_command("eval", "run", "--json").stdout)
+        log = float(read(self.path("run", "metrics.csv")).splitlines()[-1].split(",")[3])
+        self.assertEqual(round(log, 6), round(figures["loss"], 6))
+        shutil.rmtree(self.path("run"))
+        return figures
+
+    def test_the_same_rows_are_measured_whatever_the_batch(self):
+        self.write("train.txt", "to be or not to be " * 100)
+        self.write("valid.txt", "or not to be to " * 1500)
+        self.write("tokens.txt", "<blank>\n<unk>\na\nb\n<sos/eos>\n")
+        self.write("text", "".join(f"u{i} {'ab' * (1 + i % 50)}\n" for i in range(90)))
+        text = ["text", "--data", "train.txt", "--valid-data", "valid.txt", "--length"]
+        tokens = ["tokens", "--data", "text", "--valid-data", "text", "--token-list", "tokens.txt"]
+        numpy.save(self.path("ids.npy"), numpy.arange(30000, dtype="u2") % 50)
+        ids = ["ids", "--data", "ids.npy", "--valid-share", "0.5", "--length", "40"]
+        # First, batches that are put together and some that are left over; then batches of many
+        # parts; and last, fewer rows than are asked for.
+        for task, batches in (([*text, "16"], ((1, 96), (3, 32), (12, 8), (96, 1))),
+                              ([*text, "200"], ((32, 3), (8, 12), (1, 96), (96, 1))),
+                              (ids, ((1, 400), (5, 200), (64, 1000), (375, 1))),
+                              (tokens, ((1, 100), (7, 100), (64, 2), (90, 1)))):
+            measured = []
+            for batch, count in batches:
+                with self.subTest(task=task, batch=batch):
+                    measured.append(self.figures(*task, "--batch", str(batch), "--eval-batches",
+                                                 str(count)))
+                    self.assertEqual(measured[-1]["counted"], measured[0]["counted"])
+                    self.assertAlmostEqual(measured[-1]["loss"], measured[0]["loss"], delta=2e-6)
+                    self.assertAlmostEqual(measured[-1]["accuracy"], measured[0]["accuracy"])
+
+    def shown_on_a_terminal(self, *arguments):
+        ours, theirs = os.openpty()
+        shown = b""
+        with subprocess.Popen([MIXTAPE, *arguments], cwd=self.folder.name, stdin=theirs,
+                              stdout=subprocess.DEVNULL, stderr=theirs) as process:
+            os.close(theirs)
+            try:
+                while part := os.read(ours, 4096):
+                    shown += part
+            except OSError: # as Linux tells that nobody writes any more
+                pass
+            self.assertEqual(process.wait(timeout=60), 0)
+        os.close(ours)
+        return shown.decode()
+
+    def test_its_progress_is_shown_on_a_terminal_alone(self):
+        self.write("text.txt", "to be or not to be " * 1000)
+        train = ["train", "text", "--data", "text.txt", *self.SIZES, "--out", "run"]
+        for arguments in (train, ["eval", "run"]):
+            shown = self.shown_on_a_terminal(*arguments)
+            self.assertIn("\r\x1b[Kvalidation 1/", shown)
+            last = shown[shown.rindex("validation 1/"):]
+            self.assertIn("\r\x1b[K", last) # it is taken away
+        quiet = self.run_command("eval", "run")
+        self.assertEqual(quiet.stderr, b"")
+        self.assertNotIn("validation 1/", read(self.path("run", "train.log")))
 
 
 if __name__ == "__main__":
