@@ -9,18 +9,16 @@ static bool is_among(unsigned inputs, int index)
     return (inputs >> index & 1u) != 0;
 }
 
-/* The input that the call's type is: the first real one that cannot be of another, or the first. */
-static const mt_tensor *find_typical(const mt_op *op, const mt_call *call)
+/* The first real input that is not among some; NULL: none. */
+static const mt_tensor *first_real(const mt_call *call, unsigned among)
 {
-    const mt_tensor *first = NULL;
-    for (int i = call->input_count - 1; i >= 0; i--) {
+    for (int i = 0; i < call->input_count; i++) {
         const mt_tensor *input = call->inputs[i];
-        if (input != NULL && input->dtype != MT_I32) {
-            bool other = is_among(op->wide | op->factors, i);
-            first = first == NULL || !other ? input : first;
+        if (input != NULL && input->dtype != MT_I32 && !is_among(among, i)) {
+            return input;
         }
     }
-    return first;
+    return NULL;
 }
 
 static mt_status check_device(const mt_op *op, const mt_call *call, int index)
@@ -54,7 +52,9 @@ static mt_status check_inputs(const mt_op *op, mt_call *call)
             return mt_fail(MT_ERROR_INVALID, "%s: input %d is NULL", op->name, i);
         }
     }
-    const mt_tensor *typical = find_typical(op, call);
+    /* One that cannot be of another type than the call's, where there is one. */
+    const mt_tensor *typical = first_real(call, op->wide | op->factors);
+    typical = typical != NULL ? typical : first_real(call, 0);
     if (typical == NULL) {
         return mt_fail(MT_ERROR_INVALID, "%s: no input of a real type", op->name);
     }

@@ -141,6 +141,10 @@ mt_status mt_weights_fill(const mt_weights *weights, const mt_values *values,
 /* The same with a model's own values, checked before the first of them is put in place. */
 mt_status mt_weights_check_and_fill(const mt_weights *weights, const mt_parameters *parameters);
 
+/* mt_weights_model, of a type of which theirs is mt_dtype_wide. */
+mt_status mt_weights_model_as(const mt_weights *weights, mt_device *device, mt_dtype dtype,
+                              mt_model **model);
+
 /* mt_weights_restore and mt_weights_begin for a model that was reserved (layers/layer.h), and that
  * is given up where they fail: every value is read once, and only those that the weights lack are
  * drawn, as mt_model_create draws them from this seed. */

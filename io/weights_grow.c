@@ -90,7 +90,7 @@ mt_status mt_weights_grow(const mt_weights *weights, const mt_parameters *parame
                         from->tensor.shape[0] < place->tensor.shape[0];
         status = has_more ? grow(weights, from, parameters, place) : MT_OK;
     }
-    return status;
+    return status == MT_OK ? mt_parameters_renew_narrow(parameters) : status;
 }
 
 mt_status mt_weights_begin_grown(const mt_weights *weights, mt_model *model)

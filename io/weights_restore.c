@@ -166,7 +166,13 @@ mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_mode
     if (weights == NULL || device == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = mt_model_reserve(device, weights->dtype, &weights->config, model);
+    return mt_weights_model_as(weights, device, weights->dtype, model);
+}
+
+mt_status mt_weights_model_as(const mt_weights *weights, mt_device *device, mt_dtype dtype,
+                              mt_model **model)
+{
+    mt_status status = mt_model_reserve(device, dtype, &weights->config, model);
     if (status == MT_OK) {
         status = mt_weights_restore_new(weights, *model);
     }

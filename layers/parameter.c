@@ -15,6 +15,10 @@ enum { ALIGNMENT = 16 };
 
 mt_status mt_parameters_create(mt_device *device, mt_dtype dtype, mt_parameters **parameters)
 {
+    *parameters = NULL;
+    if (dtype != MT_F32 && dtype != MT_F64) {
+        return mt_fail(MT_ERROR_INVALID, "parameters: of type %d, neither f32 nor f64", (int)dtype);
+    }
     *parameters = calloc(1, sizeof **parameters);
     if (*parameters == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "parameters: no memory for %zu bytes", sizeof **parameters);

@@ -161,6 +161,10 @@ mt_status mt_adam_watch(mt_adam *adam, const mt_tensor *loss)
     if (adam == NULL || loss == NULL) {
         return mt_fail_null(__func__);
     }
+    if (mt_dtype_wide(loss->dtype) != loss->dtype) {
+        return mt_fail(MT_ERROR_INVALID, "adam: the loss is %s, expected %s",
+                       mt_dtype_name(loss->dtype), mt_dtype_name(mt_dtype_wide(loss->dtype)));
+    }
     mt_device *device = adam->parameters->device;
     return device->kernels[loss->dtype]->watch(device, DBL_MAX, loss->data, adam->halt);
 }

@@ -14,16 +14,19 @@
 static int64_t first_bad(inspection *inspected, const mt_tensor *tensor, bool gradient,
                          double *value)
 {
-    size_t bytes = mt_tensor_bytes(tensor);
-    void *host = malloc(bytes);
+    int64_t n = mt_tensor_count(tensor);
+    size_t bytes = (size_t)n * sizeof(double);
+    double *host = malloc(bytes);
     if (host == NULL) {
         inspected->status = mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes", bytes);
         return -1;
     }
     inspected->status = gradient ? mt_tensor_read_grad(tensor, host) : mt_tensor_read(tensor, host);
-    int64_t at = inspected->status == MT_OK
-                     ? mt_first_not_finite(tensor->dtype, host, mt_tensor_count(tensor), value)
-                     : -1;
+    int64_t at = -1;
+    if (inspected->status == MT_OK) {
+        mt_reals_widen(tensor->dtype, n, host);
+        at = mt_first_not_finite(MT_F64, host, n, value);
+    }
     free(host);
     return at;
 }

@@ -6,6 +6,9 @@ static mt_status cast_shape(mt_call *call)
 {
     const mt_tensor *x = call->inputs[0];
     mt_dtype from = x->dtype, to = *(const mt_dtype *)call->options;
+    if ((unsigned)to >= MT_REAL_DTYPES) {
+        return mt_fail(MT_ERROR_INVALID, "cast: to type %d, which is none of reals", (int)to);
+    }
     bool narrows = from == MT_F32 && to == MT_BF16, widens = from == MT_BF16 && to == MT_F32;
     if (!narrows && !widens) {
         return mt_fail(MT_ERROR_INVALID, "cast: from %s to %s, not between f32 and bf16",

@@ -21,6 +21,10 @@ static mt_status embedding_shape(mt_call *call)
         status = mt_fail(MT_ERROR_INVALID, "embedding: indices have %d dimensions, at most %d",
                          indices->rank, MT_MAX_RANK - 1);
     }
+    if (status == MT_OK && (unsigned)options->dtype >= MT_REAL_DTYPES) {
+        status = mt_fail(MT_ERROR_INVALID, "embedding: rows of type %d, which is none of reals",
+                         (int)options->dtype);
+    }
     if (status == MT_OK && table->dtype != mt_dtype_wide(options->dtype)) {
         status = mt_fail(MT_ERROR_INVALID, "embedding: rows of %s from a table of %s, expected %s",
                          mt_dtype_name(options->dtype), mt_dtype_name(table->dtype),

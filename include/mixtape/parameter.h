@@ -50,6 +50,7 @@ typedef struct mt_parameters {
     int64_t decayed;      /* those that weight decay applies to come first: so many */
 } mt_parameters;
 
+/* Of MT_F32 or MT_F64: for MT_BF16 they are MT_F32 with mt_parameters_set_narrow. */
 MT_API mt_status mt_parameters_create(mt_device *device, mt_dtype dtype,
                                       mt_parameters **parameters);
 /* Its tensors end with it. NULL is allowed. */

@@ -69,6 +69,34 @@ START_TEST(test_gradients_are_those_of_float64_to_rounding)
 }
 END_TEST
 
+START_TEST(test_a_type_that_nothing_is_cast_to_is_refused)
+{
+    mt_tensor *x = RANDOM32(1, 2, 3);
+    ck_assert_ptr_null(mt_cast(test_tape, x, (mt_dtype)9));
+    assert_tape_fails_with("cast: to type 9");
+    mt_tape_reset(test_tape);
+    ck_assert_ptr_null(mt_cast(test_tape, x, MT_F64));
+    assert_tape_fails_with("cast: from f32 to f64");
+    mt_tape_reset(test_tape);
+    mt_tensor *labels = mt_tape_labels(test_tape, 1, 1, (const int32_t[]){0});
+    ck_assert_ptr_null(mt_embedding_as(test_tape, labels, x, -1, MT_F64));
+    assert_tape_fails_with("rows of f64 from a table of f32");
+    mt_tape_reset(test_tape);
+    labels = mt_tape_labels(test_tape, 1, 1, (const int32_t[]){0});
+    ck_assert_ptr_null(mt_embedding_as(test_tape, labels, x, -1, (mt_dtype)9));
+    assert_tape_fails_with("rows of type 9");
+}
+END_TEST
+
+START_TEST(test_what_is_wide_is_not_narrow)
+{
+    mt_tensor *x = mt_cast(test_tape, RANDOM32(1, 2, 3), MT_BF16);
+    mt_tensor *weight = RANDOM32(2, 4, 3), *bias = mt_cast(test_tape, RANDOM32(3, 4), MT_BF16);
+    ck_assert_ptr_null(mt_linear(test_tape, x, weight, bias));
+    assert_tape_fails_with("linear: input 2 is bf16, expected f32");
+}
+END_TEST
+
 static int count_cases(void)
 {
     int count = 0;
@@ -83,6 +111,8 @@ static Suite *bfloat16_suite(void)
     TCase *tcase;
     Suite *suite = suite_begin("bfloat16", graph_setup, graph_teardown, &tcase);
     tcase_add_loop_test(tcase, test_gradients_are_those_of_float64_to_rounding, 0, count_cases());
+    tcase_add_test(tcase, test_a_type_that_nothing_is_cast_to_is_refused);
+    tcase_add_test(tcase, test_what_is_wide_is_not_narrow);
     return suite;
 }
 

@@ -189,6 +189,14 @@ START_TEST(test_the_copy_follows_every_way_that_weights_change)
 }
 END_TEST
 
+START_TEST(test_parameters_themselves_are_not_of_bfloat16)
+{
+    mt_parameters *parameters;
+    ck_assert_int_eq(mt_parameters_create(test_device, MT_BF16, &parameters), MT_ERROR_INVALID);
+    ck_assert_ptr_null(parameters);
+}
+END_TEST
+
 START_TEST(test_only_parameters_of_float32_have_copies)
 {
     mt_parameters *parameters;
@@ -209,6 +217,7 @@ static Suite *bfloat16_suite(void)
     tcase_add_test(tcase, test_recomputation_gives_the_same_bits);
     tcase_add_test(tcase, test_values_inside_are_narrow_and_what_goes_in_and_out_is_wide);
     tcase_add_test(tcase, test_the_copy_follows_every_way_that_weights_change);
+    tcase_add_test(tcase, test_parameters_themselves_are_not_of_bfloat16);
     tcase_add_test(tcase, test_only_parameters_of_float32_have_copies);
     return suite;
 }

@@ -224,7 +224,7 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
         }
     }
     if (status == MT_ERROR_NUMERIC) {
-        status = mt_fail(status, "%s (lower --lr, or --dtype f64)", mt_error_message());
+        status = mt_fail(status, "%s (lower --lr, or a wider --dtype)", mt_error_message());
     }
     if (status != MT_OK) { /* of a batch, which could not be made, or of a bad step */
         end_saved(loop, status);

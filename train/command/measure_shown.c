@@ -268,8 +268,9 @@ static mt_status open_and_measure(const mt_checkpoint *checkpoint, const file_ki
     }
     mt_status status = given->threads != NULL ? parse_threads(given->threads, &threads) : MT_OK;
     if (status == MT_OK) {
-        status = session_open_model(checkpoint, given->device != NULL ? given->device : "auto",
-                                    (int)threads, &session);
+        status = session_open_model(checkpoint, checkpoint->weights->dtype,
+                                    given->device != NULL ? given->device : "auto", (int)threads,
+                                    &session);
     }
     if (status == MT_OK) {
         status = measure_model(session.model, kind, symbols, given);

@@ -315,13 +315,13 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
     return status;
 }
 
-mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device, int threads,
-                             train_session *session)
+mt_status session_open_model(const mt_checkpoint *checkpoint, mt_dtype dtype, const char *device,
+                             int threads, train_session *session)
 {
     memset(session, 0, sizeof *session);
     mt_status status = open_device(device, threads, false, session);
     if (status == MT_OK) {
-        status = mt_weights_model(checkpoint->weights, session->device, &session->model);
+        status = mt_weights_model_as(checkpoint->weights, session->device, dtype, &session->model);
     }
     if (status != MT_OK) {
         session_close(session);

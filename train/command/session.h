@@ -41,9 +41,9 @@ struct train_session {
 mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint,
                        const mt_checkpoint *init, train_session *session);
 
-/* Opens a model alone, without a task: for generate, forward and export. */
-mt_status session_open_model(const mt_checkpoint *checkpoint, const char *device, int threads,
-                             train_session *session);
+/* Opens a model alone, without a task, of a type of which its weights are mt_dtype_wide. */
+mt_status session_open_model(const mt_checkpoint *checkpoint, mt_dtype dtype, const char *device,
+                             int threads, train_session *session);
 
 void session_close(train_session *session);
 

@@ -60,6 +60,9 @@ static void check_together(const arguments *given, const struct argp_state *stat
     if (given->wkv && given->step != NOT_GIVEN) {
         wrong_arguments(state, "--wkv and --step exclude each other");
     }
+    if (given->wkv && given->dtype != MT_F32) {
+        wrong_arguments(state, "--dtype is for training steps: --wkv is of f32");
+    }
     if (!alone && (given->runs != NOT_GIVEN || given->kernels)) {
         wrong_arguments(state, "%s needs --wkv or --step", given->kernels ? "--kernels" : "--runs");
     }
@@ -73,7 +76,7 @@ static mt_status parse_dtype(const char *text, mt_dtype *dtype)
     int found = mt_choice_find(mt_compute_dtype_name, text);
     *dtype = (mt_dtype)found;
     return found >= 0 ? MT_OK
-                      : mt_fail(MT_ERROR_INVALID, "--dtype %s: none of f32, f64, bf16", text);
+                      : mt_fail(MT_ERROR_INVALID, "--dtype %s: not one of f32, f64, bf16", text);
 }
 
 /* A training step's shape, with the type that was asked for. */

@@ -114,7 +114,8 @@ static mt_status run(const arguments *given, const mt_checkpoint *checkpoint)
         status = labels_check(given->input, shape, labels, checkpoint->weights->config.vocab_size);
     }
     if (status == MT_OK) {
-        status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
+        status = session_open_model(checkpoint, checkpoint->weights->dtype, given->device,
+                                    (int)given->threads, &session);
     }
     if (status == MT_OK) {
         if (given->context_size > 0) {

@@ -258,7 +258,8 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given, bo
     }
     status = symbols_find(checkpoint, given->run, &given->symbols, &symbols);
     if (status == MT_OK) {
-        status = session_open_model(checkpoint, given->device, (int)given->threads, &session);
+        status = session_open_model(checkpoint, checkpoint->weights->dtype, given->device,
+                                    (int)given->threads, &session);
     }
     if (status != MT_OK) {
         symbols_free(&symbols);

@@ -51,7 +51,8 @@ static mt_status open_session(const arguments *given, const mt_checkpoint *check
     run_config config;
     mt_status status = session_config_of(path, checkpoint, &config);
     if (status == MT_OK) {
-        status = session_open_model(checkpoint, given->device, (int)given->threads, session);
+        status = session_open_model(checkpoint, config.dtype, given->device, (int)given->threads,
+                                    session);
     }
     if (status != MT_OK) {
         run_config_clear(&config);

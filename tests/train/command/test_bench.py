@@ -63,6 +63,8 @@ class BenchTest(unittest.TestCase):
         cases += [(["--step", "0", "--runs", runs], f"--runs {runs}: ")
                   for runs in ["0", "-1", "many", "100001"]]
         cases += [([option, ""], f"{option}: an empty value") for option in ("--wkv", "--step")]
+        cases += [(["--wkv", "2,40,32", "--dtype", "bf16"], "--dtype is for training steps"),
+                  (["--dtype", "f16"], "--dtype f16: not one of f32, f64, bf16")]
         cases += [(["--step", "0", "--wkv", "2,40,32"], "--wkv and --step"),
                   (["--runs", "2"], "--runs needs"), (["--kernels"], "--kernels needs"),
                   (["--wkv", "2,40,32", "--repeat", "3"], "--repeat"),

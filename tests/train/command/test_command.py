@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -231,9 +232,35 @@ class TrainTest(CommandTest):
                     says="of type f32, the model of f64")
         self.assertEqual(read(self.path(run, "config.yaml")), before)
 
+    def test_a_vocabulary_that_grows_is_grown_in_bfloat16_too(self):
+        self.write("text.txt", "abcdefgh" * 200)
+        self.write("more.txt", "abcdefghijklmnop" * 100)
+        options = [*SHAPE, "--batch", "8", "--length", "16", "--log-every", "1"]
+        self.run_command("train", "text", "--data", "text.txt", *options, "--steps", "60", "--out",
+                         "base")
+        losses = []
+        for dtype in "f32", "bf16":
+            self.run_command("train", "text", "--data", "more.txt", "--init", "base", *options,
+                             "--steps", "1", "--dtype", dtype, "--out", dtype)
+            first = read(self.path(dtype, "metrics.csv")).splitlines()[1]
+            losses.append(float(first.split(",")[1]))
+        self.assertAlmostEqual(*losses, delta=0.02)
+
+    def test_a_bad_step_of_bfloat16_is_told_and_replayed(self):
+        self.run_command("train", "copy", *SHAPE, "--dtype", "bf16", "--lr", "1e3", "--warmup", "0",
+                         "--clip", "0", "--schedule", "constant", "--norm", "basic_norm", "--out",
+                         "run", status=1)
+        kept = read(self.path("run", "train.log"))
+        said = self.run_command("replay", "run").stdout.decode()
+        found = re.search(r"(forward|backward): element .*", said).group(0)
+        self.assertIn(found, kept)
+
     def test_where_bfloat16_is_not_multiplied_as_such_it_is_said_once(self):
         said = self.train("--steps", "4", "--dtype", "bf16", "--eval-every", "2", "--out", "run",
                           environment={"MIXTAPE_ISA": "baseline"}).stderr.decode()
+        self.assertEqual(said.count("products of bf16 are those of f32 here"), 1, said)
+        said = self.train("--steps", "4", "--dtype", "bf16", "--out", "told",
+                          environment={"ONEDNN_MAX_CPU_ISA": "AVX2"}).stderr.decode()
         self.assertEqual(said.count("products of bf16 are those of f32 here"), 1, said)
         said = self.train("--steps", "2", "--out", "wide",
                           environment={"MIXTAPE_ISA": "baseline"}).stderr.decode()

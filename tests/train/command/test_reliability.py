@@ -290,8 +290,8 @@ class BadStepTest(RunTest):
         said = self.go(status=1).splitlines()[-1]
         self.assertRegex(said, r"mixtape: step \d+: the loss is nan; forward: element \d+ of the "
                          r"output of layer_norm \(2, 8, 8\) is nan \(layer embed_norm\); "
-                         r"kept for mixtape replay in run/bad_step.h5 \(lower --lr, or --dtype "
-                         r"f64\) \(saved after step \d+\)$")
+                         r"kept for mixtape replay in run/bad_step.h5 \(lower --lr, or a wider "
+                         r"--dtype\) \(saved after step \d+\)$")
         step = int(re.search(r"step (\d+)", said)[1])
         self.assertEqual(self.saved_step(), step - 1)
         self.assertIn(f"(saved after step {step - 1})", said)
