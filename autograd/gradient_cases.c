@@ -457,6 +457,11 @@ const gradient_case gradient_cases[] = {
     {.op = NULL},
 };
 
+int gradient_case_count(void)
+{
+    return (int)(sizeof gradient_cases / sizeof *gradient_cases) - 1;
+}
+
 /* Values in (-1, 1); the den of a state is a sum of exponentials, so its plane is made positive. */
 static void draw(mt_random *random, int64_t n, bool state, double *values)
 {

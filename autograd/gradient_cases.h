@@ -21,6 +21,7 @@ typedef struct gradient_case {
 } gradient_case;
 
 extern const gradient_case gradient_cases[];
+int gradient_case_count(void);
 
 /* Fills inputs of a case, of a real type, on `values`, which must outlive the check, from a seed,
  * and tells how many of them to check. */

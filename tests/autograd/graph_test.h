@@ -97,6 +97,17 @@ static inline mt_tensor *weighed_sum(mt_tape *tape, mt_tensor *x)
     return mt_sum(tape, mt_multiply(tape, x, w));
 }
 
+/* The distance of two arrays by their norm, in units of the expected one's unless that is zero. */
+static inline double relative_difference(const double *found, const double *expected, int64_t n)
+{
+    double apart = 0.0, norm = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        apart += (found[i] - expected[i]) * (found[i] - expected[i]);
+        norm += expected[i] * expected[i];
+    }
+    return norm > 0.0 ? sqrt(apart / norm) : sqrt(apart);
+}
+
 /* Asserts that backward agrees with central differences, to 1e-6. */
 static inline void assert_gradients(mt_gradcheck_function function, void *context, int count,
                                     mt_tensor *const *inputs)

@@ -20,17 +20,6 @@ static double *doubles_of(const mt_tensor *tensor, bool of_gradient)
     return values;
 }
 
-/* The distance of two arrays, by their norm. */
-static double difference(const double *found, const double *expected, int64_t n)
-{
-    double apart = 0.0, norm = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        apart += (found[i] - expected[i]) * (found[i] - expected[i]);
-        norm += expected[i] * expected[i];
-    }
-    return norm > 0.0 ? sqrt(apart / norm) : sqrt(apart);
-}
-
 static void differentiate(const gradient_case *one, mt_tensor **inputs)
 {
     for (int i = 0; i < one->count; i++) {
@@ -60,7 +49,7 @@ START_TEST(test_gradients_are_those_of_float64_to_rounding)
     differentiate(one, exact);
     for (int i = 0; i < checked; i++) {
         double *found = doubles_of(narrow[i], true), *expected = doubles_of(exact[i], true);
-        double error = difference(found, expected, mt_tensor_count(exact[i]));
+        double error = relative_difference(found, expected, mt_tensor_count(exact[i]));
         ck_assert_msg(error <= most_error, "%s: the gradient of input %d is off by %g", one->op, i,
                       error);
         free(found);
@@ -97,20 +86,12 @@ START_TEST(test_what_is_wide_is_not_narrow)
 }
 END_TEST
 
-static int count_cases(void)
-{
-    int count = 0;
-    while (gradient_cases[count].op != NULL) {
-        count++;
-    }
-    return count;
-}
-
 static Suite *bfloat16_suite(void)
 {
     TCase *tcase;
     Suite *suite = suite_begin("bfloat16", graph_setup, graph_teardown, &tcase);
-    tcase_add_loop_test(tcase, test_gradients_are_those_of_float64_to_rounding, 0, count_cases());
+    tcase_add_loop_test(tcase, test_gradients_are_those_of_float64_to_rounding, 0,
+                        gradient_case_count());
     tcase_add_test(tcase, test_a_type_that_nothing_is_cast_to_is_refused);
     tcase_add_test(tcase, test_what_is_wide_is_not_narrow);
     return suite;

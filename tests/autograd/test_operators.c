@@ -351,21 +351,14 @@ START_TEST(test_transducer_loss_is_the_same_without_a_record)
 }
 END_TEST
 
-static int count_cases(void)
-{
-    int count = 0;
-    while (gradient_cases[count].op != NULL) {
-        count++;
-    }
-    return count;
-}
-
 static Suite *operators_suite(void)
 {
     TCase *tcase;
     Suite *suite = suite_begin("operators", graph_setup, graph_teardown, &tcase);
-    tcase_add_loop_test(tcase, test_operator_gradients_are_central_differences, 0, count_cases());
-    tcase_add_loop_test(tcase, test_an_input_that_fits_no_other_is_refused, 0, count_cases());
+    tcase_add_loop_test(tcase, test_operator_gradients_are_central_differences, 0,
+                        gradient_case_count());
+    tcase_add_loop_test(tcase, test_an_input_that_fits_no_other_is_refused, 0,
+                        gradient_case_count());
     tcase_add_test(tcase, test_wkv_state_gradient_is_for_fixed_max);
     tcase_add_test(tcase, test_every_operator_has_a_gradient_case);
     tcase_add_test(tcase, test_operators_given_null_return_null);

@@ -72,16 +72,6 @@ static double *gradients_of(mt_model *model, int64_t first)
     return all;
 }
 
-static double difference(const double *found, const double *expected, int64_t n)
-{
-    double apart = 0.0, norm = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        apart += (found[i] - expected[i]) * (found[i] - expected[i]);
-        norm += expected[i] * expected[i];
-    }
-    return sqrt(apart / norm);
-}
-
 /* Two blocks are some thirty roundings deep, which add up like steps at random. */
 START_TEST(test_gradients_are_those_of_float64_to_rounding)
 {
@@ -90,7 +80,7 @@ START_TEST(test_gradients_are_those_of_float64_to_rounding)
     int64_t first = _i % 2 == 0 ? T : 5;
     mt_model *narrow = make_model(&config, MT_BF16), *exact = make_model(&config, MT_F64);
     double *found = gradients_of(narrow, first), *expected = gradients_of(exact, first);
-    double error = difference(found, expected, mt_parameters_size(exact->parameters));
+    double error = relative_difference(found, expected, mt_parameters_size(exact->parameters));
     ck_assert_msg(error <= most_error, "off by %g", error);
     free(found);
     free(expected);
