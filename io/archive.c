@@ -57,16 +57,16 @@ mt_status mt_archive_new(const char *path, mt_archive **archive)
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof **archive);
     }
     snprintf((*archive)->path, sizeof(*archive)->path, "%s", path);
-    (*archive)->file = (*archive)->array = (*archive)->driver = H5I_INVALID_HID;
+    (*archive)->file = (*archive)->array.dataset = (*archive)->driver = H5I_INVALID_HID;
     return MT_OK;
 }
 
 void mt_archive_end_array(mt_archive *archive)
 {
-    if (archive->array >= 0 && H5Dclose(archive->array) < 0) {
+    if (archive->array.dataset >= 0 && H5Dclose(archive->array.dataset) < 0) {
         mt_archive_lacks_memory(archive, "an array");
     }
-    archive->array = H5I_INVALID_HID;
+    archive->array.dataset = H5I_INVALID_HID;
 }
 
 void mt_archive_discard(mt_archive *archive)
@@ -88,6 +88,7 @@ void mt_archive_discard(mt_archive *archive)
         mt_hdf5_makes = mt_hdf5_new_file = NULL;
     }
     mt_file_discard(archive->target);
+    mt_chunks_free(&archive->chunks);
     free(archive);
 }
 

@@ -49,13 +49,23 @@ mt_status mt_archive_keep(mt_archive *archive, mt_status status);
 
 void mt_archive_write_group(mt_archive *archive, const char *group);
 
-/* Begins an array `group`/`name` with a Fletcher-32 checksum (a scalar has that of its header), and
- * writes rows of the array begun last, that is steps of its first dimension: `rows` of them from
- * `first` on. A scalar has one. */
+/* Begins an array `group`/`name` with a Fletcher-32 checksum (a scalar has that of its header). Its
+ * rows, that is steps of its first dimension, of which a scalar has one, are written as
+ *
+ *     while ((values = mt_archive_next_rows(archive, &first, &rows)) != NULL) {
+ *         ... put so many rows there, from the first on
+ *         mt_archive_write_rows(archive);
+ *     }
+ *
+ * which are some megabytes at a time. The memory is the archive's. */
 void mt_archive_begin_array(mt_archive *archive, const char *group, const char *name,
                             mt_dtype dtype, int rank, const int64_t *shape);
-void mt_archive_write_rows(mt_archive *archive, mt_dtype dtype, int64_t first, int64_t rows,
-                           const void *values);
+void *mt_archive_next_rows(mt_archive *archive, int64_t *first, int64_t *rows);
+void mt_archive_write_rows(mt_archive *archive);
+
+/* Writes an array that is in memory. */
+void mt_archive_write_array(mt_archive *archive, const char *group, const char *name,
+                            mt_dtype dtype, int rank, const int64_t *shape, const void *values);
 
 /* Tells what an array is. It fails if there is none, of a type or rank that Mixtape does not have,
  * or more than the file can hold. */

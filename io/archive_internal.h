@@ -3,17 +3,28 @@
 #define MT_IO_ARCHIVE_INTERNAL_H
 
 #include "io/archive.h"
+#include "io/chunks.h"
 #include "io/file.h"
 #include "io/reader.h"
 
 #include <hdf5.h>
 #include <limits.h>
 
+/* The array that was begun last, on its way into the file. */
+typedef struct mt_begun_array {
+    hid_t dataset; /* negative: none */
+    mt_dtype dtype;
+    int rank;
+    int64_t rows, row_bytes, chunk_rows;
+    int64_t next; /* row to be written */
+} mt_begun_array;
+
 struct mt_archive {
-    mt_reader *reader;   /* of a file that is read, else NULL */
-    hid_t file;          /* of one that is written, else negative; */
-    hid_t array;         /* the array that was begun last, or negative; */
-    hid_t driver;        /* by which HDF5 writes it, or negative; */
+    mt_reader *reader; /* of a file that is read, else NULL */
+    hid_t file;        /* of one that is written, else negative; */
+    hid_t driver;      /* by which HDF5 writes it, or negative; */
+    mt_begun_array array;
+    mt_chunks chunks;    /* of that, which have not been written; */
     mt_new_file *target; /* and the file itself */
     char path[PATH_MAX];
     mt_status status; /* the first failure, */

@@ -61,31 +61,25 @@ mt_status mt_arrays_read(const char *path, mt_find_tensor *find, const void *con
     return status;
 }
 
-/* An array on its way into an archive. */
-typedef struct written_array {
-    mt_archive *archive;
-    mt_dtype dtype;
-} written_array;
-
-static mt_status write_rows(void *context, int64_t first, int64_t rows, const void *values)
+static void write_array(mt_archive *archive, const char *group, const mt_array *array)
 {
-    const written_array *written = context;
-    mt_archive_write_rows(written->archive, written->dtype, first, rows, values);
-    return mt_archive_status(written->archive);
+    int64_t first, rows;
+    void *values;
+    mt_archive_begin_array(archive, group, array->name, array->dtype, array->rank, array->shape);
+    while ((values = mt_archive_next_rows(archive, &first, &rows)) != NULL) {
+        mt_archive_keep(archive, mt_array_read(array, first, rows, values));
+        mt_archive_write_rows(archive);
+    }
 }
 
 void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays)
 {
     for (int64_t i = 0; i < arrays->count && mt_archive_status(archive) == MT_OK; i++) {
         mt_array array = arrays->items[i];
-        written_array written = {archive, array.dtype};
         if (array.path == NULL && strcmp(group, "/") != 0) {
             array.group = group;
         }
-        mt_archive_begin_array(archive, group, array.name, array.dtype, array.rank, array.shape);
-        if (mt_archive_status(archive) == MT_OK) {
-            mt_archive_keep(archive, mt_array_visit(&array, write_rows, &written));
-        }
+        write_array(archive, group, &array);
     }
 }
 

@@ -32,8 +32,8 @@ static void write_tensor(mt_archive *archive, const char *name, const mt_tensor 
         return;
     }
     mt_archive_keep(archive, mt_tensor_read(tensor, values));
-    mt_archive_begin_array(archive, group, name, tensor->dtype, tensor->rank, tensor->shape);
-    mt_archive_write_rows(archive, tensor->dtype, 0, rows_of(tensor), values);
+    mt_archive_write_array(archive, group, name, tensor->dtype, tensor->rank, tensor->shape,
+                           values);
     free(values);
 }
 

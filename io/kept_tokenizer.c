@@ -28,8 +28,7 @@ void mt_tokenizer_write(mt_archive *archive, const mt_tokenizer_file *tokenizer)
     }
     memcpy(padded, tokenizer->bytes, tokenizer->size);
     mt_archive_write_group(archive, group);
-    mt_archive_begin_array(archive, group, "file", MT_I32, 1, &words);
-    mt_archive_write_rows(archive, MT_I32, 0, words, padded);
+    mt_archive_write_array(archive, group, "file", MT_I32, 1, &words, padded);
     mt_archive_write_int(archive, group, "size", (int64_t)tokenizer->size);
     free(padded);
 }

@@ -31,18 +31,19 @@ static mt_status read_rows(const mt_array *array, int64_t first, int64_t rows, v
     return MT_OK;
 }
 
-mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values)
-{
-    mt_status status = read_rows(array, first, rows, values);
-    return status == MT_OK ? mt_array_check_values(array, first, rows, values) : status;
-}
-
 /* As a program chose it. */
 static bool (*is_over)(void);
 
 void mt_weights_stop_when(bool (*chosen)(void))
 {
     is_over = chosen;
+}
+
+mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values)
+{
+    mt_status status = is_over != NULL && is_over() ? mt_fail(MT_ERROR_IO, "interrupted")
+                                                    : read_rows(array, first, rows, values);
+    return status == MT_OK ? mt_array_check_values(array, first, rows, values) : status;
 }
 
 mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
@@ -60,8 +61,7 @@ mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
     mt_status status = MT_OK;
     for (int64_t first = 0; first < rows && status == MT_OK; first += piece) {
         int64_t count = rows - first < piece ? rows - first : piece;
-        status = is_over != NULL && is_over() ? mt_fail(MT_ERROR_IO, "interrupted")
-                                              : mt_array_read(array, first, count, values);
+        status = mt_array_read(array, first, count, values);
         if (status == MT_OK && use != NULL) {
             status = use(context, first, count, values);
         }

@@ -83,8 +83,7 @@ static void write_array(mt_archive *archive, const char *path, const char *name,
     if (status != MT_OK) {
         mt_archive_keep(archive, mt_fail(status, "%s: %s", path, mt_error_message()));
     }
-    mt_archive_begin_array(archive, "/", name, dtype, rank, shape);
-    mt_archive_write_rows(archive, dtype, 0, shape[0], values);
+    mt_archive_write_array(archive, "/", name, dtype, rank, shape, values);
 }
 
 static mt_status save(const mt_stream *stream, const state_values *values, int64_t print,

@@ -69,6 +69,10 @@ WRAP(herr_t, H5Dwrite,
      (hid_t dset_id, hid_t mem_type_id, hid_t mem_space_id, hid_t file_space_id, hid_t dxpl_id,
       const void *buf),
      (dset_id, mem_type_id, mem_space_id, file_space_id, dxpl_id, buf))
+WRAP(herr_t, H5Dwrite_chunk,
+     (hid_t dset_id, hid_t dxpl_id, uint32_t filters, const hsize_t *offset, size_t data_size,
+      const void *buf),
+     (dset_id, dxpl_id, filters, offset, data_size, buf))
 WRAP(hid_t, H5FDregister, (const H5FD_class_t *cls), (cls))
 WRAP(hid_t, H5Fcreate, (const char *filename, unsigned flags, hid_t fcpl_id, hid_t fapl_id),
      (filename, flags, fcpl_id, fapl_id))

@@ -321,8 +321,7 @@ START_TEST(test_a_wrong_byte_of_labels_is_noticed_or_harmless)
         labels_saved[i] = i;
     }
     ASSERT_OK(mt_archive_create(path, &archive));
-    mt_archive_begin_array(archive, "/", "labels", MT_I32, 2, labels_shape);
-    mt_archive_write_rows(archive, MT_I32, 0, labels_shape[0], labels_saved);
+    mt_archive_write_array(archive, "/", "labels", MT_I32, 2, labels_shape, labels_saved);
     ASSERT_OK(mt_archive_close(archive));
     spoil_bytes(path, reads_labels, labels_saved);
 }

@@ -65,8 +65,7 @@ static void write_tensor(mt_archive *archive, const char *name, const mt_tensor 
             mt_fail(MT_ERROR_NUMERIC, "forward: element %" PRId64 " of %s is %g", at, name, wrong);
     }
     mt_archive_keep(archive, status);
-    mt_archive_begin_array(archive, "/", name, tensor->dtype, tensor->rank, tensor->shape);
-    mt_archive_write_rows(archive, tensor->dtype, 0, tensor->shape[0], values);
+    mt_archive_write_array(archive, "/", name, tensor->dtype, tensor->rank, tensor->shape, values);
     free(values);
 }
 

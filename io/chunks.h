@@ -1,0 +1,43 @@
+/* Chunks of arrays on their way into an HDF5 file. HDF5 gives each its place in the file, and they
+ * are written there past it, with the checksum that its filter would have added: at once, or when
+ * HDF5 has long closed the file. Internal. */
+#ifndef MT_IO_CHUNKS_H
+#define MT_IO_CHUNKS_H
+
+#include "io/file.h"
+
+/* Of each chunk, behind its values. */
+enum { MT_CHECKSUM_BYTES = 4 };
+
+typedef struct mt_chunk {
+    size_t start, size; /* in memory; with the checksum */
+    bool placed;
+    uint64_t at; /* in the file, once it is placed */
+} mt_chunk;
+
+typedef struct mt_chunks {
+    char *memory;
+    size_t used, room;
+    mt_chunk *items;
+    size_t count, items_room;
+} mt_chunks;
+
+/* Memory for a chunk of so many bytes of values, aligned for any of them, which stays where it is
+ * until the next one is added; NULL: there is none. */
+void *mt_chunks_add(mt_chunks *chunks, size_t size);
+
+/* The chunk that was added last. */
+mt_chunk *mt_chunks_last(const mt_chunks *chunks);
+
+/* Gives the last chunk its place in the file, if these are its bytes. */
+bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at);
+
+/* Writes all of them with their checksums; MT_ERROR_IO. */
+mt_status mt_chunks_write(const mt_chunks *chunks, mt_new_file *file);
+
+/* Takes the last one back; all of them, and keeps the memory; that too. */
+void mt_chunks_drop(mt_chunks *chunks);
+void mt_chunks_empty(mt_chunks *chunks);
+void mt_chunks_free(mt_chunks *chunks);
+
+#endif

@@ -1,0 +1,12 @@
+/* The Fletcher-32 checksum, as HDF5's filter of that name has it. Internal. */
+#ifndef MT_IO_FLETCHER32_H
+#define MT_IO_FLETCHER32_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of bytes as numbers of 16 bits, the first byte of each the higher; behind an odd last byte comes a
+ * zero. */
+uint32_t mt_fletcher32(const void *bytes, size_t size);
+
+#endif

@@ -1,0 +1,166 @@
+/* Arrays as they are written: by chunks, with the checksum that HDF5's filter looks at when it reads
+ * them. */
+#include "io/archive.h"
+#include "io/fletcher32.h"
+#include "tests/io/io_test.h"
+
+#include <hdf5.h>
+#include <math.h>
+
+/* Two sums, number by number. */
+static uint32_t plain_fletcher32(const unsigned char *bytes, size_t size)
+{
+    uint64_t first = 0, second = 0;
+    for (size_t i = 0; i < size; i += 2) {
+        first += 256U * bytes[i] + (i + 1 < size ? bytes[i + 1] : 0U);
+        first = first > 65535 ? first - 65535 : first;
+        second += first;
+        second = second > 65535 ? second - 65535 : second;
+    }
+    return (uint32_t)(second << 16 | first);
+}
+
+START_TEST(test_the_checksum_is_that_of_its_formula)
+{
+    enum { MOST = 1 << 17 };
+    static unsigned char bytes[MOST];
+    uint64_t state = 1;
+    const size_t sizes[] = {0, 1, 2, 3, 4, 511, 512, 513, 1024, 1025, 1540, 65536, MOST - 1, MOST};
+    for (int kind = 0; kind < 3; kind++) { /* zeros, the largest numbers, any */
+        for (size_t i = 0; i < MOST; i++) {
+            state = state * 6364136223846793005U + 1442695040888963407U;
+            bytes[i] = (unsigned char)(kind == 0 ? 0 : kind == 1 ? 255 : state >> 56);
+        }
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            ck_assert_uint_eq(mt_fletcher32(bytes, sizes[i]), plain_fletcher32(bytes, sizes[i]));
+        }
+    }
+}
+END_TEST
+
+/* An array, a chunk of which is of the rows that 16 MiB hold. */
+typedef struct array_case {
+    mt_dtype dtype;
+    int rank;
+    int64_t shape[3];
+} array_case;
+
+static const array_case cases[] = {
+    {MT_F32, 0, {0}},
+    {MT_F32, 1, {1}},
+    {MT_F64, 1, {1}},
+    {MT_F32, 2, {3, 7}},
+    {MT_F64, 3, {2, 1, 5}},
+    {MT_I32, 1, {5}},
+    {MT_F32, 1, {(4 << 20) + 1}},    /* a chunk, and one number */
+    {MT_F32, 2, {5, 2 << 20}},       /* two rows to a chunk, and one row */
+    {MT_F64, 2, {2, (2 << 20) + 1}}, /* a row is more than a chunk */
+    {MT_I32, 2, {3, 3 << 20}},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+static int64_t count_of(const array_case *array)
+{
+    int64_t count = 1;
+    for (int i = 0; i < array->rank; i++) {
+        count *= array->shape[i];
+    }
+    return count;
+}
+
+/* Numbers of which no two that are near are the same, none of them zero. */
+static void *make_values(const array_case *array)
+{
+    int64_t count = count_of(array);
+    void *values = malloc((size_t)count * mt_dtype_size(array->dtype));
+    for (int64_t i = 0; i < count; i++) {
+        double value = (double)(1 + i % 1000003);
+        if (array->dtype == MT_F64) {
+            ((double *)values)[i] = value;
+        } else if (array->dtype == MT_F32) {
+            ((float *)values)[i] = (float)value;
+        } else {
+            ((int32_t *)values)[i] = (int32_t)value;
+        }
+    }
+    return values;
+}
+
+/* The first two arrays of a file are this one. */
+static void write_case(const char *path, const array_case *array, const void *values)
+{
+    mt_archive *archive;
+    ASSERT_OK(mt_archive_create(path, &archive));
+    mt_archive_write_array(archive, "/", "a", array->dtype, array->rank, array->shape, values);
+    mt_archive_write_array(archive, "/", "b", array->dtype, array->rank, array->shape, values);
+    ASSERT_OK(mt_archive_close(archive));
+}
+
+static void check_dataset(hid_t file, const char *name, const array_case *array, const void *values)
+{
+    size_t bytes = (size_t)count_of(array) * mt_dtype_size(array->dtype);
+    hid_t type = array->dtype == MT_F32   ? H5T_NATIVE_FLOAT
+                 : array->dtype == MT_F64 ? H5T_NATIVE_DOUBLE
+                                          : H5T_NATIVE_INT32;
+    void *read = malloc(bytes);
+    hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
+    ck_assert_int_ge(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, read), 0);
+    ck_assert_mem_eq(read, values, bytes);
+    H5Dclose(dataset);
+    free(read);
+}
+
+START_TEST(test_hdf5_reads_what_was_written)
+{
+    const array_case *array = &cases[_i];
+    const char *path = in_folder("a.h5");
+    void *values = make_values(array);
+    write_case(path, array, values);
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    check_dataset(file, "/a", array, values);
+    check_dataset(file, "/b", array, values);
+    H5Fclose(file);
+    free(values);
+}
+END_TEST
+
+/* What lies behind an array's last row is read where the array is made longer, and there alone. */
+START_TEST(test_what_a_chunk_holds_behind_the_last_row_is_no_number)
+{
+    const int64_t rows = (4 << 20) + 1, rest = (4 << 20) - 1;
+    const array_case array = {MT_F32, 1, {rows}};
+    const char *path = in_folder("a.h5");
+    const hsize_t offset = 4 << 20;
+    void *values = make_values(&array);
+    uint32_t filters = 1;
+    write_case(path, &array, values);
+    float *chunk = malloc((size_t)(rest + 1) * sizeof *chunk + 4);
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t dataset = H5Dopen2(file, "/a", H5P_DEFAULT);
+    ck_assert_int_ge(H5Dread_chunk(dataset, H5P_DEFAULT, &offset, &filters, chunk), 0);
+    ck_assert_uint_eq(filters, 0);
+    int64_t numbers = 0;
+    for (int64_t i = 1; i <= rest; i++) {
+        numbers += !isnan(chunk[i]);
+    }
+    ck_assert_int_eq(numbers, 0);
+    H5Dclose(dataset);
+    H5Fclose(file);
+    free(chunk);
+    free(values);
+}
+END_TEST
+
+static Suite *written_arrays_suite(void)
+{
+    Suite *suite = suite_create("io/written_arrays");
+    TCase *tests = tcase_create("written arrays");
+    tcase_add_checked_fixture(tests, io_setup, io_teardown);
+    tcase_add_test(tests, test_the_checksum_is_that_of_its_formula);
+    tcase_add_loop_test(tests, test_hdf5_reads_what_was_written, 0, CASES);
+    tcase_add_test(tests, test_what_a_chunk_holds_behind_the_last_row_is_no_number);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+MT_TEST_MAIN(written_arrays_suite)
