@@ -56,6 +56,7 @@ mt_status mt_archive_new(const char *path, mt_archive **archive)
     if (*archive == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof **archive);
     }
+    (*archive)->chunks = &(*archive)->own;
     snprintf((*archive)->path, sizeof(*archive)->path, "%s", path);
     (*archive)->file = (*archive)->array.dataset = (*archive)->driver = H5I_INVALID_HID;
     return MT_OK;
@@ -88,7 +89,7 @@ void mt_archive_discard(mt_archive *archive)
         mt_hdf5_makes = mt_hdf5_new_file = NULL;
     }
     mt_file_discard(archive->target);
-    mt_chunks_free(&archive->chunks);
+    mt_chunks_free(&archive->own);
     free(archive);
 }
 
@@ -185,7 +186,18 @@ static mt_status commit(mt_archive *archive)
     if (status == MT_OK && (!whole || length > size)) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for the file", archive->path);
     }
+    if (status == MT_OK && archive->saver != NULL) {
+        mt_saver_begin(archive->saver, archive->target, length);
+        archive->target = NULL;
+        return MT_OK;
+    }
     return status == MT_OK ? mt_file_end(archive->target, length) : status;
+}
+
+void mt_archive_save_by(mt_archive *archive, mt_saver *saver)
+{
+    archive->saver = saver;
+    archive->chunks = mt_saver_chunks(saver);
 }
 
 mt_status mt_archive_close(mt_archive *archive)

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 
 typedef struct mt_archive mt_archive;
+typedef struct mt_saver mt_saver;
 
 /* Begins a file, beside `path`. MT_ERROR_INVALID for a name that another kind of file has
  * (.safetensors, .pth), MT_ERROR_MEMORY, MT_ERROR_IO. On failure *archive is NULL. */
@@ -28,6 +29,10 @@ mt_status mt_archive_create(const char *path, mt_archive **archive);
 /* Opens a file to be read. MT_ERROR_IO where it cannot be, or is no regular file; MT_ERROR_FORMAT
  * where it is not HDF5 or is damaged; MT_ERROR_MEMORY. On failure *archive is NULL. */
 mt_status mt_archive_open(const char *path, mt_archive **archive);
+
+/* Has a saver write the arrays of a file that was just begun (io/saver.h): closing it hands it
+ * over, and the saver tells how it ended. */
+void mt_archive_save_by(mt_archive *archive, mt_saver *saver);
 
 /* The first failure, with its message, or MT_OK. */
 mt_status mt_archive_status(const mt_archive *archive);

@@ -105,7 +105,7 @@ void *mt_archive_next_rows(mt_archive *archive, int64_t *first, int64_t *rows)
     int64_t left = array->rows - array->next;
     *first = array->next;
     *rows = left < array->chunk_rows ? left : array->chunk_rows;
-    char *values = mt_chunks_add(&archive->chunks, (size_t)(array->chunk_rows * array->row_bytes));
+    char *values = mt_chunks_add(archive->chunks, (size_t)(array->chunk_rows * array->row_bytes));
     if (values == NULL) {
         mt_archive_lacks_memory(archive, "an array");
         return NULL;
@@ -119,18 +119,18 @@ void *mt_archive_next_rows(mt_archive *archive, int64_t *first, int64_t *rows)
 static bool place_chunk(mt_archive *archive)
 {
     const hsize_t offset[MT_MAX_RANK] = {(hsize_t)archive->array.next};
-    const mt_chunk *chunk = mt_chunks_last(&archive->chunks);
+    const mt_chunk *chunk = mt_chunks_last(archive->chunks);
     return H5Dwrite_chunk(archive->array.dataset, H5P_DEFAULT, 0, offset, chunk->size,
-                          archive->chunks.memory + chunk->start) >= 0 &&
+                          archive->chunks->memory + chunk->start) >= 0 &&
            chunk->placed;
 }
 
 static bool write_scalar(mt_archive *archive)
 {
-    const char *value = archive->chunks.memory + mt_chunks_last(&archive->chunks)->start;
+    const char *value = archive->chunks->memory + mt_chunks_last(archive->chunks)->start;
     bool written = H5Dwrite(archive->array.dataset, mt_hdf5_type(archive->array.dtype), H5S_ALL,
                             H5S_ALL, H5P_DEFAULT, value) >= 0;
-    mt_chunks_drop(&archive->chunks);
+    mt_chunks_drop(archive->chunks);
     return written;
 }
 
@@ -146,8 +146,10 @@ void mt_archive_write_rows(mt_archive *archive)
     }
     array->next += array->chunk_rows < array->rows - array->next ? array->chunk_rows
                                                                  : array->rows - array->next;
-    mt_archive_keep(archive, mt_chunks_write(&archive->chunks, archive->target));
-    mt_chunks_empty(&archive->chunks);
+    if (archive->saver == NULL) {
+        mt_archive_keep(archive, mt_chunks_write(archive->chunks, archive->target));
+        mt_chunks_empty(archive->chunks);
+    }
 }
 
 void mt_archive_write_array(mt_archive *archive, const char *group, const char *name,

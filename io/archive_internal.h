@@ -6,6 +6,7 @@
 #include "io/chunks.h"
 #include "io/file.h"
 #include "io/reader.h"
+#include "io/saver.h"
 
 #include <hdf5.h>
 #include <limits.h>
@@ -24,7 +25,9 @@ struct mt_archive {
     hid_t file;        /* of one that is written, else negative; */
     hid_t driver;      /* by which HDF5 writes it, or negative; */
     mt_begun_array array;
-    mt_chunks chunks;    /* of that, which have not been written; */
+    mt_chunks own;       /* chunks of its own, or */
+    mt_saver *saver;     /* the saver's: */
+    mt_chunks *chunks;   /* those that have not been written; */
     mt_new_file *target; /* and the file itself */
     char path[PATH_MAX];
     mt_status status; /* the first failure, */

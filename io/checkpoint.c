@@ -79,15 +79,16 @@ static void write_adam(mt_archive *archive, const mt_adam *adam)
     mt_archive_write_int(archive, "/optimizer", "step", adam->step);
 }
 
-/* `adam`, `run_config` and `batch` may be NULL. */
-static mt_status write_checkpoint(const char *path, const mt_weights *weights, const mt_adam *adam,
-                                  const mt_train_state *state, const char *run_config,
-                                  const mt_kept_batch *batch)
+static mt_status write_checkpoint(const char *path, const mt_weights *weights,
+                                  const mt_checkpoint_parts *parts, mt_saver *saver)
 {
     mt_archive *archive;
     mt_status status = mt_native_create(path, MT_CHECKPOINT_FORMAT, weights->tokens, &archive);
     if (status != MT_OK) {
         return status;
+    }
+    if (saver != NULL) {
+        mt_archive_save_by(archive, saver);
     }
     mt_archive_write_group(archive, "/model");
     if (weights->config.num_blocks > 0) { /* else they are no model's */
@@ -95,17 +96,17 @@ static mt_status write_checkpoint(const char *path, const mt_weights *weights, c
         mt_model_attributes_write(archive, "/model", &config, weights->dtype);
     }
     write_values(archive, "/model", weights, false);
-    if (adam != NULL) {
-        write_adam(archive, adam);
+    if (parts->adam != NULL) {
+        write_adam(archive, parts->adam);
     }
     mt_archive_write_group(archive, "/train");
-    mt_archive_write_fields(archive, "/train", state_fields, state);
-    if (run_config != NULL) {
-        mt_archive_write_text(archive, "/train", "config", run_config);
+    mt_archive_write_fields(archive, "/train", state_fields, parts->state);
+    if (parts->run_config != NULL) {
+        mt_archive_write_text(archive, "/train", "config", parts->run_config);
     }
     mt_tokenizer_write(archive, &weights->tokenizer);
-    if (batch != NULL) {
-        mt_kept_batch_write(archive, batch);
+    if (parts->batch != NULL) {
+        mt_kept_batch_write(archive, parts->batch);
     }
     return mt_archive_close(archive);
 }
@@ -116,41 +117,22 @@ mt_status mt_checkpoint_convert(const mt_weights *weights, const char *path,
     if (weights == NULL || state == NULL) {
         return mt_fail_null(__func__);
     }
-    return write_checkpoint(path, weights, NULL, state, run_config, NULL);
+    const mt_checkpoint_parts parts = {.state = state, .run_config = run_config};
+    return write_checkpoint(path, weights, &parts, NULL);
 }
 
-static mt_status write_parameters(const char *path, const mt_parameters *parameters,
-                                  const mt_model_config *config, const mt_adam *adam,
-                                  const mt_train_state *state, const char *run_config,
-                                  const mt_token_list *tokens, const mt_tokenizer_file *tokenizer,
-                                  const mt_kept_batch *batch)
+mt_status mt_checkpoint_write(const char *path, const mt_checkpoint_parts *parts, mt_saver *saver)
 {
     mt_weights weights;
     mt_weights_file file;
-    mt_status status = mt_weights_of(parameters, config, tokens, &file, &weights);
+    mt_status status =
+        mt_weights_of(parts->parameters, parts->config, parts->tokens, &file, &weights);
     if (status == MT_OK) {
-        weights.tokenizer = tokenizer != NULL ? *tokenizer : weights.tokenizer;
-        status = write_checkpoint(path, &weights, adam, state, run_config, batch);
+        weights.tokenizer = parts->tokenizer != NULL ? *parts->tokenizer : weights.tokenizer;
+        status = write_checkpoint(path, &weights, parts, saver);
         mt_weights_file_close(&file);
     }
     return status;
-}
-
-mt_status mt_checkpoint_write(const char *path, const mt_parameters *parameters,
-                              const mt_model_config *config, const mt_adam *adam,
-                              const mt_train_state *state, const char *run_config,
-                              const mt_token_list *tokens, const mt_tokenizer_file *tokenizer)
-{
-    return write_parameters(path, parameters, config, adam, state, run_config, tokens, tokenizer,
-                            NULL);
-}
-
-mt_status mt_checkpoint_write_batch(const char *path, const mt_parameters *parameters,
-                                    const mt_model_config *config, const mt_train_state *state,
-                                    const char *run_config, const mt_token_list *tokens,
-                                    const mt_kept_batch *batch)
-{
-    return write_parameters(path, parameters, config, NULL, state, run_config, tokens, NULL, batch);
 }
 
 mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_adam *adam,
@@ -160,8 +142,13 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
     if (model == NULL || state == NULL) {
         return mt_fail_null(__func__);
     }
-    return mt_checkpoint_write(path, model->parameters, &model->config, adam, state, run_config,
-                               tokens, NULL);
+    const mt_checkpoint_parts parts = {.parameters = model->parameters,
+                                       .config = &model->config,
+                                       .adam = adam,
+                                       .state = state,
+                                       .run_config = run_config,
+                                       .tokens = tokens};
+    return mt_checkpoint_write(path, &parts, NULL);
 }
 
 /* ---- reading ---- */

@@ -56,6 +56,9 @@ mt_status mt_file_end(mt_new_file *file, uint64_t size);
 /* Removes it, if it was not ended, and frees it. NULL is allowed. */
 void mt_file_discard(mt_new_file *file);
 
+/* Frees it in a child of fork, whose parent goes on writing it. */
+void mt_file_leave(mt_new_file *file);
+
 /* Writes all of the bytes, and waits until what was written has reached the disk; both go on where
  * a signal interrupts them. MT_ERROR_IO with `path`, the reason, and how much was written. */
 mt_status mt_file_write(int file, const char *path, const void *bytes, size_t size);

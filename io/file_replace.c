@@ -200,6 +200,14 @@ void mt_file_discard(mt_new_file *file)
     free(file);
 }
 
+void mt_file_leave(mt_new_file *file)
+{
+    if (file->file >= 0) {
+        close(file->file);
+    }
+    free(file);
+}
+
 mt_status mt_file_replace(const char *path, const void *bytes, size_t size)
 {
     mt_new_file *file;

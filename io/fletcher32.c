@@ -1,10 +1,11 @@
 /* Two sums modulo 65535: of the numbers, and of what the first sum is after each of them (J. G.
- * Fletcher, An Arithmetic Checksum for Serial Transmissions, IEEE Transactions on Communications 30,
- * 1982). A sum is 0 for zeros alone; else it is one of 1 to 65535.
+ * Fletcher, An Arithmetic Checksum for Serial Transmissions, IEEE Transactions on Communications
+ * 30, 1982). A sum is 0 for zeros alone; else it is one of 1 to 65535.
  *
  * Of n numbers, number i (from 0 on) is in n - i of the first sums: so those of a stretch are a sum
  * of products, which are independent of each other. Bytes are read as the processor has them, the
- * lower one first: 256 times such a number is, modulo 65535, the number with its bytes exchanged. */
+ * lower one first: 256 times such a number is, modulo 65535, the number with its bytes
+ * exchanged. */
 #include "io/fletcher32.h"
 
 #include <string.h>

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of bytes as numbers of 16 bits, the first byte of each the higher; behind an odd last byte comes a
- * zero. */
+/* Of bytes as numbers of 16 bits, the first byte of each the higher; behind an odd last byte comes
+ * a zero. */
 uint32_t mt_fletcher32(const void *bytes, size_t size);
 
 #endif

@@ -86,7 +86,7 @@ static herr_t write_bytes(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t
     int before = errno;
     driven_file *driven = (driven_file *)file;
     mt_archive *archive = driven->archive;
-    const bool kept = mt_chunks_place(&archive->chunks, bytes, at); /* and written past HDF5 */
+    const bool kept = mt_chunks_place(archive->chunks, bytes, at); /* and written past HDF5 */
     if (!kept && archive->status == MT_OK) {
         mt_archive_keep(archive, mt_file_put(archive->target, at, bytes, size));
     }

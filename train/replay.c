@@ -11,12 +11,12 @@ _Static_assert(MT_KEPT_TENSORS == 2 + MT_BATCH_OTHERS, "a file holds a batch who
 
 mt_status trainer_keep_batch(const mt_trainer *trainer, const mt_batch *batch, int64_t index)
 {
-    const mt_model_config *config = trainer->model != NULL ? &trainer->model->config : NULL;
+    mt_checkpoint_parts parts = trainer_parts(trainer);
     mt_kept_batch kept = {
         .index = index, .seed = trainer->config.seed, .tensors = {batch->input, batch->target}};
     memcpy(kept.tensors + 2, batch->others, sizeof batch->others);
-    return mt_checkpoint_write_batch(trainer->config.replay_file, trainer->parameters, config,
-                                     &trainer->state, trainer->run_config, trainer->tokens, &kept);
+    parts.batch = &kept;
+    return mt_checkpoint_write(trainer->config.replay_file, &parts, NULL);
 }
 
 /* The batch of a file on the tape, as it was when the step went wrong. */

@@ -94,6 +94,7 @@ void mt_trainer_destroy(mt_trainer *trainer)
     for (int i = 0; i < trainer->recorded_count; i++) {
         trainer->device->forget(trainer->device, trainer->recorded[i].recording);
     }
+    mt_saver_destroy(trainer->saver);
     mt_adam_destroy(trainer->adam);
     mt_tape_destroy(trainer->tape);
     free(trainer);

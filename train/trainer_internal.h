@@ -5,6 +5,7 @@
 
 #include <mixtape/trainer.h>
 
+#include "io/checkpoint_file.h"
 #include "kernels/device.h"
 
 #include <signal.h>
@@ -53,6 +54,7 @@ struct mt_trainer {
     const mt_token_list *tokens;
     const mt_tokenizer_file *tokenizer;
     const char *run_config;
+    mt_saver *saver; /* of saves beside the training; NULL: there was none */
     volatile sig_atomic_t stopped;
     mt_status status;    /* the first failure, */
     char error[2048];    /* and what it was; or, where there is none, why there is no batch */
@@ -97,6 +99,9 @@ mt_status trainer_collect_batch(mt_trainer *trainer, double *grad_norm);
 
 /* Waits for the oldest update. */
 mt_status trainer_collect(mt_trainer *trainer, mt_update *update);
+
+/* What its checkpoints hold, without the optimiser and the tokenizer. */
+mt_checkpoint_parts trainer_parts(const mt_trainer *trainer);
 
 /* Writes the file that mt_replay reads. */
 mt_status trainer_keep_batch(const mt_trainer *trainer, const mt_batch *batch, int64_t index);

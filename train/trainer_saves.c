@@ -15,14 +15,30 @@ static mt_status check_idle(const mt_trainer *trainer)
                : status;
 }
 
-static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam)
+mt_checkpoint_parts trainer_parts(const mt_trainer *trainer)
+{
+    return (mt_checkpoint_parts){.parameters = trainer->parameters,
+                                 .config = trainer->model != NULL ? &trainer->model->config : NULL,
+                                 .state = &trainer->state,
+                                 .run_config = trainer->run_config,
+                                 .tokens = trainer->tokens};
+}
+
+/* With the optimiser, or without; by a saver, or at once. A save at work is waited for, which may
+ * be of the same file; how it ended is still to be asked. */
+static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam, mt_saver *saver)
 {
     mt_status status = trainer->undone ? MT_OK : check_idle(trainer);
-    const mt_model_config *config = trainer->model != NULL ? &trainer->model->config : NULL;
-    return status == MT_OK
-               ? mt_checkpoint_write(path, trainer->parameters, config, adam, &trainer->state,
-                                     trainer->run_config, trainer->tokens, trainer->tokenizer)
-               : status;
+    if (status != MT_OK) {
+        return status;
+    }
+    if (trainer->saver != NULL) {
+        mt_saver_chunks(trainer->saver);
+    }
+    mt_checkpoint_parts parts = trainer_parts(trainer);
+    parts.adam = adam;
+    parts.tokenizer = trainer->tokenizer;
+    return mt_checkpoint_write(path, &parts, saver);
 }
 
 mt_status mt_trainer_save(mt_trainer *trainer, const char *path)
@@ -30,7 +46,7 @@ mt_status mt_trainer_save(mt_trainer *trainer, const char *path)
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    return save(trainer, path, trainer->adam);
+    return save(trainer, path, trainer->adam, NULL);
 }
 
 mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path)
@@ -38,7 +54,32 @@ mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path)
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    return save(trainer, path, NULL);
+    return save(trainer, path, NULL, NULL);
+}
+
+mt_status mt_trainer_save_beside(mt_trainer *trainer, const char *path)
+{
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
+    mt_status status = mt_trainer_saved(trainer);
+    if (status == MT_OK && trainer->saver == NULL) {
+        status = mt_saver_create(&trainer->saver);
+    }
+    return status == MT_OK ? save(trainer, path, trainer->adam, trainer->saver) : status;
+}
+
+bool mt_trainer_is_saving(const mt_trainer *trainer)
+{
+    return trainer != NULL && trainer->saver != NULL && mt_saver_is_busy(trainer->saver);
+}
+
+mt_status mt_trainer_saved(mt_trainer *trainer)
+{
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
+    return trainer->saver != NULL ? mt_saver_wait(trainer->saver) : MT_OK;
 }
 
 /* What does not fit has changed nothing; a file that fails while it is read has. */

@@ -156,6 +156,18 @@ MT_API mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokeniz
 MT_API mt_status mt_trainer_save(mt_trainer *trainer, const char *path);
 MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path);
 
+/* Saves a checkpoint as mt_trainer_save does, beside the updates that follow: it holds what there
+ * is now, of which the trainer keeps a copy in the host's memory, and a thread writes it.
+ * mt_trainer_is_saving tells if it is still at it. mt_trainer_saved waits for the save that was
+ * begun last and returns how it ended, a failure once; MT_OK where there was none. A failure that
+ * nobody asked for is returned by the next save of this kind, which then has begun nothing. Other
+ * saves, and mt_trainer_destroy, wait for it too.
+ *
+ * A child of fork has no save at work: that is its parent's. */
+MT_API mt_status mt_trainer_save_beside(mt_trainer *trainer, const char *path);
+MT_API bool mt_trainer_is_saving(const mt_trainer *trainer);
+MT_API mt_status mt_trainer_saved(mt_trainer *trainer);
+
 /* Goes on from a checkpoint of parameters of the same names, shapes and type, which Adam of the
  * same configuration has trained (mt_checkpoint_restore): where the rest of the trainer's is the
  * same, too, later updates are, bit for bit, those of a run that was not interrupted.

@@ -47,8 +47,11 @@ static void write_checkpoints(const mt_model *model)
           MT_OK);
     char kept[] = "1 'a' 1\n2 'b' 1\n";
     const mt_tokenizer_file tokenizer = {kept, sizeof kept - 1};
-    CLAIM(mt_checkpoint_write(seed_path("checkpoint", "tokenizer.h5"), model->parameters,
-                              &model->config, NULL, &state, NULL, NULL, &tokenizer) == MT_OK);
+    const mt_checkpoint_parts parts = {.parameters = model->parameters,
+                                       .config = &model->config,
+                                       .state = &state,
+                                       .tokenizer = &tokenizer};
+    CLAIM(mt_checkpoint_write(seed_path("checkpoint", "tokenizer.h5"), &parts, NULL) == MT_OK);
     mt_adam_destroy(adam);
     mt_token_list_destroy(tokens);
 }

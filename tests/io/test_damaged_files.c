@@ -375,8 +375,11 @@ START_TEST(test_a_wrong_byte_of_a_kept_batch_is_noticed_or_harmless)
     batch.tensors[0] = mt_tape_labels(tape, 3, 10, labels);
     batch.tensors[1] = mt_tape_rows(tape, MT_F64, 3, 1, reals);
     batch.tensors[MT_KEPT_TENSORS - 1] = mt_tape_labels(tape, 10, 3, labels);
-    ASSERT_OK(mt_checkpoint_write_batch(path, subject.model->parameters, &subject.model->config,
-                                        &test_state, NULL, NULL, &batch));
+    const mt_checkpoint_parts parts = {.parameters = subject.model->parameters,
+                                       .config = &subject.model->config,
+                                       .state = &test_state,
+                                       .batch = &batch};
+    ASSERT_OK(mt_checkpoint_write(path, &parts, NULL));
     ck_assert(reads_batch(path, &batch));
     spoil_bytes(path, reads_batch, &batch);
     mt_tape_destroy(tape);

@@ -1,5 +1,5 @@
-/* Arrays as they are written: by chunks, with the checksum that HDF5's filter looks at when it reads
- * them. */
+/* Arrays as they are written: by chunks, with the checksum that HDF5's filter looks at when it
+ * reads them. */
 #include "io/archive.h"
 #include "io/fletcher32.h"
 #include "tests/io/io_test.h"

@@ -209,6 +209,9 @@ START_TEST(test_optimisers_and_trainers)
     REFUSES(mt_trainer_keep_tokenizer, NULL, NULL);
     REFUSES(mt_trainer_save, NULL, "/tmp/a.h5");
     REFUSES(mt_trainer_save_parameters, NULL, "/tmp/a.h5");
+    REFUSES(mt_trainer_save_beside, NULL, "/tmp/a.h5");
+    REFUSES(mt_trainer_saved, NULL);
+    ck_assert(!mt_trainer_is_saving(NULL));
     REFUSES(mt_trainer_restore, NULL, NULL);
     REFUSES(mt_trainer_load, NULL, "/tmp/a.h5");
     REFUSES(mt_evaluate, NULL, &objective, 1, &evaluation);

@@ -138,17 +138,19 @@ static double available(void)
     return 1024.0 * (double)kib;
 }
 
-/* Of the host's memory: each array is saved in pieces, of which one is read from the device, one in
- * HDF5's cache and one being summed. */
-static size_t taken_by_save(const mt_parameters *parameters)
+/* Of the host's memory: a checkpoint that is written beside the run is a copy of the parameters and
+ * their two moments; one that the run waits for is written a piece at a time. */
+static size_t taken_by_save(const run_config *config, const mt_parameters *parameters)
 {
     const size_t piece = (size_t)16 << 20;
-    size_t largest = 0;
+    size_t largest = 0, all = 0;
     for (int i = 0; i < parameters->count; i++) {
         size_t bytes = mt_tensor_bytes(&parameters->items[i]->tensor);
         largest = bytes > largest ? bytes : largest;
+        all += bytes;
     }
-    return 3 * (largest < piece ? largest : piece);
+    bool beside = config->save_every > 0 && config->save_every < config->steps;
+    return (beside ? 3 * all : 0) + (largest < piece ? largest : piece);
 }
 
 static void print_row(size_t bytes, const char *what)
@@ -160,7 +162,7 @@ static void print(const train_session *session, const run_memory *memory)
 {
     const run_config *config = &session->config;
     bool host = is_on_host(session);
-    size_t save = taken_by_save(session->model->parameters), most = memory->validation;
+    size_t save = taken_by_save(config, session->model->parameters), most = memory->validation;
     char text[128];
     most += host ? save : 0;
     printf("%.1f MB at most on %s:\n", 1e-6 * (double)most, mt_device_name(session->device));

@@ -130,7 +130,10 @@ static mt_status after_update(void *context, const mt_update *update)
                       per_step * (double)(config->steps - step));
     }
     bool validated = is_due(step, config->eval_every, config->steps);
-    mt_status status = validated ? validate(loop, &row) : MT_OK;
+    mt_status status = loop_hear_of_save(loop);
+    if (status == MT_OK && validated) {
+        status = validate(loop, &row);
+    }
     if (status == MT_OK && (validated || is_due(step, config->log_every, config->steps))) {
         status = add_metrics(loop, &row);
     }
@@ -153,7 +156,7 @@ static mt_status finish_validation(train_loop *loop)
     if (status == MT_OK) {
         status = metrics_replace_last(&loop->folder->metrics, &row);
     }
-    return status == MT_OK ? loop_save(loop) : status;
+    return status == MT_OK ? loop_save_now(loop) : status;
 }
 
 static bool is_out_of_patience(const train_loop *loop)
@@ -194,7 +197,7 @@ static mt_status save_if_asked(train_loop *loop)
         return MT_OK;
     }
     asked_to_save = 0;
-    mt_status status = loop_save(loop);
+    mt_status status = loop_save_now(loop);
     if (status == MT_OK) {
         progress_say(&loop->progress, "saved after step %" PRId64, loop->state->step);
     }

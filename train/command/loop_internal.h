@@ -16,6 +16,7 @@ typedef struct train_loop {
     char replay_file[TEXT_MAX]; /* once the run has a folder */
     run_folder *folder;         /* of the caller */
     train_progress progress;
+    int64_t saving_step;  /* of the checkpoint that is being written, or was last */
     int64_t unsaved_step; /* whose model is the best, but could not be saved; 0: none */
     double unsaved_loss;  /* its validation loss */
     mt_status failure;    /* of data or a step, which ends the run when it is saved, */
@@ -29,8 +30,14 @@ typedef struct train_loop {
 /* The trainer of a run. */
 mt_trainer_config loop_trainer_config(const run_config *config);
 
-/* Saves a checkpoint. The rows up to its step reach the disk before it does. */
+/* Saves a checkpoint: beside the run, or at once. The rows up to its step reach the disk before it
+ * does. */
 mt_status loop_save(train_loop *loop);
+mt_status loop_save_now(train_loop *loop);
+
+/* Says how a save beside the run ended, if it has and failed. A disk that is full today may have
+ * room at the next save: the run goes on. */
+mt_status loop_hear_of_save(train_loop *loop);
 
 /* Saves the model as the best, with its validation loss. If that fails the best is who it was,
  * unless it has the name already and was only not flushed. */
@@ -40,7 +47,7 @@ mt_status loop_save_best(train_loop *loop, double loss);
  * checkpoint is read back. */
 mt_status loop_save_last(train_loop *loop);
 
-/* A disk that is full today may have room at the next save: the run says so and goes on. */
+/* Says that what is due after this step could not be written, and goes on. */
 mt_status loop_go_on_without(train_loop *loop, mt_status status);
 
 /* The first lines of a run, `notice` among them unless it is "". */

@@ -14,22 +14,52 @@ static mt_status save(train_loop *loop, const char *name,
                            : status;
 }
 
-/* The rows up to the checkpoint's step reach the disk before it does. */
-mt_status loop_save(train_loop *loop)
-{
-    mt_status status = metrics_flush(&loop->folder->metrics);
-    return status == MT_OK ? save(loop, "checkpoint.h5", mt_trainer_save) : status;
-}
-
-/* A disk that is full today may have room at the next save: the run says so and goes on. */
-mt_status loop_go_on_without(train_loop *loop, mt_status status)
+static mt_status go_on_without(train_loop *loop, int64_t step, mt_status status)
 {
     if (status == MT_ERROR_IO) {
-        progress_say(&loop->progress, "step %" PRId64 ": not saved: %s (the run goes on)",
-                     loop->state->step, mt_error_message());
+        progress_say(&loop->progress, "step %" PRId64 ": not saved: %s (the run goes on)", step,
+                     mt_error_message());
         status = MT_OK;
     }
     return status;
+}
+
+mt_status loop_go_on_without(train_loop *loop, mt_status status)
+{
+    return go_on_without(loop, loop->state->step, status);
+}
+
+static mt_status end_save(train_loop *loop)
+{
+    return go_on_without(loop, loop->saving_step, mt_trainer_saved(loop->trainer));
+}
+
+mt_status loop_hear_of_save(train_loop *loop)
+{
+    return mt_trainer_is_saving(loop->trainer) ? MT_OK : end_save(loop);
+}
+
+/* Tells how the save before this one ended; the rows up to the checkpoint's step reach the disk
+ * before it does. */
+static mt_status save_checkpoint(train_loop *loop,
+                                 mt_status (*write)(mt_trainer *trainer, const char *path))
+{
+    mt_status status = end_save(loop);
+    loop->saving_step = loop->state->step;
+    if (status == MT_OK) {
+        status = metrics_flush(&loop->folder->metrics);
+    }
+    return status == MT_OK ? save(loop, "checkpoint.h5", write) : status;
+}
+
+mt_status loop_save(train_loop *loop)
+{
+    return save_checkpoint(loop, mt_trainer_save_beside);
+}
+
+mt_status loop_save_now(train_loop *loop)
+{
+    return save_checkpoint(loop, mt_trainer_save);
 }
 
 /* The number of the file that a path leads to; 0: none. */
@@ -88,7 +118,7 @@ mt_status loop_save_last(train_loop *loop)
     char reason[2 * TEXT_MAX];
     mt_status best = save_unsaved_best(loop);
     snprintf(reason, sizeof reason, "%s", mt_error_message());
-    mt_status status = loop_save(loop);
+    mt_status status = loop_save_now(loop);
     if (status == MT_OK) {
         status = read_back(loop);
     }

@@ -407,7 +407,7 @@ class FullDiskTest(RunTest):
 class PowerTest(RunTest):
     """The order in which a run's files reach the disk (docs/reliability.md, a loss of power)."""
 
-    CALL = re.compile(r'(\w+)\((?:\d+<([^>]*)>|"([^"]*)"(?:, "([^"]*)")?)')
+    CALL = re.compile(r'(\d+) +(\w+)\((?:\d+<([^>]*)>|"([^"]*)"(?:, "([^"]*)")?)')
 
     @classmethod
     def setUpClass(cls):
@@ -415,36 +415,42 @@ class PowerTest(RunTest):
             raise unittest.SkipTest("strace cannot be found")
 
     def calls(self):
-        """(call, path, new path) of a run that saves each of its three steps, in order."""
+        """(thread, call, path, new path) of a run that saves each of its three steps, in order."""
         self.folder_path = os.path.realpath(self.folder.name)
         subprocess.run([
-            "strace", "-y", "-e", "trace=mkdir,write,fsync,rename", "-o", "trace", MIXTAPE, "train",
-            "copy", *SMALL, "--threads", "1", "--steps", "3", "--save-every", "1", "--log-every",
-            "1", "--eval-every", "2", "--out", os.path.join(self.folder_path, "new", "run")
+            "strace", "-f", "-y", "-e", "trace=mkdir,write,pwrite64,fsync,rename", "-o", "trace",
+            MIXTAPE, "train", "copy", *SMALL, "--threads", "1", "--steps", "3", "--save-every", "1",
+            "--log-every", "1", "--eval-every", "2", "--out",
+            os.path.join(self.folder_path, "new", "run")
         ], cwd=self.folder.name, check=True, capture_output=True)
         found = [self.CALL.match(line) for line in read(self.path("trace")).splitlines()]
-        return [(call[1], call[2] or call[3], call[4]) for call in found
+        return [(call[1], call[2], call[3] or call[4], call[5]) for call in found
                 if call and self.folder_path in call[0]]
 
     def test_a_file_is_flushed_before_its_name_and_the_name_before_what_follows(self):
         calls = self.calls()
         names = []
-        for i, (call, part, name) in enumerate(calls):
+        for i, (thread, call, part, name) in enumerate(calls):
             if call == "rename":
                 names.append(os.path.basename(name))
-                self.assertEqual(calls[i - 1], ("fsync", part, None))
-                self.assertEqual(calls[i + 1], ("fsync", os.path.dirname(name), None))
-                self.assertNotIn(("write", part, None), calls[i:])
+                before = [call for call in calls[:i] if call[0] == thread]
+                after = [call for call in calls[i + 1:] if call[0] == thread]
+                flush = (thread, "fsync", part, None)
+                self.assertEqual(before[-1], flush)
+                self.assertEqual(after[0], (thread, "fsync", os.path.dirname(name), None))
+                self.assertEqual([call for call in calls[calls.index(flush):]
+                                  if "write" in call[1] and call[2] == part], [])
         self.assertEqual(names, [
             "metrics.csv", "config.yaml", "checkpoint.h5", "best.h5", "checkpoint.h5", "best.h5",
             "checkpoint.h5"
         ])
 
-    def test_rows_are_flushed_before_the_checkpoint_of_their_step_is_written(self):
+    def test_rows_are_flushed_before_the_checkpoint_of_their_step_is_begun(self):
         calls = [(call, os.path.basename(path), os.path.basename(name or ""))
-                 for call, path, name in self.calls()]
+                 for _, call, path, name in self.calls()]
         row, flushed = ("write", "metrics.csv", ""), ("fsync", "metrics.csv", "")
-        saves = [i for i, call in enumerate(calls) if call[2] == "checkpoint.h5"]
+        parts = [path for call, path, name in calls if name == "checkpoint.h5"]
+        saves = [[path for _, path, _ in calls].index(part) for part in parts] # its first write
         self.assertEqual(len(saves), 3)
         for save, before in zip(saves, [0, *saves]):
             self.assertEqual([call for call in calls[before:save] if call in (row, flushed)],
@@ -452,11 +458,12 @@ class PowerTest(RunTest):
 
     def test_new_folders_are_flushed_in_the_one_that_they_are_in(self):
         calls = self.calls()
-        made = [i for i, call in enumerate(calls) if call[0] == "mkdir"]
+        made = [i for i, call in enumerate(calls) if call[1] == "mkdir"]
         new = os.path.join(self.folder_path, "new")
-        self.assertEqual([calls[i][1] for i in made][-2:], [new, os.path.join(new, "run")])
+        self.assertEqual([calls[i][2] for i in made][-2:], [new, os.path.join(new, "run")])
         for i in made[-2:]:
-            self.assertEqual(calls[i + 1], ("fsync", os.path.dirname(calls[i][1]), None))
+            thread, _, path, _ = calls[i]
+            self.assertEqual(calls[i + 1], (thread, "fsync", os.path.dirname(path), None))
 
 
 class EditedConfigTest(RunTest):

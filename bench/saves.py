@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+"""What a save at every step adds to a step.
+
+    bench/saves.py build/mixtape [--with NAME=COMMAND]... [--rounds N] [--steps N] [--json FILE]
+                   [--size S] [--blocks N] [--length T]... [--threads N]...
+
+Steps of the copy task, B32 and 2 T + 1 symbols each, by default of a model of 9.6 million parameters: each taken from the
+difference of two runs, so without what a run does once. Runs that save at every step and runs that
+save at their end take turns. Wants an idle machine. What counts are ratios of medians.
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+
+from shared_machine import LONGER, seconds_of_step
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command")
+    parser.add_argument("--with", dest="others", action="append", default=[],
+                        metavar="NAME=COMMAND")
+    for name, default in (("rounds", 3), ("steps", 8), ("size", 384), ("blocks", 5)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--length", type=int, action="append")
+    parser.add_argument("--threads", type=int, action="append")
+    parser.add_argument("--json")
+    given = parser.parse_args()
+    builds = {"this": given.command, **dict(other.split("=", 1) for other in given.others)}
+    saves = {"at the end": str(LONGER * given.steps + 1), "every step": "1"}
+    found = {}
+    for _ in range(given.rounds):
+        for (build, command), length, threads, (when, every) in itertools.product(
+                builds.items(), given.length or [32, 64], given.threads or [1, 2], saves.items()):
+            options = ["--size", given.size, "--blocks", given.blocks, "--batch", 32, "--length",
+                       length, "--threads", threads, "--save-every", every, "--eval-every", 0]
+            found.setdefault((build, length, threads, when), []).append(
+                seconds_of_step(command, given.steps, [str(option) for option in options], []))
+    rows = []
+    for (build, length, threads, when), times in found.items():
+        step = statistics.median(found[build, length, threads, "at the end"])
+        rows.append({"build": build, "length": length, "threads": threads, "saves": when,
+                     "step_s": statistics.median(times), "of_step": statistics.median(times) / step,
+                     "all_s": times})
+        print("{build:8} T{length:<5} {threads} threads, saves {saves:10} {step_s:8.4f} s "
+              "{of_step:6.3f}".format(**rows[-1]))
+    if given.json:
+        with open(given.json, "w") as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+#include "io/saver.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct mt_saver {
+    mt_chunks chunks;
+    mt_new_file *file; /* at work, or NULL */
+    uint64_t length;
+    pthread_t thread;
+    bool threaded;
+    atomic_bool done;
+    pid_t process;    /* that began it */
+    mt_status status; /* of the last file, until it is asked for, */
+    char error[1024]; /* and its message */
+};
+
+mt_status mt_saver_create(mt_saver **saver)
+{
+    *saver = calloc(1, sizeof **saver);
+    return *saver != NULL ? MT_OK
+                          : mt_fail(MT_ERROR_MEMORY, "no memory for %zu bytes", sizeof **saver);
+}
+
+static void *save(void *context)
+{
+    mt_saver *saver = context;
+    mt_status status = mt_chunks_write(&saver->chunks, saver->file);
+    if (status == MT_OK) {
+        status = mt_file_end(saver->file, saver->length);
+    }
+    if (status != MT_OK) {
+        snprintf(saver->error, sizeof saver->error, "%s", mt_error_message());
+    }
+    saver->status = status;
+    atomic_store(&saver->done, true);
+    return NULL;
+}
+
+/* Signals are for the program's own threads, but for those that a thread causes itself. */
+static bool begin_thread(mt_saver *saver)
+{
+    static const int own[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, SIGXFSZ};
+    sigset_t others, before;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        sigdelset(&others, own[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &others, &before);
+    bool begun = pthread_create(&saver->thread, NULL, save, saver) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return begun;
+}
+
+static void settle(mt_saver *saver)
+{
+    if (saver->file == NULL) {
+        return;
+    }
+    if (saver->process != getpid()) {
+        mt_file_leave(saver->file);
+        saver->status = MT_OK;
+    } else {
+        if (saver->threaded) {
+            pthread_join(saver->thread, NULL);
+        }
+        mt_file_discard(saver->file);
+    }
+    saver->file = NULL;
+}
+
+mt_chunks *mt_saver_chunks(mt_saver *saver)
+{
+    settle(saver);
+    mt_chunks_empty(&saver->chunks);
+    return &saver->chunks;
+}
+
+void mt_saver_begin(mt_saver *saver, mt_new_file *file, uint64_t length)
+{
+    saver->file = file;
+    saver->length = length;
+    saver->process = getpid();
+    atomic_store(&saver->done, false);
+    saver->threaded = begin_thread(saver);
+    if (!saver->threaded) {
+        save(saver);
+    }
+}
+
+bool mt_saver_is_busy(const mt_saver *saver)
+{
+    return saver->file != NULL && saver->process == getpid() && !atomic_load(&saver->done);
+}
+
+mt_status mt_saver_wait(mt_saver *saver)
+{
+    settle(saver);
+    mt_status status = saver->status;
+    saver->status = MT_OK;
+    return status == MT_OK ? MT_OK : mt_fail(status, "%s", saver->error);
+}
+
+void mt_saver_destroy(mt_saver *saver)
+{
+    if (saver != NULL) {
+        settle(saver);
+        mt_chunks_free(&saver->chunks);
+        free(saver);
+    }
+}
