@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 """The same work in PyTorch: the WKV recurrence as a loop over time, and a training step of the
 decoder on top of it. This is what runs where RWKV's CUDA kernel cannot. As a command it measures
-both and prints the seconds as JSON:
+what it is asked for, and prints the seconds as JSON:
 
-    bench/pytorch_peer.py THREADS
+    bench/pytorch_peer.py THREADS WHAT...
+
+WHAT is `wkv`, or the number of a step, with a way to make it behind a comma (0, 0,bf16, ...).
 """
 
+import contextlib
 import functools
 import json
 import math
@@ -16,7 +19,7 @@ import time
 import torch
 
 # batch, length, vocabulary, size, blocks
-STEPS = [(32, 64, 500, 256, 4), (32, 128, 64, 64, 2), (12, 64, 65, 128, 4)]
+STEPS = [(32, 64, 500, 256, 4), (32, 128, 64, 64, 2), (12, 64, 65, 128, 4), (32, 64, 500, 768, 4)]
 
 
 def wkv(w, u, k, v, indexed=False):
@@ -132,40 +135,78 @@ def time_wkv(batch, length, channels, repeat):
     return median_time(forward, repeat), median_time(both, repeat)
 
 
-def time_step(batch, length, vocabulary, size, blocks, repeat, operator=wkv):
+def make_adam(parameters):
+    try:
+        return torch.optim.Adam(parameters, lr=1e-3, fused=True)
+    except (RuntimeError, TypeError):  # before PyTorch 2.4
+        return torch.optim.Adam(parameters, lr=1e-3)
+
+
+def half():
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+def time_step(batch, length, vocabulary, size, blocks, repeat, *, operator=wkv,
+              precision=contextlib.nullcontext, compiled=False):
     """Seconds of one training step: forward, backward, clipping, Adam."""
     SelfAttention.operator = staticmethod(operator)
     torch.manual_seed(1)
     model = Decoder(vocabulary, size, blocks)
-    adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+    adam = make_adam(list(model.parameters()))
     labels = torch.randint(vocabulary, (batch, length))
+
+    def loss():
+        with precision():
+            logits = model(labels)
+            return torch.nn.functional.cross_entropy(logits.reshape(-1, vocabulary),
+                                                     labels.reshape(-1))
+
+    loss = torch.compile(loss) if compiled else loss
 
     def step():
         adam.zero_grad()
-        logits = model(labels)
-        torch.nn.functional.cross_entropy(logits.reshape(-1, vocabulary),
-                                          labels.reshape(-1)).backward()
+        loss().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9)
         adam.step()
 
     return median_time(step, repeat)
 
 
+# Ways to make a step, by the name behind its number.
+WAYS = {
+    "": {},
+    "indexed": {"operator": functools.partial(wkv, indexed=True)},
+    "bf16": {"precision": half},
+    "compiled": {"compiled": True},
+    "compiled bf16": {"precision": half, "compiled": True},
+}
+
+
+def name_of(shape, way):
+    return " ".join(["step", "x".join(map(str, shape)), way]).rstrip()
+
+
 def blas_library():
-    """The file of the BLAS that PyTorch runs on, with its folder."""
+    """The BLAS that PyTorch has in it, or the file of the one that it runs on, with its folder."""
+    if "BLAS_INFO=mkl" in torch.__config__.show():
+        return "mkl"
     with open("/proc/self/maps") as file:
         found = re.findall(r"/\S*?([^/\s]+/[^/\s]*(?:blas|mkl)[^/\s]*\.so\S*)", file.read())
     return found[0] if found else ""
 
 
 def main():
-    torch.set_num_threads(int(sys.argv[1]))
-    forward, both = time_wkv(8, 1024, 512, 3)
-    found = {"wkv 8x1024x512 forward": forward, "wkv 8x1024x512 both": both}
-    for shape in STEPS:
-        step = "step " + "x".join(map(str, shape))
-        found[step] = time_step(*shape, 3)
-        found[step + " indexed"] = time_step(*shape, 3, functools.partial(wkv, indexed=True))
+    threads, *asked = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    found = {}
+    for what in asked:
+        if what == "wkv":
+            forward, both = time_wkv(8, 1024, 512, 3)
+            found |= {"wkv 8x1024x512 forward": forward, "wkv 8x1024x512 both": both}
+        else:
+            number, _, way = what.partition(",")
+            shape = STEPS[int(number)]
+            found[name_of(shape, way)] = time_step(*shape, 3, **WAYS[way])
     print(json.dumps({"pytorch": torch.__version__, "blas": blas_library(), "seconds": found}))
 
 

@@ -4,9 +4,10 @@
     bench/saves.py build/mixtape [--with NAME=COMMAND]... [--rounds N] [--steps N] [--json FILE]
                    [--size S] [--blocks N] [--length T]... [--threads N]...
 
-Steps of the copy task, B32 and 2 T + 1 symbols each, by default of a model of 9.6 million parameters: each taken from the
-difference of two runs, so without what a run does once. Runs that save at every step and runs that
-save at their end take turns. Wants an idle machine. What counts are ratios of medians.
+Steps of the copy task, of 32 sequences of 2 T + 1 symbols, by default of a model of 9.6 million
+parameters: each taken from the difference of two runs, so without what a run does once. Runs that
+save at every step and runs that save at their end take turns. Wants an idle machine. What counts
+are ratios of medians.
 """
 
 import argparse

@@ -19,12 +19,13 @@ static const int64_t wkv_shapes[][3] = {{32, 64, 512},   {8, 1024, 512},   {64, 
                                         {1, 65536, 512}, {1, 65536, 32},   {8, 256, 512},
                                         {8, 1024, 768},  {1, 65536, 1024}, {32, 1024, 1024}};
 static const bench_step_shape step_shapes[] = {
-    {32, 64, 500, 256, 4}, {32, 128, 64, 64, 2}, {12, 64, 65, 128, 4}};
+    {32, 64, 500, 256, 4}, {32, 128, 64, 64, 2}, {12, 64, 65, 128, 4}, {32, 64, 500, 768, 4}};
 
 enum {
     WKV_SHAPES = sizeof wkv_shapes / sizeof *wkv_shapes,
     HOST_SHAPES = 5,
-    STEP_SHAPES = sizeof step_shapes / sizeof *step_shapes
+    STEP_SHAPES = sizeof step_shapes / sizeof *step_shapes,
+    USUAL_STEPS = 3 /* of which the whole benchmark is */
 };
 
 enum { NOT_GIVEN = -1 };
@@ -66,8 +67,9 @@ static void check_together(const arguments *given, const struct argp_state *stat
     if (!alone && (given->runs != NOT_GIVEN || given->kernels)) {
         wrong_arguments(state, "%s needs --wkv or --step", given->kernels ? "--kernels" : "--runs");
     }
-    if (alone && given->repeat != NOT_GIVEN) {
-        wrong_arguments(state, "--repeat is for the whole benchmark: use --runs");
+    if (given->repeat != NOT_GIVEN && (given->runs != NOT_GIVEN || given->kernels)) {
+        wrong_arguments(state, "--repeat and %s exclude each other",
+                        given->kernels ? "--kernels" : "--runs");
     }
 }
 
@@ -85,6 +87,11 @@ static bench_step_shape shape_of_step(const arguments *given, size_t index)
     bench_step_shape shape = step_shapes[index];
     shape.dtype = given->dtype;
     return shape;
+}
+
+static long long repeat_of(const arguments *given)
+{
+    return given->repeat != NOT_GIVEN ? given->repeat : 9;
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -146,10 +153,17 @@ static mt_status write_json(const mt_device *device, const arguments *given, dou
     return status;
 }
 
+static mt_status measure_step(mt_device *device, const arguments *given, size_t index,
+                              json_t *results)
+{
+    const bench_step_shape shape = shape_of_step(given, index);
+    return bench_step(device, &shape, repeat_of(given), results);
+}
+
 static mt_status run_all(mt_device *device, const arguments *given, json_t *results)
 {
     const bool behind = device->record != NULL;
-    const long long repeat = given->repeat != NOT_GIVEN ? given->repeat : 9;
+    const long long repeat = repeat_of(given);
     const size_t shapes = behind ? WKV_SHAPES : HOST_SHAPES;
     double large_rate = 0.0;
     mt_status status =
@@ -157,13 +171,9 @@ static mt_status run_all(mt_device *device, const arguments *given, json_t *resu
     if (status == MT_OK && behind) {
         status = bench_large_copy(device, repeat, &large_rate);
     }
-    for (size_t i = 0; i < shapes + STEP_SHAPES && status == MT_OK; i++) {
-        if (i < shapes) {
-            status = bench_wkv(device, wkv_shapes[i], repeat, large_rate, results);
-        } else {
-            const bench_step_shape shape = shape_of_step(given, i - shapes);
-            status = bench_step(device, &shape, repeat, results);
-        }
+    for (size_t i = 0; i < shapes + USUAL_STEPS && status == MT_OK; i++) {
+        status = i < shapes ? bench_wkv(device, wkv_shapes[i], repeat, large_rate, results)
+                            : measure_step(device, given, i - shapes, results);
         if (status == MT_OK) {
             status = write_json(device, given, large_rate, results);
         }
@@ -180,7 +190,10 @@ static mt_status run_one(mt_device *device, const arguments *given, json_t *resu
                        device->name);
     }
     mt_status status;
-    if (given->wkv) {
+    if (given->repeat != NOT_GIVEN) {
+        status = given->wkv ? bench_wkv(device, given->shape, given->repeat, 0.0, results)
+                            : measure_step(device, given, (size_t)given->step, results);
+    } else if (given->wkv) {
         status = bench_wkv_alone(device, given->shape, &how, results);
     } else {
         const bench_step_shape shape = shape_of_step(given, (size_t)given->step);
@@ -210,7 +223,8 @@ int verb_bench(int argc, char **argv)
         {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
         {"dtype", LONG_ONLY + 'y', "NAME", 0, "Of training steps: f32, f64, bf16 (default f32)", 0},
         {"threads", LONG_ONLY + 't', "N", 0, "Threads of the CPU (default 0: all)", 0},
-        {"repeat", LONG_ONLY + 'r', "N", 0, "Runs of which the median counts (default 9)", 0},
+        {"repeat", LONG_ONLY + 'r', "N", 0,
+         "Runs of which the median counts (default 9); with --wkv or --step of that alone", 0},
         {"wkv", LONG_ONLY + 'w', "B,T,C", 0,
          "Run WKV of this shape alone, forward and then backward, without warming up or measuring: "
          "for profilers",

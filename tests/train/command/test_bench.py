@@ -13,7 +13,8 @@ CUDA = [os.environ["MIXTAPE_CUDA_ON_CPU"], "bench", "--device", "cuda", "--threa
 DEVICES = {"cpu": CPU, "cuda:0": CUDA}
 STEPS = [f"step {shape} f32" for shape in ("B32 T64 vocab 500 size 256 blocks 4",
                                            "B32 T128 vocab 64 size 64 blocks 2",
-                                           "B12 T64 vocab 65 size 128 blocks 4")]
+                                           "B12 T64 vocab 65 size 128 blocks 4",
+                                           "B32 T64 vocab 500 size 768 blocks 4")]
 
 
 class BenchTest(unittest.TestCase):
@@ -48,6 +49,15 @@ class BenchTest(unittest.TestCase):
                     self.assertEqual(errors, "")
                     self.assertEqual(self.figures["results"], [{"what": what, "runs": runs}])
 
+    def test_one_thing_is_measured_alone(self):
+        cases = [(["--wkv", "2,40,32"], "wkv"), (["--step", "2", "--dtype", "bf16"], "step")]
+        for options, what in cases:
+            with self.subTest(options=options):
+                self.bench(CPU, *options, "--repeat", "3")
+                [figures] = self.figures["results"]
+                self.assertEqual(figures["what"], what)
+                self.assertGreater(figures["forward_s" if what == "wkv" else "step_s"], 0.0)
+
     def test_help_tells_the_shapes_of_steps(self):
         lines, _ = self.bench(CPU, "--help")
         text = " ".join(" ".join(lines).split())
@@ -58,8 +68,8 @@ class BenchTest(unittest.TestCase):
         shapes = [",", "2,40", "2,40,", "2,40,32,", "2,40,32,1", "2,0,32", "-2,40,32",
                   "2,40,32x", "2;40;32", "a,b,c", "2,40,1048577", "99999999999999999999,1,1"]
         cases = [(["--wkv", shape], f"--wkv {shape}: ") for shape in shapes]
-        cases += [(["--step", step], f"--step {step}: not a whole number in 0 .. 2")
-                  for step in ["3", "-1", "one", "1.5"]]
+        cases += [(["--step", step], f"--step {step}: not a whole number in 0 .. 3")
+                  for step in ["4", "-1", "one", "1.5"]]
         cases += [(["--step", "0", "--runs", runs], f"--runs {runs}: ")
                   for runs in ["0", "-1", "many", "100001"]]
         cases += [([option, ""], f"{option}: an empty value") for option in ("--wkv", "--step")]
@@ -67,7 +77,8 @@ class BenchTest(unittest.TestCase):
                   (["--dtype", "f16"], "--dtype f16: not one of f32, f64, bf16")]
         cases += [(["--step", "0", "--wkv", "2,40,32"], "--wkv and --step"),
                   (["--runs", "2"], "--runs needs"), (["--kernels"], "--kernels needs"),
-                  (["--wkv", "2,40,32", "--repeat", "3"], "--repeat"),
+                  (["--wkv", "2,40,32", "--repeat", "3", "--runs", "3"], "--repeat and --runs"),
+                  (["--step", "1", "--repeat", "3", "--kernels"], "--repeat and --kernels"),
                   (["--wkv", "2,40,32", "--kernels=yes"], "--kernels")]
         for options, says in cases:
             with self.subTest(options=options):
