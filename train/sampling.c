@@ -13,8 +13,8 @@ struct mt_sampler {
     mt_random random;
     int32_t count, allowed;
     bool *forbidden;
-    double *logits; /* of the draw at hand; minus infinity for what is forbidden */
-    int32_t *order; /* the symbols, the likeliest first */
+    double *logits;        /* of the draw at hand; minus infinity for what is forbidden */
+    int32_t *order, taken; /* the symbols by likelihood, as far as they were looked at */
 };
 
 mt_sampling mt_sampling_default(void)
@@ -119,40 +119,88 @@ static int32_t likeliest(const mt_sampler *sampler)
     return best;
 }
 
-static int by_logit(const void *a, const void *b, void *context)
+/* ---- the likeliest, one after the other ----
+ *
+ * A draw mostly ends among the first few, so the symbols are a heap, and no more of them are put in
+ * order than are looked at: each of `order` comes before the two at twice its place, + 1 and + 2.
+ * Those that were taken stand behind the heap, from the end on. */
+
+static bool comes_before(const double *logits, int32_t a, int32_t b)
 {
-    const double *logits = context;
-    int32_t left = *(const int32_t *)a, right = *(const int32_t *)b;
-    return logits[left] != logits[right] ? (logits[left] < logits[right] ? 1 : -1) : left - right;
+    double of_a = logits[a], of_b = logits[b];
+    return of_a > of_b || (of_a == of_b && a < b);
 }
 
-static void sort(mt_sampler *sampler)
+static void sink(const mt_sampler *sampler, int32_t place, int32_t count)
+{
+    const double *logits = sampler->logits;
+    int32_t *order = sampler->order, symbol = order[place];
+    for (int32_t child; place < count / 2; place = child) {
+        child = 2 * place + 1;
+        child += child + 1 < count && comes_before(logits, order[child + 1], order[child]);
+        if (comes_before(logits, symbol, order[child])) {
+            break;
+        }
+        order[place] = order[child];
+    }
+    order[place] = symbol;
+}
+
+static void make_heap(mt_sampler *sampler)
 {
     for (int32_t i = 0; i < sampler->count; i++) {
         sampler->order[i] = i;
     }
-    qsort_r(sampler->order, (size_t)sampler->count, sizeof *sampler->order, by_logit,
-            sampler->logits);
+    for (int32_t i = sampler->count / 2; i-- > 0;) {
+        sink(sampler, i, sampler->count);
+    }
+    sampler->taken = 0;
 }
 
-/* In the order of likelihood: e^((logit - largest) / temperature). */
-static double weight(const mt_sampler *sampler, int32_t place)
+/* The symbol of this place in the order of likelihood, from 0. */
+static int32_t symbol_at(mt_sampler *sampler, int32_t place)
 {
-    const double *logits = sampler->logits;
-    const int32_t *order = sampler->order;
-    return exp((logits[order[place]] - logits[order[0]]) / sampler->sampling.temperature);
+    int32_t *order = sampler->order;
+    while (sampler->taken <= place) {
+        int32_t last = sampler->count - ++sampler->taken, first = order[0];
+        order[0] = order[last];
+        order[last] = first;
+        sink(sampler, 0, last);
+    }
+    return order[sampler->count - 1 - place];
+}
+
+/* e^((logit - largest) / temperature) */
+static double weight_of(const mt_sampler *sampler, int32_t symbol, double largest)
+{
+    return exp((sampler->logits[symbol] - largest) / sampler->sampling.temperature);
+}
+
+static double weight(mt_sampler *sampler, int32_t place)
+{
+    return weight_of(sampler, symbol_at(sampler, place), sampler->logits[symbol_at(sampler, 0)]);
+}
+
+/* The sum of the weights of so many of the likeliest. Of all it needs no order. */
+static double sum_weights(mt_sampler *sampler, int32_t kept)
+{
+    double sum = 0.0, largest = sampler->logits[symbol_at(sampler, 0)];
+    for (int32_t i = 0; i < kept && kept < sampler->allowed; i++) {
+        sum += weight(sampler, i);
+    }
+    for (int32_t i = 0; i < sampler->count && kept == sampler->allowed; i++) {
+        sum += weight_of(sampler, i, largest); /* 0 of what is forbidden */
+    }
+    return sum;
 }
 
 /* How many of the likeliest are kept, and the sum of their weights. */
-static int32_t count_kept(const mt_sampler *sampler, double *sum)
+static int32_t count_kept(mt_sampler *sampler, double *sum)
 {
     mt_sampling sampling = sampler->sampling;
     int32_t kept = sampling.top_k > 0 && sampling.top_k < sampler->allowed ? (int32_t)sampling.top_k
                                                                            : sampler->allowed;
-    *sum = 0.0;
-    for (int32_t i = 0; i < kept; i++) {
-        *sum += weight(sampler, i);
-    }
+    *sum = sum_weights(sampler, kept);
     if (sampling.top_p == 1.0) {
         return kept;
     }
@@ -177,7 +225,7 @@ mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logit
         *symbol = likeliest(sampler);
         return MT_OK;
     }
-    sort(sampler);
+    make_heap(sampler);
     double sum;
     int32_t kept = count_kept(sampler, &sum), i = 0;
     double left = mt_random_uniform(&sampler->random) * sum;
@@ -187,7 +235,7 @@ mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logit
             break;
         }
     }
-    *symbol = sampler->order[i];
+    *symbol = symbol_at(sampler, i);
     return MT_OK;
 }
 

@@ -1,10 +1,12 @@
 /* Symbols are drawn as often as their probabilities say, from those that are kept. */
+#include <mixtape/random.h>
 #include <mixtape/sampling.h>
 
 #include "tests/check_main.h"
 
 #include <check.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { V = 6, DRAWS = 40000 };
@@ -191,6 +193,56 @@ START_TEST(test_choices_go_on_elsewhere)
 }
 END_TEST
 
+enum { MANY = 301 };
+
+static double many[MANY]; /* logits, of which some are equal */
+
+static int by_likelihood(const void *a, const void *b)
+{
+    int32_t left = *(const int32_t *)a, right = *(const int32_t *)b;
+    return many[left] != many[right] ? (many[left] < many[right] ? 1 : -1) : left - right;
+}
+
+/* The place, among `kept` symbols in this order, where their weights add up to a share of all. */
+static int32_t place_of(const int32_t *order, int32_t kept, double share)
+{
+    double sum = 0.0;
+    for (int32_t i = 0; i < kept; i++) {
+        sum += exp(many[order[i]] - many[order[0]]);
+    }
+    double left = share * sum;
+    int32_t place = 0;
+    while (place < kept - 1 && (left -= exp(many[order[place]] - many[order[0]])) >= 0.0) {
+        place++;
+    }
+    return place;
+}
+
+/* A uniform number chooses among the symbols in the order of their likelihood. */
+START_TEST(test_draws_are_those_of_symbols_that_are_all_in_order)
+{
+    const mt_sampling samplings[] = {{1.0, 0, 1.0}, {1.0, 40, 1.0}, {1.0, MANY, 0.7}};
+    for (size_t s = 0; s < sizeof samplings / sizeof *samplings; s++) {
+        mt_random values = mt_random_make(3, 0), uniform = mt_random_make(11, 0);
+        mt_sampler *sampler;
+        ck_assert_int_eq(mt_sampler_create(&samplings[s], MANY, 11, &sampler), MT_OK);
+        for (int i = 0; i < 200; i++) {
+            int32_t order[MANY], symbol;
+            for (int32_t j = 0; j < MANY; j++) {
+                many[j] = floor(8.0 * mt_random_normal(&values)) / 4.0;
+                order[j] = j;
+            }
+            qsort(order, MANY, sizeof *order, by_likelihood);
+            int32_t kept = samplings[s].top_k == 40 ? 40 : MANY;
+            kept = samplings[s].top_p < 1.0 ? place_of(order, kept, samplings[s].top_p) + 1 : kept;
+            ck_assert_int_eq(mt_sampler_draw(sampler, MT_F64, many, &symbol), MT_OK);
+            ck_assert_int_eq(symbol, order[place_of(order, kept, mt_random_uniform(&uniform))]);
+        }
+        mt_sampler_destroy(sampler);
+    }
+}
+END_TEST
+
 static Suite *sampling_suite(void)
 {
     return SUITE("sampling", test_shares_are_those_of_softmax, test_top_k_keeps_the_likeliest,
@@ -198,7 +250,9 @@ static Suite *sampling_suite(void)
                  test_top_p_is_a_share_of_what_top_k_keeps, test_forbidden_symbols_are_never_drawn,
                  test_at_temperature_0_the_first_of_the_likeliest_is_taken,
                  test_a_tiny_temperature_is_like_0, test_the_seed_tells_the_choices_in_either_type,
-                 test_choices_go_on_elsewhere, test_what_is_out_of_range_is_refused_with_the_figure,
+                 test_choices_go_on_elsewhere,
+                 test_draws_are_those_of_symbols_that_are_all_in_order,
+                 test_what_is_out_of_range_is_refused_with_the_figure,
                  test_a_symbol_that_is_none_or_the_last_is_not_forbidden,
                  test_a_logit_that_is_not_finite_is_named);
 }
