@@ -239,6 +239,15 @@ mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logit
     return MT_OK;
 }
 
+mt_status mt_sampler_reseed(mt_sampler *sampler, uint64_t seed)
+{
+    if (sampler == NULL) {
+        return mt_fail_null(__func__);
+    }
+    sampler->random = mt_random_make(seed, 0);
+    return MT_OK;
+}
+
 int64_t mt_sampler_position(const mt_sampler *sampler)
 {
     return sampler != NULL ? (int64_t)sampler->random.position : 0;

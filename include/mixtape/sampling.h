@@ -41,6 +41,10 @@ MT_API mt_status mt_sampler_forbid(mt_sampler *sampler, int32_t symbol);
 MT_API mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logits,
                                  int32_t *symbol);
 
+/* Makes the sampler choose as one does that was just created with this seed: so one serves many
+ * sequences, each with its own seed and position. */
+MT_API mt_status mt_sampler_reseed(mt_sampler *sampler, uint64_t seed);
+
 /* How far the sampler is in its seed's choices, and to be there: a sampler of the same seed then
  * draws what this one would. 0 of NULL. */
 MT_API int64_t mt_sampler_position(const mt_sampler *sampler);

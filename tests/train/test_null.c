@@ -253,6 +253,7 @@ START_TEST(test_streams)
     REFUSES(mt_scorer_add, NULL, 0, NULL, NULL);
     mt_scorer_destroy(NULL);
     REFUSES(mt_sampler_forbid, NULL, 0);
+    REFUSES(mt_sampler_reseed, NULL, 1);
     REFUSES(mt_sampler_seek, NULL, 1);
     ck_assert_int_eq(mt_sampler_position(NULL), 0);
     REFUSES(mt_sampler_draw, NULL, MT_F32, outputs, &drawn);

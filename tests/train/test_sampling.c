@@ -193,6 +193,28 @@ START_TEST(test_choices_go_on_elsewhere)
 }
 END_TEST
 
+START_TEST(test_one_sampler_serves_several_seeds)
+{
+    mt_sampler *both = make(mt_sampling_default(), 1);
+    mt_sampler *one = make(mt_sampling_default(), 9), *other = make(mt_sampling_default(), 10);
+    int64_t at_one = 0, at_other = 0;
+    for (int i = 0; i < 50; i++) {
+        ck_assert_int_eq(mt_sampler_reseed(both, 9), MT_OK);
+        ck_assert_int_eq(mt_sampler_seek(both, at_one), MT_OK);
+        ck_assert_int_eq(draw(both), draw(one));
+        at_one = mt_sampler_position(both);
+        ck_assert_int_eq(mt_sampler_reseed(both, 10), MT_OK);
+        ck_assert_int_eq(mt_sampler_position(both), 0);
+        ck_assert_int_eq(mt_sampler_seek(both, at_other), MT_OK);
+        ck_assert_int_eq(draw(both), draw(other));
+        at_other = mt_sampler_position(both);
+    }
+    mt_sampler_destroy(both);
+    mt_sampler_destroy(one);
+    mt_sampler_destroy(other);
+}
+END_TEST
+
 enum { MANY = 301 };
 
 static double many[MANY]; /* logits, of which some are equal */
@@ -250,7 +272,7 @@ static Suite *sampling_suite(void)
                  test_top_p_is_a_share_of_what_top_k_keeps, test_forbidden_symbols_are_never_drawn,
                  test_at_temperature_0_the_first_of_the_likeliest_is_taken,
                  test_a_tiny_temperature_is_like_0, test_the_seed_tells_the_choices_in_either_type,
-                 test_choices_go_on_elsewhere,
+                 test_choices_go_on_elsewhere, test_one_sampler_serves_several_seeds,
                  test_draws_are_those_of_symbols_that_are_all_in_order,
                  test_what_is_out_of_range_is_refused_with_the_figure,
                  test_a_symbol_that_is_none_or_the_last_is_not_forbidden,
