@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ids whose text may be held back: the bytes of a character, and some that are not shown. */
-enum { MOST_HELD = 16 };
-
 struct text_tokenizer {
     const char *name;
     /* One of the two is NULL. */
@@ -20,11 +17,7 @@ struct text_tokenizer {
     tokenizer_process *process;
     const mt_token_list *tokens; /* whose labels the ids are; NULL: they are the tokenizer's own */
     unknown_pieces unknown;
-    /* The text of an id depends on those before it: the first `known` were shown, and their text
-     * is taken from that of all. */
-    int32_t window[2 * MOST_HELD];
-    int known, count;
-    char *text; /* of the window */
+    char *text; /* of the tail that was looked at last */
 };
 
 mt_status tokenizer_open(const char *name, const char *bytes, size_t size,
@@ -258,21 +251,22 @@ static mt_status decode_world(const mt_world *world, const int32_t *ids, int cou
     return MT_OK;
 }
 
-static mt_status decode(text_tokenizer *tokenizer, int count, char **text, size_t *length)
+/* The text of the first `count` ids. */
+static mt_status decode(const text_tokenizer *tokenizer, const tokenizer_tail *tail, int count,
+                        char **text, size_t *length)
 {
     *text = NULL;
     *length = 0;
     if (tokenizer->world != NULL) {
-        return decode_world(tokenizer->world, tokenizer->window, count, text, length);
+        return decode_world(tokenizer->world, tail->ids, count, text, length);
     }
     if (count > 0 && tokenizer->tokens != NULL) {
-        return piece_labels_decode(tokenizer->process, tokenizer->tokens, tokenizer->window, count,
-                                   text, length);
+        return piece_labels_decode(tokenizer->process, tokenizer->tokens, tail->ids, count, text,
+                                   length);
     }
-    return count > 0
-               ? tokenizer_process_ask(tokenizer->process, 'D', tokenizer->window,
-                                       (size_t)count * sizeof *tokenizer->window, text, length)
-               : MT_OK;
+    return count > 0 ? tokenizer_process_ask(tokenizer->process, 'D', tail->ids,
+                                             (size_t)count * sizeof *tail->ids, text, length)
+                     : MT_OK;
 }
 
 /* Tells if a text ends with U+FFFD, which stands for the first bytes of a character where a
@@ -285,55 +279,55 @@ static bool ends_within(const char *text, size_t length)
            memcmp(text + length - sizeof replacement, replacement, sizeof replacement) == 0;
 }
 
-/* What the window's ids add to the known ones; all of it, or nothing while it ends within a
+/* What the tail's ids add to the known ones; all of it, or nothing while it ends within a
  * character. */
-static mt_status show(text_tokenizer *tokenizer, bool all, const char **bytes, size_t *length)
+static mt_status show(text_tokenizer *tokenizer, tokenizer_tail *tail, bool all, const char **bytes,
+                      size_t *length)
 {
     char *before;
     size_t skipped, total;
     *bytes = "";
     *length = 0;
-    mt_status status = decode(tokenizer, tokenizer->known, &before, &skipped);
+    mt_status status = decode(tokenizer, tail, tail->known, &before, &skipped);
     if (status != MT_OK) {
         return status;
     }
     free(before);
     free(tokenizer->text);
-    status = decode(tokenizer, tokenizer->count, &tokenizer->text, &total);
+    status = decode(tokenizer, tail, tail->count, &tokenizer->text, &total);
     if (status != MT_OK || tokenizer->text == NULL || total <= skipped ||
         (!all && ends_within(tokenizer->text, total))) {
         return status;
     }
     *bytes = tokenizer->text + skipped;
     *length = total - skipped;
-    tokenizer->count -= tokenizer->known;
-    memmove(tokenizer->window, tokenizer->window + tokenizer->known,
-            (size_t)tokenizer->count * sizeof *tokenizer->window);
-    tokenizer->known = tokenizer->count;
+    tail->count -= tail->known;
+    memmove(tail->ids, tail->ids + tail->known, (size_t)tail->count * sizeof *tail->ids);
+    tail->known = tail->count;
     return MT_OK;
 }
 
-mt_status tokenizer_next(text_tokenizer *tokenizer, int32_t id, const char **bytes, size_t *length)
+mt_status tokenizer_next(text_tokenizer *tokenizer, tokenizer_tail *tail, int32_t id,
+                         const char **bytes, size_t *length)
 {
-    if (tokenizer->count == 2 * MOST_HELD) { /* of ids that show nothing */
-        tokenizer->count = tokenizer->known = 0;
+    if (tail->count == 2 * MOST_HELD) { /* of ids that show nothing */
+        tail->count = tail->known = 0;
     }
-    tokenizer->window[tokenizer->count++] = id;
-    bool all = tokenizer->count - tokenizer->known >= MOST_HELD;
-    return show(tokenizer, all, bytes, length);
+    tail->ids[tail->count++] = id;
+    bool all = tail->count - tail->known >= MOST_HELD;
+    return show(tokenizer, tail, all, bytes, length);
 }
 
-mt_status tokenizer_rest(text_tokenizer *tokenizer, const char **bytes, size_t *length)
+mt_status tokenizer_rest(text_tokenizer *tokenizer, tokenizer_tail *tail, const char **bytes,
+                         size_t *length)
 {
-    mt_status status = show(tokenizer, true, bytes, length);
-    tokenizer->known = tokenizer->count = 0;
+    mt_status status = show(tokenizer, tail, true, bytes, length);
+    tail->known = tail->count = 0;
     return status;
 }
 
 mt_status tokenizer_alone(text_tokenizer *tokenizer, int32_t id, const char **bytes, size_t *length)
 {
-    tokenizer->window[0] = id;
-    tokenizer->known = 0;
-    tokenizer->count = 1;
-    return tokenizer_rest(tokenizer, bytes, length);
+    tokenizer_tail alone = {.ids = {id}, .count = 1};
+    return tokenizer_rest(tokenizer, &alone, bytes, length);
 }

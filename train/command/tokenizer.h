@@ -59,11 +59,22 @@ mt_status tokenizer_encode(text_tokenizer *tokenizer, const char *text, size_t l
 /* The id of a token as the vocabulary spells it, or -1. */
 mt_status tokenizer_find(text_tokenizer *tokenizer, const char *token, int32_t *id);
 
+/* The last ids of a text, on which the text of the next one depends: the first `known` were shown,
+ * and their text is taken from that of all. All zeros before the first. */
+enum { MOST_HELD = 16 }; /* held back: the bytes of a character, and some that are not shown */
+
+typedef struct tokenizer_tail {
+    int32_t ids[2 * MOST_HELD];
+    int known, count;
+} tokenizer_tail;
+
 /* The text that an id adds to those before it; a character that is not whole yet is held back. A
  * World list's ids are bytes, each as it comes. It stays until the next call. The second gives what
- * is still held back, and begins anew. */
-mt_status tokenizer_next(text_tokenizer *tokenizer, int32_t id, const char **bytes, size_t *length);
-mt_status tokenizer_rest(text_tokenizer *tokenizer, const char **bytes, size_t *length);
+ * is still held back, and begins anew. Each text has its tail. */
+mt_status tokenizer_next(text_tokenizer *tokenizer, tokenizer_tail *tail, int32_t id,
+                         const char **bytes, size_t *length);
+mt_status tokenizer_rest(text_tokenizer *tokenizer, tokenizer_tail *tail, const char **bytes,
+                         size_t *length);
 
 /* The text of an id without any before it. */
 mt_status tokenizer_alone(text_tokenizer *tokenizer, int32_t id, const char **bytes,

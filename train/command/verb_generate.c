@@ -2,6 +2,7 @@
  * state. */
 #include "train/command/argument_rows.h"
 #include "train/command/arguments.h"
+#include "train/command/choices.h"
 #include "train/command/ending.h"
 #include "train/command/prompts.h"
 #include "train/command/session.h"
@@ -20,11 +21,10 @@
 
 typedef struct arguments {
     symbols_asked symbols;
+    choices_asked choices;
     const char *run, *prompt, *prompt_file, *stop, *device, *state, *save_state;
-    bool last, interactive, blank;
-    file_list forbidden;
+    bool last, interactive;
     int64_t length, samples, seed, threads;
-    mt_sampling sampling;
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
@@ -41,15 +41,16 @@ static const argument_row rows[] = {
      "Keep in a file where the text ends, to go on from"},
     {"length", GIVEN_WHOLE, AT(length), 0, 1e9, "N",
      "Symbols to generate, of each text or answer (default 500)"},
-    {"temperature", GIVEN_REAL, AT(sampling.temperature), 0, 100, "X",
+    {"temperature", GIVEN_REAL, AT(choices.sampling.temperature), 0, 100, "X",
      "Below 1 favours likely symbols, 0 takes the likeliest (default 1)"},
-    {"top-k", GIVEN_WHOLE, AT(sampling.top_k), 0, 1 << 24, "N",
+    {"top-k", GIVEN_WHOLE, AT(choices.sampling.top_k), 0, 1 << 24, "N",
      "Choose among the N likeliest (default 0: all)"},
-    {"top-p", GIVEN_REAL, AT(sampling.top_p), 1e-9, 1, "X",
+    {"top-p", GIVEN_REAL, AT(choices.sampling.top_p), 1e-9, 1, "X",
      "Choose among the fewest likeliest that have this share (default 1: all)"},
-    {"without", GIVEN_TEXTS, AT(forbidden), 0, 0, "SYMBOL",
+    {"without", GIVEN_TEXTS, AT(choices.forbidden), 0, 0, "SYMBOL",
      "Never choose this one; may be repeated"},
-    {"blank", GIVEN_FLAG, AT(blank), 0, 0, NULL, "Let <blank> be chosen, which no transcript has"},
+    {"blank", GIVEN_FLAG, AT(choices.blank), 0, 0, NULL,
+     "Let <blank> be chosen, which no transcript has"},
     {"stop", GIVEN_TEXT, AT(stop), 0, 0, "TEXT",
      "End a text once it ends with TEXT; of --ids, with that id"},
     {"samples", GIVEN_WHOLE, AT(samples), 1, 1e9, "N", "Texts to generate (default 1)"},
@@ -132,34 +133,6 @@ static mt_status read_prompt(const text_symbols *symbols, const arguments *given
                : mt_fail(status, "--prompt: %s", mt_error_message());
 }
 
-/* Ids of a vocabulary that is larger than its tokenizer are no text. */
-static mt_status forbid_padding(text_writer *writer)
-{
-    const text_symbols *symbols = writer->symbols;
-    int64_t size = symbols->tokenizer != NULL ? tokenizer_size(symbols->tokenizer) : symbols->count;
-    mt_status status = MT_OK;
-    for (int64_t id = size; id < symbols->count && status == MT_OK; id++) {
-        status = mt_sampler_forbid(writer->sampler, (int32_t)id);
-    }
-    return status;
-}
-
-static mt_status forbid(text_writer *writer, const arguments *given)
-{
-    mt_status status = MT_OK;
-    for (int64_t i = 0; i < given->forbidden.count && status == MT_OK; i++) {
-        status = writer_forbid(writer, given->forbidden.names[i]);
-    }
-    if (status != MT_OK) {
-        return mt_fail(status, "--without: %s", mt_error_message());
-    }
-    /* No transcript has it, so the model has not learnt when it comes. */
-    const mt_token_list *tokens = writer->symbols->tokens;
-    bool has_blank = tokens != NULL && strcmp(tokens->tokens[0], "<blank>") == 0;
-    return has_blank && !given->blank ? mt_sampler_forbid(writer->sampler, 0)
-                                      : forbid_padding(writer);
-}
-
 /* Texts that begin with one prompt. */
 static mt_status write_texts(text_writer *writer, const int32_t *ids, int64_t count,
                              const arguments *given)
@@ -229,9 +202,6 @@ static mt_status write_all(text_writer *writer, const arguments *given, bool *fa
     if (status == MT_OK && given->state != NULL) {
         status = writer_load(writer, given->state);
     }
-    if (status == MT_OK) {
-        status = forbid(writer, given);
-    }
     if (status == MT_OK && !given->interactive) {
         status = write_texts(writer, ids, count, given);
     } else if (status == MT_OK) {
@@ -246,12 +216,40 @@ static mt_status write_all(text_writer *writer, const arguments *given, bool *fa
                : status;
 }
 
+static mt_status write_with(mt_model *model, const text_symbols *symbols, const text_stop *stop,
+                            mt_sampler *sampler, const arguments *given, bool *failed)
+{
+    text_writer writer;
+    mt_status status = writer_open(&writer, model, symbols, stop, sampler);
+    if (status == MT_OK) {
+        status = write_all(&writer, given, failed);
+    }
+    writer_close(&writer);
+    return status;
+}
+
+static mt_status generate(mt_model *model, const text_symbols *symbols, const arguments *given,
+                          bool *failed)
+{
+    text_stop stop;
+    mt_sampler *sampler;
+    mt_status status = text_stop_find(symbols, given->stop, &stop);
+    if (status == MT_OK) {
+        status = choices_open(symbols, &stop, &given->choices, (uint64_t)given->seed, &sampler);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    status = write_with(model, symbols, &stop, sampler, given, failed);
+    mt_sampler_destroy(sampler);
+    return status;
+}
+
 /* `failed` is set where there is nothing more to tell of what failed. */
 static mt_status run(const mt_checkpoint *checkpoint, const arguments *given, bool *failed)
 {
     train_session session;
     text_symbols symbols;
-    text_writer writer;
     mt_status status = given->save_state != NULL ? stream_check_target(given->save_state) : MT_OK;
     if (status != MT_OK) {
         return status;
@@ -265,12 +263,7 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given, bo
         symbols_free(&symbols);
         return status;
     }
-    status = writer_open(&writer, session.model, &symbols, &given->sampling, (uint64_t)given->seed,
-                         given->stop);
-    if (status == MT_OK) {
-        status = write_all(&writer, given, failed);
-    }
-    writer_close(&writer);
+    status = generate(session.model, &symbols, given, failed);
     session_close(&session);
     symbols_free(&symbols);
     return status;
@@ -293,7 +286,7 @@ int verb_generate(int argc, char **argv)
                        .length = 500,
                        .samples = 1,
                        .seed = 1,
-                       .sampling = mt_sampling_default()};
+                       .choices = {.sampling = mt_sampling_default()}};
     parse_arguments(&argp, argc, argv, &given);
     mt_checkpoint *checkpoint;
     bool failed = false;
@@ -302,7 +295,7 @@ int verb_generate(int argc, char **argv)
         status = run(checkpoint, &given, &failed);
         mt_checkpoint_destroy(checkpoint);
     }
-    file_list_clear(&given.forbidden);
+    file_list_clear(&given.choices.forbidden);
     if (status == MT_OK && ending_signal() != 0) {
         return ending_status();
     }

@@ -6,39 +6,29 @@
 #include <mixtape/stream.h>
 
 #include "train/command/lines.h"
-#include "train/command/symbols.h"
+#include "train/command/shown_text.h"
 
-/* What a model writes behind prompts: its state and its logits of what comes next, and the end of
- * what was written, as far as it may be the beginning of what ends a text. A signal ends what is
- * done (ending.h). */
+/* What a model writes behind prompts: its state and its logits of what comes next. A signal ends
+ * what is done (ending.h). */
 typedef struct text_writer {
     const text_symbols *symbols;
     mt_dtype dtype;
     mt_stream *stream;
     mt_sampler *sampler;
-    bool answers;      /* what is written is the model's, and no prompt */
-    bool silent;       /* a signal came before a tokenizer had told the text of the last symbol */
     const char *state; /* the file that the model goes on from, or NULL */
     bool begun;        /* there are logits, of what comes behind the last symbol that was fed */
     void *logits;
     void *kept_state, *kept_logits; /* from where each sample begins */
     size_t logits_bytes;
+    shown_text text;
     text_output output;
-    const char *stop;    /* "": none, or a symbol */
-    int32_t stop_symbol; /* -1: none */
-    bool at_stop_symbol;
-    char *tail; /* of strlen(stop) bytes at most */
-    size_t tail_length;
 } text_writer;
 
-/* `stop`, unless it is empty, ends a text that ends with it, or with that symbol where they are
- * numbers. Closed even after a failure. */
+/* `stop` ends texts, and the sampler chooses their symbols. All that is given outlives the writer,
+ * which stays where it is, and is closed even after a failure. */
 mt_status writer_open(text_writer *writer, mt_model *model, const text_symbols *symbols,
-                      const mt_sampling *sampling, uint64_t seed, const char *stop);
+                      const text_stop *stop, mt_sampler *sampler);
 void writer_close(text_writer *writer);
-
-/* Never writes a symbol, by its token or number. */
-mt_status writer_forbid(text_writer *writer, const char *token);
 
 /* Goes on from a file, before anything is fed; leaves a file to go on from. */
 mt_status writer_load(text_writer *writer, const char *path);
