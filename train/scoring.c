@@ -4,6 +4,7 @@
 
 #include "io/arrays.h"
 #include "kernels/null.h"
+#include "train/stream_internal.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -72,11 +73,8 @@ static void choose_sizes(const mt_scoring *scoring, mt_scorer *scorer)
 {
     const mt_model_config *config = &scorer->model->config;
     int64_t most_steps = MOST_LOGITS / config->output_size;
-    int64_t A = config->attention_size, most_window = clamp(config->context_size, MOST_WINDOW);
-    scorer->least_rows = 1;
-    while (scorer->least_rows * A % (A < 32 ? A : 32) != 0) {
-        scorer->least_rows++;
-    }
+    int64_t most_window = clamp(config->context_size, MOST_WINDOW);
+    scorer->least_rows = stream_least_rows(config);
     scorer->window =
         scoring->window > 0 ? scoring->window : clamp(most_steps / scorer->least_rows, most_window);
     int64_t batch =

@@ -32,6 +32,10 @@ mt_status stream_make_empty_row(mt_stream *stream);
 /* MT_ERROR_INVALID unless the stream has the row; `least` is MT_EVERY_ROW where that is one. */
 mt_status stream_check_row(const mt_stream *stream, int64_t row, int64_t least);
 
+/* The least number of rows that WKV takes, of which it takes every multiple: 1 unless a row is no
+ * whole number of vectors. */
+int64_t stream_least_rows(const mt_model_config *config);
+
 /* Tells whether a state can be kept there, before there is one. MT_ERROR_INVALID for a name that
  * other files have, and for a file that is there and holds no state, which is not written over;
  * MT_ERROR_IO where no file can be made. */

@@ -7,6 +7,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+int64_t stream_least_rows(const mt_model_config *config)
+{
+    int64_t A = config->attention_size, rows = 1;
+    while (rows * A % (A < 32 ? A : 32) != 0) {
+        rows++;
+    }
+    return rows;
+}
+
 /* The planes of (B, width) that the tensors are made of. */
 enum { PLANE_ATT_X, PLANE_NUM, PLANE_DEN, PLANE_MAX, PLANE_FFN_X, PLANES };
 
