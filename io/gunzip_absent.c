@@ -7,6 +7,6 @@ mt_status mt_gunzip(const char *packed, size_t size, mt_growing_bytes *text)
     (void)size;
     return mt_fail(MT_ERROR_FORMAT,
                    "%s: compressed by gzip, which this build of Mixtape cannot read (unpack it, or "
-                   "let `gzip -dc` write it to --data -)",
+                   "let `gzip -dc` write it to -, standard input)",
                    text->name);
 }

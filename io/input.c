@@ -20,7 +20,7 @@ typedef struct file_magic {
 } file_magic;
 
 #define BYTES(text)   (text), sizeof(text) - 1
-#define UNPACK(words) "unpack it, or let `" words "` write it to --data -"
+#define UNPACK(words) "unpack it, or let `" words "` write it to -, standard input"
 
 static const file_magic packers[] = {
     {0, BYTES("\xFD\x37\x7A\x58\x5A"), "compressed by xz", UNPACK("xz -dc")},
@@ -63,6 +63,13 @@ static const file_magic *find_magic(const file_magic *rows, const char *bytes, s
 mt_status mt_input_check_text(const char *bytes, size_t size)
 {
     const file_magic *found = find_magic(no_texts, bytes, size);
+    return found == NULL ? MT_OK : mt_fail(MT_ERROR_FORMAT, "%s (%s)", found->is, found->cure);
+}
+
+mt_status mt_input_check_unpacked(const char *bytes, size_t size)
+{
+    static const file_magic gzip = {0, NULL, 0, "compressed by gzip", UNPACK("gzip -dc")};
+    const file_magic *found = mt_is_gzip(bytes, size) ? &gzip : find_magic(packers, bytes, size);
     return found == NULL ? MT_OK : mt_fail(MT_ERROR_FORMAT, "%s (%s)", found->is, found->cure);
 }
 

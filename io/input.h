@@ -23,7 +23,11 @@ size_t mt_input_most(void);
  * as UTF-16, an archive, a table or an array, or a pointer of Git LFS does. */
 mt_status mt_input_check_text(const char *bytes, size_t size);
 
-/* The same with the name in front, and for a zero byte, which no line has. */
+/* The same for bytes that a program compressed, with the one that unpacks them. */
+mt_status mt_input_check_unpacked(const char *bytes, size_t size);
+
+/* As mt_input_check_text with the name in front, and for a zero byte, which no
+ * line has. */
 mt_status mt_input_check_lines(const char *name, const char *bytes, size_t size);
 
 /* Ends a line with a zero byte, in place of its newline or of the carriage return before that, and

@@ -1,5 +1,6 @@
 #include "io/utf8.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -15,6 +16,24 @@ const char *mt_utf8_end(const char *text)
         at += length;
     }
     return (const char *)at;
+}
+
+char *mt_utf8_replace(const char *bytes, size_t size, size_t *length)
+{
+    static const char replacement[] = {'\xEF', '\xBF', '\xBD'};
+    char *copy =
+        size < SIZE_MAX / sizeof replacement ? malloc(sizeof replacement * size + 1) : NULL;
+    *length = 0;
+    for (size_t at = 0; at < size && copy != NULL;) {
+        utf8proc_int32_t character;
+        utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)bytes + at,
+                                                 (utf8proc_ssize_t)(size - at), &character);
+        size_t count = used > 0 ? (size_t)used : sizeof replacement;
+        memcpy(copy + *length, used > 0 ? bytes + at : replacement, count);
+        *length += count;
+        at += used > 0 ? (size_t)used : 1;
+    }
+    return copy;
 }
 
 size_t mt_utf8_mark(const char *bytes, size_t size)

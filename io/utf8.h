@@ -13,6 +13,10 @@ const char *mt_utf8_end(const char *text);
  * characters: 3, or 0 where there is none. */
 size_t mt_utf8_mark(const char *bytes, size_t size);
 
+/* A copy of bytes in which U+FFFD stands for each that is not UTF-8, and its length. The caller
+ * frees it; NULL without memory. */
+char *mt_utf8_replace(const char *bytes, size_t size, size_t *length);
+
 /* How many characters a text in UTF-8 has. */
 size_t mt_utf8_characters(const char *text);
 

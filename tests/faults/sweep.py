@@ -66,6 +66,8 @@ VERBS = {
     "generate": (["generate", "text", "--length", "5", "--threads", "1"], []),
     "generate-world": (["generate", "world", "--prompt", "the ", "--length", "5", "--threads", "1"],
                        []),
+    "generate-prompts": (["generate", "text", "--prompts", "prompts.txt", "--batch", "2",
+                          "--length", "3", "--threads", "1"], []),
     "generate-state": (["generate", "text", "--length", "5", "--state", "state.h5", "--save-state",
                         "after.h5", "--threads", "1"], ["after.h5"]),
     "forward": (["forward", "run", "--input", "labels.h5", "-o", "out.h5", "--threads", "1"],
@@ -135,6 +137,7 @@ def prepare(mixtape, folder):
     write("tokens.txt", "<blank>\n<unk>\n<space>\na\nb\nc\n<sos/eos>\n")
     write("transcripts", "".join(f"utterance-{i} a b c{' a' * i}\n" for i in range(20)))
     write("symbols.txt", "aa\n<noise>\n")
+    write("prompts.txt", "the \n\nquick\n")
     os.mkdir(os.path.join(folder, "texts"))
     write("texts/one", "new: é, ü. " * 20)
     with gzip.open(os.path.join(folder, "text.gz"), "wb") as file:

@@ -162,6 +162,9 @@ START_TEST(test_what_is_no_text_in_utf8_is_named)
                  "text: a zero byte at 1");
     ASSERT_OK(mt_input_check_lines("text", "\xEF\xBB\xBF text", 8));
     ASSERT_OK(mt_input_check_text("", 0));
+    ASSERT_FAILS(mt_input_check_unpacked("\x1F\x8B\x08", 3), MT_ERROR_FORMAT, "gzip -dc");
+    ASSERT_FAILS(mt_input_check_unpacked("\xFD\x37zXZ", 5), MT_ERROR_FORMAT, "xz -dc");
+    ASSERT_OK(mt_input_check_unpacked("text", 4));
 }
 END_TEST
 

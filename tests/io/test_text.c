@@ -2,6 +2,7 @@
 #include <mixtape/text.h>
 
 #include "io/text_counts.h"
+#include "io/utf8.h"
 #include "tests/io/io_test.h"
 
 START_TEST(test_characters_are_numbered_by_code_point)
@@ -207,6 +208,26 @@ START_TEST(test_bytes_that_are_no_text_are_counted_as_bytes)
 }
 END_TEST
 
+/* Each byte of what is cut, too long for its character, or a surrogate; zero bytes stay. */
+START_TEST(test_bytes_that_are_no_text_are_replaced_one_by_one)
+{
+#define R "\xEF\xBF\xBD"
+    static const char given[] = "a\0\xC3\xB6 \xFF\xC0\x80 \xED\xA0\x80 \xE6\x9D";
+    static const char wanted[] = "a\0\xC3\xB6 " R R R " " R R R " " R R;
+#undef R
+    size_t length;
+    char *found = mt_utf8_replace(given, sizeof given - 1, &length);
+    ck_assert_ptr_nonnull(found);
+    ck_assert_uint_eq(length, sizeof wanted - 1);
+    ck_assert_mem_eq(found, wanted, length);
+    free(found);
+    found = mt_utf8_replace(NULL, 0, &length);
+    ck_assert_ptr_nonnull(found);
+    ck_assert_uint_eq(length, 0);
+    free(found);
+}
+END_TEST
+
 static Suite *text_suite(void)
 {
     TCase *tcase;
@@ -224,6 +245,7 @@ static Suite *text_suite(void)
     tcase_add_loop_test(tcase, test_words_and_characters_are_counted, 0,
                         (int)(sizeof counted_texts / sizeof *counted_texts));
     tcase_add_test(tcase, test_bytes_that_are_no_text_are_counted_as_bytes);
+    tcase_add_test(tcase, test_bytes_that_are_no_text_are_replaced_one_by_one);
     return suite;
 }
 

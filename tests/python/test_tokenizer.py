@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -164,6 +165,24 @@ class TextTest(TokenizerTest):
                              timeout=60)
         self.assertEqual(run.returncode, 0, run.stderr.decode())
         self.assertGreaterEqual(run.stdout.count(b"\n"), 2)
+
+    def test_texts_side_by_side_are_those_of_each_alone(self):
+        """Characters of several tokens are put together, each text's by themselves."""
+        lines = ["the naïve fox 東京", "", "🎵", "東", "quick"]
+        self.write("prompts", "\n".join(lines))
+        readable = lambda text: re.sub("\ufffd+", "\ufffd", text.decode(errors="replace"))
+        for kind in KINDS:
+            self.train(getattr(made, kind)(self.folder), "--out", kind)
+            for options in (["--length", "40"], ["--length", "40", "--stop", "e"]):
+                with self.subTest(kind, options=options):
+                    records = map(json.loads, self.text("generate", kind, "--prompts", "prompts",
+                                                        *options).splitlines())
+                    found = [record["prompt"] + record["answer"] + "\n" for record in records]
+                    alone = [self.text("generate", kind, *(["--prompt", line] if line else []),
+                                       *options, "--seed", str(1 + i))
+                             for i, line in enumerate(lines)]
+                    self.assertEqual([readable(text.encode()) for text in found],
+                                     [readable(text) for text in alone])
 
     def test_symbols_are_named_as_the_vocabulary_spells_them(self):
         self.train(self.list("abcd", "e", "f"))

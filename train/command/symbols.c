@@ -269,6 +269,11 @@ mt_status symbols_of(const text_symbols *symbols, const char *text, int32_t **id
     return status;
 }
 
+bool symbols_need_start(const text_symbols *symbols, int64_t count)
+{
+    return symbols->transcripts || count == 0;
+}
+
 mt_status symbols_one(const text_symbols *symbols, const char *token, int32_t *symbol)
 {
     const mt_token_list *tokens = symbols->numbers ? NULL : symbols->tokens;

@@ -38,6 +38,10 @@ void symbols_free(text_symbols *symbols);
 /* The symbols of a text; numbers stand between blanks. The caller frees them. */
 mt_status symbols_of(const text_symbols *symbols, const char *text, int32_t **ids, int64_t *count);
 
+/* Tells if symbol 0 is fed before a text of so many symbols: where the model has learnt that it
+ * comes before everything, and where there would be nothing to go on from. */
+bool symbols_need_start(const text_symbols *symbols, int64_t count);
+
 /* The symbol of a token, a character or a number. MT_ERROR_INVALID where the text is none. */
 mt_status symbols_one(const text_symbols *symbols, const char *token, int32_t *symbol);
 

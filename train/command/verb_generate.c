@@ -1,5 +1,6 @@
 /* mixtape generate RUN: samples from a language model, one symbol at a time, with the carried
  * state. */
+#include "train/command/answers.h"
 #include "train/command/argument_rows.h"
 #include "train/command/arguments.h"
 #include "train/command/choices.h"
@@ -22,9 +23,9 @@
 typedef struct arguments {
     symbols_asked symbols;
     choices_asked choices;
-    const char *run, *prompt, *prompt_file, *stop, *device, *state, *save_state;
+    const char *run, *prompt, *prompt_file, *prompts, *stop, *device, *state, *save_state;
     bool last, interactive;
-    int64_t length, samples, seed, threads;
+    int64_t batch, length, samples, seed, threads;
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
@@ -34,6 +35,9 @@ static const argument_row rows[] = {
      "What the text begins with: tokens with blanks between them where the unit is word"},
     {"prompt-file", GIVEN_TEXT, AT(prompt_file), 0, 0, "FILE",
      "The prompt is what the file holds, without a newline at its end; -: standard input"},
+    {"prompts", GIVEN_TEXT, AT(prompts), 0, 0, "FILE",
+     "Each line of the file is a prompt, answered by a line of JSON; -: standard input"},
+    {"batch", GIVEN_WHOLE, AT(batch), 1, 1e6, "N", "Of --prompts: lines at once (default 32)"},
     {"interactive", GIVEN_FLAG, AT(interactive), 0, 0, NULL,
      "Write behind each line of standard input, and behind all that came before"},
     {"state", GIVEN_TEXT, AT(state), 0, 0, "FILE", "Go on from where --save-state left the model"},
@@ -69,6 +73,29 @@ static const argument_row rows[] = {
      "Threads of the CPU (default 0: all)"},
     {0}};
 
+/* Lines of a file have no text before them, and none behind their answers. */
+static void check_prompts(const arguments *given, struct argp_state *state)
+{
+    const struct {
+        bool is_given;
+        const char *option;
+    } others[] = {{given->prompt[0] != '\0', "--prompt"},
+                  {given->prompt_file != NULL, "--prompt-file"},
+                  {given->interactive, "--interactive"},
+                  {given->state != NULL, "--state"},
+                  {given->save_state != NULL, "--save-state"},
+                  {given->samples > 1, "--samples (a line may be there several times)"}};
+    for (size_t i = 0; i < sizeof others / sizeof *others && given->prompts != NULL; i++) {
+        if (others[i].is_given) {
+            wrong_arguments(state, "--prompts %s: not with %s", given->prompts, others[i].option);
+        }
+    }
+    if (given->batch > 0 && given->prompts == NULL) {
+        wrong_arguments(state, "--batch %" PRId64 ": of --prompts FILE, which is not there",
+                        given->batch);
+    }
+}
+
 /* What cannot be asked for together. */
 static void check_arguments(const arguments *given, struct argp_state *state)
 {
@@ -91,6 +118,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     error_t error = argument_set(rows, key, text, given);
     if (key == ARGP_KEY_END) {
         check_arguments(given, state);
+        check_prompts(given, state);
         return 0;
     }
     return error == ARGP_ERR_UNKNOWN ? parse_argument(key, text, state, "run", &given->run) : error;
@@ -175,7 +203,7 @@ static mt_status answer_line(text_writer *writer, const char *line, const argume
 static mt_status answer_lines(text_writer *writer, const arguments *given, bool *failed)
 {
     const char *line = "";
-    prompt_lines lines = prompts_open();
+    prompt_lines lines = prompts_ask();
     mt_status status = MT_OK;
     while (status == MT_OK && line != NULL && !ferror(stdout)) {
         status = prompts_next(&lines, &line);
@@ -240,7 +268,16 @@ static mt_status generate(mt_model *model, const text_symbols *symbols, const ar
     if (status != MT_OK) {
         return status;
     }
-    status = write_with(model, symbols, &stop, sampler, given, failed);
+    if (given->prompts != NULL) {
+        answers_asked asked = {.prompts = given->prompts,
+                               .batch = given->batch > 0 ? given->batch : 32,
+                               .length = given->length,
+                               .seed = (uint64_t)given->seed};
+        ending_catch();
+        status = answers_write(model, symbols, &stop, sampler, &asked, failed);
+    } else {
+        status = write_with(model, symbols, &stop, sampler, given, failed);
+    }
     mt_sampler_destroy(sampler);
     return status;
 }

@@ -56,8 +56,7 @@ static mt_status feed(text_writer *writer, int32_t symbol)
 
 mt_status writer_feed(text_writer *writer, const int32_t *ids, int64_t count)
 {
-    /* Symbol 0 is what comes before everything where the model has learnt so. */
-    bool needs_start = !writer->begun && (writer->symbols->transcripts || count == 0);
+    bool needs_start = !writer->begun && symbols_need_start(writer->symbols, count);
     mt_status status = needs_start ? feed(writer, 0) : MT_OK;
     for (int64_t i = 0; i < count && status == MT_OK && ending_signal() == 0; i++) {
         status = feed(writer, ids[i]);
