@@ -1,5 +1,5 @@
 """What docs/espnet.md and docs/file-formats.md show is run, and the commands of
-docs/tokenizers.md and docs/evaluation.md."""
+docs/tokenizers.md, docs/evaluation.md and docs/generating.md."""
 
 import gzip
 import json
@@ -74,6 +74,17 @@ class CommandsTest(ShellTest):
         """What each prints."""
         return [self.run_block("bash", "-euc", self.small(command))
                 for command in commands_of(document)]
+
+    def test_prompts_of_a_file_are_answered(self):
+        self.write("text.txt", "ROMEO: what light. " * 20)
+        self.run_block("mixtape", "train", "text", "--data", "text.txt", *self.SMALL.split(),
+                       "--length", "8", "--out", "run")
+        self.write("prompts.txt", "ROMEO:\n\nlight\n")
+        for printed in self.run_commands("generating.md"):
+            records = [json.loads(line) for line in printed.splitlines()]
+            self.assertEqual([record["line"] for record in records], [1, 2, 3])
+            self.assertEqual({tuple(record) for record in records}, {("line", "prompt", "answer")})
+            self.assertEqual({record["prompt"] for record in records}, {"ROMEO:", "", "light"})
 
     def test_text_goes_through_a_tokenizer(self):
         support.need("tokenizers")
