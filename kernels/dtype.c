@@ -8,10 +8,9 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[] = {
-    [MT_F32] = {"f32", sizeof(float)},
-    [MT_F64] = {"f64", sizeof(double)},
-    [MT_BF16] = {"bf16", sizeof(uint16_t)},
-    [MT_I32] = {"i32", sizeof(int32_t)},
+    [MT_F32] = {"f32", sizeof(float)},      [MT_F64] = {"f64", sizeof(double)},
+    [MT_BF16] = {"bf16", sizeof(uint16_t)}, [MT_I32] = {"i32", sizeof(int32_t)},
+    [MT_I8] = {"i8", sizeof(int8_t)},
 };
 
 size_t mt_dtype_size(mt_dtype dtype)
@@ -22,6 +21,11 @@ size_t mt_dtype_size(mt_dtype dtype)
 const char *mt_dtype_name(mt_dtype dtype)
 {
     return dtypes[dtype].name;
+}
+
+bool mt_dtype_is_real(mt_dtype dtype)
+{
+    return (unsigned)dtype < MT_REAL_DTYPES;
 }
 
 mt_dtype mt_dtype_wide(mt_dtype dtype)

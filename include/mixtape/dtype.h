@@ -1,5 +1,6 @@
 /* The number types of a tensor. Kernels exist for the reals; MT_I32 holds indices (labels, targets)
- * and is never differentiated.
+ * and is never differentiated. MT_I8 holds weights in fewer bits, with a scale for each row
+ * (mt_parameters_compact), which products alone can read.
  *
  * MT_BF16 is the upper half of a float32: its range, and 8 digits of a binary fraction. It is for
  * what is stored and multiplied: a kernel computes with it in float32 and rounds what it writes, to
@@ -10,6 +11,7 @@
 
 #include <mixtape/api.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,14 +19,16 @@
 extern "C" {
 #endif
 
-typedef enum mt_dtype { MT_F32, MT_F64, MT_BF16, MT_I32 } mt_dtype;
+typedef enum mt_dtype { MT_F32, MT_F64, MT_BF16, MT_I32, MT_I8 } mt_dtype;
 
 enum { MT_REAL_DTYPES = 3 }; /* MT_F32, MT_F64 and MT_BF16 */
+
+MT_API bool mt_dtype_is_real(mt_dtype dtype);
 
 /* Bytes of one element. */
 MT_API size_t mt_dtype_size(mt_dtype dtype);
 
-/* "f32", "f64", "bf16" or "i32": the name used in options, files and messages. */
+/* "f32", "f64", "bf16", "i32" or "i8": the name used in options, files and messages. */
 MT_API const char *mt_dtype_name(mt_dtype dtype);
 
 /* The type of the parameters, states, statistics and sums beside reals of a type: MT_F32 for

@@ -1,5 +1,6 @@
-/* Products of a few rows with a matrix of weights, as in generating: y = x W^T with x (M, K), W (N,
- * K). Each weight is read once and used M times, so what counts is reading. Internal. */
+/* Products of rows with weights that are read once, as in generating: y = x W^T with x (M, K), W
+ * (N, K). Each weight is used M times, so where M is small what counts is reading. matmul_compact,
+ * of any number of rows, is made of the same. Internal. */
 #ifndef MT_KERNELS_CPU_FEW_ROWS_H
 #define MT_KERNELS_CPU_FEW_ROWS_H
 

@@ -14,11 +14,14 @@ START_TEST(test_types_have_sizes_names_and_a_wide_type)
     } types[] = {{MT_F32, MT_F32, 4, "f32"},
                  {MT_F64, MT_F64, 8, "f64"},
                  {MT_BF16, MT_F32, 2, "bf16"},
-                 {MT_I32, MT_I32, 4, "i32"}};
+                 {MT_I32, MT_I32, 4, "i32"},
+                 {MT_I8, MT_I8, 1, "i8"}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         ck_assert_uint_eq(mt_dtype_size(types[i].dtype), types[i].size);
         ck_assert_str_eq(mt_dtype_name(types[i].dtype), types[i].name);
         ck_assert_int_eq(mt_dtype_wide(types[i].dtype), types[i].wide);
+        ck_assert_int_eq(mt_dtype_is_real(types[i].dtype),
+                         (int)types[i].dtype < (int)MT_REAL_DTYPES);
     }
 }
 END_TEST

@@ -122,6 +122,117 @@ START_TEST(test_few_rows_have_the_same_bits_on_any_threads)
 }
 END_TEST
 
+/* Weights in fewer bits, and the values that they stand for. */
+typedef struct compact_weights {
+    mt_dtype type;
+    const void *weights;
+    const float *scales;
+    double *values;
+} compact_weights;
+
+static compact_weights make_compact(kernel_build *build, mt_dtype type, int64_t N, int64_t K)
+{
+    compact_weights made = {.type = type};
+    if (type == MT_BF16) {
+        made.weights = upload_as(build, MT_BF16, draw(build, N * K, -1.0, 1.0, 6), N * K);
+        made.values = values_of(build, made.weights, N * K);
+        return made;
+    }
+    mt_random random = mt_random_make(7, 1);
+    int8_t *integers = malloc((size_t)(N * K));
+    ck_assert_ptr_nonnull(integers);
+    double *scales = draw(build, N, 0.0, 1.0 / 127.0, 8);
+    float *on_device = upload_as(build, MT_F32, scales, N);
+    double *rounded = values_of(build, on_device, N);
+    made.values = host_doubles(build, N * K);
+    for (int64_t i = 0; i < N * K; i++) {
+        integers[i] = (int8_t)((int)mt_random_below(&random, 255) - 127);
+        made.values[i] = rounded[i / K] * integers[i];
+    }
+    void *memory = blank_bytes(build, (size_t)(N * K));
+    assert_ok(build->device->write(build->device, memory, integers, (size_t)(N * K)));
+    free(integers);
+    made.weights = memory;
+    made.scales = on_device;
+    return made;
+}
+
+static void check_compact(kernel_build *build, mt_dtype type, const int64_t size[3], double beta)
+{
+    int64_t M = size[0], N = size[1], K = size[2];
+    compact_weights weights = make_compact(build, type, N, K);
+    mt_matmul_compact_args args = {.M = M,
+                                   .N = N,
+                                   .K = K,
+                                   .beta = beta,
+                                   .x = uniform(build, M * K, -1.0, 1.0, 1),
+                                   .type = type,
+                                   .weights = weights.weights,
+                                   .scales = weights.scales};
+    args.y = beta == 0.0 ? blank(build, M * N) : uniform(build, M * N, -1.0, 1.0, 3);
+    double *expected = values_of(build, args.y, M * N);
+    mt_matmul_args plain = {
+        .transpose_b = true, .M = M, .N = N, .K = K, .alpha = 1.0, .beta = beta};
+    multiply(&plain, values_of(build, args.x, M * K), weights.values, expected);
+    assert_ok(build->kernels->matmul_compact(build->device, &args));
+    assert_close(build, mt_dtype_name(type), args.y, expected, M * N, 8.0 + (double)K);
+}
+
+/* Single numbers, rests of vectors and of groups, few rows and more than a tile of them, pieces. */
+static void check_compact_sizes(kernel_build *build)
+{
+    static const int64_t sizes[][3] = {{1, 1, 1},    {1, 3, 17},    {2, 9, 16},    {1, 16, 2100},
+                                       {3, 8, 33},   {4, 15, 1024}, {5, 17, 1025}, {9, 7, 1},
+                                       {67, 19, 70}, {130, 8, 64},  {1, 301, 150}, {2, 3, 0}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        check_compact(build, MT_BF16, sizes[i], 0.0);
+        check_compact(build, MT_BF16, sizes[i], 0.5);
+        check_compact(build, MT_I8, sizes[i], 0.0);
+        check_compact(build, MT_I8, sizes[i], 1.0);
+    }
+}
+
+START_TEST(test_weights_in_fewer_bits_are_multiplied_as_what_they_stand_for)
+{
+    for_each_build(check_compact_sizes);
+}
+END_TEST
+
+/* So a prompt fed at once leaves the state that it leaves symbol by symbol. */
+static void check_rows_alone(kernel_build *build)
+{
+    enum { M = 70, N = 13, K = 1100 };
+    size_t row = (size_t)K * mt_dtype_size(build->dtype);
+    for (int integers = 0; integers < 2; integers++) {
+        compact_weights weights = make_compact(build, integers ? MT_I8 : MT_BF16, N, K);
+        char *x = uniform(build, M * K, -1.0, 1.0, 1);
+        mt_matmul_compact_args args = {.M = M,
+                                       .N = N,
+                                       .K = K,
+                                       .x = x,
+                                       .type = weights.type,
+                                       .weights = weights.weights,
+                                       .scales = weights.scales,
+                                       .y = blank(build, M * N)};
+        assert_ok(build->kernels->matmul_compact(build->device, &args));
+        const double *together = values_of(build, args.y, M * N);
+        args.y = blank(build, 2 * N);
+        for (int64_t m = 0; m < M; m += args.M) {
+            args.M = m % 3 == 0 && m + 1 < M ? 2 : 1;
+            args.x = x + (size_t)m * row;
+            assert_ok(build->kernels->matmul_compact(build->device, &args));
+            const double *alone = values_of(build, args.y, args.M * N);
+            ck_assert_mem_eq(alone, together + m * N, (size_t)(args.M * N) * sizeof *alone);
+        }
+    }
+}
+
+START_TEST(test_rows_have_the_same_bits_however_many_there_are)
+{
+    for_each_build(check_rows_alone);
+}
+END_TEST
+
 /* As many products as one after the other, fewer and more than there are threads. */
 static void check_batch(kernel_build *build)
 {
@@ -250,6 +361,8 @@ static Suite *matmul_suite(void)
 {
     return SUITE(
         "matmul", test_every_layout_alpha_and_beta, test_few_rows_have_the_same_bits_on_any_threads,
+        test_weights_in_fewer_bits_are_multiplied_as_what_they_stand_for,
+        test_rows_have_the_same_bits_however_many_there_are,
         test_a_batch_is_one_product_after_the_other, test_empty_sums_are_zero_and_keep_beta_c,
         test_dimensions_beyond_blas_are_refused_with_the_figure,
         test_openblas_stays_on_the_thread_that_calls_it,

@@ -101,6 +101,7 @@ MT_KERNEL(mt_status, widen, (mt_device *device, int64_t n, const void *x, void *
 MT_KERNEL(mt_status, narrow, (mt_device *device, int64_t n, const void *x, void *y))
 
 MT_KERNEL(mt_status, matmul, (mt_device *device, const mt_matmul_args *args))
+MT_KERNEL(mt_status, matmul_compact, (mt_device *device, const mt_matmul_compact_args *args))
 MT_KERNEL(mt_status, time_mix_forward, (mt_device *device, const mt_time_mix_forward_args *args))
 MT_KERNEL(mt_status, time_mix_backward, (mt_device *device, const mt_time_mix_backward_args *args))
 MT_KERNEL(mt_status, norm_forward, (mt_device *device, const mt_norm_forward_args *args))

@@ -2,6 +2,8 @@
 #ifndef MIXTAPE_KERNELS_MATMUL_H
 #define MIXTAPE_KERNELS_MATMUL_H
 
+#include <mixtape/dtype.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,5 +20,18 @@ typedef struct mt_matmul_args {
     int64_t batch;
     bool wide; /* c is of mt_dtype_wide of the table's type */
 } mt_matmul_args;
+
+/* y = x W^T + beta y, x (M, K) and y (M, N) of the table's type, with weights W (N, K) that are
+ * stored in fewer bits: as MT_BF16, or as MT_I8, where row n of W is scales[n] weights[n], with the
+ * scale applied to the sum. Sums are wide. With beta = 0, y is not read. */
+typedef struct mt_matmul_compact_args {
+    int64_t M, N, K;
+    double beta;
+    const void *x;
+    mt_dtype type;
+    const void *weights;
+    const float *scales; /* (N), of MT_I8 */
+    void *y;
+} mt_matmul_compact_args;
 
 #endif
