@@ -14,7 +14,7 @@ static const mt_tensor *first_real(const mt_call *call, unsigned among)
 {
     for (int i = 0; i < call->input_count; i++) {
         const mt_tensor *input = call->inputs[i];
-        if (input != NULL && input->dtype != MT_I32 && !is_among(among, i)) {
+        if (input != NULL && mt_dtype_is_real(input->dtype) && !is_among(among, i)) {
             return input;
         }
     }
@@ -37,8 +37,10 @@ static mt_status check_type(const mt_op *op, const mt_call *call, int index)
 {
     mt_dtype type = call->inputs[index]->dtype, wide = mt_dtype_wide(call->dtype);
     bool must_be_wide = is_among(op->wide, index), may_be_wide = is_among(op->factors, index);
+    bool may_be_compact = is_among(op->compact, index);
     mt_dtype expected = must_be_wide ? wide : call->dtype;
-    return type == MT_I32 || type == expected || (may_be_wide && type == wide)
+    return type == MT_I32 || type == expected || (may_be_wide && type == wide) ||
+                   (may_be_compact && (type == MT_BF16 || type == MT_I8))
                ? MT_OK
                : mt_fail(MT_ERROR_INVALID, "%s: input %d is %s, expected %s", op->name, index,
                          mt_dtype_name(type), mt_dtype_name(expected));

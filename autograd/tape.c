@@ -204,7 +204,7 @@ mt_tensor *mt_tape_input(mt_tape *tape, mt_dtype dtype, int rank, const int64_t 
     }
     mt_tensor *tensor = NULL;
     mt_status status = MT_OK;
-    if (requires_grad && dtype == MT_I32) {
+    if (requires_grad && !mt_dtype_is_real(dtype)) {
         status = mt_fail(MT_ERROR_INVALID, "tensor: integers have no gradient");
     }
     if (status == MT_OK) {

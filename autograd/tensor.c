@@ -71,6 +71,10 @@ mt_status mt_tensor_read_doubles(const mt_tensor *tensor, double *values)
     if (tensor == NULL || tensor->data == NULL) {
         return mt_fail_null(__func__);
     }
+    if (!mt_dtype_is_real(tensor->dtype)) {
+        return mt_fail(MT_ERROR_INVALID, "tensor: no reals are read of %s",
+                       mt_dtype_name(tensor->dtype));
+    }
     mt_status status = mt_tensor_read(tensor, values);
     if (status == MT_OK) {
         mt_reals_widen(tensor->dtype, mt_tensor_count(tensor), values);

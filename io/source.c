@@ -156,6 +156,9 @@ static mt_status read_block(mt_source *base, const char *name, mt_dtype dtype, i
 
 mt_status mt_block_source(const mt_parameters *parameters, const void *block, mt_source **source)
 {
+    if (block == NULL) {
+        return mt_fail(MT_ERROR_INVALID, "the parameters have no memory, or are kept compact");
+    }
     block_source *made = malloc(sizeof *made);
     if (made == NULL) {
         return no_memory();

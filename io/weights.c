@@ -255,7 +255,10 @@ static mt_status write_rows(void *context, int64_t first, int64_t rows, const vo
 mt_status mt_weights_fill(const mt_weights *weights, const mt_values *values,
                           const mt_parameters *parameters, void *block)
 {
-    mt_status status = MT_OK;
+    mt_status status =
+        block != NULL
+            ? MT_OK
+            : mt_fail(MT_ERROR_INVALID, "the parameters have no memory, or are kept compact");
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const mt_parameter *place = parameters->items[i];
         const mt_parameter *from = mt_parameters_find(weights->parameters, place->name);

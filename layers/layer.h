@@ -59,6 +59,9 @@ mt_status mt_parameters_status(const mt_parameters *parameters);
  * mt_parameters_allocate begins with. */
 mt_status mt_parameters_reserve(mt_parameters *parameters);
 
+/* Gives back the blocks, and what is kept beside them. Tensors still point there. */
+void mt_parameters_release_blocks(mt_parameters *parameters);
+
 /* Gives one of them, by its number, the initial values that mt_parameters_allocate gives it. */
 mt_status mt_parameters_draw(mt_parameters *parameters, int i, uint64_t seed);
 

@@ -33,24 +33,35 @@ static void keep(void *parameter)
     (void)parameter;
 }
 
+void mt_parameters_release_blocks(mt_parameters *parameters)
+{
+    mt_device *device = parameters->device;
+    for (int i = 0; i < parameters->count; i++) {
+        mt_tensor *tensor = &parameters->items[i]->tensor;
+        device->release(device, tensor->zero_rows);
+        tensor->zero_rows = NULL;
+    }
+    device->release(device, parameters->data);
+    device->release(device, parameters->grad);
+    device->release(device, parameters->narrow);
+    parameters->data = parameters->grad = NULL;
+    parameters->narrow = NULL;
+}
+
 void mt_parameters_destroy(mt_parameters *parameters)
 {
     if (parameters == NULL) {
         return;
     }
     tdestroy(parameters->names, keep);
+    if (parameters->device != NULL) {
+        mt_parameters_release_blocks(parameters);
+        parameters->device->release(parameters->device, parameters->compact);
+    }
     for (int i = 0; i < parameters->count; i++) {
-        if (parameters->device != NULL) {
-            parameters->device->release(parameters->device, parameters->items[i]->tensor.zero_rows);
-        }
         free(parameters->items[i]);
     }
     free(parameters->items);
-    if (parameters->device != NULL) {
-        parameters->device->release(parameters->device, parameters->data);
-        parameters->device->release(parameters->device, parameters->grad);
-        parameters->device->release(parameters->device, parameters->narrow);
-    }
     free(parameters);
 }
 

@@ -33,6 +33,10 @@ mt_status mt_linear_rows_of(mt_call *call, int bias, mt_linear_rows *rows)
                              .x = x->data,
                              .bias = call->inputs[bias] != NULL ? call->inputs[bias]->data : NULL,
                              .of_dweight = weight->dtype};
+    if (weight->dtype != call->dtype && weight->dtype != mt_dtype_wide(call->dtype)) {
+        rows->compact = weight;
+        return MT_OK;
+    }
     return mt_call_factor(call, WEIGHT, &rows->weight);
 }
 
@@ -55,6 +59,26 @@ mt_status mt_products(const mt_call *call, int64_t batch, bool transpose_a, bool
     return call->kernels->matmul(call->device, &args);
 }
 
+/* y = x weight^T + beta y */
+static mt_status multiply(const mt_call *call, const mt_linear_rows *rows, double beta, void *y)
+{
+    const mt_tensor *compact = rows->compact;
+    if (compact == NULL) {
+        return mt_products(call, 0, false, true, rows->N, rows->out, rows->in, rows->x,
+                           rows->weight, beta, y, call->dtype);
+    }
+    mt_matmul_compact_args args = {.M = rows->N,
+                                   .N = rows->out,
+                                   .K = rows->in,
+                                   .beta = beta,
+                                   .x = rows->x,
+                                   .type = compact->dtype,
+                                   .weights = compact->data,
+                                   .scales = compact->scales,
+                                   .y = y};
+    return call->kernels->matmul_compact(call->device, &args);
+}
+
 /* The bias is put in place first, and the product added to it. */
 mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void *y)
 {
@@ -62,16 +86,17 @@ mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void
     if (rows->bias != NULL) {
         status = call->kernels->broadcast_rows(call->device, rows->N, rows->out, rows->bias, y);
     }
-    return status == MT_OK
-               ? mt_products(call, 0, false, true, rows->N, rows->out, rows->in, rows->x,
-                             rows->weight, rows->bias != NULL ? 1.0 : 0.0, y, call->dtype)
-               : status;
+    return status == MT_OK ? multiply(call, rows, rows->bias != NULL ? 1.0 : 0.0, y) : status;
 }
 
 mt_status mt_linear_gradients(const mt_call *call, const mt_linear_rows *rows, const void *dy,
                               bool adds, const mt_linear_grads *grads)
 {
     mt_status status = MT_OK;
+    if (rows->compact != NULL && (grads->x != NULL || grads->weight != NULL)) {
+        return mt_fail(MT_ERROR_INVALID, "%s: no gradient goes through weights that are kept as %s",
+                       call->op->name, mt_dtype_name(rows->compact->dtype));
+    }
     if (grads->x != NULL) {
         status = mt_products(call, 0, false, false, rows->N, rows->in, rows->out, dy, rows->weight,
                              0.0, grads->x, call->dtype);
@@ -131,6 +156,7 @@ const mt_op mt_op_linear = {
     .backward = linear_backward,
     .wide = 1u << BIAS,
     .factors = 1u << WEIGHT,
+    .compact = 1u << WEIGHT,
 };
 
 mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias)
@@ -176,6 +202,7 @@ const mt_op mt_op_linear_squared_relu = {
     .backward = linear_squared_relu_backward,
     .wide = 1u << BIAS,
     .factors = 1u << WEIGHT,
+    .compact = 1u << WEIGHT,
 };
 
 mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias)

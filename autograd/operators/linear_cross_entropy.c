@@ -85,6 +85,7 @@ const mt_op mt_op_linear_cross_entropy = {
     .backward = linear_cross_entropy_backward,
     .wide = 1u << MT_HEAD_BIAS,
     .factors = 1u << MT_HEAD_WEIGHT,
+    .compact = 1u << MT_HEAD_WEIGHT,
 };
 
 /* Rows of a block: so many that products are as fast as of all rows, and their logits 64 MiB of

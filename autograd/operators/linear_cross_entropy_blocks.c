@@ -174,4 +174,5 @@ const mt_op mt_op_linear_cross_entropy_in_blocks = {
     .backward = blocks_backward,
     .wide = 1u << MT_HEAD_BIAS,
     .factors = 1u << MT_HEAD_WEIGHT,
+    .compact = 1u << MT_HEAD_WEIGHT,
 };

@@ -76,12 +76,16 @@ struct mt_op {
      * losses), and those that may be, as parameters which are multiplied (mt_call_factor). The
      * gradient of an input has the input's type. */
     unsigned wide, factors;
+
+    /* ... and those that may be weights in fewer bits: MT_BF16 beside reals that are wider, and
+     * MT_I8 (mt_parameters_compact). What reads them is matmul_compact of the kernels. */
+    unsigned compact;
 };
 
 /* Applies an operator and returns its first output, or NULL with the tape failed. `inputs` has
  * `input_count` elements, of which the first op->inputs must not be NULL. `options` (options_size
  * bytes, may be NULL) is copied. All inputs must be on the tape's device; the real ones must share
- * one type, but for op->wide and op->factors. */
+ * one type, but for op->wide, op->factors and op->compact. */
 MT_API mt_tensor *mt_apply(mt_tape *tape, const mt_op *op, int input_count,
                            mt_tensor *const *inputs, const void *options, size_t options_size);
 

@@ -46,6 +46,7 @@ typedef struct mt_parameters {
     void *data, *grad;    /* the blocks; NULL until allocated, as the sizes below are 0 */
     bool keeps_narrow;    /* mt_parameters_set_narrow */
     uint16_t *narrow;     /* the data as MT_BF16 then, else NULL */
+    void *compact;        /* mt_parameters_compact: what is in place of the blocks; else NULL */
     int64_t total;        /* elements of a block, alignment gaps included (always zero); */
     int64_t decayed;      /* those that weight decay applies to come first: so many */
 } mt_parameters;
@@ -75,6 +76,18 @@ MT_API void mt_parameters_set_padding_row(mt_parameters *parameters, int64_t row
  * in another way calls mt_parameters_renew_narrow. Before mt_parameters_allocate. */
 MT_API void mt_parameters_set_narrow(mt_parameters *parameters);
 MT_API mt_status mt_parameters_renew_narrow(const mt_parameters *parameters);
+
+/* Keeps the matrices that products take in fewer bits from here on, as MT_BF16 or as MT_I8, and
+ * gives back the blocks: for a model that is only used. Of MT_I8 each row is a scale, its largest
+ * absolute value / 127 in float32, times integers in -127 .. 127; both types are rounded to the
+ * nearest, ties to even. Vectors and tables (mt_parameters_set_table) stay as they are. On its way
+ * it holds both.
+ *
+ * MT_ERROR_INVALID for another type, and for parameters without memory; MT_ERROR_NUMERIC, with name
+ * and place, for a value that is not finite or not in the type; MT_ERROR_MEMORY. On failure nothing
+ * has changed. Afterwards the parameters are without memory (data NULL) to all that trains them,
+ * saves them or gives them values, which refuses them. */
+MT_API mt_status mt_parameters_compact(mt_parameters *parameters, mt_dtype type);
 
 /* Allocates the blocks and draws every initial value, in order, from `seed`. */
 MT_API mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed);

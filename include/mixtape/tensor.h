@@ -37,6 +37,10 @@ struct mt_tensor {
      * (mt_parameters_set_narrow). Else NULL. */
     const void *narrow;
 
+    /* Of MT_I8: on `device`, one for each row (the first dimension), by which its integers are
+     * multiplied. Else NULL. */
+    const float *scales;
+
     /* Of a parameter that is a table (mt_parameters_set_table): a byte on `device` for each row,
      * not 0 where that row of `grad` is zero, whatever has_grad says. Else NULL. */
     uint8_t *zero_rows;

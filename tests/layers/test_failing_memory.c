@@ -43,6 +43,9 @@ static mt_status make_model_and_adam(void *context)
         status = mt_adam_create(model->parameters, mt_adam_config_default(), &adam);
     }
     mt_adam_destroy(adam);
+    if (status == MT_OK) {
+        status = mt_parameters_compact(model->parameters, MT_I8);
+    }
     mt_model_destroy(model);
     return status;
 }

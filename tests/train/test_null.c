@@ -153,6 +153,7 @@ START_TEST(test_models_and_parameters)
     ck_assert_ptr_null(mt_model_cross_entropy(NULL, NULL, NULL, NULL, -1, 0.0, NULL));
     REFUSES(mt_parameters_allocate, NULL, 1);
     REFUSES(mt_parameters_settle_grad, NULL);
+    REFUSES(mt_parameters_compact, NULL, MT_I8);
     ck_assert_ptr_null(mt_parameters_add(NULL, "", "a", 1, shape, mt_initial_constant(0.0)));
     ck_assert_ptr_null(mt_parameters_find(NULL, "a"));
     mt_parameters_set_padding_row(NULL, 0);
@@ -174,6 +175,7 @@ START_TEST(test_parameters_without_memory)
     mt_tensor *tensor = &described->items[0]->tensor;
     REFUSES(mt_parameters_allocate, described, 1);
     REFUSES(mt_parameters_settle_grad, described);
+    REFUSES(mt_parameters_compact, described, MT_I8);
     REFUSES(mt_adam_create, described, mt_adam_config_default(), &adam);
     REFUSES(mt_tensor_read, tensor, values);
     REFUSES(mt_tensor_write, tensor, values);
