@@ -6,6 +6,7 @@
 #include "train/command/arguments.h"
 #include "train/command/data_names.h"
 #include "train/command/figures.h"
+#include "train/command/kept_weights.h"
 #include "train/command/lines.h"
 #include "train/command/measure.h"
 #include "train/command/session.h"
@@ -272,10 +273,14 @@ static mt_status open_and_measure(const mt_checkpoint *checkpoint, const file_ki
                                     given->device != NULL ? given->device : "auto", (int)threads,
                                     &session);
     }
+    if (status != MT_OK) {
+        return status;
+    }
+    status = kept_weights_turn(session.model, given->weights);
     if (status == MT_OK) {
         status = measure_model(session.model, kind, symbols, given);
-        session_close(&session);
     }
+    session_close(&session);
     return status;
 }
 

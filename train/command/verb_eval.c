@@ -5,6 +5,7 @@
 #include "train/command/arguments.h"
 #include "train/command/figures.h"
 #include "train/command/held_out.h"
+#include "train/command/kept_weights.h"
 #include "train/command/measure.h"
 #include "train/command/measure_shown.h"
 #include "train/command/options.h"
@@ -41,6 +42,8 @@ static const struct argp_option options[] = {
     {"batch", LONG_ONLY + 'b', "B", 0, "Short documents of one call: the same", 0},
     {"json", LONG_ONLY + 'j', NULL, 0, "Print JSON", 0},
     {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
+    {"weights", LONG_ONLY + 'W', "NAME", 0,
+     "Keep weights in memory as f32, bf16 or int8 (default: as the model has them)", 0},
     {"device", LONG_ONLY + 'v', "NAME", 0,
      "auto, cpu, cuda or cuda:I (default auto; of held-out data, the run's)", 0},
     {"threads", LONG_ONLY + 'T', "N", 0,
@@ -142,6 +145,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'j':
         given->json = true;
         break;
+    case LONG_ONLY + 'W':
+        given->weights = text;
+        break;
     case LONG_ONLY + 'v':
         given->device = text;
         break;
@@ -150,6 +156,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case ARGP_KEY_END:
         check_arguments(given, state);
+        kept_weights_check(given->weights, state);
         break;
     case ARGP_KEY_NO_ARGS:
         return parse_argument(key, text, state, "model", &given->model);
@@ -212,6 +219,9 @@ static mt_status evaluate_held_out(const mt_checkpoint *checkpoint, const eval_a
     status = run_data_tell_changed(&session);
     if (status == MT_OK) {
         status = mt_weights_restore_new(checkpoint->weights, session.model);
+    }
+    if (status == MT_OK) {
+        status = kept_weights_turn(session.model, given->weights);
     }
     if (status == MT_OK) {
         train_progress progress = progress_make(NULL, session.task->language, 0);

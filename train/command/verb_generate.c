@@ -5,6 +5,7 @@
 #include "train/command/arguments.h"
 #include "train/command/choices.h"
 #include "train/command/ending.h"
+#include "train/command/kept_weights.h"
 #include "train/command/prompts.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
@@ -23,7 +24,7 @@
 typedef struct arguments {
     symbols_asked symbols;
     choices_asked choices;
-    const char *run, *prompt, *prompt_file, *prompts, *stop, *device, *state, *save_state;
+    const char *run, *prompt, *prompt_file, *prompts, *stop, *device, *weights, *state, *save_state;
     bool last, interactive;
     int64_t batch, length, samples, seed, threads;
 } arguments;
@@ -68,6 +69,8 @@ static const argument_row rows[] = {
      "What a symbol is, where the model does not tell: char, byte or word"},
     {"seed", GIVEN_WHOLE, AT(seed), 0, 9e15, "N", "Of the choices (default 1)"},
     {"last", GIVEN_FLAG, AT(last), 0, 0, NULL, "The last checkpoint, instead of the best"},
+    {"weights", GIVEN_TEXT, AT(weights), 0, 0, "NAME",
+     "Keep weights in memory as f32, bf16 or int8 (default: as the model has them)"},
     {"device", GIVEN_TEXT, AT(device), 0, 0, "NAME", "auto, cpu, cuda or cuda:I (default auto)"},
     {"threads", GIVEN_WHOLE, AT(threads), 0, MOST_THREADS, "N",
      "Threads of the CPU (default 0: all)"},
@@ -99,6 +102,7 @@ static void check_prompts(const arguments *given, struct argp_state *state)
 /* What cannot be asked for together. */
 static void check_arguments(const arguments *given, struct argp_state *state)
 {
+    kept_weights_check(given->weights, state);
     bool from_input = given->prompt_file != NULL && strcmp(given->prompt_file, "-") == 0;
     if (given->prompt[0] != '\0' && given->prompt_file != NULL) {
         wrong_arguments(state, "--prompt or --prompt-file, not both");
@@ -300,7 +304,10 @@ static mt_status run(const mt_checkpoint *checkpoint, const arguments *given, bo
         symbols_free(&symbols);
         return status;
     }
-    status = generate(session.model, &symbols, given, failed);
+    status = kept_weights_turn(session.model, given->weights);
+    if (status == MT_OK) {
+        status = generate(session.model, &symbols, given, failed);
+    }
     session_close(&session);
     symbols_free(&symbols);
     return status;

@@ -526,6 +526,49 @@ class TextTest(CommandTest):
         with h5py.File(self.path("run", "best.h5")) as file:
             self.assertIn("ö", [token.decode() for token in file.attrs["token_list"]])
 
+    def test_weights_are_kept_as_asked(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+
+        def loss(*options):
+            shown = self.run_command("eval", "run", "--threads", "1", *options).stdout.decode()
+            return float(shown[shown.index("loss "):].split()[1])
+
+        generate = ["generate", "run", "--prompt", "the ", "--length", "40"]
+        plain = self.run_command(*generate).stdout
+        self.assertEqual(self.run_command(*generate, "--weights", "f32").stdout, plain)
+        for data in [], ["--data", "text.txt"]:
+            whole = loss(*data)
+            self.assertEqual(loss(*data, "--weights", "f32"), whole)
+            for name, most in ("bf16", 0.002), ("int8", 0.005):
+                kept = loss(*data, "--weights", name)
+                self.assertNotEqual(kept, whole)
+                self.assertAlmostEqual(kept, whole, delta=most * whole)
+        for name in "bf16", "int8":
+            text = self.run_command(*generate, "--weights", name).stdout
+            self.assertEqual(text, self.run_command(*generate, "--weights", name).stdout)
+            self.assertEqual(len(text.decode()), len(plain.decode()))
+        for verb in "generate", "eval":
+            self.refuse(verb, "run", "--weights", "int4", status=2,
+                        says=["--weights int4", "f32, bf16, int8"])
+
+    def test_a_state_goes_on_with_weights_that_are_kept_the_same(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--out", "run")
+        generate = ["generate", "run", "--weights", "int8", "--seed", "3", "--length"]
+        whole = self.run_command(*generate, "60").stdout
+        first = self.run_command(*generate, "25", "--save-state", "a.h5").stdout
+        last = self.run_command(*generate, "35", "--state", "a.h5").stdout
+        self.assertEqual(first[:-1] + last, whole)
+        self.refuse("generate", "run", "--state", "a.h5", status=2,
+                    says=["a.h5", "the state of other weights"])
+
+    def test_weights_of_float64_are_kept_in_fewer_bits_or_as_they_are(self):
+        self.run_command("train", "text", "--data", "text.txt", *self.options, "--dtype", "f64",
+                         "--out", "run")
+        for verb in "generate", "eval":
+            self.refuse(verb, "run", "--weights", "f32", status=2,
+                        says="--weights f32: the model's are f64")
+            self.run_command(verb, "run", "--weights", "int8")
+
     def test_the_context_is_as_long_as_the_windows(self):
         self.run_command("train", "text", "--data", "text.txt", *self.options, "--length", "100",
                          "--out", "run")
@@ -1292,8 +1335,8 @@ class WrongUsageTest(CommandTest):
             ("train", "ids"): "data tokenizer ids-type steps",
             ("train", "tokens"): "token-list nlsyms device",
             ("train", "--resume", "run"): "data",
-            ("generate", "run"): "tokenizer token-list unit state save-state prompt-file",
-            ("eval", "run"): "data task tokenizer token-list unit ids-type",
+            ("generate", "run"): "tokenizer token-list unit state save-state prompt-file weights",
+            ("eval", "run"): "data weights task tokenizer token-list unit ids-type",
             ("export", "run"): "layout output",
             ("forward", "run"): "input",
             ("info", "run"): "tokenizer",

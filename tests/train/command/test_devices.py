@@ -72,11 +72,13 @@ class DeviceTest(unittest.TestCase):
             self.assertEqual(begun, generate(second, "--prompt", "the "))
             self.assertEqual(generate(second, "--state", "state.h5"),
                              generate(first, "--state", "state.h5"))
-        losses = [
-            float(self.run_command("eval", run, "--data", self.path("text.txt"), "--device",
-                                   device).stdout.split()[1]) for device in ("cpu", "cuda")
-        ]
-        self.assertAlmostEqual(*losses, delta=2e-5)
+        for weights in "f32", "bf16", "int8":
+            losses = [
+                float(self.run_command("eval", run, "--data", self.path("text.txt"), "--device",
+                                       device, "--weights", weights).stdout.split()[1])
+                for device in ("cpu", "cuda")
+            ]
+            self.assertAlmostEqual(*losses, delta=2e-5)
 
     def test_loss_curves_agree(self):
         cpu, cuda = self.train("cpu", "cpu"), self.train("cuda", "cuda")
