@@ -42,6 +42,7 @@ static _Alignas(64) double positive[MOST]; /* in 0.5 .. 1 */
 static _Alignas(64) double wide[3][MOST];  /* wide inputs in -1 .. 1 */
 static _Alignas(64) double decay[MOST];    /* in -1 .. -0.5 */
 static _Alignas(64) double y[6][MOST];     /* outputs */
+static const float scales[CHANNELS];       /* of rows of weights */
 static int32_t labels[ROWS];               /* in 1 .. LABELS - 1 */
 static const int32_t frames[BATCH] = {FRAMES, FRAMES - 3}, lengths[BATCH] = {EMITTED, EMITTED - 2};
 static const uint64_t step = 3;

@@ -51,6 +51,15 @@ CALL(matmul, _4_rows, &(mt_matmul_args){false, true, 4, CHANNELS, CHANNELS, 1.0,
 CALL(matmul, _by_library, &(mt_matmul_args){false, false, ROWS, CHANNELS, CHANNELS, 1.0, 0.0,
                                             x[0], x[1], y[0]})
 
+#define COMPACT(variant, rows, of_type, of_scales)                                                 \
+    CALL(matmul_compact, variant, &(mt_matmul_compact_args){                                       \
+        .M = rows, .N = CHANNELS, .K = CHANNELS, .x = x[0], .type = of_type, .weights = x[1],      \
+        .scales = of_scales, .y = y[0]})
+COMPACT(_1_row_of_bf16, 1, MT_BF16, NULL)
+COMPACT(_1_row_of_i8, 1, MT_I8, scales)
+COMPACT(_64_rows_of_i8, ROWS, MT_I8, scales)
+#undef COMPACT
+
 CALL(time_mix_forward, , &(mt_time_mix_forward_args){
     .B = BATCH, .T = ROWS, .C = CHANNELS, .count = 3, .x = x[0],
     .mix = {wide[0], wide[1], wide[2]}, .y = {y[0], y[1], y[2]}})

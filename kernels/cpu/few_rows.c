@@ -207,8 +207,9 @@ static void multiply_group(const rows_product *of, int64_t first_row, int64_t ro
 {
     const int64_t K = of->K, size = weight_bytes[of->of], group = SIDE_BY_SIDE * K * size;
     const bool widens = of->of != OWN && (rows > FEW_ROWS || !READS_COMPACT);
-    real sums[TILE * SIDE_BY_SIDE] = {(real)0.0};
+    real sums[TILE * SIDE_BY_SIDE];
     stored wide[SIDE_BY_SIDE][PIECE];
+    memset(sums, 0, (size_t)rows * SIDE_BY_SIDE * sizeof *sums);
     for (int64_t k = 0; k < K; k += PIECE) {
         int64_t count = K - k < PIECE ? K - k : PIECE;
         weight_rows w = {.at = of->weights + (first * K + k) * size,
