@@ -162,7 +162,12 @@ def main():
         if not os.path.exists(os.path.join(folder, "libblas.so.3")):
             parser.error(f"--blas {library}: no libblas.so.3 there")
         libraries[name] = folder
-    pythons = dict(peer.split("=", 1) for peer in given.peer)
+    pythons = {}
+    for peer in given.peer:
+        name, _, python = peer.partition("=")
+        if not os.path.exists(python) or name in {"ours", "single", *libraries}:
+            parser.error(f"--peer {peer}: no NAME=PYTHON with a name of its own")
+        pythons[name] = python
     found, too_long = {}, set()
     with tempfile.TemporaryDirectory() as given.cache:
         for _ in range(given.rounds):

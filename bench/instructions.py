@@ -7,7 +7,8 @@ Each call of bench/kernel_calls.h runs under Valgrind's callgrind, on one thread
 AVX2 and by those for any processor. What counts are the instructions of the program's own
 functions, not those of BLAS or the C library. They depend on the compiler, whose version the record
 has, but neither on the clock nor on what else runs. A count that differs from its record by more
-than 5 % is told of, one line each, and the status is 1; --renew writes the record anew.
+than 5 %, and by more than ten, is told of, one line each, and the status is 1; --renew writes the
+record anew.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import tempfile
 RECORD = pathlib.Path(__file__).with_suffix(".tsv")
 ISAS, DTYPES = ("avx2", "baseline"), ("f32", "bf16", "f64")
 BUILDS = [f"{isa} {dtype}" for isa in ISAS for dtype in DTYPES]
-MOST = 0.05  # of the record, that a count may differ by
+MOST, LEAST = 0.05, 10  # of the record, and instructions, that a count may differ by
 
 
 class Unfit(Exception):
@@ -104,7 +105,7 @@ def differences(recorded, found):
         for build, now in found[call].items():
             before = recorded[call][build]
             change = now / before - 1.0
-            if abs(change) > MOST:
+            if abs(change) > MOST and abs(now - before) > LEAST:
                 yield (f"{call} {build}: {before} instructions recorded, {now} found "
                        f"({100.0 * change:+.1f} %)")
 

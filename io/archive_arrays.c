@@ -1,5 +1,6 @@
 /* Arrays that are written: datasets of an archive. */
 #include "io/archive_internal.h"
+#include "io/arrays.h"
 #include "io/hdf5_library.h"
 
 #include <math.h>
@@ -14,7 +15,6 @@ static hid_t file_type(mt_dtype dtype)
  * HDF5 gives no chunks, is a row too. */
 static void find_chunks(mt_begun_array *array, mt_dtype dtype, int rank, const int64_t *shape)
 {
-    const int64_t most = 16 << 20;
     array->dtype = dtype;
     array->rank = rank;
     array->rows = rank > 0 ? shape[0] : 1;
@@ -22,8 +22,7 @@ static void find_chunks(mt_begun_array *array, mt_dtype dtype, int rank, const i
     for (int i = 1; i < rank; i++) {
         array->row_bytes *= shape[i];
     }
-    int64_t rows = array->row_bytes < most ? most / array->row_bytes : 1;
-    array->chunk_rows = rows < array->rows ? rows : array->rows;
+    array->chunk_rows = mt_piece_rows(array->rows, array->row_bytes);
     array->next = 0;
 }
 

@@ -188,6 +188,14 @@ int64_t mt_array_width(const mt_array *array)
     return mt_array_count(array) / mt_array_rows(array);
 }
 
+int64_t mt_piece_rows(int64_t rows, int64_t row_bytes)
+{
+    const int64_t most_bytes = 16 << 20;
+    int64_t most = row_bytes < most_bytes ? most_bytes / row_bytes : 1;
+    int64_t pieces = (rows + most - 1) / most;
+    return (rows + pieces - 1) / pieces;
+}
+
 double mt_real_at(mt_dtype dtype, const void *reals, int64_t i)
 {
     return dtype == MT_F64 ? ((const double *)reals)[i] : (double)((const float *)reals)[i];

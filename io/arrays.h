@@ -76,6 +76,10 @@ int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double
 int64_t mt_array_first_wrong(const mt_array *array, int64_t first, int64_t rows, const void *values,
                              double *value);
 
+/* Rows of a piece of an array, as it is read, and as files of HDF5 have it in chunks: whole rows,
+ * about 16 MiB at most, all pieces but the last of one length and that hardly shorter. */
+int64_t mt_piece_rows(int64_t rows, int64_t row_bytes);
+
 /* MT_ERROR_FORMAT, or MT_ERROR_NUMERIC where the values are not a file's, with that place. */
 mt_status mt_array_check_values(const mt_array *array, int64_t first, int64_t rows,
                                 const void *values);

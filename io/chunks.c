@@ -5,19 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for one more of what is `size` large, twice as much as before where there is none. */
-static bool make_room(void **memory, size_t *room, size_t needed, size_t size)
+static bool grow(void **memory, size_t *room, size_t to, size_t size)
 {
-    if (needed <= *room) {
-        return true;
-    }
-    size_t more = needed < 2 * *room ? 2 * *room : needed;
-    void *grown = realloc(*memory, more * size);
+    void *grown = realloc(*memory, to * size);
     if (grown != NULL) {
         *memory = grown;
-        *room = more;
+        *room = to;
     }
     return grown != NULL;
+}
+
+/* Room for so many of what is `size` large: twice as much as before, or no more than that. */
+static bool make_room(void **memory, size_t *room, size_t needed, size_t size)
+{
+    return needed <= *room || (needed < 2 * *room && grow(memory, room, 2 * *room, size)) ||
+           grow(memory, room, needed, size);
 }
 
 void *mt_chunks_add(mt_chunks *chunks, size_t size)

@@ -169,8 +169,9 @@ static int cut(int file, uint64_t size)
 /* What a signal interrupts is closed all the same, and was flushed before. */
 static mt_status close_beside(mt_new_file *file)
 {
-    int failed = close(file->file);
-    file->file = -1;
+    int number = file->file;
+    file->file = -1; /* before another file may have it */
+    int failed = close(number);
     return failed == 0 || errno == EINTR ? MT_OK : mt_place_fail(file->target.place.path, errno);
 }
 

@@ -56,7 +56,7 @@ static bool begin_thread(mt_saver *saver)
     return begun;
 }
 
-static void settle(mt_saver *saver)
+void mt_saver_settle(mt_saver *saver)
 {
     if (saver->file == NULL) {
         return;
@@ -75,9 +75,15 @@ static void settle(mt_saver *saver)
 
 mt_chunks *mt_saver_chunks(mt_saver *saver)
 {
-    settle(saver);
+    mt_saver_settle(saver);
     mt_chunks_empty(&saver->chunks);
     return &saver->chunks;
+}
+
+void mt_saver_release(mt_saver *saver)
+{
+    mt_saver_settle(saver);
+    mt_chunks_free(&saver->chunks);
 }
 
 void mt_saver_begin(mt_saver *saver, mt_new_file *file, uint64_t length)
@@ -99,7 +105,7 @@ bool mt_saver_is_busy(const mt_saver *saver)
 
 mt_status mt_saver_wait(mt_saver *saver)
 {
-    settle(saver);
+    mt_saver_settle(saver);
     mt_status status = saver->status;
     saver->status = MT_OK;
     return status == MT_OK ? MT_OK : mt_fail(status, "%s", saver->error);
@@ -108,7 +114,7 @@ mt_status mt_saver_wait(mt_saver *saver)
 void mt_saver_destroy(mt_saver *saver)
 {
     if (saver != NULL) {
-        settle(saver);
+        mt_saver_settle(saver);
         mt_chunks_free(&saver->chunks);
         free(saver);
     }

@@ -14,8 +14,14 @@ mt_status mt_saver_create(mt_saver **saver);
 /* Waits for the file at work. NULL is allowed. */
 void mt_saver_destroy(mt_saver *saver);
 
+/* Waits for the file at work; how it ended is still to be asked. */
+void mt_saver_settle(mt_saver *saver);
+
 /* Waits for the file at work, and returns its memory, empty, for another. */
 mt_chunks *mt_saver_chunks(mt_saver *saver);
+
+/* Gives back its memory, for a program that has no other: waits for the file at work. */
+void mt_saver_release(mt_saver *saver);
 
 /* Takes over a file of so many bytes, writes the chunks to it, and puts it in place. Without a
  * thread to be had that is done before it returns. */

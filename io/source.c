@@ -48,11 +48,9 @@ mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void
 
 mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
 {
-    const int64_t piece_bytes = 16 << 20; /* a chunk of an HDF5 file, as Mixtape writes it */
     int64_t rows = mt_array_rows(array);
     int64_t row_bytes = mt_array_width(array) * (int64_t)mt_dtype_size(array->dtype);
-    int64_t piece = row_bytes < piece_bytes ? piece_bytes / row_bytes : 1;
-    piece = piece < rows ? piece : rows;
+    int64_t piece = mt_piece_rows(rows, row_bytes);
     void *values = malloc((size_t)(piece * row_bytes));
     if (values == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %" PRId64 " bytes", array->name,

@@ -24,17 +24,23 @@ mt_checkpoint_parts trainer_parts(const mt_trainer *trainer)
                                  .tokens = trainer->tokens};
 }
 
-/* With the optimiser, or without; by a saver, or at once. A save at work is waited for, which may
- * be of the same file; how it ended is still to be asked. */
+/* Waits for a save at work, which may be of the file that is to be written or read; how it ended is
+ * still to be asked. */
+static void settle(mt_trainer *trainer)
+{
+    if (trainer->saver != NULL) {
+        mt_saver_settle(trainer->saver);
+    }
+}
+
+/* With the optimiser, or without; by a saver, or at once. */
 static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam, mt_saver *saver)
 {
     mt_status status = trainer->undone ? MT_OK : check_idle(trainer);
     if (status != MT_OK) {
         return status;
     }
-    if (trainer->saver != NULL) {
-        mt_saver_chunks(trainer->saver);
-    }
+    settle(trainer);
     mt_checkpoint_parts parts = trainer_parts(trainer);
     parts.adam = adam;
     parts.tokenizer = trainer->tokenizer;
@@ -66,7 +72,14 @@ mt_status mt_trainer_save_beside(mt_trainer *trainer, const char *path)
     if (status == MT_OK && trainer->saver == NULL) {
         status = mt_saver_create(&trainer->saver);
     }
-    return status == MT_OK ? save(trainer, path, trainer->adam, trainer->saver) : status;
+    if (status == MT_OK) {
+        status = save(trainer, path, trainer->adam, trainer->saver);
+    }
+    if (status == MT_ERROR_MEMORY && trainer->saver != NULL) { /* for the copy, it may be */
+        mt_saver_release(trainer->saver);
+        status = save(trainer, path, trainer->adam, NULL);
+    }
+    return status;
 }
 
 bool mt_trainer_is_saving(const mt_trainer *trainer)
@@ -107,6 +120,7 @@ mt_status mt_trainer_load(mt_trainer *trainer, const char *path)
         return mt_fail_null(__func__);
     }
     mt_checkpoint *checkpoint;
+    settle(trainer);
     mt_status status = trainer->model != NULL
                            ? mt_checkpoint_load(path, &checkpoint)
                            : mt_checkpoint_load_own(path, trainer->parameters, &checkpoint);

@@ -160,10 +160,13 @@ MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *pat
  * is now, of which the trainer keeps a copy in the host's memory, and a thread writes it.
  * mt_trainer_is_saving tells if it is still at it. mt_trainer_saved waits for the save that was
  * begun last and returns how it ended, a failure once; MT_OK where there was none. A failure that
- * nobody asked for is returned by the next save of this kind, which then has begun nothing. Other
- * saves, and mt_trainer_destroy, wait for it too.
+ * nobody asked for is returned by the next save of this kind, which then has begun nothing. The
+ * trainer's other saves, mt_trainer_load and mt_trainer_destroy wait for it too.
  *
- * A child of fork has no save at work: that is its parent's. */
+ * Where there is no memory for a copy, or no thread, it is saved before this returns. Until it has
+ * ended the program keeps the folder that a relative path is of, and writes the file by nothing
+ * else; a program that ends without mt_trainer_saved or mt_trainer_destroy loses the save. A child
+ * of fork has none at work: that is its parent's. */
 MT_API mt_status mt_trainer_save_beside(mt_trainer *trainer, const char *path);
 MT_API bool mt_trainer_is_saving(const mt_trainer *trainer);
 MT_API mt_status mt_trainer_saved(mt_trainer *trainer);

@@ -52,8 +52,8 @@ static const array_case cases[] = {
     {MT_F32, 2, {3, 7}},
     {MT_F64, 3, {2, 1, 5}},
     {MT_I32, 1, {5}},
-    {MT_F32, 1, {(4 << 20) + 1}},    /* a chunk, and one number */
-    {MT_F32, 2, {5, 2 << 20}},       /* two rows to a chunk, and one row */
+    {MT_F32, 1, {(4 << 20) + 2}},    /* two chunks */
+    {MT_F32, 2, {5, 2 << 20}},       /* chunks of two rows, and one row */
     {MT_F64, 2, {2, (2 << 20) + 1}}, /* a row is more than a chunk */
     {MT_I32, 2, {3, 3 << 20}},
 };
@@ -127,23 +127,25 @@ END_TEST
 /* What lies behind an array's last row is read where the array is made longer, and there alone. */
 START_TEST(test_what_a_chunk_holds_behind_the_last_row_is_no_number)
 {
-    const int64_t rows = (4 << 20) + 1, rest = (4 << 20) - 1;
+    const int64_t rows = (8 << 20) + 2, length = (rows + 2) / 3, rest = 3 * length - rows;
     const array_case array = {MT_F32, 1, {rows}};
     const char *path = in_folder("a.h5");
-    const hsize_t offset = 4 << 20;
+    const hsize_t offset = 2 * (hsize_t)length; /* of the last of three chunks */
     void *values = make_values(&array);
     uint32_t filters = 1;
     write_case(path, &array, values);
-    float *chunk = malloc((size_t)(rest + 1) * sizeof *chunk + 4);
+    float *chunk = malloc((size_t)length * sizeof *chunk + 4);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     hid_t dataset = H5Dopen2(file, "/a", H5P_DEFAULT);
     ck_assert_int_ge(H5Dread_chunk(dataset, H5P_DEFAULT, &offset, &filters, chunk), 0);
     ck_assert_uint_eq(filters, 0);
     int64_t numbers = 0;
-    for (int64_t i = 1; i <= rest; i++) {
+    for (int64_t i = 0; i < length; i++) {
         numbers += !isnan(chunk[i]);
     }
-    ck_assert_int_eq(numbers, 0);
+    ck_assert_int_eq(rest, 2);
+    ck_assert_int_eq(numbers, length - rest);
+    ck_assert(isnan(chunk[length - 1]));
     H5Dclose(dataset);
     H5Fclose(file);
     free(chunk);

@@ -52,9 +52,20 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     return disk.no_threads ? EAGAIN : __real_pthread_create(thread, attributes, work, context);
 }
 
+static size_t most_memory; /* that an array may grow to; 0: any */
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+    bool fails = most_memory > 0 && size > most_memory;
+    errno = fails ? ENOMEM : errno;
+    return fails ? NULL : __real_realloc(memory, size);
+}
+
 /* ---- a run ---- */
 
-enum { B = 2, T = 3, S = 5 };
+enum { B = 2, T = 3, S = 64 };
 
 typedef struct saved_run {
     mt_parameters *parameters;
@@ -165,6 +176,69 @@ START_TEST(test_saves_of_one_file_follow_each_other)
     mt_file_bytes both = read_file(run->other);
     check_same(run->path, &both);
     free(both.bytes);
+    free(expected.bytes);
+    close_run(run);
+}
+END_TEST
+
+static void *save_now(void *context)
+{
+    const saved_run *run = context;
+    static mt_status status;
+    status = mt_trainer_save(run->trainer, run->path);
+    return &status;
+}
+
+/* The disk keeps the older one waiting until the newer has begun, or has not. */
+START_TEST(test_a_save_waits_for_an_older_one_of_its_file)
+{
+    saved_run *run = open_run();
+    pthread_t thread;
+    void *status;
+    pthread_mutex_lock(&disk.gate);
+    ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->path), MT_OK);
+    ck_assert_int_eq(mt_trainer_run(run->trainer, 9, NULL, NULL), MT_OK);
+    ck_assert_int_eq(pthread_create(&thread, NULL, save_now, run), 0);
+    for (int i = 0; i < 1000 && atomic_load(&disk.came) < 2; i++) {
+        sched_yield();
+    }
+    ck_assert_int_le(atomic_load(&disk.came), 1);
+    pthread_mutex_unlock(&disk.gate);
+    ck_assert_int_eq(pthread_join(thread, &status), 0);
+    ck_assert_int_eq(*(mt_status *)status, MT_OK);
+    ck_assert_int_eq(mt_trainer_save(run->trainer, run->other), MT_OK);
+    mt_file_bytes expected = read_file(run->other);
+    check_same(run->path, &expected);
+    free(expected.bytes);
+    close_run(run);
+}
+END_TEST
+
+START_TEST(test_what_is_loaded_was_saved_before)
+{
+    saved_run *run = open_run();
+    for (int64_t step = 4; step < 12; step++) {
+        ck_assert_int_eq(mt_trainer_run(run->trainer, step, NULL, NULL), MT_OK);
+        ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->path), MT_OK);
+        ck_assert_int_eq(mt_trainer_load(run->trainer, run->path), MT_OK);
+        ck_assert_int_eq(mt_trainer_state(run->trainer)->step, step);
+    }
+    close_run(run);
+}
+END_TEST
+
+START_TEST(test_without_memory_for_a_copy_it_is_saved_at_once)
+{
+    saved_run *run = open_run();
+    ck_assert_int_eq(mt_trainer_save(run->trainer, run->other), MT_OK);
+    mt_file_bytes expected = read_file(run->other);
+    most_memory = 20000; /* more than any array of the run, less than two */
+    ck_assert_msg(mt_trainer_save_beside(run->trainer, run->path) == MT_OK, "%s",
+                  mt_error_message());
+    ck_assert(!mt_trainer_is_saving(run->trainer));
+    most_memory = 0;
+    check_same(run->path, &expected);
+    ck_assert_int_eq(mt_trainer_saved(run->trainer), MT_OK);
     free(expected.bytes);
     close_run(run);
 }
@@ -286,9 +360,10 @@ static Suite *saves_beside_suite(void)
 {
     return SUITE_WITH(
         "saves beside", graph_setup, graph_teardown, test_a_save_holds_what_there_was_when_it_began,
-        test_saves_of_one_file_follow_each_other, test_a_failure_is_told_once,
-        test_what_cannot_be_begun_is_told_at_once, test_a_trainer_that_is_destroyed_has_saved,
-        test_without_a_thread_it_is_saved_at_once,
+        test_saves_of_one_file_follow_each_other, test_a_save_waits_for_an_older_one_of_its_file,
+        test_what_is_loaded_was_saved_before, test_without_memory_for_a_copy_it_is_saved_at_once,
+        test_a_failure_is_told_once, test_what_cannot_be_begun_is_told_at_once,
+        test_a_trainer_that_is_destroyed_has_saved, test_without_a_thread_it_is_saved_at_once,
         test_a_child_of_fork_leaves_the_save_to_its_parent);
 }
 

@@ -367,6 +367,8 @@ class FullDiskTest(RunTest):
         self.wait_until(lambda: "not saved: run/metrics.csv" in self.log(), process)
         step = self.saved_step()
         self.assertRegex(self.log(), r"step \d+: not saved: run/.*: File too large .*goes on")
+        steps = re.findall(r"step (\d+): not saved: run/checkpoint.h5", self.log())
+        self.assertEqual([step for step in steps if int(step) % 500 != 0], [])
         self.run_command("info", "run/checkpoint.h5")
         saves = self.log().count("not saved")
         self.wait_until(lambda: self.log().count("not saved") >= saves + 3, process)
