@@ -221,6 +221,9 @@ static mt_status read_adam(mt_archive *archive, mt_checkpoint *checkpoint)
     if (checkpoint->adam_step < 0 || checkpoint->adam_step > most_steps) {
         mt_archive_fail(archive, "/optimizer", "step %lld", (long long)checkpoint->adam_step);
     }
+    if (mt_archive_status(archive) == MT_OK && mt_adam_config_check(&checkpoint->adam) != MT_OK) {
+        mt_archive_fail(archive, "/optimizer", "%s", mt_error_message());
+    }
     mt_status status = mt_archive_status(archive);
     const mt_parameters *parameters = checkpoint->weights->parameters;
     if (status == MT_OK) {

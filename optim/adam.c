@@ -12,8 +12,11 @@ mt_adam_config mt_adam_config_default(void)
     return (mt_adam_config){.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
 }
 
-static mt_status check_config(const mt_adam_config *config)
+mt_status mt_adam_config_check(const mt_adam_config *config)
 {
+    if (config == NULL) {
+        return mt_fail_null(__func__);
+    }
     const struct {
         const char *name;
         double value, least, below;
@@ -64,7 +67,7 @@ mt_status mt_adam_create(mt_parameters *parameters, mt_adam_config config, mt_ad
     if (parameters == NULL || parameters->data == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = check_config(&config);
+    mt_status status = mt_adam_config_check(&config);
     if (status != MT_OK) {
         return status;
     }

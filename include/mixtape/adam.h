@@ -19,6 +19,9 @@ typedef struct mt_adam_config {
 
 MT_API mt_adam_config mt_adam_config_default(void); /* 0.9, 0.999, 1e-8, 0, 0 */
 
+/* MT_ERROR_INVALID for a field out of range, with its value. */
+MT_API mt_status mt_adam_config_check(const mt_adam_config *config);
+
 typedef struct mt_adam {
     mt_adam_config config;
     mt_parameters *parameters; /* not owned */

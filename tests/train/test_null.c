@@ -195,6 +195,7 @@ START_TEST(test_optimisers_and_trainers)
     const mt_trainer_config trainer_config = mt_trainer_config_default();
     const mt_objective objective = {.put = NULL};
     REFUSES(mt_adam_create, NULL, mt_adam_config_default(), &adam);
+    REFUSES(mt_adam_config_check, NULL);
     ck_assert_ptr_null(adam);
     REFUSES(mt_adam_step, NULL, 0.1, 1.0, NULL);
     REFUSES(mt_adam_set_lr, NULL, 0.1);
