@@ -7,9 +7,10 @@ python3-torch).
 
 PyTorch runs on the BLAS that the system gives it, and once more on each that --blas names: the
 folder that holds its libblas.so.3. Each --peer is another Python, whose PyTorch runs in float32, in
-bfloat16 by autocast, and compiled in either, where it compiles a step within the limit (300 s).
-Rounds of all alternate, so that what else the machine does falls on each; the ratios of the medians
-are what counts. Libraries choose their kernels for the processor, whatever the environment says.
+bfloat16 by autocast, and compiled in either, where it compiles a step within the limit (300 s; 0:
+none is compiled). Rounds of all alternate, so that what else the machine does falls on each; the
+ratios of the medians are what counts. Libraries choose their kernels for the processor, whatever
+the environment says.
 """
 
 import argparse
@@ -93,7 +94,7 @@ def compiled_rounds(python, threads, given, too_long):
     not tried again."""
     found = {}
     for what in COMPILED:
-        if what not in too_long:
+        if given.limit > 0 and what not in too_long:
             one = pytorch_round(python, threads, [what], limit=given.limit, cache=given.cache)
             too_long |= {what} if one is None else set()
             found |= one["seconds"] if one is not None else {}
