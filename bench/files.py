@@ -24,6 +24,8 @@ import subprocess
 import sys
 import tempfile
 
+import builds
+
 # What the system counts of a process has what it began. So a small process begins each.
 BEGIN = """
 import json, resource, subprocess, sys, time
@@ -132,26 +134,23 @@ def show(found, megabytes, rounds, several):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command")
-    parser.add_argument("--with", dest="others", action="append", default=[],
-                        metavar="NAME=COMMAND")
+    builds.add_arguments(parser)
     for name, default in (("rounds", 5), ("size", 768), ("blocks", 12)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--json")
     given = parser.parse_args()
-    builds = {"this": given.command, **dict(other.split("=", 1) for other in given.others)}
-    builds = {build: str(pathlib.Path(command).resolve()) for build, command in builds.items()}
+    commands = builds.builds_of(given)
     found = {}
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
         folder = pathlib.Path(name)
-        megabytes = make_model(folder, builds["this"], given)
+        megabytes = make_model(folder, commands["this"], given)
         for turn in range(given.rounds):
             for what, arguments, output in rows_of():
-                for build, command in sorted(builds.items(), reverse=turn % 2 == 1):
+                for build, command in sorted(commands.items(), reverse=turn % 2 == 1):
                     counts = found.setdefault(what, {}).setdefault(build, [])
                     measure(folder, what, arguments if what == COPY else [command, *arguments],
                             output, counts)
-    show(found, megabytes, given.rounds, len(builds) > 1)
+    show(found, megabytes, given.rounds, len(commands) > 1)
     if given.json:
         with open(given.json, "w") as file:
             json.dump({"megabytes": megabytes, "rounds": found}, file, indent=1)

@@ -24,6 +24,7 @@ import time
 
 import numpy
 
+import builds
 from memory import hf_tensors, write_weights
 
 KINDS = {"f32": 4, "bf16": 2, "int8": 1}
@@ -69,9 +70,7 @@ def read(array, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mixtape")
-    parser.add_argument("--with", action="append", default=[], dest="others",
-                        metavar="NAME=COMMAND")
+    builds.add_arguments(parser)
     parser.add_argument("--threads", action="append", type=int)
     parser.add_argument("--json")
     for name, default in (("rounds", 5), ("vocabulary", 64), ("size", 768), ("blocks", 12)):
@@ -80,11 +79,9 @@ def main():
     shapes = [shape for name, shape in hf_tensors(options.vocabulary, options.size, options.blocks)
               if len(shape) == 2 and "embeddings" not in name]
     weights = sum(rows * columns for rows, columns in shapes)
-    mixtape = str(pathlib.Path(options.mixtape).resolve())
+    mixtape = str(pathlib.Path(options.command).resolve())
     runs = {kind: (mixtape, ["--weights", kind], size) for kind, size in KINDS.items()}
-    for other in options.others:
-        name, command = other.split("=", 1)
-        runs[name] = (str(pathlib.Path(command).resolve()), [], 4)
+    runs.update({name: (command, [], 4) for name, command in builds.others_of(options).items()})
     results = []
     with tempfile.TemporaryDirectory() as folder:
         model = str(pathlib.Path(folder) / "model.safetensors")

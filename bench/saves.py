@@ -15,27 +15,26 @@ import itertools
 import json
 import statistics
 
+import builds
 from shared_machine import LONGER, seconds_of_step
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command")
-    parser.add_argument("--with", dest="others", action="append", default=[],
-                        metavar="NAME=COMMAND")
+    builds.add_arguments(parser)
     for name, default in (("rounds", 3), ("steps", 8), ("size", 384), ("blocks", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--length", type=int, action="append")
     parser.add_argument("--threads", type=int, action="append")
     parser.add_argument("--json")
     given = parser.parse_args()
-    builds = {"this": given.command, **dict(other.split("=", 1) for other in given.others)}
     saves = {"at the end": str(LONGER * given.steps + 1), "every step": "1"}
     found = {}
     for _ in range(given.rounds):
         for (build, command), length, threads, (when, every) in itertools.product(
-                builds.items(), given.length or [32, 64], given.threads or [1, 2], saves.items()):
+                builds.builds_of(given).items(), given.length or [32, 64],
+                given.threads or [1, 2], saves.items()):
             options = ["--size", given.size, "--blocks", given.blocks, "--batch", 32, "--length",
                        length, "--threads", threads, "--save-every", every, "--eval-every", 0]
             found.setdefault((build, length, threads, when), []).append(

@@ -25,6 +25,8 @@ import sys
 import tempfile
 import time
 
+import builds
+
 CORES = len(os.sched_getaffinity(0))
 QUOTA, PERIOD = 60000, 100000  # microseconds
 LONGER = 4  # times, the longer of two runs
@@ -86,15 +88,13 @@ def main():
         signal.signal(number, end)
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command")
-    parser.add_argument("--with", dest="others", action="append", default=[],
-                        metavar="NAME=COMMAND")
+    builds.add_arguments(parser)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--step-of", type=int, metavar="SIZE")
     parser.add_argument("--json")
     given = parser.parse_args()
-    builds = {"this": given.command, **dict(other.split("=", 1) for other in given.others)}
+    commands = builds.builds_of(given)
     places = {"idle": lambda: busy(0), "one process a core": lambda: busy(CORES),
               "two processes a core": lambda: busy(2 * CORES), "a quota of 0.6": quota}
     threads = {"default": [], "one": ["--threads", "1"]}
@@ -108,7 +108,7 @@ def main():
         for place, enter in places.items():
             try:
                 with enter() as before:
-                    for build, command in builds.items():
+                    for build, command in commands.items():
                         for name, options in threads.items():
                             found.setdefault((build, name, place), []).append(
                                 measure(command, given.steps, options + sized, before))
@@ -116,7 +116,7 @@ def main():
                 print(f"{place}: {error}", file=sys.stderr)
     medians = {key: statistics.median(times) for key, times in found.items()}
     for (build, name, place), median in medians.items():
-        reference = list(builds)[-1] if given.step_of else build
+        reference = list(commands)[-1] if given.step_of else build
         print(f"{build:10} {name:8} threads, {place:21} {median:8.4g} s "
               f"{median / medians[(reference, name, 'idle')]:6.3f} x")
     if given.json:

@@ -126,6 +126,13 @@ static mt_file_bytes read_file(const char *path)
     return file;
 }
 
+/* What a save that is waited for holds now. */
+static mt_file_bytes saved_now(const saved_run *run)
+{
+    ck_assert_int_eq(mt_trainer_save(run->trainer, run->other), MT_OK);
+    return read_file(run->other);
+}
+
 static void check_same(const char *path, const mt_file_bytes *expected)
 {
     mt_file_bytes found = read_file(path);
@@ -139,8 +146,7 @@ static void check_same(const char *path, const mt_file_bytes *expected)
 START_TEST(test_a_save_holds_what_there_was_when_it_began)
 {
     saved_run *run = open_run();
-    ck_assert_int_eq(mt_trainer_save(run->trainer, run->other), MT_OK);
-    mt_file_bytes expected = read_file(run->other);
+    mt_file_bytes expected = saved_now(run);
 
     pthread_mutex_lock(&disk.gate);
     ck_assert_msg(mt_trainer_save_beside(run->trainer, run->path) == MT_OK, "%s",
@@ -164,24 +170,17 @@ START_TEST(test_saves_of_one_file_follow_each_other)
         ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->path), MT_OK);
         ck_assert_int_eq(mt_trainer_run(run->trainer, step, NULL, NULL), MT_OK);
     }
-    ck_assert_int_eq(mt_trainer_save(run->trainer, run->other), MT_OK);
-    mt_file_bytes expected = read_file(run->other);
+    mt_file_bytes expected = saved_now(run);
     ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->path), MT_OK);
     ck_assert_int_eq(mt_trainer_saved(run->trainer), MT_OK);
     check_same(run->path, &expected);
 
-    ck_assert_int_eq(mt_trainer_run(run->trainer, 12, NULL, NULL), MT_OK);
-    ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->other), MT_OK);
-    ck_assert_int_eq(mt_trainer_save(run->trainer, run->path), MT_OK); /* waits, or is the first */
-    mt_file_bytes both = read_file(run->other);
-    check_same(run->path, &both);
-    free(both.bytes);
     free(expected.bytes);
     close_run(run);
 }
 END_TEST
 
-static void *save_now(void *context)
+static void *save_by_thread(void *context)
 {
     const saved_run *run = context;
     static mt_status status;
@@ -198,7 +197,7 @@ START_TEST(test_a_save_waits_for_an_older_one_of_its_file)
     pthread_mutex_lock(&disk.gate);
     ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->path), MT_OK);
     ck_assert_int_eq(mt_trainer_run(run->trainer, 9, NULL, NULL), MT_OK);
-    ck_assert_int_eq(pthread_create(&thread, NULL, save_now, run), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, save_by_thread, run), 0);
     for (int i = 0; i < 1000 && atomic_load(&disk.came) < 2; i++) {
         sched_yield();
     }
@@ -206,8 +205,7 @@ START_TEST(test_a_save_waits_for_an_older_one_of_its_file)
     pthread_mutex_unlock(&disk.gate);
     ck_assert_int_eq(pthread_join(thread, &status), 0);
     ck_assert_int_eq(*(mt_status *)status, MT_OK);
-    ck_assert_int_eq(mt_trainer_save(run->trainer, run->other), MT_OK);
-    mt_file_bytes expected = read_file(run->other);
+    mt_file_bytes expected = saved_now(run);
     check_same(run->path, &expected);
     free(expected.bytes);
     close_run(run);
@@ -230,8 +228,7 @@ END_TEST
 START_TEST(test_without_memory_for_a_copy_it_is_saved_at_once)
 {
     saved_run *run = open_run();
-    ck_assert_int_eq(mt_trainer_save(run->trainer, run->other), MT_OK);
-    mt_file_bytes expected = read_file(run->other);
+    mt_file_bytes expected = saved_now(run);
     most_memory = 20000; /* more than any array of the run, less than two */
     ck_assert_msg(mt_trainer_save_beside(run->trainer, run->path) == MT_OK, "%s",
                   mt_error_message());
@@ -285,8 +282,7 @@ END_TEST
 START_TEST(test_a_trainer_that_is_destroyed_has_saved)
 {
     saved_run *run = open_run();
-    ck_assert_int_eq(mt_trainer_save(run->trainer, run->other), MT_OK);
-    mt_file_bytes expected = read_file(run->other);
+    mt_file_bytes expected = saved_now(run);
     ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->path), MT_OK);
     mt_trainer_destroy(run->trainer);
     run->trainer = NULL;
@@ -331,8 +327,7 @@ START_TEST(test_a_child_of_fork_leaves_the_save_to_its_parent)
 {
     saved_run *run = open_run();
     int status;
-    ck_assert_int_eq(mt_trainer_save(run->trainer, run->other), MT_OK);
-    mt_file_bytes expected = read_file(run->other);
+    mt_file_bytes expected = saved_now(run);
     pthread_mutex_lock(&disk.gate);
     atomic_store(&disk.came, 0);
     ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->path), MT_OK);

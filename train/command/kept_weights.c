@@ -1,8 +1,8 @@
 #include "train/command/kept_weights.h"
 
-#include "train/command/arguments.h"
+#include <mixtape/model_fields.h>
 
-#include <string.h>
+#include "train/command/arguments.h"
 
 static const struct {
     const char *name;
@@ -11,18 +11,14 @@ static const struct {
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static int find(const char *name)
+static const char *kind_name(int kind)
 {
-    int kind = 0;
-    while (kind < KINDS && strcmp(kinds[kind].name, name) != 0) {
-        kind++;
-    }
-    return kind;
+    return kind < KINDS ? kinds[kind].name : NULL;
 }
 
 void kept_weights_check(const char *name, const struct argp_state *state)
 {
-    if (name != NULL && find(name) == KINDS) {
+    if (name != NULL && mt_choice_find(kind_name, name) < 0) {
         wrong_arguments(state, "--weights %s: not one of f32, bf16, int8", name);
     }
 }
@@ -32,7 +28,7 @@ mt_status kept_weights_turn(mt_model *model, const char *name)
     if (name == NULL) {
         return MT_OK;
     }
-    mt_dtype type = kinds[find(name)].type, own = model->parameters->dtype;
+    mt_dtype type = kinds[mt_choice_find(kind_name, name)].type, own = model->parameters->dtype;
     if (type == MT_F32) {
         return own == type ? MT_OK
                            : mt_fail(MT_ERROR_INVALID, "--weights %s: the model's are %s", name,
