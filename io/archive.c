@@ -103,6 +103,7 @@ static hid_t create_file(mt_archive *archive)
     hid_t file = H5I_INVALID_HID;
     if (mt_hdf5_write_to(access, archive) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
+        H5Pset_alignment(access, MT_FILE_LARGE, MT_FILE_BLOCK) >= 0 &&
         H5Pset_attr_phase_change(creation, 0, 0) >= 0 &&
         H5Pset_obj_track_times(creation, false) >= 0) {
         /* A name that no file can have: HDF5 looks at what a link leads to. */

@@ -120,13 +120,13 @@ static bool place_chunk(mt_archive *archive)
     const hsize_t offset[MT_MAX_RANK] = {(hsize_t)archive->array.next};
     const mt_chunk *chunk = mt_chunks_last(archive->chunks);
     return H5Dwrite_chunk(archive->array.dataset, H5P_DEFAULT, 0, offset, chunk->size,
-                          archive->chunks->memory + chunk->start) >= 0 &&
+                          chunk->bytes) >= 0 &&
            chunk->placed;
 }
 
 static bool write_scalar(mt_archive *archive)
 {
-    const char *value = archive->chunks->memory + mt_chunks_last(archive->chunks)->start;
+    const char *value = mt_chunks_last(archive->chunks)->bytes;
     bool written = H5Dwrite(archive->array.dataset, mt_hdf5_type(archive->array.dtype), H5S_ALL,
                             H5S_ALL, H5P_DEFAULT, value) >= 0;
     mt_chunks_drop(archive->chunks);

@@ -5,39 +5,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool grow(void **memory, size_t *room, size_t to, size_t size)
+/* Tells if there is an item behind the last. */
+static bool have_item(mt_chunks *chunks)
 {
-    void *grown = realloc(*memory, to * size);
-    if (grown != NULL) {
-        *memory = grown;
-        *room = to;
+    if (chunks->count < chunks->room) {
+        return true;
     }
-    return grown != NULL;
+    size_t room = 2 * chunks->room + 16;
+    mt_chunk *items = realloc(chunks->items, room * sizeof *items);
+    if (items == NULL) {
+        return false;
+    }
+    memset(items + chunks->room, 0, (room - chunks->room) * sizeof *items);
+    chunks->items = items;
+    chunks->room = room;
+    return true;
 }
 
-/* Room for so many of what is `size` large: twice as much as before, or no more than that. */
-static bool make_room(void **memory, size_t *room, size_t needed, size_t size)
+/* By malloc, whose next piece of the same size may lie where this one lay once it is freed: an
+ * aligned one seldom fits there. */
+static bool make_room(mt_chunk *chunk, size_t size)
 {
-    return needed <= *room || (needed < 2 * *room && grow(memory, room, 2 * *room, size)) ||
-           grow(memory, room, needed, size);
+    if (chunk->room < size) {
+        free(chunk->memory);
+        chunk->memory = malloc(size + MT_FILE_BLOCK);
+        chunk->room = 0;
+        if (chunk->memory == NULL) {
+            return false;
+        }
+        chunk->room = size;
+        chunk->bytes = chunk->memory;
+        chunk->bytes += MT_FILE_BLOCK - (uintptr_t)chunk->memory % MT_FILE_BLOCK;
+    }
+    return true;
 }
 
 void *mt_chunks_add(mt_chunks *chunks, size_t size)
 {
-    const size_t line = 64;
-    mt_chunk chunk = {.start = (chunks->used + line - 1) / line * line,
-                      .size = size + MT_CHECKSUM_BYTES};
-    void *memory = chunks->memory, *items = chunks->items;
-    bool fits = make_room(&memory, &chunks->room, chunk.start + chunk.size, 1);
-    chunks->memory = memory;
-    fits = fits && make_room(&items, &chunks->items_room, chunks->count + 1, sizeof chunk);
-    chunks->items = items;
-    if (!fits) {
+    if (!have_item(chunks) || !make_room(&chunks->items[chunks->count], size + MT_CHECKSUM_BYTES)) {
         return NULL;
     }
-    chunks->items[chunks->count++] = chunk;
-    chunks->used = chunk.start + chunk.size;
-    return chunks->memory + chunk.start;
+    mt_chunk *chunk = &chunks->items[chunks->count++];
+    chunk->size = size + MT_CHECKSUM_BYTES;
+    chunk->placed = false;
+    return chunk->bytes;
 }
 
 mt_chunk *mt_chunks_last(const mt_chunks *chunks)
@@ -48,7 +59,7 @@ mt_chunk *mt_chunks_last(const mt_chunks *chunks)
 bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at)
 {
     mt_chunk *last = chunks->count > 0 ? mt_chunks_last(chunks) : NULL;
-    if (last == NULL || (const char *)bytes != chunks->memory + last->start) {
+    if (last == NULL || bytes != last->bytes) {
         return false;
     }
     last->placed = true;
@@ -70,27 +81,27 @@ mt_status mt_chunks_write(const mt_chunks *chunks, mt_new_file *file)
     mt_status status = MT_OK;
     for (size_t i = 0; i < chunks->count && status == MT_OK; i++) {
         const mt_chunk *chunk = &chunks->items[i];
-        char *bytes = chunks->memory + chunk->start;
-        sum(bytes, chunk->size - MT_CHECKSUM_BYTES);
-        status = mt_file_put(file, chunk->at, bytes, chunk->size);
+        sum(chunk->bytes, chunk->size - MT_CHECKSUM_BYTES);
+        status = mt_file_put(file, chunk->at, chunk->bytes, chunk->size);
     }
     return status;
 }
 
 void mt_chunks_drop(mt_chunks *chunks)
 {
-    chunks->used = mt_chunks_last(chunks)->start;
     chunks->count--;
 }
 
 void mt_chunks_empty(mt_chunks *chunks)
 {
-    chunks->used = chunks->count = 0;
+    chunks->count = 0;
 }
 
 void mt_chunks_free(mt_chunks *chunks)
 {
-    free(chunks->memory);
+    for (size_t i = 0; i < chunks->room; i++) {
+        free(chunks->items[i].memory);
+    }
     free(chunks->items);
-    *chunks = (mt_chunks){.memory = NULL};
+    *chunks = (mt_chunks){.items = NULL};
 }

@@ -10,20 +10,22 @@
 enum { MT_CHECKSUM_BYTES = 4 };
 
 typedef struct mt_chunk {
-    size_t start, size; /* in memory; with the checksum */
+    void *memory; /* of `room` bytes and a block, in which lie */
+    char *bytes;  /* these, */
+    size_t size;  /* with the checksum */
+    size_t room;
     bool placed;
     uint64_t at; /* in the file, once it is placed */
 } mt_chunk;
 
+/* The items behind `count` have memory for chunks to come. */
 typedef struct mt_chunks {
-    char *memory;
-    size_t used, room;
     mt_chunk *items;
-    size_t count, items_room;
+    size_t count, room;
 } mt_chunks;
 
-/* Memory for a chunk of so many bytes of values, aligned for any of them, which stays where it is
- * until the next one is added; NULL: there is none. */
+/* Memory for a chunk of so many bytes of values, aligned for any of them, and to blocks of a file
+ * (MT_FILE_BLOCK); NULL: there is none. */
 void *mt_chunks_add(mt_chunks *chunks, size_t size);
 
 /* The chunk that was added last. */

@@ -50,6 +50,10 @@ const char *mt_file_beside(const mt_new_file *file);
 mt_status mt_file_put(mt_new_file *file, uint64_t at, const void *bytes, size_t size);
 mt_status mt_file_find(const mt_new_file *file, uint64_t at, void *bytes, size_t size);
 
+/* From now on large pieces go to the disk past the kernel's cache, where the file system has that:
+ * for a file of which nobody will read soon. It takes a tenth of the processor's time. */
+void mt_file_pass_cache(mt_new_file *file);
+
 /* Puts the first `size` bytes in place. */
 mt_status mt_file_end(mt_new_file *file, uint64_t size);
 
@@ -58,6 +62,14 @@ void mt_file_discard(mt_new_file *file);
 
 /* Frees it in a child of fork, whose parent goes on writing it. */
 void mt_file_leave(mt_new_file *file);
+
+/* What goes past the cache: pieces from so many bytes on, whose place and memory are whole
+ * multiples of a block. */
+enum { MT_FILE_BLOCK = 4096, MT_FILE_LARGE = 1 << 18 };
+
+/* Writes whole blocks from `at` on past the cache, as far as that is possible, and returns how many
+ * bytes that were: what is left, for whatever reason, is for mt_file_write. */
+size_t mt_file_write_blocks(int file, uint64_t at, const void *bytes, size_t size);
 
 /* Writes all of the bytes, and waits until what was written has reached the disk; both go on where
  * a signal interrupts them. MT_ERROR_IO with `path`, the reason, and how much was written. */

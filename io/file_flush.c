@@ -22,6 +22,34 @@ mt_status mt_file_write(int file, const char *path, const void *bytes, size_t si
     return MT_OK;
 }
 
+static bool set_direct(int file, bool direct)
+{
+    int flags = fcntl(file, F_GETFL);
+    return flags >= 0 && fcntl(file, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+size_t mt_file_write_blocks(int file, uint64_t at, const void *bytes, size_t size)
+{
+    const size_t whole = size / MT_FILE_BLOCK * MT_FILE_BLOCK;
+    size_t done = 0;
+    bool aligned = at % MT_FILE_BLOCK == 0 && (uintptr_t)bytes % MT_FILE_BLOCK == 0;
+    if (!aligned || size < MT_FILE_LARGE || !set_direct(file, true)) {
+        return 0;
+    }
+    while (done < whole && done % MT_FILE_BLOCK == 0) {
+        ssize_t put = pwrite(file, (const char *)bytes + done, whole - done, (off_t)(at + done));
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            break;
+        }
+        done += (size_t)put;
+    }
+    set_direct(file, false);
+    return done;
+}
+
 /* 0, or the error. A signal interrupts the wait, not the flush. */
 static int flush(int file)
 {

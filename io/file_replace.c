@@ -104,6 +104,7 @@ struct mt_new_file {
     replaced_file target;
     char beside[PATH_MAX];
     int file; /* negative once it is closed */
+    bool passes_cache;
 };
 
 mt_status mt_file_begin(const char *path, mt_new_file **file)
@@ -133,11 +134,18 @@ const char *mt_file_beside(const mt_new_file *file)
     return file->beside;
 }
 
+void mt_file_pass_cache(mt_new_file *file)
+{
+    file->passes_cache = true;
+}
+
 mt_status mt_file_put(mt_new_file *file, uint64_t at, const void *bytes, size_t size)
 {
-    return lseek(file->file, (off_t)at, SEEK_SET) < 0
+    size_t done = file->passes_cache ? mt_file_write_blocks(file->file, at, bytes, size) : 0;
+    return lseek(file->file, (off_t)(at + done), SEEK_SET) < 0
                ? mt_place_fail(file->target.place.path, errno)
-               : mt_file_write(file->file, file->target.place.path, bytes, size);
+               : mt_file_write(file->file, file->target.place.path, (const char *)bytes + done,
+                               size - done);
 }
 
 mt_status mt_file_find(const mt_new_file *file, uint64_t at, void *bytes, size_t size)

@@ -220,6 +220,108 @@ START_TEST(test_a_flush_that_is_interrupted_is_tried_again)
 }
 END_TEST
 
+/* As a file system without such writes, or an end of the room for them, has it. */
+static struct {
+    int calls;     /* until it fails */
+    int error;     /* 0: never */
+    size_t blocks; /* at most, that a call writes; 0: any */
+} past_cache;
+
+ssize_t __real_pwrite(int file, const void *bytes, size_t size, off_t at);
+ssize_t __wrap_pwrite(int file, const void *bytes, size_t size, off_t at);
+ssize_t __wrap_pwrite(int file, const void *bytes, size_t size, off_t at)
+{
+    ck_assert_uint_eq((uintptr_t)bytes % MT_FILE_BLOCK, 0);
+    ck_assert_uint_eq(size % MT_FILE_BLOCK, 0);
+    ck_assert_int_eq(at % MT_FILE_BLOCK, 0);
+    if (past_cache.error != 0 && past_cache.calls-- == 0) {
+        errno = past_cache.error;
+        past_cache.error = 0;
+        return -1;
+    }
+    size_t most = past_cache.blocks > 0 ? past_cache.blocks * MT_FILE_BLOCK : size;
+    return __real_pwrite(file, bytes, size < most ? size : most, at);
+}
+
+enum { LARGE = MT_FILE_LARGE + 5 * MT_FILE_BLOCK };
+
+static char *pattern(size_t size)
+{
+    char *bytes = aligned_alloc(MT_FILE_BLOCK, size);
+    ck_assert_ptr_nonnull(bytes);
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (char)(i * 31 + i / MT_FILE_BLOCK);
+    }
+    return bytes;
+}
+
+static bool has_writes_past_cache(int file)
+{
+    int flags = fcntl(file, F_GETFL);
+    bool has = fcntl(file, F_SETFL, flags | O_DIRECT) == 0;
+    fcntl(file, F_SETFL, flags);
+    return has;
+}
+
+/* What is written past the cache: whole blocks of a large piece, from the borders of blocks on. */
+START_TEST(test_whole_blocks_of_large_pieces_pass_the_cache)
+{
+    const struct {
+        size_t at, from, size, expected;
+    } pieces[] = {{0, 0, LARGE, LARGE},
+                  {MT_FILE_BLOCK, 0, LARGE + 13, LARGE},
+                  {3 * MT_FILE_BLOCK, MT_FILE_BLOCK, MT_FILE_LARGE, MT_FILE_LARGE},
+                  {0, 0, MT_FILE_LARGE - 1, 0},
+                  {1, 0, LARGE, 0},
+                  {0, 1, LARGE, 0}};
+    char *bytes = pattern(2 * LARGE), *found = pattern(2 * LARGE);
+    int file = open(in_folder("a.h5"), O_RDWR | O_CREAT, 0600);
+    ck_assert_int_ge(file, 0);
+    int flags = fcntl(file, F_GETFL);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        size_t expected = has_writes_past_cache(file) ? pieces[i].expected : 0;
+        ck_assert_uint_eq(
+            mt_file_write_blocks(file, pieces[i].at, bytes + pieces[i].from, pieces[i].size),
+            expected);
+        ck_assert_int_eq(pread(file, found, expected, (off_t)pieces[i].at), (ssize_t)expected);
+        ck_assert_mem_eq(found, bytes + pieces[i].from, expected);
+        ck_assert_int_eq(fcntl(file, F_GETFL), flags);
+    }
+    close(file);
+    free(bytes);
+    free(found);
+}
+END_TEST
+
+/* Whatever they write, or refuse, the file has what was put there. */
+START_TEST(test_what_does_not_pass_the_cache_goes_through_it)
+{
+    const int errors[] = {0, EINTR, EINVAL, ENOSPC, EIO};
+    char *bytes = pattern(2 * LARGE);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        for (int calls = 0; calls < 3; calls++) {
+            const char *path = in_folder("a.h5");
+            mt_new_file *file;
+            mt_file_bytes found;
+            past_cache.error = errors[i];
+            past_cache.calls = calls;
+            past_cache.blocks = 20;
+            ASSERT_OK(mt_file_begin(path, &file));
+            mt_file_pass_cache(file);
+            ASSERT_OK(mt_file_put(file, MT_FILE_BLOCK, bytes + MT_FILE_BLOCK, LARGE + 7));
+            ASSERT_OK(mt_file_put(file, 0, bytes, MT_FILE_BLOCK));
+            ASSERT_OK(mt_file_end(file, MT_FILE_BLOCK + LARGE + 7));
+            mt_file_discard(file);
+            ASSERT_OK(mt_file_read(path, &found.bytes, &found.size));
+            ck_assert_uint_eq(found.size, MT_FILE_BLOCK + LARGE + 7);
+            ck_assert_mem_eq(found.bytes, bytes, found.size);
+            free(found.bytes);
+        }
+    }
+    free(bytes);
+}
+END_TEST
+
 static Suite *file_suite(void)
 {
     return SUITE_WITH(
@@ -229,7 +331,9 @@ static Suite *file_suite(void)
         test_a_checkpoint_is_read_while_it_is_replaced,
         test_a_file_keeps_its_mode_and_a_new_one_has_the_umasks,
         test_links_are_followed_to_what_is_there_and_what_is_not,
-        test_links_that_lead_nowhere_are_refused, test_a_flush_that_is_interrupted_is_tried_again);
+        test_links_that_lead_nowhere_are_refused, test_a_flush_that_is_interrupted_is_tried_again,
+        test_whole_blocks_of_large_pieces_pass_the_cache,
+        test_what_does_not_pass_the_cache_goes_through_it);
 }
 
 MT_TEST_MAIN(file_suite)

@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { B = 2, T = 3, S = 64 };
+
 /* ---- a disk, and threads, that do as they are told ---- */
 
 static struct {
@@ -52,20 +54,21 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     return disk.no_threads ? EAGAIN : __real_pthread_create(thread, attributes, work, context);
 }
 
-static size_t most_memory; /* that an array may grow to; 0: any */
+/* Memory for so many arrays is left, and then, once, there is none; negative: for any. */
+static int arrays_left = -1;
 
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size)
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
 {
-    bool fails = most_memory > 0 && size > most_memory;
-    errno = fails ? ENOMEM : errno;
-    return fails ? NULL : __real_realloc(memory, size);
+    if (size >= sizeof(float[S][S]) && arrays_left >= 0 && arrays_left-- == 0) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __real_malloc(size);
 }
 
 /* ---- a run ---- */
-
-enum { B = 2, T = 3, S = 64 };
 
 typedef struct saved_run {
     mt_parameters *parameters;
@@ -229,11 +232,11 @@ START_TEST(test_without_memory_for_a_copy_it_is_saved_at_once)
 {
     saved_run *run = open_run();
     mt_file_bytes expected = saved_now(run);
-    most_memory = 20000; /* more than any array of the run, less than two */
+    arrays_left = 1; /* of the parameters and the two moments */
     ck_assert_msg(mt_trainer_save_beside(run->trainer, run->path) == MT_OK, "%s",
                   mt_error_message());
     ck_assert(!mt_trainer_is_saving(run->trainer));
-    most_memory = 0;
+    ck_assert_int_eq(arrays_left, -1);
     check_same(run->path, &expected);
     ck_assert_int_eq(mt_trainer_saved(run->trainer), MT_OK);
     free(expected.bytes);
