@@ -1,11 +1,12 @@
-/* Matrix products by OpenBLAS, those of bfloat16 by oneDNN. The threads are ours: those of a
- * library would wait beside them on the same cores. So each of our threads lets it compute a part
- * alone. */
+/* Matrix products: the smaller ones in tiles (tiles.h), others by OpenBLAS, those of bfloat16 by
+ * oneDNN. The threads are ours: those of a library would wait beside them on the same cores. So
+ * each of our threads lets it compute a part alone. */
 #include "kernels/cpu/blas.h"
 #include "kernels/cpu/device.h"
 #include "kernels/cpu/few_rows.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/tiles.h"
 
 #include <cblas.h>
 #include <inttypes.h>
@@ -24,6 +25,17 @@ enum { GRAIN = 32 };
 /* Multiplications and additions below which a product is not worth two threads. */
 static const double parallel_work = 1 << 19;
 
+#ifdef GEMM
+static void multiply_by_blas(const mt_product *of, bool transpose_a, bool transpose_b)
+{
+    GEMM(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
+         transpose_b ? CblasTrans : CblasNoTrans, (blasint)of->M, (blasint)of->N, (blasint)of->K,
+         (real)of->alpha, of->a, (blasint)(transpose_a ? of->a_column : of->a_row), of->b,
+         (blasint)(transpose_b ? of->b_column : of->b_row), (real)of->beta, of->c,
+         (blasint)of->c_row);
+}
+#endif
+
 /* Of product number `index`: rows first_row .. + rows and columns first_column .. + columns. */
 static mt_status multiply_part(const mt_matmul_args *args, int64_t index, int64_t first_row,
                                int64_t rows, int64_t first_column, int64_t columns)
@@ -32,29 +44,29 @@ static mt_status multiply_part(const mt_matmul_args *args, int64_t index, int64_
     int64_t of_a = index * M * K + (args->transpose_a ? first_row : first_row * K);
     int64_t of_b = index * K * N + (args->transpose_b ? first_column * K : first_column);
     int64_t of_c = index * M * N + first_row * N + first_column;
-    const stored *a = (const stored *)args->a + of_a, *b = (const stored *)args->b + of_b;
+    mt_product part = {.M = rows,
+                       .N = columns,
+                       .K = K,
+                       .a = (const stored *)args->a + of_a,
+                       .b = (const stored *)args->b + of_b,
+                       .a_row = args->transpose_a ? 1 : K,
+                       .a_column = args->transpose_a ? M : 1,
+                       .b_row = args->transpose_b ? 1 : N,
+                       .b_column = args->transpose_b ? K : 1,
+                       .c_row = N,
+                       .alpha = args->alpha,
+                       .beta = args->beta,
+                       .wide = args->wide};
+    part.c = args->wide ? (void *)((real *)args->c + of_c) : (stored *)args->c + of_c;
 #ifdef GEMM
-    GEMM(CblasRowMajor, args->transpose_a ? CblasTrans : CblasNoTrans,
-         args->transpose_b ? CblasTrans : CblasNoTrans, (blasint)rows, (blasint)columns, (blasint)K,
-         (real)args->alpha, a, (blasint)(args->transpose_a ? M : K), b,
-         (blasint)(args->transpose_b ? K : N), (real)args->beta, (real *)args->c + of_c,
-         (blasint)N);
+    if (is_of_tiles(args)) {
+        KERNEL(multiply_tiles)(&part);
+    } else {
+        multiply_by_blas(&part, args->transpose_a, args->transpose_b);
+    }
     return MT_OK;
 #else
-    mt_onednn_product product = {.M = rows,
-                                 .N = columns,
-                                 .K = K,
-                                 .a = a,
-                                 .b = b,
-                                 .a_row = args->transpose_a ? 1 : K,
-                                 .a_column = args->transpose_a ? M : 1,
-                                 .b_row = args->transpose_b ? 1 : N,
-                                 .b_column = args->transpose_b ? K : 1,
-                                 .c_row = N,
-                                 .wide = args->wide,
-                                 .adds = args->beta != 0.0};
-    product.c = args->wide ? (void *)((real *)args->c + of_c) : (stored *)args->c + of_c;
-    return mt_onednn_multiply(&product);
+    return mt_onednn_multiply(&part);
 #endif
 }
 

@@ -1,4 +1,5 @@
 #include "kernels/cpu/onednn.h"
+#include "kernels/bfloat16.h"
 
 #ifdef MT_ONEDNN
 
@@ -140,13 +141,14 @@ static bool make_memory(dnnl_memory_t *made, const description *of, const void *
 }
 
 /* Descriptions are cheap, and oneDNN keeps the code that it made for products of one shape. */
-static bool multiply(const mt_onednn_product *of, parts *made)
+static bool multiply(const mt_product *of, parts *made)
 {
     description a, b, c;
     bool described = describe(&a, of->M, of->K, dnnl_bf16, of->a_row, of->a_column) &&
                      describe(&b, of->K, of->N, dnnl_bf16, of->b_row, of->b_column) &&
                      describe(&c, of->M, of->N, of->wide ? dnnl_f32 : dnnl_bf16, of->c_row, 1);
-    bool ready = described && (!of->adds || make_attributes(made)) && make_kind(made, &a, &b, &c) &&
+    bool ready = described && (of->beta == 0.0 || make_attributes(made)) &&
+                 make_kind(made, &a, &b, &c) &&
                  library.dnnl_primitive_create(&made->primitive, made->kind) == dnnl_success &&
                  library.dnnl_stream_create(&made->stream, engine, dnnl_stream_default_flags) ==
                      dnnl_success &&
@@ -165,7 +167,7 @@ static bool multiply(const mt_onednn_product *of, parts *made)
            library.dnnl_primitive_execute(made->primitive, made->stream, 3, arrays) == dnnl_success;
 }
 
-mt_status mt_onednn_multiply(const mt_onednn_product *product)
+mt_status mt_onednn_multiply(const mt_product *product)
 {
     parts made = {0};
     int threads = library.omp_get_max_threads();
@@ -181,18 +183,18 @@ static bool is_able(void)
 {
     const mt_bf16 one = {0x3F80};
     float result = 0.0f;
-    const mt_onednn_product product = {.M = 1,
-                                       .N = 1,
-                                       .K = 1,
-                                       .a = &one,
-                                       .b = &one,
-                                       .a_row = 1,
-                                       .a_column = 1,
-                                       .b_row = 1,
-                                       .b_column = 1,
-                                       .c_row = 1,
-                                       .c = &result,
-                                       .wide = true};
+    const mt_product product = {.M = 1,
+                                .N = 1,
+                                .K = 1,
+                                .a = &one,
+                                .b = &one,
+                                .a_row = 1,
+                                .a_column = 1,
+                                .b_row = 1,
+                                .b_column = 1,
+                                .c_row = 1,
+                                .c = &result,
+                                .wide = true};
     return mt_onednn_multiply(&product) == MT_OK && result == 1.0f;
 }
 
@@ -225,7 +227,7 @@ const char *mt_onednn_lacks(void)
     return "this build has no oneDNN";
 }
 
-mt_status mt_onednn_multiply(const mt_onednn_product *product)
+mt_status mt_onednn_multiply(const mt_product *product)
 {
     (void)product;
     return mt_fail(MT_ERROR_DEVICE, "cpu: this build has no oneDNN");

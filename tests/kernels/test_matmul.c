@@ -122,6 +122,44 @@ START_TEST(test_few_rows_have_the_same_bits_on_any_threads)
 }
 END_TEST
 
+/* Larger ones with a short side, which the CPU's builds for AVX-512 have tiles for: rows and
+ * columns that do not come out even, one column more than vectors have, several panels, K in
+ * pieces. No bit depends on the threads. */
+static void check_tiles(kernel_build *build)
+{
+    static const int64_t sizes[][3] = {
+        {128, 64, 300}, {1000, 33, 64}, {97, 129, 257}, {701, 65, 47}, {64, 50, 1111}};
+    bool is_cpu = strcmp(build->device->name, "cpu") == 0;
+    if (!is_cpu || strcmp(mt_cpu_isa(), "avx512") != 0 || build->dtype == MT_BF16) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (int layout = 0; layout < 4; layout++) {
+            int64_t M = sizes[i][0], N = sizes[i][1], K = sizes[i][2];
+            check_product(build, M, N, K, layout & 1, layout & 2, -0.5, layout < 2 ? 0.25 : 0.0);
+            mt_matmul_args args = {.transpose_a = layout & 1,
+                                   .transpose_b = layout & 2,
+                                   .batch = 2,
+                                   .M = M,
+                                   .N = N,
+                                   .K = K,
+                                   .alpha = 1.0,
+                                   .a = uniform(build, 2 * M * K, -1.0, 1.0, 4),
+                                   .b = uniform(build, 2 * K * N, -1.0, 1.0, 5),
+                                   .c = blank(build, 2 * M * N)};
+            check_output(build, args);
+            assert_ok(build->kernels->matmul(build->device, &args));
+            values_of(build, args.c, 2 * M * N); /* which counts for the bits */
+        }
+    }
+}
+
+START_TEST(test_tiles_have_the_same_bits_on_any_threads)
+{
+    for_each_build(check_tiles);
+}
+END_TEST
+
 /* Weights in fewer bits, and the values that they stand for. */
 typedef struct compact_weights {
     mt_dtype type;
@@ -361,6 +399,7 @@ static Suite *matmul_suite(void)
 {
     return SUITE(
         "matmul", test_every_layout_alpha_and_beta, test_few_rows_have_the_same_bits_on_any_threads,
+        test_tiles_have_the_same_bits_on_any_threads,
         test_weights_in_fewer_bits_are_multiplied_as_what_they_stand_for,
         test_rows_have_the_same_bits_however_many_there_are,
         test_a_batch_is_one_product_after_the_other, test_empty_sums_are_zero_and_keep_beta_c,
