@@ -120,12 +120,14 @@ static mt_status fill_in(mt_parameters *parameters, mt_parameter *parameter, con
                           .dtype = parameters->dtype,
                           .rank = rank,
                           .requires_grad = true};
+    int64_t count = 1;
     for (int i = 0; i < rank; i++) {
-        tensor->shape[i] = shape[i];
-        if (shape[i] < 1 || mt_tensor_count(tensor) > INT64_MAX / 16 / shape[i]) {
+        if (shape[i] < 1 || count > INT64_MAX / 16 / shape[i]) {
             return mt_fail(MT_ERROR_INVALID, "parameters: %s cannot have a dimension of %" PRId64,
                            parameter->name, shape[i]);
         }
+        count *= shape[i];
+        tensor->shape[i] = shape[i];
     }
     return MT_OK;
 }

@@ -141,7 +141,7 @@ const mt_op mt_op_scale_norm = {
     .shape = norm_shape,
     .forward = norm_forward,
     .backward = norm_backward,
-    .wide = 1u << WEIGHT | 1u << BIAS,
+    .wide = 1u << WEIGHT,
 };
 
 mt_tensor *mt_scale_norm(mt_tape *tape, mt_tensor *x, mt_tensor *scale, double eps)
@@ -159,7 +159,7 @@ const mt_op mt_op_basic_norm = {
     .shape = norm_shape,
     .forward = norm_forward,
     .backward = norm_backward,
-    .wide = 1u << WEIGHT | 1u << BIAS,
+    .wide = 1u << WEIGHT,
 };
 
 mt_tensor *mt_basic_norm(mt_tape *tape, mt_tensor *x, mt_tensor *log_eps)

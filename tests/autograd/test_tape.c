@@ -535,6 +535,35 @@ START_TEST(test_gradcheck_sees_wrong_gradients)
 }
 END_TEST
 
+static mt_status twice_backward(mt_call *call)
+{
+    mt_status status = cube_backward(call);
+    void *dx = call->grad_inputs[0];
+    int64_t n = mt_tensor_count(call->inputs[0]);
+    return status == MT_OK ? call->kernels->scale(call->device, n, 2.0, dx, dx) : status;
+}
+
+static mt_status half_backward(mt_call *call)
+{
+    mt_status status = cube_backward(call);
+    void *dx = call->grad_inputs[0];
+    int64_t n = mt_tensor_count(call->inputs[0]);
+    return status == MT_OK ? call->kernels->scale(call->device, n, 0.5, dx, dx) : status;
+}
+
+START_TEST(test_gradchecks_error_is_relative_to_the_larger_of_both)
+{
+    mt_tensor *x = RANDOM(1, 11);
+    for (int i = 0; i < 2; i++) {
+        mt_gradcheck_result result;
+        mt_op wrong = cube;
+        wrong.backward = i == 0 ? twice_backward : half_backward;
+        ck_assert_int_eq(mt_gradcheck(test_tape, cube_loss, &wrong, 1, &x, 0, &result), MT_OK);
+        ck_assert_double_eq_tol(result.error, 0.5, 1e-6);
+    }
+}
+END_TEST
+
 START_TEST(test_gradcheck_refuses_narrow_inputs)
 {
     mt_gradcheck_result result;
@@ -564,7 +593,9 @@ static Suite *tape_suite(void)
         test_recomputation_keeps_only_the_outputs,
         test_a_span_that_fails_when_it_is_recomputed_is_an_error_of_backward,
         test_user_defined_operator_is_differentiated, test_what_nobody_has_written_is_nan,
-        test_gradcheck_sees_wrong_gradients, test_gradcheck_refuses_narrow_inputs);
+        test_gradcheck_sees_wrong_gradients,
+        test_gradchecks_error_is_relative_to_the_larger_of_both,
+        test_gradcheck_refuses_narrow_inputs);
 }
 
 MT_TEST_MAIN(tape_suite)

@@ -520,6 +520,7 @@ START_TEST(test_an_index_that_lies_is_refused)
     REFUSE_WITH(version, 2, "version 2");
     REFUSE_WITH(version, UINT64_C(1) << 56, "the other byte order");
     REFUSE_WITH(type, 6, "type 6 of its ids is a float");
+    REFUSE_WITH(type, 7, "type 7 of its ids is a float");
     REFUSE_WITH(type, 0, "type 0 of its ids is not known");
     REFUSE_WITH(type, 9, "type 9 of its ids is not known");
     REFUSE_WITH(type, 4, "sequence 1 is at byte 4 of the .bin, where the ones before it end at 8");

@@ -1,5 +1,6 @@
 /* Matrix products against sums in double, in every layout. */
 #include "kernels/cpu/blas.h"
+#include "kernels/cpu/onednn.h"
 #include "kernels/cpu/team.h"
 #include "tests/check_main.h"
 #include "tests/kernels/address_space.h"
@@ -340,6 +341,43 @@ END_TEST
 int openblas_get_num_threads(void); /* of cblas.h */
 
 /* A build of OpenBLAS on OpenMP takes all of its threads whenever they are to be had. */
+static bool onednn_fails;
+
+mt_status __real_mt_onednn_multiply(const mt_product *product);
+mt_status __wrap_mt_onednn_multiply(const mt_product *product);
+mt_status __wrap_mt_onednn_multiply(const mt_product *product)
+{
+    return onednn_fails ? MT_ERROR_DEVICE : __real_mt_onednn_multiply(product);
+}
+
+static void check_failing_onednn(kernel_build *build)
+{
+    enum { SIZE = 40 };
+    mt_matmul_args args = {.M = SIZE,
+                           .N = SIZE,
+                           .K = SIZE,
+                           .alpha = 1.0,
+                           .a = uniform(build, SIZE * SIZE, -1.0, 1.0, 1),
+                           .b = uniform(build, SIZE * SIZE, -1.0, 1.0, 2),
+                           .c = blank(build, SIZE * SIZE)};
+    bool is_asked = strcmp(build->device->name, "cpu") == 0 && build->dtype == MT_BF16 &&
+                    strcmp(mt_cpu_isa(), "avx512") == 0 && mt_onednn_lacks() == NULL;
+    onednn_fails = true;
+    mt_status status = build->kernels->matmul(build->device, &args);
+    onednn_fails = false;
+    if (is_asked) {
+        assert_fails_with(status, MT_ERROR_DEVICE, "a matrix product failed in oneDNN");
+    } else {
+        assert_ok(status);
+    }
+}
+
+START_TEST(test_a_product_that_fails_in_onednn_is_told)
+{
+    for_each_build(check_failing_onednn);
+}
+END_TEST
+
 START_TEST(test_openblas_stays_on_the_thread_that_calls_it)
 {
     enum { SIZE = 256 };
@@ -404,6 +442,7 @@ static Suite *matmul_suite(void)
         test_rows_have_the_same_bits_however_many_there_are,
         test_a_batch_is_one_product_after_the_other, test_empty_sums_are_zero_and_keep_beta_c,
         test_dimensions_beyond_blas_are_refused_with_the_figure,
+        test_a_product_that_fails_in_onednn_is_told,
         test_openblas_stays_on_the_thread_that_calls_it,
         test_products_take_the_threads_that_openblas_has_buffers_for);
 }

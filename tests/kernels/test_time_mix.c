@@ -5,16 +5,20 @@
 
 enum { MOST = MT_TIME_MIX_MAX };
 
+typedef enum mix_array { NONE, X, CARRIED, MIX, Y } mix_array;
+
 typedef struct mix_case {
     int64_t B, T, C;
     int count;
-    bool carried, mix_apart; /* the mixes begin where no access to several reals may */
+    bool carried;
+    mix_array apart; /* begins where no access to several reals may */
 } mix_case;
 
 static const mix_case cases[] = {
-    {1, 1, 1, 1, false},   {1, 1, 3, 3, true},     {2, 3, 17, 2, true},
-    {3, 33, 16, 3, true},  {2, 65, 33, 3, false},  {5, 1, 7, 2, false},
-    {3, 40, 400, 3, true}, {4, 32, 330, 1, false}, {2, 3, 64, 3, true, true},
+    {1, 1, 1, 1, false},          {1, 1, 3, 3, true},       {2, 3, 17, 2, true},
+    {3, 33, 16, 3, true},         {2, 65, 33, 3, false},    {5, 1, 7, 2, false},
+    {3, 40, 400, 3, true},        {4, 32, 330, 1, false},   {2, 3, 64, 3, true, X},
+    {2, 3, 64, 2, true, CARRIED}, {2, 3, 64, 3, true, MIX}, {2, 3, 64, 2, true, Y},
 };
 
 enum { CASES = sizeof cases / sizeof *cases };
@@ -24,6 +28,12 @@ typedef struct mix_data {
     mt_time_mix_forward_args forward, plain_forward;
     mt_time_mix_backward_args backward, plain_backward;
 } mix_data;
+
+/* An array of a kind, which has a number more than it needs. */
+static void *placed(const kernel_build *build, const mix_case *c, mix_array kind, void *array)
+{
+    return c->apart == kind ? without_first_real(build, array) : array;
+}
 
 static mix_data make_data(kernel_build *build, const mix_case *c, unsigned without_dy,
                           unsigned without_output)
@@ -35,9 +45,10 @@ static mix_data make_data(kernel_build *build, const mix_case *c, unsigned witho
     mt_time_mix_forward_args *forward = &data.forward, *plain_forward = &data.plain_forward;
     mt_time_mix_backward_args *backward = &data.backward, *plain_backward = &data.plain_backward;
     int64_t n = c->B * c->T * c->C, rows = c->B * c->C;
-    forward->x = backward->x = uniform(build, n, -1.0, 1.0, 1);
+    forward->x = backward->x = placed(build, c, X, uniform(build, n + 1, -1.0, 1.0, 1));
     if (c->carried) {
-        forward->carried = backward->carried = uniform(build, rows, -1.0, 1.0, 2);
+        void *carried = uniform(build, rows + 1, -1.0, 1.0, 2);
+        forward->carried = backward->carried = placed(build, c, CARRIED, carried);
     }
     backward->dx = without_output & 1 ? NULL : blank(build, n);
     backward->dcarried = without_output & 2 ? NULL : blank(build, rows);
@@ -51,10 +62,9 @@ static mix_data make_data(kernel_build *build, const mix_case *c, unsigned witho
     plain_backward->dcarried = host_doubles(build, rows);
     for (int i = 0; i < c->count; i++) {
         void *mix = uniform_wide(build, c->C + 1, -0.2, 1.2, (uint64_t)i + 3);
-        mix = c->mix_apart ? without_first_real(build, mix) : mix;
-        forward->mix[i] = backward->mix[i] = mix;
+        forward->mix[i] = backward->mix[i] = placed(build, c, MIX, mix);
         plain_forward->mix[i] = plain_backward->mix[i] = values_of(build, forward->mix[i], c->C);
-        forward->y[i] = blank(build, n);
+        forward->y[i] = placed(build, c, Y, blank(build, n + 1));
         plain_forward->y[i] = host_doubles(build, n);
         if (!(without_dy >> i & 1)) {
             backward->dy[i] = uniform(build, n, -1.0, 1.0, (uint64_t)i + 6);

@@ -283,6 +283,24 @@ START_TEST(test_long_sequences_are_the_references)
 }
 END_TEST
 
+/* A device may hand states on from group to group of 16 chunks: here one chunk follows a whole
+ * group, whichever power of 2 its chunks have as steps. */
+static void check_one_chunk_more(kernel_build *build)
+{
+    for (int64_t steps = 16; steps <= 512; steps *= 2) {
+        const wkv_case c = {1, 16 * steps + 1, 1, true, 1.0, 0.5};
+        wkv_data data = make_data(build, &c);
+        compare_forward(build, &data, 256.0);
+        compare_gradients(build, &c, 2048.0, 65536.0);
+    }
+}
+
+START_TEST(test_one_chunk_behind_a_group_is_the_references)
+{
+    for_each_build(check_one_chunk_more);
+}
+END_TEST
+
 /* ---- streaming ---- */
 
 /* A copy of steps first .. first + steps - 1 of an array (B, T, C). */
@@ -533,6 +551,7 @@ static Suite *wkv_suite(void)
         test_first_output_is_the_first_value_however_small_its_key,
         test_an_infinite_decay_forgets_all_but_the_last_step, test_gradients_are_the_references,
         test_extreme_keys_and_decays_stay_finite_and_right, test_long_sequences_are_the_references,
+        test_one_chunk_behind_a_group_is_the_references,
         test_pieces_with_carried_state_equal_the_whole, test_absent_arrays_are_skipped_or_zero,
         test_what_is_not_a_number_reaches_its_channel_and_no_other,
         test_a_recording_is_replayed_after_larger_work, test_contract_names_both_figures);

@@ -297,6 +297,27 @@ START_TEST(test_names_that_no_file_could_hold_are_refused)
 }
 END_TEST
 
+START_TEST(test_sizes_that_nothing_has_are_refused)
+{
+    const int64_t huge = INT64_C(1) << 32;
+    const struct {
+        int64_t shape[2];
+        const char *says;
+    } wrong[] = {{{3, 0}, "a cannot have a dimension of 0"},
+                 {{-1, 3}, "a cannot have a dimension of -1"},
+                 {{huge, huge}, "a cannot have a dimension of 4294967296"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        mt_parameters *set;
+        ck_assert_int_eq(mt_parameters_create(test_device, MT_F32, &set), MT_OK);
+        ck_assert_ptr_null(
+            mt_parameters_add(set, "", "a", 2, wrong[i].shape, mt_initial_constant(1.0)));
+        ck_assert_int_eq(mt_parameters_allocate(set, 1), MT_ERROR_INVALID);
+        ck_assert_msg(strstr(mt_error_message(), wrong[i].says) != NULL, "%s", mt_error_message());
+        mt_parameters_destroy(set);
+    }
+}
+END_TEST
+
 static Suite *adam_suite(void)
 {
     return SUITE_WITH("adam", setup, teardown, test_adam_is_the_formula,
@@ -306,7 +327,8 @@ static Suite *adam_suite(void)
                       test_gradients_whose_squares_overflow_change_nothing,
                       test_settings_out_of_range_are_refused,
                       test_rates_out_of_range_change_nothing, test_parameters_refuse_a_name_twice,
-                      test_names_that_no_file_could_hold_are_refused);
+                      test_names_that_no_file_could_hold_are_refused,
+                      test_sizes_that_nothing_has_are_refused);
 }
 
 MT_TEST_MAIN(adam_suite)

@@ -270,6 +270,34 @@ START_TEST(test_recorded_updates_are_the_same)
 }
 END_TEST
 
+static int replays;
+static mt_status (*replay)(mt_device *device, mt_recording *recording);
+
+static mt_status count_replay(mt_device *device, mt_recording *recording)
+{
+    replays++;
+    return replay(device, recording);
+}
+
+START_TEST(test_updates_of_one_batch_are_recorded_where_a_device_can)
+{
+    if (test_device->record == NULL) {
+        return;
+    }
+    replay = test_device->replay;
+    test_device->replay = count_replay;
+    for (int record = 0; record < 2; record++) {
+        for (int64_t accumulate = 1; accumulate <= 2; accumulate++) {
+            replays = 0;
+            run_result result = run(true, accumulate, record == 1, 9);
+            free(result.values);
+            ck_assert_int_eq(replays > 0, record == 1 && accumulate == 1);
+        }
+    }
+    test_device->replay = replay;
+}
+END_TEST
+
 /* All of a batch but its first other tensor, with the values `x` (B, T, S). */
 static void put_same(mt_tape *tape, mt_batch *batch, float *x)
 {
@@ -1244,6 +1272,7 @@ static Suite *trainer_suite(void)
     return SUITE_WITH(
         "trainer", graph_setup, graph_teardown, test_a_run_is_the_loop_by_hand,
         test_an_update_may_have_any_number_of_batches, test_recorded_updates_are_the_same,
+        test_updates_of_one_batch_are_recorded_where_a_device_can,
         test_a_recorded_update_is_for_the_shapes_of_all_its_tensors,
         test_a_recorded_update_is_for_the_places_of_all_its_tensors,
         test_a_recorded_update_knows_what_was_written_to_a_table,
