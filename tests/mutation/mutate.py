@@ -3,10 +3,11 @@
 
 A mutant is one change: an operator, a constant, a statement left out, a failure returned as
 success, two arguments swapped, a condition negated. Mutants are drawn by a seed, evenly over kinds
-of change and folders. Each is built in a copy of the sources and given to the narrowest suites
-first, then to its folder's, then to quick ones of what uses it; the first failure ends it. Results
-are kept as they come, so a run that was stopped goes on where it was; --again tries those once more
-that no suite had noticed.
+of change and folders. Each is built in a copy of the sources, with the sanitizers for addresses and
+undefined behaviour, and given to the narrowest suites first, then to its folder's, to quick ones of
+what uses it, and, built without sanitizers, to those of the command; the first failure ends it.
+Results are kept as they come, so a run that was stopped goes on where it was; --again tries those
+once more that no suite had noticed.
 
 Mutants that change nothing stand in equivalent.tsv: file, text, changed text, reason.
 """
@@ -42,8 +43,13 @@ LEFT_OUT = {
 C_FLAGS = "-O1 -Werror=incompatible-pointer-types -Werror=int-conversion"
 MOST_SECONDS = 900  # of a build, or of a suite without any change
 QUICK_SECONDS = 5  # of a suite of what uses a file
-# Of a mutant, in bytes; a suite makes a file of 9 GB, all of it a hole.
-LIMITS = {resource.RLIMIT_FSIZE: 10 << 30, resource.RLIMIT_AS: 8 << 30}
+# Of a file that a mutant writes, in bytes; a suite makes one of 0.8 TB, nearly all of it a hole.
+MOST_BYTES = 1 << 40
+# A mutant that takes memory without end fails.
+SANITIZERS = {"ASAN_OPTIONS": "hard_rss_limit_mb=8192:intercept_tls_get_addr=0",
+              "LSAN_OPTIONS": f"suppressions={HERE.parent}/leaks.supp:print_suppressions=0"}
+# Of each build its options, and whether its suites are those of the command.
+BUILDS = {"sanitized": (["-DMIXTAPE_SANITIZE=address,undefined"], False), "command": ([], True)}
 
 TOKEN = re.compile(r"""
     (?P<skipped>/\*.*?\*/ | //[^\n]* | ^[ \t]*\#(?:[^\n]*\\\n)*[^\n]* | "(?:\\.|[^"\\])*"
@@ -65,7 +71,8 @@ KEYWORDS = {"return", "if", "else", "for", "while", "do", "switch", "case", "def
 SYMMETRIC = {"strcmp", "strncmp", "memcmp", "fmin", "fmax"}  # but for a sign that nobody asks for
 
 Token = collections.namedtuple("Token", "kind text start end")
-Suite = collections.namedtuple("Suite", "command program environment seconds")
+# `programs` are what the build in `folder` makes for it, as targets.
+Suite = collections.namedtuple("Suite", "folder command programs environment seconds")
 # `text` and `changed` are the lines that change, in one line; `start`, `end` and `replacement` say
 # how, and stand for one of several places with the same text.
 Mutant = collections.namedtuple("Mutant", "file line kind text changed start end replacement")
@@ -204,6 +211,10 @@ def all_mutants(source):
             yield from mutants_of(file, path.read_text())
 
 
+# Suites that mutants are given to.
+JUDGES = "(kernels|autograd|layers|optim|io|train|cuda_on_cpu|reference)/"
+
+
 def folder_of(file):
     parts = file.split("/")
     return "/".join(parts[:2]) if parts[0] == "kernels" and len(parts) > 2 else parts[0]
@@ -230,39 +241,43 @@ def drawn(mutants, seed, count):
 
 def stages_of(file):
     """Regular expressions of suites' names, and the seconds that a suite may take: the narrowest,
-    the folder's, those of what uses it."""
+    the folder's, those of what uses it, those of the command."""
     stem, folder = pathlib.PurePath(file).stem, folder_of(file)
     name = re.sub(r"_(backward|blocks|chain|save|updates|results)$", "", stem)
     cuda = folder == "kernels/cuda"
     on, own = ("^cuda_on_cpu/", "(kernels/|test_)") if cuda else ("^", f"{folder.split('/')[0]}/")
+    either = on if folder.startswith("kernels") else "^(cuda_on_cpu/)?"
     users = {"kernels/cpu": "^(autograd|layers|optim)/", "kernels/cuda": "^cuda_on_cpu/",
              "io": "^train/", "layers": "^(autograd|io|optim|train)/",
              "train": "^cuda_on_cpu/train/"}
-    return ((f"{on}[a-z/]*test_{name}", MOST_SECONDS),
+    return ((f"{either}[a-z/]*test_{name}", MOST_SECONDS),
             (on + own, MOST_SECONDS),
-            (users.get(folder, "^(layers|optim|train|cuda_on_cpu)/"), QUICK_SECONDS))
+            (users.get(folder, "^(layers|optim|train|cuda_on_cpu)/"), QUICK_SECONDS),
+            ("^train/command/test_devices" if cuda else "^(train/command|reference)/",
+             MOST_SECONDS))
 
 
-def limit_resources():
-    for limit, value in LIMITS.items():
-        resource.setrlimit(limit, (value, value))
+def prepare_process():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup leaves out, and suites send
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, MOST_BYTES))
 
 
 class Copy:
     """Sources of one's own, with a build in which mutants are tried."""
 
-    def __init__(self, source, folder, options, known):
-        self.source, self.build = folder / "source", folder / "build"
+    def __init__(self, source, folder, options, known, keep):
+        self.source, self.suites = folder / "source", {}
         self.take(source)
-        subprocess.run(
-            ["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja",
-             "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_C_FLAGS={C_FLAGS}", "-DCMAKE_CXX_FLAGS=-O1",
-             "-DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=lld", "-DMIXTAPE_CUDA=OFF", "-DMIXTAPE_BENCH=OFF",
-             *options],
-            check=True, stdout=subprocess.DEVNULL)
-        if self.ninja([]):
-            raise SystemExit(f"{self.build}: the sources do not build")
-        self.suites = self.list_suites(known)
+        for build, (sanitizers, of_command) in BUILDS.items():
+            subprocess.run(
+                ["cmake", "-S", self.source, "-B", folder / build, "-G", "Ninja",
+                 "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_C_FLAGS={C_FLAGS}", "-DCMAKE_CXX_FLAGS=-O1",
+                 "-DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=lld", "-DMIXTAPE_CUDA=OFF",
+                 "-DMIXTAPE_BENCH=OFF", *sanitizers, *options],
+                check=True, stdout=subprocess.DEVNULL)
+            if self.ninja(folder / build, []):
+                raise SystemExit(f"{folder / build}: the sources do not build")
+            self.suites |= self.list_suites(folder / build, of_command, known, keep)
 
     def take(self, source):
         """Makes its sources equal to these; what is not touched is not built again."""
@@ -279,46 +294,63 @@ class Copy:
                 shutil.copyfile(new, old)
                 shutil.copymode(new, old)
 
-    def list_suites(self, known):
-        """The suites by name that are programs of the build and pass or fail by their status; the
-        quickest first. `known` keeps their seconds, which are measured once."""
-        shown = subprocess.run(["ctest", "--test-dir", self.build, "--show-only=json-v1"],
+    def list_suites(self, folder, of_command, known, keep):
+        """The suites by name that run programs of the build and pass or fail by their status; the
+        quickest first. `known` has their seconds, which are measured once and kept as they come."""
+        shown = subprocess.run(["ctest", "--test-dir", folder, "--show-only=json-v1"],
                                check=True, capture_output=True, text=True).stdout
         suites = {}
         for test in json.loads(shown)["tests"]:
             properties = {entry["name"]: entry["value"] for entry in test["properties"]}
-            command = test.get("command", [""])
-            if command[0].startswith(str(self.build)) and \
-                    "PASS_REGULAR_EXPRESSION" not in properties:
-                suite = Suite(command, os.path.relpath(command[0], self.build),
-                              ["env", *properties.get("ENVIRONMENT", [])], 0.0)
+            command, environment = test.get("command", []), properties.get("ENVIRONMENT", [])
+            values = command + [entry.partition("=")[2] for entry in environment]
+            programs = [os.path.relpath(value, folder) for value in values
+                        if value.startswith(f"{folder}/") and os.path.isfile(value)]
+            if programs and "PASS_REGULAR_EXPRESSION" not in properties and \
+                    ("command" in properties["LABELS"]) == of_command and \
+                    re.match(JUDGES, test["name"]):
+                suite = Suite(folder, command, programs, ["env", *environment], 0.0)
                 if test["name"] not in known:
                     known[test["name"]] = self.seconds_of(suite)
-                suites[test["name"]] = suite._replace(seconds=known[test["name"]])
+                    keep(known)
+                if known[test["name"]] is not None:
+                    suites[test["name"]] = suite._replace(seconds=known[test["name"]])
         return dict(sorted(suites.items(), key=lambda item: item[1].seconds))
 
     def seconds_of(self, suite):
-        began = time.monotonic()
-        if self.run(suite.environment + suite.command, MOST_SECONDS):
-            raise SystemExit(f"{suite.program} fails without any change")
-        return time.monotonic() - began
+        """None: it fails without any change, and cannot judge one."""
+        for _ in range(2):
+            began = time.monotonic()
+            if self.run(suite.folder, suite.environment + suite.command, MOST_SECONDS) == 0:
+                return time.monotonic() - began
+        print(f"{' '.join(suite.command)} fails without any change", file=sys.stderr, flush=True)
+        return None
 
-    def run(self, command, seconds):
+    def run(self, folder, command, seconds):
         """Its status, in a space of processes of its own, so that no mutant can end another's."""
-        alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child",
-                 "--mount-proc"]
+        user = ["--user", "--map-root-user"] if os.geteuid() != 0 else []
+        alone = ["unshare", *user, "--pid", "--fork", "--kill-child", "--mount-proc"]
         process = subprocess.Popen(
             alone + command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, cwd=self.build, start_new_session=True,
-            preexec_fn=limit_resources)
+            stderr=subprocess.DEVNULL, cwd=folder, start_new_session=True,
+            env=os.environ | SANITIZERS, preexec_fn=prepare_process)
         try:
             return process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return process.wait()
 
-    def ninja(self, targets):
-        return self.run(["ninja", "-j1", *targets], MOST_SECONDS)
+    def ninja(self, folder, targets):
+        return self.run(folder, ["ninja", "-j1", *targets], MOST_SECONDS)
+
+    def build(self, suites):
+        """Makes what they need; its status."""
+        for folder in {suite.folder for suite in suites}:
+            targets = {program for suite in suites if suite.folder == folder
+                       for program in suite.programs}
+            if self.ninja(folder, sorted(targets)):
+                return 1
+        return 0
 
     def judge(self, mutant):
         """A mutant's result and who noticed it."""
@@ -330,11 +362,12 @@ class Copy:
             for stage, seconds in stages_of(mutant.file):
                 names = [name for name, suite in self.suites.items() if name not in tried and
                          suite.seconds < seconds and re.search(stage, name)]
-                if names and self.ninja(sorted({self.suites[name].program for name in names})):
+                if self.build([self.suites[name] for name in names]):
                     return "not built", ""
                 for name in names:
                     suite = self.suites[name]
-                    if self.run(suite.environment + suite.command, 20 + 4 * suite.seconds):
+                    if self.run(suite.folder, suite.environment + suite.command,
+                                20 + 4 * suite.seconds):
                         return "noticed", name
                 tried.update(names)
             return "not noticed", ""
@@ -422,8 +455,8 @@ def try_mutants(args, results):
     copies, known = queue.SimpleQueue(), args.work / "seconds.json"
     seconds = json.loads(known.read_text()) if known.exists() else {}
     for job in range(min(args.jobs, len(mutants))):
-        copies.put(Copy(args.source, args.work / f"copy{job}", args.option, seconds))
-    known.write_text(json.dumps(seconds))
+        copies.put(Copy(args.source, args.work / f"copy{job}", args.option, seconds,
+                        lambda seconds: known.write_text(json.dumps(seconds))))
     lock = threading.Lock()
 
     def try_one(mutant):
