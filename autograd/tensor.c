@@ -100,6 +100,10 @@ mt_status mt_tensor_write(mt_tensor *tensor, const void *host)
     if (tensor == NULL || tensor->data == NULL) {
         return mt_fail_null(__func__);
     }
+    if (tensor->dtype == MT_I8) {
+        return mt_fail(MT_ERROR_INVALID, "%s: its integers stand for other values",
+                       tensor->name != NULL ? tensor->name : "tensor");
+    }
     mt_device *device = tensor->device;
     mt_status status = device->write(device, tensor->data, host, mt_tensor_bytes(tensor));
     if (status == MT_OK && tensor->narrow != NULL) {

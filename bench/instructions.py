@@ -14,6 +14,7 @@ record anew.
 import argparse
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -85,14 +86,22 @@ def write(path, compiler, table):
     lines = [["call", *BUILDS]] + [[call, *map(str, counts.values())]
                                    for call, counts in table.items()]
     text = f"# Instructions by code of {compiler}: see instructions.py\n"
-    path.write_text(text + "".join("\t".join(line) + "\n" for line in lines))
+    new = path.with_suffix(".new")
+    new.write_text(text + "".join("\t".join(line) + "\n" for line in lines))
+    os.replace(new, path)
 
 
 def read(path):
-    first, _, *lines = path.read_text().splitlines()
-    rows = (line.split("\t") for line in lines)
+    first, *lines = path.read_text().splitlines() or [""]
     compiler = first.partition(" by code of ")[2].partition(":")[0]
-    return compiler, {call: dict(zip(BUILDS, map(int, counts))) for call, *counts in rows}
+    table = {}
+    for number, line in enumerate(lines[1:], 3):
+        call, *counts = line.split("\t")
+        are_counts = all(re.fullmatch("[1-9][0-9]*", one) for one in counts)
+        if len(counts) != len(BUILDS) or not are_counts:
+            raise Unfit(f"{path}:{number}: no counts of {len(BUILDS)} builds")
+        table[call] = dict(zip(BUILDS, map(int, counts)))
+    return compiler, table
 
 
 def differences(recorded, found):
@@ -131,7 +140,7 @@ def main():
             write(RECORD, *found)
             return 0
         lines = compare(read(RECORD), found)
-    except (Unfit, RuntimeError) as reason:
+    except (OSError, Unfit, RuntimeError) as reason:
         print(f"instructions.py: {reason}", file=sys.stderr)
         return 1
     print("\n".join(lines) or "as recorded")

@@ -5,40 +5,58 @@
                    [--size S] [--blocks N] [--length T]... [--threads N]...
 
 Steps of the copy task, of 32 sequences of 2 T + 1 symbols, by default of a model of 9.6 million
-parameters: each taken from the difference of two runs, so without what a run does once. Runs that
-save at every step and runs that save at their end take turns. Wants an idle machine. What counts
-are ratios of medians.
+parameters: the differences of what metrics.csv has as seconds. Runs that save at every step and
+runs that save at their end take turns, and OpenBLAS chooses its kernels. Wants an idle machine.
+What counts are ratios of medians.
 """
 
 import argparse
+import csv
 import itertools
 import json
+import os
+import pathlib
 import statistics
+import subprocess
+import tempfile
 
 import builds
-from shared_machine import LONGER, seconds_of_step
+
+
+def seconds_of_step(command, steps, options):
+    """The median of those of a run, without its first step, which takes what others find."""
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+    with tempfile.TemporaryDirectory() as folder:
+        run = pathlib.Path(folder, "run")
+        subprocess.run([command, "train", "copy", "--steps", str(steps), "--log-every", "1",
+                        "--eval-every", "0", "--out", run, *map(str, options)], check=True,
+                       capture_output=True, env=environment)
+        with open(run / "metrics.csv") as file:
+            ends = [float(row["seconds"]) for row in csv.DictReader(file)]
+    return statistics.median(end - begin for begin, end in zip(ends, ends[1:]))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     builds.add_arguments(parser)
-    for name, default in (("rounds", 3), ("steps", 8), ("size", 384), ("blocks", 5)):
+    for name, default in (("rounds", 3), ("steps", 10), ("size", 384), ("blocks", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--length", type=int, action="append")
     parser.add_argument("--threads", type=int, action="append")
     parser.add_argument("--json")
     given = parser.parse_args()
-    saves = {"at the end": str(LONGER * given.steps + 1), "every step": "1"}
+    saves = {"at the end": given.steps + 1, "every step": 1}
     found = {}
     for _ in range(given.rounds):
         for (build, command), length, threads, (when, every) in itertools.product(
                 builds.builds_of(given).items(), given.length or [32, 64],
                 given.threads or [1, 2], saves.items()):
             options = ["--size", given.size, "--blocks", given.blocks, "--batch", 32, "--length",
-                       length, "--threads", threads, "--save-every", every, "--eval-every", 0]
+                       length, "--threads", threads, "--save-every", every]
             found.setdefault((build, length, threads, when), []).append(
-                seconds_of_step(command, given.steps, [str(option) for option in options], []))
+                seconds_of_step(command, given.steps, options))
     rows = []
     for (build, length, threads, when), times in found.items():
         step = statistics.median(found[build, length, threads, "at the end"])

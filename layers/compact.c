@@ -48,20 +48,41 @@ static void round_to_i8(const double *values, int64_t count, int8_t *integers, f
     }
 }
 
+/* Of a number that is none of float32 the neighbour whose last bit is set, so that it is rounded
+ * once: no bfloat16, nor the middle of two, has that bit. */
+static mt_bf16 bf16_of(double value)
+{
+    union {
+        float single;
+        uint32_t bits;
+    } near = {.single = (float)value};
+    if ((double)near.single != value && !isnan(value)) {
+        if (fabs((double)near.single) > fabs(value)) {
+            near.single = nextafterf(near.single, 0.0f);
+        }
+        near.bits |= 1;
+    }
+    return mt_bf16_rounded(near.single);
+}
+
 static void round_to_bf16(const double *values, int64_t count, mt_bf16 *halves)
 {
     for (int64_t i = 0; i < count; i++) {
-        halves[i] = mt_bf16_rounded((float)values[i]);
+        halves[i] = bf16_of(values[i]);
     }
+}
+
+/* What a number is in the type, or of integers the scale of a row whose largest it is. */
+static float part_of(mt_dtype type, double value)
+{
+    return type == MT_BF16 ? mt_bf16_value(bf16_of(value)) : (float)(value / LARGEST);
 }
 
 /* The first value that is not finite in the type; -1: none. */
 static int64_t first_beyond(mt_dtype type, const double *values, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
-        double found =
-            type == MT_BF16 ? (double)mt_bf16_value(mt_bf16_rounded((float)values[i])) : values[i];
-        if (!isfinite(found)) {
+        if (!isfinite(part_of(type, values[i]))) {
             return i;
         }
     }
@@ -198,8 +219,11 @@ static void turn_to(const compacting *of)
 
 mt_status mt_parameters_compact(mt_parameters *parameters, mt_dtype type)
 {
-    if (parameters == NULL || parameters->data == NULL) {
+    if (parameters == NULL || (parameters->data == NULL && parameters->compact == NULL)) {
         return mt_fail_null(__func__);
+    }
+    if (parameters->compact != NULL) {
+        return mt_fail(MT_ERROR_INVALID, "parameters: they are kept compact already");
     }
     if (type != MT_BF16 && type != MT_I8) {
         return mt_fail(MT_ERROR_INVALID, "parameters: none are kept as type %d, but as bf16 or i8",

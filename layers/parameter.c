@@ -354,6 +354,9 @@ mt_status mt_parameters_reserve(mt_parameters *parameters)
     if (parameters->status != MT_OK) {
         return mt_fail(parameters->status, "%s", parameters->error);
     }
+    if (parameters->data != NULL || parameters->compact != NULL) {
+        return mt_fail(MT_ERROR_INVALID, "parameters: they have memory already");
+    }
     lay_out(parameters);
     mt_device *device = parameters->device;
     size_t size = mt_dtype_size(parameters->dtype), bytes = (size_t)parameters->total * size;

@@ -246,7 +246,9 @@ static mt_status check_weights(const char *path, int64_t saved, const mt_model *
     return status != MT_OK || print == saved
                ? status
                : mt_fail(MT_ERROR_INVALID,
-                         "%s: the state of other weights, of a model of the same sizes", path);
+                         "%s: the state of other weights of a model of the same sizes, or of these "
+                         "in another type",
+                         path);
 }
 
 static mt_status check_whose(mt_archive *archive, const char *path, const mt_model *model)

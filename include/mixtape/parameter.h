@@ -89,7 +89,8 @@ MT_API mt_status mt_parameters_renew_narrow(const mt_parameters *parameters);
  * saves them or gives them values, which refuses them. */
 MT_API mt_status mt_parameters_compact(mt_parameters *parameters, mt_dtype type);
 
-/* Allocates the blocks and draws every initial value, in order, from `seed`. */
+/* Allocates the blocks and draws every initial value, in order, from `seed`. MT_ERROR_INVALID where
+ * they have memory already. */
 MT_API mt_status mt_parameters_allocate(mt_parameters *parameters, uint64_t seed);
 
 MT_API mt_parameter *mt_parameters_find(const mt_parameters *parameters,

@@ -62,7 +62,8 @@ MT_API char *mt_tensor_shape_text(const mt_tensor *tensor, char *text, size_t si
 
 /* Copies the data (or the gradient; zeros while there is none) to host memory of mt_tensor_bytes
  * bytes, after the work that makes it; and host memory into the data, and into what `narrow` has of
- * it. read_doubles widens reals of any type, of which `values` has room for mt_tensor_count. */
+ * it: MT_ERROR_INVALID for MT_I8. The host's memory is of the tensor's type. read_doubles widens
+ * reals of any type, of which `values` has room for mt_tensor_count. */
 MT_API mt_status mt_tensor_read(const mt_tensor *tensor, void *host);
 MT_API mt_status mt_tensor_read_doubles(const mt_tensor *tensor, double *values);
 MT_API mt_status mt_tensor_read_grad(const mt_tensor *tensor, void *host);

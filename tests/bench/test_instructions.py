@@ -100,6 +100,16 @@ class ComparisonTest(unittest.TestCase):
             instructions.write(path, self.compiler, self.table)
             self.assertEqual(path.read_bytes(), instructions.RECORD.read_bytes())
             self.assertEqual(instructions.read(path), (self.compiler, self.table))
+            self.assertEqual(os.listdir(folder), ["again.tsv"])
+
+    def test_a_record_that_is_damaged_is_told(self):
+        lines = instructions.RECORD.read_text().splitlines()
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "damaged.tsv")
+            for third in ("adam\t1\t2", "adam" + "\t0" * 6, "adam" + "\tx" * 6):
+                path.write_text("\n".join(lines[:2] + [third]))
+                with self.assertRaisesRegex(instructions.Unfit, "damaged.tsv:3: no counts of 6"):
+                    instructions.read(path)
 
 
 class ProfileTest(unittest.TestCase):

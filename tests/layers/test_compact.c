@@ -182,13 +182,40 @@ START_TEST(test_what_cannot_be_rounded_is_named_and_nothing_changes)
 }
 END_TEST
 
+/* Of float64 there are more: rows whose scale is none of float32, and numbers that rounding twice
+ * would move to another neighbour. */
+START_TEST(test_numbers_of_float64_beyond_the_types)
+{
+    static const double above_middle = 1.0 + 0x1p-8 + 0x1p-40;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        mt_parameters *parameters = make_parameters(MT_F64);
+        mt_tensor *weight = tensor_of(parameters, "weight");
+        double values[ROWS * WIDTH] = {0.0};
+        values[8] = sign * 1e45;
+        ck_assert_int_eq(mt_tensor_write(weight, values), MT_OK);
+        refuse(parameters, MT_I8, MT_ERROR_NUMERIC, "weight: the value at 8 is ");
+        refuse(parameters, MT_BF16, MT_ERROR_NUMERIC, "weight: the value at 8 is ");
+        values[8] = sign * above_middle;
+        values[9] = sign * (1.0 + 0x1p-8);
+        values[10] = sign * (1.0 + 3 * 0x1p-8 - 0x1p-40);
+        ck_assert_int_eq(mt_tensor_write(weight, values), MT_OK);
+        compact(parameters, MT_BF16);
+        ck_assert_int_eq(mt_tensor_read_doubles(weight, values), MT_OK);
+        ck_assert_double_eq(values[8], sign * (1.0 + 0x1p-7));
+        ck_assert_double_eq(values[9], sign * 1.0);
+        ck_assert_double_eq(values[10], sign * (1.0 + 0x1p-7));
+        mt_parameters_destroy(parameters);
+    }
+}
+END_TEST
+
 START_TEST(test_other_types_and_a_second_time_are_refused)
 {
     mt_parameters *parameters = make_parameters(MT_F32);
     refuse(parameters, MT_F32, MT_ERROR_INVALID, "kept as type 0");
     refuse(parameters, MT_I32, MT_ERROR_INVALID, "kept as type 3");
     compact(parameters, MT_I8);
-    refuse(parameters, MT_I8, MT_ERROR_INVALID, "mt_parameters_compact");
+    refuse(parameters, MT_I8, MT_ERROR_INVALID, "are kept compact already");
     mt_parameters_destroy(parameters);
 }
 END_TEST
@@ -315,6 +342,10 @@ START_TEST(test_nothing_but_use_is_left)
     ck_assert_int_eq(mt_parameters_load(path, model->parameters), MT_ERROR_INVALID);
     ck_assert_ptr_nonnull(strstr(mt_error_message(), "compact"));
     ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mt_parameters_allocate(model->parameters, 3), MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "memory already"));
+    ck_assert_int_eq(mt_tensor_write(model->head.weight, path), MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "head.weight: its integers"));
     mt_tape_set_recording(test_tape, true);
     mt_tensor *x = mt_tape_input(test_tape, MT_F32, SHAPE(2, 24), NULL, true);
     ck_assert_ptr_null(mt_matmul(test_tape, x, model->head.weight, false, true));
@@ -343,6 +374,7 @@ static Suite *compact_suite(void)
     tcase_add_loop_test(tcase, test_bfloat16_is_the_nearest, 0, 2);
     tcase_add_test(tcase, test_rows_beyond_the_first_piece);
     tcase_add_test(tcase, test_what_cannot_be_rounded_is_named_and_nothing_changes);
+    tcase_add_test(tcase, test_numbers_of_float64_beyond_the_types);
     tcase_add_test(tcase, test_other_types_and_a_second_time_are_refused);
     tcase_add_loop_test(tcase, test_a_model_has_the_loss_of_its_rounded_weights, 0, 6);
     tcase_add_loop_test(tcase, test_a_stream_steps_as_it_goes_through_a_stretch, 0, 2);

@@ -142,13 +142,14 @@ static mt_status go_on(answers *all, int64_t row)
 static mt_status step(answers *all)
 {
     mt_status status = all->at_end ? lockstep_shrink(all->rows) : MT_OK;
-    if (status == MT_OK) {
+    if (status == MT_OK || status == MT_ERROR_MEMORY) { /* for fewer: then as many go on */
         status = lockstep_feed(all->rows);
     }
     for (int64_t row = 0; row < lockstep_count(all->rows) && status == MT_OK && !is_over(); row++) {
         status = go_on(all, row);
     }
-    return status == MT_OK ? write_done(all) : status;
+    mt_status written = write_done(all); /* what other rows have done is not lost */
+    return status == MT_OK ? written : status;
 }
 
 static mt_status answer_all(answers *all)
