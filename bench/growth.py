@@ -123,8 +123,8 @@ def table(name, rows):
     """The lines of a table in Markdown."""
     yield title(name, rows)
     yield ""
-    yield (f"| {name} | a step, 1 thread | 2 threads | 1 thread, of a symbol | told | found, 1 "
-           "thread | 2 threads |")
+    yield (f"| {name} | a step, 1 thread | 2 threads | its symbol | told | found, 1 thread | "
+           "2 threads |")
     yield "|---|---|---|---|---|---|---|"
     for row in rows:
         symbols = row["batch"] * row["length"]
