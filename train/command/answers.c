@@ -129,13 +129,17 @@ static mt_status go_on(answers *all, int64_t row)
     if (status == MT_OK) {
         status = shown_text_add(&of->shown, of->symbol);
     }
-    if (of->chosen < all->asked->length && !shown_text_has_ended(&of->shown)) {
-        lockstep_read(all->rows, row, &of->symbol, 1);
+    if (status != MT_OK) {
         return status;
     }
-    of->done = true;
+    if (of->chosen < all->asked->length && !shown_text_has_ended(&of->shown)) {
+        lockstep_read(all->rows, row, &of->symbol, 1);
+        return MT_OK;
+    }
     lockstep_end(all->rows, row);
-    return status == MT_OK ? shown_text_finish(&of->shown) : status;
+    status = shown_text_finish(&of->shown);
+    of->done = status == MT_OK;
+    return status;
 }
 
 /* A step of all rows. */

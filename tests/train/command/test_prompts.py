@@ -9,6 +9,8 @@ import signal
 import subprocess
 import unittest
 
+import h5py
+import numpy
 from test_command import MIXTAPE, CommandTest, TranscriptsTest, memory
 
 SMALL = ["--size", "16", "--blocks", "2", "--batch", "4", "--length", "16", "--threads", "1",
@@ -196,6 +198,31 @@ class WrongPromptsTest(PromptsTest):
                                     stdout=full, stderr=subprocess.PIPE, cwd=self.folder.name)
         self.assertEqual(result.returncode, 1)
         self.assertEqual(result.stderr, b"mixtape: standard output: No space left on device\n")
+
+    def overflow_at(self, channel):
+        """Lets the last feed-forward layer overflow where a channel is positive."""
+        with h5py.File(self.path("run", "best.h5"), "r+") as file:
+            weight = file["model/rwkv_blocks.1.ffn.proj_key.weight"]
+            weight[0] = numpy.eye(weight.shape[1])[channel] * 3e38
+
+    def fails_at(self, prompt):
+        result = subprocess.run([MIXTAPE, "generate", "run", "--prompt", prompt, "--length", "1"],
+                                cwd=self.folder.name, capture_output=True)
+        return b"is nan" in result.stderr
+
+    def test_a_line_that_the_model_fails_at_ends_the_run_behind_those_before_it(self):
+        for channel in range(16):
+            self.overflow_at(channel)
+            if self.fails_at("laz") and not self.fails_at("the"):
+                break
+        else:
+            self.fail("no channel is positive for the second line alone")
+        self.write("prompts.txt", "the\nlaz\nthe\n")
+        result = self.run_command("generate", "run", "--prompts", "prompts.txt", "--length", "1",
+                                  status=1)
+        self.assertEqual([json.loads(line)["line"] for line in result.stdout.splitlines()], [1])
+        self.assertEqual(result.stderr.decode(), "mixtape: prompts.txt: line 2: the model: the "
+                         "logit of symbol 0 is nan\n")
 
     def test_a_signal_leaves_whole_lines(self):
         self.write("prompts.txt", "the\n" * 1000000)
