@@ -22,6 +22,7 @@ import sys
 import tempfile
 
 from pytorch_peer import STEPS, WAYS, name_of
+from runs import environment
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pytorch_peer.py")
 USUAL_STEPS = 3  # of `mixtape bench`
@@ -30,12 +31,6 @@ BY_SYSTEM = ["wkv", *NUMBERS, *(f"{number},indexed" for number in NUMBERS)]
 BY_PEER = [*NUMBERS, *(f"{number},bf16" for number in NUMBERS)]
 COMPILED = [f"{number},{way}" for way in WAYS if "compiled" in way for number in NUMBERS]
 WKV = "wkv 8x1024x512"
-
-
-def environment(**more):
-    kept = {name: value for name, value in os.environ.items()
-            if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    return {**kept, **more}
 
 
 def results_of(command, threads, *options):

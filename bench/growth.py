@@ -15,7 +15,6 @@ is written after each round.
 """
 
 import argparse
-import csv
 import json
 import pathlib
 import re
@@ -24,6 +23,7 @@ import sys
 import tempfile
 
 import memory
+import runs
 
 THREADS = (1, 2)
 STEPS, ENOUGH, MOST_STEPS = 5, 2.0, 400  # updates; seconds of updates that are enough of them
@@ -58,21 +58,20 @@ def told(mixtape, at):
     return int(parameters), float(most), float(available)
 
 
-def seconds_of_steps(mixtape, at, steps, threads):
-    """Those of each update but the first, which takes what the others find, and the peak in MB."""
+def run(mixtape, at, steps, threads):
+    """Seconds of each update, and the peak in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        peak, _, _ = memory.run([mixtape, *arguments(at, steps, threads, "run")], folder)
-        with open(pathlib.Path(folder, "run", "metrics.csv")) as file:
-            ends = [float(row["seconds"]) for row in csv.DictReader(file)]
-    return [end - begin for begin, end in zip(ends, ends[1:])], peak / 1e6
+        peak, _, _ = memory.run([mixtape, *arguments(at, steps, threads, "run")], folder,
+                                runs.environment())
+        return runs.seconds_of_steps(pathlib.Path(folder, "run")), peak / 1e6
 
 
 def measure(mixtape, at, threads):
     """Seconds of a step, from more updates where few are too short, and the peak in MB."""
-    times, peak = seconds_of_steps(mixtape, at, STEPS, threads)
+    times, peak = run(mixtape, at, STEPS, threads)
     steps = min(MOST_STEPS, int(ENOUGH / statistics.median(times)))
     if steps > STEPS:
-        times, peak = seconds_of_steps(mixtape, at, steps, threads)
+        times, peak = run(mixtape, at, steps, threads)
     return statistics.median(times), peak
 
 

@@ -11,30 +11,24 @@ What counts are ratios of medians.
 """
 
 import argparse
-import csv
 import itertools
 import json
-import os
 import pathlib
 import statistics
 import subprocess
 import tempfile
 
 import builds
+import runs
 
 
 def seconds_of_step(command, steps, options):
-    """The median of those of a run, without its first step, which takes what others find."""
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder, "run")
         subprocess.run([command, "train", "copy", "--steps", str(steps), "--log-every", "1",
                         "--eval-every", "0", "--out", run, *map(str, options)], check=True,
-                       capture_output=True, env=environment)
-        with open(run / "metrics.csv") as file:
-            ends = [float(row["seconds"]) for row in csv.DictReader(file)]
-    return statistics.median(end - begin for begin, end in zip(ends, ends[1:]))
+                       capture_output=True, env=runs.environment())
+        return statistics.median(runs.seconds_of_steps(run))
 
 
 def main():

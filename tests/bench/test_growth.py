@@ -43,7 +43,7 @@ class GrowthTest(unittest.TestCase):
                 self.assertEqual(len(found["seconds"][threads]), 2)
 
     def test_short_steps_are_measured_by_more_of_them(self):
-        with mock.patch.object(growth, "seconds_of_steps",
+        with mock.patch.object(growth, "run",
                                side_effect=[([2e-2, 1e-2, 1e-2], 1.0), ([3e-3], 2.0)]) as of:
             self.assertEqual(growth.measure("", {}, 1), (3e-3, 2.0))
         self.assertEqual([call.args[2] for call in of.call_args_list], [growth.STEPS, 200])

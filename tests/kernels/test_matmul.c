@@ -53,19 +53,20 @@ static void check_outputs(kernel_build *build, mt_matmul_args args)
     check_output(build, args);
 }
 
+/* The same product with factors. */
+static mt_matmul_args with_factors(kernel_build *build, mt_matmul_args args)
+{
+    int64_t batch = args.batch > 0 ? args.batch : 1;
+    args.a = uniform(build, batch * args.M * args.K, -1.0, 1.0, 1);
+    args.b = uniform(build, batch * args.K * args.N, -1.0, 1.0, 2);
+    return args;
+}
+
 static void check_product(kernel_build *build, int64_t M, int64_t N, int64_t K, bool transpose_a,
                           bool transpose_b, double alpha, double beta)
 {
-    mt_matmul_args args = {.transpose_a = transpose_a,
-                           .transpose_b = transpose_b,
-                           .M = M,
-                           .N = N,
-                           .K = K,
-                           .alpha = alpha,
-                           .beta = beta,
-                           .a = uniform(build, M * K, -1.0, 1.0, 1),
-                           .b = uniform(build, K * N, -1.0, 1.0, 2)};
-    check_outputs(build, args);
+    const mt_matmul_args args = {transpose_a, transpose_b, M, N, K, alpha, beta};
+    check_outputs(build, with_factors(build, args));
 }
 
 static void check_layouts(kernel_build *build)
@@ -102,14 +103,8 @@ static void check_few_rows(kernel_build *build)
         check_product(build, M, N, K, false, true, 1.0, 0.0);
         check_product(build, M, N, K, M == 1, true, 1.0, 1.0);
         check_product(build, M, N, K, false, true, -0.5, 0.25);
-        mt_matmul_args args = {.transpose_b = true,
-                               .M = M,
-                               .N = N,
-                               .K = K,
-                               .alpha = 1.0,
-                               .a = uniform(build, M * K, -1.0, 1.0, 4),
-                               .b = uniform(build, K * N, -1.0, 1.0, 5),
-                               .c = blank(build, M * N)};
+        mt_matmul_args args = with_factors(build, (mt_matmul_args){false, true, M, N, K, 1.0, 0.0});
+        args.c = blank(build, M * N);
         assert_ok(build->kernels->matmul(build->device, &args));
         if (is_cpu && M <= 4) {
             values_of(build, args.c, M * N); /* which counts for the bits */
@@ -138,16 +133,9 @@ static void check_tiles(kernel_build *build)
         for (int layout = 0; layout < 4; layout++) {
             int64_t M = sizes[i][0], N = sizes[i][1], K = sizes[i][2];
             check_product(build, M, N, K, layout & 1, layout & 2, -0.5, layout < 2 ? 0.25 : 0.0);
-            mt_matmul_args args = {.transpose_a = layout & 1,
-                                   .transpose_b = layout & 2,
-                                   .batch = 2,
-                                   .M = M,
-                                   .N = N,
-                                   .K = K,
-                                   .alpha = 1.0,
-                                   .a = uniform(build, 2 * M * K, -1.0, 1.0, 4),
-                                   .b = uniform(build, 2 * K * N, -1.0, 1.0, 5),
-                                   .c = blank(build, 2 * M * N)};
+            mt_matmul_args args = {layout & 1, layout & 2, M, N, K, 1.0, 0.0, .batch = 2};
+            args = with_factors(build, args);
+            args.c = blank(build, 2 * M * N);
             check_output(build, args);
             assert_ok(build->kernels->matmul(build->device, &args));
             values_of(build, args.c, 2 * M * N); /* which counts for the bits */
@@ -279,16 +267,8 @@ static void check_batch(kernel_build *build)
     for (int layout = 0; layout < 12; layout++) {
         const int64_t *size = sizes[layout / 4];
         int64_t batch = size[0], M = size[1], N = size[2], K = size[3];
-        mt_matmul_args args = {.transpose_a = layout & 1,
-                               .transpose_b = layout & 2,
-                               .M = M,
-                               .N = N,
-                               .K = K,
-                               .alpha = 1.0,
-                               .beta = 0.5,
-                               .a = uniform(build, batch * M * K, -1.0, 1.0, 1),
-                               .b = uniform(build, batch * K * N, -1.0, 1.0, 2),
-                               .batch = batch};
+        mt_matmul_args args = {layout & 1, layout & 2, M, N, K, 1.0, 0.5, .batch = batch};
+        args = with_factors(build, args);
         check_outputs(build, args);
         args.beta = 1.0;
         check_outputs(build, args);
@@ -353,13 +333,9 @@ mt_status __wrap_mt_onednn_multiply(const mt_product *product)
 static void check_failing_onednn(kernel_build *build)
 {
     enum { SIZE = 40 };
-    mt_matmul_args args = {.M = SIZE,
-                           .N = SIZE,
-                           .K = SIZE,
-                           .alpha = 1.0,
-                           .a = uniform(build, SIZE * SIZE, -1.0, 1.0, 1),
-                           .b = uniform(build, SIZE * SIZE, -1.0, 1.0, 2),
-                           .c = blank(build, SIZE * SIZE)};
+    mt_matmul_args args =
+        with_factors(build, (mt_matmul_args){false, false, SIZE, SIZE, SIZE, 1.0, 0.0});
+    args.c = blank(build, SIZE * SIZE);
     bool is_asked = strcmp(build->device->name, "cpu") == 0 && build->dtype == MT_BF16 &&
                     strcmp(mt_cpu_isa(), "avx512") == 0 && mt_onednn_lacks() == NULL;
     onednn_fails = true;
