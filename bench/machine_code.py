@@ -1,0 +1,185 @@
+#!/usr/bin/python3
+"""What nvcc makes of the WKV kernels, beside what bench/machine_code.tsv records.
+
+    bench/machine_code.py NVCC [--renew]
+
+kernels/cuda/wkv.cu is compiled for each of ARCHITECTURES, and nvdisasm (of the toolkit, or of
+PyPI's nvidia-cuda-nvdisasm) lists the code. Whatever compiles it, no kernel may keep registers in
+memory, and what blocks publish to one another must be written and read by strong accesses. Of each
+kernel the record has the instructions, the registers, and how many of its accesses are strong, as
+one version of nvcc makes them: where that is the same, instructions that differ by more than 5 %,
+and anything else that differs, are told of, one line each, and the status is 1. --renew writes the
+record anew.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+
+SOURCE = pathlib.Path(__file__).resolve().parent.parent
+RECORD = pathlib.Path(__file__).with_suffix(".tsv")
+ARCHITECTURES = (80, 90)
+FLAGS = ("-std=c++17", "-O3", "-fmad=false", "-ftz=true", "-I", "include", "-I", ".")
+COUNTS = ("instructions", "registers", "strong stores", "strong loads", "strong additions")
+STRONG = {"ST": "strong stores", "LD": "strong loads", "AT": "strong additions"}
+MOST = 0.05  # of the record, that instructions may differ by
+# By the source, of triples: two are published, a chunk's summary and a group's, and three are
+# looked at and waited for, two summaries and a group's. Forward publishes the state that the caller
+# gets, too, and looks at the one that it is given. A ticket is taken.
+LEAST_STRONG = {
+    "forward_kernel": {"strong stores": 9, "strong loads": 21, "strong additions": 1},
+    "backward_kernel": {"strong stores": 6, "strong loads": 18, "strong additions": 1},
+}
+
+INSTRUCTION = re.compile(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)([.\w]*)")
+
+
+class Unfit(Exception):
+    """Why no machine code can be compared here."""
+
+
+def run(*command):
+    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]}: status {done.returncode}: {done.stderr.strip()}")
+    return done.stdout + done.stderr
+
+
+def find_disassembler(nvcc):
+    """Of the toolkit, of PATH, or of this Python's packages."""
+    packages = pathlib.Path(sysconfig.get_path("purelib"), "nvidia").glob("cu*/bin")
+    for folder in (pathlib.Path(nvcc).resolve().parent, None, *packages):
+        found = shutil.which("nvdisasm", path=folder)
+        if found:
+            return found
+    raise Unfit("there is no nvdisasm (pip install nvidia-cuda-nvdisasm)")
+
+
+def short(names):
+    """The names of kernels, as C++ has them, without their parameters and namespaces."""
+    lines = run("c++filt", *names).splitlines()
+    plain = [re.sub(r"\(anonymous namespace\)::|mt_cuda::|^void ", "", line) for line in lines]
+    return {name: line.partition("(")[0] for name, line in zip(names, plain)}
+
+
+def count(listing):
+    """Of each kernel in nvdisasm's listing, by its symbol, the counts but the registers; and those
+    that keep something in local memory."""
+    found, spills, present = {}, set(), None
+    for line in listing.splitlines():
+        if line.startswith(".text."):
+            present = line[len(".text."):-1]
+            found[present] = dict.fromkeys(COUNTS, 0)
+        instruction = INSTRUCTION.match(line)
+        if not instruction or instruction[1] == "NOP":
+            continue
+        name, kinds = instruction[1], instruction[2].split(".")
+        found[present]["instructions"] += 1
+        if name in ("LDL", "STL"):
+            spills.add(present)
+        if "STRONG" in kinds:
+            found[present][STRONG[name[:2]]] += 1
+    return found, spills
+
+
+def registers(report):
+    """Those of each kernel that ptxas tells of, by its symbol."""
+    return {name: int(used) for name, used in re.findall(
+        r"Compiling entry function '(\w+)'(?:(?!Compiling).)*?Used (\d+) registers", report,
+        re.DOTALL)}
+
+
+def examine(nvcc):
+    """The compiler; a table, of each kernel and architecture its counts; and lines that tell what
+    no compiler may do."""
+    nvdisasm, table, faults = find_disassembler(nvcc), {}, []
+    version = re.search(r"release ([\d.]+)", run(nvcc, "--version"))
+    with tempfile.TemporaryDirectory() as folder:
+        for architecture in ARCHITECTURES:
+            binary = os.path.join(folder, "wkv.cubin")
+            report = run(nvcc, *FLAGS, "-Xptxas=-v", f"-arch=sm_{architecture}", "-cubin", "-o",
+                         binary, "kernels/cuda/wkv.cu")
+            found, spills = count(run(nvdisasm, "-c", binary))
+            used, names = registers(report), short(list(found))
+            for name in sorted(found, key=names.get):
+                kernel = f"{names[name]} sm_{architecture}"
+                table[kernel] = found[name] | {"registers": used[name]}
+                faults += check(kernel, table[kernel], name in spills)
+    return f"nvcc {version[1] if version else '?'}", table, faults
+
+
+def check(kernel, counts, spills):
+    """A line for each thing that would be wrong whatever the compiler."""
+    lines = [f"{kernel}: keeps registers in memory"] if spills else []
+    least = LEAST_STRONG.get(kernel.partition("<")[0], {})
+    return lines + [f"{kernel}: {counts[what]} {what}, needs {at_least}"
+                    for what, at_least in least.items() if counts[what] < at_least]
+
+
+def write(path, compiler, table):
+    lines = [["kernel", *COUNTS]] + [[kernel, *(str(counts[what]) for what in COUNTS)]
+                                     for kernel, counts in table.items()]
+    text = f"# Machine code by {compiler}: see machine_code.py\n"
+    new = path.with_suffix(".new")
+    new.write_text(text + "".join("\t".join(line) + "\n" for line in lines))
+    os.replace(new, path)
+
+
+def read(path):
+    first, *lines = path.read_text().splitlines() or [""]
+    compiler = first.partition(" by ")[2].partition(":")[0]
+    table = {}
+    for number, line in enumerate(lines[1:], 3):
+        kernel, *counts = line.split("\t")
+        if len(counts) != len(COUNTS) or not all(one.isdigit() for one in counts):
+            raise Unfit(f"{path}:{number}: no {len(COUNTS)} counts")
+        table[kernel] = dict(zip(COUNTS, map(int, counts)))
+    return compiler, table
+
+
+def differences(recorded, found):
+    """A line for each kernel that is not as the record says."""
+    for kernel in [*found, *(kernel for kernel in recorded if kernel not in found)]:
+        if kernel not in found or kernel not in recorded:
+            where = "the record" if kernel in recorded else "the machine code"
+            yield f"{kernel}: in {where} alone"
+            continue
+        for what, now in found[kernel].items():
+            before = recorded[kernel][what]
+            most = MOST * before if what == "instructions" else 0
+            if abs(now - before) > most:
+                yield f"{kernel}: {before} {what} recorded, {now} found"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nvcc")
+    parser.add_argument("--renew", action="store_true")
+    given = parser.parse_args()
+    try:
+        compiler, table, lines = examine(given.nvcc)
+        if given.renew and not lines:
+            write(RECORD, compiler, table)
+            return 0
+        recorded, before = read(RECORD)
+        if compiler == recorded:
+            lines += differences(before, table)
+        else:
+            print(f"machine_code.py: the record is of {recorded}, this is {compiler}",
+                  file=sys.stderr)
+    except (OSError, Unfit, RuntimeError) as reason:
+        print(f"machine_code.py: {reason}", file=sys.stderr)
+        return 1
+    print("\n".join(lines) or "as recorded")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

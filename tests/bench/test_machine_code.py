@@ -1,0 +1,119 @@
+"""bench/machine_code.py: nvcc makes of the WKV kernels what the record says, and what differs is
+told."""
+
+import copy
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(SOURCE, "bench"))
+
+import machine_code
+
+LISTING = """
+//--------------------- .text.first --------------------------
+.text.first:
+first:
+        /*0000*/                   LDC R1, c[0x0][0x28] ;
+        /*0010*/              @!P0 LDG.E.STRONG.SYS R46, desc[UR10][R44.64] ;
+        /*0020*/              @UP1 STG.E.64.STRONG.SYS desc[UR8][R28.64], R38 ;
+.L_x_1:
+        /*0030*/                   LDG.E R2, desc[UR10][R44.64] ;
+        /*0040*/                   ATOMG.E.ADD.STRONG.GPU PT, R2, desc[UR8][R2.64], R5 ;
+        /*0050*/                   EXIT ;
+        /*0060*/                   NOP;
+.text.second:
+        /*0000*/                   STL.64 [R1], R2 ;
+        /*0010*/                   EXIT ;
+"""
+REPORT = """
+ptxas info    : Compiling entry function 'first' for 'sm_90'
+ptxas info    : Function properties for first
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 96 registers, used 1 barriers
+ptxas info    : Compiling entry function 'second' for 'sm_90'
+ptxas info    : Used 12 registers
+"""
+FORWARD = "forward_kernel<float, float> sm_90"
+
+
+class RecordTest(unittest.TestCase):
+    def test_the_kernels_are_what_is_recorded(self):
+        try:
+            compiler, table, lines = machine_code.examine(os.environ["NVCC"])
+        except machine_code.Unfit as reason:
+            if os.environ.get("MIXTAPE_REQUIRE_ALL"):
+                raise
+            self.skipTest(reason)
+        recorded, before = machine_code.read(machine_code.RECORD)
+        if compiler == recorded:
+            lines += machine_code.differences(before, table)
+        if lines:
+            self.fail("\n" + "\n".join(lines))
+
+
+class ListingTest(unittest.TestCase):
+    def test_instructions_and_strong_accesses_are_counted(self):
+        found, spills = machine_code.count(LISTING)
+        self.assertEqual(found["first"], {"instructions": 6, "registers": 0, "strong stores": 1,
+                                          "strong loads": 1, "strong additions": 1})
+        self.assertEqual(found["second"]["instructions"], 2)
+        self.assertEqual(spills, {"second"})
+
+    def test_registers_are_those_of_each_kernel(self):
+        self.assertEqual(machine_code.registers(REPORT), {"first": 96, "second": 12})
+
+
+class ComparisonTest(unittest.TestCase):
+    def setUp(self):
+        self.compiler, self.table = machine_code.read(machine_code.RECORD)
+
+    def test_what_no_compiler_may_do_is_told(self):
+        counts = self.table[FORWARD] | {"strong loads": 20}
+        self.assertEqual(machine_code.check(FORWARD, counts, True),
+                         [f"{FORWARD}: keeps registers in memory",
+                          f"{FORWARD}: 20 strong loads, needs 21"])
+        for kernel, counts in self.table.items():
+            self.assertEqual(machine_code.check(kernel, counts, False), [])
+
+    def test_what_is_not_as_recorded_is_told(self):
+        before = self.table[FORWARD]["instructions"]
+        for what, change, told in (("instructions", before // 20, False),
+                                   ("instructions", before // 20 + 1, True),
+                                   ("instructions", -(before // 20 + 1), True),
+                                   ("registers", 1, True), ("strong stores", 1, True)):
+            other = copy.deepcopy(self.table)
+            other[FORWARD][what] += change
+            line = (f"{FORWARD}: {self.table[FORWARD][what]} {what} recorded, "
+                    f"{other[FORWARD][what]} found")
+            self.assertEqual(list(machine_code.differences(self.table, other)),
+                             [line] if told else [])
+        del other[FORWARD]
+        self.assertEqual(list(machine_code.differences(self.table, other)),
+                         [f"{FORWARD}: in the record alone"])
+        self.assertEqual(list(machine_code.differences(other, self.table)),
+                         [f"{FORWARD}: in the machine code alone"])
+
+    def test_what_is_written_is_read_again(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "again.tsv")
+            machine_code.write(path, self.compiler, self.table)
+            self.assertEqual(path.read_bytes(), machine_code.RECORD.read_bytes())
+            self.assertEqual(machine_code.read(path), (self.compiler, self.table))
+            self.assertEqual(os.listdir(folder), ["again.tsv"])
+
+    def test_a_record_that_is_damaged_is_told(self):
+        lines = machine_code.RECORD.read_text().splitlines()
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "damaged.tsv")
+            for third in ("adam\t1\t2", "adam" + "\tx" * 5, "adam" + "\t1" * 6):
+                path.write_text("\n".join(lines[:2] + [third]))
+                with self.assertRaisesRegex(machine_code.Unfit, "damaged.tsv:3: no 5 counts"):
+                    machine_code.read(path)
+
+
+if __name__ == "__main__":
+    unittest.main()
