@@ -13,12 +13,12 @@ namespace
 /* Reports what a kernel found, once. */
 mt_status report_finding(cuda_device *cuda)
 {
-    finding *findings = cuda->findings;
-    if (*static_cast<volatile unsigned *>(&findings->stage) != FINDING_WRITTEN) {
+    finding *shared = cuda->findings.found;
+    if (*static_cast<volatile unsigned *>(&shared->written) != shared->round) {
         return MT_OK;
     }
-    finding found = *findings;
-    findings->stage = NO_FINDING;
+    finding found = *shared;
+    *static_cast<volatile unsigned *>(&shared->round) = found.round + 1;
     if (found.kind > TRANSDUCER_FAULT) {
         return mt_transducer_fail(static_cast<mt_transducer_fault>(found.kind - TRANSDUCER_FAULT),
                                   found.value, found.row, found.position, found.limit);

@@ -56,7 +56,7 @@ template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(LOSS_THREADS)
     row_losses(int64_t N, int64_t V, int32_t ignore_index, double smoothing, const stored *logits,
                const int32_t *targets, real *lse, mt_cross_entropy_row *results, int64_t first_row,
-               finding *findings)
+               findings to)
 {
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         int64_t target = targets[n];
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(LOSS_THREADS)
                     lse[n] = ignored ? real(0) : not_a_number<real>();
                 }
                 if (wrong) {
-                    report(findings, WRONG_TARGET, target, first_row + n, V);
+                    report(to, WRONG_TARGET, target, first_row + n, V);
                 }
             }
             continue;

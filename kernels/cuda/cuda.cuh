@@ -24,17 +24,25 @@ constexpr int WARP = 32;
 constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
 
 /* The fault that a kernel found with its input, in host memory that the device writes to. The first
- * finding stays until it is reported, by the next call that waits for the device. */
+ * of a round is the finding, until it is reported by the next call that waits for the device, and
+ * the next round begins. */
 struct finding {
-    unsigned stage; /* finding_stage */
-    int kind;       /* finding_kind */
+    unsigned round;   /* from 1 on; the host's to write */
+    unsigned written; /* the last round that has its finding */
+    int kind;         /* finding_kind */
     int64_t value, position, limit, row;
 };
-enum finding_stage { NO_FINDING, FINDING_CLAIMED, FINDING_WRITTEN };
 enum finding_kind {
     WRONG_INDEX,
     WRONG_TARGET,
     TRANSDUCER_FAULT /* from here on with an mt_transducer_fault added */
+};
+
+/* Where kernels leave what they find. Which thread is the first is decided in device memory: not
+ * every host lets a device do more than read and write its own. */
+struct findings {
+    finding *found;    /* (1), pinned */
+    unsigned *claimed; /* (1), of the device: the last round that a thread has taken */
 };
 
 constexpr int STAGING_HALVES = 2;
@@ -78,7 +86,7 @@ struct cuda_device {
     size_t workspace_size;
     void *outgrown[OUTGROWN_WORKSPACES]; /* which recordings may still use */
     int outgrown_count;
-    finding *findings;         /* (1), pinned */
+    struct findings findings;
     unsigned char *read_slots; /* (MT_READ_SLOTS, MT_READ_BYTES), pinned */
     cudaEvent_t slot_filled[MT_READ_SLOTS];
     staging_area staging;
@@ -321,18 +329,19 @@ template <typename real> __device__ inline real not_a_number()
     return static_cast<real>(NAN);
 }
 
-/* Leaves a finding for the host, unless there is one already. */
-__device__ inline void report(finding *to, finding_kind kind, int64_t value, int64_t position,
+/* Leaves a finding for the host, unless the round has one already. */
+__device__ inline void report(findings to, finding_kind kind, int64_t value, int64_t position,
                               int64_t limit, int64_t row = 0)
 {
-    if (atomicCAS(&to->stage, NO_FINDING, FINDING_CLAIMED) == NO_FINDING) {
-        to->kind = kind;
-        to->value = value;
-        to->position = position;
-        to->limit = limit;
-        to->row = row;
+    unsigned round = *static_cast<volatile unsigned *>(&to.found->round);
+    if (atomicMax(to.claimed, round) < round) {
+        to.found->kind = kind;
+        to.found->value = value;
+        to.found->position = position;
+        to.found->limit = limit;
+        to.found->row = row;
         __threadfence_system(); /* the host may look at any time */
-        *static_cast<volatile unsigned *>(&to->stage) = FINDING_WRITTEN;
+        *static_cast<volatile unsigned *>(&to.found->written) = round;
     }
 }
 

@@ -113,7 +113,8 @@ void close_device(mt_device *device)
     }
     cudaFree(cuda->workspace);
     cudaFreeHost(cuda->staging.memory);
-    cudaFreeHost(cuda->findings);
+    cudaFreeHost(cuda->findings.found);
+    cudaFree(cuda->findings.claimed);
     cudaFreeHost(cuda->read_slots);
     if (cuda->own_stream != nullptr) {
         cudaStreamDestroy(cuda->own_stream);
@@ -153,7 +154,7 @@ mt_status open_memory(cuda_device *cuda)
         status = pin(cuda, sizes[i], &memory[i]);
     }
     cuda->staging.memory = static_cast<unsigned char *>(memory[0]);
-    cuda->findings = static_cast<finding *>(memory[1]);
+    cuda->findings.found = static_cast<finding *>(memory[1]);
     cuda->read_slots = static_cast<unsigned char *>(memory[2]);
     for (int i = 0; i < STAGING_HALVES && status == MT_OK; i++) {
         status = make_event(&cuda->staging.free_again[i]);
@@ -161,6 +162,22 @@ mt_status open_memory(cuda_device *cuda)
     for (int i = 0; i < MT_READ_SLOTS && status == MT_OK; i++) {
         status = make_event(&cuda->slot_filled[i]);
     }
+    return status;
+}
+
+/* Work on any stream may find something, so what is cleared here is waited for. */
+mt_status open_findings(cuda_device *cuda)
+{
+    void *claimed;
+    mt_status status = allocate(&cuda->base, sizeof(unsigned), &claimed);
+    cuda->findings.claimed = static_cast<unsigned *>(claimed);
+    if (status == MT_OK) {
+        status = clear(&cuda->base, "opening the device", claimed, 0, sizeof(unsigned));
+    }
+    if (status == MT_OK) {
+        status = check(cudaStreamSynchronize(cuda->own_stream), "opening the device");
+    }
+    cuda->findings.found->round = 1;
     return status;
 }
 
@@ -190,7 +207,10 @@ mt_status open_parts(cuda_device *cuda)
                        "opening the device");
         cuda->stream = cuda->own_stream;
     }
-    return status == MT_OK ? open_memory(cuda) : status;
+    if (status == MT_OK) {
+        status = open_memory(cuda);
+    }
+    return status == MT_OK ? open_findings(cuda) : status;
 }
 
 /* Checks that there is such a device, and a driver to reach it. */

@@ -13,13 +13,13 @@ constexpr int EMBED_THREADS = 128;
 template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(EMBED_THREADS)
     gather_rows(int64_t N, int64_t V, int64_t C, const int32_t *indices, const real *table,
-                stored *y, finding *findings)
+                stored *y, findings to)
 {
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         int64_t index = indices[n];
         bool known = index >= 0 && index < V;
         if (!known && lane_index() == 0) {
-            report(findings, WRONG_INDEX, index, n, V);
+            report(to, WRONG_INDEX, index, n, V);
         }
         for (int64_t c = lane_index(); c < C; c += WARP) {
             y[n * C + c] = known ? table[index * C + c] : not_a_number<real>();

@@ -23,7 +23,7 @@ __device__ inline node_place place_of(int64_t n, int64_t T, int64_t U)
 
 /* Tells the host of lengths and labels that are refused; a thread to a label or a row. */
 __global__ void __launch_bounds__(NODE_THREADS)
-    find_faults(mt_transducer_forward_args args, finding *findings)
+    find_faults(mt_transducer_forward_args args, findings to)
 {
     int64_t width = args.U + 1;
     for (int64_t n = global_thread(); n < args.B * width; n += global_threads()) {
@@ -38,8 +38,7 @@ __global__ void __launch_bounds__(NODE_THREADS)
             fault = mt_transducer_label_fault(static_cast<int32_t>(value), args.blank, args.V);
         }
         if (fault != MT_TRANSDUCER_FINE) {
-            report(findings, static_cast<finding_kind>(TRANSDUCER_FAULT + fault), value, u, most,
-                   b);
+            report(to, static_cast<finding_kind>(TRANSDUCER_FAULT + fault), value, u, most, b);
         }
     }
 }

@@ -41,6 +41,10 @@ int cuda_on_cpu_crash_launch(int n);
  * CUDA_ON_CPU_DISORDER from outside. */
 void cuda_on_cpu_set_disorder(unsigned places);
 
+/* So many blocks at most are there at a time, 2 or fewer; 0, as at first: with ThreadSanitizer 2,
+ * and else as many as are drawn, from 1 to 48, each time that grids run. */
+void cuda_on_cpu_set_residents(unsigned blocks);
+
 /* Calls since the last such call that waited for the device. */
 int cuda_on_cpu_waits(void);
 

@@ -45,7 +45,7 @@ namespace
 
 constexpr unsigned LANES = 32;
 /* To ThreadSanitizer a thread at a barrier costs as much as there are threads in all of them. */
-constexpr size_t RESIDENT_BLOCKS = A_FIBRE_TO_A_THREAD ? 2 : 4;
+constexpr unsigned MOST_RESIDENTS = A_FIBRE_TO_A_THREAD ? 2 : 48;
 constexpr size_t STACK_BYTES = 256 << 10;
 constexpr int NOT_WRITTEN = 0xFF;         /* NaN in every real type */
 constexpr unsigned MOST_SLEEPS = 1 << 20; /* while nothing else happens */
@@ -77,6 +77,7 @@ struct warp_state {
 };
 
 struct block_state {
+    const grid *of;
     unsigned index, place, started, finished; /* place: among the resident blocks */
     std::vector<unsigned> order;              /* in which threads start */
     barrier all;
@@ -97,7 +98,7 @@ void unmap_stack(void *memory)
 
 /* The fibres of each resident block's threads, given back in the end. */
 struct fibre_pool {
-    std::vector<fibre *> of_place[RESIDENT_BLOCKS];
+    std::vector<fibre *> of_place[MOST_RESIDENTS];
     ~fibre_pool()
     {
         for (const std::vector<fibre *> &fibres : of_place) {
@@ -110,7 +111,6 @@ struct fibre_pool {
     }
 };
 
-const grid *present_grid;
 block_state *block; /* that runs */
 fibre *running;
 stack scheduler;
@@ -146,11 +146,11 @@ void run_threads()
 #endif
     for (;;) {
         acquire(&grid_begins);
-        present_grid->body();
+        block->of->body();
         release(&grid_ends);
         block->finished++;
         sleeps = 0;
-        if (!A_FIBRE_TO_A_THREAD && block->started < present_grid->threads) {
+        if (!A_FIBRE_TO_A_THREAD && block->started < block->of->threads) {
             running->thread = block->order[block->started++];
             threadIdx = dim3(running->thread);
         } else {
@@ -240,8 +240,8 @@ void wait_for_lanes(unsigned lanes, bool orders)
 {
     warp_state *warp = &block->warps[running->thread / LANES];
     unsigned first = running->thread / LANES * LANES;
-    unsigned present =
-        present_grid->threads - first < LANES ? (1u << (present_grid->threads - first)) - 1 : ~0u;
+    unsigned threads = block->of->threads;
+    unsigned present = threads - first < LANES ? (1u << (threads - first)) - 1 : ~0u;
     if ((lanes & 1u << running->thread % LANES) == 0) {
         give_up("waits for lanes of which it is none");
     }
@@ -253,50 +253,53 @@ void wait_for_lanes(unsigned lanes, bool orders)
 }
 
 /* A block that begins, with its threads in any order. */
-block_state make_block(unsigned index, unsigned place)
+block_state make_block(const grid &of, unsigned index, unsigned place)
 {
     block_state made = {};
+    made.of = &of;
     made.index = index;
     made.place = place;
-    made.order.resize(present_grid->threads);
+    made.order.resize(of.threads);
     std::iota(made.order.begin(), made.order.end(), 0u);
-    for (unsigned left = present_grid->threads; left > 1; left--) {
+    for (unsigned left = of.threads; left > 1; left--) {
         std::swap(made.order[left - 1], made.order[shuffled_below(left)]);
     }
-    made.warps.assign((present_grid->threads + LANES - 1) / LANES, warp_state());
-    made.shared.assign(present_grid->shared_bytes, NOT_WRITTEN);
+    made.warps.assign((of.threads + LANES - 1) / LANES, warp_state());
+    made.shared.assign(of.shared_bytes, NOT_WRITTEN);
     return made;
 }
 
 /* The order in which a grid's blocks begin. */
 class beginning
 {
-    unsigned blocks, disorder;
+    const grid *whole;
     unsigned begun = 0, listed = 0; /* listed: have begun or wait */
     std::vector<unsigned> waiting;  /* the first that have not begun, by their numbers */
 
   public:
-    explicit beginning(const grid &whole) : blocks(whole.blocks), disorder(whole.disorder)
+    explicit beginning(const grid &of) : whole(&of)
     {
     }
 
     bool over() const
     {
-        return begun == blocks;
+        return begun == whole->blocks;
     }
 
-    unsigned take()
+    /* The next block, for a place that is free. */
+    block_state take(unsigned place)
     {
-        while (listed < blocks && waiting.size() <= disorder) {
+        while (listed < whole->blocks && waiting.size() <= whole->disorder) {
             waiting.push_back(listed++);
         }
         unsigned overtook_first = begun - waiting[0];
-        size_t chosen =
-            overtook_first < disorder ? shuffled_below(static_cast<unsigned>(waiting.size())) : 0;
+        size_t chosen = overtook_first < whole->disorder
+                            ? shuffled_below(static_cast<unsigned>(waiting.size()))
+                            : 0;
         unsigned taken = waiting[chosen];
         waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(chosen));
         begun++;
-        return taken;
+        return make_block(*whole, taken, place);
     }
 };
 
@@ -305,6 +308,8 @@ void enter_block(block_state *next)
 {
     block = next;
     blockIdx = dim3(next->index);
+    blockDim = dim3(next->of->threads);
+    gridDim = dim3(next->of->blocks);
     mt_shared_of_block = reinterpret_cast<unsigned char(*)[]>(next->shared.data());
 }
 
@@ -315,7 +320,7 @@ void take_turn()
         fibre *next = block->ready.back();
         block->ready.pop_back();
         resume(next);
-    } else if (block->started < present_grid->threads) {
+    } else if (block->started < block->of->threads) {
         unsigned thread = block->order[block->started++];
         fibre *next = fibre_of(block->place, thread);
         next->thread = thread;
@@ -334,31 +339,40 @@ unsigned shuffled_below(unsigned bound)
     return static_cast<unsigned>((state >> 33) % bound);
 }
 
-void run_grid(const grid &whole)
+/* Few more often than many. Of a place alone ThreadSanitizer would see one fibre for all blocks. */
+static unsigned draw_residents()
 {
-    beginning order(whole);
+    return A_FIBRE_TO_A_THREAD ? MOST_RESIDENTS
+                               : 1 + shuffled_below(1 + shuffled_below(MOST_RESIDENTS));
+}
+
+void run_grids(const std::vector<grid> &grids, unsigned residents)
+{
+    std::vector<beginning> orders(grids.begin(), grids.end()); /* that are not over */
     std::list<block_state> resident;
-    std::vector<unsigned> places(RESIDENT_BLOCKS); /* that are free */
+    std::vector<unsigned> places(residents > 0 ? residents : draw_residents()); /* that are free */
     std::iota(places.begin(), places.end(), 0u);
     scheduler.accesses = present_race_fibre();
     ignore_memory();
     release(&grid_begins);
-    present_grid = &whole;
-    gridDim = dim3(whole.blocks);
-    blockDim = dim3(whole.threads);
-    while (!order.over() || !resident.empty()) {
-        while (!order.over() && !places.empty()) {
-            resident.push_back(make_block(order.take(), places.back()));
+    while (!orders.empty() || !resident.empty()) {
+        while (!orders.empty() && !places.empty()) {
+            auto order = orders.begin() + shuffled_below(static_cast<unsigned>(orders.size()));
+            resident.push_back(order->take(places.back()));
             places.pop_back();
+            if (order->over()) {
+                orders.erase(order);
+            }
         }
         auto next = resident.begin();
         std::advance(next, shuffled_below(static_cast<unsigned>(resident.size())));
         enter_block(&*next);
-        unsigned turns = 1 + shuffled_below(2 * whole.threads); /* until another block's turn */
-        while (turns-- > 0 && block->finished < whole.threads) {
+        unsigned threads = block->of->threads;
+        unsigned turns = 1 + shuffled_below(2 * threads); /* until another block's turn */
+        while (turns-- > 0 && block->finished < threads) {
             take_turn();
         }
-        if (block->finished == whole.threads) {
+        if (block->finished == threads) {
             places.push_back(block->place);
             resident.erase(next);
         }
@@ -398,7 +412,7 @@ using namespace cuda_on_cpu;
 void __syncthreads()
 {
     act_as(scheduler.accesses);
-    wait_at(&block->all, present_grid->threads, true);
+    wait_at(&block->all, block->of->threads, true);
 }
 
 void __syncwarp(unsigned lanes)

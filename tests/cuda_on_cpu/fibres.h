@@ -1,15 +1,18 @@
-/* The threads of a grid, as fibres on one thread of the host. Internal to CUDA-on-CPU.
+/* The threads of grids, as fibres on one thread of the host. Internal to CUDA-on-CPU.
  *
  * A fibre runs one thread after another to their ends; only a thread that waits (at a barrier, for
  * the other lanes of its warp, for another block) keeps its fibre, and another one takes over. A
- * few blocks are there at a time, as on a multiprocessor, and take turns. Blocks begin by their
- * numbers, or within bounds in another order. The order in which threads start, and go on after a
- * barrier, is shuffled: what depends on it without a barrier changes from run to run. Waiting that
+ * few blocks are there at a time, as on a multiprocessor, those of several grids among them, and
+ * take turns. How many is drawn anew each time. Blocks of a grid begin by their numbers, or within
+ * bounds in another order. The order in which threads start, and go on after a barrier, is
+ * shuffled: what depends on it without a barrier changes from run to run. Waiting that
  * cannot end, because threads are gone or wait elsewhere, ends the program with a message. */
 #ifndef CUDA_ON_CPU_FIBRES_H
 #define CUDA_ON_CPU_FIBRES_H
 
 #include <cuda_runtime.h>
+
+#include <vector>
 
 namespace cuda_on_cpu
 {
@@ -24,8 +27,10 @@ struct grid {
     std::function<void()> body;
 };
 
-/* Runs `body` as each thread of each block, with threadIdx and blockIdx set. */
-void run_grid(const grid &whole);
+/* Runs each grid's `body` as each thread of each of its blocks, with threadIdx and blockIdx set. The
+ * grids have nothing to do with one another: those of several streams. At most `residents` blocks
+ * are there at a time; 0: as many as are drawn. */
+void run_grids(const std::vector<grid> &grids, unsigned residents);
 
 /* The next number of the shuffling generator, below `bound`. */
 unsigned shuffled_below(unsigned bound);

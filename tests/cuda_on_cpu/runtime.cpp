@@ -24,7 +24,12 @@
 #define UNPOISON(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 
-typedef std::deque<std::function<void()>> work_list;
+/* What a stream has to do: a launch, or with no blocks anything else. */
+struct work {
+    cuda_on_cpu::grid launch;
+    std::function<void()> other;
+};
+typedef std::deque<work> work_list;
 
 struct cuda_on_cpu_stream {
     work_list queue;
@@ -76,6 +81,7 @@ int failing_allocation = from_outside("CUDA_ON_CPU_FAIL_ALLOCATION");
 int failing_launch = from_outside("CUDA_ON_CPU_FAIL_LAUNCH");
 int failing_call;
 int crashing_launch = from_outside("CUDA_ON_CPU_CRASH_LAUNCH");
+unsigned residents;
 unsigned disorder = static_cast<unsigned>(from_outside("CUDA_ON_CPU_DISORDER"));
 cuda_on_cpu_machine machine = CUDA_ON_CPU_WORKS;
 cudaError_t last_error = cudaSuccess;
@@ -173,15 +179,24 @@ cudaStream_t named(cudaStream_t stream)
 
 std::vector<cudaStream_t> streams = {named(nullptr)};
 
-void run_next(cudaStream_t stream)
+/* The next that each stream has to do: launches all at once. */
+void run_next()
 {
-    if (stream->queue.empty()) {
-        return;
+    std::vector<cuda_on_cpu::grid> grids;
+    for (cudaStream_t each : streams) {
+        if (each->queue.empty()) {
+            continue;
+        }
+        work next = std::move(each->queue.front());
+        each->queue.pop_front();
+        if (next.launch.blocks > 0) {
+            grids.push_back(std::move(next.launch));
+        } else if (!lost) {
+            next.other();
+        }
     }
-    std::function<void()> item = std::move(stream->queue.front());
-    stream->queue.pop_front();
-    if (!lost) {
-        item();
+    if (!grids.empty() && !lost) {
+        cuda_on_cpu::run_grids(grids, residents);
     }
 }
 
@@ -194,9 +209,7 @@ void flush(cudaStream_t stream)
     }
     reach_device_memory(true);
     while (!on->queue.empty()) {
-        for (cudaStream_t each : streams) {
-            run_next(each);
-        }
+        run_next();
     }
     reach_device_memory(false);
 }
@@ -224,15 +237,20 @@ bool is_pinned(const void *memory)
 namespace cuda_on_cpu
 {
 
-cudaError_t enqueue(cudaStream_t stream, std::function<void()> work)
+static cudaError_t enqueue(cudaStream_t stream, work next)
 {
     cudaStream_t on = named(stream);
     if (on->capture != nullptr && on->capture->invalid) {
         return failed(cudaErrorStreamCaptureInvalidated);
     }
     work_list &to = on->capture != nullptr ? on->capture->work : on->queue;
-    to.push_back(std::move(work));
+    to.push_back(std::move(next));
     return success();
+}
+
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> other)
+{
+    return enqueue(stream, work{{}, std::move(other)});
 }
 
 cudaError_t set_attribute(const void *kernel, cudaFuncAttribute attribute, int value)
@@ -265,9 +283,9 @@ cudaError_t enqueue_launch(const void *kernel, const cudaLaunchConfig_t &config,
     if (launches == crashing_launch) {
         return enqueue(config.stream, [] { lost = true; });
     }
-    grid whole = {config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes, disorder,
-                  std::move(body)};
-    return enqueue(config.stream, [whole] { run_grid(whole); });
+    return enqueue(config.stream, work{{config.gridDim.x, config.blockDim.x,
+                                        config.dynamicSmemBytes, disorder, std::move(body)},
+                                       nullptr});
 }
 
 bool machine_is(cuda_on_cpu_machine asked, const char *name)
@@ -321,6 +339,11 @@ int cuda_on_cpu_crash_launch(int n)
 void cuda_on_cpu_set_disorder(unsigned places)
 {
     disorder = places;
+}
+
+void cuda_on_cpu_set_residents(unsigned blocks)
+{
+    residents = blocks;
 }
 
 int cuda_on_cpu_waits(void)
@@ -588,8 +611,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
     if (call_fails()) {
         return failed(cudaErrorUnknown);
     }
-    for (const std::function<void()> &work : executable->work) {
-        cuda_on_cpu::enqueue(stream, work);
+    for (const work &each : executable->work) {
+        cuda_on_cpu::enqueue(stream, each);
     }
     return success();
 }

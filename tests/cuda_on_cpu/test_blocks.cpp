@@ -1,10 +1,14 @@
-/* The blocks of a grid: the order in which they begin, and the shared memory that they can have. */
+/* The blocks of a grid: the order in which they begin, how many are there at a time, those of other
+ * grids beside them, and the shared memory that they can have. */
 #include "control.h"
+#include "races.h"
 #include "tests/check_main.h"
 
 #include "kernels/cuda/cuda.cuh"
 
 #include <vector>
+
+using cuda_on_cpu::A_FIBRE_TO_A_THREAD;
 
 static const unsigned BLOCKS = 300, DISORDER = 20;
 
@@ -48,7 +52,13 @@ static unsigned most_overtaken(void)
     return most;
 }
 
-static const unsigned OTHERS_THERE = 3; /* fewer with ThreadSanitizer */
+static const unsigned THERE = 2, OTHERS_THERE = THERE - 1;
+
+static void begin_in_order_two_at_a_time(void)
+{
+    cuda_on_cpu_set_disorder(0);
+    cuda_on_cpu_set_residents(THERE);
+}
 
 START_TEST(test_blocks_begin_by_their_numbers)
 {
@@ -60,9 +70,79 @@ START_TEST(test_blocks_begin_out_of_order_within_bounds)
 {
     cuda_on_cpu_set_disorder(DISORDER);
     unsigned most = most_overtaken();
-    cuda_on_cpu_set_disorder(0);
     ck_assert_uint_gt(most, DISORDER / 2);
     ck_assert_uint_le(most, DISORDER + OTHERS_THERE);
+}
+END_TEST
+
+/* counts: blocks that are there, and the most that were. */
+static __global__ void count_blocks(unsigned *counts)
+{
+    atomicMax(counts + 1, atomicAdd(counts, 1u) + 1);
+    for (int i = 0; i < 100; i++) {
+        __nanosleep(20);
+    }
+    atomicAdd(counts, ~0u);
+}
+
+static unsigned most_there(void)
+{
+    unsigned counts[2];
+    void *memory;
+    cudaLaunchConfig_t config = {BLOCKS, 1, 0, nullptr};
+    ck_assert_int_eq(cudaMalloc(&memory, sizeof counts), cudaSuccess);
+    cudaMemsetAsync(memory, 0, sizeof counts, nullptr);
+    cudaLaunchKernelEx(&config, count_blocks, static_cast<unsigned *>(memory));
+    cudaMemcpyAsync(counts, memory, sizeof counts, cudaMemcpyDeviceToHost, nullptr);
+    cudaFree(memory);
+    ck_assert_uint_eq(counts[0], 0);
+    return counts[1];
+}
+
+START_TEST(test_as_many_blocks_are_there_as_are_drawn_or_said)
+{
+    unsigned least = BLOCKS, most = 0;
+    ck_assert_uint_eq(most_there(), THERE);
+    cuda_on_cpu_set_residents(0);
+    for (int i = 0; i < 100; i++) {
+        unsigned there = most_there();
+        least = there < least ? there : least;
+        most = there > most ? there : most;
+    }
+    ck_assert_uint_eq(least, A_FIBRE_TO_A_THREAD ? 2 : 1);
+    ck_assert_uint_ge(most, A_FIBRE_TO_A_THREAD ? 2 : 32);
+    ck_assert_uint_le(most, A_FIBRE_TO_A_THREAD ? 2 : 48);
+}
+END_TEST
+
+/* Tells the other grid that it runs, and waits until that does. */
+static __global__ void meet(unsigned *here, unsigned *there)
+{
+    *static_cast<volatile unsigned *>(here) = 1;
+    while (*static_cast<volatile unsigned *>(there) == 0) {
+        __nanosleep(20);
+    }
+}
+
+START_TEST(test_grids_of_two_streams_run_at_once)
+{
+    cudaStream_t streams[2];
+    void *memory;
+    ck_assert_int_eq(cudaMalloc(&memory, 2 * sizeof(unsigned)), cudaSuccess);
+    cudaMemsetAsync(memory, 0, 2 * sizeof(unsigned), nullptr);
+    ck_assert_int_eq(cudaStreamSynchronize(nullptr), cudaSuccess);
+    for (int i = 0; i < 2; i++) {
+        unsigned *words = static_cast<unsigned *>(memory);
+        ck_assert_int_eq(cudaStreamCreateWithFlags(&streams[i], cudaStreamNonBlocking),
+                         cudaSuccess);
+        cudaLaunchConfig_t config = {1, 1, 0, streams[i]};
+        cudaLaunchKernelEx(&config, meet, words + i, words + (1 - i));
+    }
+    for (cudaStream_t stream : streams) {
+        ck_assert_int_eq(cudaStreamSynchronize(stream), cudaSuccess);
+        ck_assert_int_eq(cudaStreamDestroy(stream), cudaSuccess);
+    }
+    cudaFree(memory);
 }
 END_TEST
 
@@ -91,9 +171,11 @@ static Suite *blocks_suite(void)
     const TTest *const tests[] = {
         test_blocks_begin_by_their_numbers,
         test_blocks_begin_out_of_order_within_bounds,
+        test_as_many_blocks_are_there_as_are_drawn_or_said,
+        test_grids_of_two_streams_run_at_once,
         test_more_than_48_KiB_of_shared_memory_have_to_be_asked_for,
     };
-    return suite_of("blocks", nullptr, nullptr, 3, tests);
+    return suite_of("blocks", begin_in_order_two_at_a_time, nullptr, 5, tests);
 }
 
 MT_TEST_MAIN(blocks_suite)

@@ -42,11 +42,13 @@ void __nanosleep(unsigned nanoseconds);
 [[noreturn]] void __trap();
 unsigned __ballot_sync(unsigned lanes, int predicate);
 
-inline unsigned atomicCAS(unsigned *address, unsigned expected, unsigned value)
+inline unsigned atomicMax(unsigned *address, unsigned value)
 {
-    __atomic_compare_exchange_n(address, &expected, value, false, __ATOMIC_RELAXED,
-                                __ATOMIC_RELAXED);
-    return expected;
+    unsigned old = __atomic_load_n(address, __ATOMIC_RELAXED);
+    while (old < value && !__atomic_compare_exchange_n(address, &old, value, false,
+                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return old;
 }
 
 inline unsigned atomicAdd(unsigned *address, unsigned value)
@@ -60,19 +62,31 @@ inline int __ffs(int bits)
 }
 
 /* With the hardware's way of rounding twice, and no numbers below FLT_MIN (-ftz=true); not by their
- * own names, which the C library has too. */
+ * own names, which the C library has too. What the hardware computes for itself is off by up to 2
+ * units of the last place: by how many, the bits decide, so that the same number always gives the
+ * same. Powers of 2 it has exactly. */
 #define __expf     cuda_on_cpu_expf
 #define __fdividef cuda_on_cpu_fdividef
 
+inline float cuda_on_cpu_off(float result)
+{
+    uint32_t bits;
+    memcpy(&bits, &result, sizeof bits);
+    bool exact = (bits & 0x7FFFFFu) == 0 || !(result - result == 0.0f);
+    bits += exact ? 0u : (bits * 0x9E3779B1u >> 16) % 5u - 2u;
+    memcpy(&result, &bits, sizeof result);
+    return result;
+}
+
 inline float cuda_on_cpu_expf(float x)
 {
-    float y = exp2f(x * 1.4426950408889634f);
+    float y = cuda_on_cpu_off(exp2f(x * 1.4426950408889634f));
     return y < FLT_MIN ? 0.0f : y;
 }
 
 inline float cuda_on_cpu_fdividef(float a, float b)
 {
-    return a * (1.0f / b);
+    return a * cuda_on_cpu_off(1.0f / b);
 }
 
 namespace cuda_on_cpu
