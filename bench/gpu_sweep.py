@@ -45,8 +45,8 @@ def variant(warps=None, steps=None, group=None, forward=None, backward=None, dir
 VARIANTS = {
     "default": variant(),
     "block order": variant(tickets=0),
-    "direct": variant(direct=1),
-    "direct, block order": variant(direct=1, tickets=0),
+    "packed": variant(direct=0),
+    "packed, block order": variant(direct=0, tickets=0),
     "carveout 100": variant(carveout=100),
     "warps 8, steps 8": variant(warps=8, steps=8, forward=4, backward=2),
     "steps 8": variant(steps=8, forward=8, backward=7),
@@ -68,12 +68,12 @@ VARIANTS = {
     "warps 8, forward 2": variant(warps=8, forward=2, backward=2),
     "steps 8, block order": variant(steps=8, forward=8, backward=7, tickets=0),
     "warps 8, block order": variant(warps=8, forward=3, backward=2, tickets=0),
-    "direct, steps 8": variant(direct=1, steps=8, forward=8, backward=7),
-    "direct, warps 8": variant(direct=1, warps=8, forward=3, backward=2),
-    "direct, warps 8, steps 8": variant(direct=1, warps=8, steps=8, forward=4, backward=2),
-    "direct, warps 2": variant(direct=1, warps=2, forward=12, backward=10),
-    "direct, carveout 100": variant(direct=1, carveout=100),
-    "direct, group 32": variant(direct=1, group=32),
+    "packed, steps 8": variant(direct=0, steps=8, forward=8, backward=7),
+    "packed, warps 8": variant(direct=0, warps=8, forward=3, backward=2),
+    "packed, warps 8, steps 8": variant(direct=0, warps=8, steps=8, forward=4, backward=2),
+    "packed, warps 2": variant(direct=0, warps=2, forward=12, backward=10),
+    "packed, carveout 100": variant(direct=0, carveout=100),
+    "packed, group 32": variant(direct=0, group=32),
 }
 
 

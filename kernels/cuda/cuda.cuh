@@ -15,6 +15,8 @@
 #include <cuda_runtime.h>
 #include <math.h>
 
+#include <type_traits>
+
 extern __shared__ __align__(16) unsigned char mt_shared[];
 
 namespace mt_cuda
@@ -182,6 +184,47 @@ inline int64_t parts_of(int64_t n, int64_t size)
 }
 
 /* ---- on the device ---- */
+
+__device__ inline unsigned high_product(unsigned a, unsigned b)
+{
+    return __umulhi(a, b);
+}
+
+__device__ inline uint64_t high_product(uint64_t a, uint64_t b)
+{
+    return __umul64hi(a, b);
+}
+
+/* Division by a number that a whole launch divides by, as a multiplication (Granlund and Montgomery
+ * 1994, "Division by invariant integers using multiplication"). */
+template <typename number> struct division {
+    typedef std::make_unsigned_t<number> word;
+    word multiplier;                     /* 2^(bits of a word - 1 + shift) / divisor, rounded up */
+    int shift;                           /* the logarithm of the divisor, rounded up */
+    __device__ number of(number n) const /* n >= 0 */
+    {
+        return static_cast<number>(high_product(static_cast<word>(n) * 2, multiplier) >> shift);
+    }
+};
+
+template <typename number> division<number> divide_by(number divisor) /* >= 1 */
+{
+    typedef typename division<number>::word word;
+    word by = static_cast<word>(divisor), quotient = 0, rest = 0;
+    int bits = 8 * static_cast<int>(sizeof(word)), shift = 0;
+    while (word(1) << shift < by) {
+        shift++;
+    }
+    for (int i = 0; i < bits + shift; i++) { /* a one, and zeros behind it */
+        rest = rest * 2 + (i == 0 ? 1 : 0);
+        quotient *= 2;
+        if (rest >= by) {
+            rest -= by;
+            quotient++;
+        }
+    }
+    return {rest > 0 ? quotient + 1 : quotient, shift};
+}
 
 __device__ inline int64_t global_thread()
 {

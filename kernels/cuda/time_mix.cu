@@ -9,10 +9,12 @@ namespace mt_cuda
 namespace
 {
 
-constexpr int MIX_THREADS = 256;
+/* With half of the threads that a multiprocessor may hold no variant keeps registers in memory. */
+constexpr int MIX_THREADS = 256, MIX_BLOCKS = 4;
 
 template <typename stored> struct mix_arrays {
     int64_t T, C;
+    division<int64_t> by_T;
     const stored *x, *carried;
     const real_of<stored> *mix[MT_TIME_MIX_MAX];
 };
@@ -22,21 +24,34 @@ mix_arrays<stored> make_arrays(int64_t T, int64_t C, const void *x, const void *
                                const void *const *mix, int count)
 {
     mix_arrays<stored> arrays = {
-        T, C, static_cast<const stored *>(x), static_cast<const stored *>(carried), {}};
+        T, C, divide_by(T), static_cast<const stored *>(x), static_cast<const stored *>(carried),
+        {}};
     for (int i = 0; i < count; i++) {
         arrays.mix[i] = static_cast<const real_of<stored> *>(mix[i]);
     }
     return arrays;
 }
 
+/* The sequence and the step that a row is of. */
+struct row_place {
+    int64_t b, t;
+};
+
+template <typename stored>
+__device__ inline row_place place_of(const mix_arrays<stored> &in, int64_t row)
+{
+    int64_t b = in.by_T.of(row);
+    return {b, row - b * in.T};
+}
+
 /* The step before a row's: the row before, or what was carried in, or NULL for zeros. */
 template <typename stored>
-__device__ inline const stored *row_before(const mix_arrays<stored> &in, int64_t row)
+__device__ inline const stored *row_before(const mix_arrays<stored> &in, int64_t row, row_place at)
 {
-    if (row % in.T > 0) {
+    if (at.t > 0) {
         return in.x + (row - 1) * in.C;
     }
-    return in.carried != nullptr ? in.carried + row / in.T * in.C : nullptr;
+    return in.carried != nullptr ? in.carried + at.b * in.C : nullptr;
 }
 
 template <typename stored> struct mix_outputs {
@@ -45,11 +60,11 @@ template <typename stored> struct mix_outputs {
 
 /* A warp to a row. */
 template <int COUNT, int WIDTH, typename stored, typename real = real_of<stored>>
-__global__ void __launch_bounds__(MIX_THREADS)
+__global__ void __launch_bounds__(MIX_THREADS, MIX_BLOCKS)
     mix_rows(int64_t rows, mix_arrays<stored> in, mix_outputs<stored> out)
 {
     for (int64_t row = global_warp(); row < rows; row += global_warps()) {
-        const stored *before = row_before(in, row);
+        const stored *before = row_before(in, row, place_of(in, row));
         for (int64_t c = lane_index() * WIDTH; c < in.C; c += WARP * WIDTH) {
             pack<stored, WIDTH> x = load<WIDTH>(in.x + row * in.C + c), previous = {};
             if (before != nullptr) {
@@ -96,8 +111,9 @@ template <int COUNT, typename stored, typename real = real_of<stored>> struct el
 
     __device__ void operator()(int64_t row, int64_t column, real *dmix) const
     {
-        int64_t at = row * in.C + column, t = row % in.T;
-        const stored *before = row_before(in, row);
+        int64_t at = row * in.C + column;
+        row_place place = place_of(in, row);
+        const stored *before = row_before(in, row, place);
         real step = in.x[at] - (before != nullptr ? before[column] : real(0));
         real sum = real(0), into_carried = real(0);
         for (int i = 0; i < COUNT; i++) {
@@ -105,7 +121,7 @@ template <int COUNT, typename stored, typename real = real_of<stored>> struct el
                 continue;
             }
             real now = dy[i][at], mix = in.mix[i][column];
-            real after = t < in.T - 1 ? dy[i][at + in.C] : real(0);
+            real after = place.t < in.T - 1 ? dy[i][at + in.C] : real(0);
             sum += fma(now - after, mix, after);
             into_carried = fma(now, real(1) - mix, into_carried);
             dmix[i] = fma(now, step, dmix[i]);
@@ -113,8 +129,8 @@ template <int COUNT, typename stored, typename real = real_of<stored>> struct el
         if (dx != nullptr) {
             dx[at] = sum;
         }
-        if (dcarried != nullptr && t == 0) {
-            dcarried[row / in.T * in.C + column] = into_carried;
+        if (dcarried != nullptr && place.t == 0) {
+            dcarried[place.b * in.C + column] = into_carried;
         }
     }
 };

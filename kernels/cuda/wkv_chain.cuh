@@ -141,28 +141,6 @@ template <typename real> struct grad_composition {
     }
 };
 
-/* Division by a number that a whole launch divides by, as a multiplication (Granlund and Montgomery
- * 1994, "Division by invariant integers using multiplication"). */
-struct division {
-    unsigned multiplier;
-    int shift;
-    __device__ int of(int n) const /* n >= 0 */
-    {
-        return static_cast<int>(static_cast<uint64_t>(static_cast<unsigned>(n)) * multiplier >>
-                                shift);
-    }
-};
-
-inline division divide_by(int divisor) /* >= 1 */
-{
-    int bits = 0;
-    while (int64_t(1) << bits < divisor) {
-        bits++;
-    }
-    uint64_t power = uint64_t(1) << (31 + bits), by = static_cast<uint64_t>(divisor);
-    return {static_cast<unsigned>((power + by - 1) / by), 31 + bits};
-}
-
 /* The problem as both directions are given it, and the memory that a launch shares between its
  * blocks. */
 template <typename real> struct problem {
@@ -171,7 +149,7 @@ template <typename real> struct problem {
     int tiles, chunks; /* of channels; of time */
     int chunk_steps;   /* of every chunk but the last */
     int share;         /* chunks of a group that each warp of a block gathers */
-    division by_C, by_tiles;
+    division<int> by_C, by_tiles;
     const real *w, *u;
     /* Only where there is more than one chunk: */
     real *summaries;    /* (chunks, 3, lanes) */

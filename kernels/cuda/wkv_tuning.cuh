@@ -42,9 +42,9 @@
 /* 1: the two factors by which numbers are scaled are found where they are needed, by an exponential
  * and a comparison. 0: out of one number that has the exponential's value and the comparison's
  * outcome as its sign, which backward keeps in either case. The bits are the same. Chosen by
- * counts, which differ. */
+ * counts: forward has a twentieth fewer instructions. */
 #ifndef MT_WKV_DIRECT_FACTORS
-#define MT_WKV_DIRECT_FACTORS 0
+#define MT_WKV_DIRECT_FACTORS 1
 #endif
 
 /* 1: blocks take their work by tickets, in the order in which they begin, so that a block only

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(SOURCES, "bench"))
 import gpu_sweep  # noqa: E402
 
 SMALL = ["--shapes", "1,70,33 2,9,5", "--runs", "3", "--copy", "4096"]
-BUILT = "default;block order;direct;group 8;forward 5;warps 8"
+BUILT = "default;block order;packed;group 8;forward 5;warps 8"
 
 
 def sweep(*arguments, **environment):
@@ -44,17 +44,17 @@ class Sweep(unittest.TestCase):
     def test_a_variant_that_does_not_compile_is_told_and_the_others_are_built(self):
         self.assertEqual(self.built.returncode, 0, self.built.stderr)
         self.assertIn("6 of 7 programs built", self.built.stdout)
-        self.assertIn("direct: not built", self.built.stderr)
+        self.assertIn("packed: not built", self.built.stderr)
 
     def test_variants_end_as_they_should(self):
-        done, rows = self.run_variants("default;block order;direct;group 8;warps 8;steps 8",
+        done, rows = self.run_variants("default;block order;packed;group 8;warps 8;steps 8",
                                        CUDA_ON_CPU_DISORDER="40")
         self.assertEqual(done.returncode, 0, done.stderr)
         for name in ("default", "default, again", "default, at last", "warps 8"):
             self.assertEqual(rows[name]["ended"], "right", rows[name])
             self.assertEqual(list(rows[name]["shapes"]), ["1,70,33", "2,9,5"])
-        self.assertEqual(rows["direct"]["ended"], "does not compile")
-        self.assertIn("a spoilt variant", rows["direct"]["error"])
+        self.assertEqual(rows["packed"]["ended"], "does not compile")
+        self.assertIn("a spoilt variant", rows["packed"]["error"])
         self.assertEqual(rows["group 8"]["ended"], "wrong")
         self.assertIn("du of (1, 1, 1) is off", rows["group 8"]["faults"][0])
         # Its blocks wait in vain.
@@ -90,7 +90,7 @@ class Sweep(unittest.TestCase):
 
     def test_probe_measures_dispatch_and_chain(self):
         out = self.out("probe.json")
-        done = sweep("probe", self.build, out)
+        done = sweep("probe", self.build, out, CUDA_ON_CPU_RESIDENTS="2")
         self.assertEqual(done.returncode, 0, done.stderr)
         with open(out) as file:
             found = json.load(file)
@@ -99,7 +99,7 @@ class Sweep(unittest.TestCase):
         self.assertIn("ns a hop", done.stdout)
         self.assertEqual(sweep("table", out).stdout, done.stdout)
         most = max(row["late"] for row in found["dispatch"])
-        sweep("probe", self.build, out, CUDA_ON_CPU_DISORDER="40")
+        sweep("probe", self.build, out, CUDA_ON_CPU_RESIDENTS="2", CUDA_ON_CPU_DISORDER="40")
         with open(out) as file:
             found = json.load(file)
         self.assertGreater(max(row["late"] for row in found["dispatch"]), most)

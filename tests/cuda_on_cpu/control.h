@@ -41,8 +41,9 @@ int cuda_on_cpu_crash_launch(int n);
  * CUDA_ON_CPU_DISORDER from outside. */
 void cuda_on_cpu_set_disorder(unsigned places);
 
-/* So many blocks at most are there at a time, 2 or fewer; 0, as at first: with ThreadSanitizer 2,
- * and else as many as are drawn, from 1 to 48, each time that grids run. */
+/* At most so many blocks are there at a time, and no more than 48, or 2 with ThreadSanitizer; 0, as
+ * at first: 2 with ThreadSanitizer, and else as many as are drawn each time that grids run.
+ * CUDA_ON_CPU_RESIDENTS from outside. */
 void cuda_on_cpu_set_residents(unsigned blocks);
 
 /* Calls since the last such call that waited for the device. */

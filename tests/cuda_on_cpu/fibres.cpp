@@ -350,7 +350,8 @@ void run_grids(const std::vector<grid> &grids, unsigned residents)
 {
     std::vector<beginning> orders(grids.begin(), grids.end()); /* that are not over */
     std::list<block_state> resident;
-    std::vector<unsigned> places(residents > 0 ? residents : draw_residents()); /* that are free */
+    unsigned there = residents > 0 ? std::min(residents, MOST_RESIDENTS) : draw_residents();
+    std::vector<unsigned> places(there); /* that are free */
     std::iota(places.begin(), places.end(), 0u);
     scheduler.accesses = present_race_fibre();
     ignore_memory();

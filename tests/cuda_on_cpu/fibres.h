@@ -27,9 +27,9 @@ struct grid {
     std::function<void()> body;
 };
 
-/* Runs each grid's `body` as each thread of each of its blocks, with threadIdx and blockIdx set. The
- * grids have nothing to do with one another: those of several streams. At most `residents` blocks
- * are there at a time; 0: as many as are drawn. */
+/* Runs each grid's `body` as each thread of each of its blocks, with threadIdx and blockIdx set.
+ * The grids have nothing to do with one another: those of several streams. At most `residents`
+ * blocks are there at a time; 0: as many as are drawn. */
 void run_grids(const std::vector<grid> &grids, unsigned residents);
 
 /* The next number of the shuffling generator, below `bound`. */

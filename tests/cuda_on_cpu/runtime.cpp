@@ -81,7 +81,7 @@ int failing_allocation = from_outside("CUDA_ON_CPU_FAIL_ALLOCATION");
 int failing_launch = from_outside("CUDA_ON_CPU_FAIL_LAUNCH");
 int failing_call;
 int crashing_launch = from_outside("CUDA_ON_CPU_CRASH_LAUNCH");
-unsigned residents;
+unsigned residents = static_cast<unsigned>(from_outside("CUDA_ON_CPU_RESIDENTS"));
 unsigned disorder = static_cast<unsigned>(from_outside("CUDA_ON_CPU_DISORDER"));
 cuda_on_cpu_machine machine = CUDA_ON_CPU_WORKS;
 cudaError_t last_error = cudaSuccess;

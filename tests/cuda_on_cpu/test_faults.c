@@ -237,6 +237,36 @@ START_TEST(test_what_is_too_large_for_one_launch_is_refused)
 }
 END_TEST
 
+/* Of several wrong indices, in two launches, before anything waits. */
+START_TEST(test_the_first_of_several_findings_is_told)
+{
+    static const int32_t indices[] = {0, 7, 1, 9};
+    static const float table[2] = {0};
+    mt_device *device;
+    void *memory[3];
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(device->allocate(device, sizeof indices, &memory[i]), MT_OK);
+    }
+    ck_assert_int_eq(device->write(device, memory[0], indices, sizeof indices), MT_OK);
+    ck_assert_int_eq(device->write(device, memory[1], table, sizeof table), MT_OK);
+    for (int round = 0; round < 2; round++) {
+        for (int first = 0; first < 4; first += 2) {
+            const mt_embedding_forward_args args = {
+                2, 2, 1, (int32_t *)memory[0] + first, memory[1], memory[2]};
+            ck_assert_int_eq(device->kernels[MT_F32]->embedding_forward(device, &args), MT_OK);
+        }
+        ck_assert_int_eq(device->synchronize(device), MT_ERROR_INVALID);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), "index 7 at 1"));
+        ck_assert_int_eq(device->synchronize(device), MT_OK);
+    }
+    for (int i = 0; i < 3; i++) {
+        device->release(device, memory[i]);
+    }
+    mt_device_close(device);
+}
+END_TEST
+
 START_TEST(test_machines_without_driver_or_device)
 {
     mt_device *device;
@@ -354,6 +384,7 @@ static Suite *faults_suite(void)
     tcase_add_test(tcase, test_an_update_that_is_replayed_launches_nothing_by_itself);
     tcase_add_test(tcase, test_memory_that_is_not_there_is_refused_with_what_is_free);
     tcase_add_test(tcase, test_what_is_too_large_for_one_launch_is_refused);
+    tcase_add_test(tcase, test_the_first_of_several_findings_is_told);
     tcase_add_test(tcase, test_machines_without_driver_or_device);
     tcase_add_test(tcase, test_only_matrix_products_need_cublas);
     tcase_add_test(tcase, test_a_child_of_fork_is_told_that_cuda_does_not_serve_it);

@@ -56,6 +56,17 @@ inline unsigned atomicAdd(unsigned *address, unsigned value)
     return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
 }
 
+inline unsigned __umulhi(unsigned a, unsigned b)
+{
+    return static_cast<unsigned>(static_cast<uint64_t>(a) * b >> 32);
+}
+
+inline uint64_t __umul64hi(uint64_t a, uint64_t b)
+{
+    __extension__ typedef unsigned __int128 product;
+    return static_cast<uint64_t>(static_cast<product>(a) * b >> 64);
+}
+
 inline int __ffs(int bits)
 {
     return __builtin_ffs(bits);
