@@ -8,12 +8,12 @@ struct mt_arena_block {
     size_t size, most; /* bytes of it, and the most that were handed out at a time */
 };
 
-static const size_t alignment = 64;
-static const size_t smallest_block = (size_t)1 << 20;
+static const size_t host_alignment = 64, smallest_block = (size_t)1 << 20;
 
 void mt_arena_init(mt_arena *arena, mt_device *device)
 {
-    *arena = (mt_arena){.device = device};
+    *arena = (mt_arena){.device = device,
+                        .alignment = device != NULL ? device->alignment : host_alignment};
 }
 
 void mt_arena_destroy(mt_arena *arena)
@@ -27,7 +27,7 @@ void mt_arena_destroy(mt_arena *arena)
         }
         free(block);
     }
-    *arena = (mt_arena){.device = arena->device};
+    *arena = (mt_arena){.device = arena->device, .alignment = arena->alignment};
 }
 
 static mt_status allocate_memory(mt_arena *arena, size_t size, void **memory)
@@ -35,7 +35,7 @@ static mt_status allocate_memory(mt_arena *arena, size_t size, void **memory)
     if (arena->device != NULL) {
         return arena->device->allocate(arena->device, size, memory);
     }
-    *memory = aligned_alloc(alignment, size);
+    *memory = aligned_alloc(arena->alignment, size);
     return *memory != NULL ? MT_OK
                            : mt_fail(MT_ERROR_MEMORY, "tape: no host memory for %zu bytes", size);
 }
@@ -78,7 +78,7 @@ static mt_status add_block(mt_arena *arena, size_t bytes)
 {
     size_t size = bytes > smallest_block ? bytes : smallest_block;
     if (size < arena->total / 8) {
-        size = arena->total / 8 / alignment * alignment;
+        size = arena->total / 8 / arena->alignment * arena->alignment;
     }
     size = mt_whole_pages(size);
     mt_arena_block *block = malloc(sizeof *block);
@@ -103,6 +103,7 @@ mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory)
     if (bytes > SIZE_MAX / 4) {
         return mt_fail(MT_ERROR_MEMORY, "tape: %zu bytes asked for", bytes);
     }
+    size_t alignment = arena->alignment;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     if (arena->current == NULL || rounded > arena->current->size - arena->used) {
         mt_status status = find_block(arena, rounded) ? MT_OK : add_block(arena, rounded);

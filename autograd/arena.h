@@ -11,6 +11,7 @@ typedef struct mt_arena_block mt_arena_block;
 
 typedef struct mt_arena {
     mt_device *device; /* NULL: host memory */
+    size_t alignment;  /* bytes */
     mt_arena_block *first, *current;
     size_t used;  /* bytes of `current` handed out */
     size_t total; /* bytes of all blocks */
@@ -25,7 +26,7 @@ typedef struct mt_arena_mark {
 void mt_arena_init(mt_arena *arena, mt_device *device);
 void mt_arena_destroy(mt_arena *arena);
 
-/* `bytes` of memory aligned to 64 bytes; its content is unspecified. */
+/* `bytes` of memory, as aligned as the device's is, or to 64 bytes; its content is unspecified. */
 mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory);
 
 /* Bytes of the blocks that were never handed out. */

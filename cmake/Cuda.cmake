@@ -18,8 +18,12 @@ endif()
 
 if(CMAKE_CUDA_COMPILER AND CUDAToolkit_FOUND)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80-real 90 CACHE STRING
-      "sm_80, sm_90, and PTX for what comes after")
+    set(architectures 75-real 80-real 86-real 90)
+    if(CUDAToolkit_VERSION VERSION_GREATER_EQUAL 12.8)
+      list(APPEND architectures 100-real 120-real)
+    endif()
+    set(CMAKE_CUDA_ARCHITECTURES ${architectures} CACHE STRING
+      "From Turing on; PTX for what has no code of its own")
   endif()
   enable_language(CUDA)
   set(MIXTAPE_WITH_CUDA ON)

@@ -40,8 +40,11 @@ struct mt_device {
     const char *name;                          /* "cpu", "cuda:0" */
     const mt_kernels *kernels[MT_REAL_DTYPES]; /* indexed by mt_dtype */
 
-    /* Memory, aligned to 64 bytes at least; its content is unspecified. MT_ERROR_MEMORY with the
-     * size asked for. */
+    /* Bytes that memory is aligned to, and that each array in it shall be: 64, a line of a CPU's
+     * cache, or more. */
+    size_t alignment;
+
+    /* Memory; its content is unspecified. MT_ERROR_MEMORY with the size asked for. */
     mt_status (*allocate)(mt_device *, size_t bytes, void **memory);
     void (*release)(mt_device *, void *memory); /* NULL is allowed */
     mt_status (*write)(mt_device *, void *device_memory, const void *host_memory, size_t bytes);

@@ -22,13 +22,13 @@ typedef struct dry_device {
 
 /* ---- memory ---- */
 
-static const size_t alignment = 64;
 static const uintptr_t first_address = (uintptr_t)1 << 20; /* NULL is none, nor what is near it */
 
 static mt_status allocate(mt_device *device, size_t bytes, void **memory)
 {
     dry_device *dry = (dry_device *)device;
     extent *made = malloc(sizeof *made);
+    size_t alignment = device->alignment;
     size_t rounded = (mt_whole_pages(bytes) / alignment + 1) * alignment;
     *memory = NULL;
     if (made == NULL || bytes > SIZE_MAX / 2 || rounded > UINTPTR_MAX - dry->end) {
@@ -192,6 +192,7 @@ mt_status mt_dry_open(mt_device *like, mt_device **device)
         .kernels = {[MT_F32] = &dry->kernels[MT_F32],
                     [MT_F64] = &dry->kernels[MT_F64],
                     [MT_BF16] = &dry->kernels[MT_BF16]},
+        .alignment = like->alignment,
         .allocate = allocate,
         .release = release,
         .write = put,

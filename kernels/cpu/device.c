@@ -16,12 +16,14 @@ typedef struct cpu_device {
     unsigned char read_slots[MT_READ_SLOTS][MT_READ_BYTES];
 } cpu_device;
 
+enum { ALIGNMENT = 64 }; /* a line of the cache */
+
 /* Large arrays lie on large pages where the system gives them when asked: fewer of them to look up,
  * which a training step gains several per cent by. */
 static mt_status cpu_allocate(mt_device *device, size_t bytes, void **memory)
 {
     bool large = bytes >= 2 * (size_t)MT_LARGE_PAGE;
-    size_t alignment = large ? MT_LARGE_PAGE : 64;
+    size_t alignment = large ? (size_t)MT_LARGE_PAGE : (size_t)ALIGNMENT;
     (void)device;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     *memory = rounded >= bytes && rounded < PTRDIFF_MAX
@@ -172,6 +174,7 @@ mt_status mt_cpu_open(int index, mt_device **device)
     }
     cpu->base = (mt_device){
         .name = "cpu",
+        .alignment = ALIGNMENT,
         .allocate = cpu_allocate,
         .release = cpu_release,
         .write = cpu_copy,

@@ -25,6 +25,10 @@ namespace mt_cuda
 constexpr int WARP = 32;
 constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
 
+/* Blocks to a multiprocessor of kernels that the compiler, left to itself, makes keep registers in
+ * memory, so that a block or two more would fit. */
+constexpr int ROOMY_BLOCKS = 3;
+
 /* The fault that a kernel found with its input, in host memory that the device writes to. The first
  * of a round is the finding, until it is reported by the next call that waits for the device, and
  * the next round begins. */

@@ -306,6 +306,7 @@ mt_status mt_cuda_open(int index, mt_device **device)
     for (int dtype = 0; dtype < MT_REAL_DTYPES; dtype++) {
         cuda->base.kernels[dtype] = tables[dtype];
     }
+    cuda->base.alignment = 256; /* what cudaMalloc gives */
     cuda->base.allocate = allocate;
     cuda->base.release = release;
     cuda->base.write = write;

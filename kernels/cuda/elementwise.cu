@@ -16,7 +16,7 @@ template <typename number, int COUNT> struct arrays {
 /* out = f(in), element by element. An output may be an input; a NULL output is left out. */
 template <int WIDTH, int INPUTS, int OUTPUTS, typename from, typename to, typename function,
           typename real = real_of<from>>
-__global__ void __launch_bounds__(MAP_THREADS)
+__global__ void __launch_bounds__(MAP_THREADS, ROOMY_BLOCKS)
     map_kernel(int64_t n, arrays<const from, INPUTS> in, arrays<to, OUTPUTS> out, function f)
 {
     for (int64_t i = global_thread() * WIDTH; i < n; i += global_threads() * WIDTH) {

@@ -11,7 +11,7 @@ namespace
 constexpr int SOFTMAX_THREADS = 128;
 
 template <typename stored, typename real = real_of<stored>>
-__global__ void __launch_bounds__(SOFTMAX_THREADS)
+__global__ void __launch_bounds__(SOFTMAX_THREADS, ROOMY_BLOCKS)
     softmax_rows(int64_t N, int64_t V, const stored *x, stored *y)
 {
     for (int64_t n = global_warp(); n < N; n += global_warps()) {

@@ -9,8 +9,7 @@ namespace mt_cuda
 namespace
 {
 
-/* With half of the threads that a multiprocessor may hold no variant keeps registers in memory. */
-constexpr int MIX_THREADS = 256, MIX_BLOCKS = 4;
+constexpr int MIX_THREADS = 256;
 
 template <typename stored> struct mix_arrays {
     int64_t T, C;
@@ -60,7 +59,7 @@ template <typename stored> struct mix_outputs {
 
 /* A warp to a row. */
 template <int COUNT, int WIDTH, typename stored, typename real = real_of<stored>>
-__global__ void __launch_bounds__(MIX_THREADS, MIX_BLOCKS)
+__global__ void __launch_bounds__(MIX_THREADS, ROOMY_BLOCKS)
     mix_rows(int64_t rows, mix_arrays<stored> in, mix_outputs<stored> out)
 {
     for (int64_t row = global_warp(); row < rows; row += global_warps()) {

@@ -118,7 +118,8 @@ __global__ void __launch_bounds__(WALK_THREADS)
 }
 
 template <typename stored, typename real = real_of<stored>>
-__global__ void __launch_bounds__(NODE_THREADS) logit_grads(mt_transducer_backward_args args)
+__global__ void __launch_bounds__(NODE_THREADS, ROOMY_BLOCKS)
+    logit_grads(mt_transducer_backward_args args)
 {
     int64_t nodes = args.B * args.T * (args.U + 1), V = args.V;
     for (int64_t n = global_warp(); n < nodes; n += global_warps()) {

@@ -574,10 +574,24 @@ START_TEST(test_gradcheck_refuses_narrow_inputs)
 }
 END_TEST
 
+START_TEST(test_arrays_begin_where_the_device_has_them_begin)
+{
+    bool is_cuda = strncmp(test_device->name, "cuda", 4) == 0;
+    ck_assert_uint_eq(test_device->alignment, is_cuda ? 256 : 64);
+    for (int64_t n = 1; n < 200; n += 13) {
+        mt_tensor *x = random_tensor(MT_F32, 1, &n, 1);
+        mt_tensor *y = mt_add(test_tape, x, x);
+        ck_assert_ptr_nonnull(y);
+        ck_assert_uint_eq((uintptr_t)y->data % test_device->alignment, 0);
+    }
+}
+END_TEST
+
 static Suite *tape_suite(void)
 {
     return SUITE_WITH(
         "tape", graph_setup, graph_teardown, test_inputs_have_the_shapes_that_their_names_say,
+        test_arrays_begin_where_the_device_has_them_begin,
         test_an_input_of_another_device_is_refused,
         test_backward_tells_the_first_failure_of_its_tape,
         test_memory_serves_in_whatever_order_it_is_asked_for,
