@@ -23,12 +23,12 @@ extern "C" {
 /* Changes with any change to what this header and transducer.h declare, the structures of
  * kernels/wkv.h and kernels/transducer.h included, and to those functions of weights.h that need no
  * structure. */
-enum { MT_BINDINGS_VERSION = 5 };
+enum { MT_BINDINGS_VERSION = 6 };
 MT_API int mt_bindings_version(void);
 
 /* Bytes that forward leaves in `saved`; 0 for a type that has no kernels. As kernels are tuned they
- * are at most ((T + 31) / 32 + 1) 3 B C numbers, in float64 ((T + 15) / 16 + 1) 3 B C, for callers
- * that plan memory without a device. */
+ * are at most ((T + 31) / 32 + 1) 3 B C wide numbers (mt_dtype_wide), in float64
+ * ((T + 15) / 16 + 1) 3 B C, for callers that plan memory without a device. */
 MT_API size_t mt_wkv_saved_size(mt_device *device, mt_dtype dtype, int64_t B, int64_t T, int64_t C);
 
 /* Bytes of workspace that suffice for either direction; 0 where the caller need give none, as on

@@ -26,7 +26,7 @@ class Kernel:
 
     def forward(self, w, u, k, v, y):
         """w = -exp(time_decay), u = time_first (C); k, v (B, T, C); writes y (B, T, C)."""
-        wide = torch.float64 if k.dtype == torch.float64 else torch.float32
+        wide = tensors.wide_of(k.dtype)
         given = [tensors.plain(x, wide) for x in (w, u, k, v)]
         if y.dtype == wide and y.is_contiguous():
             operator.forward(*given, y=y)
@@ -36,7 +36,7 @@ class Kernel:
     def backward(self, w, u, k, v, y, gy, gw, gu, gk, gv):
         """Writes the gradients of time_decay (through w) and of u, k and v. gw and gu are (B, C),
         to be summed over B by the caller: their first row has the sum, the others are zero."""
-        wide = torch.float64 if k.dtype == torch.float64 else torch.float32
+        wide = tensors.wide_of(k.dtype)
         w_, u_, k_, v_, gy_ = (tensors.plain(x, wide) for x in (w, u, k, v, gy))
         _, saved = operator.forward(w_, u_, k_, v_, save=True)
         dw, du, dk, dv = (torch.empty_like(x) for x in (w_, u_, k_, v_))

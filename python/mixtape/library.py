@@ -8,8 +8,8 @@ import pathlib
 import shutil
 import threading
 
-VERSION = 5
-F32, F64 = 0, 1
+VERSION = 6
+F32, F64, BF16 = 0, 1, 2
 
 _pointer, _size = ctypes.c_void_p, ctypes.c_int64
 _index = ctypes.c_int32

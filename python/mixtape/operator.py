@@ -5,27 +5,29 @@ import ctypes
 import torch
 
 from mixtape import library, registration
-from mixtape.tensors import TYPES, addresses, as_current, check_real, device_of, plain
+from mixtape.tensors import (TYPES, addresses, as_current, check_real, device_of, plain,
+                             wide_of)
 
 EMPTY_MAX = -1e38
+STORED = {**TYPES, torch.bfloat16: library.BF16}  # what key and value may be in
 
 
 def _saved(k, save):
     """Room for what backward needs of forward. mt_wkv_saved_size would ask a device, and want sizes
     that are numbers, which those of compiled programs may not be."""
     B, T, C = k.shape
-    steps = 32 if k.dtype == torch.float32 else 16
-    return k.new_empty(((T + steps - 1) // steps + 1, 3, B, C) if save else 0)
+    steps = 16 if k.dtype == torch.float64 else 32
+    return k.new_empty(((T + steps - 1) // steps + 1, 3, B, C) if save else 0, dtype=wide_of(k.dtype))
 
 
 def _saved_size(device, k):
-    return library.library().mt_wkv_saved_size(device.handle, TYPES[k.dtype], *k.shape)
+    return library.library().mt_wkv_saved_size(device.handle, STORED[k.dtype], *k.shape)
 
 
 def _workspace(device, k):
     """What the kernel needs while it runs: PyTorch's memory, which knows of streams and of CUDA
     graphs that are being captured."""
-    size = library.library().mt_wkv_workspace_size(device.handle, TYPES[k.dtype], *k.shape)
+    size = library.library().mt_wkv_workspace_size(device.handle, STORED[k.dtype], *k.shape)
     return torch.empty(size, dtype=torch.uint8, device=k.device) if size > 0 else None
 
 
@@ -46,8 +48,8 @@ def _carry_back(dstate_out, dstate_in):
 
 
 def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
-    """Runs the kernel on plain tensors of one type and device. Returns (y, saved), `saved` without
-    elements unless asked for."""
+    """Runs the kernel on plain tensors of one device, k, v and y of one type and the others of
+    wide_of it. Returns (y, saved), `saved` without elements unless asked for."""
     B, T, C = k.shape
     y = torch.empty_like(k) if y is None else y
     saved = _saved(k, save)
@@ -64,7 +66,7 @@ def forward(w, u, k, v, state=None, state_out=None, y=None, save=False):
             arrays = (w, u, k, v, state, y, state_out, saved if save else None,
                       _workspace(device, k))
             arguments = library.WKVForward(B, T, C, *addresses("wkv", *arrays))
-            library.check(library.library().mt_wkv_forward(device.handle, stream, TYPES[k.dtype],
+            library.check(library.library().mt_wkv_forward(device.handle, stream, STORED[k.dtype],
                                                            ctypes.byref(arguments)))
     return y, saved
 
@@ -85,31 +87,42 @@ def backward(w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in):
             arrays = (w, u, k, v, saved, dy, dstate_out, dw, du, dk, dv, dstate_in,
                       _workspace(device, k))
             arguments = library.WKVBackward(B, T, C, *addresses("wkv", *arrays))
-            library.check(library.library().mt_wkv_backward(device.handle, stream, TYPES[k.dtype],
+            library.check(library.library().mt_wkv_backward(device.handle, stream, STORED[k.dtype],
                                                             ctypes.byref(arguments)))
 
 
+def _states(k):
+    return k.new_empty((3, k.shape[0], k.shape[2]), dtype=wide_of(k.dtype))
+
+
 def _forward_kernel(w, u, k, v, state, save):
-    w, u, k, v = (plain(x, k.dtype) for x in (w, u, k, v))
-    state = None if state is None else plain(state, k.dtype)
-    state_out = k.new_empty((3, k.shape[0], k.shape[2]))
+    wide = wide_of(k.dtype)
+    w, u, k, v = plain(w, wide), plain(u, wide), plain(k, k.dtype), plain(v, k.dtype)
+    state = None if state is None else plain(state, wide)
+    state_out = _states(k)
     y, saved = forward(w, u, k, v, state, state_out, save=save)
     return y, state_out, saved
 
 
 def _forward_shapes(w, u, k, v, state, save):
-    return k.new_empty(k.shape), k.new_empty((3, k.shape[0], k.shape[2])), _saved(k, save)
+    return k.new_empty(k.shape), _states(k), _saved(k, save)
 
 
 def _gradients(w, u, k, v, wanted):
     """Tensors for the gradients of w, u, k, v and the state; those not wanted have no elements."""
-    shapes = (w.shape, u.shape, k.shape, v.shape, (3, k.shape[0], k.shape[2]))
-    return tuple(k.new_empty(shape if one else 0) for shape, one in zip(shapes, wanted))
+    wide = wide_of(k.dtype)
+    kinds = ((w.shape, wide), (u.shape, wide), (k.shape, k.dtype), (v.shape, k.dtype),
+             ((3, k.shape[0], k.shape[2]), wide))
+    return tuple(k.new_empty(shape if one else 0, dtype=dtype)
+                 for (shape, dtype), one in zip(kinds, wanted))
 
 
 def _backward_kernel(w, u, k, v, state, saved, dy, dstate, wanted):
-    w, u, k, v, saved = (plain(x, k.dtype) for x in (w, u, k, v, saved))
-    state, dy, dstate = (None if x is None else plain(x, k.dtype) for x in (state, dy, dstate))
+    wide = wide_of(k.dtype)
+    w, u, saved = (plain(x, wide) for x in (w, u, saved))
+    k, v = plain(k, k.dtype), plain(v, k.dtype)
+    dy = None if dy is None else plain(dy, k.dtype)
+    state, dstate = (None if x is None else plain(x, wide) for x in (state, dstate))
     if saved.numel() == 0:  # transforms of functions hide from wkv that gradients will be wanted
         _, saved = forward(w, u, k, v, state, save=True)
     gradients = _gradients(w, u, k, v, wanted)
@@ -175,17 +188,19 @@ def wkv(time_decay, time_first, key, value, state=None):
 
     time_decay, time_first (C); key, value (B, T, C); state None, or (num, den, max), (B, C) each,
     as an earlier call returned it. Returns (output (B, T, C), state). CPU and CUDA tensors, float32
-    and float64; half types are computed in float32 and the output is of key's type. Gradients flow
-    to everything but the state's max. On CUDA the work goes to the current stream, which may be
+    and float64; half types are computed in float32 and the output is of key's type. The kernels
+    read and write bfloat16 where key and value both are, float16 is copied. Gradients flow to
+    everything but the state's max. On CUDA the work goes to the current stream, which may be
     capturing a graph once calls of the same type and direction have been made.
     """
     _check(time_decay, time_first, key, value, state)
-    wide = torch.float64 if key.dtype == torch.float64 else torch.float32
+    wide = wide_of(key.dtype)
+    stored = torch.bfloat16 if key.dtype == value.dtype == torch.bfloat16 else wide
     if state is not None:
         num, den, largest = (x.to(wide) for x in state)
         state = torch.stack((num, den, largest.detach()))
-    inputs = (-torch.exp(time_decay.to(wide)), time_first.to(wide), key.to(wide), value.to(wide),
-              state)
+    inputs = (-torch.exp(time_decay.to(wide)), time_first.to(wide), key.to(stored),
+              value.to(stored), state)
     save = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     output, state, _ = _forward(*inputs, save)
     num, den, largest = (part.clone() for part in state)  # not views: they may be changed in place

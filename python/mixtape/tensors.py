@@ -14,6 +14,11 @@ from mixtape import library
 TYPES = {torch.float32: library.F32, torch.float64: library.F64}
 
 
+def wide_of(dtype):
+    """What is computed in for reals of a type: float64 for itself, float32 for all others."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 def address(operator, tensor):
     """Where its numbers lie. Tensors that only stand for others (FakeTensor, functional ones, those
     of a wrapper class) lie nowhere, and those whose storage was made smaller, not all of them."""

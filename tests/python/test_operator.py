@@ -126,6 +126,35 @@ class OperatorTest(unittest.TestCase):
                 self.assertTrue(
                     all(x.grad.dtype == dtype and torch.isfinite(x.grad).all() for x in given))
 
+    def test_bfloat16_has_the_bits_of_float32_rounded(self):
+        for device in support.devices():
+            for shape in ((1, 1, 1), (2, 70, 5), (3, 9, 33)):
+                narrow = [x.detach().requires_grad_()
+                          for x in arguments(*shape, torch.bfloat16, device)]
+                wide = [x.detach().float().requires_grad_() for x in narrow]
+                y, state = mixtape.wkv(*narrow)
+                expected, wide_state = mixtape.wkv(*wide)
+                self.assertTrue(torch.equal(y, expected.bfloat16()))
+                self.assertTrue(all(map(torch.equal, state, wide_state)))
+                weights = torch.randn_like(y)
+                torch.autograd.backward([y, *state[:2]], [weights, state[0], state[1]])
+                torch.autograd.backward([expected, *wide_state[:2]],
+                                        [weights.float(), state[0], state[1]])
+                for a, b in zip(narrow, wide):
+                    self.assertTrue(torch.equal(a.grad, b.grad.bfloat16()))
+
+    def test_bfloat16_is_read_and_written_as_it_is(self):
+        d, u, k, v = arguments(2, 9, 4, torch.bfloat16)
+        y, state, saved = torch.ops.mixtape.wkv_forward(-d.float().exp(), u.float(), k, v, None,
+                                                        True)
+        self.assertEqual((y.dtype, state.dtype, saved.dtype),
+                         (torch.bfloat16, torch.float32, torch.float32))
+        with mock.patch.object(operator, "forward", side_effect=operator.forward) as kernel:
+            mixtape.wkv(d, u, k, v)
+            mixtape.wkv(d, u, k, v.float())
+        self.assertEqual([call.args[2].dtype for call in kernel.call_args_list],
+                         [torch.bfloat16, torch.float32])
+
     def test_autocast_leaves_the_operator_in_float32_or_float64(self):
         for device in support.devices():
             for dtype, computed in ((torch.float64, torch.float64), (torch.float32, torch.float32),
