@@ -68,7 +68,8 @@ void mt_file_leave(mt_new_file *file);
 enum { MT_FILE_BLOCK = 4096, MT_FILE_LARGE = 1 << 18 };
 
 /* Writes whole blocks from `at` on past the cache, as far as that is possible, and returns how many
- * bytes that were: what is left, for whatever reason, is for mt_file_write. */
+ * bytes that were. What is left, for whatever reason, is for mt_file_write, once the file's
+ * position, which stays where it was, is behind them. */
 size_t mt_file_write_blocks(int file, uint64_t at, const void *bytes, size_t size);
 
 /* Writes all of the bytes, and waits until what was written has reached the disk; both go on where

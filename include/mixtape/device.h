@@ -57,8 +57,8 @@ MT_API mt_status mt_device_read(mt_device *device, void *host_memory, const void
 /* Threads of the CPU device, for this process; 0 (the default) takes OMP_NUM_THREADS, else the
  * processors that the process is bound to, or fewer where its control group has a quota of less.
  * What Mixtape's own kernels compute does not depend on it. Threads of the program may use devices
- * of their own at once: one of them at a time has these threads, the others do their work alone. A
- * child of fork makes threads anew. */
+ * of their own at once, with a stack of 256 KiB or more each: one of them at a time has these
+ * threads, the others do their work alone. A child of fork makes threads anew. */
 MT_API void mt_cpu_set_threads(int threads);
 MT_API int mt_cpu_threads(void);
 

@@ -1,6 +1,6 @@
-/* Matrix products: the smaller ones in tiles (tiles.h), others by OpenBLAS, those of bfloat16 by
- * oneDNN. The threads are ours: those of a library would wait beside them on the same cores. So
- * each of our threads lets it compute a part alone. */
+/* Matrix products: those with a short side in tiles (tiles.h), others by OpenBLAS, those of
+ * bfloat16 by oneDNN. The threads are ours: those of a library would wait beside them on the same
+ * cores. So each of our threads lets it compute a part alone. */
 #include "kernels/cpu/blas.h"
 #include "kernels/cpu/device.h"
 #include "kernels/cpu/few_rows.h"
@@ -19,7 +19,8 @@
 #define GEMM cblas_sgemm
 #endif
 
-/* Rows or columns of a part are a multiple of this: whole vectors and cache lines. */
+/* Rows or columns of a part are a multiple of this: whole cache lines, and whole vectors, so that
+ * a column of tiles is in the same place of a vector whoever computes it. */
 enum { GRAIN = 32 };
 
 /* Multiplications and additions below which a product is not worth two threads. */

@@ -32,12 +32,10 @@ INLINED void put(lanes sums, const panel *b, real *c)
 /* Of the lanes no more than there are columns. */
 INLINED void put_part(lanes sums, size_t columns, const panel *b, real *c)
 {
-    lanes result = b->alpha * sums, before = {(real)0.0};
-    if (b->beta != (real)0.0) {
-        memcpy(&before, c, columns * sizeof *c);
-    }
-    result += b->beta * before;
-    memcpy(c, &result, columns * sizeof *c);
+    real whole[LANES] = {(real)0.0};
+    memcpy(whole, c, columns * sizeof *c);
+    put(sums, b, whole);
+    memcpy(c, whole, columns * sizeof *c);
 }
 
 INLINED void multiply_tile(const mt_product *of, const real *a, const panel *b, real *c, int rows,

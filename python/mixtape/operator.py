@@ -17,7 +17,8 @@ def _saved(k, save):
     that are numbers, which those of compiled programs may not be."""
     B, T, C = k.shape
     steps = 16 if k.dtype == torch.float64 else 32
-    return k.new_empty(((T + steps - 1) // steps + 1, 3, B, C) if save else 0, dtype=wide_of(k.dtype))
+    shape = ((T + steps - 1) // steps + 1, 3, B, C) if save else 0
+    return k.new_empty(shape, dtype=wide_of(k.dtype))
 
 
 def _saved_size(device, k):
