@@ -1,6 +1,7 @@
 #include <mixtape/random.h>
 #include <mixtape/sampling.h>
 
+#include "kernels/bfloat16.h"
 #include "kernels/null.h"
 
 #include <inttypes.h>
@@ -97,10 +98,20 @@ mt_status mt_sampler_forbid(mt_sampler *sampler, int32_t symbol)
     return MT_OK;
 }
 
+static double logit_at(mt_dtype dtype, const void *logits, int32_t i)
+{
+    return dtype == MT_F64   ? ((const double *)logits)[i]
+           : dtype == MT_F32 ? (double)((const float *)logits)[i]
+                             : (double)mt_bf16_value(((const mt_bf16 *)logits)[i]);
+}
+
 static mt_status read_logits(mt_sampler *sampler, mt_dtype dtype, const void *logits)
 {
+    if (!mt_dtype_is_real(dtype)) {
+        return mt_fail(MT_ERROR_INVALID, "logits are of type %d, which is not real", (int)dtype);
+    }
     for (int32_t i = 0; i < sampler->count; i++) {
-        double logit = dtype == MT_F64 ? ((const double *)logits)[i] : ((const float *)logits)[i];
+        double logit = logit_at(dtype, logits, i);
         if (!isfinite(logit)) {
             return mt_fail(MT_ERROR_NUMERIC, "the logit of symbol %" PRId32 " is %g", i,
                            isnan(logit) ? (double)NAN : logit);
@@ -257,6 +268,9 @@ mt_status mt_sampler_seek(mt_sampler *sampler, int64_t position)
 {
     if (sampler == NULL) {
         return mt_fail_null(__func__);
+    }
+    if (position < 0) {
+        return mt_fail(MT_ERROR_INVALID, "position %" PRId64 " of choices", position);
     }
     sampler->random.position = (uint64_t)position;
     return MT_OK;

@@ -36,8 +36,9 @@ MT_API void mt_sampler_destroy(mt_sampler *sampler); /* NULL is allowed */
 /* From now on a symbol is never drawn. MT_ERROR_INVALID for one that is none, or the last one. */
 MT_API mt_status mt_sampler_forbid(mt_sampler *sampler, int32_t symbol);
 
-/* Draws a symbol from `count` logits in host memory, of a real type. MT_ERROR_NUMERIC, with the
- * symbol and its logit, where one is not finite; then no choice is used up. */
+/* Draws a symbol from `count` logits in host memory. MT_ERROR_INVALID for a type that is not real;
+ * MT_ERROR_NUMERIC, with the symbol and its logit, where one is not finite. Then no choice is used
+ * up. */
 MT_API mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logits,
                                  int32_t *symbol);
 
@@ -46,7 +47,7 @@ MT_API mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void
 MT_API mt_status mt_sampler_reseed(mt_sampler *sampler, uint64_t seed);
 
 /* How far the sampler is in its seed's choices, and to be there: a sampler of the same seed then
- * draws what this one would. 0 of NULL. */
+ * draws what this one would. 0 of NULL; MT_ERROR_INVALID for a position below 0. */
 MT_API int64_t mt_sampler_position(const mt_sampler *sampler);
 MT_API mt_status mt_sampler_seek(mt_sampler *sampler, int64_t position);
 

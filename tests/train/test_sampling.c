@@ -2,6 +2,7 @@
 #include <mixtape/random.h>
 #include <mixtape/sampling.h>
 
+#include "kernels/bfloat16.h"
 #include "tests/check_main.h"
 
 #include <check.h>
@@ -162,6 +163,46 @@ START_TEST(test_a_symbol_that_is_none_or_the_last_is_not_forbidden)
 }
 END_TEST
 
+START_TEST(test_logits_are_of_any_real_type)
+{
+    float floats[V];
+    mt_bf16 narrow[V];
+    for (int i = 0; i < V; i++) { /* which the narrowest holds as they are */
+        floats[i] = (float)logits[i];
+        narrow[i] = mt_bf16_rounded(floats[i]);
+    }
+    const void *const same[] = {[MT_F32] = floats, [MT_F64] = logits, [MT_BF16] = narrow};
+    int32_t drawn[MT_REAL_DTYPES][20];
+    for (int dtype = 0; dtype < MT_REAL_DTYPES; dtype++) {
+        mt_sampler *sampler = make(mt_sampling_default(), 1);
+        for (int i = 0; i < 20; i++) {
+            ck_assert_int_eq(
+                mt_sampler_draw(sampler, (mt_dtype)dtype, same[dtype], &drawn[dtype][i]), MT_OK);
+        }
+        mt_sampler_destroy(sampler);
+        ck_assert_mem_eq(drawn[dtype], drawn[0], sizeof drawn[0]);
+    }
+}
+END_TEST
+
+START_TEST(test_types_that_are_not_real_and_positions_below_0_are_refused)
+{
+    static const int32_t integers[V] = {0};
+    mt_sampler *sampler = make(mt_sampling_default(), 1);
+    int32_t symbol = -1;
+    for (int dtype = MT_I32; dtype <= MT_I8; dtype++) {
+        ck_assert_int_eq(mt_sampler_draw(sampler, (mt_dtype)dtype, integers, &symbol),
+                         MT_ERROR_INVALID);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), "not real"));
+    }
+    ck_assert_int_eq(symbol, -1);
+    ck_assert_int_eq(mt_sampler_position(sampler), 0);
+    ck_assert_int_eq(mt_sampler_seek(sampler, -1), MT_ERROR_INVALID);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "position -1"));
+    mt_sampler_destroy(sampler);
+}
+END_TEST
+
 /* After which the choices go on as if it had not been. */
 START_TEST(test_a_logit_that_is_not_finite_is_named)
 {
@@ -275,6 +316,8 @@ static Suite *sampling_suite(void)
                  test_choices_go_on_elsewhere, test_one_sampler_serves_several_seeds,
                  test_draws_are_those_of_symbols_that_are_all_in_order,
                  test_what_is_out_of_range_is_refused_with_the_figure,
+                 test_logits_are_of_any_real_type,
+                 test_types_that_are_not_real_and_positions_below_0_are_refused,
                  test_a_symbol_that_is_none_or_the_last_is_not_forbidden,
                  test_a_logit_that_is_not_finite_is_named);
 }
