@@ -47,7 +47,7 @@ VARIANTS = {
     "block order": variant(tickets=0),
     "packed": variant(direct=0),
     "packed, block order": variant(direct=0, tickets=0),
-    "carveout 100": variant(carveout=100),
+    "carveout by driver": variant(carveout=-1),
     "warps 8, steps 8": variant(warps=8, steps=8, forward=4, backward=2),
     "steps 8": variant(steps=8, forward=8, backward=7),
     "warps 8": variant(warps=8, forward=3, backward=2),
@@ -72,7 +72,7 @@ VARIANTS = {
     "packed, warps 8": variant(direct=0, warps=8, forward=3, backward=2),
     "packed, warps 8, steps 8": variant(direct=0, warps=8, steps=8, forward=4, backward=2),
     "packed, warps 2": variant(direct=0, warps=2, forward=12, backward=10),
-    "packed, carveout 100": variant(direct=0, carveout=100),
+    "packed, carveout by driver": variant(direct=0, carveout=-1),
     "packed, group 32": variant(direct=0, group=32),
 }
 
