@@ -26,7 +26,8 @@ typedef struct mt_arena_mark {
 void mt_arena_init(mt_arena *arena, mt_device *device);
 void mt_arena_destroy(mt_arena *arena);
 
-/* `bytes` of memory, as aligned as the device's is, or to 64 bytes; its content is unspecified. */
+/* `bytes` of memory, as aligned as the device's is (host memory to 64 bytes); its content is
+ * unspecified. */
 mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory);
 
 /* Bytes of the blocks that were never handed out. */

@@ -36,7 +36,7 @@ size_t mt_file_write_blocks(int file, uint64_t at, const void *bytes, size_t siz
     if (!aligned || size < MT_FILE_LARGE || !set_direct(file, true)) {
         return 0;
     }
-    while (done < whole && done % MT_FILE_BLOCK == 0) { /* what ends within a block ends it here */
+    while (done < whole && done % MT_FILE_BLOCK == 0) { /* unaligned there is no way on */
         ssize_t put = pwrite(file, (const char *)bytes + done, whole - done, (off_t)(at + done));
         if (put < 0 && errno == EINTR) {
             continue;

@@ -40,7 +40,7 @@ struct mt_device {
     const char *name;                          /* "cpu", "cuda:0" */
     const mt_kernels *kernels[MT_REAL_DTYPES]; /* indexed by mt_dtype */
 
-    /* Bytes that memory is aligned to, and that each array in it shall be: 64, a line of a CPU's
+    /* Bytes that memory is aligned to, and that tapes align each array to: 64, a line of a CPU's
      * cache, or more. */
     size_t alignment;
 

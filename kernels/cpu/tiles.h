@@ -21,9 +21,9 @@ static inline bool is_of_tiles(const mt_matmul_args *args)
 #ifdef MT_HAS_TILES
     enum { LEAST = 32, MOST = 128, MOST_TURNED = 2048, SMALL = 1 << 20 };
     int64_t shorter = args->M < args->N ? args->M : args->N;
-    bool is_slow =
+    bool is_slower =
         (args->transpose_b && args->N > args->M) || (args->transpose_a && args->M > MOST_TURNED);
-    return shorter >= LEAST && shorter <= MOST && args->K >= LEAST && !is_slow &&
+    return shorter >= LEAST && shorter <= MOST && args->K >= LEAST && !is_slower &&
            (double)args->M * (double)args->N * (double)args->K >= SMALL;
 #else
     (void)args;

@@ -14,11 +14,11 @@ namespace
 mt_status report_finding(cuda_device *cuda)
 {
     finding *shared = cuda->findings.found;
-    if (*static_cast<volatile unsigned *>(&shared->written) != shared->round) {
+    if (__atomic_load_n(&shared->written, __ATOMIC_ACQUIRE) != shared->round) {
         return MT_OK;
     }
     finding found = *shared;
-    *static_cast<volatile unsigned *>(&shared->round) = found.round + 1;
+    __atomic_store_n(&shared->round, found.round + 1, __ATOMIC_RELEASE);
     if (found.kind > TRANSDUCER_FAULT) {
         return mt_transducer_fail(static_cast<mt_transducer_fault>(found.kind - TRANSDUCER_FAULT),
                                   found.value, found.row, found.position, found.limit);

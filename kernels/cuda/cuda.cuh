@@ -25,8 +25,8 @@ namespace mt_cuda
 constexpr int WARP = 32;
 constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
 
-/* Blocks to a multiprocessor of kernels that the compiler, left to itself, makes keep registers in
- * memory, so that a block or two more would fit. */
+/* Left to itself the compiler keeps registers of some kernels in memory, so that another block fits
+ * on a multiprocessor. Told that so many suffice, it does not. */
 constexpr int ROOMY_BLOCKS = 3;
 
 /* The fault that a kernel found with its input, in host memory that the device writes to. The first

@@ -7,6 +7,7 @@ import pathlib
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(SOURCE, "bench"))
@@ -65,6 +66,28 @@ class ListingTest(unittest.TestCase):
 
     def test_registers_are_those_of_each_kernel(self):
         self.assertEqual(machine_code.registers(REPORT), {"first": 96, "second": 12})
+
+
+class NeededTest(unittest.TestCase):
+    def examine(self, listing):
+        def run(*command):
+            if command[-1] == "--version":
+                return "release 99.1"
+            return {"nvdisasm": listing, "nvcc": ""}.get(command[0], "\n".join(command[1:]))
+
+        with mock.patch.object(machine_code, "run", run), \
+                mock.patch.object(machine_code, "find_disassembler", lambda nvcc: "nvdisasm"):
+            return machine_code.examine("nvcc")
+
+    def test_kernels_that_are_not_there_are_told(self):
+        for listing in "", LISTING:
+            compiler, _, faults = self.examine(listing)
+            self.assertEqual(compiler, "nvcc 99.1")
+            for kernel in machine_code.needed():
+                self.assertIn(f"{kernel}: not in the machine code", faults)
+        self.assertEqual(len(machine_code.needed()), 12)
+        self.assertEqual([kernel for kernel in machine_code.needed()
+                          if kernel not in machine_code.read(machine_code.RECORD)[1]], [])
 
 
 class ComparisonTest(unittest.TestCase):

@@ -339,7 +339,7 @@ unsigned shuffled_below(unsigned bound)
     return static_cast<unsigned>((state >> 33) % bound);
 }
 
-/* Few more often than many. Of a place alone ThreadSanitizer would see one fibre for all blocks. */
+/* Few more often than many. With one place ThreadSanitizer would see all blocks as one fibre. */
 static unsigned draw_residents()
 {
     return A_FIBRE_TO_A_THREAD ? MOST_RESIDENTS
