@@ -20,14 +20,12 @@ import subprocess
 import sys
 import tempfile
 
+import record
+
 RECORD = pathlib.Path(__file__).with_suffix(".tsv")
 ISAS, DTYPES = ("avx2", "baseline"), ("f32", "bf16", "f64")
-BUILDS = [f"{isa} {dtype}" for isa in ISAS for dtype in DTYPES]
+NAMES = ["call", *(f"{isa} {dtype}" for isa in ISAS for dtype in DTYPES)]
 MOST, LEAST = 0.05, 10  # of the record, and instructions, that a count may differ by
-
-
-class Unfit(Exception):
-    """Why no counts can be compared here."""
 
 
 def own_instructions(profile, program):
@@ -52,7 +50,7 @@ def count(program, isa):
     """What the program was compiled by, and the instructions of each call and type."""
     program = os.path.realpath(program)
     if not shutil.which("valgrind"):
-        raise Unfit("there is no valgrind (Debian: valgrind)")
+        raise record.Unfit("there is no valgrind (Debian: valgrind)")
     # Nothing else of the environment, by which Mixtape, BLAS or Valgrind might do something else.
     environment = {"PATH": os.environ["PATH"], "MIXTAPE_ISA": isa}
     with tempfile.NamedTemporaryFile("r") as profile:
@@ -62,7 +60,7 @@ def count(program, isa):
              "--compress-pos=no", f"--callgrind-out-file={profile.name}", program],
             env=environment, capture_output=True, text=True, check=False)
         if "is not to be had here" in done.stderr:
-            raise Unfit(done.stderr.strip())
+            raise record.Unfit(done.stderr.strip())
         if done.returncode != 0:
             raise RuntimeError(f"{program}: status {done.returncode}: {done.stderr.strip()}")
         found = own_instructions(profile.read().splitlines(), program)
@@ -73,7 +71,7 @@ def count(program, isa):
 
 
 def count_all(program):
-    """The compiler, and a table: of each call the counts of BUILDS."""
+    """The compiler, and a table: of each call the counts by the rest of NAMES."""
     table = {}
     for isa in ISAS:
         compiler, found = count(program, isa)
@@ -82,48 +80,25 @@ def count_all(program):
     return compiler, table
 
 
-def write(path, compiler, table):
-    lines = [["call", *BUILDS]] + [[call, *map(str, counts.values())]
-                                   for call, counts in table.items()]
-    text = f"# Instructions by code of {compiler}: see instructions.py\n"
-    new = path.with_suffix(".new")
-    new.write_text(text + "".join("\t".join(line) + "\n" for line in lines))
-    os.replace(new, path)
-
-
-def read(path):
-    first, *lines = path.read_text().splitlines() or [""]
-    compiler = first.partition(" by code of ")[2].partition(":")[0]
-    table = {}
-    for number, line in enumerate(lines[1:], 3):
-        call, *counts = line.split("\t")
-        are_counts = all(re.fullmatch("[1-9][0-9]*", one) for one in counts)
-        if len(counts) != len(BUILDS) or not are_counts:
-            raise Unfit(f"{path}:{number}: no counts of {len(BUILDS)} builds")
-        table[call] = dict(zip(BUILDS, map(int, counts)))
-    return compiler, table
+def of_call(call, recorded, found):
+    """A line for each count of a call that is not as the record says."""
+    for build, now in found.items():
+        before = recorded[build]
+        change = now / before - 1.0
+        if abs(change) > MOST and abs(now - before) > LEAST:
+            yield (f"{call} {build}: {before} instructions recorded, {now} found "
+                   f"({100.0 * change:+.1f} %)")
 
 
 def differences(recorded, found):
-    """A line for each count that is not as the record says."""
-    for call in [*found, *(call for call in recorded if call not in found)]:
-        if call not in found or call not in recorded:
-            where = "the record" if call in recorded else "bench/kernel_calls.h"
-            yield f"{call}: in {where} alone"
-            continue
-        for build, now in found[call].items():
-            before = recorded[call][build]
-            change = now / before - 1.0
-            if abs(change) > MOST and abs(now - before) > LEAST:
-                yield (f"{call} {build}: {before} instructions recorded, {now} found "
-                       f"({100.0 * change:+.1f} %)")
+    return record.differences(recorded, found, "bench/kernel_calls.h", of_call)
 
 
 def compare(recorded, found):
     """Lines that tell what is not as recorded; none where all is."""
     (compiler, before), (other, now) = recorded, found
     if compiler != other:
-        raise Unfit(f"the record is of {compiler}, the program of {other}")
+        raise record.Unfit(f"the record is of {compiler}, the program of {other}")
     lines = list(differences(before, now))
     return lines + ["where that is meant: bench/instructions.py PROGRAM --renew"] if lines else []
 
@@ -137,10 +112,10 @@ def main():
     try:
         found = count_all(given.program)
         if given.renew:
-            write(RECORD, *found)
+            record.write(RECORD, found[0], NAMES, found[1])
             return 0
-        lines = compare(read(RECORD), found)
-    except (OSError, Unfit, RuntimeError) as reason:
+        lines = compare(record.read(RECORD, NAMES, least=1), found)
+    except (OSError, record.Unfit, RuntimeError) as reason:
         print(f"instructions.py: {reason}", file=sys.stderr)
         return 1
     print("\n".join(lines) or "as recorded")

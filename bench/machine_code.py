@@ -22,11 +22,14 @@ import sys
 import sysconfig
 import tempfile
 
+import record
+
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
 RECORD = pathlib.Path(__file__).with_suffix(".tsv")
 ARCHITECTURES = (80, 90)
 FLAGS = ("-std=c++17", "-O3", "-fmad=false", "-ftz=true", "-I", "include", "-I", ".")
-COUNTS = ("instructions", "registers", "strong stores", "strong loads", "strong additions")
+NAMES = ("kernel", "instructions", "registers", "strong stores", "strong loads",
+         "strong additions")
 STRONG = {"ST": "strong stores", "LD": "strong loads", "AT": "strong additions",
           "RE": "strong additions"}  # by the beginnings of their names
 MOST = 0.05  # of the record, that instructions may differ by
@@ -40,10 +43,6 @@ LEAST_STRONG = {
 TYPES = ("float, float", "double, double", "bfloat16, float")
 
 INSTRUCTION = re.compile(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)([.\w]*)")
-
-
-class Unfit(Exception):
-    """Why no machine code can be compared here."""
 
 
 def run(*command):
@@ -60,7 +59,7 @@ def find_disassembler(nvcc):
         found = shutil.which("nvdisasm", path=folder)
         if found:
             return found
-    raise Unfit("there is no nvdisasm (pip install nvidia-cuda-nvdisasm)")
+    raise record.Unfit("there is no nvdisasm (pip install nvidia-cuda-nvdisasm)")
 
 
 def short(names):
@@ -77,7 +76,7 @@ def count(listing):
     for line in listing.splitlines():
         if line.startswith(".text."):
             present = line[len(".text."):-1]
-            found[present] = dict.fromkeys(COUNTS, 0)
+            found[present] = dict.fromkeys(NAMES[1:], 0)
         instruction = INSTRUCTION.match(line)
         if present is None or not instruction or instruction[1] == "NOP":
             continue
@@ -131,39 +130,17 @@ def check(kernel, counts, spills):
                     for what, at_least in least.items() if counts[what] < at_least]
 
 
-def write(path, compiler, table):
-    lines = [["kernel", *COUNTS]] + [[kernel, *(str(counts[what]) for what in COUNTS)]
-                                     for kernel, counts in table.items()]
-    text = f"# Machine code by {compiler}: see machine_code.py\n"
-    new = path.with_suffix(".new")
-    new.write_text(text + "".join("\t".join(line) + "\n" for line in lines))
-    os.replace(new, path)
-
-
-def read(path):
-    first, *lines = path.read_text().splitlines() or [""]
-    compiler = first.partition(" by ")[2].partition(":")[0]
-    table = {}
-    for number, line in enumerate(lines[1:], 3):
-        kernel, *counts = line.split("\t")
-        if len(counts) != len(COUNTS) or not all(one.isdigit() for one in counts):
-            raise Unfit(f"{path}:{number}: no {len(COUNTS)} counts")
-        table[kernel] = dict(zip(COUNTS, map(int, counts)))
-    return compiler, table
+def of_kernel(kernel, recorded, found):
+    """A line for each count of a kernel that is not as the record says."""
+    for what, now in found.items():
+        before = recorded[what]
+        most = MOST * before if what == "instructions" else 0
+        if abs(now - before) > most:
+            yield f"{kernel}: {before} {what} recorded, {now} found"
 
 
 def differences(recorded, found):
-    """A line for each kernel that is not as the record says."""
-    for kernel in [*found, *(kernel for kernel in recorded if kernel not in found)]:
-        if kernel not in found or kernel not in recorded:
-            where = "the record" if kernel in recorded else "the machine code"
-            yield f"{kernel}: in {where} alone"
-            continue
-        for what, now in found[kernel].items():
-            before = recorded[kernel][what]
-            most = MOST * before if what == "instructions" else 0
-            if abs(now - before) > most:
-                yield f"{kernel}: {before} {what} recorded, {now} found"
+    return record.differences(recorded, found, "the machine code", of_kernel)
 
 
 def main():
@@ -175,12 +152,12 @@ def main():
     try:
         compiler, table, lines = examine(given.nvcc)
         if given.renew and not lines:
-            write(RECORD, compiler, table)
+            record.write(RECORD, compiler, NAMES, table)
             return 0
-        recorded, before = read(RECORD)
+        recorded, before = record.read(RECORD, NAMES)
         same = compiler == recorded
         lines += differences(before, table) if same else []
-    except (OSError, Unfit, RuntimeError) as reason:
+    except (OSError, record.Unfit, RuntimeError) as reason:
         print(f"machine_code.py: {reason}", file=sys.stderr)
         return 1
     right = "as recorded" if same else f"right, but {compiler} has no record ({recorded} has)"

@@ -3,9 +3,7 @@ told."""
 
 import copy
 import os
-import pathlib
 import sys
-import tempfile
 import unittest
 from unittest import mock
 
@@ -13,6 +11,7 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file_
 sys.path.insert(0, os.path.join(SOURCE, "bench"))
 
 import machine_code
+import record
 
 LISTING = """
 //--------------------- .text.first --------------------------
@@ -41,16 +40,20 @@ ptxas info    : Used 12 registers
 FORWARD = "forward_kernel<float, float> sm_90"
 
 
+def recorded():
+    return record.read(machine_code.RECORD, machine_code.NAMES)
+
+
 class RecordTest(unittest.TestCase):
     def test_the_kernels_are_what_is_recorded(self):
         try:
             compiler, table, lines = machine_code.examine(os.environ["NVCC"])
-        except machine_code.Unfit as reason:
+        except record.Unfit as reason:
             if os.environ.get("MIXTAPE_REQUIRE_ALL"):
                 raise
             self.skipTest(reason)
-        recorded, before = machine_code.read(machine_code.RECORD)
-        if compiler == recorded:
+        recorder, before = recorded()
+        if compiler == recorder:
             lines += machine_code.differences(before, table)
         if lines:
             self.fail("\n" + "\n".join(lines))
@@ -87,12 +90,12 @@ class NeededTest(unittest.TestCase):
                 self.assertIn(f"{kernel}: not in the machine code", faults)
         self.assertEqual(len(machine_code.needed()), 12)
         self.assertEqual([kernel for kernel in machine_code.needed()
-                          if kernel not in machine_code.read(machine_code.RECORD)[1]], [])
+                          if kernel not in recorded()[1]], [])
 
 
 class ComparisonTest(unittest.TestCase):
     def setUp(self):
-        self.compiler, self.table = machine_code.read(machine_code.RECORD)
+        self.compiler, self.table = recorded()
 
     def test_what_no_compiler_may_do_is_told(self):
         counts = self.table[FORWARD] | {"strong loads": 20}
@@ -119,23 +122,6 @@ class ComparisonTest(unittest.TestCase):
                          [f"{FORWARD}: in the record alone"])
         self.assertEqual(list(machine_code.differences(other, self.table)),
                          [f"{FORWARD}: in the machine code alone"])
-
-    def test_what_is_written_is_read_again(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder, "again.tsv")
-            machine_code.write(path, self.compiler, self.table)
-            self.assertEqual(path.read_bytes(), machine_code.RECORD.read_bytes())
-            self.assertEqual(machine_code.read(path), (self.compiler, self.table))
-            self.assertEqual(os.listdir(folder), ["again.tsv"])
-
-    def test_a_record_that_is_damaged_is_told(self):
-        lines = machine_code.RECORD.read_text().splitlines()
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder, "damaged.tsv")
-            for third in ("adam\t1\t2", "adam" + "\tx" * 5, "adam" + "\t1" * 6):
-                path.write_text("\n".join(lines[:2] + [third]))
-                with self.assertRaisesRegex(machine_code.Unfit, "damaged.tsv:3: no 5 counts"):
-                    machine_code.read(path)
 
 
 if __name__ == "__main__":
