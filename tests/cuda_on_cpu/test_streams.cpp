@@ -1,5 +1,5 @@
-/* WKV on streams of the caller's: nothing waits, nothing is allocated, and a graph may be
- * recorded. */
+/* Work on streams of the caller's: nothing waits for it, nothing is allocated, a graph may be
+ * recorded, and what kernels find is told. */
 #include <mixtape/wkv.h>
 
 #include "control.h"
@@ -164,11 +164,88 @@ START_TEST(test_a_graph_of_the_callers_is_recorded_and_replayed)
 }
 END_TEST
 
+/* Rows of a table of two, one of which there is not. */
+struct wrong_rows {
+    int32_t *indices;
+    float *table = array_of({0.0f, 0.0f}), *rows = array_of({0.0f, 0.0f});
+
+    explicit wrong_rows(int32_t wrong)
+    {
+        const int32_t given[] = {0, wrong};
+        void *memory;
+        ck_assert_int_eq(device->allocate(device, sizeof given, &memory), MT_OK);
+        ck_assert_int_eq(device->write(device, memory, given, sizeof given), MT_OK);
+        ck_assert_int_eq(device->synchronize(device), MT_OK);
+        indices = static_cast<int32_t *>(memory);
+    }
+    wrong_rows(const wrong_rows &) = delete;
+    wrong_rows &operator=(const wrong_rows &) = delete;
+    ~wrong_rows()
+    {
+        for (void *memory : std::initializer_list<void *>{indices, table, rows}) {
+            device->release(device, memory);
+        }
+    }
+    void enqueue(cudaStream_t stream)
+    {
+        const mt_embedding_forward_args args = {2, 2, 1, indices, table, rows};
+        device->use_stream(device, stream);
+        ck_assert_int_eq(device->kernels[MT_F32]->embedding_forward(device, &args), MT_OK);
+        device->use_own_stream(device);
+    }
+};
+
+/* The next call that waits tells of one of the two, and the one behind it of none. */
+void assert_found_once(const char *one, const char *other)
+{
+    ck_assert_int_eq(device->synchronize(device), MT_ERROR_INVALID);
+    const char *message = mt_error_message();
+    ck_assert_msg(strstr(message, one) != nullptr || strstr(message, other) != nullptr, "%s",
+                  message);
+    ck_assert_int_eq(device->synchronize(device), MT_OK);
+}
+
+START_TEST(test_what_kernels_find_on_any_stream_or_in_a_graph_is_told_once)
+{
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    {
+        wrong_rows first(7), second(9);
+        cudaStream_t streams[2];
+        cudaGraph_t graph;
+        cudaGraphExec_t executable;
+        for (cudaStream_t &stream : streams) {
+            ck_assert_int_eq(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking),
+                             cudaSuccess);
+        }
+        ck_assert_int_eq(cudaStreamBeginCapture(streams[0], cudaStreamCaptureModeThreadLocal),
+                         cudaSuccess);
+        first.enqueue(streams[0]);
+        ck_assert_int_eq(cudaStreamEndCapture(streams[0], &graph), cudaSuccess);
+        ck_assert_int_eq(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+        for (int round = 0; round < 3; round++) {
+            ck_assert_int_eq(cudaGraphLaunch(executable, streams[0]), cudaSuccess);
+            second.enqueue(streams[1]);
+            for (cudaStream_t stream : streams) {
+                ck_assert_int_eq(cudaStreamSynchronize(stream), cudaSuccess);
+            }
+            assert_found_once("index 7 at 1", "index 9 at 1");
+        }
+        ck_assert_int_eq(cudaGraphExecDestroy(executable), cudaSuccess);
+        ck_assert_int_eq(cudaGraphDestroy(graph), cudaSuccess);
+        for (cudaStream_t stream : streams) {
+            ck_assert_int_eq(cudaStreamDestroy(stream), cudaSuccess);
+        }
+    }
+    mt_device_close(device);
+}
+END_TEST
+
 Suite *streams_suite()
 {
     const TTest *const tests[] = {test_streams_take_turns_without_waiting,
-                                  test_a_graph_of_the_callers_is_recorded_and_replayed};
-    return suite_of("cuda_on_cpu/streams", nullptr, nullptr, 2, tests);
+                                  test_a_graph_of_the_callers_is_recorded_and_replayed,
+                                  test_what_kernels_find_on_any_stream_or_in_a_graph_is_told_once};
+    return suite_of("cuda_on_cpu/streams", nullptr, nullptr, 3, tests);
 }
 
 } // namespace
