@@ -46,9 +46,10 @@ namespace
 constexpr unsigned LANES = 32;
 /* To ThreadSanitizer a thread at a barrier costs as much as there are threads in all of them. */
 constexpr unsigned MOST_RESIDENTS = A_FIBRE_TO_A_THREAD ? 2 : 48;
-constexpr size_t STACK_BYTES = 256 << 10;
-constexpr int NOT_WRITTEN = 0xFF;         /* NaN in every real type */
-constexpr unsigned MOST_SLEEPS = 1 << 20; /* while nothing else happens */
+constexpr size_t STACK_BYTES = 320 << 10;
+constexpr size_t CACHE_LINE = 64, STACK_OFFSETS = 1024; /* lines; of what stacks begin at */
+constexpr int NOT_WRITTEN = 0xFF;                       /* NaN in every real type */
+constexpr unsigned MOST_SLEEPS = 1 << 20;               /* while nothing else happens */
 
 struct stack {
     void *memory, *pointer; /* pointer: where to go on */
@@ -62,6 +63,7 @@ struct stack {
 struct fibre {
     stack at;
     unsigned thread;
+    bool waited; /* for the grid before */
 };
 
 /* Threads that wait for one another: a block, or lanes of a warp. */
@@ -76,15 +78,40 @@ struct warp_state {
     unsigned turn[LANES];     /* exchanges that each lane has been through */
 };
 
+struct grid_run;
+
 struct block_state {
     const grid *of;
+    grid_run *run;                            /* of the grid */
     unsigned index, place, started, finished; /* place: among the resident blocks */
-    std::vector<unsigned> order;              /* in which threads start */
+    bool lets_next_begin;
+    std::vector<unsigned> order; /* in which threads start */
     barrier all;
     std::vector<warp_state> warps;
-    std::vector<fibre *> ready;
-    std::vector<unsigned char> shared; /* its shared memory */
+    std::vector<fibre *> ready, parked; /* parked: until the grid before has ended */
+    std::vector<unsigned char> shared;  /* its shared memory */
 };
+
+/* How far a grid is. */
+struct grid_run {
+    const grid *of;
+    grid_run *before;               /* on its stream, or NULL */
+    unsigned begun, letting, ended; /* blocks; letting: those that let the next grid begin */
+    unsigned listed;                /* blocks that have begun or wait */
+    std::vector<unsigned> waiting;  /* the first that have not begun, by their numbers */
+    char end;                       /* released by threads that end */
+};
+
+bool has_ended(const grid_run *run)
+{
+    return run == nullptr || run->ended == run->of->blocks;
+}
+
+bool may_begin(const grid_run &run)
+{
+    return run.begun < run.of->blocks &&
+           (run.before == nullptr || run.before->letting == run.before->of->blocks);
+}
 
 /* What is mapped in its place must not look like a stack: the report of leaks at the program's end
  * maps files, and hung where the sanitizer took that for an error. */
@@ -145,8 +172,13 @@ void run_threads()
                                     &scheduler.bytes);
 #endif
     for (;;) {
+        running->waited = false;
         acquire(&grid_begins);
         block->of->body();
+        if (block->of->overlaps && !running->waited) {
+            give_up("ends without having waited for the kernel before it");
+        }
+        release(&block->run->end);
         release(&grid_ends);
         block->finished++;
         sleeps = 0;
@@ -169,7 +201,10 @@ fibre *make_fibre(size_t place, size_t thread)
     if (made->at.memory == MAP_FAILED) {
         give_up("no memory for a stack");
     }
-    void **top = reinterpret_cast<void **>(static_cast<char *>(made->at.memory) + STACK_BYTES);
+    /* Were all to begin at the same place of a page, they would share few sets of the caches. */
+    size_t offset = shuffled_below(STACK_OFFSETS) * CACHE_LINE;
+    void **top =
+        reinterpret_cast<void **>(static_cast<char *>(made->at.memory) + STACK_BYTES - offset);
     *--top = nullptr; /* where run_threads would return to; keeps the stack aligned */
     *--top = reinterpret_cast<void *>(run_threads);
     for (int i = 0; i < 6; i++) {
@@ -210,9 +245,8 @@ void order_memory(const std::vector<fibre *> &threads, void *at)
 }
 
 /* Lets all who wait go on, in any order. */
-void open_barrier(barrier *gate)
+void let_go_on(std::vector<fibre *> &waiting)
 {
-    std::vector<fibre *> &waiting = gate->waiting;
     for (size_t left = waiting.size(); left > 0; left--) {
         size_t chosen = shuffled_below(static_cast<unsigned>(left));
         block->ready.push_back(waiting[chosen]);
@@ -231,7 +265,7 @@ void wait_at(barrier *gate, unsigned expected, bool orders)
         if (orders) {
             order_memory(gate->waiting, gate);
         }
-        open_barrier(gate);
+        let_go_on(gate->waiting);
     }
     change(&self->at, &scheduler);
 }
@@ -253,10 +287,12 @@ void wait_for_lanes(unsigned lanes, bool orders)
 }
 
 /* A block that begins, with its threads in any order. */
-block_state make_block(const grid &of, unsigned index, unsigned place)
+block_state make_block(grid_run *run, unsigned index, unsigned place)
 {
+    const grid &of = *run->of;
     block_state made = {};
     made.of = &of;
+    made.run = run;
     made.index = index;
     made.place = place;
     made.order.resize(of.threads);
@@ -269,39 +305,21 @@ block_state make_block(const grid &of, unsigned index, unsigned place)
     return made;
 }
 
-/* The order in which a grid's blocks begin. */
-class beginning
+/* The grid's next block, for a place that is free. */
+block_state take_block(grid_run *run, unsigned place)
 {
-    const grid *whole;
-    unsigned begun = 0, listed = 0; /* listed: have begun or wait */
-    std::vector<unsigned> waiting;  /* the first that have not begun, by their numbers */
-
-  public:
-    explicit beginning(const grid &of) : whole(&of)
-    {
+    unsigned disorder = run->of->disorder;
+    while (run->listed < run->of->blocks && run->waiting.size() <= disorder) {
+        run->waiting.push_back(run->listed++);
     }
-
-    bool over() const
-    {
-        return begun == whole->blocks;
-    }
-
-    /* The next block, for a place that is free. */
-    block_state take(unsigned place)
-    {
-        while (listed < whole->blocks && waiting.size() <= whole->disorder) {
-            waiting.push_back(listed++);
-        }
-        unsigned overtook_first = begun - waiting[0];
-        size_t chosen = overtook_first < whole->disorder
-                            ? shuffled_below(static_cast<unsigned>(waiting.size()))
-                            : 0;
-        unsigned taken = waiting[chosen];
-        waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(chosen));
-        begun++;
-        return make_block(*whole, taken, place);
-    }
-};
+    unsigned overtook_first = run->begun - run->waiting[0];
+    size_t chosen =
+        overtook_first < disorder ? shuffled_below(static_cast<unsigned>(run->waiting.size())) : 0;
+    unsigned taken = run->waiting[chosen];
+    run->waiting.erase(run->waiting.begin() + static_cast<std::ptrdiff_t>(chosen));
+    run->begun++;
+    return make_block(run, taken, place);
+}
 
 /* Puts the block in place of the one that runs. */
 void enter_block(block_state *next)
@@ -313,9 +331,19 @@ void enter_block(block_state *next)
     mt_shared_of_block = reinterpret_cast<unsigned char(*)[]>(next->shared.data());
 }
 
-/* Runs one of the block's threads until it waits. */
-void take_turn()
+/* Lets the grid behind the block's begin, as far as this block is concerned. */
+void let_next_begin()
 {
+    block->run->letting += block->lets_next_begin ? 0 : 1;
+    block->lets_next_begin = true;
+}
+
+/* Runs one of the block's threads until it waits; false: all wait for the grid before. */
+bool take_turn()
+{
+    if (!block->parked.empty() && has_ended(block->run->before)) {
+        let_go_on(block->parked);
+    }
     if (!block->ready.empty()) {
         fibre *next = block->ready.back();
         block->ready.pop_back();
@@ -325,9 +353,12 @@ void take_turn()
         fibre *next = fibre_of(block->place, thread);
         next->thread = thread;
         resume(next);
-    } else {
+    } else if (block->parked.empty()) {
         give_up("threads wait for others that have ended or wait elsewhere");
+    } else {
+        return false;
     }
+    return true;
 }
 
 } // namespace
@@ -346,9 +377,34 @@ static unsigned draw_residents()
                                : 1 + shuffled_below(1 + shuffled_below(MOST_RESIDENTS));
 }
 
-void run_grids(const std::vector<grid> &grids, unsigned residents)
+/* What is to run of each stream, in one list that stays where it is. */
+static std::list<grid_run> list_runs(const std::vector<std::vector<grid>> &streams)
 {
-    std::vector<beginning> orders(grids.begin(), grids.end()); /* that are not over */
+    std::list<grid_run> runs;
+    for (const std::vector<grid> &stream : streams) {
+        grid_run *before = nullptr;
+        for (const grid &each : stream) {
+            runs.push_back({&each, before, 0, 0, 0, 0, {}, 0});
+            before = &runs.back();
+        }
+    }
+    return runs;
+}
+
+static std::vector<grid_run *> which_may_begin(std::list<grid_run> *runs)
+{
+    std::vector<grid_run *> found;
+    for (grid_run &run : *runs) {
+        if (may_begin(run)) {
+            found.push_back(&run);
+        }
+    }
+    return found;
+}
+
+void run_grids(const std::vector<std::vector<grid>> &streams, unsigned residents)
+{
+    std::list<grid_run> runs = list_runs(streams);
     std::list<block_state> resident;
     unsigned there = residents > 0 ? std::min(residents, MOST_RESIDENTS) : draw_residents();
     std::vector<unsigned> places(there); /* that are free */
@@ -356,24 +412,29 @@ void run_grids(const std::vector<grid> &grids, unsigned residents)
     scheduler.accesses = present_race_fibre();
     ignore_memory();
     release(&grid_begins);
-    while (!orders.empty() || !resident.empty()) {
-        while (!orders.empty() && !places.empty()) {
-            auto order = orders.begin() + shuffled_below(static_cast<unsigned>(orders.size()));
-            resident.push_back(order->take(places.back()));
-            places.pop_back();
-            if (order->over()) {
-                orders.erase(order);
+    for (;;) {
+        while (!places.empty()) {
+            std::vector<grid_run *> beginning = which_may_begin(&runs);
+            if (beginning.empty()) {
+                break;
             }
+            grid_run *run = beginning[shuffled_below(static_cast<unsigned>(beginning.size()))];
+            resident.push_back(take_block(run, places.back()));
+            places.pop_back();
+        }
+        if (resident.empty()) {
+            break;
         }
         auto next = resident.begin();
         std::advance(next, shuffled_below(static_cast<unsigned>(resident.size())));
         enter_block(&*next);
         unsigned threads = block->of->threads;
         unsigned turns = 1 + shuffled_below(2 * threads); /* until another block's turn */
-        while (turns-- > 0 && block->finished < threads) {
-            take_turn();
+        while (turns-- > 0 && block->finished < threads && take_turn()) {
         }
         if (block->finished == threads) {
+            let_next_begin();
+            block->run->ended++;
             places.push_back(block->place);
             resident.erase(next);
         }
@@ -448,7 +509,39 @@ void __nanosleep(unsigned)
     change(&running->at, &scheduler);
 }
 
-/* One thread runs at a time, in order. */
+/* One thread runs at a time, in order. What is before a fence comes before what is behind a later
+ * one: who is later has read what the earlier wrote in between, or should have. */
+void __threadfence()
+{
+    static char fences;
+    acquire(&fences);
+    release(&fences);
+}
+
 void __threadfence_system()
 {
+}
+
+void cudaTriggerProgrammaticLaunchCompletion()
+{
+    act_as(scheduler.accesses);
+    let_next_begin();
+    act_as(running->at.accesses);
+}
+
+void cudaGridDependencySynchronize()
+{
+    act_as(scheduler.accesses);
+    fibre *self = running;
+    grid_run *before = block->run->before;
+    self->waited = true;
+    if (has_ended(before)) {
+        act_as(self->at.accesses);
+    } else {
+        block->parked.push_back(self);
+        change(&self->at, &scheduler);
+    }
+    if (before != nullptr) {
+        acquire(&before->end);
+    }
 }

@@ -6,7 +6,11 @@
  * take turns. How many is drawn anew each time. Blocks of a grid begin by their numbers, or within
  * bounds in another order. The order in which threads start, and go on after a barrier, is
  * shuffled: what depends on it without a barrier changes from run to run. Waiting that
- * cannot end, because threads are gone or wait elsewhere, ends the program with a message. */
+ * cannot end, because threads are gone or wait elsewhere, ends the program with a message.
+ *
+ * Where a launch allows it, a grid's blocks begin once all blocks of the grid before it have said
+ * that they may, or ended. So each of its threads has to wait for that grid, whatever it does
+ * then. */
 #ifndef CUDA_ON_CPU_FIBRES_H
 #define CUDA_ON_CPU_FIBRES_H
 
@@ -24,13 +28,16 @@ struct grid {
     unsigned blocks, threads;
     size_t shared_bytes; /* of a block */
     unsigned disorder;   /* places before or after its own that a block may begin at */
+    bool overlaps; /* may begin before the grid before it on its stream has ended, and waits for
+                      that */
     std::function<void()> body;
 };
 
 /* Runs each grid's `body` as each thread of each of its blocks, with threadIdx and blockIdx set.
- * The grids have nothing to do with one another: those of several streams. At most `residents`
- * blocks are there at a time; 0: as many as are drawn. */
-void run_grids(const std::vector<grid> &grids, unsigned residents);
+ * A stream is grids that follow one another, of which all but the first overlap; streams have
+ * nothing to do with one another. At most `residents` blocks are there at a time; 0: as many as
+ * are drawn. */
+void run_grids(const std::vector<std::vector<grid>> &streams, unsigned residents);
 
 /* The next number of the shuffling generator, below `bound`. */
 unsigned shuffled_below(unsigned bound);

@@ -54,6 +54,9 @@ namespace
 constexpr int NOT_WRITTEN = 0xFF; /* NaN in every real type */
 constexpr size_t DEVICE_MEGABYTES = 4096;
 constexpr unsigned MOST_THREADS = 1024;
+constexpr unsigned MOST_OVERLAPPING = 4; /* grids of a stream that are there at once */
+constexpr unsigned OVERLAPS_ONCE_IN =
+    4; /* a thread that waits takes longer than one that need not */
 
 std::unordered_map<void *, size_t> device_memory;
 size_t device_bytes_used;
@@ -179,19 +182,36 @@ cudaStream_t named(cudaStream_t stream)
 
 std::vector<cudaStream_t> streams = {named(nullptr)};
 
+/* The stream's next launch, and now and then those that may begin before it has ended. */
+std::vector<cuda_on_cpu::grid> take_launches(cudaStream_t stream)
+{
+    std::vector<cuda_on_cpu::grid> taken;
+    work_list &queue = stream->queue;
+    bool overlap = cuda_on_cpu::shuffled_below(OVERLAPS_ONCE_IN) == 0;
+    size_t most = overlap ? MOST_OVERLAPPING : 1;
+    while (taken.size() < most && !queue.empty() && queue.front().launch.blocks > 0 &&
+           (taken.empty() || queue.front().launch.overlaps)) {
+        taken.push_back(std::move(queue.front().launch));
+        queue.pop_front();
+    }
+    return taken;
+}
+
 /* The next that each stream has to do: launches all at once. */
 void run_next()
 {
-    std::vector<cuda_on_cpu::grid> grids;
+    std::vector<std::vector<cuda_on_cpu::grid>> grids;
     for (cudaStream_t each : streams) {
         if (each->queue.empty()) {
             continue;
         }
+        if (each->queue.front().launch.blocks > 0) {
+            grids.push_back(take_launches(each));
+            continue;
+        }
         work next = std::move(each->queue.front());
         each->queue.pop_front();
-        if (next.launch.blocks > 0) {
-            grids.push_back(std::move(next.launch));
-        } else if (!lost) {
+        if (!lost) {
             next.other();
         }
     }
@@ -283,9 +303,14 @@ cudaError_t enqueue_launch(const void *kernel, const cudaLaunchConfig_t &config,
     if (launches == crashing_launch) {
         return enqueue(config.stream, [] { lost = true; });
     }
-    return enqueue(config.stream, work{{config.gridDim.x, config.blockDim.x,
-                                        config.dynamicSmemBytes, disorder, std::move(body)},
-                                       nullptr});
+    bool overlaps = false;
+    for (unsigned i = 0; i < config.numAttrs; i++) {
+        overlaps = overlaps || config.attrs[i].val.programmaticStreamSerializationAllowed != 0;
+    }
+    return enqueue(config.stream,
+                   work{{config.gridDim.x, config.blockDim.x, config.dynamicSmemBytes, disorder,
+                         overlaps, std::move(body)},
+                        nullptr});
 }
 
 bool machine_is(cuda_on_cpu_machine asked, const char *name)

@@ -6,6 +6,9 @@
 
 #include "kernels/cuda/cuda.cuh"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <vector>
 
 using cuda_on_cpu::A_FIBRE_TO_A_THREAD;
@@ -146,6 +149,48 @@ START_TEST(test_grids_of_two_streams_run_at_once)
 }
 END_TEST
 
+static cudaLaunchAttribute early = {cudaLaunchAttributeProgrammaticStreamSerialization, {1}};
+
+/* Lets the next begin, and waits a while for that; words: the next has begun; this saw it; this has
+ * ended; the next found that so. */
+static __global__ void wait_for_next(unsigned *words)
+{
+    cudaTriggerProgrammaticLaunchCompletion();
+    for (int i = 0; i < 100 && words[1] == 0; i++) {
+        __nanosleep(20);
+        words[1] = *static_cast<volatile unsigned *>(words);
+    }
+    words[2] = 1;
+}
+
+static __global__ void wait_for_last(unsigned *words)
+{
+    *static_cast<volatile unsigned *>(words) = 1;
+    cudaGridDependencySynchronize();
+    words[3] = words[2];
+}
+
+START_TEST(test_a_grid_begins_early_now_and_then_and_waits_for_the_one_before)
+{
+    const unsigned times = 100;
+    unsigned words[4], early_ones = 0;
+    void *memory;
+    ck_assert_int_eq(cudaMalloc(&memory, sizeof words), cudaSuccess);
+    for (unsigned i = 0; i < times; i++) {
+        cudaLaunchConfig_t first = {1, 1, 0, nullptr}, next = {1, 1, 0, nullptr, &early, 1};
+        cudaMemsetAsync(memory, 0, sizeof words, nullptr);
+        cudaLaunchKernelEx(&first, wait_for_next, static_cast<unsigned *>(memory));
+        cudaLaunchKernelEx(&next, wait_for_last, static_cast<unsigned *>(memory));
+        cudaMemcpyAsync(words, memory, sizeof words, cudaMemcpyDeviceToHost, nullptr);
+        early_ones += words[1];
+        ck_assert_uint_eq(words[3], 1);
+    }
+    ck_assert_uint_gt(early_ones, times / 10);
+    ck_assert_uint_lt(early_ones, times / 2);
+    cudaFree(memory);
+}
+END_TEST
+
 static __global__ void do_nothing(int)
 {
 }
@@ -166,16 +211,46 @@ START_TEST(test_more_than_48_KiB_of_shared_memory_have_to_be_asked_for)
 }
 END_TEST
 
+/* In a process of its own, since it aborts. */
+static void launch_early_without_waiting(int messages)
+{
+    dup2(messages, STDERR_FILENO);
+    cudaLaunchConfig_t config = {1, 1, 0, nullptr, &early, 1};
+    cudaLaunchKernelEx(&config, do_nothing, 0);
+    cudaStreamSynchronize(nullptr);
+    _exit(0);
+}
+
+START_TEST(test_who_begins_early_has_to_wait)
+{
+    char message[200] = "";
+    int ends[2], status;
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        launch_early_without_waiting(ends[1]);
+    }
+    close(ends[1]);
+    ck_assert_int_gt(read(ends[0], message, sizeof message - 1), 0);
+    close(ends[0]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+    ck_assert_ptr_nonnull(strstr(message, "ends without having waited for the kernel before"));
+}
+END_TEST
+
 static Suite *blocks_suite(void)
 {
     const TTest *const tests[] = {
+        test_who_begins_early_has_to_wait, /* first: a child cannot use CUDA after its parent */
         test_blocks_begin_by_their_numbers,
         test_blocks_begin_out_of_order_within_bounds,
         test_as_many_blocks_are_there_as_are_drawn_or_said,
         test_grids_of_two_streams_run_at_once,
+        test_a_grid_begins_early_now_and_then_and_waits_for_the_one_before,
         test_more_than_48_KiB_of_shared_memory_have_to_be_asked_for,
     };
-    return suite_of("blocks", begin_in_order_two_at_a_time, nullptr, 5, tests);
+    return suite_of("blocks", begin_in_order_two_at_a_time, nullptr, 7, tests);
 }
 
 MT_TEST_MAIN(blocks_suite)

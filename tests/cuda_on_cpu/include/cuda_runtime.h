@@ -37,8 +37,11 @@ extern unsigned char (*mt_shared_of_block)[];
 
 void __syncthreads();
 void __syncwarp(unsigned lanes = 0xFFFFFFFFu);
+void __threadfence();
 void __threadfence_system();
 void __nanosleep(unsigned nanoseconds);
+void cudaTriggerProgrammaticLaunchCompletion();
+void cudaGridDependencySynchronize();
 [[noreturn]] void __trap();
 unsigned __ballot_sync(unsigned lanes, int predicate);
 
@@ -54,6 +57,15 @@ inline unsigned atomicMax(unsigned *address, unsigned value)
 inline unsigned atomicAdd(unsigned *address, unsigned value)
 {
     return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
+}
+
+inline unsigned atomicInc(unsigned *address, unsigned most)
+{
+    unsigned old = __atomic_load_n(address, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(address, &old, old >= most ? 0 : old + 1, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return old;
 }
 
 inline unsigned __umulhi(unsigned a, unsigned b)
@@ -156,10 +168,23 @@ typedef struct cuda_on_cpu_event *cudaEvent_t;
 typedef struct cuda_on_cpu_graph *cudaGraph_t;
 typedef struct cuda_on_cpu_graph *cudaGraphExec_t;
 
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+
+union cudaLaunchAttributeValue {
+    int programmaticStreamSerializationAllowed;
+};
+
+struct cudaLaunchAttribute {
+    cudaLaunchAttributeID id;
+    cudaLaunchAttributeValue val;
+};
+
 struct cudaLaunchConfig_t {
     dim3 gridDim, blockDim;
     size_t dynamicSmemBytes;
     cudaStream_t stream;
+    cudaLaunchAttribute *attrs = nullptr;
+    unsigned numAttrs = 0;
 };
 
 const char *cudaGetErrorString(cudaError_t error);
