@@ -31,6 +31,7 @@ template <int WIDTH, typename real>
 __global__ void __launch_bounds__(ADAM_THREADS)
     update(mt_adam_args args, real *parameter, const real *grad, real *first, real *second)
 {
+    begin_kernel();
     double squares = args.norm_squared != nullptr ? *args.norm_squared : 0.0;
     double grad_factor = mt_adam_grad_factor(args.grad_scale, squares, args.clip);
     if (isnan(grad_factor)) {

@@ -58,6 +58,7 @@ __global__ void __launch_bounds__(LOSS_THREADS)
                const int32_t *targets, real *lse, mt_cross_entropy_row *results, int64_t first_row,
                findings to)
 {
+    begin_kernel();
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         int64_t target = targets[n];
         bool ignored = target == ignore_index;
@@ -93,6 +94,7 @@ template <typename real>
 __global__ void __launch_bounds__(TOTAL_THREADS)
     total_loss(int64_t N, const mt_cross_entropy_row *results, real *loss, real *stats, real *share)
 {
+    begin_kernel();
     double sum = 0.0;
     int counted = 0, hits = 0;
     for (int64_t n = threadIdx.x; n < N; n += TOTAL_THREADS) {
@@ -119,6 +121,7 @@ __global__ void __launch_bounds__(LOSS_THREADS)
                 const int32_t *targets, const real *lse, const real *stats, const real *dloss,
                 stored *dlogits)
 {
+    begin_kernel();
     real factor = mt_cross_entropy_factor(*dloss, stats[0]);
     real spread = smoothing / static_cast<real>(V);
     for (int64_t n = global_warp(); n < N; n += global_warps()) {

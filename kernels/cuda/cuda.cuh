@@ -65,6 +65,8 @@ struct staging_area {
 /* A workspace is at least twice as large as the one that it takes the place of. */
 constexpr int OUTGROWN_WORKSPACES = 64;
 
+constexpr int COUNTERS = 1 << 12;
+
 /* A call that put work on the device, between two events. */
 struct timed_call {
     const char *name;
@@ -84,6 +86,7 @@ struct cuda_device {
     int index;
     int multiprocessors;
     int capability;          /* the compute capability's major number */
+    bool overlaps;           /* kernels of own_stream (begin_kernel) */
     cudaStream_t stream;     /* that work goes to */
     cudaStream_t own_stream; /* which it is but between use_stream and use_own_stream */
     cublasHandle_t blas;
@@ -92,6 +95,7 @@ struct cuda_device {
     size_t workspace_size;
     void *outgrown[OUTGROWN_WORKSPACES]; /* which recordings may still use */
     int outgrown_count;
+    unsigned *counters; /* (COUNTERS) that are 0, and that kernels of own_stream leave so */
     struct findings findings;
     unsigned char *read_slots; /* (MT_READ_SLOTS, MT_READ_BYTES), pinned */
     cudaEvent_t slot_filled[MT_READ_SLOTS];
@@ -169,6 +173,11 @@ mt_status launch(mt_device *device, const char *name, void (*kernel)(parameters.
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.dynamicSmemBytes = shared;
     config.stream = of(device)->stream;
+    cudaLaunchAttribute overlap = {};
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &overlap;
+    config.numAttrs = of(device)->overlaps && config.stream == of(device)->own_stream ? 1 : 0;
     return enqueue(device, name, [&] {
         return check(cudaLaunchKernelEx(&config, kernel, static_cast<parameters>(values)...), name);
     });
@@ -188,6 +197,18 @@ inline int64_t parts_of(int64_t n, int64_t size)
 }
 
 /* ---- on the device ---- */
+
+/* The first statement of every kernel: waits until all that was put on the stream before has been
+ * done, and its writes can be seen. Where kernels overlap (programmatic dependent launch, from
+ * compute capability 9.0 on), blocks are started before that: those of the kernel behind this one
+ * may come as soon as all of this one's have. A kernel reads nothing but its arguments before. */
+__device__ inline void begin_kernel()
+{
+#if !defined __CUDA_ARCH__ || __CUDA_ARCH__ >= 900
+    cudaTriggerProgrammaticLaunchCompletion();
+    cudaGridDependencySynchronize();
+#endif
+}
 
 __device__ inline unsigned high_product(unsigned a, unsigned b)
 {

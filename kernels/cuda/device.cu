@@ -166,13 +166,15 @@ mt_status open_memory(cuda_device *cuda)
 }
 
 /* Work on any stream may find something, so what is cleared here is waited for. */
-mt_status open_findings(cuda_device *cuda)
+mt_status open_words(cuda_device *cuda)
 {
-    void *claimed;
-    mt_status status = allocate(&cuda->base, sizeof(unsigned), &claimed);
-    cuda->findings.claimed = static_cast<unsigned *>(claimed);
+    const size_t bytes = (1 + COUNTERS) * sizeof(unsigned);
+    void *words;
+    mt_status status = allocate(&cuda->base, bytes, &words);
+    cuda->findings.claimed = static_cast<unsigned *>(words);
     if (status == MT_OK) {
-        status = clear(&cuda->base, "opening the device", claimed, 0, sizeof(unsigned));
+        cuda->counters = cuda->findings.claimed + 1;
+        status = clear(&cuda->base, "opening the device", words, 0, bytes);
     }
     if (status == MT_OK) {
         status = check(cudaStreamSynchronize(cuda->own_stream), "opening the device");
@@ -189,6 +191,13 @@ const char *lacks_bf16(const mt_device *device)
                : nullptr;
 }
 
+/* Where the GPU can, unless the environment's MIXTAPE_OVERLAP is 0. */
+bool wants_overlap(const cuda_device *cuda)
+{
+    const char *wanted = getenv("MIXTAPE_OVERLAP");
+    return cuda->capability >= 9 && (wanted == nullptr || strcmp(wanted, "0") != 0);
+}
+
 mt_status open_parts(cuda_device *cuda)
 {
     mt_status status = use(&cuda->base);
@@ -201,6 +210,7 @@ mt_status open_parts(cuda_device *cuda)
         status = check(cudaDeviceGetAttribute(&cuda->capability, cudaDevAttrComputeCapabilityMajor,
                                               cuda->index),
                        "opening the device");
+        cuda->overlaps = wants_overlap(cuda);
     }
     if (status == MT_OK) {
         status = check(cudaStreamCreateWithFlags(&cuda->own_stream, cudaStreamNonBlocking),
@@ -210,7 +220,7 @@ mt_status open_parts(cuda_device *cuda)
     if (status == MT_OK) {
         status = open_memory(cuda);
     }
-    return status == MT_OK ? open_findings(cuda) : status;
+    return status == MT_OK ? open_words(cuda) : status;
 }
 
 /* Checks that there is such a device, and a driver to reach it. */

@@ -15,6 +15,7 @@ __global__ void __launch_bounds__(DROPOUT_THREADS)
     drop(int64_t n, uint64_t seed, const uint64_t *step, uint64_t place, uint64_t least, real scale,
          const stored *x, stored *y)
 {
+    begin_kernel();
     uint64_t sequence = mt_dropout_sequence(*step, place);
     for (int64_t block = global_thread(); block * 4 < n; block += global_threads()) {
         uint32_t words[4];

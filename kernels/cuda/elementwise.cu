@@ -19,6 +19,7 @@ template <int WIDTH, int INPUTS, int OUTPUTS, typename from, typename to, typena
 __global__ void __launch_bounds__(MAP_THREADS, ROOMY_BLOCKS)
     map_kernel(int64_t n, arrays<const from, INPUTS> in, arrays<to, OUTPUTS> out, function f)
 {
+    begin_kernel();
     for (int64_t i = global_thread() * WIDTH; i < n; i += global_threads() * WIDTH) {
         pack<from, WIDTH> x[INPUTS > 0 ? INPUTS : 1] = {};
         pack<to, WIDTH> y[OUTPUTS];
@@ -149,6 +150,7 @@ template <int WIDTH, typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(MAP_THREADS)
     bias_squared_relu(int64_t N, int64_t C, const stored *x, const real *bias, stored *y)
 {
+    begin_kernel();
     int64_t in_row = C / WIDTH, column = global_thread() % in_row,
             onward = global_threads() % in_row;
     for (int64_t i = global_thread(); i < N * in_row; i += global_threads()) {

@@ -15,6 +15,7 @@ __global__ void __launch_bounds__(EMBED_THREADS)
     gather_rows(int64_t N, int64_t V, int64_t C, const int32_t *indices, const real *table,
                 stored *y, findings to)
 {
+    begin_kernel();
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         int64_t index = indices[n];
         bool known = index >= 0 && index < V;
@@ -32,6 +33,7 @@ __global__ void __launch_bounds__(EMBED_THREADS)
 template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(EMBED_THREADS) scatter_rows(mt_embedding_backward_args args)
 {
+    begin_kernel();
     int64_t N = args.N, V = args.V, C = args.C;
     const stored *dy = static_cast<const stored *>(args.dy);
     real *dtable = static_cast<real *>(args.dtable);

@@ -25,6 +25,7 @@ __global__ void __launch_bounds__(COMPACT_THREADS)
     compact_products(int64_t M, int64_t N, int64_t K, real beta, const stored *x,
                      const weight *weights, const float *scales, stored *y)
 {
+    begin_kernel();
     for (int64_t i = global_warp(); i < N * ((M + COMPACT_ROWS - 1) / COMPACT_ROWS);
          i += global_warps()) {
         const int64_t n = i % N, first = i / N * COMPACT_ROWS;

@@ -61,6 +61,7 @@ __device__ inline real weight_of(const norm_arrays<stored> &a, int64_t c)
 template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(NORM_THREADS) norm_rows(norm_arrays<stored> a)
 {
+    begin_kernel();
     for (int64_t row = global_warp(); row < a.N; row += global_warps()) {
         const stored *x = a.x + row * a.C;
         double mean, scale;
@@ -84,6 +85,7 @@ template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(NORM_THREADS)
     norm_rows_backward(norm_arrays<stored> a, double *dots)
 {
+    begin_kernel();
     for (int64_t row = global_warp(); row < a.N; row += global_warps()) {
         const stored *x = a.x + row * a.C, *dy = a.dy + row * a.C;
         real mean = a.kind == MT_LAYER_NORM ? a.mean[row] : real(0), scale = a.scale[row];
@@ -131,6 +133,7 @@ template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(NORM_THREADS)
     single_weight_grad(norm_arrays<stored> a, const double *dots, real *dweight)
 {
+    begin_kernel();
     double sum = 0.0, eps = exp(static_cast<double>(a.weight[0]));
     for (int64_t row = threadIdx.x; row < a.N; row += NORM_THREADS) {
         sum += mt_norm_weight_grad(a.kind, dots[row], static_cast<double>(a.scale[row]), eps);
@@ -198,8 +201,8 @@ mt_status norm_backward(mt_device *device, const mt_norm_backward_args *args)
     }
     if (per_channel) {
         void *const sums[] = {args->dweight, args->dbias};
-        return sum_columns<2, real>(device, "norm weights backward", "norm weights totals", a.N,
-                                    a.C, weight_grad<stored>{a}, sums);
+        return sum_columns<2, real>(device, "norm weights backward", a.N, a.C,
+                                    weight_grad<stored>{a}, sums);
     }
     return launch(device, "norm weight backward", single_weight_grad<stored>, 1, NORM_THREADS,
                   WARP * sizeof(double), a, static_cast<const double *>(dots),

@@ -16,6 +16,7 @@ __global__ void __launch_bounds__(MOVE_THREADS)
     copy_rows_kernel(int64_t rows, int64_t columns, const from *src, int64_t src_stride, to *dst,
                      int64_t dst_stride)
 {
+    begin_kernel();
     int64_t row = global_thread() / columns, column = global_thread() % columns;
     int64_t rows_on = global_threads() / columns, columns_on = global_threads() % columns;
     while (row < rows) {
@@ -35,6 +36,7 @@ __global__ void __launch_bounds__(MOVE_THREADS)
     swap_axes_kernel(int64_t A, int64_t P, int64_t M, int64_t Q, int64_t N, const stored *x,
                      stored *y)
 {
+    begin_kernel();
     for (int64_t i = global_thread(); i < A * P * M * Q * N; i += global_threads()) {
         int64_t n = i % N, rest = i / N;
         int64_t p = rest % P, m = rest / P % M, q = rest / P / M % Q, a = rest / P / M / Q;
@@ -48,6 +50,7 @@ template <typename stored>
 __global__ void __launch_bounds__(MOVE_THREADS)
     transpose_kernel(int64_t A, int64_t P, int64_t M, int64_t Q, const stored *x, stored *y)
 {
+    begin_kernel();
     auto tile = reinterpret_cast<stored(*)[TILE + 1]>(mt_shared);
     int64_t p_tiles = (P + TILE - 1) / TILE, q_tiles = (Q + TILE - 1) / TILE;
     int row = static_cast<int>(threadIdx.x) / TILE, lane = static_cast<int>(threadIdx.x) % TILE;

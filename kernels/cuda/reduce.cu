@@ -23,6 +23,7 @@ template <term TERM, typename stored>
 __global__ void __launch_bounds__(SUM_THREADS)
     sum_parts(int64_t n, const stored *a, const stored *b, double *parts)
 {
+    begin_kernel();
     double sum = 0.0;
     for (int64_t i = global_thread(); i < n; i += global_threads()) {
         sum += term_of<TERM>(a[i], b[i]);
@@ -37,6 +38,7 @@ template <typename result>
 __global__ void __launch_bounds__(SUM_THREADS)
     sum_of_parts(int count, const double *parts, double factor, result *y)
 {
+    begin_kernel();
     double sum = 0.0;
     for (int i = static_cast<int>(threadIdx.x); i < count; i += SUM_THREADS) {
         sum += parts[i];
@@ -78,6 +80,7 @@ template <typename stored, typename real = real_of<stored>> struct element {
 
 template <typename real> __global__ void watch_one(double most, const real *x, double *halt)
 {
+    begin_kernel();
     double value = static_cast<double>(*x);
     if (!(value >= -most && value <= most)) {
         *halt = not_a_number<double>();
@@ -88,6 +91,7 @@ template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(SUM_THREADS)
     mean_square_grad(int64_t n, const stored *a, const stored *b, const real *dy, stored *da)
 {
+    begin_kernel();
     real factor = *dy * static_cast<real>(2.0 / static_cast<double>(n));
     for (int64_t i = global_thread(); i < n; i += global_threads()) {
         da[i] = factor * (a[i] - b[i]);
@@ -99,7 +103,7 @@ __global__ void __launch_bounds__(SUM_THREADS)
 template <typename stored>
 mt_status sum_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
 {
-    return sum_columns<1, real_of<stored>>(device, "sum rows", "sum rows totals", N, C,
+    return sum_columns<1, real_of<stored>>(device, "sum rows", N, C,
                                            element<stored>{static_cast<const stored *>(x), C}, &y);
 }
 

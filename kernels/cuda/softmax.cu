@@ -14,6 +14,7 @@ template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(SOFTMAX_THREADS, ROOMY_BLOCKS)
     softmax_rows(int64_t N, int64_t V, const stored *x, stored *y)
 {
+    begin_kernel();
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         const stored *row = x + n * V;
         real largest = row_max(row, V);
@@ -28,6 +29,7 @@ template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(SOFTMAX_THREADS)
     softmax_grads(int64_t N, int64_t V, const stored *y, const stored *dy, stored *dx)
 {
+    begin_kernel();
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         double sum = 0.0;
         for (int64_t v = lane_index(); v < V; v += WARP) {

@@ -62,6 +62,7 @@ template <int COUNT, int WIDTH, typename stored, typename real = real_of<stored>
 __global__ void __launch_bounds__(MIX_THREADS, ROOMY_BLOCKS)
     mix_rows(int64_t rows, mix_arrays<stored> in, mix_outputs<stored> out)
 {
+    begin_kernel();
     for (int64_t row = global_warp(); row < rows; row += global_warps()) {
         const stored *before = row_before(in, row, place_of(in, row));
         for (int64_t c = lane_index() * WIDTH; c < in.C; c += WARP * WIDTH) {
@@ -145,8 +146,8 @@ mt_status backward(mt_device *device, const mt_time_mix_backward_args *args)
     for (int i = 0; i < COUNT; i++) {
         f.dy[i] = static_cast<const stored *>(args->dy[i]);
     }
-    return sum_columns<COUNT, real_of<stored>>(device, "time mix backward", "time mix totals",
-                                               args->B * args->T, args->C, f, args->dmix);
+    return sum_columns<COUNT, real_of<stored>>(device, "time mix backward", args->B * args->T,
+                                               args->C, f, args->dmix);
 }
 
 } // namespace

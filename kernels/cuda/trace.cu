@@ -17,6 +17,7 @@ constexpr unsigned MILLISECOND = 1000000; /* in nanoseconds: the longest that a 
 
 __global__ void pause_stream(int milliseconds)
 {
+    begin_kernel();
     for (int i = 0; i < milliseconds; i++) {
         __nanosleep(MILLISECOND);
     }

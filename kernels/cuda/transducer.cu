@@ -25,6 +25,7 @@ __device__ inline node_place place_of(int64_t n, int64_t T, int64_t U)
 __global__ void __launch_bounds__(NODE_THREADS)
     find_faults(mt_transducer_forward_args args, findings to)
 {
+    begin_kernel();
     int64_t width = args.U + 1;
     for (int64_t n = global_thread(); n < args.B * width; n += global_threads()) {
         int64_t b = n / width, u = n % width;
@@ -53,6 +54,7 @@ template <typename stored> __device__ inline double log_sum_exp(const stored *lo
 template <typename stored>
 __global__ void __launch_bounds__(NODE_THREADS) log_probabilities(mt_transducer_forward_args args)
 {
+    begin_kernel();
     int64_t nodes = args.B * args.T * (args.U + 1);
     for (int64_t n = global_warp(); n < nodes; n += global_warps()) {
         node_place at = place_of(n, args.T, args.U);
@@ -103,6 +105,7 @@ template <typename real>
 __global__ void __launch_bounds__(WALK_THREADS)
     walk_lattices(int64_t walks, mt_transducer_forward_args args)
 {
+    begin_kernel();
     for (int64_t walk = blockIdx.x; walk < walks; walk += gridDim.x) {
         mt_transducer_lattice lattice = mt_transducer_lattice_of(&args, walk % args.B);
         if (walk >= args.B) {
@@ -121,6 +124,7 @@ template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(NODE_THREADS, ROOMY_BLOCKS)
     logit_grads(mt_transducer_backward_args args)
 {
+    begin_kernel();
     int64_t nodes = args.B * args.T * (args.U + 1), V = args.V;
     for (int64_t n = global_warp(); n < nodes; n += global_warps()) {
         node_place at = place_of(n, args.T, args.U);

@@ -131,6 +131,7 @@ template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(THREADS, FORWARD_BLOCKS<real>)
     forward_kernel(problem<real> p, forward_arrays<stored> io)
 {
+    begin_kernel();
     exchange<real> &shared = *reinterpret_cast<exchange<real> *>(mt_shared);
     take_tile(p, shared);
     place at = find_place(p, shared, false);
@@ -210,6 +211,7 @@ template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
     backward_kernel(problem<real> p, backward_arrays<stored> io)
 {
+    begin_kernel();
     backward_memory<real> &memory = *reinterpret_cast<backward_memory<real> *>(mt_shared);
     exchange<real> &shared = memory.shared;
     step_memory<real> &past = memory.past;

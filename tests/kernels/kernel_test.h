@@ -51,6 +51,20 @@ static inline void *remember(kernel_build *build, void *memory, size_t bytes, bo
     return memory;
 }
 
+#if defined __SANITIZE_THREAD__
+#define WATCHES_THREADS true
+#elif defined __has_feature
+#define WATCHES_THREADS __has_feature(thread_sanitizer)
+#else
+#define WATCHES_THREADS false
+#endif
+
+/* Rows of so many columns take CUDA-on-CPU minutes where ThreadSanitizer watches each thread. */
+static inline bool takes_too_long(const kernel_build *build, int64_t C)
+{
+    return WATCHES_THREADS && strcmp(build->device->name, "cpu") != 0 && C > MANY / 2;
+}
+
 /* Memory on the device, freed when the check ends, with every bit of its reals set: a NaN that
  * shows where a kernel has written nothing. */
 static inline void *blank_bytes(kernel_build *build, size_t bytes)
