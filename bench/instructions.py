@@ -82,8 +82,11 @@ def count_all(program):
 
 def of_call(call, recorded, found):
     """A line for each count of a call that is not as the record says."""
-    for build, now in found.items():
-        before = recorded[build]
+    for build in [name for name in NAMES[1:] if name in recorded or name in found]:
+        before, now = recorded.get(build), found.get(build)
+        if before is None or now is None:
+            yield f"{call} {build}: {before or 'no'} instructions recorded, {now or 'none'} found"
+            continue
         change = now / before - 1.0
         if abs(change) > MOST and abs(now - before) > LEAST:
             yield (f"{call} {build}: {before} instructions recorded, {now} found "

@@ -1,7 +1,10 @@
 """Counts that are kept in a table beside the program that makes them: what they were made by, the
-names of the columns, and a line for each row, its counts behind its name."""
+names of the columns, and a line for each row, its counts behind its name. A row may lack a count,
+in whose place there is a dash."""
 
 import os
+
+NONE = "-"
 
 
 class Unfit(Exception):
@@ -10,7 +13,7 @@ class Unfit(Exception):
 
 def write(path, made_by, names, table):
     """names: of the column of rows, and of the counts; table: of each row its counts by name."""
-    lines = [names] + [[row, *(str(counts[name]) for name in names[1:])]
+    lines = [names] + [[row, *(str(counts.get(name, NONE)) for name in names[1:])]
                        for row, counts in table.items()]
     new = path.with_suffix(".new")
     new.write_text(f"# {made_by}: see {path.stem}.py\n" +
@@ -25,9 +28,9 @@ def read(path, names, least=0):
     for number, line in enumerate(lines[1:], 3):
         row, *counts = line.split("\t")
         if len(counts) != len(names) - 1 or not all(
-                one.isdecimal() and int(one) >= least for one in counts):
+                one == NONE or (one.isdecimal() and int(one) >= least) for one in counts):
             raise Unfit(f"{path}:{number}: no {len(names) - 1} counts")
-        table[row] = dict(zip(names[1:], map(int, counts)))
+        table[row] = {name: int(one) for name, one in zip(names[1:], counts) if one != NONE}
     return first.removeprefix("# ").partition(": see ")[0], table
 
 

@@ -92,6 +92,14 @@ class ComparisonTest(unittest.TestCase):
         self.assertEqual(list(instructions.differences(less, self.table)),
                          ["adam: in bench/kernel_calls.h alone"])
 
+    def test_a_count_without_its_like_is_told(self):
+        less = copy.deepcopy(self.table)
+        count = less["adam"].pop("avx2 bf16")
+        self.assertEqual(self.differences(less),
+                         [f"adam avx2 bf16: {count} instructions recorded, none found"])
+        self.assertEqual(list(instructions.differences(less, self.table)),
+                         [f"adam avx2 bf16: no instructions recorded, {count} found"])
+
     def test_another_compiler_is_not_compared(self):
         with self.assertRaisesRegex(record.Unfit,
                                     f"of {self.compiler}, the program of GCC 4.2.1"):

@@ -41,6 +41,12 @@ class RecordTest(unittest.TestCase):
         self.path.write_text("# maker: see again.py\nrow\tfirst\tsecond\na\t1\t0\n")
         self.assertEqual(record.read(self.path, NAMES), ("maker", {"a": {"first": 1, "second": 0}}))
 
+    def test_a_row_may_lack_a_count(self):
+        table = {"a": {"first": 1}, "b": {"first": 2, "second": 3}}
+        record.write(self.path, "maker", NAMES, table)
+        self.assertEqual(self.path.read_text().splitlines()[2:], ["a\t1\t-", "b\t2\t3"])
+        self.assertEqual(record.read(self.path, NAMES), ("maker", table))
+
 
 if __name__ == "__main__":
     unittest.main()
