@@ -205,7 +205,7 @@ mt_tensor *mt_tape_input(mt_tape *tape, mt_dtype dtype, int rank, const int64_t 
     mt_tensor *tensor = NULL;
     mt_status status = MT_OK;
     if (requires_grad && !mt_dtype_is_real(dtype)) {
-        status = mt_fail(MT_ERROR_INVALID, "tensor: integers have no gradient");
+        status = mt_fail(MT_ERROR_INVALID, "tensor: of type %d, which has no gradient", (int)dtype);
     }
     if (status == MT_OK) {
         status = mt_tape_new_tensor(tape, "input", dtype, rank, shape, &tensor);

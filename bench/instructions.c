@@ -1,9 +1,11 @@
-/* Calls each kernel of the CPU device in each real type, on one thread, for bench/instructions.py,
- * which has the instructions of `counted` counted by Valgrind. Prints what it was compiled by, and
- * the name and the type of each call in their order. MIXTAPE_ISA names the kernels' build. */
+/* Calls each kernel of the CPU device in each type that it is there for, on one thread, for
+ * bench/instructions.py, which has the instructions of `counted` counted by Valgrind. Prints what
+ * it was compiled by, and the name and the type of each call in their order. MIXTAPE_ISA names the
+ * kernels' build. */
 #include <mixtape/random.h>
 
 #include "kernels/device.h"
+#include "kernels/float16.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,7 +34,7 @@ enum {
     MOST = CHANNELS * CHANNELS /* numbers of an array */
 };
 
-/* What is called, for the real type at hand. */
+/* What is called, for the type at hand. */
 static mt_device *device;
 static const mt_kernels *kernels;
 
@@ -68,10 +70,23 @@ enum { CALLS = sizeof calls / sizeof *calls };
 
 static const struct {
     const char *name, *result;
+    bool of_float16;
 } listed[] = {
-#define MT_KERNEL(result, name, parameters) {#name, #result},
+#define MT_KERNEL(result, name, parameters)     {#name, #result, false},
+#define MT_KERNEL_F16(result, name, parameters) {#name, #result, true},
 #include <mixtape/kernels/list.h>
 };
+
+enum { LISTED = sizeof listed / sizeof *listed };
+
+static bool is_there(const char *kernel, mt_dtype dtype)
+{
+    int at = 0;
+    while (at < LISTED && strcmp(listed[at].name, kernel) != 0) {
+        at++;
+    }
+    return dtype != MT_F16 || (at < LISTED && listed[at].of_float16);
+}
 
 static bool is_called(const char *kernel)
 {
@@ -85,7 +100,7 @@ static bool is_called(const char *kernel)
 /* A kernel that the calls lack, or NULL. Those that return no status do no work. */
 static const char *forgotten_kernel(void)
 {
-    for (size_t i = 0; i < sizeof listed / sizeof *listed; i++) {
+    for (int i = 0; i < LISTED; i++) {
         if (strcmp(listed[i].result, "mt_status") == 0 && !is_called(listed[i].name)) {
             return listed[i].name;
         }
@@ -107,12 +122,24 @@ static void draw(mt_dtype dtype, uint64_t index, double from, double to, void *a
     }
 }
 
+/* y = x, to the type at hand. */
+static mt_status narrow_inputs(mt_dtype dtype, const double *wide_numbers, double *narrowed)
+{
+    if (dtype != MT_F16) {
+        return kernels->narrow(device, MOST, wide_numbers, narrowed);
+    }
+    for (int i = 0; i < MOST; i++) {
+        ((mt_f16 *)narrowed)[i] = mt_f16_rounded(((const float *)wide_numbers)[i]);
+    }
+    return MT_OK;
+}
+
 static mt_status fill_inputs(mt_dtype dtype)
 {
     mt_status status = MT_OK;
     for (uint64_t i = 0; i < 5 && status == MT_OK; i++) {
         draw(dtype, i, i < 4 ? -1.0 : 0.5, 1.0, y[0]);
-        status = kernels->narrow(device, MOST, y[0], i < 4 ? x[i] : positive);
+        status = narrow_inputs(dtype, y[0], i < 4 ? x[i] : positive);
     }
     for (uint64_t i = 0; i < 3; i++) {
         draw(dtype, 5 + i, -1.0, 1.0, wide[i]);
@@ -140,6 +167,9 @@ static mt_status call_all(mt_dtype dtype)
     kernels = device->kernels[dtype];
     mt_status status = fill_inputs(dtype);
     for (int i = 0; i < CALLS && status == MT_OK; i++) {
+        if (!is_there(calls[i].kernel, dtype)) {
+            continue;
+        }
         status = calls[i].call();
         if (status == MT_OK) {
             status = counted(calls[i].call);
@@ -151,7 +181,7 @@ static mt_status call_all(mt_dtype dtype)
 
 int main(void)
 {
-    const mt_dtype dtypes[] = {MT_F32, MT_BF16, MT_F64};
+    const mt_dtype dtypes[] = {MT_F32, MT_BF16, MT_F64, MT_F16};
     const char *forgotten = forgotten_kernel();
     if (forgotten != NULL) {
         fprintf(stderr, "bench/kernel_calls.h: no call of %s\n", forgotten);

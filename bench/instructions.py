@@ -23,7 +23,7 @@ import tempfile
 import record
 
 RECORD = pathlib.Path(__file__).with_suffix(".tsv")
-ISAS, DTYPES = ("avx2", "baseline"), ("f32", "bf16", "f64")
+ISAS, DTYPES = ("avx2", "baseline"), ("f32", "bf16", "f64", "f16")
 NAMES = ["call", *(f"{isa} {dtype}" for isa in ISAS for dtype in DTYPES)]
 MOST, LEAST = 0.05, 10  # of the record, and instructions, that a count may differ by
 

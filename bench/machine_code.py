@@ -40,7 +40,7 @@ LEAST_STRONG = {
     "forward_kernel": {"strong stores": 9, "strong loads": 21, "strong additions": 1},
     "backward_kernel": {"strong stores": 6, "strong loads": 18, "strong additions": 1},
 }
-TYPES = ("float, float", "double, double", "bfloat16, float")
+TYPES = ("float, float", "double, double", "bfloat16, float", "float16, float")
 
 INSTRUCTION = re.compile(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)([.\w]*)")
 

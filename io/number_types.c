@@ -1,38 +1,13 @@
 #include "io/number_types.h"
 
 #include "io/arrays.h"
+#include "kernels/bfloat16.h"
+#include "kernels/float16.h"
 
 #include <math.h>
 #include <string.h>
 
 /* ---- read ---- */
-
-static float float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float widen_bf16(uint16_t half)
-{
-    return float_of_bits((uint32_t)half << 16);
-}
-
-/* IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits. */
-static float widen_f16(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half >> 15) << 31, exponent = half >> 10 & 31,
-             fraction = half & 1023u;
-    if (exponent == 31) { /* infinite, or not a number */
-        return float_of_bits(sign | 0x7F800000u | fraction << 13);
-    }
-    if (exponent > 0) {
-        return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
-    }
-    float value = (float)fraction / 16777216.0f; /* subnormal: fraction times 2^-24 */
-    return sign != 0 ? -value : value;
-}
 
 static void read_f32(const char *from, int64_t count, void *to)
 {
@@ -47,18 +22,18 @@ static void read_f64(const char *from, int64_t count, void *to)
 static void read_f16(const char *from, int64_t count, void *to)
 {
     for (int64_t i = 0; i < count; i++) {
-        uint16_t half;
+        mt_f16 half;
         memcpy(&half, from + 2 * i, sizeof half);
-        ((float *)to)[i] = widen_f16(half);
+        ((float *)to)[i] = mt_f16_value(half);
     }
 }
 
 static void read_bf16(const char *from, int64_t count, void *to)
 {
     for (int64_t i = 0; i < count; i++) {
-        uint16_t half;
+        mt_bf16 half;
         memcpy(&half, from + 2 * i, sizeof half);
-        ((float *)to)[i] = widen_bf16(half);
+        ((float *)to)[i] = mt_bf16_value(half);
     }
 }
 
@@ -108,23 +83,11 @@ static uint32_t bits_of_float(float value)
     return bits;
 }
 
-/* Adds half of the last bit that is kept, or a bit less where that is even, and cuts the rest
- * off. */
-static uint32_t round_bits(uint32_t bits, unsigned cut)
-{
-    return (bits + (1u << (cut - 1)) - 1 + (bits >> cut & 1)) >> cut;
-}
-
 static uint32_t write_f16_block(const float *from, int64_t count, uint16_t *to)
 {
-    const uint32_t least_normal = 113u << 23; /* 2^-14, and 127 - 15 = 112 */
     uint32_t largest = 0;
     for (int64_t i = 0; i < count; i++) {
-        uint32_t bits = bits_of_float(from[i]), magnitude = bits & 0x7FFFFFFFu;
-        /* Beside 1/2 a float's last bit is 2^-24, of which a subnormal number has some. */
-        uint32_t small = bits_of_float(float_of_bits(magnitude) + 0.5f) - bits_of_float(0.5f);
-        uint32_t normal = round_bits(magnitude - (112u << 23), 13);
-        uint32_t half = magnitude < least_normal ? small : normal;
+        uint32_t bits = bits_of_float(from[i]), half = mt_f16_nearest(bits & 0x7FFFFFFFu);
         largest = half > largest ? half : largest;
         to[i] = (uint16_t)(half | bits >> 31 << 15);
     }
@@ -135,7 +98,9 @@ static uint32_t write_bf16_block(const float *from, int64_t count, uint16_t *to)
 {
     uint32_t largest = 0;
     for (int64_t i = 0; i < count; i++) {
-        uint32_t bits = bits_of_float(from[i]), half = round_bits(bits & 0x7FFFFFFFu, 16);
+        /* Half of the last bit that is kept, or a bit less where that is even. */
+        uint32_t bits = bits_of_float(from[i]), magnitude = bits & 0x7FFFFFFFu;
+        uint32_t half = (magnitude + 0x7FFFu + (magnitude >> 16 & 1u)) >> 16;
         largest = half > largest ? half : largest;
         to[i] = (uint16_t)(half | bits >> 31 << 15);
     }

@@ -1,4 +1,4 @@
-/* A device from the inside: memory, copies, and a table of kernels for each real type. The CPU and
+/* A device from the inside: memory, copies, and a table of kernels for each type. The CPU and
  * CUDA each fill one in; autograd and everything above it call through it and never ask which
  * device they have. Internal: a program sees a device as a name (mixtape/device.h).
  *
@@ -26,6 +26,10 @@ typedef mt_status mt_trace_row(void *context, const char *kernel, double seconds
 
 enum { MT_READ_SLOTS = 64, MT_READ_BYTES = 64 };
 
+/* Tables of kernels: each real type's, and MT_F16's, which has the rows MT_KERNEL_F16 of
+ * mixtape/kernels/list.h and NULL in the place of the others. */
+enum { MT_KERNEL_TABLES = MT_REAL_DTYPES + 1 };
+
 /* Memory of twice a large page and more is made of whole ones, whatever part of the last is asked
  * for. */
 enum { MT_LARGE_PAGE = 2 << 20 };
@@ -37,8 +41,8 @@ static inline size_t mt_whole_pages(size_t bytes)
 }
 
 struct mt_device {
-    const char *name;                          /* "cpu", "cuda:0" */
-    const mt_kernels *kernels[MT_REAL_DTYPES]; /* indexed by mt_dtype */
+    const char *name;                            /* "cpu", "cuda:0" */
+    const mt_kernels *kernels[MT_KERNEL_TABLES]; /* indexed by mt_dtype */
 
     /* Bytes that memory is aligned to, and that tapes align each array to: 64, a line of a CPU's
      * cache, or more. */

@@ -13,7 +13,7 @@ int mt_bindings_version(void)
 
 static mt_status check(mt_dtype dtype, int64_t B, int64_t T, int64_t C)
 {
-    if (!mt_dtype_is_real(dtype)) {
+    if (!mt_dtype_is_real(dtype) && dtype != MT_F16) {
         return mt_fail(MT_ERROR_INVALID, "wkv: type %d has no kernels", (int)dtype);
     }
     if (B < 1 || T < 1 || C < 1 || T > INT64_MAX / 16 / B / C) {

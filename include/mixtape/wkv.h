@@ -6,8 +6,10 @@
  *     mt_device_open("cuda:0", &device);
  *     mt_wkv_forward(device, stream, MT_F32, &args);
  *
- * Shapes, formulas and the gradient's conventions are those of kernels/wkv.h. On a CUDA device the
- * call returns once the work is on the stream; errors of the work itself come with a later call. */
+ * Shapes, formulas and the gradient's conventions are those of kernels/wkv.h. The type is that of
+ * k, v, y and their gradients; what is too large for MT_F16 is written as infinity. On a CUDA
+ * device the call returns once the work is on the stream; errors of the work itself come with a
+ * later call. */
 #ifndef MIXTAPE_WKV_H
 #define MIXTAPE_WKV_H
 
@@ -23,7 +25,7 @@ extern "C" {
 /* Changes with any change to what this header and transducer.h declare, the structures of
  * kernels/wkv.h and kernels/transducer.h included, and to those functions of weights.h that need no
  * structure. */
-enum { MT_BINDINGS_VERSION = 6 };
+enum { MT_BINDINGS_VERSION = 7 };
 MT_API int mt_bindings_version(void);
 
 /* Bytes that forward leaves in `saved`; 0 for a type that has no kernels. As kernels are tuned they

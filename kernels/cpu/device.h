@@ -8,7 +8,7 @@
 typedef struct mt_cpu_isa_build {
     const char *name;
     int (*supported)(void); /* by the processor at hand */
-    const mt_kernels *kernels[MT_REAL_DTYPES];
+    const mt_kernels *kernels[MT_KERNEL_TABLES];
 } mt_cpu_isa_build;
 
 /* Chooses the best supported build, or the one that MIXTAPE_ISA names. */

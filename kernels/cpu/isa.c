@@ -1,18 +1,30 @@
 #include "kernels/cpu/device.h"
 
+#ifdef MT_CPU_HAS_AVX2
+#include <cpuid.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
 #define DECLARE(isa)                                                                               \
     extern const mt_kernels mt_cpu_kernels_##isa##_f32, mt_cpu_kernels_##isa##_f64,                \
-        mt_cpu_kernels_##isa##_bf16
+        mt_cpu_kernels_##isa##_bf16, mt_cpu_kernels_##isa##_f16
 #define TABLES(isa)                                                                                \
     {                                                                                              \
         [MT_F32] = &mt_cpu_kernels_##isa##_f32, [MT_F64] = &mt_cpu_kernels_##isa##_f64,            \
-        [MT_BF16] = &mt_cpu_kernels_##isa##_bf16                                                   \
+        [MT_BF16] = &mt_cpu_kernels_##isa##_bf16, [MT_F16] = &mt_cpu_kernels_##isa##_f16           \
     }
 
 DECLARE(baseline);
+
+#ifdef MT_CPU_HAS_AVX2
+/* Of these instructions __builtin_cpu_supports tells nothing in every compiler. */
+static int has_f16c(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
 
 #ifdef MT_CPU_HAS_AVX512
 DECLARE(avx512);
@@ -21,7 +33,7 @@ static int has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512cd");
+           __builtin_cpu_supports("avx512cd") && has_f16c();
 }
 #endif
 
@@ -31,7 +43,7 @@ DECLARE(avx2);
 static int has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("bmi2") && has_f16c();
 }
 #endif
 

@@ -46,23 +46,26 @@ static inline __attribute__((always_inline)) void
 forward_steps(const chunk_inputs *span, int width, bool of_update, const real *restrict first,
               wkv_state *restrict state, stored *restrict y)
 {
+    row_room room[3];
     const real *restrict w = span->w, *restrict u = span->u;
     for (int t = 0; t < span->steps; t++) {
-        const stored *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
-        stored *restrict out = y + t * span->C;
-        fetch(k, AHEAD * span->C, width);
-        fetch(v, AHEAD * span->C, width);
-        fetch(out, AHEAD * span->C, width);
+        int64_t at = t * span->C;
+        fetch(span->k + at, AHEAD * span->C, width);
+        fetch(span->v + at, AHEAD * span->C, width);
+        fetch(y + at, AHEAD * span->C, width);
+        const real *restrict k = read_row(span->k + at, width, room[0].numbers);
+        const real *restrict v = read_row(span->v + at, width, room[1].numbers);
+        real *restrict out = row_to_write(y + at, room[2].numbers);
 #pragma omp simd
         for (int c = 0; c < width; c++) {
-            real key = value(k[c]), val = value(v[c]);
             real num = state->num[c], den = state->den[c], max = state->max[c];
-            factors update = find_factors(max + w[c], key);
-            factors output = of_update ? update : find_factors(max, u[c] + key);
-            update_state(state, c, update, max + w[c], key, val);
+            factors update = find_factors(max + w[c], k[c]);
+            factors output = of_update ? update : find_factors(max, u[c] + k[c]);
+            update_state(state, c, update, max + w[c], k[c], v[c]);
             output.b *= first[c];
-            out[c] = rounded((output.a * num + output.b * val) / (output.a * den + output.b));
+            out[c] = (output.a * num + output.b * v[c]) / (output.a * den + output.b);
         }
+        write_row(out, width, y + at);
     }
 }
 
@@ -83,12 +86,15 @@ static void forward_chunk(const chunk_inputs *span, wkv_state *state, stored *y)
 /* Advances the state over a chunk, and nothing else. */
 static void summarise_chunk(const chunk_inputs *span, wkv_state *restrict state)
 {
+    row_room room[2];
     for (int t = 0; t < span->steps; t++) {
-        const stored *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
+        int64_t at = t * span->C;
+        const real *restrict k = read_row(span->k + at, span->width, room[0].numbers);
+        const real *restrict v = read_row(span->v + at, span->width, room[1].numbers);
 #pragma omp simd
         for (int c = 0; c < span->width; c++) {
-            real decayed = state->max[c] + span->w[c], key = value(k[c]);
-            update_state(state, c, find_factors(decayed, key), decayed, key, value(v[c]));
+            real decayed = state->max[c] + span->w[c];
+            update_state(state, c, find_factors(decayed, k[c]), decayed, k[c], v[c]);
         }
     }
 }

@@ -49,25 +49,27 @@ recall_steps(const chunk_inputs *span, int width, bool of_update, const wkv_stat
              const stored *dy, history *restrict past)
 {
     wkv_state state = *start;
+    row_room room[2];
     const real *restrict w = span->w, *restrict u = span->u;
     for (int t = 0; t < span->steps; t++) {
-        const stored *restrict k = span->k + t * span->C, *restrict v = span->v + t * span->C;
-        fetch(k, AHEAD * span->C, width);
-        fetch(v, AHEAD * span->C, width);
+        int64_t at = t * span->C;
+        fetch(span->k + at, AHEAD * span->C, width);
+        fetch(span->v + at, AHEAD * span->C, width);
         if (dy != NULL) {
-            fetch(dy + t * span->C, 0, width);
+            fetch(dy + at, 0, width);
         }
+        const real *restrict k = read_row(span->k + at, width, room[0].numbers);
+        const real *restrict v = read_row(span->v + at, width, room[1].numbers);
 #pragma omp simd
         for (int c = 0; c < width; c++) {
-            real key = value(k[c]);
             past->num[t][c] = state.num[c];
             past->den[t][c] = state.den[c];
             if (!of_update) {
-                past->output[t][c] = find_exponential(state.max[c], u[c] + key);
+                past->output[t][c] = find_exponential(state.max[c], u[c] + k[c]);
             }
-            real decayed = state.max[c] + w[c], exponential = find_exponential(decayed, key);
+            real decayed = state.max[c] + w[c], exponential = find_exponential(decayed, k[c]);
             past->update[t][c] = exponential;
-            update_state(&state, c, factors_of(exponential), decayed, key, value(v[c]));
+            update_state(&state, c, factors_of(exponential), decayed, k[c], v[c]);
         }
     }
 }
@@ -79,33 +81,47 @@ static inline __attribute__((always_inline)) void
 backward_steps(const chunk_inputs *span, int width, bool of_update, const real *restrict first,
                const history *restrict past, carried_grad *restrict grad, const chunk_grads *to)
 {
-    const stored none[BLOCK] = {0};
-    stored unwanted[2][BLOCK] = {0};
+    const real none[BLOCK] = {0};
+    row_room room[4];
     real dw[BLOCK] = {0}, du[BLOCK] = {0};
     for (int t = span->steps - 1; t >= 0; t--) {
         int64_t at = t * span->C;
-        const stored *restrict v = span->v + at;
-        const stored *restrict dy = to->dy != NULL ? to->dy + at : none;
-        stored *restrict dk = to->dk != NULL ? to->dk + at : unwanted[0];
-        stored *restrict dv = to->dv != NULL ? to->dv + at : unwanted[1];
+        if (to->dk != NULL) {
+            fetch(to->dk + at, -AHEAD * span->C, width);
+        }
+        if (to->dv != NULL) {
+            fetch(to->dv + at, -AHEAD * span->C, width);
+        }
+        real *dk_room = room[2].numbers, *dv_room = room[3].numbers;
+        const real *restrict v = read_row(span->v + at, width, room[0].numbers);
+        const real *restrict dy =
+            to->dy != NULL ? read_row(to->dy + at, width, room[1].numbers) : none;
+        real *restrict dk = to->dk != NULL ? row_to_write(to->dk + at, dk_room) : dk_room;
+        real *restrict dv = to->dv != NULL ? row_to_write(to->dv + at, dv_room) : dv_room;
 #pragma omp simd
         for (int c = 0; c < width; c++) {
-            real num = past->num[t][c], den = past->den[t][c], val = value(v[c]);
+            real num = past->num[t][c], den = past->den[t][c];
             factors update = factors_of(past->update[t][c]);
             factors output = of_update ? update : factors_of(past->output[t][c]);
             real of_old = update.a, of_key = update.b;
             real of_state = output.a, of_first = first[c] * output.b;
             real inverse = (real)1.0 / (of_state * den + of_first);
-            real y = (of_state * num + of_first * val) * inverse;
-            real q = value(dy[c]) * inverse, of_value = q * of_first;
-            real direct = of_value * (val - y);
+            real y = (of_state * num + of_first * v[c]) * inverse;
+            real q = dy[c] * inverse, of_value = q * of_first;
+            real direct = of_value * (v[c] - y);
             real G = grad->num[c], H = grad->den[c];
-            dv[c] = rounded(of_value + of_key * G);
-            dk[c] = rounded(direct + of_key * (G * val + H));
+            dv[c] = of_value + of_key * G;
+            dk[c] = direct + of_key * (G * v[c] + H);
             du[c] += direct;
             dw[c] += of_old * (G * num + H * den);
             grad->num[c] = of_old * G + of_state * q;
             grad->den[c] = of_old * H - of_state * q * y;
+        }
+        if (to->dk != NULL) {
+            write_row(dk, width, to->dk + at);
+        }
+        if (to->dv != NULL) {
+            write_row(dv, width, to->dv + at);
         }
     }
     for (int c = 0; c < width; c++) {

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/math.h"
+#include "kernels/cpu/rows.h"
 
 #include <string.h>
 
@@ -22,6 +23,11 @@ enum {
 typedef struct wkv_state {
     _Alignas(LINE * sizeof(real)) real num[BLOCK], den[BLOCK], max[BLOCK];
 } wkv_state;
+
+/* Room for rows of a block (rows.h). */
+typedef struct row_room {
+    _Alignas(LINE * sizeof(real)) real numbers[BLOCK];
+} row_room;
 
 /* The inputs of one block of channels of one batch row, from the chunk's first step; rows are C
  * apart. */

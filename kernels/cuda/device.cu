@@ -313,7 +313,7 @@ mt_status mt_cuda_open(int index, mt_device **device)
     cuda->index = index;
     snprintf(cuda->name, sizeof cuda->name, "cuda:%d", index);
     cuda->base.name = cuda->name;
-    for (int dtype = 0; dtype < MT_REAL_DTYPES; dtype++) {
+    for (int dtype = 0; dtype < MT_KERNEL_TABLES; dtype++) {
         cuda->base.kernels[dtype] = tables[dtype];
     }
     cuda->base.alignment = 256; /* what cudaMalloc gives */

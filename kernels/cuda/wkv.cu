@@ -31,6 +31,7 @@
  * factors. That needs no exponential, and a warp finds it out on its way there. The gradients of w
  * and u are summed by steps, warps, and then chunks and batch rows, in that order. */
 #include "kernels/cuda/columns.cuh"
+#include "kernels/cuda/float16.cuh"
 #include "kernels/cuda/kernels.cuh"
 #include "kernels/cuda/wkv_chain.cuh"
 
@@ -524,9 +525,9 @@ mt_status wkv_backward(mt_device *device, const mt_wkv_backward_args *args)
                            : status;
 }
 
-INSTANTIATE(wkv_saved_size)
-INSTANTIATE(wkv_workspace_size)
-INSTANTIATE(wkv_forward)
-INSTANTIATE(wkv_backward)
+INSTANTIATE_F16(wkv_saved_size)
+INSTANTIATE_F16(wkv_workspace_size)
+INSTANTIATE_F16(wkv_forward)
+INSTANTIATE_F16(wkv_backward)
 
 } // namespace mt_cuda

@@ -8,8 +8,8 @@ import pathlib
 import shutil
 import threading
 
-VERSION = 6
-F32, F64, BF16 = 0, 1, 2
+VERSION = 7
+F32, F64, BF16, F16 = 0, 1, 2, 3
 
 _pointer, _size = ctypes.c_void_p, ctypes.c_int64
 _index = ctypes.c_int32

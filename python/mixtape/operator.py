@@ -5,11 +5,12 @@ import ctypes
 import torch
 
 from mixtape import library, registration
-from mixtape.tensors import (TYPES, addresses, as_current, check_real, device_of, plain,
+from mixtape.tensors import (TYPES, addresses, as_current, check_real, check_type, device_of, plain,
                              wide_of)
 
 EMPTY_MAX = -1e38
-STORED = {**TYPES, torch.bfloat16: library.BF16}  # what key and value may be in
+# What k, v, y and their gradients may be in.
+STORED = {**TYPES, torch.bfloat16: library.BF16, torch.float16: library.F16}
 
 
 def _saved(k, save):
@@ -97,6 +98,7 @@ def _states(k):
 
 
 def _forward_kernel(w, u, k, v, state, save):
+    check_type("wkv", "k", k, STORED)
     wide = wide_of(k.dtype)
     w, u, k, v = plain(w, wide), plain(u, wide), plain(k, k.dtype), plain(v, k.dtype)
     state = None if state is None else plain(state, wide)
@@ -106,6 +108,7 @@ def _forward_kernel(w, u, k, v, state, save):
 
 
 def _forward_shapes(w, u, k, v, state, save):
+    check_type("wkv", "k", k, STORED)
     return k.new_empty(k.shape), _states(k), _saved(k, save)
 
 
@@ -119,6 +122,7 @@ def _gradients(w, u, k, v, wanted):
 
 
 def _backward_kernel(w, u, k, v, state, saved, dy, dstate, wanted):
+    check_type("wkv", "k", k, STORED)
     wide = wide_of(k.dtype)
     w, u, saved = (plain(x, wide) for x in (w, u, saved))
     k, v = plain(k, k.dtype), plain(v, k.dtype)
@@ -133,6 +137,7 @@ def _backward_kernel(w, u, k, v, state, saved, dy, dstate, wanted):
 
 
 def _backward_shapes(w, u, k, v, state, saved, dy, dstate, wanted):
+    check_type("wkv", "k", k, STORED)
     return _gradients(w, u, k, v, wanted)
 
 
@@ -190,13 +195,13 @@ def wkv(time_decay, time_first, key, value, state=None):
     time_decay, time_first (C); key, value (B, T, C); state None, or (num, den, max), (B, C) each,
     as an earlier call returned it. Returns (output (B, T, C), state). CPU and CUDA tensors, float32
     and float64; half types are computed in float32 and the output is of key's type. The kernels
-    read and write bfloat16 where key and value both are, float16 is copied. Gradients flow to
-    everything but the state's max. On CUDA the work goes to the current stream, which may be
-    capturing a graph once calls of the same type and direction have been made.
+    read and write float16 and bfloat16 as they are, where key and value are of the same type.
+    Gradients flow to everything but the state's max. On CUDA the work goes to the current stream,
+    which may be capturing a graph once calls of the same type and direction have been made.
     """
     _check(time_decay, time_first, key, value, state)
     wide = wide_of(key.dtype)
-    stored = torch.bfloat16 if key.dtype == value.dtype == torch.bfloat16 else wide
+    stored = key.dtype if key.dtype == value.dtype and key.dtype in STORED else wide
     if state is not None:
         num, den, largest = (x.to(wide) for x in state)
         state = torch.stack((num, den, largest.detach()))

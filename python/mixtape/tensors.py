@@ -75,6 +75,13 @@ def check_real(operator, name, tensor):
         raise ValueError(f"{operator}: {name} is of {tensor.dtype}, expected real numbers")
 
 
+def check_type(operator, name, tensor, types):
+    """For what is called by itself, as of torch.ops: the type is one that there are kernels for."""
+    if tensor.dtype not in types:
+        raise TypeError(f"{operator}: {name} is of {tensor.dtype}, expected one of "
+                        f"{', '.join(map(str, types))}")
+
+
 def plain(tensor, dtype):
     """The tensor of this type and as it lies in memory, which is all that the library sees of
     it."""

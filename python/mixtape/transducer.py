@@ -7,8 +7,8 @@ import operator
 import torch
 
 from mixtape import library, registration
-from mixtape.tensors import (TYPES, addresses, as_current, check_dense, check_real, device_of,
-                             new_like, plain)
+from mixtape.tensors import (TYPES, addresses, as_current, check_dense, check_real, check_type,
+                             device_of, new_like, plain)
 
 _NAME = "transducer_loss"
 _NODE = 2  # doubles that the library works with for a node
@@ -39,6 +39,7 @@ def _call(function, arguments, logits):
 
 
 def _forward_shapes(logits, labels, frames, label_lengths, blank, fastemit_lambda, overwrite, save):
+    check_type(_NAME, "logits", logits, TYPES)
     sums = (2, *logits.shape[:3]) if save else 0  # betas and alphas, for backward
     return logits.new_empty(logits.shape[0]), logits.new_empty(sums, dtype=torch.float64)
 
@@ -69,6 +70,7 @@ def _write_gradient(logits, rows, sums, dlosses, blank, fastemit_lambda, dlogits
 
 def _backward_kernel(logits, *rest):
     *rows, sums, dlosses, blank, fastemit_lambda = rest
+    check_type(_NAME, "logits", logits, TYPES)
     logits, sums, dlosses = (plain(x, x.dtype) for x in (logits, sums, dlosses))
     rows = [plain(x, torch.int32) for x in rows]
     dlogits = new_like(logits)
@@ -81,6 +83,7 @@ def _backward_kernel(logits, *rest):
 
 
 def _backward_shapes(logits, *_):
+    check_type(_NAME, "logits", logits, TYPES)
     return logits.new_empty(logits.shape)
 
 

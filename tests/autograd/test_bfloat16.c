@@ -86,6 +86,26 @@ START_TEST(test_what_is_wide_is_not_narrow)
 }
 END_TEST
 
+START_TEST(test_no_operator_takes_float16)
+{
+    const int64_t shape[] = {2, 3};
+    mt_tensor *x = mt_tape_input(test_tape, MT_F16, 2, shape, NULL, false);
+    ck_assert_ptr_null(mt_sigmoid(test_tape, x));
+    assert_tape_fails_with("sigmoid: no input of a real type");
+    mt_tape_reset(test_tape);
+    x = mt_tape_input(test_tape, MT_F16, 2, shape, NULL, false);
+    ck_assert_ptr_null(mt_linear(test_tape, x, RANDOM32(2, 4, 3), NULL));
+    assert_tape_fails_with("linear: input 0 is f16, expected f32");
+    mt_tape_reset(test_tape);
+    x = RANDOM32(1, 2, 3);
+    ck_assert_ptr_null(mt_cast(test_tape, x, MT_F16));
+    assert_tape_fails_with("cast: to type 3");
+    mt_tape_reset(test_tape);
+    ck_assert_ptr_null(mt_tape_input(test_tape, MT_F16, 2, shape, NULL, true));
+    assert_tape_fails_with("of type 3, which has no gradient");
+}
+END_TEST
+
 static Suite *bfloat16_suite(void)
 {
     TCase *tcase;
@@ -94,6 +114,7 @@ static Suite *bfloat16_suite(void)
                         gradient_case_count());
     tcase_add_test(tcase, test_a_type_that_nothing_is_cast_to_is_refused);
     tcase_add_test(tcase, test_what_is_wide_is_not_narrow);
+    tcase_add_test(tcase, test_no_operator_takes_float16);
     return suite;
 }
 

@@ -88,7 +88,7 @@ class NeededTest(unittest.TestCase):
             self.assertEqual(compiler, "nvcc 99.1")
             for kernel in machine_code.needed():
                 self.assertIn(f"{kernel}: not in the machine code", faults)
-        self.assertEqual(len(machine_code.needed()), 12)
+        self.assertEqual(len(machine_code.needed()), 16)
         self.assertEqual([kernel for kernel in machine_code.needed()
                           if kernel not in recorded()[1]], [])
 

@@ -12,6 +12,7 @@
 #include <mixtape/random.h>
 
 #include "kernels/device.h"
+#include "kernels/float16.h"
 
 #include <check.h>
 #include <float.h>
@@ -104,28 +105,35 @@ static inline double *host_doubles(kernel_build *build, int64_t n)
     return remember(build, calloc((size_t)(n > 0 ? n : 1), sizeof(double)), 0, false);
 }
 
-/* The bfloat16 nearest to x, of two the even one: a multiple of the unit of its eighth digit, or of
- * the smallest bfloat16. By arithmetic, where kernels do it by bits. */
-static inline double nearest_bf16(double x)
+/* The number of a type nearest to x, of two the even one: a multiple of the unit of its last digit,
+ * or of the smallest number. By arithmetic, where kernels do it by bits. */
+static inline double nearest_of(mt_dtype dtype, double x)
 {
+    static const struct {
+        int digits, smallest, beyond; /* of the two, powers of 2 */
+    } kinds[] = {[MT_BF16] = {8, -133, 128}, [MT_F16] = {11, -24, 16}};
     int exponent;
-    if (x == 0.0 || !isfinite(x)) {
+    if ((dtype != MT_BF16 && dtype != MT_F16) || x == 0.0 || !isfinite(x)) {
         return x;
     }
     (void)frexp(x, &exponent);
-    double unit = ldexp(1.0, exponent - 8 > -133 ? exponent - 8 : -133);
+    int last = exponent - kinds[dtype].digits, smallest = kinds[dtype].smallest;
+    double unit = ldexp(1.0, last > smallest ? last : smallest);
     double nearest = nearbyint(x / unit) * unit;
-    return fabs(nearest) < 0x1p128 ? nearest : copysign((double)INFINITY, x);
+    return fabs(nearest) < ldexp(1.0, kinds[dtype].beyond) ? nearest
+                                                           : copysign((double)INFINITY, x);
 }
 
 /* Writes x as a real of the type. */
 static inline void put_real(mt_dtype dtype, double x, char *to)
 {
-    float single = (float)(dtype == MT_BF16 ? nearest_bf16(x) : x);
+    float single = (float)nearest_of(dtype, x);
     uint32_t bits;
     memcpy(&bits, &single, sizeof bits);
     uint16_t upper_half = (uint16_t)(bits >> 16);
-    const void *reals[] = {[MT_F32] = &single, [MT_F64] = &x, [MT_BF16] = &upper_half};
+    mt_f16 half = mt_f16_rounded(single); /* which it is already */
+    const void *reals[] = {
+        [MT_F32] = &single, [MT_F64] = &x, [MT_BF16] = &upper_half, [MT_F16] = &half};
     memcpy(to, reals[dtype], mt_dtype_size(dtype));
 }
 
@@ -229,19 +237,20 @@ static inline double *values_of(kernel_build *build, const void *array, int64_t 
     return values;
 }
 
-/* Tells if a real of this type is within a bound of what is expected. A bfloat16 was computed in
- * float32 and rounded once, which keeps order: it is between the bounds, rounded as well. */
+/* Tells if a real of this type is within a bound of what is expected. One of 16 bits was computed
+ * in float32 and rounded once, which keeps order: it is between the bounds, rounded as well. */
 static inline bool is_within(mt_dtype dtype, double real, double expected, double bound)
 {
-    if (dtype == MT_BF16) {
-        return real == nearest_bf16(expected) ||
-               (real >= nearest_bf16(expected - bound) && real <= nearest_bf16(expected + bound));
+    if (dtype == MT_BF16 || dtype == MT_F16) {
+        return real == nearest_of(dtype, expected) ||
+               (real >= nearest_of(dtype, expected - bound) &&
+                real <= nearest_of(dtype, expected + bound));
     }
     return real == expected || fabs(real - expected) <= bound;
 }
 
 /* Asserts |array - expected| <= units epsilon (1 + |expected|) everywhere, before the rounding to
- * bfloat16 where the array is of that. */
+ * 16 bits where the array has so many. */
 static inline void assert_close(kernel_build *build, const char *what, const void *array,
                                 const double *expected, int64_t n, double units)
 {
@@ -351,6 +360,12 @@ static inline void for_each_build_of(mt_dtype first_type, mt_dtype last_type,
 static inline void for_each_build(void (*check)(kernel_build *))
 {
     for_each_build_of(MT_F32, (mt_dtype)(MT_REAL_DTYPES - 1), check);
+}
+
+/* In all types that there are tables of kernels for. */
+static inline void for_each_table(void (*check)(kernel_build *))
+{
+    for_each_build_of(MT_F32, (mt_dtype)(MT_KERNEL_TABLES - 1), check);
 }
 
 #endif

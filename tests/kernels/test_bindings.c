@@ -61,7 +61,7 @@ static void check_saved_size(kernel_build *build)
 
 START_TEST(test_saved_has_the_size_that_callers_plan_with)
 {
-    for_each_build(check_saved_size);
+    for_each_table(check_saved_size);
 }
 END_TEST
 
@@ -91,7 +91,7 @@ static void check_equal(kernel_build *build)
 
 START_TEST(test_results_are_those_of_the_table)
 {
-    for_each_build(check_equal);
+    for_each_table(check_equal);
 }
 END_TEST
 
@@ -128,7 +128,7 @@ static void check_refused(kernel_build *build)
 
 START_TEST(test_sizes_and_types_without_kernels_are_refused)
 {
-    for_each_build(check_refused);
+    for_each_table(check_refused);
 }
 END_TEST
 
@@ -147,7 +147,7 @@ static void check_no_workspace(kernel_build *build)
 
 START_TEST(test_a_missing_workspace_is_refused)
 {
-    for_each_build(check_no_workspace);
+    for_each_table(check_no_workspace);
 }
 END_TEST
 

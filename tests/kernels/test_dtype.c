@@ -11,11 +11,9 @@ START_TEST(test_types_have_sizes_names_and_a_wide_type)
         mt_dtype dtype, wide;
         size_t size;
         const char *name;
-    } types[] = {{MT_F32, MT_F32, 4, "f32"},
-                 {MT_F64, MT_F64, 8, "f64"},
-                 {MT_BF16, MT_F32, 2, "bf16"},
-                 {MT_I32, MT_I32, 4, "i32"},
-                 {MT_I8, MT_I8, 1, "i8"}};
+    } types[] = {{MT_F32, MT_F32, 4, "f32"},   {MT_F64, MT_F64, 8, "f64"},
+                 {MT_BF16, MT_F32, 2, "bf16"}, {MT_F16, MT_F32, 2, "f16"},
+                 {MT_I32, MT_I32, 4, "i32"},   {MT_I8, MT_I8, 1, "i8"}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         ck_assert_uint_eq(mt_dtype_size(types[i].dtype), types[i].size);
         ck_assert_str_eq(mt_dtype_name(types[i].dtype), types[i].name);
@@ -121,7 +119,7 @@ static bool is_nearest(uint32_t bits, uint16_t narrow)
         uint32_t quiet = 0x40 | bits >> 31 << 15;
         return is_nan((uint32_t)narrow << 16) && (narrow & 0x8040u) == quiet;
     }
-    nearest = (float)nearest_bf16((double)number);
+    nearest = (float)nearest_of(MT_BF16, (double)number);
     return bits_of(nearest) == (uint32_t)narrow << 16;
 }
 
@@ -181,7 +179,7 @@ static void check_figures(kernel_build *build)
     assert_ok(build->kernels->narrow(build->device, COUNT, x, y));
     const double *out = values_of(build, y, COUNT);
     for (int i = 0; i < COUNT; i++) {
-        ck_assert_msg(out[i] == figures[i].y && nearest_bf16(figures[i].x) == figures[i].y,
+        ck_assert_msg(out[i] == figures[i].y && nearest_of(MT_BF16, figures[i].x) == figures[i].y,
                       "%s: %a is narrowed to %a", build->name, figures[i].x, out[i]);
     }
 }

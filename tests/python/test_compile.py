@@ -80,12 +80,14 @@ class CompileTest(unittest.TestCase):
     def test_autocast_and_checkpoints_in_a_graph(self):
         from torch.utils.checkpoint import checkpoint
 
-        def half(*given):
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                return output(*given)
+        for dtype in (torch.bfloat16, torch.float16):
 
-        self.assert_compiles(half, test_operator.arguments(2, 9, 4, torch.bfloat16),
-                             backend="aot_eager")
+            def half(*given, dtype=dtype):
+                with torch.autocast("cpu", dtype=dtype):
+                    return output(*given)
+
+            self.assert_compiles(half, test_operator.arguments(2, 9, 4, dtype),
+                                 backend="aot_eager")
         self.assert_compiles(lambda *given: checkpoint(output, *given, use_reentrant=False),
                              test_operator.arguments(2, 9, 4), backend="aot_eager")
 
@@ -123,9 +125,10 @@ class CompileTest(unittest.TestCase):
             self.assert_same([x.grad for x in again.parameters()], expected[1:])
 
     def test_pytorch_finds_no_fault_with_the_operators(self):
-        for carried in (False, True):
+        for carried, dtype in ((False, torch.float32), (True, torch.float32),
+                               (True, torch.float16)):
             d, u, k, v, *state = test_operator.arguments(2, 70, 5, torch.float32, carried=carried)
-            w = -torch.exp(d.detach())
+            w, k, v = -torch.exp(d.detach()), k.to(dtype), v.to(dtype)
             state = torch.stack([x.detach() for x in state]) if carried else None
             given = [None if x is None else x.detach().requires_grad_()
                      for x in (w, u, k, v, state)]

@@ -6,6 +6,7 @@ import re
 import signal
 import threading
 import unittest
+import warnings
 from unittest import mock
 
 import support
@@ -46,6 +47,17 @@ def arguments(B, T, C, dtype=None, device="cpu", carried=False):
         tensor.to(device, dtype or torch.float64).requires_grad_(i < 6)
         for i, tensor in enumerate(tensors)
     ]
+
+
+def can_autocast(device, dtype):
+    """PyTorch 1.13 has float16 on CUDA alone."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with torch.autocast(device, dtype=dtype):
+                return True
+    except RuntimeError:
+        return False
 
 
 class OperatorTest(unittest.TestCase):
@@ -126,43 +138,89 @@ class OperatorTest(unittest.TestCase):
                 self.assertTrue(
                     all(x.grad.dtype == dtype and torch.isfinite(x.grad).all() for x in given))
 
-    def test_bfloat16_is_float32_rounded(self):
+    def assert_float32_rounded(self, shape, dtype, device, digits):
+        narrow = [x.detach().requires_grad_() for x in arguments(*shape, dtype, device)]
+        wide = [x.detach().float().requires_grad_() for x in narrow]
+        y, state = mixtape.wkv(*narrow)
+        expected, wide_state = mixtape.wkv(*wide)
+        self.assertTrue(torch.equal(y, expected.to(dtype)))
+        self.assertTrue(all(map(torch.equal, state, wide_state)))
+        weights = torch.randn_like(y)
+        torch.autograd.backward([y, *state[:2]], [weights, state[0], state[1]])
+        torch.autograd.backward([expected, *wide_state[:2]],
+                                [weights.float(), state[0], state[1]])
+        for a, b in zip(narrow, wide):  # sums are not fused alike in both
+            torch.testing.assert_close(a.grad, b.grad.to(dtype), rtol=2**(1 - digits), atol=1e-6)
+
+    def test_half_types_are_float32_rounded(self):
         torch.manual_seed(1)
         for device in support.devices():
-            for shape in ((1, 1, 1), (2, 70, 5), (3, 9, 33)):
-                narrow = [x.detach().requires_grad_()
-                          for x in arguments(*shape, torch.bfloat16, device)]
-                wide = [x.detach().float().requires_grad_() for x in narrow]
-                y, state = mixtape.wkv(*narrow)
-                expected, wide_state = mixtape.wkv(*wide)
-                self.assertTrue(torch.equal(y, expected.bfloat16()))
-                self.assertTrue(all(map(torch.equal, state, wide_state)))
-                weights = torch.randn_like(y)
-                torch.autograd.backward([y, *state[:2]], [weights, state[0], state[1]])
-                torch.autograd.backward([expected, *wide_state[:2]],
-                                        [weights.float(), state[0], state[1]])
-                for a, b in zip(narrow, wide):  # sums are not fused alike in both
-                    torch.testing.assert_close(a.grad, b.grad.bfloat16(), rtol=2**-7, atol=1e-6)
+            for dtype, digits in ((torch.bfloat16, 8), (torch.float16, 11)):
+                for shape in ((1, 1, 1), (2, 70, 5), (3, 9, 33), (1, 100, 130)):
+                    with self.subTest(device=device, dtype=dtype, shape=shape):
+                        self.assert_float32_rounded(shape, dtype, device, digits)
 
-    def test_bfloat16_is_read_and_written_as_it_is(self):
-        d, u, k, v = arguments(2, 9, 4, torch.bfloat16)
-        y, state, saved = torch.ops.mixtape.wkv_forward(-d.float().exp(), u.float(), k, v, None,
-                                                        True)
-        self.assertEqual((y.dtype, state.dtype, saved.dtype),
-                         (torch.bfloat16, torch.float32, torch.float32))
-        with mock.patch.object(operator, "forward", side_effect=operator.forward) as kernel:
-            mixtape.wkv(d, u, k, v)
-            mixtape.wkv(d, u, k, v.float())
-        self.assertEqual([call.args[2].dtype for call in kernel.call_args_list],
-                         [torch.bfloat16, torch.float32])
+    def test_half_types_are_read_and_written_as_they_are(self):
+        for dtype in (torch.float16, torch.bfloat16):
+            other = {torch.float16: torch.bfloat16, torch.bfloat16: torch.float16}[dtype]
+            d, u, k, v = arguments(2, 9, 4, dtype)
+            y, state, saved = torch.ops.mixtape.wkv_forward(-d.float().exp(), u.float(), k, v, None,
+                                                            True)
+            self.assertEqual((y.dtype, state.dtype, saved.dtype),
+                             (dtype, torch.float32, torch.float32))
+            with mock.patch.object(operator, "forward", side_effect=operator.forward) as kernel:
+                for value in (v, v.float(), v.to(other)):
+                    self.assertEqual(mixtape.wkv(d, u, k, value)[0].dtype, dtype)
+            self.assertEqual([call.args[2].dtype for call in kernel.call_args_list],
+                             [dtype, torch.float32, torch.float32])
+
+    def test_what_float16_does_not_hold_is_infinite(self):
+        for device in support.devices():
+            d, u, k, v = (x.detach() for x in arguments(1, 3, 4, torch.float16, device))
+            v.fill_(65504).requires_grad_()
+            y, (num, _, _) = mixtape.wkv(d, u, k, v)
+            self.assertTrue(torch.equal(y, v))
+            self.assertEqual(num.dtype, torch.float32)
+            num.backward(torch.full_like(num, 1e30))
+            self.assertTrue(torch.equal(v.grad, torch.full_like(v, torch.inf)))
+
+    def test_parameters_beside_half_types_keep_their_own(self):
+        for dtype in (torch.float16, torch.bfloat16):
+            given = arguments(2, 9, 4, torch.float32)
+            half = [x.detach().to(dtype).requires_grad_() for x in given[2:]]
+            y, state = mixtape.wkv(*given[:2], *half)
+            self.assertEqual((y.dtype, state[0].dtype), (dtype, torch.float32))
+            y.sum().backward()
+            self.assertEqual([x.grad.dtype for x in (*given[:2], *half)],
+                             [torch.float32] * 2 + [dtype] * 2)
+
+    def test_types_without_kernels_are_refused_by_the_operator_itself(self):
+        d, u, k, v = (x.detach() for x in arguments(2, 5, 3))
+        saved = d.new_empty(0)
+        for dtype in (torch.int64, torch.complex64, torch.bool):
+            for device in ("cpu", "meta"):
+                given = [x.to(device) for x in (d, u, k.to(dtype), v.to(dtype))]
+                with self.subTest(dtype=dtype, device=device):
+                    expected = (f"wkv: k is of {dtype}, expected one of torch.float32, "
+                                "torch.float64, torch.bfloat16, torch.float16")
+                    with self.assertRaisesRegex(TypeError, expected):
+                        torch.ops.mixtape.wkv_forward(*given, None, False)
+                    with self.assertRaisesRegex(TypeError, expected):
+                        torch.ops.mixtape.wkv_backward(*given, None, saved.to(device), None, None,
+                                                       [True] * 5)
 
     def test_autocast_leaves_the_operator_in_float32_or_float64(self):
         for device in support.devices():
-            for dtype, computed in ((torch.float64, torch.float64), (torch.float32, torch.float32),
-                                    (torch.bfloat16, torch.float32)):
-                with self.subTest(device=device, dtype=dtype):
+            for dtype, computed, cast in ((torch.float64, torch.float64, torch.bfloat16),
+                                          (torch.float32, torch.float32, torch.bfloat16),
+                                          (torch.bfloat16, torch.float32, torch.bfloat16),
+                                          (torch.float32, torch.float32, torch.float16),
+                                          (torch.float16, torch.float32, torch.float16)):
+                if not can_autocast(device, cast):
+                    continue
+                with self.subTest(device=device, dtype=dtype, cast=cast):
                     given = [x.detach().requires_grad_() for x in arguments(2, 9, 4, dtype, device)]
-                    with torch.autocast(device, dtype=torch.bfloat16):
+                    with torch.autocast(device, dtype=cast):
                         y, state = mixtape.wkv(*given)
                     self.assertEqual((y.dtype, state[0].dtype), (dtype, computed))
                     self.assertTrue(torch.equal(y, mixtape.wkv(*given)[0]))

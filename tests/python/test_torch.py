@@ -43,6 +43,7 @@ class StandInsTest(unittest.TestCase):
         for shape, dtype, carried in (((2, 9, 4), torch.float64, False),
                                       ((1, 70, 3), torch.float32, True),
                                       ((2, 5, 3), torch.bfloat16, True),
+                                      ((2, 5, 3), torch.float16, False),
                                       ((0, 5, 3), torch.float32, False)):
             with self.subTest(shape=shape, dtype=dtype, carried=carried):
                 real = test_operator.arguments(*shape, dtype, carried=carried)

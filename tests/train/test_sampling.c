@@ -190,7 +190,7 @@ START_TEST(test_types_that_are_not_real_and_positions_below_0_are_refused)
     static const int32_t integers[V] = {0};
     mt_sampler *sampler = make(mt_sampling_default(), 1);
     int32_t symbol = -1;
-    for (int dtype = MT_I32; dtype <= MT_I8; dtype++) {
+    for (int dtype = MT_F16; dtype <= MT_I8; dtype++) {
         ck_assert_int_eq(mt_sampler_draw(sampler, (mt_dtype)dtype, integers, &symbol),
                          MT_ERROR_INVALID);
         ck_assert_ptr_nonnull(strstr(mt_error_message(), "not real"));

@@ -1,16 +1,20 @@
 /* The list of the kernels, from which the structure mt_kernels (mixtape/extend.h) and the
- * declarations and tables of every device come. A row is MT_KERNEL(result, name, parameters).
- * Whoever includes this file defines MT_KERNEL first, and may include it again with another
- * definition. The CPU's function add is defined as KERNEL(add), CUDA's as the template add.
+ * declarations and tables of every device come. A row is MT_KERNEL(result, name, parameters), or
+ * MT_KERNEL_F16 of the same for a kernel that there is for MT_F16 too. Whoever includes this file
+ * defines MT_KERNEL first, or MT_KERNEL_F16 for those rows alone, and may include it again with
+ * another definition. The CPU's function add is defined as KERNEL(add), CUDA's as the template add.
  *
- * Pointers are to the table's real type, on the device, unless their type says otherwise. Those
- * that a comment calls wide are to mt_dtype_wide of it: in the table of MT_BF16 they are float32,
- * as all arithmetic is, and in the others they are like the rest. A kernel writes its outputs
+ * Pointers are to the table's type of reals, on the device, unless their type says otherwise. Those
+ * that a comment calls wide are to mt_dtype_wide of it: of MT_BF16 and MT_F16 they are float32, as
+ * all arithmetic is, and in the other tables they are like the rest. A kernel writes its outputs
  * whole: what they held before is never read, except where `beta`, `parameter`, `m`, `v` and `halt`
  * say so. An output that is NULL is not computed. Inputs and outputs may be the same array only
  * where the comment says so. */
 #ifndef MT_KERNEL
 #define MT_KERNEL(result, name, parameters) /* included by itself, the list declares nothing */
+#endif
+#ifndef MT_KERNEL_F16
+#define MT_KERNEL_F16 MT_KERNEL
 #endif
 
 /* A row is no statement, which clang-format would take it for. */
@@ -119,12 +123,12 @@ MT_KERNEL(mt_status, dropout, (mt_device *device, const mt_dropout_args *args))
 MT_KERNEL(mt_status, adam, (mt_device *device, const mt_adam_args *args))
 
 /* bytes that wkv_forward leaves in `saved` for wkv_backward: one state per chunk of time */
-MT_KERNEL(size_t, wkv_saved_size, (mt_device *device, int64_t B, int64_t T, int64_t C))
+MT_KERNEL_F16(size_t, wkv_saved_size, (mt_device *device, int64_t B, int64_t T, int64_t C))
 /* bytes of workspace that suffice for either direction; 0 where the caller need give none */
-MT_KERNEL(size_t, wkv_workspace_size, (mt_device *device, int64_t B, int64_t T, int64_t C))
+MT_KERNEL_F16(size_t, wkv_workspace_size, (mt_device *device, int64_t B, int64_t T, int64_t C))
 /* mixtape/kernels/wkv.h has their contract */
-MT_KERNEL(mt_status, wkv_forward, (mt_device *device, const mt_wkv_forward_args *args))
-MT_KERNEL(mt_status, wkv_backward, (mt_device *device, const mt_wkv_backward_args *args))
+MT_KERNEL_F16(mt_status, wkv_forward, (mt_device *device, const mt_wkv_forward_args *args))
+MT_KERNEL_F16(mt_status, wkv_backward, (mt_device *device, const mt_wkv_backward_args *args))
 
 /* mixtape/kernels/transducer.h has their contract */
 MT_KERNEL(mt_status, transducer_forward,
@@ -135,3 +139,4 @@ MT_KERNEL(mt_status, transducer_backward,
 /* clang-format on */
 
 #undef MT_KERNEL
+#undef MT_KERNEL_F16

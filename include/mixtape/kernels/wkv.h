@@ -10,10 +10,11 @@
  * triple (num, den, max): num and den are kept as multiples of e^max, so nothing overflows for any
  * finite k. An empty state is (0, 0, MT_WKV_EMPTY_MAX).
  *
- * All arrays are contiguous, on one device: k, v, y and their gradients (B, T, C), of one real
- * type; w, u and their gradients (C), a state and its gradient (3, B, C), that is num, den, max,
- * all wide (kernels/list.h). There is no bound on T: backward needs the states at the borders of
- * chunks of time, which forward leaves in `saved`, and recomputes what lies inside a chunk. */
+ * All arrays are contiguous, on one device: k, v, y and their gradients (B, T, C), of one type,
+ * real or MT_F16; w, u and their gradients (C), a state and its gradient (3, B, C), that is num,
+ * den, max, all wide (kernels/list.h). There is no bound on T: backward needs the states at the
+ * borders of chunks of time, which forward leaves in `saved`, and recomputes what lies inside a
+ * chunk. */
 #ifndef MIXTAPE_KERNELS_WKV_H
 #define MIXTAPE_KERNELS_WKV_H
 
