@@ -34,7 +34,7 @@ CALL(mean_square_forward, , NUMBERS, x[0], x[1], y[0])
 CALL(mean_square_backward, , NUMBERS, x[0], x[1], wide[0], y[0])
 
 CALL(broadcast_rows, , ROWS, CHANNELS, wide[0], y[0])
-CALL(sum_rows, , ROWS, CHANNELS, x[0], y[0])
+CALL(sum_rows, , 1, ROWS, CHANNELS, x[0], 0, y[0], 0)
 CALL(sum, , NUMBERS, 0.5, x[0], y[0])
 CALL(sum_squares, , NUMBERS, x[0], y[0])
 CALL(watch, , 10.0, wide[0], y[0])

@@ -26,14 +26,9 @@ static mt_status mean_over_time_forward(mt_call *call)
 {
     const mt_tensor *x = call->inputs[0];
     int64_t steps = x->shape[1], channels = x->shape[2];
-    size_t size = mt_dtype_size(call->dtype);
-    char *y = call->outputs[0]->data;
-    mt_status status = MT_OK;
-    for (int64_t b = 0; b < x->shape[0] && status == MT_OK; b++) {
-        const char *rows = (const char *)x->data + (size_t)(b * steps * channels) * size;
-        status = call->kernels->sum_rows(call->device, steps, channels, rows,
-                                         y + (size_t)(b * channels) * size);
-    }
+    void *y = call->outputs[0]->data;
+    mt_status status =
+        call->kernels->sum_rows(call->device, x->shape[0], steps, channels, x->data, 0, y, 0);
     return status == MT_OK ? call->kernels->scale(call->device, x->shape[0] * channels,
                                                   1.0 / (double)steps, y, y)
                            : status;

@@ -102,7 +102,7 @@ static mt_status sum_repeats(mt_call *call, int64_t N, int64_t C, const void *gr
     mt_status status =
         wide != call->dtype ? mt_call_scratch(call, (size_t)C * mt_dtype_size(wide), &row) : MT_OK;
     if (status == MT_OK) {
-        status = call->kernels->sum_rows(call->device, N, C, grad, row);
+        status = call->kernels->sum_rows(call->device, 1, N, C, grad, 0, row, 0);
     }
     return status == MT_OK && row != sum ? call->kernels->narrow(call->device, C, row, sum)
                                          : status;

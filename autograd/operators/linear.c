@@ -24,9 +24,9 @@ mt_status mt_linear_check(const mt_call *call, int bias)
     return call->inputs[bias] != NULL ? mt_expect_count(call, bias, "bias", out) : MT_OK;
 }
 
-mt_status mt_linear_rows_of(mt_call *call, int bias, mt_linear_rows *rows)
+mt_status mt_linear_rows_of(mt_call *call, int first, int bias, mt_linear_rows *rows)
 {
-    const mt_tensor *x = call->inputs[X], *weight = call->inputs[WEIGHT];
+    const mt_tensor *x = call->inputs[first + X], *weight = call->inputs[first + WEIGHT];
     *rows = (mt_linear_rows){.N = mt_leading_count(x),
                              .in = weight->shape[1],
                              .out = weight->shape[0],
@@ -37,7 +37,7 @@ mt_status mt_linear_rows_of(mt_call *call, int bias, mt_linear_rows *rows)
         rows->compact = weight;
         return MT_OK;
     }
-    return mt_call_factor(call, WEIGHT, &rows->weight);
+    return mt_call_factor(call, first + WEIGHT, &rows->weight);
 }
 
 mt_status mt_products(const mt_call *call, int64_t batch, bool transpose_a, bool transpose_b,
@@ -59,34 +59,39 @@ mt_status mt_products(const mt_call *call, int64_t batch, bool transpose_a, bool
     return call->kernels->matmul(call->device, &args);
 }
 
-/* y = x weight^T + beta y */
-static mt_status multiply(const mt_call *call, const mt_linear_rows *rows, double beta, void *y)
+/* Of weights in fewer bits: the bias is put in place first, and the product added to it. */
+static mt_status compact_values(const mt_call *call, const mt_linear_rows *rows, void *y)
 {
     const mt_tensor *compact = rows->compact;
-    if (compact == NULL) {
-        return mt_products(call, 0, false, true, rows->N, rows->out, rows->in, rows->x,
-                           rows->weight, beta, y, call->dtype);
-    }
     mt_matmul_compact_args args = {.M = rows->N,
                                    .N = rows->out,
                                    .K = rows->in,
-                                   .beta = beta,
+                                   .beta = rows->bias != NULL ? 1.0 : 0.0,
                                    .x = rows->x,
                                    .type = compact->dtype,
                                    .weights = compact->data,
                                    .scales = compact->scales,
                                    .y = y};
-    return call->kernels->matmul_compact(call->device, &args);
-}
-
-/* The bias is put in place first, and the product added to it. */
-mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void *y)
-{
     mt_status status = MT_OK;
     if (rows->bias != NULL) {
         status = call->kernels->broadcast_rows(call->device, rows->N, rows->out, rows->bias, y);
     }
-    return status == MT_OK ? multiply(call, rows, rows->bias != NULL ? 1.0 : 0.0, y) : status;
+    return status == MT_OK ? call->kernels->matmul_compact(call->device, &args) : status;
+}
+
+mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void *y)
+{
+    const mt_matmul_args args = {.transpose_b = true,
+                                 .M = rows->N,
+                                 .N = rows->out,
+                                 .K = rows->in,
+                                 .alpha = 1.0,
+                                 .a = rows->x,
+                                 .b = rows->weight,
+                                 .bias = rows->bias,
+                                 .c = y};
+    return rows->compact != NULL ? compact_values(call, rows, y)
+                                 : call->kernels->matmul(call->device, &args);
 }
 
 mt_status mt_linear_gradients(const mt_call *call, const mt_linear_rows *rows, const void *dy,
@@ -106,7 +111,8 @@ mt_status mt_linear_gradients(const mt_call *call, const mt_linear_rows *rows, c
                              adds ? 1.0 : 0.0, grads->weight, rows->of_dweight);
     }
     if (status == MT_OK && grads->bias != NULL) {
-        status = call->kernels->sum_rows(call->device, rows->N, rows->out, dy, grads->bias);
+        status =
+            call->kernels->sum_rows(call->device, 1, rows->N, rows->out, dy, 0, grads->bias, 0);
     }
     return status;
 }
@@ -127,7 +133,7 @@ static mt_status linear_shape(mt_call *call)
 static mt_status linear_forward(mt_call *call)
 {
     mt_linear_rows rows;
-    mt_status status = mt_linear_rows_of(call, BIAS, &rows);
+    mt_status status = mt_linear_rows_of(call, X, BIAS, &rows);
     return status == MT_OK ? mt_linear_values(call, &rows, call->outputs[0]->data) : status;
 }
 
@@ -137,7 +143,7 @@ static mt_status gradients(mt_call *call, const void *dy)
     mt_linear_rows rows;
     mt_linear_grads grads = {call->grad_inputs[X], call->grad_inputs[WEIGHT],
                              call->grad_inputs[BIAS]};
-    mt_status status = mt_linear_rows_of(call, BIAS, &rows);
+    mt_status status = mt_linear_rows_of(call, X, BIAS, &rows);
     return status == MT_OK ? mt_linear_gradients(call, &rows, dy, false, &grads) : status;
 }
 
@@ -169,7 +175,7 @@ static mt_status linear_squared_relu_forward(mt_call *call)
 {
     mt_linear_rows rows;
     void *y = call->outputs[0]->data;
-    mt_status status = mt_linear_rows_of(call, BIAS, &rows);
+    mt_status status = mt_linear_rows_of(call, X, BIAS, &rows);
     const void *bias = rows.bias;
     rows.bias = NULL;
     if (status == MT_OK) {

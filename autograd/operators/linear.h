@@ -28,8 +28,9 @@ typedef struct mt_linear_grads {
 /* Checks a call whose first inputs are x and weight, and the bias, or NULL, its input `bias`. */
 mt_status mt_linear_check(const mt_call *call, int bias);
 
-/* All rows of such a call, of which weight is one of op->factors. */
-mt_status mt_linear_rows_of(mt_call *call, int bias, mt_linear_rows *rows);
+/* All rows of x, a call's input `first`, with the weight behind it, one of op->factors, and such a
+ * bias. */
+mt_status mt_linear_rows_of(mt_call *call, int first, int bias, mt_linear_rows *rows);
 
 /* y (N, out) */
 mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void *y);

@@ -36,7 +36,7 @@ static mt_status linear_cross_entropy_forward(mt_call *call)
 {
     mt_linear_rows all;
     void *lse, *logits;
-    mt_status status = mt_linear_rows_of(call, MT_HEAD_BIAS, &all);
+    mt_status status = mt_linear_rows_of(call, MT_HEAD_X, MT_HEAD_BIAS, &all);
     if (status == MT_OK) {
         status = keep_logits(call, &all, &lse, &logits);
     }
@@ -58,7 +58,7 @@ static mt_status linear_cross_entropy_forward(mt_call *call)
 static mt_status linear_cross_entropy_backward(mt_call *call)
 {
     mt_linear_rows all;
-    mt_status status = mt_linear_rows_of(call, MT_HEAD_BIAS, &all);
+    mt_status status = mt_linear_rows_of(call, MT_HEAD_X, MT_HEAD_BIAS, &all);
     if (status != MT_OK) {
         return status;
     }

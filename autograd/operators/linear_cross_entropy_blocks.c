@@ -87,8 +87,8 @@ static mt_status add_bias_grad(const mt_call *call, const block_memory *memory,
         return MT_OK;
     }
     void *of_block = first > 0 ? memory->dbias : sum;
-    mt_status status =
-        call->kernels->sum_rows(call->device, block->N, block->out, memory->logits, of_block);
+    mt_status status = call->kernels->sum_rows(call->device, 1, block->N, block->out,
+                                               memory->logits, 0, of_block, 0);
     return status == MT_OK && first > 0
                ? call->wide->add(call->device, block->out, sum, of_block, sum)
                : status;
@@ -120,7 +120,7 @@ static mt_status blocks_forward(mt_call *call)
     const mt_cross_entropy_options *options = call->options;
     mt_linear_rows all;
     block_memory memory = {NULL};
-    mt_status status = mt_linear_rows_of(call, MT_HEAD_BIAS, &all);
+    mt_status status = mt_linear_rows_of(call, MT_HEAD_X, MT_HEAD_BIAS, &all);
     if (status == MT_OK) {
         status = keep_grads(call);
     }

@@ -16,6 +16,7 @@ static inline bool is_of_few_rows(const mt_matmul_args *args)
            args->transpose_b && (!args->transpose_a || args->M == 1 || args->K == 1);
 }
 
+/* Without a bias. */
 void KERNEL(multiply_few_rows)(const mt_matmul_args *args);
 
 #endif

@@ -7,6 +7,7 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/tiles.h"
+#include "kernels/matmul_steps.h"
 
 #include <cblas.h>
 #include <inttypes.h>
@@ -26,6 +27,60 @@ enum { GRAIN = 32 };
 /* Multiplications and additions below which a product is not worth two threads. */
 static const double parallel_work = 1 << 19;
 
+/* An element of c, which may be wide. */
+static void *result_at(const mt_matmul_args *args, int64_t at)
+{
+    return args->wide ? (void *)((real *)args->c + at) : (stored *)args->c + at;
+}
+
+/* Of product number `index`: rows first_row .. + rows and columns first_column .. + columns. */
+typedef struct product_part {
+    int64_t index, first_row, rows, first_column, columns;
+} product_part;
+
+/* Lets rows of c begin as the bias. They are often short: a call of memcpy for each would be a good
+ * part of the work. */
+static void put_bias(const mt_matmul_args *args, const product_part *part)
+{
+    const int64_t columns = part->columns;
+    const real *restrict from =
+        (const real *)args->bias + part->index * args->bias_step + part->first_column;
+    for (int64_t row = part->first_row; row < part->first_row + part->rows; row++) {
+        void *to = result_at(args, part->index * args->c_step + row * args->N + part->first_column);
+        real *restrict wide = to;
+        stored *restrict narrow = to;
+        if (args->wide) {
+#pragma omp simd
+            for (int64_t n = 0; n < columns; n++) {
+                wide[n] = from[n];
+            }
+        } else {
+#pragma omp simd
+            for (int64_t n = 0; n < columns; n++) {
+                narrow[n] = rounded(from[n]);
+            }
+        }
+    }
+}
+
+static void put_bias_of(const void *loop, int64_t first_row, int64_t end_row)
+{
+    const mt_matmul_args *args = loop;
+    for (int64_t row = first_row; row < end_row; row++) {
+        put_bias(args, &(product_part){row / args->M, row % args->M, 1, 0, args->N});
+    }
+}
+
+/* The same for all rows, for products that are not made part by part. */
+static void put_biases(mt_matmul_args *args)
+{
+    int64_t rows = args->batch * args->M;
+    if (args->bias != NULL) {
+        mt_team_loop(rows * args->N, rows, put_bias_of, args);
+        args->bias = NULL;
+    }
+}
+
 #ifdef GEMM
 static void multiply_by_blas(const mt_product *of, bool transpose_a, bool transpose_b)
 {
@@ -37,37 +92,38 @@ static void multiply_by_blas(const mt_product *of, bool transpose_a, bool transp
 }
 #endif
 
-/* Of product number `index`: rows first_row .. + rows and columns first_column .. + columns. */
-static mt_status multiply_part(const mt_matmul_args *args, int64_t index, int64_t first_row,
-                               int64_t rows, int64_t first_column, int64_t columns)
+static mt_status multiply_part(const mt_matmul_args *args, const product_part *part)
 {
-    int64_t M = args->M, N = args->N, K = args->K;
-    int64_t of_a = index * M * K + (args->transpose_a ? first_row : first_row * K);
-    int64_t of_b = index * K * N + (args->transpose_b ? first_column * K : first_column);
-    int64_t of_c = index * M * N + first_row * N + first_column;
-    mt_product part = {.M = rows,
-                       .N = columns,
-                       .K = K,
-                       .a = (const stored *)args->a + of_a,
-                       .b = (const stored *)args->b + of_b,
-                       .a_row = args->transpose_a ? 1 : K,
-                       .a_column = args->transpose_a ? M : 1,
-                       .b_row = args->transpose_b ? 1 : N,
-                       .b_column = args->transpose_b ? K : 1,
-                       .c_row = N,
-                       .alpha = args->alpha,
-                       .beta = args->beta,
-                       .wide = args->wide};
-    part.c = args->wide ? (void *)((real *)args->c + of_c) : (stored *)args->c + of_c;
+    int64_t M = args->M, N = args->N, K = args->K, row = part->first_row,
+            column = part->first_column;
+    int64_t of_a = part->index * args->a_step + (args->transpose_a ? row : row * K);
+    int64_t of_b = part->index * args->b_step + (args->transpose_b ? column * K : column);
+    mt_product product = {.M = part->rows,
+                          .N = part->columns,
+                          .K = K,
+                          .a = (const stored *)args->a + of_a,
+                          .b = (const stored *)args->b + of_b,
+                          .a_row = args->transpose_a ? 1 : K,
+                          .a_column = args->transpose_a ? M : 1,
+                          .b_row = args->transpose_b ? 1 : N,
+                          .b_column = args->transpose_b ? K : 1,
+                          .c_row = N,
+                          .alpha = args->alpha,
+                          .beta = args->beta,
+                          .c = result_at(args, part->index * args->c_step + row * N + column),
+                          .wide = args->wide};
+    if (args->bias != NULL) {
+        put_bias(args, part);
+    }
 #ifdef GEMM
     if (is_of_tiles(args)) {
-        KERNEL(multiply_tiles)(&part);
+        KERNEL(multiply_tiles)(&product);
     } else {
-        multiply_by_blas(&part, args->transpose_a, args->transpose_b);
+        multiply_by_blas(&product, args->transpose_a, args->transpose_b);
     }
     return MT_OK;
 #else
-    return mt_onednn_multiply(&part);
+    return mt_onednn_multiply(&product);
 #endif
 }
 
@@ -87,9 +143,9 @@ static void multiply_parts(const void *loop, int64_t first_turn, int64_t end_tur
     for (int64_t turn = first_turn; turn < end_turn; turn++) {
         int64_t index = turn / of->parts, first = turn % of->parts * of->width;
         int64_t rest = of->side - first, count = rest < of->width ? rest : of->width;
-        mt_status status = of->by_rows
-                               ? multiply_part(of->args, index, first, count, 0, of->args->N)
-                               : multiply_part(of->args, index, 0, of->args->M, first, count);
+        product_part rows = {index, first, count, 0, of->args->N},
+                     columns = {index, 0, of->args->M, first, count};
+        mt_status status = multiply_part(of->args, of->by_rows ? &rows : &columns);
         if (status != MT_OK) {
             atomic_store(of->status, (int)status);
         }
@@ -97,11 +153,11 @@ static void multiply_parts(const void *loop, int64_t first_turn, int64_t end_tur
     mt_blas_restore(threads);
 }
 
-static mt_status multiply(const mt_matmul_args *args, int64_t batch)
+static mt_status multiply(const mt_matmul_args *args)
 {
     atomic_int status = MT_OK;
     bool by_rows = args->M >= args->N;
-    int64_t side = by_rows ? args->M : args->N, threads = mt_cpu_threads();
+    int64_t batch = args->batch, side = by_rows ? args->M : args->N, threads = mt_cpu_threads();
     if ((double)batch * (double)args->M * (double)args->N * (double)args->K < parallel_work) {
         threads = 1;
     }
@@ -122,27 +178,45 @@ static mt_status multiply(const mt_matmul_args *args, int64_t batch)
 #define MULTIPLY_WIDE KERNEL_EXPAND(matmul, MT_ISA, f32)
 mt_status MULTIPLY_WIDE(mt_device *device, const mt_matmul_args *args);
 
-static mt_status multiply_widened(mt_device *device, const mt_matmul_args *args, int64_t batch)
+/* Matrices of n numbers, widened, which lie without gaps then. */
+static void widen_matrices(mt_device *device, int64_t batch, int64_t n, const void *from,
+                           int64_t step, real *to)
 {
-    int64_t a = batch * args->M * args->K, b = batch * args->K * args->N,
-            c = args->wide ? 0 : batch * args->M * args->N;
+    for (int64_t i = 0; i < batch; i++) {
+        KERNEL(widen)(device, n, (const stored *)from + i * step, to + i * n);
+    }
+}
+
+static mt_status multiply_widened(mt_device *device, mt_matmul_args *args)
+{
+    int64_t batch = args->batch, a = args->M * args->K, b = args->K * args->N,
+            c = args->wide ? 0 : args->M * args->N;
     real *memory;
     mt_status status =
-        mt_cpu_workspace(device, (size_t)(a + b + c) * sizeof *memory, (void **)&memory);
+        mt_cpu_workspace(device, (size_t)(batch * (a + b + c)) * sizeof *memory, (void **)&memory);
     if (status != MT_OK) {
         return status;
     }
+    put_biases(args); /* rounded, as what the product is added to is */
     mt_matmul_args wide = *args;
+    real *wide_c = memory + batch * (a + b);
     wide.a = memory;
-    wide.b = memory + a;
-    wide.c = args->wide ? args->c : memory + a + b;
-    KERNEL(widen)(device, a, args->a, memory);
-    KERNEL(widen)(device, b, args->b, memory + a);
+    wide.b = memory + batch * a;
+    wide.a_step = wide.b_step = 0;
+    widen_matrices(device, batch, a, args->a, args->a_step, memory);
+    widen_matrices(device, batch, b, args->b, args->b_step, memory + batch * a);
+    if (c > 0) {
+        wide.c = wide_c;
+        wide.c_step = 0;
+    }
     if (c > 0 && args->beta != 0.0) {
-        KERNEL(widen)(device, c, args->c, wide.c);
+        widen_matrices(device, batch, c, args->c, args->c_step, wide_c);
     }
     status = MULTIPLY_WIDE(device, &wide);
-    return status == MT_OK && c > 0 ? KERNEL(narrow)(device, c, wide.c, args->c) : status;
+    for (int64_t i = 0; i < batch && c > 0 && status == MT_OK; i++) {
+        status = KERNEL(narrow)(device, c, wide_c + i * c, result_at(args, i * args->c_step));
+    }
+    return status;
 }
 
 /* Builds for lesser processors, which may be asked for, do without. */
@@ -159,9 +233,23 @@ static bool is_for_onednn(const mt_matmul_args *args)
 
 #endif
 
-mt_status KERNEL(matmul)(mt_device *device, const mt_matmul_args *args)
+/* Sums of nothing. */
+static mt_status scale_results(mt_device *device, const mt_matmul_args *args)
 {
-    int64_t batch = args->batch > 0 ? args->batch : 1, M = args->M, N = args->N, K = args->K;
+    int64_t n = args->M * args->N;
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < args->batch && status == MT_OK; i++) {
+        void *c = result_at(args, i * args->c_step);
+        status = args->beta == 0.0 ? KERNEL(fill)(device, n, 0.0, c)
+                                   : KERNEL(scale)(device, n, args->beta, c, c);
+    }
+    return status;
+}
+
+mt_status KERNEL(matmul)(mt_device *device, const mt_matmul_args *given)
+{
+    mt_matmul_args args = mt_matmul_spelled_out(given);
+    int64_t M = args.M, N = args.N, K = args.K;
     if (M > INT_MAX || N > INT_MAX || K > INT_MAX) {
         return mt_fail(MT_ERROR_INVALID,
                        "matmul: (%" PRId64 ", %" PRId64 ") by (%" PRId64 ", %" PRId64
@@ -171,19 +259,19 @@ mt_status KERNEL(matmul)(mt_device *device, const mt_matmul_args *args)
     if (M == 0 || N == 0) {
         return MT_OK;
     }
-    if (is_of_few_rows(args)) {
-        KERNEL(multiply_few_rows)(args);
+    if (is_of_few_rows(&args)) {
+        put_biases(&args);
+        KERNEL(multiply_few_rows)(&args);
         return MT_OK;
     }
 #ifndef GEMM
-    if (!is_for_onednn(args)) {
-        return multiply_widened(device, args, batch);
+    if (!is_for_onednn(&args)) {
+        return multiply_widened(device, &args);
     }
 #endif
     if (K == 0) {
-        int64_t n = batch * M * N;
-        return args->beta == 0.0 ? KERNEL(fill)(device, n, 0.0, args->c)
-                                 : KERNEL(scale)(device, n, args->beta, args->c, args->c);
+        put_biases(&args);
+        return scale_results(device, &args);
     }
-    return multiply(args, batch);
+    return multiply(&args);
 }

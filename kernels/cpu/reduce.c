@@ -31,33 +31,38 @@ static void sum_chunk(const stored *restrict x, int64_t rows, int64_t C, real *r
 }
 
 typedef struct rows_to_sum {
-    int64_t N, C;
+    int64_t N, C, chunks;
     const stored *x;
-    real *partials; /* (chunks, C) */
+    int64_t step;   /* from matrix to matrix */
+    real *partials; /* (batch, chunks, C) */
 } rows_to_sum;
 
-static void sum_chunks(const void *loop, int64_t first_chunk, int64_t end_chunk)
+static void sum_chunks(const void *loop, int64_t first_turn, int64_t end_turn)
 {
     const rows_to_sum *of = loop;
-    for (int64_t chunk = first_chunk; chunk < end_chunk; chunk++) {
-        int64_t first = chunk * CHUNK_ROWS, rest = of->N - first;
-        sum_chunk(of->x + first * of->C, rest < CHUNK_ROWS ? rest : CHUNK_ROWS, of->C,
-                  of->partials + chunk * of->C);
+    for (int64_t turn = first_turn; turn < end_turn; turn++) {
+        int64_t first = turn % of->chunks * CHUNK_ROWS, rest = of->N - first;
+        sum_chunk(of->x + turn / of->chunks * of->step + first * of->C,
+                  rest < CHUNK_ROWS ? rest : CHUNK_ROWS, of->C, of->partials + turn * of->C);
     }
 }
 
-mt_status KERNEL(sum_rows)(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
+mt_status KERNEL(sum_rows)(mt_device *device, int64_t batch, int64_t N, int64_t C, const void *x,
+                           int64_t x_step, void *y, int64_t y_step)
 {
     real *partials;
     int64_t chunks = row_chunks(N);
     mt_status status =
-        mt_cpu_workspace(device, (size_t)(chunks * C) * sizeof(real), (void **)&partials);
+        mt_cpu_workspace(device, (size_t)(batch * chunks * C) * sizeof(real), (void **)&partials);
     if (status != MT_OK) {
         return status;
     }
-    rows_to_sum loop = {N, C, x, partials};
-    mt_team_loop(N * C, chunks, sum_chunks, &loop);
-    add_partials(partials, chunks, C, C, y);
+    rows_to_sum loop = {N, C, chunks, x, x_step > 0 ? x_step : N * C, partials};
+    mt_team_loop(batch * N * C, batch * chunks, sum_chunks, &loop);
+    for (int64_t b = 0; b < batch; b++) {
+        add_partials(partials + b * chunks * C, chunks, C, C,
+                     (real *)y + b * (y_step > 0 ? y_step : C));
+    }
     return MT_OK;
 }
 

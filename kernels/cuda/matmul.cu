@@ -1,6 +1,7 @@
 /* Matrix products by cuBLAS, which counts columns first: the transposes of a row-major product. */
 #include "kernels/cuda/blas.cuh"
 #include "kernels/cuda/kernels.cuh"
+#include "kernels/matmul_steps.h"
 
 namespace mt_cuda
 {
@@ -11,41 +12,51 @@ namespace
 constexpr size_t BLAS_WORKSPACE = static_cast<size_t>(32)
                                   << 20; /* what cuBLAS asks for on Hopper */
 
-cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperation_t op_a,
-                    int64_t batch, int64_t N, int64_t M, int64_t K, double alpha, const float *b,
-                    int64_t ldb, const float *a, int64_t lda, double beta, float *c)
+/* A product as cuBLAS has it. */
+struct blas_product {
+    cublasOperation_t op_b, op_a;
+    int64_t ldb, lda;
+};
+
+cublasStatus_t gemm(cublasHandle_t handle, const blas_product &of, const mt_matmul_args &args,
+                    const float *b, const float *a, float *c)
 {
-    float narrow_alpha = static_cast<float>(alpha), narrow_beta = static_cast<float>(beta);
-    return batch == 1 ? blas.sgemm(handle, op_b, op_a, N, M, K, &narrow_alpha, b, ldb, a, lda,
-                                   &narrow_beta, c, N)
-                      : blas.sgemm_batch(handle, op_b, op_a, N, M, K, &narrow_alpha, b, ldb, N * K,
-                                         a, lda, M * K, &narrow_beta, c, N, M * N, batch);
+    float alpha = static_cast<float>(args.alpha), beta = static_cast<float>(args.beta);
+    int64_t N = args.N, M = args.M, K = args.K;
+    return args.batch == 1
+               ? blas.sgemm(handle, of.op_b, of.op_a, N, M, K, &alpha, b, of.ldb, a, of.lda, &beta,
+                            c, N)
+               : blas.sgemm_batch(handle, of.op_b, of.op_a, N, M, K, &alpha, b, of.ldb, args.b_step,
+                                  a, of.lda, args.a_step, &beta, c, N, args.c_step, args.batch);
 }
 
-cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperation_t op_a,
-                    int64_t batch, int64_t N, int64_t M, int64_t K, double alpha, const double *b,
-                    int64_t ldb, const double *a, int64_t lda, double beta, double *c)
+cublasStatus_t gemm(cublasHandle_t handle, const blas_product &of, const mt_matmul_args &args,
+                    const double *b, const double *a, double *c)
 {
-    return batch == 1 ? blas.dgemm(handle, op_b, op_a, N, M, K, &alpha, b, ldb, a, lda, &beta, c, N)
-                      : blas.dgemm_batch(handle, op_b, op_a, N, M, K, &alpha, b, ldb, N * K, a, lda,
-                                         M * K, &beta, c, N, M * N, batch);
+    int64_t N = args.N, M = args.M, K = args.K;
+    return args.batch == 1 ? blas.dgemm(handle, of.op_b, of.op_a, N, M, K, &args.alpha, b, of.ldb,
+                                        a, of.lda, &args.beta, c, N)
+                           : blas.dgemm_batch(handle, of.op_b, of.op_a, N, M, K, &args.alpha, b,
+                                              of.ldb, args.b_step, a, of.lda, args.a_step,
+                                              &args.beta, c, N, args.c_step, args.batch);
 }
 
 /* The result is float or bfloat16. */
 template <typename result>
-cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_b, cublasOperation_t op_a,
-                    int64_t batch, int64_t N, int64_t M, int64_t K, double alpha, const bfloat16 *b,
-                    int64_t ldb, const bfloat16 *a, int64_t lda, double beta, result *c)
+cublasStatus_t gemm(cublasHandle_t handle, const blas_product &of, const mt_matmul_args &args,
+                    const bfloat16 *b, const bfloat16 *a, result *c)
 {
     const cudaDataType narrow = CUDA_R_16BF, type = sizeof *c == sizeof *a ? narrow : CUDA_R_32F;
-    float narrow_alpha = static_cast<float>(alpha), narrow_beta = static_cast<float>(beta);
-    return batch == 1
-               ? blas.gemm_ex(handle, op_b, op_a, N, M, K, &narrow_alpha, b, narrow, ldb, a, narrow,
-                              lda, &narrow_beta, c, type, N, CUBLAS_COMPUTE_32F,
+    float alpha = static_cast<float>(args.alpha), beta = static_cast<float>(args.beta);
+    int64_t N = args.N, M = args.M, K = args.K;
+    return args.batch == 1
+               ? blas.gemm_ex(handle, of.op_b, of.op_a, N, M, K, &alpha, b, narrow, of.ldb, a,
+                              narrow, of.lda, &beta, c, type, N, CUBLAS_COMPUTE_32F,
                               CUBLAS_GEMM_DEFAULT)
-               : blas.gemm_ex_batch(handle, op_b, op_a, N, M, K, &narrow_alpha, b, narrow, ldb,
-                                    N * K, a, narrow, lda, M * K, &narrow_beta, c, type, N, M * N,
-                                    batch, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+               : blas.gemm_ex_batch(handle, of.op_b, of.op_a, N, M, K, &alpha, b, narrow, of.ldb,
+                                    args.b_step, a, narrow, of.lda, args.a_step, &beta, c, type, N,
+                                    args.c_step, args.batch, CUBLAS_COMPUTE_32F,
+                                    CUBLAS_GEMM_DEFAULT);
 }
 
 /* The names of products, by which of their factors are transposed. */
@@ -53,13 +64,70 @@ const char *const product_names[2][2] = {{"product a b", "product a b^T"},
                                          {"product a^T b", "product a^T b^T"}};
 
 template <typename stored, typename result>
-cublasStatus_t multiply(cublasHandle_t handle, const mt_matmul_args &args, int64_t batch)
+cublasStatus_t multiply(cublasHandle_t handle, const mt_matmul_args &args)
 {
-    return gemm(handle, args.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                args.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, batch, args.N, args.M, args.K,
-                args.alpha, static_cast<const stored *>(args.b), args.transpose_b ? args.K : args.N,
-                static_cast<const stored *>(args.a), args.transpose_a ? args.M : args.K, args.beta,
-                static_cast<result *>(args.c));
+    const blas_product of = {
+        args.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, args.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N,
+        args.transpose_b ? args.K : args.N, args.transpose_a ? args.M : args.K};
+    return gemm(handle, of, args, static_cast<const stored *>(args.b),
+                static_cast<const stored *>(args.a), static_cast<result *>(args.c));
+}
+
+constexpr int BIAS_THREADS = 256;
+
+/* Arrays that begin so many numbers one after the other. */
+template <typename number> struct stepping {
+    number *at;
+    int64_t step;
+};
+
+/* Lets each row of c begin as the bias, in packs; a thread has one place of every product. It keeps
+ * its place in the row, to divide once. */
+template <int WIDTH, typename result, typename real>
+__global__ void __launch_bounds__(BIAS_THREADS)
+    put_bias(int64_t batch, int64_t M, int64_t N, stepping<const real> bias, stepping<result> c)
+{
+    begin_kernel();
+    int64_t in_row = N / WIDTH, column = global_thread() % in_row,
+            onward = global_threads() % in_row;
+    for (int64_t i = global_thread(); i < M * in_row; i += global_threads()) {
+        for (int64_t b = 0; b < batch; b++) {
+            pack<real, WIDTH> row = load<WIDTH>(bias.at + b * bias.step + column * WIDTH);
+            pack<result, WIDTH> begun;
+            for (int k = 0; k < WIDTH; k++) {
+                begun.at[k] = row.at[k];
+            }
+            store(c.at + b * c.step + i * WIDTH, begun);
+        }
+        column += onward;
+        column -= column >= in_row ? in_row : 0;
+    }
+}
+
+template <typename result, typename real>
+mt_status put_biases(mt_device *device, const mt_matmul_args &args)
+{
+    constexpr int WIDTH = full_width<result>();
+    const stepping<const real> bias = {static_cast<const real *>(args.bias), args.bias_step};
+    const stepping<result> c = {static_cast<result *>(args.c), args.c_step};
+    bool packs = packable<result>(args.N, c.at) && packable<real>(args.N, bias.at) &&
+                 c.step % WIDTH == 0 && bias.step % WIDTH == 0;
+    return launch(device, "bias", packs ? put_bias<WIDTH, result, real> : put_bias<1, result, real>,
+                  grid_for(device, parts_of(args.M * args.N / (packs ? WIDTH : 1), BIAS_THREADS)),
+                  BIAS_THREADS, 0, args.batch, args.M, args.N, bias, c);
+}
+
+/* Sums of nothing, whose rows of no length cuBLAS refuses. */
+template <typename result> mt_status scale_results(mt_device *device, const mt_matmul_args &args)
+{
+    int64_t n = args.M * args.N;
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < args.batch && status == MT_OK; i++) {
+        result *c = static_cast<result *>(args.c) + i * args.c_step;
+        status = args.beta == 0.0 ? device->zero(device, c, static_cast<size_t>(n) * sizeof *c)
+                                  : scale<result>(device, n, args.beta, c, c);
+    }
+    return status;
 }
 
 /* Float32 may be multiplied as TF32. Sums of bfloat16 that are made of parts are added in float32,
@@ -134,19 +202,23 @@ mt_status allow_tf32(mt_device *device, bool allowed)
     return status == CUBLAS_STATUS_SUCCESS ? MT_OK : fail(cuda, status);
 }
 
-template <typename stored> mt_status matmul(mt_device *device, const mt_matmul_args *args)
+template <typename stored> mt_status matmul(mt_device *device, const mt_matmul_args *given)
 {
     typedef real_of<stored> real;
-    int64_t batch = args->batch > 0 ? args->batch : 1, M = args->M, N = args->N, K = args->K;
+    const mt_matmul_args args = mt_matmul_spelled_out(given);
+    int64_t M = args.M, N = args.N, K = args.K;
     if (M == 0 || N == 0) {
         return MT_OK;
     }
-    if (K == 0) { /* sums of nothing, whose rows of no length cuBLAS refuses */
-        int64_t n = batch * M * N;
-        size_t size = args->wide ? sizeof(real) : sizeof(stored);
-        auto scaled = args->wide ? scale<real> : scale<stored>;
-        return args->beta == 0.0 ? device->zero(device, args->c, static_cast<size_t>(n) * size)
-                                 : scaled(device, n, args->beta, args->c, args->c);
+    if (args.bias != nullptr) {
+        auto put = args.wide ? put_biases<real, real> : put_biases<stored, real>;
+        mt_status begun = put(device, args);
+        if (begun != MT_OK) {
+            return begun;
+        }
+    }
+    if (K == 0) {
+        return args.wide ? scale_results<real>(device, args) : scale_results<stored>(device, args);
     }
     mt_status ready = use(device);
     if (ready == MT_OK) {
@@ -155,9 +227,9 @@ template <typename stored> mt_status matmul(mt_device *device, const mt_matmul_a
     if (ready != MT_OK) {
         return ready;
     }
-    return enqueue(device, product_names[args->transpose_a][args->transpose_b], [=] {
-        auto product = args->wide ? multiply<stored, real> : multiply<stored, stored>;
-        cublasStatus_t status = product(of(device)->blas, *args, batch);
+    return enqueue(device, product_names[args.transpose_a][args.transpose_b], [=] {
+        auto product = args.wide ? multiply<stored, real> : multiply<stored, stored>;
+        cublasStatus_t status = product(of(device)->blas, args);
         return status == CUBLAS_STATUS_SUCCESS
                    ? MT_OK
                    : mt_fail(MT_ERROR_DEVICE,

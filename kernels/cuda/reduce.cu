@@ -69,14 +69,30 @@ mt_status sum_terms(mt_device *device, const char *name, const char *total_name,
                                     shared, count, static_cast<const double *>(parts), factor, y);
 }
 
-template <typename stored, typename real = real_of<stored>> struct element {
+/* The elements of one place in each of COUNT matrices. */
+template <int COUNT, typename stored, typename real = real_of<stored>> struct elements {
     const stored *x;
-    int64_t C;
+    int64_t step, C;
     __device__ void operator()(int64_t row, int64_t column, real *sums) const
     {
-        sums[0] += x[row * C + column];
+        for (int i = 0; i < COUNT; i++) {
+            sums[i] += x[i * step + row * C + column];
+        }
     }
 };
+
+template <int COUNT, typename stored>
+mt_status sum_matrices(mt_device *device, int64_t N, int64_t C, const void *x, int64_t x_step,
+                       void *y, int64_t y_step)
+{
+    void *sums[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        sums[i] = static_cast<real_of<stored> *>(y) + i * y_step;
+    }
+    return sum_columns<COUNT, real_of<stored>>(
+        device, "sum rows", N, C,
+        elements<COUNT, stored>{static_cast<const stored *>(x), x_step, C}, sums);
+}
 
 template <typename real> __global__ void watch_one(double most, const real *x, double *halt)
 {
@@ -101,10 +117,22 @@ __global__ void __launch_bounds__(SUM_THREADS)
 } // namespace
 
 template <typename stored>
-mt_status sum_rows(mt_device *device, int64_t N, int64_t C, const void *x, void *y)
+mt_status sum_rows(mt_device *device, int64_t batch, int64_t N, int64_t C, const void *x,
+                   int64_t x_step, void *y, int64_t y_step)
 {
-    return sum_columns<1, real_of<stored>>(device, "sum rows", N, C,
-                                           element<stored>{static_cast<const stored *>(x), C}, &y);
+    static constexpr decltype(&sum_matrices<1, stored>) sums[] = {
+        sum_matrices<1, stored>, sum_matrices<2, stored>, sum_matrices<3, stored>};
+    constexpr int64_t MOST = sizeof sums / sizeof *sums;
+    const stored *from = static_cast<const stored *>(x);
+    real_of<stored> *to = static_cast<real_of<stored> *>(y);
+    mt_status status = MT_OK;
+    x_step = x_step > 0 ? x_step : N * C;
+    y_step = y_step > 0 ? y_step : C;
+    for (int64_t b = 0; b < batch && status == MT_OK; b += MOST) {
+        int64_t count = batch - b < MOST ? batch - b : MOST;
+        status = sums[count - 1](device, N, C, from + b * x_step, x_step, to + b * y_step, y_step);
+    }
+    return status;
 }
 
 template <typename stored>

@@ -288,6 +288,74 @@ START_TEST(test_a_batch_is_one_product_after_the_other)
 }
 END_TEST
 
+/* Matrices with gaps between them, of which nothing is read or written, and with a bias for each or
+ * without. */
+static void check_step(kernel_build *build, mt_matmul_args args, int64_t gap, bool has_bias)
+{
+    enum { BATCH = 3 };
+    int64_t M = args.M, N = args.N, K = args.K;
+    mt_dtype dtype = args.wide ? mt_dtype_wide(build->dtype) : build->dtype;
+    args.batch = BATCH;
+    args.a_step = M * K + gap;
+    args.b_step = K * N + gap;
+    args.c_step = M * N + gap;
+    args.bias_step = N + gap;
+    args.a = uniform(build, BATCH * args.a_step, -1.0, 1.0, 1);
+    args.b = uniform(build, BATCH * args.b_step, -1.0, 1.0, 2);
+    args.c = upload_as(build, dtype, draw(build, BATCH * args.c_step, -1.0, 1.0, 3),
+                       BATCH * args.c_step);
+    const void *of_bias = uniform_wide(build, BATCH * args.bias_step, -1.0, 1.0, 4);
+    args.bias = has_bias ? of_bias : NULL;
+    const double *a = values_of(build, args.a, BATCH * args.a_step),
+                 *b = values_of(build, args.b, BATCH * args.b_step),
+                 *bias = values_of(build, of_bias, BATCH * args.bias_step);
+    double *expected = values_of(build, args.c, BATCH * args.c_step);
+    for (int64_t i = 0; i < BATCH; i++) {
+        mt_matmul_args one = args;
+        double *c = expected + i * args.c_step;
+        for (int64_t n = 0; n < M * N && has_bias; n++) {
+            double begun = bias[i * args.bias_step + n % N];
+            c[n] = dtype == MT_BF16 ? nearest_of(MT_BF16, begun) : begun;
+        }
+        one.beta = has_bias ? 1.0 : args.beta;
+        multiply(&one, a + i * args.a_step, b + i * args.b_step, c);
+    }
+    assert_ok(build->kernels->matmul(build->device, &args));
+    uint64_t fingerprint = build->fingerprint; /* BLAS may sum otherwise with other threads */
+    assert_close(build, has_bias ? "c with a bias" : "c in steps", args.c, expected,
+                 BATCH * args.c_step, 8.0 + (double)K);
+    build->fingerprint = fingerprint;
+}
+
+/* Few rows, nothing to sum, and enough for threads: whole products and parts of them. */
+static void check_steps(kernel_build *build)
+{
+    static const int64_t sizes[][3] = {{1, 5, 9},    {3, 16, 33},   {4, 8, 1},    {2, 3, 0},
+                                       {33, 65, 40}, {100, 70, 80}, {40, 200, 70}};
+    for (int layout = 0; layout < 8; layout++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            mt_matmul_args args = {.transpose_a = layout & 1,
+                                   .transpose_b = layout & 2,
+                                   .wide = layout & 4,
+                                   .M = sizes[i][0],
+                                   .N = sizes[i][1],
+                                   .K = sizes[i][2],
+                                   .alpha = 1.0,
+                                   .beta = 0.5};
+            check_step(build, args, i % 2 == 0 ? 16 : 3, true);
+            check_step(build, args, 3, false);
+            args.beta = 0.0;
+            check_step(build, args, 8, false);
+        }
+    }
+}
+
+START_TEST(test_matrices_lie_steps_apart_and_begin_as_a_bias)
+{
+    for_each_build(check_steps);
+}
+END_TEST
+
 static void check_empty(kernel_build *build)
 {
     check_product(build, 0, 3, 5, false, false, 1.0, 0.0);
@@ -423,7 +491,8 @@ static Suite *matmul_suite(void)
         test_tiles_have_the_same_bits_on_any_threads,
         test_weights_in_fewer_bits_are_multiplied_as_what_they_stand_for,
         test_rows_have_the_same_bits_however_many_there_are,
-        test_a_batch_is_one_product_after_the_other, test_empty_sums_are_zero_and_keep_beta_c,
+        test_a_batch_is_one_product_after_the_other,
+        test_matrices_lie_steps_apart_and_begin_as_a_bias, test_empty_sums_are_zero_and_keep_beta_c,
         test_dimensions_beyond_blas_are_refused_with_the_figure,
         test_a_product_that_fails_in_onednn_is_told,
         test_openblas_stays_on_the_thread_that_calls_it,

@@ -18,7 +18,7 @@ static void check_rows(kernel_build *build)
         }
         void *x = uniform(build, N * C, -1.0, 1.0, 1), *row = uniform_wide(build, C, -1.0, 1.0, 2);
         void *sum = blank_wide(build, C), *y = blank(build, N * C);
-        assert_ok(build->kernels->sum_rows(build->device, N, C, x, sum));
+        assert_ok(build->kernels->sum_rows(build->device, 1, N, C, x, 0, sum, 0));
         assert_ok(build->kernels->broadcast_rows(build->device, N, C, row, y));
         const double *in = values_of(build, x, N * C), *from = values_of(build, row, C);
         double *expected_sum = host_doubles(build, C), *expected = host_doubles(build, N * C);
@@ -34,6 +34,36 @@ static void check_rows(kernel_build *build)
 START_TEST(test_rows_are_summed_and_broadcast)
 {
     for_each_build(check_rows);
+}
+END_TEST
+
+/* More matrices than one pass takes, with gaps and without. */
+static void check_matrices(kernel_build *build)
+{
+    enum { BATCH = 5 };
+    for (int shape = 0; shape < SHAPES; shape++) {
+        int64_t N = shapes[shape].N, C = shapes[shape].C, gap = shape % 3;
+        int64_t x_step = N * C + gap, y_step = C + gap;
+        void *x = uniform(build, BATCH * x_step, -1.0, 1.0, 1);
+        void *sums = uniform_wide(build, BATCH * y_step, -1.0, 1.0, 2);
+        const double *in = values_of(build, x, BATCH * x_step);
+        double *expected = values_of(build, sums, BATCH * y_step);
+        for (int b = 0; b < BATCH; b++) {
+            double *sum = expected + b * y_step;
+            memset(sum, 0, (size_t)C * sizeof *sum);
+            for (int64_t i = 0; i < N * C; i++) {
+                sum[i % C] += in[b * x_step + i];
+            }
+        }
+        assert_ok(build->kernels->sum_rows(build->device, BATCH, N, C, x, gap > 0 ? x_step : 0,
+                                           sums, gap > 0 ? y_step : 0));
+        assert_close(build, "sums of matrices", sums, expected, BATCH * y_step, 512.0);
+    }
+}
+
+START_TEST(test_rows_of_several_matrices_are_summed)
+{
+    for_each_build(check_matrices);
 }
 END_TEST
 
@@ -106,7 +136,8 @@ END_TEST
 
 static Suite *reduce_suite(void)
 {
-    return SUITE("reduce", test_rows_are_summed_and_broadcast, test_sums_are_accumulated_in_double,
+    return SUITE("reduce", test_rows_are_summed_and_broadcast,
+                 test_rows_of_several_matrices_are_summed, test_sums_are_accumulated_in_double,
                  test_a_number_beyond_the_most_halts_for_good);
 }
 

@@ -76,8 +76,11 @@ MT_KERNEL(mt_status, sigmoid_gate_backward,
 /* y[n][c] = x[c];  y (N, C), x wide */
 MT_KERNEL(mt_status, broadcast_rows,
           (mt_device *device, int64_t N, int64_t C, const void *x, void *y))
-/* y[c] = sum over n of x[n][c], in a fixed order; y wide */
-MT_KERNEL(mt_status, sum_rows, (mt_device *device, int64_t N, int64_t C, const void *x, void *y))
+/* y[b][c] = sum over n of x[b][n][c], b < batch, in a fixed order; x has matrices (N, C) that begin
+ * x_step elements one after the other, y rows (C), wide, that begin y_step; 0: no gaps */
+MT_KERNEL(mt_status, sum_rows,
+          (mt_device *device, int64_t batch, int64_t N, int64_t C, const void *x, int64_t x_step,
+           void *y, int64_t y_step))
 /* y[0] = alpha sum of x, y[0] = sum of x^2, in a fixed order, accumulated in double; y on the
  * device, wide, for sum_squares a double whatever the real type */
 MT_KERNEL(mt_status, sum, (mt_device *device, int64_t n, double alpha, const void *x, void *y))

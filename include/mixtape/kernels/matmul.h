@@ -8,9 +8,14 @@
 #include <stdint.h>
 
 /* c = alpha op(a) op(b) + beta c, row-major and contiguous; op transposes where asked.
- * op(a) is (M, K), op(b) is (K, N), c is (M, N). With beta = 0, c is not read. `batch` of each
- * matrix lie one after the other, and as many products are made; 0 counts as 1. Of bfloat16 the
- * sums are float32, and rounded once; c is bfloat16, or wide with `wide`: float32. */
+ * op(a) is (M, K), op(b) is (K, N), c is (M, N). With beta = 0, c is not read. Of bfloat16 the sums
+ * are float32, and rounded once; c is bfloat16, or wide with `wide`: float32.
+ *
+ * `batch` products are made, each of matrices of its own; 0 counts as 1. Where they begin, and the
+ * biases, is a step of so many elements apart; a step of 0 leaves no gap.
+ *
+ * With a bias c = alpha op(a) op(b) + bias: each row of c begins as the bias, rounded to c's type,
+ * and beta counts as 1. */
 typedef struct mt_matmul_args {
     bool transpose_a, transpose_b;
     int64_t M, N, K;
@@ -19,6 +24,9 @@ typedef struct mt_matmul_args {
     void *c;
     int64_t batch;
     bool wide; /* c is of mt_dtype_wide of the table's type */
+    int64_t a_step, b_step, c_step;
+    const void *bias; /* (N), wide, for each product, or NULL */
+    int64_t bias_step;
 } mt_matmul_args;
 
 /* y = x W^T + beta y, x (M, K) and y (M, N) of the table's type, with weights W (N, K) that are
