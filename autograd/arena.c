@@ -97,22 +97,50 @@ static mt_status add_block(mt_arena *arena, size_t bytes)
     return MT_OK;
 }
 
-mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory)
+/* What so many bytes take of a block. */
+static size_t rounded_up(const mt_arena *arena, size_t bytes)
 {
-    *memory = NULL;
+    return (bytes + arena->alignment - 1) / arena->alignment * arena->alignment;
+}
+
+/* Goes on to a block that has room for so many bytes, unless the current one has. */
+static mt_status find_room(mt_arena *arena, size_t bytes)
+{
     if (bytes > SIZE_MAX / 4) {
         return mt_fail(MT_ERROR_MEMORY, "tape: %zu bytes asked for", bytes);
     }
-    size_t alignment = arena->alignment;
-    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    if (arena->current == NULL || rounded > arena->current->size - arena->used) {
-        mt_status status = find_block(arena, rounded) ? MT_OK : add_block(arena, rounded);
-        if (status != MT_OK) {
-            return status;
-        }
+    size_t rounded = rounded_up(arena, bytes);
+    if (arena->current != NULL && rounded <= arena->current->size - arena->used) {
+        return MT_OK;
+    }
+    mt_status status = find_block(arena, rounded) ? MT_OK : add_block(arena, rounded);
+    if (status == MT_OK) {
         arena->current = *following(arena);
         arena->used = 0;
     }
+    return status;
+}
+
+mt_status mt_arena_gather(mt_arena *arena, int count, const size_t *bytes)
+{
+    size_t sum = 0;
+    for (int i = 0; i < count; i++) {
+        if (bytes[i] > SIZE_MAX / 4 / (size_t)count) {
+            return mt_fail(MT_ERROR_MEMORY, "tape: %d times %zu bytes asked for", count, bytes[i]);
+        }
+        sum += rounded_up(arena, bytes[i]);
+    }
+    return sum > 0 ? find_room(arena, sum) : MT_OK;
+}
+
+mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory)
+{
+    *memory = NULL;
+    mt_status status = find_room(arena, bytes);
+    if (status != MT_OK) {
+        return status;
+    }
+    size_t rounded = rounded_up(arena, bytes);
     *memory = (char *)arena->current->memory + arena->used;
     arena->used += rounded;
     if (arena->used > arena->current->most) {

@@ -30,6 +30,10 @@ void mt_arena_destroy(mt_arena *arena);
  * unspecified. */
 mt_status mt_arena_allocate(mt_arena *arena, size_t bytes, void **memory);
 
+/* Lets the next requests, of so many bytes each, get memory one behind the other: of a size they
+ * then lie at equal distances. */
+mt_status mt_arena_gather(mt_arena *arena, int count, const size_t *bytes);
+
 /* Bytes of the blocks that were never handed out. */
 size_t mt_arena_untouched(const mt_arena *arena);
 

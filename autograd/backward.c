@@ -58,6 +58,33 @@ static mt_status place_for_rows(mt_tape *tape, mt_call *call, int input)
     return keeps_zero_rows ? MT_OK : forget_zero_rows(owner);
 }
 
+/* Tells if the gradient of an input is added to what is there, or comes from an input before it. */
+static bool adds_to_others(const mt_call *call, int input)
+{
+    const mt_tensor *owner = mt_tensor_owner(call->inputs[input]);
+    for (int before = 0; before < input; before++) {
+        mt_tensor *other = call->inputs[before];
+        if (other != NULL && mt_tensor_owner(other) == owner) {
+            return true;
+        }
+    }
+    return owner->has_grad;
+}
+
+/* Room for the contributions that lie side by side. */
+static mt_status gather_places(mt_tape *tape, const mt_call *call)
+{
+    size_t bytes[MT_OP_INPUTS];
+    int count = 0;
+    for (int i = 0; i < call->input_count && call->op->side_by_side; i++) {
+        const mt_tensor *input = call->inputs[i];
+        if (input != NULL && input->requires_grad && adds_to_others(call, i)) {
+            bytes[count++] = mt_tensor_bytes(input);
+        }
+    }
+    return mt_arena_gather(&tape->scratch, count, bytes);
+}
+
 static mt_status settle(mt_tensor *x, const void *place)
 {
     mt_tensor *owner = mt_tensor_owner(x);
@@ -106,7 +133,7 @@ static mt_status backward_of(mt_tape *tape, mt_record *record)
         return record->op->backward(call);
     }
     mt_arena_mark mark = mt_arena_position(&tape->scratch);
-    mt_status status = MT_OK;
+    mt_status status = gather_places(tape, call);
     for (int i = 0; i < call->input_count && status == MT_OK; i++) {
         if (call->inputs[i] != NULL && call->inputs[i]->requires_grad) {
             status = record->op == &mt_op_embedding

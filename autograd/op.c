@@ -81,18 +81,38 @@ static bool any_requires_grad(const mt_call *call)
     return false;
 }
 
+/* Room for one array of each output, where the operator wants these side by side. */
+static mt_status gather_outputs(const mt_call *call)
+{
+    size_t bytes[MT_OP_OUTPUTS];
+    for (int i = 0; i < call->output_count; i++) {
+        bytes[i] = mt_tensor_bytes(call->outputs[i]);
+    }
+    return call->op->side_by_side ? mt_arena_gather(call->tape->values, call->output_count, bytes)
+                                  : MT_OK;
+}
+
 static mt_status allocate_outputs(mt_call *call, bool requires_grad)
 {
-    for (int i = 0; i < call->output_count; i++) {
+    mt_status status = gather_outputs(call);
+    for (int i = 0; i < call->output_count && status == MT_OK; i++) {
         mt_tensor *output = call->outputs[i];
         output->requires_grad = requires_grad;
-        mt_status status =
-            mt_arena_allocate(call->tape->values, mt_tensor_bytes(output), &output->data);
-        if (status != MT_OK) {
-            return status;
-        }
+        status = mt_arena_allocate(call->tape->values, mt_tensor_bytes(output), &output->data);
     }
-    return MT_OK;
+    return status;
+}
+
+/* Gradients that lie side by side have their memory before others ask for one of them. It is no
+ * more memory: a tape gives none back before its step is over. */
+static mt_status reserve_grads(const mt_call *call)
+{
+    mt_status status = gather_outputs(call);
+    for (int i = 0; i < call->output_count && status == MT_OK; i++) {
+        mt_tensor *output = call->outputs[i];
+        status = mt_arena_allocate(call->tape->values, mt_tensor_bytes(output), &output->grad);
+    }
+    return status;
 }
 
 static mt_status copy_options(mt_tape *tape, const void *options, size_t size, const void **copy)
@@ -153,6 +173,9 @@ static mt_status apply(mt_tape *tape, const mt_op *op, mt_call *call, const void
     bool differentiable = tape->recording && op->backward != NULL && any_requires_grad(call);
     call->recording = differentiable && !tape->dry;
     status = allocate_outputs(call, differentiable);
+    if (status == MT_OK && call->recording && op->side_by_side) {
+        status = reserve_grads(call);
+    }
     if (status != MT_OK) {
         return status;
     }

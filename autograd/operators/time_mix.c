@@ -67,6 +67,7 @@ const mt_op mt_op_time_mix = {
     .forward = time_mix_forward,
     .backward = time_mix_backward,
     .wide = ((1u << MT_TIME_MIX_MAX) - 1) << FIRST_MIX,
+    .side_by_side = true,
 };
 
 void mt_time_mix(mt_tape *tape, mt_tensor *x, mt_tensor *carried, int count, mt_tensor *const *mix,

@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-enum { MT_OP_INPUTS = 8, MT_OP_OUTPUTS = 8 };
+enum { MT_OP_INPUTS = 9, MT_OP_OUTPUTS = 8 };
 
 /* One entry per kernel of mixtape/kernels/list.h, which has their contracts, for one real type:
  * status = kernels->add(device, n, a, b, y). */
@@ -80,6 +80,16 @@ struct mt_op {
     /* ... and those that may be weights in fewer bits: MT_BF16 beside reals that are wider, and
      * MT_I8 (mt_parameters_compact). What reads them is matmul_compact of the kernels. */
     unsigned compact;
+
+    /* Of an operator that does the same to several groups of inputs, each of so many: output i is
+     * that of group i. 0: all inputs make all outputs. A message then names the parameters of the
+     * group. */
+    int group;
+
+    /* Its outputs lie one behind the other in memory, and so do their gradients, and what it adds
+     * to gradients of inputs that are there already. Arrays of a size are then at equal distances,
+     * whatever else is on the tape, and a kernel can take them together. */
+    bool side_by_side;
 };
 
 /* Applies an operator and returns its first output, or NULL with the tape failed. `inputs` has

@@ -587,11 +587,68 @@ START_TEST(test_arrays_begin_where_the_device_has_them_begin)
 }
 END_TEST
 
+static bool are_at_equal_distances(const void *a, const void *b, const void *c)
+{
+    ptrdiff_t first = (const char *)b - (const char *)a;
+    return first > 0 && (const char *)c - (const char *)b == first;
+}
+
+/* An operator that sees where its inputs' gradients are put. */
+static void *seen_places[3];
+
+static mt_status see_shape(mt_call *call)
+{
+    mt_call_output_like(call, 0, call->inputs[0]);
+    return MT_OK;
+}
+
+static mt_status see_forward(mt_call *call)
+{
+    return call->device->zero(call->device, call->outputs[0]->data,
+                              mt_tensor_bytes(call->outputs[0]));
+}
+
+static mt_status see_backward(mt_call *call)
+{
+    mt_status status = MT_OK;
+    for (int i = 0; i < 3 && status == MT_OK; i++) {
+        seen_places[i] = call->grad_inputs[i];
+        status = call->device->zero(call->device, call->grad_inputs[i],
+                                    mt_tensor_bytes(call->inputs[i]));
+    }
+    return status;
+}
+
+START_TEST(test_gradients_that_are_added_to_others_lie_side_by_side)
+{
+    enum { N = 100000 };
+    static const mt_op see = {.name = "see",
+                              .formula = "y = 0",
+                              .inputs = 3,
+                              .outputs = 1,
+                              .shape = see_shape,
+                              .forward = see_forward,
+                              .backward = see_backward,
+                              .side_by_side = true};
+    mt_tensor *x[3] = {RANDOM32(1, N), RANDOM32(2, N), RANDOM32(3, N)};
+    for (int step = 0; step < 2; step++) {
+        mt_tape_reset(test_tape);
+        mt_tensor *first = mt_apply(test_tape, &see, 3, x, NULL, 0);
+        mt_tensor *more = mt_multiply(test_tape, x[0], x[1]); /* backward takes scratch of two */
+        mt_tensor *loss = mt_sum(test_tape, mt_add(test_tape, first, more));
+        ck_assert_msg(mt_backward(test_tape, loss) == MT_OK, "%s", mt_error_message());
+    }
+    ck_assert(are_at_equal_distances(seen_places[0], seen_places[1], seen_places[2]));
+    ck_assert_ptr_ne(seen_places[0], x[0]->grad);
+}
+END_TEST
+
 static Suite *tape_suite(void)
 {
     return SUITE_WITH(
         "tape", graph_setup, graph_teardown, test_inputs_have_the_shapes_that_their_names_say,
         test_arrays_begin_where_the_device_has_them_begin,
+        test_gradients_that_are_added_to_others_lie_side_by_side,
         test_an_input_of_another_device_is_refused,
         test_backward_tells_the_first_failure_of_its_tape,
         test_memory_serves_in_whatever_order_it_is_asked_for,
