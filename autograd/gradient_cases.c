@@ -135,6 +135,43 @@ static mt_tensor *apply_linear_without_bias(mt_tape *tape, mt_tensor *const *in)
     return mt_linear(tape, in[0], in[1], NULL);
 }
 
+/* Inputs are one group of x, weight and bias, or x and weight, after the other. */
+static mt_tensor *sum_of_three(mt_tape *tape, mt_tensor *const *y)
+{
+    mt_tensor *sum = mt_add(tape, mt_scale(tape, y[0], 0.3), mt_scale(tape, y[1], -0.6));
+    return mt_add(tape, sum, y[2]);
+}
+
+static mt_tensor *apply_linear_each(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *y[3];
+    mt_linear_each(tape, 3, (mt_tensor *[]){in[0], in[3], in[6]},
+                   (mt_tensor *[]){in[1], in[4], in[7]}, (mt_tensor *[]){in[2], in[5], in[8]}, y);
+    return sum_of_three(tape, y);
+}
+
+/* In another order, in which arrays do not lie at equal distances. */
+static mt_tensor *apply_scattered_linear_each(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *y[3];
+    mt_linear_each(tape, 3, (mt_tensor *[]){in[0], in[6], in[3]},
+                   (mt_tensor *[]){in[1], in[7], in[4]}, (mt_tensor *[]){in[2], in[8], in[5]}, y);
+    return sum_of_three(tape, y);
+}
+
+/* The same weights and inputs again, whose gradients are sums; and an output that nobody uses. */
+static mt_tensor *apply_linear_each_again(mt_tape *tape, mt_tensor *const *in)
+{
+    mt_tensor *y[3], *x[] = {in[0], in[2], in[4]}, *weight[] = {in[1], in[3], in[5]};
+    mt_linear_each(tape, 3, x, weight, NULL, y);
+    mt_tensor *sum = sum_of_three(tape, y);
+    mt_linear_each(tape, 3, x, weight, NULL, y);
+    mt_tensor *same[] = {in[0], in[0]}, *same_weight[] = {in[3], in[3]}, *more[2];
+    mt_linear_each(tape, 2, same, same_weight, NULL, more);
+    return mt_add(tape, mt_add(tape, sum, mt_multiply(tape, y[0], y[2])),
+                  mt_multiply(tape, more[0], more[1]));
+}
+
 static mt_tensor *apply_linear_squared_relu(mt_tape *tape, mt_tensor *const *in)
 {
     return mt_linear_squared_relu(tape, in[0], in[1], in[2]);
@@ -454,6 +491,63 @@ const gradient_case gradient_cases[] = {
     {"transducer_loss", apply_transducer_loss, 1, {{4, {2, 4, 3, 5}}}},
     {"transducer_loss", apply_transducer_loss_without_labels, 1, {{4, {1, 1, 1, 2}}}},
     {"view", apply_view, 1, {{2, {1, 6}}}},
+    {"linear_each",
+     apply_linear_each,
+     9,
+     {{3, {2, 3, 5}},
+      {2, {4, 5}},
+      {1, {4}},
+      {3, {2, 3, 5}},
+      {2, {4, 5}},
+      {1, {4}},
+      {3, {2, 3, 5}},
+      {2, {4, 5}},
+      {1, {4}}},
+     .wide = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8},
+    {"linear_each",
+     apply_linear_each,
+     9,
+     {{3, {1, 1, 1}},
+      {2, {1, 1}},
+      {1, {1}},
+      {3, {1, 1, 1}},
+      {2, {1, 1}},
+      {1, {1}},
+      {3, {1, 1, 1}},
+      {2, {1, 1}},
+      {1, {1}}},
+     .wide = 1 << 2 | 1 << 5 | 1 << 8},
+    {"linear_each",
+     apply_scattered_linear_each,
+     9,
+     {{3, {2, 1, 7}},
+      {2, {3, 7}},
+      {1, {3}},
+      {3, {2, 1, 7}},
+      {2, {3, 7}},
+      {1, {3}},
+      {3, {2, 1, 7}},
+      {2, {3, 7}},
+      {1, {3}}},
+     .wide = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8},
+    {"linear_each",
+     apply_linear_each,
+     9,
+     {{3, {3, 11, 17}},
+      {2, {1, 17}},
+      {1, {1}},
+      {3, {3, 11, 17}},
+      {2, {1, 17}},
+      {1, {1}},
+      {3, {3, 11, 17}},
+      {2, {1, 17}},
+      {1, {1}}},
+     .wide = 1 << 2 | 1 << 5 | 1 << 8},
+    {"linear_each",
+     apply_linear_each_again,
+     6,
+     {{2, {7, 3}}, {2, {5, 3}}, {2, {7, 3}}, {2, {5, 3}}, {2, {7, 3}}, {2, {5, 3}}},
+     .wide = 1 << 1 | 1 << 3 | 1 << 5},
     {.op = NULL},
 };
 

@@ -48,6 +48,10 @@ struct mt_device {
      * cache, or more. */
     size_t alignment;
 
+    /* Tells if several products of one shape are made sooner in one call (mt_matmul_args.batch)
+     * than one after the other, when caches still hold what they share. */
+    bool joins_products;
+
     /* Memory; its content is unspecified. MT_ERROR_MEMORY with the size asked for. */
     mt_status (*allocate)(mt_device *, size_t bytes, void **memory);
     void (*release)(mt_device *, void *memory); /* NULL is allowed */

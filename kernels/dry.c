@@ -193,6 +193,7 @@ mt_status mt_dry_open(mt_device *like, mt_device **device)
                     [MT_F64] = &dry->kernels[MT_F64],
                     [MT_BF16] = &dry->kernels[MT_BF16]},
         .alignment = like->alignment,
+        .joins_products = like->joins_products,
         .allocate = allocate,
         .release = release,
         .write = put,

@@ -61,9 +61,13 @@ mt_tensor *mt_self_attention_forward(mt_tape *tape, const mt_self_attention *lay
     mt_tensor *mixed[3] = {NULL};
     mt_time_mix(tape, x, mt_carried_in(tape, carried->x, x), 3, mixes, mixed);
 
-    mt_tensor *key = mt_linear_forward(tape, &layer->proj_key, mixed[0]);
-    mt_tensor *value = mt_linear_forward(tape, &layer->proj_value, mixed[1]);
-    mt_tensor *receptance = mt_linear_forward(tape, &layer->proj_receptance, mixed[2]);
+    mt_tensor *weights[] = {layer->proj_key.weight, layer->proj_value.weight,
+                            layer->proj_receptance.weight};
+    mt_tensor *biases[] = {layer->proj_key.bias, layer->proj_value.bias,
+                           layer->proj_receptance.bias};
+    mt_tensor *projected[3] = {NULL};
+    mt_linear_each(tape, 3, mixed, weights, biases, projected);
+    mt_tensor *key = projected[0], *value = projected[1], *receptance = projected[2];
 
     mt_tensor *decay = mt_negative_exp(tape, layer->time_decay);
     mt_tensor *wkv = mt_wkv(tape, decay, layer->time_first, key, value, carried->wkv,

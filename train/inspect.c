@@ -88,11 +88,29 @@ static bool is_parameter(const inspection *inspected, const mt_tensor *tensor)
     return parameter != NULL && &parameter->tensor == tensor;
 }
 
-/* Notes the layer of a call's parameters: their name without what comes behind the last dot. Tells
- * if it has any. */
-static bool note_layer(inspection *inspected, const mt_call *call)
+/* Inputs of a call, up to an end, that make the same outputs: all of them, or a group
+ * (mt_op.group). */
+typedef struct call_part {
+    int first_input, end_input, first_output, end_output;
+} call_part;
+
+static int parts_of(const mt_call *call)
 {
-    for (int i = 0; i < call->input_count; i++) {
+    return call->op->group > 0 ? call->input_count / call->op->group : 1;
+}
+
+static call_part part_of(const mt_call *call, int part)
+{
+    int group = call->op->group;
+    return group > 0 ? (call_part){part * group, (part + 1) * group, part, part + 1}
+                     : (call_part){0, call->input_count, 0, call->output_count};
+}
+
+/* Notes the layer of a part's parameters: their name without what comes behind the last dot. Tells
+ * if it has any. */
+static bool note_layer(inspection *inspected, const mt_call *call, call_part part)
+{
+    for (int i = part.first_input; i < part.end_input; i++) {
         const mt_tensor *input = call->inputs[i];
         if (input != NULL && is_parameter(inspected, input)) {
             const char *dot = strrchr(input->name, '.');
@@ -106,13 +124,14 @@ static bool note_layer(inspection *inspected, const mt_call *call)
 }
 
 /* "(layer att.proj_key)", "(after layer ...)" for an operator that has no parameter. */
-static void name_place(inspection *inspected, const mt_call *call, bool backward, char place[PLACE])
+static void name_place(inspection *inspected, const mt_call *call, call_part part, bool backward,
+                       char place[PLACE])
 {
     if (backward != inspected->backward) {
         inspected->backward = backward;
         inspected->layer[0] = '\0';
     }
-    bool of_layer = note_layer(inspected, call);
+    bool of_layer = note_layer(inspected, call, part);
     const char *side = backward ? "before " : "after ";
     if (inspected->layer[0] != '\0') {
         snprintf(place, PLACE, " (%slayer %s)", of_layer ? "" : side, inspected->layer);
@@ -121,19 +140,15 @@ static void name_place(inspection *inspected, const mt_call *call, bool backward
     }
 }
 
-static void observe(void *context, const mt_call *call, bool backward)
+static void look_at_part(inspection *inspected, const mt_call *call, call_part part, bool backward)
 {
-    inspection *inspected = context;
     char what[64 + MT_NAME_MAX], where[PLACE];
-    if (is_over(inspected)) {
-        return;
-    }
-    name_place(inspected, call, backward, where);
-    for (int i = 0; i < call->output_count && !backward; i++) {
+    name_place(inspected, call, part, backward, where);
+    for (int i = part.first_output; i < part.end_output && !backward; i++) {
         snprintf(what, sizeof what, "the output of %s", call->op->name);
         look(inspected, call->outputs[i], false, what, where);
     }
-    for (int i = 0; i < call->input_count && backward; i++) {
+    for (int i = part.first_input; i < part.end_input && backward; i++) {
         const mt_tensor *input = call->inputs[i];
         if (input != NULL && mt_tensor_grad(input) != NULL) {
             snprintf(what, sizeof what, "the gradient of %s%s",
@@ -141,6 +156,16 @@ static void observe(void *context, const mt_call *call, bool backward)
                      is_parameter(inspected, input) ? input->name : call->op->name);
             look(inspected, input, true, what, where);
         }
+    }
+}
+
+/* The parts in the order in which operators of their own would be: backward goes the other way. */
+static void observe(void *context, const mt_call *call, bool backward)
+{
+    inspection *inspected = context;
+    int parts = parts_of(call);
+    for (int i = 0; i < parts && !is_over(inspected); i++) {
+        look_at_part(inspected, call, part_of(call, backward ? parts - 1 - i : i), backward);
     }
 }
 

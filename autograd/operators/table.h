@@ -28,6 +28,7 @@
     X(mt_op_mean_square)                                                                           \
     X(mt_op_matmul)                                                                                \
     X(mt_op_linear)                                                                                \
+    X(mt_op_linear_each)                                                                           \
     X(mt_op_linear_squared_relu)                                                                   \
     X(mt_op_embedding)                                                                             \
     X(mt_op_layer_norm)                                                                            \

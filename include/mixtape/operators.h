@@ -59,6 +59,13 @@ MT_API mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b, bool tran
 /* y = x weight^T + bias;  x (..., in), weight (out, in), bias (out) or NULL; y (..., out) */
 MT_API mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias);
 
+/* y_i = x_i weight_i^T + bias_i, i < count <= 3;  all x_i, all weight_i and all bias_i have one
+ * shape and type, as mt_linear has them; no biases where `bias` is NULL, or all of it; fills y. A
+ * CUDA device makes the products together where arrays lie at equal distances, as outputs of
+ * mt_time_mix do, and parameters of one set that were added with as much between them */
+MT_API void mt_linear_each(mt_tape *tape, int count, mt_tensor *const *x, mt_tensor *const *weight,
+                           mt_tensor *const *bias, mt_tensor **y);
+
 /* y = max(x weight^T + bias, 0)^2, in one pass over the product; arguments as mt_linear's */
 MT_API mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
                                          mt_tensor *bias);
@@ -91,7 +98,7 @@ MT_API void mt_time_mix(mt_tape *tape, mt_tensor *x, mt_tensor *carried, int cou
  * backwards. */
 MT_API mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int axis, int64_t start, int64_t length);
 
-/* count <= 8 tensors one after the other along an axis, beside which their shapes are the same */
+/* count <= 9 tensors one after the other along an axis, beside which their shapes are the same */
 MT_API mt_tensor *mt_concatenate(mt_tape *tape, int axis, int count, mt_tensor *const *inputs);
 
 /* Two axes change places. */

@@ -317,6 +317,7 @@ mt_status mt_cuda_open(int index, mt_device **device)
         cuda->base.kernels[dtype] = tables[dtype];
     }
     cuda->base.alignment = 256; /* what cudaMalloc gives */
+    cuda->base.joins_products = true;
     cuda->base.allocate = allocate;
     cuda->base.release = release;
     cuda->base.write = write;

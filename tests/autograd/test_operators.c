@@ -233,6 +233,90 @@ START_TEST(test_linear_refuses_another_width)
 }
 END_TEST
 
+START_TEST(test_linear_each_refuses_maps_that_differ)
+{
+    enum { MOST = 3 };
+    mt_tensor *x[MOST], *weight[MOST], *bias[MOST], *y[MOST + 1] = {NULL};
+    for (int i = 0; i < MOST; i++) {
+        x[i] = RANDOM(1, 2, 3);
+        weight[i] = RANDOM(2, 4, 3);
+        bias[i] = RANDOM(3, 4);
+    }
+    static const struct {
+        int count, kind, which;
+        const char *says;
+    } cases[] = {{0, 0, 0, "linear_each: 0 maps, not 1 .. 3"},
+                 {4, 0, 0, "linear_each: 4 maps, not 1 .. 3"},
+                 {3, 1, 2, "linear_each: x 2 is NULL, the first is there"},
+                 {3, 2, 1, "linear_each: weight 1 is NULL, the first is there"},
+                 {3, 3, 1, "linear_each: bias 1 is NULL, the first is there"},
+                 {3, 3, 0, "linear_each: bias 1 is there, the first is NULL"},
+                 {3, 4, 2, "x 2 has shape (3, 2) of f64, the first (2, 3) of f64"},
+                 {3, 5, 1, "weight 1 has shape (3, 3) of f64, the first (4, 3) of f64"},
+                 {3, 6, 1, "linear_each: weight has shape (3), expected 2 dimensions"}};
+    mt_tensor *turned = RANDOM(1, 3, 2), *square = RANDOM(2, 3, 3), *row = RANDOM(3, 3);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int which = cases[i].which;
+        mt_tensor **kinds[] = {x, x, weight, bias, x, weight, weight};
+        mt_tensor *others[] = {x[0], NULL, NULL, NULL, turned, square, row};
+        mt_tensor **place = kinds[cases[i].kind] + (cases[i].kind == 6 ? 0 : which),
+                  *right = *place;
+        *place = others[cases[i].kind];
+        mt_linear_each(test_tape, cases[i].count, x, weight, bias, y);
+        ck_assert_ptr_null(y[0]);
+        assert_tape_fails_with(cases[i].says);
+        *place = right;
+        mt_tape_reset(test_tape);
+    }
+}
+END_TEST
+
+/* One map after the other: the values are those of as many operators, to the last bit on the CPU,
+ * and the gradients of those whose outputs are used. */
+START_TEST(test_linear_each_is_one_map_after_the_other)
+{
+    enum { ROWS = 300, IN = 70, OUT = 65, MOST = 3 };
+    bool is_cpu = strcmp(mt_device_name(test_device), "cpu") == 0;
+    double *grads[2][3 * MOST], *values[2][MOST];
+    mt_tensor *inputs[3 * MOST], *x[MOST], *weight[MOST], *bias[MOST], *y[MOST];
+    for (int i = 0; i < MOST; i++) {
+        inputs[3 * i] = x[i] = RANDOM((uint64_t)i, ROWS, IN);
+        inputs[3 * i + 1] = weight[i] = RANDOM((uint64_t)i + 3, OUT, IN);
+        inputs[3 * i + 2] = bias[i] = RANDOM((uint64_t)i + 6, OUT);
+    }
+    for (int each = 0; each < 2; each++) {
+        mt_tape_reset(test_tape);
+        for (int i = 0; i < MOST && each == 0; i++) {
+            y[i] = mt_linear(test_tape, x[i], weight[i], bias[i]);
+        }
+        if (each == 1) {
+            mt_linear_each(test_tape, MOST, x, weight, bias, y);
+        }
+        mt_tensor *loss = mt_sum(test_tape, mt_multiply(test_tape, y[0], y[2]));
+        ck_assert_msg(mt_backward(test_tape, loss) == MT_OK, "%s", mt_error_message());
+        for (int i = 0; i < MOST; i++) {
+            values[each][i] = malloc(mt_tensor_bytes(y[i]));
+            ck_assert_int_eq(mt_tensor_read(y[i], values[each][i]), MT_OK);
+        }
+        for (int i = 0; i < 3 * MOST; i++) {
+            grads[each][i] = malloc(mt_tensor_bytes(inputs[i]));
+            ck_assert_int_eq(mt_tensor_read_grad(inputs[i], grads[each][i]), MT_OK);
+            inputs[i]->has_grad = false;
+        }
+    }
+    for (int i = 0; i < 4 * MOST; i++) {
+        bool is_value = i >= 3 * MOST;
+        double *const *found = is_value ? &values[1][i - 3 * MOST] : &grads[1][i];
+        double *const *expected = is_value ? &values[0][i - 3 * MOST] : &grads[0][i];
+        int64_t n = is_value ? ROWS * OUT : mt_tensor_count(inputs[i]);
+        double error = relative_difference(*found, *expected, n);
+        ck_assert_msg(is_cpu ? error == 0.0 : error <= 1e-14, "array %d is off by %g", i, error);
+        free(*found);
+        free(*expected);
+    }
+}
+END_TEST
+
 START_TEST(test_matmul_refuses_other_inner_dimensions)
 {
     mt_matmul(test_tape, RANDOM(1, 2, 3), RANDOM(2, 4, 5), false, false);
@@ -372,6 +456,8 @@ static Suite *operators_suite(void)
                         0, 4);
     tcase_add_test(tcase, test_types_that_differ_are_refused_with_both);
     tcase_add_test(tcase, test_linear_refuses_another_width);
+    tcase_add_test(tcase, test_linear_each_refuses_maps_that_differ);
+    tcase_add_test(tcase, test_linear_each_is_one_map_after_the_other);
     tcase_add_test(tcase, test_matmul_refuses_other_inner_dimensions);
     tcase_add_test(tcase, test_wkv_refuses_a_sequence_beyond_context_size);
     tcase_add_test(tcase, test_wkv_refuses_decays_of_other_channels);

@@ -593,6 +593,34 @@ static bool are_at_equal_distances(const void *a, const void *b, const void *c)
     return first > 0 && (const char *)c - (const char *)b == first;
 }
 
+/* A step whose arrays take most of a block of 1 MiB, so that a few of them end where the next block
+ * begins, with gradients that are added to others from the second step on. */
+START_TEST(test_arrays_side_by_side_are_so_wherever_a_block_ends)
+{
+    enum { STEPS = 40, CHANNELS = 1000, MAPS = 3 };
+    mt_tensor *x = RANDOM32(1, 1, STEPS, CHANNELS), *mix[MAPS], *weight[MAPS];
+    for (int i = 0; i < MAPS; i++) {
+        mix[i] = RANDOM32(2, CHANNELS);
+        weight[i] = RANDOM32(3, 50, CHANNELS);
+    }
+    for (int64_t before = 1; before < 9; before++) {
+        mt_tensor *mixed[MAPS], *y[MAPS];
+        mt_tape *tape; /* whose first block is new */
+        ck_assert_int_eq(mt_tape_create(test_device, &tape), MT_OK);
+        mt_tape_input(tape, MT_F32, 1, (int64_t[]){before * 30000}, NULL, false);
+        mt_time_mix(tape, x, NULL, MAPS, mix, mixed);
+        mt_linear_each(tape, MAPS, mixed, weight, NULL, y);
+        mt_tensor *loss = mt_sum(tape, mt_add(tape, mt_multiply(tape, y[0], y[2]), y[1]));
+        ck_assert_msg(mt_backward(tape, loss) == MT_OK, "%s", mt_error_message());
+        ck_assert(are_at_equal_distances(mixed[0]->data, mixed[1]->data, mixed[2]->data));
+        ck_assert(are_at_equal_distances(mixed[0]->grad, mixed[1]->grad, mixed[2]->grad));
+        ck_assert(are_at_equal_distances(y[0]->data, y[1]->data, y[2]->data));
+        ck_assert(are_at_equal_distances(y[0]->grad, y[1]->grad, y[2]->grad));
+        mt_tape_destroy(tape);
+    }
+}
+END_TEST
+
 /* An operator that sees where its inputs' gradients are put. */
 static void *seen_places[3];
 
@@ -648,6 +676,7 @@ static Suite *tape_suite(void)
     return SUITE_WITH(
         "tape", graph_setup, graph_teardown, test_inputs_have_the_shapes_that_their_names_say,
         test_arrays_begin_where_the_device_has_them_begin,
+        test_arrays_side_by_side_are_so_wherever_a_block_ends,
         test_gradients_that_are_added_to_others_lie_side_by_side,
         test_an_input_of_another_device_is_refused,
         test_backward_tells_the_first_failure_of_its_tape,

@@ -8,6 +8,8 @@
 #include "kernels/device.h"
 #include "tests/check_main.h"
 
+#include <string.h>
+
 static mt_device *device;
 static mt_tape *tape;
 static mt_model *model;
@@ -34,16 +36,22 @@ static void close_model(void)
     mt_device_close(device);
 }
 
-static void differentiate(void)
+/* Adds to the gradients that there are. */
+static void add_gradients(void)
 {
     const int64_t shape[] = {2, 3};
     const int32_t labels[] = {1, 2, 3, 4, 0, 1};
     mt_tape_reset(tape);
-    mt_parameters_zero_grad(model->parameters);
     mt_tensor *input = mt_tape_input(tape, MT_I32, 2, shape, labels, false);
     mt_tensor *logits = mt_model_head(tape, model, mt_model_decode(tape, model, input, NULL, true));
     ck_assert_int_eq(mt_backward(tape, mt_cross_entropy(tape, logits, input, -1, 0.0, NULL)),
                      MT_OK);
+}
+
+static void differentiate(void)
+{
+    mt_parameters_zero_grad(model->parameters);
+    add_gradients();
 }
 
 START_TEST(test_later_steps_allocate_nothing_and_wait_for_nothing)
@@ -83,6 +91,31 @@ START_TEST(test_adam_is_one_launch_over_all_parameters)
     ck_assert_int_eq(launches_of_update(1, 0.0), 5);
     ck_assert_int_eq(launches_of_update(3, 0.0), 5);
     ck_assert_int_eq(launches_of_update(3, 0.01), 5);
+}
+END_TEST
+
+static mt_status count_products(void *count, const char *kernel, double seconds)
+{
+    (void)seconds;
+    *(int *)count += strncmp(kernel, "product", strlen("product")) == 0;
+    return MT_OK;
+}
+
+/* Key, value and receptance of self-attention are one product, and there are its output and three
+ * of feed-forward: five in each direction for values, inputs and weights of a block, and one of the
+ * head. In the second step gradients are added to others. */
+START_TEST(test_projections_are_one_product)
+{
+    enum { BLOCKS = 2 };
+    open_model(BLOCKS, 0.0);
+    for (int step = 0; step < 2; step++) {
+        int products = 0;
+        ck_assert_int_eq(device->trace(device), MT_OK);
+        add_gradients();
+        ck_assert_int_eq(device->traced(device, count_products, &products), MT_OK);
+        ck_assert_int_eq(products, 3 * (5 * BLOCKS + 1));
+    }
+    close_model();
 }
 END_TEST
 
@@ -150,7 +183,7 @@ END_TEST
 static Suite *steps_suite(void)
 {
     return SUITE("cuda_on_cpu/steps", test_later_steps_allocate_nothing_and_wait_for_nothing,
-                 test_adam_is_one_launch_over_all_parameters,
+                 test_adam_is_one_launch_over_all_parameters, test_projections_are_one_product,
                  test_products_round_to_tf32_where_allowed_alone,
                  test_more_than_a_million_numbers_are_dropped_on_a_large_device);
 }

@@ -707,6 +707,32 @@ START_TEST(test_what_is_not_finite_is_named)
 }
 END_TEST
 
+/* Of projections that are made together each has its name. */
+START_TEST(test_a_projection_that_is_not_finite_is_named)
+{
+    static const char *const names[] = {"key", "value"};
+    for (int i = 0; i < 2; i++) {
+        own_model model = make_model(false);
+        mt_trainer_config config = config_of(1, true);
+        char weight[64], says[64];
+        float large[S * S];
+        snprintf(weight, sizeof weight, "att.proj_%s.weight", names[i]);
+        snprintf(says, sizeof says, " (2, 6, 4) is inf (layer att.proj_%s)", names[i]);
+        for (int n = 0; n < S * S; n++) {
+            large[n] = 3e38f;
+        }
+        mt_parameter *parameter = mt_parameters_find(model.parameters, weight);
+        ck_assert_int_eq(mt_tensor_write(&parameter->tensor, large), MT_OK);
+        mt_trainer *trainer = make_trainer(&model, &config);
+        ck_assert_int_eq(mt_trainer_run(trainer, 9, NULL, NULL), MT_ERROR_NUMERIC);
+        ck_assert_msg(strstr(mt_error_message(), says) != NULL, "%s", mt_error_message());
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), "of the output of linear_each"));
+        mt_trainer_destroy(trainer);
+        mt_parameters_destroy(model.parameters);
+    }
+}
+END_TEST
+
 /* Zero, with a slope that float32 does not hold. */
 static mt_tensor *steep_loss(void *context, mt_tape *tape, const mt_batch *batch,
                              mt_tensor **counts)
@@ -1281,7 +1307,7 @@ static Suite *trainer_suite(void)
         test_a_child_of_fork_goes_on_to_the_same_bits_or_is_told,
         test_a_batch_that_is_missing_is_asked_for_again,
         test_a_checkpoint_that_does_not_fit_changes_nothing, test_the_first_failure_sticks,
-        test_what_is_not_finite_is_named,
+        test_what_is_not_finite_is_named, test_a_projection_that_is_not_finite_is_named,
         test_a_gradient_that_is_not_finite_is_named_and_changes_nothing,
         test_a_norm_that_is_too_large_is_told_as_that_of_the_mean_over_batches,
         test_a_bad_step_is_skipped_as_if_there_were_no_such_batch,

@@ -133,9 +133,13 @@ class BenchTest(unittest.TestCase):
         blocks = 4
         for name in ["wkv", "wkv backward", "wkv totals"]:
             self.assertEqual(calls[name], blocks, name)
-        products = 7 * blocks + 1  # of the projections and the head; and so for each gradient
+        # Of the projections, of which key, value and receptance of self-attention are one, and the
+        # head; and so for each gradient.
+        products = 5 * blocks + 1
         for name in ["product a b^T", "product a b", "product a^T b"]:
             self.assertEqual(calls[name], products, name)
+        self.assertEqual(calls["sum rows"], products)
+        self.assertEqual(calls["bias"], 4 * blocks + 1) # all but that of feed-forward's key
         for name in ["adam", "embedding", "embedding backward", "cross-entropy",
                      "cross-entropy total", "cross-entropy backward"]:
             self.assertEqual(calls[name], 1.0, name)
