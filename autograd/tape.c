@@ -144,6 +144,16 @@ void mt_tape_next_random(mt_tape *tape, uint64_t *seed, uint64_t *place, const u
     *step = tape->random_step;
 }
 
+void mt_tape_set_rank(mt_tape *tape, int rank)
+{
+    tape->random_rank = rank;
+}
+
+int64_t mt_tape_first_random(const mt_tape *tape, int64_t n)
+{
+    return tape != NULL ? tape->random_rank * n : 0;
+}
+
 size_t mt_tape_memory(const mt_tape *tape)
 {
     if (tape == NULL) {

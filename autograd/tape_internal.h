@@ -37,6 +37,7 @@ struct mt_tape {
 
     uint64_t random_seed, random_count;
     uint64_t *random_step; /* (1), on the device */
+    int64_t random_rank;   /* mt_tape_set_rank */
 
     mt_status status;
     char error[512];

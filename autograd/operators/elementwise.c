@@ -106,6 +106,7 @@ typedef struct dropout_options {
     double p;
     uint64_t seed, place;
     const uint64_t *step;
+    int64_t first;
 } dropout_options;
 
 static mt_status dropout_masked(mt_call *call, const void *x, void *y)
@@ -117,7 +118,8 @@ static mt_status dropout_masked(mt_call *call, const void *x, void *y)
                             .place = options->place,
                             .step = options->step,
                             .x = x,
-                            .y = y};
+                            .y = y,
+                            .first = options->first};
     return call->kernels->dropout(call->device, &args);
 }
 
@@ -156,6 +158,7 @@ mt_tensor *mt_dropout(mt_tape *tape, mt_tensor *x, double p)
         return x;
     }
     dropout_options options = {.p = p};
+    options.first = x != NULL ? mt_tape_first_random(tape, mt_tensor_count(x)) : 0;
     mt_tape_next_random(tape, &options.seed, &options.place, &options.step);
     return mt_apply(tape, &mt_op_dropout, 1, &x, &options, sizeof options);
 }

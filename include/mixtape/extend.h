@@ -140,6 +140,10 @@ MT_API mt_status mt_call_stream(mt_call *call, void **stream);
 MT_API void mt_tape_next_random(mt_tape *tape, uint64_t *seed, uint64_t *place,
                                 const uint64_t **step);
 
+/* Where the elements of a tensor of n begin among those of the whole batch's
+ * (mt_dropout_args.first): 0, unless ranks share its rows. */
+MT_API int64_t mt_tape_first_random(const mt_tape *tape, int64_t n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,22 +24,24 @@ typedef struct dropout_loop {
     uint32_t least; /* word of an element that stays */
 } dropout_loop;
 
+/* Groups are counted from the one that the first element is in. */
 static void drop_groups(const void *loop, int64_t first_group, int64_t end_group)
 {
     const mt_dropout_args *args = ((const dropout_loop *)loop)->args;
+    int64_t skipped = args->first / GROUP;
     uint32_t least = ((const dropout_loop *)loop)->least;
     const stored *x = args->x;
     stored *y = args->y;
     real scale = (real)(1.0 / (1.0 - args->p));
-    for (int64_t group = first_group; group < end_group; group++) {
+    for (int64_t group = skipped + first_group; group < skipped + end_group; group++) {
         uint32_t words[GROUP];
-        int64_t first = group * GROUP, rest = args->n - first;
-        int count = rest < GROUP ? (int)rest : GROUP;
+        int64_t before = group * GROUP - args->first, rest = args->n - before;
+        int begin = before < 0 ? (int)-before : 0, end = rest < GROUP ? (int)rest : GROUP;
         group_words(args, (uint64_t)(group * BLOCKS), words);
 #pragma omp simd
-        for (int i = 0; i < count; i++) {
-            real kept = words[i] >= least ? value(x[first + i]) * scale : (real)0.0;
-            y[first + i] = rounded(kept);
+        for (int i = begin; i < end; i++) {
+            real kept = words[i] >= least ? value(x[before + i]) * scale : (real)0.0;
+            y[before + i] = rounded(kept);
         }
     }
 }
@@ -52,6 +54,7 @@ mt_status KERNEL(dropout)(mt_device *device, const mt_dropout_args *args)
         return KERNEL(fill)(device, args->n, 0.0, args->y);
     }
     dropout_loop loop = {args, (uint32_t)threshold};
-    mt_team_loop(args->n, (args->n + GROUP - 1) / GROUP, drop_groups, &loop);
+    int64_t groups = (args->first % GROUP + args->n + GROUP - 1) / GROUP;
+    mt_team_loop(args->n, groups, drop_groups, &loop);
     return MT_OK;
 }

@@ -13,7 +13,8 @@ static const uint64_t *upload_step(kernel_build *build, uint64_t step)
     return array;
 }
 
-static void compare_mask(kernel_build *build, int64_t n, double p, uint64_t seed, uint64_t step)
+static void compare_mask(kernel_build *build, int64_t n, double p, uint64_t seed, uint64_t step,
+                         int64_t first)
 {
     const uint64_t place = 5;
     mt_dropout_args args = {.n = n,
@@ -22,13 +23,15 @@ static void compare_mask(kernel_build *build, int64_t n, double p, uint64_t seed
                             .step = upload_step(build, step),
                             .place = place,
                             .x = uniform(build, n, 1.0, 2.0, 1),
-                            .y = blank(build, n)};
+                            .y = blank(build, n),
+                            .first = first};
     const double *x = values_of(build, args.x, n);
     double *expected = host_doubles(build, n);
     for (int64_t i = 0; i < n; i++) {
         uint32_t words[4];
-        mt_philox(seed, (uint64_t)(i / 4), (step << 24) + place, words);
-        expected[i] = (double)words[i % 4] >= p * 4294967296.0 ? x[i] / (1.0 - p) : 0.0;
+        int64_t number = first + i;
+        mt_philox(seed, (uint64_t)(number / 4), (step << 24) + place, words);
+        expected[i] = (double)words[number % 4] >= p * 4294967296.0 ? x[i] / (1.0 - p) : 0.0;
     }
     assert_ok(build->kernels->dropout(build->device, &args));
     assert_close(build, "y", args.y, expected, n, 4.0);
@@ -40,16 +43,32 @@ static void compare_mask(kernel_build *build, int64_t n, double p, uint64_t seed
 static void check_mask(kernel_build *build)
 {
     for (int size = 0; size < SIZES; size++) {
-        compare_mask(build, sizes[size], 0.1, 7, 11);
-        compare_mask(build, sizes[size], 0.5, 0xFEDCBA9876543210u, 0x123456789Au);
+        compare_mask(build, sizes[size], 0.1, 7, 11, 0);
+        compare_mask(build, sizes[size], 0.5, 0xFEDCBA9876543210u, 0x123456789Au, 0);
     }
-    compare_mask(build, 1000, 0.0, 1, 2);
-    compare_mask(build, 1000, 0.999, 1, 2);
+    compare_mask(build, 1000, 0.0, 1, 2, 0);
+    compare_mask(build, 1000, 0.999, 1, 2, 0);
 }
 
 START_TEST(test_mask_is_the_philox_word_of_each_element)
 {
     for_each_build(check_mask);
+}
+END_TEST
+
+static void check_first(kernel_build *build)
+{
+    static const int64_t firsts[] = {1, 2, 3, 4, 63, 64, 67, 1000, (INT64_C(1) << 40) + 1};
+    for (int size = 0; size < SIZES; size++) {
+        for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++) {
+            compare_mask(build, sizes[size], 0.3, 7, 11, firsts[i]);
+        }
+    }
+}
+
+START_TEST(test_a_part_of_an_array_has_its_part_of_the_mask)
+{
+    for_each_build(check_first);
 }
 END_TEST
 
@@ -114,7 +133,8 @@ END_TEST
 static Suite *dropout_suite(void)
 {
     return SUITE("dropout", test_mask_is_the_philox_word_of_each_element,
-                 test_the_share_dropped_is_p, test_dropped_infinities_are_zero);
+                 test_a_part_of_an_array_has_its_part_of_the_mask, test_the_share_dropped_is_p,
+                 test_dropped_infinities_are_zero);
 }
 
 MT_TEST_MAIN(dropout_suite)
