@@ -11,6 +11,9 @@ foreach(kind static shared)
   install(EXPORT mixtape-${kind}-targets NAMESPACE mixtape::
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mixtape)
 endforeach()
+if(MIXTAPE_WITH_MPI)
+  install(TARGETS mixtape_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 configure_package_config_file(cmake/mixtape-config.cmake.in
   ${PROJECT_BINARY_DIR}/mixtape-config.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mixtape)

@@ -55,7 +55,8 @@ MT_API mt_status mt_device_read(mt_device *device, void *host_memory, const void
                                 size_t bytes);
 
 /* Threads of the CPU device, for this process; 0 (the default) takes OMP_NUM_THREADS, else the
- * processors that the process is bound to, or fewer where its control group has a quota of less.
+ * processors that the process is bound to, or fewer where its control group has a quota of less or
+ * it shares them with others (mt_communicator_open).
  * What Mixtape's own kernels compute does not depend on it. Threads of the program may use devices
  * of their own at once, with a stack of 256 KiB or more each: one of them at a time has these
  * threads, the others do their work alone. A child of fork makes threads anew. */

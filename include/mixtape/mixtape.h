@@ -14,6 +14,7 @@
 
 #include <mixtape/adam.h>
 #include <mixtape/checkpoint.h>
+#include <mixtape/communicator.h>
 #include <mixtape/device.h>
 #include <mixtape/gradcheck.h>
 #include <mixtape/model.h>

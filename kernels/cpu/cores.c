@@ -126,7 +126,9 @@ static int bound_cores(void)
     return cores;
 }
 
-static int found;
+static bool is_wanted; /* OMP_NUM_THREADS says how many */
+static int found, quota;
+static _Atomic int share; /* of several processes; 0: it is alone */
 
 static void find(void)
 {
@@ -134,17 +136,26 @@ static void find(void)
     char *end;
     long threads = wanted != NULL ? strtol(wanted, &end, 10) : 0;
     if (threads > 0 && (*end == '\0' || *end == ',')) {
+        is_wanted = true;
         found = threads < MOST_CORES ? (int)threads : MOST_CORES;
         return;
     }
-    double quota = ceil(mt_cgroup_cores(""));
+    double limit = ceil(mt_cgroup_cores(""));
     found = bound_cores();
-    found = quota > 0.0 && quota < found ? (int)quota : found;
+    quota = limit > 0.0 && limit < MOST_CORES ? (int)limit : MOST_CORES;
+    found = quota < found ? quota : found;
 }
 
 int mt_cpu_cores(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, find);
-    return found;
+    return share > 0 && share < found && !is_wanted ? share : found;
+}
+
+void mt_cpu_share_cores(int processors, int processes)
+{
+    mt_cpu_cores();
+    int together = quota < processors ? quota : processors, own = together / processes;
+    share = own > 1 ? own : 1;
 }

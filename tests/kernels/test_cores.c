@@ -148,12 +148,44 @@ START_TEST(test_the_default_follows_the_environment_and_the_processors)
 }
 END_TEST
 
+/* The same of one of some processes that have so many processors together. */
+static int threads_of_share(const char *wanted, int processors, int processes)
+{
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        unsetenv("OMP_NUM_THREADS");
+        if (wanted != NULL) {
+            setenv("OMP_NUM_THREADS", wanted, 1);
+        }
+        mt_cpu_share_cores(processors, processes);
+        _exit(mt_cpu_threads());
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+START_TEST(test_processes_share_the_processors)
+{
+    int alone = threads_of_child(NULL, 0);
+    ck_assert_int_eq(threads_of_share(NULL, alone, 1), alone);
+    ck_assert_int_eq(threads_of_share(NULL, 2, 2), 1);
+    ck_assert_int_eq(threads_of_share(NULL, 2, 5), 1);
+    ck_assert_int_eq(threads_of_share(NULL, alone, alone), 1);
+    ck_assert_int_eq(threads_of_share("5", 4, 4), 5);
+    ck_assert_int_eq(threads_of_share(NULL, 1000, 1), alone); /* it is bound to fewer */
+}
+END_TEST
+
 static Suite *cores_suite(void)
 {
     return SUITE("cores", test_a_quota_is_the_least_of_a_group_and_those_around_it,
                  test_a_container_sees_its_group_as_the_root,
                  test_version_1_keeps_a_quota_in_two_files, test_what_cannot_be_read_is_no_limit,
-                 test_the_default_follows_the_environment_and_the_processors);
+                 test_the_default_follows_the_environment_and_the_processors,
+                 test_processes_share_the_processors);
 }
 
 MT_TEST_MAIN(cores_suite)

@@ -47,6 +47,14 @@ START_TEST(test_devices)
     REFUSES(mt_device_read, NULL, &value, &value, sizeof value);
     REFUSES(mt_wkv_forward, NULL, NULL, MT_F32, &forward);
     REFUSES(mt_wkv_backward, NULL, NULL, MT_F32, &backward);
+    REFUSES(mt_communicator_agree, NULL, MT_OK);
+    REFUSES(mt_communicator_gather, NULL, 4, &value, &value);
+    REFUSES(mt_communicator_broadcast, NULL, 4, &value);
+    REFUSES(mt_communicator_sum, NULL, device, MT_F32, 1, &value);
+    mt_communicator_end_all(NULL, 1);
+    ck_assert_int_eq(mt_communicator_rank(NULL), 0);
+    ck_assert_int_eq(mt_communicator_size(NULL), 0);
+    ck_assert(!mt_communicator_has_agreed(NULL));
     mt_device_release(NULL, NULL);
     ck_assert_str_eq(mt_device_name(NULL), "");
     ck_assert_uint_eq(mt_wkv_saved_size(NULL, MT_F32, 1, 1, 1), 0);

@@ -1,0 +1,80 @@
+/* Processes that train one model together: on one machine or on several, started by mpirun or srun.
+ * Each opens a communicator and hands it to its trainer (mt_trainer_config), which shares batches
+ * among them:
+ *
+ *     mt_communicator_open(&communicator);
+ *     config.communicator = communicator;
+ *     ... a trainer and its updates, the same in every process ...
+ *     if (mt_communicator_rank(communicator) == 0) {
+ *         mt_trainer_save(trainer, "checkpoint.h5");
+ *     }
+ *     mt_communicator_close(communicator);
+ *
+ * A process is known by its rank, 0 .. size - 1. Functions that say so are called by all ranks, in
+ * the same order, by one thread at a time; each waits for the others. Where a process ends without
+ * closing its communicator, the launcher ends the others. */
+#ifndef MIXTAPE_COMMUNICATOR_H
+#define MIXTAPE_COMMUNICATOR_H
+
+#include <mixtape/api.h>
+#include <mixtape/device.h>
+#include <mixtape/dtype.h>
+#include <mixtape/error.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mt_communicator mt_communicator;
+
+/* Joins the processes that were started with this one, as OMPI_COMM_WORLD_SIZE, PMI_SIZE or
+ * SLURM_STEP_NUM_TASKS tell. Where they tell of one process, or not at all, it is alone: rank 0 of
+ * 1, and MPI is not even loaded. Where MPI was started before it is used as it is, and not ended.
+ * By all ranks. Where no OMP_NUM_THREADS says it, a process has its share of the machine's
+ * processors from then on (mt_cpu_set_threads).
+ *
+ * MPI is in a library of its own, libmixtape_mpi.so beside this one: MT_ERROR_DEVICE where there
+ * are several processes without it, or it connects another number of them. The caller closes the
+ * communicator, after everything that uses it. */
+MT_API mt_status mt_communicator_open(mt_communicator **communicator);
+
+/* By all ranks, once what they did together ended well or has failed on all. NULL is allowed. */
+MT_API void mt_communicator_close(mt_communicator *communicator);
+
+MT_API int mt_communicator_rank(const mt_communicator *communicator);
+MT_API int mt_communicator_size(const mt_communicator *communicator);
+
+/* Gives all ranks what the lowest one that failed tells: MT_OK if none did. The message names that
+ * rank, unless all failed. By all ranks, each with a status of its own. */
+MT_API mt_status mt_communicator_agree(mt_communicator *communicator, mt_status status);
+
+/* Tells if the latest mt_communicator_agree was of a failure, which all ranks know of then. */
+MT_API bool mt_communicator_has_agreed(const mt_communicator *communicator);
+
+/* Puts `bytes` bytes of every rank into `all`, in the order of ranks: size times as many. By all
+ * ranks. */
+MT_API mt_status mt_communicator_gather(mt_communicator *communicator, size_t bytes,
+                                        const void *own, void *all);
+
+/* Gives all ranks rank 0's memory. By all ranks. */
+MT_API mt_status mt_communicator_broadcast(mt_communicator *communicator, size_t bytes,
+                                           void *memory);
+
+/* Replaces n reals on a device, of MT_F32 or MT_F64, by the sum over all ranks, added in the order
+ * of ranks: the same bits on each, and whenever as many ranks do it again. By all ranks. */
+MT_API mt_status mt_communicator_sum(mt_communicator *communicator, mt_device *device,
+                                     mt_dtype dtype, int64_t n, void *values);
+
+/* Ends all processes at once, this one too, with this exit status: for a failure that the others
+ * cannot know of, once its rank has told it. Of a process that is alone it ends nothing. */
+MT_API void mt_communicator_end_all(mt_communicator *communicator, int exit_status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

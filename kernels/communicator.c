@@ -1,0 +1,211 @@
+#include "kernels/communicator.h"
+
+#include "kernels/cpu/cores.h"
+#include "kernels/device.h"
+#include "kernels/null.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- one process ---- */
+
+static mt_status gather_alone(mt_communicator *communicator, size_t bytes, const void *own,
+                              void *all)
+{
+    (void)communicator;
+    memmove(all, own, bytes);
+    return MT_OK;
+}
+
+static mt_status broadcast_alone(mt_communicator *communicator, int root, size_t bytes,
+                                 void *memory)
+{
+    (void)communicator, (void)root, (void)bytes, (void)memory;
+    return MT_OK;
+}
+
+static mt_status sum_alone(mt_communicator *communicator, mt_device *device, mt_dtype dtype,
+                           int64_t n, void *values)
+{
+    (void)communicator, (void)device, (void)dtype, (void)n, (void)values;
+    return MT_OK;
+}
+
+static void end_alone(mt_communicator *communicator, int exit_status)
+{
+    (void)communicator, (void)exit_status;
+}
+
+static void close_alone(mt_communicator *communicator)
+{
+    free(communicator);
+}
+
+mt_status mt_alone_communicator(mt_communicator **communicator)
+{
+    struct {
+        mt_communicator base;
+        int vote;
+    } *made = calloc(1, sizeof *made);
+    *communicator = NULL;
+    if (made == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "communicator: no memory for %zu bytes", sizeof *made);
+    }
+    made->base = (mt_communicator){.size = 1,
+                                   .gather = gather_alone,
+                                   .broadcast = broadcast_alone,
+                                   .sum = sum_alone,
+                                   .end_all = end_alone,
+                                   .close = close_alone,
+                                   .votes = &made->vote};
+    *communicator = &made->base;
+    return MT_OK;
+}
+
+/* ---- as many as were started ---- */
+
+/* The variables by which launchers tell a process how many they started: Open MPI's mpirun; those
+ * of MPICH, and srun --mpi=pmi2; srun by itself. */
+static int processes_started(const char **told)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *text = getenv(names[i]);
+        long count = text != NULL ? strtol(text, NULL, 10) : 0;
+        if (count > 0 && count <= INT32_MAX) {
+            *told = names[i];
+            return (int)count;
+        }
+    }
+    return 1;
+}
+
+mt_status mt_communicator_open(mt_communicator **communicator)
+{
+    const char *told;
+    mt_transport transport;
+    *communicator = NULL;
+    int size = processes_started(&told);
+    if (size == 1) {
+        return mt_alone_communicator(communicator);
+    }
+    mt_status status = mt_mpi_load(told, size, &transport);
+    if (status == MT_OK) {
+        mt_cpu_share_cores(transport.processors, transport.processes);
+        status = mt_host_communicator(&transport, communicator);
+    }
+    return status;
+}
+
+void mt_communicator_close(mt_communicator *communicator)
+{
+    if (communicator != NULL) {
+        communicator->close(communicator);
+    }
+}
+
+int mt_communicator_rank(const mt_communicator *communicator)
+{
+    return communicator != NULL ? communicator->rank : 0;
+}
+
+int mt_communicator_size(const mt_communicator *communicator)
+{
+    return communicator != NULL ? communicator->size : 0;
+}
+
+/* ---- what they do together ---- */
+
+mt_status mt_communicator_agree(mt_communicator *communicator, mt_status status)
+{
+    if (communicator == NULL) {
+        return mt_fail_null(__func__);
+    }
+    char message[4096];
+    const int own = (int)status, *votes = communicator->votes;
+    int first = communicator->size, failed = 0;
+    snprintf(message, sizeof message, "%s", status != MT_OK ? mt_error_message() : "");
+    status = communicator->gather(communicator, sizeof own, &own, communicator->votes);
+    if (status != MT_OK) {
+        return status;
+    }
+    for (int rank = communicator->size - 1; rank >= 0; rank--) {
+        first = votes[rank] != MT_OK ? rank : first;
+        failed += votes[rank] != MT_OK;
+    }
+    communicator->agreed = failed > 0;
+    if (failed == 0) {
+        return MT_OK;
+    }
+    status = communicator->broadcast(communicator, first, sizeof message, message);
+    if (status != MT_OK) {
+        return status;
+    }
+    return failed == communicator->size
+               ? mt_fail((mt_status)votes[first], "%s", message)
+               : mt_fail((mt_status)votes[first], "rank %d: %s", first, message);
+}
+
+bool mt_communicator_has_agreed(const mt_communicator *communicator)
+{
+    return communicator != NULL && communicator->agreed;
+}
+
+mt_status mt_communicator_gather(mt_communicator *communicator, size_t bytes, const void *own,
+                                 void *all)
+{
+    if (communicator == NULL) {
+        return mt_fail_null(__func__);
+    }
+    return communicator->gather(communicator, bytes, own, all);
+}
+
+mt_status mt_communicator_broadcast(mt_communicator *communicator, size_t bytes, void *memory)
+{
+    if (communicator == NULL) {
+        return mt_fail_null(__func__);
+    }
+    return communicator->broadcast(communicator, 0, bytes, memory);
+}
+
+mt_status mt_communicator_sum(mt_communicator *communicator, mt_device *device, mt_dtype dtype,
+                              int64_t n, void *values)
+{
+    if (communicator == NULL || device == NULL) {
+        return mt_fail_null(__func__);
+    }
+    return dtype == MT_F32 || dtype == MT_F64
+               ? communicator->sum(communicator, device, dtype, n, values)
+               : mt_fail(MT_ERROR_INVALID, "communicator: sums are of f32 or f64, not of %s",
+                         mt_dtype_name(dtype));
+}
+
+void mt_communicator_end_all(mt_communicator *communicator, int exit_status)
+{
+    if (communicator != NULL) {
+        communicator->end_all(communicator, exit_status);
+    }
+}
+
+mt_status mt_communicator_broadcast_device(mt_communicator *communicator, mt_device *device,
+                                           size_t bytes, void *memory)
+{
+    enum { PIECE = 1 << 16 };
+    char piece[PIECE];
+    mt_status status = MT_OK;
+    for (size_t at = 0; at < bytes && status == MT_OK; at += PIECE) {
+        size_t size = bytes - at < PIECE ? bytes - at : PIECE;
+        char *place = (char *)memory + at;
+        if (communicator->rank == 0) {
+            status = device->read_back(device, piece, place, size);
+        }
+        if (status == MT_OK) {
+            status = communicator->broadcast(communicator, 0, size, piece);
+        }
+        if (status == MT_OK && communicator->rank > 0) {
+            status = device->write(device, place, piece, size);
+        }
+    }
+    return status;
+}

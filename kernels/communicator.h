@@ -1,0 +1,37 @@
+/* A communicator from the inside: a table of functions, as a device is one. What is alone, and what
+ * goes through the host's memory (a transport), each fill one in. Internal.
+ *
+ * `sum` is given memory of a device, and comes after the work that was put there before: what joins
+ * devices themselves puts it on their stream (mt_device.stream). The others are of host memory. */
+#ifndef MT_KERNELS_COMMUNICATOR_H
+#define MT_KERNELS_COMMUNICATOR_H
+
+#include <mixtape/communicator.h>
+
+#include "kernels/transport.h"
+
+struct mt_communicator {
+    int rank, size;
+    mt_status (*gather)(mt_communicator *, size_t bytes, const void *own, void *all);
+    mt_status (*broadcast)(mt_communicator *, int root, size_t bytes, void *memory);
+    mt_status (*sum)(mt_communicator *, mt_device *, mt_dtype dtype, int64_t n, void *values);
+    void (*end_all)(mt_communicator *, int exit_status);
+    void (*close)(mt_communicator *);
+    int *votes;  /* (size), of mt_communicator_agree */
+    bool agreed; /* mt_communicator_has_agreed */
+};
+
+/* Of one process. */
+mt_status mt_alone_communicator(mt_communicator **communicator);
+
+/* Through a transport, which is copied. */
+mt_status mt_host_communicator(const mt_transport *transport, mt_communicator **communicator);
+
+/* Loads MPI's transport, of as many processes as the environment said by the variable `told`. */
+mt_status mt_mpi_load(const char *told, int size, mt_transport *transport);
+
+/* Gives all ranks rank 0's memory of a device. */
+mt_status mt_communicator_broadcast_device(mt_communicator *communicator, mt_device *device,
+                                           size_t bytes, void *memory);
+
+#endif
