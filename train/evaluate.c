@@ -1,16 +1,19 @@
+#include "autograd/observe.h"
 #include "kernels/null.h"
 #include "train/objective.h"
+#include "train/trainer_internal.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
-/* Sums over batches. */
+/* What a batch shows; and the sums over batches. */
 typedef struct evaluation_sums {
     double loss, hits, counted;
 } evaluation_sums;
 
 static mt_status evaluate_batch(mt_tape *tape, const mt_objective *objective, int64_t index,
-                                evaluation_sums *sums)
+                                evaluation_sums *shown)
 {
     mt_batch batch;
     mt_tensor *loss, *counts;
@@ -26,12 +29,15 @@ static mt_status evaluate_batch(mt_tape *tape, const mt_objective *objective, in
     if (status == MT_OK && counts != NULL) {
         status = mt_tensor_read_doubles(counts, rows);
     }
-    if (status == MT_OK) {
-        sums->loss += value * rows[0];
-        sums->counted += rows[0];
-        sums->hits += rows[1];
-    }
+    *shown = (evaluation_sums){.loss = value * rows[0], .hits = rows[1], .counted = rows[0]};
     return status;
+}
+
+static void add(const evaluation_sums *shown, evaluation_sums *sums)
+{
+    sums->loss += shown->loss;
+    sums->hits += shown->hits;
+    sums->counted += shown->counted;
 }
 
 static mt_status check_sums(const evaluation_sums *sums, int64_t count)
@@ -44,21 +50,90 @@ static mt_status check_sums(const evaluation_sums *sums, int64_t count)
                                           isnan(sums->loss) ? (double)NAN : sums->loss);
 }
 
+static mt_status evaluate_alone(mt_tape *tape, const mt_objective *objective, int64_t count,
+                                evaluation_sums *sums)
+{
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < count && status == MT_OK; i++) {
+        evaluation_sums shown;
+        status = evaluate_batch(tape, objective, i, &shown);
+        if (status == MT_OK) {
+            add(&shown, sums);
+        }
+    }
+    return status;
+}
+
+/* Batch i is rank i mod size's, and what all of them show is added in their order. `all` has room
+ * for `each` batches of every rank, `own` for those of this one. */
+static mt_status evaluate_together(mt_communicator *communicator, mt_tape *tape,
+                                   const mt_objective *objective, int64_t count, int64_t each,
+                                   evaluation_sums *own, evaluation_sums *all,
+                                   evaluation_sums *sums)
+{
+    int64_t size = mt_communicator_size(communicator), rank = mt_communicator_rank(communicator);
+    mt_status status = MT_OK;
+    for (int64_t i = rank; i < count && status == MT_OK; i += size) {
+        status = evaluate_batch(tape, objective, i, &own[i / size]);
+    }
+    status = mt_communicator_agree(communicator, status);
+    if (status == MT_OK) {
+        status = mt_communicator_gather(communicator, (size_t)each * sizeof *own, own, all);
+    }
+    for (int64_t i = 0; i < count && status == MT_OK; i++) {
+        add(&all[i % size * each + i / size], sums);
+    }
+    return status;
+}
+
+static mt_status evaluate_shared(mt_communicator *communicator, mt_tape *tape,
+                                 const mt_objective *objective, int64_t count,
+                                 evaluation_sums *sums)
+{
+    int64_t size = mt_communicator_size(communicator), each = (count + size - 1) / size;
+    evaluation_sums *memory = calloc((size_t)((size + 1) * each + 1), sizeof *memory);
+    mt_status status = mt_communicator_agree(
+        communicator, memory != NULL
+                          ? MT_OK
+                          : mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " results", count));
+    if (status == MT_OK && memory != NULL) {
+        status = evaluate_together(communicator, tape, objective, count, each, memory,
+                                   memory + each, sums);
+    }
+    free(memory);
+    return status;
+}
+
+static mt_status evaluate(mt_communicator *communicator, mt_tape *tape,
+                          const mt_objective *objective, int64_t count, mt_evaluation *evaluation)
+{
+    evaluation_sums sums = {0.0};
+    bool recording = mt_tape_set_recording(tape, false);
+    mt_status status = mt_communicator_size(communicator) > 1
+                           ? evaluate_shared(communicator, tape, objective, count, &sums)
+                           : evaluate_alone(tape, objective, count, &sums);
+    mt_tape_set_recording(tape, recording);
+    *evaluation = (mt_evaluation){.loss = sums.loss / sums.counted,
+                                  .accuracy = sums.hits / sums.counted,
+                                  .counted = (int64_t)sums.counted};
+    return status == MT_OK ? check_sums(&sums, count) : status;
+}
+
 mt_status mt_evaluate(mt_tape *tape, const mt_objective *objective, int64_t count,
                       mt_evaluation *evaluation)
 {
     if (tape == NULL) {
         return mt_fail_null(__func__);
     }
-    evaluation_sums sums = {0.0};
-    bool recording = mt_tape_set_recording(tape, false);
-    mt_status status = MT_OK;
-    for (int64_t i = 0; i < count && status == MT_OK; i++) {
-        status = evaluate_batch(tape, objective, i, &sums);
+    return evaluate(NULL, tape, objective, count, evaluation);
+}
+
+mt_status mt_trainer_evaluate(mt_trainer *trainer, const mt_objective *objective, int64_t count,
+                              mt_evaluation *evaluation)
+{
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
     }
-    mt_tape_set_recording(tape, recording);
-    *evaluation = (mt_evaluation){.loss = sums.loss / sums.counted,
-                                  .accuracy = sums.hits / sums.counted,
-                                  .counted = (int64_t)sums.counted};
-    return status == MT_OK ? check_sums(&sums, count) : status;
+    mt_tape_set_rank(trainer->tape, 0); /* batches are whole */
+    return evaluate(trainer->config.communicator, trainer->tape, objective, count, evaluation);
 }

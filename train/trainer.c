@@ -77,7 +77,10 @@ mt_status mt_trainer_create(mt_parameters *parameters, const mt_trainer_config *
     made->objective = *objective;
     made->parameters = parameters;
     made->device = parameters->device;
-    mt_status status = open_parts(made);
+    mt_status status = trainer_agree(made, open_parts(made));
+    if (status == MT_OK && trainer_shares(made)) {
+        status = trainer_share_start(made);
+    }
     if (status != MT_OK) {
         mt_trainer_destroy(made);
         return status;
@@ -97,6 +100,7 @@ void mt_trainer_destroy(mt_trainer *trainer)
     mt_saver_destroy(trainer->saver);
     mt_adam_destroy(trainer->adam);
     mt_tape_destroy(trainer->tape);
+    free(trainer->votes);
     free(trainer);
 }
 
@@ -107,8 +111,9 @@ bool mt_trainer_has_room(const mt_trainer *trainer)
     if (trainer == NULL) {
         return false;
     }
-    /* A device that does its work at once gains nothing from a queue. */
-    bool runs_behind = trainer->device->record != NULL;
+    /* A device that does its work at once gains nothing from a queue, nor do several ranks, which
+     * wait for each batch to tell one another of it. */
+    bool runs_behind = trainer->device->record != NULL && !trainer_shares(trainer);
     return trainer->count == 0 ||
            (runs_behind && trainer->count + trainer->config.accumulate <= BATCHES);
 }
@@ -192,15 +197,26 @@ static mt_status begin_or_lack(mt_trainer *trainer, mt_status *lacking)
     return MT_OK;
 }
 
+/* Several ranks stop where all know of it. */
+static bool is_stopped(const mt_trainer *trainer)
+{
+    return trainer_shares(trainer) ? trainer->all_stop : trainer->stopped != 0;
+}
+
+static mt_status meet(mt_trainer *trainer, mt_status status)
+{
+    return trainer_shares(trainer) ? trainer_meet(trainer, status) : status;
+}
+
 mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update after, void *context)
 {
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = trainer_status(trainer), lacking = MT_OK;
+    mt_status status = meet(trainer, trainer_status(trainer)), lacking = MT_OK;
     while (status == MT_OK) {
         mt_update update;
-        if (trainer_begun(trainer) < last && trainer->stopped == 0 && lacking == MT_OK &&
+        if (trainer_begun(trainer) < last && !is_stopped(trainer) && lacking == MT_OK &&
             mt_trainer_has_room(trainer)) {
             status = begin_or_lack(trainer, &lacking);
             continue;
@@ -212,11 +228,13 @@ mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update afte
         if (status == MT_OK && update.skipped != NULL) {
             lacking = MT_OK; /* that update has not come to its batch again */
         }
-        if (status == MT_OK && after != NULL) {
-            status = trainer_stick(trainer, after(context, &update));
+        if (status == MT_OK) {
+            status = trainer_stick(trainer,
+                                   meet(trainer, after != NULL ? after(context, &update) : MT_OK));
         }
     }
     trainer->stopped = 0;
+    trainer->all_stop = false;
     return status == MT_OK && lacking != MT_OK ? mt_fail(lacking, "%s", trainer->error) : status;
 }
 

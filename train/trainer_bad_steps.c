@@ -1,6 +1,7 @@
 /* Updates whose loss or gradients are not finite. The device makes neither them nor what was put on
  * it behind them (mt_adam.halts), so the parameters are those that the update found, and it is
- * repeated here, by itself, to see where it goes wrong. */
+ * repeated here, by itself, to see where it goes wrong: by each of several ranks for itself, with
+ * whole batches, so that all find the same. */
 #include "train/inspect.h"
 #include "train/trainer_internal.h"
 
@@ -29,7 +30,7 @@ static mt_status repeat(mt_trainer *trainer, int64_t update, inspection *inspect
     for (int64_t i = 0; i < accumulate && !inspected->found && status == MT_OK; i++) {
         double loss;
         *index = (update - 1) * accumulate + i;
-        status = trainer_put_batch(trainer, *index, batch);
+        status = trainer_put_batch(trainer, *index, true, batch);
         if (status == MT_OK) {
             status = inspect_step(inspected, trainer->tape, &trainer->objective, batch, &loss);
         }
@@ -54,7 +55,8 @@ static mt_status name_symptom(mt_trainer *trainer, const mt_update *update, char
 /* Keeps the batch, if the program wants that, and says where. */
 static void keep(const mt_trainer *trainer, const mt_batch *batch, int64_t index, char text[TEXT])
 {
-    if (trainer->config.replay_file == NULL) {
+    bool keeps = mt_communicator_rank(trainer->config.communicator) == 0;
+    if (trainer->config.replay_file == NULL || !keeps) {
         text[0] = '\0';
     } else if (trainer_keep_batch(trainer, batch, index) == MT_OK) {
         snprintf(text, TEXT, "; kept for mixtape replay in %s", trainer->config.replay_file);
@@ -91,7 +93,7 @@ static mt_status explain(mt_trainer *trainer, const mt_update *update, bool *ski
     return MT_OK;
 }
 
-mt_status trainer_bad_update(mt_trainer *trainer, mt_update *update)
+static mt_status skip_or_fail(mt_trainer *trainer, mt_update *update)
 {
     const mt_trainer_config *config = &trainer->config;
     bool skippable = false;
@@ -118,4 +120,9 @@ mt_status trainer_bad_update(mt_trainer *trainer, mt_update *update)
     trainer->state.skipped++;
     update->skipped = trainer->bad_step;
     return MT_OK;
+}
+
+mt_status trainer_bad_update(mt_trainer *trainer, mt_update *update)
+{
+    return trainer_agree(trainer, skip_or_fail(trainer, update));
 }

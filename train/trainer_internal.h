@@ -1,5 +1,6 @@
 /* A trainer from the inside. trainer.c has what programs call, trainer_saves.c its checkpoints;
- * trainer_updates.c puts updates on the device, and trainer_results.c fetches what they showed. */
+ * trainer_updates.c puts updates on the device, trainer_shares.c is what several ranks do together
+ * in one, and trainer_results.c fetches what they showed. */
 #ifndef MT_TRAIN_TRAINER_INTERNAL_H
 #define MT_TRAIN_TRAINER_INTERNAL_H
 
@@ -42,6 +43,16 @@ typedef struct batch_sums {
     int64_t batches, symbols;
 } batch_sums;
 
+/* What a rank tells the others of its share of a batch; and the sum of that. */
+typedef struct batch_vote {
+    int32_t status; /* of making it and its loss */
+    bool lacks_batch;
+    bool stopped;
+    double loss; /* the mean */
+    double counted, hits;
+    double share; /* of the sum alone: how much of the mean is this rank's */
+} batch_vote;
+
 struct mt_trainer {
     mt_trainer_config config;
     mt_objective objective;
@@ -58,6 +69,8 @@ struct mt_trainer {
     volatile sig_atomic_t stopped;
     mt_status status;    /* the first failure, */
     char error[2048];    /* and what it was; or, where there is none, why there is no batch */
+    batch_vote *votes;   /* of all ranks; NULL where it trains alone */
+    bool all_stop;       /* one of the ranks was stopped, and all know it */
     bool lacks_batch;    /* of the update that was to begin: nothing of it is left */
     bool undone;         /* the failure is a bad step, and all is as before it, and finite */
     char bad_step[2048]; /* the latest update that was not made, and why */
@@ -83,8 +96,40 @@ mt_status trainer_stick(mt_trainer *trainer, mt_status status);
 /* MT_OK, or the failure that was kept. */
 mt_status trainer_status(const mt_trainer *trainer);
 
-/* Resets the tape and puts a batch of the run on it. */
-mt_status trainer_put_batch(mt_trainer *trainer, int64_t index, mt_batch *batch);
+/* Tells if other ranks train with it. */
+static inline bool trainer_shares(const mt_trainer *trainer)
+{
+    return mt_communicator_size(trainer->config.communicator) > 1;
+}
+
+/* Gives all ranks a status (mt_communicator_agree); its own, where it trains alone. */
+static inline mt_status trainer_agree(const mt_trainer *trainer, mt_status status)
+{
+    return trainer_shares(trainer) ? mt_communicator_agree(trainer->config.communicator, status)
+                                   : status;
+}
+
+/* Resets the tape and puts a batch of the run on it: this rank's share, or the whole. */
+mt_status trainer_put_batch(mt_trainer *trainer, int64_t index, bool whole, mt_batch *batch);
+
+/* Compares the ranks' parameters, and gives all of them rank 0's values; and with these its
+ * optimiser's and its progress. */
+mt_status trainer_share_start(mt_trainer *trainer);
+mt_status trainer_share_values(mt_trainer *trainer);
+
+/* Leaves of a batch this rank's rows. */
+mt_status trainer_take_share(mt_trainer *trainer, mt_batch *batch);
+
+/* Tells the other ranks how a share of a batch and its loss came out, `status` if it failed, and
+ * gets the sums of all. Fails on all ranks where one failed, and sets trainer->lacks_batch. */
+mt_status trainer_vote(mt_trainer *trainer, mt_status status, const mt_batch *batch,
+                       const mt_tensor *loss, const mt_tensor *counts, batch_vote *whole);
+
+/* Between two updates: gives all ranks a failure of one, and has all stop where one was stopped. */
+mt_status trainer_meet(mt_trainer *trainer, mt_status status);
+
+/* Sums the gradients of all ranks, which are settled. */
+mt_status trainer_sum_gradients(mt_trainer *trainer);
 
 /* Puts the next update on the device. Only where there is room. */
 mt_status trainer_enqueue(mt_trainer *trainer);

@@ -111,6 +111,10 @@ mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoin
     if (status == MT_OK) {
         trainer->state = checkpoint->state;
     }
+    status = trainer_agree(trainer, status);
+    if (status == MT_OK && trainer_shares(trainer)) {
+        status = trainer_share_values(trainer);
+    }
     return status == MT_ERROR_INVALID ? status : trainer_stick(trainer, status);
 }
 
@@ -124,8 +128,12 @@ mt_status mt_trainer_load(mt_trainer *trainer, const char *path)
     mt_status status = trainer->model != NULL
                            ? mt_checkpoint_load(path, &checkpoint)
                            : mt_checkpoint_load_own(path, trainer->parameters, &checkpoint);
+    bool loaded = status == MT_OK;
+    status = trainer_agree(trainer, status);
     if (status == MT_OK) {
         status = mt_trainer_restore(trainer, checkpoint);
+    }
+    if (loaded) {
         mt_checkpoint_destroy(checkpoint);
     }
     return status;

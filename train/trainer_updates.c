@@ -1,6 +1,9 @@
+#include "autograd/observe.h"
 #include "layers/layer.h"
 #include "train/objective.h"
 #include "train/trainer_internal.h"
+
+#include <mixtape/operators.h>
 
 #include <inttypes.h>
 #include <string.h>
@@ -14,11 +17,16 @@ static mt_status of_update(const mt_trainer *trainer, mt_status status)
 }
 
 /* Dropout counts with the numbers of a seed that initial values leave. */
-mt_status trainer_put_batch(mt_trainer *trainer, int64_t index, mt_batch *batch)
+mt_status trainer_put_batch(mt_trainer *trainer, int64_t index, bool whole, mt_batch *batch)
 {
+    bool shares = trainer_shares(trainer) && !whole;
+    mt_tape_set_rank(trainer->tape,
+                     shares ? mt_communicator_rank(trainer->config.communicator) : 0);
     mt_status status = mt_tape_set_random(trainer->tape, ~trainer->config.seed, (uint64_t)index);
-    return status == MT_OK ? objective_put(&trainer->objective, trainer->tape, index, batch)
-                           : status;
+    if (status == MT_OK) {
+        status = objective_put(&trainer->objective, trainer->tape, index, batch);
+    }
+    return status == MT_OK && shares ? trainer_take_share(trainer, batch) : status;
 }
 
 static void keep(const mt_tensor *tensor, mt_tensor *kept)
@@ -64,6 +72,60 @@ static mt_status differentiate_and_update(mt_trainer *trainer, const mt_batch *b
 {
     mt_status status = differentiate(trainer, batch, tensors);
     return status == MT_OK ? apply(trainer) : status;
+}
+
+/* ---- updates of several ranks ---- */
+
+/* Backward of what this rank's share of a batch is to its mean loss, which all show. */
+static mt_status differentiate_share(mt_trainer *trainer, const mt_batch *batch,
+                                     const batch_vote *whole, mt_tensor *loss, mt_tensor *counts,
+                                     bool last, batch_tensors *tensors)
+{
+    mt_tape *tape = trainer->tape;
+    mt_dtype dtype = loss->dtype;
+    const double doubles[] = {whole->loss, whole->counted, whole->hits};
+    const float floats[] = {(float)whole->loss, (float)whole->counted, (float)whole->hits};
+    const bool wide = dtype == MT_F64;
+    const int64_t two[] = {2};
+    mt_tensor *shown =
+        mt_tape_input(tape, dtype, 0, two, wide ? (const void *)doubles : floats, false);
+    mt_tensor *shown_counts =
+        counts == NULL ? NULL
+                       : mt_tape_input(tape, dtype, 1, two,
+                                       wide ? (const void *)(doubles + 1) : floats + 1, false);
+    mt_status status = mt_backward(tape, mt_scale(tape, loss, whole->share));
+    if (status == MT_OK) {
+        status = mt_adam_watch(trainer->adam, shown);
+    }
+    if (status == MT_OK) {
+        keep_batch(batch, tensors);
+        keep(shown, &tensors->loss);
+        keep(shown_counts, &tensors->counts);
+        tensors->input.shape[0] *= mt_communicator_size(trainer->config.communicator);
+    }
+    return status == MT_OK && last ? mt_parameters_settle_grad(trainer->parameters) : status;
+}
+
+/* The same for a share of a batch, which may have failed with `status`; where it is the last of an
+ * update, with the sum of all gradients. */
+static mt_status run_shared(mt_trainer *trainer, mt_status status, const mt_batch *batch, bool last,
+                            batch_tensors *tensors)
+{
+    mt_tensor *loss = NULL, *counts = NULL;
+    batch_vote whole;
+    if (status == MT_OK) {
+        status = objective_loss(&trainer->objective, trainer->tape, batch, &loss, &counts);
+    }
+    status = trainer_vote(trainer, status, batch, loss, counts, &whole);
+    if (status != MT_OK || loss == NULL) {
+        return status;
+    }
+    status = differentiate_share(trainer, batch, &whole, loss, counts, last, tensors);
+    status = trainer_agree(trainer, status);
+    if (status == MT_OK && last) {
+        status = trainer_sum_gradients(trainer);
+    }
+    return status == MT_OK && last ? apply(trainer) : status;
 }
 
 /* ---- recorded updates ---- */
@@ -156,9 +218,11 @@ static mt_status enqueue_batch(mt_trainer *trainer, int64_t index, bool last, do
 {
     mt_batch batch;
     batch_tensors tensors;
-    mt_status status = trainer_put_batch(trainer, index, &batch);
+    mt_status status = trainer_put_batch(trainer, index, false, &batch);
     trainer->lacks_batch = status != MT_OK && status != MT_ERROR_DEVICE;
-    if (status == MT_OK) {
+    if (trainer_shares(trainer)) {
+        status = run_shared(trainer, status, &batch, last, &tensors);
+    } else if (status == MT_OK) {
         status = records(trainer) ? run_recorded(trainer, &batch, &tensors)
                  : last           ? differentiate_and_update(trainer, &batch, &tensors)
                                   : differentiate(trainer, &batch, &tensors);

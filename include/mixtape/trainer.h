@@ -15,6 +15,11 @@
  * The gradients are the trainer's while it trains: a program that writes some itself between
  * updates calls mt_parameters_zero_grad before the next.
  *
+ * With a communicator (mixtape/communicator.h) ranks train one model: each makes the batches whole,
+ * computes on its share of the rows, and gradients are summed, so that an update is the same as
+ * that of one process to rounding, masks of dropout included, and the parameters are the same bits
+ * on all ranks. The program is the same on all, and calls the functions that say so on all of them.
+ *
  * The first failure of an update, or of what follows it, sticks: the trainer then makes and saves
  * nothing more, and returns it again. A batch that cannot be put on the tape has changed nothing:
  * what was trained before it can be saved, and the next run asks for it again. */
@@ -24,6 +29,7 @@
 #include <mixtape/adam.h>
 #include <mixtape/api.h>
 #include <mixtape/checkpoint.h>
+#include <mixtape/communicator.h>
 #include <mixtape/schedule.h>
 #include <mixtape/tape.h>
 
@@ -34,7 +40,9 @@ extern "C" {
 enum { MT_BATCH_OTHERS = 4 };
 
 /* A batch on a tape. Whatever tensors the loss takes from the host stand here: a recorded update
- * reads them where they were when it was recorded, and is used for batches of the same shapes. */
+ * reads them where they were when it was recorded, and is used for batches of the same shapes.
+ * Where ranks share batches the first dimension of each is B, of which each rank has B / size, in
+ * the order of ranks. */
 typedef struct mt_batch {
     mt_tensor *input;                   /* (B, T, ...): B T is what counts as symbols trained on */
     mt_tensor *target;                  /* or NULL */
@@ -49,9 +57,10 @@ typedef struct mt_objective {
     void (*put)(void *context, mt_tape *tape, int64_t index, mt_batch *batch);
 
     /* The batch's mean loss, a scalar on the tape. `counts` may receive (2): rows counted, rows
-     * that the prediction hit, as mt_cross_entropy has them; it is NULL at first. The function does
-     * nothing but operators on tensors of the batch and of parameters: where an update is replayed
-     * it is not called. */
+     * that the prediction hit, as mt_cross_entropy has them; it is NULL at first. Where ranks share
+     * a batch it is the mean of this rank's rows, which weighs as much as they count: B without
+     * counts. The function does nothing but operators on tensors of the batch and of parameters:
+     * where an update is replayed it is not called. */
     mt_tensor *(*loss)(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts);
     void *context;
 } mt_objective;
@@ -73,10 +82,14 @@ typedef struct mt_trainer_config {
     int64_t bad_steps;       /* the most that a run skips */
     const char *replay_file; /* where a bad step is kept for mt_replay, over the last one; or NULL.
                                 It outlives the trainer */
+
+    /* The ranks that share each batch, or NULL: this process trains alone. It outlives the trainer.
+     * Nothing is recorded where there are several, and rank 0 alone keeps a bad step. */
+    mt_communicator *communicator;
 } mt_trainer_config;
 
-/* Adam's defaults, a constant rate of 1e-3, no accumulation, seed 1, recording; a bad step is an
- * error. */
+/* Adam's defaults, a constant rate of 1e-3, no accumulation, seed 1, recording, no other ranks; a
+ * bad step is an error. */
 MT_API mt_trainer_config mt_trainer_config_default(void);
 
 /* A loss is a spike where it is above MT_SPIKE times the running average of the losses before,
@@ -101,7 +114,10 @@ typedef struct mt_trainer mt_trainer;
 
 /* MT_ERROR_INVALID for a field out of range, with its value, for parameters without memory and for
  * an objective that lacks a function; *trainer is then NULL. `parameters` and what the objective
- * points to outlive the trainer, which the caller destroys. */
+ * points to outlive the trainer, which the caller destroys.
+ *
+ * By all ranks, where there are several: all of them get rank 0's values of the parameters.
+ * MT_ERROR_INVALID where theirs are of other sizes. */
 MT_API mt_status mt_trainer_create(mt_parameters *parameters, const mt_trainer_config *config,
                                    const mt_objective *objective, mt_trainer **trainer);
 MT_API void mt_trainer_destroy(mt_trainer *trainer); /* NULL is allowed; waits for the device */
@@ -112,7 +128,8 @@ typedef mt_status (*mt_after_update)(void *context, const mt_update *update);
 
 /* Makes updates up to number `last`, and waits for all of them. Their numbers go on from run to
  * run. `after` may be NULL. On a device that runs behind, later updates may have begun when it is
- * called, and saving is refused then: a program saves between runs.
+ * called, and saving is refused then: a program saves between runs. By all ranks; where one fails,
+ * by `after` too, all do.
  *
  * MT_ERROR_NUMERIC for a bad step that is not skipped. The message says what is not finite, and
  * names the first such tensor: a parameter, the batch's input, an operator's output or gradient
@@ -122,12 +139,13 @@ MT_API mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_upda
                                 void *context);
 
 /* Ends the run at work, or where there is none the next one, once the updates that have begun are
- * done. mt_trainer_run then returns MT_OK. A handler of signals may call it. */
+ * done. mt_trainer_run then returns MT_OK. A handler of signals may call it. Any of several
+ * ranks ends the run of all. */
 MT_API void mt_trainer_stop(mt_trainer *trainer);
 
 /* The parts of mt_trainer_run, for loops of one's own. begin puts the next update on the device,
  * only where it has room; finish waits for the oldest that has begun; pending counts those.
- * Where finish skips a bad step, those behind it have not begun any more. */
+ * Where finish skips a bad step, those behind it have not begun any more. By all ranks. */
 MT_API bool mt_trainer_has_room(const mt_trainer *trainer);
 MT_API mt_status mt_trainer_begin(mt_trainer *trainer);
 MT_API mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update);
@@ -152,7 +170,7 @@ MT_API mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokeniz
 
 /* Saves a checkpoint, atomically; and one of the parameters alone, to be used and not gone on from:
  * mt_weights_open reads a model's, mt_parameters_load those of a program's own.
- * MT_ERROR_INVALID while updates are at work. */
+ * MT_ERROR_INVALID while updates are at work. All ranks have the same to save: one of them does. */
 MT_API mt_status mt_trainer_save(mt_trainer *trainer, const char *path);
 MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path);
 
@@ -176,7 +194,8 @@ MT_API mt_status mt_trainer_saved(mt_trainer *trainer);
  * same, too, later updates are, bit for bit, those of a run that was not interrupted.
  * MT_ERROR_INVALID with the first thing that differs, before anything is changed; a failure to read
  * a file that was opened sticks, since part of it may be in place. mt_trainer_load opens the file,
- * of a model's or of a program's own parameters, and restores it. */
+ * of a model's or of a program's own parameters, and restores it. By all ranks, each of which can
+ * read the file, if rank 0's is what counts. */
 MT_API mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint);
 MT_API mt_status mt_trainer_load(mt_trainer *trainer, const char *path);
 
@@ -205,6 +224,11 @@ typedef struct mt_evaluation {
  * is not finite, MT_ERROR_INVALID where nothing was counted. */
 MT_API mt_status mt_evaluate(mt_tape *tape, const mt_objective *objective, int64_t count,
                              mt_evaluation *evaluation);
+
+/* The same on the trainer's tape, between two runs. By all ranks: they share the batches, each of
+ * which is one rank's whole, and all get what one process would have found, bit for bit. */
+MT_API mt_status mt_trainer_evaluate(mt_trainer *trainer, const mt_objective *objective,
+                                     int64_t count, mt_evaluation *evaluation);
 
 #ifdef __cplusplus
 }

@@ -226,6 +226,7 @@ START_TEST(test_optimisers_and_trainers)
     REFUSES(mt_trainer_restore, NULL, NULL);
     REFUSES(mt_trainer_load, NULL, "/tmp/a.h5");
     REFUSES(mt_evaluate, NULL, &objective, 1, &evaluation);
+    REFUSES(mt_trainer_evaluate, NULL, &objective, 1, &evaluation);
     REFUSES(mt_replay, "/tmp/a.h5", NULL, &objective, model->parameters, &replayed);
     mt_trainer_stop(NULL);
     ck_assert(!mt_trainer_has_room(NULL));
