@@ -164,6 +164,12 @@ mt_status run_folder_lock(const char *path, run_folder *folder)
     return status;
 }
 
+mt_status run_folder_name(const char *path, run_folder *folder)
+{
+    *folder = (run_folder){.log = NULL};
+    return take_path("--resume", path, folder);
+}
+
 mt_status run_folder_resume(run_folder *folder, int64_t step, const char *config_text)
 {
     return open_files(folder, step, config_text);

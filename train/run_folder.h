@@ -28,6 +28,9 @@ mt_status run_folder_create(const char *out, const char *task, const char *confi
  * process trains there, and where there is no checkpoint. On failure nothing stays open. */
 mt_status run_folder_lock(const char *path, run_folder *folder);
 
+/* Names the folder that another process has locked, to read from it. */
+mt_status run_folder_name(const char *path, run_folder *folder);
+
 /* Opens the files of that run, which goes on after `step`: later rows of metrics.csv are dropped,
  * and config.yaml is written anew. */
 mt_status run_folder_resume(run_folder *folder, int64_t step, const char *config_text);

@@ -35,7 +35,7 @@ static void tell(const run_folder *folder, const char *option, const char *value
                  const char *former, const char *taken)
 {
     FILE *const places[] = {stderr, folder->log};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 && places[i] != NULL; i++) { /* rank 0 alone has a log */
         print_line(places[i], "config.yaml has %s %s, the checkpoint %s (taken: %s)", option, value,
                    former[0] != '\0' ? former : "none", taken);
     }

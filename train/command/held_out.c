@@ -78,12 +78,14 @@ mt_objective held_out_objective(held_out *held)
     return (mt_objective){put, session_loss, held};
 }
 
-mt_status session_evaluate(train_session *session, mt_tape *tape, mt_evaluation *found)
+mt_status session_evaluate(train_session *session, mt_trainer *trainer, mt_evaluation *found)
 {
     held_out held;
     held_out_begin(session, &held);
     mt_objective objective = held_out_objective(&held);
-    mt_status status = mt_evaluate(tape, &objective, held.batches, found);
+    mt_status status = trainer != NULL
+                           ? mt_trainer_evaluate(trainer, &objective, held.batches, found)
+                           : mt_evaluate(session->tape, &objective, held.batches, found);
     if (session->progress != NULL) {
         progress_clear(session->progress);
     }

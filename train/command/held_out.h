@@ -23,8 +23,8 @@ void held_out_begin(train_session *session, held_out *held);
 /* Its batches and their loss; it stays where it is. */
 mt_objective held_out_objective(held_out *held);
 
-/* The loss on held-out data, on a tape of the session's device. Progress is shown where the session
- * has one. */
-mt_status session_evaluate(train_session *session, mt_tape *tape, mt_evaluation *found);
+/* The loss on held-out data, by a trainer and the ranks that train with it; or NULL, and on the
+ * session's tape. Progress is shown where the session has one. */
+mt_status session_evaluate(train_session *session, mt_trainer *trainer, mt_evaluation *found);
 
 #endif

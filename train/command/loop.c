@@ -2,6 +2,7 @@
 #include "train/command/held_out.h"
 #include "train/command/loop_internal.h"
 #include "train/command/options.h"
+#include "train/command/ranks.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,6 +12,7 @@
 
 static volatile sig_atomic_t interrupted, asked_to_save;
 static mt_trainer *volatile interruptible; /* the trainer at work, or NULL */
+static int ended_by, is_to_save;           /* the same, once all ranks know of it */
 
 static void on_signal(int signal_number)
 {
@@ -22,6 +24,29 @@ static void on_signal(int signal_number)
     if (interruptible != NULL) {
         mt_trainer_stop(interruptible);
     }
+}
+
+/* Takes note of signals, at the same place on all ranks, whichever of them got one. */
+static mt_status note_signals(void)
+{
+    int seen[] = {interrupted, asked_to_save};
+    if (seen[1] != 0) {
+        asked_to_save = 0; /* one that comes now is answered by the same save */
+    }
+    mt_status status = ranks_largest(2, seen);
+    ended_by = seen[0];
+    is_to_save = is_to_save || seen[1];
+    return status;
+}
+
+/* The same after something that ended with a status, if all ranks are at one place. */
+static mt_status hear_signals(mt_status status)
+{
+    if (!ranks_are_together(status)) {
+        return status;
+    }
+    mt_status noted = note_signals();
+    return status != MT_OK ? status : noted;
 }
 
 /* Keeps a failure that ends the run, but not what it has learnt since the last save. */
@@ -57,8 +82,9 @@ static mt_status validate(train_loop *loop, metrics_row *row)
 {
     mt_evaluation found;
     mt_train_state *state = loop->state;
-    mt_status status = session_evaluate(loop->session, mt_trainer_tape(loop->trainer), &found);
-    if (status != MT_OK && interrupted != 0) {
+    mt_status status = session_evaluate(loop->session, loop->trainer, &found);
+    status = hear_signals(status);
+    if (status != MT_OK && ended_by != 0) {
         return MT_OK;
     }
     if (status != MT_OK) {
@@ -98,6 +124,9 @@ static bool is_due(int64_t step, int64_t every, int64_t last)
 static mt_status add_metrics(train_loop *loop, const metrics_row *row)
 {
     bool waited = loop->folder->metrics.size > 0;
+    if (!ranks_is_first()) {
+        return MT_OK;
+    }
     mt_status status = metrics_add(&loop->folder->metrics, row);
     return status == MT_ERROR_IO && waited ? MT_OK : loop_go_on_without(loop, status);
 }
@@ -134,6 +163,9 @@ static mt_status after_update(void *context, const mt_update *update)
     if (status == MT_OK && validated) {
         status = validate(loop, &row);
     }
+    if (status == MT_OK && validated) { /* which rank 0 could save, or not */
+        status = ranks_share(loop->state, sizeof *loop->state);
+    }
     if (status == MT_OK && (validated || is_due(step, config->log_every, config->steps))) {
         status = add_metrics(loop, &row);
     }
@@ -148,12 +180,17 @@ static mt_status finish_validation(train_loop *loop)
 {
     const run_config *config = &loop->session->config;
     metrics_row row = loop->folder->metrics.last;
-    if (row.step == 0 || row.step != loop->state->step || !isnan(row.val_loss) ||
-        !is_due(row.step, config->eval_every, config->steps)) {
-        return MT_OK;
+    bool is_left = row.step > 0 && row.step == loop->state->step && isnan(row.val_loss) &&
+                   is_due(row.step, config->eval_every, config->steps);
+    mt_status status = ranks_share(&is_left, sizeof is_left); /* of whose rows rank 0 knows */
+    if (status != MT_OK || !is_left) {
+        return status;
     }
-    mt_status status = validate(loop, &row);
+    status = validate(loop, &row);
     if (status == MT_OK) {
+        status = ranks_share(loop->state, sizeof *loop->state);
+    }
+    if (status == MT_OK && ranks_is_first()) {
         status = metrics_replace_last(&loop->folder->metrics, &row);
     }
     return status == MT_OK ? loop_save_now(loop) : status;
@@ -185,7 +222,7 @@ static mt_status run_stretch(train_loop *loop)
 /* Why the run is to end before its last step; LOOP_DONE: it is not. */
 static loop_end early_end(const train_loop *loop)
 {
-    return interrupted != 0           ? LOOP_INTERRUPTED
+    return ended_by != 0              ? LOOP_INTERRUPTED
            : is_out_of_patience(loop) ? LOOP_OUT_OF_PATIENCE
                                       : LOOP_DONE;
 }
@@ -193,10 +230,10 @@ static loop_end early_end(const train_loop *loop)
 /* SIGUSR1 asks for a checkpoint between two that are due. */
 static mt_status save_if_asked(train_loop *loop)
 {
-    if (!asked_to_save) {
+    if (!is_to_save) {
         return MT_OK;
     }
-    asked_to_save = 0;
+    is_to_save = 0;
     mt_status status = loop_save_now(loop);
     if (status == MT_OK) {
         progress_say(&loop->progress, "saved after step %" PRId64, loop->state->step);
@@ -216,11 +253,18 @@ static mt_status fail_saved(train_loop *loop)
 
 static mt_status run_steps(train_loop *loop, loop_end *end)
 {
-    mt_status status = finish_validation(loop);
+    mt_status status = ranks_agree(finish_validation(loop));
+    status = hear_signals(status);
+    if (!ranks_are_together(status)) {
+        return status;
+    }
     *end = early_end(loop);
     while (loop->state->step < loop->session->config.steps && status == MT_OK &&
            *end == LOOP_DONE && loop->failure == MT_OK) {
-        status = run_stretch(loop);
+        status = hear_signals(run_stretch(loop));
+        if (!ranks_are_together(status)) {
+            return status;
+        }
         *end = early_end(loop);
         if (status == MT_OK && *end == LOOP_DONE && loop->failure == MT_OK) {
             status = save_if_asked(loop);
@@ -233,9 +277,9 @@ static mt_status run_steps(train_loop *loop, loop_end *end)
         end_saved(loop, status);
     }
     if (loop->failure != MT_OK) {
-        return fail_saved(loop);
+        return ranks_agree(fail_saved(loop));
     }
-    return *end != LOOP_DONE ? loop_save_last(loop) : MT_OK;
+    return ranks_agree(*end != LOOP_DONE ? loop_save_last(loop) : MT_OK);
 }
 
 mt_trainer_config loop_trainer_config(const run_config *config)
@@ -262,6 +306,7 @@ static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
     const run_config *config = &session->config;
     mt_trainer_config made = loop_trainer_config(config);
     made.replay_file = loop->replay_file;
+    made.communicator = ranks_communicator();
     mt_objective objective = session_objective(session);
     if (checkpoint != NULL && checkpoint->state.step > config->steps) {
         return mt_fail(MT_ERROR_INVALID, "--steps %" PRId64 ": the run has made %" PRId64,
@@ -288,12 +333,13 @@ static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint)
 {
     const run_config *config = &loop->session->config;
     mt_status status = open_trainer(loop, checkpoint);
-    if (status == MT_OK) {
+    if (status == MT_OK && ranks_is_first()) {
         status =
             checkpoint != NULL
                 ? run_folder_resume(loop->folder, checkpoint->state.step, loop->config_text)
                 : run_folder_create(config->out, config->task, loop->config_text, loop->folder);
     }
+    status = ranks_agree(status);
     if (status == MT_OK) {
         run_folder_file(loop->folder, "bad_step.h5", loop->replay_file);
         loop->started = clock_seconds() - loop->state->seconds;
@@ -358,5 +404,5 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
 
 int loop_signal(void)
 {
-    return interrupted;
+    return ended_by;
 }

@@ -1,4 +1,5 @@
 #include "train/command/loop_internal.h"
+#include "train/command/ranks.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,6 +9,9 @@ static mt_status save(train_loop *loop, const char *name,
                       mt_status (*write)(mt_trainer *trainer, const char *path))
 {
     char path[TEXT_MAX];
+    if (!ranks_is_first()) {
+        return MT_OK;
+    }
     loop->state->seconds = clock_seconds() - loop->started;
     mt_status status = run_folder_check(loop->folder);
     return status == MT_OK ? write(loop->trainer, run_folder_file(loop->folder, name, path))
@@ -46,7 +50,7 @@ static mt_status save_checkpoint(train_loop *loop,
 {
     mt_status status = end_save(loop);
     loop->saving_step = loop->state->step;
-    if (status == MT_OK) {
+    if (status == MT_OK && ranks_is_first()) {
         status = metrics_flush(&loop->folder->metrics);
     }
     return status == MT_OK ? save(loop, "checkpoint.h5", write) : status;
@@ -119,7 +123,7 @@ mt_status loop_save_last(train_loop *loop)
     mt_status best = save_unsaved_best(loop);
     snprintf(reason, sizeof reason, "%s", mt_error_message());
     mt_status status = loop_save_now(loop);
-    if (status == MT_OK) {
+    if (status == MT_OK && ranks_is_first()) {
         status = read_back(loop);
     }
     return status == MT_OK && best != MT_OK ? mt_fail(best, "%s", reason) : status;

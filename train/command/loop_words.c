@@ -1,4 +1,5 @@
 #include "train/command/loop_internal.h"
+#include "train/command/ranks.h"
 #include "train/command/style.h"
 
 #include <inttypes.h>
@@ -45,15 +46,19 @@ void loop_say_start(train_loop *loop, const char *notice)
     const train_session *session = loop->session;
     const run_config *config = &session->config;
     int64_t A = session->model->config.attention_size, blocks = config->model.num_blocks;
-    int threads = mt_cpu_threads();
+    int threads = mt_cpu_threads(), ranks = ranks_count();
+    char each[32] = "";
+    if (ranks > 1) {
+        snprintf(each, sizeof each, "%d processes of ", ranks);
+    }
     progress_say(&loop->progress,
                  "%s %s: %" PRId64 " block%s of size %" PRId64 ", %" PRId64
-                 " parameters, %s on %s (%s, %d thread%s), seed %" PRId64 ", in %s",
+                 " parameters, %s on %s (%s, %s%d thread%s), seed %" PRId64 ", in %s",
                  loop->state->step > 0 ? "going on with" : "training", config->task, blocks,
                  blocks == 1 ? "" : "s", config->model.block_size,
                  mt_parameters_size(session->model->parameters), mt_dtype_name(config->dtype),
-                 mt_device_name(session->device), mt_cpu_isa(), threads, threads == 1 ? "" : "s",
-                 config->seed, loop->folder->path);
+                 mt_device_name(session->device), mt_cpu_isa(), each, threads,
+                 threads == 1 ? "" : "s", config->seed, loop->folder->path);
     const char *lacking = mt_device_lacks_bf16(session->device);
     if (config->dtype == MT_BF16 && lacking != NULL) {
         progress_say(&loop->progress, "products of bf16 are those of f32 here, and no faster: %s",

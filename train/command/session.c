@@ -6,6 +6,7 @@
 #include "kernels/dry.h"
 #include "layers/layer.h"
 #include "train/command/options.h"
+#include "train/command/ranks.h"
 #include "train/command/session.h"
 #include "train/command/tokenizer.h"
 
@@ -58,7 +59,7 @@ static mt_status check_model(const train_session *session, const mt_model_config
                        mt_error_message());
     }
     int64_t T = session->task->longest(config, session->data), A = resolved.attention_size;
-    status = mt_wkv_check(config->batch, T, A, resolved.context_size);
+    status = mt_wkv_check(config->batch / ranks_count(), T, A, resolved.context_size);
     if (status != MT_OK) { /* of the length, the message itself names the option */
         return T > resolved.context_size
                    ? status

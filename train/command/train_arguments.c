@@ -116,7 +116,7 @@ static char *list_tasks(void)
         "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT, SIGTERM and "
         "SIGXCPU end a "
         "run after the step at work, saved, with exit status 128 + the signal's number; SIGUSR1 "
-        "saves it, and it goes on.");
+        "saves it, and it goes on. Processes that mpirun or srun starts share each batch.");
     return text;
 }
 

@@ -226,7 +226,7 @@ static mt_status evaluate_held_out(const mt_checkpoint *checkpoint, const eval_a
     if (status == MT_OK) {
         train_progress progress = progress_make(NULL, session.task->language, 0);
         session.progress = &progress;
-        status = session_evaluate(&session, session.tape, &found);
+        status = session_evaluate(&session, NULL, &found);
     }
     if (status == MT_OK) {
         status = show_held_out(checkpoint, &session, &found, given);

@@ -4,6 +4,7 @@
 #include "train/command/edited_config.h"
 #include "train/command/loop.h"
 #include "train/command/options.h"
+#include "train/command/ranks.h"
 #include "train/command/run_data.h"
 #include "train/command/train_arguments.h"
 #include "train/command/train_configure.h"
@@ -84,6 +85,42 @@ static mt_status open_run(const run_config *config, const run_config *former,
     return status;
 }
 
+/* Of several processes, which share the rows of a batch. */
+static mt_status check_ranks(const run_config *config)
+{
+    int ranks = ranks_count();
+    if (ranks > 1 && config->dry) {
+        return mt_fail(MT_ERROR_INVALID, "--dry-run: it is of one process, and there are %d",
+                       ranks);
+    }
+    return config->batch % ranks == 0
+               ? ranks_compare(config)
+               : mt_fail(MT_ERROR_INVALID,
+                         "--batch %" PRId64 ": no multiple of the %d processes that share it",
+                         config->batch, ranks);
+}
+
+/* Opens a run on all ranks, or on none. */
+static mt_status open_on_all(const run_config *config, const run_config *former,
+                             mt_checkpoint *checkpoint, const mt_checkpoint *init,
+                             train_session *session, char notice[NOTICE_TEXT])
+{
+    mt_status status = ranks_agree(check_ranks(config));
+    if (status != MT_OK) {
+        return status;
+    }
+    status = open_run(config, former, checkpoint, init, session, notice);
+    bool is_open = status == MT_OK;
+    status = ranks_agree(status);
+    if (status == MT_OK) {
+        status = ranks_compare_data(&session->config);
+    }
+    if (status != MT_OK && is_open) {
+        session_close(session);
+    }
+    return status;
+}
+
 /* Takes both checkpoints over, either of which may be NULL; `former` is the configuration of the
  * first. They are closed before the run trains, since it replaces files, of which one that is open
  * keeps its place on the disk. */
@@ -94,11 +131,11 @@ static int train(const run_config *config, const run_config *former, mt_checkpoi
     char notice[NOTICE_TEXT];
     loop_end end = LOOP_DONE;
     loop_catch_saving();
-    mt_status status = open_run(config, former, checkpoint, init, &session, notice);
+    mt_status status = open_on_all(config, former, checkpoint, init, &session, notice);
     mt_checkpoint_destroy(init);
     if (status != MT_OK) {
         mt_checkpoint_destroy(checkpoint);
-        return report(status);
+        return ranks_report(status);
     }
     if (config->dry) {
         mt_checkpoint_destroy(checkpoint);
@@ -107,7 +144,7 @@ static int train(const run_config *config, const run_config *former, mt_checkpoi
         status = loop_run(&session, checkpoint, notice, folder, &end);
     }
     session_close(&session);
-    int exit_status = report(status);
+    int exit_status = ranks_report(status);
     return status == MT_OK && end == LOOP_INTERRUPTED ? EXIT_SIGNAL + loop_signal() : exit_status;
 }
 
@@ -148,31 +185,39 @@ static void forget_named_data(const train_arguments *given, run_config *config)
     }
 }
 
-/* Goes on with the run whose folder is locked. */
-static int resume_locked(const train_arguments *given, run_folder *folder)
+/* The configuration of the run in a folder, as it is to go on; and `former`, as it was. Both are to
+ * be cleared after a failure, too. */
+static mt_status read_run(const train_arguments *given, const run_folder *folder,
+                          mt_checkpoint **checkpoint, run_config *former, run_config *now)
 {
     char path[TEXT_MAX];
-    mt_checkpoint *checkpoint;
-    run_config former, config = {.task = ""};
     mt_status status =
-        mt_checkpoint_load(run_folder_file(folder, "checkpoint.h5", path), &checkpoint);
-    if (status != MT_OK) {
-        return report(status);
+        mt_checkpoint_load(run_folder_file(folder, "checkpoint.h5", path), checkpoint);
+    if (status == MT_OK) {
+        status = session_config_of(path, *checkpoint, former);
     }
-    status = session_config_of(path, checkpoint, &former);
     if (status == MT_OK) {
         status = refuse_of_new_runs(given);
     }
     if (status == MT_OK) {
-        status = run_config_copy(&former, &config);
+        status = run_config_copy(former, now);
     }
     if (status == MT_OK) {
-        status = edited_config_take(folder, &config);
+        status = edited_config_take(folder, now);
     }
     if (status == MT_OK) {
-        forget_named_data(given, &config);
-        status = configure_given(given, &config);
+        forget_named_data(given, now);
+        status = configure_given(given, now);
     }
+    return status;
+}
+
+/* Goes on with the run whose folder is locked. */
+static int resume_locked(const train_arguments *given, run_folder *folder)
+{
+    mt_checkpoint *checkpoint = NULL;
+    run_config former = {.task = ""}, config = {.task = ""};
+    mt_status status = ranks_agree(read_run(given, folder, &checkpoint, &former, &config));
     int exit_status;
     config.dry = given->dry_run;
     if (status == MT_OK) {
@@ -181,7 +226,7 @@ static int resume_locked(const train_arguments *given, run_folder *folder)
         exit_status = train(&config, &former, checkpoint, NULL, folder);
     } else {
         mt_checkpoint_destroy(checkpoint);
-        exit_status = report(status);
+        exit_status = ranks_report(status);
     }
     run_config_clear(&config);
     run_config_clear(&former);
@@ -191,15 +236,13 @@ static int resume_locked(const train_arguments *given, run_folder *folder)
 static int resume(const train_arguments *given)
 {
     char name[TEXT_MAX];
-    run_folder folder;
+    run_folder folder = {.log = NULL};
     mt_status status = find_folder(given->resume, name);
     if (status == MT_OK) {
-        status = run_folder_lock(name, &folder);
+        status = ranks_is_first() ? run_folder_lock(name, &folder) : run_folder_name(name, &folder);
     }
-    if (status != MT_OK) {
-        return report(status);
-    }
-    int exit_status = resume_locked(given, &folder);
+    status = ranks_agree(status);
+    int exit_status = status == MT_OK ? resume_locked(given, &folder) : ranks_report(status);
     run_folder_close(&folder);
     return exit_status;
 }
@@ -209,17 +252,18 @@ static int begin(const train_arguments *given, run_config *config)
     mt_checkpoint *init;
     run_folder folder = {.log = NULL};
     mt_status status = load_init(given, &init);
-    if (status != MT_OK) {
-        return report(status);
+    if (status == MT_OK) {
+        status = configure_new(given, init, config);
     }
-    status = configure_new(given, init, config);
-    if (status != MT_OK) {
-        mt_checkpoint_destroy(init);
-        run_config_clear(config);
-        return report(status);
-    }
+    status = ranks_agree(status);
+    int exit_status;
     config->dry = given->dry_run;
-    int exit_status = train(config, NULL, NULL, init, &folder);
+    if (status == MT_OK) {
+        exit_status = train(config, NULL, NULL, init, &folder);
+    } else {
+        mt_checkpoint_destroy(init);
+        exit_status = ranks_report(status);
+    }
     run_folder_close(&folder);
     run_config_clear(config);
     return exit_status;
@@ -230,10 +274,15 @@ int verb_train(int argc, char **argv)
     run_config config;
     train_arguments given;
     mt_status status = train_arguments_parse(argc, argv, &config, &given);
+    if (status == MT_OK) {
+        status = ranks_open();
+    }
     if (status != MT_OK) {
+        free(given.options);
         return report(status);
     }
     int exit_status = given.resume != NULL ? resume(&given) : begin(&given, &config);
     free(given.options);
+    ranks_close();
     return exit_status;
 }

@@ -1,0 +1,258 @@
+"""Runs of several processes, by Open MPI's mpirun on this machine."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import h5py
+import numpy
+
+import test_command
+import test_reliability
+from test_command import COPY, MIXTAPE, read
+
+MPIRUN = shutil.which("mpirun")
+HAS_MPI = MPIRUN and os.path.exists(os.path.join(os.path.dirname(MIXTAPE), "libmixtape_mpi.so"))
+SHAPE = ["--size", "16", "--blocks", "1", "--batch", "8", "--threads", "1", "--eval-batches", "3",
+         *COPY]
+ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+               "OMPI_MCA_plm_rsh_agent": "", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+               "OMPI_MCA_btl": "self,vader", "OMPI_MCA_hwloc_base_binding_policy": "none"}
+
+
+def setUpModule():
+    if not HAS_MPI:
+        if os.environ.get("MIXTAPE_REQUIRE_ALL"):
+            raise AssertionError("no mpirun, or mixtape was built without MPI")
+        raise unittest.SkipTest("no mpirun, or mixtape was built without MPI")
+
+
+class RanksTest(test_reliability.RunTest):
+    def setUp(self):
+        super().setUp()
+        # Sockets have short names.
+        self.session = tempfile.TemporaryDirectory(prefix="mpi", dir="/tmp")
+        self.addCleanup(self.session.cleanup)
+
+    def environment(self):
+        return {**os.environ, **ENVIRONMENT, "TMPDIR": self.session.name}
+
+    def ranks(self, count, *arguments, status=0, program=(MIXTAPE,)):
+        """What `mpirun -n COUNT mixtape ARGUMENTS` said on standard error; with other programs,
+        ":" starts those of the next ranks."""
+        result = subprocess.run([MPIRUN, "-n", str(count), *program, *arguments],
+                                capture_output=True, cwd=self.folder.name, timeout=120,
+                                env=self.environment())
+        errors = result.stderr.decode()
+        self.assertEqual(result.returncode, status, errors)
+        return errors
+
+    def complaints(self, errors):
+        return [line for line in errors.splitlines() if line.startswith("mixtape: ")]
+
+    def start_ranks(self, count, *arguments):
+        process = subprocess.Popen(
+            [MPIRUN, "-n", str(count), MIXTAPE, "train", "--steps", "1000000", "--log-every", "1",
+             "--out", "run", *arguments],
+            cwd=self.folder.name, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            env=self.environment())
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(self.end, process)
+        return process
+
+    def end(self, process):
+        if process.poll() is None:
+            process.terminate() # mpirun then ends its ranks
+        process.wait()
+
+    def processes(self, mpirun):
+        """The ranks that it started, in their order."""
+        found = {}
+        for name in os.listdir("/proc"):
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    parent = int(file.read().rsplit(")", 1)[1].split()[1])
+                if parent == mpirun.pid:
+                    with open(f"/proc/{name}/environ") as file:
+                        rank = re.search(r"OMPI_COMM_WORLD_RANK=(\d+)", file.read())
+                    found[int(rank[1])] = int(name)
+            except (OSError, ValueError, TypeError):
+                pass
+        return [found[rank] for rank in sorted(found)]
+
+    def wait_for_end(self, processes):
+        """Nothing of them runs any more, whoever is left to ask for their status."""
+        begun = time.monotonic()
+        for process in processes:
+            while self.state(process) not in ("Z", "X", None):
+                self.assertLess(time.monotonic() - begun, 20)
+                time.sleep(0.05)
+
+    def state(self, process):
+        try:
+            with open(f"/proc/{process}/stat") as file:
+                return file.read().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return None
+
+    def losses(self, name, column="loss"):
+        rows = [row.split(",") for row in read(self.path(name, "metrics.csv")).splitlines()]
+        at = rows[0].index(column)
+        return [float(row[at]) for row in rows[1:] if row[at]]
+
+
+class TrainTest(RanksTest):
+    def test_any_number_of_processes_has_the_same_curve(self):
+        options = ["train", "copy", *SHAPE, "--steps", "20", "--log-every", "1", "--eval-every",
+                   "10", "--dropout", "0.1", "--clip", "0.5"]
+        self.run_command(*options, "--out", "1")
+        for count in (2, 4):
+            errors = self.ranks(count, *options, "--out", str(count))
+            self.assertEqual(errors.count("done after step 20"), 1, errors)
+            self.assertIn(f"{count} processes of 1 thread", errors)
+            for column in ("loss", "val_loss", "grad_norm"):
+                numpy.testing.assert_allclose(self.losses(str(count), column),
+                                              self.losses("1", column), rtol=2e-4)
+        self.ranks(2, *options, "--out", "again")
+        self.assertEqual(self.content("again"), self.content("2"))
+
+    def test_a_run_goes_on_with_another_number(self):
+        options = ["train", "copy", *SHAPE, "--log-every", "1"]
+        self.run_command(*options, "--steps", "20", "--schedule", "constant", "--out", "whole")
+        self.ranks(2, *options, "--steps", "8", "--schedule", "constant", "--out", "run")
+        self.ranks(4, "train", "--resume", "run", "--steps", "14")
+        self.run_command("train", "--resume", "run", "--steps", "20")
+        numpy.testing.assert_allclose(self.losses("run"), self.losses("whole"), rtol=2e-4)
+
+    def test_transcripts_share_batches_with_empty_rows(self):
+        self.write("text", "".join(f"u{i} {'ab' * (i % 4 + 1)}\n" for i in range(9)))
+        self.write("tokens", "<blank>\n<unk>\na\nb\n<sos/eos>\n")
+        options = ["train", "tokens", "--data", "text", "--valid-data", "text", "--token-list",
+                   "tokens", "--size", "16", "--blocks", "1", "--batch", "8", "--threads", "1",
+                   "--steps", "6", "--log-every", "1"]
+        self.run_command(*options, "--out", "1")
+        self.ranks(4, *options, "--out", "4")
+        numpy.testing.assert_allclose(self.losses("4"), self.losses("1"), rtol=2e-4)
+        numpy.testing.assert_allclose(self.losses("4", "val_loss"), self.losses("1", "val_loss"),
+                                      rtol=2e-4)
+
+
+class SignalTest(RanksTest):
+    def test_a_signal_to_any_rank_saves_and_ends_all(self):
+        process = self.start_ranks(2, "copy", *SHAPE, "--save-every", "0")
+        self.wait_until(lambda: len(self.rows()) >= 3, process)
+        os.kill(self.processes(process)[1], signal.SIGUSR1)
+        self.wait_until(lambda: "saved after step" in self.log(), process)
+        os.kill(self.processes(process)[1], signal.SIGTERM)
+        errors = process.communicate(timeout=60)[1].decode()
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+        step = int(re.search(r"interrupted after step (\d+), saved", self.log())[1])
+        self.assertEqual(self.saved_step(), step)
+
+    def test_a_killed_rank_ends_all_and_leaves_a_whole_checkpoint(self):
+        for rank in (0, 1):
+            shutil.rmtree(self.path("run"), ignore_errors=True)
+            process = self.start_ranks(2, "copy", *SHAPE, "--save-every", "2")
+            self.wait_until(lambda: self.saved_step() >= 4, process)
+            ranks = self.processes(process)
+            os.kill(ranks[rank], signal.SIGKILL)
+            begun = time.monotonic()
+            errors = process.communicate(timeout=60)[1].decode()
+            self.assertLess(time.monotonic() - begun, 20)
+            self.assertNotEqual(process.returncode, 0)
+            self.assertIn(f"process rank {rank} ", errors)
+            self.wait_for_end(ranks)
+            self.assertGreaterEqual(self.saved_step(), 4)
+            self.run_command("train", "--resume", "run", "--steps", str(self.saved_step() + 2),
+                             "--schedule", "constant")
+
+
+class RefusalTest(RanksTest):
+    def test_ranks_with_other_options(self):
+        options = ["train", "copy", *SHAPE, "--steps", "2", "--out", "run"]
+        errors = self.ranks(1, *options, ":", "-n", "1", MIXTAPE, *options, "--lr", "0.5",
+                            status=2)
+        self.assertEqual(self.complaints(errors),
+                         ["mixtape: rank 1: --lr is 0.5, and on rank 0 0.003"])
+        self.assertFalse(os.path.exists(self.path("run")))
+
+    def test_ranks_with_other_files(self):
+        for name in ("a", "b", "c"):
+            self.write(name, "abcdefgh" * 100)
+        for first, second, told in ((["a"], ["b"], ("b", "a")), (["a", "b"], ["a"], None),
+                                    (["a", "b", "c"], ["a", "c", "b"], ("c", "b"))):
+            options = ["train", "text", "--size", "16", "--blocks", "1", "--batch", "4",
+                       "--steps", "2", "--out", "run", "--data"]
+            errors = self.ranks(1, *options, *first, ":", "-n", "1", MIXTAPE, *options, *second,
+                                status=2)
+            complaint, = self.complaints(errors)
+            self.assertTrue(complaint.startswith("mixtape: rank 1: --data is "), complaint)
+            if told:
+                self.assertEqual(complaint, 'mixtape: rank 1: --data is "{}", and on rank 0 "{}"'
+                                 .format(*map(self.path, told)))
+
+    def test_what_may_differ(self):
+        options = ["train", "copy", *SHAPE, "--steps", "2", "--out", "run"]
+        self.ranks(1, *options, ":", "-n", "1", MIXTAPE, *options, "--threads", "2")
+
+    def test_ranks_with_other_data(self):
+        """Rank 1 sees another file by the same name."""
+        self.write("text", "abcdefgh" * 100)
+        self.write("other", "hgfedcba" * 100)
+        mount = ["unshare", "-m", "sh", "-c", 'mount --bind other text && exec "$@"', "sh"]
+        if subprocess.run([*mount, "true"], cwd=self.folder.name, capture_output=True).returncode:
+            self.skipTest("no name space of one's own can be had")
+        options = ["train", "text", "--data", "text", "--size", "16", "--blocks", "1", "--batch",
+                   "4", "--length", "8", "--steps", "2", "--out", "run"]
+        errors = self.ranks(1, *options, ":", "-n", "1", *mount, MIXTAPE, *options, status=2)
+        self.assertEqual(self.complaints(errors),
+                         [f"mixtape: rank 1: --data {self.path('text')}: not what rank 0 reads "
+                          "there"])
+
+    def test_a_batch_that_cannot_be_shared(self):
+        errors = self.ranks(2, "train", "copy", *SHAPE, "--batch", "5", "--out", "run", status=2)
+        self.assertEqual(self.complaints(errors), [
+            "mixtape: --batch 5: no multiple of the 2 processes that share it"])
+
+    def test_a_failure_of_all_is_told_once(self):
+        self.run_command("train", "copy", *SHAPE, "--steps", "2", "--out", "run")
+        errors = self.ranks(2, "train", "copy", *SHAPE, "--out", "run", status=2)
+        self.assertEqual(len(self.complaints(errors)), 1, errors)
+        self.assertIn("there is a run already", self.complaints(errors)[0])
+        errors = self.ranks(2, "train", "--resume", "nowhere", status=1)
+        self.assertEqual(len(self.complaints(errors)), 1, errors)
+
+    def test_a_failure_of_one_names_it(self):
+        options = ["train", "copy", *SHAPE, "--steps", "2", "--out", "run"]
+        errors = self.ranks(1, *options, ":", "-n", "1", MIXTAPE, *options, "--device", "cuda:99",
+                            status=1)
+        complaint, = self.complaints(errors)
+        self.assertTrue(complaint.startswith("mixtape: rank 1: "), complaint)
+        self.assertFalse(os.path.exists(self.path("run")))
+
+    def test_a_build_without_mpi(self):
+        alone = shutil.copy(MIXTAPE, self.path("alone"))
+        result = subprocess.run([alone, "train", "copy", *SHAPE], capture_output=True,
+                                env={**os.environ, "PMI_SIZE": "2"}, cwd=self.folder.name)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr.decode(),
+                         r"\Amixtape: PMI_SIZE tells of 2 processes, but there is no MPI here: no "
+                         r"libmixtape_mpi.so in /.*/ \(built with MIXTAPE_MPI=ON\)\n\Z")
+
+    def test_processes_that_mpi_does_not_connect(self):
+        result = subprocess.run([MIXTAPE, "train", "copy", *SHAPE], capture_output=True,
+                                env={**self.environment(), "SLURM_STEP_NUM_TASKS": "3"},
+                                cwd=self.folder.name)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"SLURM_STEP_NUM_TASKS tells of 3 processes, but MPI connects 1",
+                      result.stderr)
+        self.assertFalse(os.path.exists(self.path("runs")))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,43 @@
+/* The processes that train together (mixtape/communicator.h), of which this one is a rank. Each does
+ * the same; rank 0 alone writes files and shows anything, but for a failure that the others do not
+ * know of. What several are asked here, all of them ask, in the same order. A process that was not
+ * started with others is rank 0 of 1. */
+#ifndef MT_COMMAND_RANKS_H
+#define MT_COMMAND_RANKS_H
+
+#include <mixtape/communicator.h>
+
+#include "train/run_config.h"
+
+/* Joins the others, and leaves them; what another rank than 0 prints leads nowhere from then on. */
+mt_status ranks_open(void);
+void ranks_close(void);
+
+/* NULL before ranks_open: who does not train has no ranks, and is the first of one. */
+mt_communicator *ranks_communicator(void);
+int ranks_count(void);
+bool ranks_is_first(void);
+
+/* Gives all ranks the failure of the lowest that failed. */
+mt_status ranks_agree(mt_status status);
+
+/* Tells if all ranks are at one place: after a status that none or all of them have. */
+bool ranks_are_together(mt_status status);
+
+/* MT_ERROR_INVALID on all ranks unless they have the same options, but for what a process computes
+ * on: the first that differs, with its values. And unless they have the same data, by the digests
+ * of an open session's configuration. */
+mt_status ranks_compare(const run_config *config);
+mt_status ranks_compare_data(const run_config *config);
+
+/* Gives all ranks rank 0's bytes. */
+mt_status ranks_share(void *bytes, size_t size);
+
+/* Gives all ranks the largest of their numbers. */
+mt_status ranks_largest(int count, int *numbers);
+
+/* Reports a failure as report() does, once; one that the other ranks do not know of names this rank
+ * and ends them all. Returns the exit status. */
+int ranks_report(mt_status status);
+
+#endif
