@@ -101,6 +101,15 @@ step(${work}/program)
 # The command runs from where it was installed.
 step(${prefix}/bin/mixtape --version)
 
+# It finds MPI beside it there, which knows of no others.
+if(EXISTS ${BUILD}/libmixtape_mpi.so)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E env PMI_SIZE=2 ${prefix}/bin/mixtape train copy
+    WORKING_DIRECTORY ${work} ERROR_VARIABLE output)
+  if(NOT output MATCHES "MPI connects 1")
+    message(FATAL_ERROR "mixtape with PMI_SIZE=2: ${output}")
+  endif()
+endif()
+
 # Each header can be included by itself, in C and in C++.
 file(GLOB_RECURSE headers RELATIVE ${prefix}/include ${prefix}/include/*.h)
 foreach(header IN LISTS headers)
