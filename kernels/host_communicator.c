@@ -1,7 +1,7 @@
-/* A communicator through the host's memory. A sum is made piece by piece: each rank gets its part of
- * a piece from all ranks, adds them in the order of ranks, and gives the sum to all. So every rank
- * sends and gets twice the array's bytes, less what stays, whatever their number; each element is
- * added once, in one place, so that all have the same bits. */
+/* A communicator through the host's memory. A sum is made piece by piece: each rank gets its part
+ * of a piece from all ranks, adds them in the order of ranks, and gives the sum to all. So every
+ * rank sends and gets twice the array's bytes, less what stays, whatever their number; each element
+ * is added once, in one place, so that all have the same bits. */
 #include "kernels/communicator.h"
 
 #include "kernels/device.h"

@@ -1,4 +1,4 @@
-/* Ranks without MPI: children of fork, which carry bytes to one another through memory in common. */
+/* Ranks without MPI: children of fork, which tell one another bytes by memory in common. */
 #ifndef MT_TESTS_KERNELS_FORKED_RANKS_H
 #define MT_TESTS_KERNELS_FORKED_RANKS_H
 

@@ -1,7 +1,7 @@
-/* The processes that train together (mixtape/communicator.h), of which this one is a rank. Each does
- * the same; rank 0 alone writes files and shows anything, but for a failure that the others do not
- * know of. What several are asked here, all of them ask, in the same order. A process that was not
- * started with others is rank 0 of 1. */
+/* The processes that train together (mixtape/communicator.h), of which this one is a rank. Each
+ * does the same; rank 0 alone writes files and shows anything, but for a failure that the others do
+ * not know of. What several are asked here, all of them ask, in the same order. A process that was
+ * not started with others is rank 0 of 1. */
 #ifndef MT_COMMAND_RANKS_H
 #define MT_COMMAND_RANKS_H
 
