@@ -82,7 +82,7 @@ backward_steps(const chunk_inputs *span, int width, bool of_update, const real *
                const history *restrict past, carried_grad *restrict grad, const chunk_grads *to)
 {
     const real none[BLOCK] = {0};
-    row_room room[4];
+    row_room room[2], dk_room, dv_room;
     real dw[BLOCK] = {0}, du[BLOCK] = {0};
     for (int t = span->steps - 1; t >= 0; t--) {
         int64_t at = t * span->C;
@@ -92,12 +92,12 @@ backward_steps(const chunk_inputs *span, int width, bool of_update, const real *
         if (to->dv != NULL) {
             fetch(to->dv + at, -AHEAD * span->C, width);
         }
-        real *dk_room = room[2].numbers, *dv_room = room[3].numbers;
         const real *restrict v = read_row(span->v + at, width, room[0].numbers);
         const real *restrict dy =
             to->dy != NULL ? read_row(to->dy + at, width, room[1].numbers) : none;
-        real *restrict dk = to->dk != NULL ? row_to_write(to->dk + at, dk_room) : dk_room;
-        real *restrict dv = to->dv != NULL ? row_to_write(to->dv + at, dv_room) : dv_room;
+        real *restrict dk = dk_room.numbers, *restrict dv = dv_room.numbers;
+        dk = to->dk != NULL ? row_to_write(to->dk + at, dk) : dk;
+        dv = to->dv != NULL ? row_to_write(to->dv + at, dv) : dv;
 #pragma omp simd
         for (int c = 0; c < width; c++) {
             real num = past->num[t][c], den = past->den[t][c];
