@@ -36,6 +36,7 @@ static inline void write_row(const real *numbers, int count, stored *row)
 /* A register's numbers at once; they are those of value and rounded (real.h). */
 #if defined(MT_BINARY16) && defined(__F16C__)
 #include <immintrin.h>
+#define TO_VECTORISE /* it is */
 #ifdef __AVX512F__
 enum { AT_ONCE = 16 };
 static inline void widen_some(const stored *from, real *to)
@@ -62,6 +63,7 @@ static inline void round_some(const real *from, stored *to)
 #endif
 #else
 enum { AT_ONCE = 1 };
+#define TO_VECTORISE _Pragma("omp simd")
 static inline void widen_some(const stored *from, real *to)
 {
     *to = value(*from);
@@ -78,7 +80,7 @@ __attribute__((noinline)) static void widen_row(const stored *restrict row, int 
                                                 real *restrict to)
 {
     int whole = count - count % AT_ONCE;
-#pragma omp simd
+    TO_VECTORISE
     for (int i = 0; i < whole; i += AT_ONCE) {
         widen_some(row + i, to + i);
     }
@@ -91,7 +93,7 @@ __attribute__((noinline)) static void round_row(const real *restrict numbers, in
                                                 stored *restrict row)
 {
     int whole = count - count % AT_ONCE;
-#pragma omp simd
+    TO_VECTORISE
     for (int i = 0; i < whole; i += AT_ONCE) {
         round_some(numbers + i, row + i);
     }
@@ -116,6 +118,8 @@ static inline void write_row(const real *numbers, int count, stored *row)
 {
     round_row(numbers, count, row);
 }
+
+#undef TO_VECTORISE
 
 #endif
 
