@@ -21,7 +21,7 @@ template <typename real> __device__ inline real weight_of(mt_bf16 weight)
 }
 
 template <typename stored, typename weight, typename real = real_of<stored>>
-__global__ void __launch_bounds__(COMPACT_THREADS)
+__global__ void __launch_bounds__(COMPACT_THREADS, ROOMY_BLOCKS)
     compact_products(int64_t M, int64_t N, int64_t K, real beta, const stored *x,
                      const weight *weights, const float *scales, stored *y)
 {
