@@ -103,8 +103,8 @@ static mt_status allocate_outputs(mt_call *call, bool requires_grad)
     return status;
 }
 
-/* Gradients that lie side by side have their memory before others ask for one of them. It is no
- * more memory: a tape gives none back before its step is over. */
+/* Gradients that lie side by side have their memory before others ask for one of them. Of those
+ * that backward reaches it is no more memory: a tape gives none back before its step is over. */
 static mt_status reserve_grads(const mt_call *call)
 {
     mt_status status = gather_outputs(call);

@@ -1,6 +1,7 @@
 /* Linear maps of several inputs, each by a weight of its own. A device that gains by it makes their
- * products together where the matrices lie at equal distances, as their addresses show. That these
- * do so in each run, and the bits are the same, is the work of mt_op.side_by_side. */
+ * products together where three matrices lie at equal distances, as their addresses show. That
+ * those of a layer do so in each run, and the bits are the same, is the work of
+ * mt_op.side_by_side. */
 #include "autograd/operators/linear.h"
 #include "autograd/operators/shapes.h"
 #include "autograd/operators/table.h"
@@ -88,6 +89,9 @@ static void add_product(products *to, const void *a, const void *b, const void *
 static bool have_step(const arrays *of, int count, size_t size, int64_t *step)
 {
     int64_t first = (int64_t)((uintptr_t)of->at[1] - (uintptr_t)of->at[0]);
+    if (count < MOST) { /* two have a distance wherever they lie */
+        return false;
+    }
     if (of->at[0] == NULL) {
         return true;
     }

@@ -130,8 +130,10 @@ MT_API mt_status mt_call_factor(mt_call *call, int index, const void **values);
  * What is put on the stream comes after the work that made the inputs and before what uses the
  * outputs, and is recorded and replayed with it: so an operator waits for nothing, reads nothing
  * back, and has its memory from mt_call_save and mt_call_scratch alone. It tells of a launch that
- * failed by mt_fail(MT_ERROR_DEVICE, ...). MT_ERROR_DEVICE where the GPU cannot be chosen.
- * examples/operator_cuda.cu is such an operator. */
+ * failed by mt_fail(MT_ERROR_DEVICE, ...). A kernel that is launched so that it may begin before
+ * the one before it has ended (programmatic stream serialization) waits for that in every block, as
+ * Mixtape's do: who is behind it waits for it alone. MT_ERROR_DEVICE where the GPU cannot be
+ * chosen. examples/operator_cuda.cu is such an operator. */
 MT_API mt_status mt_call_stream(mt_call *call, void **stream);
 
 /* Numbers for the next random mask on the tape (mt_dropout_args of mixtape/kernels/dropout.h), to

@@ -61,8 +61,9 @@ MT_API mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_t
 
 /* y_i = x_i weight_i^T + bias_i, i < count <= 3;  all x_i, all weight_i and all bias_i have one
  * shape and type, as mt_linear has them; no biases where `bias` is NULL, or all of it; fills y. A
- * CUDA device makes the products together where arrays lie at equal distances, as outputs of
- * mt_time_mix do, and parameters of one set that were added with as much between them */
+ * CUDA device makes three products together where arrays lie at equal distances, as outputs of
+ * mt_time_mix do, and parameters of one set that were added with as much between them; whether
+ * others do, and so how the last bits are rounded, may differ from run to run */
 MT_API void mt_linear_each(mt_tape *tape, int count, mt_tensor *const *x, mt_tensor *const *weight,
                            mt_tensor *const *bias, mt_tensor **y);
 

@@ -138,6 +138,9 @@ mt_status recorded(mt_device *device, mt_recording **recording);
 mt_status replay(mt_device *device, mt_recording *recording);
 void forget(mt_device *device, mt_recording *recording);
 
+/* Finds out if kernels overlap, of overlap.cu. */
+mt_status find_overlap(cuda_device *cuda);
+
 /* Tracing, of trace.cu. begin_call and end_call put the events around a call on the stream. */
 mt_status trace(mt_device *device);
 mt_status traced(mt_device *device, mt_trace_row *row, void *context);
@@ -198,10 +201,11 @@ inline int64_t parts_of(int64_t n, int64_t size)
 
 /* ---- on the device ---- */
 
-/* The first statement of every kernel: waits until all that was put on the stream before has been
- * done, and its writes can be seen. Where kernels overlap (programmatic dependent launch, from
- * compute capability 9.0 on), blocks are started before that: those of the kernel behind this one
- * may come as soon as all of this one's have. A kernel reads nothing but its arguments before. */
+/* The first statement of every kernel: waits until the kernel before on the stream has ended, and
+ * its writes can be seen; as each of them does, all that is before has ended then. Where kernels
+ * overlap (programmatic dependent launch, from compute capability 9.0 on), blocks are started
+ * before that: those of the kernel behind this one may come as soon as all of this one's have. A
+ * kernel reads nothing but its arguments before. */
 __device__ inline void begin_kernel()
 {
 #if !defined __CUDA_ARCH__ || __CUDA_ARCH__ >= 900

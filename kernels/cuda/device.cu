@@ -191,13 +191,6 @@ const char *lacks_bf16(const mt_device *device)
                : nullptr;
 }
 
-/* Where the GPU can, unless the environment's MIXTAPE_OVERLAP is 0. */
-bool wants_overlap(const cuda_device *cuda)
-{
-    const char *wanted = getenv("MIXTAPE_OVERLAP");
-    return cuda->capability >= 9 && (wanted == nullptr || strcmp(wanted, "0") != 0);
-}
-
 mt_status open_parts(cuda_device *cuda)
 {
     mt_status status = use(&cuda->base);
@@ -210,7 +203,9 @@ mt_status open_parts(cuda_device *cuda)
         status = check(cudaDeviceGetAttribute(&cuda->capability, cudaDevAttrComputeCapabilityMajor,
                                               cuda->index),
                        "opening the device");
-        cuda->overlaps = wants_overlap(cuda);
+    }
+    if (status == MT_OK) {
+        status = find_overlap(cuda);
     }
     if (status == MT_OK) {
         status = check(cudaStreamCreateWithFlags(&cuda->own_stream, cudaStreamNonBlocking),

@@ -273,6 +273,17 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> other)
     return enqueue(stream, work{{}, std::move(other)});
 }
 
+/* As if kernels had been compiled for the device, unless CUDA_ON_CPU_PTX says for which. */
+cudaError_t get_attributes(cudaFuncAttributes *attributes)
+{
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
+    int given = from_outside("CUDA_ON_CPU_PTX");
+    attributes->ptxVersion = given > 0 ? given : 90;
+    return success();
+}
+
 cudaError_t set_attribute(const void *kernel, cudaFuncAttribute attribute, int value)
 {
     if (call_fails()) {
@@ -458,6 +469,18 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int)
     /* Few multiprocessors, so that kernels have to walk in strides of the grid. */
     *value = given > 0 ? given : of_capability ? 9 : 2;
     return success();
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    int given = from_outside("CUDA_ON_CPU_VERSION");
+    *version = given > 0 ? given : 13000;
+    return call_fails() ? failed(cudaErrorUnknown) : success();
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    return cudaRuntimeGetVersion(version);
 }
 
 cudaError_t cudaMalloc(void **memory, size_t bytes)

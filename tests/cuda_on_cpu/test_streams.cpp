@@ -3,10 +3,9 @@
 #include <mixtape/wkv.h>
 
 #include "control.h"
-#include "kernels/device.h"
+#include "kernels/cuda/cuda.cuh"
 #include "tests/check_main.h"
 
-#include <cuda_runtime.h>
 #include <vector>
 
 namespace
@@ -240,12 +239,37 @@ START_TEST(test_what_kernels_find_on_any_stream_or_in_a_graph_is_told_once)
 }
 END_TEST
 
+/* Tells if kernels overlap on a machine that a variable of the environment tells of. */
+bool overlaps_with(const char *name, const char *value)
+{
+    setenv(name, value, 1);
+    ck_assert_int_eq(mt_device_open("cuda:0", &device), MT_OK);
+    unsetenv(name);
+    bool overlaps = mt_cuda::of(device)->overlaps;
+    mt_device_close(device);
+    return overlaps;
+}
+
+START_TEST(test_kernels_overlap_where_they_wait_and_graphs_can_tell)
+{
+    ck_assert(overlaps_with("CUDA_ON_CPU_CAPABILITY", "9"));
+    ck_assert(overlaps_with("CUDA_ON_CPU_CAPABILITY", "12"));
+    ck_assert(!overlaps_with("CUDA_ON_CPU_CAPABILITY", "8"));
+    ck_assert(!overlaps_with("CUDA_ON_CPU_PTX", "80")); /* made anew by the driver */
+    ck_assert(overlaps_with("CUDA_ON_CPU_VERSION", "12030"));
+    ck_assert(!overlaps_with("CUDA_ON_CPU_VERSION", "12020"));
+    ck_assert(!overlaps_with("MIXTAPE_OVERLAP", "0"));
+    ck_assert(overlaps_with("MIXTAPE_OVERLAP", "1"));
+}
+END_TEST
+
 Suite *streams_suite()
 {
     const TTest *const tests[] = {test_streams_take_turns_without_waiting,
                                   test_a_graph_of_the_callers_is_recorded_and_replayed,
-                                  test_what_kernels_find_on_any_stream_or_in_a_graph_is_told_once};
-    return suite_of("cuda_on_cpu/streams", nullptr, nullptr, 3, tests);
+                                  test_what_kernels_find_on_any_stream_or_in_a_graph_is_told_once,
+                                  test_kernels_overlap_where_they_wait_and_graphs_can_tell};
+    return suite_of("cuda_on_cpu/streams", nullptr, nullptr, 4, tests);
 }
 
 } // namespace

@@ -213,7 +213,7 @@ START_TEST(test_other_types_and_a_second_time_are_refused)
 {
     mt_parameters *parameters = make_parameters(MT_F32);
     refuse(parameters, MT_F32, MT_ERROR_INVALID, "kept as type 0");
-    refuse(parameters, MT_I32, MT_ERROR_INVALID, "kept as type 3");
+    refuse(parameters, MT_I32, MT_ERROR_INVALID, "kept as type 4");
     compact(parameters, MT_I8);
     refuse(parameters, MT_I8, MT_ERROR_INVALID, "are kept compact already");
     mt_parameters_destroy(parameters);

@@ -57,7 +57,8 @@ static mt_status train_step(void *context)
     return status == MT_OK ? mt_trainer_begin(bench->trainer) : status;
 }
 
-/* The matrix products of a step, and nothing else: what the rest is measured against. */
+/* The matrix products of a step, each by itself, and nothing else: what the rest is measured
+ * against. */
 static mt_status matrix_products(void *context)
 {
     const step_bench *bench = context;

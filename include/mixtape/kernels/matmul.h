@@ -12,7 +12,7 @@
  * are float32, and rounded once; c is bfloat16, or wide with `wide`: float32.
  *
  * `batch` products are made, each of matrices of its own; 0 counts as 1. Where they begin, and the
- * biases, is a step of so many elements apart; a step of 0 leaves no gap.
+ * biases, is a step of so many elements apart, above 0; a step of 0 leaves no gap.
  *
  * With a bias c = alpha op(a) op(b) + bias: each row of c begins as the bias, rounded to c's type,
  * and beta counts as 1. */

@@ -160,6 +160,9 @@ enum cudaFuncAttribute {
     cudaFuncAttributeMaxDynamicSharedMemorySize,
     cudaFuncAttributePreferredSharedMemoryCarveout
 };
+struct cudaFuncAttributes {
+    int ptxVersion;
+};
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 enum { cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2 };
 
@@ -192,6 +195,8 @@ cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaSetDevice(int index);
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int index);
+cudaError_t cudaRuntimeGetVersion(int *version);
+cudaError_t cudaDriverGetVersion(int *version);
 cudaError_t cudaMalloc(void **memory, size_t bytes);
 cudaError_t cudaFree(void *memory);
 cudaError_t cudaMallocHost(void **memory, size_t bytes);
@@ -224,6 +229,7 @@ namespace cuda_on_cpu
 cudaError_t enqueue_launch(const void *kernel, const cudaLaunchConfig_t &config,
                            std::function<void()> body);
 
+cudaError_t get_attributes(cudaFuncAttributes *attributes);
 cudaError_t set_attribute(const void *kernel, cudaFuncAttribute attribute, int value);
 
 /* Enqueues other work: what cuBLAS does. */
@@ -237,6 +243,12 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(
 {
     return cuda_on_cpu::enqueue_launch(reinterpret_cast<const void *>(kernel), *config,
                                        [=] { kernel(static_cast<parameters>(values)...); });
+}
+
+template <typename... parameters>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, void (*)(parameters...))
+{
+    return cuda_on_cpu::get_attributes(attributes);
 }
 
 template <typename... parameters>
