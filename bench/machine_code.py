@@ -5,11 +5,11 @@
 
 kernels/cuda/wkv.cu is compiled for each of ARCHITECTURES, and nvdisasm (of the toolkit, or of
 PyPI's nvidia-cuda-nvdisasm) lists the code. Whatever compiles it, no kernel may keep registers in
-memory, and what blocks publish to one another must be written and read by strong accesses. Of each
-kernel the record has the instructions, the registers, and how many of its accesses are strong, as
-one version of nvcc makes them: where that is the same, instructions that differ by more than 5 %,
-and anything else that differs, are told of, one line each, and the status is 1. --renew writes the
-record anew.
+memory, what blocks publish to one another must be written and read by strong accesses, and from
+sm_90 on every kernel must wait for the one before. Of each kernel the record has the instructions,
+the registers, how many of its accesses are strong, and the waits, as one version of nvcc makes
+them: where that is the same, instructions that differ by more than 5 %, and anything else that
+differs, are told of, one line each, and the status is 1. --renew writes the record anew.
 """
 
 import argparse
@@ -29,7 +29,9 @@ RECORD = pathlib.Path(__file__).with_suffix(".tsv")
 ARCHITECTURES = (80, 90)
 FLAGS = ("-std=c++17", "-O3", "-fmad=false", "-ftz=true", "-I", "include", "-I", ".")
 NAMES = ("kernel", "instructions", "registers", "strong stores", "strong loads",
-         "strong additions")
+         "strong additions", "waits")
+WAIT = "ACQBULK"  # for the kernel before, by begin_kernel
+FIRST_TO_WAIT = 90
 STRONG = {"ST": "strong stores", "LD": "strong loads", "AT": "strong additions",
           "RE": "strong additions"}  # by the beginnings of their names
 MOST = 0.05  # of the record, that instructions may differ by
@@ -82,6 +84,8 @@ def count(listing):
             continue
         name, kinds = instruction[1], instruction[2].split(".")
         found[present]["instructions"] += 1
+        if name == WAIT:
+            found[present]["waits"] += 1
         if name in ("LDL", "STL"):
             spills.add(present)
         if "STRONG" in kinds and name[:2] in STRONG:
@@ -125,6 +129,8 @@ def needed():
 def check(kernel, counts, spills):
     """A line for each thing that would be wrong whatever the compiler."""
     lines = [f"{kernel}: keeps registers in memory"] if spills else []
+    if int(kernel.rpartition("_")[2]) >= FIRST_TO_WAIT and counts["waits"] == 0:
+        lines.append(f"{kernel}: does not wait for the kernel before")
     least = LEAST_STRONG.get(kernel.partition("<")[0], {})
     return lines + [f"{kernel}: {counts[what]} {what}, needs {at_least}"
                     for what, at_least in least.items() if counts[what] < at_least]

@@ -17,6 +17,7 @@ LISTING = """
 //--------------------- .text.first --------------------------
 .text.first:
 first:
+        /*0000*/                   ACQBULK ;
         /*0000*/                   LDC R1, c[0x0][0x28] ;
         /*0010*/              @!P0 LDG.E.STRONG.SYS R46, desc[UR10][R44.64] ;
         /*0020*/              @UP1 STG.E.64.STRONG.SYS desc[UR8][R28.64], R38 ;
@@ -62,8 +63,8 @@ class RecordTest(unittest.TestCase):
 class ListingTest(unittest.TestCase):
     def test_instructions_and_strong_accesses_are_counted(self):
         found, spills = machine_code.count(LISTING)
-        self.assertEqual(found["first"], {"instructions": 6, "registers": 0, "strong stores": 1,
-                                          "strong loads": 1, "strong additions": 1})
+        self.assertEqual(found["first"], {"instructions": 7, "registers": 0, "strong stores": 1,
+                                          "strong loads": 1, "strong additions": 1, "waits": 1})
         self.assertEqual(found["second"]["instructions"], 2)
         self.assertEqual(spills, {"second"})
 
@@ -98,9 +99,10 @@ class ComparisonTest(unittest.TestCase):
         self.compiler, self.table = recorded()
 
     def test_what_no_compiler_may_do_is_told(self):
-        counts = self.table[FORWARD] | {"strong loads": 20}
+        counts = self.table[FORWARD] | {"strong loads": 20, "waits": 0}
         self.assertEqual(machine_code.check(FORWARD, counts, True),
                          [f"{FORWARD}: keeps registers in memory",
+                          f"{FORWARD}: does not wait for the kernel before",
                           f"{FORWARD}: 20 strong loads, needs 21"])
         for kernel, counts in self.table.items():
             self.assertEqual(machine_code.check(kernel, counts, False), [])
