@@ -80,8 +80,8 @@ mt_status mt_mpi_load(const char *told, int size, mt_transport *transport)
                    ? mt_fail(MT_ERROR_DEVICE, "%s tells of %d processes: %s", told, size, problem)
                    : mt_fail(MT_ERROR_DEVICE,
                              "%s tells of %d processes, but there is no MPI here: no " LIBRARY
-                             " in %s (built with MIXTAPE_MPI=ON)",
-                             told, size, folder);
+                             " in %s (built with MIXTAPE_MPI=ON; without %s it trains alone)",
+                             told, size, folder, told);
     }
 #define NAME_OF(function)  NAME_OF_(function)
 #define NAME_OF_(function) #function

@@ -74,9 +74,14 @@ static mt_status explain(mt_trainer *trainer, const mt_update *update, bool *ski
     int64_t index = 0;
     char symptom[TEXT], kept[TEXT] = "";
     mt_status status = inspect_parameters(&inspected);
+    bool repeated = false;
     *skippable = !inspected.found;
     if (status == MT_OK && *skippable) {
         status = repeat(trainer, update->step, &inspected, &batch, &index);
+        repeated = status == MT_OK;
+        if (status == MT_ERROR_MEMORY && trainer_shares(trainer)) {
+            status = MT_OK; /* one process may have no room for what several share */
+        }
     }
     if (status == MT_OK) {
         status = name_symptom(trainer, update, symptom);
@@ -84,12 +89,15 @@ static mt_status explain(mt_trainer *trainer, const mt_update *update, bool *ski
     if (status != MT_OK) {
         return status;
     }
-    if (*skippable) {
+    if (*skippable && repeated) {
         keep(trainer, &batch, index, kept);
     }
     snprintf(trainer->bad_step, sizeof trainer->bad_step, "step %" PRId64 ": %s; %s%s",
              update->step, symptom,
-             inspected.found ? inspected.text : "repeated, every tensor is finite", kept);
+             inspected.found ? inspected.text
+             : repeated      ? "repeated, every tensor is finite"
+                             : "there is no memory to repeat it",
+             kept);
     return MT_OK;
 }
 

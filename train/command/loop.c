@@ -159,9 +159,11 @@ static mt_status after_update(void *context, const mt_update *update)
                       per_step * (double)(config->steps - step));
     }
     bool validated = is_due(step, config->eval_every, config->steps);
-    mt_status status = loop_hear_of_save(loop);
-    if (status == MT_OK && validated) {
-        status = validate(loop, &row);
+    bool saves = is_due(step, config->save_every, config->steps);
+    mt_status status = loop_hear_of_save(loop); /* of which rank 0 knows */
+    if (validated) {
+        status = ranks_agree(status);
+        status = status == MT_OK ? validate(loop, &row) : status;
     }
     if (status == MT_OK && validated) { /* which rank 0 could save, or not */
         status = ranks_share(loop->state, sizeof *loop->state);
@@ -169,7 +171,10 @@ static mt_status after_update(void *context, const mt_update *update)
     if (status == MT_OK && (validated || is_due(step, config->log_every, config->steps))) {
         status = add_metrics(loop, &row);
     }
-    if (status != MT_OK || !is_due(step, config->save_every, config->steps)) {
+    if (saves) {
+        status = ranks_agree(status);
+    }
+    if (status != MT_OK || !saves) {
         return status;
     }
     return step == config->steps ? loop_save_last(loop) : loop_go_on_without(loop, loop_save(loop));
@@ -193,6 +198,7 @@ static mt_status finish_validation(train_loop *loop)
     if (status == MT_OK && ranks_is_first()) {
         status = metrics_replace_last(&loop->folder->metrics, &row);
     }
+    status = ranks_agree(status);
     return status == MT_OK ? loop_save_now(loop) : status;
 }
 
@@ -308,10 +314,6 @@ static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
     made.replay_file = loop->replay_file;
     made.communicator = ranks_communicator();
     mt_objective objective = session_objective(session);
-    if (checkpoint != NULL && checkpoint->state.step > config->steps) {
-        return mt_fail(MT_ERROR_INVALID, "--steps %" PRId64 ": the run has made %" PRId64,
-                       config->steps, checkpoint->state.step);
-    }
     mt_status status =
         mt_trainer_create(session->model->parameters, &made, &objective, &loop->trainer);
     if (status == MT_OK) {
@@ -325,14 +327,34 @@ static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
     if (status == MT_OK) {
         status = mt_trainer_keep_tokenizer(loop->trainer, &session->tokenizer);
     }
+    status = ranks_agree(status);
     return status == MT_OK && checkpoint != NULL ? mt_trainer_restore(loop->trainer, checkpoint)
                                                  : status;
+}
+
+/* That there is a step left, and that all ranks go on from one. */
+static mt_status check_step(const run_config *config, const mt_checkpoint *checkpoint)
+{
+    int64_t step = checkpoint != NULL ? checkpoint->state.step : 0, first = step;
+    mt_status status = ranks_share(&first, sizeof first);
+    if (status == MT_OK && step > config->steps) {
+        status = mt_fail(MT_ERROR_INVALID, "--steps %" PRId64 ": the run has made %" PRId64,
+                         config->steps, step);
+    }
+    if (status == MT_OK && step != first) {
+        status = mt_fail(MT_ERROR_INVALID,
+                         "the run is at step %" PRId64 ", and on rank 0 at %" PRId64, step, first);
+    }
+    return ranks_agree(status);
 }
 
 static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint)
 {
     const run_config *config = &loop->session->config;
-    mt_status status = open_trainer(loop, checkpoint);
+    mt_status status = check_step(config, checkpoint);
+    if (status == MT_OK) {
+        status = open_trainer(loop, checkpoint);
+    }
     if (status == MT_OK && ranks_is_first()) {
         status =
             checkpoint != NULL

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+/* By rank 0; how that went, the others do not know yet. */
 static mt_status save(train_loop *loop, const char *name,
                       mt_status (*write)(mt_trainer *trainer, const char *path))
 {
@@ -53,7 +54,7 @@ static mt_status save_checkpoint(train_loop *loop,
     if (status == MT_OK && ranks_is_first()) {
         status = metrics_flush(&loop->folder->metrics);
     }
-    return status == MT_OK ? save(loop, "checkpoint.h5", write) : status;
+    return ranks_agree(status == MT_OK ? save(loop, "checkpoint.h5", write) : status);
 }
 
 mt_status loop_save(train_loop *loop)
@@ -83,7 +84,7 @@ mt_status loop_save_best(train_loop *loop, double loss)
     loop->state->best_loss = loss;
     loop->state->best_step = loop->state->step;
     loop->state->bad_evals = 0;
-    mt_status status = save(loop, "best.h5", mt_trainer_save_parameters);
+    mt_status status = ranks_agree(save(loop, "best.h5", mt_trainer_save_parameters));
     if (status == MT_ERROR_IO && file_at(path) == former) {
         loop->state->best_loss = before.best_loss;
         loop->state->best_step = before.best_step;

@@ -2,6 +2,7 @@
 
 #include "train/command/lines.h"
 #include "train/command/options.h"
+#include "train/command/run_data.h"
 #include "train/command/verbs.h"
 
 #include <stdio.h>
@@ -202,7 +203,7 @@ mt_status ranks_compare_data(const run_config *config)
         const file_list *files = splits[i].files;
         snprintf(first, sizeof first, "%s", splits[i].digest);
         status = ranks_share(first, sizeof first);
-        if (status == MT_OK && strcmp(first, splits[i].digest) != 0) {
+        if (status == MT_OK && !run_data_are_same(first, splits[i].digest)) {
             status = mt_fail(MT_ERROR_INVALID, "--%s %s%s: not what rank 0 reads there",
                              splits[i].option, files->count > 0 ? files->names[0] : "",
                              files->count > 1 ? " ..." : "");
@@ -210,4 +211,28 @@ mt_status ranks_compare_data(const run_config *config)
         status = ranks_agree(status);
     }
     return status;
+}
+
+mt_status ranks_compare_device(const mt_device *device)
+{
+    char own[16] = "", first[16];
+    const char *name = mt_device_name(device);
+    snprintf(own, sizeof own, "%.*s", (int)strcspn(name, ":"), name);
+    memcpy(first, own, sizeof first);
+    mt_status status = ranks_share(first, sizeof first);
+    if (status == MT_OK && strcmp(own, first) != 0) {
+        status = mt_fail(MT_ERROR_INVALID, "the device is %s, and on rank 0 %s", own, first);
+    }
+    return ranks_agree(status);
+}
+
+mt_status ranks_compare_resume(bool resumes)
+{
+    bool first = resumes;
+    mt_status status = ranks_share(&first, sizeof first);
+    if (status == MT_OK && resumes != first) {
+        status = mt_fail(MT_ERROR_INVALID, "--resume is %s, and on rank 0 it is %s",
+                         resumes ? "given" : "not given", first ? "given" : "not");
+    }
+    return ranks_agree(status);
 }

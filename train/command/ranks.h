@@ -26,9 +26,12 @@ bool ranks_are_together(mt_status status);
 
 /* MT_ERROR_INVALID on all ranks unless they have the same options, but for what a process computes
  * on: the first that differs, with its values. And unless they have the same data, by the digests
- * of an open session's configuration. */
+ * of an open session's configuration; devices of one kind, since validations are cut by that; and
+ * all go on with a run, or none. */
 mt_status ranks_compare(const run_config *config);
 mt_status ranks_compare_data(const run_config *config);
+mt_status ranks_compare_device(const mt_device *device);
+mt_status ranks_compare_resume(bool resumes);
 
 /* Gives all ranks rank 0's bytes. */
 mt_status ranks_share(void *bytes, size_t size);

@@ -116,7 +116,7 @@ static mt_status digest(const train_session *session, task_split split, char tex
 }
 
 /* The times need not agree: who copies a file need not change it. */
-static bool are_same_digests(const char *a, const char *b)
+bool run_data_are_same(const char *a, const char *b)
 {
     size_t size = strcspn(a, "-"), sum = size + strcspn(a + size + (a[size] != '\0'), "-") + 1;
     return strncmp(a, b, sum) == 0;
@@ -165,7 +165,7 @@ static mt_status note(const train_session *session, task_split split, file_list 
 {
     char found[DIGEST_MAX];
     mt_status status = digest(session, split, found);
-    if (status == MT_OK && known[0] != '\0' && !are_same_digests(known, found)) {
+    if (status == MT_OK && known[0] != '\0' && !run_data_are_same(known, found)) {
         return refuse_changed(split, names, known, found);
     }
     memcpy(known, found, DIGEST_MAX);
@@ -197,7 +197,7 @@ static mt_status check_unchanged(task_split split, const file_list *names, const
         return MT_OK;
     }
     mt_status status = data_files_read(names, &files);
-    bool changed = status == MT_OK && !are_same_digests(known, files.digest);
+    bool changed = status == MT_OK && !run_data_are_same(known, files.digest);
     status = changed ? refuse_changed(split, names, known, files.digest) : MT_OK;
     data_files_free(&files);
     return status;
@@ -230,7 +230,7 @@ mt_status run_data_tell_changed(const train_session *session)
         return MT_OK;
     }
     mt_status status = digest(session, apart ? VALID : TRAIN, found);
-    if (status == MT_OK && !are_same_digests(known, found)) {
+    if (status == MT_OK && !run_data_are_same(known, found)) {
         describe_change(known, found, change);
         print_line(stderr, "%s%s: it changed since the run was saved, and is measured as it is: %s",
                    names->names[0], names->count > 1 ? ", ..." : "", change);
@@ -261,7 +261,7 @@ static bool are_same_files(const file_list *names, const char *digest_of_names,
                            const file_list *others, const char *digest_of_others)
 {
     return digest_of_names[0] != '\0' && digest_of_others[0] != '\0'
-               ? are_same_digests(digest_of_names, digest_of_others)
+               ? run_data_are_same(digest_of_names, digest_of_others)
                : have_same_names(names, others);
 }
 
@@ -276,7 +276,7 @@ static bool is_same_training(const run_config *a, const run_config *b)
 /* Tells if files have another time than they had, and are otherwise the same. */
 static bool are_written_anew(const char *former, const char *now)
 {
-    return former[0] != '\0' && are_same_digests(former, now) && strcmp(former, now) != 0;
+    return former[0] != '\0' && run_data_are_same(former, now) && strcmp(former, now) != 0;
 }
 
 static bool is_same_held_out(const run_config *former, const run_config *now)

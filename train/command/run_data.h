@@ -11,6 +11,9 @@
  * more than its time. Runs of 0.1.0 noted none. */
 mt_status run_data_note(train_session *session);
 
+/* Tells if two digests are of the same bytes, as far as they tell. */
+bool run_data_are_same(const char *a, const char *b);
+
 /* For a session that could not be opened, with `status`: fails as run_data_note does where the data
  * changed, which goes before what they hold. Returns `status` where they did not, where the task
  * does not read them to memory, and where they cannot be read again. */

@@ -94,7 +94,7 @@ static mt_status check_ranks(const run_config *config)
                        ranks);
     }
     return config->batch % ranks == 0
-               ? ranks_compare(config)
+               ? MT_OK
                : mt_fail(MT_ERROR_INVALID,
                          "--batch %" PRId64 ": no multiple of the %d processes that share it",
                          config->batch, ranks);
@@ -106,6 +106,9 @@ static mt_status open_on_all(const run_config *config, const run_config *former,
                              train_session *session, char notice[NOTICE_TEXT])
 {
     mt_status status = ranks_agree(check_ranks(config));
+    if (status == MT_OK) {
+        status = ranks_compare(config);
+    }
     if (status != MT_OK) {
         return status;
     }
@@ -114,6 +117,9 @@ static mt_status open_on_all(const run_config *config, const run_config *former,
     status = ranks_agree(status);
     if (status == MT_OK) {
         status = ranks_compare_data(&session->config);
+    }
+    if (status == MT_OK && is_open) {
+        status = ranks_compare_device(session->device);
     }
     if (status != MT_OK && is_open) {
         session_close(session);
@@ -280,6 +286,14 @@ int verb_train(int argc, char **argv)
     if (status != MT_OK) {
         free(given.options);
         return report(status);
+    }
+    status = ranks_compare_resume(given.resume != NULL);
+    if (status != MT_OK) {
+        run_config_clear(&config);
+        free(given.options);
+        int exit_status = ranks_report(status);
+        ranks_close();
+        return exit_status;
     }
     int exit_status = given.resume != NULL ? resume(&given) : begin(&given, &config);
     free(given.options);

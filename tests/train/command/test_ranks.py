@@ -200,13 +200,55 @@ class RefusalTest(RanksTest):
         options = ["train", "copy", *SHAPE, "--steps", "2", "--out", "run"]
         self.ranks(1, *options, ":", "-n", "1", MIXTAPE, *options, "--threads", "2")
 
+    IN_FOLDER = ("sh", "-c", 'cd "$1" && shift && exec "$@"', "sh")
+
+    def refused(self, first, second, told):
+        """Two ranks, each a folder and arguments, end with this one line, whichever is first."""
+        for one, other in (first, second), (second, first):
+            errors = self.ranks(1, one[0], MIXTAPE, *one[1:], ":", "-n", "1", *self.IN_FOLDER,
+                                other[0], MIXTAPE, *other[1:], status=2, program=self.IN_FOLDER)
+            complaint, = self.complaints(errors)
+            self.assertRegex(complaint, told)
+
+    def test_ranks_of_other_kinds_of_runs(self):
+        new = ["train", "copy", *SHAPE, "--steps", "4", "--schedule", "constant", "--out", "run"]
+        for folder, steps in ("x", 2), ("y", 4):
+            os.makedirs(self.path(folder))
+            self.ranks(1, folder, MIXTAPE, *new, "--steps", str(steps), program=self.IN_FOLDER)
+        self.refused([".", *new], [".", *new, "--dry-run"],
+                     r"--dry-run: it is of one process, and there are 2")
+        self.refused([".", *new], ["x", "train", "--resume", "run"],
+                     r"rank 1: --resume is (not )?given, and on rank 0 it is ")
+        for steps, told in ("3", r"--steps 3: the run has made 4"), \
+                           ("9", r"rank 1: the run is at step \d, and on rank 0 at \d"):
+            resume = ["train", "--resume", "run", "--steps", steps]
+            self.refused(["x", *resume], ["y", *resume], told)
+        self.assertFalse(os.path.exists(self.path("run")))
+
+    def mount(self, file, name):
+        """A command that has `file` in the place of `name`."""
+        command = ["unshare", "-m", "sh", "-c", f'mount --bind {file} {name} && exec "$@"', "sh"]
+        if subprocess.run([*command, "true"], cwd=self.folder.name,
+                          capture_output=True).returncode:
+            self.skipTest("no name space of one's own can be had")
+        return command
+
+    def test_times_of_data_may_differ(self):
+        """Of files that are too long to be read whole, each process may have a copy."""
+        ids = numpy.arange(17 << 20, dtype=numpy.uint32) % 50
+        for name, when in ("ids.bin", 1000), ("copy", 2000):
+            ids.tofile(self.path(name))
+            os.utime(self.path(name), (when, when))
+        options = ["train", "ids", "--data", "ids.bin", "--ids-type", "uint32", "--vocab-size",
+                   "50", "--size", "16", "--blocks", "1", "--batch", "4", "--length", "8",
+                   "--steps", "2", "--eval-batches", "1", "--out", "run"]
+        self.ranks(1, *options, ":", "-n", "1", *self.mount("copy", "ids.bin"), MIXTAPE, *options)
+
     def test_ranks_with_other_data(self):
         """Rank 1 sees another file by the same name."""
         self.write("text", "abcdefgh" * 100)
         self.write("other", "hgfedcba" * 100)
-        mount = ["unshare", "-m", "sh", "-c", 'mount --bind other text && exec "$@"', "sh"]
-        if subprocess.run([*mount, "true"], cwd=self.folder.name, capture_output=True).returncode:
-            self.skipTest("no name space of one's own can be had")
+        mount = self.mount("other", "text")
         options = ["train", "text", "--data", "text", "--size", "16", "--blocks", "1", "--batch",
                    "4", "--length", "8", "--steps", "2", "--out", "run"]
         errors = self.ranks(1, *options, ":", "-n", "1", *mount, MIXTAPE, *options, status=2)
@@ -242,7 +284,8 @@ class RefusalTest(RanksTest):
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr.decode(),
                          r"\Amixtape: PMI_SIZE tells of 2 processes, but there is no MPI here: no "
-                         r"libmixtape_mpi.so in /.*/ \(built with MIXTAPE_MPI=ON\)\n\Z")
+                         r"libmixtape_mpi.so in /.*/ \(built with MIXTAPE_MPI=ON; without PMI_SIZE "
+                         r"it trains alone\)\n\Z")
 
     def test_processes_that_mpi_does_not_connect(self):
         result = subprocess.run([MIXTAPE, "train", "copy", *SHAPE], capture_output=True,
