@@ -245,6 +245,16 @@ static void compare_sizes(const ranks_run *run)
     drop(alone);
 }
 
+#define CHECKPOINT "/tmp/mixtape-ranks-XXXXXX"
+
+/* `path` is CHECKPOINT, and becomes the name of a file. */
+static void make_file(char *path)
+{
+    int file = mkstemp(path);
+    ck_assert_int_ge(file, 0);
+    close(file);
+}
+
 START_TEST(test_ranks_train_as_one_process_does)
 {
     ranks_run run = plain();
@@ -260,10 +270,8 @@ END_TEST
 /* With the same values an evaluation has the same bits on any number of ranks. */
 START_TEST(test_an_evaluation_has_the_bits_of_one_process)
 {
-    char path[] = "/tmp/mixtape-ranks-XXXXXX";
-    int file = mkstemp(path);
-    ck_assert_int_ge(file, 0);
-    close(file);
+    char path[] = CHECKPOINT;
+    make_file(path);
     ranks_run run = plain();
     run.save = path;
     drop(run_on(1, &run));
@@ -285,10 +293,8 @@ END_TEST
 
 START_TEST(test_a_run_goes_on_with_another_number_of_ranks)
 {
-    char path[] = "/tmp/mixtape-ranks-XXXXXX";
-    int file = mkstemp(path);
-    ck_assert_int_ge(file, 0);
-    close(file);
+    char path[] = CHECKPOINT;
+    make_file(path);
     ranks_run run = plain();
     ranks_run *alone = run_on(1, &run);
     run.stop_at = 2;
@@ -312,12 +318,10 @@ END_TEST
 /* A file system may show a rank what rank 0 has replaced since. */
 START_TEST(test_all_go_on_from_the_checkpoint_of_the_first)
 {
-    char paths[2][32] = {"/tmp/mixtape-ranks-XXXXXX", "/tmp/mixtape-ranks-XXXXXX"};
+    char paths[2][32] = {CHECKPOINT, CHECKPOINT};
     ranks_run run = plain();
     for (int i = 0; i < 2; i++) {
-        int file = mkstemp(paths[i]);
-        ck_assert_int_ge(file, 0);
-        close(file);
+        make_file(paths[i]);
         run.stop_at = 1 + i;
         run.save = paths[i];
         drop(run_on(2, &run));

@@ -172,6 +172,37 @@ class SignalTest(RanksTest):
                              "--schedule", "constant")
 
 
+class MemoryTest(RanksTest):
+    TRIES = 6
+
+    def train(self, fail_at):
+        """A short run whose rank 0 has one allocation fail. Returns what mpirun said, its status,
+        and how many allocations there were."""
+        options = [MIXTAPE, "train", "copy", *SHAPE, "--steps", "4", "--save-every", "2",
+                   "--eval-every", "1", "--out", f"run{fail_at}"]
+        self.write("count", b"\0" * 8)
+        fail = ["env", "LD_PRELOAD=" + os.environ["FAILING_CALLS"], "FAIL_CALLS=memory",
+                f"FAIL_AT={fail_at}", "FAIL_COUNT=" + self.path("count")]
+        result = subprocess.run([MPIRUN, "-n", "1", *fail, *options, ":", "-n", "1", *options],
+                                capture_output=True, cwd=self.folder.name, timeout=120,
+                                env=self.environment())
+        return result.stderr.decode(), result.returncode, int(numpy.fromfile(self.path("count"),
+                                                                             numpy.int64)[0])
+
+    def test_where_rank_0_has_no_memory_none_waits_for_ever(self):
+        """The first half of all allocations are mostly those by which MPI starts, which does not
+        always survive."""
+        _, status, count = self.train(1 << 60)
+        self.assertEqual(status, 0)
+        told = 0
+        for fail_at in range(count // 2, count, count // (2 * self.TRIES)):
+            errors, status, _ = self.train(fail_at)
+            self.assertIn(status, (0, 1), errors)
+            self.assertEqual(len(self.complaints(errors)), status, errors)
+            told += status
+        self.assertGreaterEqual(told, self.TRIES // 2)
+
+
 class RefusalTest(RanksTest):
     def test_ranks_with_other_options(self):
         options = ["train", "copy", *SHAPE, "--steps", "2", "--out", "run"]
