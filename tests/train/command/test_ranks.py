@@ -256,6 +256,15 @@ class RefusalTest(RanksTest):
             self.refused(["x", *resume], ["y", *resume], told)
         self.assertFalse(os.path.exists(self.path("run")))
 
+    def test_devices_are_of_one_kind(self):
+        program = shutil.copy(os.environ["MIXTAPE_CUDA_ON_CPU"], self.path("mixtape"))
+        shutil.copy(os.path.join(os.path.dirname(MIXTAPE), "libmixtape_mpi.so"), self.folder.name)
+        options = [program, "train", "copy", *SHAPE, "--steps", "2", "--out", "run", "--device"]
+        errors = self.ranks(1, "cpu", ":", "-n", "1", *options, "cuda", program=options, status=2)
+        self.assertEqual(self.complaints(errors),
+                         ["mixtape: rank 1: the device is cuda, and on rank 0 cpu"])
+        self.ranks(2, "cuda", program=options)
+
     def mount(self, file, name):
         """A command that has `file` in the place of `name`."""
         command = ["unshare", "-m", "sh", "-c", f'mount --bind {file} {name} && exec "$@"', "sh"]
