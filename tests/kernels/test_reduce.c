@@ -5,9 +5,10 @@
 static const struct {
     int64_t N, C;
 } shapes[] = {{1, 1},   {1, 33},  {3, 17},  {17, 3},   {31, 16},   {32, 64},
-              {33, 65}, {100, 1}, {67, 70}, {700, 65}, {3, 15000}, {2, 131077}};
+              {33, 65}, {100, 1}, {67, 70}, {700, 65}, {3, 27001}, {2, 131077}};
 
-enum { SHAPES = sizeof shapes / sizeof *shapes };
+/* Several matrices of the last one's columns would show nothing new, and take long. */
+enum { SHAPES = sizeof shapes / sizeof *shapes, SHAPES_OF_MATRICES = SHAPES - 1 };
 
 static void check_rows(kernel_build *build)
 {
@@ -41,8 +42,11 @@ END_TEST
 static void check_matrices(kernel_build *build)
 {
     enum { BATCH = 5 };
-    for (int shape = 0; shape < SHAPES; shape++) {
+    for (int shape = 0; shape < SHAPES_OF_MATRICES; shape++) {
         int64_t N = shapes[shape].N, C = shapes[shape].C, gap = shape % 3;
+        if (takes_too_long(build, BATCH * C)) {
+            continue;
+        }
         int64_t x_step = N * C + gap, y_step = C + gap;
         void *x = uniform(build, BATCH * x_step, -1.0, 1.0, 1);
         void *sums = uniform_wide(build, BATCH * y_step, -1.0, 1.0, 2);
