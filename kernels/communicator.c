@@ -25,10 +25,16 @@ static mt_status broadcast_alone(mt_communicator *communicator, int root, size_t
     return MT_OK;
 }
 
-static mt_status sum_alone(mt_communicator *communicator, mt_device *device, mt_dtype dtype,
-                           int64_t n, void *values)
+static mt_status begin_alone(mt_communicator *communicator, mt_device *device, mt_dtype dtype,
+                             int64_t n, void *values)
 {
     (void)communicator, (void)device, (void)dtype, (void)n, (void)values;
+    return MT_OK;
+}
+
+static mt_status end_sums_alone(mt_communicator *communicator, mt_device *device)
+{
+    (void)communicator, (void)device;
     return MT_OK;
 }
 
@@ -55,7 +61,8 @@ mt_status mt_alone_communicator(mt_communicator **communicator)
     made->base = (mt_communicator){.size = 1,
                                    .gather = gather_alone,
                                    .broadcast = broadcast_alone,
-                                   .sum = sum_alone,
+                                   .begin_sum = begin_alone,
+                                   .end_sums = end_sums_alone,
                                    .end_all = end_alone,
                                    .close = close_alone,
                                    .votes = &made->vote};
@@ -169,16 +176,31 @@ mt_status mt_communicator_broadcast(mt_communicator *communicator, size_t bytes,
     return communicator->broadcast(communicator, 0, bytes, memory);
 }
 
-mt_status mt_communicator_sum(mt_communicator *communicator, mt_device *device, mt_dtype dtype,
-                              int64_t n, void *values)
+mt_status mt_communicator_begin_sum(mt_communicator *communicator, mt_device *device,
+                                    mt_dtype dtype, int64_t n, void *values)
 {
     if (communicator == NULL || device == NULL) {
         return mt_fail_null(__func__);
     }
     return dtype == MT_F32 || dtype == MT_F64
-               ? communicator->sum(communicator, device, dtype, n, values)
+               ? communicator->begin_sum(communicator, device, dtype, n, values)
                : mt_fail(MT_ERROR_INVALID, "communicator: sums are of f32 or f64, not of %s",
                          mt_dtype_name(dtype));
+}
+
+mt_status mt_communicator_end_sums(mt_communicator *communicator, mt_device *device)
+{
+    if (communicator == NULL || device == NULL) {
+        return mt_fail_null(__func__);
+    }
+    return communicator->end_sums(communicator, device);
+}
+
+mt_status mt_communicator_sum(mt_communicator *communicator, mt_device *device, mt_dtype dtype,
+                              int64_t n, void *values)
+{
+    mt_status status = mt_communicator_begin_sum(communicator, device, dtype, n, values);
+    return status == MT_OK ? mt_communicator_end_sums(communicator, device) : status;
 }
 
 void mt_communicator_end_all(mt_communicator *communicator, int exit_status)

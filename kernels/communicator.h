@@ -1,8 +1,9 @@
 /* A communicator from the inside: a table of functions, as a device is one. What is alone, and what
  * goes through the host's memory (a transport), each fill one in. Internal.
  *
- * `sum` is given memory of a device, and comes after the work that was put there before: what joins
- * devices themselves puts it on their stream (mt_device.stream). The others are of host memory. */
+ * `begin_sum` is given memory of a device, and comes after the work that was put there before; what
+ * is put there behind `end_sums` comes after all sums: what joins devices themselves has a stream
+ * for that (mt_device.stream). The others are of host memory. */
 #ifndef MT_KERNELS_COMMUNICATOR_H
 #define MT_KERNELS_COMMUNICATOR_H
 
@@ -14,7 +15,8 @@ struct mt_communicator {
     int rank, size;
     mt_status (*gather)(mt_communicator *, size_t bytes, const void *own, void *all);
     mt_status (*broadcast)(mt_communicator *, int root, size_t bytes, void *memory);
-    mt_status (*sum)(mt_communicator *, mt_device *, mt_dtype dtype, int64_t n, void *values);
+    mt_status (*begin_sum)(mt_communicator *, mt_device *, mt_dtype dtype, int64_t n, void *values);
+    mt_status (*end_sums)(mt_communicator *, mt_device *);
     void (*end_all)(mt_communicator *, int exit_status);
     void (*close)(mt_communicator *);
     int *votes;  /* (size), of mt_communicator_agree */

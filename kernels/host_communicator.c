@@ -1,20 +1,13 @@
-/* A communicator through the host's memory. A sum is made piece by piece: each rank gets its part
- * of a piece from all ranks, adds them in the order of ranks, and gives the sum to all. So every
- * rank sends and gets twice the array's bytes, less what stays, whatever their number; each element
- * is added once, in one place, so that all have the same bits. */
+/* A communicator through the host's memory, by a transport. */
 #include "kernels/communicator.h"
-
-#include "kernels/device.h"
+#include "kernels/host_sums.h"
 
 #include <stdlib.h>
-
-enum { PIECE_BYTES = 1 << 20 };
 
 typedef struct host_communicator {
     mt_communicator base;
     mt_transport transport;
-    size_t piece;       /* bytes: PIECE_BYTES, or a little more for whole parts of doubles */
-    char *own, *others; /* (piece) each */
+    mt_host_sums *sums;
 } host_communicator;
 
 static host_communicator *of(mt_communicator *communicator)
@@ -39,54 +32,16 @@ static mt_status broadcast(mt_communicator *communicator, int root, size_t bytes
     return status_of(transport->broadcast(transport->context, root, bytes, memory));
 }
 
-/* Adds the later ones of `count` arrays, which follow one another, to the first. */
-#define ADD_UP(type)                                                                               \
-    static void add_up_##type(int count, size_t n, type *arrays)                                   \
-    {                                                                                              \
-        for (int rank = 1; rank < count; rank++) {                                                 \
-            const type *next = arrays + (size_t)rank * n;                                          \
-            for (size_t i = 0; i < n; i++) {                                                       \
-                arrays[i] += next[i];                                                              \
-            }                                                                                      \
-        }                                                                                          \
-    }
-ADD_UP(float)
-ADD_UP(double)
-
-static mt_status sum_piece(host_communicator *made, mt_device *device, mt_dtype dtype, size_t n,
-                           void *values)
+static mt_status begin_sum(mt_communicator *communicator, mt_device *device, mt_dtype dtype,
+                           int64_t n, void *values)
 {
-    const mt_transport *transport = &made->transport;
-    size_t size = mt_dtype_size(dtype), ranks = (size_t)transport->size;
-    size_t part = (n + ranks - 1) / ranks, bytes = part * size;
-    mt_status status = device->read_back(device, made->own, values, n * size);
-    if (status == MT_OK) {
-        status = status_of(transport->exchange(transport->context, bytes, made->own, made->others));
-    }
-    if (status != MT_OK) {
-        return status;
-    }
-    if (dtype == MT_F64) {
-        add_up_double(transport->size, part, (double *)(void *)made->others);
-    } else {
-        add_up_float(transport->size, part, (float *)(void *)made->others);
-    }
-    status = status_of(transport->gather(transport->context, bytes, made->others, made->own));
-    return status == MT_OK ? device->write(device, values, made->own, n * size) : status;
+    return mt_host_sums_begin(of(communicator)->sums, device, dtype, n, values);
 }
 
-static mt_status sum(mt_communicator *communicator, mt_device *device, mt_dtype dtype, int64_t n,
-                     void *values)
+static mt_status end_sums(mt_communicator *communicator, mt_device *device)
 {
-    host_communicator *made = of(communicator);
-    size_t size = mt_dtype_size(dtype), most = made->piece / size;
-    mt_status status = MT_OK;
-    for (size_t at = 0; at < (size_t)n && status == MT_OK; at += most) {
-        size_t rest = (size_t)n - at;
-        status =
-            sum_piece(made, device, dtype, rest < most ? rest : most, (char *)values + at * size);
-    }
-    return status;
+    (void)device;
+    return mt_host_sums_end(of(communicator)->sums);
 }
 
 static void end_all(mt_communicator *communicator, int exit_status)
@@ -98,41 +53,36 @@ static void end_all(mt_communicator *communicator, int exit_status)
 static void close_host(mt_communicator *communicator)
 {
     host_communicator *made = of(communicator);
+    mt_host_sums_destroy(made->sums);
     made->transport.close(made->transport.context);
     free(made->base.votes);
-    free(made->own);
-    free(made->others);
     free(made);
 }
 
 mt_status mt_host_communicator(const mt_transport *transport, mt_communicator **communicator)
 {
-    size_t ranks = (size_t)transport->size, line = ranks * sizeof(double);
+    mt_status status = MT_ERROR_MEMORY;
     host_communicator *made = calloc(1, sizeof *made);
+    int *votes = calloc((size_t)transport->size, sizeof *votes);
     *communicator = NULL;
-    if (made != NULL) {
+    if (made == NULL || votes == NULL) {
+        mt_fail(status, "communicator: no memory for %d ranks", transport->size);
+    } else {
         *made = (host_communicator){.base = {.rank = transport->rank,
                                              .size = transport->size,
                                              .gather = gather,
                                              .broadcast = broadcast,
-                                             .sum = sum,
+                                             .begin_sum = begin_sum,
+                                             .end_sums = end_sums,
                                              .end_all = end_all,
                                              .close = close_host,
-                                             .votes = calloc(ranks, sizeof *made->base.votes)},
-                                    .transport = *transport,
-                                    .piece = (PIECE_BYTES + line - 1) / line * line};
-        made->own = calloc(1, made->piece); /* the last part of a piece may be longer than it is */
-        made->others = calloc(1, made->piece);
+                                             .votes = votes},
+                                    .transport = *transport};
+        status = mt_host_sums_create(&made->transport, &made->sums);
     }
-    if (made == NULL || made->base.votes == NULL || made->own == NULL || made->others == NULL) {
-        mt_status status =
-            mt_fail(MT_ERROR_MEMORY, "communicator: no memory for pieces of %d bytes", PIECE_BYTES);
-        if (made != NULL) {
-            free(made->base.votes);
-            free(made->own);
-            free(made->others);
-            free(made);
-        }
+    if (status != MT_OK) {
+        free(made);
+        free(votes);
         transport->close(transport->context);
         return status;
     }

@@ -7,11 +7,13 @@
 #ifndef MT_KERNELS_TRANSPORT_H
 #define MT_KERNELS_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct mt_transport {
     int rank, size;
     int processes, processors; /* on this machine; those that the processes may use together */
+    bool any_thread;           /* its functions may be called by any thread, one at a time */
     void *context;             /* the transport's own */
 
     /* Puts `bytes` bytes of every rank into `all`, in the order of ranks. */
@@ -27,7 +29,7 @@ typedef struct mt_transport {
 } mt_transport;
 
 /* The one function of the library, whose name changes whenever this header does. */
-#define MT_MPI_TRANSPORT mt_mpi_transport_1
+#define MT_MPI_TRANSPORT mt_mpi_transport_2
 typedef const char *mt_open_transport(mt_transport *transport);
 
 #endif

@@ -101,6 +101,7 @@ void mt_trainer_destroy(mt_trainer *trainer)
     mt_adam_destroy(trainer->adam);
     mt_tape_destroy(trainer->tape);
     free(trainer->votes);
+    grad_pieces_destroy(trainer->pieces);
     free(trainer);
 }
 

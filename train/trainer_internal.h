@@ -1,6 +1,7 @@
 /* A trainer from the inside. trainer.c has what programs call, trainer_saves.c its checkpoints;
  * trainer_updates.c puts updates on the device, trainer_shares.c is what several ranks do together
- * in one, and trainer_results.c fetches what they showed. */
+ * in one, trainer_pieces.c how their gradients are summed, and trainer_results.c fetches what
+ * updates showed. */
 #ifndef MT_TRAIN_TRAINER_INTERNAL_H
 #define MT_TRAIN_TRAINER_INTERNAL_H
 
@@ -14,6 +15,9 @@
 /* A batch takes three of the device's read slots; recordings are kept for so many shapes. */
 enum { LOSS_SLOT, COUNTS_SLOT, NORM_SLOT, SLOTS };
 enum { BATCHES = MT_READ_SLOTS / SLOTS, RECORDINGS = 16 };
+
+/* The gradients of several ranks, which are summed in pieces (trainer_pieces.c). */
+typedef struct grad_pieces grad_pieces;
 
 /* A batch whose results are on their way. */
 typedef struct pending_batch {
@@ -69,7 +73,8 @@ struct mt_trainer {
     volatile sig_atomic_t stopped;
     mt_status status;    /* the first failure, */
     char error[2048];    /* and what it was; or, where there is none, why there is no batch */
-    batch_vote *votes;   /* of all ranks; NULL where it trains alone */
+    batch_vote *votes;   /* of all ranks; NULL where it trains alone, */
+    grad_pieces *pieces; /* as these are */
     bool all_stop;       /* one of the ranks was stopped, and all know it */
     bool lacks_batch;    /* of the update that was to begin: nothing of it is left */
     bool undone;         /* the failure is a bad step, and all is as before it, and finite */
@@ -128,8 +133,20 @@ mt_status trainer_vote(mt_trainer *trainer, mt_status status, const mt_batch *ba
 /* Between two updates: gives all ranks a failure of one, and has all stop where one was stopped. */
 mt_status trainer_meet(mt_trainer *trainer, mt_status status);
 
-/* Sums the gradients of all ranks, which are settled. */
-mt_status trainer_sum_gradients(mt_trainer *trainer);
+/* The memory of the parameters outlives the pieces. */
+mt_status grad_pieces_create(mt_parameters *parameters, mt_communicator *communicator,
+                             grad_pieces **pieces);
+void grad_pieces_destroy(grad_pieces *pieces); /* NULL is allowed */
+
+/* Counts what operators that are computed from here on take of each piece, up to grad_pieces_begin
+ * or mt_tape_observe. */
+void grad_pieces_count(grad_pieces *pieces, mt_tape *tape);
+
+/* Begins the sum of each piece when backward, which comes next, has done with it; and of those that
+ * are left, and ends all. By all ranks, of which one may have failed in backward, with `status`.
+ * Returns this rank's first failure. */
+void grad_pieces_begin(grad_pieces *pieces, mt_tape *tape);
+mt_status grad_pieces_end(grad_pieces *pieces, mt_tape *tape, mt_status status);
 
 /* Puts the next update on the device. Only where there is room. */
 mt_status trainer_enqueue(mt_trainer *trainer);

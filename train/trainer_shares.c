@@ -42,6 +42,10 @@ mt_status trainer_share_start(mt_trainer *trainer)
     trainer->votes = calloc((size_t)trainer->config.communicator->size, sizeof *trainer->votes);
     mt_status status =
         trainer->votes != NULL ? MT_OK : mt_fail(MT_ERROR_MEMORY, "trainer: no memory for votes");
+    if (status == MT_OK) {
+        status =
+            grad_pieces_create(trainer->parameters, trainer->config.communicator, &trainer->pieces);
+    }
     status = mt_communicator_agree(trainer->config.communicator, status);
     if (status == MT_OK) {
         status = compare_shapes(trainer);
@@ -184,21 +188,4 @@ mt_status trainer_meet(mt_trainer *trainer, mt_status status)
         trainer->all_stop = trainer->all_stop || trainer->votes[rank].stopped;
     }
     return fails ? mt_communicator_agree(communicator, status) : MT_OK;
-}
-
-mt_status trainer_sum_gradients(mt_trainer *trainer)
-{
-    mt_parameters *parameters = trainer->parameters;
-    for (int i = 0; i < parameters->count; i++) {
-        const mt_tensor *tensor = &parameters->items[i]->tensor;
-        if (tensor->zero_rows != NULL) { /* other ranks had other rows */
-            mt_status status =
-                tensor->device->zero(tensor->device, tensor->zero_rows, (size_t)tensor->shape[0]);
-            if (status != MT_OK) {
-                return status;
-            }
-        }
-    }
-    return mt_communicator_sum(trainer->config.communicator, trainer->device, parameters->dtype,
-                               parameters->total, parameters->grad);
 }

@@ -79,7 +79,7 @@ static mt_status differentiate_and_update(mt_trainer *trainer, const mt_batch *b
 /* Backward of what this rank's share of a batch is to its mean loss, which all show. */
 static mt_status differentiate_share(mt_trainer *trainer, const mt_batch *batch,
                                      const batch_vote *whole, mt_tensor *loss, mt_tensor *counts,
-                                     bool last, batch_tensors *tensors)
+                                     batch_tensors *tensors)
 {
     mt_tape *tape = trainer->tape;
     mt_dtype dtype = loss->dtype;
@@ -103,7 +103,7 @@ static mt_status differentiate_share(mt_trainer *trainer, const mt_batch *batch,
         keep(shown_counts, &tensors->counts);
         tensors->input.shape[0] *= mt_communicator_size(trainer->config.communicator);
     }
-    return status == MT_OK && last ? mt_parameters_settle_grad(trainer->parameters) : status;
+    return status;
 }
 
 /* The same for a share of a batch, which may have failed with `status`; where it is the last of an
@@ -111,20 +111,26 @@ static mt_status differentiate_share(mt_trainer *trainer, const mt_batch *batch,
 static mt_status run_shared(mt_trainer *trainer, mt_status status, const mt_batch *batch, bool last,
                             batch_tensors *tensors)
 {
+    mt_tape *tape = trainer->tape;
     mt_tensor *loss = NULL, *counts = NULL;
     batch_vote whole;
     if (status == MT_OK) {
-        status = objective_loss(&trainer->objective, trainer->tape, batch, &loss, &counts);
+        grad_pieces_count(trainer->pieces, tape);
+        status = objective_loss(&trainer->objective, tape, batch, &loss, &counts);
+        mt_tape_observe(tape, NULL, NULL);
     }
     status = trainer_vote(trainer, status, batch, loss, counts, &whole);
     if (status != MT_OK || loss == NULL) {
         return status;
     }
-    status = differentiate_share(trainer, batch, &whole, loss, counts, last, tensors);
-    status = trainer_agree(trainer, status);
-    if (status == MT_OK && last) {
-        status = trainer_sum_gradients(trainer);
+    if (last) {
+        grad_pieces_begin(trainer->pieces, tape);
     }
+    status = differentiate_share(trainer, batch, &whole, loss, counts, tensors);
+    if (last) {
+        status = grad_pieces_end(trainer->pieces, tape, status);
+    }
+    status = trainer_agree(trainer, status);
     return status == MT_OK && last ? apply(trainer) : status;
 }
 

@@ -69,6 +69,16 @@ MT_API mt_status mt_communicator_broadcast(mt_communicator *communicator, size_t
 MT_API mt_status mt_communicator_sum(mt_communicator *communicator, mt_device *device,
                                      mt_dtype dtype, int64_t n, void *values);
 
+/* The same in parts, for sums beside other work: begin_sum is called when the work that makes the
+ * values has been put on the device, and may go on beside what is put there later; that leaves the
+ * values alone, up to end_sums, behind which they are those of all ranks. Sums are begun in the
+ * same order on all ranks. Where one fails, the rank takes part in the rest of all the same, and
+ * end_sums returns the failure, which is this rank's alone. In between no other function of the
+ * communicator is called. By all ranks. */
+MT_API mt_status mt_communicator_begin_sum(mt_communicator *communicator, mt_device *device,
+                                           mt_dtype dtype, int64_t n, void *values);
+MT_API mt_status mt_communicator_end_sums(mt_communicator *communicator, mt_device *device);
+
 /* Ends all processes at once, this one too, with this exit status: for a failure that the others
  * cannot know of, once its rank has told it. Of a process that is alone it ends nothing. */
 MT_API void mt_communicator_end_all(mt_communicator *communicator, int exit_status);

@@ -103,7 +103,7 @@ __attribute__((visibility("default"))) mt_open_transport MT_MPI_TRANSPORT;
 
 const char *MT_MPI_TRANSPORT(mt_transport *transport)
 {
-    int started = 0, provided, error;
+    int started = 0, provided = MPI_THREAD_SINGLE, error;
     *transport = (mt_transport){.gather = gather,
                                 .exchange = exchange,
                                 .broadcast = broadcast,
@@ -114,12 +114,14 @@ const char *MT_MPI_TRANSPORT(mt_transport *transport)
     }
     MPI_Initialized(&started);
     if (!started) {
-        error = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+        error = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided);
         if (error != MPI_SUCCESS) {
             return result("MPI_Init_thread", error);
         }
         started_here = true;
     }
+    MPI_Query_thread(&provided);
+    transport->any_thread = provided >= MPI_THREAD_SERIALIZED;
     error = MPI_Comm_dup(MPI_COMM_WORLD, &everyone); /* apart from messages of the program's own */
     if (error != MPI_SUCCESS) {
         return result("MPI_Comm_dup", error);

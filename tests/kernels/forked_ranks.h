@@ -94,6 +94,7 @@ static inline void be_rank(forked_ranks *ranks, int rank, rank_function *functio
     forked_rank here = {ranks, rank};
     const mt_transport transport = {.rank = rank,
                                     .size = ranks->size,
+                                    .any_thread = true,
                                     .context = &here,
                                     .gather = forked_gather,
                                     .exchange = forked_exchange,
