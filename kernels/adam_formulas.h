@@ -21,6 +21,13 @@ MT_EVERYWHERE double mt_adam_grad_factor(double grad_scale, double squares, doub
                                        : grad_scale;
 }
 
+/* The numbers of a range whose rate is factor lr. */
+MT_EVERYWHERE mt_adam_rates mt_adam_rates_of(mt_adam_rates rates, double factor)
+{
+    rates.lr *= factor;
+    return rates;
+}
+
 /* The share of a parameter that weight decay leaves. */
 MT_EVERYWHERE double mt_adam_kept(mt_adam_rates rates, double weight_decay)
 {

@@ -197,6 +197,7 @@ mt_tensor *mt_parameters_add(mt_parameters *parameters, const char *prefix, cons
     parameter->initial = initial;
     parameter->padding_row = -1;
     parameter->decay = rank == 2;
+    parameter->rate = 1.0;
     parameters->items[parameters->count++] = parameter;
     return &parameter->tensor;
 }

@@ -2,6 +2,7 @@
 
 #include "kernels/device.h"
 #include "kernels/null.h"
+#include "optim/adam_ranges.h"
 
 #include <float.h>
 #include <math.h>
@@ -78,6 +79,9 @@ mt_status mt_adam_create(mt_parameters *parameters, mt_adam_config config, mt_ad
     made->config = config;
     made->parameters = parameters;
     status = allocate(made);
+    if (status == MT_OK) {
+        status = mt_adam_ranges_create(made);
+    }
     if (status != MT_OK) {
         mt_adam_destroy(made);
         return status;
@@ -97,6 +101,7 @@ void mt_adam_destroy(mt_adam *adam)
     device->release(device, adam->norm_squared);
     device->release(device, adam->halt);
     device->release(device, adam->rates);
+    device->release(device, adam->ranges);
     free(adam);
 }
 
@@ -243,6 +248,8 @@ mt_status mt_adam_update(mt_adam *adam, double grad_scale)
                                .clip = adam->config.clip,
                                .norm_squared = adam->norm_squared,
                                .rates = adam->rates,
+                               .ranges = adam->ranges,
+                               .range_count = adam->range_count,
                                .parameter = parameters->data,
                                .grad = parameters->grad,
                                .m = adam->m,

@@ -31,10 +31,12 @@ typedef struct mt_adam {
     double *halt;              /* (1), on the device: 0, or no number: the update is not made */
     bool halts;                /* updates that follow one that is not made are not made either */
     mt_adam_rates *rates;      /* (1), on the device: of the next update */
+    mt_adam_range *ranges; /* (range_count), on the device: of parameters whose rate is not lr */
+    int64_t range_count;   /* 0: all have lr */
 } mt_adam;
 
-/* MT_ERROR_INVALID for a field out of range, with its value. The caller destroys it, before the
- * parameters. */
+/* MT_ERROR_INVALID for a field out of range, with its value. Parameters keep the factors of lr that
+ * they have now (mt_parameters_set_rate). The caller destroys it, before the parameters. */
 MT_API mt_status mt_adam_create(mt_parameters *parameters, mt_adam_config config, mt_adam **adam);
 MT_API void mt_adam_destroy(mt_adam *adam); /* NULL is allowed */
 

@@ -32,6 +32,7 @@ typedef struct mt_parameter {
     int64_t padding_row; /* zero at the start, never updated; -1: none */
     bool is_table;       /* mt_parameters_set_table */
     bool decay;          /* weight decay applies: rank 2 and more */
+    double rate;         /* times lr is its learning rate; 1 but for mt_parameters_set_rate */
     size_t offset;       /* elements from the start of the blocks, once they are allocated */
 } mt_parameter;
 
@@ -70,6 +71,13 @@ MT_API void mt_parameters_set_table(mt_parameters *parameters);
 
 /* Marks row `row` of the parameter added last as padding. */
 MT_API void mt_parameters_set_padding_row(mt_parameters *parameters, int64_t row);
+
+/* Gives all parameters whose name matches a pattern, as a shell has it for files ("*.time_decay"),
+ * their learning rate as a factor of lr; 0: lr moves them no more. mt_adam_create reads it, and
+ * knows nothing of later calls. MT_ERROR_INVALID, and nothing is changed, for a factor that is no
+ * finite number from 0 on, and where no name matches. */
+MT_API mt_status mt_parameters_set_rate(mt_parameters *parameters, const char *pattern,
+                                        double factor);
 
 /* Keeps beside the data, which are MT_F32, their values as MT_BF16, for products of that type
  * (tensor.narrow). mt_tensor_write and Adam keep them up to date; a program that writes to the data

@@ -9,10 +9,10 @@ typedef struct update {
     double grad_factor;
 } update;
 
-static void update_range(const update *of, int64_t begin, int64_t end)
+/* Parameters that have one rate. */
+static void update_range(const update *of, mt_adam_rates rates, int64_t begin, int64_t end)
 {
     const mt_adam_args *args = of->args;
-    const mt_adam_rates rates = *args->rates;
     int64_t decayed = args->decayed;
     real *parameter = args->parameter, *first = args->m, *second = args->v;
     const real *grad = args->grad;
@@ -44,14 +44,20 @@ static void narrow_range(const mt_adam_args *args, int64_t begin, int64_t end)
     }
 }
 
-/* In pieces that are still in cache when they are rounded. */
+/* In pieces that are still in cache when they are rounded, each of one rate. */
 static void update_stretch(const void *loop, int64_t begin, int64_t end)
 {
     enum { PIECE = 2048 };
     const update *of = loop;
-    for (int64_t first = begin; first < end; first += PIECE) {
-        int64_t stop = end - first < PIECE ? end : first + PIECE;
-        update_range(of, first, stop);
+    const mt_adam_range all = {INT64_MAX, 1.0};
+    const mt_adam_range *range = of->args->range_count > 0 ? of->args->ranges : &all;
+    for (int64_t first = begin, stop; first < end; first = stop) {
+        while (range->end <= first) {
+            range++;
+        }
+        stop = end - first < PIECE ? end : first + PIECE;
+        stop = range->end < stop ? range->end : stop;
+        update_range(of, mt_adam_rates_of(*of->args->rates, range->factor), first, stop);
         if (of->args->narrow != NULL) {
             narrow_range(of->args, first, stop);
         }

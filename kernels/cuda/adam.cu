@@ -12,19 +12,43 @@ constexpr int ADAM_THREADS = 256;
 
 /* What all elements have in common. */
 template <typename real> struct adam_numbers {
-    real factor, beta1, rest1, beta2, rest2, rate, correction, eps;
+    real factor, beta1, rest1, beta2, rest2, correction, eps;
 };
+
+/* What the elements of a range have in common; `end` is the element behind them. */
+template <typename real> struct range_numbers {
+    int64_t end;
+    real of_decayed, rate;
+};
+
+/* Those of the range that element i is in. `range` is the number of one that is not behind it, and
+ * becomes that range's: a thread's elements come in order, so few are passed. */
+template <typename real>
+__device__ inline range_numbers<real> range_of(const mt_adam_args &args, int64_t i, int64_t &range)
+{
+    double factor = 1.0;
+    int64_t end = args.n;
+    if (args.range_count > 0) {
+        while (args.ranges[range].end <= i) {
+            range++;
+        }
+        factor = args.ranges[range].factor;
+        end = args.ranges[range].end;
+    }
+    const mt_adam_rates rates = mt_adam_rates_of(*args.rates, factor);
+    return {end, static_cast<real>(mt_adam_kept(rates, args.weight_decay)),
+            static_cast<real>(mt_adam_rate(rates))};
+}
 
 /* The update of one element. */
 template <typename real>
-__device__ inline void update_element(const adam_numbers<real> &all, real keep, real grad,
-                                      real &parameter, real &first, real &second)
+__device__ inline void update_element(const adam_numbers<real> &all, real keep, real rate,
+                                      real grad, real &parameter, real &first, real &second)
 {
     real g = all.factor * grad;
     first = mt_adam_moment(all.beta1, first, all.rest1, g);
     second = mt_adam_moment(all.beta2, second, all.rest2 * g, g);
-    parameter =
-        fma(keep, parameter, -all.rate * first / fma(sqrt(second), all.correction, all.eps));
+    parameter = fma(keep, parameter, -rate * first / fma(sqrt(second), all.correction, all.eps));
 }
 
 template <int WIDTH, typename real>
@@ -38,22 +62,22 @@ __global__ void __launch_bounds__(ADAM_THREADS)
         return;
     }
     bfloat16 *narrow = reinterpret_cast<bfloat16 *>(args.narrow);
-    const mt_adam_rates rates = *args.rates;
-    const adam_numbers<real> all = {static_cast<real>(grad_factor),
-                                    static_cast<real>(args.beta1),
-                                    static_cast<real>(1.0 - args.beta1),
-                                    static_cast<real>(args.beta2),
-                                    static_cast<real>(1.0 - args.beta2),
-                                    static_cast<real>(mt_adam_rate(rates)),
-                                    static_cast<real>(mt_adam_correction(rates)),
-                                    static_cast<real>(args.eps)};
-    const real of_decayed = static_cast<real>(mt_adam_kept(rates, args.weight_decay));
+    const adam_numbers<real> all = {
+        static_cast<real>(grad_factor),      static_cast<real>(args.beta1),
+        static_cast<real>(1.0 - args.beta1), static_cast<real>(args.beta2),
+        static_cast<real>(1.0 - args.beta2), static_cast<real>(mt_adam_correction(*args.rates)),
+        static_cast<real>(args.eps)};
+    range_numbers<real> own = {0, real(1), real(0)};
+    int64_t range = 0;
 #pragma unroll 1 /* a turn has packs enough on their way, and another's would take registers */
     for (int64_t i = global_thread() * WIDTH; i < args.n; i += global_threads() * WIDTH) {
+        if (i >= own.end) {
+            own = range_of<real>(args, i, range);
+        }
         if (i + WIDTH > args.n) {
             for (; i < args.n; i++) { /* what is left of the last pack */
-                real keep = i < args.decayed ? of_decayed : real(1);
-                update_element(all, keep, grad[i], parameter[i], first[i], second[i]);
+                real keep = i < args.decayed ? own.of_decayed : real(1);
+                update_element(all, keep, own.rate, grad[i], parameter[i], first[i], second[i]);
                 if (narrow != nullptr) {
                     narrow[i] = static_cast<float>(parameter[i]);
                 }
@@ -63,8 +87,8 @@ __global__ void __launch_bounds__(ADAM_THREADS)
         pack<real, WIDTH> p = load<WIDTH>(parameter + i), g = load<WIDTH>(grad + i);
         pack<real, WIDTH> m = load<WIDTH>(first + i), v = load<WIDTH>(second + i);
         for (int k = 0; k < WIDTH; k++) {
-            real keep = i + k < args.decayed ? of_decayed : real(1);
-            update_element(all, keep, g.at[k], p.at[k], m.at[k], v.at[k]);
+            real keep = i + k < args.decayed ? own.of_decayed : real(1);
+            update_element(all, keep, own.rate, g.at[k], p.at[k], m.at[k], v.at[k]);
         }
         store(first + i, m);
         store(second + i, v);

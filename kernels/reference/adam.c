@@ -5,7 +5,8 @@
  *     v = beta2 v + (1 - beta2) g^2
  *     p = p - lr weight_decay p - lr (m / bias1) / (sqrt(v / bias2) + eps)
  *
- * The bias of step n is 1 - beta^n. m and v below the smallest normal number become zero; nothing
+ * lr is times the factor of the parameter's range, where there are ranges. The bias of step n is
+ * 1 - beta^n. m and v below the smallest normal number become zero; nothing
  * is done where the norm is not finite. */
 #include "kernels/reference/reference.h"
 
@@ -29,11 +30,16 @@ void mt_reference_adam(const mt_adam_args *args)
         }
         scale *= args->clip > 0.0 && norm > args->clip ? args->clip / norm : 1.0;
     }
+    const mt_adam_range *range = args->ranges;
     for (int64_t i = 0; i < args->n; i++) {
+        while (args->range_count > 0 && i >= range->end) {
+            range++;
+        }
+        double lr = rates->lr * (args->range_count > 0 ? range->factor : 1.0);
         double g = scale * grad[i], decay = i < args->decayed ? args->weight_decay : 0.0;
         m[i] = flushed(args->beta1 * m[i] + (1.0 - args->beta1) * g);
         v[i] = flushed(args->beta2 * v[i] + (1.0 - args->beta2) * g * g);
-        p[i] -= rates->lr * decay * p[i] +
-                rates->lr * (m[i] / rates->bias1) / (sqrt(v[i] / rates->bias2) + args->eps);
+        p[i] -= lr * decay * p[i] +
+                lr * (m[i] / rates->bias1) / (sqrt(v[i] / rates->bias2) + args->eps);
     }
 }

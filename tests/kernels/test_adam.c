@@ -116,6 +116,71 @@ START_TEST(test_steps_are_the_references)
 }
 END_TEST
 
+/* Ranges of other rates, on the device for args and on the host for what is expected. */
+static void compare_ranges(kernel_build *build, mt_adam_args *args, const mt_adam_range *ranges,
+                           int64_t count)
+{
+    mt_adam_range *array = blank_bytes(build, (size_t)count * sizeof *ranges);
+    assert_ok(build->device->write(build->device, array, ranges, (size_t)count * sizeof *ranges));
+    args->ranges = array;
+    args->range_count = count;
+    compare_steps(build, args, NULL);
+}
+
+static void check_ranges(kernel_build *build)
+{
+    enum { LAST = MANY + 5 };
+    static const mt_adam_range ranges[] = {
+        {16, 2.0}, {48, 0.0}, {64, 1.0}, {4096, 3.0}, {LAST, 0.5}};
+    for (int part = 0; part < 3; part++) { /* of the parameters that decay */
+        mt_adam_args args = make_args(build, LAST);
+        args.decayed = args.n * part / 2;
+        args.weight_decay = 0.1;
+        compare_ranges(build, &args, ranges, 5);
+        mt_adam_args apart = without_first(build, make_args(build, 50)); /* where none is aligned */
+        compare_ranges(build, &apart, (mt_adam_range[]){{5, 0.5}, {49, 2.0}}, 2);
+    }
+}
+
+START_TEST(test_ranges_have_rates_of_their_own)
+{
+    for_each_build(check_ranges);
+}
+END_TEST
+
+static void check_factor_of_one(kernel_build *build)
+{
+    enum { COUNT = 4100 };
+    size_t bytes = COUNT * mt_dtype_size(mt_dtype_wide(build->dtype));
+    static const mt_adam_range ranges[] = {{32, 1.0}, {2080, 2.0}, {COUNT, 1.0}};
+    char *found[2] = {malloc(bytes), malloc(bytes)};
+    for (int with = 0; with < 2; with++) {
+        mt_adam_args args = make_args(build, COUNT);
+        args.decayed = 2064;
+        args.weight_decay = 0.1;
+        mt_adam_range *array = blank_bytes(build, sizeof ranges);
+        assert_ok(build->device->write(build->device, array, ranges, sizeof ranges));
+        args.ranges = with == 1 ? array : NULL;
+        args.range_count = with == 1 ? 3 : 0;
+        for (int step = 1; step <= STEPS; step++) {
+            assert_ok(update(build, &args, step));
+        }
+        assert_ok(build->device->read_back(build->device, found[with], args.parameter, bytes));
+    }
+    size_t size = bytes / COUNT;
+    ck_assert_mem_eq(found[0], found[1], 32 * size);
+    ck_assert_mem_ne(found[0] + 32 * size, found[1] + 32 * size, 16 * size);
+    ck_assert_mem_eq(found[0] + 2080 * size, found[1] + 2080 * size, bytes - 2080 * size);
+    free(found[0]);
+    free(found[1]);
+}
+
+START_TEST(test_a_factor_of_one_has_the_bits_of_none)
+{
+    for_each_build(check_factor_of_one);
+}
+END_TEST
+
 /* The norm of grad_scale grad is 0.5 * 6 = 3: above 1.5 it is clipped to half, below 4 not. */
 static void check_clip(kernel_build *build)
 {
@@ -189,6 +254,7 @@ END_TEST
 static Suite *adam_suite(void)
 {
     return SUITE("adam", test_steps_are_the_references, test_gradients_beyond_clip_are_scaled_to_it,
+                 test_ranges_have_rates_of_their_own, test_a_factor_of_one_has_the_bits_of_none,
                  test_a_norm_that_is_not_finite_changes_nothing,
                  test_forgotten_moments_become_zero);
 }

@@ -228,6 +228,68 @@ START_TEST(test_settings_out_of_range_are_refused)
 }
 END_TEST
 
+/* The matrix at twice the rate, decay included; the vector stays. */
+START_TEST(test_parameters_have_rates_of_their_own)
+{
+    double plain[N], twice[N], flat[5];
+    mt_adam_config config = mt_adam_config_default();
+    config.weight_decay = 0.1;
+    for (int own = 0; own < 2; own++) {
+        mt_parameters *set = NULL;
+        ck_assert_int_eq(mt_parameters_create(test_device, MT_F64, &set), MT_OK);
+        mt_tensor *one = mt_parameters_add(set, "a.", "vector", SHAPE(5), mt_initial_constant(0.5));
+        mt_tensor *two =
+            mt_parameters_add(set, "a.", "matrix", SHAPE(3, 7), mt_initial_constant(0.25));
+        ck_assert_int_eq(mt_parameters_allocate(set, 3), MT_OK);
+        if (own == 1) {
+            ck_assert_int_eq(mt_parameters_set_rate(set, "*.mat*", 2.0), MT_OK);
+            ck_assert_int_eq(mt_parameters_set_rate(set, "a.vector", 0.0), MT_OK);
+        }
+        mt_adam *adam;
+        double grad[N];
+        for (int i = 0; i < N; i++) {
+            grad[i] = 1.0 + i;
+        }
+        ck_assert_int_eq(mt_adam_create(set, config, &adam), MT_OK);
+        ck_assert_int_eq(adam->range_count, own == 1 ? 2 : 0);
+        ck_assert_int_eq(test_device->write(test_device, two->grad, grad, sizeof grad), MT_OK);
+        ck_assert_int_eq(test_device->write(test_device, one->grad, grad, sizeof flat), MT_OK);
+        one->has_grad = two->has_grad = true;
+        ck_assert_int_eq(mt_adam_step(adam, 0.01, 1.0, NULL), MT_OK);
+        ck_assert_int_eq(mt_tensor_read(two, own == 1 ? twice : plain), MT_OK);
+        ck_assert_int_eq(mt_tensor_read(one, flat), MT_OK);
+        mt_adam_destroy(adam);
+        mt_parameters_destroy(set);
+    }
+    for (int i = 0; i < N; i++) {
+        ck_assert_double_eq_tol(twice[i] - 0.25, 2.0 * (plain[i] - 0.25), 1e-15);
+    }
+    for (int i = 0; i < 5; i++) {
+        ck_assert_double_eq(flat[i], 0.5);
+    }
+}
+END_TEST
+
+START_TEST(test_rates_of_parameters_out_of_range_are_refused)
+{
+    static const struct {
+        const char *pattern;
+        double factor;
+        const char *says;
+    } wrong[] = {{"matrix", -1.0, "matrix has the rate -1, not"},
+                 {"*", NAN, "* has the rate nan, not"},
+                 {"*", INFINITY, "* has the rate inf, not"},
+                 {"matri", 2.0, "none of 2 has a name like matri"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_int_eq(mt_parameters_set_rate(parameters, wrong[i].pattern, wrong[i].factor),
+                         MT_ERROR_INVALID);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), wrong[i].says));
+    }
+    ck_assert_int_eq(mt_parameters_set_rate(NULL, "*", 1.0), MT_ERROR_INVALID);
+    ck_assert_double_eq(parameters->items[0]->rate, 1.0);
+}
+END_TEST
+
 START_TEST(test_rates_out_of_range_change_nothing)
 {
     mt_adam *adam = make_adam(mt_adam_config_default());
@@ -320,15 +382,16 @@ END_TEST
 
 static Suite *adam_suite(void)
 {
-    return SUITE_WITH("adam", setup, teardown, test_adam_is_the_formula,
-                      test_weight_decay_spares_vectors, test_clipping_scales_to_the_norm,
-                      test_gradients_that_are_not_finite_change_nothing_and_are_named,
-                      test_a_loss_that_is_not_finite_is_not_followed,
-                      test_gradients_whose_squares_overflow_change_nothing,
-                      test_settings_out_of_range_are_refused,
-                      test_rates_out_of_range_change_nothing, test_parameters_refuse_a_name_twice,
-                      test_names_that_no_file_could_hold_are_refused,
-                      test_sizes_that_nothing_has_are_refused);
+    return SUITE_WITH(
+        "adam", setup, teardown, test_adam_is_the_formula, test_weight_decay_spares_vectors,
+        test_clipping_scales_to_the_norm,
+        test_gradients_that_are_not_finite_change_nothing_and_are_named,
+        test_a_loss_that_is_not_finite_is_not_followed,
+        test_gradients_whose_squares_overflow_change_nothing,
+        test_settings_out_of_range_are_refused, test_parameters_have_rates_of_their_own,
+        test_rates_of_parameters_out_of_range_are_refused, test_rates_out_of_range_change_nothing,
+        test_parameters_refuse_a_name_twice, test_names_that_no_file_could_hold_are_refused,
+        test_sizes_that_nothing_has_are_refused);
 }
 
 MT_TEST_MAIN(adam_suite)
