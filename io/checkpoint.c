@@ -32,6 +32,9 @@ static const mt_archive_field adam_fields[] = {
     {NULL},
 };
 
+/* Of each mt_moment. */
+static const char *const moment_groups[] = {"/optimizer/m", "/optimizer/v"};
+
 /* ---- writing ---- */
 
 /* Every parameter's values from a source of our own names. */
@@ -55,16 +58,16 @@ static mt_status write_values(mt_archive *archive, const char *group, const mt_w
 }
 
 /* Adam's moments of every parameter, in a group of their own. */
-static void write_moments(mt_archive *archive, const char *group, const mt_adam *adam,
-                          const void *moments, bool never_negative)
+static void write_moments(mt_archive *archive, const mt_adam *adam, mt_moment which)
 {
+    const char *group = moment_groups[which];
     mt_weights weights = {.dtype = adam->parameters->dtype, .parameters = adam->parameters};
     mt_weights_file file = {.path = NULL};
     weights.file = &file;
     mt_archive_write_group(archive, group);
-    mt_status status = mt_block_source(adam->parameters, moments, &file.source);
+    mt_status status = mt_moments_source(adam, which, &file.source);
     if (status == MT_OK) {
-        status = write_values(archive, group, &weights, never_negative);
+        status = write_values(archive, group, &weights, which == MT_SECOND_MOMENT);
     }
     mt_archive_keep(archive, status);
     mt_weights_file_close(&file);
@@ -73,8 +76,8 @@ static void write_moments(mt_archive *archive, const char *group, const mt_adam 
 static void write_adam(mt_archive *archive, const mt_adam *adam)
 {
     mt_archive_write_group(archive, "/optimizer");
-    write_moments(archive, "/optimizer/m", adam, adam->m, false);
-    write_moments(archive, "/optimizer/v", adam, adam->v, true);
+    write_moments(archive, adam, MT_FIRST_MOMENT);
+    write_moments(archive, adam, MT_SECOND_MOMENT);
     mt_archive_write_fields(archive, "/optimizer", adam_fields, &adam->config);
     mt_archive_write_int(archive, "/optimizer", "step", adam->step);
 }
@@ -163,34 +166,39 @@ void mt_checkpoint_destroy(mt_checkpoint *checkpoint)
     free(checkpoint);
 }
 
-/* An optimiser's moments in a file. */
-typedef struct moments_group {
-    const char *name;
-    bool never_negative;
-} moments_group;
+/* An optimiser's moments of one kind, on their way from a file. */
+typedef struct read_moments {
+    const mt_adam *adam;
+    mt_moment which;
+} read_moments;
 
-static const moments_group first_moments = {"/optimizer/m", false},
-                           second_moments = {"/optimizer/v", true};
+static mt_status put_moments(void *context, int64_t first, int64_t n, const void *values)
+{
+    const read_moments *to = context;
+    return mt_adam_write_moments(to->adam, to->which, first, n, values);
+}
 
-/* Checks them and, where there is a block for them, puts them there. */
-static mt_status read_moments(const mt_checkpoint *checkpoint, const moments_group *group,
-                              const mt_parameters *parameters, void *block)
+/* Checks those of one kind and, where there is an optimiser for them, gives them to it. */
+static mt_status read_kind(const mt_checkpoint *checkpoint, mt_moment which, const mt_adam *adam)
 {
     const mt_weights *weights = checkpoint->weights;
-    mt_values values = {.group = group->name, .never_negative = group->never_negative};
-    mt_status status = mt_archive_source(weights->file->archive, group->name, &values.source);
+    const char *group = moment_groups[which];
+    read_moments to = {adam, which};
+    mt_values values = {.group = group, .never_negative = which == MT_SECOND_MOMENT};
+    mt_status status = mt_archive_source(weights->file->archive, group, &values.source);
     if (status == MT_OK) {
-        status = block != NULL ? mt_weights_fill(weights, &values, parameters, block)
-                               : mt_weights_check_values(weights, &values);
+        status = adam != NULL
+                     ? mt_weights_hand_out(weights, &values, adam->parameters, put_moments, &to)
+                     : mt_weights_check_values(weights, &values);
         mt_source_close(values.source);
     }
     return status;
 }
 
-static mt_status check_moments(const mt_checkpoint *checkpoint)
+static mt_status read_both(const mt_checkpoint *checkpoint, const mt_adam *adam)
 {
-    mt_status status = read_moments(checkpoint, &first_moments, NULL, NULL);
-    return status == MT_OK ? read_moments(checkpoint, &second_moments, NULL, NULL) : status;
+    mt_status status = read_kind(checkpoint, MT_FIRST_MOMENT, adam);
+    return status == MT_OK ? read_kind(checkpoint, MT_SECOND_MOMENT, adam) : status;
 }
 
 mt_status mt_checkpoint_check(const mt_checkpoint *checkpoint)
@@ -199,7 +207,7 @@ mt_status mt_checkpoint_check(const mt_checkpoint *checkpoint)
         return mt_fail_null(__func__);
     }
     mt_status status = mt_weights_check(checkpoint->weights);
-    return status == MT_OK && checkpoint->has_optimizer ? check_moments(checkpoint) : status;
+    return status == MT_OK && checkpoint->has_optimizer ? read_both(checkpoint, NULL) : status;
 }
 
 static void expect_moments(mt_archive *archive, const char *name, void *context)
@@ -227,10 +235,11 @@ static mt_status read_adam(mt_archive *archive, mt_checkpoint *checkpoint)
     mt_status status = mt_archive_status(archive);
     const mt_parameters *parameters = checkpoint->weights->parameters;
     if (status == MT_OK) {
-        status = mt_native_check(archive, first_moments.name, parameters, NULL);
+        status = mt_native_check(archive, moment_groups[MT_FIRST_MOMENT], parameters, NULL);
     }
-    return status == MT_OK ? mt_native_check(archive, second_moments.name, parameters, NULL)
-                           : status;
+    return status == MT_OK
+               ? mt_native_check(archive, moment_groups[MT_SECOND_MOMENT], parameters, NULL)
+               : status;
 }
 
 /* Reads what a checkpoint has beside weights. */
@@ -307,16 +316,13 @@ mt_status mt_checkpoint_restore_own(const mt_checkpoint *checkpoint, mt_paramete
         status = check_adam(checkpoint, adam);
     }
     if (status == MT_OK && adam != NULL) {
-        status = check_moments(checkpoint);
+        status = read_both(checkpoint, NULL);
     }
     if (status == MT_OK) {
         status = mt_weights_check_and_fill(weights, parameters);
     }
     if (status == MT_OK && adam != NULL) {
-        status = read_moments(checkpoint, &first_moments, adam->parameters, adam->m);
-    }
-    if (status == MT_OK && adam != NULL) {
-        status = read_moments(checkpoint, &second_moments, adam->parameters, adam->v);
+        status = read_both(checkpoint, adam);
     }
     if (status == MT_OK && adam != NULL) {
         adam->step = checkpoint->adam_step;

@@ -132,38 +132,56 @@ mt_status mt_archive_source(mt_archive *archive, const char *group, mt_source **
     return MT_OK;
 }
 
-/* ---- device memory ---- */
+/* ---- parameters and moments ---- */
 
 typedef struct block_source {
     mt_source base;
     const mt_parameters *parameters;
-    const char *block;
+    const mt_adam *adam; /* whose moments they are, and which; NULL: the parameters' data */
+    mt_moment which;
 } block_source;
 
 static mt_status read_block(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
                             int64_t rows, size_t bytes, void *values)
 {
     const block_source *source = (block_source *)base;
-    const mt_parameter *parameter = mt_parameters_find(source->parameters, name);
+    const mt_parameters *parameters = source->parameters;
+    const mt_parameter *parameter = mt_parameters_find(parameters, name);
     const mt_tensor *tensor = &parameter->tensor;
-    (void)rows; /* in bytes */
     int64_t width = mt_tensor_count(tensor) / (tensor->rank > 0 ? tensor->shape[0] : 1);
-    size_t size = mt_dtype_size(dtype), at = parameter->offset + (size_t)(first * width);
-    return mt_device_read(source->parameters->device, values, source->block + at * size, bytes);
+    int64_t at = (int64_t)parameter->offset + first * width;
+    if (source->adam != NULL) {
+        return mt_adam_read_moments(source->adam, source->which, at, rows * width, values);
+    }
+    return mt_device_read(parameters->device, values,
+                          (const char *)parameters->data + (size_t)at * mt_dtype_size(dtype),
+                          bytes);
 }
 
-mt_status mt_block_source(const mt_parameters *parameters, const void *block, mt_source **source)
+static mt_status block_source_of(const block_source *made, mt_source **source)
 {
-    if (block == NULL) {
+    if (made->parameters->data == NULL) {
         return mt_fail(MT_ERROR_INVALID, "the parameters have no memory, or are kept compact");
     }
-    block_source *made = malloc(sizeof *made);
-    if (made == NULL) {
+    block_source *kept = malloc(sizeof *kept);
+    if (kept == NULL) {
         return no_memory();
     }
-    *made = (block_source){{NULL, NULL, read_block, close_plain}, parameters, block};
-    *source = &made->base;
+    *kept = *made;
+    kept->base = (mt_source){.read = read_block, .close = close_plain};
+    *source = &kept->base;
     return MT_OK;
+}
+
+mt_status mt_parameters_source(const mt_parameters *parameters, mt_source **source)
+{
+    return block_source_of(&(block_source){.parameters = parameters}, source);
+}
+
+mt_status mt_moments_source(const mt_adam *adam, mt_moment which, mt_source **source)
+{
+    const block_source made = {.parameters = adam->parameters, .adam = adam, .which = which};
+    return block_source_of(&made, source);
 }
 
 /* ---- another source, with some arrays replaced ---- */

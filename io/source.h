@@ -5,6 +5,7 @@
 
 #include "io/archive.h"
 #include "io/arrays.h"
+#include "optim/adam_part.h"
 
 typedef struct mt_source mt_source;
 struct mt_source {
@@ -34,9 +35,11 @@ mt_status mt_archive_source(mt_archive *archive, const char *group, mt_source **
  * byte for byte. */
 mt_status mt_safetensors_source(const char *path, mt_source **source);
 
-/* A block of device memory as parameters have them (their data, or an optimiser's moments), by our
- * own names. */
-mt_status mt_block_source(const mt_parameters *parameters, const void *block, mt_source **source);
+/* The data of parameters, by our own names. */
+mt_status mt_parameters_source(const mt_parameters *parameters, mt_source **source);
+
+/* An optimiser's moments, by the names of the parameters. */
+mt_status mt_moments_source(const mt_adam *adam, mt_moment which, mt_source **source);
 
 /* Another source, with these arrays, whose data are in memory, in place of those of the same names.
  * It takes both over; on failure the caller keeps them. */

@@ -109,7 +109,7 @@ mt_status mt_weights_of(const mt_parameters *parameters, const mt_model_config *
     if (config != NULL) {
         weights->config = *config;
     }
-    return mt_block_source(parameters, parameters->data, &file->source);
+    return mt_parameters_source(parameters, &file->source);
 }
 
 void mt_assumed_in_words(const mt_assumed *assumed, const mt_model_config *config,
@@ -224,58 +224,71 @@ mt_status mt_weights_check(const mt_weights *weights)
     return mt_weights_check_values(weights, &values);
 }
 
-/* Rows of an array on their way into a block. */
+/* Rows of an array on their way to where a parameter's values are put. */
 typedef struct filled {
     const mt_array *array;
-    const mt_parameters *to;
     const mt_parameter *place;
-    char *block;
+    mt_dtype dtype;
+    mt_put_values *put;
+    void *context;
 } filled;
 
 static mt_status write_rows(void *context, int64_t first, int64_t rows, const void *values)
 {
     const filled *at = context;
     int64_t width = mt_array_width(at->array), count = rows * width;
-    size_t size = mt_dtype_size(at->to->dtype);
-    char *place = at->block + (at->place->offset + (size_t)(first * width)) * size;
-    if (at->to->dtype == at->array->dtype) {
-        return mt_device_write(at->to->device, place, values, (size_t)count * size);
+    int64_t place = (int64_t)at->place->offset + first * width;
+    if (at->dtype == at->array->dtype) {
+        return at->put(at->context, place, count, values);
     }
-    void *converted = malloc((size_t)count * size);
+    size_t bytes = (size_t)count * mt_dtype_size(at->dtype);
+    void *converted = malloc(bytes);
     if (converted == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", at->place->name,
-                       (size_t)count * size);
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", at->place->name, bytes);
     }
-    mt_convert_reals(at->array->dtype, values, at->to->dtype, converted, count);
-    mt_status status = mt_device_write(at->to->device, place, converted, (size_t)count * size);
+    mt_convert_reals(at->array->dtype, values, at->dtype, converted, count);
+    mt_status status = at->put(at->context, place, count, converted);
     free(converted);
     return status;
 }
 
-mt_status mt_weights_fill(const mt_weights *weights, const mt_values *values,
-                          const mt_parameters *parameters, void *block)
+mt_status mt_weights_hand_out(const mt_weights *weights, const mt_values *values,
+                              const mt_parameters *parameters, mt_put_values *put, void *context)
 {
-    mt_status status =
-        block != NULL
-            ? MT_OK
-            : mt_fail(MT_ERROR_INVALID, "the parameters have no memory, or are kept compact");
+    mt_status status = MT_OK;
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const mt_parameter *place = parameters->items[i];
         const mt_parameter *from = mt_parameters_find(weights->parameters, place->name);
         if (from != NULL) {
             mt_array array = array_of(weights, values, from);
-            filled at = {&array, parameters, place, block};
+            filled at = {&array, place, parameters->dtype, put, context};
             status = mt_array_visit(&array, write_rows, &at);
         }
     }
-    return status == MT_OK && block == parameters->data ? mt_parameters_renew_narrow(parameters)
-                                                        : status;
+    return status;
 }
 
-mt_status mt_weights_check_and_fill(const mt_weights *weights, const mt_parameters *parameters)
+static mt_status put_in_block(void *context, int64_t first, int64_t n, const void *values)
+{
+    const mt_parameters *parameters = context;
+    const size_t size = mt_dtype_size(parameters->dtype);
+    return mt_device_write(parameters->device, (char *)parameters->data + (size_t)first * size,
+                           values, (size_t)n * size);
+}
+
+mt_status mt_weights_fill(const mt_weights *weights, mt_parameters *parameters)
+{
+    const mt_values values = mt_weights_values(weights);
+    if (parameters->data == NULL) {
+        return mt_fail(MT_ERROR_INVALID, "the parameters have no memory, or are kept compact");
+    }
+    mt_status status = mt_weights_hand_out(weights, &values, parameters, put_in_block, parameters);
+    return status == MT_OK ? mt_parameters_renew_narrow(parameters) : status;
+}
+
+mt_status mt_weights_check_and_fill(const mt_weights *weights, mt_parameters *parameters)
 {
     mt_values values = mt_weights_values(weights);
     mt_status status = mt_weights_check_values(weights, &values);
-    return status == MT_OK ? mt_weights_fill(weights, &values, parameters, parameters->data)
-                           : status;
+    return status == MT_OK ? mt_weights_fill(weights, parameters) : status;
 }

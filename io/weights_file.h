@@ -133,13 +133,16 @@ mt_status mt_weights_check_begin(const mt_weights *weights, const mt_parameters 
                                  bool may_grow);
 bool mt_has_row_per_label(const char *name);
 
-/* Puts them into the blocks of parameters, by the names of the weights; the types may differ. They
- * are checked on their way: on failure some are in place. */
-mt_status mt_weights_fill(const mt_weights *weights, const mt_values *values,
-                          const mt_parameters *parameters, void *block);
+/* Hands them out by the names of the weights, of the parameters' type: n of them for the elements
+ * of the parameters' blocks from `first` on, until `put` fails. They are checked on their way. */
+typedef mt_status mt_put_values(void *context, int64_t first, int64_t n, const void *values);
+mt_status mt_weights_hand_out(const mt_weights *weights, const mt_values *values,
+                              const mt_parameters *parameters, mt_put_values *put, void *context);
 
-/* The same with a model's own values, checked before the first of them is put in place. */
-mt_status mt_weights_check_and_fill(const mt_weights *weights, const mt_parameters *parameters);
+/* Gives parameters the weights' own: on failure some are in place. And the same when all have been
+ * checked, before the first of them is. */
+mt_status mt_weights_fill(const mt_weights *weights, mt_parameters *parameters);
+mt_status mt_weights_check_and_fill(const mt_weights *weights, mt_parameters *parameters);
 
 /* mt_weights_model, of a type of which theirs is mt_dtype_wide. */
 mt_status mt_weights_model_as(const mt_weights *weights, mt_device *device, mt_dtype dtype,

@@ -133,16 +133,10 @@ mt_status mt_weights_begin(const mt_weights *weights, mt_model *model)
 
 /* ---- into a model that is new ---- */
 
-static mt_status fill_new(const mt_weights *weights, const mt_model *model)
-{
-    mt_values values = mt_weights_values(weights);
-    return mt_weights_fill(weights, &values, model->parameters, model->parameters->data);
-}
-
 mt_status mt_weights_restore_new(const mt_weights *weights, mt_model *model)
 {
     mt_status status = check_restore(weights, model);
-    return status == MT_OK ? fill_new(weights, model) : status;
+    return status == MT_OK ? mt_weights_fill(weights, model->parameters) : status;
 }
 
 mt_status mt_weights_begin_new(const mt_weights *weights, mt_model *model, uint64_t seed,
@@ -151,7 +145,7 @@ mt_status mt_weights_begin_new(const mt_weights *weights, mt_model *model, uint6
     mt_parameters *parameters = model->parameters;
     mt_status status = mt_weights_check_begin(weights, parameters, may_grow);
     if (status == MT_OK) {
-        status = fill_new(weights, model);
+        status = mt_weights_fill(weights, model->parameters);
     }
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         bool lacks = mt_parameters_find(weights->parameters, parameters->items[i]->name) == NULL;

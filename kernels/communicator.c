@@ -210,10 +210,11 @@ void mt_communicator_end_all(mt_communicator *communicator, int exit_status)
     }
 }
 
+enum { PIECE = 1 << 16 };
+
 mt_status mt_communicator_broadcast_device(mt_communicator *communicator, mt_device *device,
                                            size_t bytes, void *memory)
 {
-    enum { PIECE = 1 << 16 };
     char piece[PIECE];
     mt_status status = MT_OK;
     for (size_t at = 0; at < bytes && status == MT_OK; at += PIECE) {
@@ -230,4 +231,40 @@ mt_status mt_communicator_broadcast_device(mt_communicator *communicator, mt_dev
         }
     }
     return status;
+}
+
+/* The bytes of a stretch of a rank's part, `at` from its beginning, that are there. */
+static size_t bytes_there(size_t part, size_t bytes, int rank, size_t at, size_t most)
+{
+    size_t first = (size_t)rank * part + at, rest = first < bytes ? bytes - first : 0;
+    most = at + most < part ? most : part - at;
+    return rest < most ? rest : most;
+}
+
+/* Ranks give stretches of one length; of the last parts less may be there. */
+mt_status mt_communicator_spread_device(mt_communicator *communicator, mt_device *device,
+                                        size_t part, size_t bytes, void *memory)
+{
+    char own[PIECE] = {0}, all[PIECE];
+    size_t stretch = PIECE / (size_t)communicator->size;
+    mt_status failed = MT_OK;
+    for (size_t at = 0; at < part; at += stretch) {
+        mt_status status =
+            device->read_back(device, own, (char *)memory + (size_t)communicator->rank * part + at,
+                              bytes_there(part, bytes, communicator->rank, at, stretch));
+        failed = failed == MT_OK ? status : failed;
+        status = communicator->gather(communicator, stretch, own, all);
+        if (status != MT_OK) {
+            return status;
+        }
+        for (int rank = 0; rank < communicator->size; rank++) {
+            size_t there = bytes_there(part, bytes, rank, at, stretch);
+            if (rank != communicator->rank && there > 0) {
+                status = device->write(device, (char *)memory + (size_t)rank * part + at,
+                                       all + (size_t)rank * stretch, there);
+                failed = failed == MT_OK ? status : failed;
+            }
+        }
+    }
+    return failed;
 }

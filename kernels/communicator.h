@@ -36,4 +36,8 @@ mt_status mt_mpi_load(const char *told, int size, mt_transport *transport);
 mt_status mt_communicator_broadcast_device(mt_communicator *communicator, mt_device *device,
                                            size_t bytes, void *memory);
 
+/* Gives all ranks each one's part of `bytes` bytes: rank r's are those from r part on. */
+mt_status mt_communicator_spread_device(mt_communicator *communicator, mt_device *device,
+                                        size_t part, size_t bytes, void *memory);
+
 #endif

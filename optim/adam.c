@@ -2,6 +2,7 @@
 
 #include "kernels/device.h"
 #include "kernels/null.h"
+#include "optim/adam_part.h"
 #include "optim/adam_ranges.h"
 
 #include <float.h>
@@ -37,15 +38,11 @@ mt_status mt_adam_config_check(const mt_adam_config *config)
     return MT_OK;
 }
 
-static size_t block_bytes(const mt_parameters *parameters)
-{
-    return (size_t)parameters->total * mt_dtype_size(parameters->dtype);
-}
-
 static mt_status allocate(mt_adam *adam)
 {
     mt_device *device = adam->parameters->device;
-    size_t bytes = block_bytes(adam->parameters);
+    size_t count = adam->count > 0 ? (size_t)adam->count : 1;
+    size_t bytes = count * mt_dtype_size(adam->parameters->dtype);
     void **memory[] = {&adam->m, &adam->v, (void **)&adam->norm_squared, (void **)&adam->halt,
                        (void **)&adam->rates};
     size_t sizes[] = {bytes, bytes, sizeof *adam->norm_squared, sizeof *adam->halt,
@@ -68,6 +65,13 @@ mt_status mt_adam_create(mt_parameters *parameters, mt_adam_config config, mt_ad
     if (parameters == NULL || parameters->data == NULL) {
         return mt_fail_null(__func__);
     }
+    return mt_adam_create_part(parameters, config, 0, parameters->total, NULL, adam);
+}
+
+mt_status mt_adam_create_part(mt_parameters *parameters, mt_adam_config config, int64_t first,
+                              int64_t count, const mt_moments_access *access, mt_adam **adam)
+{
+    *adam = NULL;
     mt_status status = mt_adam_config_check(&config);
     if (status != MT_OK) {
         return status;
@@ -78,6 +82,9 @@ mt_status mt_adam_create(mt_parameters *parameters, mt_adam_config config, mt_ad
     }
     made->config = config;
     made->parameters = parameters;
+    made->first = first;
+    made->count = count;
+    made->access = access;
     status = allocate(made);
     if (status == MT_OK) {
         status = mt_adam_ranges_create(made);
@@ -233,28 +240,31 @@ mt_status mt_adam_update(mt_adam *adam, double grad_scale)
                        grad_scale);
     }
     mt_status status = find_norm(adam, grad_scale);
-    if (status != MT_OK) {
+    if (status != MT_OK || adam->count == 0) {
         return status;
     }
     const mt_parameters *parameters = adam->parameters;
     mt_device *device = parameters->device;
-    const mt_adam_args args = {.n = parameters->total,
-                               .decayed = parameters->decayed,
-                               .beta1 = adam->config.beta1,
-                               .beta2 = adam->config.beta2,
-                               .eps = adam->config.eps,
-                               .weight_decay = adam->config.weight_decay,
-                               .grad_scale = grad_scale,
-                               .clip = adam->config.clip,
-                               .norm_squared = adam->norm_squared,
-                               .rates = adam->rates,
-                               .ranges = adam->ranges,
-                               .range_count = adam->range_count,
-                               .parameter = parameters->data,
-                               .grad = parameters->grad,
-                               .m = adam->m,
-                               .v = adam->v,
-                               .narrow = parameters->narrow};
+    const int64_t decayed = parameters->decayed - adam->first;
+    const size_t before = (size_t)adam->first * mt_dtype_size(parameters->dtype);
+    const mt_adam_args args = {
+        .n = adam->count,
+        .decayed = decayed > 0 ? decayed : 0,
+        .beta1 = adam->config.beta1,
+        .beta2 = adam->config.beta2,
+        .eps = adam->config.eps,
+        .weight_decay = adam->config.weight_decay,
+        .grad_scale = grad_scale,
+        .clip = adam->config.clip,
+        .norm_squared = adam->norm_squared,
+        .rates = adam->rates,
+        .ranges = adam->ranges,
+        .range_count = adam->range_count,
+        .parameter = (char *)parameters->data + before,
+        .grad = (char *)parameters->grad + before,
+        .m = adam->m,
+        .v = adam->v,
+        .narrow = parameters->narrow != NULL ? parameters->narrow + adam->first : NULL};
     return device->kernels[parameters->dtype]->adam(device, &args);
 }
 

@@ -34,6 +34,19 @@ static int64_t find_ranges(const mt_parameters *parameters, mt_adam_range *range
     return count;
 }
 
+/* Leaves of ranges what lies in elements first .. first + n - 1, counted from there. */
+static int64_t cut_to_part(mt_adam_range *ranges, int64_t count, int64_t first, int64_t n)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < count && (kept == 0 || ranges[kept - 1].end < n); i++) {
+        int64_t end = ranges[i].end - first;
+        if (end > 0) {
+            ranges[kept++] = (mt_adam_range){end < n ? end : n, ranges[i].factor};
+        }
+    }
+    return kept;
+}
+
 static mt_status put_on_device(const mt_adam_range *ranges, int64_t count, mt_adam *adam)
 {
     mt_device *device = adam->parameters->device;
@@ -57,6 +70,7 @@ mt_status mt_adam_ranges_create(mt_adam *adam)
                        parameters->count);
     }
     int64_t count = find_ranges(parameters, ranges);
+    count = cut_to_part(ranges, count, adam->first, adam->count);
     bool is_plain = count == 0 || (count == 1 && ranges[0].factor == 1.0);
     mt_status status = is_plain ? MT_OK : put_on_device(ranges, count, adam);
     free(ranges);

@@ -77,7 +77,7 @@ typedef struct run_config {
     mt_dtype dtype;
     int64_t threads;
     run_switch cuda_graph;
-    bool tf32;
+    bool tf32, split_optimizer;
 } run_config;
 
 /* A copy with lists of its own; after a failure, which is MT_ERROR_MEMORY, it has none. */

@@ -53,7 +53,9 @@ static mt_status open_parts(mt_trainer *trainer)
                          config->bad_steps);
     }
     if (status == MT_OK) {
-        status = mt_adam_create(trainer->parameters, config->adam, &trainer->adam);
+        status = trainer_splits(trainer)
+                     ? trainer_create_part(trainer)
+                     : mt_adam_create(trainer->parameters, config->adam, &trainer->adam);
     }
     if (status != MT_OK) {
         return status;

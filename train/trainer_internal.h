@@ -1,6 +1,7 @@
 /* A trainer from the inside. trainer.c has what programs call, trainer_saves.c its checkpoints;
  * trainer_updates.c puts updates on the device, trainer_shares.c is what several ranks do together
- * in one, trainer_pieces.c how their gradients are summed, and trainer_results.c fetches what
+ * in one, trainer_pieces.c how their gradients are summed, trainer_split.c how they share Adam's
+ * moments, and trainer_results.c fetches what
  * updates showed. */
 #ifndef MT_TRAIN_TRAINER_INTERNAL_H
 #define MT_TRAIN_TRAINER_INTERNAL_H
@@ -9,6 +10,7 @@
 
 #include "io/checkpoint_file.h"
 #include "kernels/device.h"
+#include "optim/adam_part.h"
 
 #include <signal.h>
 
@@ -71,14 +73,15 @@ struct mt_trainer {
     const char *run_config;
     mt_saver *saver; /* of saves beside the training; NULL: there was none */
     volatile sig_atomic_t stopped;
-    mt_status status;    /* the first failure, */
-    char error[2048];    /* and what it was; or, where there is none, why there is no batch */
-    batch_vote *votes;   /* of all ranks; NULL where it trains alone, */
-    grad_pieces *pieces; /* as these are */
-    bool all_stop;       /* one of the ranks was stopped, and all know it */
-    bool lacks_batch;    /* of the update that was to begin: nothing of it is left */
-    bool undone;         /* the failure is a bad step, and all is as before it, and finite */
-    char bad_step[2048]; /* the latest update that was not made, and why */
+    mt_status status;          /* the first failure, */
+    char error[2048];          /* and what it was; or, where there is none, why there is no batch */
+    batch_vote *votes;         /* of all ranks; NULL where it trains alone, */
+    grad_pieces *pieces;       /* as these are */
+    mt_moments_access moments; /* where they are split */
+    bool all_stop;             /* one of the ranks was stopped, and all know it */
+    bool lacks_batch;          /* of the update that was to begin: nothing of it is left */
+    bool undone;               /* the failure is a bad step, and all is as before it, and finite */
+    char bad_step[2048];       /* the latest update that was not made, and why */
 
     pending_batch batches[BATCHES]; /* a ring */
     int64_t first, count;           /* of the ring */
@@ -147,6 +150,18 @@ void grad_pieces_count(grad_pieces *pieces, mt_tape *tape);
  * Returns this rank's first failure. */
 void grad_pieces_begin(grad_pieces *pieces, mt_tape *tape);
 mt_status grad_pieces_end(grad_pieces *pieces, mt_tape *tape, mt_status status);
+
+/* Tells if each of several ranks has a part of Adam's moments alone; gives it an optimiser of its
+ * part; and gives all ranks the parameters of each one's part, which it has updated. */
+bool trainer_splits(const mt_trainer *trainer);
+mt_status trainer_create_part(mt_trainer *trainer);
+mt_status trainer_spread_parts(mt_trainer *trainer);
+
+/* Does what needs all moments, unless `status` tells of a failure before it. Where they are split
+ * that is called by all ranks, but done by rank 0 alone, which the others serve; all of them return
+ * how it went. */
+mt_status trainer_with_moments(mt_trainer *trainer, mt_status status,
+                               mt_status (*use)(mt_trainer *trainer, void *context), void *context);
 
 /* Puts the next update on the device. Only where there is room. */
 mt_status trainer_enqueue(mt_trainer *trainer);

@@ -33,18 +33,28 @@ static void settle(mt_trainer *trainer)
     }
 }
 
-/* With the optimiser, or without; by a saver, or at once. */
-static mt_status save(mt_trainer *trainer, const char *path, const mt_adam *adam, mt_saver *saver)
+/* A file to write: with the optimiser, or without; by a saver, or at once. */
+typedef struct written_file {
+    const char *path;
+    const mt_adam *adam;
+    mt_saver *saver;
+} written_file;
+
+static mt_status write_file(mt_trainer *trainer, void *context)
 {
-    mt_status status = trainer->undone ? MT_OK : check_idle(trainer);
-    if (status != MT_OK) {
-        return status;
-    }
+    const written_file *file = context;
     settle(trainer);
     mt_checkpoint_parts parts = trainer_parts(trainer);
-    parts.adam = adam;
+    parts.adam = file->adam;
     parts.tokenizer = trainer->tokenizer;
-    return mt_checkpoint_write(path, &parts, saver);
+    return mt_checkpoint_write(file->path, &parts, file->saver);
+}
+
+static mt_status save(mt_trainer *trainer, const char *path, mt_saver *saver)
+{
+    written_file file = {path, trainer->adam, saver};
+    return trainer_with_moments(trainer, trainer->undone ? MT_OK : check_idle(trainer), write_file,
+                                &file);
 }
 
 mt_status mt_trainer_save(mt_trainer *trainer, const char *path)
@@ -52,7 +62,7 @@ mt_status mt_trainer_save(mt_trainer *trainer, const char *path)
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    return save(trainer, path, trainer->adam, NULL);
+    return save(trainer, path, NULL);
 }
 
 mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path)
@@ -60,7 +70,21 @@ mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path)
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    return save(trainer, path, NULL, NULL);
+    written_file file = {.path = path};
+    mt_status status = trainer->undone ? MT_OK : check_idle(trainer);
+    return status == MT_OK ? write_file(trainer, &file) : status;
+}
+
+static mt_status write_beside(mt_trainer *trainer, void *context)
+{
+    written_file *file = context;
+    mt_status status = write_file(trainer, file);
+    if (status == MT_ERROR_MEMORY) { /* for the copy, it may be */
+        mt_saver_release(file->saver);
+        file->saver = NULL;
+        status = write_file(trainer, file);
+    }
+    return status;
 }
 
 mt_status mt_trainer_save_beside(mt_trainer *trainer, const char *path)
@@ -72,14 +96,11 @@ mt_status mt_trainer_save_beside(mt_trainer *trainer, const char *path)
     if (status == MT_OK && trainer->saver == NULL) {
         status = mt_saver_create(&trainer->saver);
     }
-    if (status == MT_OK) {
-        status = save(trainer, path, trainer->adam, trainer->saver);
+    written_file file = {path, trainer->adam, trainer->saver};
+    if (status == MT_OK && !trainer->undone) {
+        status = check_idle(trainer);
     }
-    if (status == MT_ERROR_MEMORY && trainer->saver != NULL) { /* for the copy, it may be */
-        mt_saver_release(trainer->saver);
-        status = save(trainer, path, trainer->adam, NULL);
-    }
-    return status;
+    return trainer_with_moments(trainer, status, write_beside, &file);
 }
 
 bool mt_trainer_is_saving(const mt_trainer *trainer)
@@ -95,6 +116,28 @@ mt_status mt_trainer_saved(mt_trainer *trainer)
     return trainer->saver != NULL ? mt_saver_wait(trainer->saver) : MT_OK;
 }
 
+static mt_status restore(mt_trainer *trainer, const mt_checkpoint *checkpoint, mt_adam *adam)
+{
+    return trainer->model != NULL
+               ? mt_checkpoint_restore(checkpoint, trainer->model, adam)
+               : mt_checkpoint_restore_own(checkpoint, trainer->parameters, adam);
+}
+
+static mt_status restore_all(mt_trainer *trainer, void *context)
+{
+    return restore(trainer, context, trainer->adam);
+}
+
+/* Where moments are split, rank 0 has read those of all before the others look at their files. */
+static mt_status restore_shared(mt_trainer *trainer, const mt_checkpoint *checkpoint)
+{
+    mt_status status =
+        trainer_with_moments(trainer, MT_OK, restore_all, (void *)(uintptr_t)checkpoint);
+    bool has_read =
+        !trainer_splits(trainer) || mt_communicator_rank(trainer->config.communicator) == 0;
+    return status == MT_OK && !has_read ? restore(trainer, checkpoint, NULL) : status;
+}
+
 /* What does not fit has changed nothing; a file that fails while it is read has. */
 mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoint)
 {
@@ -105,9 +148,7 @@ mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoin
     if (status != MT_OK) {
         return status;
     }
-    status = trainer->model != NULL
-                 ? mt_checkpoint_restore(checkpoint, trainer->model, trainer->adam)
-                 : mt_checkpoint_restore_own(checkpoint, trainer->parameters, trainer->adam);
+    status = restore_shared(trainer, checkpoint);
     if (status == MT_OK) {
         trainer->state = checkpoint->state;
     }

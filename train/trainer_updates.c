@@ -64,7 +64,8 @@ static mt_status differentiate(mt_trainer *trainer, const mt_batch *batch, batch
 
 static mt_status apply(mt_trainer *trainer)
 {
-    return mt_adam_update(trainer->adam, 1.0 / (double)trainer->config.accumulate);
+    mt_status status = mt_adam_update(trainer->adam, 1.0 / (double)trainer->config.accumulate);
+    return status == MT_OK && trainer_splits(trainer) ? trainer_spread_parts(trainer) : status;
 }
 
 static mt_status differentiate_and_update(mt_trainer *trainer, const mt_batch *batch,

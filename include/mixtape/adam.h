@@ -26,13 +26,17 @@ typedef struct mt_adam {
     mt_adam_config config;
     mt_parameters *parameters; /* not owned */
     int64_t step;              /* updates made */
-    void *m, *v;               /* blocks like parameters->data */
+    int64_t first, count;      /* what it updates of the blocks, in elements: all, or a rank's part
+                                  (mt_trainer_config.split_optimizer), */
+    void *m, *v;               /* and the moments of that */
     double *norm_squared;      /* (1), on the device: of the latest gradients */
     double *halt;              /* (1), on the device: 0, or no number: the update is not made */
     bool halts;                /* updates that follow one that is not made are not made either */
     mt_adam_rates *rates;      /* (1), on the device: of the next update */
     mt_adam_range *ranges; /* (range_count), on the device: of parameters whose rate is not lr */
     int64_t range_count;   /* 0: all have lr */
+    /* To the moments that other ranks have; NULL where m and v are all. */
+    const struct mt_moments_access *access;
 } mt_adam;
 
 /* MT_ERROR_INVALID for a field out of range, with its value. Parameters keep the factors of lr that

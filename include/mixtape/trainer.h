@@ -86,6 +86,11 @@ typedef struct mt_trainer_config {
     /* The ranks that share each batch, or NULL: this process trains alone. It outlives the trainer.
      * Nothing is recorded where there are several, and rank 0 alone keeps a bad step. */
     mt_communicator *communicator;
+
+    /* Each of several ranks has Adam's moments of its part of the parameters alone, and updates it,
+     * which has the same bits. Saves with the optimiser are then by all ranks: rank 0 writes the
+     * file, with what the others give it, and all return how that went. */
+    bool split_optimizer;
 } mt_trainer_config;
 
 /* Adam's defaults, a constant rate of 1e-3, no accumulation, seed 1, recording, no other ranks; a
@@ -170,7 +175,8 @@ MT_API mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokeniz
 
 /* Saves a checkpoint, atomically; and one of the parameters alone, to be used and not gone on from:
  * mt_weights_open reads a model's, mt_parameters_load those of a program's own.
- * MT_ERROR_INVALID while updates are at work. All ranks have the same to save: one of them does. */
+ * MT_ERROR_INVALID while updates are at work. All ranks have the same to save: one of them does,
+ * unless the optimiser is split. */
 MT_API mt_status mt_trainer_save(mt_trainer *trainer, const char *path);
 MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path);
 

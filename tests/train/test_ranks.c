@@ -6,6 +6,8 @@
 #include "tests/check_main.h"
 #include "tests/kernels/forked_ranks.h"
 
+#include "train/trainer_internal.h"
+
 #include <math.h>
 
 enum { B = 4, T = 5, VOCAB = 7, UPDATES = 5, VALUES = 4096, VALIDATIONS = 3 };
@@ -25,6 +27,7 @@ typedef struct ranks_run {
     const char *other;  /* that of other ranks than the first, or NULL: the same */
     const char *save;   /* one to leave, or NULL */
     bool other_sizes;   /* the last rank has another model */
+    bool split;         /* each has a part of Adam's moments */
     struct {
         mt_status status;
         char message[512];
@@ -108,12 +111,18 @@ static mt_status train(ranks_run *run, mt_communicator *communicator, mt_device 
     ck_assert_int_eq(
         mt_model_create(device, MT_F32, &model, (uint64_t)(3 + run->rank), &run->model), MT_OK);
     config.adam.clip = run->clip;
+    ck_assert_int_eq(mt_parameters_set_rate(run->model->parameters, "*.time_*", 2.0), MT_OK);
     config.schedule.lr = 0.01;
     config.accumulate = run->accumulate;
     config.on_bad_step = MT_BAD_STEP_SKIP;
     config.communicator = communicator;
+    config.split_optimizer = run->split;
     mt_status status =
         mt_trainer_create(run->model->parameters, &config, &objective, &run->trainer);
+    if (status == MT_OK && run->split) {
+        int64_t part = run->trainer->adam->count, all = run->model->parameters->total;
+        ck_assert_int_lt(part, all / mt_communicator_size(communicator) + 64);
+    }
     if (status == MT_OK) {
         status = mt_trainer_describe(run->trainer, run->model, NULL, NULL);
     }
@@ -124,7 +133,7 @@ static mt_status train(ranks_run *run, mt_communicator *communicator, mt_device 
     if (status == MT_OK) {
         status = mt_trainer_run(run->trainer, UPDATES, note, run);
     }
-    if (status == MT_OK && run->save != NULL && run->rank == 0) {
+    if (status == MT_OK && run->save != NULL && (run->rank == 0 || run->split)) {
         status = mt_trainer_save(run->trainer, run->save);
     }
     if (status == MT_OK) {
@@ -339,6 +348,56 @@ START_TEST(test_all_go_on_from_the_checkpoint_of_the_first)
 }
 END_TEST
 
+static void assert_same_bits(const ranks_run *a, const ranks_run *b)
+{
+    ck_assert_int_eq(a->results[0].status, MT_OK);
+    ck_assert_mem_eq(a->results, b->results, sizeof a->results);
+}
+
+START_TEST(test_moments_that_are_split_change_no_bit)
+{
+    ranks_run run = plain();
+    for (int size = 2; size <= MOST_RANKS; size++) {
+        run.rows = size == 3 ? 3 : B;
+        run.split = false;
+        ranks_run *whole = run_on(size, &run);
+        run.split = true;
+        ranks_run *split = run_on(size, &run);
+        assert_same_bits(split, whole);
+        drop(split);
+        drop(whole);
+    }
+}
+END_TEST
+
+/* From whole to split to whole. */
+START_TEST(test_a_run_goes_on_with_moments_that_are_split_otherwise)
+{
+    char paths[2][32] = {CHECKPOINT, CHECKPOINT};
+    ranks_run run = plain();
+    ranks_run *all = run_on(2, &run);
+    for (int i = 0; i < 2; i++) {
+        make_file(paths[i]);
+        run.split = i == 0;
+        run.stop_at = 1 + 2 * i;
+        run.save = paths[i];
+        run.resume = i == 0 ? NULL : paths[0];
+        drop(run_on(2, &run));
+    }
+    run = plain();
+    run.split = true;
+    run.resume = paths[1];
+    ranks_run *rest = run_on(2, &run);
+    ck_assert_int_eq(rest->results[0].status, MT_OK);
+    ck_assert_int_eq(rest->results[0].steps, UPDATES - 3);
+    ck_assert_mem_eq(rest->results[1].values, all->results[0].values, all->results[0].bytes);
+    drop(rest);
+    drop(all);
+    unlink(paths[0]);
+    unlink(paths[1]);
+}
+END_TEST
+
 START_TEST(test_a_rank_stops_the_run_of_all)
 {
     ranks_run run = plain();
@@ -413,9 +472,11 @@ static Suite *ranks_suite(void)
     return SUITE("ranks", test_ranks_train_as_one_process_does,
                  test_an_evaluation_has_the_bits_of_one_process,
                  test_a_run_goes_on_with_another_number_of_ranks,
-                 test_all_go_on_from_the_checkpoint_of_the_first, test_a_rank_stops_the_run_of_all,
-                 test_a_failure_of_one_rank_is_that_of_all, test_a_bad_step_is_skipped_by_all,
-                 test_what_cannot_be_shared_is_refused);
+                 test_all_go_on_from_the_checkpoint_of_the_first,
+                 test_moments_that_are_split_change_no_bit,
+                 test_a_run_goes_on_with_moments_that_are_split_otherwise,
+                 test_a_rank_stops_the_run_of_all, test_a_failure_of_one_rank_is_that_of_all,
+                 test_a_bad_step_is_skipped_by_all, test_what_cannot_be_shared_is_refused);
 }
 
 MT_TEST_MAIN(ranks_suite)

@@ -303,6 +303,7 @@ mt_trainer_config loop_trainer_config(const run_config *config)
     made.record = config->cuda_graph == SWITCH_ON;
     made.on_bad_step = config->on_bad_step;
     made.bad_steps = config->bad_steps;
+    made.split_optimizer = config->split_optimizer;
     return made;
 }
 

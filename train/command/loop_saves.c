@@ -5,18 +5,21 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* By rank 0; how that went, the others do not know yet. */
-static mt_status save(train_loop *loop, const char *name,
+/* By rank 0, with what `all` ranks have, or with its own; unless a rank has failed before. All know
+ * how it went. */
+static mt_status save(train_loop *loop, mt_status status, const char *name, bool all,
                       mt_status (*write)(mt_trainer *trainer, const char *path))
 {
     char path[TEXT_MAX];
-    if (!ranks_is_first()) {
-        return MT_OK;
+    if (status == MT_OK && ranks_is_first()) {
+        loop->state->seconds = clock_seconds() - loop->started;
+        status = run_folder_check(loop->folder);
     }
-    loop->state->seconds = clock_seconds() - loop->started;
-    mt_status status = run_folder_check(loop->folder);
-    return status == MT_OK ? write(loop->trainer, run_folder_file(loop->folder, name, path))
-                           : status;
+    status = ranks_agree(status);
+    if (status == MT_OK && (all || ranks_is_first())) {
+        status = write(loop->trainer, run_folder_file(loop->folder, name, path));
+    }
+    return ranks_agree(status);
 }
 
 static mt_status go_on_without(train_loop *loop, int64_t step, mt_status status)
@@ -54,7 +57,7 @@ static mt_status save_checkpoint(train_loop *loop,
     if (status == MT_OK && ranks_is_first()) {
         status = metrics_flush(&loop->folder->metrics);
     }
-    return ranks_agree(status == MT_OK ? save(loop, "checkpoint.h5", write) : status);
+    return save(loop, status, "checkpoint.h5", loop->session->config.split_optimizer, write);
 }
 
 mt_status loop_save(train_loop *loop)
@@ -84,7 +87,7 @@ mt_status loop_save_best(train_loop *loop, double loss)
     loop->state->best_loss = loss;
     loop->state->best_step = loop->state->step;
     loop->state->bad_evals = 0;
-    mt_status status = ranks_agree(save(loop, "best.h5", mt_trainer_save_parameters));
+    mt_status status = save(loop, MT_OK, "best.h5", false, mt_trainer_save_parameters);
     if (status == MT_ERROR_IO && file_at(path) == former) {
         loop->state->best_loss = before.best_loss;
         loop->state->best_step = before.best_step;

@@ -111,6 +111,8 @@ static const option_row own_rows[] = {
      "On a CUDA device, record an update once and replay it where shapes repeat"},
     {"tf32", FLAG, AT(tf32), 0, 0, NULL, "false", NULL,
      "On a CUDA device, let matrix products round f32 to TF32"},
+    {"split-optimizer", FLAG, AT(split_optimizer), 0, 0, NULL, "false", NULL,
+     "Each of several processes holds its part of Adam's moments alone"},
     {"threads", WHOLE, AT(threads), 0, 4096, NULL, "0", "N", "Threads of the CPU (0: all)"},
     {"out", TEXT, AT(out), 0, 0, NULL, "", "DIR", "The run's folder (else runs/TASK-N)", FIXED},
 };

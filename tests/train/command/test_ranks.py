@@ -129,6 +129,16 @@ class TrainTest(RanksTest):
         self.run_command("train", "--resume", "run", "--steps", "20")
         numpy.testing.assert_allclose(self.losses("run"), self.losses("whole"), rtol=2e-4)
 
+    def test_moments_that_are_split_change_no_bit(self):
+        options = ["train", "copy", *SHAPE, "--log-every", "1", "--save-every", "3",
+                   "--eval-every", "2", "--dtype", "bf16", "--schedule", "constant"]
+        split = "--split-optimizer"
+        self.ranks(4, *options, "--steps", "8", "--out", "whole")
+        self.ranks(4, *options, "--steps", "4", split, "--out", "run")
+        self.ranks(4, "train", "--resume", "run", "--steps", "6", split)
+        self.ranks(4, "train", "--resume", "run", "--steps", "8", split + "=false")
+        self.assertEqual(self.content("run"), self.content("whole"))
+
     def test_transcripts_share_batches_with_empty_rows(self):
         self.write("text", "".join(f"u{i} {'ab' * (i % 4 + 1)}\n" for i in range(9)))
         self.write("tokens", "<blank>\n<unk>\na\nb\n<sos/eos>\n")
@@ -175,11 +185,11 @@ class SignalTest(RanksTest):
 class MemoryTest(RanksTest):
     TRIES = 6
 
-    def train(self, fail_at):
+    def train(self, fail_at, *others):
         """A short run whose rank 0 has one allocation fail. Returns what mpirun said, its status,
         and how many allocations there were."""
         options = [MIXTAPE, "train", "copy", *SHAPE, "--steps", "4", "--save-every", "2",
-                   "--eval-every", "1", "--out", f"run{fail_at}"]
+                   "--eval-every", "1", "--out", f"run{fail_at}", *others]
         self.write("count", b"\0" * 8)
         fail = ["env", "LD_PRELOAD=" + os.environ["FAILING_CALLS"], "FAIL_CALLS=memory",
                 f"FAIL_AT={fail_at}", "FAIL_COUNT=" + self.path("count")]
@@ -195,8 +205,9 @@ class MemoryTest(RanksTest):
         _, status, count = self.train(1 << 60)
         self.assertEqual(status, 0)
         told = 0
-        for fail_at in range(count // 2, count, count // (2 * self.TRIES)):
-            errors, status, _ = self.train(fail_at)
+        for i in range(self.TRIES):
+            others = ["--split-optimizer"] if i % 2 == 1 else []
+            errors, status, _ = self.train(count // 2 + i * count // (2 * self.TRIES), *others)
             self.assertIn(status, (0, 1), errors)
             self.assertEqual(len(self.complaints(errors)), status, errors)
             told += status
