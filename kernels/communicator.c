@@ -199,6 +199,9 @@ mt_status mt_communicator_end_sums(mt_communicator *communicator, mt_device *dev
 mt_status mt_communicator_sum(mt_communicator *communicator, mt_device *device, mt_dtype dtype,
                               int64_t n, void *values)
 {
+    if (communicator == NULL || device == NULL) {
+        return mt_fail_null(__func__);
+    }
     mt_status status = mt_communicator_begin_sum(communicator, device, dtype, n, values);
     return status == MT_OK ? mt_communicator_end_sums(communicator, device) : status;
 }

@@ -51,6 +51,8 @@ START_TEST(test_devices)
     REFUSES(mt_communicator_gather, NULL, 4, &value, &value);
     REFUSES(mt_communicator_broadcast, NULL, 4, &value);
     REFUSES(mt_communicator_sum, NULL, device, MT_F32, 1, &value);
+    REFUSES(mt_communicator_begin_sum, NULL, device, MT_F32, 1, &value);
+    REFUSES(mt_communicator_end_sums, NULL, device);
     mt_communicator_end_all(NULL, 1);
     ck_assert_int_eq(mt_communicator_rank(NULL), 0);
     ck_assert_int_eq(mt_communicator_size(NULL), 0);
