@@ -335,7 +335,7 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
     if (checkpoint == NULL || model == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = mt_weights_check_model(checkpoint->weights, model);
+    mt_status status = mt_weights_check_config(checkpoint->weights, &model->config);
     return status == MT_OK ? mt_checkpoint_restore_own(checkpoint, model->parameters, adam)
                            : status;
 }

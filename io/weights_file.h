@@ -161,9 +161,10 @@ mt_status mt_weights_grow(const mt_weights *weights, const mt_parameters *parame
 /* Checks that parameters are just those of the weights, of the same type. */
 mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *parameters);
 
-/* Checks that a model computes and learns what that of the weights did, as far as the file tells
- * and no parameter's name or shape does: its norm with its eps and partial, its padding row. */
-mt_status mt_weights_check_model(const mt_weights *weights, const mt_model *model);
+/* Checks that a model of this configuration computes and learns what that of the weights did, as
+ * far as the file tells and no parameter's name or shape does: its norm with its eps and partial,
+ * its padding row. */
+mt_status mt_weights_check_config(const mt_weights *weights, const mt_model_config *config);
 
 /* Adds a group's arrays to an archive, values and all. */
 void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays);

@@ -76,9 +76,9 @@ static double share(mt_norm_config norm)
                                                                                 : 1.0;
 }
 
-mt_status mt_weights_check_model(const mt_weights *weights, const mt_model *model)
+mt_status mt_weights_check_config(const mt_weights *weights, const mt_model_config *config)
 {
-    mt_model_config own = mt_model_config_resolved(&model->config);
+    const mt_model_config own = mt_model_config_resolved(config);
     mt_norm_config norm = weights->config.norm;
     if (own.norm.kind != norm.kind) {
         return mt_fail(MT_ERROR_INVALID, "%s: it has normalization %s, the model %s",
@@ -103,7 +103,7 @@ mt_status mt_weights_check_model(const mt_weights *weights, const mt_model *mode
 
 static mt_status check_restore(const mt_weights *weights, const mt_model *model)
 {
-    mt_status status = mt_weights_check_model(weights, model);
+    mt_status status = mt_weights_check_config(weights, &model->config);
     return status == MT_OK ? mt_weights_check_fit(weights, model->parameters) : status;
 }
 

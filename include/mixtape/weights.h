@@ -85,6 +85,28 @@ MT_API mt_status mt_weights_check(const mt_weights *weights);
 MT_API mt_status mt_weights_read(const mt_weights *weights, const mt_parameter *parameter,
                                  int64_t first, int64_t rows, void *values);
 
+/* Makes of weights the mean of themselves and of `count` others, value by value, in double and
+ * rounded once, for whatever reads them next: mt_weights_model, mt_weights_export,
+ * mt_checkpoint_convert. The others stay open as long, and are not changed. MT_ERROR_INVALID, with
+ * the file and the figures, for others of another norm, padding, type, or of other names, shapes or
+ * tokens; nothing is changed then. */
+MT_API mt_status mt_weights_average(mt_weights *weights, int count, mt_weights *const *others);
+
+/* What a parameter's values differ in between two files. */
+typedef struct mt_difference {
+    const char *name;       /* Mixtape's own */
+    const mt_tensor *a, *b; /* its shapes; NULL where a file has none. Of shapes that differ there
+                               is nothing more: */
+    int64_t unequal;        /* values that differ */
+    double largest, mean;   /* of what they differ by */
+    int64_t at;             /* the value that differs most */
+} mt_difference;
+
+/* Calls `see` for each parameter of `a`, and for those that `b` has alone, until it fails. */
+typedef mt_status mt_see_difference(void *context, const mt_difference *difference);
+MT_API mt_status mt_weights_compare(const mt_weights *a, const mt_weights *b,
+                                    mt_see_difference *see, void *context);
+
 /* Makes a model of them. The caller destroys it. */
 MT_API mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_model **model);
 

@@ -292,6 +292,8 @@ START_TEST(test_files)
     REFUSES(mt_checkpoint_restore, NULL, model, NULL);
     REFUSES(mt_checkpoint_check, NULL);
     REFUSES(mt_weights_check, NULL);
+    REFUSES(mt_weights_average, NULL, 0, NULL);
+    REFUSES(mt_weights_compare, NULL, NULL, NULL, NULL);
     REFUSES(mt_parameters_load, path, NULL);
     REFUSES(mt_weights_read, NULL, model->parameters->items[0], 0, 1, &value);
     REFUSES(mt_weights_model, NULL, device, &made);

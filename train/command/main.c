@@ -31,6 +31,8 @@ static const struct {
     {"export", "write a model for other programs", verb_export},
     {"import", "read such a file back into a model", verb_import},
     {"replay", "repeat a run's bad step, and name what is not finite", verb_replay},
+    {"average", "write the mean of several models' weights", verb_average},
+    {"diff", "compare the weights of two models", verb_diff},
     {"info", "tell what a checkpoint or exchange file holds", verb_info},
     {"gradcheck", "check every gradient by finite differences", verb_gradcheck},
     {"bench", "measure the kernels and the training step", verb_bench},

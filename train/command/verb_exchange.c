@@ -6,15 +6,13 @@
 #include "train/command/arguments.h"
 #include "train/command/ending.h"
 #include "train/command/lines.h"
+#include "train/command/output.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct arguments {
     const char *model, *output, *part, *into;
@@ -74,54 +72,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-static bool is_same_file(const char *a, const char *b)
-{
-    struct stat of_a, of_b;
-    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
-           of_a.st_ino == of_b.st_ino;
-}
-
-/* Tells if a path is one of the files from which a run goes on: import would put a model without a
- * run's progress there. */
-static bool is_of_a_run(const char *path)
-{
-    char config[TEXT_MAX];
-    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
-    int length = snprintf(config, sizeof config, "%.*sconfig.yaml", (int)(name - path), path);
-    return (strcmp(name, "checkpoint.h5") == 0 || strcmp(name, "best.h5") == 0) &&
-           length < TEXT_MAX && access(path, F_OK) == 0 && access(config, F_OK) == 0;
-}
-
-static bool begins_as_weights(const char head[9])
-{
-    static const char hdf5[] = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
-    return memcmp(head, hdf5, sizeof hdf5) == 0 || (head[7] == '\0' && head[8] == '{');
-}
-
-/* Refuses a file that is there and does not begin as weights do, HDF5 or safetensors, which have
- * the length of their header first. An empty one is nobody's. */
-static mt_status refuse_other_kind(const char *path)
-{
-    char head[9];
-    struct stat info;
-    bool there = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
-    FILE *file = there ? fopen(path, "rbe") : NULL;
-    if (file == NULL) {
-        return MT_OK; /* what else keeps it from being written is told then */
-    }
-    bool whole = fread(head, sizeof head, 1, file) == 1;
-    int error = ferror(file) ? errno : 0;
-    fclose(file);
-    if (error != 0) {
-        return mt_fail(MT_ERROR_IO, "-o %s: %s", path, strerror(error));
-    }
-    return whole && begins_as_weights(head)
-               ? MT_OK
-               : mt_fail(MT_ERROR_INVALID,
-                         "-o %s: it is there, and no file of weights: it is not written over",
-                         path);
-}
-
 /* Where a folder is to be, whoever makes it tells what is there. */
 static bool is_for_folder(const arguments *given)
 {
@@ -134,16 +84,10 @@ static mt_status refuse_output(const arguments *given, const char *model, const 
 {
     char path[TEXT_MAX];
     mt_status status = session_find_model(model, !given->last, path);
-    if (status == MT_OK && is_same_file(path, given->output)) {
-        status = mt_fail(MT_ERROR_INVALID, "-o %s: it is the file that is to be %s", given->output,
-                         done);
-    } else if (status == MT_OK && is_of_a_run(given->output)) {
-        status = mt_fail(MT_ERROR_INVALID, "-o %s: the run in that folder goes on from it",
-                         given->output);
-    } else if (status == MT_OK && !is_for_folder(given)) {
-        status = refuse_other_kind(given->output);
+    if (status == MT_OK) {
+        status = output_refuse(given->output, path, done);
     }
-    return status;
+    return status == MT_OK && !is_for_folder(given) ? output_refuse_kind(given->output) : status;
 }
 
 static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)

@@ -15,6 +15,8 @@ int verb_forward(int argc, char **argv);
 int verb_export(int argc, char **argv);
 int verb_import(int argc, char **argv);
 int verb_replay(int argc, char **argv);
+int verb_average(int argc, char **argv);
+int verb_diff(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_gradcheck(int argc, char **argv);
 int verb_tokenize(int argc, char **argv);

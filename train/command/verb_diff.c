@@ -1,0 +1,156 @@
+/* mixtape diff A B */
+#include <mixtape/model_fields.h>
+
+#include "io/weights_file.h"
+#include "train/command/arguments.h"
+#include "train/command/lines.h"
+#include "train/command/session.h"
+#include "train/command/verbs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+typedef struct arguments {
+    const char *files[2];
+    int count;
+    bool all, last;
+} arguments;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *given = state->input;
+    switch (key) {
+    case LONG_ONLY + 'a':
+        given->all = true;
+        return 0;
+    case LONG_ONLY + 'l':
+        given->last = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (given->count == 2) {
+            wrong_arguments(state, "two files or runs at a time, not also %s", text);
+        }
+        given->files[given->count++] = text;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+    case ARGP_KEY_END:
+        if (given->count < 2) {
+            wrong_arguments(state, "name two files or runs");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* What was found. */
+typedef struct differences {
+    const arguments *given;
+    int64_t parameters, differing; /* and in how many of them */
+} differences;
+
+static void print_shapes(const mt_difference *found)
+{
+    char a[96] = "none", b[96] = "none";
+    if (found->a != NULL) {
+        mt_tensor_shape_text(found->a, a, sizeof a);
+    }
+    if (found->b != NULL) {
+        mt_tensor_shape_text(found->b, b, sizeof b);
+    }
+    printf("  %-48s %s, in the second %s\n", found->name, a, b);
+}
+
+static mt_status see(void *context, const mt_difference *found)
+{
+    differences *all = context;
+    bool have = found->a != NULL && found->b != NULL;
+    bool comparable = have && mt_tensor_same_shape(found->a, found->b);
+    char shape[96];
+    all->parameters++;
+    all->differing += !comparable || found->unequal > 0;
+    if (!comparable) {
+        print_shapes(found);
+    } else if (found->unequal > 0) {
+        printf("  %-48s %-16s largest %.4g at %" PRId64 ", mean %.4g, %" PRId64 " values\n",
+               found->name, mt_tensor_shape_text(found->a, shape, sizeof shape), found->largest,
+               found->at, found->mean, found->unequal);
+    } else if (all->given->all) {
+        printf("  %-48s %-16s the same\n", found->name,
+               mt_tensor_shape_text(found->a, shape, sizeof shape));
+    }
+    return MT_OK;
+}
+
+static void print_value(const mt_model_field *field, const mt_model_config *config)
+{
+    if (field->type == MT_MODEL_REAL) {
+        printf("%g", mt_model_field_real(field, config));
+    } else if (field->type == MT_MODEL_CHOICE) {
+        printf("%s", field->choice((int)mt_model_field_whole(field, config)));
+    } else {
+        printf("%" PRId64, mt_model_field_whole(field, config));
+    }
+}
+
+/* Prints the fields in which two models' configurations differ, and returns how many. */
+static int diff_configs(const mt_model_config *a, const mt_model_config *b)
+{
+    int count = 0;
+    for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
+        bool same = field->type == MT_MODEL_REAL
+                        ? mt_model_field_real(field, a) == mt_model_field_real(field, b)
+                        : mt_model_field_whole(field, a) == mt_model_field_whole(field, b);
+        if (!same) {
+            printf("  %-48s ", field->attribute);
+            print_value(field, a);
+            printf(", in the second ");
+            print_value(field, b);
+            printf("\n");
+            count++;
+        }
+    }
+    return count;
+}
+
+static mt_status diff(const arguments *given, const mt_weights *a, const mt_weights *b,
+                      bool *differ)
+{
+    differences all = {.given = given};
+    int fields = diff_configs(&a->config, &b->config);
+    mt_status status = mt_weights_compare(a, b, see, &all);
+    if (status == MT_OK) {
+        printf("%" PRId64 " of %" PRId64 " parameters differ, and %d of the models' settings\n",
+               all.differing, all.parameters, fields);
+    }
+    *differ = fields > 0 || all.differing > 0;
+    return status;
+}
+
+int verb_diff(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"all", LONG_ONLY + 'a', NULL, 0, "Name what is the same, too", 0},
+        {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoints of runs, instead of the best", 0},
+        {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "A B",
+        .doc = "Compares the weights of two runs or files of any layout, value by value, under "
+               "Mixtape's own names. The exit status is 0 if they are the same, and 1 if not."};
+    arguments given = {.count = 0};
+    mt_checkpoint *loaded[2] = {NULL, NULL};
+    bool differ = false;
+    parse_arguments(&argp, argc, argv, &given);
+    mt_status status = session_load_model(given.files[0], !given.last, &loaded[0]);
+    if (status == MT_OK) {
+        status = session_load_model(given.files[1], !given.last, &loaded[1]);
+    }
+    if (status == MT_OK) {
+        status = diff(&given, loaded[0]->weights, loaded[1]->weights, &differ);
+    }
+    mt_checkpoint_destroy(loaded[1]);
+    mt_checkpoint_destroy(loaded[0]);
+    return status == MT_OK && differ ? EXIT_FAILED : report(status);
+}
