@@ -71,6 +71,7 @@ typedef struct run_config {
     mt_schedule_kind schedule;
     mt_bad_step on_bad_step;
     int64_t bad_steps;
+    bool tensorboard, histograms;
 
     /* where and with what it runs: not part of what is computed */
     char device[TEXT_MAX], out[TEXT_MAX];

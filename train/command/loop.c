@@ -127,6 +127,7 @@ static mt_status add_metrics(train_loop *loop, const metrics_row *row)
     if (!ranks_is_first()) {
         return MT_OK;
     }
+    loop_events_add(loop, row);
     mt_status status = metrics_add(&loop->folder->metrics, row);
     return status == MT_ERROR_IO && waited ? MT_OK : loop_go_on_without(loop, status);
 }
@@ -167,6 +168,9 @@ static mt_status after_update(void *context, const mt_update *update)
     }
     if (status == MT_OK && validated) { /* which rank 0 could save, or not */
         status = ranks_share(loop->state, sizeof *loop->state);
+    }
+    if (status == MT_OK && validated) {
+        loop_events_add_histograms(loop);
     }
     if (status == MT_OK && (validated || is_due(step, config->log_every, config->steps))) {
         status = add_metrics(loop, &row);
@@ -405,6 +409,7 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
         session->progress = &loop.progress;
         catch_signals(loop.trainer);
         loop_say_start(&loop, notice);
+        loop_events_open(&loop);
         status = run_steps(&loop, end);
     }
     if (status == MT_OK) {
@@ -418,6 +423,7 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
     if (status == MT_OK && *end != LOOP_INTERRUPTED) {
         status = examples_show(session, mt_trainer_tape(loop.trainer));
     }
+    loop_events_close(&loop);
     session->progress = NULL;
     interruptible = NULL;
     mt_trainer_destroy(loop.trainer);

@@ -1,5 +1,5 @@
 /* A run at work, from the inside. loop.c makes its steps and what is due between them, loop_saves.c
- * saves, and loop_words.c says how it begins and ends. */
+ * saves, loop_events.c tells TensorBoard, and loop_words.c says how it begins and ends. */
 #ifndef MT_COMMAND_LOOP_INTERNAL_H
 #define MT_COMMAND_LOOP_INTERNAL_H
 
@@ -7,6 +7,7 @@
 
 #include "train/command/loop.h"
 #include "train/command/progress.h"
+#include "train/events.h"
 
 typedef struct train_loop {
     train_session *session;
@@ -25,6 +26,7 @@ typedef struct train_loop {
     int64_t first_step; /* when it was opened, */
     int64_t symbols_before;
     double seconds_before;
+    event_file training_events, validation_events; /* of rank 0, unless it writes none */
 } train_loop;
 
 /* The trainer of a run. */
@@ -46,6 +48,13 @@ mt_status loop_save_best(train_loop *loop, double loss);
 /* The save that a run ends with: a best model that could not be saved is tried again, and the
  * checkpoint is read back. */
 mt_status loop_save_last(train_loop *loop);
+
+/* Files for TensorBoard: opened once the run has its folder; a row of metrics.csv; how weights and
+ * gradients are spread. */
+void loop_events_open(train_loop *loop);
+void loop_events_add(train_loop *loop, const metrics_row *row);
+void loop_events_add_histograms(train_loop *loop);
+void loop_events_close(train_loop *loop);
 
 /* Says that what is due after this step could not be written, and goes on. */
 mt_status loop_go_on_without(train_loop *loop, mt_status status);

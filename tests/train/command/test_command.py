@@ -81,7 +81,8 @@ class TrainTest(CommandTest):
     def test_run_folder_holds_what_it_says(self):
         self.train("--steps", "20", "--eval-every", "10", "--out", "run")
         self.assertEqual(sorted(os.listdir(self.path("run"))),
-                         ["best.h5", "checkpoint.h5", "config.yaml", "metrics.csv", "train.log"])
+                         ["best.h5", "checkpoint.h5", "config.yaml", "metrics.csv", "tensorboard",
+                          "train.log"])
         rows = read(self.path("run", "metrics.csv")).splitlines()
         self.assertEqual(
             rows[0], "step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds,"

@@ -460,7 +460,8 @@ class PowerTest(RunTest):
 
     def test_new_folders_are_flushed_in_the_one_that_they_are_in(self):
         calls = self.calls()
-        made = [i for i, call in enumerate(calls) if call[1] == "mkdir"]
+        made = [i for i, call in enumerate(calls)
+                if call[1] == "mkdir" and "tensorboard" not in call[2]]
         new = os.path.join(self.folder_path, "new")
         self.assertEqual([calls[i][2] for i in made][-2:], [new, os.path.join(new, "run")])
         for i in made[-2:]:
@@ -480,8 +481,8 @@ class EditedConfigTest(RunTest):
         self.write("run/config.yaml", text.replace(old, new))
 
     def files(self):
-        return {name: read(self.path("run", name), mode="rb")
-                for name in os.listdir(self.path("run"))}
+        return {os.path.join(folder, name): read(os.path.join(folder, name), mode="rb")
+                for folder, _, names in os.walk(self.path("run")) for name in names}
 
     def test_options_of_the_file_are_as_if_they_were_given(self):
         self.edit("lr: 0.003\n", "lr: 0.01\n")
