@@ -270,6 +270,21 @@ START_TEST(test_parameters_have_rates_of_their_own)
 }
 END_TEST
 
+START_TEST(test_one_rate_of_all_is_followed)
+{
+    double before[N], after[N];
+    ck_assert_int_eq(mt_parameters_set_rate(parameters, "*", 0.0), MT_OK);
+    mt_adam *adam = make_adam(mt_adam_config_default());
+    ck_assert_int_eq(adam->range_count, 1);
+    set_grads(1);
+    ck_assert_int_eq(mt_tensor_read(matrix, before), MT_OK);
+    ck_assert_int_eq(mt_adam_step(adam, 0.1, 1.0, NULL), MT_OK);
+    ck_assert_int_eq(mt_tensor_read(matrix, after), MT_OK);
+    ck_assert_mem_eq(before, after, sizeof before);
+    mt_adam_destroy(adam);
+}
+END_TEST
+
 START_TEST(test_rates_of_parameters_out_of_range_are_refused)
 {
     static const struct {
@@ -389,9 +404,9 @@ static Suite *adam_suite(void)
         test_a_loss_that_is_not_finite_is_not_followed,
         test_gradients_whose_squares_overflow_change_nothing,
         test_settings_out_of_range_are_refused, test_parameters_have_rates_of_their_own,
-        test_rates_of_parameters_out_of_range_are_refused, test_rates_out_of_range_change_nothing,
-        test_parameters_refuse_a_name_twice, test_names_that_no_file_could_hold_are_refused,
-        test_sizes_that_nothing_has_are_refused);
+        test_rates_of_parameters_out_of_range_are_refused, test_one_rate_of_all_is_followed,
+        test_rates_out_of_range_change_nothing, test_parameters_refuse_a_name_twice,
+        test_names_that_no_file_could_hold_are_refused, test_sizes_that_nothing_has_are_refused);
 }
 
 MT_TEST_MAIN(adam_suite)

@@ -35,7 +35,7 @@ ARGUMENTS = {
     "transducer_backward": "int64 B T U V int32 blank double fastemit_lambda pointer logits labels "
                            "frames label_lengths betas alphas dlosses dlogits",
     "adam": "int64 n decayed double beta1 beta2 eps weight_decay grad_scale clip "
-            "pointer norm_squared rates parameter grad m v",
+            "pointer norm_squared rates ranges int64 range_count pointer parameter grad m v",
 }
 
 
@@ -280,17 +280,22 @@ class TransducerTest(unittest.TestCase):
 
 
 class AdamTest(unittest.TestCase):
-    def compare(self, n, decayed, clip, norm_squared):
+    def compare(self, n, decayed, clip, norm_squared, ranges=()):
         random = numpy.random.default_rng(n)
         beta1, beta2, eps, decay, lr, grad_scale = 0.9, 0.99, 1e-6, 0.1, 0.01, 0.5
         parameter, m, v = random.normal(size=n), numpy.zeros(n), numpy.zeros(n)
         expected, mean, square = parameter.copy(), numpy.zeros(n), numpy.zeros(n)
+        table = numpy.array(list(ranges), [("end", "i8"), ("factor", "f8")])
+        factors = numpy.ones(n)
+        for end, factor in reversed(ranges):
+            factors[:end] = factor
         for step in range(1, 4):
             grad = random.normal(size=n)
             call("adam", n=n, decayed=decayed, beta1=beta1, beta2=beta2, eps=eps,
                  weight_decay=decay, grad_scale=grad_scale, clip=clip,
                  parameter=parameter, grad=grad, m=m, v=v,
                  norm_squared=None if norm_squared is None else numpy.array([norm_squared]),
+                 ranges=table if ranges else None, range_count=len(ranges),
                  rates=numpy.array([lr, 1.0 - beta1**step, 1.0 - beta2**step]))
             if norm_squared is not None and not numpy.isfinite(norm_squared):
                 continue
@@ -299,15 +304,17 @@ class AdamTest(unittest.TestCase):
             mean = mean + (1.0 - beta1) * (grad - mean)
             square = square + (1.0 - beta2) * (grad**2 - square)
             corrected = mean / (1.0 - beta1**step), square / (1.0 - beta2**step)
-            expected -= lr * decay * numpy.where(numpy.arange(n) < decayed, expected, 0.0)
-            expected -= lr * corrected[0] / (numpy.sqrt(corrected[1]) + eps)
+            rates = lr * factors
+            expected -= rates * decay * numpy.where(numpy.arange(n) < decayed, expected, 0.0)
+            expected -= rates * corrected[0] / (numpy.sqrt(corrected[1]) + eps)
         assert_close(parameter, expected, "parameter")
         assert_close(m, mean, "m")
         assert_close(v, square, "v")
 
     def test_updates(self):
         for case in [(0, 0, 0.0, None), (1, 1, 1.0, None), (7, 3, 0.0, 36.0), (7, 0, 1.5, 36.0),
-                     (7, 7, 4.0, 36.0), (3, 3, 1.0, numpy.inf), (3, 3, 0.0, numpy.nan)]:
+                     (7, 7, 4.0, 36.0), (3, 3, 1.0, numpy.inf), (3, 3, 0.0, numpy.nan),
+                     (7, 4, 0.0, None, [(2, 2.0), (5, 0.5), (7, 0.0)])]:
             with self.subTest(case=case):
                 self.compare(*case)
 
