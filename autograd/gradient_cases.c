@@ -333,14 +333,17 @@ static mt_tensor *apply_linear_cross_entropy(mt_tape *tape, mt_tensor *const *in
 /* Blocks of four rows and of two; and of one row each. */
 static mt_tensor *apply_linear_cross_entropy_in_blocks(mt_tape *tape, mt_tensor *const *in)
 {
-    return mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], in[2], some_targets(tape), -1, 0.1,
-                                             4, NULL);
+    const mt_cross_entropy_options options = {
+        .ignore_index = -1, .label_smoothing = 0.1, .rows = 4};
+    return mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], in[2], some_targets(tape),
+                                             &options, NULL);
 }
 
 static mt_tensor *apply_linear_cross_entropy_by_rows(mt_tape *tape, mt_tensor *const *in)
 {
-    return mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], NULL, some_targets(tape), -1, 0.0,
-                                             1, NULL);
+    const mt_cross_entropy_options options = {.ignore_index = -1, .rows = 1};
+    return mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], NULL, some_targets(tape), &options,
+                                             NULL);
 }
 
 /* A row of all frames and labels, and a shorter one. */

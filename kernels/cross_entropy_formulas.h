@@ -33,4 +33,10 @@ MT_OF_REALS MT_EVERYWHERE real mt_cross_entropy_grad(real factor, real probabili
     return factor * (probability - spread);
 }
 
+/* What L2Wrap adds to the gradient of a row's largest logit. */
+MT_OF_REALS MT_EVERYWHERE real mt_cross_entropy_l2wrap(real factor, real l2wrap, real largest)
+{
+    return factor * (l2wrap * largest);
+}
+
 #endif

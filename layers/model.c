@@ -258,11 +258,19 @@ mt_tensor *mt_model_cross_entropy(mt_tape *tape, mt_model *model, mt_tensor *out
                                   mt_tensor *targets, int32_t ignore_index, double label_smoothing,
                                   mt_tensor **stats)
 {
+    return mt_model_cross_entropy_l2wrap(tape, model, output, targets, ignore_index,
+                                         label_smoothing, 0.0, stats);
+}
+
+mt_tensor *mt_model_cross_entropy_l2wrap(mt_tape *tape, mt_model *model, mt_tensor *output,
+                                         mt_tensor *targets, int32_t ignore_index,
+                                         double label_smoothing, double l2wrap, mt_tensor **stats)
+{
     if (model == NULL) {
         return NULL;
     }
-    return mt_linear_cross_entropy(tape, output, model->head.weight, model->head.bias, targets,
-                                   ignore_index, label_smoothing, stats);
+    return mt_linear_cross_entropy_l2wrap(tape, output, model->head.weight, model->head.bias,
+                                          targets, ignore_index, label_smoothing, l2wrap, stats);
 }
 
 mt_status mt_model_state_create(const mt_model *model, mt_model_state *state)

@@ -10,10 +10,11 @@ enum { MT_LOSS, MT_STATS, MT_LOSS_OUTPUTS };
 typedef struct mt_cross_entropy_options {
     int32_t ignore_index;
     double label_smoothing;
+    double l2wrap;
     int64_t rows; /* of a block, where the logits are made in blocks */
 } mt_cross_entropy_options;
 
-/* Checks the targets, which are the call's input `targets`, of N rows, and the smoothing; and gives
+/* Checks the targets, which are the call's input `targets`, of N rows, and the options; and gives
  * the outputs their shapes. */
 mt_status mt_cross_entropy_shape(mt_call *call, int targets, int64_t N);
 
@@ -24,6 +25,9 @@ mt_cross_entropy_forward_args mt_cross_entropy_forward_of(const mt_call *call, i
 mt_cross_entropy_backward_args mt_cross_entropy_backward_of(const mt_call *call, int targets,
                                                             int64_t N, int64_t V,
                                                             int64_t first_row);
+
+/* Memory for where N rows have their largest logits, if l2wrap asks for it. */
+size_t mt_cross_entropy_top_bytes(const mt_call *call, int64_t N);
 
 /* Applies one of the operators; arguments as mt_cross_entropy's. */
 mt_tensor *mt_apply_cross_entropy(mt_tape *tape, const mt_op *op, int input_count,

@@ -15,11 +15,11 @@ static inline size_t mt_kept_bytes(size_t bytes)
 
 mt_status mt_linear_cross_entropy_shape(mt_call *call);
 
-/* mt_linear_cross_entropy in blocks of `rows` rows, of which the last may be shorter; 0: all at
- * once. */
+/* mt_linear_cross_entropy_l2wrap in blocks of options->rows rows, of which the last may be shorter;
+ * 0: all at once. */
 mt_tensor *mt_linear_cross_entropy_in_blocks(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
                                              mt_tensor *bias, mt_tensor *targets,
-                                             int32_t ignore_index, double label_smoothing,
-                                             int64_t rows, mt_tensor **stats);
+                                             const mt_cross_entropy_options *options,
+                                             mt_tensor **stats);
 
 #endif

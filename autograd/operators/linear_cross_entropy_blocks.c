@@ -46,6 +46,7 @@ static mt_status keep_grads(mt_call *call)
 typedef struct block_memory {
     void *logits;               /* (rows, V), then their gradients */
     void *lse;                  /* (rows) */
+    int32_t *top;               /* (rows): where the largest logits are; NULL without L2Wrap */
     void *one;                  /* (1): the gradient of a sum, and its count */
     void *dbias;                /* (V): of one block */
     mt_cross_entropy_row *rows; /* (N): of all blocks */
@@ -55,12 +56,17 @@ static mt_status take_memory(mt_call *call, int64_t N, int64_t V, block_memory *
 {
     const mt_cross_entropy_options *options = call->options;
     size_t real = mt_dtype_size(call->dtype), wide = mt_dtype_size(mt_dtype_wide(call->dtype));
-    void **arrays[] = {&memory->logits, &memory->lse, &memory->one, &memory->dbias,
-                       (void **)&memory->rows};
-    const size_t sizes[] = {(size_t)(options->rows * V) * real, (size_t)options->rows * wide, wide,
-                            (size_t)V * wide, (size_t)N * sizeof *memory->rows};
+    void **arrays[] = {&memory->logits, &memory->lse,           &memory->one,
+                       &memory->dbias,  (void **)&memory->rows, (void **)&memory->top};
+    const size_t sizes[] = {(size_t)(options->rows * V) * real,
+                            (size_t)options->rows * wide,
+                            wide,
+                            (size_t)V * wide,
+                            (size_t)N * sizeof *memory->rows,
+                            mt_cross_entropy_top_bytes(call, options->rows)};
+    int count = options->l2wrap > 0.0 ? 6 : 5;
     mt_status status = MT_OK;
-    for (int i = 0; i < 5 && status == MT_OK; i++) {
+    for (int i = 0; i < count && status == MT_OK; i++) {
         status = mt_call_scratch(call, sizes[i], arrays[i]);
     }
     return status == MT_OK ? call->wide->fill(call->device, 1, 1.0, memory->one) : status;
@@ -73,6 +79,7 @@ static mt_status find_losses(mt_call *call, const block_memory *memory, const mt
         mt_cross_entropy_forward_of(call, MT_HEAD_TARGETS, block->N, block->out, first);
     args.logits = memory->logits;
     args.lse = memory->lse;
+    args.top = memory->top;
     args.rows = memory->rows + first;
     mt_status status = mt_linear_values(call, block, memory->logits);
     return status == MT_OK ? call->kernels->cross_entropy_forward(call->device, &args) : status;
@@ -101,6 +108,7 @@ static mt_status find_grads(mt_call *call, const block_memory *memory, const mt_
         mt_cross_entropy_backward_of(call, MT_HEAD_TARGETS, block->N, block->out, first);
     args.logits = args.dlogits = memory->logits;
     args.lse = memory->lse;
+    args.top = memory->top;
     args.stats = args.dloss = memory->one;
     size_t row = (size_t)block->in * mt_dtype_size(call->dtype);
     char *dx = kept_grad(call, MT_HEAD_X);

@@ -110,6 +110,12 @@ MT_API mt_tensor *mt_model_cross_entropy(mt_tape *tape, mt_model *model, mt_tens
                                          mt_tensor *targets, int32_t ignore_index,
                                          double label_smoothing, mt_tensor **stats);
 
+/* The same with RWKV-LM's L2Wrap (mt_linear_cross_entropy_l2wrap). */
+MT_API mt_tensor *mt_model_cross_entropy_l2wrap(mt_tape *tape, mt_model *model, mt_tensor *output,
+                                                mt_tensor *targets, int32_t ignore_index,
+                                                double label_smoothing, double l2wrap,
+                                                mt_tensor **stats);
+
 MT_API mt_status mt_model_state_create(const mt_model *model, mt_model_state *state); /* empty */
 MT_API void mt_model_state_destroy(mt_model_state *state);
 

@@ -134,6 +134,17 @@ MT_API mt_tensor *mt_linear_cross_entropy(mt_tape *tape, mt_tensor *x, mt_tensor
                                           mt_tensor *bias, mt_tensor *targets, int32_t ignore_index,
                                           double label_smoothing, mt_tensor **stats);
 
+/* The same two with RWKV-LM's L2Wrap (mixtape/kernels/cross_entropy.h), which keeps logits near 0:
+ * the loss is the same, and the gradient is that of loss + l2wrap / 2 mean(max(logits)^2), over the
+ * counted rows. RWKV-LM has l2wrap 1e-4, and counts all rows. The tape fails for one below 0. */
+MT_API mt_tensor *mt_cross_entropy_l2wrap(mt_tape *tape, mt_tensor *logits, mt_tensor *targets,
+                                          int32_t ignore_index, double label_smoothing,
+                                          double l2wrap, mt_tensor **stats);
+MT_API mt_tensor *mt_linear_cross_entropy_l2wrap(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
+                                                 mt_tensor *bias, mt_tensor *targets,
+                                                 int32_t ignore_index, double label_smoothing,
+                                                 double l2wrap, mt_tensor **stats);
+
 /* The transducer losses (B) of logits (B, T, U + 1, V): minus the logarithm of the probability of a
  * row's labels, by any alignment with its frames (mixtape/kernels/transducer.h); mt_mean or mt_sum
  * makes a scalar of them. labels (B, U), NULL where U is 0; frames and label_lengths (B), how many

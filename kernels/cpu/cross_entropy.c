@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 /* Tells if the target is the first of the largest logits. */
 static int row_hit(const stored *logits, int32_t target, real largest)
@@ -32,6 +33,16 @@ static double row_mean(const stored *logits, int64_t V)
     return sum / (double)V;
 }
 
+/* The first of the largest logits; 0 where they are no numbers. */
+static int32_t row_top(const stored *logits, int64_t V, real largest)
+{
+    int64_t v = 0;
+    while (v < V && value(logits[v]) != largest) {
+        v++;
+    }
+    return v < V ? (int32_t)v : 0;
+}
+
 static mt_cross_entropy_row row_loss(const mt_cross_entropy_forward_args *args, int64_t n)
 {
     int64_t V = args->V;
@@ -43,6 +54,9 @@ static mt_cross_entropy_row row_loss(const mt_cross_entropy_forward_args *args, 
     double spread = smoothing > 0.0 ? smoothing * row_mean(logits, V) : 0.0;
     if (args->lse != NULL) {
         ((real *)args->lse)[n] = (real)lse;
+    }
+    if (args->top != NULL) {
+        args->top[n] = row_top(logits, V, largest);
     }
     double loss = mt_cross_entropy_loss(lse, (double)value(logits[target]), spread, smoothing);
     return (mt_cross_entropy_row){
@@ -122,31 +136,54 @@ static inline real unrounded(stored kept, real factor, real logit, real spread)
                : mt_cross_entropy_grad(factor, real_exp_negative(logit), spread);
 }
 
+/* The numbers of a row and of all rows that its gradient is made of. */
+typedef struct row_numbers {
+    real factor, smoothing, spread, lse, l2wrap;
+    real chosen, largest; /* logits of the target and of the top: dlogits may be logits */
+} row_numbers;
+
+/* What single logits have beside their probabilities: the target its share of the distribution to
+ * be met, the largest L2Wrap's. Each is rounded once. */
+static void add_shares(const row_numbers *row, int32_t target, int32_t top, stored *dlogits)
+{
+    real of_target = unrounded(dlogits[target], row->factor, row->chosen - row->lse, row->spread) -
+                     row->factor * ((real)1.0 - row->smoothing);
+    real of_top = mt_cross_entropy_l2wrap(row->factor, row->l2wrap, row->largest);
+    if (top != target) {
+        real before = unrounded(dlogits[top], row->factor, row->largest - row->lse, row->spread);
+        dlogits[top] = rounded(before + of_top);
+    }
+    dlogits[target] = rounded(top == target ? of_target + of_top : of_target);
+}
+
 static void backward_rows(const void *loop, int64_t first, int64_t end)
 {
     const mt_cross_entropy_backward_args *args = loop;
     int64_t V = args->V;
     const real *stats = args->stats, *dloss = args->dloss;
-    real factor = mt_cross_entropy_factor(*dloss, stats[0]);
-    real smoothing = (real)args->label_smoothing;
-    real spread = smoothing / (real)V;
+    row_numbers row = {.factor = mt_cross_entropy_factor(*dloss, stats[0]),
+                       .smoothing = (real)args->label_smoothing,
+                       .spread = (real)args->label_smoothing / (real)V,
+                       .l2wrap = args->top != NULL ? (real)args->l2wrap : (real)0.0};
     for (int64_t n = first; n < end; n++) {
         const stored *logits = (const stored *)args->logits + n * V;
         stored *dlogits = (stored *)args->dlogits + n * V;
         int32_t target = args->targets[n];
-        bool ignored = target == args->ignore_index;
-        real lse = ignored ? (real)0.0 : ((const real *)args->lse)[n];
-        real chosen = ignored ? (real)0.0 : value(logits[target]); /* dlogits may be logits */
+        if (target == args->ignore_index) {
+            memset(dlogits, 0, (size_t)V * sizeof *dlogits);
+            continue;
+        }
+        int32_t top = args->top != NULL ? args->top[n] : target;
+        const real factor = row.factor, lse = ((const real *)args->lse)[n], spread = row.spread;
+        row.lse = lse;
+        row.chosen = value(logits[target]);
+        row.largest = value(logits[top]);
 #pragma omp simd
         for (int64_t v = 0; v < V; v++) {
             real probability = real_exp_negative(value(logits[v]) - lse);
-            dlogits[v] =
-                rounded(ignored ? (real)0.0 : mt_cross_entropy_grad(factor, probability, spread));
+            dlogits[v] = rounded(mt_cross_entropy_grad(factor, probability, spread));
         }
-        if (!ignored) {
-            real before = unrounded(dlogits[target], factor, chosen - lse, spread);
-            dlogits[target] = rounded(before - factor * ((real)1.0 - smoothing));
-        }
+        add_shares(&row, target, top, dlogits);
     }
 }
 

@@ -55,8 +55,8 @@ __device__ inline row_sums<real> sums_of_row(const stored *logits, int64_t V)
 template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(LOSS_THREADS)
     row_losses(int64_t N, int64_t V, int32_t ignore_index, double smoothing, const stored *logits,
-               const int32_t *targets, real *lse, mt_cross_entropy_row *results, int64_t first_row,
-               findings to)
+               const int32_t *targets, real *lse, int32_t *top, mt_cross_entropy_row *results,
+               int64_t first_row, findings to)
 {
     begin_kernel();
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
@@ -68,6 +68,9 @@ __global__ void __launch_bounds__(LOSS_THREADS)
                 results[n] = {ignored ? 0.0 : static_cast<double>(NAN), ignored ? 0 : 1, 0};
                 if (lse != nullptr) {
                     lse[n] = ignored ? real(0) : not_a_number<real>();
+                }
+                if (top != nullptr) {
+                    top[n] = 0;
                 }
                 if (wrong) {
                     report(to, WRONG_TARGET, target, first_row + n, V);
@@ -85,6 +88,9 @@ __global__ void __launch_bounds__(LOSS_THREADS)
                           sums.where == target ? 1 : 0};
             if (lse != nullptr) {
                 lse[n] = static_cast<real>(row_lse);
+            }
+            if (top != nullptr) {
+                top[n] = static_cast<int32_t>(sums.where);
             }
         }
     }
@@ -117,9 +123,9 @@ __global__ void __launch_bounds__(TOTAL_THREADS)
 
 template <typename stored, typename real = real_of<stored>>
 __global__ void __launch_bounds__(LOSS_THREADS)
-    logit_grads(int64_t N, int64_t V, int32_t ignore_index, real smoothing, const stored *logits,
-                const int32_t *targets, const real *lse, const real *stats, const real *dloss,
-                stored *dlogits)
+    logit_grads(int64_t N, int64_t V, int32_t ignore_index, real smoothing, real l2wrap,
+                const stored *logits, const int32_t *targets, const real *lse, const int32_t *top,
+                const real *stats, const real *dloss, stored *dlogits)
 {
     begin_kernel();
     real factor = mt_cross_entropy_factor(*dloss, stats[0]);
@@ -127,11 +133,14 @@ __global__ void __launch_bounds__(LOSS_THREADS)
     for (int64_t n = global_warp(); n < N; n += global_warps()) {
         int64_t target = targets[n];
         bool ignored = target == ignore_index;
+        int64_t largest = top != nullptr ? top[n] : -1;
         for (int64_t v = lane_index(); v < V; v += WARP) {
             real grad = real(0);
             if (!ignored) {
-                grad = mt_cross_entropy_grad(factor, exp(logits[n * V + v] - lse[n]), spread);
+                real logit = logits[n * V + v];
+                grad = mt_cross_entropy_grad(factor, exp(logit - lse[n]), spread);
                 grad = v == target ? grad - factor * (real(1) - smoothing) : grad;
+                grad = v == largest ? grad + mt_cross_entropy_l2wrap(factor, l2wrap, logit) : grad;
             }
             dlogits[n * V + v] = grad;
         }
@@ -168,7 +177,7 @@ mt_status cross_entropy_forward(mt_device *device, const mt_cross_entropy_forwar
         status = launch(device, "cross-entropy", row_losses<stored>, row_blocks(device, args->N),
                         LOSS_THREADS, 0, args->N, args->V, args->ignore_index,
                         args->label_smoothing, static_cast<const stored *>(args->logits),
-                        args->targets, static_cast<real_of<stored> *>(args->lse), rows,
+                        args->targets, static_cast<real_of<stored> *>(args->lse), args->top, rows,
                         args->first_row, of(device)->findings);
     }
     const mt_cross_entropy_total_args total = {args->N, rows, args->loss, args->stats, nullptr};
@@ -183,9 +192,10 @@ mt_status cross_entropy_backward(mt_device *device, const mt_cross_entropy_backw
     return launch(device, "cross-entropy backward", logit_grads<stored>,
                   row_blocks(device, args->N), LOSS_THREADS, 0, args->N, args->V,
                   args->ignore_index, static_cast<real>(args->label_smoothing),
-                  static_cast<const stored *>(args->logits), args->targets,
-                  static_cast<const real *>(args->lse), static_cast<const real *>(args->stats),
-                  static_cast<const real *>(args->dloss), static_cast<stored *>(args->dlogits));
+                  static_cast<real>(args->l2wrap), static_cast<const stored *>(args->logits),
+                  args->targets, static_cast<const real *>(args->lse), args->top,
+                  static_cast<const real *>(args->stats), static_cast<const real *>(args->dloss),
+                  static_cast<stored *>(args->dlogits));
 }
 
 INSTANTIATE(cross_entropy_forward)

@@ -3,7 +3,11 @@
  *
  *     lse[n]     = log sum over v of e^logits[n][v]
  *     loss       = sum over n of (lse[n] - (1 - s) logits[n][target] - s mean(logits[n])) / count
- *     dlogits[n] = dloss / count (e^(logits[n] - lse[n]) - (1 - s) onehot(target) - s / V) */
+ *     dlogits[n] = dloss / count (e^(logits[n] - lse[n]) - (1 - s) onehot(target) - s / V)
+ *
+ * With L2Wrap of RWKV-LM, which the loss does not show, the gradient has one term more:
+ *
+ *     dlogits[n] = ... + dloss / count l2wrap max(logits[n]) onehot(the first place of the max) */
 #include "kernels/reference/reference.h"
 
 #include <math.h>
@@ -36,6 +40,9 @@ void mt_reference_cross_entropy_forward(const mt_cross_entropy_forward_args *arg
         for (int64_t v = 0; v < args->V; v++) {
             mean += logits[v] / (double)args->V;
         }
+        if (args->top != NULL) {
+            args->top[n] = (int32_t)largest;
+        }
         lse[n] = logits[largest] + log(exp_sum(logits, args->V, logits[largest]));
         loss += lse[n] - (1.0 - s) * logits[target] - s * mean;
         stats[0] += 1.0;
@@ -55,6 +62,7 @@ void mt_reference_cross_entropy_backward(const mt_cross_entropy_backward_args *a
         for (int64_t v = 0; v < args->V; v++) {
             double onehot = v == target ? 1.0 : 0.0, smooth = s / (double)args->V;
             double slope = exp(logits[v] - lse[n]) - (1.0 - s) * onehot - smooth;
+            slope += args->top != NULL && v == args->top[n] ? args->l2wrap * logits[v] : 0.0;
             dlogits[v] = target == args->ignore_index ? 0.0 : dloss[0] / stats[0] * slope;
         }
     }

@@ -16,6 +16,7 @@ typedef struct loss_case {
     bool bias;
     double smoothing;
     mt_tensor *targets;
+    double l2wrap;
 } loss_case;
 
 static mt_tensor *some_targets(void)
@@ -27,11 +28,12 @@ static mt_tensor *loss_of(mt_tape *tape, const loss_case *c, mt_tensor *const *i
                           mt_tensor **stats)
 {
     mt_tensor *bias = c->bias ? in[2] : NULL;
+    const mt_cross_entropy_options options = {IGNORED, c->smoothing, c->l2wrap, c->rows};
     return c->rows == TWO_OPERATORS
-               ? mt_cross_entropy(tape, mt_linear(tape, in[0], in[1], bias), c->targets, IGNORED,
-                                  c->smoothing, stats)
-               : mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], bias, c->targets, IGNORED,
-                                                   c->smoothing, c->rows, stats);
+               ? mt_cross_entropy_l2wrap(tape, mt_linear(tape, in[0], in[1], bias), c->targets,
+                                         IGNORED, c->smoothing, c->l2wrap, stats)
+               : mt_linear_cross_entropy_in_blocks(tape, in[0], in[1], bias, c->targets, &options,
+                                                   stats);
 }
 
 static void forget_gradients(mt_tensor *const *in)
@@ -72,8 +74,9 @@ static void assert_same(const step *a, const step *b)
 
 START_TEST(test_blocks_of_any_size_are_the_two_operators)
 {
-    for (int form = 0; form < 4; form++) {
-        loss_case c = {TWO_OPERATORS, form % 2 == 1, form < 2 ? 0.0 : 0.1, some_targets()};
+    for (int form = 0; form < 8; form++) {
+        loss_case c = {TWO_OPERATORS, form % 2 == 1, form % 4 < 2 ? 0.0 : 0.1, some_targets(),
+                       form < 4 ? 0.0 : 0.3};
         const step expected = run(&c);
         ck_assert_double_eq(expected.stats[0], N - 2);
         for (c.rows = 1; c.rows <= N + 1; c.rows++) {
@@ -86,8 +89,9 @@ END_TEST
 
 START_TEST(test_all_rows_at_once_have_the_bits_of_the_two_operators)
 {
-    for (int form = 0; form < 4; form++) {
-        loss_case c = {TWO_OPERATORS, form % 2 == 1, form < 2 ? 0.0 : 0.1, some_targets()};
+    for (int form = 0; form < 8; form++) {
+        loss_case c = {TWO_OPERATORS, form % 2 == 1, form % 4 < 2 ? 0.0 : 0.1, some_targets(),
+                       form < 4 ? 0.0 : 0.3};
         const step expected = run(&c);
         c.rows = 0;
         const step found = run(&c);
@@ -127,6 +131,79 @@ START_TEST(test_gradients_are_central_differences)
         mt_tensor *in[] = {RANDOM(4, N, C), RANDOM(5, V, C), RANDOM(6, V)};
         loss_case c = {rows, true, 0.2, some_targets()};
         assert_gradients(checked_loss, &c, 3, in);
+    }
+}
+END_TEST
+
+/* The mean over counted rows of the square of the largest logit: in C, since it is in no graph. */
+static double mean_square_of_largest(const loss_case *c, mt_tensor *const *in)
+{
+    double logits[N * V], sum = 0.0;
+    int32_t targets[N];
+    int counted = 0;
+    mt_tape_reset(test_tape);
+    ck_assert_int_eq(
+        mt_tensor_read(mt_linear(test_tape, in[0], in[1], c->bias ? in[2] : NULL), logits), MT_OK);
+    ck_assert_int_eq(mt_tensor_read(c->targets, targets), MT_OK);
+    for (int n = 0; n < N; n++) {
+        double largest = logits[n * V];
+        for (int v = 1; v < V; v++) {
+            largest = fmax(largest, logits[n * V + v]);
+        }
+        sum += targets[n] != IGNORED ? largest * largest : 0.0;
+        counted += targets[n] != IGNORED ? 1 : 0;
+    }
+    return sum / counted;
+}
+
+/* The function whose gradient L2Wrap's is: the loss that is shown, and what is not. */
+static double wrapped_loss(const loss_case *c, mt_tensor *const *in)
+{
+    double loss;
+    mt_tape_reset(test_tape);
+    ck_assert_int_eq(mt_tensor_read(loss_of(test_tape, c, in, NULL), &loss), MT_OK);
+    return loss + 0.5 * c->l2wrap * mean_square_of_largest(c, in);
+}
+
+static void check_difference(const loss_case *c, mt_tensor *const *in, int input, int64_t at,
+                             double expected)
+{
+    const double width = 1e-6;
+    double values[N * C + V * C], sides[2];
+    ck_assert_int_eq(mt_tensor_read(in[input], values), MT_OK);
+    const double value = values[at];
+    for (int side = 0; side < 2; side++) {
+        values[at] = value + (side == 0 ? width : -width);
+        ck_assert_int_eq(mt_tensor_write(in[input], values), MT_OK);
+        sides[side] = wrapped_loss(c, in);
+    }
+    values[at] = value;
+    ck_assert_int_eq(mt_tensor_write(in[input], values), MT_OK);
+    ck_assert_double_eq_tol((sides[0] - sides[1]) / (2.0 * width), expected, 1e-8);
+}
+
+START_TEST(test_l2wrap_is_the_gradient_of_what_it_does_not_show)
+{
+    for (int64_t rows = TWO_OPERATORS; rows <= N; rows += 2) {
+        const loss_case c = {rows, true, 0.1, some_targets(), 0.7};
+        loss_case plain = c;
+        plain.l2wrap = 0.0;
+        mt_tensor *in[] = {RANDOM(4, N, C), RANDOM(5, V, C), RANDOM(6, V)};
+        double grads[N * C + V * C], loss, shown;
+        mt_tape_reset(test_tape);
+        ck_assert_int_eq(mt_tensor_read(loss_of(test_tape, &plain, in, NULL), &loss), MT_OK);
+        for (int input = 0; input < 3; input++) {
+            mt_tape_reset(test_tape);
+            forget_gradients(in);
+            mt_tensor *wrapped = loss_of(test_tape, &c, in, NULL);
+            ck_assert_int_eq(mt_backward(test_tape, wrapped), MT_OK);
+            ck_assert_int_eq(mt_tensor_read(wrapped, &shown), MT_OK);
+            ck_assert_double_eq(shown, loss);
+            ck_assert_int_eq(mt_tensor_read_grad(in[input], grads), MT_OK);
+            for (int64_t at = 0; at < mt_tensor_count(in[input]); at++) {
+                check_difference(&c, in, input, at, grads[at]);
+            }
+        }
     }
 }
 END_TEST
@@ -192,21 +269,31 @@ START_TEST(test_what_does_not_fit_together_is_refused)
 {
     mt_tensor *x = RANDOM(1, N, C), *weight = RANDOM(2, V, C), *narrow = RANDOM(3, V, C - 1),
               *bias = RANDOM(4, V - 1), *targets = some_targets();
-    ck_assert_ptr_null(mt_linear_cross_entropy_in_blocks(test_tape, x, narrow, NULL, targets,
-                                                         IGNORED, 0.0, 2, NULL));
+    mt_cross_entropy_options options = {IGNORED, 0.0, 0.0, 2};
+    ck_assert_ptr_null(
+        mt_linear_cross_entropy_in_blocks(test_tape, x, narrow, NULL, targets, &options, NULL));
     assert_tape_fails_with("x has shape (7, 3), expected (..., 2)");
     mt_tape_reset(test_tape);
-    ck_assert_ptr_null(mt_linear_cross_entropy_in_blocks(test_tape, x, weight, bias, targets,
-                                                         IGNORED, 0.0, 2, NULL));
+    ck_assert_ptr_null(
+        mt_linear_cross_entropy_in_blocks(test_tape, x, weight, bias, targets, &options, NULL));
     assert_tape_fails_with("bias has shape (4), expected 5 elements");
     mt_tape_reset(test_tape);
     ck_assert_ptr_null(mt_linear_cross_entropy_in_blocks(test_tape, weight, weight, NULL, targets,
-                                                         IGNORED, 0.0, 2, NULL));
+                                                         &options, NULL));
     assert_tape_fails_with("targets has shape (7), expected 5 elements");
     mt_tape_reset(test_tape);
-    ck_assert_ptr_null(mt_linear_cross_entropy_in_blocks(test_tape, x, weight, NULL, targets,
-                                                         IGNORED, 1.0, 2, NULL));
+    options.label_smoothing = 1.0;
+    ck_assert_ptr_null(
+        mt_linear_cross_entropy_in_blocks(test_tape, x, weight, NULL, targets, &options, NULL));
     assert_tape_fails_with("linear_cross_entropy_in_blocks: label smoothing 1, not in [0, 1)");
+    static const double wrong[] = {-1.0, NAN, INFINITY};
+    for (int i = 0; i < 3; i++) {
+        mt_tape_reset(test_tape);
+        ck_assert_ptr_null(mt_linear_cross_entropy_l2wrap(test_tape, x, weight, NULL, targets,
+                                                          IGNORED, 0.0, wrong[i], NULL));
+        assert_tape_fails_with("linear_cross_entropy: l2wrap ");
+        assert_tape_fails_with(", not a number from 0 on");
+    }
 }
 END_TEST
 
@@ -252,6 +339,7 @@ static Suite *linear_cross_entropy_suite(void)
                       test_all_rows_at_once_have_the_bits_of_the_two_operators,
                       test_all_rows_ignored_is_no_loss_and_no_gradient,
                       test_the_same_step_has_the_same_bits, test_gradients_are_central_differences,
+                      test_l2wrap_is_the_gradient_of_what_it_does_not_show,
                       test_recomputed_it_has_the_same_bits,
                       test_a_weight_that_is_the_embedding_too_gets_both_gradients,
                       test_a_target_beyond_the_labels_is_told_by_its_place_among_all_rows,

@@ -7,12 +7,13 @@
 typedef struct entropy_case {
     int64_t N, V;
     int32_t ignore_index; /* -1: none is ignored */
-    double smoothing;
+    double smoothing, l2wrap;
 } entropy_case;
 
 static const entropy_case cases[] = {
-    {1, 1, -1, 0.0}, {3, 17, -1, 0.0},  {33, 5, 0, 0.0},    {17, 33, 2, 0.1},
-    {7, 3, -1, 0.5}, {5, 600, 1, 0.05}, {3, 33, -100, 0.0},
+    {1, 1, -1, 0.0},      {3, 17, -1, 0.0},      {33, 5, 0, 0.0},    {17, 33, 2, 0.1},
+    {7, 3, -1, 0.5},      {5, 600, 1, 0.05},     {3, 33, -100, 0.0}, {1, 1, -1, 0.0, 0.3},
+    {33, 5, 0, 0.1, 0.3}, {5, 600, 1, 0.0, 0.1},
 };
 static const entropy_case large = {501, 100, 3, 0.1}; /* an odd count that bfloat16 has not */
 
@@ -25,6 +26,7 @@ typedef struct entropy_data {
 
 static entropy_data make_data(kernel_build *build, const entropy_case *c)
 {
+    const size_t top_bytes = (size_t)c->N * sizeof(int32_t);
     entropy_data data = {.forward = {.N = c->N,
                                      .V = c->V,
                                      .ignore_index = c->ignore_index,
@@ -33,6 +35,7 @@ static entropy_data make_data(kernel_build *build, const entropy_case *c)
                                      .targets = indices(build, c->N, (int32_t)c->V, 2),
                                      .loss = blank_wide(build, 1),
                                      .lse = blank_wide(build, c->N),
+                                     .top = c->l2wrap > 0.0 ? blank_bytes(build, top_bytes) : NULL,
                                      .stats = blank_wide(build, 2)}};
     int32_t *targets = (int32_t *)(void *)host_doubles(build, c->N);
     assert_ok(build->device->read_back(build->device, targets, data.forward.targets,
@@ -42,6 +45,7 @@ static entropy_data make_data(kernel_build *build, const entropy_case *c)
     data.expected.targets = targets;
     data.expected.loss = host_doubles(build, 1);
     data.expected.lse = host_doubles(build, c->N);
+    data.expected.top = c->l2wrap > 0.0 ? (int32_t *)(void *)host_doubles(build, c->N) : NULL;
     data.expected.stats = host_doubles(build, 2);
     mt_reference_cross_entropy_forward(&data.expected);
     return data;
@@ -70,7 +74,7 @@ START_TEST(test_loss_is_the_mean_over_counted_rows)
 END_TEST
 
 static mt_cross_entropy_backward_args backward_of(const mt_cross_entropy_forward_args *forward,
-                                                  const void *dloss, void *dlogits)
+                                                  double l2wrap, const void *dloss, void *dlogits)
 {
     return (mt_cross_entropy_backward_args){.N = forward->N,
                                             .V = forward->V,
@@ -79,6 +83,8 @@ static mt_cross_entropy_backward_args backward_of(const mt_cross_entropy_forward
                                             .logits = forward->logits,
                                             .targets = forward->targets,
                                             .lse = forward->lse,
+                                            .top = forward->top,
+                                            .l2wrap = l2wrap,
                                             .stats = forward->stats,
                                             .dloss = dloss,
                                             .dlogits = dlogits};
@@ -88,8 +94,8 @@ static const double dloss = -1.5;
 
 static void *run_backward(kernel_build *build, const entropy_case *c, const entropy_data *data)
 {
-    mt_cross_entropy_backward_args args =
-        backward_of(&data->forward, upload_wide(build, &dloss, 1), blank(build, c->N * c->V));
+    mt_cross_entropy_backward_args args = backward_of(
+        &data->forward, c->l2wrap, upload_wide(build, &dloss, 1), blank(build, c->N * c->V));
     assert_ok(build->kernels->cross_entropy_forward(build->device, &data->forward));
     assert_ok(build->kernels->cross_entropy_backward(build->device, &args));
     return args.dlogits;
@@ -102,7 +108,8 @@ static void check_gradient(kernel_build *build)
         entropy_data data = make_data(build, &cases[i]);
         void *dlogits = run_backward(build, &cases[i], &data);
         double *expected = host_doubles(build, n);
-        mt_cross_entropy_backward_args args = backward_of(&data.expected, &dloss, expected);
+        mt_cross_entropy_backward_args args =
+            backward_of(&data.expected, cases[i].l2wrap, &dloss, expected);
         mt_reference_cross_entropy_backward(&args);
         double units = build->dtype == MT_F64 ? 1e-8 / DBL_EPSILON : 32.0;
         assert_close(build, "dlogits", dlogits, expected, n, units);
@@ -202,12 +209,14 @@ END_TEST
 
 static void check_in_place(kernel_build *build)
 {
-    entropy_data data = make_data(build, &large);
-    int64_t n = large.N * large.V;
-    const double *expected = values_of(build, run_backward(build, &large, &data), n);
+    entropy_case c = large;
+    c.l2wrap = 0.3;
+    entropy_data data = make_data(build, &c);
+    int64_t n = c.N * c.V;
+    const double *expected = values_of(build, run_backward(build, &c, &data), n);
     void *logits = upload(build, values_of(build, data.forward.logits, n), n);
     mt_cross_entropy_backward_args args =
-        backward_of(&data.forward, upload_wide(build, &dloss, 1), logits);
+        backward_of(&data.forward, c.l2wrap, upload_wide(build, &dloss, 1), logits);
     args.logits = logits;
     assert_ok(build->kernels->cross_entropy_backward(build->device, &args));
     assert_close(build, "dlogits", logits, expected, n, 0.0);
@@ -216,6 +225,43 @@ static void check_in_place(kernel_build *build)
 START_TEST(test_gradient_may_be_written_over_the_logits)
 {
     for_each_build(check_in_place);
+}
+END_TEST
+
+/* Of the two that are equal the first is wrapped. */
+static void check_wrapped(kernel_build *build)
+{
+    const double logits[] = {1.0, 4.0, 4.0, -2.0}, l2wrap = 0.25;
+    double found[2][4];
+    const int32_t target = 3;
+    int32_t *targets = blank_bytes(build, sizeof target);
+    assert_ok(build->device->write(build->device, targets, &target, sizeof target));
+    for (int with = 0; with < 2; with++) {
+        mt_cross_entropy_forward_args args = {.N = 1,
+                                              .V = 4,
+                                              .ignore_index = -1,
+                                              .logits = upload(build, logits, 4),
+                                              .targets = targets,
+                                              .loss = blank_wide(build, 1),
+                                              .lse = blank_wide(build, 1),
+                                              .top = with == 1 ? blank_bytes(build, 4) : NULL,
+                                              .stats = blank_wide(build, 2)};
+        mt_cross_entropy_backward_args back =
+            backward_of(&args, l2wrap, upload_wide(build, &dloss, 1), blank(build, 4));
+        assert_ok(build->kernels->cross_entropy_forward(build->device, &args));
+        assert_ok(build->kernels->cross_entropy_backward(build->device, &back));
+        memcpy(found[with], values_of(build, back.dlogits, 4), sizeof found[with]);
+    }
+    ck_assert_double_eq_tol(found[1][1] - found[0][1], dloss * l2wrap * 4.0,
+                            build->dtype == MT_BF16 ? 0x1p-6 : 1e-6);
+    for (int v = 0; v < 4; v++) {
+        ck_assert(v == 1 || found[1][v] == found[0][v]);
+    }
+}
+
+START_TEST(test_l2wrap_is_of_the_first_of_the_largest)
+{
+    for_each_build(check_wrapped);
 }
 END_TEST
 
@@ -307,14 +353,14 @@ END_TEST
 
 static Suite *cross_entropy_suite(void)
 {
-    return SUITE("cross_entropy", test_loss_is_the_mean_over_counted_rows,
-                 test_gradient_is_the_references, test_gradient_of_each_row_sums_to_zero,
-                 test_all_rows_ignored_is_no_loss_and_no_gradient,
-                 test_rows_in_blocks_have_the_loss_and_stats_of_all,
-                 test_gradient_may_be_written_over_the_logits,
-                 test_extreme_logits_do_not_overflow_and_the_first_of_equals_counts,
-                 test_nan_logits_make_the_loss_nan,
-                 test_target_out_of_range_is_refused_with_row_value_and_bound);
+    return SUITE(
+        "cross_entropy", test_loss_is_the_mean_over_counted_rows, test_gradient_is_the_references,
+        test_gradient_of_each_row_sums_to_zero, test_all_rows_ignored_is_no_loss_and_no_gradient,
+        test_rows_in_blocks_have_the_loss_and_stats_of_all,
+        test_gradient_may_be_written_over_the_logits, test_l2wrap_is_of_the_first_of_the_largest,
+        test_extreme_logits_do_not_overflow_and_the_first_of_equals_counts,
+        test_nan_logits_make_the_loss_nan,
+        test_target_out_of_range_is_refused_with_row_value_and_bound);
 }
 
 MT_TEST_MAIN(cross_entropy_suite)

@@ -27,9 +27,10 @@ ARGUMENTS = {
     "time_mix_backward": "int64 B T C int count pointer x carried mix0 mix1 mix2 dy0 dy1 dy2 "
                          "dx dcarried dmix0 dmix1 dmix2",
     "cross_entropy_forward": "int64 N V int32 ignore_index double label_smoothing "
-                             "pointer logits targets loss lse stats",
+                             "pointer logits targets loss lse stats top",
     "cross_entropy_backward": "int64 N V int32 ignore_index double label_smoothing "
-                              "pointer logits targets lse stats dloss dlogits",
+                              "pointer logits targets lse stats top double l2wrap "
+                              "pointer dloss dlogits",
     "transducer_forward": "int64 B T U V int32 blank pointer logits labels frames label_lengths "
                           "losses betas alphas nodes",
     "transducer_backward": "int64 B T U V int32 blank double fastemit_lambda pointer logits labels "
@@ -202,7 +203,7 @@ class TimeMixTest(unittest.TestCase):
 
 
 class CrossEntropyTest(unittest.TestCase):
-    def compare(self, N, V, ignore_index, smoothing, scale):
+    def compare(self, N, V, ignore_index, smoothing, scale, l2wrap=0.0):
         random = numpy.random.default_rng(V)
         inputs = {"logits": random.normal(0.0, scale, (N, V))}
         targets = random.integers(0, V, N).astype(numpy.int32)
@@ -214,20 +215,29 @@ class CrossEntropyTest(unittest.TestCase):
             wanted = (1.0 - smoothing) * numpy.eye(V)[targets] + smoothing / V
             return -(wanted * log_softmax).sum(axis=1)[counted].sum() / max(counted.sum(), 1)
 
+        def wrapped_loss(logits):
+            """What the gradient is of: the loss, and what L2Wrap does not show of it."""
+            largest = logits[numpy.arange(N), logits.real.argmax(axis=1)]
+            unseen = 0.5 * l2wrap * (largest**2)[counted].sum() / max(counted.sum(), 1)
+            return mean_loss(logits) + unseen
+
+        top = numpy.zeros(N, numpy.int32) if l2wrap else None
         given = {"N": N, "V": V, "ignore_index": ignore_index, "label_smoothing": smoothing,
                  "logits": inputs["logits"], "targets": targets, "lse": numpy.full(N, numpy.nan),
-                 "stats": numpy.full(2, numpy.nan)}
+                 "stats": numpy.full(2, numpy.nan), "top": top}
         loss, dlogits = numpy.full(1, numpy.nan), numpy.full((N, V), numpy.nan)
         call("cross_entropy_forward", **given, loss=loss)
         assert_close(loss[0], mean_loss(**inputs), "loss")
         hits = inputs["logits"].argmax(axis=1) == targets
         assert_close(given["stats"], [counted.sum(), (hits & counted).sum()], "stats")
-        call("cross_entropy_backward", **given, dloss=numpy.array([-1.5]), dlogits=dlogits)
-        assert_close(dlogits, -1.5 * derivative(mean_loss, inputs, "logits"), "dlogits")
+        call("cross_entropy_backward", **given, l2wrap=l2wrap, dloss=numpy.array([-1.5]),
+             dlogits=dlogits)
+        assert_close(dlogits, -1.5 * derivative(wrapped_loss, inputs, "logits"), "dlogits")
 
     def test_losses_and_gradients(self):
         for case in [(1, 1, -1, 0.0, 1.0), (1, 1, 0, 0.1, 1.0), (3, 17, -1, 0.0, 1.0),
-                     (33, 5, 0, 0.1, 1.0), (7, 3, 2, 0.5, 1000.0)]:
+                     (33, 5, 0, 0.1, 1.0), (7, 3, 2, 0.5, 1000.0), (1, 1, -1, 0.0, 1.0, 0.3),
+                     (33, 5, 0, 0.1, 1.0, 0.3)]:
             with self.subTest(case=case):
                 self.compare(*case)
 

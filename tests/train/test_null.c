@@ -135,6 +135,8 @@ START_TEST(test_operators_and_layers_without_a_tape)
     ck_assert_ptr_null(mt_dropout(NULL, x, 0.5));
     ck_assert_ptr_null(mt_cross_entropy(NULL, x, x, -1, 0.0, many));
     ck_assert_ptr_null(mt_linear_cross_entropy(NULL, x, x, NULL, x, -1, 0.0, many));
+    ck_assert_ptr_null(mt_cross_entropy_l2wrap(NULL, x, x, -1, 0.0, 0.1, many));
+    ck_assert_ptr_null(mt_linear_cross_entropy_l2wrap(NULL, x, x, NULL, x, -1, 0.0, 0.1, many));
     ck_assert_ptr_null(mt_mean_square(NULL, x, x));
     ck_assert_ptr_null(mt_model_decode(NULL, model, x, NULL, false));
     ck_assert_ptr_null(mt_model_decode(NULL, model, x, NULL, true));
@@ -161,8 +163,10 @@ START_TEST(test_models_and_parameters)
     ck_assert_ptr_null(mt_model_decode(NULL, NULL, NULL, NULL, false));
     ck_assert_ptr_null(mt_model_head(NULL, NULL, NULL));
     ck_assert_ptr_null(mt_model_cross_entropy(NULL, NULL, NULL, NULL, -1, 0.0, NULL));
+    ck_assert_ptr_null(mt_model_cross_entropy_l2wrap(NULL, NULL, NULL, NULL, -1, 0.0, 0.1, NULL));
     REFUSES(mt_parameters_allocate, NULL, 1);
     REFUSES(mt_parameters_settle_grad, NULL);
+    REFUSES(mt_parameters_set_rate, NULL, "*", 1.0);
     REFUSES(mt_parameters_compact, NULL, MT_I8);
     ck_assert_ptr_null(mt_parameters_add(NULL, "", "a", 1, shape, mt_initial_constant(0.0)));
     ck_assert_ptr_null(mt_parameters_find(NULL, "a"));

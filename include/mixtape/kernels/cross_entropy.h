@@ -4,6 +4,12 @@
  *
  *     loss[n] = lse[n] - (1 - s) logits[n][target] - s mean(logits[n]),   lse = log sum exp
  *
+ * L2Wrap, of RWKV-LM, adds to the gradient what the loss does not show: l2wrap dloss / count times
+ * the largest logit of each counted row, at the first place where it stands. So the gradient is
+ * that of
+ *
+ *     loss + l2wrap / 2 mean(max(logits[n])^2)   over counted rows
+ *
  * All but the logits and their gradient are wide (kernels/list.h). Where every row is ignored the
  * loss is 0 and its gradient zero. A target outside 0 .. V-1 that is not ignore_index is
  * MT_ERROR_INVALID, of this call or, on a device that runs behind, of the next one that waits; the
@@ -25,9 +31,10 @@ typedef struct mt_cross_entropy_forward_args {
     double label_smoothing;
     const void *logits;
     const int32_t *targets;
-    void *loss;  /* (1): the mean over counted rows; NULL with stats */
-    void *lse;   /* (N), for backward */
-    void *stats; /* (2): rows counted; rows whose largest logit (first of equals) is the target */
+    void *loss;   /* (1): the mean over counted rows; NULL with stats */
+    void *lse;    /* (N), for backward */
+    void *stats;  /* (2): rows counted; rows whose largest logit (first of equals) is the target */
+    int32_t *top; /* (N), or NULL: where the largest logit stands first, for l2wrap */
 
     /* Of rows that come block by block, a call for each: */
     mt_cross_entropy_row *rows; /* (N), for cross_entropy_total */
@@ -42,8 +49,8 @@ typedef struct mt_cross_entropy_total_args {
     void *loss, *stats, *share;
 } mt_cross_entropy_total_args;
 
-/* dlogits[n] = dloss / count (softmax(logits[n]) - (1 - s) onehot - s / V), zero in ignored rows.
- * dlogits may be logits. */
+/* dlogits[n] = dloss / count (softmax(logits[n]) - (1 - s) onehot - s / V), zero in ignored rows;
+ * with `top`, L2Wrap's part too. dlogits may be logits. */
 typedef struct mt_cross_entropy_backward_args {
     int64_t N, V;
     int32_t ignore_index;
@@ -51,6 +58,8 @@ typedef struct mt_cross_entropy_backward_args {
     const void *logits;
     const int32_t *targets;
     const void *lse, *stats;
+    const int32_t *top; /* forward's; NULL where l2wrap is 0 */
+    double l2wrap;
     const void *dloss; /* (1) */
     void *dlogits;     /* (N, V) */
 } mt_cross_entropy_backward_args;
