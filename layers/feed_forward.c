@@ -2,6 +2,15 @@
 
 #include "layers/layer.h"
 
+/* `gain` is RWKV-LM's, of orthogonal initial values. */
+static mt_status add_projection(mt_linear_layer *layer, mt_parameters *parameters,
+                                const char *prefix, const char *name, int64_t in, int64_t out,
+                                const mt_feed_forward_config *config, double gain)
+{
+    return mt_linear_init_of(layer, parameters, mt_prefix_join(prefix, name).text, in, out,
+                             config->bias, config->initial_values, gain);
+}
+
 mt_status mt_feed_forward_init(mt_feed_forward *layer, mt_parameters *parameters,
                                const char *prefix, const mt_feed_forward_config *config)
 {
@@ -10,12 +19,10 @@ mt_status mt_feed_forward_init(mt_feed_forward *layer, mt_parameters *parameters
     layer->time_mix_key = mt_parameters_add(parameters, prefix, "time_mix_key", 3, mix_shape, mix);
     layer->time_mix_receptance =
         mt_parameters_add(parameters, prefix, "time_mix_receptance", 3, mix_shape, mix);
-    mt_linear_init(&layer->proj_key, parameters, mt_prefix_join(prefix, "proj_key.").text, S, H,
-                   config->bias);
-    mt_linear_init(&layer->proj_value, parameters, mt_prefix_join(prefix, "proj_value.").text, H, S,
-                   config->bias);
-    return mt_linear_init(&layer->proj_receptance, parameters,
-                          mt_prefix_join(prefix, "proj_receptance.").text, S, S, config->bias);
+    add_projection(&layer->proj_key, parameters, prefix, "proj_key.", S, H, config, 1.0);
+    add_projection(&layer->proj_value, parameters, prefix, "proj_value.", H, S, config, 0.0);
+    return add_projection(&layer->proj_receptance, parameters, prefix, "proj_receptance.", S, S,
+                          config, 0.0);
 }
 
 mt_tensor *mt_feed_forward_forward(mt_tape *tape, const mt_feed_forward *layer, mt_tensor *x,

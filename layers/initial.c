@@ -12,6 +12,13 @@ double mt_block_ratio_down(int64_t block_id, int64_t num_blocks)
     return 1.0 - (double)block_id / (double)num_blocks;
 }
 
+const char *mt_initial_values_name(mt_initial_values values)
+{
+    static const char *const names[] = {
+        [MT_INITIAL_ESPNET] = "espnet", [MT_INITIAL_RWKV_LM] = "rwkv-lm"};
+    return (size_t)values < sizeof names / sizeof *names ? names[values] : NULL;
+}
+
 static void fill_constant(const mt_initial *initial, mt_random *random, int64_t n, double *values)
 {
     (void)random;

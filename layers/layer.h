@@ -47,6 +47,12 @@ mt_initial mt_initial_time_decay(double exponent);
 /* log(0.3) + 0.5 ((h + 1) mod 3 - 1): RWKV-LM's time_first. */
 mt_initial mt_initial_time_first_rwkv(void);
 
+/* mt_linear_init with these values; RWKV-LM's are orthogonal times the gain, zeros where that is
+ * 0. */
+mt_status mt_linear_init_of(mt_linear_layer *layer, mt_parameters *parameters, const char *prefix,
+                            int64_t in, int64_t out, bool bias, mt_initial_values values,
+                            double gain);
+
 /* mt_model_create without initial values, for a model that is given others: a parameter is whatever
  * memory held until it is written or drawn. */
 mt_status mt_model_reserve(mt_device *device, mt_dtype dtype, const mt_model_config *config,

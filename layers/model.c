@@ -17,12 +17,14 @@ static mt_block_config block_config(const mt_model_config *config, int64_t block
                 .block_id = block_id,
                 .num_blocks = config->num_blocks,
                 .time_first = config->time_first,
-                .bias = config->bias},
+                .bias = config->bias,
+                .initial_values = config->initial_values},
         .ffn = {.size = config->block_size,
                 .hidden_size = config->linear_size,
                 .block_id = block_id,
                 .num_blocks = config->num_blocks,
-                .bias = config->bias},
+                .bias = config->bias,
+                .initial_values = config->initial_values},
         .norm = config->norm,
         .att_dropout = config->att_dropout,
         .ffn_dropout = config->ffn_dropout,
@@ -33,13 +35,15 @@ static void add_input(mt_model *model)
 {
     const mt_model_config *config = &model->config;
     if (config->input_size > 0) {
-        mt_linear_init(&model->input, model->parameters, "input.", config->input_size,
-                       config->block_size, true);
+        mt_linear_init_of(&model->input, model->parameters, "input.", config->input_size,
+                          config->block_size, true, config->initial_values, 1.0);
         return;
     }
+    bool is_rwkv_lm = config->initial_values == MT_INITIAL_RWKV_LM;
+    mt_initial initial =
+        is_rwkv_lm ? mt_initial_uniform(config->embed_bound) : mt_initial_normal(1.0);
     model->embed = mt_parameters_add(model->parameters, "", "embed.weight", 2,
-                                     (int64_t[]){config->vocab_size, config->block_size},
-                                     mt_initial_normal(1.0));
+                                     (int64_t[]){config->vocab_size, config->block_size}, initial);
     mt_parameters_set_table(model->parameters);
     mt_parameters_set_padding_row(model->parameters, config->padding_index);
 }
@@ -58,8 +62,8 @@ static mt_status add_parts(mt_model *model)
     }
     mt_norm_init(&model->final_norm, parameters, "final_norm.", config->block_size, config->norm);
     if (config->output_size > 0) {
-        mt_linear_init(&model->head, parameters, "head.", config->block_size, config->output_size,
-                       config->head_bias);
+        mt_linear_init_of(&model->head, parameters, "head.", config->block_size,
+                          config->output_size, config->head_bias, config->initial_values, 0.5);
     }
     return parameters->status;
 }

@@ -2,6 +2,7 @@
 #include <mixtape/model_fields.h>
 
 #include <inttypes.h>
+#include <math.h>
 
 mt_model_config mt_model_config_default(int64_t vocab_size, int64_t block_size)
 {
@@ -32,6 +33,7 @@ mt_model_config mt_model_config_resolved(const mt_model_config *config)
         resolved.padding_index = -1;
     }
     resolved.norm = mt_norm_config_resolved(resolved.norm);
+    resolved.embed_bound = resolved.embed_bound == 0.0 ? 6e-4 : resolved.embed_bound;
     return resolved;
 }
 
@@ -70,6 +72,19 @@ static mt_status check_field(const mt_model_field *field, const mt_model_config 
                                             : check_whole(field, value);
 }
 
+/* What a new model begins with is in no file, and so in no row of mt_model_fields. */
+static mt_status check_initial(const mt_model_config *config)
+{
+    if (mt_initial_values_name(config->initial_values) == NULL) {
+        return mt_fail(MT_ERROR_INVALID, "model: initial_values is %d, which has no name",
+                       (int)config->initial_values);
+    }
+    return config->embed_bound > 0.0 && config->embed_bound < HUGE_VAL
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "model: embed_bound is %g, not a number above 0",
+                         config->embed_bound);
+}
+
 /* Refuses fields that do not fit together. */
 static mt_status check_together(const mt_model_config *config)
 {
@@ -101,6 +116,9 @@ mt_status mt_model_config_check(const mt_model_config *config)
     for (const mt_model_field *field = mt_model_fields(); field->name != NULL && status == MT_OK;
          field++) {
         status = check_field(field, &resolved);
+    }
+    if (status == MT_OK) {
+        status = check_initial(&resolved);
     }
     return status == MT_OK ? check_together(&resolved) : status;
 }

@@ -9,11 +9,13 @@ const char *mt_time_first_name(mt_time_first kind)
     return (size_t)kind < sizeof names / sizeof *names ? names[kind] : NULL;
 }
 
+/* `gain` is RWKV-LM's, of orthogonal initial values. */
 static mt_status add_projection(mt_linear_layer *layer, mt_parameters *parameters,
                                 const char *prefix, const char *name, int64_t in, int64_t out,
-                                bool bias)
+                                const mt_self_attention_config *config, double gain)
 {
-    return mt_linear_init(layer, parameters, mt_prefix_join(prefix, name).text, in, out, bias);
+    return mt_linear_init_of(layer, parameters, mt_prefix_join(prefix, name).text, in, out,
+                             config->bias, config->initial_values, gain);
 }
 
 mt_self_attention_config mt_self_attention_config_default(int64_t size, int64_t context_size)
@@ -44,12 +46,12 @@ mt_status mt_self_attention_init(mt_self_attention *layer, mt_parameters *parame
                                               mt_initial_mix(r1, 0.3 * r0));
     layer->time_mix_receptance = mt_parameters_add(parameters, prefix, "time_mix_receptance", 3,
                                                    mix_shape, mt_initial_mix(0.5 * r1, 0.0));
-    add_projection(&layer->proj_key, parameters, prefix, "proj_key.", S, A, config->bias);
-    add_projection(&layer->proj_value, parameters, prefix, "proj_value.", S, A, config->bias);
-    add_projection(&layer->proj_receptance, parameters, prefix, "proj_receptance.", S, A,
-                   config->bias);
-    return add_projection(&layer->proj_output, parameters, prefix, "proj_output.", A, S,
-                          config->bias);
+    add_projection(&layer->proj_key, parameters, prefix, "proj_key.", S, A, config, 0.0);
+    add_projection(&layer->proj_value, parameters, prefix, "proj_value.", S, A, config, 1.0);
+    add_projection(&layer->proj_receptance, parameters, prefix, "proj_receptance.", S, A, config,
+                   0.0);
+    return add_projection(&layer->proj_output, parameters, prefix, "proj_output.", A, S, config,
+                          0.0);
 }
 
 mt_tensor *mt_self_attention_forward(mt_tape *tape, const mt_self_attention *layer, mt_tensor *x,

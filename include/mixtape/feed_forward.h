@@ -16,6 +16,7 @@ typedef struct mt_feed_forward_config {
     int64_t size, hidden_size;
     int64_t block_id, num_blocks;
     bool bias;
+    mt_initial_values initial_values; /* of the projections */
 } mt_feed_forward_config;
 
 typedef struct mt_feed_forward {
@@ -23,7 +24,7 @@ typedef struct mt_feed_forward {
     mt_linear_layer proj_key, proj_value, proj_receptance; /* S to H, H to S, S to S */
 } mt_feed_forward;
 
-/* Adds the parameters, named prefix + "time_mix_key" ..., with ESPnet's initial values. The set
+/* Adds the parameters, named prefix + "time_mix_key" ..., with their initial values. The set
  * keeps the first failure, and this returns it. */
 MT_API mt_status mt_feed_forward_init(mt_feed_forward *layer, mt_parameters *parameters,
                                       const char *prefix, const mt_feed_forward_config *config);

@@ -37,6 +37,11 @@ typedef struct mt_model_config {
      * blocks, as float16 needs it; 0 and -1: never. It changes nothing here. */
     int64_t rescale_every;
     bool recompute; /* in training, keep each block's output alone (mt_recompute) */
+
+    /* What a new model begins with (mixtape/parameter.h), which files do not tell: embed_bound is
+     * the x of RWKV-LM's embedding, where it is the learning rate; 0: 6e-4, its default. */
+    mt_initial_values initial_values;
+    double embed_bound;
 } mt_model_config;
 
 typedef struct mt_model mt_model;
@@ -60,13 +65,13 @@ typedef struct mt_model_state {
 } mt_model_state;
 
 /* ESPnet's configuration with vocab_size and S given: A = S, H = 4 S, 4 blocks, context_size 1024,
- * layer_norm, ESPnet's time_first, biases, a head over the vocabulary, no dropout, no
- * recomputation. padding_index is 0, so label 0 has no embedding of its own: -1 where it is a label
- * like any other. */
+ * layer_norm, ESPnet's time_first and initial values, biases, a head over the vocabulary, no
+ * dropout, no recomputation. padding_index is 0, so label 0 has no embedding of its own: -1 where
+ * it is a label like any other. */
 MT_API mt_model_config mt_model_config_default(int64_t vocab_size, int64_t block_size);
 
-/* The configuration with attention_size, linear_size and the norm's eps filled in where they are
- * 0. */
+/* The configuration with attention_size, linear_size, the norm's eps and embed_bound filled in
+ * where they are 0. */
 MT_API mt_model_config mt_model_config_resolved(const mt_model_config *config);
 
 /* MT_ERROR_INVALID, with the field, its value and its range, if a model cannot be made of it.

@@ -25,6 +25,25 @@ MT_API mt_initial mt_initial_constant(double value);
 MT_API mt_initial mt_initial_uniform(double bound); /* U(-bound, bound) */
 MT_API mt_initial mt_initial_normal(double deviation);
 
+/* `gain` times a matrix of `width` columns whose rows, or columns if it has fewer of these, are
+ * orthonormal: any such with the same probability, as PyTorch's orthogonal_ has it. The same values
+ * on every machine that draws the same normal numbers. */
+MT_API mt_initial mt_initial_orthogonal(int64_t width, double gain);
+
+/* Whose initial values a model has: ESPnet's, which are PyTorch's but for time mixing; or RWKV-LM's
+ * (generate_init_weight of RWKV-v4neo/src/model.py), where
+ *
+ *     embedding                                   U(-x, x), x its learning rate
+ *     value of attention, key of feed-forward     orthogonal, gain sqrt(max(1, out / in))
+ *     head                                        orthogonal, gain 0.5 sqrt(max(1, out / in))
+ *     all other matrices, biases                  0
+ *
+ * and time mixing is ESPnet's, with the time_first that is called rwkv. */
+typedef enum mt_initial_values { MT_INITIAL_ESPNET, MT_INITIAL_RWKV_LM } mt_initial_values;
+
+/* "espnet", "rwkv-lm", NULL for what is neither. */
+MT_API const char *mt_initial_values_name(mt_initial_values values);
+
 typedef struct mt_parameter {
     char name[MT_NAME_MAX];
     mt_tensor tensor; /* requires_grad; data and grad point into the set's blocks */

@@ -24,7 +24,8 @@ typedef struct mt_self_attention_config {
     int64_t block_id, num_blocks;
     /* ESPnet's is 1 everywhere, RWKV-LM's log(0.3) + 0.5 ((h+1) mod 3 - 1). */
     mt_time_first time_first;
-    bool bias; /* of the four projections; ESPnet has it, RWKV-LM does not */
+    bool bias;                        /* of the four projections; ESPnet has it, RWKV-LM does not */
+    mt_initial_values initial_values; /* of the projections */
 } mt_self_attention_config;
 
 /* ESPnet's configuration of the only block of a model: attention_size is size. */
@@ -46,8 +47,8 @@ typedef struct mt_self_attention_state {
     mt_tensor *wkv; /* (3, B, A): num, den, max */
 } mt_self_attention_state;
 
-/* Adds the parameters, named prefix + "time_decay" ... prefix + "proj_output.bias", with ESPnet's
- * initial values. */
+/* Adds the parameters, named prefix + "time_decay" ... prefix + "proj_output.bias", with
+ * their initial values. */
 MT_API mt_status mt_self_attention_init(mt_self_attention *layer, mt_parameters *parameters,
                                         const char *prefix, const mt_self_attention_config *config);
 

@@ -418,6 +418,99 @@ START_TEST(test_initial_values_are_espnets)
 }
 END_TEST
 
+/* The length of each column of a matrix, at right angles to the one before it; 0: all is 0. */
+static void assert_columns(const mt_model *model, const char *name, double length)
+{
+    double values[512];
+    const mt_parameter *parameter = mt_parameters_find(model->parameters, name);
+    ck_assert_msg(parameter != NULL, "%s is missing", name);
+    int64_t rows = parameter->tensor.shape[0], columns = parameter->tensor.shape[1];
+    ck_assert_int_eq(mt_tensor_read(&parameter->tensor, values), MT_OK);
+    for (int64_t c = 0; c < columns; c++) {
+        double square = 0.0, product = 0.0;
+        for (int64_t r = 0; r < rows; r++) {
+            square += values[r * columns + c] * values[r * columns + c];
+            product += c > 0 ? values[r * columns + c] * values[r * columns + c - 1] : 0.0;
+        }
+        ck_assert_msg(fabs(square - length * length) < 1e-12 && fabs(product) < 1e-12,
+                      "%s, column %lld: %g, %g", name, (long long)c, square, product);
+    }
+}
+
+START_TEST(test_initial_values_are_rwkv_lms)
+{
+    enum { S = 4 };
+    static const struct {
+        const char *name;
+        double length;
+    } matrices[] = {{"att.proj_key", 0.0},        {"att.proj_value", 1.0},
+                    {"att.proj_receptance", 0.0}, {"att.proj_output", 0.0},
+                    {"ffn.proj_key", 2.0},        {"ffn.proj_value", 0.0},
+                    {"ffn.proj_receptance", 0.0}};
+    mt_model_config config = small_config();
+    config.initial_values = MT_INITIAL_RWKV_LM;
+    config.embed_bound = 0.125;
+    mt_model *model = make_model(&config, MT_F64);
+    for (int block = 0; block < 2; block++) {
+        for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
+            char name[128];
+            snprintf(name, sizeof name, "rwkv_blocks.%d.%s.weight", block, matrices[i].name);
+            assert_columns(model, name, matrices[i].length);
+            snprintf(name, sizeof name, "rwkv_blocks.%d.%s.bias", block, matrices[i].name);
+            ck_assert_double_eq(value_of(model, name, 0), 0.0);
+        }
+    }
+    assert_columns(model, "head.weight", 0.5 * sqrt((double)VOCABULARY / S));
+    ck_assert_double_eq(value_of(model, "rwkv_blocks.1.att.time_decay", S - 1), 3.0);
+    double largest = 0.0;
+    for (int i = 0; i < VOCABULARY * S; i++) {
+        double value = value_of(model, "embed.weight", i);
+        ck_assert(i >= S || value == 0.0); /* the padding row */
+        largest = fmax(largest, fabs(value));
+    }
+    ck_assert(largest > 0.0625 && largest <= 0.125);
+    mt_model_destroy(model);
+    config.embed_bound = 0.0;
+    ck_assert_double_eq(mt_model_config_resolved(&config).embed_bound, 6e-4);
+}
+END_TEST
+
+START_TEST(test_initial_values_that_are_none_are_refused)
+{
+    mt_model_config config = small_config();
+    config.initial_values = (mt_initial_values)2;
+    ck_assert_int_eq(mt_model_config_check(&config), MT_ERROR_INVALID);
+    ck_assert_str_eq(mt_error_message(), "model: initial_values is 2, which has no name");
+    config.initial_values = MT_INITIAL_RWKV_LM;
+    static const double wrong[] = {-1.0, NAN, INFINITY};
+    for (int i = 0; i < 3; i++) {
+        config.embed_bound = wrong[i];
+        ck_assert_int_eq(mt_model_config_check(&config), MT_ERROR_INVALID);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), "embed_bound is "));
+    }
+}
+END_TEST
+
+/* The input of real-valued sequences: by the rule that RWKV-LM has for other matrices. */
+START_TEST(test_a_real_valued_input_is_orthogonal_too)
+{
+    mt_model_config config = small_config();
+    config.vocab_size = 0;
+    config.input_size = 2;
+    config.output_size = 1;
+    config.initial_values = MT_INITIAL_RWKV_LM;
+    mt_model *model = make_model(&config, MT_F64);
+    assert_columns(model, "input.weight", sqrt(2.0));
+    double square = 0.0; /* of the head, whose only row is wide */
+    for (int i = 0; i < 4; i++) {
+        square += pow(value_of(model, "head.weight", i), 2.0);
+    }
+    ck_assert_double_eq_tol(square, 0.25, 1e-15);
+    ck_assert_double_eq(value_of(model, "input.bias", 0), 0.0);
+    mt_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_one_block_and_one_channel_have_finite_initial_values)
 {
     mt_model_config config = small_config();
@@ -584,6 +677,9 @@ static Suite *decoder_suite(void)
     tcase_add_test(tcase, test_recomputed_model_has_the_same_bits);
     tcase_add_test(tcase, test_names_and_shapes_are_espnets);
     tcase_add_test(tcase, test_initial_values_are_espnets);
+    tcase_add_test(tcase, test_initial_values_are_rwkv_lms);
+    tcase_add_test(tcase, test_initial_values_that_are_none_are_refused);
+    tcase_add_test(tcase, test_a_real_valued_input_is_orthogonal_too);
     tcase_add_test(tcase, test_one_block_and_one_channel_have_finite_initial_values);
     tcase_add_test(tcase, test_norms_begin_with_espnets_values);
     tcase_add_test(tcase, test_the_number_of_values_is_known_before_a_model_is_made);
