@@ -33,31 +33,53 @@ static double cosine_factor(const mt_schedule *schedule, int64_t step)
            (1.0 - schedule->final) * 0.5 * (1.0 + cos(pi * progress(schedule, step)));
 }
 
-/* ESPnet's, from its warm-up on; before it, the linear rise that all schedules share is the same
+/* ESPnet's, from its warm-up on; before it, the linear rise that most schedules share is the same
  * formula. */
 static double warmup_lr_factor(const mt_schedule *schedule, int64_t step)
 {
     return sqrt((double)schedule->warmup / (double)step);
 }
 
+/* RWKV-LM's power, for which nothing can be left at the end. */
+static double power_factor(const mt_schedule *schedule, int64_t step)
+{
+    double gone = progress(schedule, step);
+    return schedule->final > 0.0 ? pow(schedule->final, gone) : 1.0 - gone;
+}
+
+/* The linear rise to the warm-up's end that most have. */
+static double rise(const mt_schedule *schedule, int64_t step)
+{
+    return (double)step / (double)schedule->warmup;
+}
+
+/* RWKV-LM's, which counts updates from 0 on: its last one is below the peak still. */
+static double rise_from_a_fifth(const mt_schedule *schedule, int64_t step)
+{
+    return 0.2 + 0.8 * (double)(step - 1) / (double)schedule->warmup;
+}
+
 static const struct {
     const char *name;
+    double (*warmup)(const mt_schedule *schedule, int64_t step);
     double (*factor)(const mt_schedule *schedule, int64_t step);
     bool ends; /* it reads `steps` */
+    int more;  /* updates from W on that warm up too */
 } kinds[] = {
-    [MT_CONSTANT] = {"constant", constant_factor, false},
-    [MT_LINEAR] = {"linear", linear_factor, true},
-    [MT_COSINE] = {"cosine", cosine_factor, true},
-    [MT_WARMUP_LR] = {"warmuplr", warmup_lr_factor, false},
+    [MT_CONSTANT] = {"constant", rise, constant_factor, false, 0},
+    [MT_LINEAR] = {"linear", rise, linear_factor, true, 0},
+    [MT_COSINE] = {"cosine", rise, cosine_factor, true, 0},
+    [MT_WARMUP_LR] = {"warmuplr", rise, warmup_lr_factor, false, 0},
+    [MT_SCHEDULE_RWKV_LM] = {"rwkv-lm", rise_from_a_fifth, power_factor, true, 1},
 };
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 double mt_schedule_lr(const mt_schedule *schedule, int64_t step)
 {
-    double factor = step < schedule->warmup ? (double)step / (double)schedule->warmup
-                                            : kinds[schedule->kind].factor(schedule, step);
-    return schedule->lr * factor;
+    mt_schedule_kind kind = schedule->kind;
+    bool warms_up = step < schedule->warmup + kinds[kind].more;
+    return schedule->lr * (warms_up ? kinds[kind].warmup : kinds[kind].factor)(schedule, step);
 }
 
 mt_status mt_schedule_check(const mt_schedule *schedule)
@@ -94,6 +116,6 @@ mt_status mt_schedule_parse(const char *name, mt_schedule_kind *kind)
             return MT_OK;
         }
     }
-    return mt_fail(MT_ERROR_INVALID, "schedule: '%s' is none of %s, %s, %s, %s", name,
-                   kinds[0].name, kinds[1].name, kinds[2].name, kinds[3].name);
+    return mt_fail(MT_ERROR_INVALID, "schedule: '%s' is none of %s, %s, %s, %s, %s", name,
+                   kinds[0].name, kinds[1].name, kinds[2].name, kinds[3].name, kinds[4].name);
 }
