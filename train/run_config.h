@@ -69,6 +69,8 @@ typedef struct run_config {
         patience, seed;
     double lr, lr_final, clip, weight_decay, label_smoothing;
     mt_schedule_kind schedule;
+    double beta1, beta2, adam_eps, l2wrap;
+    char rates[TEXT_MAX]; /* train/command/rates.h */
     mt_bad_step on_bad_step;
     int64_t bad_steps;
     bool tensorboard, histograms;

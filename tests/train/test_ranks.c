@@ -80,7 +80,7 @@ static mt_tensor *loss(void *context, mt_tape *tape, const mt_batch *batch, mt_t
     mt_tensor *output = mt_model_decode(tape, run->model, batch->input, NULL, true);
     mt_tensor *logits = mt_model_head(tape, run->model, output);
     logits = mt_add(tape, logits, mt_scale(tape, batch->others[1], 0.1));
-    return run->classes ? mt_cross_entropy(tape, logits, batch->target, -1, 0.1, counts)
+    return run->classes ? mt_cross_entropy_l2wrap(tape, logits, batch->target, -1, 0.1, 0.3, counts)
                         : mt_mean_square(tape, logits, batch->target);
 }
 

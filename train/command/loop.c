@@ -297,6 +297,9 @@ mt_trainer_config loop_trainer_config(const run_config *config)
     mt_trainer_config made = mt_trainer_config_default();
     made.adam.clip = config->clip;
     made.adam.weight_decay = config->weight_decay;
+    made.adam.beta1 = config->beta1;
+    made.adam.beta2 = config->beta2;
+    made.adam.eps = config->adam_eps;
     made.schedule = (mt_schedule){.kind = config->schedule,
                                   .lr = config->lr,
                                   .final = config->lr_final,

@@ -2,6 +2,7 @@
 
 #include "io/utf8.h"
 #include "train/command/arguments.h"
+#include "train/command/recipe.h"
 #include "train/nlsyms.h"
 
 #include <inttypes.h>
@@ -259,25 +260,43 @@ const char *options_name(int key)
     return row != NULL ? row->name : NULL;
 }
 
-/* "HELP: a|b|c (TASKS; default X)", where the help does not speak of the default itself. */
+/* One more of the notes in brackets behind an option's help: what is before it ends with " (" or
+ * "; ". */
+static void add_note(char *help, size_t size, const char *kind, const char *note)
+{
+    size_t used = strlen(help);
+    snprintf(help + used, size - used, "%s%.64s; ", kind, note);
+}
+
+/* "HELP: a|b|c (TASKS; default X; RWKV-LM: NAME)", where the help does not speak of the default
+ * itself. */
 static void write_help(const option_row *row, const run_config *defaults, char *help, size_t size)
 {
     char text[TEXT_MAX], choices[TEXT_MAX];
+    const char *other = recipe_rwkv_lm_name(row->name);
     options_text(row, defaults, text);
-    bool shows_default =
-        text[0] != '\0' && row->kind != FLAG && strstr(row->help, "default") == NULL;
-    snprintf(help, size, "%s%s%s%s%s%s%s%.64s%s", row->help, row->choice != NULL ? ": " : "",
-             choices_text(row, choices), row->tasks != NULL || shows_default ? " (" : "",
-             row->tasks != NULL ? row->tasks : "", row->tasks != NULL && shows_default ? "; " : "",
-             shows_default ? "default " : "", shows_default ? text : "",
-             row->tasks != NULL || shows_default ? ")" : "");
+    snprintf(help, size, "%s%s%s (", row->help, row->choice != NULL ? ": " : "",
+             choices_text(row, choices));
+    size_t before = strlen(help);
+    if (row->tasks != NULL) {
+        add_note(help, size, "", row->tasks);
+    }
+    if (text[0] != '\0' && row->kind != FLAG && strstr(row->help, "default") == NULL) {
+        add_note(help, size, "default ", text);
+    }
+    if (other != NULL) {
+        add_note(help, size, "RWKV-LM: ", other);
+    }
+    size_t end = strlen(help) - 2;
+    help[end] = end + 2 > before ? ')' : '\0';
+    help[end + 1] = '\0';
 }
 
 const struct argp_option *options_argp(const struct argp_option *own, const run_config *defaults)
 {
     enum { MOST_GROUPS = 8, MOST_OWN = 8, MOST_ALIASES = 4 };
     static struct argp_option table[MOST_OWN + MOST_ROWS + MOST_ALIASES + MOST_GROUPS + 1];
-    static char help[MOST_ROWS][256];
+    static char help[MOST_ROWS][320];
     struct argp_option *next = table;
     int group = 0;
     const option_row *row;

@@ -15,6 +15,11 @@ static const char *schedule_name(int value)
     return mt_schedule_name((mt_schedule_kind)value);
 }
 
+static const char *initial_values_name(int value)
+{
+    return mt_initial_values_name((mt_initial_values)value);
+}
+
 static const char *bad_step_name(int value)
 {
     return value == MT_BAD_STEP_STOP ? "stop" : value == MT_BAD_STEP_SKIP ? "skip" : NULL;
@@ -75,7 +80,7 @@ static const option_row own_rows[] = {
     {"steps", WHOLE, AT(steps), 1, LONG, NULL, "1000", "N", "Updates"},
     {"lr", NUMBER, AT(lr), 1e-12, 1e3, NULL, "3e-3", "X", "Peak learning rate"},
     {"lr-final", NUMBER, AT(lr_final), 0, 1, NULL, "0.1", "X",
-     "Share of it left at the end (linear, cosine)"},
+     "Share of it left at the end (linear, cosine, rwkv-lm)"},
     {"schedule", CHOICE, AT(schedule), 0, 0, schedule_name, "cosine", "NAME",
      "Learning-rate schedule"},
     {"warmup", WHOLE, AT(warmup), 0, LONG, NULL, "50", "N", "Updates of linear warm-up"},
@@ -83,6 +88,19 @@ static const option_row own_rows[] = {
      "Largest global norm of the gradient (0: no clipping)"},
     {"weight-decay", NUMBER, AT(weight_decay), 0, 1e3, NULL, "0", "X",
      "Decoupled weight decay, of matrices"},
+    {"beta1", NUMBER, AT(beta1), 0, 0.999999, NULL, "0.9", "X",
+     "Adam's beta1: what the mean of gradients keeps at each update"},
+    {"beta2", NUMBER, AT(beta2), 0, 0.999999, NULL, "0.999", "X",
+     "Adam's beta2: what the mean of their squares keeps"},
+    {"adam-eps", NUMBER, AT(adam_eps), 1e-20, 1, NULL, "1e-8", "X",
+     "Adam's eps, which is added to the root of that mean"},
+    {"rates", TEXT, AT(rates), 0, 0, NULL, "", "PATTERN=X,...",
+     "Rates, as factors of --lr, of parameters by their names: *.time_decay=2,*.time_first=3"},
+    {"l2wrap", NUMBER, AT(l2wrap), 0, 1e3, NULL, "0", "X",
+     "Draw the largest logits to 0 by so much (RWKV-LM's L2Wrap: 1e-4)", CHANGES,
+     "copy|reverse|recall|echo|text|ids|tokens"},
+    {"initial-values", CHOICE, AT(model.initial_values), 0, 0, initial_values_name, "espnet",
+     "NAME", "Initial values of a new model (rwkv-lm's embedding: within --lr of 0)", FIXED},
     {"label-smoothing", NUMBER, AT(label_smoothing), 0, 0.999, NULL, "0", "X", "Label smoothing"},
     {"accumulate", WHOLE, AT(accumulate), 1, MANY, NULL, "1", "N",
      "Batches summed into one update"},

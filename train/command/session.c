@@ -7,6 +7,7 @@
 #include "layers/layer.h"
 #include "train/command/options.h"
 #include "train/command/ranks.h"
+#include "train/command/rates.h"
 #include "train/command/session.h"
 #include "train/command/tokenizer.h"
 
@@ -40,6 +41,7 @@ static mt_model_config model_config(const train_session *session)
     }
     model.head_bias = model.bias;
     session->task->sizes(config, session->data, &model);
+    model.embed_bound = config->lr;
     if (model.context_size == 0) {
         model.context_size = session->task->longest(config, session->data);
     }
@@ -251,7 +253,7 @@ static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_se
                      : mt_model_create(session->device, config->dtype, &model,
                                        (uint64_t)config->seed, &session->model);
     }
-    return status;
+    return status == MT_OK ? rates_set(config->rates, session->model->parameters) : status;
 }
 
 /* Says what to do about a vocabulary of another size, where it is clear what was meant. */
@@ -361,8 +363,8 @@ mt_tensor *session_loss(void *context, mt_tape *tape, const mt_batch *batch, mt_
         return mt_mean_square(tape, mt_last_step(tape, head), batch->target);
     }
     double smoothing = training ? session->config.label_smoothing : 0.0;
-    return mt_model_cross_entropy(tape, session->model, output, batch->target, IGNORED, smoothing,
-                                  counts);
+    return mt_model_cross_entropy_l2wrap(tape, session->model, output, batch->target, IGNORED,
+                                         smoothing, session->config.l2wrap, counts);
 }
 
 mt_objective session_objective(train_session *session)

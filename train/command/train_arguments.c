@@ -13,6 +13,7 @@ enum {
     RESUME_KEY = LONG_ONLY + 'r',
     ESPNET_KEY = LONG_ONLY + 'e',
     STYLE_KEY = LONG_ONLY + 's',
+    RECIPE_KEY = LONG_ONLY + 'p',
     DRY_KEY = LONG_ONLY + 'd'
 };
 
@@ -65,6 +66,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case STYLE_KEY:
         given->list = NULL;
         return parsed(mt_layout_parse(text, &given->style));
+    case RECIPE_KEY:
+        given->list = NULL;
+        return parsed(recipe_parse(text, &given->recipe));
     case DRY_KEY:
         given->dry_run = true;
         given->list = NULL;
@@ -78,6 +82,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
                 wrong_arguments(state, "--espnet-config is for a new run, not for --resume");
             }
             given->task = given->task != NULL ? given->task : "tokens";
+        }
+        if (given->recipe != NULL && given->resume != NULL) {
+            wrong_arguments(state, "--recipe is for a new run, not for --resume");
         }
         if (given->style != NULL && (given->resume != NULL || given->espnet_config != NULL)) {
             wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
@@ -143,6 +150,10 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
          "Make the model one that can be exported to this layout (espnet, rwkv-lm or hf): set its "
          "norm, "
          "eps, biases and padding so, and refuse options that say otherwise",
+         -1},
+        {"recipe", RECIPE_KEY, "NAME", 0,
+         "Train as another program does (rwkv-lm), by the options that it sets, before those that "
+         "are given (docs/rwkv-lm.md)",
          -1},
         {"espnet-config", ESPNET_KEY, "FILE", 0,
          "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv), "

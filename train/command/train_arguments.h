@@ -4,6 +4,7 @@
 
 #include <mixtape/weights.h>
 
+#include "train/command/recipe.h"
 #include "train/run_config.h"
 
 typedef struct given_option {
@@ -14,6 +15,7 @@ typedef struct given_option {
 typedef struct train_arguments {
     const char *task, *resume, *espnet_config;
     const mt_layout *style; /* or NULL */
+    const recipe *recipe;   /* or NULL */
     bool dry_run;
     const char *list; /* the option that an argument belongs to: a list that stands before it */
     int count;

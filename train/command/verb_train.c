@@ -2,7 +2,7 @@
 #include "train/command/data_names.h"
 #include "train/command/dry_run.h"
 #include "train/command/edited_config.h"
-#include "train/command/loop.h"
+#include "train/command/loop_internal.h"
 #include "train/command/options.h"
 #include "train/command/ranks.h"
 #include "train/command/run_data.h"
@@ -227,8 +227,7 @@ static int resume_locked(const train_arguments *given, run_folder *folder)
     int exit_status;
     config.dry = given->dry_run;
     if (status == MT_OK) {
-        checkpoint->adam.clip = config.clip; /* as the options may say anew */
-        checkpoint->adam.weight_decay = config.weight_decay;
+        checkpoint->adam = loop_trainer_config(&config).adam; /* as the options may say anew */
         exit_status = train(&config, &former, checkpoint, NULL, folder);
     } else {
         mt_checkpoint_destroy(checkpoint);

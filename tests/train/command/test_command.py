@@ -1352,10 +1352,10 @@ class WrongUsageTest(CommandTest):
             self.refuse(verb, "", status=2, says="an empty argument")
 
     def test_help_tells_the_defaults_of_a_task(self):
-        self.assertIn("Sequences of a batch (default 12)",
+        self.assertIn("Sequences of a batch (default 12;",
                       self.run_command("train", "text", "--help").stdout.decode())
         self.assertNotIn("--pairs=", self.run_command("train", "text", "--help").stdout.decode())
-        self.assertIn("Sequences of a batch (default 64)",
+        self.assertIn("Sequences of a batch (default 64;",
                       self.run_command("train", "--help").stdout.decode())
         self.assertNotIn(
             "--pairs=",
