@@ -82,6 +82,41 @@ static metrics_row write_kept(FILE *to, const char *text, int64_t step)
     return last;
 }
 
+/* The row of each whole line behind the first. */
+static mt_status parse_rows(const char *path, const char *text, metrics_row **rows, int64_t *count)
+{
+    size_t lines = 0, named = strcspn(header, ",");
+    for (const char *at = text; *at != '\0'; at++) {
+        lines += *at == '\n';
+    }
+    if (strncmp(text, header, named) != 0 || lines == 0) {
+        return mt_fail(MT_ERROR_FORMAT, "%s: it has no rows of a run", path);
+    }
+    *rows = calloc(lines, sizeof **rows);
+    if (*rows == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu rows", path, lines);
+    }
+    for (const char *row = strchr(text, '\n') + 1; strchr(row, '\n') != NULL;
+         row = strchr(row, '\n') + 1) {
+        (*rows)[(*count)++] = parse_row(row);
+    }
+    return MT_OK;
+}
+
+mt_status metrics_read(const char *path, metrics_row **rows, int64_t *count)
+{
+    char *text = NULL;
+    size_t size;
+    *rows = NULL;
+    *count = 0;
+    mt_status status = mt_file_read(path, &text, &size);
+    if (status == MT_OK) {
+        status = parse_rows(path, text, rows, count);
+        free(text);
+    }
+    return status;
+}
+
 enum { ROW_MAX = 512 };
 
 /* Returns the row's length. */

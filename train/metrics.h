@@ -35,6 +35,10 @@ void metrics_close(metrics_file *metrics);
  * is added: a validation that was interrupted had left it without a loss. */
 mt_status metrics_replace_last(metrics_file *metrics, const metrics_row *row);
 
+/* Reads the rows of a file, which another process may be adding to, into memory that the caller
+ * frees; NULL after a failure. MT_ERROR_IO, or MT_ERROR_FORMAT for what has no such rows. */
+mt_status metrics_read(const char *path, metrics_row **rows, int64_t *count);
+
 /* Adds a row. MT_ERROR_IO with the reason where it has to wait: the next one tries again. */
 mt_status metrics_add(metrics_file *metrics, const metrics_row *row);
 

@@ -73,7 +73,7 @@ typedef struct run_config {
     char rates[TEXT_MAX]; /* train/command/rates.h */
     mt_bad_step on_bad_step;
     int64_t bad_steps;
-    bool tensorboard, histograms;
+    bool tensorboard, histograms, plot;
 
     /* where and with what it runs: not part of what is computed */
     char device[TEXT_MAX], out[TEXT_MAX];

@@ -175,6 +175,9 @@ static mt_status after_update(void *context, const mt_update *update)
     if (status == MT_OK && (validated || is_due(step, config->log_every, config->steps))) {
         status = add_metrics(loop, &row);
     }
+    if (status == MT_OK && validated) {
+        loop_plot(loop);
+    }
     if (saves) {
         status = ranks_agree(status);
     }
@@ -413,11 +416,15 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
         catch_signals(loop.trainer);
         loop_say_start(&loop, notice);
         loop_events_open(&loop);
+        loop_plot_open(&loop);
         status = run_steps(&loop, end);
     }
+    loop_events_close(&loop);
     if (status == MT_OK) {
         loop_say_end(&loop, *end);
+        loop_plot_last(&loop);
     } else {
+        plot_drop(&loop.picture);
         progress_end(&loop.progress);
         if (folder->log != NULL) {
             fprintf(folder->log, "failed: %s\n", mt_error_message());
@@ -426,7 +433,6 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
     if (status == MT_OK && *end != LOOP_INTERRUPTED) {
         status = examples_show(session, mt_trainer_tape(loop.trainer));
     }
-    loop_events_close(&loop);
     session->progress = NULL;
     interruptible = NULL;
     mt_trainer_destroy(loop.trainer);

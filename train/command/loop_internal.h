@@ -1,11 +1,13 @@
 /* A run at work, from the inside. loop.c makes its steps and what is due between them, loop_saves.c
- * saves, loop_events.c tells TensorBoard, and loop_words.c says how it begins and ends. */
+ * saves, loop_events.c tells TensorBoard, loop_plot.c draws, and loop_words.c says how it begins and
+ * ends. */
 #ifndef MT_COMMAND_LOOP_INTERNAL_H
 #define MT_COMMAND_LOOP_INTERNAL_H
 
 #include <mixtape/trainer.h>
 
 #include "train/command/loop.h"
+#include "train/command/plot.h"
 #include "train/command/progress.h"
 #include "train/events.h"
 
@@ -26,6 +28,9 @@ typedef struct train_loop {
     int64_t first_step; /* when it was opened, */
     int64_t symbols_before;
     double seconds_before;
+    plot picture; /* that is being drawn */
+    bool draws;
+    double drawn_at;                               /* the clock when it was begun last */
     event_file training_events, validation_events; /* of rank 0, unless it writes none */
 } train_loop;
 
@@ -55,6 +60,12 @@ void loop_events_open(train_loop *loop);
 void loop_events_add(train_loop *loop, const metrics_row *row);
 void loop_events_add_histograms(train_loop *loop);
 void loop_events_close(train_loop *loop);
+
+/* The picture of the run: whether there is to be one; another, if the last one is done and of some
+ * time ago; the last one, which is waited for. */
+void loop_plot_open(train_loop *loop);
+void loop_plot(train_loop *loop);
+void loop_plot_last(train_loop *loop);
 
 /* Says that what is due after this step could not be written, and goes on. */
 mt_status loop_go_on_without(train_loop *loop, mt_status status);

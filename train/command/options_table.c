@@ -116,6 +116,8 @@ static const option_row own_rows[] = {
      "Write the rows of metrics.csv for TensorBoard, too, into the run's folder"},
     {"histograms", FLAG, AT(histograms), 0, 0, NULL, "false", NULL,
      "... and, at each validation, how weights and gradients are spread"},
+    {"plot", FLAG, AT(plot), 0, 0, NULL, "true", NULL,
+     "Draw the losses into the run's folder, loss.svg, where there is gnuplot"},
     {"patience", WHOLE, AT(patience), 0, LONG, NULL, "0", "N",
      "End after so many validations without a better one (0: never)"},
     {"on-bad-step", CHOICE, AT(on_bad_step), 0, 0, bad_step_name, "stop", "NAME",
