@@ -1,6 +1,6 @@
-/* A run at work, from the inside. loop.c makes its steps and what is due between them, loop_saves.c
- * saves, loop_events.c tells TensorBoard, loop_plot.c draws, and loop_words.c says how it begins and
- * ends. */
+/* A run at work, from the inside. loop.c makes its steps and what is due between them. loop_saves.c
+ * saves, loop_events.c tells TensorBoard, loop_plot.c draws, and loop_words.c says how it begins
+ * and ends. */
 #ifndef MT_COMMAND_LOOP_INTERNAL_H
 #define MT_COMMAND_LOOP_INTERNAL_H
 
