@@ -33,6 +33,7 @@ static const struct {
     {"replay", "repeat a run's bad step, and name what is not finite", verb_replay},
     {"average", "write the mean of several models' weights", verb_average},
     {"diff", "compare the weights of two models", verb_diff},
+    {"watch", "show in a terminal how far a run is", verb_watch},
     {"plot", "draw the losses of runs (by gnuplot)", verb_plot},
     {"info", "tell what a checkpoint or exchange file holds", verb_info},
     {"gradcheck", "check every gradient by finite differences", verb_gradcheck},

@@ -1,11 +1,14 @@
 #include "train/command/progress.h"
 
+#include "train/command/chart.h"
 #include "train/command/lines.h"
+#include "train/command/run_view.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,17 +20,6 @@ train_progress progress_make(FILE *log, bool language, int64_t steps)
                             .steps = steps,
                             .shown = -1e9,
                             .logged = -1e9};
-}
-
-/* "1:05", "2:03:04" */
-static void format_duration(double seconds, char text[32])
-{
-    long long whole = isfinite(seconds) && seconds < 3.6e8 ? (long long)(seconds + 0.5) : 0;
-    if (whole >= 3600) {
-        snprintf(text, 32, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
-    } else {
-        snprintf(text, 32, "%lld:%02lld", whole / 60, whole % 60);
-    }
 }
 
 static void format_quality(const train_progress *progress, double loss, double accuracy,
@@ -52,6 +44,23 @@ static void write_log(const train_progress *progress, const char *line)
     }
 }
 
+/* The live line, behind a bar where the terminal has room for one. */
+static void show_live(train_progress *progress, int64_t step, const char *line)
+{
+    enum { LEAST = 10, MOST = 32 };
+    struct winsize size = {.ws_col = 0};
+    ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+    int room = (int)size.ws_col - (int)strlen(line) - 3;
+    fprintf(stderr, "\r\033[K");
+    if (room >= LEAST && progress->steps > 0) {
+        bar_draw(stderr, (double)step / (double)progress->steps, room < MOST ? room : MOST);
+        fputc(' ', stderr);
+    }
+    fprintf(stderr, "%s", line);
+    fflush(stderr);
+    progress->line_open = true;
+}
+
 static const double live_interval = 0.2, plain_interval = 5.0;
 
 void progress_step(train_progress *progress, int64_t step, double loss, double accuracy,
@@ -69,9 +78,7 @@ void progress_step(train_progress *progress, int64_t step, double loss, double a
     snprintf(line, sizeof line, "step %" PRId64 "/%" PRId64 "  loss %.4f%s  %.0f tokens/s  %s left",
              step, progress->steps, loss, quality, tokens_per_s, left);
     if (is_live) {
-        fprintf(stderr, "\r\033[K%s", line);
-        fflush(stderr);
-        progress->line_open = true;
+        show_live(progress, step, line);
         progress->shown = seconds;
     }
     if (is_plain) {

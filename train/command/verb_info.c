@@ -5,6 +5,7 @@
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
 #include "train/command/lines.h"
+#include "train/command/run_view.h"
 #include "train/command/session.h"
 #include "train/command/symbols.h"
 #include "train/command/verbs.h"
@@ -185,9 +186,21 @@ static void print_needs(const char *path, const mt_checkpoint *checkpoint)
     symbols_free(&symbols);
 }
 
+/* How far the run in this folder is; rows that cannot be read are no reason to tell nothing. */
+static void print_progress(const char *run)
+{
+    run_view view;
+    char told[128];
+    if (run_view_read(run, &view) == MT_OK) {
+        run_view_tell(&view, told, sizeof told);
+        printf("the run: %s\n", told);
+    }
+    run_view_free(&view);
+}
+
 /* `rms` is NULL unless each parameter is to be told. */
-static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpoint,
-                                  const double *rms)
+static mt_status print_checkpoint(const char *run, const char *path,
+                                  const mt_checkpoint *checkpoint, const double *rms)
 {
     const mt_weights *weights = checkpoint->weights;
     const mt_train_state *state = &checkpoint->state;
@@ -202,6 +215,9 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
     print_needs(path, checkpoint);
     if (checkpoint->has_state) {
         printf("step %" PRId64 ", %.1f s of training\n", state->step, state->seconds);
+    }
+    if (run_view_is_run(run)) {
+        print_progress(run);
     }
     if (checkpoint->has_state && state->best_step > 0) {
         printf("best validation loss %.6f at step %" PRId64 "\n", state->best_loss,
@@ -223,12 +239,12 @@ static mt_status print_checkpoint(const char *path, const mt_checkpoint *checkpo
 }
 
 /* With --all the values are read before anything is told: of a file that is damaged nothing is. */
-static mt_status tell(const char *path, const mt_checkpoint *checkpoint, bool all)
+static mt_status tell(const char *run, const char *path, const mt_checkpoint *checkpoint, bool all)
 {
     double *rms = NULL;
     mt_status status = all ? magnitudes(checkpoint->weights, &rms) : MT_OK;
     if (status == MT_OK) {
-        status = print_checkpoint(path, checkpoint, rms);
+        status = print_checkpoint(run, path, checkpoint, rms);
     }
     free(rms);
     return status;
@@ -272,7 +288,7 @@ int verb_info(int argc, char **argv)
     if (status == MT_OK) {
         status = given.tokenizer != NULL
                      ? write_tokenizer(path, &checkpoint->weights->tokenizer, given.tokenizer)
-                     : tell(path, checkpoint, given.all);
+                     : tell(given.file, path, checkpoint, given.all);
         mt_checkpoint_destroy(checkpoint);
     }
     return report(status);

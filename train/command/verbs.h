@@ -18,6 +18,7 @@ int verb_replay(int argc, char **argv);
 int verb_average(int argc, char **argv);
 int verb_diff(int argc, char **argv);
 int verb_plot(int argc, char **argv);
+int verb_watch(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_gradcheck(int argc, char **argv);
 int verb_tokenize(int argc, char **argv);

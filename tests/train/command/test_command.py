@@ -50,6 +50,11 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(result.returncode, status, result.stderr.decode())
         return result
 
+    def files(self, name):
+        """The content of each file in a folder and those below it."""
+        return {os.path.join(folder, file): read(folder, file, mode="rb")
+                for folder, _, files in os.walk(self.path(name)) for file in files}
+
     def forget_model(self, *names):
         """Leaves in a .safetensors file what other programs write: no word of the model."""
         content = read(self.path(*names), mode="rb")
@@ -489,14 +494,12 @@ class DryRunTest(CommandTest):
 
     def test_a_run_that_goes_on_is_told_of_and_left_alone(self):
         self.train("--steps", "2", "--out", "run")
-        before = {name: read(self.path("run", name), mode="rb")
-                  for name in os.listdir(self.path("run"))}
+        before = self.files("run")
         small, _ = self.told("--resume", self.path("run"), "--steps", "4")
         large, rows = self.told("--resume", self.path("run"), "--steps", "4", "--batch", "64")
         self.assertGreater(large, 2 * small)
         self.assertIn("a step of 64 by 7", rows[1])
-        self.assertEqual(before, {name: read(self.path("run", name), mode="rb")
-                                  for name in os.listdir(self.path("run"))})
+        self.assertEqual(before, self.files("run"))
 
     def test_the_longest_transcripts_count(self):
         self.write("tokens.txt", "<blank>\n<unk>\na\nb\n<sos/eos>\n")

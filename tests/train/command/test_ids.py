@@ -306,12 +306,10 @@ class ResumeTest(IdsTest):
         self.save("ids.bin")
         self.save("other.bin", self.ids[::-1])
         self.train("--data", "ids.bin", *SHORT)
-        before = {name: read(self.path("run", name), mode="rb")
-                  for name in os.listdir(self.path("run"))}
+        before = self.files("run")
         self.refuse("train", "--resume", "run", "--data", "other.bin", status=2,
                     says=["no step is left", "step 6 of 6", "--steps N"])
-        self.assertEqual(before, {name: read(self.path("run", name), mode="rb")
-                                  for name in os.listdir(self.path("run"))})
+        self.assertEqual(before, self.files("run"))
         self.resume("--data", "ids.bin")
         self.assertIn("other data", self.resume("--data", "other.bin", "--steps", "8"))
 

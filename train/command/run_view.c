@@ -1,0 +1,140 @@
+#include "train/command/run_view.h"
+
+#include "io/file.h"
+#include "train/command/options.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Rows that the speed is taken from. */
+enum { LATEST = 50 };
+
+static mt_status name_file(const char *folder, const char *name, char path[TEXT_MAX])
+{
+    int length = snprintf(path, TEXT_MAX, "%s/%s", folder, name);
+    return length > 0 && length < TEXT_MAX
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "%.32s...: longer than %d bytes", folder, TEXT_MAX - 1);
+}
+
+bool run_view_is_run(const char *folder)
+{
+    char path[TEXT_MAX];
+    return name_file(folder, "metrics.csv", path) == MT_OK && access(path, F_OK) == 0;
+}
+
+/* A run holds a lock on its log, which is looked up and not tried: to hold it for a moment would
+ * keep a run from beginning. */
+static bool is_locked(const char *path)
+{
+    char line[256];
+    struct stat info;
+    bool found = false;
+    FILE *locks = stat(path, &info) == 0 ? fopen("/proc/locks", "re") : NULL;
+    while (locks != NULL && !found && fgets(line, sizeof line, locks) != NULL) {
+        /* "1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF" */
+        bool is_lock = strstr(line, " FLOCK ") != NULL && strstr(line, " WRITE ") != NULL;
+        const char *number = is_lock ? strrchr(line, ':') : NULL;
+        found = number != NULL && strtoull(number + 1, NULL, 10) == (unsigned long long)info.st_ino;
+    }
+    if (locks != NULL) {
+        fclose(locks);
+    }
+    return found;
+}
+
+/* What the configuration says; what cannot be read is not known. */
+static int64_t steps_of(const char *path)
+{
+    run_config config;
+    char *text = NULL;
+    size_t size;
+    int64_t steps = 0;
+    if (mt_file_read(path, &text, &size) != MT_OK) {
+        return 0;
+    }
+    options_defaults(&config);
+    if (options_read_yaml(&config, text) == MT_OK) {
+        steps = config.steps;
+    }
+    run_config_clear(&config);
+    free(text);
+    return steps;
+}
+
+static double time_left(const run_view *view)
+{
+    int64_t first = view->count > LATEST ? view->count - LATEST : 0;
+    if (view->count - first < 2 || view->steps == 0) {
+        return NAN;
+    }
+    const metrics_row *from = &view->rows[first], *to = &view->rows[view->count - 1];
+    return (to->seconds - from->seconds) / (double)(to->step - from->step) *
+           (double)(view->steps - to->step);
+}
+
+mt_status run_view_read(const char *folder, run_view *view)
+{
+    char path[TEXT_MAX];
+    *view = (run_view){.rows = NULL};
+    mt_status status = name_file(folder, "metrics.csv", path);
+    if (status == MT_OK) {
+        status = metrics_read(path, &view->rows, &view->count);
+    }
+    if (status == MT_OK) {
+        status = name_file(folder, "config.yaml", path);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
+    view->steps = steps_of(path);
+    view->seconds_left = time_left(view);
+    if (name_file(folder, "train.log", path) == MT_OK) {
+        view->is_at_work = is_locked(path);
+    }
+    return MT_OK;
+}
+
+void run_view_free(run_view *view)
+{
+    free(view->rows);
+    *view = (run_view){.rows = NULL};
+}
+
+metrics_row run_view_last(const run_view *view)
+{
+    return view->count > 0 ? view->rows[view->count - 1] : (metrics_row){.step = 0};
+}
+
+void run_view_tell(const run_view *view, char *text, size_t size)
+{
+    const metrics_row last = run_view_last(view);
+    char of[32] = "", left[32], rest[48] = "";
+    if (view->steps > 0) {
+        snprintf(of, sizeof of, " of %" PRId64, view->steps);
+    }
+    if (view->is_at_work && isfinite(view->seconds_left)) {
+        format_duration(view->seconds_left, left);
+        snprintf(rest, sizeof rest, ", %s left", left);
+    }
+    const char *state = view->is_at_work                              ? "at work"
+                        : view->steps > 0 && last.step >= view->steps ? "done"
+                                                                      : "stopped";
+    snprintf(text, size, "step %" PRId64 "%s, %.0f tokens/s%s, %s", last.step, of,
+             last.tokens_per_s, rest, state);
+}
+
+void format_duration(double seconds, char text[32])
+{
+    long long whole = isfinite(seconds) && seconds < 3.6e8 ? (long long)(seconds + 0.5) : 0;
+    if (whole >= 3600) {
+        snprintf(text, 32, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+    } else {
+        snprintf(text, 32, "%lld:%02lld", whole / 60, whole % 60);
+    }
+}
