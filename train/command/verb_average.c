@@ -94,7 +94,7 @@ int verb_average(int argc, char **argv)
     if (status == MT_OK) {
         status = load(&given, loaded);
     }
-    if (status == MT_OK) {
+    if (status == MT_OK && loaded[0] != NULL) {
         status = average(&given, loaded);
     }
     for (int i = 0; i < given.count; i++) {

@@ -7,6 +7,7 @@
 #include "train/command/verbs.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,16 +120,30 @@ static void print_shapes(const gradient_case *one, char *text, size_t size)
     }
 }
 
-/* One line of the table; counts what is off. */
-static void print_result(const char *name, const char *shapes, const mt_gradcheck_result *result,
-                         int *wrong)
+/* What was found. */
+typedef struct findings {
+    int wrong;
+    json_t *rows; /* NULL: they are printed as lines */
+    bool lacks_memory;
+} findings;
+
+/* One line of the table, or one of its objects; counts what is off. */
+static void add_result(const char *name, const char *shapes, const mt_gradcheck_result *result,
+                       findings *found)
 {
     bool right = result->error <= tolerance;
-    *wrong += !right;
-    printf("%-28s %-9.2e %s%s\n", name, result->error, right ? "ok" : "WRONG", shapes);
+    found->wrong += !right;
+    if (found->rows == NULL) {
+        printf("%-28s %-9.2e %s%s\n", name, result->error, right ? "ok" : "WRONG", shapes);
+        return;
+    }
+    json_t *error = isfinite(result->error) ? json_real(result->error) : json_null();
+    json_t *row = json_pack("{s:s, s:s, s:o, s:b}", "name", name, "shapes",
+                            shapes + (shapes[0] == ' '), "error", error, "ok", right);
+    found->lacks_memory |= json_array_append_new(found->rows, row) != 0;
 }
 
-static mt_status check_operators(mt_tape *tape, mt_tape *values, int *wrong)
+static mt_status check_operators(mt_tape *tape, mt_tape *values, findings *found)
 {
     for (int i = 0; gradient_cases[i].op != NULL; i++) {
         const gradient_case *one = &gradient_cases[i];
@@ -145,12 +160,12 @@ static mt_status check_operators(mt_tape *tape, mt_tape *values, int *wrong)
             return mt_fail(status, "%s: %s", one->op, mt_error_message());
         }
         print_shapes(one, shapes, sizeof shapes);
-        print_result(one->op, shapes, &result, wrong);
+        add_result(one->op, shapes, &result, found);
     }
     return MT_OK;
 }
 
-static mt_status check_models(mt_device *device, mt_tape *tape, int *wrong)
+static mt_status check_models(mt_device *device, mt_tape *tape, findings *found)
 {
     for (size_t i = 0; i < sizeof model_cases / sizeof *model_cases; i++) {
         mt_gradcheck_result result;
@@ -158,12 +173,12 @@ static mt_status check_models(mt_device *device, mt_tape *tape, int *wrong)
         if (status != MT_OK) {
             return mt_fail(status, "%s: %s", model_cases[i].name, mt_error_message());
         }
-        print_result(model_cases[i].name, "", &result, wrong);
+        add_result(model_cases[i].name, "", &result, found);
     }
     return MT_OK;
 }
 
-static mt_status check_all(const char *device_name, int *wrong)
+static mt_status check_all(const char *device_name, findings *found)
 {
     mt_device *device = NULL;
     mt_tape *tape = NULL, *values = NULL;
@@ -175,10 +190,10 @@ static mt_status check_all(const char *device_name, int *wrong)
         status = mt_tape_create(device, &values);
     }
     if (status == MT_OK) {
-        status = check_operators(tape, values, wrong);
+        status = check_operators(tape, values, found);
     }
     if (status == MT_OK) {
-        status = check_models(device, tape, wrong);
+        status = check_models(device, tape, found);
     }
     mt_tape_destroy(values);
     mt_tape_destroy(tape);
@@ -186,30 +201,57 @@ static mt_status check_all(const char *device_name, int *wrong)
     return status;
 }
 
+typedef struct arguments {
+    const char *device;
+    bool json;
+} arguments;
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
-    const char **device = state->input;
-    if (key == LONG_ONLY + 'd') {
-        *device = text;
+    arguments *given = state->input;
+    switch (key) {
+    case LONG_ONLY + 'd':
+        given->device = text;
         return 0;
+    case LONG_ONLY + 'j':
+        given->json = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
-    return ARGP_ERR_UNKNOWN;
+}
+
+static mt_status print_rows(const findings *found)
+{
+    bool whole = !found->lacks_memory &&
+                 json_dumpf(found->rows, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0;
+    printf("\n");
+    return whole || ferror(stdout) ? MT_OK : mt_fail(MT_ERROR_MEMORY, "no memory for JSON");
 }
 
 int verb_gradcheck(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0}, {0}};
+        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
+        {"json", LONG_ONLY + 'j', NULL, 0, "Print JSON", 0},
+        {0}};
     const struct argp argp = {.options = options,
                               .parser = parse,
                               .doc = "Compares every gradient with central differences in float64. "
                                      "Exit status 1 if one is off by more than 1e-6."};
-    const char *device = "auto";
-    int wrong = 0;
-    parse_arguments(&argp, argc, argv, &device);
-    mt_status status = check_all(device, &wrong);
-    if (status == MT_OK && wrong > 0) {
-        fprintf(stderr, "mixtape: %d gradients are wrong by more than %g\n", wrong, tolerance);
+    arguments given = {.device = "auto"};
+    parse_arguments(&argp, argc, argv, &given);
+    findings found = {.rows = given.json ? json_array() : NULL};
+    mt_status status = given.json && found.rows == NULL
+                           ? mt_fail(MT_ERROR_MEMORY, "no memory for JSON")
+                           : check_all(given.device, &found);
+    if (status == MT_OK && given.json) {
+        status = print_rows(&found);
+    }
+    json_decref(found.rows);
+    if (status == MT_OK && found.wrong > 0) {
+        fprintf(stderr, "mixtape: %d gradients are wrong by more than %g\n", found.wrong,
+                tolerance);
         return EXIT_FAILED;
     }
     return report(status);

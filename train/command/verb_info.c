@@ -4,6 +4,7 @@
 #include "io/file.h"
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
+#include "train/command/info_json.h"
 #include "train/command/lines.h"
 #include "train/command/run_view.h"
 #include "train/command/session.h"
@@ -18,7 +19,7 @@
 
 typedef struct arguments {
     const char *file, *tokenizer;
-    bool all;
+    bool all, json;
 } arguments;
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -27,6 +28,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case LONG_ONLY + 'a':
         given->all = true;
+        return 0;
+    case LONG_ONLY + 'j':
+        given->json = true;
         return 0;
     case LONG_ONLY + 't':
         given->tokenizer = text;
@@ -239,12 +243,13 @@ static mt_status print_checkpoint(const char *run, const char *path,
 }
 
 /* With --all the values are read before anything is told: of a file that is damaged nothing is. */
-static mt_status tell(const char *run, const char *path, const mt_checkpoint *checkpoint, bool all)
+static mt_status tell(const arguments *given, const char *path, const mt_checkpoint *checkpoint)
 {
     double *rms = NULL;
-    mt_status status = all ? magnitudes(checkpoint->weights, &rms) : MT_OK;
+    mt_status status = given->all ? magnitudes(checkpoint->weights, &rms) : MT_OK;
     if (status == MT_OK) {
-        status = print_checkpoint(run, path, checkpoint, rms);
+        status = given->json ? info_json(given->file, path, checkpoint, rms)
+                             : print_checkpoint(given->file, path, checkpoint, rms);
     }
     free(rms);
     return status;
@@ -270,6 +275,7 @@ int verb_info(int argc, char **argv)
          "Each parameter, with its shape and the root of its mean square: every value is read, and "
          "checked",
          0},
+        {"json", LONG_ONLY + 'j', NULL, 0, "Print JSON", 0},
         {"tokenizer", LONG_ONLY + 't', "FILE", 0, "Write the model's tokenizer into a file", 0},
         {0}};
     const struct argp argp = {
@@ -288,7 +294,7 @@ int verb_info(int argc, char **argv)
     if (status == MT_OK) {
         status = given.tokenizer != NULL
                      ? write_tokenizer(path, &checkpoint->weights->tokenizer, given.tokenizer)
-                     : tell(given.file, path, checkpoint, given.all);
+                     : tell(&given, path, checkpoint);
         mt_checkpoint_destroy(checkpoint);
     }
     return report(status);

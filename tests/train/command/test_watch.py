@@ -1,6 +1,7 @@
 """watch and info: how far a run of another process is; and the bar of a run's own terminal."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -11,6 +12,8 @@ import termios
 import time
 import unittest
 
+import h5py
+import numpy
 from test_command import COPY, MIXTAPE, CommandTest, read
 
 HEADER = ("step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds,spikes,"
@@ -130,6 +133,37 @@ class AtWorkTest(WatchTest):
         narrow = self.on_terminal(60, *options, "--out", "narrow")
         self.assertRegex(narrow, r"\r\x1b\[Kstep 3/3 ")
         self.assertIsNone(re.search(r"=\]", read(self.path("wide", "train.log"))))
+
+
+class JsonTest(WatchTest):
+    def json(self, *arguments):
+        return json.loads(self.run_command(*arguments).stdout)
+
+    def test_info_tells_programs_what_it_tells_people(self):
+        self.run_command("train", "copy", *SHAPE, "--steps", "4", "--out", "run")
+        told = self.json("info", "run/checkpoint.h5", "--json", "--all")
+        self.assertEqual((told["file"], told["layout"], told["run"], told["has_optimizer"]),
+                         ("run/checkpoint.h5", None, None, True))
+        self.assertEqual((told["progress"]["step"], told["model"]["block_size"]), (4, 8))
+        self.assertEqual(told["model"]["normalization_type"], "layer_norm")
+        with h5py.File(self.path("run", "checkpoint.h5")) as file:
+            self.assertEqual(told["values"], sum(item.size for item in file["model"].values()))
+            for name, item in file["model"].items():
+                parameter = told["parameters"][name]
+                self.assertEqual(tuple(parameter["shape"]), item.shape)
+                rms = numpy.sqrt(numpy.mean(numpy.square(item[()].astype("f8"))))
+                numpy.testing.assert_allclose(parameter["rms"], rms)
+        run = self.json("info", "run", "--json")["run"]
+        self.assertEqual((run["step"], run["steps"], run["at_work"]), (4, 4, False))
+        self.run_command("export", "run", "-o", "model.h5")
+        told = self.json("info", "model.h5", "--json")
+        self.assertEqual((told["layout"], told["progress"]), ("espnet", None))
+
+    def test_gradients(self):
+        rows = self.json("gradcheck", "--json")
+        self.assertGreater(len(rows), 50)
+        self.assertTrue(all(row["ok"] and row["error"] < 1e-6 for row in rows))
+        self.assertEqual(rows[0]["shapes"][:1], "(")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,141 @@
+#include "train/command/info_json.h"
+
+#include <mixtape/model_fields.h>
+
+#include "train/command/run_view.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+
+/* Sets what was made, unless there was no memory for it. Returns whether all is well. */
+static bool set(json_t *object, const char *name, json_t *value)
+{
+    return json_object_set_new(object, name, value) == 0;
+}
+
+static json_t *real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *whole(int64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *field_of(const mt_model_field *field, const mt_model_config *config)
+{
+    int64_t value = mt_model_field_whole(field, config);
+    switch (field->type) {
+    case MT_MODEL_REAL:
+        return real(mt_model_field_real(field, config));
+    case MT_MODEL_FLAG:
+        return json_boolean(value != 0);
+    case MT_MODEL_CHOICE:
+        return json_string(field->choice((int)value));
+    default:
+        return whole(value);
+    }
+}
+
+static json_t *model_of(const mt_weights *weights)
+{
+    json_t *made = json_object();
+    bool good = set(made, "dtype", json_string(mt_dtype_name(weights->dtype)));
+    for (const mt_model_field *field = mt_model_fields(); field->name != NULL && good; field++) {
+        good = set(made, field->attribute, field_of(field, &weights->config));
+    }
+    if (!good) {
+        json_decref(made);
+    }
+    return good ? made : NULL;
+}
+
+static json_t *progress_of(const mt_train_state *state)
+{
+    return json_pack("{s:I, s:f, s:I, s:I, s:o, s:I, s:I}", "step", (json_int_t)state->step,
+                     "seconds", state->seconds, "symbols", (json_int_t)state->symbols, "best_step",
+                     (json_int_t)state->best_step, "best_loss",
+                     state->best_step > 0 ? real(state->best_loss) : json_null(), "skipped",
+                     (json_int_t)state->skipped, "spikes", (json_int_t)state->spikes);
+}
+
+static json_t *run_of(const char *run)
+{
+    run_view view;
+    json_t *made = NULL;
+    if (run_view_read(run, &view) == MT_OK) {
+        const metrics_row last = run_view_last(&view);
+        made =
+            json_pack("{s:I, s:o, s:o, s:o, s:o, s:b}", "step", (json_int_t)last.step, "steps",
+                      view.steps > 0 ? whole(view.steps) : json_null(), "loss", real(last.loss),
+                      "tokens_per_s", real(last.tokens_per_s), "seconds_left",
+                      real(view.is_at_work ? view.seconds_left : NAN), "at_work", view.is_at_work);
+    }
+    run_view_free(&view);
+    return made != NULL ? made : json_null();
+}
+
+static json_t *parameter_of(const mt_parameter *parameter, double rms)
+{
+    json_t *shape = json_array(), *made = json_object();
+    bool good = made != NULL;
+    for (int i = 0; i < parameter->tensor.rank && good; i++) {
+        good = json_array_append_new(shape, whole(parameter->tensor.shape[i])) == 0;
+    }
+    good = set(made, "shape", shape) && good && set(made, "rms", real(rms));
+    if (!good) {
+        json_decref(made);
+    }
+    return good ? made : NULL;
+}
+
+static json_t *parameters_of(const mt_parameters *parameters, const double *rms)
+{
+    json_t *made = json_object();
+    bool good = made != NULL;
+    for (int i = 0; i < parameters->count && good; i++) {
+        const mt_parameter *parameter = parameters->items[i];
+        good = set(made, parameter->name, parameter_of(parameter, rms[i]));
+    }
+    if (!good) {
+        json_decref(made);
+    }
+    return good ? made : NULL;
+}
+
+static bool fill(json_t *object, const char *run, const char *path, const mt_checkpoint *checkpoint,
+                 const double *rms)
+{
+    const mt_weights *weights = checkpoint->weights;
+    json_t *file = json_string(path); /* NULL for a name that is no text */
+    bool good = set(object, "file", file != NULL ? file : json_null()) &&
+                set(object, "layout",
+                    weights->layout != NULL ? json_string(weights->layout->name) : json_null()) &&
+                set(object, "has_optimizer", json_boolean(checkpoint->has_optimizer)) &&
+                set(object, "progress",
+                    checkpoint->has_state ? progress_of(&checkpoint->state) : json_null()) &&
+                set(object, "run", run_view_is_run(run) ? run_of(run) : json_null()) &&
+                set(object, "model", model_of(weights)) &&
+                set(object, "tokens",
+                    weights->tokens != NULL ? whole(weights->tokens->count) : json_null()) &&
+                set(object, "tokenizer_bytes",
+                    weights->tokenizer.bytes != NULL ? whole((int64_t)weights->tokenizer.size)
+                                                     : json_null()) &&
+                set(object, "values", whole(mt_parameters_size(weights->parameters)));
+    return good &&
+           (rms == NULL || set(object, "parameters", parameters_of(weights->parameters, rms)));
+}
+
+mt_status info_json(const char *run, const char *path, const mt_checkpoint *checkpoint,
+                    const double *rms)
+{
+    json_t *object = json_object();
+    bool good = fill(object, run, path, checkpoint, rms) &&
+                (json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) == 0 ||
+                 ferror(stdout) != 0);
+    printf("\n");
+    json_decref(object);
+    return good ? MT_OK : mt_fail(MT_ERROR_MEMORY, "no memory for JSON");
+}
