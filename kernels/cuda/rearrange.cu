@@ -72,6 +72,19 @@ __global__ void __launch_bounds__(MOVE_THREADS)
     }
 }
 
+template <typename real>
+__global__ void __launch_bounds__(MOVE_THREADS)
+    commit_kernel(int64_t n, const double *halt, const real *x, real *y)
+{
+    begin_kernel();
+    if (isnan(*halt)) {
+        return;
+    }
+    for (int64_t i = global_thread(); i < n; i += global_threads()) {
+        y[i] = x[i];
+    }
+}
+
 template <typename from, typename to>
 mt_status copy_rows_of(mt_device *device, int64_t rows, int64_t columns, const void *src,
                        int64_t src_stride, void *dst, int64_t dst_stride)
@@ -111,8 +124,18 @@ mt_status swap_axes(mt_device *device, int64_t A, int64_t P, int64_t M, int64_t 
                            MOVE_THREADS, 0, A, P, M, Q, N, from, to);
 }
 
+template <typename stored>
+mt_status commit(mt_device *device, int64_t n, const double *halt, const void *x, void *y)
+{
+    typedef real_of<stored> real;
+    return launch(device, "commit", commit_kernel<real>,
+                  grid_for(device, parts_of(n, MOVE_THREADS)), MOVE_THREADS, 0, n, halt,
+                  static_cast<const real *>(x), static_cast<real *>(y));
+}
+
 INSTANTIATE(copy_rows)
 INSTANTIATE(broadcast_rows)
 INSTANTIATE(swap_axes)
+INSTANTIATE(commit)
 
 } // namespace mt_cuda

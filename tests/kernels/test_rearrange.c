@@ -60,10 +60,35 @@ START_TEST(test_axes_change_places)
 }
 END_TEST
 
+/* What is halted stays, and its neighbours, too. */
+static void check_commit(kernel_build *build)
+{
+    static const int64_t sizes[] = {1, 17, 5000};
+    static const double halts[] = {0.0, (double)NAN};
+    for (int i = 0; i < 3 * 2; i++) {
+        int64_t n = sizes[i / 2];
+        void *x = uniform_wide(build, n + 1, -1.0, 1.0, 5);
+        void *y = uniform_wide(build, n + 1, -1.0, 1.0, 6);
+        double *expected = values_of(build, y, n + 1);
+        double *halt = upload_as(build, MT_F64, &halts[i % 2], 1);
+        if (i % 2 == 0) {
+            memcpy(expected, values_of(build, x, n), (size_t)n * sizeof *expected);
+        }
+        assert_ok(build->kernels->commit(build->device, n, halt, x, y));
+        assert_close(build, "commit", y, expected, n + 1, 0.0);
+    }
+}
+
+START_TEST(test_numbers_are_taken_over_unless_halted)
+{
+    for_each_build(check_commit);
+}
+END_TEST
+
 static Suite *rearrange_suite(void)
 {
-    return SUITE("rearrange", test_copy_rows_leaves_what_lies_between_rows,
-                 test_axes_change_places);
+    return SUITE("rearrange", test_copy_rows_leaves_what_lies_between_rows, test_axes_change_places,
+                 test_numbers_are_taken_over_unless_halted);
 }
 
 MT_TEST_MAIN(rearrange_suite)

@@ -7,9 +7,9 @@
  * Pointers are to the table's type of reals, on the device, unless their type says otherwise. Those
  * that a comment calls wide are to mt_dtype_wide of it: of MT_BF16 and MT_F16 they are float32, as
  * all arithmetic is, and in the other tables they are like the rest. A kernel writes its outputs
- * whole: what they held before is never read, except where `beta`, `parameter`, `m`, `v` and `halt`
- * say so. An output that is NULL is not computed. Inputs and outputs may be the same array only
- * where the comment says so. */
+ * whole: what they held before is never read, except where `beta`, `parameter`, `m`, `v`, `halt`
+ * and commit say so. An output that is NULL is not computed. Inputs and outputs may be the same
+ * array only where the comment says so. */
 #ifndef MT_KERNEL
 #define MT_KERNEL(result, name, parameters) /* included by itself, the list declares nothing */
 #endif
@@ -88,6 +88,9 @@ MT_KERNEL(mt_status, sum_squares, (mt_device *device, int64_t n, const void *x, 
 /* halt[0] is not a number from then on unless |x[0]| <= most, else it stays as it is; x wide, halt
  * a double whatever the real type */
 MT_KERNEL(mt_status, watch, (mt_device *device, double most, const void *x, double *halt))
+/* y = x where halt[0] is a number, else y stays as it is; x, y wide */
+MT_KERNEL(mt_status, commit,
+          (mt_device *device, int64_t n, const double *halt, const void *x, void *y))
 /* y[0] = mean of (a - b)^2;  da = dy[0] 2 (a - b) / n; y and dy wide */
 MT_KERNEL(mt_status, mean_square_forward,
           (mt_device *device, int64_t n, const void *a, const void *b, void *y))
