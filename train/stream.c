@@ -1,3 +1,4 @@
+#include <mixtape/carried.h>
 #include <mixtape/operators.h>
 #include <mixtape/wkv.h>
 
@@ -75,7 +76,9 @@ static mt_status open_stream(mt_stream *stream)
         status = allocate_blocks(stream);
     }
     if (status == MT_OK) {
-        status = stream_make_empty_row(stream);
+        mt_carried carried;
+        status = mt_carried_of_model(stream->model, stream->batch, &carried);
+        stream->empty_row = carried.empty;
     }
     return status == MT_OK ? mt_stream_reset(stream, MT_EVERY_ROW) : status;
 }

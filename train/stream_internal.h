@@ -26,9 +26,6 @@ struct mt_stream {
     mt_model_state state; /* the tensors as a call of the model sees them */
 };
 
-/* Makes the row that a sequence begins with: zeros, but for the exponents of empty sums. */
-mt_status stream_make_empty_row(mt_stream *stream);
-
 /* MT_ERROR_INVALID unless the stream has the row; `least` is MT_EVERY_ROW where that is one. */
 mt_status stream_check_row(const mt_stream *stream, int64_t row, int64_t least);
 

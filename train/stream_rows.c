@@ -1,11 +1,8 @@
 /* Rows of a stream: what a sequence carries, saved, loaded, copied and begun anew. */
-#include <mixtape/wkv.h>
-
 #include "kernels/null.h"
 #include "train/stream_internal.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 int64_t stream_least_rows(const mt_model_config *config)
 {
@@ -181,25 +178,4 @@ mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from, i
         status = copy_row(to, b, from, all ? b : from_row);
     }
     return status;
-}
-
-mt_status stream_make_empty_row(mt_stream *stream)
-{
-    stream->empty_row = calloc(1, mt_stream_row_bytes(stream));
-    if (stream->empty_row == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "stream: no memory for %zu bytes",
-                       mt_stream_row_bytes(stream));
-    }
-    for (int64_t i = PLANE_MAX; i < piece_count(stream); i += PLANES) {
-        row_piece piece = piece_of(stream, 0, i);
-        char *at = (char *)stream->empty_row + piece.host;
-        for (size_t j = 0; j < piece.bytes / stream->size; j++) {
-            if (stream->size == sizeof(double)) {
-                ((double *)(void *)at)[j] = MT_WKV_EMPTY_MAX;
-            } else {
-                ((float *)(void *)at)[j] = (float)MT_WKV_EMPTY_MAX;
-            }
-        }
-    }
-    return MT_OK;
 }

@@ -2,7 +2,8 @@
  * included by itself.
  *
  * 1. Train, stream and exchange a model in ten lines: model.h, trainer.h, stream.h, sampling.h and
- *    scoring.h; weights.h and checkpoint.h for files of them; text.h and transcripts.h for data.
+ *    scoring.h; carried.h to train on sequences longer than a batch; weights.h and checkpoint.h for
+ *    files of them; text.h and transcripts.h for data.
  * 2. Build a model from layers and operators: a tape (tape.h), operators on it (operators.h),
  *    layers (block.h includes all of them) with their parameters (parameter.h). gradcheck.h
  *    compares what it computes with finite differences. wkv.h and transducer.h are the WKV
@@ -13,6 +14,7 @@
 #define MIXTAPE_MIXTAPE_H
 
 #include <mixtape/adam.h>
+#include <mixtape/carried.h>
 #include <mixtape/checkpoint.h>
 #include <mixtape/communicator.h>
 #include <mixtape/device.h>

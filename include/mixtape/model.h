@@ -57,8 +57,8 @@ struct mt_model {
 };
 
 /* The carried state of every block, as tensors of one tape: `blocks` has num_blocks elements, zero
- * at a sequence's start. From one tape to the next, or past its reset, mixtape/stream.h carries
- * it. */
+ * at a sequence's start. From one tape to the next, or past its reset, mixtape/stream.h carries it,
+ * and a trainer, where it is one tensor (mixtape/carried.h). */
 typedef struct mt_model_state {
     mt_block_state *blocks;
     int64_t num_blocks;
