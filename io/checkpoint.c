@@ -1,5 +1,6 @@
 #include "io/checkpoint_file.h"
 
+#include "io/carried.h"
 #include "io/kept_batch.h"
 #include "io/kept_tokenizer.h"
 #include "io/weights_file.h"
@@ -108,6 +109,9 @@ static mt_status write_checkpoint(const char *path, const mt_weights *weights,
         mt_archive_write_text(archive, "/train", "config", parts->run_config);
     }
     mt_tokenizer_write(archive, &weights->tokenizer);
+    if (parts->carried.rows > 0) {
+        mt_carried_write(archive, path, &parts->carried);
+    }
     if (parts->batch != NULL) {
         mt_kept_batch_write(archive, parts->batch);
     }
@@ -207,7 +211,10 @@ mt_status mt_checkpoint_check(const mt_checkpoint *checkpoint)
         return mt_fail_null(__func__);
     }
     mt_status status = mt_weights_check(checkpoint->weights);
-    return status == MT_OK && checkpoint->has_optimizer ? read_both(checkpoint, NULL) : status;
+    if (status == MT_OK && checkpoint->has_optimizer) {
+        status = read_both(checkpoint, NULL);
+    }
+    return status == MT_OK ? mt_carried_check(checkpoint) : status;
 }
 
 static void expect_moments(mt_archive *archive, const char *name, void *context)
@@ -251,6 +258,7 @@ static mt_status read_progress(mt_checkpoint *checkpoint)
     if (mt_archive_has_attribute(archive, "/train", "config")) {
         checkpoint->run_config = mt_archive_read_text(archive, "/train", "config");
     }
+    mt_carried_describe(archive, checkpoint);
     checkpoint->has_optimizer = mt_archive_has(archive, "optimizer");
     return checkpoint->has_optimizer ? read_adam(archive, checkpoint) : mt_archive_status(archive);
 }

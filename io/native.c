@@ -1,4 +1,5 @@
 /* Mixtape's own files, checkpoints and exchange files: HDF5 with the model's configuration. */
+#include "io/carried.h"
 #include "io/kept_tokenizer.h"
 #include "io/weights_file.h"
 
@@ -118,8 +119,8 @@ static void refuse_other_groups(mt_archive *archive, const char *name, void *con
 
 mt_status mt_native_describe_checkpoint(mt_weights *weights)
 {
-    static const char *groups[] = {"model", "optimizer",        "train",
-                                   "batch", MT_TOKENIZER_GROUP, NULL};
+    static const char *groups[] = {"model",          "optimizer",        "train", "batch",
+                                   MT_CARRIED_GROUP, MT_TOKENIZER_GROUP, NULL};
     mt_archive *archive = weights->file->archive;
     mt_archive_visit(archive, "/", refuse_other_groups, groups);
     if (weights->parameters == NULL && mt_archive_has(archive, "model") &&

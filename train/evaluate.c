@@ -1,6 +1,5 @@
 #include "autograd/observe.h"
 #include "kernels/null.h"
-#include "train/objective.h"
 #include "train/trainer_internal.h"
 
 #include <inttypes.h>
@@ -12,25 +11,72 @@ typedef struct evaluation_sums {
     double loss, hits, counted;
 } evaluation_sums;
 
-static mt_status evaluate_batch(mt_tape *tape, const mt_objective *objective, int64_t index,
-                                evaluation_sums *shown)
+/* What is carried from batch to batch; without anything there is no data. */
+typedef struct evaluation_carried {
+    carried_table table;
+    int32_t *scratch;
+} evaluation_carried;
+
+static mt_status open_carried(mt_tape *tape, const mt_carried *carried, evaluation_carried *opened)
 {
-    mt_batch batch;
-    mt_tensor *loss, *counts;
-    mt_status status = objective_put(objective, tape, index, &batch);
+    *opened = (evaluation_carried){.scratch = NULL};
+    mt_status status = carried_check(carried);
     if (status == MT_OK) {
-        status = objective_loss(objective, tape, &batch, &loss, &counts);
+        status = carried_table_make(mt_tape_device(tape), carried, carried->rows, &opened->table);
+    }
+    if (status == MT_OK && carried->width > 0) {
+        opened->scratch = malloc((size_t)carried->rows * sizeof *opened->scratch);
+        status = opened->scratch != NULL
+                     ? MT_OK
+                     : mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " rows", carried->rows);
+    }
+    return status;
+}
+
+static void close_carried(evaluation_carried *carried)
+{
+    carried_table_free(&carried->table);
+    free(carried->scratch);
+}
+
+static mt_status carry_on(evaluation_carried *carried, const mt_tensor *on)
+{
+    mt_tensor *table = &carried->table.tensor;
+    return on != NULL
+               ? table->device->copy(table->device, table->data, on->data, mt_tensor_bytes(on))
+               : MT_OK;
+}
+
+static mt_status put_batch(mt_tape *tape, const mt_objective *objective, int64_t index,
+                           evaluation_carried *carried, window *put)
+{
+    mt_tape_reset(tape);
+    mt_status status = window_put(objective, tape, index, put);
+    return status == MT_OK
+               ? window_put_rows(objective, tape, 0, objective->carried.rows, carried->scratch, put)
+               : status;
+}
+
+static mt_status evaluate_batch(mt_tape *tape, const mt_objective *objective, int64_t index,
+                                evaluation_carried *carried, evaluation_sums *shown)
+{
+    window put;
+    windows of = {.objective = objective, .count = 1, .items = &put};
+    mt_tensor *loss, *counts, *carried_on;
+    mt_status status = put_batch(tape, objective, index, carried, &put);
+    if (status == MT_OK) {
+        status = windows_loss(&of, tape, &carried->table.tensor, &loss, &counts, &carried_on);
     }
     if (status != MT_OK) {
         return status;
     }
-    double value, rows[2] = {(double)batch.input->shape[0], NAN};
+    double value, rows[2] = {(double)put.batch.input->shape[0], NAN};
     status = mt_tensor_read_doubles(loss, &value);
     if (status == MT_OK && counts != NULL) {
         status = mt_tensor_read_doubles(counts, rows);
     }
     *shown = (evaluation_sums){.loss = value * rows[0], .hits = rows[1], .counted = rows[0]};
-    return status;
+    return status == MT_OK ? carry_on(carried, carried_on) : status;
 }
 
 static void add(const evaluation_sums *shown, evaluation_sums *sums)
@@ -53,15 +99,25 @@ static mt_status check_sums(const evaluation_sums *sums, int64_t count)
 static mt_status evaluate_alone(mt_tape *tape, const mt_objective *objective, int64_t count,
                                 evaluation_sums *sums)
 {
-    mt_status status = MT_OK;
+    evaluation_carried carried;
+    mt_status status = open_carried(tape, &objective->carried, &carried);
     for (int64_t i = 0; i < count && status == MT_OK; i++) {
         evaluation_sums shown;
-        status = evaluate_batch(tape, objective, i, &shown);
+        status = evaluate_batch(tape, objective, i, &carried, &shown);
         if (status == MT_OK) {
             add(&shown, sums);
         }
     }
+    close_carried(&carried);
     return status;
+}
+
+/* Batches that carry something have to be one rank's: each evaluates all of them, and all find the
+ * same. */
+static mt_status evaluate_each(mt_communicator *communicator, mt_tape *tape,
+                               const mt_objective *objective, int64_t count, evaluation_sums *sums)
+{
+    return mt_communicator_agree(communicator, evaluate_alone(tape, objective, count, sums));
 }
 
 /* Batch i is rank i mod size's, and what all of them show is added in their order. `all` has room
@@ -74,7 +130,8 @@ static mt_status evaluate_together(mt_communicator *communicator, mt_tape *tape,
     int64_t size = mt_communicator_size(communicator), rank = mt_communicator_rank(communicator);
     mt_status status = MT_OK;
     for (int64_t i = rank; i < count && status == MT_OK; i += size) {
-        status = evaluate_batch(tape, objective, i, &own[i / size]);
+        status = evaluate_batch(tape, objective, i, &(evaluation_carried){.scratch = NULL},
+                                &own[i / size]);
     }
     status = mt_communicator_agree(communicator, status);
     if (status == MT_OK) {
@@ -109,9 +166,11 @@ static mt_status evaluate(mt_communicator *communicator, mt_tape *tape,
 {
     evaluation_sums sums = {0.0};
     bool recording = mt_tape_set_recording(tape, false);
-    mt_status status = mt_communicator_size(communicator) > 1
-                           ? evaluate_shared(communicator, tape, objective, count, &sums)
-                           : evaluate_alone(tape, objective, count, &sums);
+    bool shared = mt_communicator_size(communicator) > 1;
+    mt_status status = !shared ? evaluate_alone(tape, objective, count, &sums)
+                       : objective->carried.width > 0
+                           ? evaluate_each(communicator, tape, objective, count, &sums)
+                           : evaluate_shared(communicator, tape, objective, count, &sums);
     mt_tape_set_recording(tape, recording);
     *evaluation = (mt_evaluation){.loss = sums.loss / sums.counted,
                                   .accuracy = sums.hits / sums.counted,

@@ -2,7 +2,6 @@
 
 #include "autograd/observe.h"
 #include "io/arrays.h"
-#include "train/objective.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -169,13 +168,16 @@ static void observe(void *context, const mt_call *call, bool backward)
     }
 }
 
-mt_status inspect_step(inspection *inspected, mt_tape *tape, const mt_objective *objective,
-                       const mt_batch *batch, double *loss)
+mt_status inspect_step(inspection *inspected, mt_tape *tape, windows *of, mt_tensor *table,
+                       double *loss, mt_tensor **carried_on)
 {
     mt_tensor *value, *counts;
-    look_at_batch(inspected, batch);
+    for (int64_t k = 0; k < of->count; k++) {
+        look_at_batch(inspected, &of->items[k].batch);
+    }
+    look(inspected, table, false, "what is carried to the batch", "");
     mt_tape_observe(tape, observe, inspected);
-    mt_status status = objective_loss(objective, tape, batch, &value, &counts);
+    mt_status status = windows_loss(of, tape, table, &value, &counts, carried_on);
     if (status == MT_OK) {
         status = mt_backward(tape, value);
     }

@@ -2,7 +2,7 @@
 #ifndef MT_TRAIN_INSPECT_H
 #define MT_TRAIN_INSPECT_H
 
-#include <mixtape/trainer.h>
+#include "train/windows.h"
 
 /* What was found so far, in the order in which it was looked at. */
 typedef struct inspection {
@@ -17,9 +17,10 @@ typedef struct inspection {
 /* Looks at the parameters, in order. */
 mt_status inspect_parameters(inspection *inspected);
 
-/* Computes the loss of a batch on the tape and goes backward, and looks at the batch, at what each
- * operator makes, and at the gradients. The batch stays on the tape. */
-mt_status inspect_step(inspection *inspected, mt_tape *tape, const mt_objective *objective,
-                       const mt_batch *batch, double *loss);
+/* Computes the loss of windows on the tape, from a table of what is carried or NULL (windows_loss),
+ * and goes backward, and looks at the batch, at what each operator makes, and at the gradients. The
+ * batch stays on the tape, and what it carries on, or NULL. */
+mt_status inspect_step(inspection *inspected, mt_tape *tape, windows *of, mt_tensor *table,
+                       double *loss, mt_tensor **carried_on);
 
 #endif

@@ -12,7 +12,6 @@ mt_status objective_put(const mt_objective *objective, mt_tape *tape, int64_t in
                         mt_batch *batch)
 {
     *batch = (mt_batch){NULL};
-    mt_tape_reset(tape);
     objective->put(objective->context, tape, index, batch);
     mt_status status = status_of(tape);
     return status != MT_OK || (batch->input != NULL && batch->input->rank >= 2)

@@ -5,7 +5,8 @@
 
 #include <mixtape/trainer.h>
 
-/* Resets the tape and puts a batch on it. MT_ERROR_INVALID unless it has an input (B, T, ...). */
+/* Puts a batch on the tape, behind what is there. MT_ERROR_INVALID unless it has an input (B, T,
+ * ...). */
 mt_status objective_put(const mt_objective *objective, mt_tape *tape, int64_t index,
                         mt_batch *batch);
 

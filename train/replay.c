@@ -4,37 +4,92 @@
 #include "train/inspect.h"
 #include "train/trainer_internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-_Static_assert(MT_KEPT_TENSORS == 2 + MT_BATCH_OTHERS, "a file holds a batch whole");
+_Static_assert(MT_KEPT_TENSORS == 3 + MT_BATCH_OTHERS && (int)MT_MOST_KEPT == (int)MT_MOST_WINDOWS,
+               "a file holds a batch whole");
 
-mt_status trainer_keep_batch(const mt_trainer *trainer, const mt_batch *batch, int64_t index)
+/* A window's tensors in the order of the file, and back. */
+static void to_kept(const window *at, mt_kept_window *kept)
+{
+    kept->tensors[0] = at->batch.input;
+    kept->tensors[1] = at->batch.target;
+    memcpy(kept->tensors + 2, at->batch.others, sizeof at->batch.others);
+    kept->tensors[2 + MT_BATCH_OTHERS] = at->rows;
+}
+
+static void from_kept(const mt_kept_window *kept, window *at)
+{
+    *at = (window){.batch = {.input = kept->tensors[0], .target = kept->tensors[1]},
+                   .rows = kept->tensors[2 + MT_BATCH_OTHERS]};
+    memcpy(at->batch.others, kept->tensors + 2, sizeof at->batch.others);
+}
+
+mt_status trainer_keep_batch(const mt_trainer *trainer, mt_tensor *table, int64_t number)
 {
     mt_checkpoint_parts parts = trainer_parts(trainer);
-    mt_kept_batch kept = {
-        .index = index, .seed = trainer->config.seed, .tensors = {batch->input, batch->target}};
-    memcpy(kept.tensors + 2, batch->others, sizeof batch->others);
+    const windows *at_hand = &trainer->at_hand;
+    mt_kept_batch kept = {.index = number * at_hand->count,
+                          .seed = trainer->config.seed,
+                          .count = at_hand->count,
+                          .windows = calloc((size_t)at_hand->count, sizeof *kept.windows),
+                          .carried = table};
+    if (kept.windows == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " windows", at_hand->count);
+    }
+    for (int64_t k = 0; k < at_hand->count; k++) {
+        to_kept(&at_hand->items[k], &kept.windows[k]);
+    }
     parts.batch = &kept;
-    return mt_checkpoint_write(trainer->config.replay_file, &parts, NULL);
+    mt_status status = mt_checkpoint_write(trainer->config.replay_file, &parts, NULL);
+    free(kept.windows);
+    return status;
+}
+
+/* What a batch of a file lacks, or has too much of, to be repeated. */
+static mt_status check_batch(const mt_kept_batch *kept)
+{
+    bool carries = kept->carried != NULL && kept->carried->rank == 2;
+    for (int64_t k = 0; k < kept->count; k++) {
+        const mt_kept_window *at = &kept->windows[k];
+        const mt_tensor *rows = at->tensors[2 + MT_BATCH_OTHERS];
+        if (at->tensors[0] == NULL || at->tensors[0]->rank < 2) {
+            return mt_fail(MT_ERROR_FORMAT, "/batch: no input (B, T, ...)");
+        }
+        if ((rows != NULL) != carries || (kept->count > 1 && !carries)) {
+            return mt_fail(MT_ERROR_FORMAT,
+                           "/batch: rows without what is carried, or without rows");
+        }
+    }
+    return MT_OK;
 }
 
 /* The batch of a file on the tape, as it was when the step went wrong. */
-static mt_status put_kept(const mt_checkpoint *checkpoint, mt_tape *tape, mt_batch *batch,
-                          int64_t *index)
+static mt_status put_kept(const mt_checkpoint *checkpoint, mt_tape *tape, windows *of,
+                          mt_tensor **table, int64_t *index)
 {
     mt_kept_batch kept;
     mt_tape_reset(tape);
     mt_status status = mt_checkpoint_read_batch(checkpoint, tape, &kept);
-    if (status != MT_OK) {
-        return status;
+    if (status == MT_OK) {
+        status = check_batch(&kept);
     }
+    if (status == MT_OK) {
+        of->items = calloc((size_t)kept.count, sizeof *of->items);
+        status = of->items != NULL ? mt_tape_set_random(tape, ~kept.seed, (uint64_t)kept.index)
+                                   : mt_fail(MT_ERROR_MEMORY, "no memory for a batch");
+    }
+    for (int64_t k = 0; k < kept.count && status == MT_OK; k++) {
+        from_kept(&kept.windows[k], &of->items[k]);
+    }
+    of->count = kept.count;
+    *table = kept.carried;
     *index = kept.index;
-    *batch = (mt_batch){.input = kept.tensors[0], .target = kept.tensors[1]};
-    memcpy(batch->others, kept.tensors + 2, sizeof batch->others);
-    return batch->input != NULL && batch->input->rank >= 2
-               ? mt_tape_set_random(tape, ~kept.seed, (uint64_t)kept.index)
-               : mt_fail(MT_ERROR_FORMAT, "/batch: no input (B, T, ...)");
+    free(kept.windows);
+    return status;
 }
 
 static mt_status replay(const mt_checkpoint *checkpoint, mt_tape *tape,
@@ -42,15 +97,17 @@ static mt_status replay(const mt_checkpoint *checkpoint, mt_tape *tape,
                         mt_replayed *replayed)
 {
     inspection inspected = {.parameters = parameters};
-    mt_batch batch;
+    windows of = {.objective = objective};
+    mt_tensor *table = NULL, *carried_on;
     mt_status status = mt_checkpoint_restore_own(checkpoint, parameters, NULL);
     if (status == MT_OK) {
-        status = put_kept(checkpoint, tape, &batch, &replayed->batch);
+        status = put_kept(checkpoint, tape, &of, &table, &replayed->batch);
     }
     if (status == MT_OK) {
         mt_parameters_zero_grad(parameters);
-        status = inspect_step(&inspected, tape, objective, &batch, &replayed->loss);
+        status = inspect_step(&inspected, tape, &of, table, &replayed->loss, &carried_on);
     }
+    free(of.items);
     replayed->step = checkpoint->state.step + 1;
     snprintf(replayed->found, sizeof replayed->found, "%s", inspected.text);
     return status;

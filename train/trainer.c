@@ -12,6 +12,7 @@ mt_trainer_config mt_trainer_config_default(void)
     return (mt_trainer_config){.adam = mt_adam_config_default(),
                                .schedule = {.kind = MT_CONSTANT, .lr = 1e-3},
                                .accumulate = 1,
+                               .windows = 1,
                                .seed = 1,
                                .record = true,
                                .bad_steps = 10};
@@ -33,6 +34,18 @@ mt_status trainer_status(const mt_trainer *trainer)
     return trainer->status == MT_OK ? MT_OK : mt_fail(trainer->status, "%s", trainer->error);
 }
 
+static mt_status open_windows(mt_trainer *trainer)
+{
+    size_t count = (size_t)trainer->config.windows;
+    trainer->at_hand = (windows){.objective = &trainer->objective,
+                                 .count = trainer->config.windows,
+                                 .items = calloc(count, sizeof *trainer->at_hand.items)};
+    trainer->places = calloc(RECORDINGS * count, sizeof *trainer->places);
+    return trainer->at_hand.items != NULL && trainer->places != NULL
+               ? trainer_carried_open(trainer)
+               : mt_fail(MT_ERROR_MEMORY, "trainer: no memory for %zu windows", count);
+}
+
 static mt_status open_parts(mt_trainer *trainer)
 {
     const mt_trainer_config *config = &trainer->config;
@@ -48,6 +61,15 @@ static mt_status open_parts(mt_trainer *trainer)
         status = mt_fail(MT_ERROR_INVALID, "trainer: accumulate is %" PRId64 ", not 1 or more",
                          config->accumulate);
     }
+    if (status == MT_OK && (config->windows < 1 || config->windows > MT_MOST_WINDOWS)) {
+        status = mt_fail(MT_ERROR_INVALID, "trainer: windows is %" PRId64 ", not in 1 .. %d",
+                         config->windows, MT_MOST_WINDOWS);
+    }
+    if (status == MT_OK && config->windows > 1 && !trainer_carries(trainer)) {
+        status = mt_fail(MT_ERROR_INVALID,
+                         "trainer: %" PRId64 " windows, between which nothing is carried",
+                         config->windows);
+    }
     if (status == MT_OK && config->bad_steps < 0) {
         status = mt_fail(MT_ERROR_INVALID, "trainer: bad_steps is %" PRId64 ", not 0 or more",
                          config->bad_steps);
@@ -61,7 +83,8 @@ static mt_status open_parts(mt_trainer *trainer)
         return status;
     }
     trainer->adam->halts = true;
-    return mt_tape_create(trainer->device, &trainer->tape);
+    status = mt_tape_create(trainer->device, &trainer->tape);
+    return status == MT_OK ? open_windows(trainer) : status;
 }
 
 mt_status mt_trainer_create(mt_parameters *parameters, const mt_trainer_config *config,
@@ -102,6 +125,9 @@ void mt_trainer_destroy(mt_trainer *trainer)
     mt_saver_destroy(trainer->saver);
     mt_adam_destroy(trainer->adam);
     mt_tape_destroy(trainer->tape);
+    trainer_carried_close(trainer);
+    free(trainer->at_hand.items);
+    free(trainer->places);
     free(trainer->votes);
     grad_pieces_destroy(trainer->pieces);
     free(trainer);
@@ -158,11 +184,15 @@ static void note_loss(mt_train_state *state, mt_update *update)
         average > 0.0 ? average + (fmin(loss, spike) - average) / MT_SPIKE_WINDOW : fmax(loss, 0.0);
 }
 
-mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update)
+/* Of what several ranks carry, each knows its own rows alone until they are gathered. */
+static mt_status gather_of_ranks(mt_trainer *trainer)
 {
-    if (trainer == NULL) {
-        return mt_fail_null(__func__);
-    }
+    return trainer_shares(trainer) ? trainer_stick(trainer, trainer_carried_gather(trainer))
+                                   : MT_OK;
+}
+
+static mt_status finish(mt_trainer *trainer, mt_update *update)
+{
     mt_status status = trainer_status(trainer);
     if (status == MT_OK && trainer->updates == 0) {
         status = mt_fail(MT_ERROR_INVALID, "trainer: no update is at work");
@@ -178,6 +208,15 @@ mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update)
         note_loss(&trainer->state, update);
     }
     return status;
+}
+
+mt_status mt_trainer_finish(mt_trainer *trainer, mt_update *update)
+{
+    if (trainer == NULL) {
+        return mt_fail_null(__func__);
+    }
+    mt_status status = finish(trainer, update);
+    return status == MT_OK ? gather_of_ranks(trainer) : status;
 }
 
 void mt_trainer_stop(mt_trainer *trainer)
@@ -227,14 +266,20 @@ mt_status mt_trainer_run(mt_trainer *trainer, int64_t last, mt_after_update afte
         if (trainer->updates == 0) {
             break;
         }
-        status = mt_trainer_finish(trainer, &update);
+        status = finish(trainer, &update);
         if (status == MT_OK && update.skipped != NULL) {
             lacking = MT_OK; /* that update has not come to its batch again */
+        }
+        if (status == MT_OK && update.step == last) {
+            status = gather_of_ranks(trainer);
         }
         if (status == MT_OK) {
             status = trainer_stick(trainer,
                                    meet(trainer, after != NULL ? after(context, &update) : MT_OK));
         }
+    }
+    if (status == MT_OK) {
+        status = gather_of_ranks(trainer);
     }
     trainer->stopped = 0;
     trainer->all_stop = false;

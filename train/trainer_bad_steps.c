@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { TEXT = 1152 }; /* bytes of a part of a message, with a path */
 
@@ -20,30 +22,109 @@ static mt_status take_back(mt_trainer *trainer)
     return trainer->device->synchronize(trainer->device);
 }
 
+/* Rows of all ranks on their way through the batches of an update that is repeated, and the empty
+ * one, on the host: NULL where nothing is carried. */
+typedef struct repeated_rows {
+    char *host;
+    size_t bytes; /* of the rows without the empty one */
+} repeated_rows;
+
+static mt_status begin_rows(const mt_trainer *trainer, repeated_rows *rows)
+{
+    const mt_carried *carried = &trainer->objective.carried;
+    const mt_tensor *kept = &trainer->carried.kept.tensor;
+    *rows = (repeated_rows){.host = NULL};
+    if (!trainer_carries(trainer)) {
+        return MT_OK;
+    }
+    size_t bytes = (size_t)carried->width * mt_dtype_size(carried->dtype);
+    rows->bytes = (size_t)carried->rows * bytes;
+    rows->host = malloc(rows->bytes + bytes);
+    if (rows->host == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for the %zu bytes that are carried",
+                       rows->bytes + bytes);
+    }
+    memcpy(rows->host, trainer->carried.whole, rows->bytes);
+    return trainer->device->read_back(
+        trainer->device, rows->host + rows->bytes,
+        (const char *)kept->data + (size_t)trainer->carried.rows * bytes, bytes);
+}
+
+/* The table that a batch begins with, on the tape. */
+static mt_status put_rows(const mt_trainer *trainer, const repeated_rows *rows, mt_tensor **table)
+{
+    const mt_carried *carried = &trainer->objective.carried;
+    const int64_t shape[] = {carried->rows + 1, carried->width};
+    *table = NULL;
+    if (rows->host == NULL) {
+        return MT_OK;
+    }
+    *table = mt_tape_input(trainer->tape, carried->dtype, 2, shape, rows->host, false);
+    return *table != NULL
+               ? MT_OK
+               : mt_fail(mt_tape_status(trainer->tape), "%s", mt_tape_error(trainer->tape));
+}
+
+/* A step that is repeated. */
+typedef struct repetition {
+    inspection inspected;
+    int64_t number;   /* of the batch that stays on the tape, */
+    mt_tensor *table; /* with what it began with, */
+    bool lost;        /* and carries on what is not finite */
+} repetition;
+
+static mt_status repeat_batch(mt_trainer *trainer, repetition *repeated, repeated_rows *rows)
+{
+    mt_tensor *carried_on = NULL;
+    double loss, squares = 0.0;
+    mt_status status = trainer_put_batch(trainer, repeated->number, true);
+    if (status == MT_OK) {
+        status = put_rows(trainer, rows, &repeated->table);
+    }
+    if (status == MT_OK) {
+        status = inspect_step(&repeated->inspected, trainer->tape, &trainer->at_hand,
+                              repeated->table, &loss, &carried_on);
+    }
+    if (status == MT_OK && carried_on != NULL) {
+        status = mt_tensor_read(carried_on, rows->host);
+    }
+    if (status == MT_OK && carried_on != NULL) {
+        status = trainer_carried_sum(trainer, carried_on);
+    }
+    if (status == MT_OK && carried_on != NULL) {
+        status = trainer->device->read_back(trainer->device, &squares, trainer->carried.squares,
+                                            sizeof squares);
+    }
+    repeated->lost = repeated->lost || !isfinite(squares);
+    return status;
+}
+
 /* Repeats the batches of an update up to the one that goes wrong, which stays on the tape. */
-static mt_status repeat(mt_trainer *trainer, int64_t update, inspection *inspected, mt_batch *batch,
-                        int64_t *index)
+static mt_status repeat(mt_trainer *trainer, int64_t update, repetition *repeated)
 {
     int64_t accumulate = trainer->config.accumulate;
-    mt_status status = MT_OK;
+    repeated_rows rows;
     mt_parameters_zero_grad(trainer->parameters);
-    for (int64_t i = 0; i < accumulate && !inspected->found && status == MT_OK; i++) {
-        double loss;
-        *index = (update - 1) * accumulate + i;
-        status = trainer_put_batch(trainer, *index, true, batch);
-        if (status == MT_OK) {
-            status = inspect_step(inspected, trainer->tape, &trainer->objective, batch, &loss);
-        }
+    mt_status status = begin_rows(trainer, &rows);
+    for (int64_t i = 0; i < accumulate && !repeated->inspected.found && status == MT_OK; i++) {
+        repeated->number = (update - 1) * accumulate + i;
+        status = repeat_batch(trainer, repeated, &rows);
     }
+    free(rows.host);
     return status == MT_OK ? mt_parameters_settle_grad(trainer->parameters) : status;
 }
 
-/* The symptom: the loss, or the gradients. */
-static mt_status name_symptom(mt_trainer *trainer, const mt_update *update, char text[TEXT])
+/* The symptom: the loss, what is carried on, or the gradients. */
+static mt_status name_symptom(mt_trainer *trainer, const mt_update *update, bool lost,
+                              char text[TEXT])
 {
     double norm;
     if (!isfinite(update->loss)) {
         snprintf(text, TEXT, "the loss is %g", isnan(update->loss) ? (double)NAN : update->loss);
+        return MT_OK;
+    }
+    if (lost) {
+        snprintf(text, TEXT, "what is carried on is not finite");
         return MT_OK;
     }
     mt_status status =
@@ -53,12 +134,12 @@ static mt_status name_symptom(mt_trainer *trainer, const mt_update *update, char
 }
 
 /* Keeps the batch, if the program wants that, and says where. */
-static void keep(const mt_trainer *trainer, const mt_batch *batch, int64_t index, char text[TEXT])
+static void keep(const mt_trainer *trainer, const repetition *repeated, char text[TEXT])
 {
     bool keeps = mt_communicator_rank(trainer->config.communicator) == 0;
     if (trainer->config.replay_file == NULL || !keeps) {
         text[0] = '\0';
-    } else if (trainer_keep_batch(trainer, batch, index) == MT_OK) {
+    } else if (trainer_keep_batch(trainer, repeated->table, repeated->number) == MT_OK) {
         snprintf(text, TEXT, "; kept for mixtape replay in %s", trainer->config.replay_file);
     } else {
         snprintf(text, TEXT, "; not kept: %s", mt_error_message());
@@ -69,34 +150,33 @@ static void keep(const mt_trainer *trainer, const mt_batch *batch, int64_t index
  * the update all is well. */
 static mt_status explain(mt_trainer *trainer, const mt_update *update, bool *skippable)
 {
-    inspection inspected = {.parameters = trainer->parameters};
-    mt_batch batch;
-    int64_t index = 0;
+    repetition repeated = {.inspected = {.parameters = trainer->parameters}};
+    inspection *inspected = &repeated.inspected;
     char symptom[TEXT], kept[TEXT] = "";
-    mt_status status = inspect_parameters(&inspected);
-    bool repeated = false;
-    *skippable = !inspected.found;
+    mt_status status = inspect_parameters(inspected);
+    bool is_repeated = false;
+    *skippable = !inspected->found;
     if (status == MT_OK && *skippable) {
-        status = repeat(trainer, update->step, &inspected, &batch, &index);
-        repeated = status == MT_OK;
+        status = repeat(trainer, update->step, &repeated);
+        is_repeated = status == MT_OK;
         if (status == MT_ERROR_MEMORY && trainer_shares(trainer)) {
             status = MT_OK; /* one process may have no room for what several share */
         }
     }
     if (status == MT_OK) {
-        status = name_symptom(trainer, update, symptom);
+        status = name_symptom(trainer, update, repeated.lost, symptom);
     }
     if (status != MT_OK) {
         return status;
     }
-    if (*skippable && repeated) {
-        keep(trainer, &batch, index, kept);
+    if (*skippable && is_repeated) {
+        keep(trainer, &repeated, kept);
     }
     snprintf(trainer->bad_step, sizeof trainer->bad_step, "step %" PRId64 ": %s; %s%s",
              update->step, symptom,
-             inspected.found ? inspected.text
-             : repeated      ? "repeated, every tensor is finite"
-                             : "there is no memory to repeat it",
+             inspected->found ? inspected->text
+             : is_repeated    ? "repeated, every tensor is finite"
+                              : "there is no memory to repeat it",
              kept);
     return MT_OK;
 }
@@ -132,5 +212,6 @@ static mt_status skip_or_fail(mt_trainer *trainer, mt_update *update)
 
 mt_status trainer_bad_update(mt_trainer *trainer, mt_update *update)
 {
-    return trainer_agree(trainer, skip_or_fail(trainer, update));
+    mt_status status = trainer_carried_gather(trainer);
+    return status == MT_OK ? trainer_agree(trainer, skip_or_fail(trainer, update)) : status;
 }

@@ -1,8 +1,8 @@
 /* A trainer from the inside. trainer.c has what programs call, trainer_saves.c its checkpoints;
- * trainer_updates.c puts updates on the device, trainer_shares.c is what several ranks do together
- * in one, trainer_pieces.c how their gradients are summed, trainer_split.c how they share Adam's
- * moments, and trainer_results.c fetches what
- * updates showed. */
+ * trainer_updates.c puts updates on the device, trainer_carried.c is what they carry to the next,
+ * trainer_shares.c what several ranks do together in one, trainer_pieces.c how their gradients are
+ * summed, trainer_split.c how they share Adam's moments, and trainer_results.c fetches what updates
+ * showed. A batch, here, is all the windows that are one to the program's loss. */
 #ifndef MT_TRAIN_TRAINER_INTERNAL_H
 #define MT_TRAIN_TRAINER_INTERNAL_H
 
@@ -11,6 +11,7 @@
 #include "io/checkpoint_file.h"
 #include "kernels/device.h"
 #include "optim/adam_part.h"
+#include "train/windows.h"
 
 #include <signal.h>
 
@@ -31,17 +32,36 @@ typedef struct pending_batch {
     double lr;
 } pending_batch;
 
-/* The tensors of a batch that outlive its tape's reset: all on the device, at addresses that
- * repeat. Those that are absent have no data. */
-typedef struct batch_tensors {
-    mt_tensor input, target, others[MT_BATCH_OTHERS], loss, counts;
-} batch_tensors;
+/* What a batch shows, on the device, where it outlives its tape's reset. Counts that are absent
+ * have no data. */
+typedef struct batch_results {
+    mt_tensor loss, counts;
+    int64_t symbols;
+} batch_results;
+
+/* The tensors of a window that go in: all on the device, at addresses that repeat. Those that are
+ * absent have no data. */
+typedef struct window_places {
+    mt_tensor input, target, others[MT_BATCH_OTHERS], rows;
+} window_places;
 
 /* An update of one batch, by the shapes and addresses of what goes in. */
 typedef struct recorded_update {
-    batch_tensors tensors;
+    window_places *places; /* one for each of its windows */
+    batch_results results;
     mt_recording *recording; /* NULL: seen once, so that everything is allocated */
 } recorded_update;
+
+/* What is carried from batch to batch, where something is. */
+typedef struct trainer_carried {
+    int64_t rows;       /* of this rank */
+    carried_table kept; /* what the last update that was made left, */
+    carried_table next; /* and the last batch of one that has several */
+    double *squares;    /* (1), on the device: whether it is finite */
+    int32_t *scratch;   /* as many as the rows of all ranks */
+    char *whole;        /* (rows of all ranks, width), on the host: what is kept, */
+    bool is_gathered;   /* once it was gathered; behind it there is room for this rank's */
+} trainer_carried;
 
 /* Of the batches of one update that have been collected. */
 typedef struct batch_sums {
@@ -56,7 +76,8 @@ typedef struct batch_vote {
     bool stopped;
     double loss; /* the mean */
     double counted, hits;
-    double share; /* of the sum alone: how much of the mean is this rank's */
+    double carried; /* 0, or no number where what is carried on is not finite */
+    double share;   /* of the sum alone: how much of the mean is this rank's */
 } batch_vote;
 
 struct mt_trainer {
@@ -88,6 +109,10 @@ struct mt_trainer {
     int64_t updates;                /* that they make up */
     batch_sums sums;                /* of the oldest update */
 
+    trainer_carried carried;
+    windows at_hand;       /* the batch that is being put on the device */
+    window_places *places; /* of all recordings */
+
     recorded_update recorded[RECORDINGS];
     int recorded_count, next_recorded;
 };
@@ -117,8 +142,12 @@ static inline mt_status trainer_agree(const mt_trainer *trainer, mt_status statu
                                    : status;
 }
 
-/* Resets the tape and puts a batch of the run on it: this rank's share, or the whole. */
-mt_status trainer_put_batch(mt_trainer *trainer, int64_t index, bool whole, mt_batch *batch);
+/* Resets the tape and puts a batch of the run on it, all its windows: this rank's share, or the
+ * whole. It is trainer->at_hand. */
+mt_status trainer_put_batch(mt_trainer *trainer, int64_t number, bool whole);
+
+/* Symbols of the batch at hand, in this rank's share or the whole. */
+int64_t trainer_symbols_at_hand(const mt_trainer *trainer);
 
 /* Compares the ranks' parameters, and gives all of them rank 0's values; and with these its
  * optimiser's and its progress. */
@@ -130,8 +159,8 @@ mt_status trainer_take_share(mt_trainer *trainer, mt_batch *batch);
 
 /* Tells the other ranks how a share of a batch and its loss came out, `status` if it failed, and
  * gets the sums of all. Fails on all ranks where one failed, and sets trainer->lacks_batch. */
-mt_status trainer_vote(mt_trainer *trainer, mt_status status, const mt_batch *batch,
-                       const mt_tensor *loss, const mt_tensor *counts, batch_vote *whole);
+mt_status trainer_vote(mt_trainer *trainer, mt_status status, const mt_tensor *loss,
+                       const mt_tensor *counts, const mt_tensor *carried_on, batch_vote *whole);
 
 /* Between two updates: gives all ranks a failure of one, and has all stop where one was stopped. */
 mt_status trainer_meet(mt_trainer *trainer, mt_status status);
@@ -167,7 +196,7 @@ mt_status trainer_with_moments(mt_trainer *trainer, mt_status status,
 mt_status trainer_enqueue(mt_trainer *trainer);
 
 /* Asks for the results of a batch, which goes to the end of the ring. */
-mt_status trainer_read_later(mt_trainer *trainer, const batch_tensors *tensors, bool ends_update,
+mt_status trainer_read_later(mt_trainer *trainer, const batch_results *results, bool ends_update,
                              double lr);
 
 /* Waits for the oldest batch, and adds it to its update's sums. `grad_norm` is written where the
@@ -180,8 +209,40 @@ mt_status trainer_collect(mt_trainer *trainer, mt_update *update);
 /* What its checkpoints hold, without the optimiser and the tokenizer. */
 mt_checkpoint_parts trainer_parts(const mt_trainer *trainer);
 
-/* Writes the file that mt_replay reads. */
-mt_status trainer_keep_batch(const mt_trainer *trainer, const mt_batch *batch, int64_t index);
+/* Writes the file that mt_replay reads, of the batch at hand and the table that it began with. */
+mt_status trainer_keep_batch(const mt_trainer *trainer, mt_tensor *table, int64_t number);
+
+/* ---- what is carried (trainer_carried.c); without anything all of these do nothing ---- */
+
+static inline bool trainer_carries(const mt_trainer *trainer)
+{
+    return trainer->objective.carried.width > 0;
+}
+
+mt_status trainer_carried_open(mt_trainer *trainer);
+void trainer_carried_close(mt_trainer *trainer);
+
+/* The table that a batch begins with, the first of its update or not; NULL: there is none. */
+mt_tensor *trainer_carried_before(mt_trainer *trainer, bool first);
+
+/* Has the update not made where what is carried on is not finite: its squares are summed, and
+ * watched. */
+mt_status trainer_carried_sum(mt_trainer *trainer, const mt_tensor *carried_on);
+mt_status trainer_carried_watch(mt_trainer *trainer, const mt_tensor *carried_on);
+
+/* Hands it to the update's next batch; or, behind the update, keeps it where that was made. */
+mt_status trainer_carried_pass(mt_trainer *trainer, const mt_tensor *carried_on);
+mt_status trainer_carried_keep(mt_trainer *trainer, const mt_tensor *carried_on);
+
+/* Gathers on the host what all ranks keep, unless it was. By all ranks, with no update at work. */
+mt_status trainer_carried_gather(mt_trainer *trainer);
+
+/* For a checkpoint: gathers it, or fails where other ranks would have to take part. */
+mt_status trainer_carried_to_save(mt_trainer *trainer, mt_carried_rows *saved);
+
+/* Reads what a checkpoint carries, which has to fit; and, by all ranks, takes that of rank 0. */
+mt_status trainer_carried_read(mt_trainer *trainer, const mt_checkpoint *checkpoint);
+mt_status trainer_carried_take(mt_trainer *trainer);
 
 /* Deals with an update that the device did not make, the oldest; those behind it are taken back.
  * MT_OK where it is skipped. */

@@ -7,24 +7,23 @@ static int slot_of(int64_t at, int which)
     return (int)at * SLOTS + which;
 }
 
-mt_status trainer_read_later(mt_trainer *trainer, const batch_tensors *tensors, bool ends_update,
+mt_status trainer_read_later(mt_trainer *trainer, const batch_results *results, bool ends_update,
                              double lr)
 {
     mt_device *device = trainer->device;
     int64_t at = (trainer->first + trainer->count++) % BATCHES;
-    bool counted = tensors->counts.data != NULL;
-    trainer->batches[at] =
-        (pending_batch){.update = trainer_begun(trainer) + 1,
-                        .ends_update = ends_update,
-                        .counted = counted,
-                        .dtype = tensors->loss.dtype,
-                        .symbols = tensors->input.shape[0] * tensors->input.shape[1],
-                        .lr = lr};
-    mt_status status = device->read_later(device, slot_of(at, LOSS_SLOT), tensors->loss.data,
-                                          mt_tensor_bytes(&tensors->loss));
+    bool counted = results->counts.data != NULL;
+    trainer->batches[at] = (pending_batch){.update = trainer_begun(trainer) + 1,
+                                           .ends_update = ends_update,
+                                           .counted = counted,
+                                           .dtype = results->loss.dtype,
+                                           .symbols = results->symbols,
+                                           .lr = lr};
+    mt_status status = device->read_later(device, slot_of(at, LOSS_SLOT), results->loss.data,
+                                          mt_tensor_bytes(&results->loss));
     if (status == MT_OK && counted) {
-        status = device->read_later(device, slot_of(at, COUNTS_SLOT), tensors->counts.data,
-                                    mt_tensor_bytes(&tensors->counts));
+        status = device->read_later(device, slot_of(at, COUNTS_SLOT), results->counts.data,
+                                    mt_tensor_bytes(&results->counts));
     }
     if (status == MT_OK && ends_update) {
         status = device->read_later(device, slot_of(at, NORM_SLOT), trainer->adam->norm_squared,

@@ -47,7 +47,11 @@ static mt_status write_file(mt_trainer *trainer, void *context)
     mt_checkpoint_parts parts = trainer_parts(trainer);
     parts.adam = file->adam;
     parts.tokenizer = trainer->tokenizer;
-    return mt_checkpoint_write(file->path, &parts, file->saver);
+    mt_status status = MT_OK;
+    if (file->adam != NULL) { /* what is carried is to be gone on from */
+        status = trainer_carried_to_save(trainer, &parts.carried);
+    }
+    return status == MT_OK ? mt_checkpoint_write(file->path, &parts, file->saver) : status;
 }
 
 static mt_status save(mt_trainer *trainer, const char *path, mt_saver *saver)
@@ -148,13 +152,19 @@ mt_status mt_trainer_restore(mt_trainer *trainer, const mt_checkpoint *checkpoin
     if (status != MT_OK) {
         return status;
     }
-    status = restore_shared(trainer, checkpoint);
+    status = trainer_agree(trainer, trainer_carried_read(trainer, checkpoint));
+    if (status == MT_OK) {
+        status = restore_shared(trainer, checkpoint);
+    }
     if (status == MT_OK) {
         trainer->state = checkpoint->state;
     }
     status = trainer_agree(trainer, status);
     if (status == MT_OK && trainer_shares(trainer)) {
         status = trainer_share_values(trainer);
+    }
+    if (status == MT_OK) {
+        status = trainer_carried_take(trainer);
     }
     return status == MT_ERROR_INVALID ? status : trainer_stick(trainer, status);
 }

@@ -129,30 +129,47 @@ mt_status trainer_take_share(mt_trainer *trainer, mt_batch *batch)
     return status;
 }
 
-/* What this rank tells of its share. */
-static batch_vote vote_of(const mt_trainer *trainer, mt_status status, const mt_batch *batch,
-                          const mt_tensor *loss, const mt_tensor *counts)
+/* 0, or no number where what is carried on is not finite. */
+static mt_status vote_carried(mt_trainer *trainer, const mt_tensor *carried_on, double *vote)
 {
-    double value = 0.0, rows[2] = {0.0, NAN};
+    double squares = 0.0;
+    mt_status status = trainer_carried_sum(trainer, carried_on);
+    if (status == MT_OK && trainer_carries(trainer)) {
+        status = trainer->device->read_back(trainer->device, &squares, trainer->carried.squares,
+                                            sizeof squares);
+    }
+    *vote = 0.0 * squares;
+    return status;
+}
+
+/* What this rank tells of its share. */
+static batch_vote vote_of(mt_trainer *trainer, mt_status status, const mt_tensor *loss,
+                          const mt_tensor *counts, const mt_tensor *carried_on)
+{
+    double value = 0.0, rows[2] = {0.0, NAN}, carried = 0.0;
     if (status == MT_OK) {
-        rows[0] = (double)batch->input->shape[0];
+        rows[0] = (double)trainer->at_hand.items[0].batch.input->shape[0];
         status = mt_tensor_read_doubles(loss, &value);
     }
     if (status == MT_OK && counts != NULL) {
         status = mt_tensor_read_doubles(counts, rows);
     }
+    if (status == MT_OK) {
+        status = vote_carried(trainer, carried_on, &carried);
+    }
     return (batch_vote){.status = (int32_t)status,
                         .lacks_batch = trainer->lacks_batch,
                         .loss = value,
                         .counted = rows[0],
-                        .hits = rows[1]};
+                        .hits = rows[1],
+                        .carried = carried};
 }
 
-mt_status trainer_vote(mt_trainer *trainer, mt_status status, const mt_batch *batch,
-                       const mt_tensor *loss, const mt_tensor *counts, batch_vote *whole)
+mt_status trainer_vote(mt_trainer *trainer, mt_status status, const mt_tensor *loss,
+                       const mt_tensor *counts, const mt_tensor *carried_on, batch_vote *whole)
 {
     mt_communicator *communicator = trainer->config.communicator;
-    const batch_vote own = vote_of(trainer, status, batch, loss, counts);
+    const batch_vote own = vote_of(trainer, status, loss, counts, carried_on);
     bool fails = false, sticks = false;
     status = (mt_status)own.status;
     *whole = (batch_vote){0};
@@ -166,6 +183,7 @@ mt_status trainer_vote(mt_trainer *trainer, mt_status status, const mt_batch *ba
         sticks = sticks || (vote->status != MT_OK && !vote->lacks_batch);
         whole->counted += vote->counted;
         whole->hits += vote->hits;
+        whole->carried += vote->carried;
         whole->loss += vote->counted * vote->loss;
     }
     trainer->lacks_batch = fails && !sticks;

@@ -1,6 +1,5 @@
 #include "autograd/observe.h"
 #include "layers/layer.h"
-#include "train/objective.h"
 #include "train/trainer_internal.h"
 
 #include <mixtape/operators.h>
@@ -17,16 +16,46 @@ static mt_status of_update(const mt_trainer *trainer, mt_status status)
 }
 
 /* Dropout counts with the numbers of a seed that initial values leave. */
-mt_status trainer_put_batch(mt_trainer *trainer, int64_t index, bool whole, mt_batch *batch)
+static mt_status put_windows(mt_trainer *trainer, int64_t number, bool shares)
+{
+    windows *of = &trainer->at_hand;
+    const mt_communicator *communicator = trainer->config.communicator;
+    const mt_carried *carried = &trainer->objective.carried;
+    int64_t rows = shares ? trainer->carried.rows : carried->rows;
+    int64_t first = shares ? mt_communicator_rank(communicator) * rows : 0;
+    mt_status status =
+        mt_tape_set_random(trainer->tape, ~trainer->config.seed, (uint64_t)(number * of->count));
+    for (int64_t k = 0; k < of->count && status == MT_OK; k++) {
+        window *put = &of->items[k];
+        status = window_put(of->objective, trainer->tape, number * of->count + k, put);
+        if (status == MT_OK && shares) {
+            status = trainer_take_share(trainer, &put->batch);
+        }
+        if (status == MT_OK) {
+            status = window_put_rows(of->objective, trainer->tape, first, rows,
+                                     trainer->carried.scratch, put);
+        }
+    }
+    return status;
+}
+
+mt_status trainer_put_batch(mt_trainer *trainer, int64_t number, bool whole)
 {
     bool shares = trainer_shares(trainer) && !whole;
+    mt_tape_reset(trainer->tape);
     mt_tape_set_rank(trainer->tape,
                      shares ? mt_communicator_rank(trainer->config.communicator) : 0);
-    mt_status status = mt_tape_set_random(trainer->tape, ~trainer->config.seed, (uint64_t)index);
-    if (status == MT_OK) {
-        status = objective_put(&trainer->objective, trainer->tape, index, batch);
+    return put_windows(trainer, number, shares);
+}
+
+int64_t trainer_symbols_at_hand(const mt_trainer *trainer)
+{
+    int64_t symbols = 0;
+    for (int64_t k = 0; k < trainer->at_hand.count; k++) {
+        const mt_tensor *input = trainer->at_hand.items[k].batch.input;
+        symbols += input->shape[0] * input->shape[1];
     }
-    return status == MT_OK && shares ? trainer_take_share(trainer, batch) : status;
+    return symbols;
 }
 
 static void keep(const mt_tensor *tensor, mt_tensor *kept)
@@ -34,20 +63,13 @@ static void keep(const mt_tensor *tensor, mt_tensor *kept)
     *kept = tensor != NULL ? *tensor : (mt_tensor){.data = NULL};
 }
 
-static void keep_batch(const mt_batch *batch, batch_tensors *tensors)
-{
-    *tensors = (batch_tensors){.input = *batch->input};
-    keep(batch->target, &tensors->target);
-    for (int i = 0; i < MT_BATCH_OTHERS; i++) {
-        keep(batch->others[i], &tensors->others[i]);
-    }
-}
-
-/* Forward and backward. */
-static mt_status differentiate(mt_trainer *trainer, const mt_batch *batch, batch_tensors *tensors)
+/* Forward and backward, from what the batch before it carried on. */
+static mt_status differentiate(mt_trainer *trainer, mt_tensor *table, batch_results *results,
+                               mt_tensor **carried_on)
 {
     mt_tensor *loss, *counts;
-    mt_status status = objective_loss(&trainer->objective, trainer->tape, batch, &loss, &counts);
+    mt_status status =
+        windows_loss(&trainer->at_hand, trainer->tape, table, &loss, &counts, carried_on);
     if (status == MT_OK) {
         status = mt_backward(trainer->tape, loss);
     }
@@ -55,84 +77,103 @@ static mt_status differentiate(mt_trainer *trainer, const mt_batch *batch, batch
         status = mt_adam_watch(trainer->adam, loss);
     }
     if (status == MT_OK) {
-        keep_batch(batch, tensors);
-        keep(loss, &tensors->loss);
-        keep(counts, &tensors->counts);
+        status = trainer_carried_watch(trainer, *carried_on);
+    }
+    if (status == MT_OK) {
+        keep(loss, &results->loss);
+        keep(counts, &results->counts);
+        results->symbols = trainer_symbols_at_hand(trainer);
     }
     return status;
 }
 
-static mt_status apply(mt_trainer *trainer)
+/* The update itself, behind the last of its batches; else what that batch carries on is handed to
+ * the next. */
+static mt_status apply(mt_trainer *trainer, bool last, const mt_tensor *carried_on)
 {
+    if (!last) {
+        return trainer_carried_pass(trainer, carried_on);
+    }
     mt_status status = mt_adam_update(trainer->adam, 1.0 / (double)trainer->config.accumulate);
-    return status == MT_OK && trainer_splits(trainer) ? trainer_spread_parts(trainer) : status;
+    if (status == MT_OK && trainer_splits(trainer)) {
+        status = trainer_spread_parts(trainer);
+    }
+    return status == MT_OK ? trainer_carried_keep(trainer, carried_on) : status;
 }
 
-static mt_status differentiate_and_update(mt_trainer *trainer, const mt_batch *batch,
-                                          batch_tensors *tensors)
+static mt_status differentiate_and_apply(mt_trainer *trainer, bool first, bool last,
+                                         batch_results *results)
 {
-    mt_status status = differentiate(trainer, batch, tensors);
-    return status == MT_OK ? apply(trainer) : status;
+    mt_tensor *carried_on = NULL;
+    mt_status status =
+        differentiate(trainer, trainer_carried_before(trainer, first), results, &carried_on);
+    return status == MT_OK ? apply(trainer, last, carried_on) : status;
 }
 
 /* ---- updates of several ranks ---- */
 
+/* A number that all ranks know, as a scalar to be watched or shown; `second` too, where it is one
+ * of two. */
+static mt_tensor *shown_reals(mt_tape *tape, mt_dtype dtype, int rank, double first, double second)
+{
+    const double doubles[] = {first, second};
+    const float floats[] = {(float)first, (float)second};
+    return mt_tape_input(tape, dtype, rank, (int64_t[]){2},
+                         dtype == MT_F64 ? (const void *)doubles : floats, false);
+}
+
 /* Backward of what this rank's share of a batch is to its mean loss, which all show. */
-static mt_status differentiate_share(mt_trainer *trainer, const mt_batch *batch,
-                                     const batch_vote *whole, mt_tensor *loss, mt_tensor *counts,
-                                     batch_tensors *tensors)
+static mt_status differentiate_share(mt_trainer *trainer, const batch_vote *whole, mt_tensor *loss,
+                                     bool counted, batch_results *results)
 {
     mt_tape *tape = trainer->tape;
     mt_dtype dtype = loss->dtype;
-    const double doubles[] = {whole->loss, whole->counted, whole->hits};
-    const float floats[] = {(float)whole->loss, (float)whole->counted, (float)whole->hits};
-    const bool wide = dtype == MT_F64;
-    const int64_t two[] = {2};
-    mt_tensor *shown =
-        mt_tape_input(tape, dtype, 0, two, wide ? (const void *)doubles : floats, false);
-    mt_tensor *shown_counts =
-        counts == NULL ? NULL
-                       : mt_tape_input(tape, dtype, 1, two,
-                                       wide ? (const void *)(doubles + 1) : floats + 1, false);
+    mt_tensor *shown = shown_reals(tape, dtype, 0, whole->loss, 0.0);
+    mt_tensor *counts = counted ? shown_reals(tape, dtype, 1, whole->counted, whole->hits) : NULL;
+    mt_tensor *carried = shown_reals(tape, dtype, 0, whole->carried, 0.0);
     mt_status status = mt_backward(tape, mt_scale(tape, loss, whole->share));
     if (status == MT_OK) {
         status = mt_adam_watch(trainer->adam, shown);
     }
     if (status == MT_OK) {
-        keep_batch(batch, tensors);
-        keep(shown, &tensors->loss);
-        keep(shown_counts, &tensors->counts);
-        tensors->input.shape[0] *= mt_communicator_size(trainer->config.communicator);
+        status = mt_adam_watch(trainer->adam, carried);
+    }
+    if (status == MT_OK) {
+        keep(shown, &results->loss);
+        keep(counts, &results->counts);
+        results->symbols =
+            trainer_symbols_at_hand(trainer) * mt_communicator_size(trainer->config.communicator);
     }
     return status;
 }
 
 /* The same for a share of a batch, which may have failed with `status`; where it is the last of an
  * update, with the sum of all gradients. */
-static mt_status run_shared(mt_trainer *trainer, mt_status status, const mt_batch *batch, bool last,
-                            batch_tensors *tensors)
+static mt_status run_shared(mt_trainer *trainer, mt_status status, bool first, bool last,
+                            batch_results *results)
 {
     mt_tape *tape = trainer->tape;
-    mt_tensor *loss = NULL, *counts = NULL;
+    mt_tensor *loss = NULL, *counts = NULL, *carried_on = NULL;
     batch_vote whole;
     if (status == MT_OK) {
         grad_pieces_count(trainer->pieces, tape);
-        status = objective_loss(&trainer->objective, tape, batch, &loss, &counts);
+        status = windows_loss(&trainer->at_hand, tape, trainer_carried_before(trainer, first),
+                              &loss, &counts, &carried_on);
         mt_tape_observe(tape, NULL, NULL);
     }
-    status = trainer_vote(trainer, status, batch, loss, counts, &whole);
+    status = trainer_vote(trainer, status, loss, counts, carried_on, &whole);
     if (status != MT_OK || loss == NULL) {
         return status;
     }
     if (last) {
         grad_pieces_begin(trainer->pieces, tape);
     }
-    status = differentiate_share(trainer, batch, &whole, loss, counts, tensors);
+    status = differentiate_share(trainer, &whole, loss, counts != NULL, results);
     if (last) {
         status = grad_pieces_end(trainer->pieces, tape, status);
     }
     status = trainer_agree(trainer, status);
-    return status == MT_OK && last ? apply(trainer) : status;
+    return status == MT_OK ? apply(trainer, last, carried_on) : status;
 }
 
 /* ---- recorded updates ---- */
@@ -145,23 +186,42 @@ static bool same_place(const mt_tensor *kept, const mt_tensor *tensor)
                                 memcmp(kept->shape, tensor->shape, sizeof kept->shape) == 0;
 }
 
-static bool same_places(const batch_tensors *kept, const mt_batch *batch)
+static bool same_window(const window_places *kept, const window *at)
 {
-    bool same = same_place(&kept->input, batch->input) && same_place(&kept->target, batch->target);
+    bool same = same_place(&kept->input, at->batch.input) &&
+                same_place(&kept->target, at->batch.target) && same_place(&kept->rows, at->rows);
     for (int i = 0; i < MT_BATCH_OTHERS; i++) {
-        same = same && same_place(&kept->others[i], batch->others[i]);
+        same = same && same_place(&kept->others[i], at->batch.others[i]);
     }
     return same;
 }
 
-static recorded_update *find_recorded(mt_trainer *trainer, const mt_batch *batch)
+static recorded_update *find_recorded(mt_trainer *trainer)
 {
+    const windows *at_hand = &trainer->at_hand;
     for (int i = 0; i < trainer->recorded_count; i++) {
-        if (same_places(&trainer->recorded[i].tensors, batch)) {
+        bool same = true;
+        for (int64_t k = 0; k < at_hand->count && same; k++) {
+            same = same_window(&trainer->recorded[i].places[k], &at_hand->items[k]);
+        }
+        if (same) {
             return &trainer->recorded[i];
         }
     }
     return NULL;
+}
+
+static void keep_places(const windows *at_hand, window_places *places)
+{
+    for (int64_t k = 0; k < at_hand->count; k++) {
+        const mt_batch *batch = &at_hand->items[k].batch;
+        keep(batch->input, &places[k].input);
+        keep(batch->target, &places[k].target);
+        keep(at_hand->items[k].rows, &places[k].rows);
+        for (int i = 0; i < MT_BATCH_OTHERS; i++) {
+            keep(batch->others[i], &places[k].others[i]);
+        }
+    }
 }
 
 /* A place for what was not seen before; the oldest makes room. */
@@ -169,21 +229,23 @@ static recorded_update *new_recorded(mt_trainer *trainer)
 {
     recorded_update *place = &trainer->recorded[trainer->next_recorded];
     trainer->device->forget(trainer->device, place->recording);
-    *place = (recorded_update){.recording = NULL};
+    *place = (recorded_update){.places = trainer->places +
+                                         trainer->next_recorded * trainer->at_hand.count};
     trainer->next_recorded = (trainer->next_recorded + 1) % RECORDINGS;
     trainer->recorded_count += trainer->recorded_count < RECORDINGS;
+    keep_places(&trainer->at_hand, place->places);
     return place;
 }
 
 /* Records the update of a batch, without doing it. */
-static mt_status record_update(mt_trainer *trainer, const mt_batch *batch, recorded_update *place)
+static mt_status record_update(mt_trainer *trainer, recorded_update *place)
 {
     mt_device *device = trainer->device;
     mt_status status = device->record(device);
     if (status != MT_OK) {
         return status;
     }
-    status = differentiate_and_update(trainer, batch, &place->tensors);
+    status = differentiate_and_apply(trainer, true, true, &place->results);
     if (status == MT_OK) {
         return device->recorded(device, &place->recording);
     }
@@ -193,22 +255,22 @@ static mt_status record_update(mt_trainer *trainer, const mt_batch *batch, recor
 
 /* The whole update of a batch whose shapes may repeat: done, the first time; recorded the second,
  * when nothing has to be allocated any more; and from then on replayed. */
-static mt_status run_recorded(mt_trainer *trainer, const mt_batch *batch, batch_tensors *tensors)
+static mt_status run_recorded(mt_trainer *trainer, batch_results *results)
 {
-    recorded_update *known = find_recorded(trainer, batch);
+    recorded_update *known = find_recorded(trainer);
     mt_status status = MT_OK;
     if (known == NULL) {
         known = new_recorded(trainer);
-        status = differentiate_and_update(trainer, batch, &known->tensors);
+        status = differentiate_and_apply(trainer, true, true, &known->results);
     } else {
         if (known->recording == NULL) {
-            status = record_update(trainer, batch, known);
+            status = record_update(trainer, known);
         }
         if (status == MT_OK) {
             status = trainer->device->replay(trainer->device, known->recording);
         }
     }
-    *tensors = known->tensors;
+    *results = known->results;
     return status;
 }
 
@@ -221,20 +283,19 @@ static bool records(const mt_trainer *trainer)
 
 /* ---- an update ---- */
 
-static mt_status enqueue_batch(mt_trainer *trainer, int64_t index, bool last, double lr)
+static mt_status enqueue_batch(mt_trainer *trainer, int64_t number, bool first, bool last,
+                               double lr)
 {
-    mt_batch batch;
-    batch_tensors tensors;
-    mt_status status = trainer_put_batch(trainer, index, false, &batch);
+    batch_results results;
+    mt_status status = trainer_put_batch(trainer, number, false);
     trainer->lacks_batch = status != MT_OK && status != MT_ERROR_DEVICE;
     if (trainer_shares(trainer)) {
-        status = run_shared(trainer, status, &batch, last, &tensors);
+        status = run_shared(trainer, status, first, last, &results);
     } else if (status == MT_OK) {
-        status = records(trainer) ? run_recorded(trainer, &batch, &tensors)
-                 : last           ? differentiate_and_update(trainer, &batch, &tensors)
-                                  : differentiate(trainer, &batch, &tensors);
+        status = records(trainer) ? run_recorded(trainer, &results)
+                                  : differentiate_and_apply(trainer, first, last, &results);
     }
-    return status == MT_OK ? trainer_read_later(trainer, &tensors, last, lr)
+    return status == MT_OK ? trainer_read_later(trainer, &results, last, lr)
                            : of_update(trainer, status);
 }
 
@@ -261,7 +322,8 @@ mt_status trainer_enqueue(mt_trainer *trainer)
             status = trainer_collect_batch(trainer, NULL);
         }
         if (status == MT_OK) {
-            status = enqueue_batch(trainer, begun * accumulate + i, i == accumulate - 1, lr);
+            status =
+                enqueue_batch(trainer, begun * accumulate + i, i == 0, i == accumulate - 1, lr);
         }
     }
     if (status == MT_OK) {

@@ -34,6 +34,10 @@ typedef struct mt_checkpoint {
     bool has_state;      /* a checkpoint has; an exchange file has not */
     mt_train_state state;
     char *run_config; /* config.yaml's text, or NULL */
+
+    /* What the run carries from batch to batch (mixtape/trainer.h): rows, of so many reals each;
+     * 0: nothing. */
+    int64_t carried_rows, carried_width;
 } mt_checkpoint;
 
 /* Saves a checkpoint over `path`, atomically: a new file is written beside it, flushed to the disk,

@@ -20,6 +20,11 @@
  * that of one process to rounding, masks of dropout included, and the parameters are the same bits
  * on all ranks. The program is the same on all, and calls the functions that say so on all of them.
  *
+ * Sequences may be longer than a batch (truncated backpropagation through time): an objective says
+ * what its batches carry (mixtape/carried.h), and the trainer hands what one batch left to the
+ * next, on the device and in checkpoints. Gradients stop where a batch begins, or flow through
+ * `windows` of them.
+ *
  * The first failure of an update, or of what follows it, sticks: the trainer then makes and saves
  * nothing more, and returns it again. A batch that cannot be put on the tape has changed nothing:
  * what was trained before it can be saved, and the next run asks for it again. */
@@ -28,6 +33,7 @@
 
 #include <mixtape/adam.h>
 #include <mixtape/api.h>
+#include <mixtape/carried.h>
 #include <mixtape/checkpoint.h>
 #include <mixtape/communicator.h>
 #include <mixtape/schedule.h>
@@ -37,7 +43,7 @@
 extern "C" {
 #endif
 
-enum { MT_BATCH_OTHERS = 4 };
+enum { MT_BATCH_OTHERS = 4, MT_MOST_WINDOWS = 1024 };
 
 /* A batch on a tape. Whatever tensors the loss takes from the host stand here: a recorded update
  * reads them where they were when it was recorded, and is used for batches of the same shapes.
@@ -47,6 +53,14 @@ typedef struct mt_batch {
     mt_tensor *input;                   /* (B, T, ...): B T is what counts as symbols trained on */
     mt_tensor *target;                  /* or NULL */
     mt_tensor *others[MT_BATCH_OTHERS]; /* the rest; NULL where there is none */
+
+    /* Where something is carried: which rows begin a sequence, (B) on the host, memory that is read
+     * when the batch has been put; or NULL, and all go on from the batch before. */
+    const bool *begins;
+
+    /* NULL, or where a loss finds what its rows carry, (rows, width), empty in those that begin,
+     * and puts in its place what they carry to the next batch. */
+    mt_tensor **carried;
 } mt_batch;
 
 /* The batches that are trained on, and their loss. */
@@ -63,21 +77,32 @@ typedef struct mt_objective {
      * where an update is replayed it is not called. */
     mt_tensor *(*loss)(void *context, mt_tape *tape, const mt_batch *batch, mt_tensor **counts);
     void *context;
+
+    /* What a batch carries to the next one; width 0: nothing. Its `rows` are those of each batch,
+     * of which each of several ranks has its share. `empty` is copied. */
+    mt_carried carried;
 } mt_objective;
 
 /* What is to become of a bad step, whose loss or gradients are not finite. Neither its update nor
  * any behind it is made, on a device that runs behind, too, and the step is repeated to find out
  * where it goes wrong. Then it is an error, which sticks; or it is skipped: the step counts, and
  * the next one takes the next batches. Where a parameter is not finite, skipping is of no use, and
- * it is an error. */
+ * it is an error. What is carried has to be finite, too, and stays as it was before a bad step: the
+ * next batch goes on from there. */
 typedef enum mt_bad_step { MT_BAD_STEP_STOP, MT_BAD_STEP_SKIP } mt_bad_step;
 
 typedef struct mt_trainer_config {
     mt_adam_config adam;
     mt_schedule schedule;
     int64_t accumulate; /* batches of an update, which takes the mean of their gradients */
-    uint64_t seed;      /* of dropout's masks */
-    bool record;        /* on a device that can, record updates and replay them */
+
+    /* Batches that are one, through which gradients flow by what is carried: their loss is the mean
+     * over what is counted in all of them, and its gradient that of one long batch. They are run
+     * one after the other and recomputed in backward, so that a step holds one of them and what is
+     * carried between them. 1: each batch is one by itself; at most MT_MOST_WINDOWS. */
+    int64_t windows;
+    uint64_t seed; /* of dropout's masks */
+    bool record;   /* on a device that can, record updates and replay them */
     mt_bad_step on_bad_step;
     int64_t bad_steps;       /* the most that a run skips */
     const char *replay_file; /* where a bad step is kept for mt_replay, over the last one; or NULL.
@@ -93,8 +118,8 @@ typedef struct mt_trainer_config {
     bool split_optimizer;
 } mt_trainer_config;
 
-/* Adam's defaults, a constant rate of 1e-3, no accumulation, seed 1, recording, no other ranks; a
- * bad step is an error. */
+/* Adam's defaults, a constant rate of 1e-3, no accumulation, windows by themselves, seed 1,
+ * recording, no other ranks; a bad step is an error. */
 MT_API mt_trainer_config mt_trainer_config_default(void);
 
 /* A loss is a spike where it is above MT_SPIKE times the running average of the losses before,
@@ -176,7 +201,9 @@ MT_API mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokeniz
 /* Saves a checkpoint, atomically; and one of the parameters alone, to be used and not gone on from:
  * mt_weights_open reads a model's, mt_parameters_load those of a program's own.
  * MT_ERROR_INVALID while updates are at work. All ranks have the same to save: one of them does,
- * unless the optimiser is split. */
+ * unless the optimiser is split. Where they carry something, each its own rows, these are gathered
+ * when a run ends and behind mt_trainer_finish: so `after` can save at the run's last update
+ * alone. */
 MT_API mt_status mt_trainer_save(mt_trainer *trainer, const char *path);
 MT_API mt_status mt_trainer_save_parameters(mt_trainer *trainer, const char *path);
 
@@ -198,6 +225,8 @@ MT_API mt_status mt_trainer_saved(mt_trainer *trainer);
 /* Goes on from a checkpoint of parameters of the same names, shapes and type, which Adam of the
  * same configuration has trained (mt_checkpoint_restore): where the rest of the trainer's is the
  * same, too, later updates are, bit for bit, those of a run that was not interrupted.
+ * What the checkpoint carries has to be of the objective's rows and width; ranks share its rows
+ * anew.
  * MT_ERROR_INVALID with the first thing that differs, before anything is changed; a failure to read
  * a file that was opened sticks, since part of it may be in place. mt_trainer_load opens the file,
  * of a model's or of a program's own parameters, and restores it. By all ranks, each of which can
@@ -207,7 +236,7 @@ MT_API mt_status mt_trainer_load(mt_trainer *trainer, const char *path);
 
 /* A bad step that was repeated. */
 typedef struct mt_replayed {
-    int64_t step, batch; /* their numbers */
+    int64_t step, batch; /* their numbers; of several windows, the first's */
     double loss;
     char found[384]; /* the first tensor that is not finite, "" where all are */
 } mt_replayed;
@@ -226,13 +255,15 @@ typedef struct mt_evaluation {
     int64_t counted; /* rows; without counts, the batches' B */
 } mt_evaluation;
 
-/* Evaluates batches 0 .. count-1 of an objective, without recording. MT_ERROR_NUMERIC if the loss
- * is not finite, MT_ERROR_INVALID where nothing was counted. */
+/* Evaluates batches 0 .. count-1 of an objective, without recording; what is carried is empty
+ * before the first. MT_ERROR_NUMERIC if the loss is not finite, MT_ERROR_INVALID where nothing was
+ * counted. */
 MT_API mt_status mt_evaluate(mt_tape *tape, const mt_objective *objective, int64_t count,
                              mt_evaluation *evaluation);
 
 /* The same on the trainer's tape, between two runs. By all ranks: they share the batches, each of
- * which is one rank's whole, and all get what one process would have found, bit for bit. */
+ * which is one rank's whole, and all get what one process would have found, bit for bit. Batches
+ * that carry something are evaluated by every rank. */
 MT_API mt_status mt_trainer_evaluate(mt_trainer *trainer, const mt_objective *objective,
                                      int64_t count, mt_evaluation *evaluation);
 

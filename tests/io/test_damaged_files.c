@@ -118,11 +118,20 @@ static mt_token_list *some_tokens(bool some_long)
     return make_tokens(VOCABULARY, tokens);
 }
 
+enum { CARRIED_ROWS = 3, CARRIED_WIDTH = 7 };
+
 static mt_status save_checkpoint(const char *path)
 {
+    static const double carried[CARRIED_ROWS * CARRIED_WIDTH] = {1.0, -1e38, 0.25};
     mt_token_list *tokens = some_tokens(false);
-    mt_status status =
-        mt_checkpoint_save(path, subject.model, subject.adam, &test_state, "task: copy\n", tokens);
+    const mt_checkpoint_parts parts = {.parameters = subject.model->parameters,
+                                       .config = &subject.model->config,
+                                       .adam = subject.adam,
+                                       .state = &test_state,
+                                       .run_config = "task: copy\n",
+                                       .tokens = tokens,
+                                       .carried = {MT_F64, CARRIED_ROWS, CARRIED_WIDTH, carried}};
+    mt_status status = mt_checkpoint_write(path, &parts, NULL);
     mt_token_list_destroy(tokens);
     return status;
 }
@@ -211,14 +220,26 @@ static bool same_moments(const mt_checkpoint *a, const mt_checkpoint *b)
     return same;
 }
 
+static bool same_carried(const mt_checkpoint *a, const mt_checkpoint *b)
+{
+    double of_a[CARRIED_ROWS * CARRIED_WIDTH], of_b[CARRIED_ROWS * CARRIED_WIDTH];
+    if (a->carried_rows == 0 || b->carried_rows == 0) {
+        return a->carried_rows == b->carried_rows;
+    }
+    ASSERT_OK(mt_checkpoint_read_carried(a, MT_F64, CARRIED_ROWS, CARRIED_WIDTH, of_a));
+    ASSERT_OK(mt_checkpoint_read_carried(b, MT_F64, CARRIED_ROWS, CARRIED_WIDTH, of_b));
+    return same_bytes(of_a, of_b, sizeof of_a);
+}
+
 static bool same_checkpoint(const mt_checkpoint *a, const mt_checkpoint *b)
 {
     const mt_weights *x = a->weights, *y = b->weights;
     return same_config(&x->config, &y->config) && x->dtype == y->dtype && same_values(x, y) &&
-           same_moments(a, b) && same_bytes(&a->adam, &b->adam, sizeof a->adam) &&
-           a->adam_step == b->adam_step && a->has_state == b->has_state &&
-           same_bytes(&a->state, &b->state, sizeof a->state) && x->layout == y->layout &&
-           same_text(a->run_config, b->run_config) && same_tokens(x->tokens, y->tokens);
+           same_moments(a, b) && same_carried(a, b) &&
+           same_bytes(&a->adam, &b->adam, sizeof a->adam) && a->adam_step == b->adam_step &&
+           a->has_state == b->has_state && same_bytes(&a->state, &b->state, sizeof a->state) &&
+           x->layout == y->layout && same_text(a->run_config, b->run_config) &&
+           same_tokens(x->tokens, y->tokens);
 }
 
 enum { ROUNDS = 1000 };
@@ -339,16 +360,19 @@ static bool same_tensor(const mt_tensor *a, const mt_tensor *b)
 
 static bool same_batch(const mt_kept_batch *a, const mt_kept_batch *b)
 {
-    bool same = a->index == b->index && a->seed == b->seed;
-    for (int i = 0; i < MT_KEPT_TENSORS; i++) {
-        same = same && same_tensor(a->tensors[i], b->tensors[i]);
+    bool same = a->index == b->index && a->seed == b->seed && a->count == b->count &&
+                same_tensor(a->carried, b->carried);
+    for (int64_t k = 0; k < a->count && same; k++) {
+        for (int i = 0; i < MT_KEPT_TENSORS; i++) {
+            same = same && same_tensor(a->windows[k].tensors[i], b->windows[k].tensors[i]);
+        }
     }
     return same;
 }
 
 static bool reads_batch(const char *path, const void *whole)
 {
-    mt_kept_batch read;
+    mt_kept_batch read = {.windows = NULL};
     mt_checkpoint *checkpoint;
     mt_tape *tape;
     ASSERT_OK(mt_tape_create(subject.model->parameters->device, &tape));
@@ -360,6 +384,7 @@ static bool reads_batch(const char *path, const void *whole)
     if (done) {
         ck_assert_msg(same_batch(whole, &read), "byte %zu", wrong_byte);
     }
+    free(read.windows);
     mt_tape_destroy(tape);
     return done;
 }
@@ -371,10 +396,13 @@ START_TEST(test_a_wrong_byte_of_a_kept_batch_is_noticed_or_harmless)
     const char *path = in_folder("bad_step.h5");
     mt_tape *tape;
     ASSERT_OK(mt_tape_create(subject.model->parameters->device, &tape));
-    mt_kept_batch batch = {.index = 7, .seed = UINT64_MAX - 1};
-    batch.tensors[0] = mt_tape_labels(tape, 3, 10, labels);
-    batch.tensors[1] = mt_tape_rows(tape, MT_F64, 3, 1, reals);
-    batch.tensors[MT_KEPT_TENSORS - 1] = mt_tape_labels(tape, 10, 3, labels);
+    mt_kept_window windows[2] = {{{NULL}}};
+    mt_kept_batch batch = {.index = 7, .seed = UINT64_MAX - 1, .count = 2, .windows = windows};
+    windows[0].tensors[0] = mt_tape_labels(tape, 3, 10, labels);
+    windows[0].tensors[1] = mt_tape_rows(tape, MT_F64, 3, 1, reals);
+    windows[1].tensors[0] = mt_tape_labels(tape, 10, 3, labels);
+    windows[1].tensors[MT_KEPT_TENSORS - 1] = mt_tape_labels(tape, 3, 1, labels);
+    batch.carried = mt_tape_rows(tape, MT_F64, 1, 3, reals);
     const mt_checkpoint_parts parts = {.parameters = subject.model->parameters,
                                        .config = &subject.model->config,
                                        .state = &test_state,

@@ -140,6 +140,7 @@ START_TEST(test_operators_and_layers_without_a_tape)
     ck_assert_ptr_null(mt_mean_square(NULL, x, x));
     ck_assert_ptr_null(mt_model_decode(NULL, model, x, NULL, false));
     ck_assert_ptr_null(mt_model_decode(NULL, model, x, NULL, true));
+    ck_assert_ptr_null(mt_model_decode_carried(NULL, model, x, many, true));
     ck_assert_ptr_null(mt_model_head(NULL, model, x));
     ck_assert_ptr_null(mt_model_cross_entropy(NULL, model, x, x, -1, 0.0, many));
 }
@@ -161,6 +162,7 @@ START_TEST(test_models_and_parameters)
     mt_model_state_destroy(&state);
     mt_model_set_context_size(NULL, 1);
     ck_assert_ptr_null(mt_model_decode(NULL, NULL, NULL, NULL, false));
+    ck_assert_ptr_null(mt_model_decode_carried(NULL, NULL, NULL, NULL, false));
     ck_assert_ptr_null(mt_model_head(NULL, NULL, NULL));
     ck_assert_ptr_null(mt_model_cross_entropy(NULL, NULL, NULL, NULL, -1, 0.0, NULL));
     ck_assert_ptr_null(mt_model_cross_entropy_l2wrap(NULL, NULL, NULL, NULL, -1, 0.0, 0.1, NULL));
@@ -219,6 +221,9 @@ START_TEST(test_optimisers_and_trainers)
     REFUSES(mt_adam_go_on, NULL);
     REFUSES(mt_trainer_create, NULL, &trainer_config, &objective, &trainer);
     ck_assert_ptr_null(trainer);
+    mt_carried carried;
+    REFUSES(mt_carried_of_model, NULL, 1, &carried);
+    mt_carried_free(&carried);
     REFUSES(mt_trainer_run, NULL, 1, NULL, NULL);
     REFUSES(mt_trainer_begin, NULL);
     REFUSES(mt_trainer_finish, NULL, &update);

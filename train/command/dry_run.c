@@ -87,6 +87,7 @@ static mt_status validate(train_session *session, mt_tape *tape)
     bool recording = mt_tape_set_recording(tape, false);
     mt_status status = MT_OK;
     for (int64_t i = 0; i <= batches.varied && status == MT_OK; i++) {
+        mt_tape_reset(tape);
         status = objective_put(&objective, tape, i, &batch);
         if (status == MT_OK) {
             status = objective_loss(&objective, tape, &batch, &loss, &counts);
