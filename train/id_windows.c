@@ -68,10 +68,19 @@ mt_status id_part_draw(const id_part *part, int64_t T, mt_random *random, mt_ids
     return MT_OK;
 }
 
-static int64_t windows_of(const id_windows *windows, int64_t d)
+int64_t id_part_windows(const id_part *part, int64_t T, int64_t document)
 {
-    int64_t count = document_of(&windows->part, d).count;
-    return count < 2 ? 0 : (count - 2) / windows->T + 1;
+    int64_t count = document_of(part, document).count;
+    return count < 2 ? 0 : (count - 2) / T + 1;
+}
+
+mt_ids_span id_part_window(const id_part *part, int64_t T, int64_t document, int64_t number)
+{
+    mt_ids_span window = document_of(part, document);
+    window.first += number * T;
+    window.count -= number * T;
+    window.count = window.count > T ? T + 1 : window.count;
+    return window;
 }
 
 mt_status id_windows_make(const id_part *part, int64_t T, id_windows *windows)
@@ -90,7 +99,7 @@ mt_status id_windows_make(const id_part *part, int64_t T, id_windows *windows)
         if (i % BLOCK == 0) {
             windows->before[i / BLOCK] = windows->count;
         }
-        windows->count += windows_of(windows, windows->first_document + i);
+        windows->count += id_part_windows(part, T, windows->first_document + i);
     }
     return MT_OK;
 }
@@ -107,12 +116,8 @@ mt_ids_span id_windows_at(const id_windows *windows, int64_t number)
     int64_t block = mt_find_last(windows->before, blocks, number);
     int64_t d = windows->first_document + block * BLOCK;
     int64_t left = number - windows->before[block];
-    for (int64_t own; left >= (own = windows_of(windows, d)); d++) {
+    for (int64_t own; left >= (own = id_part_windows(&windows->part, windows->T, d)); d++) {
         left -= own;
     }
-    mt_ids_span window = document_of(&windows->part, d);
-    window.first += left * windows->T;
-    window.count -= left * windows->T;
-    window.count = window.count > windows->T ? windows->T + 1 : window.count;
-    return window;
+    return id_part_window(&windows->part, windows->T, d, left);
 }

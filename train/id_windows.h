@@ -25,6 +25,11 @@ bool id_part_has_window(const id_part *part);
  * MT_ERROR_INVALID where no document seems to have two ids. */
 mt_status id_part_draw(const id_part *part, int64_t T, mt_random *random, mt_ids_span *window);
 
+/* The consecutive windows of a document of the part, from its first id on: how many, and one of
+ * them, of two ids or more. */
+int64_t id_part_windows(const id_part *part, int64_t T, int64_t document);
+mt_ids_span id_part_window(const id_part *part, int64_t T, int64_t document, int64_t number);
+
 /* The consecutive windows of a part. They are counted once for each thousand documents. */
 typedef struct id_windows {
     id_part part;

@@ -61,6 +61,8 @@ typedef struct run_config {
     text_encoder encoder; /* no option: the program's, while it opens the data */
     int64_t vocab_size;   /* 0: the model's, or the largest id + 1 */
     int64_t length, symbols, pairs, delay;
+    bool carry;             /* windows follow one another, and a state is carried through them; */
+    int64_t carry_gradient; /* gradients flow through so many */
 
     bool dry; /* no option: its memory is counted, and nothing trained (kernels/dry.h) */
 

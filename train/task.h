@@ -60,7 +60,8 @@ struct train_task {
     int64_t (*valid_batches)(const run_config *config, const task_data *data);
 
     /* A batch: input (B, T) of labels or (B, T, features), target (B, T) of labels or (B, 1) of the
-     * last step's values. It is made in host memory and copied to the tape's device. */
+     * last step's values. It is made in host memory and copied to the tape's device. With
+     * config->carry its rows go on where those of the batch before ended, but for batch->begins. */
     mt_status (*make)(const run_config *config, const task_data *data, mt_tape *tape,
                       task_split split, int64_t index, mt_batch *batch);
 };
@@ -85,6 +86,9 @@ mt_status task_find(const char *name, const train_task **task);
 
 /* The random numbers of one batch. */
 mt_random task_random(const run_config *config, task_split split, int64_t index);
+
+/* ... and of the order of documents in one pass over what is trained on. */
+mt_random task_random_of_pass(uint64_t seed, int64_t pass);
 
 /* A batch of labels from host arrays (B, T). */
 mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *input,

@@ -1,13 +1,22 @@
 /* ids: the next token id of a text that another program's tokenizer cut. It is trained on in random
- * windows of --data, and validated in consecutive ones of --valid-data or, where there is none, of
- * the last --valid-share of it, which is then not trained on. */
+ * windows of --data, or with --carry in lanes (train/lanes.h), and validated in consecutive ones of
+ * --valid-data or, where there is none, of the last --valid-share of it, which is then not trained
+ * on. */
 #include "train/id_files.h"
 #include "train/id_windows.h"
+#include "train/lanes.h"
 #include "train/task.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* The windows of a split that are carried through. */
+typedef struct carried_windows {
+    id_part part;
+    int64_t T, first_document;
+    lanes *lanes; /* NULL: nothing is carried */
+} carried_windows;
 
 struct task_data {
     mt_token_ids *ids, *valid_ids; /* valid_ids is NULL where a share of `ids` is held out */
@@ -15,7 +24,8 @@ struct task_data {
     id_part train;
     id_windows valid;
     int64_t vocabulary;
-    bool is_found; /* the vocabulary is the largest id + 1 */
+    bool is_found;              /* the vocabulary is the largest id + 1 */
+    carried_windows carried[2]; /* by task_split */
 };
 
 static void close_ids(task_data *data)
@@ -25,6 +35,8 @@ static void close_ids(task_data *data)
         mt_token_ids_close(data->valid_ids);
         mt_token_list_destroy(data->tokens);
         id_windows_free(&data->valid);
+        lanes_free(data->carried[TRAIN].lanes);
+        lanes_free(data->carried[VALID].lanes);
         free(data);
     }
 }
@@ -80,6 +92,33 @@ static mt_status take_parts(const run_config *config, task_data *data)
     return status == MT_OK ? check_part(&data->valid.part, "validate") : status;
 }
 
+static int64_t windows_of(const void *context, int64_t document)
+{
+    const carried_windows *of = context;
+    return id_part_windows(&of->part, of->T, of->first_document + document);
+}
+
+static mt_status lay(const run_config *config, const id_part *part, task_split split,
+                     carried_windows *of)
+{
+    of->part = *part;
+    of->T = config->length;
+    of->first_document = mt_token_ids_find(part->ids, part->first);
+    const lane_source source = {
+        of, mt_token_ids_find(part->ids, part->end - 1) + 1 - of->first_document, windows_of};
+    return split == TRAIN ? lanes_to_train(config, &source, &of->lanes)
+                          : lanes_to_validate(config, &source, &of->lanes);
+}
+
+static mt_status lay_windows(const run_config *config, task_data *data)
+{
+    mt_status status =
+        config->carry ? lay(config, &data->train, TRAIN, &data->carried[TRAIN]) : MT_OK;
+    return status == MT_OK && config->carry
+               ? lay(config, &data->valid.part, VALID, &data->carried[VALID])
+               : status;
+}
+
 /* The model's, if they are of this vocabulary. */
 static mt_status take_tokens(const mt_token_list *tokens, task_data *data)
 {
@@ -117,6 +156,9 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, tas
     }
     if (status == MT_OK) {
         status = take_parts(config, data);
+    }
+    if (status == MT_OK) {
+        status = lay_windows(config, data);
     }
     if (status == MT_OK) {
         status = find_vocabulary(config, data);
@@ -209,6 +251,15 @@ static mt_status find_window(const run_config *config, const task_data *data, ta
     return MT_OK;
 }
 
+/* The same where rows go on from batch to batch. */
+static mt_ids_span carried_window(const carried_windows *of, int64_t index, int64_t b)
+{
+    lane_window at = lanes_at(of->lanes, index, b);
+    return at.number >= 0
+               ? id_part_window(&of->part, of->T, of->first_document + at.document, at.number)
+               : (mt_ids_span){.count = 0};
+}
+
 /* Fills in a row, from ids that are read into `values`. */
 static mt_status fill_row(const task_data *data, task_split split, mt_ids_span window, int64_t T,
                           int32_t *values, int32_t *input, int32_t *target)
@@ -233,10 +284,15 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
         return mt_fail(MT_ERROR_MEMORY, "ids: no memory for a batch");
     }
     int32_t *target = input + B * T, *values = target + B * T;
+    const carried_windows *carried = &data->carried[split];
     mt_status status = MT_OK;
     for (int64_t b = 0; b < B && status == MT_OK; b++) {
         mt_ids_span window;
-        status = find_window(config, data, split, index * B + b, &random, &window);
+        if (carried->lanes != NULL) {
+            window = carried_window(carried, index, b);
+        } else {
+            status = find_window(config, data, split, index * B + b, &random, &window);
+        }
         if (status == MT_OK) {
             status = fill_row(data, split, window, T, values, input + b * T, target + b * T);
         }
@@ -244,6 +300,7 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
     if (status == MT_OK) {
         status = task_batch_of_labels(tape, B, T, input, target, batch);
     }
+    batch->begins = carried->lanes != NULL ? lanes_begins(carried->lanes) : NULL;
     free(input);
     return status;
 }

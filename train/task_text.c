@@ -1,32 +1,17 @@
-/* text: the next character, or byte, of files. It is trained on in random windows, and validated in
- * consecutive ones on other files or, where there are none, on the last 10 % of all, which are then
- * not trained on. Each file is a document: no window reaches from one into the next, and a document
- * that is shorter than a window is one by itself, padded. */
-#include <mixtape/text.h>
-
+/* text: the next character, or byte, of files. It is trained on in random windows, or with --carry
+ * in lanes (train/lanes.h), and validated in consecutive ones on other files or, where there are
+ * none, on the last 10 % of all, which are then not trained on. Each file is a document: no window
+ * reaches from one into the next, and a document that is shorter than a window is one by itself,
+ * padded. */
 #include "io/text_files.h"
 #include "io/utf8.h"
 #include "train/data_files.h"
-#include "train/task.h"
+#include "train/text_windows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Consecutive symbols of a file. */
-typedef struct document {
-    const int32_t *ids;
-    int64_t length;
-    int64_t before; /* how many windows the documents before it have */
-} document;
-
-/* The documents of one split, of which each has at least two symbols: one to begin with, one to
- * predict. */
-typedef struct text_split {
-    int64_t count, symbols, windows;
-    document *documents;
-} text_split;
 
 /* The symbols of the files that an option names. */
 typedef struct loaded_texts {
@@ -61,8 +46,8 @@ static void close_text(task_data *data)
         free_texts(&data->texts);
         free_texts(&data->valid_texts);
         mt_token_list_destroy(data->tokens);
-        free(data->splits[TRAIN].documents);
-        free(data->splits[VALID].documents);
+        text_split_free(&data->splits[TRAIN]);
+        text_split_free(&data->splits[VALID]);
         free(data);
     }
 }
@@ -120,49 +105,20 @@ static mt_status load_texts(const file_list *names, const run_config *config,
     return status;
 }
 
-/* How many windows a document of so many symbols has: at any symbol to train on, one behind the
- * other to validate on. */
-static int64_t count_windows(task_split split, int64_t length, int64_t T)
-{
-    int64_t whole = split == TRAIN ? length - T : (length - 1) / T;
-    return whole > 0 ? whole : 1;
-}
-
-/* Adds what the texts have from symbol `first` to `end`, counted over all of them. */
-static mt_status add_documents(const loaded_texts *texts, int64_t first, int64_t end, int64_t T,
-                               task_split which, text_split *split)
-{
-    int64_t at = 0;
-    split->documents = calloc((size_t)texts->count + 1, sizeof *split->documents);
-    if (split->documents == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "text: no memory for %" PRId64 " documents", texts->count);
-    }
-    for (int64_t i = 0; i < texts->count; at += texts->texts[i].length, i++) {
-        const mt_text *text = &texts->texts[i];
-        int64_t from = first > at ? first - at : 0;
-        int64_t length = (end - at < text->length ? end - at : text->length) - from;
-        if (length < 2) {
-            continue;
-        }
-        split->documents[split->count++] = (document){text->ids + from, length, split->windows};
-        split->symbols += length;
-        split->windows += count_windows(which, length, T);
-    }
-    return MT_OK;
-}
-
 static mt_status split_texts(const run_config *config, task_data *data)
 {
     const loaded_texts *texts = &data->texts, *valid = &data->valid_texts;
     int64_t N = texts->symbols, T = config->length;
     int64_t trained = valid->count > 0 ? N : N / 10 * 9 + N % 10 * 9 / 10;
-    mt_status status = add_documents(texts, 0, trained, T, TRAIN, &data->splits[TRAIN]);
+    mt_status status =
+        text_split_make(texts->texts, texts->count, 0, trained, T, TRAIN, &data->splits[TRAIN]);
     if (status != MT_OK) {
         return status;
     }
-    return valid->count > 0
-               ? add_documents(valid, 0, valid->symbols, T, VALID, &data->splits[VALID])
-               : add_documents(texts, trained, N, T, VALID, &data->splits[VALID]);
+    return valid->count > 0 ? text_split_make(valid->texts, valid->count, 0, valid->symbols, T,
+                                              VALID, &data->splits[VALID])
+                            : text_split_make(texts->texts, texts->count, trained, N, T, VALID,
+                                              &data->splits[VALID]);
 }
 
 /* Refuses a split in which every window would have to be padded. */
@@ -204,6 +160,9 @@ static mt_status load(const run_config *config, const mt_token_list *tokens, boo
     int first = config->data.count > 0 ? TRAIN : VALID;
     for (int split = VALID; split >= first && status == MT_OK; split--) {
         status = check_split(config, data, (task_split)split);
+        if (status == MT_OK && config->carry) {
+            status = text_split_lay(config, &data->splits[split]);
+        }
     }
     return status;
 }
@@ -289,44 +248,6 @@ static int64_t valid_batches(const run_config *config, const task_data *data)
     return task_batches_of_rows(config, data->splits[VALID].windows);
 }
 
-/* The document that has a window of this number. */
-static const document *find_document(const text_split *split, int64_t window)
-{
-    int64_t least = 0, most = split->count - 1;
-    while (least < most) {
-        int64_t middle = (least + most + 1) / 2;
-        if (split->documents[middle].before <= window) {
-            least = middle;
-        } else {
-            most = middle - 1;
-        }
-    }
-    return &split->documents[least];
-}
-
-/* The number of the window that row b of a batch is; beyond the last one in the last batch of a
- * validation. */
-static int64_t window_of(const run_config *config, const text_split *split, task_split which,
-                         int64_t index, int64_t b, mt_random *random)
-{
-    return which == TRAIN ? (int64_t)mt_random_below(random, (uint64_t)split->windows)
-                          : index * config->batch + b;
-}
-
-/* Fills a row; what is behind the document's end, or of no window, is not counted. */
-static void fill_row(const run_config *config, const text_split *split, task_split which,
-                     int64_t window, int32_t *input, int32_t *target)
-{
-    int64_t T = config->length;
-    const document *from = find_document(split, window);
-    int64_t number = window - from->before, start = which == TRAIN ? number : number * T;
-    int64_t length = window < split->windows ? from->length - start - 1 : 0;
-    for (int64_t t = 0; t < T; t++) {
-        input[t] = t < length ? from->ids[start + t] : 0;
-        target[t] = t < length ? from->ids[start + t + 1] : IGNORED;
-    }
-}
-
 static mt_status make(const run_config *config, const task_data *data, mt_tape *tape,
                       task_split which, int64_t index, mt_batch *batch)
 {
@@ -339,10 +260,10 @@ static mt_status make(const run_config *config, const task_data *data, mt_tape *
     }
     int32_t *target = input + B * T;
     for (int64_t b = 0; b < B; b++) {
-        int64_t window = window_of(config, split, which, index, b, &random);
-        fill_row(config, split, which, window, input + b * T, target + b * T);
+        text_split_fill(config, split, index, b, &random, input + b * T, target + b * T);
     }
     mt_status status = task_batch_of_labels(tape, B, T, input, target, batch);
+    batch->begins = split->lanes != NULL ? lanes_begins(split->lanes) : NULL;
     free(input);
     return status;
 }

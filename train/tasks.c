@@ -27,12 +27,21 @@ const char *symbol_unit_name(int unit)
     return (size_t)unit < sizeof names / sizeof *names ? names[unit] : NULL;
 }
 
+/* Away from the streams of initial values, which count from zero. */
+static mt_random random_for(uint64_t seed, uint64_t purpose, int64_t number)
+{
+    enum { STREAM_BITS = 56 };
+    return mt_random_make(seed, purpose << STREAM_BITS | (uint64_t)number);
+}
+
 mt_random task_random(const run_config *config, task_split split, int64_t index)
 {
-    /* Away from the streams of initial values, which count from zero. */
-    enum { STREAM_BITS = 56 };
-    uint64_t purpose = split == TRAIN ? 1 : 2;
-    return mt_random_make((uint64_t)config->seed, purpose << STREAM_BITS | (uint64_t)index);
+    return random_for((uint64_t)config->seed, split == TRAIN ? 1 : 2, index);
+}
+
+mt_random task_random_of_pass(uint64_t seed, int64_t pass)
+{
+    return random_for(seed, 3, pass);
 }
 
 mt_status task_batch_of_labels(mt_tape *tape, int64_t B, int64_t T, const int32_t *input,

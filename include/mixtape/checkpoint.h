@@ -12,7 +12,8 @@ extern "C" {
 #endif
 
 /* The progress of a training run. Its data, masks and samples are functions of the seed and the
- * step, so these numbers are all that resuming needs beside the model and the optimiser. */
+ * step, so these numbers are all that resuming needs beside the model and the optimiser, and what
+ * is carried where something is. */
 typedef struct mt_train_state {
     int64_t step;        /* updates made, or skipped */
     int64_t best_step;   /* the update of the best validation, 0: none yet */

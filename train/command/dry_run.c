@@ -4,7 +4,7 @@
 #include "kernels/dry.h"
 #include "train/command/held_out.h"
 #include "train/command/loop_internal.h"
-#include "train/objective.h"
+#include "train/windows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 /* Bytes, each with those before it. */
 typedef struct run_memory {
-    size_t model; /* parameters, gradients and moments */
+    size_t model; /* parameters, gradients and moments; and what is carried */
     size_t step;
     size_t validation;
 } run_memory;
@@ -73,27 +73,44 @@ static size_t taken(const train_session *session, mt_tape *tape)
     return mt_dry_most(session->device) - untouched;
 }
 
+/* A batch of a validation, whose results nobody asks for. */
+static mt_status evaluate(const mt_objective *objective, mt_tape *tape, int64_t index,
+                          mt_tensor *table, int32_t *scratch)
+{
+    window put;
+    windows of = {.objective = objective, .count = 1, .items = &put};
+    mt_tensor *loss, *counts, *carried_on;
+    mt_tape_reset(tape);
+    mt_status status = window_put(objective, tape, index, &put);
+    if (status == MT_OK) {
+        status = window_put_rows(objective, tape, 0, objective->carried.rows, scratch, &put);
+    }
+    return status == MT_OK ? windows_loss(&of, tape, table, &loss, &counts, &carried_on) : status;
+}
+
 static mt_status validate(train_session *session, mt_tape *tape)
 {
-    mt_batch batch;
-    mt_tensor *loss, *counts;
     held_out held;
     held_out_begin(session, &held);
     counted_batches batches = {.of = held.of,
                                .objective = held_out_objective(&held),
                                .rows = held.rows,
                                .varied = varied_of(session, held.batches)};
-    const mt_objective objective = {put, session_loss, &batches};
-    bool recording = mt_tape_set_recording(tape, false);
-    mt_status status = MT_OK;
+    const mt_objective objective = {put, session_loss, &batches, session->carried};
+    carried_table table;
+    int32_t *scratch = calloc((size_t)held.rows, sizeof *scratch);
+    mt_status status =
+        scratch != NULL ? carried_table_make(session->device, &session->carried, held.rows, &table)
+                        : mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " rows", held.rows);
+    bool made = status == MT_OK, recording = mt_tape_set_recording(tape, false);
     for (int64_t i = 0; i <= batches.varied && status == MT_OK; i++) {
-        mt_tape_reset(tape);
-        status = objective_put(&objective, tape, i, &batch);
-        if (status == MT_OK) {
-            status = objective_loss(&objective, tape, &batch, &loss, &counts);
-        }
+        status = evaluate(&objective, tape, i, &table.tensor, scratch);
     }
     mt_tape_set_recording(tape, recording);
+    if (made) {
+        carried_table_free(&table);
+    }
+    free(scratch);
     return status;
 }
 
@@ -105,7 +122,7 @@ static mt_status run(train_session *session, run_memory *memory)
                                .objective = session_objective(session),
                                .rows = session->config.batch,
                                .varied = varied_of(session, session->config.steps)};
-    const mt_objective objective = {put, session_loss, &batches};
+    const mt_objective objective = {put, session_loss, &batches, session->carried};
     config.accumulate = config.accumulate < 2 ? 1 : 2; /* the others are as the second */
     mt_status status = mt_trainer_create(session->model->parameters, &config, &objective, &trainer);
     if (status != MT_OK) {
@@ -139,11 +156,26 @@ static double available(void)
     return 1024.0 * (double)kib;
 }
 
-/* Of the host's memory: a checkpoint that is written beside the run is a copy of the parameters and
- * their two moments; one that the run waits for is written a piece at a time. */
-static size_t taken_by_save(const run_config *config, const mt_parameters *parameters)
+/* What rows carry, kept by the trainer: for the next update, and of one of several batches for the
+ * next of these. */
+static size_t taken_by_rows(const train_session *session)
 {
+    const mt_carried *carried = &session->carried;
+    size_t row = (size_t)carried->width * mt_dtype_size(carried->dtype);
+    size_t table = (size_t)(carried->rows + 1) * row;
+    return session->config.accumulate > 1 ? 2 * table : table;
+}
+
+/* Of the host's memory: a checkpoint that is written beside the run is a copy of the parameters and
+ * their two moments; one that the run waits for is written a piece at a time. What rows carry is
+ * fetched first. */
+static size_t taken_by_save(const train_session *session)
+{
+    const run_config *config = &session->config;
+    const mt_parameters *parameters = session->model->parameters;
+    const mt_carried *carried = &session->carried;
     const size_t piece = (size_t)16 << 20;
+    size_t rows = (size_t)(carried->rows * carried->width) * mt_dtype_size(carried->dtype);
     size_t largest = 0, all = 0;
     for (int i = 0; i < parameters->count; i++) {
         size_t bytes = mt_tensor_bytes(&parameters->items[i]->tensor);
@@ -151,7 +183,7 @@ static size_t taken_by_save(const run_config *config, const mt_parameters *param
         all += bytes;
     }
     bool beside = config->save_every > 0 && config->save_every < config->steps;
-    return (beside ? 3 * all : 0) + (largest < piece ? largest : piece);
+    return (beside ? 3 * all : 0) + (largest < piece ? largest : piece) + (beside ? 2 : 1) * rows;
 }
 
 static void print_row(size_t bytes, const char *what)
@@ -159,21 +191,37 @@ static void print_row(size_t bytes, const char *what)
     printf("%12.1f MB %s\n", 1e-6 * (double)bytes, what);
 }
 
+static void print_step(const train_session *session, size_t bytes)
+{
+    const run_config *config = &session->config;
+    char text[128], times[32] = "";
+    bool several = config->carry && config->carry_gradient > 1;
+    if (several) {
+        snprintf(times, sizeof times, "%" PRId64 " times ", config->carry_gradient);
+    }
+    snprintf(text, sizeof text, "a step of %" PRId64 " by %s%" PRId64 "%s", config->batch, times,
+             session->task->longest(config, session->data),
+             several || config->model.recompute ? ", recomputed" : "");
+    print_row(bytes, text);
+}
+
 static void print(const train_session *session, const run_memory *memory)
 {
     const run_config *config = &session->config;
     bool host = is_on_host(session);
-    size_t save = taken_by_save(config, session->model->parameters), most = memory->validation;
+    size_t save = taken_by_save(session), most = memory->validation;
     char text[128];
     most += host ? save : 0;
     printf("%.1f MB at most on %s:\n", 1e-6 * (double)most, mt_device_name(session->device));
     snprintf(text, sizeof text, "%" PRId64 " parameters, their gradients and two moments",
              mt_parameters_size(session->model->parameters));
-    print_row(memory->model, text);
-    snprintf(text, sizeof text, "a step of %" PRId64 " by %" PRId64 "%s", config->batch,
-             session->task->longest(config, session->data),
-             config->model.recompute ? ", recomputed" : "");
-    print_row(memory->step - memory->model, text);
+    size_t rows = session->config.carry ? taken_by_rows(session) : 0;
+    print_row(memory->model - rows, text);
+    if (rows > 0) {
+        snprintf(text, sizeof text, "what %" PRId64 " rows carry", config->batch);
+        print_row(rows, text);
+    }
+    print_step(session, memory->step - memory->model);
     print_row(memory->validation - memory->step, "a validation beside that");
     print_row(save, host ? "a save beside that" : "a save, of the host's memory");
     double left = host ? available() : 0.0;

@@ -18,7 +18,7 @@ static int64_t rows_that_serve(const train_session *session, int64_t batches)
 {
     int64_t B = session->config.batch, T = session->task->longest(&session->config, session->data);
     bool host = strcmp(mt_device_name(session->device), "cpu") == 0;
-    if (!session->task->rows_apart) {
+    if (!session->task->rows_apart || session->config.carry) {
         return B;
     }
     int64_t together = MOST_STEPS / 2 / T / B, rows = B;
@@ -75,7 +75,7 @@ static void put(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
 
 mt_objective held_out_objective(held_out *held)
 {
-    return (mt_objective){put, session_loss, held};
+    return (mt_objective){put, session_loss, held, held->of.session->carried};
 }
 
 mt_status session_evaluate(train_session *session, mt_trainer *trainer, mt_evaluation *found)

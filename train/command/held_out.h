@@ -6,8 +6,9 @@
 
 /* The batches of a validation, of which the last few may be of another size. Where a task's rows
  * are the same whatever batch they are in, their number is what serves products and caches, not
- * that of training: what is measured changes by no more than rounding. It depends on the run's
- * configuration and the kind of its device, so that a run that goes on has the same bits. */
+ * that of training: what is measured changes by no more than rounding. Rows that carry a state are
+ * as many as in training, from the first batch to the last. It depends on the run's configuration
+ * and the kind of its device, so that a run that goes on has the same bits. */
 typedef struct held_out {
     session_batches of; /* first: the context of the session's own loss */
     run_config config;  /* the run's, with the size of a batch at work */

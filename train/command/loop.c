@@ -309,6 +309,7 @@ mt_trainer_config loop_trainer_config(const run_config *config)
                                   .warmup = config->warmup,
                                   .steps = config->steps};
     made.accumulate = config->accumulate;
+    made.windows = config->carry ? config->carry_gradient : 1;
     made.seed = (uint64_t)config->seed;
     made.record = config->cuda_graph == SWITCH_ON;
     made.on_bad_step = config->on_bad_step;

@@ -71,6 +71,13 @@ static const option_row own_rows[] = {
      CHANGES, "tokens"},
     {"length", WHOLE, AT(length), 1, MANY, NULL, "8", "T",
      "Symbols of a sequence, window of a text", CHANGES, "copy|reverse|echo|adding|text|ids"},
+    {"carry", FLAG, AT(carry), 0, 0, NULL, "false", NULL,
+     "Windows of each row follow one another, and what the model carries goes on from batch to "
+     "batch",
+     FIXED, "text|ids"},
+    {"carry-gradient", WHOLE, AT(carry_gradient), 1, MT_MOST_WINDOWS, NULL, "1", "K",
+     "Windows of an update through which gradients flow, each of --length (--carry)", FIXED,
+     "text|ids"},
     {"symbols", WHOLE, AT(symbols), 2, MANY, NULL, "8", "N", "Different symbols", true,
      "copy|reverse|recall|echo"},
     {"pairs", WHOLE, AT(pairs), 1, MANY, NULL, "4", "N", "Pairs to remember", FIXED, "recall"},

@@ -266,7 +266,7 @@ static bool are_same_files(const file_list *names, const char *digest_of_names,
 }
 
 /* Where there are no others to validate on, a share of the data is held out. */
-static bool is_same_training(const run_config *a, const run_config *b)
+bool run_data_trains_on_same(const run_config *a, const run_config *b)
 {
     return are_same_files(&a->data, a->data_digest, &b->data, b->data_digest) &&
            (a->valid_data.count == 0) == (b->valid_data.count == 0) &&
@@ -284,7 +284,7 @@ static bool is_same_held_out(const run_config *former, const run_config *now)
     return former->valid_data.count > 0 && now->valid_data.count > 0
                ? are_same_files(&former->valid_data, former->valid_digest, &now->valid_data,
                                 now->valid_digest)
-               : is_same_training(former, now);
+               : run_data_trains_on_same(former, now);
 }
 
 /* Batches of toy tasks are functions of their size; a file's hold the same, cut otherwise. */
@@ -310,7 +310,7 @@ bool run_data_compare(const run_config *former, const train_session *session, mt
 {
     const run_config *now = &session->config;
     text[0] = '\0';
-    if (!is_same_training(former, now)) {
+    if (!run_data_trains_on_same(former, now)) {
         add_clause(text, "other data to train on");
     }
     if (!is_same_validation(former, session)) {
@@ -322,5 +322,5 @@ bool run_data_compare(const run_config *former, const train_session *session, mt
         are_written_anew(former->valid_digest, now->valid_digest)) {
         add_clause(text, "the data were written anew since, the same as far as they are sampled");
     }
-    return is_same_training(former, now) && is_same_held_out(former, now);
+    return run_data_trains_on_same(former, now) && is_same_held_out(former, now);
 }

@@ -26,6 +26,9 @@ mt_status run_data_tell_changed(const train_session *session);
 /* Forgets the digest of the files that an option names, which are others from here on. */
 void run_data_forget(run_config *config, const char *option);
 
+/* Tells if two runs are trained on the same part of the same files. */
+bool run_data_trains_on_same(const run_config *a, const run_config *b);
+
 enum { RUN_DATA_TEXT = 256 };
 
 /* Says in one line what a run that began as `former` and goes on as the session trains or validates

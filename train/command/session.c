@@ -26,6 +26,7 @@ void session_close(train_session *session)
     }
     mt_device_close(session->device);
     mt_device_close(session->like);
+    mt_carried_free(&session->carried);
     run_config_clear(&session->config);
     mt_tokenizer_free(&session->tokenizer);
     memset(session, 0, sizeof *session);
@@ -253,6 +254,9 @@ static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_se
                      : mt_model_create(session->device, config->dtype, &model,
                                        (uint64_t)config->seed, &session->model);
     }
+    if (status == MT_OK && config->carry) {
+        status = mt_carried_of_model(session->model, config->batch, &session->carried);
+    }
     return status == MT_OK ? rates_set(config->rates, session->model->parameters) : status;
 }
 
@@ -357,7 +361,10 @@ mt_tensor *session_loss(void *context, mt_tape *tape, const mt_batch *batch, mt_
     const session_batches *batches = context;
     const train_session *session = batches->session;
     bool training = batches->split == TRAIN;
-    mt_tensor *output = mt_model_decode(tape, session->model, batch->input, NULL, training);
+    mt_tensor *output =
+        batch->carried != NULL
+            ? mt_model_decode_carried(tape, session->model, batch->input, batch->carried, training)
+            : mt_model_decode(tape, session->model, batch->input, NULL, training);
     if (session->task->regression) {
         mt_tensor *head = mt_model_head(tape, session->model, output);
         return mt_mean_square(tape, mt_last_step(tape, head), batch->target);
@@ -370,5 +377,5 @@ mt_tensor *session_loss(void *context, mt_tape *tape, const mt_batch *batch, mt_
 mt_objective session_objective(train_session *session)
 {
     session->training = (session_batches){session, TRAIN};
-    return (mt_objective){put, session_loss, &session->training};
+    return (mt_objective){put, session_loss, &session->training, session->carried};
 }

@@ -24,6 +24,7 @@ struct train_session {
     mt_device *like; /* the one that `device` counts for, where that is dry; else NULL */
     mt_tape *tape;
     mt_model *model;
+    mt_carried carried;          /* by a batch of the run to the next; nothing without --carry */
     bool new_head;               /* the weights that the model began with have none */
     int32_t first_new_token;     /* the first of those that they have not; -1: they have all */
     mt_tokenizer_file tokenizer; /* that the model is to be saved with, */

@@ -79,6 +79,7 @@ mt_status configure_given(const train_arguments *given, run_config *config)
         status = given->resume != NULL ? options_change(config, name, text)
                                        : options_set_for(config->task, config, name, text);
     }
+    config->carry = config->carry || train_argument(given, "carry-gradient") != NULL;
     if (status == MT_OK) {
         status = make_all_absolute(&config->data);
     }

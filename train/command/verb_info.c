@@ -227,6 +227,10 @@ static mt_status print_checkpoint(const char *run, const char *path,
         printf("best validation loss %.6f at step %" PRId64 "\n", state->best_loss,
                state->best_step);
     }
+    if (checkpoint->carried_rows > 0) {
+        printf("carries %" PRId64 " rows of %" PRId64 " values from batch to batch\n",
+               checkpoint->carried_rows, checkpoint->carried_width);
+    }
     print_model(&weights->config, weights->dtype);
     if (weights->tokenizer.bytes != NULL) {
         printf("tokenizer of %zu bytes (--tokenizer FILE writes it)\n", weights->tokenizer.size);

@@ -53,6 +53,10 @@ static mt_status compare_data(const run_config *former, const train_session *ses
                        " (give --steps N)",
                        state->step, session->config.steps);
     }
+    if (session->config.carry && !run_data_trains_on_same(former, &session->config)) {
+        return mt_fail(MT_ERROR_INVALID, "other data to train on: a run with --carry is in the "
+                                         "midst of its own (begin another, with --init)");
+    }
     add_clause(notice, compared);
     return MT_OK;
 }
@@ -191,6 +195,24 @@ static void forget_named_data(const train_arguments *given, run_config *config)
     }
 }
 
+/* The rows of a run that carries are in the midst of windows, which these options would change. */
+static mt_status keep_windows(const run_config *former, const run_config *now)
+{
+    static const char *const names[] = {"batch", "length", "accumulate"};
+    mt_status status = MT_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && now->carry && status == MT_OK; i++) {
+        char before[TEXT_MAX], after[TEXT_MAX];
+        options_text_of(names[i], former, before);
+        options_text_of(names[i], now, after);
+        if (strcmp(before, after) != 0) {
+            status = mt_fail(MT_ERROR_INVALID,
+                             "--%s %s: a run with --carry goes on with the %s that it began with",
+                             names[i], after, before);
+        }
+    }
+    return status;
+}
+
 /* The configuration of the run in a folder, as it is to go on; and `former`, as it was. Both are to
  * be cleared after a failure, too. */
 static mt_status read_run(const train_arguments *given, const run_folder *folder,
@@ -215,7 +237,7 @@ static mt_status read_run(const train_arguments *given, const run_folder *folder
         forget_named_data(given, now);
         status = configure_given(given, now);
     }
-    return status;
+    return status == MT_OK ? keep_windows(former, now) : status;
 }
 
 /* Goes on with the run whose folder is locked. */

@@ -18,8 +18,8 @@ from test_command import COPY, MIXTAPE, read
 
 MPIRUN = shutil.which("mpirun")
 HAS_MPI = MPIRUN and os.path.exists(os.path.join(os.path.dirname(MIXTAPE), "libmixtape_mpi.so"))
-SHAPE = ["--size", "16", "--blocks", "1", "--batch", "8", "--threads", "1", "--eval-batches", "3",
-         *COPY]
+SIZES = ["--size", "16", "--blocks", "1", "--batch", "8", "--threads", "1", "--eval-batches", "3"]
+SHAPE = [*SIZES, *COPY]
 ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                "OMPI_MCA_plm_rsh_agent": "", "OMPI_MCA_rmaps_base_oversubscribe": "1",
                "OMPI_MCA_btl": "self,vader", "OMPI_MCA_hwloc_base_binding_policy": "none"}
@@ -122,7 +122,15 @@ class TrainTest(RanksTest):
         self.assertEqual(self.content("again"), self.content("2"))
 
     def test_a_run_goes_on_with_another_number(self):
-        options = ["train", "copy", *SHAPE, "--log-every", "1"]
+        self.go_on_with_another_number("copy", *COPY)
+
+    def test_what_each_carries_is_shared_anew(self):
+        self.write("text", "".join(str(i * i % 97) for i in range(1500)))
+        self.go_on_with_another_number("text", "--data", "text", "--length", "5",
+                                       "--carry-gradient", "2", "--eval-every", "7")
+
+    def go_on_with_another_number(self, *task):
+        options = ["train", *task, *SIZES, "--log-every", "1"]
         self.run_command(*options, "--steps", "20", "--schedule", "constant", "--out", "whole")
         self.ranks(2, *options, "--steps", "8", "--schedule", "constant", "--out", "run")
         self.ranks(4, "train", "--resume", "run", "--steps", "14")
