@@ -10,6 +10,7 @@ typedef struct ranks_run {
     carry_run run;
     int64_t accumulate, windows, last;
     const char *resume; /* a checkpoint to go on from, or NULL */
+    bool split;         /* each has a part of Adam's moments, and all save */
     struct {
         mt_status status;
         char message[512];
@@ -27,7 +28,8 @@ static mt_status train(ranks_run *shared, carry_run *run, mt_communicator *commu
     mt_objective objective = {.put = carry_put, .loss = carry_loss, .context = run};
     config.communicator = communicator;
     config.on_bad_step = MT_BAD_STEP_SKIP;
-    run->saves = mt_communicator_rank(communicator) == 0;
+    config.split_optimizer = shared->split;
+    run->saves = mt_communicator_rank(communicator) == 0 || shared->split;
     mt_status status = carry_open(run, &config, true);
     if (status == MT_OK && shared->resume != NULL) {
         status = mt_trainer_load(run->trainer, shared->resume);
@@ -140,9 +142,11 @@ START_TEST(test_another_number_of_ranks_goes_on_with_what_is_carried)
     ranks_run *alone = run_on(1, &run);
     run.last = run.run.save_at = 2;
     run.run.save_path = path;
+    run.split = _i == 1;
     drop(run_on(2, &run));
     run = plain(1, 2);
     run.resume = path;
+    run.split = _i == 1;
     for (int size = 1; size <= most_ranks(); size *= 2) {
         ranks_run *rest = run_on(size, &run);
         assert_alike(rest, alone, 2, size);
@@ -205,7 +209,7 @@ static Suite *ranks_suite(void)
     TCase *cases;
     Suite *suite = suite_begin("carry_ranks", NULL, NULL, &cases);
     tcase_add_loop_test(cases, test_ranks_carry_as_one_process_does, 0, 3);
-    tcase_add_test(cases, test_another_number_of_ranks_goes_on_with_what_is_carried);
+    tcase_add_loop_test(cases, test_another_number_of_ranks_goes_on_with_what_is_carried, 0, 2);
     tcase_add_test(cases, test_what_others_carry_is_saved_when_a_run_ends);
     tcase_add_loop_test(cases, test_all_ranks_leave_what_is_carried_as_it_was, 0, 2);
     tcase_add_test(cases, test_rows_that_cannot_be_shared_are_refused);
