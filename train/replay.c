@@ -52,7 +52,8 @@ mt_status trainer_keep_batch(const mt_trainer *trainer, mt_tensor *table, int64_
 /* What a batch of a file lacks, or has too much of, to be repeated. */
 static mt_status check_batch(const mt_kept_batch *kept)
 {
-    bool carries = kept->carried != NULL && kept->carried->rank == 2;
+    const mt_tensor *table = kept->carried;
+    bool carries = table != NULL && table->rank == 2 && table->shape[0] > 0;
     for (int64_t k = 0; k < kept->count; k++) {
         const mt_kept_window *at = &kept->windows[k];
         const mt_tensor *rows = at->tensors[2 + MT_BATCH_OTHERS];

@@ -100,7 +100,6 @@ mt_status trainer_carried_pass(mt_trainer *trainer, const mt_tensor *carried_on)
 
 mt_status trainer_carried_keep(mt_trainer *trainer, const mt_tensor *carried_on)
 {
-    trainer->carried.is_gathered = false;
     return trainer_carries(trainer)
                ? trainer->device->kernels[carried_on->dtype]->commit(
                      trainer->device, mt_tensor_count(carried_on), trainer->adam->halt,

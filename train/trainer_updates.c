@@ -314,6 +314,7 @@ mt_status trainer_enqueue(mt_trainer *trainer)
     int64_t accumulate = trainer->config.accumulate, begun = trainer_begun(trainer);
     int64_t count = trainer->count;
     trainer->lacks_batch = false;
+    trainer->carried.is_gathered = false; /* what is kept changes, by a replay, too */
     double lr = mt_schedule_lr(&trainer->config.schedule, begun + 1);
     mt_parameters_renew_grad(trainer->parameters);
     mt_status status = mt_adam_set_lr(trainer->adam, lr);

@@ -1,7 +1,14 @@
 /* What is carried from one batch to the next, for training on sequences that are longer than a
  * batch: each row of a batch goes on where the same row of the batch before ended. A trainer
  * (trainer.h) keeps a row of reals for each; what they mean is the program's. Those of a model are
- * here. */
+ * here:
+ *
+ *     mt_carried_of_model(model, B, &objective.carried);    before mt_trainer_create
+ *     batch->begins = begins;                               in `put`: which rows begin a sequence
+ *     output = mt_model_decode_carried(tape, model, batch->input, batch->carried, true);  in `loss`
+ *
+ * and a checkpoint has what its rows carry. mt_trainer_config.windows lets gradients flow through
+ * several batches. */
 #ifndef MIXTAPE_CARRIED_H
 #define MIXTAPE_CARRIED_H
 
