@@ -13,7 +13,7 @@ typedef struct evaluation_sums {
 
 /* What is carried from batch to batch; without anything there is no data. */
 typedef struct evaluation_carried {
-    carried_table table;
+    mt_tensor table;
     int32_t *scratch;
 } evaluation_carried;
 
@@ -41,7 +41,7 @@ static void close_carried(evaluation_carried *carried)
 
 static mt_status carry_on(evaluation_carried *carried, const mt_tensor *on)
 {
-    mt_tensor *table = &carried->table.tensor;
+    mt_tensor *table = &carried->table;
     return on != NULL
                ? table->device->copy(table->device, table->data, on->data, mt_tensor_bytes(on))
                : MT_OK;
@@ -65,7 +65,7 @@ static mt_status evaluate_batch(mt_tape *tape, const mt_objective *objective, in
     mt_tensor *loss, *counts, *carried_on;
     mt_status status = put_batch(tape, objective, index, carried, &put);
     if (status == MT_OK) {
-        status = windows_loss(&of, tape, &carried->table.tensor, &loss, &counts, &carried_on);
+        status = windows_loss(&of, tape, &carried->table, &loss, &counts, &carried_on);
     }
     if (status != MT_OK) {
         return status;

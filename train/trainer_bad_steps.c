@@ -32,7 +32,7 @@ typedef struct repeated_rows {
 static mt_status begin_rows(const mt_trainer *trainer, repeated_rows *rows)
 {
     const mt_carried *carried = &trainer->objective.carried;
-    const mt_tensor *kept = &trainer->carried.kept.tensor;
+    const mt_tensor *kept = &trainer->carried.kept;
     *rows = (repeated_rows){.host = NULL};
     if (!trainer_carries(trainer)) {
         return MT_OK;

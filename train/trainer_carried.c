@@ -70,7 +70,7 @@ void trainer_carried_close(mt_trainer *trainer)
 mt_tensor *trainer_carried_before(mt_trainer *trainer, bool first)
 {
     trainer_carried *carried = &trainer->carried;
-    return !trainer_carries(trainer) ? NULL : first ? &carried->kept.tensor : &carried->next.tensor;
+    return !trainer_carries(trainer) ? NULL : first ? &carried->kept : &carried->next;
 }
 
 mt_status trainer_carried_sum(mt_trainer *trainer, const mt_tensor *carried_on)
@@ -93,7 +93,7 @@ mt_status trainer_carried_watch(mt_trainer *trainer, const mt_tensor *carried_on
 mt_status trainer_carried_pass(mt_trainer *trainer, const mt_tensor *carried_on)
 {
     return trainer_carries(trainer)
-               ? trainer->device->copy(trainer->device, trainer->carried.next.tensor.data,
+               ? trainer->device->copy(trainer->device, trainer->carried.next.data,
                                        carried_on->data, mt_tensor_bytes(carried_on))
                : MT_OK;
 }
@@ -103,7 +103,7 @@ mt_status trainer_carried_keep(mt_trainer *trainer, const mt_tensor *carried_on)
     return trainer_carries(trainer)
                ? trainer->device->kernels[carried_on->dtype]->commit(
                      trainer->device, mt_tensor_count(carried_on), trainer->adam->halt,
-                     carried_on->data, trainer->carried.kept.tensor.data)
+                     carried_on->data, trainer->carried.kept.data)
                : MT_OK;
 }
 
@@ -120,8 +120,7 @@ mt_status trainer_carried_gather(mt_trainer *trainer)
     size_t bytes = (size_t)carried->rows * row_bytes(shape);
     bool shares = trainer_shares(trainer);
     char *own = carried->whole + (shares ? (size_t)shape->rows * row_bytes(shape) : 0);
-    mt_status status =
-        trainer->device->read_back(trainer->device, own, carried->kept.tensor.data, bytes);
+    mt_status status = trainer->device->read_back(trainer->device, own, carried->kept.data, bytes);
     status = trainer_agree(trainer, status);
     if (status == MT_OK && shares) {
         status = mt_communicator_gather(communicator, bytes, own, carried->whole);
@@ -174,7 +173,7 @@ mt_status trainer_carried_take(mt_trainer *trainer)
                                         carried->whole)
             : MT_OK;
     if (status == MT_OK) {
-        status = trainer->device->write(trainer->device, carried->kept.tensor.data,
+        status = trainer->device->write(trainer->device, carried->kept.data,
                                         carried->whole + (size_t)rank * bytes, bytes);
     }
     status = trainer_agree(trainer, status);

@@ -54,13 +54,13 @@ typedef struct recorded_update {
 
 /* What is carried from batch to batch, where something is. */
 typedef struct trainer_carried {
-    int64_t rows;       /* of this rank */
-    carried_table kept; /* what the last update that was made left, */
-    carried_table next; /* and the last batch of one that has several */
-    double *squares;    /* (1), on the device: whether it is finite */
-    int32_t *scratch;   /* as many as the rows of all ranks */
-    char *whole;        /* (rows of all ranks, width), on the host: what is kept, */
-    bool is_gathered;   /* once it was gathered; behind it there is room for this rank's */
+    int64_t rows;     /* of this rank */
+    mt_tensor kept;   /* the table that the last update that was made left, */
+    mt_tensor next;   /* and that of the last batch of one that has several */
+    double *squares;  /* (1), on the device: whether it is finite */
+    int32_t *scratch; /* as many as the rows of all ranks */
+    char *whole;      /* (rows of all ranks, width), on the host: what is kept, */
+    bool is_gathered; /* once it was gathered; behind it there is room for this rank's */
 } trainer_carried;
 
 /* Of the batches of one update that have been collected. */

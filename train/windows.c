@@ -22,32 +22,31 @@ mt_status carried_check(const mt_carried *carried)
                          width, mt_dtype_name(carried->dtype));
 }
 
-static mt_status fill_table(const mt_carried *carried, carried_table *table)
+static mt_status fill_table(const mt_carried *carried, mt_tensor *table)
 {
-    mt_device *device = table->tensor.device;
+    mt_device *device = table->device;
     size_t bytes = (size_t)carried->width * mt_dtype_size(carried->dtype);
-    mt_status status = device->zero(device, table->tensor.data, mt_tensor_bytes(&table->tensor));
-    for (int64_t row = 0; row < table->tensor.shape[0] && carried->empty != NULL; row++) {
-        void *to = (char *)table->tensor.data + (size_t)row * bytes;
+    mt_status status = device->zero(device, table->data, mt_tensor_bytes(table));
+    for (int64_t row = 0; row < table->shape[0] && carried->empty != NULL; row++) {
+        void *to = (char *)table->data + (size_t)row * bytes;
         status = status == MT_OK ? device->write(device, to, carried->empty, bytes) : status;
     }
     return status;
 }
 
 mt_status carried_table_make(mt_device *device, const mt_carried *carried, int64_t rows,
-                             carried_table *table)
+                             mt_tensor *table)
 {
-    *table = (carried_table){.tensor = {.name = "carried"}};
+    *table = (mt_tensor){.name = "carried"};
     if (carried->width == 0) {
         return MT_OK;
     }
-    table->tensor.device = device;
-    table->tensor.dtype = carried->dtype;
-    table->tensor.rank = 2;
-    table->tensor.shape[0] = rows + 1;
-    table->tensor.shape[1] = carried->width;
-    mt_status status =
-        device->allocate(device, mt_tensor_bytes(&table->tensor), &table->tensor.data);
+    table->device = device;
+    table->dtype = carried->dtype;
+    table->rank = 2;
+    table->shape[0] = rows + 1;
+    table->shape[1] = carried->width;
+    mt_status status = device->allocate(device, mt_tensor_bytes(table), &table->data);
     if (status == MT_OK) {
         status = fill_table(carried, table);
     }
@@ -57,11 +56,11 @@ mt_status carried_table_make(mt_device *device, const mt_carried *carried, int64
     return status;
 }
 
-void carried_table_free(carried_table *table)
+void carried_table_free(mt_tensor *table)
 {
-    if (table->tensor.data != NULL) {
-        table->tensor.device->release(table->tensor.device, table->tensor.data);
-        table->tensor.data = NULL;
+    if (table->data != NULL) {
+        table->device->release(table->device, table->data);
+        table->data = NULL;
     }
 }
 

@@ -21,19 +21,15 @@ typedef struct windows {
     bool counted;    /* the objective's loss has counts */
 } windows;
 
-/* Rows that are carried, in device memory of their own. */
-typedef struct carried_table {
-    mt_tensor tensor; /* (rows + 1, width), the last of them empty; no data: there is none */
-} carried_table;
-
 /* MT_ERROR_INVALID unless it can be carried, or is nothing. */
 mt_status carried_check(const mt_carried *carried);
 
-/* A table for so many rows, all of them empty; or of none, where nothing is carried. On failure
- * there is nothing to free. */
+/* A table (rows + 1, width) of what is carried, in device memory of its own, whose rows are all
+ * empty, the last of them for good; or one without data, where nothing is carried. On failure there
+ * is nothing to free. */
 mt_status carried_table_make(mt_device *device, const mt_carried *carried, int64_t rows,
-                             carried_table *table);
-void carried_table_free(carried_table *table);
+                             mt_tensor *table);
+void carried_table_free(mt_tensor *table);
 
 /* Puts batch number `index` on the tape behind what is there, with rows `first` .. first + count -
  * 1 of what is carried looked up in a table of these alone. `scratch` has room for `count`. */

@@ -97,14 +97,14 @@ static mt_status validate(train_session *session, mt_tape *tape)
                                .rows = held.rows,
                                .varied = varied_of(session, held.batches)};
     const mt_objective objective = {put, session_loss, &batches, session->carried};
-    carried_table table;
+    mt_tensor table;
     int32_t *scratch = calloc((size_t)held.rows, sizeof *scratch);
     mt_status status =
         scratch != NULL ? carried_table_make(session->device, &session->carried, held.rows, &table)
                         : mt_fail(MT_ERROR_MEMORY, "no memory for %" PRId64 " rows", held.rows);
     bool made = status == MT_OK, recording = mt_tape_set_recording(tape, false);
     for (int64_t i = 0; i <= batches.varied && status == MT_OK; i++) {
-        status = evaluate(&objective, tape, i, &table.tensor, scratch);
+        status = evaluate(&objective, tape, i, &table, scratch);
     }
     mt_tape_set_recording(tape, recording);
     if (made) {
