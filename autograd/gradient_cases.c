@@ -270,6 +270,26 @@ static mt_tensor *apply_concatenate_last(mt_tape *tape, mt_tensor *const *in)
     return mt_concatenate(tape, -1, 2, in);
 }
 
+static mt_tensor *apply_linear_lora(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear_lora(tape, in[0], in[1], in[4], in[2], in[3], 1.7);
+}
+
+static mt_tensor *apply_linear_lora_without_bias(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_linear_lora(tape, in[0], in[1], NULL, in[2], in[3], -0.4);
+}
+
+static mt_tensor *apply_repeat(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_repeat(tape, in[0], 3);
+}
+
+static mt_tensor *apply_wkv_start(mt_tape *tape, mt_tensor *const *in)
+{
+    return mt_wkv_start(tape, in[0], in[1], 3);
+}
+
 static mt_tensor *apply_transpose(mt_tape *tape, mt_tensor *const *in)
 {
     return mt_transpose(tape, in[0], 0, 1);
@@ -420,6 +440,20 @@ const gradient_case gradient_cases[] = {
      {{3, {2, 3, 5}}, {2, {4, 5}}, {1, {4}}},
      .wide = 1 << 1 | 1 << 2},
     {"linear_squared_relu", apply_linear_squared_relu_without_bias, 2, {{2, {7, 3}}, {2, {5, 3}}}},
+    {"linear_lora",
+     apply_linear_lora,
+     5,
+     {{3, {2, 3, 5}}, {2, {4, 5}}, {2, {2, 5}}, {2, {4, 2}}, {1, {4}}},
+     .wide = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4},
+    {"linear_lora",
+     apply_linear_lora,
+     5,
+     {{2, {1, 1}}, {2, {1, 1}}, {2, {1, 1}}, {2, {1, 1}}, {1, {1}}},
+     .wide = 1 << 4},
+    {"linear_lora",
+     apply_linear_lora_without_bias,
+     4,
+     {{2, {7, 3}}, {2, {5, 3}}, {2, {3, 3}}, {2, {5, 3}}}},
     {"embedding", apply_embedding, 1, {{2, {5, 3}}}, .wide = 1 << 0},
     {"embedding", apply_embedding_as, 1, {{2, {5, 3}}}, .wide = 1 << 0},
     {"layer_norm", apply_layer_norm, 3, {{3, {2, 3, 7}}, {1, {7}}, {1, {7}}}, .wide = 6},
@@ -473,6 +507,10 @@ const gradient_case gradient_cases[] = {
      {{1, {4}}, {1, {4}}, {3, {2, 6, 4}}, {3, {2, 6, 4}}, {3, {3, 2, 4}}},
      .positive = 4,
      .wide = 1 << 0 | 1 << 1 | 1 << 4},
+    {"repeat", apply_repeat, 1, {{1, {17}}}, .wide = 1},
+    {"repeat", apply_repeat, 1, {{2, {5, 1}}}, .wide = 1},
+    {"wkv_start", apply_wkv_start, 2, {{1, {17}}, {1, {17}}}, .wide = 3},
+    {"wkv_start", apply_wkv_start, 2, {{1, {1}}, {1, {1}}}, .wide = 3},
     {"dropout", apply_dropout, 1, {{2, {5, 13}}}},
     {"cross_entropy", apply_cross_entropy, 1, {{3, {2, 3, 5}}}},
     {"cross_entropy", apply_smoothed_cross_entropy, 1, {{3, {2, 3, 5}}}},

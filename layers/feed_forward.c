@@ -25,6 +25,13 @@ mt_status mt_feed_forward_init(mt_feed_forward *layer, mt_parameters *parameters
                           config, 0.0);
 }
 
+/* max(proj_key(x), 0)^2, in one operator unless an adapter adds to the product. */
+static mt_tensor *squared_key(mt_tape *tape, const mt_linear_layer *layer, mt_tensor *x)
+{
+    return layer->lora == NULL ? mt_linear_squared_relu(tape, x, layer->weight, layer->bias)
+                               : mt_squared_relu(tape, mt_linear_forward(tape, layer, x));
+}
+
 mt_tensor *mt_feed_forward_forward(mt_tape *tape, const mt_feed_forward *layer, mt_tensor *x,
                                    mt_tensor **state)
 {
@@ -32,8 +39,7 @@ mt_tensor *mt_feed_forward_forward(mt_tape *tape, const mt_feed_forward *layer, 
     mt_tensor *mixed[2] = {NULL};
     mt_time_mix(tape, x, mt_carried_in(tape, state != NULL ? *state : NULL, x), 2, mixes, mixed);
 
-    mt_tensor *key =
-        mt_linear_squared_relu(tape, mixed[0], layer->proj_key.weight, layer->proj_key.bias);
+    mt_tensor *key = squared_key(tape, &layer->proj_key, mixed[0]);
     mt_tensor *value = mt_linear_forward(tape, &layer->proj_value, key);
     mt_tensor *receptance = mt_linear_forward(tape, &layer->proj_receptance, mixed[1]);
     if (state != NULL) {

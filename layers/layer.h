@@ -53,10 +53,20 @@ mt_status mt_linear_init_of(mt_linear_layer *layer, mt_parameters *parameters, c
                             int64_t in, int64_t out, bool bias, mt_initial_values values,
                             double gain);
 
+/* A model's parts, with parameters that have no memory yet; `device` may be NULL. */
+mt_status mt_model_outline(const mt_model_config *config, mt_device *device, mt_dtype dtype,
+                           mt_model **model);
+
+void mt_adapter_destroy(mt_adapter *adapter); /* NULL is allowed */
+
 /* mt_model_create without initial values, for a model that is given others: a parameter is whatever
  * memory held until it is written or drawn. */
 mt_status mt_model_reserve(mt_device *device, mt_dtype dtype, const mt_model_config *config,
                            mt_model **model);
+
+/* The same for a model that is not to be trained: without memory for gradients. */
+mt_status mt_model_reserve_frozen(mt_device *device, mt_dtype dtype, const mt_model_config *config,
+                                  mt_model **model);
 
 /* The first failure to add a parameter, or MT_OK. */
 mt_status mt_parameters_status(const mt_parameters *parameters);

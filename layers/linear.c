@@ -15,6 +15,7 @@ mt_status mt_linear_init_as(mt_linear_layer *layer, mt_parameters *parameters, c
                             int64_t in, int64_t out, bool bias, mt_initial of_weight,
                             mt_initial of_bias)
 {
+    layer->lora = NULL;
     layer->weight =
         mt_parameters_add(parameters, prefix, "weight", 2, (int64_t[]){out, in}, of_weight);
     layer->bias = bias ? mt_parameters_add(parameters, prefix, "bias", 1, &out, of_bias) : NULL;
@@ -40,5 +41,8 @@ mt_status mt_linear_init_of(mt_linear_layer *layer, mt_parameters *parameters, c
 
 mt_tensor *mt_linear_forward(mt_tape *tape, const mt_linear_layer *layer, mt_tensor *x)
 {
-    return mt_linear(tape, x, layer->weight, layer->bias);
+    const mt_lora *lora = layer->lora;
+    return lora == NULL
+               ? mt_linear(tape, x, layer->weight, layer->bias)
+               : mt_linear_lora(tape, x, layer->weight, layer->bias, lora->a, lora->b, lora->scale);
 }

@@ -1,5 +1,5 @@
 /* The decoder and the model around it: its parts, and how values flow through them. */
-#include <mixtape/model.h>
+#include <mixtape/adapter.h>
 
 #include "kernels/null.h"
 #include "layers/layer.h"
@@ -83,7 +83,7 @@ static mt_status describe(mt_model *model, mt_device *device, mt_dtype dtype)
     return status == MT_OK ? add_parts(model) : status;
 }
 
-static mt_status new_model(const mt_model_config *config, mt_device *device, mt_dtype dtype,
+mt_status mt_model_outline(const mt_model_config *config, mt_device *device, mt_dtype dtype,
                            mt_model **model)
 {
     *model = NULL;
@@ -114,7 +114,7 @@ mt_status mt_model_describe(const mt_model_config *config, mt_dtype dtype,
 {
     mt_model *model;
     *parameters = NULL;
-    mt_status status = new_model(config, NULL, dtype, &model);
+    mt_status status = mt_model_outline(config, NULL, dtype, &model);
     if (status == MT_OK) {
         *parameters = model->parameters;
         model->parameters = NULL;
@@ -139,7 +139,7 @@ mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_conf
     if (device == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = new_model(config, device, dtype, model);
+    mt_status status = mt_model_outline(config, device, dtype, model);
     return status == MT_OK ? finish(mt_parameters_allocate((*model)->parameters, seed), model)
                            : status;
 }
@@ -147,43 +147,64 @@ mt_status mt_model_create(mt_device *device, mt_dtype dtype, const mt_model_conf
 mt_status mt_model_reserve(mt_device *device, mt_dtype dtype, const mt_model_config *config,
                            mt_model **model)
 {
-    mt_status status = new_model(config, device, dtype, model);
+    mt_status status = mt_model_outline(config, device, dtype, model);
     return status == MT_OK ? finish(mt_parameters_reserve((*model)->parameters), model) : status;
+}
+
+mt_status mt_model_reserve_frozen(mt_device *device, mt_dtype dtype, const mt_model_config *config,
+                                  mt_model **model)
+{
+    mt_status status = mt_model_outline(config, device, dtype, model);
+    if (status != MT_OK) {
+        return status;
+    }
+    mt_parameters_freeze((*model)->parameters);
+    return finish(mt_parameters_reserve((*model)->parameters), model);
 }
 
 void mt_model_destroy(mt_model *model)
 {
     if (model != NULL) {
         mt_parameters_destroy(model->parameters);
+        mt_adapter_destroy(model->adapter);
         free(model->blocks);
         free(model);
     }
 }
 
-/* A block as a span that keeps its outputs alone: in training, without it, or in training with what
- * is carried going in and coming out beside x. */
+/* A block as a span that keeps its outputs alone: in training or without it, each without what is
+ * carried or with it, going in and coming out beside x. */
 static void run_block(mt_tape *tape, void *context, mt_tensor *const *inputs, mt_tensor **outputs)
 {
-    const mt_block *block = context;
-    outputs[0] = mt_block_forward(tape, block, inputs[0], NULL, true);
+    outputs[0] = mt_block_forward(tape, context, inputs[0], NULL, true);
 }
 
 static void run_trained_block(mt_tape *tape, void *context, mt_tensor *const *inputs,
                               mt_tensor **outputs)
 {
-    const mt_block *block = context;
-    outputs[0] = mt_block_forward(tape, block, inputs[0], NULL, false);
+    outputs[0] = mt_block_forward(tape, context, inputs[0], NULL, false);
+}
+
+static void carry(mt_tape *tape, const mt_block *block, mt_tensor *const *inputs,
+                  mt_tensor **outputs, bool training)
+{
+    mt_block_state state = {.att = {.x = inputs[1], .wkv = inputs[2]}, .ffn = inputs[3]};
+    outputs[0] = mt_block_forward(tape, block, inputs[0], &state, training);
+    outputs[1] = state.att.x;
+    outputs[2] = state.att.wkv;
+    outputs[3] = state.ffn;
 }
 
 static void run_carrying_block(mt_tape *tape, void *context, mt_tensor *const *inputs,
                                mt_tensor **outputs)
 {
-    const mt_block *block = context;
-    mt_block_state state = {.att = {.x = inputs[1], .wkv = inputs[2]}, .ffn = inputs[3]};
-    outputs[0] = mt_block_forward(tape, block, inputs[0], &state, true);
-    outputs[1] = state.att.x;
-    outputs[2] = state.att.wkv;
-    outputs[3] = state.ffn;
+    carry(tape, context, inputs, outputs, true);
+}
+
+static void run_trained_carrying_block(mt_tape *tape, void *context, mt_tensor *const *inputs,
+                                       mt_tensor **outputs)
+{
+    carry(tape, context, inputs, outputs, false);
 }
 
 static mt_tensor *block_as_span(mt_tape *tape, mt_block *block, mt_tensor *x, mt_block_state *state,
@@ -195,7 +216,8 @@ static mt_tensor *block_as_span(mt_tape *tape, mt_block *block, mt_tensor *x, mt
         return outputs[0];
     }
     mt_tensor *inputs[] = {x, state->att.x, state->att.wkv, state->ffn};
-    mt_recompute(tape, run_carrying_block, block, 4, inputs, 4, outputs);
+    mt_recompute(tape, training ? run_carrying_block : run_trained_carrying_block, block, 4, inputs,
+                 4, outputs);
     *state = (mt_block_state){.att = {.x = outputs[1], .wkv = outputs[2]}, .ffn = outputs[3]};
     return outputs[0];
 }
@@ -206,6 +228,52 @@ static bool is_span(const mt_tape *tape, const mt_model_config *config, const mt
                     bool training)
 {
     return (training && config->recompute) || (state == NULL && !mt_tape_recording(tape));
+}
+
+static const mt_block_start *start_of(const mt_model *model, int64_t block)
+{
+    return model->adapter != NULL && model->adapter->starts != NULL ? &model->adapter->starts[block]
+                                                                    : NULL;
+}
+
+static void begin_block(mt_tape *tape, const mt_block_start *start, int64_t B,
+                        mt_block_state *state)
+{
+    if (state->att.x == NULL) {
+        state->att.x = mt_repeat(tape, start->att_x, B);
+    }
+    if (state->att.wkv == NULL) {
+        state->att.wkv = mt_wkv_start(tape, start->num, start->root_den, B);
+    }
+    if (state->ffn == NULL) {
+        state->ffn = mt_repeat(tape, start->ffn_x, B);
+    }
+}
+
+void mt_model_begin(mt_tape *tape, const mt_model *model, int64_t B, mt_model_state *state)
+{
+    for (int64_t i = 0; model != NULL && i < state->num_blocks; i++) {
+        const mt_block_start *start = start_of(model, i);
+        if (start != NULL) {
+            begin_block(tape, start, B, &state->blocks[i]);
+        }
+    }
+}
+
+/* A block, from what its sequences carry or begin with. */
+static mt_tensor *decode_block(mt_tape *tape, mt_model *model, int64_t i, mt_tensor *x,
+                               mt_model_state *state, bool training)
+{
+    mt_block *block = &model->blocks[i];
+    const mt_block_start *start = start_of(model, i);
+    mt_block_state begun = {{NULL, NULL}, NULL};
+    mt_block_state *carried = state != NULL ? &state->blocks[i] : start != NULL ? &begun : NULL;
+    if (start != NULL && x != NULL) {
+        begin_block(tape, start, x->shape[0], carried);
+    }
+    return is_span(tape, &model->config, state, training)
+               ? block_as_span(tape, block, x, carried, training)
+               : mt_block_forward(tape, block, x, carried, training);
 }
 
 mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_model_state *state,
@@ -230,10 +298,7 @@ mt_tensor *mt_model_decode(mt_tape *tape, mt_model *model, mt_tensor *input, mt_
     x = mt_norm_forward(tape, &model->embed_norm, x);
     x = mt_dropout(tape, x, training ? config->embed_dropout : 0.0);
     for (int64_t i = 0; i < config->num_blocks; i++) {
-        mt_block_state *carried = state != NULL ? &state->blocks[i] : NULL;
-        x = is_span(tape, config, state, training)
-                ? block_as_span(tape, &model->blocks[i], x, carried, training)
-                : mt_block_forward(tape, &model->blocks[i], x, carried, training);
+        x = decode_block(tape, model, i, x, state, training);
     }
     return mt_norm_forward(tape, &model->final_norm, x);
 }

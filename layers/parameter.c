@@ -293,7 +293,7 @@ static mt_status reserve_zero_rows(mt_parameters *parameters)
 {
     mt_device *device = parameters->device;
     mt_status status = MT_OK;
-    for (int i = 0; i < parameters->count && status == MT_OK; i++) {
+    for (int i = 0; i < parameters->count && status == MT_OK && !parameters->frozen; i++) {
         mt_parameter *parameter = parameters->items[i];
         if (parameter->is_table) {
             size_t rows = (size_t)parameter->tensor.shape[0];
@@ -362,7 +362,7 @@ mt_status mt_parameters_reserve(mt_parameters *parameters)
     mt_device *device = parameters->device;
     size_t size = mt_dtype_size(parameters->dtype), bytes = (size_t)parameters->total * size;
     mt_status status = device->allocate(device, bytes, &parameters->data);
-    if (status == MT_OK) {
+    if (status == MT_OK && !parameters->frozen) {
         status = device->allocate(device, bytes, &parameters->grad);
     }
     if (status == MT_OK) {
@@ -374,10 +374,12 @@ mt_status mt_parameters_reserve(mt_parameters *parameters)
     for (int i = 0; i < parameters->count; i++) {
         mt_parameter *parameter = parameters->items[i];
         parameter->tensor.data = (char *)parameters->data + parameter->offset * size;
-        parameter->tensor.grad = (char *)parameters->grad + parameter->offset * size;
+        if (!parameters->frozen) {
+            parameter->tensor.grad = (char *)parameters->grad + parameter->offset * size;
+        }
     }
     status = clear_gaps(parameters, parameters->data);
-    if (status == MT_OK) {
+    if (status == MT_OK && !parameters->frozen) {
         status = clear_gaps(parameters, parameters->grad);
     }
     if (status == MT_OK) {
@@ -405,45 +407,4 @@ int64_t mt_parameters_size(const mt_parameters *parameters)
         size += mt_tensor_count(&parameters->items[i]->tensor);
     }
     return size;
-}
-
-void mt_parameters_zero_grad(mt_parameters *parameters)
-{
-    if (parameters == NULL) {
-        return;
-    }
-    for (int i = 0; i < parameters->count; i++) {
-        mt_tensor *tensor = &parameters->items[i]->tensor;
-        tensor->has_grad = false;
-        if (tensor->zero_rows !=
-            NULL) { /* a CUDA device that fails here fails in all that follows */
-            tensor->device->zero(tensor->device, tensor->zero_rows, (size_t)tensor->shape[0]);
-        }
-    }
-}
-
-void mt_parameters_renew_grad(mt_parameters *parameters)
-{
-    for (int i = 0; i < parameters->count; i++) {
-        parameters->items[i]->tensor.has_grad = false;
-    }
-}
-
-mt_status mt_parameters_settle_grad(mt_parameters *parameters)
-{
-    if (parameters == NULL || parameters->data == NULL) {
-        return mt_fail_null(__func__);
-    }
-    for (int i = 0; i < parameters->count; i++) {
-        mt_tensor *tensor = &parameters->items[i]->tensor;
-        if (!tensor->has_grad) {
-            mt_status status =
-                tensor->device->zero(tensor->device, tensor->grad, mt_tensor_bytes(tensor));
-            if (status != MT_OK) {
-                return status;
-            }
-            tensor->has_grad = true;
-        }
-    }
-    return MT_OK;
 }

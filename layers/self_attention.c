@@ -54,6 +54,27 @@ mt_status mt_self_attention_init(mt_self_attention *layer, mt_parameters *parame
                           0.0);
 }
 
+/* Key, value and receptance: together, unless an adapter adds to one of them. */
+static void project(mt_tape *tape, const mt_self_attention *layer, mt_tensor *const *mixed,
+                    mt_tensor **projected)
+{
+    const mt_linear_layer *layers[] = {&layer->proj_key, &layer->proj_value,
+                                       &layer->proj_receptance};
+    mt_tensor *weights[3], *biases[3];
+    bool adapted = false;
+    for (int i = 0; i < 3; i++) {
+        weights[i] = layers[i]->weight;
+        biases[i] = layers[i]->bias;
+        adapted = adapted || layers[i]->lora != NULL;
+    }
+    if (!adapted) {
+        mt_linear_each(tape, 3, mixed, weights, biases, projected);
+    }
+    for (int i = 0; i < 3 && adapted; i++) {
+        projected[i] = mt_linear_forward(tape, layers[i], mixed[i]);
+    }
+}
+
 mt_tensor *mt_self_attention_forward(mt_tape *tape, const mt_self_attention *layer, mt_tensor *x,
                                      mt_self_attention_state *state)
 {
@@ -63,12 +84,8 @@ mt_tensor *mt_self_attention_forward(mt_tape *tape, const mt_self_attention *lay
     mt_tensor *mixed[3] = {NULL};
     mt_time_mix(tape, x, mt_carried_in(tape, carried->x, x), 3, mixes, mixed);
 
-    mt_tensor *weights[] = {layer->proj_key.weight, layer->proj_value.weight,
-                            layer->proj_receptance.weight};
-    mt_tensor *biases[] = {layer->proj_key.bias, layer->proj_value.bias,
-                           layer->proj_receptance.bias};
     mt_tensor *projected[3] = {NULL};
-    mt_linear_each(tape, 3, mixed, weights, biases, projected);
+    project(tape, layer, mixed, projected);
     mt_tensor *key = projected[0], *value = projected[1], *receptance = projected[2];
 
     mt_tensor *decay = mt_negative_exp(tape, layer->time_decay);

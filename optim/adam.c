@@ -65,6 +65,9 @@ mt_status mt_adam_create(mt_parameters *parameters, mt_adam_config config, mt_ad
     if (parameters == NULL || parameters->data == NULL) {
         return mt_fail_null(__func__);
     }
+    if (parameters->frozen) {
+        return mt_fail(MT_ERROR_INVALID, "adam: the parameters are frozen, and have no gradients");
+    }
     return mt_adam_create_part(parameters, config, 0, parameters->total, NULL, adam);
 }
 

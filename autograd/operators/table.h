@@ -30,6 +30,7 @@
     X(mt_op_linear)                                                                                \
     X(mt_op_linear_each)                                                                           \
     X(mt_op_linear_squared_relu)                                                                   \
+    X(mt_op_linear_lora)                                                                           \
     X(mt_op_embedding)                                                                             \
     X(mt_op_layer_norm)                                                                            \
     X(mt_op_rms_norm)                                                                              \
@@ -40,6 +41,8 @@
     X(mt_op_concatenate)                                                                           \
     X(mt_op_transpose)                                                                             \
     X(mt_op_wkv)                                                                                   \
+    X(mt_op_repeat)                                                                                \
+    X(mt_op_wkv_start)                                                                             \
     X(mt_op_dropout)                                                                               \
     X(mt_op_cross_entropy)                                                                         \
     X(mt_op_linear_cross_entropy)                                                                  \

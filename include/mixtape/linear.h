@@ -1,5 +1,5 @@
 /* Linear: y = x weight^T + bias, from PyTorch's initial values U(-1/sqrt(in), 1/sqrt(in)) or
- * others. */
+ * others; with what an adapter adds to it, if it has one. */
 #ifndef MIXTAPE_LINEAR_H
 #define MIXTAPE_LINEAR_H
 
@@ -11,9 +11,16 @@
 extern "C" {
 #endif
 
+/* What is added to a product beside its weights: scale b (a x)  (mixtape/adapter.h) */
+typedef struct mt_lora {
+    mt_tensor *a, *b; /* (rank, in), (out, rank) */
+    double scale;
+} mt_lora;
+
 typedef struct mt_linear_layer {
-    mt_tensor *weight; /* (out, in) */
-    mt_tensor *bias;   /* (out), or NULL */
+    mt_tensor *weight;   /* (out, in) */
+    mt_tensor *bias;     /* (out), or NULL */
+    const mt_lora *lora; /* or NULL */
 } mt_linear_layer;
 
 /* Adds prefix + "weight" and, if `bias`, prefix + "bias". */

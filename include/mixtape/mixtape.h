@@ -14,6 +14,7 @@
 #define MIXTAPE_MIXTAPE_H
 
 #include <mixtape/adam.h>
+#include <mixtape/adapter.h>
 #include <mixtape/carried.h>
 #include <mixtape/checkpoint.h>
 #include <mixtape/communicator.h>

@@ -44,6 +44,8 @@ typedef struct mt_model_config {
     double embed_bound;
 } mt_model_config;
 
+typedef struct mt_adapter mt_adapter; /* mixtape/adapter.h */
+
 typedef struct mt_model mt_model;
 struct mt_model {
     mt_model_config config; /* resolved: no zeros where a default stands */
@@ -54,11 +56,13 @@ struct mt_model {
     mt_norm embed_norm, final_norm;
     mt_block *blocks;     /* num_blocks of them */
     mt_linear_layer head; /* weight NULL if there is none */
+    mt_adapter *adapter;  /* mt_model_adapt; or NULL */
 };
 
-/* The carried state of every block, as tensors of one tape: `blocks` has num_blocks elements, zero
- * at a sequence's start. From one tape to the next, or past its reset, mixtape/stream.h carries it,
- * and a trainer, where it is one tensor (mixtape/carried.h). */
+/* The carried state of every block, as tensors of one tape: `blocks` has num_blocks elements. A
+ * tensor that is NULL is that of a sequence's start (mt_model_begin), as all are at first. From one
+ * tape to the next, or past its reset, mixtape/stream.h carries it, and a trainer, where it is one
+ * tensor (mixtape/carried.h). */
 typedef struct mt_model_state {
     mt_block_state *blocks;
     int64_t num_blocks;
@@ -123,6 +127,11 @@ MT_API mt_tensor *mt_model_cross_entropy_l2wrap(mt_tape *tape, mt_model *model, 
 
 MT_API mt_status mt_model_state_create(const mt_model *model, mt_model_state *state); /* empty */
 MT_API void mt_model_state_destroy(mt_model_state *state);
+
+/* What B sequences begin with: puts the state that was tuned (mixtape/adapter.h), on the tape, in
+ * place of every tensor that is NULL; where none was, they stay so, which is the empty state. All
+ * that begins a sequence asks here: mt_model_decode, streams. */
+MT_API void mt_model_begin(mt_tape *tape, const mt_model *model, int64_t B, mt_model_state *state);
 
 #ifdef __cplusplus
 }

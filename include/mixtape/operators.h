@@ -67,6 +67,11 @@ MT_API mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_t
 MT_API void mt_linear_each(mt_tape *tape, int count, mt_tensor *const *x, mt_tensor *const *weight,
                            mt_tensor *const *bias, mt_tensor **y);
 
+/* y = x weight^T + bias + scale (x a^T) b^T;  a (rank, in), b (out, rank), as mt_linear has the
+ * rest */
+MT_API mt_tensor *mt_linear_lora(mt_tape *tape, mt_tensor *x, mt_tensor *weight, mt_tensor *bias,
+                                 mt_tensor *a, mt_tensor *b, double scale);
+
 /* y = max(x weight^T + bias, 0)^2, in one pass over the product; arguments as mt_linear's */
 MT_API mt_tensor *mt_linear_squared_relu(mt_tape *tape, mt_tensor *x, mt_tensor *weight,
                                          mt_tensor *bias);
@@ -115,6 +120,13 @@ MT_API mt_tensor *mt_last_step(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_wkv(mt_tape *tape, mt_tensor *w, mt_tensor *time_first, mt_tensor *key,
                          mt_tensor *value, mt_tensor *state, int64_t context_size,
                          mt_tensor **state_out);
+
+/* y[n] = x for n < count: a tensor of one more dimension, the first; both wide (mt_dtype_wide) */
+MT_API mt_tensor *mt_repeat(mt_tape *tape, mt_tensor *x, int64_t count);
+
+/* The state (3, B, C) of sequences that begin with unscaled sums which are learnt, the same for
+ * each row: num, den = root^2, max = 0;  num, root (C). All are wide. */
+MT_API mt_tensor *mt_wkv_start(mt_tape *tape, mt_tensor *num, mt_tensor *root, int64_t B);
 
 /* y = x mask / (1 - p), each element of mask 0 with probability p;  y = x where p is 0 */
 MT_API mt_tensor *mt_dropout(mt_tape *tape, mt_tensor *x, double p);

@@ -63,7 +63,8 @@ typedef struct mt_parameters {
     char error[256];      /* and what it was */
     mt_parameter **items; /* in the order they were added */
     void *names;          /* the items sorted, for mt_parameters_find */
-    void *data, *grad;    /* the blocks; NULL until allocated, as the sizes below are 0 */
+    void *data, *grad;    /* the blocks; NULL until allocated, as the sizes below are 0; */
+    bool frozen;          /* then there is no grad (mt_parameters_freeze) */
     bool keeps_narrow;    /* mt_parameters_set_narrow */
     uint16_t *narrow;     /* the data as MT_BF16 then, else NULL */
     void *compact;        /* mt_parameters_compact: what is in place of the blocks; else NULL */
@@ -115,6 +116,10 @@ MT_API mt_status mt_parameters_renew_narrow(const mt_parameters *parameters);
  * has changed. Afterwards the parameters are without memory (data NULL) to all that trains them,
  * saves them or gives them values, which refuses them. */
 MT_API mt_status mt_parameters_compact(mt_parameters *parameters, mt_dtype type);
+
+/* Has no gradients of the parameters computed from here on, and gives back the memory for them, or
+ * never asks for it. They cannot be trained any more: Adam and a trainer refuse them. */
+MT_API void mt_parameters_freeze(mt_parameters *parameters);
 
 /* Allocates the blocks and draws every initial value, in order, from `seed`. MT_ERROR_INVALID where
  * they have memory already. */

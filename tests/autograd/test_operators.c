@@ -435,6 +435,46 @@ START_TEST(test_transducer_loss_is_the_same_without_a_record)
 }
 END_TEST
 
+START_TEST(test_what_adapters_are_made_of_has_shapes)
+{
+    mt_tensor *x = RANDOM(1, 2, 3), *weight = RANDOM(2, 4, 3), *a = RANDOM(3, 2, 3);
+    mt_tensor *b = RANDOM(4, 4, 2), *other = RANDOM(5, 4, 3), *five = RANDOM(6, 5);
+    ck_assert_ptr_null(mt_linear_lora(test_tape, x, weight, NULL, a, other, 1.0));
+    assert_tape_fails_with("a has shape (2, 3) and b (4, 3), expected (rank, 3) and (4, rank)");
+    mt_tape_reset(test_tape);
+    ck_assert_ptr_null(mt_linear_lora(test_tape, x, weight, NULL, b, b, 1.0));
+    assert_tape_fails_with("a has shape (4, 2) and b (4, 2)");
+    mt_tape_reset(test_tape);
+    ck_assert_ptr_null(mt_linear_lora(test_tape, x, weight, five, a, b, 1.0));
+    assert_tape_fails_with("bias");
+    mt_tape_reset(test_tape);
+    ck_assert_ptr_null(mt_repeat(test_tape, x, 0));
+    assert_tape_fails_with("repeat: 0 times, not 1 or more");
+    mt_tape_reset(test_tape);
+    ck_assert_ptr_null(mt_wkv_start(test_tape, five, x, 2));
+    assert_tape_fails_with("wkv_start: root of den");
+    mt_tape_reset(test_tape);
+    ck_assert_ptr_null(mt_wkv_start(test_tape, five, five, -1));
+    assert_tape_fails_with("wkv_start: -1 times");
+}
+END_TEST
+
+/* Of the sums that are learnt, den is a square, with the exponent 0. */
+START_TEST(test_wkv_begins_with_unscaled_sums)
+{
+    mt_tensor *num = RANDOM(1, 3), *root = RANDOM(2, 3);
+    double of_num[3], of_root[3], state[3 * 2 * 3];
+    ck_assert_int_eq(mt_tensor_read_doubles(num, of_num), MT_OK);
+    ck_assert_int_eq(mt_tensor_read_doubles(root, of_root), MT_OK);
+    ck_assert_int_eq(mt_tensor_read_doubles(mt_wkv_start(test_tape, num, root, 2), state), MT_OK);
+    for (int i = 0; i < 6; i++) {
+        ck_assert_double_eq(state[i], of_num[i % 3]);
+        ck_assert_double_eq(state[6 + i], of_root[i % 3] * of_root[i % 3]);
+        ck_assert_double_eq(state[12 + i], 0.0);
+    }
+}
+END_TEST
+
 static Suite *operators_suite(void)
 {
     TCase *tcase;
@@ -447,6 +487,8 @@ static Suite *operators_suite(void)
     tcase_add_test(tcase, test_every_operator_has_a_gradient_case);
     tcase_add_test(tcase, test_operators_given_null_return_null);
     tcase_add_test(tcase, test_shapes_that_differ_are_refused_with_both);
+    tcase_add_test(tcase, test_what_adapters_are_made_of_has_shapes);
+    tcase_add_test(tcase, test_wkv_begins_with_unscaled_sums);
     tcase_add_test(tcase, test_only_leading_dimensions_are_repeated);
     tcase_add_test(tcase, test_a_slice_beyond_the_axis_is_refused);
     tcase_add_test(tcase, test_an_axis_that_is_not_there_is_refused);
