@@ -1,5 +1,6 @@
 #include "io/checkpoint_file.h"
 
+#include "io/adapter_file.h"
 #include "io/carried.h"
 #include "io/kept_batch.h"
 #include "io/kept_tokenizer.h"
@@ -83,23 +84,35 @@ static void write_adam(mt_archive *archive, const mt_adam *adam)
     mt_archive_write_int(archive, "/optimizer", "step", adam->step);
 }
 
+/* A model's, an adapter's, or a program's own. */
+static void write_weights(mt_archive *archive, const mt_weights *weights,
+                          const mt_checkpoint_parts *parts)
+{
+    const char *group = parts->adapter != NULL ? MT_ADAPTER_GROUP : "/model";
+    mt_archive_write_group(archive, group);
+    if (parts->adapter != NULL) {
+        mt_adapter_attributes_write(archive, parts->adapter, weights->dtype);
+    } else if (weights->config.num_blocks > 0) {
+        mt_model_config config = mt_model_config_resolved(&weights->config);
+        mt_model_attributes_write(archive, group, &config, weights->dtype);
+    }
+    write_values(archive, group, weights, false);
+}
+
 static mt_status write_checkpoint(const char *path, const mt_weights *weights,
                                   const mt_checkpoint_parts *parts, mt_saver *saver)
 {
     mt_archive *archive;
-    mt_status status = mt_native_create(path, MT_CHECKPOINT_FORMAT, weights->tokens, &archive);
+    mt_status status =
+        mt_native_create(path, parts->adapter != NULL ? MT_ADAPTER_FORMAT : MT_CHECKPOINT_FORMAT,
+                         weights->tokens, &archive);
     if (status != MT_OK) {
         return status;
     }
     if (saver != NULL) {
         mt_archive_save_by(archive, saver);
     }
-    mt_archive_write_group(archive, "/model");
-    if (weights->config.num_blocks > 0) { /* else they are no model's */
-        mt_model_config config = mt_model_config_resolved(&weights->config);
-        mt_model_attributes_write(archive, "/model", &config, weights->dtype);
-    }
-    write_values(archive, "/model", weights, false);
+    write_weights(archive, weights, parts);
     if (parts->adam != NULL) {
         write_adam(archive, parts->adam);
     }
@@ -125,7 +138,8 @@ mt_status mt_checkpoint_convert(const mt_weights *weights, const char *path,
         return mt_fail_null(__func__);
     }
     const mt_checkpoint_parts parts = {.state = state, .run_config = run_config};
-    return write_checkpoint(path, weights, &parts, NULL);
+    mt_status status = mt_weights_check_whole(weights, "a checkpoint of a model");
+    return status == MT_OK ? write_checkpoint(path, weights, &parts, NULL) : status;
 }
 
 mt_status mt_checkpoint_write(const char *path, const mt_checkpoint_parts *parts, mt_saver *saver)
@@ -160,6 +174,13 @@ mt_status mt_checkpoint_save(const char *path, const mt_model *model, const mt_a
 
 /* ---- reading ---- */
 
+/* What the file itself holds: of an adapter's it is not the model. */
+static const mt_weights *held_by(const mt_checkpoint *checkpoint)
+{
+    const mt_weights *weights = checkpoint->weights;
+    return weights->file->own != NULL ? weights->file->own : weights;
+}
+
 void mt_checkpoint_destroy(mt_checkpoint *checkpoint)
 {
     if (checkpoint == NULL) {
@@ -185,11 +206,11 @@ static mt_status put_moments(void *context, int64_t first, int64_t n, const void
 /* Checks those of one kind and, where there is an optimiser for them, gives them to it. */
 static mt_status read_kind(const mt_checkpoint *checkpoint, mt_moment which, const mt_adam *adam)
 {
-    const mt_weights *weights = checkpoint->weights;
+    const mt_weights *weights = held_by(checkpoint);
     const char *group = moment_groups[which];
     read_moments to = {adam, which};
     mt_values values = {.group = group, .never_negative = which == MT_SECOND_MOMENT};
-    mt_status status = mt_archive_source(weights->file->archive, group, &values.source);
+    mt_status status = mt_archive_source(checkpoint->weights->file->archive, group, &values.source);
     if (status == MT_OK) {
         status = adam != NULL
                      ? mt_weights_hand_out(weights, &values, adam->parameters, put_moments, &to)
@@ -210,7 +231,7 @@ mt_status mt_checkpoint_check(const mt_checkpoint *checkpoint)
     if (checkpoint == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = mt_weights_check(checkpoint->weights);
+    mt_status status = mt_weights_check(held_by(checkpoint));
     if (status == MT_OK && checkpoint->has_optimizer) {
         status = read_both(checkpoint, NULL);
     }
@@ -240,7 +261,7 @@ static mt_status read_adam(mt_archive *archive, mt_checkpoint *checkpoint)
         mt_archive_fail(archive, "/optimizer", "%s", mt_error_message());
     }
     mt_status status = mt_archive_status(archive);
-    const mt_parameters *parameters = checkpoint->weights->parameters;
+    const mt_parameters *parameters = held_by(checkpoint)->parameters;
     if (status == MT_OK) {
         status = mt_native_check(archive, moment_groups[MT_FIRST_MOMENT], parameters, NULL);
     }
@@ -263,8 +284,10 @@ static mt_status read_progress(mt_checkpoint *checkpoint)
     return checkpoint->has_optimizer ? read_adam(archive, checkpoint) : mt_archive_status(archive);
 }
 
-/* `own`: the parameters that the file must hold; NULL: a model's. */
-static mt_status load(const char *path, const mt_parameters *own, mt_checkpoint **checkpoint)
+/* `own`: the parameters that the file must hold; NULL: a model's. `model`: where that of an adapter
+ * is; NULL: where the file says. */
+static mt_status load(const char *path, const char *model, const mt_parameters *own,
+                      mt_checkpoint **checkpoint)
 {
     *checkpoint = NULL;
     mt_checkpoint *read = calloc(1, sizeof *read);
@@ -272,7 +295,7 @@ static mt_status load(const char *path, const mt_parameters *own, mt_checkpoint 
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof *read);
     }
     mt_status status = own != NULL ? mt_weights_open_own(path, own, &read->weights)
-                                   : mt_weights_open(path, &read->weights);
+                                   : mt_weights_open_adapted(path, model, &read->weights);
     if (status == MT_OK && read->weights->layout == NULL) {
         status = read_progress(read);
     }
@@ -286,13 +309,19 @@ static mt_status load(const char *path, const mt_parameters *own, mt_checkpoint 
 
 mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint)
 {
-    return load(path, NULL, checkpoint);
+    return load(path, NULL, NULL, checkpoint);
+}
+
+mt_status mt_checkpoint_load_adapted(const char *path, const char *model,
+                                     mt_checkpoint **checkpoint)
+{
+    return load(path, model, NULL, checkpoint);
 }
 
 mt_status mt_checkpoint_load_own(const char *path, const mt_parameters *parameters,
                                  mt_checkpoint **checkpoint)
 {
-    return load(path, parameters, checkpoint);
+    return load(path, NULL, parameters, checkpoint);
 }
 
 /* ---- into a model ---- */
@@ -318,7 +347,7 @@ static mt_status check_adam(const mt_checkpoint *checkpoint, const mt_adam *adam
 mt_status mt_checkpoint_restore_own(const mt_checkpoint *checkpoint, mt_parameters *parameters,
                                     mt_adam *adam)
 {
-    const mt_weights *weights = checkpoint->weights;
+    const mt_weights *weights = held_by(checkpoint);
     mt_status status = mt_weights_check_fit(weights, parameters);
     if (status == MT_OK && adam != NULL) {
         status = check_adam(checkpoint, adam);
@@ -343,7 +372,14 @@ mt_status mt_checkpoint_restore(const mt_checkpoint *checkpoint, mt_model *model
     if (checkpoint == NULL || model == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = mt_weights_check_config(checkpoint->weights, &model->config);
+    const mt_weights *weights = checkpoint->weights;
+    if (weights->adapter != NULL) {
+        return adam == NULL ? mt_weights_restore(weights, model)
+                            : mt_fail(MT_ERROR_INVALID,
+                                      "%s: its optimiser is that of an adapter, not of a model",
+                                      weights->file->path);
+    }
+    mt_status status = mt_weights_check_config(weights, &model->config);
     return status == MT_OK ? mt_checkpoint_restore_own(checkpoint, model->parameters, adam)
                            : status;
 }

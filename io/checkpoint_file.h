@@ -44,6 +44,7 @@ typedef struct mt_checkpoint_parts {
     const mt_tokenizer_file *tokenizer;
     const mt_kept_batch *batch;
     mt_carried_rows carried;
+    const struct mt_adapter_origin *adapter; /* whose parameters they are (io/adapter_file.h) */
 } mt_checkpoint_parts;
 
 /* Saves as mt_checkpoint_save does. With a saver, not NULL, the file is on its way when this

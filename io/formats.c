@@ -1,4 +1,5 @@
 /* The formats of files of weights, one row each. */
+#include "io/adapter_file.h"
 #include "io/file.h"
 #include "io/hf_folder.h"
 #include "io/weights_file.h"
@@ -30,6 +31,7 @@ static mt_status describe_foreign_hdf5(mt_weights *weights)
 
 static const mt_format formats[] = {
     {"a checkpoint", MT_HDF5, MT_CHECKPOINT_FORMAT, true, mt_native_describe_checkpoint, NULL},
+    {"an adapter", MT_HDF5, MT_ADAPTER_FORMAT, true, mt_adapter_describe_file, NULL},
     {"an exchange file", MT_HDF5, MT_EXCHANGE_FORMAT, false, mt_native_describe_exchange,
      mt_native_write_exchange},
     {"HDF5 of another program", MT_HDF5, NULL, false, describe_foreign_hdf5, NULL},

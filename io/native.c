@@ -44,8 +44,7 @@ mt_status mt_native_create(const char *path, const char *format, const mt_token_
     return MT_OK;
 }
 
-/* The root's token list, which must be as long as the vocabulary; NULL where there is none. */
-static mt_token_list *read_tokens(mt_archive *archive, int64_t vocab_size)
+mt_token_list *mt_native_read_tokens(mt_archive *archive, int64_t vocab_size)
 {
     mt_token_list *tokens = mt_archive_has_attribute(archive, "/", "token_list")
                                 ? mt_archive_read_tokens(archive, "/", "token_list")
@@ -133,7 +132,7 @@ mt_status mt_native_describe_checkpoint(mt_weights *weights)
     if (weights->parameters == NULL) { /* else they are a program's own */
         mt_model_attributes_read(archive, "/model", &weights->config, &weights->dtype);
         weights->file->describes = true;
-        weights->tokens = read_tokens(archive, weights->config.vocab_size);
+        weights->tokens = mt_native_read_tokens(archive, weights->config.vocab_size);
         mt_tokenizer_read(archive, &weights->tokenizer);
     }
     return describe_group(weights, "/model");
@@ -149,7 +148,7 @@ mt_status mt_native_describe_exchange(mt_weights *weights)
     free(layout);
     mt_model_attributes_read(archive, "/", &weights->config, &weights->dtype);
     weights->file->describes = true;
-    weights->tokens = read_tokens(archive, weights->config.vocab_size);
+    weights->tokens = mt_native_read_tokens(archive, weights->config.vocab_size);
     mt_tokenizer_read(archive, &weights->tokenizer);
     if (mt_archive_status(archive) == MT_OK) {
         weights->config = mt_layout_kept(weights->layout, &weights->config);

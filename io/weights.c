@@ -18,12 +18,15 @@ void mt_weights_close(mt_weights *weights)
     mt_parameters_destroy(weights->parameters);
     mt_token_list_destroy(weights->tokens);
     mt_tokenizer_free(&weights->tokenizer);
+    free(weights->adapter);
+    mt_weights_close(weights->file->own); /* whose values the archive has */
+    mt_weights_close(weights->file->model);
     mt_weights_file_close(weights->file);
     free(weights->file);
     free(weights);
 }
 
-static mt_status new_weights(const char *path, mt_weights **weights)
+mt_status mt_weights_create(const char *path, mt_weights **weights)
 {
     mt_weights *made = calloc(1, sizeof *made);
     mt_weights_file *file = calloc(1, sizeof *file);
@@ -40,13 +43,19 @@ static mt_status new_weights(const char *path, mt_weights **weights)
 static mt_status describe(const char *path, mt_weights *weights)
 {
     const mt_format *format;
+    const mt_weights_file asked = *weights->file;
     mt_status status = mt_weights_file_open(path, weights->file);
+    weights->file->is_model = asked.is_model;
+    weights->file->asked_model = asked.asked_model;
     if (status == MT_OK) {
         status = mt_format_find(weights->file, &format);
     }
     if (status == MT_OK) {
         bool own = weights->parameters != NULL && !format->is_checkpoint;
         status = own ? mt_own_describe(weights) : format->describe(weights);
+    }
+    if (status == MT_OK && asked.asked_model != NULL && weights->adapter == NULL) {
+        status = mt_fail(MT_ERROR_INVALID, "%s: it is no adapter", path);
     }
     if (status == MT_OK && weights->tokenizer.bytes == NULL) {
         status = mt_tokenizer_load_beside(path, &weights->tokenizer); /* of a folder */
@@ -64,12 +73,34 @@ static mt_status finish_opening(mt_status status, mt_weights *made, mt_weights *
     return MT_OK;
 }
 
-mt_status mt_weights_open(const char *path, mt_weights **weights)
+/* `model` is asked for in place of the one that an adapter names, or NULL. */
+static mt_status open_weights(const char *path, const char *model, bool is_model,
+                              mt_weights **weights)
 {
     mt_weights *made = NULL;
     *weights = NULL;
-    mt_status status = new_weights(path, &made);
-    return status == MT_OK ? finish_opening(describe(path, made), made, weights) : status;
+    mt_status status = mt_weights_create(path, &made);
+    if (status != MT_OK) {
+        return status;
+    }
+    made->file->asked_model = model;
+    made->file->is_model = is_model;
+    return finish_opening(describe(path, made), made, weights);
+}
+
+mt_status mt_weights_open(const char *path, mt_weights **weights)
+{
+    return open_weights(path, NULL, false, weights);
+}
+
+mt_status mt_weights_open_adapted(const char *path, const char *model, mt_weights **weights)
+{
+    return open_weights(path, model, false, weights);
+}
+
+mt_status mt_weights_open_model(const char *path, mt_weights **weights)
+{
+    return open_weights(path, NULL, true, weights);
 }
 
 /* The names, shapes and places of parameters, without their memory. */
@@ -89,7 +120,7 @@ mt_status mt_weights_open_own(const char *path, const mt_parameters *own, mt_wei
 {
     mt_weights *made = NULL;
     *weights = NULL;
-    mt_status status = new_weights(path, &made);
+    mt_status status = mt_weights_create(path, &made);
     if (status != MT_OK) {
         return status;
     }

@@ -1,5 +1,5 @@
 /* The mean of several files' weights, and what two files' weights differ in. */
-#include "io/weights_file.h"
+#include "io/adapter_file.h"
 
 #include "kernels/null.h"
 
@@ -91,7 +91,10 @@ static mt_status check_alike(const mt_weights *weights, const mt_weights *first)
     if (weights == NULL) {
         return mt_fail_null("mt_weights_average");
     }
-    mt_status status = mt_weights_check_config(weights, &first->config);
+    mt_status status = mt_weights_check_whole(weights, "a mean");
+    if (status == MT_OK) {
+        status = mt_weights_check_config(weights, &first->config);
+    }
     if (status == MT_OK) {
         status = mt_weights_check_fit(weights, first->parameters);
     }
@@ -181,7 +184,10 @@ mt_status mt_weights_compare(const mt_weights *a, const mt_weights *b, mt_see_di
     if (a == NULL || b == NULL || see == NULL) {
         return mt_fail_null(__func__);
     }
-    mt_status status = MT_OK;
+    mt_status status = mt_weights_check_whole(a, "a comparison");
+    if (status == MT_OK) {
+        status = mt_weights_check_whole(b, "a comparison");
+    }
     for (int i = 0; i < a->parameters->count && status == MT_OK; i++) {
         const mt_parameter *in_a = a->parameters->items[i];
         const mt_parameter *in_b = mt_parameters_find(b->parameters, in_a->name);

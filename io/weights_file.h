@@ -21,6 +21,12 @@ typedef struct mt_weights_file {
     bool describes;      /* it has the model's configuration, beside names and shapes; */
     mt_assumed assumed;  /* what else of it was assumed, */
     char assumed_text[MT_ASSUMED_TEXT]; /* and that in words */
+    bool is_model;                      /* it is to be the model of an adapter */
+
+    /* Of an adapter's file: the model that it is of, which may be in another place than it says
+     * (NULL: not), and what the file holds itself. Else NULL. */
+    const char *asked_model;
+    mt_weights *model, *own;
 } mt_weights_file;
 
 /* What of a configuration is assumed, in words: "eps 1e-05, context_size 1024"; "" for nothing. */
@@ -86,6 +92,9 @@ mt_status mt_native_create(const char *path, const char *format, const mt_token_
 mt_status mt_native_check_version(mt_archive *archive);
 mt_status mt_native_check_format(mt_archive *archive, const char *format);
 
+/* The root's token list, which must be as long as the vocabulary; NULL where there is none. */
+mt_token_list *mt_native_read_tokens(mt_archive *archive, int64_t vocab_size);
+
 /* A group must hold the arrays of parameters, of their type, by the names of a layout (NULL: our
  * own), and nothing else. */
 mt_status mt_native_check(mt_archive *archive, const char *group, const mt_parameters *parameters,
@@ -95,6 +104,10 @@ mt_status mt_native_check(mt_archive *archive, const char *group, const mt_param
  * Only the file is to be closed (mt_weights_file_close). */
 mt_status mt_weights_of(const mt_parameters *parameters, const mt_model_config *config,
                         const mt_token_list *tokens, mt_weights_file *file, mt_weights *weights);
+
+/* Weights of nothing yet; and those that an adapter is of, which no adapter's file holds. */
+mt_status mt_weights_create(const char *path, mt_weights **weights);
+mt_status mt_weights_open_model(const char *path, mt_weights **weights);
 
 /* A file's weights, which must be just these parameters, a model's or not: of a checkpoint, or of
  * arrays by the parameters' own names, which mt_own_describe checks. */

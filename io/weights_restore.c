@@ -1,5 +1,5 @@
 /* Weights that go into a model: what must fit, and how much of it. */
-#include "io/weights_file.h"
+#include "io/adapter_file.h"
 
 #include "kernels/null.h"
 #include "layers/layer.h"
@@ -113,13 +113,19 @@ mt_status mt_weights_restore(const mt_weights *weights, mt_model *model)
         return mt_fail_null(__func__);
     }
     mt_status status = check_restore(weights, model);
-    return status == MT_OK ? mt_weights_check_and_fill(weights, model->parameters) : status;
+    if (status == MT_OK) {
+        status = mt_weights_check_and_fill(weights, model->parameters);
+    }
+    return status == MT_OK ? mt_weights_begin_tuned(weights, model) : status;
 }
 
 mt_status mt_weights_check_begin(const mt_weights *weights, const mt_parameters *parameters,
                                  bool may_grow)
 {
-    return check_parameters(weights->parameters, parameters, (may_lack){true, may_grow});
+    mt_status status = mt_weights_check_whole(weights, "another model");
+    return status == MT_OK
+               ? check_parameters(weights->parameters, parameters, (may_lack){true, may_grow})
+               : status;
 }
 
 mt_status mt_weights_begin(const mt_weights *weights, mt_model *model)
@@ -136,7 +142,10 @@ mt_status mt_weights_begin(const mt_weights *weights, mt_model *model)
 mt_status mt_weights_restore_new(const mt_weights *weights, mt_model *model)
 {
     mt_status status = check_restore(weights, model);
-    return status == MT_OK ? mt_weights_fill(weights, model->parameters) : status;
+    if (status == MT_OK) {
+        status = mt_weights_fill(weights, model->parameters);
+    }
+    return status == MT_OK ? mt_weights_begin_tuned(weights, model) : status;
 }
 
 mt_status mt_weights_begin_new(const mt_weights *weights, mt_model *model, uint64_t seed,

@@ -1,5 +1,5 @@
 /* Exchange files, of weights.h: a model's parameters under the names of a layout. */
-#include "io/weights_file.h"
+#include "io/adapter_file.h"
 #include "kernels/null.h"
 
 #include <stdio.h>
@@ -85,7 +85,10 @@ mt_status mt_weights_export(const mt_weights *weights, const char *path, const m
                        "--layout)");
     }
     const mt_format *format = mt_format_of_name(path, layout);
-    mt_status status = check_layout(weights, layout, format);
+    mt_status status = mt_weights_check_whole(weights, "a layout");
+    if (status == MT_OK) {
+        status = check_layout(weights, layout, format);
+    }
     for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
         status = add_parameter(weights, layout, weights->parameters->items[i], &arrays);
     }

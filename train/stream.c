@@ -1,4 +1,3 @@
-#include <mixtape/carried.h>
 #include <mixtape/operators.h>
 #include <mixtape/wkv.h>
 
@@ -76,9 +75,7 @@ static mt_status open_stream(mt_stream *stream)
         status = allocate_blocks(stream);
     }
     if (status == MT_OK) {
-        mt_carried carried;
-        status = mt_carried_of_model(stream->model, stream->batch, &carried);
-        stream->empty_row = carried.empty;
+        status = stream_make_first_row(stream);
     }
     return status == MT_OK ? mt_stream_reset(stream, MT_EVERY_ROW) : status;
 }
@@ -114,7 +111,7 @@ void mt_stream_destroy(mt_stream *stream)
     stream->device->release(stream->device, stream->memory);
     mt_model_state_destroy(&stream->state);
     mt_tape_destroy(stream->tape);
-    free(stream->empty_row);
+    free(stream->first_row);
     free(stream->blocks);
     free(stream);
 }

@@ -21,10 +21,14 @@ struct mt_stream {
     int64_t batch;
     size_t size;     /* of a value */
     void *memory;    /* of all tensors, on the device */
-    void *empty_row; /* what a row carries at the beginning of a sequence, on the host */
+    void *first_row; /* what a row carries at the beginning of a sequence, on the host */
     carried_block *blocks;
     mt_model_state state; /* the tensors as a call of the model sees them */
 };
+
+/* Makes the row that a sequence begins with: the model's (mt_model_begin), or the empty one, which
+ * is zeros, but for the exponents of empty sums. */
+mt_status stream_make_first_row(mt_stream *stream);
 
 /* MT_ERROR_INVALID unless the stream has the row; `least` is MT_EVERY_ROW where that is one. */
 mt_status stream_check_row(const mt_stream *stream, int64_t row, int64_t least);

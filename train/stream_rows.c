@@ -1,4 +1,6 @@
 /* Rows of a stream: what a sequence carries, saved, loaded, copied and begun anew. */
+#include <mixtape/carried.h>
+
 #include "kernels/null.h"
 #include "train/stream_internal.h"
 
@@ -130,7 +132,7 @@ mt_status mt_stream_load(mt_stream *stream, int64_t row, const void *host)
 
 mt_status mt_stream_reset(mt_stream *stream, int64_t row)
 {
-    return stream != NULL ? write_rows(stream, row, stream->empty_row, 0) : mt_fail_null(__func__);
+    return stream != NULL ? write_rows(stream, row, stream->first_row, 0) : mt_fail_null(__func__);
 }
 
 static mt_status check_alike(const mt_stream *to, const mt_stream *from)
@@ -178,4 +180,43 @@ mt_status mt_stream_copy(mt_stream *to, int64_t to_row, const mt_stream *from, i
         status = copy_row(to, b, from, all ? b : from_row);
     }
     return status;
+}
+
+/* In the order of a row's pieces. */
+static mt_status read_block(const mt_block_state *begun, char *host)
+{
+    const mt_tensor *tensors[TENSORS] = {
+        [ATT_X] = begun->att.x, [ATT_WKV] = begun->att.wkv, [FFN_X] = begun->ffn};
+    mt_status status = MT_OK;
+    for (int i = 0; i < TENSORS && status == MT_OK && tensors[i] != NULL; i++) {
+        status = mt_tensor_read(tensors[i], host);
+        host += mt_tensor_bytes(tensors[i]);
+    }
+    return status;
+}
+
+/* What was tuned, in place of the empty state. */
+static mt_status put_begun(mt_stream *stream)
+{
+    mt_model_state begun;
+    size_t bytes = mt_stream_row_bytes(stream) / (size_t)stream->model->config.num_blocks;
+    mt_status status = mt_model_state_create(stream->model, &begun);
+    mt_model_begin(stream->tape, stream->model, 1, &begun);
+    if (status == MT_OK && mt_tape_status(stream->tape) != MT_OK) {
+        status = mt_fail(mt_tape_status(stream->tape), "%s", mt_tape_error(stream->tape));
+    }
+    for (int64_t i = 0; i < begun.num_blocks && status == MT_OK; i++) {
+        status = read_block(&begun.blocks[i], (char *)stream->first_row + (size_t)i * bytes);
+    }
+    mt_model_state_destroy(&begun);
+    mt_tape_reset(stream->tape);
+    return status;
+}
+
+mt_status stream_make_first_row(mt_stream *stream)
+{
+    mt_carried carried;
+    mt_status status = mt_carried_of_model(stream->model, stream->batch, &carried);
+    stream->first_row = carried.empty;
+    return status == MT_OK ? put_begun(stream) : status;
 }

@@ -128,6 +128,7 @@ void mt_trainer_destroy(mt_trainer *trainer)
     trainer_carried_close(trainer);
     free(trainer->at_hand.items);
     free(trainer->places);
+    free((char *)(uintptr_t)trainer->adapter.model);
     free(trainer->votes);
     grad_pieces_destroy(trainer->pieces);
     free(trainer);
@@ -324,6 +325,6 @@ mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokenizer_file
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    trainer->tokenizer = tokenizer;
+    trainer->tokenizer = trainer_knows_tokenizer(trainer, tokenizer) ? NULL : tokenizer;
     return MT_OK;
 }

@@ -8,6 +8,7 @@
 
 #include <mixtape/trainer.h>
 
+#include "io/adapter_file.h"
 #include "io/checkpoint_file.h"
 #include "kernels/device.h"
 #include "optim/adam_part.h"
@@ -92,7 +93,10 @@ struct mt_trainer {
     const mt_token_list *tokens;
     const mt_tokenizer_file *tokenizer;
     const char *run_config;
-    mt_saver *saver; /* of saves beside the training; NULL: there was none */
+    mt_adapter_origin adapter; /* mt_trainer_describe_adapter; `model`, owned, NULL: none */
+    size_t known_size;         /* of the tokenizer that the model's file has, */
+    uint64_t known_sum;        /* and its sum */
+    mt_saver *saver;           /* of saves beside the training; NULL: there was none */
     volatile sig_atomic_t stopped;
     mt_status status;          /* the first failure, */
     char error[2048];          /* and what it was; or, where there is none, why there is no batch */
@@ -208,6 +212,12 @@ mt_status trainer_collect(mt_trainer *trainer, mt_update *update);
 
 /* What its checkpoints hold, without the optimiser and the tokenizer. */
 mt_checkpoint_parts trainer_parts(const mt_trainer *trainer);
+
+/* Tells if the file of the model that an adapter is of has the same tokenizer. */
+bool trainer_knows_tokenizer(const mt_trainer *trainer, const mt_tokenizer_file *tokenizer);
+
+/* MT_ERROR_INVALID for a checkpoint of an adapter that computes otherwise. */
+mt_status trainer_check_adapter(const mt_trainer *trainer, const mt_checkpoint *checkpoint);
 
 /* Writes the file that mt_replay reads, of the batch at hand and the table that it began with. */
 mt_status trainer_keep_batch(const mt_trainer *trainer, mt_tensor *table, int64_t number);

@@ -21,7 +21,9 @@ mt_checkpoint_parts trainer_parts(const mt_trainer *trainer)
                                  .config = trainer->model != NULL ? &trainer->model->config : NULL,
                                  .state = &trainer->state,
                                  .run_config = trainer->run_config,
-                                 .tokens = trainer->tokens};
+                                 .tokens = trainer->tokens,
+                                 .adapter =
+                                     trainer->adapter.model != NULL ? &trainer->adapter : NULL};
 }
 
 /* Waits for a save at work, which may be of the file that is to be written or read; how it ended is
@@ -135,8 +137,8 @@ static mt_status restore_all(mt_trainer *trainer, void *context)
 /* Where moments are split, rank 0 has read those of all before the others look at their files. */
 static mt_status restore_shared(mt_trainer *trainer, const mt_checkpoint *checkpoint)
 {
-    mt_status status =
-        trainer_with_moments(trainer, MT_OK, restore_all, (void *)(uintptr_t)checkpoint);
+    mt_status status = trainer_with_moments(trainer, trainer_check_adapter(trainer, checkpoint),
+                                            restore_all, (void *)(uintptr_t)checkpoint);
     bool has_read =
         !trainer_splits(trainer) || mt_communicator_rank(trainer->config.communicator) == 0;
     return status == MT_OK && !has_read ? restore(trainer, checkpoint, NULL) : status;

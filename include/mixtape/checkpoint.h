@@ -56,6 +56,9 @@ MT_API mt_status mt_checkpoint_convert(const mt_weights *weights, const char *pa
 
 /* Opens any file of weights, with what else a checkpoint has. The caller destroys what it gets. */
 MT_API mt_status mt_checkpoint_load(const char *path, mt_checkpoint **checkpoint);
+/* The same for an adapter's file, as mt_weights_open_adapted opens it. */
+MT_API mt_status mt_checkpoint_load_adapted(const char *path, const char *model,
+                                            mt_checkpoint **checkpoint);
 MT_API void mt_checkpoint_destroy(mt_checkpoint *checkpoint); /* NULL is allowed */
 
 /* Reads and checks every value of the weights and the optimiser: MT_ERROR_FORMAT, with the file,

@@ -195,6 +195,14 @@ MT_API mt_tape *mt_trainer_tape(mt_trainer *trainer);
 MT_API mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model,
                                      const mt_token_list *tokens, const char *run_config);
 
+/* The same of parameters that are a model's adapter: checkpoints hold them alone, and name the file
+ * `path` of the model, whose weights the model had when it was adapted. That is read here, to know
+ * it again. MT_ERROR_INVALID for a model of another adapter, and a file that is an adapter itself;
+ * by all ranks, with the same weights. */
+MT_API mt_status mt_trainer_describe_adapter(mt_trainer *trainer, const mt_model *model,
+                                             const char *path, const mt_token_list *tokens,
+                                             const char *run_config);
+
 /* Has checkpoints hold a tokenizer's file, too, or NULL; it outlives the trainer. */
 MT_API mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokenizer_file *tokenizer);
 

@@ -19,6 +19,7 @@
 #ifndef MIXTAPE_WEIGHTS_H
 #define MIXTAPE_WEIGHTS_H
 
+#include <mixtape/adapter.h>
 #include <mixtape/api.h>
 #include <mixtape/layout.h>
 #include <mixtape/model.h>
@@ -62,6 +63,7 @@ typedef struct mt_weights {
     mt_token_list *tokens;        /* or NULL */
     mt_tokenizer_file tokenizer;  /* that was kept with them */
     const mt_layout *layout;      /* or NULL for a checkpoint, whose names are Mixtape's own */
+    mt_adapter_config *adapter;   /* that is part of them, else NULL */
     struct mt_weights_file *file; /* the library's own */
 } mt_weights;
 
@@ -74,6 +76,12 @@ MT_API const char *mt_weights_assumed(const mt_weights *weights);
  * figures, MT_ERROR_MEMORY. A .safetensors file's header has at most 16 MiB, a parameter's name
  * less than MT_NAME_MAX bytes. The caller closes what it gets; on failure that is NULL. */
 MT_API mt_status mt_weights_open(const char *path, mt_weights **weights);
+/* Of an adapter's file these are the weights of the model that it was trained beside, which must be
+ * where it says, with LoRA added to them; a tuned state goes to the model that is made of them
+ * (mt_weights_model, mt_weights_restore), which is then frozen. MT_ERROR_INVALID where the model
+ * has other weights, as far as the first 1024 values of each parameter tell, or is an adapter
+ * itself. The second opens an adapter whose model is in another place, `model`. */
+MT_API mt_status mt_weights_open_adapted(const char *path, const char *model, mt_weights **weights);
 MT_API void mt_weights_close(mt_weights *weights); /* NULL is allowed */
 
 /* Reads and checks every value, for who does nothing else with them. */
@@ -118,7 +126,8 @@ MT_API mt_status mt_weights_restore(const mt_weights *weights, mt_model *model);
 
 /* Gives a model the values of the parameters that bear the same names, converted to its type. A
  * head that the weights lack keeps its values; anything else that is missing, left over or of
- * another shape is MT_ERROR_INVALID, with the name and the shapes, before anything is changed. */
+ * another shape is MT_ERROR_INVALID, with the name and the shapes, before anything is changed. So
+ * are weights with a tuned state. */
 MT_API mt_status mt_weights_begin(const mt_weights *weights, mt_model *model);
 
 /* The same for a model that may have more labels than the weights: their rows of the embedding and
