@@ -39,6 +39,9 @@ typedef struct text_encoder {
     void *context;
 } text_encoder;
 
+/* What is trained: the model, or what is beside it (mixtape/adapter.h). */
+typedef enum run_tune { TUNE_ALL, TUNE_STATE, TUNE_LORA } run_tune;
+
 typedef struct run_config {
     char task[TEXT_MAX];
 
@@ -47,6 +50,10 @@ typedef struct run_config {
     mt_model_config model;
     double dropout;
     char init[TEXT_MAX];
+    run_tune tune;
+    int64_t lora_rank;
+    double lora_alpha;
+    char lora_on[TEXT_MAX]; /* mt_projections_parse */
 
     /* the data */
     file_list data, valid_data;

@@ -1,22 +1,28 @@
 """The RWKV decoder in PyTorch, whose autograd gives the gradients of all weights: written from the
 formulas with PyTorch's own operators, to compare Mixtape's training with.
 
-`weights` maps Mixtape's names, which are ESPnet's, to tensors.
+`weights` maps Mixtape's names, which are ESPnet's, to tensors; among them may be those of a tuned
+state (mixtape/adapter.h).
 """
 
 import torch
 from torch.nn import functional
 
 
-def wkv(time_decay, time_first, key, value):
-    """(B, T, C) from key and value (B, T, C): softmax over the steps up to each."""
+def wkv(time_decay, time_first, key, value, start=None):
+    """(B, T, C) from key and value (B, T, C): softmax over the steps up to each, beside what is
+    left of the sums (num, den) that a sequence starts with."""
     B, T, C = key.shape
     now = torch.arange(T)[:, None]
     before = torch.arange(T)[None, :]
     decayed = -(now - 1 - before)[:, :, None] * torch.exp(time_decay) + key[:, None]
     exponents = torch.where((before == now)[:, :, None], time_first + key[:, None], decayed)
     exponents = exponents.masked_fill((before > now)[:, :, None], -torch.inf)
-    return torch.einsum("btsc,bsc->btc", torch.softmax(exponents, dim=2), value)
+    if start is None:
+        return torch.einsum("btsc,bsc->btc", torch.softmax(exponents, dim=2), value)
+    left = torch.exp(-now * torch.exp(time_decay))
+    sums = torch.einsum("btsc,bsc->btc", torch.exp(exponents), value) + left * start[0]
+    return sums / (torch.exp(exponents).sum(dim=2) + left * start[1])
 
 
 def norm(weights, name, config, x):
@@ -41,6 +47,9 @@ def linear(weights, name, x):
 
 def time_mix(weights, name, part, x):
     before = functional.pad(x, (0, 0, 1, 0))[:, :-1]
+    if name + ".start_x" in weights:
+        first = weights[name + ".start_x"].expand_as(x[:, :1])
+        before = torch.cat([first, before[:, 1:]], dim=1)
     mix = weights[f"{name}.time_mix_{part}"].reshape(-1)
     return torch.lerp(before, x, mix.expand_as(x))
 
@@ -49,7 +58,10 @@ def self_attention(weights, name, x):
     key, value, receptance = (linear(weights, f"{name}.proj_{part}",
                                      time_mix(weights, name, part, x))
                               for part in ("key", "value", "receptance"))
-    attended = wkv(weights[name + ".time_decay"], weights[name + ".time_first"], key, value)
+    start = None
+    if name + ".start_num" in weights:
+        start = weights[name + ".start_num"], weights[name + ".start_root_den"].square()
+    attended = wkv(weights[name + ".time_decay"], weights[name + ".time_first"], key, value, start)
     return linear(weights, name + ".proj_output", torch.sigmoid(receptance) * attended)
 
 

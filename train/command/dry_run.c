@@ -124,7 +124,7 @@ static mt_status run(train_session *session, run_memory *memory)
                                .varied = varied_of(session, session->config.steps)};
     const mt_objective objective = {put, session_loss, &batches, session->carried};
     config.accumulate = config.accumulate < 2 ? 1 : 2; /* the others are as the second */
-    mt_status status = mt_trainer_create(session->model->parameters, &config, &objective, &trainer);
+    mt_status status = mt_trainer_create(session_trained(session), &config, &objective, &trainer);
     if (status != MT_OK) {
         return status;
     }
@@ -172,7 +172,7 @@ static size_t taken_by_rows(const train_session *session)
 static size_t taken_by_save(const train_session *session)
 {
     const run_config *config = &session->config;
-    const mt_parameters *parameters = session->model->parameters;
+    const mt_parameters *parameters = session_trained(session);
     const mt_carried *carried = &session->carried;
     const size_t piece = (size_t)16 << 20;
     size_t rows = (size_t)(carried->rows * carried->width) * mt_dtype_size(carried->dtype);
@@ -205,6 +205,18 @@ static void print_step(const train_session *session, size_t bytes)
     print_row(bytes, text);
 }
 
+static void describe_parameters(const train_session *session, char *text, size_t size)
+{
+    int64_t trained = mt_parameters_size(session_trained(session));
+    if (session->model->adapter == NULL) {
+        snprintf(text, size, "%" PRId64 " parameters, their gradients and two moments", trained);
+    } else {
+        snprintf(text, size,
+                 "%" PRId64 " parameters that stay; %" PRId64 ", their gradients and two moments",
+                 mt_parameters_size(session->model->parameters), trained);
+    }
+}
+
 static void print(const train_session *session, const run_memory *memory)
 {
     const run_config *config = &session->config;
@@ -213,9 +225,8 @@ static void print(const train_session *session, const run_memory *memory)
     char text[128];
     most += host ? save : 0;
     printf("%.1f MB at most on %s:\n", 1e-6 * (double)most, mt_device_name(session->device));
-    snprintf(text, sizeof text, "%" PRId64 " parameters, their gradients and two moments",
-             mt_parameters_size(session->model->parameters));
-    size_t rows = session->config.carry ? taken_by_rows(session) : 0;
+    describe_parameters(session, text, sizeof text);
+    size_t rows = config->carry ? taken_by_rows(session) : 0;
     print_row(memory->model - rows, text);
     if (rows > 0) {
         snprintf(text, sizeof text, "what %" PRId64 " rows carry", config->batch);

@@ -2,6 +2,7 @@
 
 #include <mixtape/model_fields.h>
 
+#include "io/weights_file.h"
 #include "train/command/run_view.h"
 
 #include <jansson.h>
@@ -50,6 +51,27 @@ static json_t *model_of(const mt_weights *weights)
         json_decref(made);
     }
     return good ? made : NULL;
+}
+
+/* Text, or null for a name that is none. */
+static json_t *text_of(const char *text)
+{
+    json_t *made = json_string(text);
+    return made != NULL ? made : json_null();
+}
+
+static json_t *adapter_of(const mt_weights *weights)
+{
+    const mt_adapter_config *adapter = weights->adapter;
+    bool is_lora = adapter->kind == MT_ADAPT_LORA;
+    char on[MT_PROJECTIONS_TEXT];
+    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o}", "kind",
+                     mt_adapter_kind_name((int)adapter->kind), "values",
+                     (json_int_t)mt_parameters_size(weights->file->own->parameters), "model",
+                     text_of(weights->file->model->file->path), "rank",
+                     is_lora ? whole(adapter->rank) : json_null(), "alpha",
+                     is_lora ? real(adapter->alpha) : json_null(), "on",
+                     is_lora ? json_string(mt_projections_text(adapter->on, on)) : json_null());
 }
 
 static json_t *progress_of(const mt_train_state *state)
@@ -109,21 +131,22 @@ static bool fill(json_t *object, const char *run, const char *path, const mt_che
                  const double *rms)
 {
     const mt_weights *weights = checkpoint->weights;
-    json_t *file = json_string(path); /* NULL for a name that is no text */
-    bool good = set(object, "file", file != NULL ? file : json_null()) &&
-                set(object, "layout",
-                    weights->layout != NULL ? json_string(weights->layout->name) : json_null()) &&
-                set(object, "has_optimizer", json_boolean(checkpoint->has_optimizer)) &&
-                set(object, "progress",
-                    checkpoint->has_state ? progress_of(&checkpoint->state) : json_null()) &&
-                set(object, "run", run_view_is_run(run) ? run_of(run) : json_null()) &&
-                set(object, "model", model_of(weights)) &&
-                set(object, "tokens",
-                    weights->tokens != NULL ? whole(weights->tokens->count) : json_null()) &&
-                set(object, "tokenizer_bytes",
-                    weights->tokenizer.bytes != NULL ? whole((int64_t)weights->tokenizer.size)
-                                                     : json_null()) &&
-                set(object, "values", whole(mt_parameters_size(weights->parameters)));
+    bool good =
+        set(object, "file", text_of(path)) &&
+        set(object, "layout",
+            weights->layout != NULL ? json_string(weights->layout->name) : json_null()) &&
+        set(object, "adapter", weights->adapter != NULL ? adapter_of(weights) : json_null()) &&
+        set(object, "has_optimizer", json_boolean(checkpoint->has_optimizer)) &&
+        set(object, "progress",
+            checkpoint->has_state ? progress_of(&checkpoint->state) : json_null()) &&
+        set(object, "run", run_view_is_run(run) ? run_of(run) : json_null()) &&
+        set(object, "model", model_of(weights)) &&
+        set(object, "tokens",
+            weights->tokens != NULL ? whole(weights->tokens->count) : json_null()) &&
+        set(object, "tokenizer_bytes",
+            weights->tokenizer.bytes != NULL ? whole((int64_t)weights->tokenizer.size)
+                                             : json_null()) &&
+        set(object, "values", whole(mt_parameters_size(weights->parameters)));
     return good &&
            (rms == NULL || set(object, "parameters", parameters_of(weights->parameters, rms)));
 }

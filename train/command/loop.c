@@ -327,14 +327,14 @@ static mt_status open_trainer(train_loop *loop, const mt_checkpoint *checkpoint)
     made.communicator = ranks_communicator();
     mt_objective objective = session_objective(session);
     mt_status status =
-        mt_trainer_create(session->model->parameters, &made, &objective, &loop->trainer);
+        mt_trainer_create(session_trained(session), &made, &objective, &loop->trainer);
     if (status == MT_OK) {
         status = options_write_yaml(config, &loop->config_text);
     }
+    status = ranks_agree(status);
     if (status == MT_OK) {
         loop->state = mt_trainer_state(loop->trainer);
-        status = mt_trainer_describe(loop->trainer, session->model,
-                                     session->task->tokens(session->data), loop->config_text);
+        status = session_describe(session, loop->trainer, loop->config_text);
     }
     if (status == MT_OK) {
         status = mt_trainer_keep_tokenizer(loop->trainer, &session->tokenizer);

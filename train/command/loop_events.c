@@ -137,7 +137,7 @@ static mt_status add_histogram(train_loop *loop, const char *what, const mt_tens
 
 void loop_events_add_histograms(train_loop *loop)
 {
-    const mt_parameters *parameters = loop->session->model->parameters;
+    const mt_parameters *parameters = session_trained(loop->session);
     double factor = 1.0 / (double)loop->session->config.accumulate;
     size_t most = 0;
     if (!writes(loop) || !loop->session->config.histograms) {

@@ -1,3 +1,5 @@
+#include <mixtape/adapter.h>
+
 #include "train/command/loop_internal.h"
 #include "train/command/ranks.h"
 #include "train/command/style.h"
@@ -41,6 +43,19 @@ static void say_attention_size(train_loop *loop, int64_t A)
     }
 }
 
+static void say_adapter(train_loop *loop)
+{
+    const mt_adapter *adapter = loop->session->model->adapter;
+    char on[MT_PROJECTIONS_TEXT], what[160] = "the state that sequences begin with";
+    if (adapter->config.kind == MT_ADAPT_LORA) {
+        snprintf(what, sizeof what, "LoRA of rank %" PRId64 ", alpha %g, on %s",
+                 adapter->config.rank, adapter->config.alpha,
+                 mt_projections_text(adapter->config.on, on));
+    }
+    progress_say(&loop->progress, "the model stays as it is; trained are %" PRId64 " values of %s",
+                 mt_parameters_size(adapter->parameters), what);
+}
+
 void loop_say_start(train_loop *loop, const char *notice)
 {
     const train_session *session = loop->session;
@@ -59,6 +74,9 @@ void loop_say_start(train_loop *loop, const char *notice)
                  mt_parameters_size(session->model->parameters), mt_dtype_name(config->dtype),
                  mt_device_name(session->device), mt_cpu_isa(), each, threads,
                  threads == 1 ? "" : "s", config->seed, loop->folder->path);
+    if (session->model->adapter != NULL) {
+        say_adapter(loop);
+    }
     const char *lacking = mt_device_lacks_bf16(session->device);
     if (config->dtype == MT_BF16 && lacking != NULL) {
         progress_say(&loop->progress, "products of bf16 are those of f32 here, and no faster: %s",

@@ -9,7 +9,7 @@
 
 /* The arguments of eval. */
 typedef struct eval_arguments {
-    const char *model, *device, *threads, *weights, *start, *end, *ids_type;
+    const char *model, *adapter, *device, *threads, *weights, *start, *end, *ids_type;
     const char *of_files; /* an option that files alone have, if one is given */
     bool last, json, per_utterance;
     bool in_data; /* the option before was --data, of several files */

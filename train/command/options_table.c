@@ -1,5 +1,7 @@
 #include "train/command/options_table.h"
 
+#include <mixtape/adapter.h>
+
 #include <string.h>
 
 enum { CHANGES = false, FIXED = true };
@@ -25,6 +27,11 @@ static const char *bad_step_name(int value)
     return value == MT_BAD_STEP_STOP ? "stop" : value == MT_BAD_STEP_SKIP ? "skip" : NULL;
 }
 
+static const char *tune_name(int value)
+{
+    return value == TUNE_ALL ? "all" : mt_adapter_kind_name(value - TUNE_STATE);
+}
+
 static const char *switch_name(int value)
 {
     return value == SWITCH_ON ? "on" : value == SWITCH_OFF ? "off" : NULL;
@@ -43,6 +50,17 @@ static const option_row own_rows[] = {
     {"bias", MODEL},
     {"init", TEXT, AT(init), 0, 0, NULL, "", "FILE",
      "Begin with the sizes and weights of a checkpoint, or of a file or folder of any layout",
+     FIXED},
+    {"tune", CHOICE, AT(tune), 0, 0, tune_name, "all", "NAME",
+     "What of --init is trained: all of it; or, beside a model that stays as it is, the state that "
+     "sequences begin with (state), or LoRA (lora)",
+     FIXED},
+    {"lora-rank", WHOLE, AT(lora_rank), 1, MANY, NULL, "8", "R", "Rank of LoRA's matrices", FIXED},
+    {"lora-alpha", NUMBER, AT(lora_alpha), 1e-6, 1e6, NULL, "16", "X",
+     "R times what their product is multiplied by", FIXED},
+    {"lora-on", TEXT, AT(lora_on), 0, 0, NULL, "key,value,receptance,output", "NAMES",
+     "Projections that have them: of attention key, value, receptance, output; ffn_key, ffn_value, "
+     "ffn_receptance",
      FIXED},
     {"data", FILES, AT(data), 0, 0, NULL, NULL, "FILE...",
      "Text, ids or transcripts to train on: files, and folders of them", false, "text|ids|tokens",

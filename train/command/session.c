@@ -230,6 +230,22 @@ static mt_status open_data(const mt_checkpoint *source, bool may_grow, train_ses
     return status;
 }
 
+/* A model beside which something is trained needs no gradients. */
+static mt_status make_model(const mt_checkpoint *source, const mt_model_config *model,
+                            train_session *session)
+{
+    const run_config *config = &session->config;
+    if (config->tune != TUNE_ALL) {
+        return mt_model_reserve_frozen(session->device, config->dtype, model, &session->model);
+    }
+    mt_status status =
+        source != NULL || config->dry
+            ? mt_model_reserve(session->device, config->dtype, model, &session->model)
+            : mt_model_create(session->device, config->dtype, model, (uint64_t)config->seed,
+                              &session->model);
+    return status == MT_OK ? rates_set(config->rates, session->model->parameters) : status;
+}
+
 static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_session *session)
 {
     const run_config *config = &session->config;
@@ -249,15 +265,11 @@ static mt_status open_parts(const mt_checkpoint *source, bool may_grow, train_se
         status = mt_device_allow_tf32(session->device, config->tf32);
     }
     if (status == MT_OK) {
-        status = source != NULL || config->dry
-                     ? mt_model_reserve(session->device, config->dtype, &model, &session->model)
-                     : mt_model_create(session->device, config->dtype, &model,
-                                       (uint64_t)config->seed, &session->model);
+        status = make_model(source, &model, session);
     }
-    if (status == MT_OK && config->carry) {
-        status = mt_carried_of_model(session->model, config->batch, &session->carried);
-    }
-    return status == MT_OK ? rates_set(config->rates, session->model->parameters) : status;
+    return status == MT_OK && config->carry
+               ? mt_carried_of_model(session->model, config->batch, &session->carried)
+               : status;
 }
 
 /* Says what to do about a vocabulary of another size, where it is clear what was meant. */
@@ -316,6 +328,27 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
     if (status == MT_OK && init != NULL) {
         status = begin_with(init->weights, session);
     }
+    if (status == MT_OK && config->tune != TUNE_ALL) {
+        status = session_adapt(checkpoint, init, session);
+    }
+    if (status != MT_OK) {
+        session_close(session);
+    }
+    return status;
+}
+
+static mt_status open_model(const mt_weights *weights, const mt_adapter_config *apart,
+                            mt_dtype dtype, const char *device, int threads, train_session *session)
+{
+    memset(session, 0, sizeof *session);
+    mt_status status = open_device(device, threads, false, session);
+    if (status == MT_OK && apart == NULL) {
+        status = mt_weights_model_as(weights, session->device, dtype, &session->model);
+    } else if (status == MT_OK) {
+        status = mt_model_reserve_frozen(session->device, dtype, &weights->config, &session->model);
+        status = status == MT_OK ? mt_weights_begin_new(weights, session->model, 0, false) : status;
+        status = status == MT_OK ? mt_model_adapt(session->model, apart, 1) : status;
+    }
     if (status != MT_OK) {
         session_close(session);
     }
@@ -325,15 +358,15 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
 mt_status session_open_model(const mt_checkpoint *checkpoint, mt_dtype dtype, const char *device,
                              int threads, train_session *session)
 {
-    memset(session, 0, sizeof *session);
-    mt_status status = open_device(device, threads, false, session);
-    if (status == MT_OK) {
-        status = mt_weights_model_as(checkpoint->weights, session->device, dtype, &session->model);
-    }
-    if (status != MT_OK) {
-        session_close(session);
-    }
-    return status;
+    return open_model(checkpoint->weights, NULL, dtype, device, threads, session);
+}
+
+mt_status session_open_apart(const mt_checkpoint *checkpoint, mt_dtype dtype, const char *device,
+                             int threads, train_session *session)
+{
+    const mt_weights *weights = checkpoint->weights, *model = weights->file->model;
+    return open_model(model != NULL ? model : weights, weights->adapter, dtype, device, threads,
+                      session);
 }
 
 void session_take_sizes(const mt_model_config *model, run_config *config)

@@ -31,6 +31,7 @@ struct train_session {
     int64_t tokenizer_size;      /* and how many ids it has; 0: not looked at */
     session_batches training;    /* the context of session_objective */
     train_progress *progress;    /* of validations; or NULL */
+    char adapted[TEXT_MAX];      /* the file of the model that a run adapts, else "" */
     const volatile sig_atomic_t *ending; /* unless 0, a validation fails before its next batch; or
                                             NULL */
 };
@@ -46,7 +47,25 @@ mt_status session_open(const run_config *config, const mt_checkpoint *checkpoint
 mt_status session_open_model(const mt_checkpoint *checkpoint, mt_dtype dtype, const char *device,
                              int threads, train_session *session);
 
+/* The same as it is trained: with an adapter beside the model, which has initial values yet. */
+mt_status session_open_apart(const mt_checkpoint *checkpoint, mt_dtype dtype, const char *device,
+                             int threads, train_session *session);
+
 void session_close(train_session *session);
+
+/* Gives the model its adapter, as --tune says: beside the weights of `init`, whose values are in
+ * place, or those that the run of the checkpoint is beside, which are put there. */
+mt_status session_adapt(const mt_checkpoint *checkpoint, const mt_checkpoint *init,
+                        train_session *session);
+
+/* What is trained: the model's parameters, or those of its adapter. */
+mt_parameters *session_trained(const train_session *session);
+
+/* Says what checkpoints hold beside what is trained. By all ranks. */
+mt_status session_describe(const train_session *session, mt_trainer *trainer, const char *config);
+
+/* Saves the state that was tuned as that of a stream of the model (mt_stream_save_file). */
+mt_status session_save_state(const mt_checkpoint *checkpoint, const char *path);
 
 /* Sets the options that describe a model like this one. */
 void session_take_sizes(const mt_model_config *model, run_config *config);
@@ -68,6 +87,10 @@ void session_tell_assumed(const char *path, const char *assumed);
 /* Loads it, and says on standard error what of the model had to be assumed. */
 mt_status session_load_file(const char *path, mt_checkpoint **checkpoint);
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint);
+
+/* The same of a model with what a run trained beside it; `adapter` NULL: as the run itself says. */
+mt_status session_load_adapted(const char *run, const char *adapter, bool best,
+                               mt_checkpoint **checkpoint);
 
 /* The batches that are trained on, and their loss. The session outlives it and stays where it is.
  * Those that are held out have train/command/held_out.h. */

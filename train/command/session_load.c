@@ -60,16 +60,20 @@ void session_tell_assumed(const char *path, const char *assumed)
     }
 }
 
+/* Says what the weights do not, whichever file they came from. */
+static mt_status tell_of(const char *path, mt_status status, mt_checkpoint *const *checkpoint)
+{
+    if (status == MT_OK) {
+        const mt_weights *weights = (*checkpoint)->weights;
+        session_tell_assumed(path, mt_weights_assumed(weights));
+        session_tell_eps(path, weights->layout, &weights->config);
+    }
+    return status;
+}
+
 mt_status session_load_file(const char *path, mt_checkpoint **checkpoint)
 {
-    mt_status status = mt_checkpoint_load(path, checkpoint);
-    if (status != MT_OK) {
-        return status;
-    }
-    const mt_weights *weights = (*checkpoint)->weights;
-    session_tell_assumed(path, mt_weights_assumed(weights));
-    session_tell_eps(path, weights->layout, &weights->config);
-    return MT_OK;
+    return tell_of(path, mt_checkpoint_load(path, checkpoint), checkpoint);
 }
 
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint)
@@ -77,4 +81,20 @@ mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpo
     char path[TEXT_MAX];
     mt_status status = session_find_model(run, best, path);
     return status == MT_OK ? session_load_file(path, checkpoint) : status;
+}
+
+mt_status session_load_adapted(const char *run, const char *adapter, bool best,
+                               mt_checkpoint **checkpoint)
+{
+    char model[TEXT_MAX], path[TEXT_MAX];
+    if (adapter == NULL) {
+        return session_load_model(run, best, checkpoint);
+    }
+    mt_status status = session_find_model(run, best, model);
+    if (status == MT_OK) {
+        status = session_find_model(adapter, best, path);
+    }
+    return status == MT_OK
+               ? tell_of(path, mt_checkpoint_load_adapted(path, model, checkpoint), checkpoint)
+               : status;
 }

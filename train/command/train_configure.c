@@ -1,5 +1,7 @@
 #include "train/command/train_configure.h"
 
+#include <mixtape/adapter.h>
+
 #include "train/command/espnet_config.h"
 #include "train/command/init_sizes.h"
 #include "train/command/options.h"
@@ -66,6 +68,26 @@ static mt_status check_validation(const train_arguments *given, const run_config
                          share);
 }
 
+/* What is beside a model is trained beside one that is there. */
+static mt_status check_tuning(const train_arguments *given, const run_config *config)
+{
+    static const char *const of_lora[] = {"lora-rank", "lora-alpha", "lora-on"};
+    const char *tune = train_argument(given, "tune");
+    unsigned on;
+    for (size_t i = 0; i < sizeof of_lora / sizeof *of_lora; i++) {
+        const char *text = train_argument(given, of_lora[i]);
+        if (text != NULL && config->tune != TUNE_LORA) {
+            return mt_fail(MT_ERROR_INVALID, "--%s %s: it is of --tune lora", of_lora[i], text);
+        }
+    }
+    if (config->tune != TUNE_ALL && config->init[0] == '\0') {
+        return mt_fail(MT_ERROR_INVALID,
+                       "--tune %s: there is no model to adapt (name it with --init)", tune);
+    }
+    mt_status status = mt_projections_parse(config->lora_on, &on);
+    return status == MT_OK ? MT_OK : mt_fail(status, "--lora-on: %s", mt_error_message());
+}
+
 mt_status configure_given(const train_arguments *given, run_config *config)
 {
     mt_status status = MT_OK;
@@ -89,7 +111,10 @@ mt_status configure_given(const train_arguments *given, run_config *config)
     if (status == MT_OK) {
         status = make_absolute(config->token_list);
     }
-    return status == MT_OK ? check_validation(given, config) : status;
+    if (status == MT_OK) {
+        status = check_validation(given, config);
+    }
+    return status == MT_OK ? check_tuning(given, config) : status;
 }
 
 void configure_defaults(const train_task *task, run_config *config)

@@ -42,6 +42,8 @@ static const struct argp_option options[] = {
     {"batch", LONG_ONLY + 'b', "B", 0, "Short documents of one call: the same", 0},
     {"json", LONG_ONLY + 'j', NULL, 0, "Print JSON", 0},
     {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
+    {"adapter", LONG_ONLY + 'A', "RUN", 0,
+     "Use the model with what this run trained beside it (--tune)", 0},
     {"weights", LONG_ONLY + 'W', "NAME", 0,
      "Keep weights in memory as f32, bf16 or int8 (default: as the model has them)", 0},
     {"device", LONG_ONLY + 'v', "NAME", 0,
@@ -145,6 +147,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'j':
         given->json = true;
         break;
+    case LONG_ONLY + 'A':
+        given->adapter = text;
+        break;
     case LONG_ONLY + 'W':
         given->weights = text;
         break;
@@ -180,6 +185,8 @@ static mt_status open_session(const mt_checkpoint *checkpoint, const eval_argume
         status = options_set(&config, "threads", given->threads);
     }
     if (status == MT_OK) {
+        config.tune = TUNE_ALL; /* what is beside the model comes with its weights */
+        config.rates[0] = '\0';
         status = session_open(&config, checkpoint, NULL, session);
     }
     run_config_clear(&config);
@@ -246,7 +253,7 @@ int verb_eval(int argc, char **argv)
     eval_arguments given = {.symbols = {.numbers_option = "--task ids"}};
     parse_arguments(&argp, argc, argv, &given);
     mt_checkpoint *checkpoint;
-    mt_status status = session_load_model(given.model, !given.last, &checkpoint);
+    mt_status status = session_load_adapted(given.model, given.adapter, !given.last, &checkpoint);
     if (status == MT_OK) {
         status = given.data.count > 0 ? evaluate_files(checkpoint, &given)
                                       : evaluate_held_out(checkpoint, &given);

@@ -15,10 +15,10 @@
 #include <string.h>
 
 typedef struct arguments {
-    const char *model, *output, *part, *into;
+    const char *model, *adapter, *output, *part, *into;
     const mt_layout *layout;
     mt_stored_type stored;
-    bool last;
+    bool last, state;
 } arguments;
 
 /* By mt_stored_type. */
@@ -54,6 +54,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case LONG_ONLY + 'l':
         given->last = true;
+        return 0;
+    case LONG_ONLY + 'A':
+        given->adapter = text;
+        return 0;
+    case LONG_ONLY + 's':
+        given->state = true;
         return 0;
     case LONG_ONLY + 'p':
         given->part = text;
@@ -93,6 +99,9 @@ static mt_status refuse_output(const arguments *given, const char *model, const 
 static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
     const mt_weights *weights = checkpoint->weights;
+    if (given->state) {
+        return session_save_state(checkpoint, given->output);
+    }
     mt_status status = refuse_output(given, given->model, "exported");
     if (status != MT_OK) {
         return status;
@@ -142,7 +151,7 @@ static int convert(arguments *given,
     mt_checkpoint *checkpoint;
     const char *model = given->into != NULL ? given->into : given->model;
     ending_catch_weights();
-    mt_status status = session_load_model(model, !given->last, &checkpoint);
+    mt_status status = session_load_adapted(model, given->adapter, !given->last, &checkpoint);
     if (status == MT_OK) {
         status = work(given, checkpoint);
         mt_checkpoint_destroy(checkpoint);
@@ -178,6 +187,10 @@ int verb_export(int argc, char **argv)
          "One part alone, under its own names: rwkv_blocks.0.att is the first block's "
          "SelfAttention",
          0},
+        {"adapter", LONG_ONLY + 'A', "RUN", 0,
+         "Use the model with what this run trained beside it (--tune)", 0},
+        {"state", LONG_ONLY + 's', NULL, 0,
+         "The state that was tuned (--tune state), for generate --state with the model", 0},
         {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoint, instead of the best", 0},
         {0}};
     const struct argp argp = {
@@ -187,6 +200,10 @@ int verb_export(int argc, char **argv)
         .doc = "Writes a model's weights for other programs: one dataset per parameter."};
     arguments given = {.layout = NULL};
     parse_arguments(&argp, argc, argv, &given);
+    if (given.state &&
+        (given.layout != NULL || given.part != NULL || given.stored != MT_STORED_AS_IS)) {
+        return report_usage("--state is no model's: no --layout, --part or --dtype with it");
+    }
     if (given.layout != NULL && given.part != NULL) {
         return report_usage("--part has names of its own: no --layout with it");
     }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 typedef struct arguments {
-    const char *model, *input, *output, *device;
+    const char *model, *adapter, *input, *output, *device;
     bool last;
     long long threads, context_size;
 } arguments;
@@ -22,6 +22,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case LONG_ONLY + 'l':
         given->last = true;
+        return 0;
+    case LONG_ONLY + 'A':
+        given->adapter = text;
         return 0;
     case LONG_ONLY + 'T':
         status = parse_threads(text, &given->threads);
@@ -136,6 +139,8 @@ int verb_forward(int argc, char **argv)
         {"context-size", LONG_ONLY + 'c', "N", 0,
          "Longest sequence that the model accepts (default: its own)", 0},
         {"last", LONG_ONLY + 'l', NULL, 0, "A run's last checkpoint, instead of its best", 0},
+        {"adapter", LONG_ONLY + 'A', "RUN", 0,
+         "Use the model with what this run trained beside it (--tune)", 0},
         {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
         {"threads", LONG_ONLY + 'T', "N", 0, "Threads of the CPU (default 0: all)", 0},
         {0}};
@@ -147,7 +152,7 @@ int verb_forward(int argc, char **argv)
     arguments given = {.device = "auto"};
     parse_arguments(&argp, argc, argv, &given);
     mt_checkpoint *checkpoint;
-    mt_status status = session_load_model(given.model, !given.last, &checkpoint);
+    mt_status status = session_load_adapted(given.model, given.adapter, !given.last, &checkpoint);
     if (status == MT_OK) {
         status = run(&given, checkpoint);
         mt_checkpoint_destroy(checkpoint);

@@ -24,7 +24,8 @@
 typedef struct arguments {
     symbols_asked symbols;
     choices_asked choices;
-    const char *run, *prompt, *prompt_file, *prompts, *stop, *device, *weights, *state, *save_state;
+    const char *run, *adapter, *prompt, *prompt_file, *prompts, *stop, *device, *weights, *state,
+        *save_state;
     bool last, interactive;
     int64_t batch, length, samples, seed, threads;
 } arguments;
@@ -69,6 +70,8 @@ static const argument_row rows[] = {
      "What a symbol is, where the model does not tell: char, byte or word"},
     {"seed", GIVEN_WHOLE, AT(seed), 0, 9e15, "N", "Of the choices (default 1)"},
     {"last", GIVEN_FLAG, AT(last), 0, 0, NULL, "The last checkpoint, instead of the best"},
+    {"adapter", GIVEN_TEXT, AT(adapter), 0, 0, "RUN",
+     "Use the model with what this run trained beside it (--tune)"},
     {"weights", GIVEN_TEXT, AT(weights), 0, 0, "NAME",
      "Keep weights in memory as f32, bf16 or int8 (default: as the model has them)"},
     {"device", GIVEN_TEXT, AT(device), 0, 0, "NAME", "auto, cpu, cuda or cuda:I (default auto)"},
@@ -334,7 +337,7 @@ int verb_generate(int argc, char **argv)
     parse_arguments(&argp, argc, argv, &given);
     mt_checkpoint *checkpoint;
     bool failed = false;
-    mt_status status = session_load_model(given.run, !given.last, &checkpoint);
+    mt_status status = session_load_adapted(given.run, given.adapter, !given.last, &checkpoint);
     if (status == MT_OK) {
         status = run(checkpoint, &given, &failed);
         mt_checkpoint_destroy(checkpoint);

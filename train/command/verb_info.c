@@ -202,6 +202,24 @@ static void print_progress(const char *run)
     run_view_free(&view);
 }
 
+static void print_adapter(const mt_weights *weights)
+{
+    const mt_adapter_config *adapter = weights->adapter;
+    char on[MT_PROJECTIONS_TEXT];
+    if (adapter == NULL) {
+        return;
+    }
+    if (adapter->kind == MT_ADAPT_LORA) {
+        printf("LoRA of rank %" PRId64 ", alpha %g, on %s", adapter->rank, adapter->alpha,
+               mt_projections_text(adapter->on, on));
+    } else {
+        printf("the state that sequences begin with");
+    }
+    print_line(stdout, ": %" PRId64 " values, beside the model %s",
+               mt_parameters_size(weights->file->own->parameters),
+               weights->file->model->file->path);
+}
+
 /* `rms` is NULL unless each parameter is to be told. */
 static mt_status print_checkpoint(const char *run, const char *path,
                                   const mt_checkpoint *checkpoint, const double *rms)
@@ -209,9 +227,12 @@ static mt_status print_checkpoint(const char *run, const char *path,
     const mt_weights *weights = checkpoint->weights;
     const mt_train_state *state = &checkpoint->state;
     print_line(stdout, "%s: %s%s%s", path,
-               checkpoint->has_state ? "checkpoint" : "weights, layout ",
+               weights->adapter != NULL ? "adapter"
+               : checkpoint->has_state  ? "checkpoint"
+                                        : "weights, layout ",
                weights->layout != NULL ? weights->layout->name : "",
                checkpoint->has_optimizer ? ", with optimiser" : "");
+    print_adapter(weights);
     mt_status status = print_task(path, checkpoint);
     if (status != MT_OK) {
         return status;

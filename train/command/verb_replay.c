@@ -51,7 +51,7 @@ static mt_status open_session(const arguments *given, const mt_checkpoint *check
     run_config config;
     mt_status status = session_config_of(path, checkpoint, &config);
     if (status == MT_OK) {
-        status = session_open_model(checkpoint, config.dtype, given->device, (int)given->threads,
+        status = session_open_apart(checkpoint, config.dtype, given->device, (int)given->threads,
                                     session);
     }
     if (status != MT_OK) {
@@ -78,7 +78,7 @@ static mt_status replay(const arguments *given, const mt_checkpoint *checkpoint,
         return status;
     }
     mt_objective objective = session_objective(&session);
-    status = mt_replay(path, session.tape, &objective, session.model->parameters, &replayed);
+    status = mt_replay(path, session.tape, &objective, session_trained(&session), &replayed);
     if (status == MT_OK) {
         printf("step %" PRId64 ", batch %" PRId64 ", on %s\nloss %g\n%s\n", replayed.step,
                replayed.batch, mt_device_name(session.device),

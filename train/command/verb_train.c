@@ -161,7 +161,7 @@ static int train(const run_config *config, const run_config *former, mt_checkpoi
 /* Options that a run which goes on has no use for. */
 static mt_status refuse_of_new_runs(const train_arguments *given)
 {
-    static const char *const names[] = {"init", "nlsyms", "out"};
+    static const char *const names[] = {"nlsyms", "out"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (train_argument(given, names[i]) != NULL) {
             return mt_fail(MT_ERROR_INVALID, "--%s is for a new run, not for --resume", names[i]);
@@ -213,14 +213,34 @@ static mt_status keep_windows(const run_config *former, const run_config *now)
     return status;
 }
 
+/* The checkpoint that a run goes on from; of an adapter --init says where the model is by now. */
+static mt_status load_run(const train_arguments *given, const char *path,
+                          mt_checkpoint **checkpoint)
+{
+    const char *init = train_argument(given, "init");
+    char model[TEXT_MAX];
+    if (init == NULL) {
+        return mt_checkpoint_load(path, checkpoint);
+    }
+    mt_status status = session_find_model(init, true, model);
+    if (status == MT_OK) {
+        status = mt_checkpoint_load_adapted(path, model, checkpoint);
+    }
+    return status == MT_OK
+               ? MT_OK
+               : mt_fail(status,
+                         "%s (--init is for a new run, not for --resume, but to tell where the "
+                         "model of an adapter is)",
+                         mt_error_message());
+}
+
 /* The configuration of the run in a folder, as it is to go on; and `former`, as it was. Both are to
  * be cleared after a failure, too. */
 static mt_status read_run(const train_arguments *given, const run_folder *folder,
                           mt_checkpoint **checkpoint, run_config *former, run_config *now)
 {
     char path[TEXT_MAX];
-    mt_status status =
-        mt_checkpoint_load(run_folder_file(folder, "checkpoint.h5", path), checkpoint);
+    mt_status status = load_run(given, run_folder_file(folder, "checkpoint.h5", path), checkpoint);
     if (status == MT_OK) {
         status = session_config_of(path, *checkpoint, former);
     }
@@ -235,6 +255,9 @@ static mt_status read_run(const train_arguments *given, const run_folder *folder
     }
     if (status == MT_OK) {
         forget_named_data(given, now);
+        if (train_argument(given, "init") != NULL) { /* the same model, in another place */
+            snprintf(now->init, sizeof now->init, "%s", train_argument(given, "init"));
+        }
         status = configure_given(given, now);
     }
     return status == MT_OK ? keep_windows(former, now) : status;
@@ -248,7 +271,7 @@ static int resume_locked(const train_arguments *given, run_folder *folder)
     mt_status status = ranks_agree(read_run(given, folder, &checkpoint, &former, &config));
     int exit_status;
     config.dry = given->dry_run;
-    if (status == MT_OK) {
+    if (status == MT_OK && checkpoint != NULL) {
         checkpoint->adam = loop_trainer_config(&config).adam; /* as the options may say anew */
         exit_status = train(&config, &former, checkpoint, NULL, folder);
     } else {

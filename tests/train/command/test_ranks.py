@@ -121,6 +121,19 @@ class TrainTest(RanksTest):
         self.ranks(2, *options, "--out", "again")
         self.assertEqual(self.content("again"), self.content("2"))
 
+    def test_an_adapter_has_the_same_curve(self):
+        self.run_command("train", "copy", *SHAPE, "--steps", "5", "--out", "model")
+        for kind in ("state", "lora"):
+            options = ["train", "copy", *COPY, "--batch", "16", "--init", "model", "--tune", kind,
+                       "--steps", "10", "--log-every", "1", "--eval-every", "5", "--lr", "0.01"]
+            self.run_command(*options, "--schedule", "constant", "--out", kind)
+            self.ranks(2, *options, "--split-optimizer", "--steps", "5", "--schedule", "constant",
+                       "--out", f"{kind}-2")
+            self.ranks(2, "train", "--resume", f"{kind}-2", "--steps", "10")
+            for column in ("loss", "val_loss", "grad_norm"):
+                numpy.testing.assert_allclose(self.losses(f"{kind}-2", column),
+                                              self.losses(kind, column), rtol=2e-4)
+
     def test_a_run_goes_on_with_another_number(self):
         self.go_on_with_another_number("copy", *COPY)
 
@@ -259,6 +272,19 @@ class RefusalTest(RanksTest):
                                 other[0], MIXTAPE, *other[1:], status=2, program=self.IN_FOLDER)
             complaint, = self.complaints(errors)
             self.assertRegex(complaint, told)
+
+    def test_ranks_beside_other_models(self):
+        for name, seed in (("a", "1"), ("b", "2")):
+            os.mkdir(self.path(name))
+            self.run_command("train", "copy", *SHAPE, "--steps", "1", "--seed", seed, "--out",
+                             os.path.join(name, "model"))
+        options = [MIXTAPE, "train", "copy", *COPY, "--batch", "16", "--init", "model", "--tune",
+                   "lora", "--steps", "2", "--out", "run"]
+        errors = self.ranks(1, self.path("a"), *options, ":", "-n", "1", *self.IN_FOLDER,
+                            self.path("b"), *options, program=self.IN_FOLDER, status=2)
+        complaint, = self.complaints(errors)
+        self.assertIn("it has other weights than on rank 0", complaint)
+        self.assertFalse(os.path.exists(self.path("a", "run")))
 
     def test_ranks_of_other_kinds_of_runs(self):
         new = ["train", "copy", *SHAPE, "--steps", "4", "--schedule", "constant", "--out", "run"]

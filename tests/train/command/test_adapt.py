@@ -1,0 +1,293 @@
+"""What is trained beside a model that stays as it is: by the command, and all that it does with
+such a run."""
+
+import glob
+import json
+import os
+import random
+import shutil
+import subprocess
+import unittest
+
+import h5py
+import numpy
+
+from test_command import CommandTest, read
+
+WORDS = "the cat sat on a mat and ran far away with dog house tree blue red".split()
+SHIFTS = 8
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+SIZES = ["--size", "24", "--blocks", "2", "--threads", "1"]
+BATCHES = ["--length", "16", "--batch", "8", "--eval-batches", "8", "--threads", "1"]
+
+
+def sentence(number, shift):
+    """Words, with each letter the one so many places further in the alphabet."""
+    words = " ".join(random.Random(number).choices(WORDS, k=8))
+    moved = ALPHABET[shift:] + ALPHABET[:shift]
+    return words.translate(str.maketrans(ALPHABET, moved))
+
+
+def contents(path):
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]})
+                        if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+class AdaptTest(CommandTest):
+    def setUp(self):
+        super().setUp()
+        # Each line begins anew; only what came before in it tells the shift.
+        self.write("all.txt", "".join(sentence(i, i % SHIFTS) + "\n" for i in range(400)))
+        self.write("one.txt", "".join(sentence(i, 3) + "\n" for i in range(400, 500)))
+        self.train("all.txt", *SIZES, "--steps", "60", "--out", "model")
+
+    def train(self, data, *options, **others):
+        return self.run_command("train", "text", "--data", data, *BATCHES, *options, **others)
+
+    def tune(self, kind, *options, out="run", status=0, steps=20):
+        return self.train("one.txt", "--init", "model", "--tune", kind, "--lr", "0.05",
+                          "--schedule", "constant", "--warmup", "0", "--steps", str(steps), "--out",
+                          out, *options, status=status)
+
+    def loss(self, *arguments):
+        return json.loads(self.run_command("eval", *arguments, "--json").stdout)["loss"]
+
+    def failure(self, *arguments, status=2):
+        """What the command says, in one line."""
+        error = self.run_command(*arguments, status=status).stderr.decode()
+        self.assertEqual(error.count("\n"), 1, error)
+        return error
+
+    def refused(self, kind, *options):
+        error = self.tune(kind, *options, out="refused", status=2).stderr.decode()
+        self.assertFalse(os.path.exists(self.path("refused")))
+        return error.splitlines()[-1]
+
+
+class RunTest(AdaptTest):
+    def test_a_state_is_tuned(self):
+        said = self.tune("state", "--histograms").stderr.decode()
+        events, = glob.glob(self.path("run", "tensorboard", "train", "*"))
+        self.assertIn(b"rwkv_blocks.0.att.start_num", read(events, mode="rb"))
+        self.assertIn("the model stays as it is; trained are 192 values of the state", said)
+        self.assertLess(self.loss("run"), self.loss("model") - 0.01)
+        self.assertLess(os.path.getsize(self.path("run", "best.h5")),
+                        os.path.getsize(self.path("model", "best.h5")) / 4)
+        information = self.run_command("info", "run").stdout.decode()
+        self.assertIn("run/best.h5: adapter\nthe state that sequences begin with: 192 values, "
+                      f"beside the model {os.path.realpath(self.path('model', 'best.h5'))}\n",
+                      information)
+        self.assertIn("task text, unit char", information)
+
+    def test_a_state_is_where_generating_begins(self):
+        self.tune("state")
+        free = ["--length", "40", "--seed", "3"]
+        answers = [self.run_command("generate", *arguments, *free).stdout for arguments in
+                   (["run"], ["model", "--adapter", "run"], ["model"])]
+        self.assertEqual(answers[0], answers[1])
+        self.assertNotEqual(answers[0], answers[2])
+        self.run_command("export", "run", "--state", "-o", "state.h5")
+        found = [self.run_command("generate", *arguments, *free, "--prompt", "d").stdout
+                 for arguments in (["run"], ["model", "--state", "state.h5"], ["model"])]
+        self.assertEqual(found[0], found[1])
+        self.assertNotEqual(found[0], found[2])
+        self.write("lines", "d\n")
+        answer = json.loads(self.run_command("generate", "run", "--prompts", "lines", *free).stdout)
+        self.assertEqual("d" + answer["answer"] + "\n", found[0].decode())
+
+    def test_lora_is_trained_and_merged(self):
+        said = self.tune("lora", "--lora-rank", "4", "--lora-on", "key,output", "--rates",
+                         "*.lora_B=2").stderr.decode()
+        self.assertIn("LoRA of rank 4, alpha 16, on key,output", said)
+        self.assertLess(self.loss("run"), self.loss("model") - 0.05)
+        expected = self.loss("run", "--data", "one.txt")
+        self.run_command("export", "run", "--layout", "mixtape", "-o", "merged.h5")
+        self.run_command("import", "merged.h5", "-o", "imported.h5")
+        for model in ["merged.h5"], ["imported.h5"], ["model", "--adapter", "run"]:
+            self.assertAlmostEqual(self.loss(*model, "--data", "one.txt"), expected, delta=1e-6)
+        coarse = self.loss("run", "--data", "one.txt", "--weights", "int8")
+        self.assertAlmostEqual(coarse, expected, delta=0.02)
+        self.assertIn("LoRA of rank 4, alpha 16, on key,output: 768 values",
+                      self.run_command("info", "run").stdout.decode())
+        self.assertEqual(json.loads(self.run_command("info", "run", "--json").stdout)["adapter"],
+                         {"kind": "lora", "values": 768, "rank": 4, "alpha": 16.0,
+                          "on": "key,output",
+                          "model": os.path.realpath(self.path("model", "best.h5"))})
+
+    def test_merged_is_the_sum_of_its_parts(self):
+        self.tune("lora", "--lora-rank", "3", "--lora-alpha", "5", "--dtype", "f64")
+        self.run_command("export", "run", "--last", "--layout", "mixtape", "-o", "merged.h5")
+        self.run_command("export", "model", "--layout", "mixtape", "-o", "model.h5")
+        merged, model = contents(self.path("merged.h5")), contents(self.path("model.h5"))
+        adapter = contents(self.path("run", "checkpoint.h5"))
+        changed = 0
+        for name, values in model.items():
+            stem = "adapter/" + name.removesuffix("weight")
+            if stem + "lora_A" in adapter:
+                product = adapter[stem + "lora_B"] @ adapter[stem + "lora_A"]
+                values = values + 5 / 3 * product
+                changed += 1
+            numpy.testing.assert_allclose(merged[name], values, rtol=1e-12, err_msg=name)
+        self.assertEqual(changed, 8)
+
+    def test_outputs_are_the_same_wherever_it_is_named(self):
+        labels = numpy.array([[1, 2, 3, 4, 5, 6, 7, 8]], dtype="int32")
+        with h5py.File(self.path("in.h5"), "w") as file:
+            file["labels"] = labels
+        self.tune("state")
+        found = []
+        for i, model in enumerate((["run"], ["model", "--adapter", "run"], ["model"])):
+            self.run_command("forward", *model, "--input", "in.h5", "--output", f"{i}.h5")
+            found.append(contents(self.path(f"{i}.h5"))["logits"])
+        numpy.testing.assert_array_equal(found[0], found[1])
+        self.assertGreater(numpy.abs(found[0] - found[2]).max(), 1e-3)
+
+    def test_a_run_resumed_is_the_same_bits(self):
+        for kind in "state", "lora":
+            with self.subTest(kind=kind):
+                self.tune(kind, "--recompute", out=kind)
+                self.tune(kind, "--recompute", out=f"{kind}-2", steps=9)
+                self.run_command("train", "--resume", f"{kind}-2", "--steps", "20")
+                whole, parts = (contents(self.path(out, "checkpoint.h5"))
+                                for out in (kind, f"{kind}-2"))
+                self.assertEqual(whole.keys(), parts.keys())
+                for name, values in whole.items():
+                    numpy.testing.assert_array_equal(parts[name], values, err_msg=name)
+                self.assertEqual({name.split("/")[0] for name in whole}, {"adapter", "optimizer"})
+
+    def test_the_model_may_move(self):
+        self.tune("lora", steps=5)
+        shutil.move(self.path("model"), self.path("moved"))
+        for arguments in ["eval", "run"], ["train", "--resume", "run", "--steps", "6"]:
+            self.assertIn("the model that it adapts", self.failure(*arguments, status=1))
+        self.loss("moved", "--adapter", "run")
+        self.run_command("train", "--resume", "run", "--steps", "6", "--init", "moved")
+        self.loss("run")
+
+    def test_other_types(self):
+        for dtype in "f64", "bf16":
+            for kind in "state", "lora":
+                with self.subTest(dtype=dtype, kind=kind):
+                    out = f"{dtype}-{kind}"
+                    self.tune(kind, "--dtype", dtype, out=out)
+                    self.assertLess(self.loss(out), self.loss("model"))
+                    self.run_command("generate", out, "--length", "5")
+        self.run_command("export", "f64-state", "--state", "-o", "state.h5")
+        self.run_command("generate", "model", "--state", "state.h5", "--prompt", "d")
+
+    def test_a_cuda_device_trains_the_same(self):
+        """Updates are recorded there, and replayed."""
+        for kind in "state", "lora":
+            with self.subTest(kind=kind):
+                self.tune(kind, out=kind)
+                options = ["--data", "one.txt", *BATCHES, "--init", "model", "--tune", kind, "--lr",
+                           "0.05", "--schedule", "constant", "--warmup", "0", "--steps", "20"]
+                subprocess.run([os.environ["MIXTAPE_CUDA_ON_CPU"], "train", "text", *options,
+                                "--device", "cuda", "--out", f"{kind}-cuda"],
+                               cwd=self.folder.name, capture_output=True, check=True)
+                self.assertAlmostEqual(self.loss(f"{kind}-cuda", "--device", "cpu"),
+                                       self.loss(kind), delta=1e-3)
+
+    def test_memory_is_that_of_what_is_trained(self):
+        def told(*tune):
+            out = self.train("one.txt", "--init", "model", *tune, "--dry-run").stdout.decode()
+            return float(out.splitlines()[1].split()[0]), out.splitlines()[1]
+
+        whole, _ = told()
+        beside, line = told("--tune", "lora")
+        self.assertIn(" parameters that stay; 3072, their gradients and two moments", line)
+        self.assertLess(beside, whole / 2)
+
+
+class RefusedTest(AdaptTest):
+    def test_options(self):
+        for options, told in (
+                (["lora", "--lora-rank", "0"], "--lora-rank 0"),
+                (["lora", "--lora-rank", "25"], "rank 25 exceeds the sizes of key, 24 by 24"),
+                (["lora", "--lora-on", "key,keys"],
+                 "--lora-on: 'keys' is no projection: they are key,value,receptance,output,"
+                 "ffn_key,ffn_value,ffn_receptance"),
+                (["lora", "--lora-alpha", "0"], "--lora-alpha 0"),
+                (["lora", "--rates", "*.time_decay=2"], "--rates *.time_decay: "),
+                (["state", "--lora-rank", "4"], "--lora-rank 4: it is of --tune lora"),
+                (["both"], "--tune both")):
+            with self.subTest(options=options):
+                self.assertIn(told, self.refused(*options))
+
+    def test_no_model(self):
+        error = self.train("one.txt", *SIZES, "--tune", "state", "--out", "refused", status=2)
+        self.assertIn(b"--tune state: there is no model to adapt (name it with --init)",
+                      error.stderr)
+        self.assertFalse(os.path.exists(self.path("refused")))
+
+    def test_symbols_that_the_model_lacks(self):
+        self.write("other.txt", read(self.path("one.txt")) + "ABC" * 20)
+        error = self.train("other.txt", "--init", "model", "--tune", "lora", status=2)
+        self.assertIn(b"which --tune would leave untrained", error.stderr)
+
+    def test_another_model(self):
+        self.tune("state", steps=2)
+        self.train("all.txt", *SIZES, "--seed", "2", "--steps", "1", "--out", "other")
+        self.train("all.txt", "--size", "16", "--blocks", "1", "--steps", "1", "--out", "smaller")
+        for other in "other", "smaller":
+            error = self.failure("eval", other, "--adapter", "run", "--data", "one.txt")
+            self.assertIn("it adapts other weights than those of ", error)
+        self.assertIn("it is no adapter", self.failure("generate", "model", "--adapter", "other"))
+        self.assertIn("is no adapter (--init is for a new run",
+                      self.failure("train", "--resume", "model", "--init", "other"))
+        self.run_command("train", "--resume", "model", "--steps", "61")
+        self.assertIn("or they have changed", self.failure("info", "run"))
+
+    def test_where_a_state_has_no_place(self):
+        self.tune("state", steps=2)
+        self.tune("lora", out="lora", steps=2)
+        for arguments in (["export", "run", "-o", "out.h5"], ["import", "run", "-o", "out.h5"],
+                          ["average", "model", "run", "-o", "out.h5"],
+                          ["average", "run", "model", "-o", "out.h5"], ["diff", "model", "run"],
+                          ["train", "text", "--data", "one.txt", *BATCHES, "--init", "run",
+                           "--out", "out"]):
+            self.assertIn("a tuned state is part of it", self.failure(*arguments))
+        self.assertIn("it is an adapter itself",
+                      self.train("one.txt", "--init", "lora", "--tune", "state", "--out", "out",
+                                 status=2).stderr.decode())
+        for run in "lora", "model":
+            self.assertIn("no state was tuned there",
+                          self.failure("export", run, "--state", "-o", "out.h5"))
+        self.run_command("export", "run", "--state", "--layout", "hf", "-o", "out.h5", status=2)
+        self.assertFalse(os.path.exists(self.path("out.h5")))
+        self.train("one.txt", "--init", "lora", "--steps", "1", "--out", "merged")
+
+    def change(self, name, value):
+        """Gives the adapter another attribute, as Mixtape writes them."""
+        if isinstance(value, str):
+            value = numpy.array(value.encode(), dtype=h5py.string_dtype("utf-8", len(value)))
+        with h5py.File(self.path("run", "best.h5"), "r+") as file:
+            file["adapter"].attrs[name] = value
+
+    def test_damaged_files(self):
+        self.tune("lora", steps=2)
+        os.mkfifo(self.path("pipe"))
+        whole = read(self.path("run", "best.h5"), mode="rb")
+        for name, value, told in (("kind", "other", "'kind' is 'other'"), ("rank", 0, "rank is 0"),
+                                  ("rank", 3, "shape"), ("rank", 10**6, "exceeds"),
+                                  ("alpha", 0.0, "alpha is 0"), ("on", "nose", "no projection"),
+                                  ("on", "key", "unknown"), ("model", "none.h5", "none.h5"),
+                                  ("model", self.path("pipe"), "pipe"),
+                                  ("dtype", "f64", "f64")):
+            with self.subTest(name=name, value=value):
+                self.write("run/best.h5", whole)
+                self.change(name, value)
+                self.assertIn(told, self.failure("eval", "run", status=1))
+        for name, value, told in (("weights", 1, "other weights"),
+                                  ("model", self.path("run", "best.h5"), "an adapter itself")):
+            with self.subTest(name=name, value=value):
+                self.write("run/best.h5", whole)
+                self.change(name, value)
+                self.assertIn(told, self.failure("eval", "run"))
+
+
+if __name__ == "__main__":
+    unittest.main()
