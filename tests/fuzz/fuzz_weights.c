@@ -33,7 +33,7 @@ static void restore(const mt_checkpoint *checkpoint)
     if (!fuzz_done(mt_weights_model(checkpoint->weights, device, &model))) {
         return;
     }
-    if (checkpoint->has_optimizer) {
+    if (checkpoint->has_optimizer && !model->parameters->frozen) {
         CLAIM(mt_adam_create(model->parameters, checkpoint->adam, &adam) == MT_OK);
     }
     fuzz_done(mt_checkpoint_restore(checkpoint, model, adam));

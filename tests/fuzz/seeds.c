@@ -5,6 +5,7 @@
 #include <mixtape/part.h>
 #include <mixtape/stream.h>
 
+#include "io/adapter_file.h"
 #include "io/checkpoint_file.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/small_model.h"
@@ -34,6 +35,13 @@ static mt_token_list *some_tokens(void)
     return list;
 }
 
+static mt_model *make_model(mt_device *device, const mt_model_config *config)
+{
+    mt_model *model;
+    CLAIM(mt_model_create(device, MT_F32, config, 1, &model) == MT_OK);
+    return model;
+}
+
 static void write_checkpoints(const mt_model *model)
 {
     static const mt_train_state state = {.step = 3, .best_step = 2, .best_loss = 0.5};
@@ -54,6 +62,36 @@ static void write_checkpoints(const mt_model *model)
     CLAIM(mt_checkpoint_write(seed_path("checkpoint", "tokenizer.h5"), &parts, NULL) == MT_OK);
     mt_adam_destroy(adam);
     mt_token_list_destroy(tokens);
+}
+
+/* Beside the model of bare.h5, which is in its place. */
+static void write_adapter(mt_device *device, const mt_model_config *config, mt_adapter_kind kind)
+{
+    static const mt_train_state state = {.step = 3, .best_step = 2, .best_loss = 0.5};
+    mt_adapter_config adapter = mt_adapter_config_default(kind);
+    adapter.rank = 2;
+    mt_adapter_origin origin = {.config = adapter};
+    mt_model *model = make_model(device, config);
+    mt_weights *weights;
+    mt_adam *adam;
+    char name[64], *path = realpath(seed_path("checkpoint", "bare.h5"), NULL);
+    CLAIM(path != NULL);
+    CLAIM(mt_weights_open(path, &weights) == MT_OK);
+    CLAIM(mt_weights_fingerprint(weights, &origin.weights) == MT_OK);
+    origin.model = path;
+    CLAIM(mt_model_adapt(model, &adapter, 1) == MT_OK);
+    CLAIM(mt_adam_create(model->adapter->parameters, mt_adam_config_default(), &adam) == MT_OK);
+    const mt_checkpoint_parts parts = {.parameters = model->adapter->parameters,
+                                       .adam = adam,
+                                       .state = &state,
+                                       .run_config = "task: copy\n",
+                                       .adapter = &origin};
+    snprintf(name, sizeof name, "%s.h5", mt_adapter_kind_name((int)kind));
+    CLAIM(mt_checkpoint_write(seed_path("checkpoint", name), &parts, NULL) == MT_OK);
+    mt_adam_destroy(adam);
+    mt_weights_close(weights);
+    mt_model_destroy(model);
+    free(path);
 }
 
 /* In every layout that can hold the model. */
@@ -176,13 +214,6 @@ static void write_ids(H5F_libver_t version, storage lies)
     H5Fclose(file);
 }
 
-static mt_model *make_model(mt_device *device, const mt_model_config *config)
-{
-    mt_model *model;
-    CLAIM(mt_model_create(device, MT_F32, config, 1, &model) == MT_OK);
-    return model;
-}
-
 int main(int count, char **arguments)
 {
     mt_device *device;
@@ -193,9 +224,11 @@ int main(int count, char **arguments)
     mkdir(root, 0777);
     CLAIM(mt_device_open("cpu", &device) == MT_OK);
     mt_model *model = make_model(device, &config);
+    write_checkpoints(model);
+    write_adapter(device, &config, MT_ADAPT_STATE);
+    write_adapter(device, &config, MT_ADAPT_LORA);
     config.bias = config.head_bias = false;
     mt_model *without_biases = make_model(device, &config);
-    write_checkpoints(model);
     write_exchange(model);
     write_exchange(without_biases);
     write_parts(model);
