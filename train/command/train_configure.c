@@ -84,6 +84,10 @@ static mt_status check_tuning(const train_arguments *given, const run_config *co
         return mt_fail(MT_ERROR_INVALID,
                        "--tune %s: there is no model to adapt (name it with --init)", tune);
     }
+    if (config->tune == TUNE_STATE && config->carry) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "--carry: rows would not begin from the state that --tune state trains");
+    }
     mt_status status = mt_projections_parse(config->lora_on, &on);
     return status == MT_OK ? MT_OK : mt_fail(status, "--lora-on: %s", mt_error_message());
 }

@@ -233,6 +233,7 @@ class RefusedTest(AdaptTest):
                 (["lora", "--lora-alpha", "0"], "--lora-alpha 0"),
                 (["lora", "--rates", "*.time_decay=2"], "--rates *.time_decay: "),
                 (["state", "--lora-rank", "4"], "--lora-rank 4: it is of --tune lora"),
+                (["state", "--carry"], "--carry: rows would not begin from the state"),
                 (["both"], "--tune both")):
             with self.subTest(options=options):
                 self.assertIn(told, self.refused(*options))
