@@ -3,6 +3,8 @@
 #include "kernels/cpu/cores.h"
 #include "kernels/device.h"
 #include "kernels/null.h"
+#include "kernels/start.h"
+#include "kernels/tcp/transport.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,37 +74,59 @@ mt_status mt_alone_communicator(mt_communicator **communicator)
 
 /* ---- as many as were started ---- */
 
-/* The variables by which launchers tell a process how many they started: Open MPI's mpirun; those
- * of MPICH, and srun --mpi=pmi2; srun by itself. */
-static int processes_started(const char **told)
+static mt_status open_through(const mt_transport *transport, mt_communicator **communicator)
 {
-    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *text = getenv(names[i]);
-        long count = text != NULL ? strtol(text, NULL, 10) : 0;
-        if (count > 0 && count <= INT32_MAX) {
-            *told = names[i];
-            return (int)count;
-        }
-    }
-    return 1;
+    mt_cpu_share_cores(transport->processors, transport->processes);
+    return mt_host_communicator(transport, communicator);
 }
 
 mt_status mt_communicator_open(mt_communicator **communicator)
 {
-    const char *told;
+    mt_start start;
     mt_transport transport;
     *communicator = NULL;
-    int size = processes_started(&told);
+    mt_status status = mt_start_read(&start);
+    if (status != MT_OK) {
+        return status;
+    }
+    if (!start.by_mpi) {
+        return mt_communicator_open_at(start.rank, start.size, start.address,
+                                       MT_COMMUNICATOR_SECONDS, communicator);
+    }
+    status = mt_mpi_load(start.told, start.size, &transport);
+    return status == MT_OK ? open_through(&transport, communicator) : status;
+}
+
+mt_status mt_communicator_open_at(int rank, int size, const char *address, double seconds,
+                                  mt_communicator **communicator)
+{
+    mt_transport transport;
+    *communicator = NULL;
+    mt_status status = MT_OK;
+    if (rank == -1 && size == 0) {
+        status = mt_start_read_rank(&rank, &size);
+    }
+    if (status == MT_OK) {
+        status = mt_start_check(rank, size);
+    }
+    if (status != MT_OK) {
+        return status;
+    }
     if (size == 1) {
         return mt_alone_communicator(communicator);
     }
-    mt_status status = mt_mpi_load(told, size, &transport);
-    if (status == MT_OK) {
-        mt_cpu_share_cores(transport.processors, transport.processes);
-        status = mt_host_communicator(&transport, communicator);
+    status = mt_tcp_open(rank, size, address, seconds, &transport);
+    return status == MT_OK ? open_through(&transport, communicator) : status;
+}
+
+mt_status mt_communicator_open_device(const mt_communicator *communicator, const char *name,
+                                      mt_device **device)
+{
+    *device = NULL;
+    if (communicator == NULL) {
+        return mt_fail_null(__func__);
     }
-    return status;
+    return mt_device_open_at(name, communicator->place, device);
 }
 
 void mt_communicator_close(mt_communicator *communicator)

@@ -13,6 +13,7 @@
 
 struct mt_communicator {
     int rank, size;
+    int place; /* among the ranks of its machine, from 0 on */
     mt_status (*gather)(mt_communicator *, size_t bytes, const void *own, void *all);
     mt_status (*broadcast)(mt_communicator *, int root, size_t bytes, void *memory);
     mt_status (*begin_sum)(mt_communicator *, mt_device *, mt_dtype dtype, int64_t n, void *values);

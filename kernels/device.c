@@ -28,12 +28,14 @@ static const struct {
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* Splits "cuda:1" into its kind and its index, 0 if there is none. False if it is no device's
- * name. */
+enum { NO_INDEX = -1 };
+
+/* Splits "cuda:1" into its kind and its index, NO_INDEX if there is none. False if it is no
+ * device's name. */
 static bool parse_name(const char *name, int *kind, int *index)
 {
     size_t length = strcspn(name, ":");
-    *index = 0;
+    *index = NO_INDEX;
     for (*kind = 0; *kind < KINDS; ++*kind) {
         if (strlen(kinds[*kind].name) == length && strncmp(name, kinds[*kind].name, length) == 0) {
             break;
@@ -45,22 +47,31 @@ static bool parse_name(const char *name, int *kind, int *index)
     const char *digits = name + length + 1;
     size_t count = strspn(digits, "0123456789");
     bool valid = kinds[*kind].has_index && count >= 1 && count <= 4 && digits[count] == '\0';
-    *index = valid ? (int)strtol(digits, NULL, 10) : 0;
+    *index = valid ? (int)strtol(digits, NULL, 10) : NO_INDEX;
     return valid;
 }
 
-mt_status mt_device_open(const char *name, mt_device **device)
+mt_status mt_device_open_at(const char *name, int place, mt_device **device)
 {
     int kind, index;
     *device = NULL;
     if (!parse_name(name, &kind, &index)) {
         return mt_fail(MT_ERROR_INVALID, "device: '%s' is none of cpu, cuda, cuda:I, auto", name);
     }
+    if (index == NO_INDEX) {
+        int count = place > 0 ? mt_cuda_count() : 0;
+        index = count > 0 ? place % count : 0;
+    }
     mt_status status = kinds[kind].open(index, device);
     if (status == MT_OK && getenv("MIXTAPE_POISON") == NULL) {
         (*device)->poison = NULL;
     }
     return status;
+}
+
+mt_status mt_device_open(const char *name, mt_device **device)
+{
+    return mt_device_open_at(name, 0, device);
 }
 
 void mt_device_close(mt_device *device)

@@ -115,6 +115,13 @@ struct mt_device {
 mt_status mt_cpu_open(int index, mt_device **device);
 mt_status mt_cuda_open(int index, mt_device **device);
 
+/* The CUDA devices that mt_cuda_open can open, 0 where it can open none. */
+int mt_cuda_count(void);
+
+/* mt_device_open, for one of several processes on a machine, by its place among them from 0 on:
+ * "cuda" and "auto" are a CUDA device of its own, or as few as can be have the same. */
+mt_status mt_device_open_at(const char *name, int place, mt_device **device);
+
 /* Poisons memory that is handed out to be written, on a device that was asked to. */
 static inline mt_status mt_poison(mt_device *device, void *memory, size_t bytes)
 {

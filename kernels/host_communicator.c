@@ -70,6 +70,7 @@ mt_status mt_host_communicator(const mt_transport *transport, mt_communicator **
     } else {
         *made = (host_communicator){.base = {.rank = transport->rank,
                                              .size = transport->size,
+                                             .place = transport->place,
                                              .gather = gather,
                                              .broadcast = broadcast,
                                              .begin_sum = begin_sum,

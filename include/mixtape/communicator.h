@@ -1,6 +1,6 @@
-/* Processes that train one model together: on one machine or on several, started by mpirun or srun.
- * Each opens a communicator and hands it to its trainer (mt_trainer_config), which shares batches
- * among them:
+/* Processes that train one model together: on one machine or on several, started by mpirun, srun
+ * or torchrun, or by hand. Each opens a communicator and hands it to its trainer
+ * (mt_trainer_config), which shares batches among them:
  *
  *     mt_communicator_open(&communicator);
  *     config.communicator = communicator;
@@ -12,7 +12,7 @@
  *
  * A process is known by its rank, 0 .. size - 1. Functions that say so are called by all ranks, in
  * the same order, by one thread at a time; each waits for the others. Where a process ends without
- * closing its communicator, the launcher ends the others. */
+ * closing its communicator, the launcher ends the others, or what they do together fails. */
 #ifndef MIXTAPE_COMMUNICATOR_H
 #define MIXTAPE_COMMUNICATOR_H
 
@@ -31,19 +31,51 @@ extern "C" {
 
 typedef struct mt_communicator mt_communicator;
 
-/* Joins the processes that were started with this one, as OMPI_COMM_WORLD_SIZE, PMI_SIZE or
- * SLURM_STEP_NUM_TASKS tell. Where they tell of one process, or not at all, it is alone: rank 0 of
- * 1, and MPI is not even loaded. Where MPI was started before it is used as it is, and not ended.
- * By all ranks. Where no OMP_NUM_THREADS says it, a process has its share of the machine's
- * processors from then on (mt_cpu_set_threads).
+/* Joins the processes that were started with this one. Where RANK, WORLD_SIZE, MASTER_ADDR and
+ * MASTER_PORT tell of others, as torchrun sets them, they meet there, without MPI; else MPI
+ * connects them, where OMPI_COMM_WORLD_SIZE, PMI_SIZE or SLURM_STEP_NUM_TASKS tell of any. Where
+ * these tell of one process, or not at all, it is alone: rank 0 of 1. By all ranks. Where no
+ * OMP_NUM_THREADS says it, a process has its share of the machine's processors from then on
+ * (mt_cpu_set_threads).
+ *
+ * torchrun listens at MASTER_PORT itself where TORCHELASTIC_USE_AGENT_STORE is True: rank 0 takes
+ * the next port then. MT_ERROR_INVALID where WORLD_SIZE tells of several processes and the others
+ * are missing or cannot be; further errors are those of mt_communicator_open_at.
  *
  * MPI is in a library of its own, libmixtape_mpi.so beside this one: MT_ERROR_DEVICE where there
- * are several processes without it, or it connects another number of them. The caller closes the
- * communicator, after everything that uses it. */
+ * are several processes without it, or it connects another number of them. Where MPI was started
+ * before it is used as it is, and not ended. The caller closes the communicator, after everything
+ * that uses it. */
 MT_API mt_status mt_communicator_open(mt_communicator **communicator);
+
+/* Seconds in which the processes of a communicator have to come, unless a program says another
+ * number. */
+#define MT_COMMUNICATOR_SECONDS 300.0
+
+/* Joins the processes that are told the same address and size, without MPI and whatever started
+ * them. Rank 0 listens at the address, "HOST:PORT" or "[HOST]:PORT", which is its machine's; the
+ * others connect to it, and every two of them to one another. Rank -1 of 0 processes is what
+ * variables of the environment tell: WORLD_SIZE and RANK, else those of mpirun or srun. By all
+ * ranks.
+ *
+ * The ports serve whoever can connect to them: they are for a network that is trusted. A stranger
+ * that does not speak as a rank does is left out; nothing is encrypted. With an address of
+ * 127.x.x.x or ::1, or localhost, other machines cannot connect.
+ *
+ * MT_ERROR_INVALID for a rank that is not one of 0 .. size - 1 or that two processes have, an
+ * address that is none, and ranks that were told different sizes; MT_ERROR_IO where the port is in
+ * use and where not all ranks come within `seconds`. */
+MT_API mt_status mt_communicator_open_at(int rank, int size, const char *address, double seconds,
+                                         mt_communicator **communicator);
 
 /* By all ranks, once what they did together ended well or has failed on all. NULL is allowed. */
 MT_API void mt_communicator_close(mt_communicator *communicator);
+
+/* mt_device_open, but of several processes on one machine each gets a CUDA device of its own by
+ * "cuda" and "auto", in the order of their ranks; where they are more than the devices that they
+ * see, they begin again with the first. Of one rank alone. */
+MT_API mt_status mt_communicator_open_device(const mt_communicator *communicator, const char *name,
+                                             mt_device **device);
 
 MT_API int mt_communicator_rank(const mt_communicator *communicator);
 MT_API int mt_communicator_size(const mt_communicator *communicator);
@@ -79,8 +111,9 @@ MT_API mt_status mt_communicator_begin_sum(mt_communicator *communicator, mt_dev
                                            mt_dtype dtype, int64_t n, void *values);
 MT_API mt_status mt_communicator_end_sums(mt_communicator *communicator, mt_device *device);
 
-/* Ends all processes at once, this one too, with this exit status: for a failure that the others
- * cannot know of, once its rank has told it. Of a process that is alone it ends nothing. */
+/* Ends all processes, this one at once with this exit status: for a failure that the others cannot
+ * know of, once its rank has told it. Without MPI the others find out when they next do something
+ * together, which fails. Of a process that is alone it ends nothing. */
 MT_API void mt_communicator_end_all(mt_communicator *communicator, int exit_status);
 
 #ifdef __cplusplus

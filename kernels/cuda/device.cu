@@ -293,6 +293,16 @@ mt_status workspace(mt_device *device, size_t bytes, void **memory)
 
 } // namespace mt_cuda
 
+int mt_cuda_count(void)
+{
+    int count = 0;
+    if (mt_cuda::check_process() != MT_OK || cudaGetDeviceCount(&count) != cudaSuccess) {
+        cudaGetLastError();
+        return 0;
+    }
+    return count;
+}
+
 mt_status mt_cuda_open(int index, mt_device **device)
 {
     using namespace mt_cuda;

@@ -90,6 +90,7 @@ static int look_around(mt_transport *transport)
         return error;
     }
     MPI_Comm_size(local, &transport->processes);
+    MPI_Comm_rank(local, &transport->place);
     sched_getaffinity(0, sizeof mask, (cpu_set_t *)(void *)mask);
     error = MPI_Allreduce(MPI_IN_PLACE, mask, MASK_WORDS, MPI_UNSIGNED_LONG_LONG, MPI_BOR, local);
     for (int i = 0; i < MASK_WORDS; i++) {

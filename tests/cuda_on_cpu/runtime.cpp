@@ -69,6 +69,13 @@ int from_outside(const char *name)
     return text != nullptr ? atoi(text) : 0;
 }
 
+/* More devices than one are the same one, by other numbers. */
+int device_count()
+{
+    int given = from_outside("CUDA_ON_CPU_DEVICES");
+    return given > 0 ? given : 1;
+}
+
 /* The memory that the device has. */
 size_t device_bytes()
 {
@@ -446,7 +453,7 @@ cudaError_t cudaGetDeviceCount(int *count)
     if (cuda_on_cpu::machine_is(CUDA_ON_CPU_NO_DEVICE, "no-device")) {
         return failed(cudaErrorNoDevice);
     }
-    *count = 1;
+    *count = device_count();
     return cudaSuccess;
 }
 
@@ -455,7 +462,7 @@ cudaError_t cudaSetDevice(int index)
     if (call_fails()) {
         return failed(cudaErrorUnknown);
     }
-    return index == 0 ? success() : failed(cudaErrorInvalidDevice);
+    return index >= 0 && index < device_count() ? success() : failed(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int)

@@ -1,16 +1,20 @@
-/* Ranks without MPI: children of fork, which tell one another bytes by memory in common. */
+/* Ranks without MPI: children of fork, which tell one another bytes by memory in common, or by
+ * TCP. */
 #ifndef MT_TESTS_KERNELS_FORKED_RANKS_H
 #define MT_TESTS_KERNELS_FORKED_RANKS_H
 
 #include "kernels/communicator.h"
 
 #include <check.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,14 +90,74 @@ static void forked_close(void *context)
     (void)context;
 }
 
+/* ---- processes ---- */
+
+typedef void child_function(int index, void *context);
+
+/* Calls the function in so many children, each of which has to come to its end. Where one does not
+ * the others are ended, which may wait for it. */
+static inline bool all_end_well(int count, child_function *function, void *context)
+{
+    pid_t children[MOST_RANKS];
+    bool whole = true;
+    for (int i = 0; i < count; i++) {
+        children[i] = fork();
+        ck_assert_int_ge(children[i], 0);
+        if (children[i] == 0) {
+            function(i, context);
+            exit(EXIT_SUCCESS);
+        }
+    }
+    for (int ended = 0; ended < count; ended++) {
+        int status;
+        pid_t child = wait(&status);
+        if (whole && (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)) {
+            whole = false;
+            for (int i = 0; i < count; i++) {
+                if (children[i] != child) {
+                    kill(children[i], SIGKILL);
+                }
+            }
+        }
+    }
+    return whole;
+}
+
+/* ---- ranks ---- */
+
+/* How ranks are connected: through memory in common, or by TCP on this machine. */
+typedef enum rank_way { BY_MEMORY, BY_TCP, RANK_WAYS } rank_way;
+
 typedef void rank_function(mt_communicator *communicator, void *context);
 
-static inline void be_rank(forked_ranks *ranks, int rank, rank_function *function, void *context)
+typedef struct rank_call {
+    forked_ranks *ranks;
+    rank_way way;
+    int port;
+    rank_function *function;
+    void *context;
+} rank_call;
+
+/* A port of 127.0.0.1 that nobody listens at. */
+static inline int free_port(void)
 {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    socklen_t length = sizeof address;
+    int made = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(made, (struct sockaddr *)&address, length), 0);
+    ck_assert_int_eq(getsockname(made, (struct sockaddr *)&address, &length), 0);
+    close(made);
+    return ntohs(address.sin_port);
+}
+
+static inline void be_rank(int rank, void *context)
+{
+    const rank_call *call = context;
     mt_communicator *communicator;
-    forked_rank here = {ranks, rank};
+    forked_rank here = {call->ranks, rank};
+    char address[32];
     const mt_transport transport = {.rank = rank,
-                                    .size = ranks->size,
+                                    .size = call->ranks->size,
                                     .any_thread = true,
                                     .context = &here,
                                     .gather = forked_gather,
@@ -101,48 +165,37 @@ static inline void be_rank(forked_ranks *ranks, int rank, rank_function *functio
                                     .broadcast = forked_broadcast,
                                     .end_all = forked_end_all,
                                     .close = forked_close};
-    ck_assert_int_eq(mt_host_communicator(&transport, &communicator), MT_OK);
-    function(communicator, context);
+    snprintf(address, sizeof address, "127.0.0.1:%d", call->port);
+    mt_status status =
+        call->way == BY_MEMORY
+            ? mt_host_communicator(&transport, &communicator)
+            : mt_communicator_open_at(rank, call->ranks->size, address, 30.0, &communicator);
+    ck_assert_msg(status == MT_OK, "%s", mt_error_message());
+    call->function(communicator, call->context);
     mt_communicator_close(communicator);
 }
 
-/* Calls the function on so many ranks, each of which has to come to its end. One that does not
- * leaves the others waiting, which are ended then. */
-static inline void on_ranks(int size, rank_function *function, void *context)
+/* Calls the function on so many ranks, each of which has to come to its end. */
+static inline void on_ranks_by(rank_way way, int size, rank_function *function, void *context)
 {
     forked_ranks *ranks = shared_memory(sizeof *ranks);
+    rank_call call = {ranks, way, way == BY_TCP ? free_port() : 0, function, context};
     pthread_barrierattr_t attributes;
-    pid_t children[MOST_RANKS];
-    bool whole = true;
     ranks->size = size;
     pthread_barrierattr_init(&attributes);
     pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
     pthread_barrier_init(&ranks->barrier, &attributes, (unsigned)size);
-    for (int rank = 0; rank < size; rank++) {
-        children[rank] = fork();
-        ck_assert_int_ge(children[rank], 0);
-        if (children[rank] == 0) {
-            be_rank(ranks, rank, function, context);
-            exit(EXIT_SUCCESS);
-        }
-    }
-    for (int ended = 0; ended < size; ended++) {
-        int status;
-        pid_t child = wait(&status);
-        if (whole && (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)) {
-            whole = false;
-            for (int rank = 0; rank < size; rank++) {
-                if (children[rank] != child) {
-                    kill(children[rank], SIGKILL);
-                }
-            }
-        }
-    }
+    bool whole = all_end_well(size, be_rank, &call);
     if (whole) { /* else it would wait for those that wait there */
         pthread_barrier_destroy(&ranks->barrier);
     }
     munmap(ranks, sizeof *ranks);
     ck_assert_msg(whole, "a rank of %d failed", size);
+}
+
+static inline void on_ranks(int size, rank_function *function, void *context)
+{
+    on_ranks_by(BY_MEMORY, size, function, context);
 }
 
 #endif

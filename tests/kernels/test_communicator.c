@@ -1,4 +1,4 @@
-/* Communicators of one process and, through a transport of the tests, of several. */
+/* Communicators of one process, and of several by TCP and through a transport of the tests. */
 #include "tests/check_main.h"
 #include "tests/kernels/forked_ranks.h"
 
@@ -76,8 +76,10 @@ static void sum_all(mt_communicator *communicator, void *context)
 
 START_TEST(test_sums_are_made_in_the_order_of_ranks)
 {
-    for (int size = 1; size <= MOST_RANKS; size++) {
-        on_ranks(size, sum_all, NULL);
+    for (rank_way way = BY_MEMORY; way < RANK_WAYS; way++) {
+        for (int size = 1; size <= MOST_RANKS; size++) {
+            on_ranks_by(way, size, sum_all, NULL);
+        }
     }
 }
 END_TEST
@@ -100,8 +102,10 @@ static void exchange_all(mt_communicator *communicator, void *context)
 
 START_TEST(test_gathers_and_broadcasts)
 {
-    for (int size = 1; size <= MOST_RANKS; size++) {
-        on_ranks(size, exchange_all, NULL);
+    for (rank_way way = BY_MEMORY; way < RANK_WAYS; way++) {
+        for (int size = 1; size <= MOST_RANKS; size++) {
+            on_ranks_by(way, size, exchange_all, NULL);
+        }
     }
 }
 END_TEST
@@ -132,6 +136,7 @@ static void broadcast_memory(mt_communicator *communicator, void *context)
 START_TEST(test_a_devices_memory_goes_to_all)
 {
     on_ranks(3, broadcast_memory, NULL);
+    on_ranks_by(BY_TCP, 3, broadcast_memory, NULL);
 }
 END_TEST
 
@@ -160,6 +165,33 @@ static void agree_all(mt_communicator *communicator, void *context)
 START_TEST(test_a_failure_is_that_of_the_lowest_rank)
 {
     on_ranks(3, agree_all, NULL);
+    on_ranks_by(BY_TCP, 3, agree_all, NULL);
+}
+END_TEST
+
+/* ---- devices ---- */
+
+static void open_own_device(mt_communicator *communicator, void *context)
+{
+    const char *asked = context;
+    mt_device *device;
+    char expected[32];
+    setenv("CUDA_ON_CPU_DEVICES", "2", 1);
+    snprintf(expected, sizeof expected, "cuda:%d",
+             mt_cuda_count() > 0 ? mt_communicator_rank(communicator) % mt_cuda_count() : 0);
+    ck_assert_int_eq(mt_communicator_open_device(communicator, asked, &device), MT_OK);
+    ck_assert_str_eq(mt_device_name(device),
+                     strchr(asked, ':') != NULL || strcmp(asked, "cpu") == 0 ? asked : expected);
+    mt_device_close(device);
+}
+
+START_TEST(test_ranks_of_a_machine_have_devices_of_their_own)
+{
+    char *asked[] = {"cpu", "cuda", "auto", "cuda:0"};
+    int count = getenv("MIXTAPE_TEST_DEVICE") != NULL ? 4 : 1;
+    for (int i = 0; i < count; i++) {
+        on_ranks_by(BY_TCP, 3, open_own_device, asked[i]);
+    }
 }
 END_TEST
 
@@ -169,6 +201,7 @@ static const char *const variables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLU
 
 static void forget_launcher(void)
 {
+    unsetenv("WORLD_SIZE");
     for (int i = 0; i < 3; i++) {
         unsetenv(variables[i]);
     }
@@ -228,7 +261,8 @@ static Suite *communicator_suite(void)
     return SUITE(
         "communicator", test_sums_are_made_in_the_order_of_ranks, test_gathers_and_broadcasts,
         test_a_devices_memory_goes_to_all, test_a_failure_is_that_of_the_lowest_rank,
-        test_a_process_without_launcher_is_alone, test_several_processes_without_mpi_are_told);
+        test_ranks_of_a_machine_have_devices_of_their_own, test_a_process_without_launcher_is_alone,
+        test_several_processes_without_mpi_are_told);
 }
 
 MT_TEST_MAIN(communicator_suite)

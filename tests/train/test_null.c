@@ -38,6 +38,7 @@ START_TEST(test_devices)
 {
     void *memory;
     float value = 0.0f;
+    mt_device *opened;
     mt_wkv_forward_args forward = {.B = 1, .T = 1, .C = 1};
     mt_wkv_backward_args backward = {.B = 1, .T = 1, .C = 1};
     REFUSES(mt_device_synchronize, NULL);
@@ -48,6 +49,7 @@ START_TEST(test_devices)
     REFUSES(mt_wkv_forward, NULL, NULL, MT_F32, &forward);
     REFUSES(mt_wkv_backward, NULL, NULL, MT_F32, &backward);
     REFUSES(mt_communicator_agree, NULL, MT_OK);
+    REFUSES(mt_communicator_open_device, NULL, "cpu", &opened);
     REFUSES(mt_communicator_gather, NULL, 4, &value, &value);
     REFUSES(mt_communicator_broadcast, NULL, 4, &value);
     REFUSES(mt_communicator_sum, NULL, device, MT_F32, 1, &value);

@@ -38,10 +38,13 @@ static mt_status silence(void)
     return MT_OK;
 }
 
-mt_status ranks_open(void)
+mt_status ranks_open(const ranks_meeting *meeting)
 {
     complaints = stderr;
-    mt_status status = mt_communicator_open(&communicator);
+    mt_status status = meeting->address == NULL
+                           ? mt_communicator_open(&communicator)
+                           : mt_communicator_open_at(meeting->rank, meeting->size, meeting->address,
+                                                     meeting->seconds, &communicator);
     return status == MT_OK ? ranks_agree(ranks_is_first() ? MT_OK : silence()) : status;
 }
 

@@ -9,8 +9,15 @@
 
 #include "train/run_config.h"
 
+/* Where processes that were started by hand meet (mt_communicator_open_at). */
+typedef struct ranks_meeting {
+    const char *address; /* NULL: as the environment tells, and so is what follows */
+    int rank, size;      /* -1 and 0: as the environment tells */
+    double seconds;
+} ranks_meeting;
+
 /* Joins the others, and leaves them; what another rank than 0 prints leads nowhere from then on. */
-mt_status ranks_open(void);
+mt_status ranks_open(const ranks_meeting *meeting);
 void ranks_close(void);
 
 /* NULL before ranks_open: who does not train has no ranks, and is the first of one. */

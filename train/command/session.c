@@ -87,7 +87,10 @@ static mt_status check_model(const train_session *session, const mt_model_config
 static mt_status open_device(const char *name, int threads, bool dry, train_session *session)
 {
     mt_cpu_set_threads(threads);
-    mt_status status = mt_device_open(name, &session->device);
+    mt_communicator *communicator = ranks_communicator();
+    mt_status status = communicator != NULL
+                           ? mt_communicator_open_device(communicator, name, &session->device)
+                           : mt_device_open(name, &session->device);
     if (status == MT_OK && dry) {
         session->like = session->device;
         status = mt_dry_open(session->like, &session->device);

@@ -5,6 +5,7 @@
 #include "train/command/train_configure.h"
 #include "train/task.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,11 @@ enum {
     ESPNET_KEY = LONG_ONLY + 'e',
     STYLE_KEY = LONG_ONLY + 's',
     RECIPE_KEY = LONG_ONLY + 'p',
-    DRY_KEY = LONG_ONLY + 'd'
+    DRY_KEY = LONG_ONLY + 'd',
+    RANK_KEY = LONG_ONLY + 'k',
+    SIZE_KEY = LONG_ONLY + 'n',
+    ADDRESS_KEY = LONG_ONLY + 'a',
+    WAIT_KEY = LONG_ONLY + 'w'
 };
 
 static void add_option(train_arguments *given, const char *name, const char *text)
@@ -50,6 +55,40 @@ static void parse_other(const char *text, const struct argp_state *state)
     }
 }
 
+/* Those by which processes meet. */
+static error_t parse_meeting(int key, const char *text, ranks_meeting *meeting)
+{
+    long long number = 0;
+    mt_status status = MT_OK;
+    switch (key) {
+    case RANK_KEY:
+        status = parse_whole("rank", text, 0, INT_MAX, &number);
+        meeting->rank = (int)number;
+        break;
+    case SIZE_KEY:
+        status = parse_whole("world-size", text, 1, INT_MAX, &number);
+        meeting->size = (int)number;
+        break;
+    case WAIT_KEY:
+        status = parse_real("wait", text, 0.0, 1e6, &meeting->seconds);
+        break;
+    default:
+        meeting->address = text;
+    }
+    return parsed(status);
+}
+
+static void check_meeting(const ranks_meeting *meeting, const struct argp_state *state)
+{
+    if ((meeting->rank >= 0) != (meeting->size > 0)) {
+        wrong_arguments(state, "--rank and --world-size are given together");
+    }
+    if (meeting->address == NULL && (meeting->size > 0 || meeting->seconds >= 0.0)) {
+        wrong_arguments(state, "--%s is given with --address",
+                        meeting->size > 0 ? "world-size" : "wait");
+    }
+}
+
 /* The verb's own. */
 static error_t parse(int key, char *text, struct argp_state *state)
 {
@@ -73,6 +112,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->dry_run = true;
         given->list = NULL;
         return 0;
+    case RANK_KEY:
+    case SIZE_KEY:
+    case ADDRESS_KEY:
+    case WAIT_KEY:
+        given->list = NULL;
+        return parse_meeting(key, text, &given->meeting);
     case ARGP_KEY_ARG:
         parse_other(text, state);
         return 0;
@@ -89,6 +134,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         if (given->style != NULL && (given->resume != NULL || given->espnet_config != NULL)) {
             wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
         }
+        check_meeting(&given->meeting, state);
         if ((given->task == NULL) == (given->resume == NULL)) {
             wrong_arguments(state, "name a task, or a run with --resume, and not both");
         }
@@ -123,7 +169,8 @@ static char *list_tasks(void)
         "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT, SIGTERM and "
         "SIGXCPU end a "
         "run after the step at work, saved, with exit status 128 + the signal's number; SIGUSR1 "
-        "saves it, and it goes on. Processes that mpirun or srun starts share each batch.");
+        "saves it, and it goes on. Processes that mpirun, srun or torchrun starts share each "
+        "batch.");
     return text;
 }
 
@@ -165,16 +212,28 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
          "Check everything, tell what memory the run will hold, and end, with nothing taken or "
          "written",
          -1},
+        {"address", ADDRESS_KEY, "HOST:PORT", 0,
+         "Train with other processes, which are given the same: rank 0 listens there, on a network "
+         "that is trusted",
+         -1},
+        {"rank", RANK_KEY, "R", 0,
+         "Which of them this one is, 0 .. N - 1 (default: as mpirun, srun or torchrun tell)", -1},
+        {"world-size", SIZE_KEY, "N", 0, "How many they are (default: likewise)", -1},
+        {"wait", WAIT_KEY, "SECONDS", 0, "How long they wait for one another (default 300)", -1},
         {0}};
     configure_defaults(named_task(argc, argv), config);
     const struct argp argp = {.options = options_argp(own, config),
                               .parser = parse,
                               .args_doc = "TASK\n--espnet-config FILE\n--resume RUN",
                               .doc = list_tasks()};
-    *given = (train_arguments){.options = calloc((size_t)argc, sizeof *given->options)};
+    *given = (train_arguments){.meeting = {.rank = -1, .seconds = -1.0},
+                               .options = calloc((size_t)argc, sizeof *given->options)};
     if (given->options == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "no memory for %d arguments", argc);
     }
     parse_arguments(&argp, argc, argv, given);
+    if (given->meeting.seconds < 0.0) {
+        given->meeting.seconds = MT_COMMUNICATOR_SECONDS;
+    }
     return MT_OK;
 }

@@ -4,6 +4,7 @@
 
 #include <mixtape/weights.h>
 
+#include "train/command/ranks.h"
 #include "train/command/recipe.h"
 #include "train/run_config.h"
 
@@ -17,6 +18,7 @@ typedef struct train_arguments {
     const mt_layout *style; /* or NULL */
     const recipe *recipe;   /* or NULL */
     bool dry_run;
+    ranks_meeting meeting;
     const char *list; /* the option that an argument belongs to: a list that stands before it */
     int count;
     given_option *options; /* with room for every argument; the caller's to free */

@@ -140,7 +140,6 @@ static int train(const run_config *config, const run_config *former, mt_checkpoi
     train_session session;
     char notice[NOTICE_TEXT];
     loop_end end = LOOP_DONE;
-    loop_catch_saving();
     mt_status status = open_on_all(config, former, checkpoint, init, &session, notice);
     mt_checkpoint_destroy(init);
     if (status != MT_OK) {
@@ -325,7 +324,8 @@ int verb_train(int argc, char **argv)
     train_arguments given;
     mt_status status = train_arguments_parse(argc, argv, &config, &given);
     if (status == MT_OK) {
-        status = ranks_open();
+        loop_catch_saving(); /* before MPI starts, which may take a while */
+        status = ranks_open(&given.meeting);
     }
     if (status != MT_OK) {
         free(given.options);

@@ -1,0 +1,275 @@
+#include "kernels/tcp/transport.h"
+
+#include "kernels/tcp/meeting.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LINGER_MS = 300 };
+
+/* What is still to be sent to a rank, and to come from it. */
+typedef struct flow {
+    const char *to;
+    char *from;
+    size_t to_send, to_come;
+} flow;
+
+typedef struct network {
+    int rank, size;
+    int *sockets; /* (size), and so are the others */
+    flow *flows;
+    struct pollfd *polls;
+    char message[256];
+} network;
+
+/* ---- who is gone ---- */
+
+static bool has_ended(int socket)
+{
+    struct pollfd one = {.fd = socket, .events = POLLRDHUP};
+    return poll(&one, 1, 0) > 0 && one.revents != 0;
+}
+
+/* "rank 1 has ended", or "ranks 1, 2 have ended": those that end because of it come after it, so
+ * who looks late sees more of them. */
+static bool look(void *context, size_t size, char *words)
+{
+    const network *net = context;
+    char names[128] = "";
+    size_t used = 0;
+    int count = 0;
+    for (int rank = 0; rank < net->size && used < 100; rank++) {
+        if (net->sockets[rank] >= 0 && has_ended(net->sockets[rank])) {
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%d",
+                                     count > 0 ? ", " : "", rank);
+            count++;
+        }
+    }
+    snprintf(words, size, count > 1 ? "ranks %s have ended" : "rank %s has ended", names);
+    return count > 0;
+}
+
+static const char *lost(network *net, int rank, int error)
+{
+    if (!look(net, sizeof net->message, net->message)) {
+        snprintf(net->message, sizeof net->message, "rank %d: %s", rank, strerror(error));
+    }
+    return net->message;
+}
+
+/* ---- bytes ---- */
+
+/* 0, or why nothing more goes to that rank, or comes from it. */
+static int send_some(int socket, flow *one)
+{
+    ssize_t count = send(socket, one->to, one->to_send, MSG_NOSIGNAL);
+    if (count < 0) {
+        return errno == EAGAIN || errno == EINTR ? 0 : errno;
+    }
+    one->to += count;
+    one->to_send -= (size_t)count;
+    return 0;
+}
+
+static int receive_some(int socket, flow *one)
+{
+    ssize_t count = recv(socket, one->from, one->to_come, 0);
+    if (count <= 0) {
+        return count == 0 ? ECONNRESET : errno == EAGAIN || errno == EINTR ? 0 : errno;
+    }
+    one->from += count;
+    one->to_come -= (size_t)count;
+    return 0;
+}
+
+/* Sends and receives whatever the flows have, with all ranks at once. */
+static const char *carry(network *net)
+{
+    for (;;) {
+        bool is_left = false;
+        for (int rank = 0; rank < net->size; rank++) {
+            flow *one = &net->flows[rank];
+            int error = one->to_send > 0 ? send_some(net->sockets[rank], one) : 0;
+            if (error == 0 && one->to_come > 0) {
+                error = receive_some(net->sockets[rank], one);
+            }
+            if (error != 0) {
+                return lost(net, rank, error);
+            }
+            short events =
+                (short)((one->to_send > 0 ? POLLOUT : 0) | (one->to_come > 0 ? POLLIN : 0));
+            net->polls[rank] =
+                (struct pollfd){.fd = events != 0 ? net->sockets[rank] : -1, .events = events};
+            is_left = is_left || events != 0;
+        }
+        if (!is_left) {
+            return NULL;
+        }
+        poll(net->polls, (nfds_t)net->size, -1);
+    }
+}
+
+/* ---- what ranks do together ---- */
+
+static void set_flow(network *net, int rank, size_t to_send, const void *to, size_t to_come,
+                     void *from)
+{
+    bool other = rank != net->rank;
+    net->flows[rank] = (flow){
+        .to = to, .from = from, .to_send = other ? to_send : 0, .to_come = other ? to_come : 0};
+}
+
+static const char *gather(void *context, size_t bytes, const void *own, void *all)
+{
+    network *net = context;
+    memmove((char *)all + (size_t)net->rank * bytes, own, bytes);
+    for (int rank = 0; rank < net->size; rank++) {
+        set_flow(net, rank, bytes, own, bytes, (char *)all + (size_t)rank * bytes);
+    }
+    return carry(net);
+}
+
+static const char *exchange(void *context, size_t bytes, const void *to, void *from)
+{
+    network *net = context;
+    const size_t own = (size_t)net->rank * bytes;
+    memcpy((char *)from + own, (const char *)to + own, bytes);
+    for (int rank = 0; rank < net->size; rank++) {
+        const size_t at = (size_t)rank * bytes;
+        set_flow(net, rank, bytes, (const char *)to + at, bytes, (char *)from + at);
+    }
+    return carry(net);
+}
+
+static const char *broadcast(void *context, int root, size_t bytes, void *memory)
+{
+    network *net = context;
+    for (int rank = 0; rank < net->size; rank++) {
+        set_flow(net, rank, net->rank == root ? bytes : 0, memory, rank == root ? bytes : 0,
+                 memory);
+    }
+    return carry(net);
+}
+
+static void close_network(void *context)
+{
+    network *net = context;
+    if (net == NULL) {
+        return;
+    }
+    for (int rank = 0; rank < net->size && net->sockets != NULL; rank++) {
+        if (net->sockets[rank] >= 0) {
+            close(net->sockets[rank]);
+        }
+    }
+    free(net->sockets);
+    free(net->flows);
+    free(net->polls);
+    free(net);
+}
+
+/* The others find out by the end of their connections. They are given time to find who was first
+ * before this one's end as well. */
+static void end_all(void *context, int exit_status)
+{
+    (void)context;
+    poll(NULL, 0, LINGER_MS);
+    _exit(exit_status);
+}
+
+/* ---- the machine ---- */
+
+/* By what processes of one machine know that they are, and the processors that one may use. */
+typedef struct machine {
+    char name[64];
+    uint64_t processors[64];
+} machine;
+
+static void describe(machine *own)
+{
+    int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    memset(own, 0, sizeof *own);
+    if (file < 0 || read(file, own->name, sizeof own->name - 1) <= 0) {
+        gethostname(own->name, sizeof own->name - 1);
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    sched_getaffinity(0, sizeof own->processors, (cpu_set_t *)(void *)own->processors);
+}
+
+static const char *look_around(network *net, mt_transport *transport)
+{
+    machine *all = calloc((size_t)net->size, sizeof *all), own;
+    uint64_t processors[64] = {0};
+    describe(&own);
+    if (all == NULL) {
+        return "no memory to look around";
+    }
+    const char *failure = gather(net, sizeof own, &own, all);
+    for (int rank = 0; rank < net->size && failure == NULL; rank++) {
+        if (memcmp(all[rank].name, own.name, sizeof own.name) == 0) {
+            transport->processes++;
+            transport->place += rank < net->rank;
+            for (int i = 0; i < 64; i++) {
+                processors[i] |= all[rank].processors[i];
+            }
+        }
+    }
+    for (int i = 0; i < 64; i++) {
+        transport->processors += __builtin_popcountll(processors[i]);
+    }
+    free(all);
+    return failure;
+}
+
+mt_status mt_tcp_open(int rank, int size, const char *address, double seconds,
+                      mt_transport *transport)
+{
+    network *net = calloc(1, sizeof *net);
+    if (net != NULL) {
+        *net = (network){.rank = rank,
+                         .size = size,
+                         .sockets = malloc((size_t)size * sizeof *net->sockets),
+                         .flows = calloc((size_t)size, sizeof *net->flows),
+                         .polls = calloc((size_t)size, sizeof *net->polls)};
+    }
+    bool has_room = net != NULL && net->sockets != NULL && net->flows != NULL && net->polls != NULL;
+    mt_status status = has_room
+                           ? mt_tcp_meet(rank, size, address, seconds, net->sockets)
+                           : mt_fail(MT_ERROR_MEMORY, "no memory to connect %d processes", size);
+    if (status != MT_OK) {
+        if (net != NULL) {
+            free(net->sockets);
+            free(net->flows);
+            free(net->polls);
+            free(net);
+        }
+        return status;
+    }
+    *transport = (mt_transport){.rank = rank,
+                                .size = size,
+                                .any_thread = true,
+                                .context = net,
+                                .gather = gather,
+                                .exchange = exchange,
+                                .broadcast = broadcast,
+                                .look = look,
+                                .end_all = end_all,
+                                .close = close_network};
+    const char *failure = look_around(net, transport);
+    if (failure != NULL) {
+        status = mt_fail(MT_ERROR_DEVICE, "rank %d: %s", rank, failure);
+        close_network(net);
+    }
+    return status;
+}
