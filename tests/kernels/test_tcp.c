@@ -189,7 +189,8 @@ END_TEST
 static void come_after_strangers(int index, void *context)
 {
     enum { STRANGERS = 100 };
-    static const char *const words[] = {"GET / HTTP/1.1\r\n\r\n", "1EPATXIM", "1EP", ""};
+    static const char *const words[] = {"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "1EPATXIM",
+                                        "1EP", ""};
     const meeting *here = context;
     int strangers[STRANGERS];
     for (int i = 0; index == 1 && i < STRANGERS; i++) {
@@ -271,8 +272,23 @@ static void end_in_a_sum(mt_communicator *communicator, void *context)
     mt_communicator_end_all(communicator, EXIT_SUCCESS);
 }
 
+/* Who only waits to receive finds out too. */
+static void end_before_a_broadcast(mt_communicator *communicator, void *context)
+{
+    int value = 0;
+    (void)context;
+    if (mt_communicator_rank(communicator) == 0) {
+        _exit(EXIT_SUCCESS);
+    }
+    ck_assert_int_eq(mt_communicator_broadcast(communicator, sizeof value, &value),
+                     MT_ERROR_DEVICE);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "rank"));
+    mt_communicator_end_all(communicator, EXIT_SUCCESS);
+}
+
 START_TEST(test_a_rank_that_ends_fails_what_the_others_do)
 {
+    on_ranks_by(BY_TCP, 3, end_before_a_broadcast, NULL);
     for (int size = 2; size <= MOST_RANKS; size++) {
         on_ranks_by(BY_TCP, size, end_in_a_sum, NULL);
     }
