@@ -53,6 +53,7 @@ int main(int argc, char **argv)
     double seconds[SUMS] = {0.0};
     if (mt_communicator_open(&communicator) != MT_OK ||
         mt_communicator_open_device(communicator, argc > 2 ? argv[2] : "cpu", &device) != MT_OK ||
+        mt_communicator_use_device(communicator, device) != MT_OK ||
         mt_device_allocate(device, (size_t)n * sizeof(float), &values) != MT_OK ||
         measure(communicator, device, n, values, seconds) != MT_OK) {
         return fail();
@@ -60,11 +61,13 @@ int main(int argc, char **argv)
     int ranks = mt_communicator_size(communicator);
     if (mt_communicator_rank(communicator) == 0) {
         double sent = 2.0 * (ranks - 1) / ranks * (double)n * sizeof(float);
-        printf("%d processes, %lld MB on %s: %.4f s, %.2f GB/s\n", ranks,
+        printf("%d processes, %lld MB on %s: %.4f s, %.2f GB/s, by %s\n", ranks,
                (long long)(n * (int64_t)sizeof(float) / 1000000), mt_device_name(device),
-               seconds[SUMS / 2], 1e-9 * sent / seconds[SUMS / 2]);
+               seconds[SUMS / 2], 1e-9 * sent / seconds[SUMS / 2],
+               mt_communicator_sums(communicator));
     }
     mt_device_release(device, values);
+    mt_communicator_leave_device(communicator, device);
     mt_device_close(device);
     mt_communicator_close(communicator);
     return EXIT_SUCCESS;

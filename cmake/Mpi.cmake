@@ -1,5 +1,5 @@
 # Decides whether libmixtape_mpi.so is built, by which several processes train together:
-# MIXTAPE_WITH_MPI. Programs find it where it is installed beside them (kernels/mpi_library.c).
+# MIXTAPE_WITH_MPI. Programs find it where it is installed beside them (kernels/own_library.c).
 set(MIXTAPE_WITH_MPI OFF)
 if(MIXTAPE_MPI STREQUAL "OFF")
   message(STATUS "MPI: not built (MIXTAPE_MPI=OFF)")

@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/cores.h"
 #include "kernels/device.h"
+#include "kernels/nccl_sums.h"
 #include "kernels/null.h"
 #include "kernels/start.h"
 #include "kernels/tcp/transport.h"
@@ -56,6 +57,7 @@ mt_status mt_alone_communicator(mt_communicator **communicator)
         mt_communicator base;
         int vote;
     } *made = calloc(1, sizeof *made);
+    const char *forced = getenv("MIXTAPE_NCCL");
     *communicator = NULL;
     if (made == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "communicator: no memory for %zu bytes", sizeof *made);
@@ -67,6 +69,7 @@ mt_status mt_alone_communicator(mt_communicator **communicator)
                                    .end_sums = end_sums_alone,
                                    .end_all = end_alone,
                                    .close = close_alone,
+                                   .is_forced = forced != NULL && strcmp(forced, "1") == 0,
                                    .votes = &made->vote};
     *communicator = &made->base;
     return MT_OK;
@@ -132,6 +135,8 @@ mt_status mt_communicator_open_device(const mt_communicator *communicator, const
 void mt_communicator_close(mt_communicator *communicator)
 {
     if (communicator != NULL) {
+        mt_nccl_sums_close(communicator->nccl);
+        communicator->nccl = NULL;
         communicator->close(communicator);
     }
 }
@@ -157,7 +162,8 @@ mt_status mt_communicator_agree(mt_communicator *communicator, mt_status status)
     const int own = (int)status, *votes = communicator->votes;
     int first = communicator->size, failed = 0;
     snprintf(message, sizeof message, "%s", status != MT_OK ? mt_error_message() : "");
-    status = communicator->gather(communicator, sizeof own, &own, communicator->votes);
+    communicator->agreed = false;
+    status = mt_communicator_gather(communicator, sizeof own, &own, communicator->votes);
     if (status != MT_OK) {
         return status;
     }
@@ -169,8 +175,9 @@ mt_status mt_communicator_agree(mt_communicator *communicator, mt_status status)
     if (failed == 0) {
         return MT_OK;
     }
-    status = communicator->broadcast(communicator, first, sizeof message, message);
+    status = mt_communicator_broadcast_from(communicator, first, sizeof message, message);
     if (status != MT_OK) {
+        communicator->agreed = false;
         return status;
     }
     return failed == communicator->size
@@ -189,7 +196,11 @@ mt_status mt_communicator_gather(mt_communicator *communicator, size_t bytes, co
     if (communicator == NULL) {
         return mt_fail_null(__func__);
     }
-    return communicator->gather(communicator, bytes, own, all);
+    mt_status status = mt_nccl_sums_check(communicator->nccl);
+    if (status == MT_OK) {
+        status = communicator->gather(communicator, bytes, own, all);
+    }
+    return status == MT_OK ? mt_nccl_sums_check(communicator->nccl) : status;
 }
 
 mt_status mt_communicator_broadcast(mt_communicator *communicator, size_t bytes, void *memory)
@@ -197,7 +208,14 @@ mt_status mt_communicator_broadcast(mt_communicator *communicator, size_t bytes,
     if (communicator == NULL) {
         return mt_fail_null(__func__);
     }
-    return communicator->broadcast(communicator, 0, bytes, memory);
+    return mt_communicator_broadcast_from(communicator, 0, bytes, memory);
+}
+
+mt_status mt_communicator_broadcast_from(mt_communicator *communicator, int root, size_t bytes,
+                                         void *memory)
+{
+    mt_status status = mt_nccl_sums_check(communicator->nccl);
+    return status == MT_OK ? communicator->broadcast(communicator, root, bytes, memory) : status;
 }
 
 mt_status mt_communicator_begin_sum(mt_communicator *communicator, mt_device *device,
@@ -206,10 +224,13 @@ mt_status mt_communicator_begin_sum(mt_communicator *communicator, mt_device *de
     if (communicator == NULL || device == NULL) {
         return mt_fail_null(__func__);
     }
-    return dtype == MT_F32 || dtype == MT_F64
-               ? communicator->begin_sum(communicator, device, dtype, n, values)
-               : mt_fail(MT_ERROR_INVALID, "communicator: sums are of f32 or f64, not of %s",
-                         mt_dtype_name(dtype));
+    if (dtype != MT_F32 && dtype != MT_F64) {
+        return mt_fail(MT_ERROR_INVALID, "communicator: sums are of f32 or f64, not of %s",
+                       mt_dtype_name(dtype));
+    }
+    return mt_nccl_sums_are_of(communicator->nccl, device)
+               ? mt_nccl_sums_begin(communicator->nccl, dtype, n, values)
+               : communicator->begin_sum(communicator, device, dtype, n, values);
 }
 
 mt_status mt_communicator_end_sums(mt_communicator *communicator, mt_device *device)
@@ -217,7 +238,9 @@ mt_status mt_communicator_end_sums(mt_communicator *communicator, mt_device *dev
     if (communicator == NULL || device == NULL) {
         return mt_fail_null(__func__);
     }
-    return communicator->end_sums(communicator, device);
+    return mt_nccl_sums_are_of(communicator->nccl, device)
+               ? mt_nccl_sums_end(communicator->nccl)
+               : communicator->end_sums(communicator, device);
 }
 
 mt_status mt_communicator_sum(mt_communicator *communicator, mt_device *device, mt_dtype dtype,
@@ -228,6 +251,54 @@ mt_status mt_communicator_sum(mt_communicator *communicator, mt_device *device, 
     }
     mt_status status = mt_communicator_begin_sum(communicator, device, dtype, n, values);
     return status == MT_OK ? mt_communicator_end_sums(communicator, device) : status;
+}
+
+/* ---- NCCL ---- */
+
+mt_status mt_communicator_use_device(mt_communicator *communicator, mt_device *device)
+{
+    if (communicator == NULL || device == NULL) {
+        return mt_fail_null(__func__);
+    }
+    if ((communicator->size == 1 && !communicator->is_forced) ||
+        mt_nccl_sums_are_of(communicator->nccl, device)) {
+        return MT_OK;
+    }
+    mt_nccl_sums_close(communicator->nccl);
+    communicator->nccl = NULL;
+    mt_nccl_sums *sums;
+    mt_status status = mt_nccl_sums_open(communicator, device, &sums);
+    if (status == MT_OK) {
+        int version = mt_nccl_sums_version(sums);
+        communicator->nccl = sums;
+        snprintf(communicator->sums, sizeof communicator->sums, "NCCL %d.%d.%d", version / 10000,
+                 version / 100 % 100, version % 100);
+        return MT_OK;
+    }
+    snprintf(communicator->sums, sizeof communicator->sums, "the host's memory: %s",
+             mt_error_message());
+    return communicator->agreed ? mt_communicator_agree(communicator, MT_OK) : status;
+}
+
+void mt_communicator_leave_device(mt_communicator *communicator, mt_device *device)
+{
+    if (communicator != NULL && mt_nccl_sums_are_of(communicator->nccl, device)) {
+        mt_nccl_sums_leave_device(communicator->nccl);
+    }
+}
+
+const char *mt_communicator_sums(const mt_communicator *communicator)
+{
+    return communicator != NULL ? communicator->sums : "";
+}
+
+mt_status mt_communicator_check_sums(mt_communicator *communicator, mt_device *device)
+{
+    if (communicator == NULL || !mt_nccl_sums_are_of(communicator->nccl, device)) {
+        return MT_OK;
+    }
+    mt_status status = device->synchronize(device);
+    return status == MT_OK ? mt_nccl_sums_check(communicator->nccl) : status;
 }
 
 void mt_communicator_end_all(mt_communicator *communicator, int exit_status)
@@ -251,7 +322,7 @@ mt_status mt_communicator_broadcast_device(mt_communicator *communicator, mt_dev
             status = device->read_back(device, piece, place, size);
         }
         if (status == MT_OK) {
-            status = communicator->broadcast(communicator, 0, size, piece);
+            status = mt_communicator_broadcast(communicator, size, piece);
         }
         if (status == MT_OK && communicator->rank > 0) {
             status = device->write(device, place, piece, size);
@@ -280,7 +351,7 @@ mt_status mt_communicator_spread_device(mt_communicator *communicator, mt_device
             device->read_back(device, own, (char *)memory + (size_t)communicator->rank * part + at,
                               bytes_there(part, bytes, communicator->rank, at, stretch));
         failed = failed == MT_OK ? status : failed;
-        status = communicator->gather(communicator, stretch, own, all);
+        status = mt_communicator_gather(communicator, stretch, own, all);
         if (status != MT_OK) {
             return status;
         }

@@ -11,6 +11,8 @@
 
 #include "kernels/transport.h"
 
+enum { MT_SUMS_WORDS = 512 };
+
 struct mt_communicator {
     int rank, size;
     int place; /* among the ranks of its machine, from 0 on */
@@ -18,11 +20,21 @@ struct mt_communicator {
     mt_status (*broadcast)(mt_communicator *, int root, size_t bytes, void *memory);
     mt_status (*begin_sum)(mt_communicator *, mt_device *, mt_dtype dtype, int64_t n, void *values);
     mt_status (*end_sums)(mt_communicator *, mt_device *);
+    bool (*look)(const mt_communicator *, size_t size, char *words); /* mt_transport's, or NULL */
     void (*end_all)(mt_communicator *, int exit_status);
     void (*close)(mt_communicator *);
-    int *votes;  /* (size), of mt_communicator_agree */
-    bool agreed; /* mt_communicator_has_agreed */
+    bool is_forced; /* one process does what several do: a test of how that is done */
+
+    /* Set by what calls these functions. */
+    int *votes;                /* (size), of mt_communicator_agree */
+    bool agreed;               /* mt_communicator_has_agreed */
+    struct mt_nccl_sums *nccl; /* of the memory of one device, or NULL */
+    char sums[MT_SUMS_WORDS];  /* mt_communicator_sums */
 };
+
+/* Waits for what a device was given, and tells if its sums are those of all ranks: before anything
+ * that is kept is read. NULL is allowed. */
+mt_status mt_communicator_check_sums(mt_communicator *communicator, mt_device *device);
 
 /* Of one process. */
 mt_status mt_alone_communicator(mt_communicator **communicator);
@@ -32,6 +44,10 @@ mt_status mt_host_communicator(const mt_transport *transport, mt_communicator **
 
 /* Loads MPI's transport, of as many processes as the environment said by the variable `told`. */
 mt_status mt_mpi_load(const char *told, int size, mt_transport *transport);
+
+/* Gives all ranks one rank's memory. */
+mt_status mt_communicator_broadcast_from(mt_communicator *communicator, int root, size_t bytes,
+                                         void *memory);
 
 /* Gives all ranks rank 0's memory of a device. */
 mt_status mt_communicator_broadcast_device(mt_communicator *communicator, mt_device *device,

@@ -97,6 +97,13 @@ struct mt_device {
     void (*use_stream)(mt_device *, void *stream);
     void (*use_own_stream)(mt_device *);
 
+    /* A second stream of the device's (a cudaStream_t), for work beside the first: after `branch`,
+     * what is put on it comes after all that was put on the device before; after `join`, what is
+     * put on the device comes after all that was put on it. Neither waits for anything. Memory that
+     * it works on is kept until after a join. Both are NULL on the host. */
+    mt_status (*branch)(mt_device *, void **stream);
+    mt_status (*join)(mt_device *);
+
     /* NULL where products of MT_BF16 are done as such, else why they are not. */
     const char *(*lacks_bf16)(const mt_device *);
 

@@ -44,6 +44,13 @@ static mt_status end_sums(mt_communicator *communicator, mt_device *device)
     return mt_host_sums_end(of(communicator)->sums);
 }
 
+static bool look(const mt_communicator *communicator, size_t size, char *words)
+{
+    const mt_transport *transport =
+        &((const host_communicator *)(const void *)communicator)->transport;
+    return transport->look != NULL && transport->look(transport->context, size, words);
+}
+
 static void end_all(mt_communicator *communicator, int exit_status)
 {
     const mt_transport *transport = &of(communicator)->transport;
@@ -75,6 +82,7 @@ mt_status mt_host_communicator(const mt_transport *transport, mt_communicator **
                                              .broadcast = broadcast,
                                              .begin_sum = begin_sum,
                                              .end_sums = end_sums,
+                                             .look = look,
                                              .end_all = end_all,
                                              .close = close_host,
                                              .votes = votes},

@@ -129,6 +129,7 @@ void mt_trainer_destroy(mt_trainer *trainer)
     free(trainer->at_hand.items);
     free(trainer->places);
     free((char *)(uintptr_t)trainer->adapter.model);
+    mt_communicator_leave_device(trainer->config.communicator, trainer->device);
     free(trainer->votes);
     grad_pieces_destroy(trainer->pieces);
     free(trainer);

@@ -10,6 +10,7 @@
 
 #include "io/adapter_file.h"
 #include "io/checkpoint_file.h"
+#include "kernels/communicator.h"
 #include "kernels/device.h"
 #include "optim/adam_part.h"
 #include "train/windows.h"
@@ -136,7 +137,8 @@ mt_status trainer_status(const mt_trainer *trainer);
 /* Tells if other ranks train with it. */
 static inline bool trainer_shares(const mt_trainer *trainer)
 {
-    return mt_communicator_size(trainer->config.communicator) > 1;
+    const mt_communicator *communicator = trainer->config.communicator;
+    return communicator != NULL && (communicator->size > 1 || communicator->is_forced);
 }
 
 /* Gives all ranks a status (mt_communicator_agree); its own, where it trains alone. */

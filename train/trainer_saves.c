@@ -45,11 +45,14 @@ typedef struct written_file {
 static mt_status write_file(mt_trainer *trainer, void *context)
 {
     const written_file *file = context;
+    mt_status status = mt_communicator_check_sums(trainer->config.communicator, trainer->device);
+    if (status != MT_OK) {
+        return status;
+    }
     settle(trainer);
     mt_checkpoint_parts parts = trainer_parts(trainer);
     parts.adam = file->adam;
     parts.tokenizer = trainer->tokenizer;
-    mt_status status = MT_OK;
     if (file->adam != NULL) { /* what is carried is to be gone on from */
         status = trainer_carried_to_save(trainer, &parts.carried);
     }

@@ -4,7 +4,6 @@
 #include "train/trainer_internal.h"
 
 #include "autograd/observe.h"
-#include "kernels/communicator.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -47,6 +46,9 @@ mt_status trainer_share_start(mt_trainer *trainer)
             grad_pieces_create(trainer->parameters, trainer->config.communicator, &trainer->pieces);
     }
     status = mt_communicator_agree(trainer->config.communicator, status);
+    if (status == MT_OK) {
+        status = mt_communicator_use_device(trainer->config.communicator, trainer->device);
+    }
     if (status == MT_OK) {
         status = compare_shapes(trainer);
     }

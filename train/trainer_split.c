@@ -55,8 +55,8 @@ static mt_status exchange(mt_trainer *trainer, const moments_request *request, c
             status = mt_adam_read_own(adam, (mt_moment)request->which, at, stop - at, some);
         }
         failed = failed == MT_OK ? status : failed;
-        status = communicator->broadcast(communicator, reads ? owner : 0,
-                                         (size_t)(stop - at) * size, some);
+        status = mt_communicator_broadcast_from(communicator, reads ? owner : 0,
+                                                (size_t)(stop - at) * size, some);
         if (status != MT_OK) {
             return status;
         }

@@ -97,9 +97,28 @@ MT_API mt_status mt_communicator_broadcast(mt_communicator *communicator, size_t
                                            void *memory);
 
 /* Replaces n reals on a device, of MT_F32 or MT_F64, by the sum over all ranks, added in the order
- * of ranks: the same bits on each, and whenever as many ranks do it again. By all ranks. */
+ * of ranks, unless NCCL does it: the same bits on each, and whenever as many ranks do it again. By
+ * all ranks. */
 MT_API mt_status mt_communicator_sum(mt_communicator *communicator, mt_device *device,
                                      mt_dtype dtype, int64_t n, void *values);
+
+/* Has NCCL make the sums of a device's memory from then on, where the devices of all ranks are
+ * GPUs and each rank has NCCL; else they are made through the host's memory, as before, and that
+ * is MT_OK too. mt_trainer_create calls it. NCCL adds in an order of its own, which is the same on
+ * all ranks, and each time on the same GPUs; it is told to by NCCL_ALGO=Ring, unless that is set.
+ * By all ranks. NCCL is in a library of its own, libmixtape_nccl.so beside this one, and the
+ * environment's MIXTAPE_NCCL=0 does without.
+ *
+ * A rank that ends, or NCCL where it fails, ends the sums at work within seconds: then whatever the
+ * communicator is asked fails, and what the device has is no sum. */
+MT_API mt_status mt_communicator_use_device(mt_communicator *communicator, mt_device *device);
+
+/* Before a device is closed whose communicator is not yet. Of one rank alone. */
+MT_API void mt_communicator_leave_device(mt_communicator *communicator, mt_device *device);
+
+/* What sums are made by since then: "NCCL 2.28.3", or "the host's memory: " and why; "" before.
+ * Owned by the communicator. */
+MT_API const char *mt_communicator_sums(const mt_communicator *communicator);
 
 /* The same in parts, for sums beside other work: begin_sum is called when the work that makes the
  * values has been put on the device, and may go on beside what is put there later; that leaves the

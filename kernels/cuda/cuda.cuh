@@ -89,6 +89,8 @@ struct cuda_device {
     bool overlaps;           /* kernels of own_stream (begin_kernel) */
     cudaStream_t stream;     /* that work goes to */
     cudaStream_t own_stream; /* which it is but between use_stream and use_own_stream */
+    cudaStream_t side;       /* beside it, or NULL: branch makes it */
+    cudaEvent_t turns[2];    /* from one to the other, and back */
     cublasHandle_t blas;
     void *blas_workspace;
     void *workspace; /* what kernels need while they run */
@@ -137,6 +139,11 @@ mt_status record(mt_device *device);
 mt_status recorded(mt_device *device, mt_recording **recording);
 mt_status replay(mt_device *device, mt_recording *recording);
 void forget(mt_device *device, mt_recording *recording);
+
+/* The second stream, of branch.cu. */
+mt_status branch(mt_device *device, void **stream);
+mt_status join(mt_device *device);
+void close_branch(cuda_device *cuda);
 
 /* Finds out if kernels overlap, of overlap.cu. */
 mt_status find_overlap(cuda_device *cuda);

@@ -98,6 +98,7 @@ void close_device(mt_device *device)
     settle(device);
     close_blas(cuda);
     close_trace(cuda);
+    close_branch(cuda);
     for (int i = 0; i < STAGING_HALVES; i++) {
         if (cuda->staging.free_again[i] != nullptr) {
             cudaEventDestroy(cuda->staging.free_again[i]);
@@ -336,6 +337,8 @@ mt_status mt_cuda_open(int index, mt_device **device)
     cuda->base.recorded = recorded;
     cuda->base.replay = replay;
     cuda->base.forget = forget;
+    cuda->base.branch = branch;
+    cuda->base.join = join;
     cuda->base.trace = trace;
     cuda->base.traced = traced;
     cuda->base.stream = stream;

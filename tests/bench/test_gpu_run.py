@@ -15,7 +15,7 @@ import unittest
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SUITE = os.environ.get("MIXTAPE_SUITE")  # a suite of Check on CUDA-on-CPU
 TRUE_COMMAND = os.environ.get("MIXTAPE_CUDA_ON_CPU", "")  # the command on CUDA-on-CPU
-PARTS = ["tests", "bench", "ncu", "sweep", "peers", "python", "sanitizer"]
+PARTS = ["tests", "bench", "ncu", "sweep", "peers", "python", "sanitizer", "nccl"]
 
 # The command, as far as the runner uses it: `bench`, whose measurements go to a file. The true one
 # does the same first, on a small shape; of what takes long without a GPU it only reads the options.
@@ -90,6 +90,9 @@ SANITIZER = """#!/bin/sh
 for suite; do :; done
 exec "$suite"
 """
+SUMS = """#!/bin/sh
+echo "rank $RANK of $WORLD_SIZE, NCCL $MIXTAPE_NCCL, $*"
+"""
 PASSES = "#!/bin/sh\necho fine\n"
 FAILS = """#!/bin/sh
 echo "ok 1 - first" >"$CK_TAP_LOG_FILE_NAME"
@@ -132,7 +135,7 @@ class RunTest(unittest.TestCase):
         self.content = {
             "commit": "abc123\n", "mixtape_command": COMMAND, "source/kernels/cuda/wkv.cu": "",
             "gpu_sweep.py": SWEEP, "gpu_peers.py": PEERS, "test_operator.py": "",
-            "test_cuda.py": "", "test_devices.py": ""}
+            "test_cuda.py": "", "test_devices.py": "", "bench_sums": SUMS}
         for suite in ("dropout", "wkv", "norm", "time_mix", "cross_entropy", "embedding", "reduce"):
             self.content["tests/kernels_test_" + suite] = PASSES
 
@@ -236,6 +239,17 @@ class RunTest(unittest.TestCase):
         self.rehearse(ONLY="python tests")
         self.assertEqual(self.parts(), ["python", "tests"])
         self.assertIn("ONLY='python tests'", self.results()["command"])
+
+    def test_nccl_sums_on_one_gpu_and_on_all(self):
+        self.tools["nvidia-smi"] = "#!/bin/sh\necho A GPU\necho A GPU\n"
+        self.rehearse(ONLY="nccl")
+        log = self.read("out", "log.txt")
+        for by in ("1", "0"):
+            self.assertIn(f"rank 0 of 1, NCCL {by}, 400 cuda\n", log)
+            for rank in (0, 1):
+                self.assertIn(f"rank {rank} of 2, NCCL {by}, 400 cuda\n", log)
+                name = f"a run, 2 GPUs, MIXTAPE_NCCL={by}, rank {rank}"
+                self.assertEqual(self.status_of(name), 0)
 
     def test_an_unknown_part_is_refused(self):
         printed, _ = self.start(ONLY="test bench").communicate(timeout=60)

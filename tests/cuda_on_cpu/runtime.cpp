@@ -24,10 +24,12 @@
 #define UNPOISON(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 
-/* What a stream has to do: a launch, or with no blocks anything else. */
+/* What a stream has to do: a launch, or with no blocks anything else; or wait, with `awaits`, until
+ * that is true. */
 struct work {
     cuda_on_cpu::grid launch;
     std::function<void()> other;
+    std::shared_ptr<bool> awaits;
 };
 typedef std::deque<work> work_list;
 
@@ -46,6 +48,7 @@ struct cuda_on_cpu_event {
     bool captured;       /* in a graph, so that nothing waits for it outside */
     bool timed;
     std::shared_ptr<double> reached; /* when the stream did, in milliseconds, or 0; or NULL */
+    std::shared_ptr<bool> passed;    /* if the stream has; NULL: it is not recorded */
 };
 
 namespace
@@ -212,6 +215,10 @@ void run_next()
         if (each->queue.empty()) {
             continue;
         }
+        const std::shared_ptr<bool> &awaits = each->queue.front().awaits;
+        if (awaits != nullptr && !*awaits && !lost) {
+            continue;
+        }
         if (each->queue.front().launch.blocks > 0) {
             grids.push_back(take_launches(each));
             continue;
@@ -277,7 +284,7 @@ static cudaError_t enqueue(cudaStream_t stream, work next)
 
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> other)
 {
-    return enqueue(stream, work{{}, std::move(other)});
+    return enqueue(stream, work{{}, std::move(other), nullptr});
 }
 
 /* As if kernels had been compiled for the device, unless CUDA_ON_CPU_PTX says for which. */
@@ -708,7 +715,23 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
         event->reached = reached;
         return cuda_on_cpu::enqueue(stream, [reached] { *reached = clock_milliseconds(); });
     }
-    return success();
+    if (event->captured) {
+        return success();
+    }
+    std::shared_ptr<bool> passed = std::make_shared<bool>(event->stream->queue.empty());
+    event->passed = passed;
+    return *passed ? success() : cuda_on_cpu::enqueue(stream, [passed] { *passed = true; });
+}
+
+/* What is recorded later does not count. */
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    if (call_fails()) {
+        return failed(cudaErrorUnknown);
+    }
+    return event->passed == nullptr || *event->passed
+               ? success()
+               : cuda_on_cpu::enqueue(stream, work{{}, [] {}, event->passed});
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)

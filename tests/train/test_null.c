@@ -49,6 +49,9 @@ START_TEST(test_devices)
     REFUSES(mt_wkv_forward, NULL, NULL, MT_F32, &forward);
     REFUSES(mt_wkv_backward, NULL, NULL, MT_F32, &backward);
     REFUSES(mt_communicator_agree, NULL, MT_OK);
+    REFUSES(mt_communicator_use_device, NULL, device);
+    mt_communicator_leave_device(NULL, device);
+    ck_assert_str_eq(mt_communicator_sums(NULL), "");
     REFUSES(mt_communicator_open_device, NULL, "cpu", &opened);
     REFUSES(mt_communicator_gather, NULL, 4, &value, &value);
     REFUSES(mt_communicator_broadcast, NULL, 4, &value);

@@ -77,6 +77,11 @@ void loop_say_start(train_loop *loop, const char *notice)
     if (session->model->adapter != NULL) {
         say_adapter(loop);
     }
+    const char *sums = mt_communicator_sums(ranks_communicator());
+    if (sums[0] != '\0' && strncmp(mt_device_name(session->device), "cuda", 4) == 0) {
+        progress_say(&loop->progress, "gradients are summed %s %s",
+                     strncmp(sums, "NCCL", 4) == 0 ? "by" : "through", sums);
+    }
     const char *lacking = mt_device_lacks_bf16(session->device);
     if (config->dtype == MT_BF16 && lacking != NULL) {
         progress_say(&loop->progress, "products of bf16 are those of f32 here, and no faster: %s",

@@ -137,6 +137,58 @@ class EndTest(MeetingTest):
         self.assertEqual(errors[1], "")
 
 
+class NcclTest(MeetingTest):
+    """On CUDA-on-CPU, with what stands in for NCCL."""
+
+    OPTIONS = ["copy", *SHAPE, "--device", "cuda", "--log-every", "1", "--schedule", "constant"]
+
+    def setUp(self):
+        super().setUp()
+        self.program = shutil.copy(os.environ["MIXTAPE_CUDA_ON_CPU"], self.path("mixtape"))
+        shutil.copy(os.environ["NCCL_STAND_IN"], self.folder.name)
+
+    def begin_two(self, *arguments, **variables):
+        address = f"127.0.0.1:{free_port()}"
+        return [self.begin(rank, *arguments, "--address", address, "--rank", str(rank),
+                           "--world-size", "2", program=self.program, **variables)
+                for rank in range(2)]
+
+    def test_a_run_has_the_bits_of_one_through_the_host(self):
+        for name, variables, says in (
+                ("nccl", {}, "gradients are summed by NCCL 2.28.3\n"),
+                ("host", {"MIXTAPE_NCCL": "0"}, "gradients are summed through the host's memory: "
+                                                "MIXTAPE_NCCL is 0\n")):
+            errors = self.finish(self.begin_two(*self.OPTIONS, "--steps", "10", "--out", name,
+                                                **variables))
+            self.assertIn(says, errors[0])
+            self.assertEqual(errors[1], "")
+        self.assertEqual(self.content("nccl"), self.content("host")) # the stand-in's order is ours
+
+    def test_one_process_makes_the_calls_where_it_is_asked_to(self):
+        process = self.begin(0, *self.OPTIONS, "--steps", "3", "--out", "run",
+                             program=self.program, MIXTAPE_NCCL="1")
+        self.assertIn("gradients are summed by NCCL 2.28.3\n", self.finish([process])[0])
+
+    def test_sums_that_were_ended_are_not_saved(self):
+        whole = self.begin_two(*self.OPTIONS, "--steps", "7", "--out", "whole")
+        self.finish(whole)
+        for fails, says in (("async 1 9", "communicator: NCCL: remote process exited"),
+                            ("die 1 9", None)):
+            shutil.rmtree(self.path("run"), ignore_errors=True)
+            processes = self.begin_two(*self.OPTIONS, "--steps", "7", "--save-every", "1",
+                                       "--out", "run", NCCL_FAILS=fails)
+            begun = time.monotonic()
+            errors = [process.communicate(timeout=60)[1] for process in processes]
+            self.assertLess(time.monotonic() - begun, 30)
+            self.assertEqual(processes[0].returncode, 1, errors)
+            self.assertRegex(errors[0], r"\nmixtape: rank 0: .*communicator: rank 1 has ended\n\Z")
+            if says:
+                self.assertRegex(errors[1], r"\Amixtape: rank 1: .*" + says)
+            self.assertEqual(self.saved_step(), 4) # two sums each
+            self.finish(self.begin_two("--resume", "run"))
+            self.assertEqual(self.content("run")[0], self.content("whole")[0])
+
+
 class RefusalTest(MeetingTest):
     def refused(self, arguments, says, status=2, **variables):
         process = self.begin(0, "copy", *SHAPE, "--out", "run", *arguments, **variables)

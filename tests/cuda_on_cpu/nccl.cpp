@@ -1,0 +1,235 @@
+/* Stands in for NCCL: ranks are processes of one machine, which add up in memory that they share,
+ * in the order of their ranks. A sum is work of a stream of CUDA-on-CPU's, and as with NCCL it
+ * waits there for the other ranks, for ever where one does not come, unless it is aborted.
+ *
+ * NCCL_FAILS="CALL RANK N" of the environment has a rank's N-th call fail, from 1 on: `init`,
+ * `sum`, `async` (after the N-th sum, which never ends then), `die` (the process ends in it). Calls
+ * that begin something are at work for some questions, as without blocking. */
+#include <cuda_runtime.h>
+#include <nccl.h>
+
+#include <atomic>
+#include <fcntl.h>
+#include <mutex>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace
+{
+
+constexpr int MOST_RANKS = 4, QUESTIONS = 3;
+constexpr size_t PIECE = 1 << 16; /* bytes */
+
+struct shared {
+    std::atomic<long> arrived; /* of all ranks, at all barriers */
+    alignas(64) char pieces[MOST_RANKS][PIECE];
+};
+
+struct failure {
+    char call[16] = "";
+    int rank = -1, at = 0;
+
+    failure()
+    {
+        const char *text = getenv("NCCL_FAILS");
+        if (text != nullptr && sscanf(text, "%15s %d %d", call, &rank, &at) != 3) {
+            at = 0;
+        }
+    }
+};
+
+/* Tells if this is the call that is to fail. */
+bool fails(const char *call, int rank, int count)
+{
+    static const failure asked;
+    return rank == asked.rank && count == asked.at && strcmp(call, asked.call) == 0;
+}
+
+} // namespace
+
+struct ncclComm {
+    int rank, size;
+    shared *memory;
+    std::atomic<bool> aborted, broken;
+    std::atomic<int> questions; /* to which the answer is that it is at work */
+    std::atomic<int> running;   /* sums */
+    long barriers;              /* that this rank has been at */
+    int sums;
+};
+
+namespace
+{
+
+std::mutex leaving;
+
+void leave(ncclComm *comm)
+{
+    munmap(comm->memory, sizeof(shared));
+    delete comm;
+}
+
+/* False once it is aborted. */
+bool meet(ncclComm *comm)
+{
+    comm->barriers++;
+    comm->memory->arrived++;
+    while (comm->memory->arrived < comm->barriers * comm->size) {
+        if (comm->aborted) {
+            return false;
+        }
+        usleep(20);
+    }
+    return true;
+}
+
+template <typename real> void add_up(ncclComm *comm, real *values, size_t count)
+{
+    size_t most = PIECE / sizeof(real);
+    for (size_t at = 0; at < count; at += most) {
+        size_t n = count - at < most ? count - at : most;
+        memcpy(comm->memory->pieces[comm->rank], values + at, n * sizeof(real));
+        if (!meet(comm)) {
+            return;
+        }
+        for (size_t i = 0; i < n; i++) {
+            real sum = reinterpret_cast<const real *>(comm->memory->pieces[0])[i];
+            for (int rank = 1; rank < comm->size; rank++) {
+                sum += reinterpret_cast<const real *>(comm->memory->pieces[rank])[i];
+            }
+            values[at + i] = sum;
+        }
+        if (!meet(comm)) {
+            return;
+        }
+    }
+}
+
+void run(ncclComm *comm, void *values, size_t count, ncclDataType_t type, int number)
+{
+    if (fails("die", comm->rank, number)) {
+        _exit(3);
+    }
+    if (fails("async", comm->rank, number)) {
+        comm->broken = true;
+        while (!comm->aborted) {
+            usleep(100);
+        }
+    } else if (type == ncclFloat64) {
+        add_up(comm, static_cast<double *>(values), count);
+    } else {
+        add_up(comm, static_cast<float *>(values), count);
+    }
+    if (comm->aborted) { /* what NCCL leaves is anything */
+        memset(values, 0x77, count * (type == ncclFloat64 ? 8 : 4));
+    }
+    std::lock_guard<std::mutex> guard(leaving);
+    if (--comm->running == 0 && comm->aborted) {
+        leave(comm);
+    }
+}
+
+} // namespace
+
+ncclResult_t ncclGetVersion(int *version)
+{
+    *version = NCCL_VERSION_CODE;
+    return ncclSuccess;
+}
+
+ncclResult_t ncclGetUniqueId(ncclUniqueId *id)
+{
+    memset(id, 0, sizeof *id);
+    snprintf(id->internal, sizeof id->internal, "/mixtape-nccl-%d-%ld", getpid(), random());
+    int file = shm_open(id->internal, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (file < 0 || ftruncate(file, sizeof(shared)) != 0) {
+        return ncclSystemError;
+    }
+    close(file);
+    return ncclSuccess;
+}
+
+ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank,
+                                    ncclConfig_t *config)
+{
+    static int calls;
+    if (config->blocking != 0 || ranks > MOST_RANKS) {
+        return ncclInvalidUsage;
+    }
+    int file = shm_open(id.internal, O_RDWR, 0600);
+    void *memory = file < 0
+                       ? MAP_FAILED
+                       : mmap(nullptr, sizeof(shared), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (memory == MAP_FAILED) {
+        return ncclSystemError;
+    }
+    close(file);
+    *comm = new ncclComm{};
+    (*comm)->rank = rank;
+    (*comm)->size = ranks;
+    (*comm)->memory = static_cast<shared *>(memory);
+    (*comm)->questions = QUESTIONS;
+    bool whole = ++(*comm)->memory->arrived == ranks; /* the first barrier, which none waits at */
+    (*comm)->barriers = 1;
+    if (whole) {
+        shm_unlink(id.internal);
+    }
+    return fails("init", rank, ++calls) ? ncclSystemError : ncclInProgress;
+}
+
+ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
+{
+    *error = comm->broken ? ncclRemoteError : comm->questions-- > 0 ? ncclInProgress : ncclSuccess;
+    return ncclSuccess;
+}
+
+ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataType_t type,
+                           ncclRedOp_t operation, ncclComm_t comm, cudaStream_t stream)
+{
+    int number = ++comm->sums;
+    if (from != to || operation != ncclSum) {
+        return ncclInvalidArgument;
+    }
+    if (fails("sum", comm->rank, number)) {
+        return ncclInternalError;
+    }
+    comm->questions = QUESTIONS;
+    comm->running++;
+    cuda_on_cpu::enqueue(stream, [=] { run(comm, to, count, type, number); });
+    return ncclInProgress;
+}
+
+ncclResult_t ncclCommFinalize(ncclComm_t comm)
+{
+    if (comm->running != 0) {
+        return ncclInvalidUsage;
+    }
+    comm->questions = QUESTIONS;
+    return ncclInProgress;
+}
+
+ncclResult_t ncclCommDestroy(ncclComm_t comm)
+{
+    leave(comm);
+    return ncclSuccess;
+}
+
+ncclResult_t ncclCommAbort(ncclComm_t comm)
+{
+    std::lock_guard<std::mutex> guard(leaving); /* what is at work looks at it */
+    comm->aborted = true;
+    if (comm->running == 0) {
+        leave(comm);
+    }
+    return ncclSuccess;
+}
+
+const char *ncclGetErrorString(ncclResult_t result)
+{
+    return result == ncclSystemError     ? "unhandled system error"
+           : result == ncclInternalError ? "internal error"
+           : result == ncclRemoteError   ? "remote process exited or there was a network error"
+                                         : "invalid usage";
+}
