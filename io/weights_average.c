@@ -98,13 +98,21 @@ static mt_status check_alike(const mt_weights *weights, const mt_weights *first)
     if (status == MT_OK) {
         status = mt_weights_check_fit(weights, first->parameters);
     }
-    return status == MT_OK ? check_tokens(weights, first) : status;
+    if (status == MT_OK) {
+        status = check_tokens(weights, first);
+    }
+    return status == MT_OK
+               ? MT_OK
+               : mt_fail(status, "%s (the model is %s)", mt_error_message(), first->file->path);
 }
 
 mt_status mt_weights_average(mt_weights *weights, int count, mt_weights *const *others)
 {
     if (weights == NULL || (count > 0 && others == NULL)) {
         return mt_fail_null(__func__);
+    }
+    if (count < 0) {
+        return mt_fail(MT_ERROR_INVALID, "a mean of %d others", count);
     }
     mean_source *source = calloc(1, sizeof *source + (size_t)count * sizeof *source->others);
     mt_status status =

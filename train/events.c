@@ -162,27 +162,40 @@ static message begin_event(int64_t step)
 
 /* ---- files ---- */
 
+/* A process of the same number may have begun one in the same second, in a container: it takes a
+ * later one. */
 static mt_status open_file(event_file *events, const char *folder)
 {
+    enum { TRIES = 100 };
     char path[TEXT_MAX], host[256] = "host";
     gethostname(host, sizeof host - 1);
     if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
         return mt_fail(MT_ERROR_IO, "%s: %s", folder, strerror(errno));
     }
-    int length = snprintf(path, sizeof path, "%s/events.out.tfevents.%lld.%s.%ld", folder,
-                          (long long)time(NULL), host, (long)getpid());
-    if (length < 0 || (size_t)length >= sizeof path) {
-        return mt_fail(MT_ERROR_IO, "%s: its path is too long", folder);
+    for (int later = 0; later < TRIES; later++) {
+        int length = snprintf(path, sizeof path, "%s/events.out.tfevents.%lld.%s.%ld", folder,
+                              (long long)time(NULL) + later, host, (long)getpid());
+        if (length < 0 || (size_t)length >= sizeof path) {
+            return mt_fail(MT_ERROR_IO, "%s: its path is too long", folder);
+        }
+        events->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+        if (events->file >= 0 || errno != EEXIST) {
+            break;
+        }
+    }
+    if (events->file < 0) {
+        return mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
     }
     events->path = strdup(path);
     if (events->path == NULL) {
+        close(events->file);
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", path);
     }
-    events->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
-    return events->file >= 0 ? MT_OK : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(errno));
+    return MT_OK;
 }
 
-/* A session that starts at a step takes the place of what was noted of it and later ones. */
+/* A session that starts at a step takes the place of what was noted of it and later ones, also by a
+ * run that never came to a checkpoint. */
 static mt_status write_start(event_file *events, int64_t step)
 {
     enum { STATUS = 1, START = 1 };
@@ -201,7 +214,7 @@ mt_status events_open(event_file *events, const char *folder, int64_t step)
         put_text(&event, FILE_VERSION, "brain.Event:2");
         status = write_event(events, &event);
     }
-    return status == MT_OK && step > 0 ? write_start(events, step + 1) : status;
+    return status == MT_OK ? write_start(events, step + 1) : status;
 }
 
 void events_close(event_file *events)

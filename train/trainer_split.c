@@ -36,8 +36,8 @@ static int64_t least(int64_t a, int64_t b)
 
 /* ---- moments of all ranks ---- */
 
-/* A stretch of moments goes to all ranks from those that have it, or from rank 0 to those. A rank
- * whose device fails keeps no other waiting. */
+/* A stretch of moments goes to all ranks from those that have it, or from rank 0 to those. All know
+ * it where a rank's device fails, which keeps no other waiting. */
 static mt_status exchange(mt_trainer *trainer, const moments_request *request, char *values)
 {
     const mt_adam *adam = trainer->adam;
@@ -65,7 +65,7 @@ static mt_status exchange(mt_trainer *trainer, const moments_request *request, c
         }
         failed = failed == MT_OK ? status : failed;
     }
-    return failed;
+    return mt_communicator_agree(communicator, failed);
 }
 
 /* By rank 0: asks for n elements, in stretches. */

@@ -95,8 +95,9 @@ static mt_status apply(mt_trainer *trainer, bool last, const mt_tensor *carried_
         return trainer_carried_pass(trainer, carried_on);
     }
     mt_status status = mt_adam_update(trainer->adam, 1.0 / (double)trainer->config.accumulate);
-    if (status == MT_OK && trainer_splits(trainer)) {
-        status = trainer_spread_parts(trainer);
+    if (trainer_splits(trainer)) { /* by all ranks, one that has failed, too */
+        mt_status spread = trainer_spread_parts(trainer);
+        status = status == MT_OK ? spread : status;
     }
     return status == MT_OK ? trainer_carried_keep(trainer, carried_on) : status;
 }

@@ -72,6 +72,14 @@ class TensorboardTest(support.CommandTest):
         self.train("--resume", "run", "--steps", "30", "--lr", "0.01")
         self.assert_curves("run")
 
+    def test_a_run_that_begins_anew_replaces_what_it_had_told(self):
+        """The first was ended before it had a checkpoint."""
+        for steps in "20", "10":
+            self.train("copy", *SHAPE, "--steps", steps, "--out", "run")
+            for name in "checkpoint.h5", "best.h5":
+                os.remove(self.path("run", name))
+        self.assert_curves("run")
+
     def test_histograms_are_of_all_values(self):
         self.train("copy", *SHAPE, "--steps", "20", "--histograms", "--out", "run")
         found = self.read("run")

@@ -28,6 +28,7 @@ typedef struct ranks_run {
     const char *save;   /* one to leave, or NULL */
     bool other_sizes;   /* the last rank has another model */
     bool split;         /* each has a part of Adam's moments */
+    bool loses_device;  /* of the last rank nothing can be read while it is saved */
     struct {
         mt_status status;
         char message[512];
@@ -99,6 +100,14 @@ static mt_status note(void *context, const mt_update *update)
                                                           : MT_OK;
 }
 
+static mt_status (*read_really)(mt_device *, void *, const void *, size_t);
+
+static mt_status fail_to_read(mt_device *device, void *host, const void *memory, size_t bytes)
+{
+    (void)device, (void)host, (void)memory, (void)bytes;
+    return mt_fail(MT_ERROR_DEVICE, "the device is gone");
+}
+
 static mt_status train(ranks_run *run, mt_communicator *communicator, mt_device *device)
 {
     mt_model_config model = mt_model_config_default(VOCAB, 8);
@@ -134,7 +143,12 @@ static mt_status train(ranks_run *run, mt_communicator *communicator, mt_device 
         status = mt_trainer_run(run->trainer, UPDATES, note, run);
     }
     if (status == MT_OK && run->save != NULL && (run->rank == 0 || run->split)) {
+        read_really = device->read_back;
+        if (run->loses_device && run->rank == mt_communicator_size(communicator) - 1) {
+            device->read_back = fail_to_read;
+        }
         status = mt_trainer_save(run->trainer, run->save);
+        device->read_back = read_really;
     }
     if (status == MT_OK) {
         status = mt_trainer_evaluate(run->trainer, &objective, VALIDATIONS,
@@ -398,6 +412,26 @@ START_TEST(test_a_run_goes_on_with_moments_that_are_split_otherwise)
 }
 END_TEST
 
+START_TEST(test_moments_that_cannot_be_read_are_not_saved)
+{
+    char path[] = CHECKPOINT;
+    make_file(path);
+    ranks_run run = plain();
+    run.split = true;
+    run.save = path;
+    run.loses_device = true;
+    ranks_run *shared = run_on(2, &run);
+    ck_assert_str_eq(shared->results[0].message, "rank 1: the device is gone");
+    ck_assert_int_eq(shared->results[0].status, MT_ERROR_DEVICE);
+    FILE *file = fopen(path, "rb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fgetc(file), EOF); /* as it was made */
+    fclose(file);
+    drop(shared);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(test_a_rank_stops_the_run_of_all)
 {
     ranks_run run = plain();
@@ -475,8 +509,9 @@ static Suite *ranks_suite(void)
                  test_all_go_on_from_the_checkpoint_of_the_first,
                  test_moments_that_are_split_change_no_bit,
                  test_a_run_goes_on_with_moments_that_are_split_otherwise,
-                 test_a_rank_stops_the_run_of_all, test_a_failure_of_one_rank_is_that_of_all,
-                 test_a_bad_step_is_skipped_by_all, test_what_cannot_be_shared_is_refused);
+                 test_moments_that_cannot_be_read_are_not_saved, test_a_rank_stops_the_run_of_all,
+                 test_a_failure_of_one_rank_is_that_of_all, test_a_bad_step_is_skipped_by_all,
+                 test_what_cannot_be_shared_is_refused);
 }
 
 MT_TEST_MAIN(ranks_suite)

@@ -204,6 +204,7 @@ static mt_status finish_validation(train_loop *loop)
     }
     if (status == MT_OK && ranks_is_first()) {
         status = metrics_replace_last(&loop->folder->metrics, &row);
+        loop_events_add_validation(loop, &row);
     }
     status = ranks_agree(status);
     return status == MT_OK ? loop_save_now(loop) : status;

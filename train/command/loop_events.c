@@ -77,17 +77,20 @@ void loop_events_add(train_loop *loop, const metrics_row *row)
                                      {"grad_norm", row->grad_norm},
                                      {"optim0_lr0", row->lr},
                                      {"tokens_per_s", row->tokens_per_s}};
+    if (writes(loop)) {
+        go_on(loop, events_scalars(&loop->training_events, row->step,
+                                   sizeof training / sizeof *training, training));
+    }
+    loop_events_add_validation(loop, row);
+}
+
+void loop_events_add_validation(train_loop *loop, const metrics_row *row)
+{
     const event_scalar validation[] = {{"loss", row->val_loss}, {"acc", row->val_accuracy}};
-    if (!writes(loop)) {
-        return;
+    if (writes(loop) && !isnan(row->val_loss)) {
+        go_on(loop, events_scalars(&loop->validation_events, row->step,
+                                   sizeof validation / sizeof *validation, validation));
     }
-    mt_status status = events_scalars(&loop->training_events, row->step,
-                                      sizeof training / sizeof *training, training);
-    if (status == MT_OK && !isnan(row->val_loss)) {
-        status = events_scalars(&loop->validation_events, row->step,
-                                sizeof validation / sizeof *validation, validation);
-    }
-    go_on(loop, status);
 }
 
 /* ---- histograms ---- */
@@ -111,7 +114,9 @@ static event_histogram histogram_of(mt_dtype dtype, int64_t n, const void *value
                 made.sum += value;
                 made.squares += value * value;
             } else {
-                int bucket = width > 0.0 ? (int)((value - made.least) / width * EVENT_BUCKETS) : 0;
+                int bucket = width > 0.0 && isfinite(width)
+                                 ? (int)((value - made.least) / width * EVENT_BUCKETS)
+                                 : 0;
                 made.buckets[bucket < EVENT_BUCKETS ? bucket : EVENT_BUCKETS - 1] += 1.0;
             }
         }

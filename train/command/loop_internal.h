@@ -54,10 +54,11 @@ mt_status loop_save_best(train_loop *loop, double loss);
  * checkpoint is read back. */
 mt_status loop_save_last(train_loop *loop);
 
-/* Files for TensorBoard: opened once the run has its folder; a row of metrics.csv; how weights and
- * gradients are spread. */
+/* Files for TensorBoard: opened once the run has its folder; a row of metrics.csv, or of it what a
+ * validation found; how weights and gradients are spread. */
 void loop_events_open(train_loop *loop);
 void loop_events_add(train_loop *loop, const metrics_row *row);
+void loop_events_add_validation(train_loop *loop, const metrics_row *row);
 void loop_events_add_histograms(train_loop *loop);
 void loop_events_close(train_loop *loop);
 

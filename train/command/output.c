@@ -1,9 +1,10 @@
 #include "train/command/output.h"
 
-#include "train/run_config.h"
-
 #include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,15 +16,20 @@ static bool is_same_file(const char *a, const char *b)
            of_a.st_ino == of_b.st_ino;
 }
 
-/* Tells if a path is one of the files from which a run goes on: import would put a model without a
- * run's progress there. */
+/* Tells if a path, by whatever links, is one of the files from which a run goes on: a model without
+ * a run's progress would take its place. */
 static bool is_of_a_run(const char *path)
 {
-    char config[TEXT_MAX];
-    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
-    int length = snprintf(config, sizeof config, "%.*sconfig.yaml", (int)(name - path), path);
-    return (strcmp(name, "checkpoint.h5") == 0 || strcmp(name, "best.h5") == 0) &&
-           length < TEXT_MAX && access(path, F_OK) == 0 && access(config, F_OK) == 0;
+    char config[PATH_MAX], *real = realpath(path, NULL);
+    if (real == NULL) { /* it is not there */
+        return false;
+    }
+    const char *name = strrchr(real, '/') + 1;
+    int length = snprintf(config, sizeof config, "%.*sconfig.yaml", (int)(name - real), real);
+    bool is_run = (strcmp(name, "checkpoint.h5") == 0 || strcmp(name, "best.h5") == 0) &&
+                  length < PATH_MAX && access(config, F_OK) == 0;
+    free(real);
+    return is_run;
 }
 
 static bool begins_as_weights(const char head[9])

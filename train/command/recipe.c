@@ -13,7 +13,8 @@ struct recipe {
     const named_text *options;
 };
 
-/* The defaults of RWKV-v4neo/train.py, and what its code has no option for: lr_final is 1e-5. */
+/* The defaults of RWKV-v4neo/train.py, but for its warmup_steps of -1, which warms up as little as
+ * 0; and what its code has no option for: lr_final is 1e-5. */
 static const named_text of_rwkv_lm[] = {
     {"initial-values", "rwkv-lm"},
     {"time-first", "rwkv"},
@@ -78,10 +79,10 @@ const char *recipe_rwkv_lm_name(const char *option)
         {"out", "proj_dir"},
         {"rates", "layerwise_lr"},
         {"recompute", "grad_cp"},
-        {"save-every", "epoch_save epoch_steps"},
+        {"save-every", "epoch_save * epoch_steps"},
         {"seed", "random_seed"},
         {"size", "n_embd"},
-        {"steps", "epoch_count epoch_steps"},
+        {"steps", "epoch_count * epoch_steps"},
         {"warmup", "warmup_steps"},
     };
     const char *found = NULL;

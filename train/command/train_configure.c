@@ -152,11 +152,11 @@ mt_status configure_new(const train_arguments *given, const mt_checkpoint *init,
     if (given->style != NULL) {
         status = style_set(given->style, config);
     }
-    if (status == MT_OK && given->recipe != NULL) {
-        status = recipe_set(given->recipe, config);
-    }
     if (status == MT_OK && given->espnet_config != NULL) {
         status = espnet_config_read(given, init != NULL ? init->weights : NULL, config);
+    }
+    if (status == MT_OK && given->recipe != NULL) {
+        status = recipe_set(given->recipe, config);
     }
     if (status == MT_OK && init != NULL) {
         init_sizes_take(given, init->weights, config);

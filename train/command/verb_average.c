@@ -68,6 +68,8 @@ static mt_status average(const arguments *given, mt_checkpoint **loaded)
     for (int i = 1; i < given->count; i++) {
         others[i - 1] = loaded[i]->weights;
     }
+    first->state.best_step = first->state.bad_evals = 0; /* they are of its own weights */
+    first->state.best_loss = 0.0;
     mt_status status = mt_weights_average(first->weights, given->count - 1, others);
     return status == MT_OK ? mt_checkpoint_convert(first->weights, given->output, &first->state,
                                                    first->run_config)

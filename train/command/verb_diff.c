@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef struct arguments {
     const char *files[2];
@@ -93,15 +94,24 @@ static void print_value(const mt_model_field *field, const mt_model_config *conf
     }
 }
 
+/* Tells if a field is the same in both, or of no matter to what the models compute. */
+static bool is_same(const mt_model_field *field, const mt_model_config *a, const mt_model_config *b)
+{
+    bool is_partial = strcmp(field->name, "norm.partial") == 0;
+    if (!field->of_weights || (is_partial && a->norm.kind != MT_RMS_NORM)) {
+        return true;
+    }
+    return field->type == MT_MODEL_REAL
+               ? mt_model_field_real(field, a) == mt_model_field_real(field, b)
+               : mt_model_field_whole(field, a) == mt_model_field_whole(field, b);
+}
+
 /* Prints the fields in which two models' configurations differ, and returns how many. */
 static int diff_configs(const mt_model_config *a, const mt_model_config *b)
 {
     int count = 0;
     for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
-        bool same = field->type == MT_MODEL_REAL
-                        ? mt_model_field_real(field, a) == mt_model_field_real(field, b)
-                        : mt_model_field_whole(field, a) == mt_model_field_whole(field, b);
-        if (!same) {
+        if (!is_same(field, a, b)) {
             printf("  %-48s ", field->attribute);
             print_value(field, a);
             printf(", in the second ");
@@ -113,17 +123,33 @@ static int diff_configs(const mt_model_config *a, const mt_model_config *b)
     return count;
 }
 
+/* Prints the labels that stand for other tokens, and returns how many, where both files tell. */
+static int32_t diff_tokens(const mt_token_list *a, const mt_token_list *b)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; a != NULL && b != NULL && i < a->count && i < b->count; i++) {
+        if (strcmp(a->tokens[i], b->tokens[i]) != 0) {
+            print_line(stdout, "  label %" PRId32 " is %s, in the second %s", i, a->tokens[i],
+                       b->tokens[i]);
+            count++;
+        }
+    }
+    return count;
+}
+
 static mt_status diff(const arguments *given, const mt_weights *a, const mt_weights *b,
                       bool *differ)
 {
     differences all = {.given = given};
     int fields = diff_configs(&a->config, &b->config);
+    int32_t labels = diff_tokens(a->tokens, b->tokens);
     mt_status status = mt_weights_compare(a, b, see, &all);
     if (status == MT_OK) {
-        printf("%" PRId64 " of %" PRId64 " parameters differ, and %d of the models' settings\n",
-               all.differing, all.parameters, fields);
+        printf("%" PRId64 " of %" PRId64
+               " parameters differ, %d of the models' settings, and %" PRId32 " labels\n",
+               all.differing, all.parameters, fields, labels);
     }
-    *differ = fields > 0 || all.differing > 0;
+    *differ = fields > 0 || labels > 0 || all.differing > 0;
     return status;
 }
 
@@ -138,7 +164,8 @@ int verb_diff(int argc, char **argv)
         .parser = parse,
         .args_doc = "A B",
         .doc = "Compares the weights of two runs or files of any layout, value by value, under "
-               "Mixtape's own names. The exit status is 0 if they are the same, and 1 if not."};
+               "Mixtape's own names. The exit status is 0 if they are the same, 1 if not, and 2 if "
+               "they cannot be compared."};
     arguments given = {.count = 0};
     mt_checkpoint *loaded[2] = {NULL, NULL};
     bool differ = false;
@@ -152,5 +179,9 @@ int verb_diff(int argc, char **argv)
     }
     mt_checkpoint_destroy(loaded[1]);
     mt_checkpoint_destroy(loaded[0]);
-    return status == MT_OK && differ ? EXIT_FAILED : report(status);
+    if (status != MT_OK) {
+        report(status);
+        return EXIT_USAGE;
+    }
+    return differ ? EXIT_FAILED : EXIT_DONE;
 }

@@ -70,6 +70,17 @@ class AverageTest(ModelsTest):
             self.refuse("average", *wrong, status=status, says=says)
             self.assertFalse(os.path.exists(self.path("a.h5")))
 
+    def test_a_link_leads_to_no_other_run(self):
+        for seed in "123":
+            self.train(seed, "--seed", seed)
+        os.symlink(self.path("3", "checkpoint.h5"), self.path("link.h5"))
+        self.refuse("average", "1", "2", "-o", "link.h5", status=2, says=["link.h5", "goes on"])
+
+    def test_a_mean_has_no_validation_of_its_own(self):
+        self.train("run")
+        self.run_command("average", "run", "run", "-o", "mean.h5")
+        self.assertNotIn("best", self.run_command("info", "mean.h5").stdout.decode())
+
     def test_labels_have_to_stand_for_the_same(self):
         for name, text in ("ab", "ab ba " * 40), ("ac", "ac ca " * 40):
             self.write(name + ".txt", text)
@@ -95,13 +106,13 @@ class DiffTest(ModelsTest):
             self.assertEqual(int(told[2]), by.argmax())
             numpy.testing.assert_allclose(float(told[3]), by.mean(), rtol=1e-3)
             self.assertEqual(int(told[4]), numpy.count_nonzero(by))
-        self.assertEqual(lines[-1], f"{len(first)} of {len(first)} parameters differ, and 0 of the "
-                                    "models' settings")
+        self.assertEqual(lines[-1], f"{len(first)} of {len(first)} parameters differ, 0 of the "
+                                    "models' settings, and 0 labels")
 
     def test_what_is_the_same(self):
         self.train("run")
         self.assertEqual(self.run_command("diff", "run", "run").stdout.decode(),
-                         "0 of 32 parameters differ, and 0 of the models' settings\n")
+                         "0 of 32 parameters differ, 0 of the models' settings, and 0 labels\n")
         lines = self.run_command("diff", "--all", "run", "run").stdout.decode().splitlines()
         self.assertEqual(len(lines), 33)
         self.assertTrue(all(line.endswith(" the same") for line in lines[:-1]))
@@ -116,11 +127,26 @@ class DiffTest(ModelsTest):
         self.assertRegex(said, r"num_blocks +1, in the second 2\n")
         self.assertRegex(said, r"1e-12, in the second 1e-06\n")
 
+    def test_what_computes_the_same_is_the_same(self):
+        self.train("run", "--style", "hf", "--time-first", "espnet")
+        self.run_command("export", "run", "--layout", "hf", "-o", "folder")
+        self.run_command("diff", "run", "folder")
+
+    def test_labels_are_compared(self):
+        for name in "ab", "ba":
+            self.write(name + ".txt", f"<blank>\n{name[0]}\n{name[1]}\n")
+            self.write("text", "u1 ab\nu2 ba\n")
+            self.run_command("train", "tokens", "--data", "text", "--valid-data", "text",
+                             "--token-list", name + ".txt", "--size", "8", "--blocks", "1",
+                             "--steps", "1", "--batch", "4", "--threads", "1", "--out", name)
+        said = self.run_command("diff", "ab", "ba", status=1).stdout.decode()
+        self.assertIn("  label 1 is a, in the second b\n", said)
+
     def test_what_cannot_be_compared(self):
         self.train("run")
         for wrong, status, says in ((["run"], 2, ["two"]), ([], 2, ["two"]),
                                     (["run", "run", "run"], 2, ["two"]),
-                                    (["run", "nowhere"], 1, ["nowhere"])):
+                                    (["run", "nowhere"], 2, ["nowhere"])):
             self.refuse("diff", *wrong, status=status, says=says)
 
 

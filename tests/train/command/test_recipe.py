@@ -37,6 +37,19 @@ class RecipeTest(test_command.CommandTest):
         for name, array in expected.items():
             numpy.testing.assert_array_equal(found[name], array, name)
 
+    def test_a_recipe_of_an_espnet_model(self):
+        self.write("train.yaml", test_command.ESPNET_CONFIG)
+        self.write("text", "".join(f"u{i} ab\n" for i in range(8)))
+        self.write("tokens", "<blank>\n<unk>\na\nb\n<sos/eos>\n")
+        self.run_command("train", "--espnet-config", "train.yaml", "--recipe", "rwkv-lm", "--data",
+                         "text", "--valid-data", "text", "--token-list", "tokens", "--steps", "1",
+                         "--batch", "4", "--out", "run")
+        config = self.config("run")
+        self.assertEqual((config["initial-values"], config["time-first"], config["beta2"]),
+                         ("rwkv-lm", "rwkv", "0.99"))
+        self.assertEqual((config["size"], config["norm"], config["att-dropout"]),
+                         ("24", "rms_norm", "0.2"))
+
     def test_a_recipe_sets_options_that_others_override(self):
         self.train("--steps", "1", "--recipe", "rwkv-lm", "--out", "run")
         config = self.config("run")
