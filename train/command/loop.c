@@ -11,8 +11,9 @@
 #include <string.h>
 
 static volatile sig_atomic_t interrupted, asked_to_save;
-static mt_trainer *volatile interruptible; /* the trainer at work, or NULL */
-static int ended_by, is_to_save;           /* the same, once all ranks know of it */
+static bool time_is_up;                         /* --max-time */
+static mt_trainer *volatile interruptible;      /* the trainer at work, or NULL */
+static int ended_by, is_to_save, ended_in_time; /* the same, once all ranks know of it */
 
 static void on_signal(int signal_number)
 {
@@ -26,16 +27,18 @@ static void on_signal(int signal_number)
     }
 }
 
-/* Takes note of signals, at the same place on all ranks, whichever of them got one. */
+/* Takes note of signals, and of the time, at the same place on all ranks, whichever of them got
+ * one. */
 static mt_status note_signals(void)
 {
-    int seen[] = {interrupted, asked_to_save};
+    int seen[] = {interrupted, asked_to_save, time_is_up};
     if (seen[1] != 0) {
         asked_to_save = 0; /* one that comes now is answered by the same save */
     }
-    mt_status status = ranks_largest(2, seen);
+    mt_status status = ranks_largest(3, seen);
     ended_by = seen[0];
     is_to_save = is_to_save || seen[1];
+    ended_in_time = seen[2];
     return status;
 }
 
@@ -159,6 +162,10 @@ static mt_status after_update(void *context, const mt_update *update)
         progress_step(&loop->progress, step, update->loss, update->accuracy, rate, seconds,
                       per_step * (double)(config->steps - step));
     }
+    if (config->max_minutes > 0.0 && here > 60.0 * config->max_minutes) {
+        time_is_up = true;
+        mt_trainer_stop(loop->trainer);
+    }
     bool validated = is_due(step, config->eval_every, config->steps);
     bool saves = is_due(step, config->save_every, config->steps);
     mt_status status = loop_hear_of_save(loop); /* of which rank 0 knows */
@@ -238,6 +245,7 @@ static loop_end early_end(const train_loop *loop)
 {
     return ended_by != 0              ? LOOP_INTERRUPTED
            : is_out_of_patience(loop) ? LOOP_OUT_OF_PATIENCE
+           : ended_in_time != 0       ? LOOP_OUT_OF_TIME
                                       : LOOP_DONE;
 }
 
@@ -432,7 +440,7 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
             fprintf(folder->log, "failed: %s\n", mt_error_message());
         }
     }
-    if (status == MT_OK && *end != LOOP_INTERRUPTED) {
+    if (status == MT_OK && *end != LOOP_INTERRUPTED && *end != LOOP_OUT_OF_TIME) {
         status = examples_show(session, mt_trainer_tape(loop.trainer));
     }
     session->progress = NULL;

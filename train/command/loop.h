@@ -6,7 +6,12 @@
 #include "train/run_folder.h"
 
 /* The end that a run came to. */
-typedef enum loop_end { LOOP_DONE, LOOP_OUT_OF_PATIENCE, LOOP_INTERRUPTED } loop_end;
+typedef enum loop_end {
+    LOOP_DONE,
+    LOOP_OUT_OF_PATIENCE,
+    LOOP_OUT_OF_TIME,
+    LOOP_INTERRUPTED
+} loop_end;
 
 /* From here on SIGUSR1 asks a run to save and go on; before, it ends the program. */
 void loop_catch_saving(void);

@@ -130,11 +130,11 @@ void loop_say_end(train_loop *loop, loop_end end)
         snprintf(best, sizeof best, "best validation loss %.5f at step %" PRId64, state->best_loss,
                  state->best_step);
     }
-    if (end == LOOP_INTERRUPTED) {
+    if (end == LOOP_INTERRUPTED || end == LOOP_OUT_OF_TIME) {
         progress_say(progress,
-                     "interrupted after step %" PRId64
-                     ", saved; go on with: mixtape train --resume %s",
-                     state->step, loop->folder->path);
+                     "%s after step %" PRId64 ", saved; go on with: mixtape train --resume %s",
+                     end == LOOP_INTERRUPTED ? "interrupted" : "out of time", state->step,
+                     loop->folder->path);
     } else {
         progress_say(progress, "%s after step %" PRId64 " and %.1f s; %s",
                      end == LOOP_OUT_OF_PATIENCE ? "no better validation any more:" : "done",

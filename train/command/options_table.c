@@ -143,6 +143,8 @@ static const option_row own_rows[] = {
      "... and, at each validation, how weights and gradients are spread"},
     {"plot", FLAG, AT(plot), 0, 0, NULL, "true", NULL,
      "Draw the losses into the run's folder, loss.svg, where there is gnuplot"},
+    {"max-time", NUMBER, AT(max_minutes), 0, 1e8, NULL, "0", "MINUTES",
+     "End, saved, so many minutes after this start (0: never)"},
     {"patience", WHOLE, AT(patience), 0, LONG, NULL, "0", "N",
      "End after so many validations without a better one (0: never)"},
     {"on-bad-step", CHOICE, AT(on_bad_step), 0, 0, bad_step_name, "stop", "NAME",

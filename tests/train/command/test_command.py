@@ -425,6 +425,18 @@ class TrainTest(CommandTest):
         for name in ("w.h5", "w.h5", "w.safetensors", "w.safetensors", "empty.h5"):
             self.run_command("export", "run", "-o", name)
 
+    def test_the_most_time_ends_a_run(self):
+        options = ["--steps", "100000000", "--max-time", "0.003", "--out", "run"]
+        said = self.train(*options).stderr.decode()
+        step = int(re.search(r"out of time after step (\d+), saved; go on with", said)[1])
+        with h5py.File(self.path("run", "checkpoint.h5")) as file:
+            self.assertEqual(file["train"].attrs["step"], step)
+        said = self.run_command("train", "--resume", "run", "--max-time", "0.002").stderr.decode()
+        self.assertGreater(int(re.search(r"out of time after step (\d+)", said)[1]), step)
+        self.run_command("train", "--resume", "run", "--max-time", "0", "--steps",
+                         str(10 + int(re.search(r"out of time after step (\d+)", said)[1])))
+        self.refuse("train", "copy", "--max-time", "-1", status=2, says=["--max-time", "-1"])
+
     def test_patience_ends_a_run(self):
         result = self.train("--steps", "1000", "--eval-every", "1", "--patience", "2", "--lr",
                             "1e-12", "--warmup", "0", "--out", "run")
