@@ -19,44 +19,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const struct {
-    const char *name, *help;
-    int (*run)(int argc, char **argv);
-} verbs[] = {
-    {"train", "train a model on a task, or go on with a run", verb_train},
-    {"tokenize", "make token ids of text, with a tokenizer (by Python)", verb_tokenize},
-    {"eval", "measure a run on what it held out, or any model on files", verb_eval},
-    {"generate", "sample text from a run's model", verb_generate},
-    {"forward", "compute a model's outputs for given labels", verb_forward},
-    {"export", "write a model for other programs", verb_export},
-    {"import", "read such a file back into a model", verb_import},
-    {"replay", "repeat a run's bad step, and name what is not finite", verb_replay},
-    {"average", "write the mean of several models' weights", verb_average},
-    {"diff", "compare the weights of two models", verb_diff},
-    {"watch", "show in a terminal how far a run is", verb_watch},
-    {"plot", "draw the losses of runs (by gnuplot)", verb_plot},
-    {"info", "tell what a checkpoint or exchange file holds", verb_info},
-    {"gradcheck", "check every gradient by finite differences", verb_gradcheck},
-    {"bench", "measure the kernels and the training step", verb_bench},
-};
-
-enum { VERBS = sizeof verbs / sizeof *verbs };
-
 /* Four times what was seen to be enough, in bytes. */
 enum { LEAST_STACK = 1 << 20 };
 
 static void print_help(FILE *to)
 {
     fprintf(to, "Usage: mixtape VERB ...\n\n");
-    for (int i = 0; i < VERBS; i++) {
-        fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].help);
+    for (const command_verb *verb = command_verbs; verb->name != NULL; verb++) {
+        fprintf(to, "  %-10s %s\n", verb->name, verb->help);
     }
-    fprintf(to,
-            "\n`mixtape VERB --help` tells a verb's options, `mixtape --version` the version. RUN "
-            "is a run's\n"
-            "folder, of which best.h5 is read, or a file. The exit status is 0 when done, 1 when "
-            "something\n"
-            "failed, 2 for wrong usage, 128 + n for what signal n ended.\n");
+    fprintf(to, "\n%s", command_note);
 }
 
 /* The library's version is told, since another one may split text otherwise. */
@@ -66,20 +38,6 @@ static void print_version(void)
     if (sentencepiece_version() != NULL) {
         printf("SentencePiece %s\n", sentencepiece_version());
     }
-}
-
-int report(mt_status status)
-{
-    if (status != MT_OK) {
-        print_line(stderr, "mixtape: %s", mt_error_message());
-    }
-    return status == MT_OK ? EXIT_DONE : status == MT_ERROR_INVALID ? EXIT_USAGE : EXIT_FAILED;
-}
-
-int report_usage(const char *message)
-{
-    print_line(stderr, "mixtape: %s", message);
-    return EXIT_USAGE;
 }
 
 /* Output counts only once it is written: that of --help, after which argp exits by itself, too. */
@@ -163,12 +121,12 @@ int main(int argc, char **argv)
         print_version();
         return EXIT_DONE;
     }
-    for (int i = 0; i < VERBS; i++) {
-        if (strcmp(argv[1], verbs[i].name) == 0) {
+    for (const command_verb *verb = command_verbs; verb->name != NULL; verb++) {
+        if (strcmp(argv[1], verb->name) == 0) {
             char name[32];
-            snprintf(name, sizeof name, "mixtape %s", verbs[i].name);
+            snprintf(name, sizeof name, "mixtape %s", verb->name);
             argv[1] = name;
-            return verbs[i].run(argc - 1, argv + 1);
+            return verb->run(argc - 1, argv + 1);
         }
     }
     print_line(stderr, "mixtape: there is no verb '%s' (mixtape --help lists them)", argv[1]);

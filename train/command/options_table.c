@@ -154,7 +154,7 @@ static const option_row own_rows[] = {
      FIXED},
     {"recompute", FLAG, AT(model.recompute), 0, 0, NULL, "false", NULL,
      "Keep only each block's output, and recompute the rest in backward"},
-    {"device", TEXT, AT(device), 0, 0, NULL, "auto", "NAME", "auto, cpu, cuda or cuda:I",
+    {"device", TEXT, AT(device), 0, 0, NULL, "auto", "auto|cpu|cuda[:I]", "Where to compute",
      .heading = "Where it runs:"},
     {"dtype", CHOICE, AT(dtype), 0, 0, mt_compute_dtype_name, "f32", "NAME",
      "Number type; of bf16, which is for products and what they are made of, weights are f32"},

@@ -193,8 +193,8 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
 {
     static const struct argp_option own[] = {
         {"resume", RESUME_KEY, "RUN", 0, "Go on with the run in that folder, where it stopped", -1},
-        {"style", STYLE_KEY, "LAYOUT", 0,
-         "Make the model one that can be exported to this layout (espnet, rwkv-lm or hf): set its "
+        {"style", STYLE_KEY, "espnet|rwkv-lm|hf", 0,
+         "Make the model one that can be exported to this layout: set its "
          "norm, "
          "eps, biases and padding so, and refuse options that say otherwise",
          -1},

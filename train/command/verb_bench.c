@@ -220,8 +220,9 @@ static const char *step_help(void)
 int verb_bench(int argc, char **argv)
 {
     const struct argp_option options[] = {
-        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
-        {"dtype", LONG_ONLY + 'y', "NAME", 0, "Of training steps: f32, f64, bf16 (default f32)", 0},
+        {"device", LONG_ONLY + 'd', "auto|cpu|cuda[:I]", 0, "Where to compute (default auto)", 0},
+        {"dtype", LONG_ONLY + 'y', "f32|f64|bf16", 0, "Number type of training steps (default f32)",
+         0},
         {"threads", LONG_ONLY + 't', "N", 0, "Threads of the CPU (default 0: all)", 0},
         {"repeat", LONG_ONLY + 'r', "N", 0,
          "Runs of which the median counts (default 9); with --wkv or --step of that alone", 0},

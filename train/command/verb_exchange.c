@@ -168,21 +168,22 @@ static int convert(arguments *given,
 int verb_export(int argc, char **argv)
 {
     static char layouts[1024] = "Names and shapes of this layout (default espnet):";
+    static char names[128];
     for (int i = 0; mt_layouts[i].name != NULL; i++) {
         size_t used = strlen(layouts);
         snprintf(layouts + used, sizeof layouts - used, "%s %s (%s)", i > 0 ? "," : "",
                  mt_layouts[i].name, mt_layouts[i].help);
+        used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? "|" : "", mt_layouts[i].name);
     }
     const struct argp_option options[] = {
         {"output", 'o', "FILE", 0,
          "The file to write: .safetensors, else HDF5; of layout hf the new folder, with "
          "config.json, unless the name ends as a file's",
          0},
-        {"dtype", LONG_ONLY + 'd', "NAME", 0,
-         "The type of numbers in .safetensors files: own (the model's, the default), f32, f16, "
-         "bf16",
-         0},
-        {"layout", LONG_ONLY + 'L', "NAME", 0, layouts, 0},
+        {"dtype", LONG_ONLY + 'd', "own|f32|f16|bf16", 0,
+         "The type of numbers in .safetensors files (default own: the model's)", 0},
+        {"layout", LONG_ONLY + 'L', names, 0, layouts, 0},
         {"part", LONG_ONLY + 'p', "NAME", 0,
          "One part alone, under its own names: rwkv_blocks.0.att is the first block's "
          "SelfAttention",

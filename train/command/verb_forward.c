@@ -141,7 +141,7 @@ int verb_forward(int argc, char **argv)
         {"last", LONG_ONLY + 'l', NULL, 0, "A run's last checkpoint, instead of its best", 0},
         {"adapter", LONG_ONLY + 'A', "RUN", 0,
          "Use the model with what this run trained beside it (--tune)", 0},
-        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
+        {"device", LONG_ONLY + 'd', "auto|cpu|cuda[:I]", 0, "Where to compute (default auto)", 0},
         {"threads", LONG_ONLY + 'T', "N", 0, "Threads of the CPU (default 0: all)", 0},
         {0}};
     const struct argp argp = {

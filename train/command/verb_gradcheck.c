@@ -232,7 +232,7 @@ static mt_status print_rows(const findings *found)
 int verb_gradcheck(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
+        {"device", LONG_ONLY + 'd', "auto|cpu|cuda[:I]", 0, "Where to compute (default auto)", 0},
         {"json", LONG_ONLY + 'j', NULL, 0, "Print JSON", 0},
         {0}};
     const struct argp argp = {.options = options,

@@ -92,7 +92,7 @@ static mt_status replay(const arguments *given, const mt_checkpoint *checkpoint,
 int verb_replay(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"device", LONG_ONLY + 'd', "NAME", 0, "auto, cpu, cuda or cuda:I (default auto)", 0},
+        {"device", LONG_ONLY + 'd', "auto|cpu|cuda[:I]", 0, "Where to compute (default auto)", 0},
         {"threads", LONG_ONLY + 'T', "N", 0, "Threads of the CPU (default 0: all)", 0},
         {0}};
     const struct argp argp = {

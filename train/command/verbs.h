@@ -24,6 +24,15 @@ int verb_gradcheck(int argc, char **argv);
 int verb_tokenize(int argc, char **argv);
 int verb_bench(int argc, char **argv);
 
+/* In the order of the help; the last one has no name. */
+typedef struct command_verb {
+    const char *name, *help;
+    int (*run)(int argc, char **argv);
+} command_verb;
+
+extern const command_verb command_verbs[];
+extern const char command_note[]; /* what the help says below them, in lines */
+
 /* Says the library's message on standard error, and gives the exit status: an argument that cannot
  * work is wrong usage, everything else a failure. */
 int report(mt_status status);
