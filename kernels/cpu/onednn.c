@@ -8,15 +8,15 @@
 #include <pthread.h>
 #include <string.h>
 
+#define LIBRARY MT_ONEDNN
+
 #if DNNL_VERSION_MAJOR >= 3
-#define LIBRARY "libdnnl.so.3"
 #define EACH_FUNCTION_OF_VERSION(X)                                                                \
     X(dnnl_memory_desc_create_with_strides)                                                        \
     X(dnnl_memory_desc_destroy)                                                                    \
     X(dnnl_matmul_primitive_desc_create)
 typedef dnnl_memory_desc_t description;
 #else
-#define LIBRARY "libdnnl.so.2"
 #define EACH_FUNCTION_OF_VERSION(X)                                                                \
     X(dnnl_memory_desc_init_by_strides)                                                            \
     X(dnnl_matmul_desc_init)                                                                       \
