@@ -186,7 +186,7 @@ static mt_status compare_values(const mt_weights *a, const mt_weights *b, const 
     return status;
 }
 
-mt_status mt_weights_compare(const mt_weights *a, const mt_weights *b, mt_see_difference *see,
+mt_status mt_weights_compare(const mt_weights *a, const mt_weights *b, mt_see_difference see,
                              void *context)
 {
     if (a == NULL || b == NULL || see == NULL) {

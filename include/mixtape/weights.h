@@ -111,9 +111,9 @@ typedef struct mt_difference {
 } mt_difference;
 
 /* Calls `see` for each parameter of `a`, and for those that `b` has alone, until it fails. */
-typedef mt_status mt_see_difference(void *context, const mt_difference *difference);
-MT_API mt_status mt_weights_compare(const mt_weights *a, const mt_weights *b,
-                                    mt_see_difference *see, void *context);
+typedef mt_status (*mt_see_difference)(void *context, const mt_difference *difference);
+MT_API mt_status mt_weights_compare(const mt_weights *a, const mt_weights *b, mt_see_difference see,
+                                    void *context);
 
 /* Makes a model of them. The caller destroys it. */
 MT_API mt_status mt_weights_model(const mt_weights *weights, mt_device *device, mt_model **model);
