@@ -1,21 +1,24 @@
 # What `cmake --install` puts in place: libraries, headers, the command, a CMake package and a
 # pkg-config file. The target `uninstall` takes it away again.
 
+# Components are what Package.cmake makes packages of.
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME development)
 install(DIRECTORY include/mixtape DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(TARGETS mixtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS mixtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT command)
 
 foreach(kind static shared)
   install(TARGETS mixtape_${kind} EXPORT mixtape-${kind}-targets
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+      COMPONENT library NAMELINK_COMPONENT development)
   install(EXPORT mixtape-${kind}-targets NAMESPACE mixtape::
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mixtape)
 endforeach()
 if(MIXTAPE_WITH_NCCL)
-  install(TARGETS mixtape_nccl LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS mixtape_nccl LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT nccl)
 endif()
 if(MIXTAPE_WITH_MPI)
-  install(TARGETS mixtape_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS mixtape_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT mpi)
 endif()
 configure_package_config_file(cmake/mixtape-config.cmake.in
   ${PROJECT_BINARY_DIR}/mixtape-config.cmake

@@ -12,6 +12,8 @@ if(MPI_C_FOUND)
   add_library(mixtape_mpi MODULE kernels/mpi/transport.c)
   target_link_libraries(mixtape_mpi PRIVATE mixtape_build MPI::MPI_C)
   set_target_properties(mixtape_mpi PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  # It stands among libraries, each of which is expected to say its name.
+  target_link_options(mixtape_mpi PRIVATE -Wl,-soname,libmixtape_mpi.so)
   message(STATUS "MPI: built, by ${MPI_C_LIBRARIES}")
 elseif(MIXTAPE_MPI STREQUAL "ON")
   message(FATAL_ERROR
