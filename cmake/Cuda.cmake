@@ -26,6 +26,7 @@ if(CMAKE_CUDA_COMPILER AND CUDAToolkit_FOUND)
       "From Turing on; PTX for what has no code of its own")
   endif()
   enable_language(CUDA)
+  include(CudaArithmetic)
   set(MIXTAPE_WITH_CUDA ON)
   message(STATUS
     "CUDA device: built by CUDA ${CUDAToolkit_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")

@@ -83,11 +83,19 @@ if(NOT output MATCHES "600: 0\\.0")
   message(FATAL_ERROR "training did not go on: ${output}")
 endif()
 
-# A project with the source in it finds the headers by the targets.
+# A project with the source in it finds the headers by the targets. Where it has its own files
+# compiled in one, Mixtape's are not; and its type of build is its own.
 unset(ENV{PKG_CONFIG_LIBDIR})
-step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE}/within -B ${work}/within
-     -DCMAKE_C_COMPILER=${COMPILER} -DMIXTAPE=${SOURCE}/../..)
-step(${CMAKE_COMMAND} --build ${work}/within --target program_static program_shared)
+foreach(way FetchContent add_subdirectory)
+  step(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE}/within -B ${work}/${way}
+    -DCMAKE_C_COMPILER=${COMPILER} -DMIXTAPE=${SOURCE}/../.. -DBY=${way} -DCMAKE_UNITY_BUILD=ON)
+  step(${CMAKE_COMMAND} --build ${work}/${way} --target program)
+  file(GLOB_RECURSE unity RELATIVE ${work}/${way} ${work}/${way}/unity_*.c)
+  list(FILTER unity EXCLUDE REGEX "CMakeFiles/program")
+  if(unity)
+    message(FATAL_ERROR "put together, though names are several files' own: ${unity}")
+  endif()
+endforeach()
 
 # By pkg-config, which finds this package alone.
 set(ENV{PKG_CONFIG_LIBDIR} ${pc_folder})
@@ -98,8 +106,13 @@ set(static "$(pkg-config --static --libs mixtape | sed s/-lmixtape/-l:libmixtape
 step(sh -c "${compile} $(pkg-config --cflags mixtape) ${static}")
 step(${work}/program)
 
-# The command runs from where it was installed.
+# The command runs from where it was installed, and is the version that is to be cited.
 step(${prefix}/bin/mixtape --version)
+string(REGEX MATCH "[0-9.]+" version "${output}")
+file(STRINGS ${SOURCE}/../../CITATION.cff cited REGEX "^(version|license): ")
+if(NOT cited STREQUAL "version: ${version};license: Apache-2.0")
+  message(FATAL_ERROR "CITATION.cff has ${cited}, and the command is ${version}")
+endif()
 
 # It finds MPI beside it there, which knows of no others.
 if(EXISTS ${BUILD}/libmixtape_mpi.so)
