@@ -39,7 +39,7 @@ int main(int count, char **arguments)
     mt_trainer *trainer = NULL;
     mt_self_attention layer;
     mt_self_attention_config shape = mt_self_attention_config_default(S, T);
-    mt_objective objective = {put_batch, loss, &layer};
+    mt_objective objective = {.put = put_batch, .loss = loss, .context = &layer};
     mt_trainer_config config = mt_trainer_config_default();
     config.schedule.lr = 1e-2;
     int failed = mt_device_open("auto", &device) ||

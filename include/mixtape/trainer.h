@@ -3,7 +3,7 @@
  * A program says how a batch is made and what its loss is (mt_objective); a trainer does the rest:
  *
  *     mt_trainer_config config = mt_trainer_config_default();
- *     mt_objective objective = {put_batch, loss_of_batch, &my_data};
+ *     mt_objective objective = {.put = put_batch, .loss = loss_of_batch, .context = &my_data};
  *     mt_trainer_create(parameters, &config, &objective, &trainer);
  *     mt_trainer_run(trainer, 1000, show, NULL);           up to update 1000
  *     mt_trainer_save(trainer, "checkpoint.h5");
