@@ -77,6 +77,7 @@ typedef struct run_config {
     int64_t batch, steps, warmup, accumulate, eval_every, eval_batches, save_every, log_every,
         patience, seed;
     double max_minutes;
+    int64_t keep, keep_best;
     double lr, lr_final, clip, weight_decay, label_smoothing;
     mt_schedule_kind schedule;
     double beta1, beta2, adam_eps, l2wrap;

@@ -112,10 +112,12 @@ static mt_status validate(train_loop *loop, metrics_row *row)
     progress_say(&loop->progress, "step %" PRId64 "  validation loss %.5f%s%s", state->step,
                  found.loss, quality, better ? "  (best)" : "");
     if (better) {
-        return loop_go_on_without(loop, loop_save_best(loop, found.loss));
+        status = loop_save_best(loop, found.loss);
+    } else {
+        state->bad_evals++;
     }
-    state->bad_evals++;
-    return MT_OK;
+    return status == MT_OK ? loop_keep_best(loop, found.loss, better)
+                           : loop_go_on_without(loop, status);
 }
 
 static bool is_due(int64_t step, int64_t every, int64_t last)
@@ -427,6 +429,9 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
         loop_say_start(&loop, notice);
         loop_events_open(&loop);
         loop_plot_open(&loop);
+        status = loop_kept_open(&loop);
+    }
+    if (status == MT_OK) {
         status = run_steps(&loop, end);
     }
     loop_events_close(&loop);

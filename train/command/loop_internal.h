@@ -1,15 +1,22 @@
 /* A run at work, from the inside. loop.c makes its steps and what is due between them. loop_saves.c
- * saves, loop_events.c tells TensorBoard, loop_plot.c draws, and loop_words.c says how it begins
- * and ends. */
+ * saves, loop_kept.c keeps older files, loop_events.c tells TensorBoard, loop_plot.c draws, and
+ * loop_words.c says how it begins and ends. */
 #ifndef MT_COMMAND_LOOP_INTERNAL_H
 #define MT_COMMAND_LOOP_INTERNAL_H
 
 #include <mixtape/trainer.h>
 
+#include "train/command/kept_files.h"
 #include "train/command/loop.h"
 #include "train/command/plot.h"
 #include "train/command/progress.h"
 #include "train/events.h"
+
+/* A model that is kept, with its validation loss. */
+typedef struct kept_model {
+    int64_t step;
+    double loss;
+} kept_model;
 
 typedef struct train_loop {
     train_session *session;
@@ -19,7 +26,10 @@ typedef struct train_loop {
     char replay_file[TEXT_MAX]; /* once the run has a folder */
     run_folder *folder;         /* of the caller */
     train_progress progress;
-    int64_t saving_step;  /* of the checkpoint that is being written, or was last */
+    int64_t saving_step;            /* of the checkpoint that is being written, or was last */
+    bool is_unkept;                 /* it has not been kept yet (--keep) */
+    kept_model kept[MOST_KEPT + 1]; /* --keep-best: the best of so far, in any order */
+    int kept_count;
     int64_t unsaved_step; /* whose model is the best, but could not be saved; 0: none */
     double unsaved_loss;  /* its validation loss */
     mt_status failure;    /* of data or a step, which ends the run when it is saved, */
@@ -49,6 +59,16 @@ mt_status loop_hear_of_save(train_loop *loop);
 /* Saves the model as the best, with its validation loss. If that fails the best is who it was,
  * unless it has the name already and was only not flushed. */
 mt_status loop_save_best(train_loop *loop, double loss);
+
+/* Saves the model under another name. */
+mt_status loop_save_model(train_loop *loop, const char *name);
+
+/* --keep: keeps the checkpoint of a step, and drops the oldest. --keep-best: finds the models that
+ * the run has kept, and keeps the one that was validated, if it is good enough, in the place of the
+ * worst; best.h5 is it where it is the best. */
+void loop_keep_checkpoint(train_loop *loop, int64_t step);
+mt_status loop_kept_open(train_loop *loop);
+mt_status loop_keep_best(train_loop *loop, double loss, bool is_best);
 
 /* The save that a run ends with: a best model that could not be saved is tried again, and the
  * checkpoint is read back. */

@@ -37,9 +37,15 @@ mt_status loop_go_on_without(train_loop *loop, mt_status status)
     return go_on_without(loop, loop->state->step, status);
 }
 
+/* A checkpoint that has reached the disk is kept, where it is to be. */
 static mt_status end_save(train_loop *loop)
 {
-    return go_on_without(loop, loop->saving_step, mt_trainer_saved(loop->trainer));
+    mt_status status = mt_trainer_saved(loop->trainer);
+    if (status == MT_OK && loop->is_unkept) {
+        loop_keep_checkpoint(loop, loop->saving_step);
+    }
+    loop->is_unkept = false;
+    return go_on_without(loop, loop->saving_step, status);
 }
 
 mt_status loop_hear_of_save(train_loop *loop)
@@ -57,7 +63,9 @@ static mt_status save_checkpoint(train_loop *loop,
     if (status == MT_OK && ranks_is_first()) {
         status = metrics_flush(&loop->folder->metrics);
     }
-    return save(loop, status, "checkpoint.h5", loop->session->config.split_optimizer, write);
+    status = save(loop, status, "checkpoint.h5", loop->session->config.split_optimizer, write);
+    loop->is_unkept = status == MT_OK;
+    return status;
 }
 
 mt_status loop_save(train_loop *loop)
@@ -67,7 +75,13 @@ mt_status loop_save(train_loop *loop)
 
 mt_status loop_save_now(train_loop *loop)
 {
-    return save_checkpoint(loop, mt_trainer_save);
+    mt_status status = save_checkpoint(loop, mt_trainer_save);
+    return status == MT_OK ? end_save(loop) : status;
+}
+
+mt_status loop_save_model(train_loop *loop, const char *name)
+{
+    return save(loop, MT_OK, name, false, mt_trainer_save_parameters);
 }
 
 /* The number of the file that a path leads to; 0: none. */
@@ -87,7 +101,7 @@ mt_status loop_save_best(train_loop *loop, double loss)
     loop->state->best_loss = loss;
     loop->state->best_step = loop->state->step;
     loop->state->bad_evals = 0;
-    mt_status status = save(loop, MT_OK, "best.h5", false, mt_trainer_save_parameters);
+    mt_status status = loop_save_model(loop, "best.h5");
     if (status == MT_ERROR_IO && file_at(path) == former) {
         loop->state->best_loss = before.best_loss;
         loop->state->best_step = before.best_step;

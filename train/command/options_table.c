@@ -2,6 +2,8 @@
 
 #include <mixtape/adapter.h>
 
+#include "train/command/kept_files.h"
+
 #include <string.h>
 
 enum { CHANGES = false, FIXED = true };
@@ -135,6 +137,10 @@ static const option_row own_rows[] = {
      "Batches of a validation, at most, of --batch sequences each"},
     {"save-every", WHOLE, AT(save_every), 0, LONG, NULL, "500", "N",
      "Updates between checkpoints (0: at the end)"},
+    {"keep", WHOLE, AT(keep), 0, MOST_KEPT, NULL, "0", "N",
+     "Keep the last N checkpoints, too, as checkpoint-STEP.h5"},
+    {"keep-best", WHOLE, AT(keep_best), 0, MOST_KEPT, NULL, "0", "N",
+     "Keep the N best models, too, as best-STEP.h5, of which `mixtape average RUN` makes the mean"},
     {"log-every", WHOLE, AT(log_every), 1, LONG, NULL, "10", "N",
      "Updates between rows of metrics.csv"},
     {"tensorboard", FLAG, AT(tensorboard), 0, 0, NULL, "true", NULL,

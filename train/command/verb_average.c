@@ -2,6 +2,7 @@
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
 #include "train/command/ending.h"
+#include "train/command/kept_files.h"
 #include "train/command/lines.h"
 #include "train/command/output.h"
 #include "train/command/session.h"
@@ -13,7 +14,7 @@
 enum { MOST = 256 };
 
 typedef struct arguments {
-    const char *models[MOST], *output;
+    const char *runs[MOST], *output;
     int count;
     bool last;
 } arguments;
@@ -32,12 +33,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         if (given->count == MOST) {
             wrong_arguments(state, "at most %d models at a time", MOST);
         }
-        given->models[given->count++] = text;
+        given->runs[given->count++] = text;
         return 0;
     case ARGP_KEY_NO_ARGS:
     case ARGP_KEY_END:
-        if (given->count < 2 || given->output == NULL) {
-            wrong_arguments(state, "name two models or more, and with -o the file to write");
+        if (given->count == 0 || given->output == NULL) {
+            wrong_arguments(state, "name models or runs, and with -o the file to write");
         }
         return 0;
     default:
@@ -45,32 +46,67 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-static mt_status load(const arguments *given, mt_checkpoint **loaded)
+/* The checkpoints that are averaged. */
+typedef struct loaded_models {
+    mt_checkpoint *models[MOST];
+    int count;
+} loaded_models;
+
+static mt_status load_file(const arguments *given, const char *path, loaded_models *loaded)
 {
-    mt_status status = MT_OK;
-    for (int i = 0; i < given->count && status == MT_OK; i++) {
-        char path[TEXT_MAX];
-        status = session_find_model(given->models[i], !given->last, path);
-        if (status == MT_OK) {
-            status = output_refuse(given->output, path, "averaged");
-        }
-        if (status == MT_OK) {
-            status = session_load_file(path, &loaded[i]);
-        }
+    if (loaded->count == MOST) {
+        return mt_fail(MT_ERROR_INVALID, "%s: at most %d models at a time", path, MOST);
+    }
+    mt_status status = output_refuse(given->output, path, "averaged");
+    if (status == MT_OK) {
+        status = session_load_file(path, &loaded->models[loaded->count]);
+        loaded->count += status == MT_OK;
     }
     return status;
 }
 
-static mt_status average(const arguments *given, mt_checkpoint **loaded)
+/* A run that kept several models counts with all of them. */
+static mt_status load_run(const arguments *given, const char *run, loaded_models *loaded)
+{
+    int64_t steps[MOST_KEPT];
+    char path[TEXT_MAX];
+    int kept = given->last ? 0 : kept_files_find(run, "best", steps);
+    mt_status status = MT_OK;
+    for (int i = 0; i < kept && status == MT_OK; i++) {
+        status = kept_files_name(run, "best", steps[i], path);
+        status = status == MT_OK ? load_file(given, path, loaded) : status;
+    }
+    if (kept == 0) {
+        status = session_find_model(run, !given->last, path);
+        status = status == MT_OK ? load_file(given, path, loaded) : status;
+    }
+    return status;
+}
+
+static mt_status load(const arguments *given, loaded_models *loaded)
+{
+    mt_status status = MT_OK;
+    for (int i = 0; i < given->count && status == MT_OK; i++) {
+        status = load_run(given, given->runs[i], loaded);
+    }
+    return status == MT_OK && loaded->count < 2
+               ? mt_fail(MT_ERROR_INVALID,
+                         "%s: one model alone has no mean (name others, or a run "
+                         "that kept some: train --keep-best)",
+                         given->runs[0])
+               : status;
+}
+
+static mt_status average(const arguments *given, const loaded_models *loaded)
 {
     mt_weights *others[MOST];
-    mt_checkpoint *first = loaded[0];
-    for (int i = 1; i < given->count; i++) {
-        others[i - 1] = loaded[i]->weights;
+    mt_checkpoint *first = loaded->models[0];
+    for (int i = 1; i < loaded->count; i++) {
+        others[i - 1] = loaded->models[i]->weights;
     }
     first->state.best_step = first->state.bad_evals = 0; /* they are of its own weights */
     first->state.best_loss = 0.0;
-    mt_status status = mt_weights_average(first->weights, given->count - 1, others);
+    mt_status status = mt_weights_average(first->weights, loaded->count - 1, others);
     return status == MT_OK ? mt_checkpoint_convert(first->weights, given->output, &first->state,
                                                    first->run_config)
                            : status;
@@ -86,21 +122,23 @@ int verb_average(int argc, char **argv)
         .options = options,
         .parser = parse,
         .args_doc = "RUN... -o FILE",
-        .doc = "Writes the mean of several models' weights, of runs or files of any layout, into a "
-               "checkpoint to be used. What else it holds is the first one's."};
+        .doc =
+            "Writes the mean of several models' weights, of runs or files of any layout, into a "
+            "checkpoint to be used. A run that kept several of its best (--keep-best) counts with "
+            "all of them. What else the checkpoint holds is the first one's."};
     arguments given = {.count = 0};
-    mt_checkpoint *loaded[MOST] = {NULL};
+    loaded_models loaded = {.count = 0};
     parse_arguments(&argp, argc, argv, &given);
     ending_catch_weights();
     mt_status status = output_refuse_kind(given.output);
     if (status == MT_OK) {
-        status = load(&given, loaded);
+        status = load(&given, &loaded);
     }
-    if (status == MT_OK && loaded[0] != NULL) {
-        status = average(&given, loaded);
+    if (status == MT_OK && loaded.count > 0) {
+        status = average(&given, &loaded);
     }
-    for (int i = 0; i < given.count; i++) {
-        mt_checkpoint_destroy(loaded[i]);
+    for (int i = 0; i < loaded.count; i++) {
+        mt_checkpoint_destroy(loaded.models[i]);
     }
     if (status == MT_OK) {
         print_line(stdout, "%s", given.output);

@@ -58,7 +58,7 @@ class AverageTest(ModelsTest):
         self.train("wide", "--dtype", "f64")
         self.write("notes.txt", "mine")
         for wrong, status, says in (
-                (["run", "-o", "a.h5"], 2, ["two models or more"]),
+                (["run", "-o", "a.h5"], 2, ["run", "one model alone"]),
                 (["run", "run"], 2, ["-o"]),
                 (["run", "small", "-o", "a.h5"], 2, ["small/best.h5", "rwkv_blocks.1."]),
                 (["run", "norm", "-o", "a.h5"], 2, ["norm/best.h5", "rms_norm"]),
