@@ -5,6 +5,7 @@
 #include "io/child.h"
 #include "io/hdf5_crash.h"
 #include "train/command/lines.h"
+#include "train/command/nearest.h"
 #include "train/command/sentencepiece.h"
 #include "train/command/verbs.h"
 
@@ -91,6 +92,11 @@ static bool has_stack(void)
     return has;
 }
 
+static const char *verb_at(int i)
+{
+    return command_verbs[i].name;
+}
+
 int main(int argc, char **argv)
 {
     occupy_closed_streams();
@@ -129,6 +135,8 @@ int main(int argc, char **argv)
             return verb->run(argc - 1, argv + 1);
         }
     }
-    print_line(stderr, "mixtape: there is no verb '%s' (mixtape --help lists them)", argv[1]);
+    char hint[NEAREST_TEXT];
+    print_line(stderr, "mixtape: there is no verb '%s'%s (mixtape --help lists them)", argv[1],
+               nearest_hint(argv[1], verb_at, hint));
     return EXIT_USAGE;
 }

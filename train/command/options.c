@@ -2,6 +2,7 @@
 
 #include "io/utf8.h"
 #include "train/command/arguments.h"
+#include "train/command/nearest.h"
 #include "train/command/recipe.h"
 #include "train/nlsyms.h"
 
@@ -128,6 +129,12 @@ static mt_status set_row(const option_row *row, run_config *config, const char *
     return MT_OK;
 }
 
+static const char *name_at(int i)
+{
+    const option_row *row = option_row_at(i);
+    return row != NULL ? row->name : NULL;
+}
+
 mt_status options_set(run_config *config, const char *name, const char *text)
 {
     const option_row *row = find_row(name);
@@ -135,8 +142,10 @@ mt_status options_set(run_config *config, const char *name, const char *text)
         return mt_fail(MT_ERROR_INVALID, "--%s %s: not UTF-8 at byte %td", name, text,
                        mt_utf8_end(text) - text);
     }
+    char hint[NEAREST_TEXT];
     return row != NULL ? set_row(row, config, text)
-                       : mt_fail(MT_ERROR_INVALID, "there is no option '%s'", name);
+                       : mt_fail(MT_ERROR_INVALID, "there is no option '%s'%s", name,
+                                 nearest_hint(name, name_at, hint));
 }
 
 bool options_is_read(const char *task, const char *name)

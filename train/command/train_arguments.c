@@ -1,6 +1,7 @@
 #include "train/command/train_arguments.h"
 
 #include "train/command/arguments.h"
+#include "train/command/config_file.h"
 #include "train/command/options.h"
 #include "train/command/train_configure.h"
 #include "train/task.h"
@@ -19,12 +20,14 @@ enum {
     RANK_KEY = LONG_ONLY + 'k',
     SIZE_KEY = LONG_ONLY + 'n',
     ADDRESS_KEY = LONG_ONLY + 'a',
-    WAIT_KEY = LONG_ONLY + 'w'
+    WAIT_KEY = LONG_ONLY + 'w',
+    CONFIG_KEY = LONG_ONLY + 'c',
+    PRINT_KEY = LONG_ONLY + 'P'
 };
 
 static void add_option(train_arguments *given, const char *name, const char *text)
 {
-    given->options[given->count++] = (given_option){name, text};
+    given->options[given->count++] = (given_option){name, text, false};
 }
 
 /* The options of the table. */
@@ -112,6 +115,14 @@ static error_t parse(int key, char *text, struct argp_state *state)
         given->dry_run = true;
         given->list = NULL;
         return 0;
+    case CONFIG_KEY:
+        given->config = text;
+        given->list = NULL;
+        return 0;
+    case PRINT_KEY:
+        given->print_config = true;
+        given->list = NULL;
+        return 0;
     case RANK_KEY:
     case SIZE_KEY:
     case ADDRESS_KEY:
@@ -135,6 +146,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
             wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
         }
         check_meeting(&given->meeting, state);
+        if (given->config != NULL && (given->resume != NULL || given->espnet_config != NULL ||
+                                      given->style != NULL || given->recipe != NULL)) {
+            wrong_arguments(state,
+                            "--config has all options: no --resume, --espnet-config, --style "
+                            "or --recipe with it");
+        }
+        if (given->config != NULL && given->task == NULL) {
+            return 0; /* the file may name it */
+        }
         if ((given->task == NULL) == (given->resume == NULL)) {
             wrong_arguments(state, "name a task, or a run with --resume, and not both");
         }
@@ -208,6 +228,13 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
          "its token_list, bpemodel and non_linguistic_symbols; the task is tokens unless named; "
          "what --init and options tell comes before it",
          -1},
+        {"config", CONFIG_KEY, "FILE", 0,
+         "Take the task and options from a file as config.yaml is; those that are given come "
+         "before "
+         "it",
+         -1},
+        {"print-config", PRINT_KEY, NULL, 0,
+         "Print the options as config.yaml will have them, and end", -1},
         {"dry-run", DRY_KEY, NULL, 0,
          "Check everything, tell what memory the run will hold, and end, with nothing taken or "
          "written",
@@ -224,7 +251,7 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
     configure_defaults(named_task(argc, argv), config);
     const struct argp argp = {.options = options_argp(own, config),
                               .parser = parse,
-                              .args_doc = "TASK\n--espnet-config FILE\n--resume RUN",
+                              .args_doc = "TASK\n--espnet-config FILE\n--config FILE\n--resume RUN",
                               .doc = list_tasks()};
     *given = (train_arguments){.meeting = {.rank = -1, .seconds = -1.0},
                                .options = calloc((size_t)argc, sizeof *given->options)};
@@ -235,5 +262,12 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
     if (given->meeting.seconds < 0.0) {
         given->meeting.seconds = MT_COMMUNICATOR_SECONDS;
     }
-    return MT_OK;
+    return given->config != NULL ? config_file_take(given->config, given) : MT_OK;
+}
+
+void train_arguments_free(train_arguments *given)
+{
+    free(given->options);
+    run_config_clear(&given->file_config);
+    file_list_clear(&given->file_texts);
 }

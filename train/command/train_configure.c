@@ -101,9 +101,11 @@ mt_status configure_given(const train_arguments *given, run_config *config)
     }
     empty_given_lists(given, config);
     for (int i = 0; i < given->count && status == MT_OK; i++) {
-        const char *name = given->options[i].name, *text = given->options[i].text;
-        status = given->resume != NULL ? options_change(config, name, text)
-                                       : options_set_for(config->task, config, name, text);
+        const given_option *option = &given->options[i];
+        status = given->resume != NULL ? options_change(config, option->name, option->text)
+                 : option->kept && options_is_read(config->task, option->name)
+                     ? options_add_kept(config, option->name, option->text)
+                     : options_set_for(config->task, config, option->name, option->text);
     }
     config->carry = config->carry || train_argument(given, "carry-gradient") != NULL;
     if (status == MT_OK) {

@@ -296,6 +296,17 @@ static int resume(const train_arguments *given)
     return exit_status;
 }
 
+static mt_status print_config(const run_config *config)
+{
+    char *text = NULL;
+    mt_status status = options_write_yaml(config, &text);
+    if (status == MT_OK) {
+        printf("%s", text);
+    }
+    free(text);
+    return status;
+}
+
 static int begin(const train_arguments *given, run_config *config)
 {
     mt_checkpoint *init;
@@ -307,7 +318,10 @@ static int begin(const train_arguments *given, run_config *config)
     status = ranks_agree(status);
     int exit_status;
     config->dry = given->dry_run;
-    if (status == MT_OK) {
+    if (status == MT_OK && given->print_config) {
+        mt_checkpoint_destroy(init);
+        exit_status = report(print_config(config));
+    } else if (status == MT_OK) {
         exit_status = train(config, NULL, NULL, init, &folder);
     } else {
         mt_checkpoint_destroy(init);
@@ -328,19 +342,19 @@ int verb_train(int argc, char **argv)
         status = ranks_open(&given.meeting);
     }
     if (status != MT_OK) {
-        free(given.options);
+        train_arguments_free(&given);
         return report(status);
     }
     status = ranks_compare_resume(given.resume != NULL);
     if (status != MT_OK) {
         run_config_clear(&config);
-        free(given.options);
+        train_arguments_free(&given);
         int exit_status = ranks_report(status);
         ranks_close();
         return exit_status;
     }
     int exit_status = given.resume != NULL ? resume(&given) : begin(&given, &config);
-    free(given.options);
+    train_arguments_free(&given);
     ranks_close();
     return exit_status;
 }

@@ -1,0 +1,80 @@
+"""Files of options, what --print-config prints, and the names that were meant."""
+
+import os
+import unittest
+
+from test_command import COPY, CommandTest, read
+
+SHAPE = ["--size", "16", "--blocks", "1", "--threads", "1", "--eval-batches", "1", *COPY]
+TEXT = "the quick brown fox jumps over the lazy dog\n" * 20
+
+
+class ConfigTest(CommandTest):
+    def options(self, *arguments):
+        """What --print-config prints."""
+        said = self.run_command("train", *arguments, "--print-config").stdout.decode()
+        self.assertFalse(os.path.exists(self.path("runs")))
+        return dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
+
+    def test_a_runs_file_makes_the_same_run(self):
+        self.write("text.txt", TEXT)
+        for name, options in (("copy", ["copy", *SHAPE, "--lr", "0.01", "--dropout", "0.2",
+                                        "--embed-dropout", "0.1", "--no-bias", "--norm",
+                                        "rms_norm", "--steps", "5"]),
+                              ("text", ["text", "--data", "text.txt", "--length", "8", "--size",
+                                        "16", "--blocks", "1", "--steps", "5", "--threads", "1"])):
+            self.run_command("train", *options, "--out", name)
+            self.run_command("train", "--config", name + "/config.yaml", "--out", name + "2")
+            self.run_command("diff", "--last", name, name + "2")
+            files = [read(self.path(run, "config.yaml")) for run in (name, name + "2")]
+            self.assertEqual(files[0].replace(f'out: "{name}"', ""),
+                             files[1].replace(f'out: "{name}2"', ""))
+
+    def test_the_command_line_comes_before_the_file(self):
+        self.write("my.yaml", "task: copy\nsize: 24\nlr: 0.5\nno-bias: true\n")
+        options = self.options("--config", "my.yaml", "--lr", "0.25")
+        self.assertEqual((options["task"], options["size"], options["lr"], options["no-bias"]),
+                         ("copy", "24", "0.25", "true"))
+        self.assertEqual(self.options("reverse", "--config", "my.yaml")["task"], "reverse")
+
+    def test_lists_of_the_file_and_of_the_command_line(self):
+        for name in "abc":
+            self.write(name, TEXT)
+        self.write("my.yaml", "task: text\nlength: 8\ndata:\n- a\n- b\n")
+        text = self.run_command("train", "--config", "my.yaml", "--print-config").stdout.decode()
+        self.assertIn(f'data:\n- "{self.path("a")}"\n- "{self.path("b")}"\n', text)
+        self.assertEqual(self.options("--config", "my.yaml", "--data", "c")["data"],
+                         f'"{self.path("c")}"')
+
+    def test_printed_options_are_a_file_of_options(self):
+        said = self.run_command("train", "copy", *SHAPE, "--recipe", "rwkv-lm", "--print-config")
+        self.write("my.yaml", said.stdout.decode())
+        self.assertEqual(self.run_command("train", "--config", "my.yaml", "--print-config").stdout,
+                         said.stdout)
+
+    def test_what_is_wrong_in_a_file(self):
+        for text, status, says in (
+                ("task: copy\nsise: 3\n", 1, ["line 2", "'sise' (did you mean 'size'?)"]),
+                ("task: copy\nsize: 0.5\n", 1, ["line 2", "size 0.5"]),
+                ("task: copy\ndata: x\n", 2, ["--data", "copy"]),
+                ("size: 3\n", 2, ["my.yaml", "no task"]),
+                ("task: cpy\n", 2, ["my.yaml", "'cpy'"]),
+                ("task: [\n", 1, ["my.yaml"])):
+            self.write("my.yaml", text)
+            self.refuse("train", "--config", "my.yaml", "--out", "run", status=status, says=says)
+            self.assertFalse(os.path.exists(self.path("run")))
+        self.refuse("train", "copy", "--config", "none.yaml", status=1, says="none.yaml")
+        self.write("my.yaml", "task: copy\n")
+        for options in (["--resume", "run"], ["--recipe", "rwkv-lm"], ["--style", "hf"],
+                        ["--espnet-config", "my.yaml"]):
+            self.refuse("train", "--config", "my.yaml", *options, status=2, says=["--config"])
+
+    def test_a_verb_that_was_meant(self):
+        for verb, meant in (("trian", "train"), ("evla", "eval"), ("exprot", "export")):
+            self.refuse(verb, status=2, says=[f"'{verb}' (did you mean '{meant}'?)"])
+        error = self.run_command("sing", status=2).stderr.decode()
+        self.assertNotIn("mean", error)
+
+
+if __name__ == "__main__":
+    unittest.main()
