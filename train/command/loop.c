@@ -437,9 +437,13 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
     loop_events_close(&loop);
     if (status == MT_OK) {
         loop_say_end(&loop, *end);
+    }
+    if (status == MT_OK && *end != LOOP_INTERRUPTED) {
         loop_plot_last(&loop);
     } else {
-        plot_drop(&loop.picture);
+        plot_drop(&loop.picture); /* who ends a run does not wait */
+    }
+    if (status != MT_OK) {
         progress_end(&loop.progress);
         if (folder->log != NULL) {
             fprintf(folder->log, "failed: %s\n", mt_error_message());

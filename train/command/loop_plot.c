@@ -53,12 +53,9 @@ void loop_plot(train_loop *loop)
 
 void loop_plot_last(train_loop *loop)
 {
-    mt_status status = plot_end(&loop->picture);
-    if (!loop->draws) {
-        return;
+    plot_drop(&loop->picture); /* of what was before */
+    if (loop->draws) {
+        mt_status status = begin(loop);
+        go_on(loop, status == MT_OK ? plot_end(&loop->picture) : status);
     }
-    if (status == MT_OK) {
-        status = begin(loop);
-    }
-    go_on(loop, status == MT_OK ? plot_end(&loop->picture) : status);
 }

@@ -109,6 +109,7 @@ int main(int argc, char **argv)
     mt_weights_read_apart(true); /* a hostile file crashes no command */
     on_exit(check_output, NULL);
     mt_hdf5_catch_crash(tell_crash);
+    signal(SIGCHLD, SIG_DFL); /* else it would not be told how a child ended */
     signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error like a full disk */
     if (argc < 2) {
         print_help(stderr);

@@ -1,6 +1,8 @@
 #include "train/command/plot.h"
 
 #include "io/file.h"
+#include "kernels/printable.h"
+#include "train/command/progress.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,12 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* More points than a picture has columns show nothing more. */
 enum { MOST_POINTS = 800 };
+
+/* A picture has some hundred thousand bytes, and is drawn in a tenth of a second. */
+enum { MOST_BYTES = 16 << 20 };
+static const double most_seconds = 10.0;
 
 /* A field of a row. */
 typedef double row_field(const metrics_row *row);
@@ -84,14 +92,14 @@ static int64_t write_curve(FILE *to, const plotted_run *run, int number, int cur
     return points;
 }
 
-/* A text in quotes, as gnuplot has it. */
+/* A text in quotes, as gnuplot has it, with what is no text told in its place. */
 static void write_quoted(FILE *to, const char *text)
 {
+    char shown[512];
+    mt_printable(text, strlen(text), shown, sizeof shown);
     fputc('\'', to);
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text >= ' ') {
-            fprintf(to, *text == '\'' ? "''" : "%c", *text);
-        }
+    for (const char *at = shown; *at != '\0'; at++) {
+        fprintf(to, *at == '\'' ? "''" : "%c", *at);
     }
     fputc('\'', to);
 }
@@ -230,10 +238,17 @@ static mt_status make_script(const plotted_run *runs, int count, bool png, int *
                                                                           : failed("its script");
 }
 
+/* Of a file that a program fills without end. */
+static void limit(pid_t process)
+{
+    const struct rlimit most = {MOST_BYTES, MOST_BYTES};
+    prlimit(process, RLIMIT_FSIZE, &most, NULL);
+}
+
 static mt_status start(plot *drawn, int script)
 {
-    char self[] = "gnuplot", from[] = "-";
-    char *const arguments[] = {self, from, NULL};
+    char self[] = "gnuplot", plain[] = "-d", from[] = "-"; /* without what ~/.gnuplot says */
+    char *const arguments[] = {self, plain, from, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t apart; /* from what a terminal interrupts */
     if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawnattr_init(&apart) != 0) {
@@ -251,6 +266,8 @@ static mt_status start(plot *drawn, int script)
         const char *name = program()[0] != '\0' ? program() : "gnuplot";
         return mt_fail(MT_ERROR_IO, "%s: %s (Debian: gnuplot-nox)", name, strerror(error));
     }
+    limit(drawn->process);
+    drawn->begun = clock_seconds();
     return MT_OK;
 }
 
@@ -289,12 +306,38 @@ mt_status plot_begin(plot *drawn, const plotted_run *runs, int count, const char
     return status;
 }
 
-bool plot_is_done(const plot *drawn)
+static bool is_over(const plot *drawn)
 {
     siginfo_t info = {.si_pid = 0};
-    return drawn->process == 0 ||
-           waitid(P_PID, (id_t)drawn->process, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+    return waitid(P_PID, (id_t)drawn->process, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
            info.si_pid != 0;
+}
+
+static bool is_late(const plot *drawn)
+{
+    return clock_seconds() - drawn->begun > most_seconds;
+}
+
+bool plot_is_done(const plot *drawn)
+{
+    return drawn->process == 0 || is_over(drawn) || is_late(drawn);
+}
+
+/* Waits for its end, and ends it where that takes too long. Returns how it ended, -1: not known. */
+static int wait_for(plot *drawn, bool *late)
+{
+    const struct timespec moment = {.tv_nsec = 5000000};
+    int ended = -1;
+    while (!is_over(drawn) && !is_late(drawn)) {
+        nanosleep(&moment, NULL);
+    }
+    *late = !is_over(drawn);
+    if (*late) {
+        kill(drawn->process, SIGKILL);
+    }
+    while (waitpid(drawn->process, &ended, 0) < 0 && errno == EINTR) {
+    }
+    return ended;
 }
 
 /* Its content, which the caller frees; NULL where it cannot be had. */
@@ -309,34 +352,48 @@ static char *content(int file, size_t *size)
     return bytes;
 }
 
-/* What gnuplot complained of, its last line. */
-static mt_status complaint(const plot *drawn)
+/* What gnuplot complained of, its last line; or how it ended. */
+static mt_status complaint(const plot *drawn, int ended)
 {
+    char how[64] = "it drew nothing";
     size_t size = 0;
     char *said = content(drawn->errors, &size);
     while (size > 0 && said != NULL && said[size - 1] == '\n') {
         said[--size] = '\0';
     }
+    if (WIFSIGNALED(ended)) {
+        snprintf(how, sizeof how, "it was ended by signal %d", WTERMSIG(ended));
+    } else if (WIFEXITED(ended) && WEXITSTATUS(ended) != 0) {
+        snprintf(how, sizeof how, "it ended with status %d", WEXITSTATUS(ended));
+    }
     const char *line = said != NULL && strrchr(said, '\n') != NULL ? strrchr(said, '\n') + 1 : said;
-    mt_status status =
-        mt_fail(MT_ERROR_IO, "%s: gnuplot failed: %s", drawn->path, line != NULL ? line : "");
+    mt_status status = mt_fail(MT_ERROR_IO, "%s: gnuplot failed: %s", drawn->path,
+                               size > 0 && line != NULL ? line : how);
     free(said);
     return status;
 }
 
+static bool is_picture(const char *bytes, size_t size, const char *path)
+{
+    const char *begins = is_png(path) ? "\x89PNG" : "<?xml";
+    return size > strlen(begins) && memcmp(bytes, begins, strlen(begins)) == 0;
+}
+
 mt_status plot_end(plot *drawn)
 {
-    int ended = -1;
+    bool late;
     size_t size = 0;
     if (drawn->process == 0) {
         return MT_OK;
     }
-    while (waitpid(drawn->process, &ended, 0) < 0 && errno == EINTR) {
-    }
+    int ended = wait_for(drawn, &late);
     char *picture = content(drawn->output, &size);
-    mt_status status = ended != 0 || picture == NULL || size == 0
-                           ? complaint(drawn)
-                           : mt_file_replace(drawn->path, picture, size);
+    mt_status status =
+        late ? mt_fail(MT_ERROR_IO, "%s: gnuplot: nothing within %.0f s", drawn->path, most_seconds)
+        : ended != 0 || picture == NULL || size == 0 ? complaint(drawn, ended)
+        : !is_picture(picture, size, drawn->path)
+            ? mt_fail(MT_ERROR_IO, "%s: what gnuplot drew is no picture", drawn->path)
+            : mt_file_replace(drawn->path, picture, size);
     free(picture);
     clear(drawn);
     return status;

@@ -20,6 +20,7 @@ enum { MOST_PLOTTED = 16 };
 /* A picture that is being drawn; all zeros: none. */
 typedef struct plot {
     pid_t process; /* gnuplot; 0: none */
+    double begun;  /* the clock */
     int output, errors;
     char *path;
 } plot;
@@ -31,10 +32,10 @@ bool plot_is_possible(void);
  * gnuplot. */
 mt_status plot_begin(plot *drawn, const plotted_run *runs, int count, const char *path);
 
-/* Tells if it is done, and plot_end need not wait. */
+/* Tells if it is done, or has taken too long, and plot_end need not wait. */
 bool plot_is_done(const plot *drawn);
 
-/* Waits for gnuplot, and puts the picture in place. MT_OK where there is none. */
+/* Waits for gnuplot, but not for ever, and puts the picture in place. MT_OK where there is none. */
 mt_status plot_end(plot *drawn);
 
 /* Ends gnuplot and gives the picture up. */

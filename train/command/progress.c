@@ -7,15 +7,22 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
+bool is_terminal(int file)
+{
+    const char *kind = getenv("TERM");
+    return isatty(file) != 0 && (kind == NULL || strcmp(kind, "dumb") != 0);
+}
+
 train_progress progress_make(FILE *log, bool language, int64_t steps)
 {
     return (train_progress){.log = log,
-                            .terminal = isatty(STDERR_FILENO) != 0,
+                            .terminal = is_terminal(STDERR_FILENO),
                             .language = language,
                             .steps = steps,
                             .shown = -1e9,
@@ -44,19 +51,25 @@ static void write_log(const train_progress *progress, const char *line)
     }
 }
 
+/* A line that is longer would be wrapped, and could not be taken away. */
+static int columns_of_terminal(void)
+{
+    struct winsize size = {.ws_col = 0};
+    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : 256;
+}
+
 /* The live line, behind a bar where the terminal has room for one. */
 static void show_live(train_progress *progress, int64_t step, const char *line)
 {
     enum { LEAST = 10, MOST = 32 };
-    struct winsize size = {.ws_col = 0};
-    ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-    int room = (int)size.ws_col - (int)strlen(line) - 3;
+    int columns = columns_of_terminal(), room = columns - (int)strlen(line) - 3;
     fprintf(stderr, "\r\033[K");
     if (room >= LEAST && progress->steps > 0) {
         bar_draw(stderr, (double)step / (double)progress->steps, room < MOST ? room : MOST);
         fputc(' ', stderr);
     }
-    fprintf(stderr, "%s", line);
+    fprintf(stderr, "%.*s", columns - 1, line);
     fflush(stderr);
     progress->line_open = true;
 }
@@ -94,7 +107,9 @@ void progress_validate(train_progress *progress, int64_t batch, int64_t batches)
 {
     double now = clock_seconds();
     if (progress->terminal && (batch == 0 || now - progress->validated >= live_interval)) {
-        fprintf(stderr, "\r\033[Kvalidation %" PRId64 "/%" PRId64, batch + 1, batches);
+        char line[64];
+        snprintf(line, sizeof line, "validation %" PRId64 "/%" PRId64, batch + 1, batches);
+        fprintf(stderr, "\r\033[K%.*s", columns_of_terminal() - 1, line);
         fflush(stderr);
         progress->line_open = true;
         progress->validated = now;

@@ -18,6 +18,9 @@ typedef struct train_progress {
     bool line_open;   /* the live line is on the screen */
 } train_progress;
 
+/* Tells if a file is a terminal whose cursor can be moved. */
+bool is_terminal(int file);
+
 train_progress progress_make(FILE *log, bool language, int64_t steps);
 
 /* After a step. `accuracy` NaN: not known. Shows what is due. */

@@ -3,12 +3,14 @@
 #include "io/file.h"
 #include "train/command/options.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* Rows that the speed is taken from. */
@@ -28,6 +30,41 @@ bool run_view_is_run(const char *folder)
     return name_file(folder, "metrics.csv", path) == MT_OK && access(path, F_OK) == 0;
 }
 
+/* Tells if a process has the file open, where that can be seen. */
+static bool has_open(long process, const struct stat *file)
+{
+    char path[64];
+    struct stat info;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%ld/fd", process);
+    DIR *open = opendir(path);
+    for (const struct dirent *entry; open != NULL && !found && (entry = readdir(open)) != NULL;) {
+        snprintf(path, sizeof path, "/proc/%ld/fd/%.16s", process, entry->d_name);
+        found =
+            stat(path, &info) == 0 && info.st_dev == file->st_dev && info.st_ino == file->st_ino;
+    }
+    if (open != NULL) {
+        closedir(open);
+    }
+    return found;
+}
+
+/* Tells if a line of /proc/locks is of this file: "1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0
+ * EOF". Some file systems have another device there than files have. */
+static bool is_of_file(const char *line, const struct stat *file)
+{
+    const char *write = strstr(line, " WRITE "), *number = strrchr(line, ':');
+    if (strstr(line, " FLOCK ") == NULL || write == NULL || number == NULL ||
+        strtoull(number + 1, NULL, 10) != (unsigned long long)file->st_ino) {
+        return false;
+    }
+    char *rest;
+    long process = strtol(write + strlen(" WRITE "), &rest, 10);
+    unsigned long high = strtoul(rest, &rest, 16);
+    unsigned long low = *rest == ':' ? strtoul(rest + 1, NULL, 16) : 0;
+    return (high == major(file->st_dev) && low == minor(file->st_dev)) || has_open(process, file);
+}
+
 /* A run holds a lock on its log, which is looked up and not tried: to hold it for a moment would
  * keep a run from beginning. */
 static bool is_locked(const char *path)
@@ -37,10 +74,7 @@ static bool is_locked(const char *path)
     bool found = false;
     FILE *locks = stat(path, &info) == 0 ? fopen("/proc/locks", "re") : NULL;
     while (locks != NULL && !found && fgets(line, sizeof line, locks) != NULL) {
-        /* "1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF" */
-        bool is_lock = strstr(line, " FLOCK ") != NULL && strstr(line, " WRITE ") != NULL;
-        const char *number = is_lock ? strrchr(line, ':') : NULL;
-        found = number != NULL && strtoull(number + 1, NULL, 10) == (unsigned long long)info.st_ino;
+        found = is_of_file(line, &info);
     }
     if (locks != NULL) {
         fclose(locks);
@@ -74,8 +108,8 @@ static double time_left(const run_view *view)
         return NAN;
     }
     const metrics_row *from = &view->rows[first], *to = &view->rows[view->count - 1];
-    return (to->seconds - from->seconds) / (double)(to->step - from->step) *
-           (double)(view->steps - to->step);
+    return (to->seconds - from->seconds) / ((double)to->step - (double)from->step) *
+           ((double)view->steps - (double)to->step);
 }
 
 mt_status run_view_read(const char *folder, run_view *view)

@@ -2,6 +2,7 @@
 #include "train/command/arguments.h"
 #include "train/command/chart.h"
 #include "train/command/lines.h"
+#include "train/command/progress.h"
 #include "train/command/run_view.h"
 #include "train/command/verbs.h"
 
@@ -103,7 +104,8 @@ static mt_status show(const char *run, const run_view *view, bool coloured)
 static mt_status watch(const arguments *given)
 {
     const struct timespec second = {.tv_sec = 1};
-    bool terminal = isatty(STDOUT_FILENO) != 0, goes_on = true;
+    bool terminal = is_terminal(STDOUT_FILENO), goes_on = true;
+    bool coloured = terminal && getenv("NO_COLOR") == NULL;
     mt_status status = MT_OK;
     while (goes_on && status == MT_OK) {
         run_view view;
@@ -111,7 +113,7 @@ static mt_status watch(const arguments *given)
         goes_on = status == MT_OK && terminal && !given->once && view.is_at_work;
         if (status == MT_OK) {
             printf("%s", terminal && !given->once ? "\033[H\033[J" : "");
-            status = show(given->run, &view, terminal);
+            status = show(given->run, &view, coloured);
         }
         run_view_free(&view);
         flush_output();

@@ -2,10 +2,13 @@
 
 import os
 import re
+import signal
+import subprocess
+import time
 import unittest
 import xml.etree.ElementTree
 
-from test_command import COPY, CommandTest, read
+from test_command import COPY, MIXTAPE, CommandTest, read
 
 GNUPLOT = os.environ.get("GNUPLOT")
 HEADER = ("step,loss,accuracy,val_loss,val_accuracy,lr,grad_norm,tokens_per_s,seconds,spikes,"
@@ -58,13 +61,15 @@ class PlotTest(PicturesTest):
         self.assertEqual(read(self.path("rows.png"), mode="rb")[:8], b"\x89PNG\r\n\x1a\n")
 
     def test_runs_are_named(self):
-        names = ["a_b.csv", "it's.csv", "<x> & y.csv"]
+        names = ["a_b.csv", "it's.csv", "<x> & y.csv", b"b\xff\xfe.csv".decode(
+            errors="surrogateescape")]
         for name in names:
             self.write_rows(name, 9)
         self.assertEqual(self.plot(*names).stdout.decode(), "loss.svg\n")
         texts = self.texts("loss.svg")
-        for name in names:
+        for name in names[:-1]:
             self.assertIn(name, texts)
+        self.assertIn("b\\xFF\\xFE.csv", texts)
 
     def test_rows_that_are_being_written(self):
         self.write_rows("rows.csv", 3)
@@ -86,6 +91,53 @@ class PlotTest(PicturesTest):
             error = self.plot("rows.csv", "-o", "a.svg", gnuplot=gnuplot, status=1).stderr.decode()
             self.assertIn(says, error)
         self.assertFalse(os.path.exists(self.path("a.svg")))
+
+
+class OthersTest(PicturesTest):
+    """Programs in gnuplot's place."""
+
+    def script(self, text):
+        self.write("gnuplot", "#!/bin/sh\n" + text)
+        os.chmod(self.path("gnuplot"), 0o755)
+        return self.path("gnuplot")
+
+    def test_what_is_drawn_has_to_be_a_picture(self):
+        self.write_rows("rows.csv", 3)
+        for text, says in (("cat\n", "no picture"), ("exit 3\n", "status 3"),
+                           ("kill -9 $$\n", "signal 9"), ("exit 0\n", "it drew nothing"),
+                           ("echo one >&2; echo two >&2; exit 1\n", "gnuplot failed: two"),
+                           ("head -c 100000000 /dev/zero\n", "gnuplot failed")):
+            error = self.plot("rows.csv", "-o", "a.svg", gnuplot=self.script(text), status=1)
+            self.assertIn(says, error.stderr.decode())
+            self.assertFalse(os.path.exists(self.path("a.svg")))
+
+    def test_a_run_that_is_ended_does_not_wait_for_one_that_hangs(self):
+        process = subprocess.Popen(
+            [MIXTAPE, "train", "copy", *SHAPE, "--steps", "1000000", "--out", "run"],
+            cwd=self.folder.name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "MIXTAPE_GNUPLOT": self.script("echo $$ > pid; exec sleep 600\n")})
+        self.addCleanup(process.kill)
+        while not os.path.exists(self.path("pid")) or not read(self.path("pid")):
+            self.assertIsNone(process.poll())
+            time.sleep(0.02)
+        process.terminate()
+        process.wait(timeout=60)
+        with self.assertRaises(ProcessLookupError):
+            os.kill(int(read(self.path("pid"))), 0)
+
+    def test_users_settings_are_not_read(self):
+        self.write_rows("rows.csv", 3)
+        self.write(".gnuplot", 'set datafile separator ","\n')
+        self.run_command("plot", "rows.csv", "-o", "a.svg",
+                         environment={**os.environ, "MIXTAPE_GNUPLOT": GNUPLOT,
+                                      "HOME": self.folder.name})
+
+    def test_children_that_nobody_waits_for(self):
+        self.write_rows("rows.csv", 3)
+        subprocess.run([MIXTAPE, "plot", "rows.csv", "-o", "a.svg"], cwd=self.folder.name,
+                       check=True, stdout=subprocess.DEVNULL, restore_signals=False,
+                       env={**os.environ, "MIXTAPE_GNUPLOT": GNUPLOT},
+                       preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
 
 
 class RunTest(PicturesTest):
