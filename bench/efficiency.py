@@ -16,15 +16,13 @@ PIECES = 32 # of the gradients
 
 
 def efficiencies(given, parameters, symbols, link):
-    """One after the other, beside backward, and that with the optimiser split."""
+    """One after the other, and beside backward."""
     computing = 6 * parameters * symbols / (given.peak * given.reached)
     updating = 28 * parameters / given.memory
     sums = 2 * (given.gpus - 1) / given.gpus * 4 * parameters / link
-    spreading = sums / 2
     shown = max(0, sums - 2 / 3 * computing) + sums / PIECES
     alone = computing + updating
-    return (alone / (alone + sums), alone / (alone + shown),
-            alone / (computing + updating / given.gpus + shown + spreading))
+    return alone / (alone + sums), alone / (alone + shown)
 
 
 def main():
@@ -37,8 +35,8 @@ def main():
     parser.add_argument("--nvlink", type=float, default=360e9, help="each way")
     parser.add_argument("--pcie", type=float, default=50e9, help="each way")
     given = parser.parse_args()
-    print("| parameters | symbols of a GPU | link | after | beside | beside, split |")
-    print("|---|---|---|---|---|---|")
+    print("| parameters | symbols of a GPU | link | after | beside |")
+    print("|---|---|---|---|---|")
     for parameters, symbols in SIZES:
         for name, link in ("NVLink", given.nvlink), ("PCIe", given.pcie):
             shares = efficiencies(given, parameters, symbols, link)

@@ -34,6 +34,11 @@ if os.environ.get("TRUE_COMMAND"):
 if path:
     with open(path, "w") as file:
         json.dump({**found, "arguments": given}, file)
+if given[:1] == ["train"] and os.environ.get("MIXTAPE_NCCL") == "1":
+    out = given[given.index("--out") + 1]
+    os.makedirs(out, exist_ok=True)
+    with open(os.path.join(out, "train.log"), "w") as file:
+        file.write("gradients are summed by NCCL 2.28.3\\n")
 """
 # Builds, measures and shows. `slow` in its folder: builds for two seconds; `hang`: measures, and
 # then hangs.
@@ -250,6 +255,8 @@ class RunTest(unittest.TestCase):
                 self.assertIn(f"rank {rank} of 2, NCCL {by}, 400 cuda\n", log)
                 name = f"a run, 2 GPUs, MIXTAPE_NCCL={by}, rank {rank}"
                 self.assertEqual(self.status_of(name), 0)
+        for count in (1, 2):
+            self.assertEqual(self.status_of(f"NCCL was used, {count} GPUs, MIXTAPE_NCCL=1"), 0)
 
     def test_an_unknown_part_is_refused(self):
         printed, _ = self.start(ONLY="test bench").communicate(timeout=60)

@@ -150,6 +150,13 @@ class TrainTest(RanksTest):
         self.run_command("train", "--resume", "run", "--steps", "20")
         numpy.testing.assert_allclose(self.losses("run"), self.losses("whole"), rtol=2e-4)
 
+    def test_patience_and_time_end_all(self):
+        options = ["train", "copy", *SHAPE, "--steps", "100000000", "--eval-every", "1"]
+        said = self.ranks(2, *options, "--patience", "2", "--lr", "1e-12", "--out", "run")
+        self.assertIn("no better validation any more", said)
+        said = self.ranks(2, *options, "--max-time", "0.002", "--out", "late")
+        self.assertIn("out of time after step", said)
+
     def test_moments_that_are_split_change_no_bit(self):
         options = ["train", "copy", *SHAPE, "--log-every", "1", "--save-every", "3",
                    "--eval-every", "2", "--dtype", "bf16", "--schedule", "constant"]
