@@ -214,8 +214,14 @@ mt_status mt_communicator_broadcast(mt_communicator *communicator, size_t bytes,
 mt_status mt_communicator_broadcast_from(mt_communicator *communicator, int root, size_t bytes,
                                          void *memory)
 {
+    const size_t most = (size_t)1 << 30; /* as MPI counts in int */
     mt_status status = mt_nccl_sums_check(communicator->nccl);
-    return status == MT_OK ? communicator->broadcast(communicator, root, bytes, memory) : status;
+    for (size_t at = 0; at < bytes && status == MT_OK; at += most) {
+        size_t rest = bytes - at;
+        status = communicator->broadcast(communicator, root, rest < most ? rest : most,
+                                         (char *)memory + at);
+    }
+    return status;
 }
 
 mt_status mt_communicator_begin_sum(mt_communicator *communicator, mt_device *device,

@@ -33,7 +33,9 @@ static const char *result(const char *call, int error)
 /* MPI counts in int. */
 static bool is_countable(size_t bytes)
 {
-    snprintf(message, sizeof message, "%zu bytes at once are more than MPI counts", bytes);
+    if (bytes > INT_MAX) {
+        snprintf(message, sizeof message, "%zu bytes at once are more than MPI counts", bytes);
+    }
     return bytes <= INT_MAX;
 }
 
