@@ -5,7 +5,7 @@
 
 static const int64_t sizes[] = {0, 1, 3, 17, 33, MANY + 5};
 
-enum { SIZES = sizeof sizes / sizeof *sizes, STEPS = 5 };
+enum { SIZES = sizeof sizes / sizeof *sizes, STEPS = 5, MOST_RANGES = 8 };
 
 static mt_adam_args make_args(kernel_build *build, int64_t n)
 {
@@ -51,7 +51,13 @@ static void compare_steps(kernel_build *build, const mt_adam_args *args, const d
 {
     int64_t n = args->n;
     mt_adam_rates rates;
+    mt_adam_range ranges[MOST_RANGES];
     mt_adam_args expected = *args;
+    if (args->range_count > 0) {
+        assert_ok(build->device->read_back(build->device, ranges, args->ranges,
+                                           (size_t)args->range_count * sizeof *ranges));
+        expected.ranges = ranges;
+    }
     expected.norm_squared = norm_squared;
     expected.rates = &rates;
     expected.parameter = values_of(build, args->parameter, n);
