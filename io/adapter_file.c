@@ -1,5 +1,6 @@
 #include "io/adapter_file.h"
 
+#include "io/carried.h"
 #include "io/fnv.h"
 #include "io/kept_tokenizer.h"
 #include "kernels/null.h"
@@ -101,8 +102,8 @@ static void read_origin(mt_archive *archive, mt_adapter_config *config, mt_dtype
 
 static void refuse_unknown(mt_archive *archive, const char *name, void *context)
 {
-    static const char *const groups[] = {"adapter", "optimizer", "train", "batch",
-                                         MT_TOKENIZER_GROUP};
+    static const char *const groups[] = {"adapter", "optimizer",      "train",
+                                         "batch",   MT_CARRIED_GROUP, MT_TOKENIZER_GROUP};
     (void)context;
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         if (strcmp(groups[i], name) == 0) {

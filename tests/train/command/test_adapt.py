@@ -162,6 +162,20 @@ class RunTest(AdaptTest):
                     numpy.testing.assert_array_equal(parts[name], values, err_msg=name)
                 self.assertEqual({name.split("/")[0] for name in whole}, {"adapter", "optimizer"})
 
+    def test_a_run_that_carries_is_resumed_to_the_same_bits(self):
+        carrying = ["lora", "--carry", "--carry-gradient", "2"]
+        self.tune(*carrying, out="whole", steps=8)
+        self.tune(*carrying, out="parts", steps=3)
+        self.run_command("train", "--resume", "parts", "--steps", "8")
+        whole, parts = (contents(self.path(out, "checkpoint.h5")) for out in ("whole", "parts"))
+        self.assertEqual(whole.keys(), parts.keys())
+        self.assertIn("carried/rows", whole)
+        for name, values in whole.items():
+            numpy.testing.assert_array_equal(parts[name], values, err_msg=name)
+        self.assertEqual(self.loss("whole", "--last"), self.loss("parts", "--last"))
+        self.assertIn("carries 8 rows",
+                      self.run_command("info", "whole/checkpoint.h5").stdout.decode())
+
     def test_the_model_may_move(self):
         self.tune("lora", steps=5)
         shutil.move(self.path("model"), self.path("moved"))
