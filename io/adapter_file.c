@@ -60,7 +60,7 @@ void mt_adapter_attributes_write(mt_archive *archive, const mt_adapter_origin *o
                           mt_adapter_kind_name((int)config->kind));
     mt_archive_write_text(archive, MT_ADAPTER_GROUP, "model", origin->model);
     mt_archive_write_int(archive, MT_ADAPTER_GROUP, "weights", origin->weights);
-    mt_archive_write_text(archive, MT_ADAPTER_GROUP, "dtype", mt_dtype_name(dtype));
+    mt_model_attributes_write(archive, MT_ADAPTER_GROUP, &origin->of, dtype);
     if (config->kind == MT_ADAPT_LORA) {
         mt_archive_write_fields(archive, MT_ADAPTER_GROUP, lora_fields, config);
         mt_archive_write_text(archive, MT_ADAPTER_GROUP, "on", mt_projections_text(config->on, on));
@@ -80,13 +80,14 @@ static int read_choice(mt_archive *archive, const char *name, mt_choice_name cho
 }
 
 /* `model` is the caller's to free. */
-static void read_origin(mt_archive *archive, mt_adapter_config *config, mt_dtype *dtype,
-                        char **model, int64_t *print)
+static void read_origin(mt_archive *archive, mt_adapter_origin *origin, mt_dtype *dtype,
+                        char **model)
 {
+    mt_adapter_config *config = &origin->config;
     *config = (mt_adapter_config){
         .kind = (mt_adapter_kind)read_choice(archive, "kind", mt_adapter_kind_name)};
-    *dtype = (mt_dtype)read_choice(archive, "dtype", mt_model_dtype_name);
-    *print = mt_archive_read_int(archive, MT_ADAPTER_GROUP, "weights");
+    mt_model_attributes_read(archive, MT_ADAPTER_GROUP, &origin->of, dtype);
+    origin->weights = mt_archive_read_int(archive, MT_ADAPTER_GROUP, "weights");
     *model = mt_archive_read_text(archive, MT_ADAPTER_GROUP, "model");
     if (config->kind == MT_ADAPT_LORA) {
         char *on = mt_archive_read_text(archive, MT_ADAPTER_GROUP, "on");
@@ -154,24 +155,32 @@ static mt_status open_own(mt_weights *weights, mt_dtype dtype)
     if (file->own->file->path == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", file->path);
     }
-    status =
-        mt_adapter_describe(&file->model->config, weights->adapter, dtype, &file->own->parameters);
+    status = mt_adapter_describe(&weights->config, weights->adapter, dtype, &file->own->parameters);
     if (status == MT_ERROR_INVALID) {
         return mt_archive_fail(file->archive, MT_ADAPTER_GROUP, "%s", mt_error_message());
     }
     return status == MT_OK ? describe_values(file->archive, file->own) : status;
 }
 
-/* Takes from the model what a file of weights tells. */
-static mt_status take_model(mt_weights *weights, mt_dtype dtype)
+/* The sizes are the model's, or its values would be taken for others. */
+static mt_status describe_model(mt_weights *weights)
+{
+    mt_weights_file *file = weights->file;
+    mt_status status = mt_model_describe(&weights->config, weights->dtype, &weights->parameters);
+    if (status == MT_OK) {
+        status = mt_weights_check_shapes(file->model, weights->parameters);
+    }
+    return status == MT_ERROR_INVALID
+               ? mt_archive_fail(file->archive, MT_ADAPTER_GROUP,
+                                 "it adapts a model of other sizes: %s", mt_error_message())
+               : status;
+}
+
+/* The text's symbols are the file's own; a run without a text may be of a model that has some. */
+static void take_tokens(mt_weights *weights)
 {
     mt_weights_file *file = weights->file;
     mt_weights *model = file->model;
-    weights->config = model->config;
-    weights->dtype = dtype;
-    file->describes = model->file->describes;
-    file->assumed = model->file->assumed;
-    memcpy(file->assumed_text, model->file->assumed_text, sizeof file->assumed_text);
     weights->tokens = mt_native_read_tokens(file->archive, weights->config.vocab_size);
     mt_tokenizer_read(file->archive, &weights->tokenizer);
     if (weights->tokens == NULL) {
@@ -182,17 +191,20 @@ static mt_status take_model(mt_weights *weights, mt_dtype dtype)
         weights->tokenizer = model->tokenizer;
         model->tokenizer = (mt_tokenizer_file){.bytes = NULL};
     }
-    return mt_model_describe(&weights->config, dtype, &weights->parameters);
 }
 
-static mt_status open_whole(mt_weights *weights, const char *named, int64_t print, mt_dtype dtype)
+static mt_status open_whole(mt_weights *weights, const char *named, int64_t print)
 {
+    weights->file->describes = true;
     mt_status status = open_model(weights, named, print);
     if (status == MT_OK) {
-        status = open_own(weights, dtype);
+        status = describe_model(weights);
     }
     if (status == MT_OK) {
-        status = take_model(weights, dtype);
+        status = open_own(weights, weights->dtype);
+    }
+    if (status == MT_OK) {
+        take_tokens(weights);
     }
     return status == MT_OK ? mt_adapted_source(weights->file->model, weights->file->own,
                                                weights->adapter, &weights->file->source)
@@ -202,10 +214,8 @@ static mt_status open_whole(mt_weights *weights, const char *named, int64_t prin
 mt_status mt_adapter_describe_file(mt_weights *weights)
 {
     mt_archive *archive = weights->file->archive;
-    mt_adapter_config config;
-    mt_dtype dtype;
+    mt_adapter_origin origin;
     char *named;
-    int64_t print;
     if (weights->file->is_model) {
         return mt_fail(MT_ERROR_INVALID,
                        "%s: it is an adapter itself, of another model (export it first)",
@@ -216,12 +226,13 @@ mt_status mt_adapter_describe_file(mt_weights *weights)
         return mt_archive_status(archive) == MT_OK ? describe_values(archive, weights)
                                                    : mt_archive_status(archive);
     }
-    read_origin(archive, &config, &dtype, &named, &print);
+    read_origin(archive, &origin, &weights->dtype, &named);
+    weights->config = origin.of;
     mt_status status = mt_archive_status(archive);
     weights->adapter = status == MT_OK ? malloc(sizeof *weights->adapter) : NULL;
     if (weights->adapter != NULL) {
-        *weights->adapter = config;
-        status = open_whole(weights, named, print, dtype);
+        *weights->adapter = origin.config;
+        status = open_whole(weights, named, origin.weights);
     } else if (status == MT_OK) {
         status = mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", weights->file->path,
                          sizeof *weights->adapter);

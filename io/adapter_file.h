@@ -13,8 +13,10 @@
 /* An adapter, and whose it is. */
 typedef struct mt_adapter_origin {
     mt_adapter_config config;
-    const char *model; /* the file of the model, by its whole path */
-    int64_t weights;   /* mt_weights_fingerprint of it */
+    mt_model_config of; /* the model's configuration as it was trained with, which the model's file
+                           need not tell */
+    const char *model;  /* the file of the model, by its whole path */
+    int64_t weights;    /* mt_weights_fingerprint of it */
 } mt_adapter_origin;
 
 /* A sum by which weights are known again: of the first 1024 values of each parameter, as the file
@@ -22,12 +24,12 @@ typedef struct mt_adapter_origin {
 enum { MT_FINGERPRINT_VALUES = 1024 };
 mt_status mt_weights_fingerprint(const mt_weights *weights, int64_t *print);
 
-/* The origin as attributes of the group. */
+/* The origin as attributes of the group, among which are those of a model. */
 void mt_adapter_attributes_write(mt_archive *archive, const mt_adapter_origin *origin,
                                  mt_dtype dtype);
 
 /* What the table of formats has of such files: the weights are the model's, with LoRA added to
- * them. */
+ * them, and the configuration is that of the file. */
 mt_status mt_adapter_describe_file(mt_weights *weights);
 
 /* The model's values, by our own names and of the type of the adapter's own, with LoRA added to

@@ -171,7 +171,8 @@ mt_status mt_weights_begin_new(const mt_weights *weights, mt_model *model, uint6
 /* Gives the rows that only the parameters have, one for each label, the mean of the weights'. */
 mt_status mt_weights_grow(const mt_weights *weights, const mt_parameters *parameters);
 
-/* Checks that parameters are just those of the weights, of the same type. */
+/* Checks that parameters are just those of the weights; and of the same type, too. */
+mt_status mt_weights_check_shapes(const mt_weights *weights, const mt_parameters *parameters);
 mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *parameters);
 
 /* Checks that a model of this configuration computes and learns what that of the weights did, as

@@ -49,6 +49,13 @@ static mt_status check_parameters(const mt_parameters *from, const mt_parameters
     return MT_OK;
 }
 
+mt_status mt_weights_check_shapes(const mt_weights *weights, const mt_parameters *parameters)
+{
+    mt_status status = check_parameters(weights->parameters, parameters, (may_lack){false, false});
+    return status == MT_OK ? MT_OK
+                           : mt_fail(status, "%s: %s", weights->file->path, mt_error_message());
+}
+
 mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *parameters)
 {
     if (parameters->dtype != weights->dtype) {
@@ -56,9 +63,7 @@ mt_status mt_weights_check_fit(const mt_weights *weights, const mt_parameters *p
                        weights->file->path, mt_dtype_name(weights->dtype),
                        mt_dtype_name(parameters->dtype));
     }
-    mt_status status = check_parameters(weights->parameters, parameters, (may_lack){false, false});
-    return status == MT_OK ? MT_OK
-                           : mt_fail(status, "%s: %s", weights->file->path, mt_error_message());
+    return mt_weights_check_shapes(weights, parameters);
 }
 
 static mt_status check_value(const mt_weights *weights, const char *name, double value,

@@ -85,6 +85,7 @@ mt_status mt_trainer_describe_adapter(mt_trainer *trainer, const mt_model *model
         status = mt_fail(MT_ERROR_INVALID, "trainer: its parameters are not the model's adapter");
     } else {
         trainer->adapter.config = model->adapter->config;
+        trainer->adapter.of = mt_model_config_resolved(&model->config);
         trainer->run_config = run_config;
         status = read_model(trainer, path, tokens);
     }

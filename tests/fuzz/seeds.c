@@ -70,7 +70,7 @@ static void write_adapter(mt_device *device, const mt_model_config *config, mt_a
     static const mt_train_state state = {.step = 3, .best_step = 2, .best_loss = 0.5};
     mt_adapter_config adapter = mt_adapter_config_default(kind);
     adapter.rank = 2;
-    mt_adapter_origin origin = {.config = adapter};
+    mt_adapter_origin origin = {.config = adapter, .of = mt_model_config_resolved(config)};
     mt_model *model = make_model(device, config);
     mt_weights *weights;
     mt_adam *adam;

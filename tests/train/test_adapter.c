@@ -219,6 +219,45 @@ START_TEST(test_types_may_differ)
 }
 END_TEST
 
+/* What the model's file does not tell, or tells otherwise, is as it was trained. */
+START_TEST(test_the_configuration_is_that_of_the_run)
+{
+    const char *file = save_model("model.h5", 3), *path = in_folder("adapter.h5");
+    mt_weights *weights;
+    mt_model *model, *opened;
+    mt_trainer *trainer;
+    const mt_trainer_config config = mt_trainer_config_default();
+    mt_adapter_config adapter = config_of(kinds[_i]);
+    double trained_logits[LOGITS], found[LOGITS];
+    ASSERT_OK(mt_weights_open(file, &weights));
+    mt_model_config other = weights->config;
+    other.norm.eps = 0.5;
+    other.context_size = 2 * weights->config.context_size;
+    other.rescale_every = 3;
+    ASSERT_OK(mt_model_create(test_device, MT_F32, &other, 1, &model));
+    ASSERT_OK(mt_weights_begin(weights, model));
+    mt_weights_close(weights);
+    ASSERT_OK(mt_model_adapt(model, &adapter, 7));
+    const mt_objective objective = {.put = put, .loss = loss, .context = model};
+    ASSERT_OK(mt_trainer_create(model->adapter->parameters, &config, &objective, &trainer));
+    ASSERT_OK(mt_trainer_describe_adapter(trainer, model, file, NULL, NULL));
+    ASSERT_OK(mt_trainer_run(trainer, 2, NULL, NULL));
+    ASSERT_OK(mt_trainer_save(trainer, path));
+    ASSERT_OK(mt_weights_open(path, &weights));
+    ck_assert_double_eq(weights->config.norm.eps, 0.5);
+    ck_assert_int_eq(weights->config.context_size, other.context_size);
+    ck_assert_int_eq(weights->config.rescale_every, 3);
+    ASSERT_OK(mt_weights_model(weights, test_device, &opened));
+    logits_of(model, trained_logits);
+    logits_of(opened, found);
+    ck_assert_double_lt(largest_difference(trained_logits, found), 1e-6);
+    mt_weights_close(weights);
+    mt_trainer_destroy(trainer);
+    mt_model_destroy(opened);
+    mt_model_destroy(model);
+}
+END_TEST
+
 START_TEST(test_lora_is_merged_where_it_is_exported)
 {
     const char *file = save_model("model.h5", 3);
@@ -407,6 +446,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(cases, test_training_leaves_the_model, 0, KINDS);
     tcase_add_loop_test(cases, test_a_file_is_the_model_and_its_adapter, 0, KINDS);
     tcase_add_loop_test(cases, test_types_may_differ, 0, KINDS);
+    tcase_add_loop_test(cases, test_the_configuration_is_that_of_the_run, 0, KINDS);
     tcase_add_loop_test(cases, test_another_model_is_refused, 0, KINDS);
     tcase_add_loop_test(cases, test_an_adapter_is_no_base, 0, KINDS);
     tcase_add_test(cases, test_lora_is_merged_where_it_is_exported);

@@ -348,8 +348,9 @@ static mt_status open_model(const mt_weights *weights, const mt_adapter_config *
     if (status == MT_OK && apart == NULL) {
         status = mt_weights_model_as(weights, session->device, dtype, &session->model);
     } else if (status == MT_OK) {
+        const mt_weights *model = weights->file->model; /* to which nothing was added */
         status = mt_model_reserve_frozen(session->device, dtype, &weights->config, &session->model);
-        status = status == MT_OK ? mt_weights_begin_new(weights, session->model, 0, false) : status;
+        status = status == MT_OK ? mt_weights_begin_new(model, session->model, 0, false) : status;
         status = status == MT_OK ? mt_model_adapt(session->model, apart, 1) : status;
     }
     if (status != MT_OK) {
@@ -367,9 +368,8 @@ mt_status session_open_model(const mt_checkpoint *checkpoint, mt_dtype dtype, co
 mt_status session_open_apart(const mt_checkpoint *checkpoint, mt_dtype dtype, const char *device,
                              int threads, train_session *session)
 {
-    const mt_weights *weights = checkpoint->weights, *model = weights->file->model;
-    return open_model(model != NULL ? model : weights, weights->adapter, dtype, device, threads,
-                      session);
+    const mt_weights *weights = checkpoint->weights;
+    return open_model(weights, weights->adapter, dtype, device, threads, session);
 }
 
 void session_take_sizes(const mt_model_config *model, run_config *config)

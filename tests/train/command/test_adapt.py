@@ -176,6 +176,32 @@ class RunTest(AdaptTest):
         self.assertIn("carries 8 rows",
                       self.run_command("info", "whole/checkpoint.h5").stdout.decode())
 
+    def test_the_norm_is_that_of_the_run(self):
+        """Which the model's file tells otherwise, or not at all."""
+        self.run_command("export", "model", "--layout", "espnet-model", "-o", "told.h5")
+        with h5py.File(self.path("told.h5")) as told, \
+                h5py.File(self.path("untold.h5"), "w") as untold:
+            for name, array in datasets(told).items():
+                untold[name] = array[()]
+        for model in "model", "untold.h5":
+            with self.subTest(model=model):
+                run = "run-" + model
+                self.train("all.txt", "--init", model, "--tune", "lora", "--steps", "1", "--lr",
+                           "1e-9", "--norm-eps", "0.5", "--context-size", "99", "--rescale-every",
+                           "6", "--out", run)
+                told = json.loads(self.run_command("info", run, "--json").stdout)
+                self.assertEqual([told["model"][name] for name in
+                                  ("eps", "context_size", "rescale_every")], [0.5, 99, 6])
+                best = numpy.genfromtxt(self.path(run, "metrics.csv"), delimiter=",",
+                                        names=True)["val_loss"]
+                self.assertAlmostEqual(self.loss(run), best, delta=1e-6)
+                self.run_command("export", run, "--layout", "mixtape", "-o", "merged.h5")
+                self.assertAlmostEqual(self.loss("merged.h5", "--data", "one.txt"),
+                                       self.loss(run, "--data", "one.txt"), delta=1e-6)
+                with h5py.File(self.path("merged.h5")) as file:
+                    self.assertEqual([file.attrs[name] for name in
+                                      ("eps", "context_size", "rescale_every")], [0.5, 99, 6])
+
     def test_the_model_may_move(self):
         self.tune("lora", steps=5)
         shutil.move(self.path("model"), self.path("moved"))
@@ -311,7 +337,9 @@ class RefusedTest(AdaptTest):
                                   ("alpha", 0.0, "alpha is 0"), ("on", "nose", "no projection"),
                                   ("on", "key", "unknown"), ("model", "none.h5", "none.h5"),
                                   ("model", self.path("pipe"), "pipe"),
-                                  ("dtype", "f64", "f64")):
+                                  ("dtype", "f64", "f64"),
+                                  ("block_size", 25, "it adapts a model of other sizes"),
+                                  ("eps", -1.0, "eps")):
             with self.subTest(name=name, value=value):
                 self.write("run/best.h5", whole)
                 self.change(name, value)
