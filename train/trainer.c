@@ -326,6 +326,6 @@ mt_status mt_trainer_keep_tokenizer(mt_trainer *trainer, const mt_tokenizer_file
     if (trainer == NULL) {
         return mt_fail_null(__func__);
     }
-    trainer->tokenizer = trainer_knows_tokenizer(trainer, tokenizer) ? NULL : tokenizer;
+    trainer->tokenizer = tokenizer;
     return MT_OK;
 }

@@ -1,6 +1,5 @@
 /* A trainer whose parameters are an adapter's: what its checkpoints say of the model. */
 #include "io/adapter_file.h"
-#include "io/fnv.h"
 #include "kernels/communicator.h"
 #include "kernels/null.h"
 #include "train/trainer_internal.h"
@@ -10,32 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_tokens(const mt_token_list *a, const mt_token_list *b)
-{
-    bool same = a != NULL && b != NULL && a->count == b->count;
-    for (int32_t i = 0; same && i < a->count; i++) {
-        same = strcmp(a->tokens[i], b->tokens[i]) == 0;
-    }
-    return same;
-}
-
-/* What the model's file has need not be in the adapter's. */
-static void note_model(mt_trainer *trainer, const mt_weights *weights, const mt_token_list *tokens)
-{
-    const mt_tokenizer_file *tokenizer = &weights->tokenizer;
-    trainer->tokens = same_tokens(weights->tokens, tokens) ? NULL : tokens;
-    trainer->known_size = tokenizer->bytes != NULL ? tokenizer->size : 0;
-    trainer->known_sum = mt_fnv_add(mt_fnv_begin, tokenizer->bytes, trainer->known_size);
-}
-
-bool trainer_knows_tokenizer(const mt_trainer *trainer, const mt_tokenizer_file *tokenizer)
-{
-    return trainer->adapter.model != NULL && tokenizer != NULL && tokenizer->bytes != NULL &&
-           tokenizer->size == trainer->known_size &&
-           mt_fnv_add(mt_fnv_begin, tokenizer->bytes, tokenizer->size) == trainer->known_sum;
-}
-
-static mt_status read_model(mt_trainer *trainer, const char *path, const mt_token_list *tokens)
+static mt_status read_model(mt_trainer *trainer, const char *path)
 {
     mt_weights *weights;
     char *absolute = realpath(path, NULL);
@@ -46,7 +20,6 @@ static mt_status read_model(mt_trainer *trainer, const char *path, const mt_toke
     mt_status status = mt_weights_open_model(absolute, &weights);
     if (status == MT_OK) {
         status = mt_weights_fingerprint(weights, &trainer->adapter.weights);
-        note_model(trainer, weights, tokens);
         mt_weights_close(weights);
     }
     if (status != MT_OK) {
@@ -87,7 +60,8 @@ mt_status mt_trainer_describe_adapter(mt_trainer *trainer, const mt_model *model
         trainer->adapter.config = model->adapter->config;
         trainer->adapter.of = mt_model_config_resolved(&model->config);
         trainer->run_config = run_config;
-        status = read_model(trainer, path, tokens);
+        trainer->tokens = tokens;
+        status = read_model(trainer, path);
     }
     status = trainer_agree(trainer, status);
     return status == MT_OK ? compare_models(trainer) : status;

@@ -95,8 +95,6 @@ struct mt_trainer {
     const mt_tokenizer_file *tokenizer;
     const char *run_config;
     mt_adapter_origin adapter; /* mt_trainer_describe_adapter; `model`, owned, NULL: none */
-    size_t known_size;         /* of the tokenizer that the model's file has, */
-    uint64_t known_sum;        /* and its sum */
     mt_saver *saver;           /* of saves beside the training; NULL: there was none */
     volatile sig_atomic_t stopped;
     mt_status status;          /* the first failure, */
@@ -214,9 +212,6 @@ mt_status trainer_collect(mt_trainer *trainer, mt_update *update);
 
 /* What its checkpoints hold, without the optimiser and the tokenizer. */
 mt_checkpoint_parts trainer_parts(const mt_trainer *trainer);
-
-/* Tells if the file of the model that an adapter is of has the same tokenizer. */
-bool trainer_knows_tokenizer(const mt_trainer *trainer, const mt_tokenizer_file *tokenizer);
 
 /* MT_ERROR_INVALID for a checkpoint of an adapter that computes otherwise. */
 mt_status trainer_check_adapter(const mt_trainer *trainer, const mt_checkpoint *checkpoint);

@@ -202,6 +202,28 @@ class RunTest(AdaptTest):
                     self.assertEqual([file.attrs[name] for name in
                                       ("eps", "context_size", "rescale_every")], [0.5, 99, 6])
 
+    def test_the_model_may_move_into_a_file_without_symbols(self):
+        self.train("all.txt", *SIZES, "--no-bias", "--steps", "20", "--out", "bare")
+        self.tune("lora", "--init", "bare", steps=4)
+        self.tune("lora", "--init", "bare", steps=8, out="whole")
+        self.run_command("export", "bare", "--layout", "hf", "-o", "hf")
+        self.assertEqual(set(os.listdir(self.path("hf"))), {"config.json", "model.safetensors"})
+        expected = self.loss("run", "--data", "one.txt")
+        self.assertEqual(self.loss("hf", "--adapter", "run", "--data", "one.txt"), expected)
+        self.run_command("train", "--resume", "run", "--steps", "8", "--init", "hf")
+        self.assertEqual(self.loss("run", "--last"), self.loss("whole", "--last"))
+
+    def test_the_tokenizer_is_kept(self):
+        """That of a World list, which the model's file has, too."""
+        self.write("list", "".join(f"{i + 1} {chr(97 + i)!r} 1\n" for i in range(26)) +
+                   "27 ' ' 1\n28 '\\n' 1\n")
+        self.train("all.txt", *SIZES, "--tokenizer", "list", "--steps", "1", "--out", "encoded")
+        self.train("one.txt", "--init", "encoded", "--tune", "state", "--steps", "1", "--out",
+                   "run")
+        self.assertIn("tokenizer/file", contents(self.path("run", "best.h5")))
+        self.run_command("info", "run", "--tokenizer", "kept")
+        self.assertEqual(read(self.path("kept")), read(self.path("list")))
+
     def test_the_model_may_move(self):
         self.tune("lora", steps=5)
         shutil.move(self.path("model"), self.path("moved"))
