@@ -3,15 +3,23 @@
 #include "io/carried.h"
 #include "io/fnv.h"
 #include "io/kept_tokenizer.h"
+#include "io/utf8.h"
 #include "kernels/null.h"
 
 #include <mixtape/model_fields.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- whose it is ---- */
+
+static mt_status refuse_adapter(const char *path)
+{
+    return mt_fail(MT_ERROR_INVALID,
+                   "%s: it is an adapter itself, of another model (export it first)", path);
+}
 
 static mt_status add_values(const mt_weights *weights, const mt_parameter *parameter, uint64_t *sum)
 {
@@ -43,6 +51,31 @@ mt_status mt_weights_fingerprint(const mt_weights *weights, int64_t *print)
     }
     *print = (int64_t)sum;
     return status;
+}
+
+mt_status mt_weights_note(const mt_weights *weights, char **path, int64_t *print)
+{
+    const char *name = weights->file->path;
+    *path = NULL;
+    if (weights->adapter != NULL) {
+        return refuse_adapter(name);
+    }
+    char *whole = realpath(name, NULL);
+    if (whole == NULL) {
+        return mt_fail(errno == ENOMEM ? MT_ERROR_MEMORY : MT_ERROR_IO, "%s: %s", name,
+                       strerror(errno));
+    }
+    mt_status status =
+        *mt_utf8_end(whole) == '\0'
+            ? mt_weights_fingerprint(weights, print)
+            : mt_fail(MT_ERROR_INVALID,
+                      "%s: its whole path is not UTF-8, as that in an adapter's file is", name);
+    if (status != MT_OK) {
+        free(whole);
+        return status;
+    }
+    *path = whole;
+    return MT_OK;
 }
 
 static const mt_archive_field lora_fields[] = {
@@ -217,9 +250,7 @@ mt_status mt_adapter_describe_file(mt_weights *weights)
     mt_adapter_origin origin;
     char *named;
     if (weights->file->is_model) {
-        return mt_fail(MT_ERROR_INVALID,
-                       "%s: it is an adapter itself, of another model (export it first)",
-                       weights->file->path);
+        return refuse_adapter(weights->file->path);
     }
     mt_archive_visit(archive, "/", refuse_unknown, NULL);
     if (weights->parameters != NULL) { /* they are a program's own */

@@ -24,6 +24,11 @@ typedef struct mt_adapter_origin {
 enum { MT_FINGERPRINT_VALUES = 1024 };
 mt_status mt_weights_fingerprint(const mt_weights *weights, int64_t *print);
 
+/* What an adapter's file says of the weights that a model was made of: their file by its whole
+ * path, which the caller frees, and their fingerprint. They are those that were opened, whatever
+ * has the name by now. MT_ERROR_INVALID for an adapter, and where the path is not UTF-8. */
+mt_status mt_weights_note(const mt_weights *weights, char **path, int64_t *print);
+
 /* The origin as attributes of the group, among which are those of a model. */
 void mt_adapter_attributes_write(mt_archive *archive, const mt_adapter_origin *origin,
                                  mt_dtype dtype);

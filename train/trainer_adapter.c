@@ -1,33 +1,24 @@
 /* A trainer whose parameters are an adapter's: what its checkpoints say of the model. */
-#include "io/adapter_file.h"
+#include "train/trainer_adapter.h"
+
 #include "kernels/communicator.h"
 #include "kernels/null.h"
 #include "train/trainer_internal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-static mt_status read_model(mt_trainer *trainer, const char *path)
+/* Takes a copy of the path. */
+static mt_status take_model(mt_trainer *trainer, const char *path, int64_t print)
 {
-    mt_weights *weights;
-    char *absolute = realpath(path, NULL);
-    if (absolute == NULL) {
-        return mt_fail(errno == ENOMEM ? MT_ERROR_MEMORY : MT_ERROR_IO, "%s: %s", path,
-                       strerror(errno));
-    }
-    mt_status status = mt_weights_open_model(absolute, &weights);
-    if (status == MT_OK) {
-        status = mt_weights_fingerprint(weights, &trainer->adapter.weights);
-        mt_weights_close(weights);
-    }
-    if (status != MT_OK) {
-        free(absolute);
-        return status;
+    char *copy = strdup(path);
+    if (copy == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", path);
     }
     free((char *)(uintptr_t)trainer->adapter.model);
-    trainer->adapter.model = absolute;
+    trainer->adapter.model = copy;
+    trainer->adapter.weights = print;
     return MT_OK;
 }
 
@@ -47,24 +38,39 @@ static mt_status compare_models(const mt_trainer *trainer)
     return mt_communicator_agree(communicator, status);
 }
 
-mt_status mt_trainer_describe_adapter(mt_trainer *trainer, const mt_model *model, const char *path,
-                                      const mt_token_list *tokens, const char *run_config)
+mt_status trainer_describe_adapter(mt_trainer *trainer, const mt_model *model, const char *path,
+                                   int64_t print, const mt_token_list *tokens,
+                                   const char *run_config)
 {
-    if (trainer == NULL || model == NULL || path == NULL) {
-        return mt_fail_null(__func__);
-    }
     mt_status status = MT_OK;
     if (model->adapter == NULL || model->adapter->parameters != trainer->parameters) {
         status = mt_fail(MT_ERROR_INVALID, "trainer: its parameters are not the model's adapter");
     } else {
         trainer->adapter.config = model->adapter->config;
         trainer->adapter.of = mt_model_config_resolved(&model->config);
-        trainer->run_config = run_config;
         trainer->tokens = tokens;
-        status = read_model(trainer, path);
+        trainer->run_config = run_config;
+        status = take_model(trainer, path, print);
     }
     status = trainer_agree(trainer, status);
     return status == MT_OK ? compare_models(trainer) : status;
+}
+
+mt_status mt_trainer_describe_adapter(mt_trainer *trainer, const mt_model *model,
+                                      const mt_weights *weights, const mt_token_list *tokens,
+                                      const char *run_config)
+{
+    char *path;
+    int64_t print;
+    if (trainer == NULL || model == NULL || weights == NULL) {
+        return mt_fail_null(__func__);
+    }
+    mt_status status = trainer_agree(trainer, mt_weights_note(weights, &path, &print));
+    if (status == MT_OK) {
+        status = trainer_describe_adapter(trainer, model, path, print, tokens, run_config);
+    }
+    free(path);
+    return status;
 }
 
 mt_status trainer_check_adapter(const mt_trainer *trainer, const mt_checkpoint *checkpoint)

@@ -196,11 +196,12 @@ MT_API mt_status mt_trainer_describe(mt_trainer *trainer, mt_model *model,
                                      const mt_token_list *tokens, const char *run_config);
 
 /* The same of parameters that are a model's adapter: checkpoints hold them alone, and name the file
- * `path` of the model, whose weights the model had when it was adapted. That is read here, to know
- * it again. MT_ERROR_INVALID for a model of another adapter, and a file that is an adapter itself;
- * by all ranks, with the same weights. */
+ * of `weights`, which the model has had since before it was adapted. Of these it is noted here what
+ * they are known again by; they may be closed then. MT_ERROR_INVALID for a model of another
+ * adapter, weights that have an adapter themselves, and a path that is not UTF-8; MT_ERROR_IO where
+ * their file is gone; by all ranks, with the same weights. */
 MT_API mt_status mt_trainer_describe_adapter(mt_trainer *trainer, const mt_model *model,
-                                             const char *path, const mt_token_list *tokens,
+                                             const mt_weights *weights, const mt_token_list *tokens,
                                              const char *run_config);
 
 /* Has checkpoints hold a tokenizer's file, too, or NULL; it outlives the trainer. */

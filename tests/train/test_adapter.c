@@ -7,6 +7,7 @@
 #include "tests/io/io_test.h"
 
 #include <math.h>
+#include <unistd.h>
 
 enum { B = 2, T = 6, STEPS = 4 };
 
@@ -67,12 +68,12 @@ static adapted open_adapted(const char *file, mt_adapter_kind kind)
     trainer.schedule.lr = 0.03;
     ASSERT_OK(mt_weights_open(file, &weights));
     ASSERT_OK(mt_weights_model(weights, test_device, &made.model));
-    mt_weights_close(weights);
     ASSERT_OK(mt_model_adapt(made.model, &config, 7));
     const mt_objective objective = {put, loss, made.model};
     ASSERT_OK(
         mt_trainer_create(made.model->adapter->parameters, &trainer, &objective, &made.trainer));
-    ASSERT_OK(mt_trainer_describe_adapter(made.trainer, made.model, file, NULL, NULL));
+    ASSERT_OK(mt_trainer_describe_adapter(made.trainer, made.model, weights, NULL, NULL));
+    mt_weights_close(weights);
     return made;
 }
 
@@ -199,11 +200,11 @@ START_TEST(test_types_may_differ)
     mt_model_config sizes = weights->config;
     ASSERT_OK(mt_model_create(test_device, MT_F64, &sizes, 1, &model));
     ASSERT_OK(mt_weights_begin(weights, model));
-    mt_weights_close(weights);
     ASSERT_OK(mt_model_adapt(model, &adapter, 7));
     const mt_objective objective = {put, loss, model};
     ASSERT_OK(mt_trainer_create(model->adapter->parameters, &config, &objective, &trainer));
-    ASSERT_OK(mt_trainer_describe_adapter(trainer, model, file, NULL, NULL));
+    ASSERT_OK(mt_trainer_describe_adapter(trainer, model, weights, NULL, NULL));
+    mt_weights_close(weights);
     ASSERT_OK(mt_trainer_run(trainer, STEPS, NULL, NULL));
     ASSERT_OK(mt_trainer_save(trainer, path));
     ASSERT_OK(mt_weights_open(path, &weights));
@@ -236,11 +237,11 @@ START_TEST(test_the_configuration_is_that_of_the_run)
     other.rescale_every = 3;
     ASSERT_OK(mt_model_create(test_device, MT_F32, &other, 1, &model));
     ASSERT_OK(mt_weights_begin(weights, model));
-    mt_weights_close(weights);
     ASSERT_OK(mt_model_adapt(model, &adapter, 7));
     const mt_objective objective = {.put = put, .loss = loss, .context = model};
     ASSERT_OK(mt_trainer_create(model->adapter->parameters, &config, &objective, &trainer));
-    ASSERT_OK(mt_trainer_describe_adapter(trainer, model, file, NULL, NULL));
+    ASSERT_OK(mt_trainer_describe_adapter(trainer, model, weights, NULL, NULL));
+    mt_weights_close(weights);
     ASSERT_OK(mt_trainer_run(trainer, 2, NULL, NULL));
     ASSERT_OK(mt_trainer_save(trainer, path));
     ASSERT_OK(mt_weights_open(path, &weights));
@@ -368,19 +369,45 @@ START_TEST(test_another_model_is_refused)
 }
 END_TEST
 
+/* It is known by the weights that were read, not by what has their name since. */
+START_TEST(test_a_model_that_was_replaced_is_not_vouched_for)
+{
+    const char *file = save_model("model.h5", 3), *other = save_model("other.h5", 4);
+    const char *path = in_folder("adapter.h5"), *kept = in_folder("kept.h5");
+    adapted run = open_adapted(file, kinds[_i]);
+    mt_weights *weights;
+    ASSERT_OK(mt_weights_open(file, &weights));
+    ck_assert_int_eq(link(file, kept), 0);
+    ck_assert_int_eq(rename(other, file), 0);
+    ASSERT_OK(mt_trainer_describe_adapter(run.trainer, run.model, weights, NULL, NULL));
+    mt_weights_close(weights);
+    ASSERT_OK(mt_trainer_save(run.trainer, path));
+    ASSERT_FAILS(mt_weights_open(path, &weights), MT_ERROR_INVALID, path, "or they have changed");
+    ASSERT_OK(mt_weights_open_adapted(path, kept, &weights));
+    mt_weights_close(weights);
+    close_adapted(&run);
+}
+END_TEST
+
 START_TEST(test_an_adapter_is_no_base)
 {
     const char *file = save_model("model.h5", 3);
     const char *path = save_trained("adapter.h5", file, kinds[_i]);
     adapted run = open_adapted(file, kinds[_i]);
-    ASSERT_FAILS(mt_trainer_describe_adapter(run.trainer, run.model, path, NULL, NULL),
+    mt_weights *weights, *base;
+    ASSERT_OK(mt_weights_open(path, &weights));
+    ASSERT_FAILS(mt_trainer_describe_adapter(run.trainer, run.model, weights, NULL, NULL),
                  MT_ERROR_INVALID, path, "an adapter itself");
-    ASSERT_FAILS(mt_trainer_describe_adapter(run.trainer, run.model, in_folder("none"), NULL, NULL),
-                 MT_ERROR_IO, "none");
+    mt_weights_close(weights);
+    ASSERT_OK(mt_weights_open(file, &base));
     mt_model_config config = small_config();
     mt_model *model = make_model(&config, MT_F32, 1);
-    ASSERT_FAILS(mt_trainer_describe_adapter(run.trainer, model, file, NULL, NULL),
+    ASSERT_FAILS(mt_trainer_describe_adapter(run.trainer, model, base, NULL, NULL),
                  MT_ERROR_INVALID, "not the model's adapter");
+    ck_assert_int_eq(remove(file), 0);
+    ASSERT_FAILS(mt_trainer_describe_adapter(run.trainer, run.model, base, NULL, NULL), MT_ERROR_IO,
+                 file);
+    mt_weights_close(base);
     mt_model_destroy(model);
     close_adapted(&run);
 }
@@ -448,6 +475,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(cases, test_types_may_differ, 0, KINDS);
     tcase_add_loop_test(cases, test_the_configuration_is_that_of_the_run, 0, KINDS);
     tcase_add_loop_test(cases, test_another_model_is_refused, 0, KINDS);
+    tcase_add_loop_test(cases, test_a_model_that_was_replaced_is_not_vouched_for, 0, KINDS);
     tcase_add_loop_test(cases, test_an_adapter_is_no_base, 0, KINDS);
     tcase_add_test(cases, test_lora_is_merged_where_it_is_exported);
     tcase_add_test(cases, test_streams_begin_with_the_tuned_state);

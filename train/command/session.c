@@ -27,6 +27,7 @@ void session_close(train_session *session)
     mt_device_close(session->device);
     mt_device_close(session->like);
     mt_carried_free(&session->carried);
+    free(session->adapted);
     run_config_clear(&session->config);
     mt_tokenizer_free(&session->tokenizer);
     memset(session, 0, sizeof *session);

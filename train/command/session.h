@@ -31,7 +31,8 @@ struct train_session {
     int64_t tokenizer_size;      /* and how many ids it has; 0: not looked at */
     session_batches training;    /* the context of session_objective */
     train_progress *progress;    /* of validations; or NULL */
-    char adapted[TEXT_MAX];      /* the file of the model that a run adapts, else "" */
+    char *adapted;               /* the file of the model that a run adapts, or NULL, */
+    int64_t adapted_print;       /* and its fingerprint, as it was read */
     const volatile sig_atomic_t *ending; /* unless 0, a validation fails before its next batch; or
                                             NULL */
 };

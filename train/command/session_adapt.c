@@ -3,10 +3,9 @@
 #include "train/command/rates.h"
 #include "train/command/session.h"
 #include "train/stream_internal.h"
+#include "train/trainer_adapter.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 mt_parameters *session_trained(const train_session *session)
 {
@@ -58,16 +57,6 @@ static mt_status restore_model(const mt_checkpoint *checkpoint, train_session *s
                                    checkpoint->weights->file->path);
 }
 
-static mt_status note_path(const char *path, train_session *session)
-{
-    if (strlen(path) >= sizeof session->adapted) {
-        return mt_fail(MT_ERROR_INVALID, "%.32s...: longer than %zu bytes", path,
-                       sizeof session->adapted - 1);
-    }
-    snprintf(session->adapted, sizeof session->adapted, "%s", path);
-    return MT_OK;
-}
-
 mt_status session_adapt(const mt_checkpoint *checkpoint, const mt_checkpoint *init,
                         train_session *session)
 {
@@ -75,7 +64,7 @@ mt_status session_adapt(const mt_checkpoint *checkpoint, const mt_checkpoint *in
     if (status == MT_OK) {
         const mt_weights *model =
             checkpoint != NULL ? checkpoint->weights->file->model : init->weights;
-        status = note_path(model->file->path, session);
+        status = mt_weights_note(model, &session->adapted, &session->adapted_print);
     }
     return status == MT_OK ? add_adapter(session) : status;
 }
@@ -86,7 +75,8 @@ mt_status session_describe(const train_session *session, mt_trainer *trainer, co
     const mt_token_list *tokens = session->task->tokens(session->data);
     return model->adapter == NULL
                ? mt_trainer_describe(trainer, model, tokens, config)
-               : mt_trainer_describe_adapter(trainer, model, session->adapted, tokens, config);
+               : trainer_describe_adapter(trainer, model, session->adapted, session->adapted_print,
+                                          tokens, config);
 }
 
 mt_status session_save_state(const mt_checkpoint *checkpoint, const char *path)

@@ -306,6 +306,12 @@ class RefusedTest(AdaptTest):
                       error.stderr)
         self.assertFalse(os.path.exists(self.path("refused")))
 
+    def test_a_path_that_no_file_can_hold(self):
+        shutil.move(self.path("model"), self.path("moved").encode() + b"\xff")
+        os.symlink(b"moved\xff", self.path("model").encode())
+        for kind in "state", "lora":
+            self.assertIn("model/best.h5: its whole path is not UTF-8", self.refused(kind))
+
     def test_symbols_that_the_model_lacks(self):
         self.write("other.txt", read(self.path("one.txt")) + "ABC" * 20)
         error = self.train("other.txt", "--init", "model", "--tune", "lora", status=2)
