@@ -67,6 +67,21 @@ static mt_status take_list(const run_folder *folder, const option_row *row,
     return status;
 }
 
+static const char of_checkpoint[] = "the checkpoint's, or what --init says";
+
+/* Says of where the run is, and the model that it is beside, that config.yaml does not move them.
+ * Tells if the option is one of these. */
+static bool tell_place(const run_folder *folder, const char *option, const char *after,
+                       const char *before, bool tunes)
+{
+    bool is_out = strcmp(option, "out") == 0;
+    bool is_place = is_out || (tunes && strcmp(option, "init") == 0);
+    if (is_place) {
+        tell(folder, option, after, before, is_out ? folder->path : of_checkpoint);
+    }
+    return is_place;
+}
+
 static mt_status take_row(const run_folder *folder, const option_row *row, const run_config *edited,
                           run_config *config)
 {
@@ -76,8 +91,7 @@ static mt_status take_row(const run_folder *folder, const option_row *row, const
     if (strcmp(before, after) == 0) {
         return MT_OK;
     }
-    if (strcmp(row->name, "out") == 0) { /* which is where the run was, and does not move it */
-        tell(folder, row->name, after, before, folder->path);
+    if (tell_place(folder, row->name, after, before, config->tune != TUNE_ALL)) {
         return MT_OK;
     }
     mt_status status = options_change(config, row->name, after);

@@ -89,7 +89,8 @@ void session_tell_assumed(const char *path, const char *assumed);
 mt_status session_load_file(const char *path, mt_checkpoint **checkpoint);
 mt_status session_load_model(const char *run, bool best, mt_checkpoint **checkpoint);
 
-/* The same of a model with what a run trained beside it; `adapter` NULL: as the run itself says. */
+/* The same of a model with what a run trained beside it, of which `best` is then said; `adapter`
+ * NULL: as the run itself says. */
 mt_status session_load_adapted(const char *run, const char *adapter, bool best,
                                mt_checkpoint **checkpoint);
 

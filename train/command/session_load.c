@@ -90,7 +90,7 @@ mt_status session_load_adapted(const char *run, const char *adapter, bool best,
     if (adapter == NULL) {
         return session_load_model(run, best, checkpoint);
     }
-    mt_status status = session_find_model(run, best, model);
+    mt_status status = session_find_model(run, true, model); /* as --init found it */
     if (status == MT_OK) {
         status = session_find_model(adapter, best, path);
     }

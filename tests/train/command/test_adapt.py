@@ -202,6 +202,40 @@ class RunTest(AdaptTest):
                     self.assertEqual([file.attrs[name] for name in
                                       ("eps", "context_size", "rescale_every")], [0.5, 99, 6])
 
+    def test_a_run_that_saved_nothing_may_be_told_again_where_the_model_is(self):
+        """config.yaml has been written then, and no checkpoint."""
+        self.tune("lora", steps=5)
+        self.run_command("export", "model", "--layout", "mixtape", "-o", "moved.h5")
+        shutil.copytree(self.path("run"), self.path("before"))
+        self.run_command("train", "--resume", "run", "--steps", "6", "--init", "moved.h5")
+        for init in ["--init", "moved.h5"], []:
+            with self.subTest(init=init):
+                shutil.copy(self.path("before", "checkpoint.h5"),
+                            self.path("run", "checkpoint.h5"))
+                said = self.run_command("train", "--resume", "run", "--steps", "6", *init)
+                self.assertIn("config.yaml has init moved.h5, the checkpoint model (taken: the "
+                              "checkpoint's, or what --init says)", said.stderr.decode())
+
+    def test_the_last_is_of_the_adapter(self):
+        self.run_command("train", "--resume", "model", "--steps", "64", "--lr", "1")  # worse
+        self.assertNotEqual(self.loss("model", "--data", "one.txt"),
+                            self.loss("model", "--data", "one.txt", "--last"))
+        self.tune("lora", steps=3)
+        self.run_command("train", "--resume", "run", "--steps", "6", "--lr", "9")
+        expected = [self.loss("run", "--data", "one.txt", *last) for last in ([], ["--last"])]
+        self.assertNotEqual(*expected)
+        self.assertEqual([self.loss("model", "--adapter", "run", "--data", "one.txt", *last)
+                          for last in ([], ["--last"])], expected)
+
+    def test_the_best_stays_beside_the_model_where_it_was(self):
+        self.tune("lora", steps=5)
+        expected = self.loss("run")
+        shutil.move(self.path("model"), self.path("moved"))
+        self.run_command("train", "--resume", "run", "--steps", "6", "--lr", "9", "--init", "moved")
+        self.loss("run", "--last")
+        self.assertIn("the model that it adapts", self.failure("eval", "run", status=1))
+        self.assertEqual(self.loss("moved", "--adapter", "run"), expected)
+
     def test_the_model_may_move_into_a_file_without_symbols(self):
         self.train("all.txt", *SIZES, "--no-bias", "--steps", "20", "--out", "bare")
         self.tune("lora", "--init", "bare", steps=4)
