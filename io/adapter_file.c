@@ -274,28 +274,30 @@ mt_status mt_adapter_describe_file(mt_weights *weights)
 
 /* ---- tuned states ---- */
 
-static bool has_state(const mt_weights *weights)
+const mt_weights *mt_weights_tuned(const mt_weights *weights)
 {
-    return weights->adapter != NULL && weights->adapter->kind == MT_ADAPT_STATE;
+    bool has_state = weights->adapter != NULL && weights->adapter->kind == MT_ADAPT_STATE;
+    return has_state ? weights->file->own : NULL;
 }
 
 mt_status mt_weights_check_whole(const mt_weights *weights, const char *what)
 {
-    return !has_state(weights) ? MT_OK
-                               : mt_fail(MT_ERROR_INVALID,
-                                         "%s: a tuned state is part of it, which %s has no place "
-                                         "for",
-                                         weights->file->path, what);
+    return mt_weights_tuned(weights) == NULL
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "%s: a tuned state is part of it, which %s has no place for",
+                         weights->file->path, what);
 }
 
 mt_status mt_weights_begin_tuned(const mt_weights *weights, mt_model *model)
 {
-    if (!has_state(weights)) {
+    const mt_weights *tuned = mt_weights_tuned(weights);
+    if (tuned == NULL) {
         return MT_OK;
     }
     mt_status status = model->adapter == NULL ? mt_model_adapt(model, weights->adapter, 1) : MT_OK;
     if (status == MT_OK) {
-        status = mt_weights_fill(weights->file->own, model->adapter->parameters);
+        status = mt_weights_fill(tuned, model->adapter->parameters);
     }
     return status;
 }

@@ -45,6 +45,10 @@ mt_status mt_adapted_source(const mt_weights *model, const mt_weights *own,
 /* Refuses to leave a tuned state out of what is written or begun. */
 mt_status mt_weights_check_whole(const mt_weights *weights, const char *what);
 
+/* The tuned state that weights have beside them, as weights of which only parameters, type and
+ * values are; NULL where they have none. */
+const mt_weights *mt_weights_tuned(const mt_weights *weights);
+
 /* Gives a model the state that weights have beside them, if they have one. */
 mt_status mt_weights_begin_tuned(const mt_weights *weights, mt_model *model);
 

@@ -1,5 +1,6 @@
 #include <mixtape/part.h>
 
+#include "io/adapter_file.h"
 #include "io/weights_file.h"
 #include "kernels/null.h"
 
@@ -38,7 +39,10 @@ mt_status mt_part_convert(const mt_weights *weights, const char *part, const cha
         return mt_fail_null(__func__);
     }
     mt_arrays arrays = {0};
-    mt_status status = check_part(weights->parameters, part);
+    mt_status status = mt_weights_check_whole(weights, "a part");
+    if (status == MT_OK) {
+        status = check_part(weights->parameters, part);
+    }
     for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
         const mt_parameter *parameter = weights->parameters->items[i];
         const char *name = name_within(part, parameter->name);

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 /* Saves the part of a model, or of weights, atomically. MT_ERROR_INVALID if there is no such
- * part. */
+ * part, and for weights with a tuned state. */
 MT_API mt_status mt_part_save(const char *path, const mt_model *model, const char *part);
 MT_API mt_status mt_part_convert(const mt_weights *weights, const char *part, const char *path);
 

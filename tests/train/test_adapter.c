@@ -1,6 +1,7 @@
 /* Adapters trained, kept in files, and used: by a program that links the library. */
 #include <mixtape/adapter.h>
 #include <mixtape/operators.h>
+#include <mixtape/part.h>
 #include <mixtape/stream.h>
 #include <mixtape/trainer.h>
 
@@ -434,6 +435,8 @@ START_TEST(test_a_tuned_state_is_not_left_out)
     ASSERT_FAILS(mt_weights_convert(weights, in_folder("out.h5"), layout), MT_ERROR_INVALID, path,
                  "a tuned state");
     ASSERT_FAILS(mt_checkpoint_convert(weights, in_folder("out.h5"), &test_state, NULL),
+                 MT_ERROR_INVALID, path, "a tuned state");
+    ASSERT_FAILS(mt_part_convert(weights, "rwkv_blocks.0.att", in_folder("out.h5")),
                  MT_ERROR_INVALID, path, "a tuned state");
     ASSERT_FAILS(mt_weights_begin(weights, model), MT_ERROR_INVALID, path, "a tuned state");
     ck_assert_ptr_null(model->adapter);

@@ -2,7 +2,7 @@
 
 #include <mixtape/model_fields.h>
 
-#include "io/weights_file.h"
+#include "io/adapter_file.h"
 #include "train/command/run_view.h"
 
 #include <jansson.h>
@@ -113,13 +113,24 @@ static json_t *parameter_of(const mt_parameter *parameter, double rms)
     return good ? made : NULL;
 }
 
-static json_t *parameters_of(const mt_parameters *parameters, const double *rms)
+static bool set_parameters(json_t *object, const mt_parameters *parameters, const double *rms)
 {
-    json_t *made = json_object();
-    bool good = made != NULL;
+    bool good = object != NULL;
     for (int i = 0; i < parameters->count && good; i++) {
         const mt_parameter *parameter = parameters->items[i];
-        good = set(made, parameter->name, parameter_of(parameter, rms[i]));
+        good = set(object, parameter->name, parameter_of(parameter, rms[i]));
+    }
+    return good;
+}
+
+/* Behind the magnitudes of the weights are those of a tuned state. */
+static json_t *parameters_of(const mt_weights *weights, const double *rms)
+{
+    const mt_weights *tuned = mt_weights_tuned(weights);
+    json_t *made = json_object();
+    bool good = set_parameters(made, weights->parameters, rms);
+    if (good && tuned != NULL) {
+        good = set_parameters(made, tuned->parameters, rms + weights->parameters->count);
     }
     if (!good) {
         json_decref(made);
@@ -147,8 +158,7 @@ static bool fill(json_t *object, const char *run, const char *path, const mt_che
             weights->tokenizer.bytes != NULL ? whole((int64_t)weights->tokenizer.size)
                                              : json_null()) &&
         set(object, "values", whole(mt_parameters_size(weights->parameters)));
-    return good &&
-           (rms == NULL || set(object, "parameters", parameters_of(weights->parameters, rms)));
+    return good && (rms == NULL || set(object, "parameters", parameters_of(weights, rms)));
 }
 
 mt_status info_json(const char *run, const char *path, const mt_checkpoint *checkpoint,

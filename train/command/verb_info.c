@@ -1,6 +1,7 @@
 /* mixtape info FILE */
 #include <mixtape/model_fields.h>
 
+#include "io/adapter_file.h"
 #include "io/file.h"
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
@@ -69,15 +70,27 @@ static mt_status magnitude(const mt_weights *weights, const mt_parameter *parame
     return status;
 }
 
-/* Those of all parameters, which the caller frees; *rms is NULL on failure. */
+static mt_status add_magnitudes(const mt_weights *weights, double *rms)
+{
+    mt_status status = MT_OK;
+    for (int i = 0; i < weights->parameters->count && status == MT_OK; i++) {
+        status = magnitude(weights, weights->parameters->items[i], rms + i);
+    }
+    return status;
+}
+
+/* Those of all parameters, and behind them of a tuned state, which the caller frees; *rms is NULL
+ * on failure. */
 static mt_status magnitudes(const mt_weights *weights, double **rms)
 {
-    int count = weights->parameters->count;
-    *rms = calloc((size_t)count, sizeof **rms);
-    mt_status status =
-        *rms != NULL ? MT_OK : mt_fail(MT_ERROR_MEMORY, "no memory for %d numbers", count);
-    for (int i = 0; i < count && status == MT_OK; i++) {
-        status = magnitude(weights, weights->parameters->items[i], *rms + i);
+    const mt_weights *tuned = mt_weights_tuned(weights);
+    int count = weights->parameters->count, more = tuned != NULL ? tuned->parameters->count : 0;
+    *rms = calloc((size_t)count + (size_t)more, sizeof **rms);
+    mt_status status = *rms != NULL
+                           ? add_magnitudes(weights, *rms)
+                           : mt_fail(MT_ERROR_MEMORY, "no memory for %d numbers", count + more);
+    if (status == MT_OK && tuned != NULL) {
+        status = add_magnitudes(tuned, *rms + count);
     }
     if (status != MT_OK) {
         free(*rms);
@@ -263,6 +276,10 @@ static mt_status print_checkpoint(const char *run, const char *path,
            weights->parameters->count, rms != NULL ? ":" : " (--all: each of them)");
     if (rms != NULL) {
         print_parameters(weights, rms);
+    }
+    if (rms != NULL && mt_weights_tuned(weights) != NULL) {
+        printf("the state:\n");
+        print_parameters(mt_weights_tuned(weights), rms + weights->parameters->count);
     }
     return MT_OK;
 }

@@ -86,6 +86,22 @@ class RunTest(AdaptTest):
                       information)
         self.assertIn("task text, unit char", information)
 
+    def test_a_tuned_state_is_told_and_read(self):
+        self.tune("state", steps=2)
+        told = self.run_command("info", "run", "--all").stdout.decode()
+        states = told.split("\nthe state:\n")[1].splitlines()
+        self.assertEqual(len(states), 8)
+        self.assertRegex(states[0], r"^  rwkv_blocks\.0\.att\.start_x +\(24\) +rms 0\.0")
+        found = json.loads(self.run_command("info", "run", "--all", "--json").stdout)["parameters"]
+        values = contents(self.path("run", "best.h5"))
+        for name in "rwkv_blocks.0.att.start_num", "rwkv_blocks.1.ffn.start_x":
+            rms = numpy.sqrt(numpy.mean(numpy.square(values["adapter/" + name], dtype=float)))
+            self.assertAlmostEqual(found[name]["rms"], rms, delta=1e-9)
+        self.assertIn("head.weight", found)
+        with h5py.File(self.path("run", "best.h5"), "r+") as file:
+            file["adapter/rwkv_blocks.1.ffn.start_x"][3] = numpy.nan
+        self.assertIn("start_x", self.failure("info", "run", "--all", status=1))
+
     def test_a_state_is_where_generating_begins(self):
         self.tune("state")
         free = ["--length", "40", "--seed", "3"]
@@ -367,7 +383,9 @@ class RefusedTest(AdaptTest):
     def test_where_a_state_has_no_place(self):
         self.tune("state", steps=2)
         self.tune("lora", out="lora", steps=2)
-        for arguments in (["export", "run", "-o", "out.h5"], ["import", "run", "-o", "out.h5"],
+        for arguments in (["export", "run", "-o", "out.h5"],
+                          ["export", "run", "--part", "rwkv_blocks.0.att", "-o", "out.h5"],
+                          ["import", "run", "-o", "out.h5"],
                           ["average", "model", "run", "-o", "out.h5"],
                           ["average", "run", "model", "-o", "out.h5"], ["diff", "model", "run"],
                           ["train", "text", "--data", "one.txt", *BATCHES, "--init", "run",
