@@ -308,6 +308,7 @@ mt_status mt_model_adapt(mt_model *model, const mt_adapter_config *config, uint6
         return status;
     }
     mt_parameters_freeze(model->parameters);
+    adapter->parameters->beside = model->parameters;
     attach(model, adapter);
     return MT_OK;
 }

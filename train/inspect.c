@@ -83,8 +83,13 @@ enum { PLACE = 32 + MT_NAME_MAX };
 
 static bool is_parameter(const inspection *inspected, const mt_tensor *tensor)
 {
-    const mt_parameter *parameter = mt_parameters_find(inspected->parameters, tensor->name);
-    return parameter != NULL && &parameter->tensor == tensor;
+    bool found = false;
+    for (const mt_parameters *set = inspected->parameters; set != NULL && !found;
+         set = set->beside) {
+        const mt_parameter *parameter = mt_parameters_find(set, tensor->name);
+        found = parameter != NULL && &parameter->tensor == tensor;
+    }
+    return found;
 }
 
 /* Inputs of a call, up to an end, that make the same outputs: all of them, or a group

@@ -70,6 +70,8 @@ typedef struct mt_parameters {
     void *compact;        /* mt_parameters_compact: what is in place of the blocks; else NULL */
     int64_t total;        /* elements of a block, alignment gaps included (always zero); */
     int64_t decayed;      /* those that weight decay applies to come first: so many */
+    const struct mt_parameters *beside; /* a model's, which an adapter's are used with, for messages
+                                           of where a step goes wrong; else NULL */
 } mt_parameters;
 
 /* Of MT_F32 or MT_F64: for MT_BF16 they are MT_F32 with mt_parameters_set_narrow. */

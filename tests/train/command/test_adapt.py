@@ -295,6 +295,15 @@ class RunTest(AdaptTest):
                                                      status=1).stderr.decode())
                 self.assertIn(told, self.run_command("replay", kind).stdout.decode())
 
+    def test_a_bad_step_is_where_the_model_goes_wrong(self):
+        self.tune("state", steps=2)
+        with h5py.File(self.path("run", "checkpoint.h5"), "r+") as file:
+            file["adapter/rwkv_blocks.1.ffn.start_x"][...] = 3e38
+        told = "layer rwkv_blocks.1.ffn.proj_"
+        self.assertIn(told, self.run_command("train", "--resume", "run", "--steps", "3",
+                                             status=1).stderr.decode())
+        self.assertIn(told, self.run_command("replay", "run").stdout.decode())
+
     def test_other_types(self):
         for dtype in "f64", "bf16":
             for kind in "state", "lora":
