@@ -92,6 +92,27 @@ static mt_status check_tuning(const train_arguments *given, const run_config *co
     return status == MT_OK ? MT_OK : mt_fail(status, "--lora-on: %s", mt_error_message());
 }
 
+/* A new run with --carry-gradient carries, unless it says otherwise. */
+static mt_status take_carry(const train_arguments *given, run_config *config)
+{
+    const char *windows = train_argument(given, "carry-gradient");
+    bool is_new = given->resume == NULL && train_argument(given, "carry") == NULL;
+    config->carry = config->carry || (windows != NULL && is_new);
+    return windows == NULL || config->carry
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID, "--carry-gradient %s: it is of --carry", windows);
+}
+
+/* The rates of a recipe are of a model's parameters, which stay as they are beside what is trained.
+ */
+static void leave_out_rates(const train_arguments *given, run_config *config)
+{
+    if (given->recipe != NULL && config->tune != TUNE_ALL &&
+        train_argument(given, "rates") == NULL) {
+        config->rates[0] = '\0';
+    }
+}
+
 mt_status configure_given(const train_arguments *given, run_config *config)
 {
     mt_status status = MT_OK;
@@ -107,7 +128,9 @@ mt_status configure_given(const train_arguments *given, run_config *config)
                      ? options_add_kept(config, option->name, option->text)
                      : options_set_for(config->task, config, option->name, option->text);
     }
-    config->carry = config->carry || train_argument(given, "carry-gradient") != NULL;
+    if (status == MT_OK) {
+        status = take_carry(given, config);
+    }
     if (status == MT_OK) {
         status = make_all_absolute(&config->data);
     }
@@ -165,6 +188,7 @@ mt_status configure_new(const train_arguments *given, const mt_checkpoint *init,
     }
     if (status == MT_OK) {
         status = configure_given(given, config);
+        leave_out_rates(given, config);
     }
     if (status == MT_OK) {
         status = check_unit(given, task, init, config);

@@ -304,6 +304,11 @@ class RunTest(AdaptTest):
                                              status=1).stderr.decode())
         self.assertIn(told, self.run_command("replay", "run").stdout.decode())
 
+    def test_a_recipe_has_no_rates_of_a_model_that_stays(self):
+        self.tune("lora", "--recipe", "rwkv-lm", steps=2)
+        self.assertNotRegex(read(self.path("run", "config.yaml")), "(?m)^rates: .*time_decay")
+        self.assertLess(self.loss("run"), self.loss("model"))
+
     def test_other_types(self):
         for dtype in "f64", "bf16":
             for kind in "state", "lora":

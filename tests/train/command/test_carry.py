@@ -85,6 +85,11 @@ class RefusedTest(CarryTest):
         of_ids = ["train", "ids", "--data", "keys.npy", *SHAPE]
         self.refuses("--carry true: copy does not read it (text|ids does)", "train", "copy",
                      "--carry")
+        self.refuses("--carry-gradient 4: it is of --carry", *of_ids, "--carry=false",
+                     "--carry-gradient", "4")
+        self.train("--steps", "2", out="plain")
+        self.refuses("--carry-gradient 1: it is of --carry", "train", "--resume", "plain",
+                     "--carry-gradient", "1")
         self.refuses("--carry-gradient 0: not a whole number in 1 .. 1024", *of_ids,
                      "--carry-gradient", "0")
         self.refuses("--batch 721: there are 720 windows of --length 8 to train on, and with "
