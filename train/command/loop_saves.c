@@ -1,3 +1,4 @@
+#include "io/checkpoint_file.h"
 #include "train/command/loop_internal.h"
 #include "train/command/ranks.h"
 
@@ -118,20 +119,35 @@ static mt_status save_unsaved_best(train_loop *loop)
     return at_hand ? loop_save_best(loop, loop->unsaved_loss) : MT_OK;
 }
 
-static mt_status read_back(const train_loop *loop)
+/* `own`: the parameters of which the file alone is read; NULL: with the model of an adapter. */
+static mt_status read_file(const char *path, const mt_parameters *own)
 {
-    char path[TEXT_MAX];
     mt_checkpoint *read;
-    run_folder_file(loop->folder, "checkpoint.h5", path);
-    mt_status status = mt_checkpoint_load(path, &read);
+    mt_status status =
+        own != NULL ? mt_checkpoint_load_own(path, own, &read) : mt_checkpoint_load(path, &read);
     if (status == MT_OK) {
         status = mt_checkpoint_check(read);
         mt_checkpoint_destroy(read);
     }
-    return status == MT_OK
-               ? MT_OK
+    return status;
+}
+
+/* A model that is not where it was makes no adapter's file worse. */
+static mt_status read_back(const train_loop *loop)
+{
+    char path[TEXT_MAX], reason[2 * TEXT_MAX];
+    run_folder_file(loop->folder, "checkpoint.h5", path);
+    mt_status status = read_file(path, NULL);
+    if (status == MT_OK) {
+        return MT_OK;
+    }
+    snprintf(reason, sizeof reason, "%s", mt_error_message());
+    bool adapts = loop->session->model->adapter != NULL;
+    return adapts && read_file(path, session_trained(loop->session)) == MT_OK
+               ? mt_fail(status, "%s (step %" PRId64 " is saved; --init or --adapter goes on)",
+                         reason, loop->state->step)
                : mt_fail(status, "%s (it was written after step %" PRId64 ", but not read back)",
-                         mt_error_message(), loop->state->step);
+                         reason, loop->state->step);
 }
 
 /* The save that a run ends with: the checkpoint is read back. */

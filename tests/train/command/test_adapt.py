@@ -6,7 +6,9 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
+import time
 import unittest
 
 import h5py
@@ -308,6 +310,20 @@ class RunTest(AdaptTest):
         self.tune("lora", "--recipe", "rwkv-lm", steps=2)
         self.assertNotRegex(read(self.path("run", "config.yaml")), "(?m)^rates: .*time_decay")
         self.assertLess(self.loss("run"), self.loss("model"))
+
+    def test_a_model_that_is_moved_meanwhile(self):
+        command = subprocess.Popen(
+            [os.environ["MIXTAPE"], "train", "text", "--data", "one.txt", *BATCHES, "--init",
+             "model", "--tune", "lora", "--steps", "1000000", "--save-every", "0", "--out", "run"],
+            cwd=self.folder.name, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not os.path.exists(self.path("run", "metrics.csv")):
+            time.sleep(0.01)
+        shutil.move(self.path("model"), self.path("moved"))
+        command.send_signal(signal.SIGINT)
+        error = command.communicate(timeout=60)[1].decode()
+        self.assertRegex(error, r"the model that it adapts: .*: No such file or directory "
+                                r"\(step \d+ is saved; --init or --adapter goes on\)")
+        self.run_command("train", "--resume", "run", "--init", "moved", "--dry-run")
 
     def test_other_types(self):
         for dtype in "f64", "bf16":
