@@ -146,6 +146,7 @@ static void end_thread(mt_nccl_sums *sums)
     pthread_mutex_unlock(&sums->lock);
     if (sums->has_thread) {
         pthread_join(sums->thread, NULL);
+        sums->has_thread = false;
     }
 }
 

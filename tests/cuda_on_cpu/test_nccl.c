@@ -70,6 +70,28 @@ static void use(mt_communicator *communicator, mt_device *device, const char *by
                   mt_communicator_sums(communicator));
 }
 
+/* ---- threads ---- */
+
+static int threads; /* that were made and not yet joined */
+
+int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int __wrap_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int __real_pthread_join(pthread_t, void **);
+int __wrap_pthread_join(pthread_t, void **);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*function)(void *), void *context)
+{
+    threads++;
+    return __real_pthread_create(thread, attributes, function, context);
+}
+
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    threads--;
+    return __real_pthread_join(thread, result);
+}
+
 /* ---- what works ---- */
 
 static void sum_of_all_sizes(mt_communicator *communicator, void *context)
@@ -171,6 +193,27 @@ static void use_one_and_another(mt_communicator *communicator, void *context)
         mt_device_close(device);
     }
 }
+
+/* The thread that looks after the others is joined once. */
+static void use_and_leave(mt_communicator *communicator, void *context)
+{
+    const int before = threads;
+    mt_device *device = open_device(communicator), *processor;
+    (void)context;
+    use(communicator, device, "NCCL");
+    mt_communicator_leave_device(communicator, device);
+    mt_device_close(device);
+    ck_assert_int_eq(mt_device_open("cpu", &processor), MT_OK);
+    use(communicator, processor, "the host's memory: ");
+    ck_assert_int_eq(threads, before);
+    mt_device_close(processor);
+}
+
+START_TEST(test_a_thread_is_joined_once)
+{
+    on_ranks_by(BY_TCP, 2, use_and_leave, NULL);
+}
+END_TEST
 
 START_TEST(test_a_communicator_outlives_its_device)
 {
@@ -377,9 +420,9 @@ static Suite *nccl_suite(void)
 {
     return SUITE("nccl", test_sums_are_those_of_all_ranks,
                  test_sums_have_their_place_between_what_is_put_on_the_device,
-                 test_a_communicator_outlives_its_device, test_one_rank_is_forced,
-                 test_where_one_rank_has_no_nccl_all_do_without, test_the_processor_has_no_nccl,
-                 test_a_failure_of_nccl_ends_the_sums_of_all,
+                 test_a_thread_is_joined_once, test_a_communicator_outlives_its_device,
+                 test_one_rank_is_forced, test_where_one_rank_has_no_nccl_all_do_without,
+                 test_the_processor_has_no_nccl, test_a_failure_of_nccl_ends_the_sums_of_all,
                  test_a_rank_that_ends_leaves_no_other_waiting,
                  test_what_sums_that_were_ended_left_is_not_saved);
 }
