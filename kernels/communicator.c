@@ -270,10 +270,16 @@ mt_status mt_communicator_use_device(mt_communicator *communicator, mt_device *d
         mt_nccl_sums_are_of(communicator->nccl, device)) {
         return MT_OK;
     }
-    mt_nccl_sums_close(communicator->nccl);
-    communicator->nccl = NULL;
     mt_nccl_sums *sums;
-    mt_status status = mt_nccl_sums_open(communicator, device, &sums);
+    mt_status status = mt_nccl_sums_check(communicator->nccl);
+    if (status == MT_OK) {
+        status = mt_nccl_sums_close(communicator->nccl);
+        communicator->nccl = NULL;
+    }
+    if (status != MT_OK) { /* the other ranks may not know, and would open with those that do */
+        return status;
+    }
+    status = mt_nccl_sums_open(communicator, device, &sums);
     if (status == MT_OK) {
         int version = mt_nccl_sums_version(sums);
         communicator->nccl = sums;

@@ -64,8 +64,9 @@ static bool is_lost(const mt_nccl_sums *sums, char reason[256])
     return communicator->look != NULL && communicator->look(communicator, 256, reason);
 }
 
-/* Looks once. Returns whether the last call is still at work. */
-static bool look(mt_nccl_sums *sums)
+/* Looks once. Returns whether the last call is still at work. Ranks that have done with NCCL may
+ * have ended: that is `finishing`. */
+static bool look(mt_nccl_sums *sums, bool finishing)
 {
     bool at_work = false;
     char reason[256];
@@ -73,7 +74,7 @@ static bool look(mt_nccl_sums *sums)
         return false;
     }
     const char *failure = sums->nccl.state(sums->context, &at_work);
-    if (is_lost(sums, reason)) {
+    if (!finishing && is_lost(sums, reason)) {
         give_up(sums, reason);
     } else if (failure != NULL) {
         snprintf(reason, sizeof reason, "NCCL: %s", failure);
@@ -83,7 +84,7 @@ static bool look(mt_nccl_sums *sums)
 }
 
 /* Waits for a call that was begun, `failure` if it could not be, for so many seconds at most. */
-static void settle(mt_nccl_sums *sums, const char *failure, double seconds)
+static void settle(mt_nccl_sums *sums, const char *failure, double seconds, bool finishing)
 {
     const double until = clock_seconds() + seconds;
     char reason[256];
@@ -91,7 +92,7 @@ static void settle(mt_nccl_sums *sums, const char *failure, double seconds)
         snprintf(reason, sizeof reason, "NCCL: %s", failure);
         give_up(sums, reason);
     }
-    while (look(sums)) {
+    while (look(sums, finishing)) {
         if (clock_seconds() > until) {
             snprintf(reason, sizeof reason, "NCCL: nothing within %g s", seconds);
             give_up(sums, reason);
@@ -114,13 +115,13 @@ static void *watch(void *of)
     pthread_mutex_lock(&sums->lock);
     while (!sums->ends && sums->reason[0] == '\0') {
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += LOOK_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
         pthread_cond_timedwait(&sums->told, &sums->lock, &until);
         if (!sums->ends) {
-            look(sums);
+            look(sums, false);
         }
     }
     pthread_mutex_unlock(&sums->lock);
@@ -151,6 +152,17 @@ static void end_thread(mt_nccl_sums *sums)
 }
 
 /* ---- opening and closing ---- */
+
+/* By a clock that is never set. */
+static void prepare_lock(mt_nccl_sums *sums)
+{
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&sums->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&sums->told, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
 
 /* What a rank needs by itself. */
 static mt_status prepare(mt_nccl_sums *sums)
@@ -186,7 +198,7 @@ static mt_status connect(mt_nccl_sums *sums, const unsigned char id[MT_NCCL_ID_B
     const mt_communicator *communicator = sums->communicator;
     const char *failure =
         sums->nccl.open(communicator->rank, communicator->size, id, &sums->context);
-    settle(sums, failure, CONNECT_SECONDS);
+    settle(sums, failure, CONNECT_SECONDS, false);
     return sums->reason[0] == '\0' ? begin_thread(sums)
                                    : mt_fail(MT_ERROR_DEVICE, "%s", sums->reason);
 }
@@ -211,8 +223,7 @@ mt_status mt_nccl_sums_open(mt_communicator *communicator, mt_device *device, mt
     if (made != NULL) {
         made->communicator = communicator;
         made->device = device;
-        pthread_mutex_init(&made->lock, NULL);
-        pthread_cond_init(&made->told, NULL);
+        prepare_lock(made);
         status = prepare(made);
     }
     status = mt_communicator_agree(communicator, status);
@@ -235,25 +246,26 @@ void mt_nccl_sums_leave_device(mt_nccl_sums *sums)
     sums->device = NULL;
 }
 
-/* NCCL ends once all ranks have done with it. */
-void mt_nccl_sums_close(mt_nccl_sums *sums)
+/* NCCL ends once all ranks have done with it. A rank whose sums were ended asks none of the others:
+ * these find out by the end of its connections, where they still wait for a sum too. */
+mt_status mt_nccl_sums_close(mt_nccl_sums *sums)
 {
     if (sums == NULL) {
-        return;
+        return MT_OK;
     }
     end_thread(sums);
     mt_status status = sums->device != NULL ? sums->device->synchronize(sums->device) : MT_OK;
-    if (sums->context != NULL) {
-        status = mt_communicator_agree(sums->communicator, status);
-    }
+    mt_status ended = status_of(sums);
+    status = ended == MT_OK ? mt_communicator_agree(sums->communicator, status) : ended;
     if (status == MT_OK && sums->context != NULL) {
-        settle(sums, sums->nccl.finish(sums->context), FINISH_SECONDS);
+        settle(sums, sums->nccl.finish(sums->context), FINISH_SECONDS, true);
     }
     if (status == MT_OK && sums->context != NULL) {
         sums->nccl.close(sums->context);
         sums->context = NULL;
     }
     destroy(sums);
+    return status;
 }
 
 /* ---- sums ---- */
@@ -278,7 +290,7 @@ mt_status mt_nccl_sums_begin(mt_nccl_sums *sums, mt_dtype dtype, int64_t n, void
     }
     if (sums->context != NULL && n > 0) {
         settle(sums, sums->nccl.sum(sums->context, dtype == MT_F64, (size_t)n, values, stream),
-               CONNECT_SECONDS);
+               CONNECT_SECONDS, false);
     }
     status = status_of(sums);
     pthread_mutex_unlock(&sums->lock);

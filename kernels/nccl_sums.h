@@ -23,8 +23,9 @@ mt_status mt_nccl_sums_open(mt_communicator *communicator, mt_device *device, mt
 /* The device may be closed from then on, once what it was given has been waited for. */
 void mt_nccl_sums_leave_device(mt_nccl_sums *sums);
 
-/* Waits for all ranks, and closes; NULL is allowed. */
-void mt_nccl_sums_close(mt_nccl_sums *sums);
+/* Waits for all ranks, and closes; NULL is allowed. MT_ERROR_DEVICE where sums were ended, which
+ * the other ranks need not know of, or the device failed. */
+mt_status mt_nccl_sums_close(mt_nccl_sums *sums);
 
 /* Tells if they are of that device's memory. */
 bool mt_nccl_sums_are_of(const mt_nccl_sums *sums, const mt_device *device);

@@ -3,8 +3,9 @@
  * waits there for the other ranks, for ever where one does not come, unless it is aborted.
  *
  * NCCL_FAILS="CALL RANK N" of the environment has a rank's N-th call fail, from 1 on: `init`,
- * `sum`, `async` (after the N-th sum, which never ends then), `die` (the process ends in it). Calls
- * that begin something are at work for some questions, as without blocking. */
+ * `sum`, `async` (after the N-th sum, which never ends then), `die` (the process ends in it);
+ * `slow` has it finish late. Calls that begin something are at work for some questions, as without
+ * blocking. Who aborts what finishes ends with status 4: it had nothing to fear. */
 #include <cuda_runtime.h>
 #include <nccl.h>
 
@@ -20,7 +21,7 @@
 namespace
 {
 
-constexpr int MOST_RANKS = 4, QUESTIONS = 3;
+constexpr int MOST_RANKS = 4, QUESTIONS = 3, MANY_QUESTIONS = 5000;
 constexpr size_t PIECE = 1 << 16; /* bytes */
 
 struct shared {
@@ -58,6 +59,7 @@ struct ncclComm {
     std::atomic<int> running;   /* sums */
     long barriers;              /* that this rank has been at */
     int sums;
+    bool finishes;
 };
 
 namespace
@@ -206,7 +208,8 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm)
     if (comm->running != 0) {
         return ncclInvalidUsage;
     }
-    comm->questions = QUESTIONS;
+    comm->questions = fails("slow", comm->rank, 1) ? MANY_QUESTIONS : QUESTIONS;
+    comm->finishes = true;
     return ncclInProgress;
 }
 
@@ -218,6 +221,9 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm)
 
 ncclResult_t ncclCommAbort(ncclComm_t comm)
 {
+    if (comm->finishes) {
+        _exit(4);
+    }
     std::lock_guard<std::mutex> guard(leaving); /* what is at work looks at it */
     comm->aborted = true;
     if (comm->running == 0) {

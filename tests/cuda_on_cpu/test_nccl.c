@@ -215,6 +215,23 @@ START_TEST(test_a_thread_is_joined_once)
 }
 END_TEST
 
+/* The others end while rank 1 still finishes, which is no reason to give up. */
+static void finish_late(mt_communicator *communicator, void *context)
+{
+    (void)context;
+    setenv("NCCL_FAILS", "slow 1 1", 1);
+    mt_device *device = open_device(communicator);
+    use(communicator, device, "NCCL");
+    mt_communicator_leave_device(communicator, device);
+    mt_device_close(device);
+}
+
+START_TEST(test_a_rank_that_finishes_last_closes_in_order)
+{
+    on_ranks_by(BY_TCP, 3, finish_late, NULL);
+}
+END_TEST
+
 START_TEST(test_a_communicator_outlives_its_device)
 {
     on_ranks_by(BY_TCP, 2, use_one_and_another, NULL);
@@ -313,6 +330,9 @@ static void fail_in_a_sum(mt_communicator *communicator, void *context)
     ck_assert(!mt_communicator_has_agreed(communicator));
     ck_assert_int_eq(mt_communicator_sum(communicator, device, MT_F32, 1000, memory),
                      MT_ERROR_DEVICE);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), told));
+    mt_device *another = open_device(communicator);
+    ck_assert_int_eq(mt_communicator_use_device(communicator, another), MT_ERROR_DEVICE);
     ck_assert_ptr_nonnull(strstr(mt_error_message(), told));
     mt_communicator_end_all(communicator, EXIT_SUCCESS);
 }
@@ -420,9 +440,10 @@ static Suite *nccl_suite(void)
 {
     return SUITE("nccl", test_sums_are_those_of_all_ranks,
                  test_sums_have_their_place_between_what_is_put_on_the_device,
-                 test_a_thread_is_joined_once, test_a_communicator_outlives_its_device,
-                 test_one_rank_is_forced, test_where_one_rank_has_no_nccl_all_do_without,
-                 test_the_processor_has_no_nccl, test_a_failure_of_nccl_ends_the_sums_of_all,
+                 test_a_thread_is_joined_once, test_a_rank_that_finishes_last_closes_in_order,
+                 test_a_communicator_outlives_its_device, test_one_rank_is_forced,
+                 test_where_one_rank_has_no_nccl_all_do_without, test_the_processor_has_no_nccl,
+                 test_a_failure_of_nccl_ends_the_sums_of_all,
                  test_a_rank_that_ends_leaves_no_other_waiting,
                  test_what_sums_that_were_ended_left_is_not_saved);
 }
