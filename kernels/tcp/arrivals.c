@@ -1,13 +1,17 @@
 #include "kernels/tcp/arrivals.h"
 
+#include <mixtape/version.h>
+
 #include "kernels/tcp/sockets.h"
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* Whose an entry of meeting.polls is: a guest's, or: */
+enum { LISTENER = MT_TCP_GUESTS, FIRST_RANK };
 
 static void drop(guest *one)
 {
@@ -25,27 +29,37 @@ void mt_tcp_drop_guests(meeting *here)
 }
 
 /* The one that has waited longest makes room. */
-static void let_in(meeting *here)
+static mt_status let_in(meeting *here)
 {
+    char problem[64];
     int socket = accept4(here->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    guest *place = &here->guests[0];
+    guest *seat = &here->guests[0];
+    if (socket < 0 && (errno == EMFILE || errno == ENFILE)) {
+        mt_tcp_describe(errno, problem);
+        return mt_fail(MT_ERROR_IO, "rank %d: no connection can be taken: %s", here->rank, problem);
+    }
     if (socket < 0) {
-        return; /* it has gone again, or there are no files to be had now */
+        return MT_OK; /* it has gone again */
     }
-    for (int i = 0; i < MT_TCP_GUESTS && place->socket >= 0; i++) {
+    for (int i = 0; i < MT_TCP_GUESTS && seat->socket >= 0; i++) {
         guest *other = &here->guests[i];
-        place = other->socket < 0 || other->until < place->until ? other : place;
+        seat = other->socket < 0 || other->until < seat->until ? other : seat;
     }
-    if (place->socket >= 0) {
-        drop(place);
+    if (seat->socket >= 0) {
+        drop(seat);
     }
-    *place = (guest){.socket = socket, .until = mt_tcp_clock() + MT_TCP_GUEST_SECONDS};
+    *seat = (guest){.socket = socket, .until = mt_tcp_clock() + MT_TCP_GUEST_SECONDS};
+    return MT_OK;
 }
 
 /* Takes a guest that has said who it is for that rank. */
 static mt_status take(meeting *here, guest *one)
 {
     const uint32_t rank = one->said.rank, size = one->said.size;
+    if (strncmp(one->said.version, mt_version(), sizeof one->said.version) != 0) {
+        return mt_fail(MT_ERROR_INVALID, "rank %u is of Mixtape %.*s, and rank %d of %s", rank,
+                       MT_TCP_VERSION, one->said.version, here->rank, mt_version());
+    }
     if (size != (uint32_t)here->size) {
         return mt_fail(MT_ERROR_INVALID, "rank %u was told of %u processes, and rank 0 of %d", rank,
                        size, here->size);
@@ -80,13 +94,12 @@ static mt_status listen_to(meeting *here, guest *one)
 }
 
 /* "1", or "1, 3", of those that have not come. */
-static void name_missing(const meeting *here, char names[128])
+static void name_missing(const meeting *here, char names[MT_TCP_NAMES])
 {
-    size_t used = 0;
     names[0] = '\0';
-    for (int rank = here->rank + 1; rank < here->size && used < 100; rank++) {
+    for (int rank = here->rank + 1; rank < here->size; rank++) {
         if (here->sockets[rank] < 0) {
-            used += (size_t)snprintf(names + used, 128 - used, "%s%d", used > 0 ? ", " : "", rank);
+            mt_tcp_add_rank(names, rank);
         }
     }
 }
@@ -101,54 +114,65 @@ static bool is_missing(const meeting *here)
     return false;
 }
 
-/* A rank that has come says nothing more before it is answered. */
-static mt_status check_taken(const meeting *here, int rank)
+/* A rank that has come to rank 0 says nothing more before it is answered. Others may have begun
+ * with what comes after the meeting. */
+static mt_status check_taken(const meeting *here, int rank, short events)
 {
     char byte;
-    ssize_t count = recv(here->sockets[rank], &byte, 1, MSG_PEEK);
-    return count < 0 && (errno == EAGAIN || errno == EINTR)
-               ? MT_OK
-               : mt_fail(MT_ERROR_IO, "rank %d has ended while others were waited for", rank);
+    bool is_there = here->rank > 0 ? (events & (POLLRDHUP | POLLHUP | POLLERR)) == 0
+                                   : recv(here->sockets[rank], &byte, 1, MSG_PEEK) < 0 &&
+                                         (errno == EAGAIN || errno == EINTR);
+    return is_there ? MT_OK
+                    : mt_fail(MT_ERROR_IO, "rank %d has ended while others were waited for", rank);
 }
 
-static nfds_t prepare_polls(const meeting *here)
+/* Only what is open: the system refuses to look at more than a process may have open. */
+static void look_at(meeting *here, int index, int socket, short events)
 {
-    nfds_t count = 0;
-    here->polls[count++] = (struct pollfd){.fd = here->listener, .events = POLLIN};
-    for (int i = 0; i < MT_TCP_GUESTS; i++) {
-        here->polls[count++] = (struct pollfd){.fd = here->guests[i].socket, .events = POLLIN};
+    if (socket >= 0) {
+        here->polled[here->poll_count] = index;
+        here->polls[here->poll_count++] = (struct pollfd){.fd = socket, .events = events};
     }
-    for (int rank = 0; rank < here->size; rank++) {
-        here->polls[count++] =
-            (struct pollfd){.fd = here->rank == 0 ? here->sockets[rank] : -1, .events = POLLIN};
+}
+
+static mt_status hear_from(meeting *here, int index, short events)
+{
+    if (index == LISTENER) {
+        return let_in(here);
     }
-    return count;
+    if (index >= FIRST_RANK) {
+        return check_taken(here, index - FIRST_RANK, events);
+    }
+    return here->guests[index].socket >= 0 ? listen_to(here, &here->guests[index]) : MT_OK;
 }
 
 static mt_status hear(meeting *here)
 {
     enum { TICK_MS = 200 };
     mt_status status = MT_OK;
-    nfds_t count = prepare_polls(here);
-    double now = mt_tcp_clock();
-    if (poll(here->polls, count, TICK_MS) < 0) {
-        return MT_OK;
+    const double now = mt_tcp_clock();
+    here->poll_count = 0;
+    for (int rank = 0; rank < here->size; rank++) {
+        look_at(here, FIRST_RANK + rank, here->sockets[rank], here->rank > 0 ? POLLRDHUP : POLLIN);
     }
-    for (int rank = 0; rank < here->size && status == MT_OK; rank++) {
-        if (here->polls[1 + MT_TCP_GUESTS + rank].revents != 0) {
-            status = check_taken(here, rank);
+    for (int i = 0; i < MT_TCP_GUESTS; i++) {
+        look_at(here, i, here->guests[i].socket, POLLIN);
+    }
+    look_at(here, LISTENER, here->listener, POLLIN);
+    int ready = poll(here->polls, (nfds_t)here->poll_count, TICK_MS);
+    if (ready < 0 && errno != EINTR) {
+        return mt_fail(MT_ERROR_IO, "rank %d: connections cannot be waited for: %s", here->rank,
+                       strerror(errno));
+    }
+    for (int i = 0; i < here->poll_count && ready > 0 && status == MT_OK; i++) {
+        if (here->polls[i].revents != 0) {
+            status = hear_from(here, here->polled[i], here->polls[i].revents);
         }
     }
     for (int i = 0; i < MT_TCP_GUESTS && status == MT_OK; i++) {
-        guest *one = &here->guests[i];
-        if (one->socket >= 0 && here->polls[1 + i].revents != 0) {
-            status = listen_to(here, one);
-        } else if (one->socket >= 0 && now > one->until) {
-            drop(one);
+        if (here->guests[i].socket >= 0 && now > here->guests[i].until) {
+            drop(&here->guests[i]);
         }
-    }
-    if (status == MT_OK && here->polls[0].revents != 0) {
-        let_in(here);
     }
     return status;
 }
@@ -157,7 +181,7 @@ mt_status mt_tcp_wait_for_all(meeting *here, double seconds)
 {
     mt_status status = MT_OK;
     while (status == MT_OK && is_missing(here)) {
-        char names[128];
+        char names[MT_TCP_NAMES];
         if (mt_tcp_clock() >= here->until) {
             name_missing(here, names);
             status = mt_fail(MT_ERROR_IO, "no connection from rank %s to rank %d within %g s",

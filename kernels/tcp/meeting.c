@@ -3,6 +3,8 @@
 #include "kernels/tcp/arrivals.h"
 #include "kernels/tcp/sockets.h"
 
+#include <mixtape/version.h>
+
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,24 +13,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum {
-    LATER_SECONDS = 5, /* that others wait longer than rank 0, which knows better who is missing */
-    REASON_MAX = 256
-};
-
-/* What rank 0 answers, once all have come or something is wrong; a place for each rank follows. */
-typedef struct welcome {
-    uint64_t magic, token;
-    int32_t status; /* an mt_status */
-    char reason[REASON_MAX];
-} welcome;
-
-/* Where a rank listens; family AF_UNSPEC: on the machine of rank 0, wherever that is for others. */
-typedef struct place {
-    uint16_t family, port;
-    uint32_t scope;
-    unsigned char host[16];
-} place;
+/* That others wait longer than rank 0, which knows better who is missing. */
+enum { LATER_SECONDS = 5 };
 
 /* ---- rank 0 ---- */
 
@@ -49,6 +35,11 @@ static void describe(const meeting *here, int rank, place *at)
     } else {
         struct sockaddr_in6 six;
         memcpy(&six, &from, sizeof six);
+        if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr)) { /* what machines without IPv6 can use */
+            at->family = AF_INET;
+            memcpy(at->host, six.sin6_addr.s6_addr + 12, 4);
+            return;
+        }
         memcpy(at->host, &six.sin6_addr, sizeof six.sin6_addr);
         at->scope = six.sin6_scope_id;
     }
@@ -136,35 +127,59 @@ static mt_status listen_for_others(meeting *here, const char *address, const str
     return mt_tcp_listen(address, &any, here->size + MT_TCP_GUESTS, &here->listener);
 }
 
+static hello present(const meeting *here)
+{
+    hello own = {.magic = MT_TCP_MAGIC,
+                 .token = here->token,
+                 .rank = (uint32_t)here->rank,
+                 .size = (uint32_t)here->size,
+                 .port = here->listener >= 0 ? (uint32_t)mt_tcp_port(here->listener) : 0};
+    snprintf(own.version, sizeof own.version, "%s", mt_version());
+    return own;
+}
+
+/* NULL, or what failed: what is no rank 0 is known by its first bytes, behind which no more need
+ * come. */
+static const char *receive_welcome(const meeting *here, welcome *said, double until)
+{
+    static const char strange[] = "it is no rank 0 of Mixtape's";
+    const uint64_t magic = MT_TCP_MAGIC;
+    for (size_t i = 0; i < sizeof magic; i++) {
+        char *byte = (char *)&said->magic + i;
+        const char *failure = mt_tcp_receive(here->sockets[0], byte, 1, until);
+        if (failure != NULL || *byte != ((const char *)&magic)[i]) {
+            return failure != NULL ? failure : strange;
+        }
+    }
+    const char *failure = mt_tcp_receive(here->sockets[0], (char *)said + sizeof magic,
+                                         sizeof *said - sizeof magic, until);
+    said->reason[MT_TCP_REASON - 1] = '\0';
+    bool is_known = said->status >= MT_OK && said->status <= MT_ERROR_NUMERIC;
+    return failure == NULL && !is_known ? strange : failure;
+}
+
 static mt_status report_to_first(meeting *here, const char *address, const struct addrinfo *found,
                                  double seconds, place *places)
 {
     char problem[64] = "";
     welcome said = {.magic = 0};
-    here->sockets[0] = mt_tcp_connect(found, here->until, problem);
+    here->sockets[0] = mt_tcp_connect(found, false, here->until, problem);
     if (here->sockets[0] < 0) {
         return mt_fail(MT_ERROR_IO, "rank %d: no rank 0 at %.300s within %g s: %s", here->rank,
                        address, seconds, problem);
     }
     mt_status status =
         here->rank < here->size - 1 ? listen_for_others(here, address, found) : MT_OK;
-    const hello own = {.magic = MT_TCP_MAGIC,
-                       .rank = (uint32_t)here->rank,
-                       .size = (uint32_t)here->size,
-                       .port = here->listener >= 0 ? (uint32_t)mt_tcp_port(here->listener) : 0};
+    const hello own = present(here);
     if (status != MT_OK) {
         return status;
     }
     const double until = here->until + LATER_SECONDS;
     const char *failure = mt_tcp_send(here->sockets[0], &own, sizeof own, until);
     if (failure == NULL) {
-        failure = mt_tcp_receive(here->sockets[0], &said, sizeof said, until);
-    }
-    if (failure == NULL && said.magic != MT_TCP_MAGIC) {
-        failure = "it is no rank 0 of Mixtape's";
+        failure = receive_welcome(here, &said, until);
     }
     if (failure == NULL && said.status != MT_OK) {
-        said.reason[REASON_MAX - 1] = '\0';
         return mt_fail((mt_status)said.status, "%s", said.reason);
     }
     if (failure == NULL) {
@@ -202,10 +217,7 @@ static mt_status connect_to_others(meeting *here, const place *places, double se
 {
     here->until =
         mt_tcp_clock() + (seconds > MT_TCP_GUEST_SECONDS ? seconds : MT_TCP_GUEST_SECONDS);
-    const hello own = {.magic = MT_TCP_MAGIC,
-                       .token = here->token,
-                       .rank = (uint32_t)here->rank,
-                       .size = (uint32_t)here->size};
+    const hello own = present(here);
     for (int rank = 1; rank < here->rank; rank++) {
         struct sockaddr_storage at;
         char problem[64] = "";
@@ -213,7 +225,7 @@ static mt_status connect_to_others(meeting *here, const place *places, double se
         const struct addrinfo there = {
             .ai_family = at.ss_family, .ai_addrlen = sizeof at, .ai_addr = (struct sockaddr *)&at};
         const char *failure = problem;
-        here->sockets[rank] = mt_tcp_connect(&there, here->until, problem);
+        here->sockets[rank] = mt_tcp_connect(&there, true, here->until, problem);
         if (here->sockets[rank] >= 0) {
             failure = mt_tcp_send(here->sockets[rank], &own, sizeof own, here->until);
         }
@@ -256,7 +268,8 @@ mt_status mt_tcp_meet(int rank, int size, const char *address, double seconds, i
                     .sockets = sockets,
                     .ports = calloc((size_t)size, sizeof *here.ports),
                     .until = mt_tcp_clock() + seconds,
-                    .polls = calloc(1 + MT_TCP_GUESTS + (size_t)size, sizeof *here.polls)};
+                    .polls = calloc(1 + MT_TCP_GUESTS + (size_t)size, sizeof *here.polls),
+                    .polled = calloc(1 + MT_TCP_GUESTS + (size_t)size, sizeof *here.polled)};
     place *places = calloc((size_t)size, sizeof *places);
     for (int i = 0; i < MT_TCP_GUESTS; i++) {
         here.guests[i].socket = -1;
@@ -264,9 +277,9 @@ mt_status mt_tcp_meet(int rank, int size, const char *address, double seconds, i
     for (int i = 0; i < size; i++) {
         sockets[i] = -1;
     }
-    mt_status status = here.ports != NULL && here.polls != NULL && places != NULL
-                           ? mt_tcp_find(address, &found)
-                           : no_memory(size);
+    bool has_room =
+        here.ports != NULL && here.polls != NULL && here.polled != NULL && places != NULL;
+    mt_status status = has_room ? mt_tcp_find(address, &found) : no_memory(size);
     if (status == MT_OK) {
         status = meet(&here, address, found, seconds, places);
         freeaddrinfo(found);
@@ -285,6 +298,7 @@ mt_status mt_tcp_meet(int rank, int size, const char *address, double seconds, i
     }
     free(here.ports);
     free(here.polls);
+    free(here.polled);
     free(places);
     return status;
 }

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,10 +27,12 @@ double mt_tcp_clock(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* For poll, at least 0. */
-static int milliseconds_until(double until)
+int mt_tcp_milliseconds_until(double until)
 {
     double left = 1e3 * (until - mt_tcp_clock());
+    if (isinf(until)) {
+        return -1;
+    }
     return left <= 0.0 ? 0 : left > 1e6 ? 1000000 : (int)left + 1;
 }
 
@@ -58,14 +62,24 @@ static bool split(const char *address, char host[HOST_MAX], char port[8])
            number <= 65535;
 }
 
+static mt_status no_address(const char *address)
+{
+    return mt_fail(MT_ERROR_INVALID, "address %.300s: not HOST:PORT (port 1 .. 65535)", address);
+}
+
+mt_status mt_tcp_check(const char *address)
+{
+    char host[HOST_MAX], port[8];
+    return split(address, host, port) ? MT_OK : no_address(address);
+}
+
 mt_status mt_tcp_find(const char *address, struct addrinfo **found)
 {
     char host[HOST_MAX], port[8];
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     *found = NULL;
     if (!split(address, host, port)) {
-        return mt_fail(MT_ERROR_INVALID, "address %.300s: not HOST:PORT (port 1 .. 65535)",
-                       address);
+        return no_address(address);
     }
     int error = getaddrinfo(host, port, &hints, found);
     if (error != 0) {
@@ -161,10 +175,12 @@ mt_status mt_tcp_listen(const char *name, const struct addrinfo *addresses, int 
     } else {
         made = listen_everywhere(port_of(addresses->ai_addr), backlog);
     }
+    char problem[64];
+    mt_tcp_describe(errno, problem);
     *socket = made;
     return made >= 0 ? MT_OK
                      : mt_fail(MT_ERROR_IO, "%.300s: nobody can connect to rank 0 there: %s", name,
-                               strerror(errno));
+                               problem);
 }
 
 int mt_tcp_port(int socket)
@@ -181,7 +197,7 @@ static bool wait_for(int socket, short events, double until)
 {
     for (;;) {
         struct pollfd one = {.fd = socket, .events = events};
-        int ready = poll(&one, 1, milliseconds_until(until));
+        int ready = poll(&one, 1, mt_tcp_milliseconds_until(until));
         if (ready > 0) {
             return true;
         }
@@ -190,6 +206,17 @@ static bool wait_for(int socket, short events, double until)
             return false;
         }
     }
+}
+
+/* A port of the range that the system takes ports of connections from may be taken for this very
+ * one: then it is connected to itself, and nobody else can listen there. */
+static bool is_own(int socket)
+{
+    struct sockaddr_storage here = {0}, there = {0};
+    socklen_t own = sizeof here, other = sizeof there;
+    return getsockname(socket, (struct sockaddr *)&here, &own) == 0 &&
+           getpeername(socket, (struct sockaddr *)&there, &other) == 0 && own == other &&
+           memcmp(&here, &there, own) == 0;
 }
 
 static int connect_once(const struct addrinfo *address, double until)
@@ -209,6 +236,7 @@ static int connect_once(const struct addrinfo *address, double until)
             getsockopt(made, SOL_SOCKET, SO_ERROR, &error, &length);
         }
     }
+    error = error == 0 && is_own(made) ? ECONNREFUSED : error;
     if (error != 0) {
         close(made);
         errno = error;
@@ -217,21 +245,45 @@ static int connect_once(const struct addrinfo *address, double until)
     return made;
 }
 
-int mt_tcp_connect(const struct addrinfo *addresses, double until, char problem[64])
+void mt_tcp_describe(int error, char words[64])
 {
-    for (;;) {
+    struct rlimit files = {0};
+    if (error == EMFILE || error == ENFILE) {
+        getrlimit(RLIMIT_NOFILE, &files);
+        snprintf(words, 64, "too many open files (ulimit -n %llu)",
+                 (unsigned long long)files.rlim_cur);
+    } else {
+        snprintf(words, 64, "%s", strerror(error));
+    }
+}
+
+int mt_tcp_connect(const struct addrinfo *addresses, bool listens, double until, char problem[64])
+{
+    bool is_final = false;
+    while (!is_final) {
         for (const struct addrinfo *one = addresses; one != NULL; one = one->ai_next) {
             double limit = mt_tcp_clock() + TRY_MS * 1e-3;
             int made = connect_once(one, limit < until ? limit : until);
             if (made >= 0) {
                 return made;
             }
-            snprintf(problem, 64, "%s", strerror(errno));
+            is_final = errno == EMFILE || errno == ENFILE || (listens && errno == ECONNREFUSED);
+            mt_tcp_describe(errno, problem);
         }
-        if (mt_tcp_clock() + RETRY_MS * 1e-3 >= until) {
-            return -1;
-        }
-        poll(NULL, 0, RETRY_MS);
+        is_final = is_final || mt_tcp_clock() + RETRY_MS * 1e-3 >= until;
+        poll(NULL, 0, is_final ? 0 : RETRY_MS);
+    }
+    return -1;
+}
+
+void mt_tcp_add_rank(char names[MT_TCP_NAMES], int rank)
+{
+    static const char more[] = ", ...";
+    const size_t used = strlen(names), most = MT_TCP_NAMES - sizeof ", 2147483647" - sizeof more;
+    if (used < most) {
+        snprintf(names + used, MT_TCP_NAMES - used, "%s%d", used > 0 ? ", " : "", rank);
+    } else if (names[used - 1] != '.') {
+        snprintf(names + used, MT_TCP_NAMES - used, "%s", more);
     }
 }
 

@@ -16,9 +16,15 @@
 /* Of a clock that never goes back. */
 double mt_tcp_clock(void);
 
+/* For poll: at least 0, and -1 where it is INFINITY. */
+int mt_tcp_milliseconds_until(double until);
+
 /* Splits "HOST:PORT" or "[HOST]:PORT", as an address of IPv6 is written, and finds what the host's
  * name stands for. MT_ERROR_INVALID with the text. The caller calls freeaddrinfo. */
 mt_status mt_tcp_find(const char *address, struct addrinfo **found);
+
+/* MT_ERROR_INVALID with the text unless it is written so. Finds nothing. */
+mt_status mt_tcp_check(const char *address);
 
 /* Tells if a connection from there comes from this very machine by its loopback (127.0.0.1,
  * ::1). */
@@ -34,8 +40,17 @@ mt_status mt_tcp_listen(const char *name, const struct addrinfo *addresses, int 
 int mt_tcp_port(int socket);
 
 /* Connects to one of the addresses, which are tried in turn until somebody listens there or the
- * time is over: then `problem` says why the last try failed. Returns the socket, or -1. */
-int mt_tcp_connect(const struct addrinfo *addresses, double until, char problem[64]);
+ * time is over: then `problem` says why the last try failed. Where somebody `listens` already, a
+ * refusal is final. Returns the socket, or -1. */
+int mt_tcp_connect(const struct addrinfo *addresses, bool listens, double until, char problem[64]);
+
+/* What an error of errno's is: in its words, but with the limit where too many files are open. */
+void mt_tcp_describe(int error, char words[64]);
+
+enum { MT_TCP_NAMES = 128 };
+
+/* Puts one more rank behind a list, "1, 3"; "" at first. A list that is full ends with ", ...". */
+void mt_tcp_add_rank(char names[MT_TCP_NAMES], int rank);
 
 /* Sends or receives so many bytes, all of them before the time is over: NULL, or what failed. */
 const char *mt_tcp_send(int socket, const void *bytes, size_t count, double until);

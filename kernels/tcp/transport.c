@@ -1,9 +1,12 @@
 #include "kernels/tcp/transport.h"
 
+#include "kernels/tcp/arrivals.h"
 #include "kernels/tcp/meeting.h"
+#include "kernels/tcp/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -28,6 +31,7 @@ typedef struct network {
     int *sockets; /* (size), and so are the others */
     flow *flows;
     struct pollfd *polls;
+    double until; /* of what is carried: INFINITY, once all are known to be there */
     char message[256];
 } network;
 
@@ -44,13 +48,11 @@ static bool has_ended(int socket)
 static bool look(void *context, size_t size, char *words)
 {
     const network *net = context;
-    char names[128] = "";
-    size_t used = 0;
+    char names[MT_TCP_NAMES] = "";
     int count = 0;
-    for (int rank = 0; rank < net->size && used < 100; rank++) {
+    for (int rank = 0; rank < net->size; rank++) {
         if (net->sockets[rank] >= 0 && has_ended(net->sockets[rank])) {
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%d",
-                                     count > 0 ? ", " : "", rank);
+            mt_tcp_add_rank(names, rank);
             count++;
         }
     }
@@ -63,6 +65,18 @@ static const char *lost(network *net, int rank, int error)
     if (!look(net, sizeof net->message, net->message)) {
         snprintf(net->message, sizeof net->message, "rank %d: %s", rank, strerror(error));
     }
+    return net->message;
+}
+
+static const char *late(network *net)
+{
+    char names[MT_TCP_NAMES] = "";
+    for (int rank = 0; rank < net->size; rank++) {
+        if (net->flows[rank].to_come > 0) {
+            mt_tcp_add_rank(names, rank);
+        }
+    }
+    snprintf(net->message, sizeof net->message, "no answer from rank %s", names);
     return net->message;
 }
 
@@ -91,31 +105,49 @@ static int receive_some(int socket, flow *one)
     return 0;
 }
 
+/* NULL, or why it failed: waits until more can be sent or received. */
+static const char *wait_for_some(network *net)
+{
+    int ready = poll(net->polls, (nfds_t)net->size, mt_tcp_milliseconds_until(net->until));
+    if (ready < 0 && errno != EINTR) {
+        snprintf(net->message, sizeof net->message, "others cannot be waited for: %s",
+                 strerror(errno));
+        return net->message;
+    }
+    return ready == 0 && mt_tcp_clock() >= net->until ? late(net) : NULL;
+}
+
+/* Sends and receives what works now; `is_left` tells if there is more. */
+static const char *carry_some(network *net, bool *is_left)
+{
+    *is_left = false;
+    for (int rank = 0; rank < net->size; rank++) {
+        flow *one = &net->flows[rank];
+        int error = one->to_send > 0 ? send_some(net->sockets[rank], one) : 0;
+        if (error == 0 && one->to_come > 0) {
+            error = receive_some(net->sockets[rank], one);
+        }
+        if (error != 0) {
+            return lost(net, rank, error);
+        }
+        short events = (short)((one->to_send > 0 ? POLLOUT : 0) | (one->to_come > 0 ? POLLIN : 0));
+        net->polls[rank] =
+            (struct pollfd){.fd = events != 0 ? net->sockets[rank] : -1, .events = events};
+        *is_left = *is_left || events != 0;
+    }
+    return NULL;
+}
+
 /* Sends and receives whatever the flows have, with all ranks at once. */
 static const char *carry(network *net)
 {
-    for (;;) {
-        bool is_left = false;
-        for (int rank = 0; rank < net->size; rank++) {
-            flow *one = &net->flows[rank];
-            int error = one->to_send > 0 ? send_some(net->sockets[rank], one) : 0;
-            if (error == 0 && one->to_come > 0) {
-                error = receive_some(net->sockets[rank], one);
-            }
-            if (error != 0) {
-                return lost(net, rank, error);
-            }
-            short events =
-                (short)((one->to_send > 0 ? POLLOUT : 0) | (one->to_come > 0 ? POLLIN : 0));
-            net->polls[rank] =
-                (struct pollfd){.fd = events != 0 ? net->sockets[rank] : -1, .events = events};
-            is_left = is_left || events != 0;
-        }
-        if (!is_left) {
-            return NULL;
-        }
-        poll(net->polls, (nfds_t)net->size, -1);
+    bool is_left;
+    const char *failure = carry_some(net, &is_left);
+    while (failure == NULL && is_left) {
+        failure = wait_for_some(net);
+        failure = failure == NULL ? carry_some(net, &is_left) : failure;
     }
+    return failure;
 }
 
 /* ---- what ranks do together ---- */
@@ -232,13 +264,23 @@ static const char *look_around(network *net, mt_transport *transport)
     return failure;
 }
 
+/* One that has come may be stopped. The last one may have come at the last moment. */
+static double first_words_until(double begun, double seconds)
+{
+    const double least = seconds < MT_TCP_GUEST_SECONDS ? seconds : MT_TCP_GUEST_SECONDS,
+                 now = mt_tcp_clock();
+    return begun + seconds > now + least ? begun + seconds : now + least;
+}
+
 mt_status mt_tcp_open(int rank, int size, const char *address, double seconds,
                       mt_transport *transport)
 {
+    const double begun = mt_tcp_clock();
     network *net = calloc(1, sizeof *net);
     if (net != NULL) {
         *net = (network){.rank = rank,
                          .size = size,
+                         .until = INFINITY,
                          .sockets = malloc((size_t)size * sizeof *net->sockets),
                          .flows = calloc((size_t)size, sizeof *net->flows),
                          .polls = calloc((size_t)size, sizeof *net->polls)};
@@ -266,10 +308,15 @@ mt_status mt_tcp_open(int rank, int size, const char *address, double seconds,
                                 .look = look,
                                 .end_all = end_all,
                                 .close = close_network};
+    net->until = first_words_until(begun, seconds);
     const char *failure = look_around(net, transport);
     if (failure != NULL) {
-        status = mt_fail(MT_ERROR_DEVICE, "rank %d: %s", rank, failure);
+        bool is_late = mt_tcp_clock() >= net->until;
+        status = is_late ? mt_fail(MT_ERROR_IO, "rank %d: %s within %g s", rank, failure, seconds)
+                         : mt_fail(MT_ERROR_DEVICE, "rank %d: %s", rank, failure);
         close_network(net);
+        return status;
     }
-    return status;
+    net->until = INFINITY; /* a rank may compute for as long as it wants */
+    return MT_OK;
 }
