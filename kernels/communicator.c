@@ -5,8 +5,10 @@
 #include "kernels/nccl_sums.h"
 #include "kernels/null.h"
 #include "kernels/start.h"
+#include "kernels/tcp/sockets.h"
 #include "kernels/tcp/transport.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,10 +89,16 @@ mt_status mt_communicator_open(mt_communicator **communicator)
 {
     mt_start start;
     mt_transport transport;
+    if (communicator == NULL) {
+        return mt_fail_null(__func__);
+    }
     *communicator = NULL;
     mt_status status = mt_start_read(&start);
     if (status != MT_OK) {
         return status;
+    }
+    if (start.size == 1) {
+        return mt_alone_communicator(communicator);
     }
     if (!start.by_mpi) {
         return mt_communicator_open_at(start.rank, start.size, start.address,
@@ -104,13 +112,26 @@ mt_status mt_communicator_open_at(int rank, int size, const char *address, doubl
                                   mt_communicator **communicator)
 {
     mt_transport transport;
-    *communicator = NULL;
     mt_status status = MT_OK;
+    if (communicator == NULL) {
+        return mt_fail_null(__func__);
+    }
+    *communicator = NULL;
+    if (address == NULL) {
+        return mt_fail_null(__func__);
+    }
+    if (!isfinite(seconds) || seconds < 0.0) {
+        return mt_fail(MT_ERROR_INVALID, "communicator: ranks cannot wait %g s for one another",
+                       seconds);
+    }
     if (rank == -1 && size == 0) {
         status = mt_start_read_rank(&rank, &size);
     }
     if (status == MT_OK) {
         status = mt_start_check(rank, size);
+    }
+    if (status == MT_OK) {
+        status = mt_tcp_check(address);
     }
     if (status != MT_OK) {
         return status;

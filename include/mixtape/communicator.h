@@ -63,8 +63,9 @@ MT_API mt_status mt_communicator_open(mt_communicator **communicator);
  * 127.x.x.x or ::1, or localhost, other machines cannot connect.
  *
  * MT_ERROR_INVALID for a rank that is not one of 0 .. size - 1 or that two processes have, an
- * address that is none, and ranks that were told different sizes; MT_ERROR_IO where the port is in
- * use and where not all ranks come within `seconds`. */
+ * address that is none, `seconds` that are below 0 or not finite, and ranks that were told
+ * different sizes or are of different versions of Mixtape; MT_ERROR_IO where the port is in use and
+ * where not all ranks come, and answer one another, within `seconds`. */
 MT_API mt_status mt_communicator_open_at(int rank, int size, const char *address, double seconds,
                                          mt_communicator **communicator);
 

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <math.h>
 
 /* One of several processes: what it is told, and what it gets. */
 typedef struct process {
@@ -90,6 +91,7 @@ START_TEST(test_what_is_no_rank_and_no_address)
         {0, 2, "localhost:29500x", "not HOST:PORT"},
         {0, 2, "::1:29500", "not HOST:PORT"},
         {0, 2, "", "not HOST:PORT"},
+        {0, 1, "garbage", "address garbage: not HOST:PORT"},
         {1, 2, "no-such-host.invalid:29500", "address no-such-host.invalid:29500: "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -99,6 +101,21 @@ START_TEST(test_what_is_no_rank_and_no_address)
                          MT_ERROR_INVALID);
         ck_assert_ptr_null(communicator);
         ck_assert_msg(strstr(mt_error_message(), cases[i].told) != NULL, "%s", mt_error_message());
+    }
+}
+END_TEST
+
+START_TEST(test_what_is_no_time_to_wait)
+{
+    static const double cases[] = {-1.0, -0.5, NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mt_communicator *communicator;
+        char told[64];
+        snprintf(told, sizeof told, "ranks cannot wait %g s", cases[i]);
+        ck_assert_int_eq(mt_communicator_open_at(0, 2, "localhost:1", cases[i], &communicator),
+                         MT_ERROR_INVALID);
+        ck_assert_ptr_null(communicator);
+        ck_assert_msg(strstr(mt_error_message(), told) != NULL, "%s", mt_error_message());
     }
 }
 END_TEST
@@ -298,9 +315,10 @@ END_TEST
 static Suite *tcp_suite(void)
 {
     return SUITE("tcp", test_processes_meet_at_names_and_at_addresses,
-                 test_what_is_no_rank_and_no_address, test_ranks_that_do_not_fit_together,
-                 test_who_does_not_come_is_named, test_a_port_in_use_and_one_that_is_anothers,
-                 test_strangers_are_left_out, test_a_rank_that_ends_before_all_have_come,
+                 test_what_is_no_rank_and_no_address, test_what_is_no_time_to_wait,
+                 test_ranks_that_do_not_fit_together, test_who_does_not_come_is_named,
+                 test_a_port_in_use_and_one_that_is_anothers, test_strangers_are_left_out,
+                 test_a_rank_that_ends_before_all_have_come,
                  test_a_rank_that_ends_fails_what_the_others_do);
 }
 

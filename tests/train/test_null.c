@@ -39,6 +39,7 @@ START_TEST(test_devices)
     void *memory;
     float value = 0.0f;
     mt_device *opened;
+    mt_communicator *communicator;
     mt_wkv_forward_args forward = {.B = 1, .T = 1, .C = 1};
     mt_wkv_backward_args backward = {.B = 1, .T = 1, .C = 1};
     REFUSES(mt_device_synchronize, NULL);
@@ -48,6 +49,10 @@ START_TEST(test_devices)
     REFUSES(mt_device_read, NULL, &value, &value, sizeof value);
     REFUSES(mt_wkv_forward, NULL, NULL, MT_F32, &forward);
     REFUSES(mt_wkv_backward, NULL, NULL, MT_F32, &backward);
+    REFUSES(mt_communicator_open, NULL);
+    REFUSES(mt_communicator_open_at, 0, 1, NULL, 1.0, &communicator);
+    ck_assert_ptr_null(communicator);
+    REFUSES(mt_communicator_open_at, 0, 1, "localhost:1", 1.0, NULL);
     REFUSES(mt_communicator_agree, NULL, MT_OK);
     REFUSES(mt_communicator_use_device, NULL, device);
     mt_communicator_leave_device(NULL, device);
