@@ -81,14 +81,18 @@ static error_t parse_meeting(int key, const char *text, ranks_meeting *meeting)
     return parsed(status);
 }
 
-static void check_meeting(const ranks_meeting *meeting, const struct argp_state *state)
+static void check_meeting(const train_arguments *given, const struct argp_state *state)
 {
+    const ranks_meeting *meeting = &given->meeting;
     if ((meeting->rank >= 0) != (meeting->size > 0)) {
         wrong_arguments(state, "--rank and --world-size are given together");
     }
     if (meeting->address == NULL && (meeting->size > 0 || meeting->seconds >= 0.0)) {
         wrong_arguments(state, "--%s is given with --address",
                         meeting->size > 0 ? "world-size" : "wait");
+    }
+    if (given->dry_run && meeting->address != NULL && meeting->size != 1) {
+        wrong_arguments(state, "--dry-run: it is of one process, and --address is of several");
     }
 }
 
@@ -145,7 +149,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         if (given->style != NULL && (given->resume != NULL || given->espnet_config != NULL)) {
             wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
         }
-        check_meeting(&given->meeting, state);
+        check_meeting(given, state);
         if (given->config != NULL && (given->resume != NULL || given->espnet_config != NULL ||
                                       given->style != NULL || given->recipe != NULL)) {
             wrong_arguments(state,

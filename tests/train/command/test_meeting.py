@@ -209,6 +209,10 @@ class RefusalTest(MeetingTest):
                 ([*address, *rank, "--world-size", "0"], "--world-size"),
                 ([*address, *rank, *size, "--wait", "-1"], "--wait"),
                 ([*rank, *size, "--address", "nowhere"], "address nowhere: not HOST:PORT"),
+                (["--rank", "0", "--world-size", "1", "--address", "garbage"],
+                 "address garbage: not HOST:PORT"),
+                ([*address, *rank, *size, "--dry-run"],
+                 "--dry-run: it is of one process, and --address is of several"),
                 (address, r"neither it was told nor does the environment say \(RANK, WORLD_SIZE\)"),
         ):
             self.refused(arguments, says)
