@@ -53,7 +53,7 @@ __device__ inline row_sums<real> sums_of_row(const stored *logits, int64_t V)
 }
 
 template <typename stored, typename real = real_of<stored>>
-__global__ void __launch_bounds__(LOSS_THREADS)
+__global__ void __launch_bounds__(LOSS_THREADS, ROOMY_BLOCKS)
     row_losses(int64_t N, int64_t V, int32_t ignore_index, double smoothing, const stored *logits,
                const int32_t *targets, real *lse, int32_t *top, mt_cross_entropy_row *results,
                int64_t first_row, findings to)
