@@ -3,8 +3,6 @@
 #include <mixtape/model_fields.h>
 
 #include "io/adapter_file.h"
-#include "train/command/run_view.h"
-
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -83,20 +81,13 @@ static json_t *progress_of(const mt_train_state *state)
                      (json_int_t)state->skipped, "spikes", (json_int_t)state->spikes);
 }
 
-static json_t *run_of(const char *run)
+static json_t *run_of(const run_view *run)
 {
-    run_view view;
-    json_t *made = NULL;
-    if (run_view_read(run, &view) == MT_OK) {
-        const metrics_row last = run_view_last(&view);
-        made =
-            json_pack("{s:I, s:o, s:o, s:o, s:o, s:b}", "step", (json_int_t)last.step, "steps",
-                      view.steps > 0 ? whole(view.steps) : json_null(), "loss", real(last.loss),
-                      "tokens_per_s", real(last.tokens_per_s), "seconds_left",
-                      real(view.is_at_work ? view.seconds_left : NAN), "at_work", view.is_at_work);
-    }
-    run_view_free(&view);
-    return made != NULL ? made : json_null();
+    const metrics_row last = run_view_last(run);
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:b}", "step", (json_int_t)last.step, "steps",
+                     run->steps > 0 ? whole(run->steps) : json_null(), "loss", real(last.loss),
+                     "tokens_per_s", real(last.tokens_per_s), "seconds_left",
+                     real(run->is_at_work ? run->seconds_left : NAN), "at_work", run->is_at_work);
 }
 
 static json_t *parameter_of(const mt_parameter *parameter, double rms)
@@ -138,8 +129,8 @@ static json_t *parameters_of(const mt_weights *weights, const double *rms)
     return good ? made : NULL;
 }
 
-static bool fill(json_t *object, const char *run, const char *path, const mt_checkpoint *checkpoint,
-                 const double *rms)
+static bool fill(json_t *object, const run_view *run, const char *path,
+                 const mt_checkpoint *checkpoint, const double *rms)
 {
     const mt_weights *weights = checkpoint->weights;
     bool good =
@@ -150,7 +141,7 @@ static bool fill(json_t *object, const char *run, const char *path, const mt_che
         set(object, "has_optimizer", json_boolean(checkpoint->has_optimizer)) &&
         set(object, "progress",
             checkpoint->has_state ? progress_of(&checkpoint->state) : json_null()) &&
-        set(object, "run", run_view_is_run(run) ? run_of(run) : json_null()) &&
+        set(object, "run", run != NULL ? run_of(run) : json_null()) &&
         set(object, "model", model_of(weights)) &&
         set(object, "tokens",
             weights->tokens != NULL ? whole(weights->tokens->count) : json_null()) &&
@@ -161,7 +152,7 @@ static bool fill(json_t *object, const char *run, const char *path, const mt_che
     return good && (rms == NULL || set(object, "parameters", parameters_of(weights, rms)));
 }
 
-mt_status info_json(const char *run, const char *path, const mt_checkpoint *checkpoint,
+mt_status info_json(const run_view *run, const char *path, const mt_checkpoint *checkpoint,
                     const double *rms)
 {
     json_t *object = json_object();

@@ -4,10 +4,11 @@
 
 #include <mixtape/checkpoint.h>
 
-/* Prints what a file holds as an object on standard output. `run` is what the caller named, a run's
- * folder or a file, and `path` the file; `rms` has the root of each parameter's mean square, or is
- * NULL. */
-mt_status info_json(const char *run, const char *path, const mt_checkpoint *checkpoint,
+#include "train/command/run_view.h"
+
+/* Prints what a file holds as an object on standard output. `run` is the run that it is of, or
+ * NULL; `rms` has the root of each parameter's mean square, or is NULL. */
+mt_status info_json(const run_view *run, const char *path, const mt_checkpoint *checkpoint,
                     const double *rms);
 
 #endif

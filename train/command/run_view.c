@@ -4,6 +4,7 @@
 #include "train/command/options.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -67,38 +68,49 @@ static bool is_of_file(const char *line, const struct stat *file)
 
 /* A run holds a lock on its log, which is looked up and not tried: to hold it for a moment would
  * keep a run from beginning. */
-static bool is_locked(const char *path)
+static mt_status find_lock(const char *path, bool *found)
 {
     char line[256];
     struct stat info;
-    bool found = false;
-    FILE *locks = stat(path, &info) == 0 ? fopen("/proc/locks", "re") : NULL;
-    while (locks != NULL && !found && fgets(line, sizeof line, locks) != NULL) {
-        found = is_of_file(line, &info);
+    *found = false;
+    if (stat(path, &info) != 0) {
+        return MT_OK;
+    }
+    FILE *locks = fopen("/proc/locks", "re");
+    if (locks == NULL && errno != ENOENT && errno != EACCES) {
+        return mt_fail(MT_ERROR_IO, "/proc/locks: %s", strerror(errno));
+    }
+    while (locks != NULL && !*found && fgets(line, sizeof line, locks) != NULL) {
+        *found = is_of_file(line, &info);
     }
     if (locks != NULL) {
         fclose(locks);
     }
-    return found;
+    return MT_OK;
 }
 
-/* What the configuration says; what cannot be read is not known. */
-static int64_t steps_of(const char *path)
+/* What the configuration says; one that is not there, or is damaged, does not tell. */
+static mt_status find_steps(const char *path, int64_t *steps)
 {
     run_config config;
     char *text = NULL;
     size_t size;
-    int64_t steps = 0;
-    if (mt_file_read(path, &text, &size) != MT_OK) {
-        return 0;
+    *steps = 0;
+    if (access(path, F_OK) != 0 && errno == ENOENT) {
+        return MT_OK;
+    }
+    mt_status status = mt_file_read(path, &text, &size);
+    if (status != MT_OK) {
+        return status;
     }
     options_defaults(&config);
-    if (options_read_yaml(&config, text) == MT_OK) {
-        steps = config.steps;
+    status = options_read_yaml(&config, text);
+    if (status == MT_OK) {
+        *steps = config.steps;
     }
     run_config_clear(&config);
     free(text);
-    return steps;
+    return status == MT_ERROR_MEMORY ? status : MT_OK;
 }
 
 static double time_left(const run_view *view)
@@ -123,15 +135,14 @@ mt_status run_view_read(const char *folder, run_view *view)
     if (status == MT_OK) {
         status = name_file(folder, "config.yaml", path);
     }
-    if (status != MT_OK) {
-        return status;
+    if (status == MT_OK) {
+        status = find_steps(path, &view->steps);
     }
-    view->steps = steps_of(path);
-    view->seconds_left = time_left(view);
-    if (name_file(folder, "train.log", path) == MT_OK) {
-        view->is_at_work = is_locked(path);
+    if (status == MT_OK) {
+        view->seconds_left = time_left(view);
+        status = name_file(folder, "train.log", path);
     }
-    return MT_OK;
+    return status == MT_OK ? find_lock(path, &view->is_at_work) : status;
 }
 
 void run_view_free(run_view *view)

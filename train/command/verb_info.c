@@ -203,16 +203,11 @@ static void print_needs(const char *path, const mt_checkpoint *checkpoint)
     symbols_free(&symbols);
 }
 
-/* How far the run in this folder is; rows that cannot be read are no reason to tell nothing. */
-static void print_progress(const char *run)
+static void print_progress(const run_view *run)
 {
-    run_view view;
     char told[128];
-    if (run_view_read(run, &view) == MT_OK) {
-        run_view_tell(&view, told, sizeof told);
-        printf("the run: %s\n", told);
-    }
-    run_view_free(&view);
+    run_view_tell(run, told, sizeof told);
+    printf("the run: %s\n", told);
 }
 
 static void print_adapter(const mt_weights *weights)
@@ -233,8 +228,8 @@ static void print_adapter(const mt_weights *weights)
                weights->file->model->file->path);
 }
 
-/* `rms` is NULL unless each parameter is to be told. */
-static mt_status print_checkpoint(const char *run, const char *path,
+/* `run` is NULL for what is no run's, and `rms` unless each parameter is to be told. */
+static mt_status print_checkpoint(const run_view *run, const char *path,
                                   const mt_checkpoint *checkpoint, const double *rms)
 {
     const mt_weights *weights = checkpoint->weights;
@@ -254,7 +249,7 @@ static mt_status print_checkpoint(const char *run, const char *path,
     if (checkpoint->has_state) {
         printf("step %" PRId64 ", %.1f s of training\n", state->step, state->seconds);
     }
-    if (run_view_is_run(run)) {
+    if (run != NULL) {
         print_progress(run);
     }
     if (checkpoint->has_state && state->best_step > 0) {
@@ -288,11 +283,21 @@ static mt_status print_checkpoint(const char *run, const char *path,
 static mt_status tell(const arguments *given, const char *path, const mt_checkpoint *checkpoint)
 {
     double *rms = NULL;
+    run_view view = {.rows = NULL};
     mt_status status = given->all ? magnitudes(checkpoint->weights, &rms) : MT_OK;
-    if (status == MT_OK) {
-        status = given->json ? info_json(given->file, path, checkpoint, rms)
-                             : print_checkpoint(given->file, path, checkpoint, rms);
+    const run_view *run = run_view_is_run(given->file) ? &view : NULL;
+    if (status == MT_OK && run != NULL) {
+        status = run_view_read(given->file, &view);
+        if (status == MT_ERROR_FORMAT) { /* the model can be told all the same */
+            run = NULL;
+            status = MT_OK;
+        }
     }
+    if (status == MT_OK) {
+        status = given->json ? info_json(run, path, checkpoint, rms)
+                             : print_checkpoint(run, path, checkpoint, rms);
+    }
+    run_view_free(&view);
     free(rms);
     return status;
 }
