@@ -5,6 +5,7 @@
 #include "train/command/progress.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -13,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -238,11 +237,19 @@ static mt_status make_script(const plotted_run *runs, int count, bool png, int *
                                                                           : failed("its script");
 }
 
-/* Of a file that a program fills without end. */
-static void limit(pid_t process)
+/* A file of memory that a program can fill, but not without end: it has its full length from the
+ * beginning, and how much of it was written is told by the position, which the program shares. */
+static int make_output(const char *name)
 {
-    const struct rlimit most = {MOST_BYTES, MOST_BYTES};
-    prlimit(process, RLIMIT_FSIZE, &most, NULL);
+    int file = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (file >= 0 &&
+        (ftruncate(file, MOST_BYTES) != 0 || fcntl(file, F_ADD_SEALS, F_SEAL_GROW) != 0)) {
+        int error = errno;
+        close(file);
+        errno = error;
+        return -1;
+    }
+    return file;
 }
 
 static mt_status start(plot *drawn, int script)
@@ -266,7 +273,6 @@ static mt_status start(plot *drawn, int script)
         const char *name = program()[0] != '\0' ? program() : "gnuplot";
         return mt_fail(MT_ERROR_IO, "%s: %s (Debian: gnuplot-nox)", name, strerror(error));
     }
-    limit(drawn->process);
     drawn->begun = clock_seconds();
     return MT_OK;
 }
@@ -284,9 +290,8 @@ static void clear(plot *drawn)
 mt_status plot_begin(plot *drawn, const plotted_run *runs, int count, const char *path)
 {
     int script = -1;
-    *drawn = (plot){.path = strdup(path),
-                    .output = memfd_create("picture", MFD_CLOEXEC),
-                    .errors = memfd_create("errors", MFD_CLOEXEC)};
+    *drawn = (plot){
+        .path = strdup(path), .output = make_output("picture"), .errors = make_output("errors")};
     mt_status status = drawn->path == NULL
                            ? mt_fail(MT_ERROR_MEMORY, "%s: no memory for its name", path)
                        : drawn->output < 0 || drawn->errors < 0 ? failed("no file for its picture")
@@ -340,13 +345,13 @@ static int wait_for(plot *drawn, bool *late)
     return ended;
 }
 
-/* Its content, which the caller frees; NULL where it cannot be had. */
+/* What was written to it, which the caller frees; NULL where it cannot be had. */
 static char *content(int file, size_t *size)
 {
-    struct stat info;
-    char *bytes = fstat(file, &info) == 0 ? calloc(1, (size_t)info.st_size + 1) : NULL;
+    off_t written = lseek(file, 0, SEEK_CUR);
+    char *bytes = written >= 0 ? calloc(1, (size_t)written + 1) : NULL;
     if (bytes != NULL) {
-        ssize_t got = pread(file, bytes, (size_t)info.st_size, 0);
+        ssize_t got = pread(file, bytes, (size_t)written, 0);
         *size = got > 0 ? (size_t)got : 0;
     }
     return bytes;
@@ -373,10 +378,11 @@ static mt_status complaint(const plot *drawn, int ended)
     return status;
 }
 
+/* One that fills its file was cut. */
 static bool is_picture(const char *bytes, size_t size, const char *path)
 {
     const char *begins = is_png(path) ? "\x89PNG" : "<?xml";
-    return size > strlen(begins) && memcmp(bytes, begins, strlen(begins)) == 0;
+    return size > strlen(begins) && size < MOST_BYTES && memcmp(bytes, begins, strlen(begins)) == 0;
 }
 
 mt_status plot_end(plot *drawn)

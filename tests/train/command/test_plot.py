@@ -106,7 +106,9 @@ class OthersTest(PicturesTest):
         for text, says in (("cat\n", "no picture"), ("exit 3\n", "status 3"),
                            ("kill -9 $$\n", "signal 9"), ("exit 0\n", "it drew nothing"),
                            ("echo one >&2; echo two >&2; exit 1\n", "gnuplot failed: two"),
-                           ("head -c 100000000 /dev/zero\n", "gnuplot failed")):
+                           ("head -c 100000000 /dev/zero\n", "gnuplot failed"),
+                           ("printf '<?xml'; head -c 20000000 /dev/zero; exit 0\n", "no picture"),
+                           ("head -c 20000000 /dev/zero >&2; exit 1\n", "gnuplot failed")):
             error = self.plot("rows.csv", "-o", "a.svg", gnuplot=self.script(text), status=1)
             self.assertIn(says, error.stderr.decode())
             self.assertFalse(os.path.exists(self.path("a.svg")))
