@@ -1,7 +1,8 @@
 #include "io/saver.h"
 
+#include "kernels/own_thread.h"
+
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,21 +44,6 @@ static void *save(void *context)
     return NULL;
 }
 
-/* Signals are for the program's own threads, but for those that a thread causes itself. */
-static bool begin_thread(mt_saver *saver)
-{
-    static const int own[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, SIGXFSZ};
-    sigset_t others, before;
-    sigfillset(&others);
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
-        sigdelset(&others, own[i]);
-    }
-    pthread_sigmask(SIG_SETMASK, &others, &before);
-    bool begun = pthread_create(&saver->thread, NULL, save, saver) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return begun;
-}
-
 void mt_saver_settle(mt_saver *saver)
 {
     if (saver->file == NULL) {
@@ -94,7 +80,7 @@ void mt_saver_begin(mt_saver *saver, mt_new_file *file, uint64_t length)
     saver->length = length;
     saver->process = getpid();
     atomic_store(&saver->done, false);
-    saver->threaded = begin_thread(saver);
+    saver->threaded = mt_own_thread_begin(&saver->thread, save, saver);
     if (!saver->threaded) {
         save(saver);
     }

@@ -1,9 +1,9 @@
 #include "kernels/host_sums.h"
 
 #include "kernels/device.h"
+#include "kernels/own_thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,15 +140,11 @@ static void *work(void *context)
     return NULL;
 }
 
-/* Without a thread, sums are made when they are to end. Signals are for others. */
+/* Without a thread, sums are made when they are to end. */
 static void begin_thread(mt_host_sums *sums)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    sums->has_thread = pthread_create(&sums->thread, NULL, work, sums) == 0;
+    sums->has_thread = mt_own_thread_begin(&sums->thread, work, sums);
     sums->is_apart = sums->has_thread;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void make_the_rest(mt_host_sums *sums)

@@ -2,9 +2,9 @@
 
 #include "kernels/communicator.h"
 #include "kernels/device.h"
+#include "kernels/own_thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,14 +128,9 @@ static void *watch(void *of)
     return NULL;
 }
 
-/* Signals are for others. */
 static mt_status begin_thread(mt_nccl_sums *sums)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    sums->has_thread = pthread_create(&sums->thread, NULL, watch, sums) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sums->has_thread = mt_own_thread_begin(&sums->thread, watch, sums);
     return sums->has_thread ? MT_OK : mt_fail(MT_ERROR_DEVICE, "no thread can be had");
 }
 
