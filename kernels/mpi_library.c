@@ -2,9 +2,6 @@
 #include "kernels/communicator.h"
 #include "kernels/own_library.h"
 
-#include <dlfcn.h>
-#include <string.h>
-
 #define LIBRARY "libmixtape_mpi.so"
 
 static mt_status check_size(const char *told, int size, mt_transport *transport)
@@ -24,9 +21,9 @@ static mt_status check_size(const char *told, int size, mt_transport *transport)
 mt_status mt_mpi_load(const char *told, int size, mt_transport *transport)
 {
     mt_own_library found_at;
-    mt_open_transport *open_transport = NULL;
-    void *library = mt_own_library_load(LIBRARY, &found_at);
-    if (library == NULL) {
+    mt_open_transport *open_transport = (mt_open_transport *)mt_own_library_function(
+        LIBRARY, MT_NAME_OF(MT_MPI_TRANSPORT), &found_at);
+    if (open_transport == NULL) {
         return found_at.problem[0] != '\0'
                    ? mt_fail(MT_ERROR_DEVICE, "%s tells of %d processes: %s", told, size,
                              found_at.problem)
@@ -34,13 +31,6 @@ mt_status mt_mpi_load(const char *told, int size, mt_transport *transport)
                              "%s tells of %d processes, but there is no MPI here: no " LIBRARY
                              " in %s (built with MIXTAPE_MPI=ON; without %s it trains alone)",
                              told, size, found_at.folder, told);
-    }
-#define NAME_OF(function)  NAME_OF_(function)
-#define NAME_OF_(function) #function
-    void *found = dlsym(library, NAME_OF(MT_MPI_TRANSPORT));
-    memcpy(&open_transport, &found, sizeof found);
-    if (open_transport == NULL) {
-        return mt_fail(MT_ERROR_DEVICE, LIBRARY " in %s is another version's", found_at.folder);
     }
     const char *failure = open_transport(transport);
     return failure != NULL ? mt_fail(MT_ERROR_DEVICE, "%s", failure)

@@ -44,12 +44,23 @@ static void *load_from(const char *below, const char *name, mt_own_library *told
     return library;
 }
 
-void *mt_own_library_load(const char *name, mt_own_library *told)
+mt_own_function *mt_own_library_function(const char *name, const char *function,
+                                         mt_own_library *told)
 {
     told->problem[0] = '\0';
     find_own_folder(told->folder);
     void *library = load_from("", name, told);
-    return library != NULL || told->problem[0] != '\0'
-               ? library
-               : load_from(MT_LIBRARY_FOLDER "/", name, told);
+    if (library == NULL && told->problem[0] == '\0') {
+        library = load_from(MT_LIBRARY_FOLDER "/", name, told);
+    }
+    mt_own_function *found = NULL;
+    if (library != NULL) {
+        void *address = dlsym(library, function);
+        memcpy(&found, &address, sizeof found);
+    }
+    if (library != NULL && found == NULL) {
+        snprintf(told->problem, sizeof told->problem, "%s in %.*s is another version's", name,
+                 PATH_MAX - 64, told->folder);
+    }
+    return found;
 }

@@ -8,12 +8,21 @@
 /* What came of it. */
 typedef struct mt_own_library {
     char folder[PATH_MAX];  /* where it was looked for first, with a slash */
-    char problem[PATH_MAX]; /* what the loader says of one that is there; "" if there is none */
+    char problem[PATH_MAX]; /* what is wrong with one that is there; "" if there is none */
 } mt_own_library;
 
-/* Loads a library that stands beside the file that this code is in, a program or libmixtape.so, or
- * in the folder of libraries that is installed beside programs: nowhere that others could put one.
- * NULL: there is none that can be loaded. */
-void *mt_own_library_load(const char *name, mt_own_library *told);
+/* Of any type, to be cast to its own. */
+typedef void mt_own_function(void);
+
+/* Of a macro, what it stands for. */
+#define MT_NAME_OF(macro)  MT_NAME_OF_(macro)
+#define MT_NAME_OF_(macro) #macro
+
+/* A function of a library that stands beside the file that this code is in, a program or
+ * libmixtape.so, or in the folder of libraries that is installed beside programs: nowhere that
+ * others could put one. NULL: there is none that can be loaded, or none of this version, whose
+ * function has another name. */
+mt_own_function *mt_own_library_function(const char *name, const char *function,
+                                         mt_own_library *told);
 
 #endif
