@@ -100,25 +100,13 @@ void mt_adapter_attributes_write(mt_archive *archive, const mt_adapter_origin *o
     }
 }
 
-/* A text attribute that is one of some names. */
-static int read_choice(mt_archive *archive, const char *name, mt_choice_name choice)
-{
-    char *text = mt_archive_read_text(archive, MT_ADAPTER_GROUP, name);
-    int value = text != NULL ? mt_choice_find(choice, text) : 0;
-    if (value < 0) {
-        mt_archive_fail(archive, MT_ADAPTER_GROUP, "the attribute '%s' is '%.64s'", name, text);
-    }
-    free(text);
-    return value < 0 ? 0 : value;
-}
-
 /* `model` is the caller's to free. */
 static void read_origin(mt_archive *archive, mt_adapter_origin *origin, mt_dtype *dtype,
                         char **model)
 {
     mt_adapter_config *config = &origin->config;
-    *config = (mt_adapter_config){
-        .kind = (mt_adapter_kind)read_choice(archive, "kind", mt_adapter_kind_name)};
+    *config = (mt_adapter_config){.kind = (mt_adapter_kind)mt_archive_read_choice(
+                                      archive, MT_ADAPTER_GROUP, "kind", mt_adapter_kind_name)};
     mt_model_attributes_read(archive, MT_ADAPTER_GROUP, &origin->of, dtype);
     origin->weights = mt_archive_read_int(archive, MT_ADAPTER_GROUP, "weights");
     *model = mt_archive_read_text(archive, MT_ADAPTER_GROUP, "model");

@@ -23,8 +23,8 @@ static void write_field(mt_archive *archive, const char *group, const mt_model_f
     }
 }
 
-static int read_choice(mt_archive *archive, const char *group, const char *name,
-                       mt_choice_name choice)
+int mt_archive_read_choice(mt_archive *archive, const char *group, const char *name,
+                           mt_choice_name choice)
 {
     char *text = mt_archive_read_text(archive, group, name);
     int value = text != NULL ? mt_choice_find(choice, text) : 0;
@@ -47,7 +47,7 @@ static void read_field(mt_archive *archive, const char *group, const mt_model_fi
         return;
     }
     int64_t value = field->type == MT_MODEL_CHOICE
-                        ? read_choice(archive, group, field->attribute, field->choice)
+                        ? mt_archive_read_choice(archive, group, field->attribute, field->choice)
                         : mt_archive_read_int(archive, group, field->attribute);
     mt_model_field_set_whole(field, config, value);
     if (mt_model_field_whole(field, config) != value && mt_archive_status(archive) == MT_OK) {
@@ -76,7 +76,7 @@ void mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_c
     for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
         read_field(archive, group, field, config);
     }
-    *dtype = (mt_dtype)read_choice(archive, group, "dtype", mt_model_dtype_name);
+    *dtype = (mt_dtype)mt_archive_read_choice(archive, group, "dtype", mt_model_dtype_name);
     if (mt_archive_status(archive) == MT_OK && mt_model_config_check(config) != MT_OK) {
         mt_archive_fail(archive, group, "%s", mt_error_message());
     }

@@ -3,6 +3,7 @@
 #ifndef MT_IO_WEIGHTS_FILE_H
 #define MT_IO_WEIGHTS_FILE_H
 
+#include <mixtape/model_fields.h>
 #include <mixtape/weights.h>
 
 #include "io/source.h"
@@ -72,6 +73,10 @@ void mt_model_attributes_write(mt_archive *archive, const char *group,
                                const mt_model_config *config, mt_dtype dtype);
 void mt_model_attributes_read(mt_archive *archive, const char *group, mt_model_config *config,
                               mt_dtype *dtype);
+
+/* A text attribute that is one of some names, as its number; 0 and a failure for another. */
+int mt_archive_read_choice(mt_archive *archive, const char *group, const char *name,
+                           mt_choice_name choice);
 
 /* The root's `format` of Mixtape's own files. */
 #define MT_CHECKPOINT_FORMAT "mixtape-checkpoint"
