@@ -96,76 +96,87 @@ static void check_meeting(const train_arguments *given, const struct argp_state 
     }
 }
 
-/* The verb's own. */
-static error_t parse(int key, char *text, struct argp_state *state)
+/* The verb's own options. */
+static error_t parse_own(int key, const char *text, train_arguments *given)
 {
-    train_arguments *given = state->input;
     switch (key) {
     case RESUME_KEY:
         given->resume = text;
-        given->list = NULL;
         return 0;
     case ESPNET_KEY:
         given->espnet_config = text;
-        given->list = NULL;
         return 0;
     case STYLE_KEY:
-        given->list = NULL;
         return parsed(mt_layout_parse(text, &given->style));
     case RECIPE_KEY:
-        given->list = NULL;
         return parsed(recipe_parse(text, &given->recipe));
     case DRY_KEY:
         given->dry_run = true;
-        given->list = NULL;
         return 0;
     case CONFIG_KEY:
         given->config = text;
-        given->list = NULL;
         return 0;
     case PRINT_KEY:
         given->print_config = true;
-        given->list = NULL;
         return 0;
     case RANK_KEY:
     case SIZE_KEY:
     case ADDRESS_KEY:
     case WAIT_KEY:
-        given->list = NULL;
         return parse_meeting(key, text, &given->meeting);
-    case ARGP_KEY_ARG:
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* What does not go together. */
+static void check_together(train_arguments *given, const struct argp_state *state)
+{
+    bool is_new = given->espnet_config != NULL || given->style != NULL || given->recipe != NULL;
+    if (given->espnet_config != NULL && given->resume != NULL) {
+        wrong_arguments(state, "--espnet-config is for a new run, not for --resume");
+    }
+    if (given->recipe != NULL && given->resume != NULL) {
+        wrong_arguments(state, "--recipe is for a new run, not for --resume");
+    }
+    if (given->style != NULL && (given->resume != NULL || given->espnet_config != NULL)) {
+        wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
+    }
+    check_meeting(given, state);
+    if (given->config != NULL && (given->resume != NULL || is_new)) {
+        wrong_arguments(state, "--config has all options: no --resume, --espnet-config, --style "
+                               "or --recipe with it");
+    }
+}
+
+static void check_task(train_arguments *given, const struct argp_state *state)
+{
+    if (given->espnet_config != NULL && given->task == NULL) {
+        given->task = "tokens";
+    }
+    bool may_be_in_file = given->config != NULL && given->task == NULL;
+    if (!may_be_in_file && (given->task == NULL) == (given->resume == NULL)) {
+        wrong_arguments(state, "name a task, or a run with --resume, and not both");
+    }
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    train_arguments *given = state->input;
+    if (key == ARGP_KEY_ARG) {
         parse_other(text, state);
         return 0;
-    case ARGP_KEY_END:
-        if (given->espnet_config != NULL) {
-            if (given->resume != NULL) {
-                wrong_arguments(state, "--espnet-config is for a new run, not for --resume");
-            }
-            given->task = given->task != NULL ? given->task : "tokens";
-        }
-        if (given->recipe != NULL && given->resume != NULL) {
-            wrong_arguments(state, "--recipe is for a new run, not for --resume");
-        }
-        if (given->style != NULL && (given->resume != NULL || given->espnet_config != NULL)) {
-            wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
-        }
-        check_meeting(given, state);
-        if (given->config != NULL && (given->resume != NULL || given->espnet_config != NULL ||
-                                      given->style != NULL || given->recipe != NULL)) {
-            wrong_arguments(state,
-                            "--config has all options: no --resume, --espnet-config, --style "
-                            "or --recipe with it");
-        }
-        if (given->config != NULL && given->task == NULL) {
-            return 0; /* the file may name it */
-        }
-        if ((given->task == NULL) == (given->resume == NULL)) {
-            wrong_arguments(state, "name a task, or a run with --resume, and not both");
-        }
-        return 0;
-    default:
-        return parse_option(key, text, state);
     }
+    if (key == ARGP_KEY_END) {
+        check_together(given, state);
+        check_task(given, state);
+        return 0;
+    }
+    error_t error = parse_own(key, text, given);
+    if (error == 0) {
+        given->list = NULL; /* what comes behind is of no list */
+    }
+    return error == ARGP_ERR_UNKNOWN ? parse_option(key, text, state) : error;
 }
 
 const char *train_argument(const train_arguments *given, const char *name)
