@@ -109,6 +109,27 @@ error_t parse_argument(int key, char *text, const struct argp_state *state, cons
     return 0;
 }
 
+error_t parse_several(int key, char *text, const struct argp_state *state, argument_list *list)
+{
+    switch (key) {
+    case ARGP_KEY_ARG:
+        if (list->count == list->most) {
+            wrong_arguments(state, "at most %d %s at a time, not also %s", list->most, list->what,
+                            text);
+        }
+        list->texts[list->count++] = text;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+    case ARGP_KEY_END:
+        if (list->count < list->least) {
+            wrong_arguments(state, "name %s%s", list->what, list->least > 1 ? ", two of them" : "");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
 error_t parsed(mt_status status)
 {
     if (status != MT_OK) {

@@ -23,6 +23,16 @@ _Noreturn void wrong_arguments(const struct argp_state *state, const char *forma
 error_t parse_argument(int key, char *text, const struct argp_state *state, const char *what,
                        const char **given);
 
+/* Several arguments, of which a verb takes so many at least and at most. */
+typedef struct argument_list {
+    const char **texts; /* with room for `most` */
+    int count, least, most;
+    const char *what; /* "models", "runs" */
+} argument_list;
+
+/* The same for several. */
+error_t parse_several(int key, char *text, const struct argp_state *state, argument_list *list);
+
 /* For parsers, once an option's value was read: ends the program where that failed. */
 error_t parsed(mt_status status);
 

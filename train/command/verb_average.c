@@ -14,9 +14,9 @@
 enum { MOST = 256 };
 
 typedef struct arguments {
-    const char *runs[MOST], *output;
-    int count;
+    const char *output;
     bool last;
+    argument_list runs;
 } arguments;
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -29,20 +29,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'l':
         given->last = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (given->count == MOST) {
-            wrong_arguments(state, "at most %d models at a time", MOST);
-        }
-        given->runs[given->count++] = text;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
     case ARGP_KEY_END:
-        if (given->count == 0 || given->output == NULL) {
+        if (given->output == NULL) {
             wrong_arguments(state, "name models or runs, and with -o the file to write");
         }
-        return 0;
+        return parse_several(key, text, state, &given->runs);
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_several(key, text, state, &given->runs);
     }
 }
 
@@ -86,14 +79,14 @@ static mt_status load_run(const arguments *given, const char *run, loaded_models
 static mt_status load(const arguments *given, loaded_models *loaded)
 {
     mt_status status = MT_OK;
-    for (int i = 0; i < given->count && status == MT_OK; i++) {
-        status = load_run(given, given->runs[i], loaded);
+    for (int i = 0; i < given->runs.count && status == MT_OK; i++) {
+        status = load_run(given, given->runs.texts[i], loaded);
     }
     return status == MT_OK && loaded->count < 2
                ? mt_fail(MT_ERROR_INVALID,
                          "%s: one model alone has no mean (name others, or a run "
                          "that kept some: train --keep-best)",
-                         given->runs[0])
+                         given->runs.texts[0])
                : status;
 }
 
@@ -126,7 +119,8 @@ int verb_average(int argc, char **argv)
             "Writes the mean of several models' weights, of runs or files of any layout, into a "
             "checkpoint to be used. A run that kept several of its best (--keep-best) counts with "
             "all of them. What else the checkpoint holds is the first one's."};
-    arguments given = {.count = 0};
+    const char *runs[MOST];
+    arguments given = {.runs = {runs, .least = 1, .most = MOST, .what = "models or runs"}};
     loaded_models loaded = {.count = 0};
     parse_arguments(&argp, argc, argv, &given);
     ending_catch_weights();

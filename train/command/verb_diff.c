@@ -3,6 +3,7 @@
 
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
+#include "train/command/field_text.h"
 #include "train/command/lines.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
@@ -12,8 +13,7 @@
 #include <string.h>
 
 typedef struct arguments {
-    const char *files[2];
-    int count;
+    argument_list files;
     bool all, last;
 } arguments;
 
@@ -27,20 +27,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case LONG_ONLY + 'l':
         given->last = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (given->count == 2) {
-            wrong_arguments(state, "two files or runs at a time, not also %s", text);
-        }
-        given->files[given->count++] = text;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-    case ARGP_KEY_END:
-        if (given->count < 2) {
-            wrong_arguments(state, "name two files or runs");
-        }
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_several(key, text, state, &given->files);
     }
 }
 
@@ -83,17 +71,6 @@ static mt_status see(void *context, const mt_difference *found)
     return MT_OK;
 }
 
-static void print_value(const mt_model_field *field, const mt_model_config *config)
-{
-    if (field->type == MT_MODEL_REAL) {
-        printf("%g", mt_model_field_real(field, config));
-    } else if (field->type == MT_MODEL_CHOICE) {
-        printf("%s", field->choice((int)mt_model_field_whole(field, config)));
-    } else {
-        printf("%" PRId64, mt_model_field_whole(field, config));
-    }
-}
-
 /* Tells if a field is the same in both, or of no matter to what the models compute. */
 static bool is_same(const mt_model_field *field, const mt_model_config *a, const mt_model_config *b)
 {
@@ -112,11 +89,9 @@ static int diff_configs(const mt_model_config *a, const mt_model_config *b)
     int count = 0;
     for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
         if (!is_same(field, a, b)) {
-            printf("  %-48s ", field->attribute);
-            print_value(field, a);
-            printf(", in the second ");
-            print_value(field, b);
-            printf("\n");
+            char of_a[FIELD_TEXT], of_b[FIELD_TEXT];
+            printf("  %-48s %s, in the second %s\n", field->attribute, field_text(field, a, of_a),
+                   field_text(field, b, of_b));
             count++;
         }
     }
@@ -166,13 +141,14 @@ int verb_diff(int argc, char **argv)
         .doc = "Compares the weights of two runs or files of any layout, value by value, under "
                "Mixtape's own names. The exit status is 0 if they are the same, 1 if not, and 2 if "
                "they cannot be compared."};
-    arguments given = {.count = 0};
+    const char *files[2];
+    arguments given = {.files = {files, .least = 2, .most = 2, .what = "files or runs"}};
     mt_checkpoint *loaded[2] = {NULL, NULL};
     bool differ = false;
     parse_arguments(&argp, argc, argv, &given);
-    mt_status status = session_load_model(given.files[0], !given.last, &loaded[0]);
+    mt_status status = session_load_model(files[0], !given.last, &loaded[0]);
     if (status == MT_OK) {
-        status = session_load_model(given.files[1], !given.last, &loaded[1]);
+        status = session_load_model(files[1], !given.last, &loaded[1]);
     }
     if (status == MT_OK) {
         status = diff(&given, loaded[0]->weights, loaded[1]->weights, &differ);

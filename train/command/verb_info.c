@@ -5,6 +5,7 @@
 #include "io/file.h"
 #include "io/weights_file.h"
 #include "train/command/arguments.h"
+#include "train/command/field_text.h"
 #include "train/command/info_json.h"
 #include "train/command/lines.h"
 #include "train/command/run_view.h"
@@ -113,22 +114,13 @@ static void print_parameters(const mt_weights *weights, const double *rms)
 static void print_field(const mt_model_field *field, const mt_model_config *config)
 {
     const char *star = field->display != NULL ? strchr(field->display, '*') : NULL;
-    int64_t whole = mt_model_field_whole(field, config);
+    char value[FIELD_TEXT];
+    field_text(field, config, value);
     if (star != NULL) {
-        printf("%.*s", (int)(star - field->display), field->display);
+        printf("%.*s%s%s", (int)(star - field->display), field->display, value, star + 1);
     } else {
-        printf("%s ", field->attribute);
+        printf("%s %s", field->attribute, value);
     }
-    if (field->type == MT_MODEL_REAL) {
-        printf("%g", mt_model_field_real(field, config));
-    } else if (field->type == MT_MODEL_FLAG) {
-        printf("%s", whole != 0 ? "yes" : "no");
-    } else if (field->type == MT_MODEL_CHOICE) {
-        printf("%s", field->choice((int)whole));
-    } else {
-        printf("%" PRId64, whole);
-    }
-    printf("%s", star != NULL ? star + 1 : "");
 }
 
 /* A line of sizes, one of what else has no words of its own, and one of the rest. */

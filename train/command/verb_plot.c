@@ -10,32 +10,18 @@
 #include <sys/stat.h>
 
 typedef struct arguments {
-    const char *runs[MOST_PLOTTED], *output;
-    int count;
+    const char *output;
+    argument_list runs;
 } arguments;
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *given = state->input;
-    switch (key) {
-    case 'o':
+    if (key == 'o') {
         given->output = text;
         return 0;
-    case ARGP_KEY_ARG:
-        if (given->count == MOST_PLOTTED) {
-            wrong_arguments(state, "at most %d runs in a picture", MOST_PLOTTED);
-        }
-        given->runs[given->count++] = text;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-    case ARGP_KEY_END:
-        if (given->count == 0) {
-            wrong_arguments(state, "name one run or more");
-        }
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
     }
+    return parse_several(key, text, state, &given->runs);
 }
 
 /* A run's folder, or a file of rows. */
@@ -64,27 +50,28 @@ int verb_plot(int argc, char **argv)
         .args_doc = "RUN...",
         .doc = "Draws the losses of runs, the learning rate and the norm of the gradient, all runs "
                "in one picture. gnuplot does it."};
-    arguments given = {.count = 0};
+    const char *names[MOST_PLOTTED];
+    arguments given = {.runs = {names, .least = 1, .most = MOST_PLOTTED, .what = "runs"}};
     parse_arguments(&argp, argc, argv, &given);
     plot drawn = {.process = 0};
     metrics_row *rows[MOST_PLOTTED] = {NULL};
     plotted_run runs[MOST_PLOTTED];
     char path[TEXT_MAX + 16];
-    snprintf(path, sizeof path, given.count == 1 ? "%s/loss.svg" : "loss.svg", given.runs[0]);
+    snprintf(path, sizeof path, given.runs.count == 1 ? "%s/loss.svg" : "loss.svg", names[0]);
     const char *to = given.output != NULL ? given.output : path;
     mt_status status = MT_OK;
-    for (int i = 0; i < given.count && status == MT_OK; i++) {
-        runs[i] = (plotted_run){.name = given.runs[i]};
-        status = read_run(given.runs[i], &rows[i], &runs[i].count);
+    for (int i = 0; i < given.runs.count && status == MT_OK; i++) {
+        runs[i] = (plotted_run){.name = names[i]};
+        status = read_run(names[i], &rows[i], &runs[i].count);
         runs[i].rows = rows[i];
     }
     if (status == MT_OK) {
-        status = plot_begin(&drawn, runs, given.count, to);
+        status = plot_begin(&drawn, runs, given.runs.count, to);
     }
     if (status == MT_OK) {
         status = plot_end(&drawn);
     }
-    for (int i = 0; i < given.count; i++) {
+    for (int i = 0; i < given.runs.count; i++) {
         free(rows[i]);
     }
     if (status == MT_OK) {

@@ -145,7 +145,7 @@ class DiffTest(ModelsTest):
     def test_what_cannot_be_compared(self):
         self.train("run")
         for wrong, status, says in ((["run"], 2, ["two"]), ([], 2, ["two"]),
-                                    (["run", "run", "run"], 2, ["two"]),
+                                    (["run", "run", "third"], 2, ["at most 2", "third"]),
                                     (["run", "nowhere"], 2, ["nowhere"])):
             self.refuse("diff", *wrong, status=status, says=says)
 
