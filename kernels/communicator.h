@@ -49,11 +49,15 @@ mt_status mt_mpi_load(const char *told, int size, mt_transport *transport);
 mt_status mt_communicator_broadcast_from(mt_communicator *communicator, int root, size_t bytes,
                                          void *memory);
 
+/* ---- kernels/device_exchange.c: by NCCL where it makes the sums, else through the host's memory.
+ * Where a rank's device fails it takes part all the same, and is told alone. ---- */
+
 /* Gives all ranks rank 0's memory of a device. */
 mt_status mt_communicator_broadcast_device(mt_communicator *communicator, mt_device *device,
                                            size_t bytes, void *memory);
 
-/* Gives all ranks each one's part of `bytes` bytes: rank r's are those from r part on. */
+/* Gives all ranks each one's part of `bytes` bytes: rank r's are the `part` bytes from r part on,
+ * the last one's all from there on. */
 mt_status mt_communicator_spread_device(mt_communicator *communicator, mt_device *device,
                                         size_t part, size_t bytes, void *memory);
 

@@ -1,6 +1,6 @@
-/* What sums arrays of several GPUs: the little that is asked of NCCL. kernels/nccl/library.c fills
- * it in; that file alone is compiled with NCCL's header, into a library of its own, which names
- * libnccl.so.2. It includes nothing else of Mixtape's.
+/* What sums arrays of several GPUs, and gives them to one another: the little that is asked of
+ * NCCL. kernels/nccl/library.c fills it in; that file alone is compiled with NCCL's header, into a
+ * library of its own, which names libnccl.so.2. It includes nothing else of Mixtape's.
  *
  * Nothing here waits for another process, but for `abort`, which waits for what the GPU does: what
  * was begun is asked after with `state`. Functions return NULL, or what failed, in words that live
@@ -30,16 +30,21 @@ typedef struct mt_nccl {
      * place of what is summed. */
     const char *(*sum)(void *context, bool is_double, size_t n, void *values, void *stream);
 
-    /* Begins to end, of all ranks, once their sums are made; `close` follows. */
+    /* Begin, on a stream, to give all ranks each one's part, rank r's being the `part` bytes from
+     * r part on, and to give them one rank's bytes. */
+    const char *(*gather)(void *context, size_t part, void *memory, void *stream);
+    const char *(*broadcast)(void *context, int root, size_t bytes, void *memory, void *stream);
+
+    /* Begins to end, of all ranks, once what they began is done; `close` follows. */
     const char *(*finish)(void *context);
     void (*close)(void *context);
 
-    /* Ends sums that are at work, whose values are lost, and closes. */
+    /* Ends what is at work, whose values are lost, and closes. */
     void (*abort)(void *context);
 } mt_nccl;
 
 /* The one function of the library, whose name changes whenever this header does. */
-#define MT_NCCL_LIBRARY mt_nccl_library_1
+#define MT_NCCL_LIBRARY mt_nccl_library_2
 typedef const char *mt_open_nccl(mt_nccl *nccl);
 
 #endif

@@ -275,21 +275,56 @@ int mt_nccl_sums_version(const mt_nccl_sums *sums)
     return sums->nccl.version;
 }
 
+/* Between the two a call of NCCL is begun on the stream, unless there is none to be had: the first
+ * tells. */
+static bool enter(mt_nccl_sums *sums, void **stream)
+{
+    mt_status status = sums->device->branch(sums->device, stream);
+    pthread_mutex_lock(&sums->lock);
+    if (status != MT_OK) { /* the others wait for a call that does not come */
+        give_up(sums, mt_error_message());
+    }
+    return sums->context != NULL;
+}
+
+static mt_status leave(mt_nccl_sums *sums, const char *failure)
+{
+    if (sums->context != NULL) {
+        settle(sums, failure, CONNECT_SECONDS, false);
+    }
+    mt_status status = status_of(sums);
+    pthread_mutex_unlock(&sums->lock);
+    return status;
+}
+
 mt_status mt_nccl_sums_begin(mt_nccl_sums *sums, mt_dtype dtype, int64_t n, void *values)
 {
     void *stream;
-    mt_status status = sums->device->branch(sums->device, &stream);
-    pthread_mutex_lock(&sums->lock);
-    if (status != MT_OK) { /* the others wait for a sum that does not come */
-        give_up(sums, mt_error_message());
+    const char *failure = NULL;
+    if (enter(sums, &stream) && n > 0) {
+        failure = sums->nccl.sum(sums->context, dtype == MT_F64, (size_t)n, values, stream);
     }
-    if (sums->context != NULL && n > 0) {
-        settle(sums, sums->nccl.sum(sums->context, dtype == MT_F64, (size_t)n, values, stream),
-               CONNECT_SECONDS, false);
+    return leave(sums, failure);
+}
+
+mt_status mt_nccl_sums_begin_gather(mt_nccl_sums *sums, size_t part, void *memory)
+{
+    void *stream;
+    const char *failure = NULL;
+    if (enter(sums, &stream) && part > 0) {
+        failure = sums->nccl.gather(sums->context, part, memory, stream);
     }
-    status = status_of(sums);
-    pthread_mutex_unlock(&sums->lock);
-    return status;
+    return leave(sums, failure);
+}
+
+mt_status mt_nccl_sums_begin_broadcast(mt_nccl_sums *sums, int root, size_t bytes, void *memory)
+{
+    void *stream;
+    const char *failure = NULL;
+    if (enter(sums, &stream) && bytes > 0) {
+        failure = sums->nccl.broadcast(sums->context, root, bytes, memory, stream);
+    }
+    return leave(sums, failure);
 }
 
 mt_status mt_nccl_sums_end(mt_nccl_sums *sums)

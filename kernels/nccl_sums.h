@@ -1,4 +1,4 @@
-/* Sums over the GPUs of ranks, by NCCL (kernels/nccl.h). Internal.
+/* Sums over the GPUs of ranks, and what these give one another, by NCCL (kernels/nccl.h). Internal.
  *
  * A rank that ends leaves the others' GPUs waiting for ever, and what waits for a GPU too. So a
  * thread looks after the other ranks and after NCCL: where either fails it ends the sums at work.
@@ -33,6 +33,11 @@ bool mt_nccl_sums_are_of(const mt_nccl_sums *sums, const mt_device *device);
 /* mt_communicator_begin_sum and mt_communicator_end_sums. */
 mt_status mt_nccl_sums_begin(mt_nccl_sums *sums, mt_dtype dtype, int64_t n, void *values);
 mt_status mt_nccl_sums_end(mt_nccl_sums *sums);
+
+/* As a sum is begun, and ended by the same function. All ranks get each one's part of the memory,
+ * rank r's being the `part` bytes from r part on; or the bytes of the rank `root`. */
+mt_status mt_nccl_sums_begin_gather(mt_nccl_sums *sums, size_t part, void *memory);
+mt_status mt_nccl_sums_begin_broadcast(mt_nccl_sums *sums, int root, size_t bytes, void *memory);
 
 /* MT_OK, or MT_ERROR_DEVICE with why sums were ended. Once what a device was given has been waited
  * for, MT_OK means that its sums are those of all ranks. NULL is allowed. */

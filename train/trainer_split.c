@@ -21,12 +21,18 @@ typedef struct moments_request {
     int64_t first, n; /* elements of the block, of at most STRETCH_BYTES */
 } moments_request;
 
-/* Elements of each part but the last ones. */
+/* Elements of each part but the last rank's, which is all from there on. */
 static int64_t part_of(const mt_trainer *trainer)
 {
-    int64_t ranks = mt_communicator_size(trainer->config.communicator);
-    int64_t units = (trainer->parameters->total + UNIT - 1) / UNIT;
-    return (units + ranks - 1) / ranks * UNIT;
+    const int64_t ranks = mt_communicator_size(trainer->config.communicator);
+    return trainer->parameters->total / ranks / UNIT * UNIT;
+}
+
+/* Where a rank's part begins; that of the rank behind the last one is where all ends. */
+static int64_t part_begins(const mt_trainer *trainer, int rank)
+{
+    return rank == mt_communicator_size(trainer->config.communicator) ? trainer->parameters->total
+                                                                      : rank * part_of(trainer);
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -43,11 +49,14 @@ static mt_status exchange(mt_trainer *trainer, const moments_request *request, c
     const mt_adam *adam = trainer->adam;
     mt_communicator *communicator = trainer->config.communicator;
     const size_t size = mt_dtype_size(trainer->parameters->dtype);
-    const int64_t part = part_of(trainer), end = request->first + request->n;
+    const int64_t end = request->first + request->n;
     mt_status failed = MT_OK;
+    int owner = 0;
     for (int64_t at = request->first, stop; at < end; at = stop) {
-        int owner = (int)(at / part);
-        stop = least(end, (owner + 1) * part);
+        while (at >= part_begins(trainer, owner + 1)) {
+            owner++;
+        }
+        stop = least(end, part_begins(trainer, owner + 1));
         char *some = values + (size_t)(at - request->first) * size;
         bool is_own = owner == communicator->rank, reads = request->order == READ_MOMENTS;
         mt_status status = MT_OK;
@@ -121,11 +130,11 @@ bool trainer_splits(const mt_trainer *trainer)
 
 mt_status trainer_create_part(mt_trainer *trainer)
 {
-    const int64_t total = trainer->parameters->total, part = part_of(trainer);
-    const int64_t first = least(total, mt_communicator_rank(trainer->config.communicator) * part);
+    const int rank = mt_communicator_rank(trainer->config.communicator);
+    const int64_t first = part_begins(trainer, rank), end = part_begins(trainer, rank + 1);
     trainer->moments = (mt_moments_access){read_moments, write_moments, trainer};
-    return mt_adam_create_part(trainer->parameters, trainer->config.adam, first,
-                               least(part, total - first), &trainer->moments, &trainer->adam);
+    return mt_adam_create_part(trainer->parameters, trainer->config.adam, first, end - first,
+                               &trainer->moments, &trainer->adam);
 }
 
 mt_status trainer_with_moments(mt_trainer *trainer, mt_status status,

@@ -50,6 +50,20 @@ static const char *sum(void *context, bool is_double, size_t n, void *values, vo
                                 context, stream));
 }
 
+static const char *gather(void *context, size_t part, void *memory, void *stream)
+{
+    int rank;
+    const char *failure = result(ncclCommUserRank(context, &rank));
+    return failure != NULL ? failure
+                           : result(ncclAllGather((char *)memory + (size_t)rank * part, memory,
+                                                  part, ncclUint8, context, stream));
+}
+
+static const char *broadcast(void *context, int root, size_t bytes, void *memory, void *stream)
+{
+    return result(ncclBroadcast(memory, memory, bytes, ncclUint8, root, context, stream));
+}
+
 static const char *finish(void *context)
 {
     return result(ncclCommFinalize(context));
@@ -73,6 +87,8 @@ const char *MT_NCCL_LIBRARY(mt_nccl *nccl)
                       .open = open_context,
                       .state = state,
                       .sum = sum,
+                      .gather = gather,
+                      .broadcast = broadcast,
                       .finish = finish,
                       .close = close_context,
                       .abort = abort_context};

@@ -1,9 +1,11 @@
 /* Stands in for NCCL: ranks are processes of one machine, which add up in memory that they share,
- * in the order of their ranks. A sum is work of a stream of CUDA-on-CPU's, and as with NCCL it
- * waits there for the other ranks, for ever where one does not come, unless it is aborted.
+ * in the order of their ranks. What they do together is work of a stream of CUDA-on-CPU's, and as
+ * with NCCL it waits there for the other ranks, for ever where one does not come, unless it is
+ * aborted.
  *
  * NCCL_FAILS="CALL RANK N" of the environment has a rank's N-th call fail, from 1 on: `init`,
- * `sum`, `async` (after the N-th sum, which never ends then), `die` (the process ends in it);
+ * `sum`, `gather`, `broadcast`, `async` (after the N-th sum, which never ends then), `die` (the
+ * process ends in it);
  * `slow` has it finish late. Calls that begin something are at work for some questions, as without
  * blocking. Who aborts what finishes ends with status 4: it had nothing to fear. */
 #include <cuda_runtime.h>
@@ -56,9 +58,9 @@ struct ncclComm {
     shared *memory;
     std::atomic<bool> aborted, broken;
     std::atomic<int> questions; /* to which the answer is that it is at work */
-    std::atomic<int> running;   /* sums */
+    std::atomic<int> running;   /* calls whose work is not yet done */
     long barriers;              /* that this rank has been at */
-    int sums;
+    int sums, gathers, broadcasts;
     bool finishes;
 };
 
@@ -109,7 +111,39 @@ template <typename real> void add_up(ncclComm *comm, real *values, size_t count)
     }
 }
 
-void run(ncclComm *comm, void *values, size_t count, ncclDataType_t type, int number)
+/* Rank `first + i`'s bytes, of i = 0 .. ranks - 1, go to all, at to[i]. */
+void give(ncclComm *comm, int first, int ranks, const char *own, char *const *to, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += PIECE) {
+        size_t n = bytes - at < PIECE ? bytes - at : PIECE;
+        if (comm->rank >= first && comm->rank < first + ranks) {
+            memcpy(comm->memory->pieces[comm->rank], own + at, n);
+        }
+        if (!meet(comm)) {
+            return;
+        }
+        for (int i = 0; i < ranks; i++) {
+            memcpy(to[i] + at, comm->memory->pieces[first + i], n);
+        }
+        if (!meet(comm)) {
+            return;
+        }
+    }
+}
+
+/* Behind the work of a stream; an aborted one may leave anything in memory. */
+void finish(ncclComm *comm, void *memory, size_t bytes)
+{
+    if (comm->aborted) {
+        memset(memory, 0x77, bytes);
+    }
+    std::lock_guard<std::mutex> guard(leaving);
+    if (--comm->running == 0 && comm->aborted) {
+        leave(comm);
+    }
+}
+
+void sum(ncclComm *comm, void *values, size_t count, ncclDataType_t type, int number)
 {
     if (fails("die", comm->rank, number)) {
         _exit(3);
@@ -124,13 +158,36 @@ void run(ncclComm *comm, void *values, size_t count, ncclDataType_t type, int nu
     } else {
         add_up(comm, static_cast<float *>(values), count);
     }
-    if (comm->aborted) { /* what NCCL leaves is anything */
-        memset(values, 0x77, count * (type == ncclFloat64 ? 8 : 4));
+    finish(comm, values, count * (type == ncclFloat64 ? 8 : 4));
+}
+
+void gather(ncclComm *comm, char *memory, size_t part)
+{
+    char *to[MOST_RANKS];
+    for (int rank = 0; rank < comm->size; rank++) {
+        to[rank] = memory + rank * part;
     }
-    std::lock_guard<std::mutex> guard(leaving);
-    if (--comm->running == 0 && comm->aborted) {
-        leave(comm);
+    give(comm, 0, comm->size, to[comm->rank], to, part);
+    finish(comm, memory, comm->size * part);
+}
+
+void broadcast(ncclComm *comm, char *memory, size_t bytes, int root)
+{
+    give(comm, root, 1, memory, &memory, bytes);
+    finish(comm, memory, bytes);
+}
+
+/* Puts work on a stream. */
+template <typename work>
+ncclResult_t begin(ncclComm *comm, cudaStream_t stream, bool fails, work &&what)
+{
+    if (fails) {
+        return ncclInternalError;
     }
+    comm->questions = QUESTIONS;
+    comm->running++;
+    cuda_on_cpu::enqueue(stream, what);
+    return ncclInProgress;
 }
 
 } // namespace
@@ -194,13 +251,35 @@ ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataTyp
     if (from != to || operation != ncclSum) {
         return ncclInvalidArgument;
     }
-    if (fails("sum", comm->rank, number)) {
-        return ncclInternalError;
+    return begin(comm, stream, fails("sum", comm->rank, number),
+                 [=] { sum(comm, to, count, type, number); });
+}
+
+ncclResult_t ncclAllGather(const void *from, void *to, size_t count, ncclDataType_t type,
+                           ncclComm_t comm, cudaStream_t stream)
+{
+    char *memory = static_cast<char *>(to);
+    if (from != memory + comm->rank * count || type != ncclUint8) {
+        return ncclInvalidArgument;
     }
-    comm->questions = QUESTIONS;
-    comm->running++;
-    cuda_on_cpu::enqueue(stream, [=] { run(comm, to, count, type, number); });
-    return ncclInProgress;
+    return begin(comm, stream, fails("gather", comm->rank, ++comm->gathers),
+                 [=] { gather(comm, memory, count); });
+}
+
+ncclResult_t ncclBroadcast(const void *from, void *to, size_t count, ncclDataType_t type, int root,
+                           ncclComm_t comm, cudaStream_t stream)
+{
+    if (from != to || type != ncclUint8 || root < 0 || root >= comm->size) {
+        return ncclInvalidArgument;
+    }
+    return begin(comm, stream, fails("broadcast", comm->rank, ++comm->broadcasts),
+                 [=] { broadcast(comm, static_cast<char *>(to), count, root); });
+}
+
+ncclResult_t ncclCommUserRank(ncclComm_t comm, int *rank)
+{
+    *rank = comm->rank;
+    return ncclSuccess;
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm)

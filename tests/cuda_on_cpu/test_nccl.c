@@ -4,6 +4,7 @@
 #include <mixtape/trainer.h>
 
 #include "tests/check_main.h"
+#include "tests/kernels/device_exchange_test.h"
 #include "tests/kernels/forked_ranks.h"
 
 #include "control.h"
@@ -180,6 +181,34 @@ START_TEST(test_sums_have_their_place_between_what_is_put_on_the_device)
 }
 END_TEST
 
+/* The host waits for none of it. */
+static void exchange(mt_communicator *communicator, void *context)
+{
+    enum { BYTES = 100000 };
+    mt_device *device = open_device(communicator);
+    void *memory;
+    (void)context;
+    use(communicator, device, "NCCL");
+    check_device_exchange(communicator, device);
+    ck_assert_int_eq(mt_device_allocate(device, BYTES, &memory), MT_OK);
+    cuda_on_cpu_waits();
+    ck_assert_int_eq(mt_communicator_broadcast_device(communicator, device, BYTES, memory), MT_OK);
+    ck_assert_int_eq(mt_communicator_spread_device(communicator, device, 256, BYTES, memory),
+                     MT_OK);
+    ck_assert_int_eq(cuda_on_cpu_waits(), 0);
+    mt_device_release(device, memory);
+    mt_communicator_leave_device(communicator, device);
+    mt_device_close(device);
+}
+
+START_TEST(test_what_ranks_give_one_another_goes_from_device_to_device)
+{
+    for (int size = 2; size <= MOST_RANKS; size++) {
+        on_ranks_by(BY_TCP, size, exchange, NULL);
+    }
+}
+END_TEST
+
 static void use_one_and_another(mt_communicator *communicator, void *context)
 {
     (void)context;
@@ -247,6 +276,7 @@ START_TEST(test_one_rank_is_forced)
     setenv("MIXTAPE_NCCL", "1", 1);
     ck_assert_int_eq(mt_communicator_open(&communicator), MT_OK);
     sum_of_all_sizes(communicator, NULL);
+    exchange(communicator, NULL);
     mt_communicator_close(communicator);
     unsetenv("MIXTAPE_NCCL");
     ck_assert_int_eq(mt_communicator_open(&communicator), MT_OK);
@@ -353,6 +383,38 @@ START_TEST(test_a_failure_of_nccl_ends_the_sums_of_all)
 }
 END_TEST
 
+/* Rank 1 cannot give what the others wait for. */
+static void fail_to_give(mt_communicator *communicator, void *context)
+{
+    enum { BYTES = 1000 };
+    const char *call = context;
+    bool spreads = strstr(call, "gather") != NULL;
+    setenv("NCCL_FAILS", call, 1);
+    mt_device *device = open_device(communicator);
+    void *memory;
+    use(communicator, device, "NCCL");
+    ck_assert_int_eq(mt_device_allocate(device, BYTES, &memory), MT_OK);
+    mt_status status =
+        spreads ? mt_communicator_spread_device(communicator, device, BYTES / 4, BYTES, memory)
+                : mt_communicator_broadcast_device(communicator, device, BYTES, memory);
+    status = status == MT_OK ? mt_communicator_check_sums(communicator, device) : status;
+    ck_assert_int_eq(status, MT_ERROR_DEVICE);
+    const char *told = mt_communicator_rank(communicator) == 1
+                           ? "communicator: NCCL: internal error"
+                           : "communicator: rank";
+    ck_assert_msg(strstr(mt_error_message(), told) != NULL, "%s", mt_error_message());
+    mt_communicator_end_all(communicator, EXIT_SUCCESS);
+}
+
+START_TEST(test_a_failure_to_give_is_told_to_all)
+{
+    static const char *const calls[] = {"gather 1 1", "broadcast 1 1"};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        on_ranks_by(BY_TCP, 3, fail_to_give, (void *)(uintptr_t)calls[i]);
+    }
+}
+END_TEST
+
 /* Rank 1 ends in a sum, in which the others wait. */
 static void die_in_a_sum(mt_communicator *communicator, void *context)
 {
@@ -440,14 +502,15 @@ END_TEST
 
 static Suite *nccl_suite(void)
 {
-    return SUITE("nccl", test_sums_are_those_of_all_ranks,
-                 test_sums_have_their_place_between_what_is_put_on_the_device,
-                 test_a_thread_is_joined_once, test_a_rank_that_finishes_last_closes_in_order,
-                 test_a_communicator_outlives_its_device, test_one_rank_is_forced,
-                 test_where_one_rank_has_no_nccl_all_do_without, test_the_processor_has_no_nccl,
-                 test_a_failure_of_nccl_ends_the_sums_of_all,
-                 test_a_rank_that_ends_leaves_no_other_waiting,
-                 test_what_sums_that_were_ended_left_is_not_saved);
+    return SUITE(
+        "nccl", test_sums_are_those_of_all_ranks,
+        test_sums_have_their_place_between_what_is_put_on_the_device, test_a_thread_is_joined_once,
+        test_a_rank_that_finishes_last_closes_in_order, test_a_communicator_outlives_its_device,
+        test_one_rank_is_forced, test_what_ranks_give_one_another_goes_from_device_to_device,
+        test_a_failure_to_give_is_told_to_all, test_where_one_rank_has_no_nccl_all_do_without,
+        test_the_processor_has_no_nccl, test_a_failure_of_nccl_ends_the_sums_of_all,
+        test_a_rank_that_ends_leaves_no_other_waiting,
+        test_what_sums_that_were_ended_left_is_not_saved);
 }
 
 MT_TEST_MAIN(nccl_suite)

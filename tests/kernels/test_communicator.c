@@ -1,5 +1,6 @@
 /* Communicators of one process, and of several by TCP and through a transport of the tests. */
 #include "tests/check_main.h"
+#include "tests/kernels/device_exchange_test.h"
 #include "tests/kernels/forked_ranks.h"
 
 #include "kernels/device.h"
@@ -110,33 +111,21 @@ START_TEST(test_gathers_and_broadcasts)
 }
 END_TEST
 
-static void broadcast_memory(mt_communicator *communicator, void *context)
+static void exchange_device_memory(mt_communicator *communicator, void *context)
 {
-    enum { BYTES = 200001 };
     (void)context;
     mt_device *device = open_device();
-    static unsigned char host[BYTES];
-    void *memory;
-    for (int i = 0; i < BYTES; i++) {
-        host[i] = mt_communicator_rank(communicator) == 0 ? (unsigned char)(i * 3) : 0;
-    }
-    ck_assert_int_eq(mt_device_allocate(device, BYTES, &memory), MT_OK);
-    ck_assert_int_eq(mt_device_write(device, memory, host, BYTES), MT_OK);
-    ck_assert_int_eq(mt_communicator_broadcast_device(communicator, device, BYTES, memory), MT_OK);
-    ck_assert_int_eq(mt_device_read(device, host, memory, BYTES), MT_OK);
-    int wrong = 0;
-    for (int i = 0; i < BYTES; i++) {
-        wrong += host[i] != (unsigned char)(i * 3);
-    }
-    ck_assert_int_eq(wrong, 0);
-    mt_device_release(device, memory);
+    check_device_exchange(communicator, device);
     mt_device_close(device);
 }
 
-START_TEST(test_a_devices_memory_goes_to_all)
+START_TEST(test_ranks_exchange_the_memory_of_devices)
 {
-    on_ranks(3, broadcast_memory, NULL);
-    on_ranks_by(BY_TCP, 3, broadcast_memory, NULL);
+    for (rank_way way = BY_MEMORY; way < RANK_WAYS; way++) {
+        for (int size = 1; size <= MOST_RANKS; size++) {
+            on_ranks_by(way, size, exchange_device_memory, NULL);
+        }
+    }
 }
 END_TEST
 
@@ -260,7 +249,7 @@ static Suite *communicator_suite(void)
 {
     return SUITE(
         "communicator", test_sums_are_made_in_the_order_of_ranks, test_gathers_and_broadcasts,
-        test_a_devices_memory_goes_to_all, test_a_failure_is_that_of_the_lowest_rank,
+        test_ranks_exchange_the_memory_of_devices, test_a_failure_is_that_of_the_lowest_rank,
         test_ranks_of_a_machine_have_devices_of_their_own, test_a_process_without_launcher_is_alone,
         test_several_processes_without_mpi_are_told);
 }
