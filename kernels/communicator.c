@@ -43,6 +43,12 @@ static mt_status end_sums_alone(mt_communicator *communicator, mt_device *device
     return MT_OK;
 }
 
+static bool is_to_tell_alone(mt_communicator *communicator)
+{
+    (void)communicator;
+    return true;
+}
+
 static void end_alone(mt_communicator *communicator, int exit_status)
 {
     (void)communicator, (void)exit_status;
@@ -69,6 +75,7 @@ mt_status mt_alone_communicator(mt_communicator **communicator)
                                    .broadcast = broadcast_alone,
                                    .begin_sum = begin_alone,
                                    .end_sums = end_sums_alone,
+                                   .is_to_tell = is_to_tell_alone,
                                    .end_all = end_alone,
                                    .close = close_alone,
                                    .is_forced = forced != NULL && strcmp(forced, "1") == 0,
@@ -332,6 +339,11 @@ mt_status mt_communicator_check_sums(mt_communicator *communicator, mt_device *d
     }
     mt_status status = device->synchronize(device);
     return status == MT_OK ? mt_nccl_sums_check(communicator->nccl) : status;
+}
+
+bool mt_communicator_is_to_tell(mt_communicator *communicator)
+{
+    return communicator == NULL || communicator->is_to_tell(communicator);
 }
 
 void mt_communicator_end_all(mt_communicator *communicator, int exit_status)

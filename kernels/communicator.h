@@ -21,6 +21,7 @@ struct mt_communicator {
     mt_status (*begin_sum)(mt_communicator *, mt_device *, mt_dtype dtype, int64_t n, void *values);
     mt_status (*end_sums)(mt_communicator *, mt_device *);
     bool (*look)(const mt_communicator *, size_t size, char *words); /* mt_transport's, or NULL */
+    bool (*is_to_tell)(mt_communicator *);
     void (*end_all)(mt_communicator *, int exit_status);
     void (*close)(mt_communicator *);
     bool is_forced; /* one process does what several do: a test of how that is done */

@@ -51,6 +51,12 @@ static bool look(const mt_communicator *communicator, size_t size, char *words)
     return transport->look != NULL && transport->look(transport->context, size, words);
 }
 
+static bool is_to_tell(mt_communicator *communicator)
+{
+    const mt_transport *transport = &of(communicator)->transport;
+    return transport->is_to_tell == NULL || transport->is_to_tell(transport->context);
+}
+
 static void end_all(mt_communicator *communicator, int exit_status)
 {
     const mt_transport *transport = &of(communicator)->transport;
@@ -83,6 +89,7 @@ mt_status mt_host_communicator(const mt_transport *transport, mt_communicator **
                                              .begin_sum = begin_sum,
                                              .end_sums = end_sums,
                                              .look = look,
+                                             .is_to_tell = is_to_tell,
                                              .end_all = end_all,
                                              .close = close_host,
                                              .votes = votes},

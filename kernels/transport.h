@@ -30,12 +30,15 @@ typedef struct mt_transport {
      * of one rank alone. NULL where the launcher ends all then. */
     bool (*look)(void *context, size_t size, char *words);
 
+    /* mt_communicator_is_to_tell; NULL: true. */
+    bool (*is_to_tell)(void *context);
+
     void (*end_all)(void *context, int exit_status);
     void (*close)(void *context);
 } mt_transport;
 
 /* The one function of the library, whose name changes whenever this header does. */
-#define MT_MPI_TRANSPORT mt_mpi_transport_3
+#define MT_MPI_TRANSPORT mt_mpi_transport_4
 typedef const char *mt_open_transport(mt_transport *transport);
 
 #endif

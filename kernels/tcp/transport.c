@@ -17,7 +17,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 300 };
+enum {
+    LINGER_SECONDS = 1,  /* in which the others may find out as well */
+    TELLING_SECONDS = 5, /* in which a lower rank may tell what this one knows */
+    LOOK_MS = 10
+};
 
 /* What is still to be sent to a rank, and to come from it. */
 typedef struct flow {
@@ -209,12 +213,51 @@ static void close_network(void *context)
     free(net);
 }
 
-/* The others find out by the end of their connections. They are given time to find who was first
- * before this one's end as well. */
+/* ---- the end of all ---- */
+
+/* The ranks below `end`, but for this one, that have not ended. */
+static int count_left(const network *net, int end)
+{
+    int count = 0;
+    for (int rank = 0; rank < end; rank++) {
+        count += net->sockets[rank] >= 0 && !has_ended(net->sockets[rank]);
+    }
+    return count;
+}
+
+/* Waits until no more than so many of the ranks below `end` are left; false if the time was over
+ * before. */
+static bool wait_for_ends(const network *net, int end, int left, double seconds)
+{
+    const double until = mt_tcp_clock() + seconds;
+    while (count_left(net, end) > left) {
+        if (mt_tcp_clock() >= until) {
+            return false;
+        }
+        poll(NULL, 0, LOOK_MS);
+    }
+    return true;
+}
+
+/* The connections of a rank that waits are still there, so that who looks late finds who was first.
+ * The higher a rank the longer it waits, so that one which tells it in place of another has done so
+ * before. */
+static bool is_to_tell(void *context)
+{
+    const network *net = context;
+    const int left = count_left(net, net->size), below = count_left(net, net->rank);
+    return left == net->size - 1 || below == 0 ||
+           !wait_for_ends(net, net->rank, below - 1, (double)TELLING_SECONDS * below);
+}
+
+/* The others find out by the end of their connections. Those that can find out by another's are
+ * given time for it before this one's end as well. */
 static void end_all(void *context, int exit_status)
 {
-    (void)context;
-    poll(NULL, 0, LINGER_MS);
+    const network *net = context;
+    if (count_left(net, net->size) < net->size - 1) {
+        wait_for_ends(net, net->size, 0, LINGER_SECONDS);
+    }
     _exit(exit_status);
 }
 
@@ -306,6 +349,7 @@ mt_status mt_tcp_open(int rank, int size, const char *address, double seconds,
                                 .exchange = exchange,
                                 .broadcast = broadcast,
                                 .look = look,
+                                .is_to_tell = is_to_tell,
                                 .end_all = end_all,
                                 .close = close_network};
     net->until = first_words_until(begun, seconds);

@@ -312,14 +312,40 @@ START_TEST(test_a_rank_that_ends_fails_what_the_others_do)
 }
 END_TEST
 
+/* Rank `ended` ends, and one of the others is to tell it, whenever they find out. */
+static void find_out(mt_communicator *communicator, void *context)
+{
+    const int ended = *(const int *)context, rank = mt_communicator_rank(communicator);
+    if (rank == ended) {
+        usleep(100000); /* the others are asked before */
+        _exit(EXIT_SUCCESS);
+    }
+    ck_assert(mt_communicator_is_to_tell(communicator)); /* what failed on this rank alone */
+    usleep(rank == (ended + 1) % 3 ? 200000 : 0);
+    ck_assert_int_eq(mt_communicator_agree(communicator, MT_OK), MT_ERROR_DEVICE);
+    char told[64];
+    snprintf(told, sizeof told, "communicator: rank %d has ended", ended);
+    ck_assert_str_eq(mt_error_message(), told);
+    ck_assert_int_eq(mt_communicator_is_to_tell(communicator), rank == (ended == 0 ? 1 : 0));
+    mt_communicator_end_all(communicator, EXIT_SUCCESS);
+}
+
+START_TEST(test_one_rank_tells_that_another_has_ended)
+{
+    for (int ended = 0; ended < 3; ended++) {
+        on_ranks_by(BY_TCP, 3, find_out, &ended);
+    }
+}
+END_TEST
+
 static Suite *tcp_suite(void)
 {
-    return SUITE("tcp", test_processes_meet_at_names_and_at_addresses,
-                 test_what_is_no_rank_and_no_address, test_what_is_no_time_to_wait,
-                 test_ranks_that_do_not_fit_together, test_who_does_not_come_is_named,
-                 test_a_port_in_use_and_one_that_is_anothers, test_strangers_are_left_out,
-                 test_a_rank_that_ends_before_all_have_come,
-                 test_a_rank_that_ends_fails_what_the_others_do);
+    return SUITE(
+        "tcp", test_processes_meet_at_names_and_at_addresses, test_what_is_no_rank_and_no_address,
+        test_what_is_no_time_to_wait, test_ranks_that_do_not_fit_together,
+        test_who_does_not_come_is_named, test_a_port_in_use_and_one_that_is_anothers,
+        test_strangers_are_left_out, test_a_rank_that_ends_before_all_have_come,
+        test_a_rank_that_ends_fails_what_the_others_do, test_one_rank_tells_that_another_has_ended);
 }
 
 MT_TEST_MAIN(tcp_suite)

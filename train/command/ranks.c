@@ -93,8 +93,10 @@ int ranks_report(mt_status status)
     if (ranks_are_together(status)) {
         return report(status);
     }
-    print_line(complaints, "mixtape: rank %d: %s", mt_communicator_rank(communicator),
-               mt_error_message());
+    if (mt_communicator_is_to_tell(communicator)) {
+        print_line(complaints, "mixtape: rank %d: %s", mt_communicator_rank(communicator),
+                   mt_error_message());
+    }
     mt_communicator_end_all(communicator, EXIT_FAILED);
     return EXIT_FAILED;
 }

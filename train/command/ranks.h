@@ -46,8 +46,8 @@ mt_status ranks_share(void *bytes, size_t size);
 /* Gives all ranks the largest of their numbers. */
 mt_status ranks_largest(int count, int *numbers);
 
-/* Reports a failure as report() does, once; one that the other ranks do not know of names this rank
- * and ends them all. Returns the exit status. */
+/* Reports a failure as report() does, once; one that the ranks have not agreed on names the rank
+ * that is to tell it, and ends them all. Returns the exit status. */
 int ranks_report(mt_status status);
 
 #endif
