@@ -12,6 +12,7 @@ import unittest
 
 BUILD = os.environ["MIXTAPE_BUILD"]
 HEADERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "include")
+PRESETS = os.path.join(HEADERS, "..", "train", "presets")
 FIELDS = ("Package", "Version", "Depends", "Section", "Source", "Maintainer", "Description")
 
 
@@ -87,6 +88,8 @@ class PackageTest(unittest.TestCase):
             "usr/bin/mixtape", "usr/share/bash-completion/completions/mixtape",
             "usr/share/fish/vendor_completions.d/mixtape.fish",
             "usr/share/zsh/vendor-completions/_mixtape",
+            *(os.path.join("usr/share/mixtape/presets", name)
+              for name in os.listdir(PRESETS)),
             *("usr/share/man/man1/" + page + ".1.gz" for page in {"mixtape", *pages})})
         for page in pages:
             with gzip.open(os.path.join(self.root, "usr/share/man/man1", page + ".1.gz")) as file:

@@ -40,7 +40,7 @@ def write_data(folder):
 
 def train(folder, *options):
     run("train", "tokens", "--data", "text", "--valid-data", "text", "--token-list", "tokens.txt",
-        "--unit", "word", "--style", "rwkv-lm", "--recipe", "rwkv-lm", "--batch", ROWS,
+        "--unit", "word", "--style", "rwkv-lm", "--preset", "rwkv-lm", "--batch", ROWS,
         "--log-every", 1, *options, cwd=folder)
 
 

@@ -3,7 +3,7 @@
 #include "io/utf8.h"
 #include "train/command/arguments.h"
 #include "train/command/nearest.h"
-#include "train/command/recipe.h"
+#include "train/command/rwkv_lm_names.h"
 #include "train/nlsyms.h"
 
 #include <inttypes.h>
@@ -282,7 +282,7 @@ static void add_note(char *help, size_t size, const char *kind, const char *note
 static void write_help(const option_row *row, const run_config *defaults, char *help, size_t size)
 {
     char text[TEXT_MAX], choices[TEXT_MAX];
-    const char *other = recipe_rwkv_lm_name(row->name);
+    const char *other = rwkv_lm_name(row->name);
     options_text(row, defaults, text);
     snprintf(help, size, "%s%s%s (", row->help, row->choice != NULL ? ": " : "",
              choices_text(row, choices));

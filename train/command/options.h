@@ -51,4 +51,7 @@ const char *options_text_of(const char *name, const run_config *config, char tex
 mt_status options_write_yaml(const run_config *config, char **text);
 mt_status options_read_yaml(run_config *config, const char *text);
 
+/* The same of the options that a task reads, without the others and the task that is named. */
+mt_status options_read_yaml_for(const char *task, run_config *config, const char *text);
+
 #endif

@@ -206,7 +206,15 @@ static mt_status check_once(yaml_document_t *document, const yaml_node_t *root,
     return MT_OK;
 }
 
-static mt_status set_all(run_config *config, yaml_document_t *document)
+/* Tells if a task, or NULL for any, reads what stands there. */
+static bool is_for(const char *task, yaml_document_t *document, const yaml_node_pair_t *pair)
+{
+    const yaml_node_t *key = yaml_document_get_node(document, pair->key);
+    const char *name = key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "";
+    return task == NULL || options_is_read(task, name);
+}
+
+static mt_status set_all(const char *task, run_config *config, yaml_document_t *document)
 {
     yaml_node_t *root = yaml_document_get_root_node(document);
     if (root == NULL || root->type != YAML_MAPPING_NODE) {
@@ -216,20 +224,25 @@ static mt_status set_all(run_config *config, yaml_document_t *document)
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top && status == MT_OK; pair++) {
         status = check_once(document, root, pair);
-        if (status == MT_OK) {
+        if (status == MT_OK && is_for(task, document, pair)) {
             status = set_pair(config, document, pair);
         }
     }
     return status;
 }
 
-mt_status options_read_yaml(run_config *config, const char *text)
+mt_status options_read_yaml_for(const char *task, run_config *config, const char *text)
 {
     yaml_document_t document;
     mt_status status = yaml_text_load("config", text, strlen(text), &document);
     if (status == MT_OK) {
-        status = set_all(config, &document);
+        status = set_all(task, config, &document);
         yaml_document_delete(&document);
     }
     return status;
+}
+
+mt_status options_read_yaml(run_config *config, const char *text)
+{
+    return options_read_yaml_for(NULL, config, text);
 }

@@ -15,7 +15,8 @@ enum {
     RESUME_KEY = LONG_ONLY + 'r',
     ESPNET_KEY = LONG_ONLY + 'e',
     STYLE_KEY = LONG_ONLY + 's',
-    RECIPE_KEY = LONG_ONLY + 'p',
+    PRESET_KEY = LONG_ONLY + 'p',
+    LIST_KEY = LONG_ONLY + 'l',
     DRY_KEY = LONG_ONLY + 'd',
     RANK_KEY = LONG_ONLY + 'k',
     SIZE_KEY = LONG_ONLY + 'n',
@@ -108,8 +109,11 @@ static error_t parse_own(int key, const char *text, train_arguments *given)
         return 0;
     case STYLE_KEY:
         return parsed(mt_layout_parse(text, &given->style));
-    case RECIPE_KEY:
-        return parsed(recipe_parse(text, &given->recipe));
+    case PRESET_KEY:
+        return parsed(preset_find(text, &given->preset));
+    case LIST_KEY:
+        given->list_presets = true;
+        return 0;
     case DRY_KEY:
         given->dry_run = true;
         return 0;
@@ -132,12 +136,12 @@ static error_t parse_own(int key, const char *text, train_arguments *given)
 /* What does not go together. */
 static void check_together(train_arguments *given, const struct argp_state *state)
 {
-    bool is_new = given->espnet_config != NULL || given->style != NULL || given->recipe != NULL;
+    bool is_new = given->espnet_config != NULL || given->style != NULL || given->preset != NULL;
     if (given->espnet_config != NULL && given->resume != NULL) {
         wrong_arguments(state, "--espnet-config is for a new run, not for --resume");
     }
-    if (given->recipe != NULL && given->resume != NULL) {
-        wrong_arguments(state, "--recipe is for a new run, not for --resume");
+    if (given->preset != NULL && given->resume != NULL) {
+        wrong_arguments(state, "--preset is for a new run, not for --resume");
     }
     if (given->style != NULL && (given->resume != NULL || given->espnet_config != NULL)) {
         wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
@@ -145,14 +149,21 @@ static void check_together(train_arguments *given, const struct argp_state *stat
     check_meeting(given, state);
     if (given->config != NULL && (given->resume != NULL || is_new)) {
         wrong_arguments(state, "--config has all options: no --resume, --espnet-config, --style "
-                               "or --recipe with it");
+                               "or --preset with it");
     }
 }
 
 static void check_task(train_arguments *given, const struct argp_state *state)
 {
+    if (given->list_presets) {
+        return;
+    }
     if (given->espnet_config != NULL && given->task == NULL) {
         given->task = "tokens";
+    }
+    if (given->preset != NULL && given->task == NULL) {
+        parsed(preset_task(given->preset, given->preset_task));
+        given->task = given->preset_task[0] != '\0' ? given->preset_task : NULL;
     }
     bool may_be_in_file = given->config != NULL && given->task == NULL;
     if (!may_be_in_file && (given->task == NULL) == (given->resume == NULL)) {
@@ -233,10 +244,12 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
          "norm, "
          "eps, biases and padding so, and refuse options that say otherwise",
          -1},
-        {"recipe", RECIPE_KEY, "NAME", 0,
-         "Train as another program does (rwkv-lm), by the options that it sets, before those that "
-         "are given (docs/rwkv-lm.md)",
+        {"preset", PRESET_KEY, "NAME", 0,
+         "Set options as a file that comes with Mixtape does, before those that are given, and "
+         "take "
+         "its task unless one is named",
          -1},
+        {"list-presets", LIST_KEY, NULL, 0, "Tell what presets there are, and end", -1},
         {"espnet-config", ESPNET_KEY, "FILE", 0,
          "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv), "
          "and "
@@ -266,7 +279,9 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
     configure_defaults(named_task(argc, argv), config);
     const struct argp argp = {.options = options_argp(own, config),
                               .parser = parse,
-                              .args_doc = "TASK\n--espnet-config FILE\n--config FILE\n--resume RUN",
+                              .args_doc =
+                                  "TASK\n--preset NAME\n--espnet-config FILE\n--config FILE\n"
+                                  "--resume RUN",
                               .doc = list_tasks()};
     *given = (train_arguments){.meeting = {.rank = -1, .seconds = -1.0},
                                .options = calloc((size_t)argc, sizeof *given->options)};

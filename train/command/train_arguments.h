@@ -4,8 +4,8 @@
 
 #include <mixtape/weights.h>
 
+#include "train/command/preset.h"
 #include "train/command/ranks.h"
-#include "train/command/recipe.h"
 #include "train/run_config.h"
 
 typedef struct given_option {
@@ -17,14 +17,15 @@ typedef struct given_option {
 typedef struct train_arguments {
     const char *task, *resume, *espnet_config, *config;
     const mt_layout *style; /* or NULL */
-    const recipe *recipe;   /* or NULL */
-    bool dry_run, print_config;
+    const preset *preset;   /* or NULL */
+    bool dry_run, print_config, list_presets;
     ranks_meeting meeting;
     const char *list; /* the option that an argument belongs to: a list that stands before it */
     int count;
     given_option *options;  /* those of --config before the others */
     run_config file_config; /* what that file says, and texts of it, which the options point to */
     file_list file_texts;
+    char preset_task[TEXT_MAX];
 } train_arguments;
 
 /* Reads the command line, and sets `config` to the defaults of the task that it names, which the

@@ -103,11 +103,11 @@ static mt_status take_carry(const train_arguments *given, run_config *config)
                : mt_fail(MT_ERROR_INVALID, "--carry-gradient %s: it is of --carry", windows);
 }
 
-/* The rates of a recipe are of a model's parameters, which stay as they are beside what is trained.
+/* The rates of a preset are of a model's parameters, which stay as they are beside what is trained.
  */
 static void leave_out_rates(const train_arguments *given, run_config *config)
 {
-    if (given->recipe != NULL && config->tune != TUNE_ALL &&
+    if (given->preset != NULL && config->tune != TUNE_ALL &&
         train_argument(given, "rates") == NULL) {
         config->rates[0] = '\0';
     }
@@ -180,8 +180,8 @@ mt_status configure_new(const train_arguments *given, const mt_checkpoint *init,
     if (status == MT_OK && given->espnet_config != NULL) {
         status = espnet_config_read(given, init != NULL ? init->weights : NULL, config);
     }
-    if (status == MT_OK && given->recipe != NULL) {
-        status = recipe_set(given->recipe, config);
+    if (status == MT_OK && given->preset != NULL) {
+        status = preset_set(given->preset, config);
     }
     if (status == MT_OK && init != NULL) {
         init_sizes_take(given, init->weights, config);

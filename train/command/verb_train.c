@@ -337,6 +337,11 @@ int verb_train(int argc, char **argv)
     run_config config;
     train_arguments given;
     mt_status status = train_arguments_parse(argc, argv, &config, &given);
+    if (status == MT_OK && given.list_presets) {
+        presets_list();
+        train_arguments_free(&given);
+        return EXIT_SUCCESS;
+    }
     if (status == MT_OK) {
         loop_catch_saving(); /* before MPI starts, which may take a while */
         status = ranks_open(&given.meeting);

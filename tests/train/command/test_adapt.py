@@ -306,17 +306,19 @@ class RunTest(AdaptTest):
                                              status=1).stderr.decode())
         self.assertIn(told, self.run_command("replay", "run").stdout.decode())
 
-    def test_a_recipe_has_no_rates_of_a_model_that_stays(self):
-        self.tune("lora", "--recipe", "rwkv-lm", steps=2)
+    def test_a_preset_has_no_rates_of_a_model_that_stays(self):
+        self.tune("lora", "--preset", "rwkv-lm", steps=2)
         self.assertNotRegex(read(self.path("run", "config.yaml")), "(?m)^rates: .*time_decay")
         self.assertLess(self.loss("run"), self.loss("model"))
 
     def test_a_model_that_is_moved_meanwhile(self):
         command = subprocess.Popen(
             [os.environ["MIXTAPE"], "train", "text", "--data", "one.txt", *BATCHES, "--init",
-             "model", "--tune", "lora", "--steps", "1000000", "--save-every", "0", "--out", "run"],
+             "model", "--tune", "lora", "--steps", "1000000", "--save-every", "0", "--log-every",
+             "1", "--out", "run"],
             cwd=self.folder.name, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while not os.path.exists(self.path("run", "metrics.csv")):
+        metrics = self.path("run", "metrics.csv")
+        while not os.path.exists(metrics) or len(read(metrics).splitlines()) < 2:
             time.sleep(0.01)
         shutil.move(self.path("model"), self.path("moved"))
         command.send_signal(signal.SIGINT)

@@ -47,7 +47,7 @@ class ConfigTest(CommandTest):
                          f'"{self.path("c")}"')
 
     def test_printed_options_are_a_file_of_options(self):
-        said = self.run_command("train", "copy", *SHAPE, "--recipe", "rwkv-lm", "--print-config")
+        said = self.run_command("train", "copy", *SHAPE, "--preset", "rwkv-lm", "--print-config")
         self.write("my.yaml", said.stdout.decode())
         self.assertEqual(self.run_command("train", "--config", "my.yaml", "--print-config").stdout,
                          said.stdout)
@@ -65,7 +65,7 @@ class ConfigTest(CommandTest):
             self.assertFalse(os.path.exists(self.path("run")))
         self.refuse("train", "copy", "--config", "none.yaml", status=1, says="none.yaml")
         self.write("my.yaml", "task: copy\n")
-        for options in (["--resume", "run"], ["--recipe", "rwkv-lm"], ["--style", "hf"],
+        for options in (["--resume", "run"], ["--preset", "rwkv-lm"], ["--style", "hf"],
                         ["--espnet-config", "my.yaml"]):
             self.refuse("train", "--config", "my.yaml", *options, status=2, says=["--config"])
 
