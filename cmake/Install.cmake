@@ -6,6 +6,8 @@ set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME development)
 install(DIRECTORY include/mixtape DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS mixtape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT command)
 
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT command)
+
 foreach(kind static shared)
   install(TARGETS mixtape_${kind} EXPORT mixtape-${kind}-targets
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}

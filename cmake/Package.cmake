@@ -67,6 +67,7 @@ mixtape_package(development libmixtape-dev
   "What programs with libmixtape are built with: the headers, which are the"
   "manual, the static library, a CMake package, a module of pkg-config, and"
   "examples.")
+set(CPACK_DEBIAN_COMMAND_PACKAGE_SUGGESTS "gnuplot-nox | gnuplot") # of runs that draw themselves
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${debian}/shlibs ${debian}/triggers)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
@@ -85,7 +86,7 @@ if(MIXTAPE_WITH_MPI)
     "What connects processes of mixtape, and of programs with libmixtape, by MPI.")
   set(CPACK_DEBIAN_MPI_PACKAGE_RECOMMENDS openmpi-bin)
   set(CPACK_DEBIAN_MPI_PACKAGE_CONTROL_EXTRA ${debian}/triggers)
-  set(CPACK_DEBIAN_COMMAND_PACKAGE_SUGGESTS mixtape-mpi)
+  string(APPEND CPACK_DEBIAN_COMMAND_PACKAGE_SUGGESTS ", mixtape-mpi")
   set(CPACK_DEBIAN_LIBRARY_PACKAGE_SUGGESTS mixtape-mpi)
 endif()
 if(MIXTAPE_ONEDNN_SONAME) # it is loaded by name, so nothing tells of it

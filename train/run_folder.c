@@ -116,9 +116,10 @@ static mt_status open_files(run_folder *folder, int64_t step, const char *config
     char path[TEXT_MAX];
     mt_status status =
         metrics_open(&folder->metrics, run_folder_file(folder, "metrics.csv", path), step);
-    return status == MT_OK ? mt_file_replace(run_folder_file(folder, "config.yaml", path),
-                                             config_text, strlen(config_text))
-                           : status;
+    return status == MT_OK && config_text != NULL
+               ? mt_file_replace(run_folder_file(folder, "config.yaml", path), config_text,
+                                 strlen(config_text))
+               : status;
 }
 
 mt_status run_folder_create(const char *out, const char *task, const char *config_text,

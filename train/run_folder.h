@@ -32,7 +32,7 @@ mt_status run_folder_lock(const char *path, run_folder *folder);
 mt_status run_folder_name(const char *path, run_folder *folder);
 
 /* Opens the files of that run, which goes on after `step`: later rows of metrics.csv are dropped,
- * and config.yaml is written anew. */
+ * and config.yaml is written anew, unless the text is NULL. */
 mt_status run_folder_resume(run_folder *folder, int64_t step, const char *config_text);
 
 /* MT_ERROR_IO, where the path leads to another folder by now than to the run's, which was moved: to

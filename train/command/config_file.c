@@ -8,32 +8,86 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the file says, over the defaults of the task; both are to be cleared. */
-static mt_status read_file(const char *path, const char *task_name, run_config *defaults,
+/* Its text, which lives as long as the arguments; NULL: there is no memory. */
+static const char *keep_text(train_arguments *given, const char *text)
+{
+    char *kept = strdup(text);
+    if (kept == NULL || file_list_add(&given->file_texts, kept) != MT_OK) {
+        free(kept);
+        return NULL;
+    }
+    free(kept);
+    return given->file_texts.names[given->file_texts.count - 1];
+}
+
+/* Options of the verb's own are taken the first time that the file is read. */
+typedef struct taking {
+    train_arguments *given; /* NULL: not this time */
+    mt_status status;
+} taking;
+
+static bool take_own(void *context, const char *name, const char *text)
+{
+    taking *taken = context;
+    if (!train_arguments_may_be_in_file(name)) {
+        return false;
+    }
+    if (taken->given != NULL) {
+        const char *kept = keep_text(taken->given, text);
+        if (kept != NULL) {
+            train_arguments_take(taken->given, name, kept);
+        } else {
+            taken->status = mt_fail(MT_ERROR_MEMORY, "no memory for --%s", name);
+        }
+    }
+    return true;
+}
+
+/* Takes the verb's own options, and finds the task: the one that was named, the file's, or that of
+ * what it names. */
+static mt_status find_task(const char *text, train_arguments *given, const train_task **task)
+{
+    run_config named = {.task = ""};
+    taking taken = {given, MT_OK};
+    options_defaults(&named);
+    named.task[0] = '\0';
+    mt_status status = options_read_yaml_beside(&named, text, take_own, &taken);
+    status = status == MT_OK ? taken.status : status;
+    if (status == MT_OK && given->task == NULL && named.task[0] != '\0') {
+        given->task = keep_text(given, named.task);
+        status = given->task != NULL ? MT_OK : mt_fail(MT_ERROR_MEMORY, "no memory for its task");
+    }
+    run_config_clear(&named);
+    if (status == MT_OK) {
+        status = train_arguments_name_task(given);
+    }
+    if (status == MT_OK && given->task == NULL) {
+        status = mt_fail(MT_ERROR_INVALID, "it names no task, and neither do the arguments");
+    }
+    return status == MT_OK ? task_find(given->task, task) : status;
+}
+
+/* What the file says, over what stands before; both are to be cleared. */
+static mt_status read_file(const char *path, train_arguments *given, run_config *before,
                            run_config *config)
 {
     char *text;
     size_t size;
-    run_config named = {.task = ""};
     const train_task *task = NULL;
     mt_status status = mt_file_read(path, &text, &size);
     if (status != MT_OK) {
         return status;
     }
-    options_defaults(&named);
-    named.task[0] = '\0';
-    status = options_read_yaml(&named, text); /* for its task */
-    if (status == MT_OK && (task_name != NULL || named.task[0] != '\0')) {
-        status = task_find(task_name != NULL ? task_name : named.task, &task);
-    } else if (status == MT_OK) {
-        status = mt_fail(MT_ERROR_INVALID, "it names no task, and neither do the arguments");
-    }
-    run_config_clear(&named);
+    status = find_task(text, given, &task);
     if (status == MT_OK) {
-        configure_defaults(task, defaults);
-        configure_defaults(task, config);
-        status = options_read_yaml(config, text);
-        memcpy(config->task, defaults->task, sizeof config->task);
+        status = configure_before(given, task, NULL, before);
+    }
+    if (status == MT_OK) {
+        status = configure_before(given, task, NULL, config);
+    }
+    if (status == MT_OK) {
+        status = options_read_yaml_beside(config, text, take_own, &(taking){NULL, MT_OK});
+        memcpy(config->task, before->task, sizeof config->task);
     }
     free(text);
     return status == MT_OK ? MT_OK : mt_fail(status, "%s: %s", path, mt_error_message());
@@ -60,26 +114,13 @@ static mt_status make_room(const run_config *config, train_arguments *given, giv
     return *made != NULL ? MT_OK : mt_fail(MT_ERROR_MEMORY, "no memory for %zu options", room);
 }
 
-/* Its text, which lives as long as the arguments; NULL: there is no memory. */
-static const char *keep_text(train_arguments *given, const char *text)
-{
-    char *kept = strdup(text);
-    if (kept == NULL || file_list_add(&given->file_texts, kept) != MT_OK) {
-        free(kept);
-        return NULL;
-    }
-    free(kept);
-    return given->file_texts.names[given->file_texts.count - 1];
-}
-
-static mt_status add_row(const option_row *row, const run_config *defaults,
-                         const run_config *config, train_arguments *given, given_option *made,
-                         int *count)
+static mt_status add_row(const option_row *row, const run_config *before, const run_config *config,
+                         train_arguments *given, given_option *made, int *count)
 {
     char text[TEXT_MAX], initial[TEXT_MAX];
     if (options_is_list(row->name)) {
         const file_list *list = options_list(row, config);
-        bool is_said = !is_same_list(list, options_list(row, defaults));
+        bool is_said = !is_same_list(list, options_list(row, before));
         for (int64_t i = 0; i < list->count && is_said && train_argument(given, row->name) == NULL;
              i++) {
             made[(*count)++] = (given_option){row->name, list->names[i], true};
@@ -87,7 +128,7 @@ static mt_status add_row(const option_row *row, const run_config *defaults,
         return MT_OK;
     }
     options_text(row, config, text);
-    if (strcmp(text, options_text(row, defaults, initial)) != 0) {
+    if (strcmp(text, options_text(row, before, initial)) != 0) {
         const char *kept = keep_text(given, text);
         if (kept == NULL) {
             return mt_fail(MT_ERROR_MEMORY, "no memory for --%s", row->name);
@@ -98,7 +139,7 @@ static mt_status add_row(const option_row *row, const run_config *defaults,
 }
 
 /* Those of the file, and behind them those that were given. */
-static mt_status put_before(const run_config *defaults, const run_config *config,
+static mt_status put_before(const run_config *before, const run_config *config,
                             train_arguments *given)
 {
     const option_row *row;
@@ -106,7 +147,7 @@ static mt_status put_before(const run_config *defaults, const run_config *config
     int count = 0;
     mt_status status = make_room(config, given, &made);
     for (int i = 0; status == MT_OK && (row = option_row_at(i)) != NULL; i++) {
-        status = add_row(row, defaults, config, given, made, &count);
+        status = add_row(row, before, config, given, made, &count);
     }
     if (status != MT_OK) {
         free(made);
@@ -121,12 +162,11 @@ static mt_status put_before(const run_config *defaults, const run_config *config
 
 mt_status config_file_take(const char *path, train_arguments *given)
 {
-    run_config defaults = {.task = ""};
-    mt_status status = read_file(path, given->task, &defaults, &given->file_config);
+    run_config before = {.task = ""};
+    mt_status status = read_file(path, given, &before, &given->file_config);
     if (status == MT_OK) {
-        given->task = given->file_config.task;
-        status = put_before(&defaults, &given->file_config, given);
+        status = put_before(&before, &given->file_config, given);
     }
-    run_config_clear(&defaults);
+    run_config_clear(&before);
     return status;
 }

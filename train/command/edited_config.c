@@ -130,6 +130,22 @@ static mt_status take_all(const run_folder *folder, const run_config *edited, ru
     return status;
 }
 
+bool edited_config_is(const run_folder *folder, const char *config_text)
+{
+    char path[TEXT_MAX], *text = NULL, *said = NULL;
+    size_t size;
+    run_config config;
+    options_defaults(&config);
+    bool is_read =
+        mt_file_read(run_folder_file(folder, "config.yaml", path), &text, &size) == MT_OK &&
+        options_read_yaml(&config, text) == MT_OK && options_write_yaml(&config, &said) == MT_OK;
+    bool same = is_read && strcmp(said, config_text) == 0;
+    run_config_clear(&config);
+    free(text);
+    free(said);
+    return same;
+}
+
 mt_status edited_config_take(const run_folder *folder, run_config *config)
 {
     char path[TEXT_MAX], *text;

@@ -10,4 +10,8 @@
  * where a run cannot change it, or for another task. */
 mt_status edited_config_take(const run_folder *folder, run_config *config);
 
+/* Tells if the folder's config.yaml says the same as a text of its kind, in whatever order, with
+ * whatever comments: then it stays as somebody wrote it. */
+bool edited_config_is(const run_folder *folder, const char *config_text);
+
 #endif

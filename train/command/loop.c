@@ -1,3 +1,4 @@
+#include "train/command/edited_config.h"
 #include "train/command/ending.h"
 #include "train/command/held_out.h"
 #include "train/command/loop_internal.h"
@@ -371,6 +372,12 @@ static mt_status check_step(const run_config *config, const mt_checkpoint *check
     return ranks_agree(status);
 }
 
+static mt_status resume_folder(train_loop *loop, int64_t step)
+{
+    bool is_said = edited_config_is(loop->folder, loop->config_text);
+    return run_folder_resume(loop->folder, step, is_said ? NULL : loop->config_text);
+}
+
 static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint)
 {
     const run_config *config = &loop->session->config;
@@ -379,10 +386,9 @@ static mt_status open_loop(train_loop *loop, const mt_checkpoint *checkpoint)
         status = open_trainer(loop, checkpoint);
     }
     if (status == MT_OK && ranks_is_first()) {
-        status =
-            checkpoint != NULL
-                ? run_folder_resume(loop->folder, checkpoint->state.step, loop->config_text)
-                : run_folder_create(config->out, config->task, loop->config_text, loop->folder);
+        status = checkpoint != NULL ? resume_folder(loop, checkpoint->state.step)
+                                    : run_folder_create(config->out, config->task,
+                                                        loop->config_text, loop->folder);
     }
     status = ranks_agree(status);
     if (status == MT_OK) {
@@ -403,7 +409,7 @@ void loop_catch_saving(void)
 
 static void catch_signals(mt_trainer *trainer)
 {
-    static const int ending[] = {SIGHUP, SIGINT, SIGTERM};
+    static const int ending[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR2}; /* the last by schedulers */
     interruptible = trainer;
     if (asked_to_save) { /* before there was a run to save */
         mt_trainer_stop(trainer);

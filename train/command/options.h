@@ -54,4 +54,10 @@ mt_status options_read_yaml(run_config *config, const char *text);
 /* The same of the options that a task reads, without the others and the task that is named. */
 mt_status options_read_yaml_for(const char *task, run_config *config, const char *text);
 
+/* The same where other names may stand beside the options: `take` is given each name with its value
+ * first, and tells if it is one of them. */
+typedef bool options_beside(void *context, const char *name, const char *text);
+mt_status options_read_yaml_beside(run_config *config, const char *text, options_beside *take,
+                                   void *context);
+
 #endif

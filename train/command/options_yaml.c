@@ -173,21 +173,39 @@ static mt_status set_list(run_config *config, yaml_document_t *document, const y
     return status;
 }
 
-static mt_status set_pair(run_config *config, yaml_document_t *document,
+/* How a text is read: into what, the options of a task alone, unless that is NULL, and what takes
+ * names that are no options', or NULL. */
+typedef struct reading {
+    run_config *config;
+    const char *task;
+    options_beside *take;
+    void *context;
+} reading;
+
+static mt_status set_pair(const reading *how, yaml_document_t *document,
                           const yaml_node_pair_t *pair)
 {
     const yaml_node_t *key = yaml_document_get_node(document, pair->key),
                       *value = yaml_document_get_node(document, pair->value);
     const char *name = key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "";
+    bool is_pair = key->type == YAML_SCALAR_NODE && value->type == YAML_SCALAR_NODE;
     bool is_list = options_is_list(name);
+    if (how->task != NULL && !options_is_read(how->task, name)) {
+        return MT_OK;
+    }
+    if (is_pair && how->take != NULL &&
+        how->take(how->context, name, (const char *)value->data.scalar.value)) {
+        return MT_OK;
+    }
     if (is_list) {
-        options_empty_list(config, name);
+        options_empty_list(how->config, name);
     }
-    if (key->type == YAML_SCALAR_NODE && value->type == YAML_SCALAR_NODE) {
-        return set_text(config, key, value);
+    if (is_pair) {
+        return set_text(how->config, key, value);
     }
-    return is_list && value->type == YAML_SEQUENCE_NODE ? set_list(config, document, key, value)
-                                                        : fail_at(key, "not `name: value`");
+    return is_list && value->type == YAML_SEQUENCE_NODE
+               ? set_list(how->config, document, key, value)
+               : fail_at(key, "not `name: value`");
 }
 
 /* A name that stands there twice would have one of two values, by its order alone. */
@@ -206,15 +224,7 @@ static mt_status check_once(yaml_document_t *document, const yaml_node_t *root,
     return MT_OK;
 }
 
-/* Tells if a task, or NULL for any, reads what stands there. */
-static bool is_for(const char *task, yaml_document_t *document, const yaml_node_pair_t *pair)
-{
-    const yaml_node_t *key = yaml_document_get_node(document, pair->key);
-    const char *name = key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "";
-    return task == NULL || options_is_read(task, name);
-}
-
-static mt_status set_all(const char *task, run_config *config, yaml_document_t *document)
+static mt_status set_all(const reading *how, yaml_document_t *document)
 {
     yaml_node_t *root = yaml_document_get_root_node(document);
     if (root == NULL || root->type != YAML_MAPPING_NODE) {
@@ -224,19 +234,19 @@ static mt_status set_all(const char *task, run_config *config, yaml_document_t *
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top && status == MT_OK; pair++) {
         status = check_once(document, root, pair);
-        if (status == MT_OK && is_for(task, document, pair)) {
-            status = set_pair(config, document, pair);
+        if (status == MT_OK) {
+            status = set_pair(how, document, pair);
         }
     }
     return status;
 }
 
-mt_status options_read_yaml_for(const char *task, run_config *config, const char *text)
+static mt_status read_yaml(const reading *how, const char *text)
 {
     yaml_document_t document;
     mt_status status = yaml_text_load("config", text, strlen(text), &document);
     if (status == MT_OK) {
-        status = set_all(task, config, &document);
+        status = set_all(how, &document);
         yaml_document_delete(&document);
     }
     return status;
@@ -244,5 +254,16 @@ mt_status options_read_yaml_for(const char *task, run_config *config, const char
 
 mt_status options_read_yaml(run_config *config, const char *text)
 {
-    return options_read_yaml_for(NULL, config, text);
+    return read_yaml(&(reading){.config = config}, text);
+}
+
+mt_status options_read_yaml_for(const char *task, run_config *config, const char *text)
+{
+    return read_yaml(&(reading){.config = config, .task = task}, text);
+}
+
+mt_status options_read_yaml_beside(run_config *config, const char *text, options_beside *take,
+                                   void *context)
+{
+    return read_yaml(&(reading){.config = config, .take = take, .context = context}, text);
 }

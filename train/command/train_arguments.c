@@ -26,6 +26,47 @@ enum {
     PRINT_KEY = LONG_ONLY + 'P'
 };
 
+/* The verb's own options. */
+static const struct argp_option own[] = {
+    {"resume", RESUME_KEY, "RUN", 0, "Go on with the run in that folder, where it stopped", -1},
+    {"style", STYLE_KEY, "espnet|rwkv-lm|hf", 0,
+     "Make the model one that can be exported to this layout: set its "
+     "norm, "
+     "eps, biases and padding so, and refuse options that say otherwise",
+     -1},
+    {"preset", PRESET_KEY, "NAME", 0,
+     "Set options as a file that comes with Mixtape does, before those that are given, and "
+     "take "
+     "its task unless one is named",
+     -1},
+    {"list-presets", LIST_KEY, NULL, 0, "Tell what presets there are, and end", -1},
+    {"espnet-config", ESPNET_KEY, "FILE", 0,
+     "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv), "
+     "and "
+     "its token_list, bpemodel and non_linguistic_symbols; the task is tokens unless named; "
+     "what --init and options tell comes before it",
+     -1},
+    {"config", CONFIG_KEY, "FILE", 0,
+     "Take the task and options from a file as config.yaml is; those that are given come "
+     "before "
+     "it",
+     -1},
+    {"print-config", PRINT_KEY, NULL, 0, "Print the options as config.yaml will have them, and end",
+     -1},
+    {"dry-run", DRY_KEY, NULL, 0,
+     "Check everything, tell what memory the run will hold, and end, with nothing taken or "
+     "written",
+     -1},
+    {"address", ADDRESS_KEY, "HOST:PORT", 0,
+     "Train with other processes, which are given the same: rank 0 listens there, on a network "
+     "that is trusted",
+     -1},
+    {"rank", RANK_KEY, "R", 0,
+     "Which of them this one is, 0 .. N - 1 (default: as mpirun, srun or torchrun tell)", -1},
+    {"world-size", SIZE_KEY, "N", 0, "How many they are (default: likewise)", -1},
+    {"wait", WAIT_KEY, "SECONDS", 0, "How long they wait for one another (default 300)", -1},
+    {0}};
+
 static void add_option(train_arguments *given, const char *name, const char *text)
 {
     given->options[given->count++] = (given_option){name, text, false};
@@ -133,10 +174,57 @@ static error_t parse_own(int key, const char *text, train_arguments *given)
     }
 }
 
+/* An option of the verb's own that a file may have, or NULL. */
+static const struct argp_option *find_for_file(const char *name)
+{
+    static const int keys[] = {STYLE_KEY, PRESET_KEY, ESPNET_KEY, ADDRESS_KEY,
+                               RANK_KEY,  SIZE_KEY,   WAIT_KEY};
+    for (const struct argp_option *option = own; option->name != NULL; option++) {
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+            if (option->key == keys[i] && strcmp(option->name, name) == 0) {
+                return option;
+            }
+        }
+    }
+    return NULL;
+}
+
+bool train_arguments_may_be_in_file(const char *name)
+{
+    return find_for_file(name) != NULL;
+}
+
+void train_arguments_take(train_arguments *given, const char *name, const char *text)
+{
+    train_arguments said = *given;
+    const ranks_meeting *meeting = &given->meeting;
+    parse_own(find_for_file(name)->key, text, &said);
+    given->style = given->style != NULL ? given->style : said.style;
+    given->preset = given->preset != NULL ? given->preset : said.preset;
+    given->espnet_config = given->espnet_config != NULL ? given->espnet_config : said.espnet_config;
+    given->meeting = (ranks_meeting){
+        .address = meeting->address != NULL ? meeting->address : said.meeting.address,
+        .rank = meeting->rank >= 0 ? meeting->rank : said.meeting.rank,
+        .size = meeting->size > 0 ? meeting->size : said.meeting.size,
+        .seconds = meeting->seconds >= 0.0 ? meeting->seconds : said.meeting.seconds};
+}
+
+mt_status train_arguments_name_task(train_arguments *given)
+{
+    mt_status status = MT_OK;
+    if (given->espnet_config != NULL && given->task == NULL) {
+        given->task = "tokens";
+    }
+    if (given->preset != NULL && given->task == NULL) {
+        status = preset_task(given->preset, given->preset_task);
+        given->task = given->preset_task[0] != '\0' ? given->preset_task : NULL;
+    }
+    return status;
+}
+
 /* What does not go together. */
 static void check_together(train_arguments *given, const struct argp_state *state)
 {
-    bool is_new = given->espnet_config != NULL || given->style != NULL || given->preset != NULL;
     if (given->espnet_config != NULL && given->resume != NULL) {
         wrong_arguments(state, "--espnet-config is for a new run, not for --resume");
     }
@@ -147,28 +235,27 @@ static void check_together(train_arguments *given, const struct argp_state *stat
         wrong_arguments(state, "--style is for a new run, and --espnet-config has its own");
     }
     check_meeting(given, state);
-    if (given->config != NULL && (given->resume != NULL || is_new)) {
-        wrong_arguments(state, "--config has all options: no --resume, --espnet-config, --style "
-                               "or --preset with it");
+    if (given->config != NULL && given->resume != NULL) {
+        wrong_arguments(state, "--config is for a new run, not for --resume");
     }
 }
 
 static void check_task(train_arguments *given, const struct argp_state *state)
 {
-    if (given->list_presets) {
-        return;
-    }
-    if (given->espnet_config != NULL && given->task == NULL) {
-        given->task = "tokens";
-    }
-    if (given->preset != NULL && given->task == NULL) {
-        parsed(preset_task(given->preset, given->preset_task));
-        given->task = given->preset_task[0] != '\0' ? given->preset_task : NULL;
-    }
-    bool may_be_in_file = given->config != NULL && given->task == NULL;
-    if (!may_be_in_file && (given->task == NULL) == (given->resume == NULL)) {
+    if (!given->list_presets && (given->task == NULL) == (given->resume == NULL)) {
         wrong_arguments(state, "name a task, or a run with --resume, and not both");
     }
+}
+
+/* What was given, all in all. */
+static void finish(train_arguments *given, const struct argp_state *state)
+{
+    if (given->config != NULL && given->resume == NULL) {
+        parsed(config_file_take(given->config, given));
+    }
+    parsed(train_arguments_name_task(given));
+    check_together(given, state);
+    check_task(given, state);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -179,8 +266,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     }
     if (key == ARGP_KEY_END) {
-        check_together(given, state);
-        check_task(given, state);
+        finish(given, state);
         return 0;
     }
     error_t error = parse_own(key, text, given);
@@ -212,9 +298,9 @@ static char *list_tasks(void)
         text + used, sizeof text - used,
         "\nThe run's folder holds config.yaml, train.log, metrics.csv, checkpoint.h5 and best.h5.\v"
         "A task has defaults of its own for some options: `mixtape train TASK --help` tells them, "
-        "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT, SIGTERM and "
-        "SIGXCPU end a "
-        "run after the step at work, saved, with exit status 128 + the signal's number; SIGUSR1 "
+        "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT, SIGTERM, "
+        "SIGUSR2 and SIGXCPU end a run after the step at work, saved, with exit status 128 + the "
+        "signal's number; SIGUSR1 "
         "saves it, and it goes on. Processes that mpirun, srun or torchrun starts share each "
         "batch.");
     return text;
@@ -237,45 +323,6 @@ static const train_task *named_task(int argc, char **argv)
 
 mt_status train_arguments_parse(int argc, char **argv, run_config *config, train_arguments *given)
 {
-    static const struct argp_option own[] = {
-        {"resume", RESUME_KEY, "RUN", 0, "Go on with the run in that folder, where it stopped", -1},
-        {"style", STYLE_KEY, "espnet|rwkv-lm|hf", 0,
-         "Make the model one that can be exported to this layout: set its "
-         "norm, "
-         "eps, biases and padding so, and refuse options that say otherwise",
-         -1},
-        {"preset", PRESET_KEY, "NAME", 0,
-         "Set options as a file that comes with Mixtape does, before those that are given, and "
-         "take "
-         "its task unless one is named",
-         -1},
-        {"list-presets", LIST_KEY, NULL, 0, "Tell what presets there are, and end", -1},
-        {"espnet-config", ESPNET_KEY, "FILE", 0,
-         "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv), "
-         "and "
-         "its token_list, bpemodel and non_linguistic_symbols; the task is tokens unless named; "
-         "what --init and options tell comes before it",
-         -1},
-        {"config", CONFIG_KEY, "FILE", 0,
-         "Take the task and options from a file as config.yaml is; those that are given come "
-         "before "
-         "it",
-         -1},
-        {"print-config", PRINT_KEY, NULL, 0,
-         "Print the options as config.yaml will have them, and end", -1},
-        {"dry-run", DRY_KEY, NULL, 0,
-         "Check everything, tell what memory the run will hold, and end, with nothing taken or "
-         "written",
-         -1},
-        {"address", ADDRESS_KEY, "HOST:PORT", 0,
-         "Train with other processes, which are given the same: rank 0 listens there, on a network "
-         "that is trusted",
-         -1},
-        {"rank", RANK_KEY, "R", 0,
-         "Which of them this one is, 0 .. N - 1 (default: as mpirun, srun or torchrun tell)", -1},
-        {"world-size", SIZE_KEY, "N", 0, "How many they are (default: likewise)", -1},
-        {"wait", WAIT_KEY, "SECONDS", 0, "How long they wait for one another (default 300)", -1},
-        {0}};
     configure_defaults(named_task(argc, argv), config);
     const struct argp argp = {.options = options_argp(own, config),
                               .parser = parse,
@@ -292,7 +339,7 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
     if (given->meeting.seconds < 0.0) {
         given->meeting.seconds = MT_COMMUNICATOR_SECONDS;
     }
-    return given->config != NULL ? config_file_take(given->config, given) : MT_OK;
+    return MT_OK;
 }
 
 void train_arguments_free(train_arguments *given)

@@ -33,6 +33,15 @@ typedef struct train_arguments {
 mt_status train_arguments_parse(int argc, char **argv, run_config *config, train_arguments *given);
 void train_arguments_free(train_arguments *given);
 
+/* Tells if a file of options may have one, of those that are the verb's own, and takes it from
+ * there, unless it was given already; the text lives as long as the arguments. What is wrong with
+ * it ends the program. */
+bool train_arguments_may_be_in_file(const char *name);
+void train_arguments_take(train_arguments *given, const char *name, const char *text);
+
+/* Where no task was named, takes that of what was: the preset, or ESPnet's configuration. */
+mt_status train_arguments_name_task(train_arguments *given);
+
 /* The text that an option of the table was given last, or NULL. */
 const char *train_argument(const train_arguments *given, const char *name);
 

@@ -140,6 +140,12 @@ mt_status configure_given(const train_arguments *given, run_config *config)
     if (status == MT_OK) {
         status = make_absolute(config->token_list);
     }
+    if (status == MT_OK && given->resume == NULL) {
+        status = make_absolute(config->init);
+    }
+    if (status == MT_OK && given->resume == NULL) {
+        status = make_absolute(config->tokenizer);
+    }
     if (status == MT_OK) {
         status = check_validation(given, config);
     }
@@ -166,6 +172,44 @@ static mt_status check_unit(const train_arguments *given, const train_task *task
     return unit != NULL && reads_text && has_tokenizer ? tokenizer_refuse_unit(unit) : MT_OK;
 }
 
+mt_status configure_before(const train_arguments *given, const train_task *task,
+                           const mt_weights *init, run_config *config)
+{
+    mt_status status = MT_OK;
+    configure_defaults(task, config);
+    if (given->style != NULL) {
+        status = style_set(given->style, config);
+    }
+    if (status == MT_OK && given->espnet_config != NULL) {
+        status = espnet_config_read(given, init, config);
+    }
+    if (status == MT_OK && given->preset != NULL) {
+        status = preset_set(given->preset, config);
+    }
+    return status;
+}
+
+/* Tells if the value of an option is that of a file of options. */
+static bool is_of_file(const train_arguments *given, const char *name)
+{
+    bool found = false;
+    for (int i = 0; i < given->count; i++) {
+        found = strcmp(given->options[i].name, name) == 0 ? given->options[i].kept : found;
+    }
+    return found;
+}
+
+/* A file of options knows the data that it names, which are to be the same. */
+static void take_digests(const train_arguments *given, run_config *config)
+{
+    if (is_of_file(given, "data")) {
+        memcpy(config->data_digest, given->file_config.data_digest, sizeof config->data_digest);
+    }
+    if (is_of_file(given, "valid-data")) {
+        memcpy(config->valid_digest, given->file_config.valid_digest, sizeof config->valid_digest);
+    }
+}
+
 mt_status configure_new(const train_arguments *given, const mt_checkpoint *init, run_config *config)
 {
     const train_task *task;
@@ -173,22 +217,14 @@ mt_status configure_new(const train_arguments *given, const mt_checkpoint *init,
     if (status != MT_OK) {
         return status;
     }
-    configure_defaults(task, config);
-    if (given->style != NULL) {
-        status = style_set(given->style, config);
-    }
-    if (status == MT_OK && given->espnet_config != NULL) {
-        status = espnet_config_read(given, init != NULL ? init->weights : NULL, config);
-    }
-    if (status == MT_OK && given->preset != NULL) {
-        status = preset_set(given->preset, config);
-    }
+    status = configure_before(given, task, init != NULL ? init->weights : NULL, config);
     if (status == MT_OK && init != NULL) {
         init_sizes_take(given, init->weights, config);
     }
     if (status == MT_OK) {
         status = configure_given(given, config);
         leave_out_rates(given, config);
+        take_digests(given, config);
     }
     if (status == MT_OK) {
         status = check_unit(given, task, init, config);

@@ -58,15 +58,17 @@ static mt_status load_file(const arguments *given, const char *path, loaded_mode
     return status;
 }
 
-/* A run that kept several models counts with all of them. */
+/* A run that kept several models, or checkpoints, counts with all of them; the last of these is
+ * checkpoint.h5, too. */
 static mt_status load_run(const arguments *given, const char *run, loaded_models *loaded)
 {
     int64_t steps[MOST_KEPT];
     char path[TEXT_MAX];
-    int kept = given->last ? 0 : kept_files_find(run, "best", steps);
+    const char *kind = given->last ? "checkpoint" : "best";
+    int kept = kept_files_find(run, kind, steps);
     mt_status status = MT_OK;
     for (int i = 0; i < kept && status == MT_OK; i++) {
-        status = kept_files_name(run, "best", steps[i], path);
+        status = kept_files_name(run, kind, steps[i], path);
         status = status == MT_OK ? load_file(given, path, loaded) : status;
     }
     if (kept == 0) {
@@ -85,7 +87,7 @@ static mt_status load(const arguments *given, loaded_models *loaded)
     return status == MT_OK && loaded->count < 2
                ? mt_fail(MT_ERROR_INVALID,
                          "%s: one model alone has no mean (name others, or a run "
-                         "that kept some: train --keep-best)",
+                         "that kept some: train --keep-best or --keep)",
                          given->runs.texts[0])
                : status;
 }
@@ -109,7 +111,8 @@ int verb_average(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"output", 'o', "FILE", 0, "The checkpoint to write", 0},
-        {"last", LONG_ONLY + 'l', NULL, 0, "The last checkpoints of runs, instead of the best", 0},
+        {"last", LONG_ONLY + 'l', NULL, 0,
+         "The last checkpoints of runs (those of --keep), instead of the best", 0},
         {0}};
     const struct argp argp = {
         .options = options,
@@ -118,7 +121,8 @@ int verb_average(int argc, char **argv)
         .doc =
             "Writes the mean of several models' weights, of runs or files of any layout, into a "
             "checkpoint to be used. A run that kept several of its best (--keep-best) counts with "
-            "all of them. What else the checkpoint holds is the first one's."};
+            "all of them, or by --last with the checkpoints that it kept (--keep). What else the "
+            "checkpoint holds is the first one's."};
     const char *runs[MOST];
     arguments given = {.runs = {runs, .least = 1, .most = MOST, .what = "models or runs"}};
     loaded_models loaded = {.count = 0};

@@ -262,6 +262,17 @@ static mt_status read_run(const train_arguments *given, const run_folder *folder
     return status == MT_OK ? keep_windows(former, now) : status;
 }
 
+static mt_status print_config(const run_config *config)
+{
+    char *text = NULL;
+    mt_status status = options_write_yaml(config, &text);
+    if (status == MT_OK) {
+        printf("%s", text);
+    }
+    free(text);
+    return status;
+}
+
 /* Goes on with the run whose folder is locked. */
 static int resume_locked(const train_arguments *given, run_folder *folder)
 {
@@ -270,7 +281,10 @@ static int resume_locked(const train_arguments *given, run_folder *folder)
     mt_status status = ranks_agree(read_run(given, folder, &checkpoint, &former, &config));
     int exit_status;
     config.dry = given->dry_run;
-    if (status == MT_OK && checkpoint != NULL) {
+    if (status == MT_OK && given->print_config) {
+        mt_checkpoint_destroy(checkpoint);
+        exit_status = report(print_config(&config));
+    } else if (status == MT_OK && checkpoint != NULL) {
         checkpoint->adam = loop_trainer_config(&config).adam; /* as the options may say anew */
         exit_status = train(&config, &former, checkpoint, NULL, folder);
     } else {
@@ -294,17 +308,6 @@ static int resume(const train_arguments *given)
     int exit_status = status == MT_OK ? resume_locked(given, &folder) : ranks_report(status);
     run_folder_close(&folder);
     return exit_status;
-}
-
-static mt_status print_config(const run_config *config)
-{
-    char *text = NULL;
-    mt_status status = options_write_yaml(config, &text);
-    if (status == MT_OK) {
-        printf("%s", text);
-    }
-    free(text);
-    return status;
 }
 
 static int begin(const train_arguments *given, run_config *config)

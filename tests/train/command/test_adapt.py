@@ -231,8 +231,9 @@ class RunTest(AdaptTest):
                 shutil.copy(self.path("before", "checkpoint.h5"),
                             self.path("run", "checkpoint.h5"))
                 said = self.run_command("train", "--resume", "run", "--steps", "6", *init)
-                self.assertIn("config.yaml has init moved.h5, the checkpoint model (taken: the "
-                              "checkpoint's, or what --init says)", said.stderr.decode())
+                self.assertIn("config.yaml has init moved.h5, the checkpoint "
+                              f"{self.path('model')} (taken: the checkpoint's, or what --init "
+                              "says)", said.stderr.decode())
 
     def test_the_last_is_of_the_adapter(self):
         self.run_command("train", "--resume", "model", "--steps", "64", "--lr", "1")  # worse

@@ -337,7 +337,8 @@ class TrainTest(CommandTest):
 
     def test_signals_save_and_end(self):
         for number, name in [(signal.SIGINT, "int"), (signal.SIGTERM, "term"),
-                             (signal.SIGHUP, "hup"), (signal.SIGXCPU, "cpu-time")]:
+                             (signal.SIGHUP, "hup"), (signal.SIGUSR2, "usr2"),
+                             (signal.SIGXCPU, "cpu-time")]:
             process = self.start_endless(name, "copy", *SMALL, "--out", name)
             process.send_signal(number)
             error = process.communicate(timeout=60)[1].decode()
@@ -1324,8 +1325,8 @@ class InitTest(TranscriptsTest):
         self.refuse("train", "tokens", "--data", "text", "--token-list", "short.txt", "--init",
                     "first", "--batch", "4", status=2, says=["short.txt", "token list"])
         self.refuse("train", "copy", *SMALL, "--init", "first", status=2,
-                    says=["--init first: the vocabularies differ: 7 symbols there, 6 of copy "
-                          "(begin with a model of that task)"])
+                    says=[f"--init {self.path('first')}: the vocabularies differ: 7 symbols there, "
+                          "6 of copy (begin with a model of that task)"])
         self.run_command("export", "first", "--layout", "mixtape", "-o", "first.safetensors")
         self.refuse("train", "tokens", "--data", "text", "--token-list", "short.txt", "--init",
                     "first.safetensors", "--batch", "4", "--most-unknown", "1", status=2,
@@ -1333,7 +1334,8 @@ class InitTest(TranscriptsTest):
                           "token list, --token-list)"])
         self.refuse("train", "tokens", "--data", "text", "--token-list", "tokens.txt", "--init",
                     "first", "--batch", "4", "--linear-size", "3", status=2,
-                    says=["--init first", "proj_key.weight", "(64, 16)", "(3, 16)"])
+                    says=["--init " + self.path("first"), "proj_key.weight", "(64, 16)",
+                          "(3, 16)"])
         self.refuse("train", "copy", *SMALL, "--init", "none.h5", status=1, says=["none.h5"])
 
 

@@ -52,6 +52,52 @@ class ConfigTest(CommandTest):
         self.assertEqual(self.run_command("train", "--config", "my.yaml", "--print-config").stdout,
                          said.stdout)
 
+    def test_a_file_may_have_a_style_a_preset_and_where_processes_meet(self):
+        self.write("my.yaml", "task: copy\nstyle: rwkv-lm\npreset: rwkv-lm\nlr: 0.001\n"
+                              "address: localhost:1\nrank: 0\nworld-size: 1\nwait: 1\n")
+        options = self.options("--config", "my.yaml")
+        self.assertEqual((options["no-bias"], options["schedule"], options["beta2"]),
+                         ("true", "rwkv-lm", "0.99"))
+        self.assertEqual(options["lr"], "0.001") # a default is said all the same
+        options = self.options("--config", "my.yaml", "--preset", "finetune", "--clip", "2")
+        self.assertEqual((options["schedule"], options["lr"], options["clip"]),
+                         ("cosine", "0.001", "2"))
+        self.write("my.yaml", "preset: rwkv-4-169m\nsize: 96\n")
+        options = self.options("--config", "my.yaml")
+        self.assertEqual((options["task"], options["size"], options["blocks"]),
+                         ("ids", "96", "12"))
+        self.write("my.yaml", "style: gpt\n")
+        self.refuse("train", "copy", "--config", "my.yaml", status=2, says=["'gpt'"])
+
+    def test_what_a_file_names_is_found_from_anywhere(self):
+        self.write("text.txt", TEXT)
+        small = ["--length", "8", "--size", "16", "--blocks", "1", "--steps", "1"]
+        self.run_command("train", "text", "--data", "text.txt", *small, "--out", "first")
+        self.run_command("train", "text", "--data", "text.txt", "--init", "first", "--length", "8",
+                         "--steps", "1", "--out", "second")
+        os.mkdir(self.path("elsewhere"))
+        self.run_command("train", "--config", "../second/config.yaml", "--out", "third",
+                         cwd=self.path("elsewhere"))
+        self.run_command("diff", "--last", "second", "elsewhere/third")
+
+    def test_data_that_changed_since_are_told(self):
+        self.write("text.txt", TEXT)
+        self.run_command("train", "text", "--data", "text.txt", "--length", "8", "--size", "16",
+                         "--blocks", "1", "--steps", "1", "--out", "run")
+        self.write("text.txt", TEXT.replace("quick", "slow"))
+        again = ["train", "--config", "run/config.yaml", "--out", "again"]
+        self.refuse(*again, status=2, says=["text.txt: it changed", "--data"])
+        self.assertFalse(os.path.exists(self.path("again")))
+        self.run_command(*again, "--data", "text.txt")
+
+    def test_the_options_of_a_run_that_goes_on_are_printed(self):
+        self.run_command("train", "copy", *SHAPE, "--steps", "2", "--out", "run")
+        before = read(self.path("run", "train.log"))
+        options = self.options("--resume", "run", "--lr", "0.25", "--steps", "3")
+        self.assertEqual((options["task"], options["size"], options["lr"], options["steps"]),
+                         ("copy", "16", "0.25", "3"))
+        self.assertEqual(read(self.path("run", "train.log")), before)
+
     def test_what_is_wrong_in_a_file(self):
         for text, status, says in (
                 ("task: copy\nsise: 3\n", 1, ["line 2", "'sise' (did you mean 'size'?)"]),
@@ -65,9 +111,8 @@ class ConfigTest(CommandTest):
             self.assertFalse(os.path.exists(self.path("run")))
         self.refuse("train", "copy", "--config", "none.yaml", status=1, says="none.yaml")
         self.write("my.yaml", "task: copy\n")
-        for options in (["--resume", "run"], ["--preset", "rwkv-lm"], ["--style", "hf"],
-                        ["--espnet-config", "my.yaml"]):
-            self.refuse("train", "--config", "my.yaml", *options, status=2, says=["--config"])
+        self.refuse("train", "--config", "my.yaml", "--resume", "run", status=2,
+                    says=["--config is for a new run"])
 
     def test_a_verb_that_was_meant(self):
         for verb, meant in (("trian", "train"), ("evla", "eval"), ("exprot", "export")):

@@ -334,8 +334,8 @@ class GrowingVocabularyTest(TranscriptsTest):
                          "9", "--out", "first")
         said = self.run_command("train", "text", "--data", "new", "known", *self.options_of_init,
                                 "--length", "8", "--out", "second").stderr.decode()
-        self.assertIn("2 tokens are new to first, and begin as the mean of its 5: '\\x07', 'é'\n",
-                      said)
+        self.assertIn(f"2 tokens are new to {self.path('first')}, and begin as the mean of its 5: "
+                      "'\\x07', 'é'\n", said)
         self.claim_grown(self.weights("first"), self.weights("second"))
         self.run_command("train", "--resume", "second", "--steps", "2")
         self.refuse("train", "--resume", "first", "--steps", "10", "--data", "new", status=1,
@@ -349,7 +349,7 @@ class GrowingVocabularyTest(TranscriptsTest):
         self.run_command("train", "text", "--data", "known", *SMALL, "--length", "8", "--steps",
                          "1", "--unit", "byte", "--out", "first")
         self.refuse("train", "text", "--data", "new", *self.options_of_init, "--length", "8",
-                    status=2, says=["--init first", "--unit byte"])
+                    status=2, says=["--init " + self.path("first"), "--unit byte"])
         self.run_command("train", "text", "--data", "new", *self.options_of_init, "--length", "8",
                          "--unit", "byte")
 
@@ -362,7 +362,8 @@ class GrowingVocabularyTest(TranscriptsTest):
         grown = ["train", "tokens", "--data", "text", "--token-list"]
         said = self.run_command(*grown, "longer.txt", *self.options_of_init, "--out",
                                 "second").stderr.decode()
-        self.assertIn("2 tokens are new to first, and begin as the mean of its 7: 'd', 'e'\n", said)
+        self.assertIn(f"2 tokens are new to {self.path('first')}, and begin as the mean of its 7: "
+                      "'d', 'e'\n", said)
         self.claim_grown(self.weights("first"), self.weights("second"), padding=0)
         self.write("other.txt", "d\n".join(tokens.split("a\n")) + "a\n")
         self.refuse(*grown, "other.txt", *self.options_of_init, status=2,

@@ -180,11 +180,13 @@ class VocabularyTest(IdsTest):
         self.assertIn("vocab-size: 50277\n", read(self.path("other", "config.yaml")))
         self.refuse("train", "ids", "--data", "a.npy", *SHORT, "--init", "run", "--vocab-size",
                     "40", status=2,
-                    says=["--init run", "of 50277, and --vocab-size 40", "leave that out"])
+                    says=["--init " + self.path("run"), "of 50277, and --vocab-size 40",
+                          "leave that out"])
         self.run_command("export", "run", "--layout", "mixtape", "-o", "run.h5")
         self.write("text", "some text " * 100)
         self.refuse("train", "text", "--data", "text", *SHORT, "--init", "run.h5", status=2,
-                    says=["--init run.h5", "of which it has 50277, and the text 7", "--tokenizer"])
+                    says=["--init " + self.path("run.h5"), "of which it has 50277, and the text 7",
+                          "--tokenizer"])
 
     def test_label_0_is_a_label_like_others(self):
         self.save("a.npy")

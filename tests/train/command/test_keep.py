@@ -73,19 +73,26 @@ class BestTest(KeepTest):
         self.train("--resume", "run", "--steps", "40")
         self.assertEqual(self.kept("best"), self.best(3))
 
-    def test_a_mean_is_of_all_that_were_kept(self):
-        self.train(*self.RUN, "--steps", "9", "--keep-best", "4", "--out", "run")
-        self.run_command("average", "run", "-o", "mean.h5")
-        files = [h5py.File(self.path("run", f"best-{step}.h5")) for step in self.kept("best")]
-        self.assertEqual(len(files), 4)
-        with h5py.File(self.path("mean.h5")) as mean:
-            for name, values in mean["model"].items():
+    def claim_mean(self, mean, kind, count):
+        files = [h5py.File(self.path("run", f"{kind}-{step}.h5")) for step in self.kept(kind)]
+        self.assertEqual(len(files), count)
+        with h5py.File(self.path(mean)) as of:
+            for name, values in of["model"].items():
                 total = sum(file["model"][name][()].astype("f8") for file in files)
-                numpy.testing.assert_array_equal(values[()], (total / 4).astype("f4"))
+                numpy.testing.assert_array_equal(values[()], (total / count).astype("f4"))
         for file in files:
             file.close()
-        self.run_command("average", "--last", "run", "run", "-o", "last.h5")
-        self.run_command("diff", "--last", "run", "last.h5")
+
+    def test_a_mean_is_of_all_that_were_kept(self):
+        self.train(*self.RUN, "--steps", "9", "--keep-best", "4", "--keep", "3", "--save-every",
+                   "2", "--out", "run")
+        self.run_command("average", "run", "-o", "mean.h5")
+        self.claim_mean("mean.h5", "best", 4)
+        self.run_command("average", "--last", "run", "-o", "mean.h5")
+        self.claim_mean("mean.h5", "checkpoint", 3)
+        self.train(*self.RUN, "--steps", "9", "--out", "other")
+        self.run_command("average", "--last", "other", "other", "-o", "last.h5")
+        self.run_command("diff", "--last", "other", "last.h5")
 
     def test_what_cannot_be_kept_is_told(self):
         os.makedirs(self.path("run", "checkpoint-2.h5", "mine"))

@@ -491,6 +491,15 @@ class EditedConfigTest(RunTest):
         self.assertEqual(read(self.path("run", "config.yaml")),
                          read(self.path("other", "config.yaml")).replace('"other"', '"run"'))
 
+    def test_what_says_nothing_else_stays_as_somebody_wrote_it(self):
+        lines = read(self.path("run", "config.yaml")).splitlines()
+        text = "# why\n" + "\n".join(reversed(lines)) + "\n"
+        self.write("run/config.yaml", text)
+        self.run_command("train", "--resume", "run")
+        self.assertEqual(read(self.path("run", "config.yaml")), text)
+        self.run_command("train", "--resume", "run", "--steps", "4")
+        self.assertIn("steps: 4\n", read(self.path("run", "config.yaml")))
+
     def test_what_is_told_of_the_run_is_not_taken_from_the_file(self):
         """Where it is, and the sums of its data, which a run that was killed may have noted."""
         self.edit('out: "run"\n', 'out: "elsewhere"\n')
