@@ -1,10 +1,12 @@
 """Every command that README and docs/ show is run by a test, or stands in its list with the reason
 why not; and what their text says of verbs and options is so."""
 
+import filecmp
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import pages
@@ -32,6 +34,19 @@ class EveryPageTest(unittest.TestCase):
                 with self.subTest(kind.page, begin=begin):
                     found = [code for code in shown if code.startswith(begin)]
                     self.assertEqual(len(found), 1, found)
+
+    def test_every_page_is_in_the_menu_of_the_site(self):
+        menu = re.findall(r": ([\w/-]+\.md)$", pages.text_of("cmake/mkdocs.yml.in"), re.MULTILINE)
+        self.assertEqual(sorted(set(menu) - {"CONTRIBUTING.md", "CHANGELOG.md"}),
+                         sorted(pages.names()))
+
+    def test_figures_are_what_their_script_draws(self):
+        figures = os.path.join(pages.TREE, "docs", "figures")
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([sys.executable, os.path.join(figures, "draw.py"), folder], check=True)
+            drawn = os.listdir(folder)
+            self.assertEqual(sorted(drawn), sorted(set(os.listdir(figures)) - {"draw.py"}))
+            self.assertEqual(filecmp.cmpfiles(folder, figures, drawn, shallow=False)[1:], ([], []))
 
     def test_commands_are_seen_however_they_are_shown(self):
         shown = """
