@@ -2,6 +2,7 @@
 why not; and what their text says of verbs and options is so."""
 
 import filecmp
+import glob
 import os
 import re
 import subprocess
@@ -86,7 +87,18 @@ scripts/test
 
 
 class InlineTest(unittest.TestCase):
-    """What text says of the command."""
+    """What text says of the command, and of files."""
+
+    def test_files_and_tests_exist(self):
+        folders = {name for name in os.listdir(pages.TREE) if name.islower()
+                   and os.path.isdir(os.path.join(pages.TREE, name))}
+        for page in pages.names():
+            for path in re.findall(r"`([a-z]\w*/[a-z][\w./*-]*)[^`]*`", pages.text_of(page)):
+                if path.split("/")[0] in folders and not re.search("[A-Z]{2}|^build", path):
+                    with self.subTest(page, path=path):
+                        places = [os.path.join(pages.TREE, folder, path + ending)
+                                  for folder in ("", "tests") for ending in ("", ".*")]
+                        self.assertTrue(any(map(glob.glob, places)))
 
     def test_verbs_and_options_exist(self):
         helps = {}
