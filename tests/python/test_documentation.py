@@ -1,128 +1,278 @@
-"""What docs/espnet.md and docs/file-formats.md show is run, and the commands of
-docs/tokenizers.md, docs/evaluation.md and docs/generating.md."""
+"""The pages about the command: what they show is run, or listed with the reason why not. Those
+about programs are in test_documentation_programs; test_pages says that none is left out."""
 
+import glob
 import gzip
 import json
+import lzma
 import os
-import re
-import subprocess
+import shutil
+import socket
 import sys
+import tempfile
 import unittest
 
+import pages
 import support
 import tokenizers_of_tests as made
 
-DOCUMENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
+TEXT = "ROMEO: what light. " * 100
+MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+       "OMPI_MCA_plm_rsh_agent": "", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+       "OMPI_MCA_btl": "self,vader", "OMPI_MCA_hwloc_base_binding_policy": "none"}
+HAS_MPI = shutil.which("mpirun") and os.path.exists(os.path.join(pages.BUILD, "libmixtape_mpi.so"))
+WITHOUT_MPI = {} if HAS_MPI or os.environ.get("MIXTAPE_REQUIRE_ALL") else {
+    "mpirun": "there is no mpirun, or mixtape was built without MPI"}
+TORCHRUN = "python/test_torchrun, where PyTorch's torchrun starts"
+ROOT = "as root: scripts/deb-test"
+GPU = "only where there is a GPU"
+MEASURES = "measures for minutes, or beside other programs"
 
 
 def setUpModule():
     support.need("h5py")
 
 
-def blocks_of(document):
-    """(language, text) of each block of code."""
-    with open(os.path.join(DOCUMENTS, document)) as file:
-        return re.findall(r"```(sh|python)\n(.*?)```", file.read(), re.DOTALL)
+class Readme(pages.Page):
+    page = "README.md"
+
+    def check(self, shown):
+        self.assertRegex(shown[0], r"(?s)example 1.*accuracy 0\.\d+")
 
 
-def commands_of(document):
-    """The lines that call the command, which stand apart."""
-    with open(os.path.join(DOCUMENTS, document)) as file:
-        return re.findall(r"^    (mixtape .*)$", file.read(), re.MULTILINE)
+class Install(pages.Page):
+    page = "docs/install.md"
+    needs = ("torch",)
+    listed = {
+        "pip install mixtape_rwkv": "wheel/test_wheel, of a wheel that scripts/wheel-build made",
+        "scripts/install-packages build package": ROOT,
+        "cmake --preset package": ROOT,
+        "apt-get install ./build-package": ROOT,
+        "apt-get purge mixtape": ROOT,
+        "git clone": "from elsewhere",
+        "scripts/quickstart": "builds all: .ci/run",
+        "scripts/test ": "runs all tests",
+        "cmake -S . -B build -DCMAKE_INSTALL_PREFIX": "install/test_install",
+        "cmake --build build && cmake --install build": "install/test_install",
+    }
 
 
-class FileFormatsTest(support.CommandTest):
-    def test_the_token_list_is_read(self):
-        (_, block), = blocks_of("file-formats.md")
-        self.run_command("train", "tokens", *self.transcripts(), "--size", "16", "--blocks", "1",
-                         "--steps", "1", "--out", "run")
-        self.run_command("export", "run", "--layout", "espnet", "-o", "weights.h5")
-        shown = subprocess.run([sys.executable, "-c", block + "print(layout, *tokens)"],
-                               cwd=self.folder, capture_output=True, timeout=60)
-        self.assertEqual(shown.stdout.decode().split(), ["espnet", *support.SYMBOLS],
-                         shown.stderr.decode())
+class Command(pages.Page):
+    page = "docs/command.md"
+
+    def prepare(self):
+        self.write("tinyshakespeare.txt", TEXT)
+        self.write("more.txt", TEXT)
+        self.run_command("train", "text", "--data", "more.txt", "--style", "hf", "--steps", "1",
+                         "--size", "16", "--blocks", "1", "--out", "of-hf")
+        self.run_command("export", "of-hf", "--layout", "hf", "-o", "folder")
+
+    def check(self, shown):
+        self.assertIn("ROMEO:", shown[0])
+        self.assertTrue(os.path.exists(self.path("exported", "config.json")))
 
 
-class ShellTest(support.CommandTest):
-    """Tests with the programs in PATH."""
+class Tasks(pages.Page):
+    page = "docs/tasks.md"
 
-    def setUp(self):
-        super().setUp()
-        os.mkdir(self.path("bin"))
-        os.symlink(support.MIXTAPE, self.path("bin", "mixtape"))
-        for command in ("to_espnet", "from_pth"):
-            path = self.write(os.path.join("bin", "mixtape-" + command.replace("_", "-")),
-                              f"#!{sys.executable}\nfrom mixtape import files\nfiles.{command}()\n")
-            os.chmod(path, 0o755)
+    def prepare(self):
+        for folder in "novels", "letters", "plays":
+            os.mkdir(self.path(folder))
+            self.write(os.path.join(folder, "one.txt"), TEXT)
+        self.write("diary.txt", TEXT)
+        self.write("more.txt", TEXT)
+        self.write("tinyshakespeare.txt", TEXT)
+        for name, of_kind in (("novel.txt.gz", gzip), ("letters.txt.xz", lzma)):
+            with of_kind.open(self.path(name), "wt") as file:
+                file.write(TEXT)
+        for name in "train.bin", "val.bin":
+            with open(self.path(name), "wb") as file:
+                file.write(bytes(10000 * [7, 0, 9, 1]))
+        self.run_command("train", "text", "--data", "diary.txt", "--size", "16", "--blocks", "1",
+                         "--steps", "1", "--out", "shakespeare")
 
-    def run_block(self, *command):
-        result = subprocess.run(
-            command, cwd=self.folder, capture_output=True, timeout=300,
-            env={**os.environ, "MIXTAPE_PYTHON": sys.executable,
-                 "PATH": self.path("bin") + os.pathsep + os.environ["PATH"]})
-        self.assertEqual(result.returncode, 0, result.stderr.decode())
-        return result.stdout.decode()
 
+class Tokenizers(pages.Page):
+    page = "docs/tokenizers.md"
+    needs = ("tokenizers",)
 
-class CommandsTest(ShellTest):
-    SMALL = "--size 16 --blocks 1 --steps 2"
-
-    def small(self, command):
-        return command.replace("RUN", "run").replace(" --out", f" {self.SMALL} --out")
-
-    def run_commands(self, document):
-        """What each prints."""
-        return [self.run_block("bash", "-euc", self.small(command))
-                for command in commands_of(document)]
-
-    def test_prompts_of_a_file_are_answered(self):
-        self.write("text.txt", "ROMEO: what light. " * 20)
-        self.run_block("mixtape", "train", "text", "--data", "text.txt", *self.SMALL.split(),
-                       "--length", "8", "--out", "run")
-        self.write("prompts.txt", "ROMEO:\n\nlight\n")
-        for printed in self.run_commands("generating.md"):
-            records = [json.loads(line) for line in printed.splitlines()]
-            self.assertEqual([record["line"] for record in records], [1, 2, 3])
-            self.assertEqual({tuple(record) for record in records}, {("line", "prompt", "answer")})
-            self.assertEqual({record["prompt"] for record in records}, {"ROMEO:", "", "light"})
-
-    def test_text_goes_through_a_tokenizer(self):
-        support.need("tokenizers")
+    def prepare(self):
         made.huggingface(self.folder)
         with gzip.open(self.path("corpus.jsonl.gz"), "wt") as file:
             file.writelines(json.dumps({"text": made.TEXT}) + "\n" for _ in range(40))
         self.write("other.txt", made.TEXT)
-        tokenized, _, generated, evaluated = self.run_commands("tokenizers.md")
-        self.assertIn("corpus.idx", tokenized)
-        self.assertNotEqual(generated, "")
-        self.assertIn("bits_per_byte", evaluated)
 
-    def test_utterances_have_scores(self):
-        self.run_command("train", "tokens", *self.transcripts(), *self.SMALL.split(), "--out",
-                         "run")
+    def check(self, shown):
+        tokenized, used = shown
+        self.assertIn("corpus.idx", tokenized)
+        self.assertIn("Once upon a time", used)
+        self.assertIn("bits_per_byte", used)
+
+
+class Generating(pages.Page):
+    page = "docs/generating.md"
+    replaced = {"RUN": "run"}
+
+    def prepare(self):
+        self.write("text.txt", TEXT)
+        self.run_command("train", "text", "--data", "text.txt", "--size", "16", "--blocks", "1",
+                         "--steps", "2", "--length", "8", "--out", "run")
+        self.write("prompts.txt", "ROMEO:\n\nlight\n")
+
+    def check(self, shown):
+        records = [json.loads(line) for line in shown[0].splitlines()]
+        self.assertEqual([record["line"] for record in records], [1, 2, 3, 1, 2, 3])
+        self.assertEqual({tuple(record) for record in records}, {("line", "prompt", "answer")})
+        for answered in records[:3], records[3:]:
+            self.assertEqual({record["prompt"] for record in answered}, {"ROMEO:", "", "light"})
+
+
+class Evaluation(pages.Page):
+    page = "docs/evaluation.md"
+    replaced = {"RUN": "run"}
+
+    def prepare(self):
+        self.run_command("train", "tokens", *self.transcripts(), "--size", "16", "--blocks", "1",
+                         "--steps", "2", "--out", "run")
         self.write("nbest", "one abc\none abd\ntwo\n")
-        scores, = self.run_commands("evaluation.md")
-        self.assertEqual([line.split()[::2] for line in scores.splitlines()],
+
+    def check(self, shown):
+        self.assertEqual([line.split()[::2] for line in shown[0].splitlines()],
                          [["one", "3"], ["one", "3"], ["two", "0"]])
 
 
-class EspnetTest(ShellTest):
-    @classmethod
-    def setUpClass(cls):
-        support.need("torch", "espnet2.asr_transducer.espnet_transducer_model")
+class SeveralProcesses(pages.Page):
+    page = "docs/several-processes.md"
+    listed = {
+        **WITHOUT_MPI,
+        "srun --mpi=pmix": "wants Slurm; train/command/test_ranks has its variables",
+        "srun -n 4": "wants Slurm; train/command/test_meeting has its variables",
+        "torchrun --no-python": TORCHRUN,
+        "torchrun --nnodes 2": TORCHRUN + ", on one machine",
+        "scripts/nccl build-nccl": "from PyPI",
+        "cmake -S . -B build -DMIXTAPE_NCCL=ON": "wants NCCL: .ci/run",
+    }
+    if not shutil.which("mpicc"):
+        listed["mpicc"] = "there is no mpicc"
 
-    def test_a_transducer_starts_from_a_pretrained_decoder(self):
-        program, output = "", ""  # Python's blocks are one program
-        for language, block in blocks_of("espnet.md"):
-            if language == "python":
-                program += block
-                output += self.run_block(sys.executable, "-c", program)
-            else:
-                output += self.run_block("bash", "-euc", block)
-        losses = [float(loss) for loss in re.findall(r"transducer loss ([0-9.]+)", output)]
-        self.assertEqual(len(losses), 10)
-        self.assertLess(losses[4], losses[0])
-        self.assertIn("layout espnet-model", output)
+    def prepare(self):
+        self.environment.update(prepare_mpi(self))
+        self.write("tinyshakespeare.txt", TEXT)
+        for folder in "kernels", "include":
+            os.symlink(os.path.join(pages.TREE, folder), self.path(folder))
+        # What the page starts on two machines is started here side by side.
+        with socket.create_server(("localhost", 0)) as free:
+            port = free.getsockname()[1]
+        self.replaced = {"mpirun -n 4": "mpirun -n 2", "one:29500": f"localhost:{port}",
+                         "--rank 0   #": "--rank 0 & #", "localhost:29500": f"localhost:{port}",
+                         "--wait 5": "--wait 60"}
+
+    def check(self, shown):
+        runs = [os.path.basename(run) for run in glob.glob(self.path("runs", "copy-*"))]
+        self.assertEqual(sorted(runs), ["copy-1", "copy-2"])  # of two processes each
+
+
+def prepare_mpi(test):
+    """The environment of runs by mpirun, whose sockets have short names."""
+    session = tempfile.TemporaryDirectory(prefix="mpi", dir="/tmp")
+    test.addCleanup(session.cleanup)
+    return {**MPI, "TMPDIR": session.name}
+
+
+class FileFormats(pages.Page):
+    page = "docs/file-formats.md"
+
+    def prepare(self):
+        self.run_command("train", "tokens", *self.transcripts(), "--size", "16", "--blocks", "1",
+                         "--steps", "1", "--out", "run")
+        self.run_command("export", "run", "--layout", "espnet", "-o", "weights.h5")
+
+    def check(self, shown):
+        told = self.run_block(sys.executable, "-c", self.python + "print(layout, *tokens)")
+        self.assertEqual(told.split(), ["espnet", *support.SYMBOLS])
+
+
+class Compatibility(pages.Page):
+    page = "docs/compatibility.md"
+    replaced = {"--step=I --runs=100": "--step=2 --runs=1"}
+
+
+class Performance(pages.Page):
+    page = "docs/performance.md"
+    listed = {
+        "mkdir -p peers": "from Debian",
+        "dpkg -x": "from Debian",
+        "bench/compare.py build/mixtape --threads 2 --rounds 3 \\": MEASURES,
+        "bench/compare.py build/mixtape --threads 2 --rounds 3 --peer": MEASURES,
+        "bench/generate.py": MEASURES,
+        "bench/prompts.py build/mixtape --rounds 5 --symbols 2000": MEASURES,
+        "bench/prompts.py build/mixtape --rounds 5 --symbols 50": MEASURES,
+        "MIXTAPE_LIBRARY=$PWD/build-test/libmixtape.so PYTHONPATH=python build-test": MEASURES,
+        "MIXTAPE_LIBRARY=$PWD/build-test/libmixtape.so PYTHONPATH=python bench": MEASURES,
+        "bench/files.py": MEASURES,
+        "bench/memory.py": MEASURES + "; python/test_walkthrough has its peaks of memory",
+        "bench/growth.py": MEASURES + "; bench/test_growth has it, small",
+        "bench/saves.py": MEASURES,
+        "bench/processes.py": MEASURES,
+        "bench/instructions.py": "bench/test_instructions",
+        "scripts/gpu-bundle": "builds all, and asks PyPI for NCCL",
+        "gpu-bundle/run": GPU + "; bench/test_gpu_run",
+        "nvcc -std=c++17": "wants CUDA; bench/test_machine_code",
+        "build/tests/cuda_on_cpu/mixtape_command_cuda_on_cpu": MEASURES,
+    }
+    replaced = {"--step=I --runs=100": "--step=2 --runs=1",
+                "--step=I --repeat=60": "--step=2 --repeat=1", "--threads 1": "--threads 2"}
+
+    def prepare(self):
+        self.write("shake.txt", TEXT)
+        self.run_command("train", "text", "--data", "shake.txt", "--size", "16", "--blocks", "1",
+                         "--steps", "1", "--out", "run")
+        os.symlink(os.path.join(pages.TREE, "bench"), self.path("bench"))
+        os.symlink(pages.BUILD, self.path("build"))
+
+
+class Reliability(pages.Page):
+    page = "docs/reliability.md"
+    listed = {"python3 tests/faults/sweep.py": "takes hours; faults/sweep is a sample"}
+    replaced = {"MIXTAPE_KILLS=200": "MIXTAPE_KILLS=1"}
+
+    def prepare(self):
+        os.symlink(os.path.join(pages.TREE, "tests"), self.path("tests"))
+        os.symlink(pages.BUILD, self.path("build"))
+
+
+class Gpu(pages.Page):
+    """On CUDA-on-CPU."""
+
+    page = "docs/gpu.md"
+    program = os.environ.get("MIXTAPE_CUDA_ON_CPU", support.MIXTAPE)
+    listed = {
+        **WITHOUT_MPI,
+        "cmake -S . -B build -DMIXTAPE_CUDA=ON": "builds all: .ci/run",
+        "cmake --build build": "builds all: .ci/run",
+        "ctest --test-dir build -L gpu": GPU,
+        "torchrun": TORCHRUN,
+    }
+    replaced = {"mpirun -n 4": "mpirun -n 2",
+                "bench --device cuda": "bench --device cuda --wkv=1,8,32",
+                "text --": "text --batch 4 --eval-batches 1 --"}
+
+    def prepare(self):
+        self.environment.update(prepare_mpi(self))
+        self.write("tinyshakespeare.txt", TEXT)
+        os.unlink(self.path("bin", "mixtape"))  # MPI's part is looked for beside the program itself
+        shutil.copy(self.program, self.path("bin", "mixtape"))
+        for library in glob.glob(os.path.join(pages.BUILD, "libmixtape_mpi.so")):
+            shutil.copy(library, self.path("bin"))
+
+    def check(self, shown):
+        with open(self.path("run", "train.log")) as file:
+            self.assertRegex(file.read(), r"(?s) on cuda.* on cpu")
+
+
+class GpuPlan(pages.Page):
+    page = "docs/gpu-plan.md"
+    listed = {"pip download": "from PyPI", "WHEELS=": "builds all, and asks PyPI for NCCL"}
 
 
 if __name__ == "__main__":

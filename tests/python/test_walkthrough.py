@@ -1,7 +1,6 @@
-"""README's way of a model of Hugging Face's, as its user goes it: tokenize, finetune, sample,
-measure, export, and load it with transformers again. MIXTAPE_WALKTHROUGH=170m takes a model of 170
-million parameters with random weights instead of a small one, and tells the peak memory of each
-step.
+"""The way of docs/hugging-face.md, as its user goes it: tokenize, finetune, sample, measure,
+export, and load it with transformers again. MIXTAPE_WALKTHROUGH=170m takes a model of 170 million
+parameters with random weights instead of a small one, and tells the peak memory of each step.
 
     MIXTAPE_WALKTHROUGH=170m ctest -R walkthrough -V
 """
