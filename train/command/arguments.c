@@ -2,6 +2,7 @@
 
 #include "kernels/printable.h"
 #include "train/command/lines.h"
+#include "train/command/nearest.h"
 #include "train/command/verbs.h"
 
 #include <errno.h>
@@ -12,10 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is looked for, and where argp stood when it did not go on. */
+typedef struct usage {
+    const struct argp_option *options;
+    int next;
+} usage;
+
 /* An empty name is a variable that a script has not set, and would be taken for no option. */
 static void refuse_empty(int key, const struct argp_state *state)
 {
-    const struct argp_option *option = state->input;
+    const struct argp_option *option = ((const usage *)state->input)->options;
     while (option->key != key) {
         option++;
     }
@@ -27,6 +34,9 @@ static void refuse_empty(int key, const struct argp_state *state)
 static error_t take_all(int key, char *text, struct argp_state *state)
 {
     bool is_empty = text != NULL && text[0] == '\0';
+    if (key == ARGP_KEY_ERROR) {
+        ((usage *)state->input)->next = state->next;
+    }
     if (key == ARGP_KEY_INIT) {
         state->err_stream = NULL; /* argp would tell to try --help */
     } else if (is_empty && key == ARGP_KEY_ARG) {
@@ -35,6 +45,45 @@ static error_t take_all(int key, char *text, struct argp_state *state)
         refuse_empty(key, state);
     }
     return 0;
+}
+
+/* A table has headings, too, without names. */
+static const struct argp_option *next_option(const struct argp_option *option)
+{
+    while (option->name == NULL && option->doc != NULL) {
+        option++;
+    }
+    return option;
+}
+
+static const char *name_at(const void *options, int i)
+{
+    const struct argp_option *option = next_option(options);
+    while (i-- > 0) {
+        option = next_option(option + 1);
+    }
+    return option->name;
+}
+
+/* Of a long option that there is none of, the one that was meant: getopt would not tell. */
+static void refuse_unknown(const struct argp_option *options, const char *program,
+                           const char *argument)
+{
+    char name[64], hint[NEAREST_TEXT];
+    size_t length = strcspn(argument, "=") - 2;
+    if (strncmp(argument, "--", 2) != 0 || length >= sizeof name) {
+        return;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)length, argument + 2);
+    for (int i = 0; name_at(options, i) != NULL; i++) {
+        if (strncmp(name_at(options, i), name, length) == 0) {
+            return; /* getopt has another complaint */
+        }
+    }
+    if (nearest_hint(name, name_at, options, hint)[0] != '\0') {
+        print_line(stderr, "%s: unrecognized option '--%s'%s", program, name, hint);
+        exit(EXIT_USAGE);
+    }
 }
 
 /* Lets getopt complain, and argp help, before the verb's parser sees anything. They print arguments
@@ -53,9 +102,12 @@ static error_t check_usage(const struct argp *argp, int argc, char **argv)
             mt_printable(argv[i], length, copies[i], size);
         }
     }
-    error_t error =
-        whole ? argp_parse(&known, argc, copies, 0, NULL, (void *)(uintptr_t)argp->options)
-              : ENOMEM;
+    usage found = {argp->options, 1};
+    if (whole &&
+        argp_parse(&known, argc, copies, ARGP_NO_ERRS | ARGP_IN_ORDER, NULL, &found) != 0) {
+        refuse_unknown(argp->options, copies[0], copies[found.next - 1]);
+    }
+    error_t error = whole ? argp_parse(&known, argc, copies, 0, NULL, &found) : ENOMEM;
     for (int i = 0; i < argc && copies != NULL; i++) {
         free(copies[i]);
     }

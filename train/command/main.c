@@ -92,8 +92,9 @@ static bool has_stack(void)
     return has;
 }
 
-static const char *verb_at(int i)
+static const char *verb_at(const void *context, int i)
 {
+    (void)context;
     return command_verbs[i].name;
 }
 
@@ -138,6 +139,6 @@ int main(int argc, char **argv)
     }
     char hint[NEAREST_TEXT];
     print_line(stderr, "mixtape: there is no verb '%s'%s (mixtape --help lists them)", argv[1],
-               nearest_hint(argv[1], verb_at, hint));
+               nearest_hint(argv[1], verb_at, NULL, hint));
     return EXIT_USAGE;
 }

@@ -35,14 +35,15 @@ static int distance(const char *a, const char *b)
     return rows[m][n];
 }
 
-const char *nearest_hint(const char *name, known_name *known, char text[NEAREST_TEXT])
+const char *nearest_hint(const char *name, known_name *known, const void *context,
+                         char text[NEAREST_TEXT])
 {
     const char *nearest = NULL;
     int most = 1 + (int)strlen(name) / 4; /* beyond that it is another name */
-    for (int i = 0; known(i) != NULL; i++) {
-        int away = distance(name, known(i));
+    for (int i = 0; known(context, i) != NULL; i++) {
+        int away = distance(name, known(context, i));
         if (away <= most) {
-            nearest = known(i);
+            nearest = known(context, i);
             most = away - 1;
         }
     }

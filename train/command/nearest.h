@@ -2,11 +2,12 @@
 #ifndef MT_COMMAND_NEAREST_H
 #define MT_COMMAND_NEAREST_H
 
-/* The name number i, NULL behind the last. */
-typedef const char *known_name(int i);
+/* The name number i of those in the context, NULL behind the last. */
+typedef const char *known_name(const void *context, int i);
 
 /* " (did you mean 'size'?)" in `text`, "" where nothing is near; returns it. */
 enum { NEAREST_TEXT = 96 };
-const char *nearest_hint(const char *name, known_name *known, char text[NEAREST_TEXT]);
+const char *nearest_hint(const char *name, known_name *known, const void *context,
+                         char text[NEAREST_TEXT]);
 
 #endif

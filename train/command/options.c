@@ -129,8 +129,9 @@ static mt_status set_row(const option_row *row, run_config *config, const char *
     return MT_OK;
 }
 
-static const char *name_at(int i)
+static const char *name_at(const void *context, int i)
 {
+    (void)context;
     const option_row *row = option_row_at(i);
     return row != NULL ? row->name : NULL;
 }
@@ -145,7 +146,7 @@ mt_status options_set(run_config *config, const char *name, const char *text)
     char hint[NEAREST_TEXT];
     return row != NULL ? set_row(row, config, text)
                        : mt_fail(MT_ERROR_INVALID, "there is no option '%s'%s", name,
-                                 nearest_hint(name, name_at, hint));
+                                 nearest_hint(name, name_at, NULL, hint));
 }
 
 bool options_is_read(const char *task, const char *name)

@@ -20,8 +20,9 @@ static const preset presets[] = {PRESETS};
 
 enum { COUNT = sizeof presets / sizeof *presets };
 
-static const char *name_at(int i)
+static const char *name_at(const void *context, int i)
 {
+    (void)context;
     return i < COUNT ? presets[i].name : NULL;
 }
 
@@ -36,7 +37,7 @@ mt_status preset_find(const char *name, const preset **found)
     }
     return mt_fail(MT_ERROR_INVALID,
                    "--preset %s: no such preset%s; --list-presets tells what there is", name,
-                   nearest_hint(name, name_at, hint));
+                   nearest_hint(name, name_at, NULL, hint));
 }
 
 static mt_status blame(const preset *chosen, mt_status status)

@@ -117,6 +117,10 @@ class ConfigTest(CommandTest):
     def test_a_verb_that_was_meant(self):
         for verb, meant in (("trian", "train"), ("evla", "eval"), ("exprot", "export")):
             self.refuse(verb, status=2, says=[f"'{verb}' (did you mean '{meant}'?)"])
+        for option, meant in ("--szie", "--size"), ("--seed-every=3", "--save-every"):
+            self.refuse("train", "copy", option, "3", status=2,
+                        says=[f"unrecognized option '{option.split('=')[0]}' (did you mean "
+                              f"'{meant[2:]}'?)"])
         error = self.run_command("sing", status=2).stderr.decode()
         self.assertNotIn("mean", error)
 
