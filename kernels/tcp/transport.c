@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 enum {
-    LINGER_SECONDS = 1,  /* in which the others may find out as well */
+    STALL_SECONDS = 1,   /* in which what is waited for comes, though another rank has ended */
+    LINGER_SECONDS = 3,  /* in which the others may find out as well */
     TELLING_SECONDS = 5, /* in which a lower rank may tell what this one knows */
     LOOK_MS = 10
 };
@@ -109,10 +110,17 @@ static int receive_some(int socket, flow *one)
     return 0;
 }
 
-/* NULL, or why it failed: waits until more can be sent or received. */
+/* NULL, or why it failed: waits until more can be sent or received. Of the ranks that nothing goes
+ * to or comes from now, one that has ended may have done so in order, once it had all; but where
+ * others wait for it, nothing more comes from these. */
 static const char *wait_for_some(network *net)
 {
-    int ready = poll(net->polls, (nfds_t)net->size, mt_tcp_milliseconds_until(net->until));
+    const double now = mt_tcp_clock(), stalled = now + STALL_SECONDS;
+    int ready = poll(net->polls, (nfds_t)net->size,
+                     mt_tcp_milliseconds_until(stalled < net->until ? stalled : net->until));
+    if (ready == 0 && mt_tcp_clock() < net->until) {
+        return look(net, sizeof net->message, net->message) ? net->message : NULL;
+    }
     if (ready < 0 && errno != EINTR) {
         snprintf(net->message, sizeof net->message, "others cannot be waited for: %s",
                  strerror(errno));

@@ -38,9 +38,9 @@ DATA = "../../prepared/" # a run remembers where its data are
 VERBS = {
     "train": (["train", *COPY, *SMALL, "--steps", "2", "--save-every", "1", "--out", "new"],
               ["new/checkpoint.h5", "new/best.h5"]),
-    "train-text": (["train", "text", "--data", DATA + "texts", DATA + "text.gz", "--init", "text",
-                    "--length", "4", "--batch", "2", "--threads", "1", "--eval-batches", "1",
-                    "--steps", "1", "--out", "new"],
+    "train-text": (["train", "text", "--data", DATA + "texts", DATA + "text.gz", "--init",
+                    DATA + "text", "--length", "4", "--batch", "2", "--threads", "1",
+                    "--eval-batches", "1", "--steps", "1", "--out", "new"],
                    ["new/checkpoint.h5", "new/best.h5"]),
     "train-tokens": (["train", "tokens", "--data", DATA + "transcripts", "--token-list",
                       DATA + "tokens.txt", "--nlsyms", DATA + "symbols.txt", *SMALL, "--steps",

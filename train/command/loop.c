@@ -440,6 +440,7 @@ mt_status loop_run(train_session *session, mt_checkpoint *checkpoint, const char
     if (status == MT_OK) {
         status = run_steps(&loop, end);
     }
+    ranks_have_done();
     loop_events_close(&loop);
     if (status == MT_OK) {
         loop_say_end(&loop, *end);

@@ -1,6 +1,6 @@
 #include "train/command/ranks.h"
 
-#include "train/command/lines.h"
+#include "train/command/lost_ranks.h"
 #include "train/command/options.h"
 #include "train/command/run_data.h"
 #include "train/command/verbs.h"
@@ -45,18 +45,34 @@ mt_status ranks_open(const ranks_meeting *meeting)
                            ? mt_communicator_open(&communicator)
                            : mt_communicator_open_at(meeting->rank, meeting->size, meeting->address,
                                                      meeting->seconds, &communicator);
-    return status == MT_OK ? ranks_agree(ranks_is_first() ? MT_OK : silence()) : status;
+    if (status == MT_OK) {
+        lost_ranks_watch(communicator, complaints);
+        status = ranks_agree(ranks_is_first() ? MT_OK : silence());
+    }
+    return status;
+}
+
+void ranks_have_done(void)
+{
+    lost_ranks_leave();
 }
 
 void ranks_close(void)
 {
+    lost_ranks_leave();
     mt_communicator_close(communicator);
     communicator = NULL;
 }
 
 mt_status ranks_agree(mt_status status)
 {
-    return communicator != NULL ? mt_communicator_agree(communicator, status) : status;
+    if (communicator != NULL) {
+        status = mt_communicator_agree(communicator, status);
+    }
+    if (status != MT_OK && ranks_are_together(status)) { /* others end, each in its time */
+        lost_ranks_leave();
+    }
+    return status;
 }
 
 mt_status ranks_share(void *bytes, size_t size)
@@ -93,11 +109,7 @@ int ranks_report(mt_status status)
     if (ranks_are_together(status)) {
         return report(status);
     }
-    if (mt_communicator_is_to_tell(communicator)) {
-        print_line(complaints, "mixtape: rank %d: %s", mt_communicator_rank(communicator),
-                   mt_error_message());
-    }
-    mt_communicator_end_all(communicator, EXIT_FAILED);
+    lost_ranks_tell(communicator, complaints, mt_error_message());
     return EXIT_FAILED;
 }
 
@@ -117,16 +129,21 @@ static char *next_line(char **text)
     return line;
 }
 
-/* What is of a process alone. */
-static bool may_differ(const char *name, size_t length)
+static bool is_one_of(const char *name, size_t length, int count, const char *const names[])
 {
-    static const char *const names[] = {"threads", "device"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strlen(names[i]) == length && strncmp(names[i], name, length) == 0) {
-            return true;
-        }
+    bool found = false;
+    for (int i = 0; i < count && !found; i++) {
+        found = strlen(names[i]) == length && strncmp(names[i], name, length) == 0;
     }
-    return false;
+    return found;
+}
+
+/* What is of a process alone; and files whose content is compared, which may be in other places. */
+static bool may_differ(const char *name, size_t length, const char *value, const char *other)
+{
+    static const char *const own[] = {"threads", "device"}, *const files[] = {"init", "tokenizer"};
+    bool are_named = strcmp(value, "\"\"") != 0 && strcmp(other, "\"\"") != 0;
+    return is_one_of(name, length, 2, own) || (are_named && is_one_of(name, length, 2, files));
 }
 
 /* Tells if a line is "name: value" or "name:", and not "- value" of a list. */
@@ -161,9 +178,10 @@ static mt_status compare_texts(char *own, char *first)
             length = strcspn(line, ":");
         }
         bool same = line != NULL && other != NULL && strcmp(line, other) == 0;
-        if (!same && !may_differ(name, length)) {
+        const char *value = value_for(name, length, line), *of_0 = value_for(name, length, other);
+        if (!same && !may_differ(name, length, value, of_0)) {
             return mt_fail(MT_ERROR_INVALID, "--%.*s is %s, and on rank 0 %s", (int)length, name,
-                           value_for(name, length, line), value_for(name, length, other));
+                           value, of_0);
         }
     }
 }
@@ -216,6 +234,17 @@ mt_status ranks_compare_data(const run_config *config)
         status = ranks_agree(status);
     }
     return status;
+}
+
+mt_status ranks_compare_labels(const char digest[DIGEST_MAX])
+{
+    char first[DIGEST_MAX];
+    memcpy(first, digest, sizeof first);
+    mt_status status = ranks_share(first, sizeof first);
+    if (status == MT_OK && strcmp(first, digest) != 0) {
+        status = mt_fail(MT_ERROR_INVALID, "the tokens, or the tokenizer, are not those of rank 0");
+    }
+    return ranks_agree(status);
 }
 
 mt_status ranks_compare_device(const mt_device *device)

@@ -20,6 +20,9 @@ typedef struct ranks_meeting {
 mt_status ranks_open(const ranks_meeting *meeting);
 void ranks_close(void);
 
+/* What all do together is over: from here on a rank may end before another. */
+void ranks_have_done(void);
+
 /* NULL before ranks_open: who does not train has no ranks, and is the first of one. */
 mt_communicator *ranks_communicator(void);
 int ranks_count(void);
@@ -33,10 +36,11 @@ bool ranks_are_together(mt_status status);
 
 /* MT_ERROR_INVALID on all ranks unless they have the same options, but for what a process computes
  * on: the first that differs, with its values. And unless they have the same data, by the digests
- * of an open session's configuration; devices of one kind, since validations are cut by that; and
- * all go on with a run, or none. */
+ * of an open session's configuration, and the same tokens and tokenizer, by another; devices of one
+ * kind, since validations are cut by that; and all go on with a run, or none. */
 mt_status ranks_compare(const run_config *config);
 mt_status ranks_compare_data(const run_config *config);
+mt_status ranks_compare_labels(const char digest[DIGEST_MAX]);
 mt_status ranks_compare_device(const mt_device *device);
 mt_status ranks_compare_resume(bool resumes);
 

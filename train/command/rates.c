@@ -37,7 +37,9 @@ mt_status rates_set(const char *rates, mt_parameters *parameters)
         size_t length = strcspn(at, ",");
         status = set_one(at, length, parameters);
         at += length;
-        at += *at == ',' ? 1 : 0;
+        if (status == MT_OK && at[0] == ',' && (++at)[0] == '\0') {
+            status = set_one(at, 0, parameters); /* what is behind the last comma is nothing */
+        }
     }
     return status;
 }

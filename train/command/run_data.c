@@ -324,3 +324,26 @@ bool run_data_compare(const run_config *former, const train_session *session, mt
     }
     return run_data_trains_on_same(former, now) && is_same_held_out(former, now);
 }
+
+static void add_names(data_sum *sum, int32_t count, char *const *names)
+{
+    for (int32_t i = 0; i < count; i++) {
+        data_sum_add(sum, names[i], strlen(names[i]) + 1);
+    }
+    data_sum_next_file(sum);
+}
+
+void run_data_of_labels(const train_session *session, char digest[DIGEST_MAX])
+{
+    const mt_token_list *tokens = session->task->tokens(session->data);
+    const mt_tokenizer_file *tokenizer = &session->tokenizer;
+    data_sum sum = data_sum_begin();
+    if (tokens != NULL) {
+        add_names(&sum, tokens->count, tokens->tokens);
+        add_names(&sum, tokens->whole_count, tokens->whole);
+    }
+    if (tokenizer->bytes != NULL) {
+        data_sum_add(&sum, tokenizer->bytes, tokenizer->size);
+    }
+    data_sum_text(&sum, digest);
+}

@@ -11,6 +11,9 @@
  * more than its time. Runs of 0.1.0 noted none. */
 mt_status run_data_note(train_session *session);
 
+/* A digest of what labels stand for: the task's tokens, and the tokenizer that makes them. */
+void run_data_of_labels(const train_session *session, char digest[DIGEST_MAX]);
+
 /* Tells if two digests are of the same bytes, as far as they tell. */
 bool run_data_are_same(const char *a, const char *b);
 

@@ -123,6 +123,11 @@ static mt_status open_on_all(const run_config *config, const run_config *former,
         status = ranks_compare_data(&session->config);
     }
     if (status == MT_OK && is_open) {
+        char digest[DIGEST_MAX];
+        run_data_of_labels(session, digest);
+        status = ranks_compare_labels(digest);
+    }
+    if (status == MT_OK && is_open) {
         status = ranks_compare_device(session->device);
     }
     if (status != MT_OK && is_open) {

@@ -95,21 +95,44 @@ class EndTest(MeetingTest):
         step = int(re.search(r"interrupted after step (\d+), saved", self.log())[1])
         self.assertEqual(self.saved_step(), step)
 
+    def claim_one_tells(self, processes, killed):
+        processes.pop(killed).kill()
+        told = re.findall(r"^mixtape: .*", "".join(self.finish(processes, status=1)), re.M)
+        self.assertEqual(len(told), 1, told)
+        self.assertRegex(told[0], r"rank %d: (step \d+: )?communicator: rank %d has ended\Z"
+                         % (1 if killed == 0 else 0, killed))
+
     def test_a_killed_rank_ends_all_and_leaves_a_whole_checkpoint(self):
         for killed in range(3):
             shutil.rmtree(self.path("run"), ignore_errors=True)
             processes = self.begin_all(3, *self.OPTIONS, "--batch", "6", "--save-every", "2")
             self.wait_until(lambda: self.saved_step() >= 4, processes[0])
-            processes.pop(killed).kill()
             begun = time.monotonic()
-            told = re.findall(r"^mixtape: .*", "".join(self.finish(processes, status=1)), re.M)
-            self.assertEqual(len(told), 1, told)
-            self.assertRegex(told[0], r"rank %d: (step \d+: )?communicator: rank %d has ended\Z"
-                             % (1 if killed == 0 else 0, killed))
+            self.claim_one_tells(processes, killed)
             self.assertLess(time.monotonic() - begun, 20)
             self.assertGreaterEqual(self.saved_step(), 4)
             self.run_command("train", "--resume", "run", "--steps", str(self.saved_step() + 2),
                              "--schedule", "constant")
+
+    def test_one_rank_tells_it_while_all_validate_and_save_too(self):
+        """In a broadcast a rank waits for another than the one that was killed."""
+        for killed in 1, 0, 2:
+            for seconds in 0.0, 0.013:
+                shutil.rmtree(self.path("run"), ignore_errors=True)
+                processes = self.begin_all(3, *self.OPTIONS, "--batch", "6", "--save-every", "1",
+                                           "--eval-every", "1")
+                self.wait_until(lambda: self.saved_step() >= 4, processes[0])
+                time.sleep(seconds)
+                self.claim_one_tells(processes, killed)
+
+    def test_a_rank_that_computes_is_told_by_another_thread(self):
+        processes = self.begin_all(2, "copy", "--size", "192", "--blocks", "8", "--symbols", "30",
+                                   "--length", "250", "--batch", "64", "--threads", "1", "--steps",
+                                   "9", "--out", "run")
+        self.wait_until(lambda: "symbols" in self.log() or "exported" in self.log(), processes[0])
+        begun = time.monotonic()
+        self.claim_one_tells(processes, 1)
+        self.assertLess(time.monotonic() - begun, 20)
 
     def test_a_signal_before_all_have_come_is_answered_later(self):
         address = f"127.0.0.1:{free_port()}"

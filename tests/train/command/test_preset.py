@@ -116,6 +116,7 @@ class RwkvLmTest(test_command.CommandTest):
                 (["--preset", "gpt"], ["--preset gpt", "no such preset; --list-presets"]),
                 (["--preset", "finetun"], ["--preset finetun", "did you mean 'finetune'?"]),
                 (["--rates", "x"], ["--rates 'x'", "PATTERN=FACTOR"]),
+                (["--rates", "*=1,"], ["--rates ''", "PATTERN=FACTOR"]),
                 (["--rates", "*=1,=2"], ["--rates '=2'", "PATTERN=FACTOR"]),
                 (["--rates", "head.*=b"], ["--rates b", "not a number", "head.*"]),
                 (["--rates", "*=-1"], ["--rates -1", "not a number in 0 .. 1000"]),

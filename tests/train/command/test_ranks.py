@@ -348,6 +348,26 @@ class RefusalTest(RanksTest):
                          [f"mixtape: rank 1: --data {self.path('text')}: not what rank 0 reads "
                           "there"])
 
+    def test_ranks_with_other_labels(self):
+        """Tokens or a tokenizer of the same name and number, by which the same text is others'."""
+        self.write("text", "".join(f"u{i} abc cab\n" for i in range(20)))
+        self.write("tokens", "<blank>\n<unk>\na\nb\nc\n<sos/eos>\n")
+        self.write("other-tokens", "<blank>\n<unk>\nc\nb\na\n<sos/eos>\n")
+        for name, characters in (("world", "abc u0123456789\n"),
+                                 ("other-world", "cba u0123456789\n")):
+            self.write(name, "".join(f"{i + 1} {c!r} 1\n" for i, c in enumerate(characters)))
+        small = ["--size", "16", "--blocks", "1", "--batch", "4", "--steps", "2", "--out", "run"]
+        for name, options in (
+                ("tokens", ["tokens", "--data", "text", "--valid-data", "text", "--token-list",
+                            "tokens"]),
+                ("world", ["text", "--data", "text", "--tokenizer", "world", "--length", "8"])):
+            mount = self.mount("other-" + name, name)
+            command = ["train", *options, *small]
+            errors = self.ranks(1, *command, ":", "-n", "1", *mount, MIXTAPE, *command, status=2)
+            self.assertEqual(self.complaints(errors), [
+                "mixtape: rank 1: the tokens, or the tokenizer, are not those of rank 0"])
+            self.ranks(2, *command[:-1], "with-" + name)
+
     def test_a_batch_that_cannot_be_shared(self):
         errors = self.ranks(2, "train", "copy", *SHAPE, "--batch", "5", "--out", "run", status=2)
         self.assertEqual(self.complaints(errors), [
