@@ -3,7 +3,23 @@
 #include "train/command/lines.h"
 #include "train/command/progress.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
+
+static FILE *said_on; /* NULL: standard output */
+
+void bench_say_on(FILE *to)
+{
+    said_on = to;
+}
+
+void bench_say(const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    vfprintf(said_on != NULL ? said_on : stdout, format, values);
+    va_end(values);
+}
 
 static int compare(const void *a, const void *b)
 {

@@ -7,6 +7,11 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
+
+/* Prints a part of a line for people, on standard output unless that gets JSON. */
+MT_PRINTF(1, 2) void bench_say(const char *format, ...);
+void bench_say_on(FILE *to);
 
 /* Runs it `count` times, and waits for the device. */
 mt_status bench_several(mt_device *device, int64_t count, mt_status (*run)(void *context),

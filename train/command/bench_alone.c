@@ -94,20 +94,21 @@ static bool tell_kernels(const kernel_table *table, long long runs, double wall,
 {
     json_t *kernels = json_array();
     bool whole = true;
-    printf("  %-30s %9s %12s %8s\n", "kernel", "calls", "microseconds", "share");
+    bench_say("  %-30s %9s %12s %8s\n", "kernel", "calls", "microseconds", "share");
     for (size_t i = 0; i < table->count; i++) {
         const kernel_time *kernel = &table->rows[i];
         double calls = (double)kernel->calls / (double)runs;
         double seconds = kernel->seconds / (double)runs;
         double share = table->seconds > 0.0 ? kernel->seconds / table->seconds : 0.0;
-        printf("  %-30s %9g %12.2f %6.1f %%\n", kernel->name, calls, 1e6 * seconds, 100.0 * share);
+        bench_say("  %-30s %9g %12.2f %6.1f %%\n", kernel->name, calls, 1e6 * seconds,
+                  100.0 * share);
         whole &= json_array_append_new(kernels, json_pack("{s:s, s:f, s:f, s:f}", "name",
                                                           kernel->name, "calls", calls, "seconds",
                                                           seconds, "share", share)) == 0;
     }
     double total = table->seconds / (double)runs;
-    printf("  all kernels %.2f microseconds a run, which takes %.2f by the wall's clock\n",
-           1e6 * total, 1e6 * wall);
+    bench_say("  all kernels %.2f microseconds a run, which takes %.2f by the wall's clock\n",
+              1e6 * total, 1e6 * wall);
     whole &= json_object_set_new(row, "kernels", kernels) == 0;
     whole &= json_object_set_new(row, "kernels_s", json_real(total)) == 0;
     return json_object_set_new(row, "wall_s", json_real(wall)) == 0 && whole;
@@ -122,8 +123,8 @@ mt_status bench_alone(mt_device *device, const bench_alone_how *how, const char 
                                     : bench_several(device, how->runs, run, context);
     if (status == MT_OK) {
         json_t *row = json_pack("{s:s, s:I}", "what", what, "runs", (json_int_t)how->runs);
-        printf("%s, %lld %s on %s\n", what, how->runs, how->runs == 1 ? "run" : "runs",
-               device->name);
+        bench_say("%s, %lld %s on %s\n", what, how->runs, how->runs == 1 ? "run" : "runs",
+                  device->name);
         bool whole = !how->kernels || tell_kernels(&table, how->runs, wall, row);
         status = bench_append(results, row, whole);
     }

@@ -39,7 +39,7 @@ mt_status bench_large_copy(mt_device *device, long long repeat, double *rate)
     }
     if (status == MT_OK) {
         *rate = 2.0 * (double)COPIED_BYTES / seconds;
-        printf("copy of 1 GiB  %.3f ms  %.0f GB/s\n", 1e3 * seconds, *rate / 1e9);
+        bench_say("copy of 1 GiB  %.3f ms  %.0f GB/s\n", 1e3 * seconds, *rate / 1e9);
     }
     return status == MT_ERROR_MEMORY ? MT_OK : status;
 }

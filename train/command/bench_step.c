@@ -163,10 +163,10 @@ mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long
     if (status == MT_OK) {
         char what[BENCH_TEXT];
         bench_step_text(shape, what);
-        printf("%s  %.3f ms  matrix products alone %.3f ms (%.2f x)\n", what, 1e3 * step,
-               1e3 * products, step / products);
+        bench_say("%s  %.3f ms  matrix products alone %.3f ms (%.2f x)\n", what, 1e3 * step,
+                  1e3 * products, step / products);
         if (replayed > 0.0) {
-            printf("  replayed as a graph %.3f ms\n", 1e3 * replayed);
+            bench_say("  replayed as a graph %.3f ms\n", 1e3 * replayed);
         }
         status = bench_append(
             results,

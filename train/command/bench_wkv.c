@@ -147,19 +147,19 @@ mt_status bench_wkv(mt_device *device, const int64_t shape[3], long long repeat,
     }
     close_wkv(&bench);
     if (status == MT_OK) {
-        printf("wkv (%" PRId64 ", %" PRId64 ", %" PRId64
-               ")  stream %.3f ms  forward %.3f ms (%.2f x)  backward %.3f ms "
-               "(%.2f x)  of copy's %.0f GB/s: forward %.0f %%, backward %.0f %%",
-               shape[0], shape[1], shape[2], 1e3 * times[STREAM], 1e3 * times[FORWARD],
-               times[FORWARD] / times[STREAM], 1e3 * times[BACKWARD],
-               times[BACKWARD] / times[STREAM], rates[COPY], 100.0 * rates[FORWARD] / rates[COPY],
-               100.0 * rates[BACKWARD] / rates[COPY]);
+        bench_say("wkv (%" PRId64 ", %" PRId64 ", %" PRId64
+                  ")  stream %.3f ms  forward %.3f ms (%.2f x)  backward %.3f ms "
+                  "(%.2f x)  of copy's %.0f GB/s: forward %.0f %%, backward %.0f %%",
+                  shape[0], shape[1], shape[2], 1e3 * times[STREAM], 1e3 * times[FORWARD],
+                  times[FORWARD] / times[STREAM], 1e3 * times[BACKWARD],
+                  times[BACKWARD] / times[STREAM], rates[COPY],
+                  100.0 * rates[FORWARD] / rates[COPY], 100.0 * rates[BACKWARD] / rates[COPY]);
         if (large_rate > 0.0) {
-            printf("  of 1 GiB's: forward %.0f %%, backward %.0f %%",
-                   100.0 * rates[FORWARD] * 1e9 / large_rate,
-                   100.0 * rates[BACKWARD] * 1e9 / large_rate);
+            bench_say("  of 1 GiB's: forward %.0f %%, backward %.0f %%",
+                      100.0 * rates[FORWARD] * 1e9 / large_rate,
+                      100.0 * rates[BACKWARD] * 1e9 / large_rate);
         }
-        putchar('\n');
+        bench_say("\n");
         json_t *row = json_pack("{s:s, s:[I,I,I]}", "what", "wkv", "shape", (json_int_t)shape[0],
                                 (json_int_t)shape[1], (json_int_t)shape[2]);
         bool whole = true;

@@ -71,63 +71,85 @@ static void draw_curve(dot_canvas *canvas, const chart_curve *curve, int number,
         }
         int at_x = place(point->x / fmax(last_x, 1.0), 2 * canvas->columns);
         int at_y = place((y.most - point->y) / (y.most - y.least), 4 * canvas->rows);
-        join(canvas, number, before_x < 0 ? at_x : before_x, before_x < 0 ? at_y : before_y, at_x,
-             at_y);
+        bool joined = before_x >= 0 && curve->mark == 0;
+        join(canvas, number, joined ? before_x : at_x, joined ? before_y : at_y, at_x, at_y);
         before_x = at_x;
         before_y = at_y;
     }
 }
 
-static void print_cell(FILE *to, unsigned char dots, const char *colour)
+static void print_cell(FILE *to, unsigned char dots, const chart_curve *curve, bool ascii)
 {
-    const unsigned code = 0x2800U + dots; /* in UTF-8 */
-    fprintf(to, "%s%c%c%c%s", colour, (int)(0xE0U | code >> 12), (int)(0x80U | (code >> 6 & 0x3FU)),
-            (int)(0x80U | (code & 0x3FU)), colour[0] != '\0' ? "\033[0m" : "");
+    const unsigned upper = 0x1BU, lower = 0xE4U, code = 0x2800U + dots; /* in UTF-8 */
+    const bool is_above = (dots & upper) != 0, is_below = (dots & lower) != 0;
+    fprintf(to, "%s", curve->colour);
+    if (curve->mark != 0 || ascii) {
+        fputc(curve->mark != 0 ? curve->mark : !is_below ? '\'' : is_above ? ':' : '.', to);
+    } else {
+        fprintf(to, "%c%c%c", (int)(0xE0U | code >> 12), (int)(0x80U | (code >> 6 & 0x3FU)),
+                (int)(0x80U | (code & 0x3FU)));
+    }
+    fprintf(to, "%s", curve->colour[0] != '\0' ? "\033[0m" : "");
 }
 
-static void print_rows(FILE *to, const dot_canvas *canvas, const chart_curve *curves, value_range y)
+/* A number in so many columns, with as many digits as these have room for. */
+static void print_number(FILE *to, int columns, int most_digits, double number)
+{
+    char text[32];
+    int digits = most_digits;
+    do {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        digits--;
+    } while ((int)strlen(text) > columns && digits > 0);
+    fprintf(to, "%*s", columns, text);
+}
+
+static void print_rows(FILE *to, const dot_canvas *canvas, const chart_curve *curves, value_range y,
+                       bool ascii)
 {
     for (int row = 0; row < canvas->rows; row++) {
         double share = canvas->rows > 1 ? (double)row / (canvas->rows - 1) : 0.0;
         bool labelled = row == 0 || row == canvas->rows - 1 || row == canvas->rows / 2;
         if (labelled) {
-            fprintf(to, "%*.4g ", LABEL - 2, y.most - share * (y.most - y.least));
+            print_number(to, LABEL - 2, 4, y.most - share * (y.most - y.least));
         } else {
-            fprintf(to, "%*s", LABEL - 1, "");
+            fprintf(to, "%*s", LABEL - 2, "");
         }
-        fputc('|', to);
+        fputs(" |", to);
         for (int column = 0; column < canvas->columns; column++) {
             unsigned char dots = canvas->dots[row][column];
             if (dots == 0) {
                 fputc(' ', to);
             } else {
-                print_cell(to, dots, curves[canvas->curve[row][column]].colour);
+                print_cell(to, dots, &curves[canvas->curve[row][column]], ascii);
             }
         }
         fputc('\n', to);
     }
 }
 
-void chart_draw(FILE *to, const chart_curve *curves, int count, double last_x, int columns,
-                int rows)
+bool chart_draw(FILE *to, const chart_curve *curves, int count, double last_x, int columns,
+                int rows, bool ascii)
 {
-    dot_canvas *made = calloc(1, sizeof *made);
     value_range y = range_of(curves, count);
-    columns = columns > MOST_COLUMNS ? MOST_COLUMNS : columns;
-    rows = rows > MOST_ROWS ? MOST_ROWS : rows;
-    if (made == NULL || !isfinite(y.least) || columns < LABEL + 10 || rows < 2) {
-        fprintf(to, "%s\n", isfinite(y.least) ? "no room for a chart" : "nothing yet");
-        free(made);
-        return;
+    dot_canvas *made = NULL;
+    if (isfinite(y.least) && columns >= CHART_LEAST_COLUMNS && rows >= CHART_LEAST_ROWS) {
+        made = calloc(1, sizeof *made);
     }
-    made->columns = columns - LABEL;
-    made->rows = rows;
+    if (made == NULL) {
+        return false;
+    }
+    made->columns = (columns > MOST_COLUMNS ? MOST_COLUMNS : columns) - LABEL;
+    made->rows = rows - 1 > MOST_ROWS ? MOST_ROWS : rows - 1;
     for (int i = 0; i < count; i++) {
         draw_curve(made, &curves[i], i, last_x, y);
     }
-    print_rows(to, made, curves, y);
-    fprintf(to, "%*s0%*.0f\n", LABEL, "", made->columns - 1, last_x);
+    print_rows(to, made, curves, y, ascii);
+    fprintf(to, "%*s0", LABEL, "");
+    print_number(to, made->columns - 1, 12, last_x);
+    fputc('\n', to);
     free(made);
+    return true;
 }
 
 void bar_draw(FILE *to, double share, int columns)

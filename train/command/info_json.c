@@ -152,14 +152,31 @@ static bool fill(json_t *object, const run_view *run, const char *path,
     return good && (rms == NULL || set(object, "parameters", parameters_of(weights, rms)));
 }
 
-mt_status info_json(const run_view *run, const char *path, const mt_checkpoint *checkpoint,
-                    const double *rms)
+/* Takes the object over, NULL where there was no memory to fill it. */
+static mt_status print(json_t *object)
 {
-    json_t *object = json_object();
-    bool good = fill(object, run, path, checkpoint, rms) &&
+    bool good = object != NULL &&
                 (json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) == 0 ||
                  ferror(stdout) != 0);
     printf("\n");
     json_decref(object);
     return good ? MT_OK : mt_fail(MT_ERROR_MEMORY, "no memory for JSON");
+}
+
+mt_status info_json(const run_view *run, const char *path, const mt_checkpoint *checkpoint,
+                    const double *rms)
+{
+    json_t *object = json_object();
+    if (!fill(object, run, path, checkpoint, rms)) {
+        json_decref(object);
+        object = NULL;
+    }
+    return print(object);
+}
+
+mt_status info_json_unsaved(const run_view *run)
+{
+    return print(json_pack("{s:n, s:n, s:n, s:b, s:n, s:o, s:n, s:n, s:n, s:n}", "file", "layout",
+                           "adapter", "has_optimizer", 0, "progress", "run", run_of(run), "model",
+                           "tokens", "tokenizer_bytes", "values"));
 }

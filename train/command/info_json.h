@@ -11,4 +11,7 @@
 mt_status info_json(const run_view *run, const char *path, const mt_checkpoint *checkpoint,
                     const double *rms);
 
+/* The same of a run that has saved nothing yet: all but "run" is null, or false. */
+mt_status info_json_unsaved(const run_view *run);
+
 #endif

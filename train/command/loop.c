@@ -4,6 +4,7 @@
 #include "train/command/loop_internal.h"
 #include "train/command/options.h"
 #include "train/command/ranks.h"
+#include "train/command/run_view.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -99,7 +100,8 @@ static mt_status validate(train_loop *loop, metrics_row *row)
     row->val_loss = found.loss;
     row->val_accuracy = found.accuracy;
     bool better = state->best_step == 0 || found.loss < state->best_loss;
-    char quality[64] = "";
+    char quality[64] = "", loss[32];
+    format_loss(found.loss, 5, loss);
     if (loop->session->task->language) {
         double perplexity = exp(found.loss);
         snprintf(quality, sizeof quality,
@@ -110,8 +112,8 @@ static mt_status validate(train_loop *loop, metrics_row *row)
         snprintf(quality + used, sizeof quality - used, "  accuracy %.2f %%",
                  100.0 * found.accuracy);
     }
-    progress_say(&loop->progress, "step %" PRId64 "  validation loss %.5f%s%s", state->step,
-                 found.loss, quality, better ? "  (best)" : "");
+    progress_say(&loop->progress, "step %" PRId64 "  validation loss %s%s%s", state->step, loss,
+                 quality, better ? "  (best)" : "");
     if (better) {
         status = loop_save_best(loop, found.loss);
     } else {

@@ -25,8 +25,8 @@ static mt_status begin(train_loop *loop)
         metrics_read(run_folder_file(loop->folder, "metrics.csv", path), &rows, &run.count);
     if (status == MT_OK) {
         run.rows = rows;
-        status =
-            plot_begin(&loop->picture, &run, 1, run_folder_file(loop->folder, "loss.svg", path));
+        status = plot_begin(&loop->picture, &run, 1, false,
+                            run_folder_file(loop->folder, "loss.svg", path));
     }
     free(rows);
     return status;

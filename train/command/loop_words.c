@@ -2,6 +2,7 @@
 
 #include "train/command/loop_internal.h"
 #include "train/command/ranks.h"
+#include "train/command/run_view.h"
 #include "train/command/style.h"
 
 #include <inttypes.h>
@@ -127,7 +128,9 @@ void loop_say_end(train_loop *loop, loop_end end)
         snprintf(best, sizeof best, "no step was left");
     }
     if (state->best_step > 0) {
-        snprintf(best, sizeof best, "best validation loss %.5f at step %" PRId64, state->best_loss,
+        char loss[32];
+        format_loss(state->best_loss, 5, loss);
+        snprintf(best, sizeof best, "best validation loss %s at step %" PRId64, loss,
                  state->best_step);
     }
     if (end == LOOP_INTERRUPTED || end == LOOP_OUT_OF_TIME) {

@@ -14,8 +14,8 @@ void lost_ranks_watch(mt_communicator *communicator, FILE *complaints);
 /* Ends, before others may leave in order. Again it does nothing. */
 void lost_ranks_leave(void);
 
-/* Tells a failure that the ranks have not agreed on, once, if this rank is to tell it, and ends all.
- * Returns where that ends nothing. */
+/* Tells a failure that the ranks have not agreed on, once, if this rank is to tell it, and ends
+ * all. Returns where that ends nothing. */
 void lost_ranks_tell(mt_communicator *communicator, FILE *complaints, const char *message);
 
 #endif

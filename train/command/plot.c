@@ -1,191 +1,26 @@
 #include "train/command/plot.h"
 
 #include "io/file.h"
-#include "kernels/printable.h"
+#include "train/command/lines.h"
+#include "train/command/plot_script.h"
 #include "train/command/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <math.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-/* More points than a picture has columns show nothing more. */
-enum { MOST_POINTS = 800 };
-
 /* A picture has some hundred thousand bytes, and is drawn in a tenth of a second. */
 enum { MOST_BYTES = 16 << 20 };
 static const double most_seconds = 10.0;
-
-/* A field of a row. */
-typedef double row_field(const metrics_row *row);
-
-static double loss_of(const metrics_row *row)
-{
-    return row->loss;
-}
-
-static double validation_of(const metrics_row *row)
-{
-    return row->val_loss;
-}
-
-static double rate_of(const metrics_row *row)
-{
-    return row->lr;
-}
-
-static double norm_of(const metrics_row *row)
-{
-    return row->grad_norm;
-}
-
-/* The curves of each run. */
-static const struct {
-    const char *name;
-    row_field *field;
-} curves[] = {
-    {"loss", loss_of}, {"validation", validation_of}, {"rate", rate_of}, {"norm", norm_of}};
-
-enum { CURVES = sizeof curves / sizeof *curves };
-
-/* Middle tones, which a dark page and a light one both show. */
-static const char *const colours[] = {"#3b82c4", "#e08214", "#2ca25f", "#d6604d",
-                                      "#9970ab", "#8c8c31", "#d16ba5", "#7f8c8d"};
-
-enum { COLOURS = sizeof colours / sizeof *colours };
-
-/* ---- the script ---- */
-
-/* A block of data, of the rows that have the field: means over neighbours where they are many.
- * Returns how many points there are. */
-static int64_t write_curve(FILE *to, const plotted_run *run, int number, int curve)
-{
-    int64_t points = 0, together = run->count / MOST_POINTS + 1;
-    fprintf(to, "$%s%d << EOD\n", curves[curve].name, number);
-    for (int64_t first = 0; first < run->count; first += together) {
-        double step = 0.0, sum = 0.0;
-        int64_t found = 0;
-        for (int64_t i = first; i < run->count && i < first + together; i++) {
-            double value = curves[curve].field(&run->rows[i]);
-            if (isfinite(value)) {
-                step += (double)run->rows[i].step;
-                sum += value;
-                found++;
-            }
-        }
-        if (found > 0) {
-            fprintf(to, "%.9g %.9g\n", step / (double)found, sum / (double)found);
-            points++;
-        }
-    }
-    fprintf(to, "EOD\n");
-    return points;
-}
-
-/* A text in quotes, as gnuplot has it, with what is no text told in its place. */
-static void write_quoted(FILE *to, const char *text)
-{
-    char shown[512];
-    mt_printable(text, strlen(text), shown, sizeof shown);
-    fputc('\'', to);
-    for (const char *at = shown; *at != '\0'; at++) {
-        fprintf(to, *at == '\'' ? "''" : "%c", *at);
-    }
-    fputc('\'', to);
-}
-
-/* Few points are shown as such. */
-static const char *style_of(int64_t points)
-{
-    return points < 3    ? "linespoints pointtype 7 pointsize 1"
-           : points < 40 ? "linespoints pointtype 7 pointsize 0.4"
-                         : "lines";
-}
-
-/* One diagram: the curves of all runs, `points[run][curve]` of them. Without a point there is an
- * empty one, which says so. */
-static void write_diagram(FILE *to, const plotted_run *runs, int count, int64_t points[][CURVES],
-                          const char *title, const int *shown, int shown_count)
-{
-    const char *before = "plot ";
-    fprintf(to, "set title '%s' textcolor rgb '#808080'\n", title);
-    for (int c = 0; c < shown_count; c++) {
-        for (int i = 0; i < count; i++) {
-            int curve = shown[c];
-            bool is_validation = curves[curve].field == validation_of;
-            if (points[i][curve] == 0) {
-                continue;
-            }
-            fprintf(to, "%s$%s%d using 1:2 with %s linecolor rgb '%s' linewidth %s", before,
-                    curves[curve].name, i, style_of(points[i][curve]),
-                    colours[(i + (is_validation && count == 1)) % COLOURS],
-                    is_validation ? "2.5" : "1.2");
-            if (count == 1) {
-                fprintf(to, " title '%s'", is_validation ? "validation" : "training");
-            } else if (is_validation || shown_count == 1 || points[i][shown[1]] == 0) {
-                fprintf(to, " title ");
-                write_quoted(to, runs[i].name);
-            } else {
-                fprintf(to, " notitle");
-            }
-            before = ", ";
-        }
-    }
-    if (strcmp(before, "plot ") == 0) {
-        fprintf(to, "set label 1 'nothing yet' at graph 0.5, graph 0.5 center textcolor rgb "
-                    "'#808080'\nplot [0:1][0:1] NaN notitle");
-    }
-    fprintf(to, "\nunset label 1\n");
-}
-
-/* The last step that any run has a row of. */
-static int64_t last_step(const plotted_run *runs, int count)
-{
-    int64_t last = 1;
-    for (int i = 0; i < count; i++) {
-        int64_t step = runs[i].count > 0 ? runs[i].rows[runs[i].count - 1].step : 0;
-        last = step > last ? step : last;
-    }
-    return last;
-}
-
-static void write_script(FILE *to, const plotted_run *runs, int count, bool png)
-{
-    static const int losses[] = {0, 1}, rate[] = {2}, norm[] = {3};
-    int64_t points[MOST_PLOTTED][CURVES];
-    fprintf(to, "set terminal %s font 'sans,11'\n",
-            png ? "pngcairo size 1000,700 transparent" : "svg size 1000,700 dynamic noenhanced");
-    for (int i = 0; i < count; i++) {
-        for (int curve = 0; curve < CURVES; curve++) {
-            points[i][curve] = write_curve(to, &runs[i], i, curve);
-        }
-    }
-    fprintf(to,
-            "set border 3 linecolor rgb '#808080'\nset tics nomirror textcolor rgb '#808080'\n"
-            "set grid linecolor rgb '#808080' linewidth 0.3\n"
-            "set key top right textcolor rgb '#808080' noenhanced\n"
-            "set xrange [0:%" PRId64 "]\n"
-            "set rmargin 5\nset multiplot\nset origin 0, 0.36\nset size 1, 0.64\n",
-            last_step(runs, count));
-    write_diagram(to, runs, count, points, "loss", losses, 2);
-    fprintf(to, "unset key\nset yrange [0:*]\nset origin 0, 0\nset size 0.5, 0.36\n"
-                "set xlabel 'step' textcolor rgb '#808080'\n");
-    write_diagram(to, runs, count, points, "learning rate", rate, 1);
-    fprintf(to, "set origin 0.5, 0\n");
-    write_diagram(to, runs, count, points, "norm of the gradient", norm, 1);
-    fprintf(to, "unset multiplot\n");
-}
-
-/* ---- gnuplot ---- */
 
 static const char *program(void)
 {
@@ -211,10 +46,25 @@ bool plot_is_possible(void)
     return false;
 }
 
+static bool ends_in(const char *path, const char *ending)
+{
+    size_t length = strlen(path), tail = strlen(ending);
+    return length >= tail && strcasecmp(path + length - tail, ending) == 0;
+}
+
 static bool is_png(const char *path)
 {
-    size_t length = strlen(path);
-    return length >= 4 && strcmp(path + length - 4, ".png") == 0;
+    return ends_in(path, ".png");
+}
+
+static bool is_standard_output(const char *path)
+{
+    return strcmp(path, "-") == 0;
+}
+
+bool plot_is_name(const char *path)
+{
+    return is_standard_output(path) || is_png(path) || ends_in(path, ".svg");
 }
 
 static mt_status failed(const char *what)
@@ -223,7 +73,7 @@ static mt_status failed(const char *what)
 }
 
 /* The script in a file of memory, at its beginning. */
-static mt_status make_script(const plotted_run *runs, int count, bool png, int *script)
+static mt_status make_script(const plotted_run *runs, int count, plot_look look, int *script)
 {
     *script = memfd_create("script", MFD_CLOEXEC);
     int copy = *script >= 0 ? dup(*script) : -1;
@@ -231,7 +81,7 @@ static mt_status make_script(const plotted_run *runs, int count, bool png, int *
     if (to == NULL) {
         return failed("no file for its script");
     }
-    write_script(to, runs, count, png);
+    plot_script_write(to, runs, count, look);
     bool written = ferror(to) == 0;
     return fclose(to) == 0 && written && lseek(*script, 0, SEEK_SET) == 0 ? MT_OK
                                                                           : failed("its script");
@@ -287,8 +137,10 @@ static void clear(plot *drawn)
     *drawn = (plot){.process = 0};
 }
 
-mt_status plot_begin(plot *drawn, const plotted_run *runs, int count, const char *path)
+mt_status plot_begin(plot *drawn, const plotted_run *runs, int count, bool logarithmic,
+                     const char *path)
 {
+    const plot_look look = {.png = is_png(path), .logarithmic = logarithmic};
     int script = -1;
     *drawn = (plot){
         .path = strdup(path), .output = make_output("picture"), .errors = make_output("errors")};
@@ -297,7 +149,7 @@ mt_status plot_begin(plot *drawn, const plotted_run *runs, int count, const char
                        : drawn->output < 0 || drawn->errors < 0 ? failed("no file for its picture")
                                                                 : MT_OK;
     if (status == MT_OK) {
-        status = make_script(runs, count, is_png(path), &script);
+        status = make_script(runs, count, look, &script);
     }
     if (status == MT_OK) {
         status = start(drawn, script);
@@ -385,6 +237,17 @@ static bool is_picture(const char *bytes, size_t size, const char *path)
     return size > strlen(begins) && size < MOST_BYTES && memcmp(bytes, begins, strlen(begins)) == 0;
 }
 
+/* Whoever ends the program tells of an output that fails (lines.h). */
+static mt_status put(const char *path, const char *picture, size_t size)
+{
+    if (!is_standard_output(path)) {
+        return mt_file_replace(path, picture, size);
+    }
+    fwrite(picture, 1, size, stdout);
+    flush_output();
+    return MT_OK;
+}
+
 mt_status plot_end(plot *drawn)
 {
     bool late;
@@ -399,7 +262,7 @@ mt_status plot_end(plot *drawn)
         : ended != 0 || picture == NULL || size == 0 ? complaint(drawn, ended)
         : !is_picture(picture, size, drawn->path)
             ? mt_fail(MT_ERROR_IO, "%s: what gnuplot drew is no picture", drawn->path)
-            : mt_file_replace(drawn->path, picture, size);
+            : put(drawn->path, picture, size);
     free(picture);
     clear(drawn);
     return status;

@@ -1,21 +1,12 @@
 /* Pictures of runs, drawn by gnuplot, a program of its own that need not be there: the losses, the
- * learning rate and the norm of the gradient over the steps, for a dark page and a light one. */
+ * learning rate and the norm of the gradient over the steps. */
 #ifndef MT_COMMAND_PLOT_H
 #define MT_COMMAND_PLOT_H
 
-#include "train/metrics.h"
+#include "train/command/plot_script.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
-
-/* A run to be drawn, by this name; its rows are those of metrics.csv. */
-typedef struct plotted_run {
-    const char *name;
-    const metrics_row *rows;
-    int64_t count;
-} plotted_run;
-
-enum { MOST_PLOTTED = 16 };
 
 /* A picture that is being drawn; all zeros: none. */
 typedef struct plot {
@@ -28,9 +19,14 @@ typedef struct plot {
 /* Tells if gnuplot is to be had: in PATH, or where MIXTAPE_GNUPLOT says; none where that is "". */
 bool plot_is_possible(void);
 
-/* Begins to draw runs into a file, SVG, or PNG where its name ends so. MT_ERROR_IO without
- * gnuplot. */
-mt_status plot_begin(plot *drawn, const plotted_run *runs, int count, const char *path);
+/* Tells if a picture can have this name: one that ends in .svg or .png, in letters of any case, or
+ * "-", which is standard output. */
+bool plot_is_name(const char *path);
+
+/* Begins to draw runs into a file, PNG where its name ends so, else SVG, with losses on a linear
+ * axis or a logarithmic one. MT_ERROR_IO without gnuplot. */
+mt_status plot_begin(plot *drawn, const plotted_run *runs, int count, bool logarithmic,
+                     const char *path);
 
 /* Tells if it is done, or has taken too long, and plot_end need not wait. */
 bool plot_is_done(const plot *drawn);

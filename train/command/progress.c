@@ -2,6 +2,7 @@
 
 #include "train/command/chart.h"
 #include "train/command/lines.h"
+#include "train/command/phrases.h"
 #include "train/command/run_view.h"
 
 #include <inttypes.h>
@@ -34,10 +35,9 @@ static void format_quality(const train_progress *progress, double loss, double a
 {
     if (progress->language) {
         double perplexity = exp(loss);
-        snprintf(text, 64, perplexity < 1e9 ? "  perplexity %.2f" : "  perplexity %.2e",
-                 perplexity);
+        snprintf(text, 64, perplexity < 1e9 ? "perplexity %.2f" : "perplexity %.2e", perplexity);
     } else if (!isnan(accuracy)) {
-        snprintf(text, 64, "  accuracy %.1f %%", 100.0 * accuracy);
+        snprintf(text, 64, "accuracy %.1f %%", 100.0 * accuracy);
     } else {
         text[0] = '\0';
     }
@@ -59,17 +59,32 @@ static int columns_of_terminal(void)
     return known ? size.ws_col : 256;
 }
 
-/* The live line, behind a bar where the terminal has room for one. */
-static void show_live(train_progress *progress, int64_t step, const char *line)
+/* What a line tells of a step. */
+enum { STEP, LOSS, QUALITY, RATE, LEFT, FIGURES, MOST_TEXT = 64 };
+
+/* The live line, behind a bar: on a terminal of 80 columns the rate leaves its place to that. */
+static void show_live(train_progress *progress, int64_t step, char texts[FIGURES][MOST_TEXT])
 {
     enum { LEAST = 10, MOST = 32 };
-    int columns = columns_of_terminal(), room = columns - (int)strlen(line) - 3;
+    const int columns = columns_of_terminal() - 1;
+    phrase all[] = {{.text = progress->steps > 0 ? "[========]" : "", .behind = " ", .rank = 4},
+                    {.text = texts[STEP], .brief = texts[STEP] + strlen("step "), .rank = 1},
+                    {.text = texts[LOSS], .rank = 2},
+                    {.text = texts[QUALITY], .rank = 3},
+                    {.text = texts[RATE], .rank = 5},
+                    {.text = texts[LEFT], .rank = 0}};
+    enum { PHRASES = sizeof all / sizeof *all };
+    for (int i = 1; i < PHRASES; i++) {
+        all[i].behind = "  ";
+    }
     fprintf(stderr, "\r\033[K");
-    if (room >= LEAST && progress->steps > 0) {
+    phrases_fit(all, PHRASES, columns, 1);
+    int room = columns - phrases_columns(all, PHRASES) + LEAST;
+    if (all[0].text[0] != '\0') {
         bar_draw(stderr, (double)step / (double)progress->steps, room < MOST ? room : MOST);
         fputc(' ', stderr);
     }
-    fprintf(stderr, "%.*s", columns - 1, line);
+    phrases_print(stderr, all + 1, PHRASES - 1, columns);
     fflush(stderr);
     progress->line_open = true;
 }
@@ -85,16 +100,22 @@ void progress_step(train_progress *progress, int64_t step, double loss, double a
     if (!is_plain && !is_live) {
         return;
     }
-    char quality[64], left[32], line[256];
-    format_quality(progress, loss, accuracy, quality);
-    format_duration(seconds_left, left);
-    snprintf(line, sizeof line, "step %" PRId64 "/%" PRId64 "  loss %.4f%s  %.0f tokens/s  %s left",
-             step, progress->steps, loss, quality, tokens_per_s, left);
+    char texts[FIGURES][MOST_TEXT], number[32];
+    snprintf(texts[STEP], MOST_TEXT, "step %" PRId64 "/%" PRId64, step, progress->steps);
+    format_loss(loss, 4, number);
+    snprintf(texts[LOSS], MOST_TEXT, "loss %s", number);
+    format_quality(progress, loss, accuracy, texts[QUALITY]);
+    snprintf(texts[RATE], MOST_TEXT, "%.0f tokens/s", tokens_per_s);
+    format_duration(seconds_left, number);
+    snprintf(texts[LEFT], MOST_TEXT, "%s left", number);
     if (is_live) {
-        show_live(progress, step, line);
+        show_live(progress, step, texts);
         progress->shown = seconds;
     }
     if (is_plain) {
+        char line[FIGURES * (MOST_TEXT + 2)];
+        snprintf(line, sizeof line, "%s  %s%s%s  %s  %s", texts[STEP], texts[LOSS],
+                 texts[QUALITY][0] != '\0' ? "  " : "", texts[QUALITY], texts[RATE], texts[LEFT]);
         if (!progress->terminal) {
             fprintf(stderr, "%s\n", line);
         }
@@ -109,7 +130,10 @@ void progress_validate(train_progress *progress, int64_t batch, int64_t batches)
     if (progress->terminal && (batch == 0 || now - progress->validated >= live_interval)) {
         char line[64];
         snprintf(line, sizeof line, "validation %" PRId64 "/%" PRId64, batch + 1, batches);
-        fprintf(stderr, "\r\033[K%.*s", columns_of_terminal() - 1, line);
+        phrase shown = {.text = line, .brief = line + strlen("validation "), .behind = ""};
+        fprintf(stderr, "\r\033[K");
+        phrases_fit(&shown, 1, columns_of_terminal() - 1, 1);
+        phrases_print(stderr, &shown, 1, columns_of_terminal());
         fflush(stderr);
         progress->line_open = true;
         progress->validated = now;

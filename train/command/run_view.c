@@ -156,22 +156,34 @@ metrics_row run_view_last(const run_view *view)
     return view->count > 0 ? view->rows[view->count - 1] : (metrics_row){.step = 0};
 }
 
-void run_view_tell(const run_view *view, char *text, size_t size)
+run_words run_view_words(const run_view *view)
 {
     const metrics_row last = run_view_last(view);
-    char of[32] = "", left[32], rest[48] = "";
+    char left[32];
+    run_words words = {.state = view->is_at_work                              ? "at work"
+                                : view->steps > 0 && last.step >= view->steps ? "done"
+                                                                              : "stopped"};
+    char steps[24] = "";
     if (view->steps > 0) {
-        snprintf(of, sizeof of, " of %" PRId64, view->steps);
+        snprintf(steps, sizeof steps, "%" PRId64, view->steps);
     }
+    snprintf(words.step, sizeof words.step, "step %" PRId64 "%s%s", last.step,
+             view->steps > 0 ? " of " : "", steps);
+    snprintf(words.brief_step, sizeof words.brief_step, "%" PRId64 "%s%s", last.step,
+             view->steps > 0 ? "/" : "", steps);
+    snprintf(words.rate, sizeof words.rate, "%.0f tokens/s", last.tokens_per_s);
     if (view->is_at_work && isfinite(view->seconds_left)) {
         format_duration(view->seconds_left, left);
-        snprintf(rest, sizeof rest, ", %s left", left);
+        snprintf(words.left, sizeof words.left, "%s left", left);
     }
-    const char *state = view->is_at_work                              ? "at work"
-                        : view->steps > 0 && last.step >= view->steps ? "done"
-                                                                      : "stopped";
-    snprintf(text, size, "step %" PRId64 "%s, %.0f tokens/s%s, %s", last.step, of,
-             last.tokens_per_s, rest, state);
+    return words;
+}
+
+void run_view_tell(const run_view *view, char *text, size_t size)
+{
+    const run_words words = run_view_words(view);
+    snprintf(text, size, "%s, %s%s%s, %s", words.step, words.rate,
+             words.left[0] != '\0' ? ", " : "", words.left, words.state);
 }
 
 void format_duration(double seconds, char text[32])
@@ -182,4 +194,10 @@ void format_duration(double seconds, char text[32])
     } else {
         snprintf(text, 32, "%lld:%02lld", whole / 60, whole % 60);
     }
+}
+
+void format_loss(double loss, int decimals, char text[32])
+{
+    bool is_plain = !isfinite(loss) || loss == 0.0 || (fabs(loss) >= 0.1 && fabs(loss) < 1e6);
+    snprintf(text, 32, is_plain ? "%.*f" : "%.*g", decimals, loss);
 }

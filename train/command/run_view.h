@@ -24,10 +24,24 @@ void run_view_free(run_view *view);
 /* The last row, or zeros. */
 metrics_row run_view_last(const run_view *view);
 
+/* How far it is, in words. */
+typedef struct run_words {
+    char step[64], brief_step[48]; /* "step 300 of 1000", "300/1000" */
+    char rate[32];                 /* "5123 tokens/s" */
+    char left[40];                 /* "0:12 left"; "": not known */
+    const char *state;             /* "at work", "done", "stopped" */
+} run_words;
+
+run_words run_view_words(const run_view *view);
+
 /* "step 300 of 1000, 5123 tokens/s, 0:12 left, at work" */
 void run_view_tell(const run_view *view, char *text, size_t size);
 
 /* "1:05", "2:03:04"; "0:00" for what is no time. */
 void format_duration(double seconds, char text[32]);
+
+/* A loss with so many decimals, or, where that would hide how small it is, with so many digits:
+ * "1.2345", "1.235e-05". */
+void format_loss(double loss, int decimals, char text[32]);
 
 #endif

@@ -50,7 +50,7 @@ static mt_status load_file(const arguments *given, const char *path, loaded_mode
     if (loaded->count == MOST) {
         return mt_fail(MT_ERROR_INVALID, "%s: at most %d models at a time", path, MOST);
     }
-    mt_status status = output_refuse(given->output, path, "averaged");
+    mt_status status = output_refuse("-o", given->output, path, "averaged");
     if (status == MT_OK) {
         status = session_load_file(path, &loaded->models[loaded->count]);
         loaded->count += status == MT_OK;
@@ -128,7 +128,7 @@ int verb_average(int argc, char **argv)
     loaded_models loaded = {.count = 0};
     parse_arguments(&argp, argc, argv, &given);
     ending_catch_weights();
-    mt_status status = output_refuse_kind(given.output);
+    mt_status status = output_refuse_kind("-o", given.output, OUTPUT_WEIGHTS);
     if (status == MT_OK) {
         status = load(&given, &loaded);
     }

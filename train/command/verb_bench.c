@@ -6,6 +6,7 @@
 #include "io/json_file.h"
 #include "train/command/arguments.h"
 #include "train/command/bench.h"
+#include "train/command/output.h"
 #include "train/command/verbs.h"
 
 #include <jansson.h>
@@ -35,6 +36,7 @@ typedef struct arguments {
     mt_dtype dtype;
     long long threads, repeat, runs, step; /* the last three may be NOT_GIVEN */
     bool wkv, kernels;
+    bool awaits_file; /* --json was the last option, and had no value */
     int64_t shape[3]; /* where wkv is given */
 } arguments;
 
@@ -98,11 +100,19 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *given = state->input;
     mt_status status = MT_OK;
+    bool awaits_file = given->awaits_file && key == ARGP_KEY_ARG;
     switch (key) {
     case LONG_ONLY + 'd':
         given->device = text;
         break;
     case LONG_ONLY + 'j':
+        given->json = text != NULL ? text : "-";
+        awaits_file = text == NULL;
+        break;
+    case ARGP_KEY_ARG: /* behind --json: its value, which may be left out */
+        if (!awaits_file) {
+            return ARGP_ERR_UNKNOWN;
+        }
         given->json = text;
         break;
     case LONG_ONLY + 'y':
@@ -133,22 +143,36 @@ static error_t parse(int key, char *text, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
+    given->awaits_file = awaits_file && key != ARGP_KEY_ARG;
     return parsed(status);
 }
 
-/* The figures so far, as JSON, where a file was asked for: a benchmark that is stopped leaves what
- * it found. */
-static mt_status write_json(const mt_device *device, const arguments *given, double large_rate,
-                            json_t *results)
+static bool is_json_printed(const arguments *given)
 {
-    if (given->json == NULL) {
+    return given->json != NULL && strcmp(given->json, "-") == 0;
+}
+
+static mt_status print_json(const json_t *all)
+{
+    bool good = all != NULL && (json_dumpf(all, stdout, JSON_INDENT(2)) == 0 || ferror(stdout));
+    putchar('\n');
+    return good ? MT_OK : mt_fail(MT_ERROR_MEMORY, "no memory for JSON");
+}
+
+/* The figures so far, as JSON, where they were asked for. A benchmark that is stopped leaves what
+ * it found in a file; standard output gets them once, at the end. */
+static mt_status write_json(mt_device *device, const arguments *given, double large_rate,
+                            json_t *results, bool is_end)
+{
+    if (given->json == NULL || (is_json_printed(given) && !is_end)) {
         return MT_OK;
     }
     json_t *all =
         json_pack("{s:s, s:s, s:i, s:o, s:O}", "device", device->name, "isa", mt_cpu_isa(),
                   "threads", mt_cpu_threads(), "copy_1gib_gb_per_s",
                   large_rate > 0.0 ? json_real(large_rate / 1e9) : json_null(), "results", results);
-    mt_status status = mt_json_write(given->json, all, 0);
+    mt_status status =
+        is_json_printed(given) ? print_json(all) : mt_json_write(given->json, all, 0);
     json_decref(all);
     return status;
 }
@@ -167,7 +191,7 @@ static mt_status run_all(mt_device *device, const arguments *given, json_t *resu
     const size_t shapes = behind ? WKV_SHAPES : HOST_SHAPES;
     double large_rate = 0.0;
     mt_status status =
-        write_json(device, given, 0.0, results); /* not found out after the first row */
+        write_json(device, given, 0.0, results, false); /* not found out after the first row */
     if (status == MT_OK && behind) {
         status = bench_large_copy(device, repeat, &large_rate);
     }
@@ -175,7 +199,7 @@ static mt_status run_all(mt_device *device, const arguments *given, json_t *resu
         status = i < shapes ? bench_wkv(device, wkv_shapes[i], repeat, large_rate, results)
                             : measure_step(device, given, i - shapes, results);
         if (status == MT_OK) {
-            status = write_json(device, given, large_rate, results);
+            status = write_json(device, given, large_rate, results, i + 1 == shapes + USUAL_STEPS);
         }
     }
     return status;
@@ -199,7 +223,7 @@ static mt_status run_one(mt_device *device, const arguments *given, json_t *resu
         const bench_step_shape shape = shape_of_step(given, (size_t)given->step);
         status = bench_step_alone(device, &shape, &how, results);
     }
-    return status == MT_OK ? write_json(device, given, 0.0, results) : status;
+    return status == MT_OK ? write_json(device, given, 0.0, results, true) : status;
 }
 
 /* The help of --step, with what each number stands for. */
@@ -215,6 +239,12 @@ static const char *step_help(void)
                                  shape);
     }
     return text;
+}
+
+static mt_status refuse_json(const char *path)
+{
+    mt_status status = output_refuse_run("--json", path);
+    return status == MT_OK ? output_refuse_kind("--json", path, OUTPUT_JSON) : status;
 }
 
 int verb_bench(int argc, char **argv)
@@ -234,7 +264,10 @@ int verb_bench(int argc, char **argv)
         {"runs", LONG_ONLY + 'n', "N", 0, "Runs of --wkv or --step (default 1)", 0},
         {"kernels", LONG_ONLY + 'k', NULL, 0,
          "Warm up, and time each kernel of --wkv or --step by the device's own clock", 0},
-        {"json", LONG_ONLY + 'j', "FILE", 0, "Also write the figures as JSON", 0},
+        {"json", LONG_ONLY + 'j', "FILE", OPTION_ARG_OPTIONAL,
+         "Print the figures as JSON, and lines on standard error; with FILE write them there, and "
+         "print the lines",
+         0},
         {0}};
     const struct argp argp = {.options = options,
                               .parser = parse,
@@ -242,8 +275,14 @@ int verb_bench(int argc, char **argv)
     arguments given = {.device = "auto", .repeat = NOT_GIVEN, .runs = NOT_GIVEN, .step = NOT_GIVEN};
     parse_arguments(&argp, argc, argv, &given);
     mt_device *device;
+    mt_status status = MT_OK;
+    if (is_json_printed(&given)) {
+        bench_say_on(stderr);
+    } else if (given.json != NULL) {
+        status = refuse_json(given.json);
+    }
     mt_cpu_set_threads((int)given.threads);
-    mt_status status = mt_device_open(given.device, &device);
+    status = status == MT_OK ? mt_device_open(given.device, &device) : status;
     if (status != MT_OK) {
         return report(status);
     }

@@ -91,18 +91,20 @@ static mt_status refuse_output(const arguments *given, const char *model, const 
     char path[TEXT_MAX];
     mt_status status = session_find_model(model, !given->last, path);
     if (status == MT_OK) {
-        status = output_refuse(given->output, path, done);
+        status = output_refuse("-o", given->output, path, done);
     }
-    return status == MT_OK && !is_for_folder(given) ? output_refuse_kind(given->output) : status;
+    return status == MT_OK && !is_for_folder(given)
+               ? output_refuse_kind("-o", given->output, OUTPUT_WEIGHTS)
+               : status;
 }
 
 static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
     const mt_weights *weights = checkpoint->weights;
-    if (given->state) {
+    mt_status status = refuse_output(given, given->model, "exported");
+    if (status == MT_OK && given->state) {
         return session_save_state(checkpoint, given->output);
     }
-    mt_status status = refuse_output(given, given->model, "exported");
     if (status != MT_OK) {
         return status;
     }
@@ -132,6 +134,9 @@ static mt_status import_model(const arguments *given, const mt_checkpoint *check
 {
     const char *model = given->into != NULL ? given->into : given->model;
     mt_status status = refuse_output(given, model, "imported");
+    if (status == MT_OK && given->into != NULL) {
+        status = output_refuse("-o", given->output, given->model, "imported");
+    }
     if (status == MT_OK && given->into != NULL) {
         status = mt_part_replace(checkpoint->weights, given->part, given->model);
     }

@@ -3,6 +3,7 @@
 #include "io/arrays.h"
 #include "train/command/arguments.h"
 #include "train/command/labels.h"
+#include "train/command/output.h"
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
@@ -102,6 +103,20 @@ static mt_status forward(train_session *session, const int64_t *shape, const int
     return write_outputs(path, output, logits);
 }
 
+/* Neither the model nor the labels are replaced by what is computed of them. */
+static mt_status refuse_output(const arguments *given)
+{
+    char path[TEXT_MAX];
+    mt_status status = session_find_model(given->model, !given->last, path);
+    if (status == MT_OK) {
+        status = output_refuse("--output", given->output, path, "computed with");
+    }
+    if (status == MT_OK) {
+        status = output_refuse("--output", given->output, given->input, "read");
+    }
+    return status == MT_OK ? output_refuse_kind("--output", given->output, OUTPUT_WEIGHTS) : status;
+}
+
 static mt_status run(const arguments *given, const mt_checkpoint *checkpoint)
 {
     int64_t shape[MT_MAX_RANK];
@@ -152,7 +167,10 @@ int verb_forward(int argc, char **argv)
     arguments given = {.device = "auto"};
     parse_arguments(&argp, argc, argv, &given);
     mt_checkpoint *checkpoint;
-    mt_status status = session_load_adapted(given.model, given.adapter, !given.last, &checkpoint);
+    mt_status status = refuse_output(&given);
+    if (status == MT_OK) {
+        status = session_load_adapted(given.model, given.adapter, !given.last, &checkpoint);
+    }
     if (status == MT_OK) {
         status = run(&given, checkpoint);
         mt_checkpoint_destroy(checkpoint);

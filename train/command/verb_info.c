@@ -8,6 +8,7 @@
 #include "train/command/field_text.h"
 #include "train/command/info_json.h"
 #include "train/command/lines.h"
+#include "train/command/output.h"
 #include "train/command/run_view.h"
 #include "train/command/session.h"
 #include "train/command/symbols.h"
@@ -245,8 +246,9 @@ static mt_status print_checkpoint(const run_view *run, const char *path,
         print_progress(run);
     }
     if (checkpoint->has_state && state->best_step > 0) {
-        printf("best validation loss %.6f at step %" PRId64 "\n", state->best_loss,
-               state->best_step);
+        char loss[32];
+        format_loss(state->best_loss, 6, loss);
+        printf("best validation loss %s at step %" PRId64 "\n", loss, state->best_step);
     }
     if (checkpoint->carried_rows > 0) {
         printf("carries %" PRId64 " rows of %" PRId64 " values from batch to batch\n",
@@ -294,6 +296,28 @@ static mt_status tell(const arguments *given, const char *path, const mt_checkpo
     return status;
 }
 
+/* Of a run that has saved nothing yet it is told how far it is. */
+static mt_status tell_unsaved(const arguments *given, const run_view *run)
+{
+    if (given->tokenizer != NULL) {
+        return mt_fail(MT_ERROR_INVALID, "%s: nothing is saved there yet, nor a tokenizer",
+                       given->file);
+    }
+    if (given->json) {
+        return info_json_unsaved(run);
+    }
+    print_line(stdout, "%s: a run, of which nothing is saved yet", given->file);
+    print_progress(run);
+    return MT_OK;
+}
+
+/* Tells if the folder is a run's in which there is no model, but rows: then it is read. */
+static bool is_unsaved(const char *folder, const char *model, run_view *view)
+{
+    return strcmp(folder, model) == 0 && run_view_is_run(folder) &&
+           run_view_read(folder, view) == MT_OK;
+}
+
 static mt_status write_tokenizer(const char *path, const mt_tokenizer_file *tokenizer,
                                  const char *to)
 {
@@ -303,6 +327,33 @@ static mt_status write_tokenizer(const char *path, const mt_tokenizer_file *toke
     mt_status status = mt_file_replace(to, tokenizer->bytes, tokenizer->size);
     if (status == MT_OK) {
         print_line(stdout, "%s", to);
+    }
+    return status;
+}
+
+static mt_status info(const arguments *given)
+{
+    char path[TEXT_MAX];
+    mt_checkpoint *checkpoint;
+    run_view view = {.rows = NULL};
+    mt_status status = session_find_model(given->file, true, path);
+    if (status == MT_OK && is_unsaved(given->file, path, &view)) {
+        status = tell_unsaved(given, &view);
+        run_view_free(&view);
+        return status;
+    }
+    run_view_free(&view);
+    if (status == MT_OK && given->tokenizer != NULL) {
+        status = output_refuse("--tokenizer", given->tokenizer, path, "read");
+    }
+    if (status == MT_OK) {
+        status = session_load_file(path, &checkpoint);
+    }
+    if (status == MT_OK) {
+        status = given->tokenizer != NULL
+                     ? write_tokenizer(path, &checkpoint->weights->tokenizer, given->tokenizer)
+                     : tell(given, path, checkpoint);
+        mt_checkpoint_destroy(checkpoint);
     }
     return status;
 }
@@ -324,17 +375,5 @@ int verb_info(int argc, char **argv)
         .doc = "Tells what a checkpoint, of a run or in a file, or an exchange file holds."};
     arguments given = {0};
     parse_arguments(&argp, argc, argv, &given);
-    char path[TEXT_MAX];
-    mt_checkpoint *checkpoint;
-    mt_status status = session_find_model(given.file, true, path);
-    if (status == MT_OK) {
-        status = session_load_file(path, &checkpoint);
-    }
-    if (status == MT_OK) {
-        status = given.tokenizer != NULL
-                     ? write_tokenizer(path, &checkpoint->weights->tokenizer, given.tokenizer)
-                     : tell(&given, path, checkpoint);
-        mt_checkpoint_destroy(checkpoint);
-    }
-    return report(status);
+    return report(info(&given));
 }

@@ -58,6 +58,25 @@ class BenchTest(unittest.TestCase):
                 self.assertEqual(figures["what"], what)
                 self.assertGreater(figures["forward_s" if what == "wkv" else "step_s"], 0.0)
 
+    def test_json_is_printed_unless_it_has_a_file(self):
+        alone = ["--wkv", "2,40,32"]
+        line = "wkv (2, 40, 32), forward and backward, 1 run on cpu\n"
+        for options in (["--json"], ["--json=-"], ["--json", "-"], ["--json", "--runs", "1"]):
+            with self.subTest(options=options):
+                result = subprocess.run([*CPU, *alone, *options], capture_output=True, text=True,
+                                        check=True, cwd=self.folder.name)
+                self.assertEqual(json.loads(result.stdout)["device"], "cpu")
+                self.assertEqual((result.stderr, os.listdir(self.folder.name)), (line, []))
+        for options in (["--json", "a.json"], ["--json=a.json"]):
+            result = subprocess.run([*CPU, *alone, *options], capture_output=True, text=True,
+                                    check=True, cwd=self.folder.name)
+            self.assertEqual((result.stdout, result.stderr), (line, ""))
+            os.remove(os.path.join(self.folder.name, "a.json"))
+        for options in (["more"], ["--json", "a.json", "more"], ["--json", "--runs", "1", "more"]):
+            self.assertIn("unexpected argument 'more'",
+                          subprocess.run([*CPU, *alone, *options], capture_output=True, text=True,
+                                         cwd=self.folder.name).stderr)
+
     def test_help_tells_the_shapes_of_steps(self):
         lines, _ = self.bench(CPU, "--help")
         text = " ".join(" ".join(lines).split())

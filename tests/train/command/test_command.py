@@ -416,11 +416,12 @@ class TrainTest(CommandTest):
     def test_only_weights_are_written_over(self):
         self.train("--steps", "2", "--out", "run")
         self.write("short", "abc")
-        for name in ("run/config.yaml", "run/metrics.csv", "short"):
+        for name, says in (("run/config.yaml", "it is a file of the run in that folder"),
+                           ("run/metrics.csv", "it is a file of the run in that folder"),
+                           ("short", "no file of weights: it is not written over")):
             before = read(self.path(name), mode="rb")
             for verb in ("export", "import"):
-                self.refuse(verb, "run", "-o", name, status=2,
-                            says=[name, "no file of weights: it is not written over"])
+                self.refuse(verb, "run", "-o", name, status=2, says=[name, says])
             self.assertEqual(read(self.path(name), mode="rb"), before)
         self.write("empty.h5", "")
         for name in ("w.h5", "w.h5", "w.safetensors", "w.safetensors", "empty.h5"):

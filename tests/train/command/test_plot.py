@@ -24,6 +24,23 @@ def setUpModule():
         raise unittest.SkipTest("no gnuplot")
 
 
+def numbers(colour):
+    """The red, green and blue of "#3b82c4" or "rgb( 59, 130, 196)"."""
+    if colour.startswith("#"):
+        return [int(colour[i:i + 2], 16) for i in (1, 3, 5)]
+    return [int(number) for number in re.findall(r"\d+", colour)]
+
+
+def contrast(*colours):
+    """As WCAG 2 has it, of 1 to 21."""
+    lights = []
+    for colour in colours:
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055)**2.4
+                  for x in (number / 255 for number in numbers(colour))]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
 class PicturesTest(CommandTest):
     def plot(self, *arguments, gnuplot=GNUPLOT, **more):
         return self.run_command("plot", *arguments,
@@ -70,6 +87,66 @@ class PlotTest(PicturesTest):
         for name in names[:-1]:
             self.assertIn(name, texts)
         self.assertIn("b\\xFF\\xFE.csv", texts)
+
+    def test_the_ending_of_a_name_is_the_kind(self):
+        self.write_rows("rows.csv", 5)
+        for name, begins in (("a.PNG", b"\x89PNG"), ("b.Svg", b"<?xml")):
+            self.plot("rows.csv", "-o", name)
+            self.assertTrue(read(self.path(name), mode="rb").startswith(begins))
+        for name in "a.pdf", "a", "png", "a.svg.gz":
+            error = self.plot("rows.csv", "-o", name, status=2).stderr.decode()
+            self.assertIn(f"-o {name}: its name ends neither in .svg nor in .png", error)
+            self.assertFalse(os.path.exists(self.path(name)))
+
+    def test_a_picture_on_standard_output(self):
+        self.write_rows("rows.csv", 5)
+        self.write("-", "mine\n")
+        shown = self.plot("rows.csv", "-o", "-").stdout
+        self.plot("rows.csv", "-o", "a.svg")
+        self.assertEqual(shown, read(self.path("a.svg"), mode="rb"))
+        self.assertEqual(read(self.path("-")), "mine\n")
+
+    def test_what_is_no_picture_is_not_written_over(self):
+        self.write_rows("rows.svg", 5)
+        self.write("notes.svg", "mine\n")
+        os.makedirs(self.path("run"))
+        for name in "config.yaml", "checkpoint.h5":
+            self.write("run/" + name, "a: b\n")
+        self.write_rows("run/metrics.csv", 5)
+        os.symlink("run/checkpoint.h5", self.path("link.svg"))
+        os.symlink("run/metrics.csv", self.path("metrics.svg"))
+        before = self.files(".")
+        for run, name in (("rows.svg", "rows.svg"), ("run", "notes.svg"), ("run", "link.svg"),
+                          ("run", "metrics.svg")):
+            error = self.plot(run, "-o", name, status=2).stderr.decode()
+            self.assertIn(f"-o {name}: it is ", error)
+        for name in "run/checkpoint.h5", "run/metrics.csv":
+            self.plot("run", "-o", name, status=2)
+        self.assertEqual(self.files("."), before)
+        self.plot("run", "-o", "a.svg")
+        self.plot("run", "-o", "a.svg")
+
+    def test_text_and_curves_can_be_told_from_their_ground(self):
+        names = [f"m{i}.csv" for i in range(16)]
+        for name in names:
+            self.write_rows(name, 50)
+        self.plot(*names)
+        tree = xml.etree.ElementTree.parse(self.path("loss.svg"))
+        elements = [(item.tag.split("}")[1], item) for item in tree.iter()]
+        ground = next(item.get("fill") for tag, item in elements if tag == "rect")
+        texts = {item.get("fill") for tag, item in elements
+                 if tag == "g" and any(child.tag.endswith("}text") for child in item)}
+        curves = {item.get("stroke") for tag, item in elements
+                  if tag == "path" and item.get("stroke", "").startswith("rgb(")}
+        self.assertEqual(ground, "#ffffff")
+        self.assertGreater(len(texts), 0)
+        self.assertTrue(all(contrast(text, ground) >= 4.5 for text in texts), texts)
+        strokes = {curve for curve in curves if len(set(numbers(curve))) > 1}  # no grey: of axes
+        self.assertEqual(len(strokes), 8)
+        self.assertTrue(all(contrast(curve, page) >= 3.0 for curve in strokes
+                            for page in (ground, "#1e1e1e")), strokes)
+        fonts = {item.get("font-family") for _, item in elements} - {None}
+        self.assertEqual(fonts, {"sans-serif"})
 
     def test_rows_that_are_being_written(self):
         self.write_rows("rows.csv", 3)
@@ -140,6 +217,83 @@ class OthersTest(PicturesTest):
                        check=True, stdout=subprocess.DEVNULL, restore_signals=False,
                        env={**os.environ, "MIXTAPE_GNUPLOT": GNUPLOT},
                        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+
+
+class ScriptTest(PicturesTest):
+    """What gnuplot is told, by a program in its place that keeps it."""
+
+    def script_of(self, *arguments):
+        self.write("gnuplot", f"#!/bin/sh\ncat >script\nexec {GNUPLOT} -d script\n")
+        os.chmod(self.path("gnuplot"), 0o755)
+        self.plot(*arguments, "-o", "a.svg", gnuplot=self.path("gnuplot"))
+        return read(self.path("script"))
+
+    def write_losses(self, name, losses):
+        self.write(name, HEADER + "".join(
+            f"{i + 1},{loss},0.5,,,0.01,1.25,100,3.5,0,0\n" for i, loss in enumerate(losses)))
+
+    def test_extremes_of_many_rows_are_kept(self):
+        losses = [2 + i % 3 for i in range(100000)]
+        losses[40404], losses[70707] = 17.5, 0.25
+        self.write_losses("rows.csv", losses)
+        script = self.script_of("rows.csv")
+        points = [line.split() for line in
+                  script.split("$d0_0 << EOD\n")[1].split("EOD")[0].splitlines()]
+        self.assertLess(len(points), 1000)
+        self.assertEqual(max(float(point[3]) for point in points), 17.5)
+        self.assertEqual(min(float(point[2]) for point in points), 0.25)
+        self.assertRegex(script, r"\$d0_0 using 1:3:4 with filledcurves")
+
+    def test_a_few_losses_do_not_flatten_the_others(self):
+        cases = ([10 - i / 20 for i in range(100)] + [1e9] + [5.0] * 99, 1), ([3, 2, 1e9, 2], 1), \
+            ([10.0] + [1e-5] * 1000, 0), ([2.0, 2.1], 0), ([2.0] * 50 + [1e9] * 50, 0), \
+            ([2.0, 1e300, 2.0], 1)
+        for losses, above in cases:
+            self.write_losses("rows.csv", losses)
+            script = self.script_of("rows.csv")
+            title = re.search(r"set title '(loss.*)' textcolor", script)[1]
+            top = re.search(r"set yrange \[\*:(.*)\]", script)[1]
+            if above:
+                self.assertEqual(title, f"loss; 1 value above, up to {max(losses):.3g}")
+                self.assertIn(title, self.texts("a.svg"))
+                rest = sorted(losses)[-2]
+                self.assertTrue(rest <= float(top) <= 2 * rest, top)
+            else:
+                self.assertEqual((title, top), ("loss", "*"))
+
+    def test_a_logarithmic_axis(self):
+        self.write_losses("rows.csv", [100, 10, 1, 0, -1, 1e-5])
+        script = self.script_of("rows.csv", "--log")
+        self.assertEqual(script.count("\nset logscale y"), 1)
+        self.assertIn("1e-05", self.texts("a.svg"))
+        self.assertEqual(script.split("$d0_0 << EOD\n")[1].split("EOD")[0].count("\n"), 4)
+        self.write_losses("rows.csv", [0, -1])
+        self.script_of("rows.csv", "--log")
+        self.assertIn("no loss is above zero", self.texts("a.svg"))
+
+    def test_losses_that_are_not_finite_are_told(self):
+        self.write_losses("rows.csv", [""] * 100)
+        self.script_of("rows.csv")
+        self.assertIn("no loss is finite", self.texts("a.svg"))
+        self.assertNotIn("nothing yet", self.texts("a.svg"))
+
+    def test_each_of_many_runs_has_a_stroke_and_an_entry(self):
+        names = [f"m{i}.csv" for i in range(14)] + ["empty.csv", "long-" * 19 + "end.csv"]
+        for name in names[:-2] + names[-1:]:
+            self.write_rows(name, 9)
+        self.write("empty.csv", HEADER)
+        script = self.script_of(*names)
+        entries = re.findall(r"NaN with lines (linecolor .*?) title '(.*?)'", script)
+        self.assertEqual(len({stroke for stroke, _ in entries}), 16)
+        shown = [name for _, name in entries]
+        self.assertEqual(shown[:-2], names[:-2])
+        self.assertEqual(shown[-2], "empty.csv: nothing yet")
+        self.assertRegex(shown[-1], r"^long-.*(\u2026|\.\.\.).*-end\.csv$")
+        self.assertLessEqual(len(shown[-1]), 32)
+        self.assertIn("set key outside", script)
+        texts = self.texts("a.svg")
+        self.assertIn("loss (thin: training, thick: validation)", texts)
+        self.assertTrue(set(shown) <= set(texts), texts)
 
 
 class RunTest(PicturesTest):

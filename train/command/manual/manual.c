@@ -84,7 +84,8 @@ static manual_kind kind_of(const char *name)
 static manual_argument read_argument(const struct argp_option *option)
 {
     manual_argument argument = {.name = option->arg, .kind = MANUAL_FLAG};
-    if ((option->flags & OPTION_ARG_OPTIONAL) != 0) {
+    argument.optional = (option->flags & OPTION_ARG_OPTIONAL) != 0;
+    if (argument.optional && strcmp(option->arg, "FILE") != 0) {
         argument.kind = MANUAL_SWITCH;
     } else if (option->arg != NULL) {
         argument.kind = kind_of(option->arg);

@@ -4,6 +4,7 @@
 #define MT_COMMAND_MANUAL_H
 
 #include <argp.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 /* What an argument is, as far as a shell can tell its values. */
@@ -22,6 +23,7 @@ enum { MANUAL_NAMES = 4, MANUAL_OPTIONS = 128, MANUAL_CHOICES = 256 };
 typedef struct manual_argument {
     const char *name; /* "FILE", or "a|b|c" */
     manual_kind kind;
+    bool optional;                /* it may be left out, and what it is stands behind = */
     char choices[MANUAL_CHOICES]; /* MANUAL_CHOICE: "a b c" */
 } manual_argument;
 

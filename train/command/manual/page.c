@@ -100,9 +100,9 @@ static void put_tag(FILE *to, const manual_option *option)
         put_string(to, option->names[i]);
         fputs("\\fR", to);
         if (argument->kind != MANUAL_FLAG) {
-            fputs(argument->kind == MANUAL_SWITCH ? "[=\\fI" : "=\\fI", to);
+            fputs(argument->optional ? "[=\\fI" : "=\\fI", to);
             put_string(to, argument->name);
-            fputs(argument->kind == MANUAL_SWITCH ? "\\fR]" : "\\fR", to);
+            fputs(argument->optional ? "\\fR]" : "\\fR", to);
         }
     }
     fputc('\n', to);

@@ -51,7 +51,7 @@ static void put_name(FILE *to, const manual_option *option, const char *dashes, 
     manual_brief(to, option->help, "[]:\\\"$`", "\\");
     fputs("]", to);
     if (argument->kind != MANUAL_FLAG) {
-        fputs(argument->kind == MANUAL_SWITCH ? "::value:" : ":value:", to);
+        fputs(argument->optional ? "::value:" : ":value:", to);
         put_action(to, argument);
     }
     fputs("\" \\\n", to);
