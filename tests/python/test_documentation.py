@@ -109,6 +109,25 @@ class Tokenizers(pages.Page):
         self.assertIn("bits_per_byte", used)
 
 
+class Watching(pages.Page):
+    page = "docs/watching.md"
+    replaced = {"mixtape watch run ": "mixtape watch --once run ", " --out": " --log-every 1 --out"}
+    listed = {"tensorboard ": "it serves until it is ended; test_tensorboard reads the files"}
+
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("gnuplot"):
+            self.skipTest("no gnuplot (Debian: gnuplot-nox)")
+        del self.environment["MIXTAPE_GNUPLOT"]
+
+    def check(self, shown):
+        first, _, rows = shown
+        self.assertIn("step 2 of 2", first)
+        self.assertIn('"step": 2', first)
+        self.assertTrue(os.path.exists(self.path("compared.png")))
+        self.assertEqual(rows.split()[0], "2")
+
+
 class Generating(pages.Page):
     page = "docs/generating.md"
     replaced = {"RUN": "run"}

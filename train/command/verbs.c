@@ -28,6 +28,18 @@ const char command_note[] = "`mixtape VERB --help` tells a verb's options, `mixt
                             "when done, 1 when something\n"
                             "failed, 2 for wrong usage, 128 + n for what signal n ended.\n";
 
+const command_variable command_variables[] = {
+    {"OMP_NUM_THREADS", "How many threads there are, where --threads does not say it."},
+    {"NO_COLOR", "Set to anything: watch uses no colours."},
+    {"MIXTAPE_GNUPLOT", "The gnuplot that draws; empty: none, and runs draw nothing."},
+    {"MIXTAPE_PYTHON", "The Python that runs tokenizers."},
+    {"MIXTAPE_ISA", "A lower instruction set than the processor's: avx2 or baseline."},
+    {"MIXTAPE_NCCL", "0: GPUs are summed without NCCL; 1: with it, also of one process."},
+    {"MIXTAPE_OVERLAP", "0: kernels of a GPU do not begin before the last one has ended."},
+    {"MIXTAPE_SUMS_BESIDE",
+     "1 or 0: several processes sum gradients beside backward, or behind it."},
+    {NULL, NULL}};
+
 int report(mt_status status)
 {
     if (status != MT_OK) {

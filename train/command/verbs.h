@@ -31,7 +31,13 @@ typedef struct command_verb {
 } command_verb;
 
 extern const command_verb command_verbs[];
-extern const char command_note[]; /* what the help says below them, in lines */
+extern const char command_note[];
+
+/* Variables of the environment, and what each says; NULL behind the last. */
+typedef struct command_variable {
+    const char *name, *help;
+} command_variable;
+extern const command_variable command_variables[]; /* what the help says below them, in lines */
 
 /* Says the library's message on standard error, and gives the exit status: an argument that cannot
  * work is wrong usage, everything else a failure. */

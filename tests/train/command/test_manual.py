@@ -11,8 +11,8 @@ import unittest
 from test_command import CommandTest, read
 
 MANUAL = os.environ["MIXTAPE_MANUAL"]
-PYTHON = {"PYTHONPATH": os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..",
-                                     "python"), "MIXTAPE_PYTHON": sys.executable}
+TREE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..")
+PYTHON = {"PYTHONPATH": os.path.join(TREE, "python"), "MIXTAPE_PYTHON": sys.executable}
 BASH = """
 source "$0"
 COMP_WORDS=("$@")
@@ -92,6 +92,18 @@ class ManualTest(CommandTest):
         page = read(MANUAL, "mixtape.1")
         for verb in self.verbs():
             self.assertIn(".B " + verb + "\n", page)
+
+    def test_variables_of_the_environment_are_told(self):
+        """Those that the sources ask for, but for the tests'."""
+        found = set()
+        for folder in "kernels", "io", "train":
+            for where, _, names in os.walk(os.path.join(TREE, folder)):
+                for name in names:
+                    found |= set(re.findall(r'getenv\("(MIXTAPE_\w+)"\)', read(where, name)))
+        told = set(re.findall(r"MIXTAPE_\w+", read(MANUAL, "mixtape.1")))
+        self.assertEqual(told, found - {"MIXTAPE_POISON"})
+        self.assertLessEqual(told, set(re.findall(r"`(MIXTAPE_\w+)` \|",
+                                                  read(TREE, "docs", "command.md"))))
 
     @need("mandoc")
     def test_pages_are_well_formed(self):

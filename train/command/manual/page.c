@@ -174,6 +174,11 @@ static void put_command(FILE *to, const manual_verb *verbs)
     }
     fputs(".PP\n", to);
     put_text(to, command_note);
+    fputs(".SH ENVIRONMENT\n", to);
+    for (const command_variable *variable = command_variables; variable->name != NULL; variable++) {
+        fprintf(to, ".TP\n.B %s\n", variable->name);
+        put_text(to, variable->help);
+    }
 }
 
 void manual_page(FILE *to, const manual_verb *verbs, const manual_verb *verb, const char *version,
