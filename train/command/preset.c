@@ -4,32 +4,19 @@
 #include "train/command/nearest.h"
 #include "train/command/options.h"
 
-#include "presets_text.h"
-
 #include <stdio.h>
 #include <string.h>
-
-struct preset {
-    const char *name, *text;
-};
-
-/* What CMake makes of the files: PRESET("name", "text") of each. */
-#define PRESET(name, text) {name, text},
-static const preset presets[] = {PRESETS};
-#undef PRESET
-
-enum { COUNT = sizeof presets / sizeof *presets };
 
 static const char *name_at(const void *context, int i)
 {
     (void)context;
-    return i < COUNT ? presets[i].name : NULL;
+    return presets[i].name;
 }
 
 mt_status preset_find(const char *name, const preset **found)
 {
     char hint[NEAREST_TEXT];
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; presets[i].name != NULL; i++) {
         if (strcmp(presets[i].name, name) == 0) {
             *found = &presets[i];
             return MT_OK;
@@ -64,7 +51,7 @@ mt_status preset_set(const preset *chosen, run_config *config)
 
 void presets_list(void)
 {
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; presets[i].name != NULL; i++) {
         const char *purpose = presets[i].text + strlen("# ");
         print_line(stdout, "%-16s%.*s", presets[i].name, (int)strcspn(purpose, "\n"), purpose);
     }

@@ -5,7 +5,11 @@
 
 #include "train/run_config.h"
 
-typedef struct preset preset;
+typedef struct preset {
+    const char *name, *text;
+} preset;
+
+extern const preset presets[]; /* which CMake makes of the files; NULL is behind the last name */
 
 /* MT_ERROR_INVALID lists the names. */
 mt_status preset_find(const char *name, const preset **found);
