@@ -30,32 +30,31 @@ enum {
 static const struct argp_option own[] = {
     {"resume", RESUME_KEY, "RUN", 0, "Go on with the run in that folder, where it stopped", -1},
     {"style", STYLE_KEY, "espnet|rwkv-lm|hf", 0,
-     "Make the model one that can be exported to this layout: set its "
-     "norm, "
-     "eps, biases and padding so, and refuse options that say otherwise",
+     "Make the model one that can be exported to this layout: set its norm, eps, biases and "
+     "padding "
+     "so, and refuse options that say otherwise",
      -1},
     {"preset", PRESET_KEY, "NAME", 0,
-     "Set options as a file that comes with Mixtape does, before those that are given, and "
-     "take "
-     "its task unless one is named",
+     "Set options as a file that comes with Mixtape does, before those that are given, and take "
+     "its "
+     "task unless one is named",
      -1},
     {"list-presets", LIST_KEY, NULL, 0, "Tell what presets there are, and end", -1},
     {"espnet-config", ESPNET_KEY, "FILE", 0,
-     "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv), "
-     "and "
-     "its token_list, bpemodel and non_linguistic_symbols; the task is tokens unless named; "
-     "what --init and options tell comes before it",
+     "Take the model from decoder_conf of an ESPnet training configuration (decoder: rwkv), and "
+     "its "
+     "token_list, bpemodel and non_linguistic_symbols; the task is tokens unless named; what "
+     "--init "
+     "and options tell comes before it",
      -1},
     {"config", CONFIG_KEY, "FILE", 0,
-     "Take the task and options from a file as config.yaml is; those that are given come "
-     "before "
-     "it",
+     "Take the task and options from a file as config.yaml is, or a copy of a preset; those that "
+     "are given come before it",
      -1},
     {"print-config", PRINT_KEY, NULL, 0, "Print the options as config.yaml will have them, and end",
      -1},
     {"dry-run", DRY_KEY, NULL, 0,
-     "Check everything, tell what memory the run will hold, and end, with nothing taken or "
-     "written",
+     "Check everything, tell what memory the run will hold, and end, with nothing taken or written",
      -1},
     {"address", ADDRESS_KEY, "HOST:PORT", 0,
      "Train with other processes, which are given the same: rank 0 listens there, on a network "
@@ -300,9 +299,9 @@ static char *list_tasks(void)
         "A task has defaults of its own for some options: `mixtape train TASK --help` tells them, "
         "and config.yaml what a run used. SIGHUP (but not under nohup), SIGINT, SIGTERM, "
         "SIGUSR2 and SIGXCPU end a run after the step at work, saved, with exit status 128 + the "
-        "signal's number; SIGUSR1 "
-        "saves it, and it goes on. Processes that mpirun, srun or torchrun starts share each "
-        "batch.");
+        "signal's number; SIGUSR1 saves it, and it goes on. Processes that mpirun, srun or "
+        "torchrun "
+        "starts share each batch.");
     return text;
 }
 
