@@ -197,7 +197,11 @@ void train_arguments_take(train_arguments *given, const char *name, const char *
 {
     train_arguments said = *given;
     const ranks_meeting *meeting = &given->meeting;
-    parse_own(find_for_file(name)->key, text, &said);
+    const struct argp_option *option = find_for_file(name);
+    if (option == NULL) {
+        return;
+    }
+    parse_own(option->key, text, &said);
     given->style = given->style != NULL ? given->style : said.style;
     given->preset = given->preset != NULL ? given->preset : said.preset;
     given->espnet_config = given->espnet_config != NULL ? given->espnet_config : said.espnet_config;
