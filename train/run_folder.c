@@ -104,7 +104,8 @@ static mt_status refuse_taken(const run_folder *folder)
     for (int i = 0; i < 2; i++) {
         if (stat(run_folder_file(folder, models[i], path), &info) == 0) {
             return mt_fail(MT_ERROR_INVALID, "--out %s: there is a run already: %s%s", folder->path,
-                           models[i], i == 0 ? " (go on with --resume)" : "");
+                           models[i],
+                           i == 0 ? " (go on with --resume, or name another folder)" : "");
         }
     }
     return MT_OK;

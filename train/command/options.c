@@ -291,6 +291,9 @@ static void write_help(const option_row *row, const run_config *defaults, char *
     if (row->tasks != NULL) {
         add_note(help, size, "", row->tasks);
     }
+    if (row->kind == FLAG && strcmp(text, "true") == 0) {
+        add_note(help, size, "default ", "on");
+    }
     if (text[0] != '\0' && row->kind != FLAG && strstr(row->help, "default") == NULL) {
         add_note(help, size, "default ", text);
     }

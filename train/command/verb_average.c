@@ -120,7 +120,8 @@ int verb_average(int argc, char **argv)
         .args_doc = "RUN... -o FILE",
         .doc =
             "Writes the mean of several models' weights, of runs or files of any layout, into a "
-            "checkpoint to be used. A run that kept several of its best (--keep-best) counts with "
+            "checkpoint to be used. They are to be of one training: the mean of models that began "
+            "apart is none. A run that kept several of its best (--keep-best) counts with "
             "all of them, or by --last with the checkpoints that it kept (--keep). What else the "
             "checkpoint holds is the first one's."};
     const char *runs[MOST];
