@@ -75,6 +75,11 @@ static mt_status refuse_unknown(const char *folder)
     char meant[NAME_MAX + 1];
     size_t length = strlen(folder);
     const char *slash = length > 0 && folder[length - 1] == '/' ? "" : "/";
+    static const char *const of_runs[] = {"train.log", "metrics.csv", NULL};
+    if (has_one_of(folder, of_runs)) {
+        return mt_fail(MT_ERROR_IO,
+                       "%s: a run that has saved no model yet (best.h5, checkpoint.h5)", folder);
+    }
     find_meant(folder, meant);
     return meant[0] == '\0'
                ? mt_fail(MT_ERROR_IO,

@@ -148,14 +148,29 @@ mt_status run_folder_create(const char *out, const char *task, const char *confi
     return open_files(folder, 0, config_text);
 }
 
+static mt_status find_checkpoint(const run_folder *folder)
+{
+    char path[TEXT_MAX], config[TEXT_MAX];
+    if (access(run_folder_file(folder, "checkpoint.h5", path), F_OK) == 0) {
+        return MT_OK;
+    }
+    const int error = errno;
+    bool is_run =
+        error == ENOENT && access(run_folder_file(folder, "config.yaml", config), F_OK) == 0;
+    return is_run
+               ? mt_fail(MT_ERROR_IO,
+                         "%s: this run has saved nothing yet: it is at work, or ended before its "
+                         "first save (--save-every), and is to be begun anew",
+                         path)
+               : mt_fail(MT_ERROR_IO, "%s: %s", path, strerror(error));
+}
+
 mt_status run_folder_lock(const char *path, run_folder *folder)
 {
-    char checkpoint[TEXT_MAX];
     *folder = (run_folder){.log = NULL};
     mt_status status = take_path("--resume", path, folder);
-    if (status == MT_OK &&
-        access(run_folder_file(folder, "checkpoint.h5", checkpoint), F_OK) != 0) {
-        status = mt_fail(MT_ERROR_IO, "%s: %s", checkpoint, strerror(errno));
+    if (status == MT_OK) {
+        status = find_checkpoint(folder);
     }
     if (status == MT_OK) {
         status = open_log(folder);

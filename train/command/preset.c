@@ -44,6 +44,17 @@ mt_status preset_task(const preset *chosen, char task[TEXT_MAX])
     return blame(chosen, status);
 }
 
+mt_status preset_check(const preset *chosen, const run_config *config)
+{
+    const char *named = strstr(chosen->text, "(--init)");
+    bool wants = named != NULL && named < strchr(chosen->text, '\n');
+    return !wants || config->init[0] != '\0'
+               ? MT_OK
+               : mt_fail(MT_ERROR_INVALID,
+                         "--preset %s: it is for a model that is there (name it with --init)",
+                         chosen->name);
+}
+
 mt_status preset_set(const preset *chosen, run_config *config)
 {
     return blame(chosen, options_read_yaml_for(config->task, config, chosen->text));

@@ -17,6 +17,9 @@ mt_status preset_find(const char *name, const preset **found);
 /* Puts the task that it names into `task`, "" if it is for any. */
 mt_status preset_task(const preset *chosen, char task[TEXT_MAX]);
 
+/* Refuses a run without --init by a preset whose first line says that it is for "(--init)". */
+mt_status preset_check(const preset *chosen, const run_config *config);
+
 /* Sets its options, but for those that the configuration's task does not read, for others to be set
  * after that. */
 mt_status preset_set(const preset *chosen, run_config *config);

@@ -226,6 +226,9 @@ mt_status configure_new(const train_arguments *given, const mt_checkpoint *init,
         leave_out_rates(given, config);
         take_digests(given, config);
     }
+    if (status == MT_OK && given->preset != NULL) {
+        status = preset_check(given->preset, config);
+    }
     if (status == MT_OK) {
         status = check_unit(given, task, init, config);
     }

@@ -183,10 +183,14 @@ class PresetTest(test_command.CommandTest):
             self.assertRegex(page, rf"(?m)^\|.*`{name}`.*\|$")
 
     def test_each_sets_what_its_file_says(self):
+        numpy.zeros(99, "u2").tofile(self.path("ids.bin"))
+        self.run_command("train", "ids", "--data", "ids.bin", "--size", "16", "--blocks", "1",
+                         "--length", "8", "--steps", "1", "--out", "model")
         for name in self.presets():
             text = read(FILES, name + ".yaml")
             task = re.search(r"^task: (.*)$", text, re.MULTILINE)
             named = [] if task else ["ids"]
+            named += ["--init", self.path("model")] if name == "finetune" else []
             options = self.options(*named, "--preset", name)
             self.assertEqual(options, self.options(*named, "--config",
                                                    os.path.join(FILES, name + ".yaml")))
@@ -211,6 +215,8 @@ class PresetTest(test_command.CommandTest):
                          "--length", "16", "--steps", "2", "--out", "first")
         self.run_command("train", "text", "--preset", "finetune", "--init", "first", "--data",
                          "text.txt", "--length", "16", "--steps", "3", "--out", "tuned")
+        self.refuse("train", "text", "--preset", "finetune", "--data", "text.txt", status=2,
+                    says=["--preset finetune", "--init"])
         config = read(self.path("tuned", "config.yaml"))
         for line in "size: 16", "lr: 0.0001", "patience: 5", "schedule: cosine":
             self.assertIn(f"\n{line}\n", config)

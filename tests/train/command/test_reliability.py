@@ -469,6 +469,17 @@ class PowerTest(RunTest):
             self.assertEqual(calls[i + 1], (thread, "fsync", os.path.dirname(path), None))
 
 
+class UnsavedTest(RunTest):
+    def test_a_run_that_has_saved_nothing_is_told_as_such(self):
+        self.run_command("train", "copy", *SMALL, "--steps", "1", "--out", "run")
+        for name in "best.h5", "checkpoint.h5":
+            os.remove(self.path("run", name))
+        self.refuse("train", "--resume", "run", status=1, says=["run/checkpoint.h5: this run has "
+                                                                "saved nothing yet"])
+        for verb in "eval", "generate":
+            self.refuse(verb, "run", status=1, says=["run: a run that has saved no model yet"])
+
+
 class EditedConfigTest(RunTest):
     def setUp(self):
         super().setUp()
