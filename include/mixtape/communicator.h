@@ -133,14 +133,14 @@ MT_API mt_status mt_communicator_end_sums(mt_communicator *communicator, mt_devi
 
 /* Tells if this rank is to report a failure that the ranks have not agreed on, so that one of them
  * does: what failed on this rank alone it tells itself, and that others have ended, the lowest rank
- * that is left. The others wait until that one has ended, for some seconds at most, and then are
- * to tell it all the same. With MPI, whose launcher ends all, true. */
+ * that is left. The others wait until that one ends by mt_communicator_end_all, for some seconds at
+ * most, and then are to tell it all the same. What comes next is mt_communicator_end_all. With MPI,
+ * whose launcher ends all, true. */
 MT_API bool mt_communicator_is_to_tell(mt_communicator *communicator);
 
-/* Ends all processes, this one with this exit status: for a failure that the others cannot know of,
- * once its rank has told it. Without MPI the others find out when they next do something together,
- * which fails; where this rank found out so itself, it gives them a second for it. Of a process
- * that is alone it ends nothing. */
+/* Ends all processes, this one at once with this exit status: for a failure that the others cannot
+ * know of, once it has been told. Without MPI the others find out when they next do something
+ * together, which fails, and that it has been told. Of a process that is alone it ends nothing. */
 MT_API void mt_communicator_end_all(mt_communicator *communicator, int exit_status);
 
 #ifdef __cplusplus

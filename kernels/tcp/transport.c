@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,11 +19,17 @@
 #include <unistd.h>
 
 enum {
-    STALL_SECONDS = 1,   /* in which what is waited for comes, though another rank has ended */
-    LINGER_SECONDS = 3,  /* in which the others may find out as well */
-    TELLING_SECONDS = 5, /* in which a lower rank may tell what this one knows */
-    LOOK_MS = 10
+    STALL_SECONDS = 1,    /* in which what is waited for comes, though another rank has ended */
+    FAREWELL_SECONDS = 1, /* in which a rank tells the others that its end has been told */
+    TELLING_SECONDS = 5,  /* in which a lower rank may tell what this one knows */
+    LOOK_MS = 10,
+    FAREWELL = 16
 };
+
+/* The last bytes of a rank that ends once what failed has been told, by it or by another. Whatever
+ * it was sending is cut off by them; those that find the end of its connection know then. */
+static const unsigned char farewell[FAREWELL] = {0x9e, 0x4d, 0x15, 0xd7, 0x3b, 0xa0, 0xf2, 0x68,
+                                                 0xc1, 0x57, 0x8e, 0x06, 0xeb, 0x92, 0x7a, 0x34};
 
 /* What is still to be sent to a rank, and to come from it. */
 typedef struct flow {
@@ -38,6 +45,8 @@ typedef struct network {
     struct pollfd *polls;
     double until; /* of what is carried: INFINITY, once all are known to be there */
     char message[256];
+    pthread_mutex_t lock; /* of what was received, which another thread may look through: */
+    unsigned char (*last)[FAREWELL]; /* (size) the last bytes of each rank */
 } network;
 
 /* ---- who is gone ---- */
@@ -99,9 +108,22 @@ static int send_some(int socket, flow *one)
     return 0;
 }
 
-static int receive_some(int socket, flow *one)
+static void keep_last(unsigned char last[FAREWELL], const char *bytes, size_t count)
 {
-    ssize_t count = recv(socket, one->from, one->to_come, 0);
+    size_t kept = count < FAREWELL ? FAREWELL - count : 0;
+    memmove(last, last + FAREWELL - kept, kept);
+    memcpy(last + kept, bytes + count - (FAREWELL - kept), FAREWELL - kept);
+}
+
+static int receive_some(network *net, int rank)
+{
+    flow *one = &net->flows[rank];
+    pthread_mutex_lock(&net->lock);
+    ssize_t count = recv(net->sockets[rank], one->from, one->to_come, 0);
+    if (count > 0) {
+        keep_last(net->last[rank], one->from, (size_t)count);
+    }
+    pthread_mutex_unlock(&net->lock);
     if (count <= 0) {
         return count == 0 ? ECONNRESET : errno == EAGAIN || errno == EINTR ? 0 : errno;
     }
@@ -137,7 +159,7 @@ static const char *carry_some(network *net, bool *is_left)
         flow *one = &net->flows[rank];
         int error = one->to_send > 0 ? send_some(net->sockets[rank], one) : 0;
         if (error == 0 && one->to_come > 0) {
-            error = receive_some(net->sockets[rank], one);
+            error = receive_some(net, rank);
         }
         if (error != 0) {
             return lost(net, rank, error);
@@ -204,6 +226,18 @@ static const char *broadcast(void *context, int root, size_t bytes, void *memory
     return carry(net);
 }
 
+static void release(network *net)
+{
+    if (net != NULL) {
+        pthread_mutex_destroy(&net->lock);
+        free(net->sockets);
+        free(net->flows);
+        free(net->polls);
+        free(net->last);
+        free(net);
+    }
+}
+
 static void close_network(void *context)
 {
     network *net = context;
@@ -215,10 +249,7 @@ static void close_network(void *context)
             close(net->sockets[rank]);
         }
     }
-    free(net->sockets);
-    free(net->flows);
-    free(net->polls);
-    free(net);
+    release(net);
 }
 
 /* ---- the end of all ---- */
@@ -233,18 +264,27 @@ static int count_left(const network *net, int end)
     return count;
 }
 
-/* Waits until no more than so many of the ranks below `end` are left; false if the time was over
- * before. */
-static bool wait_for_ends(const network *net, int end, int left, double seconds)
+/* Tells if a rank has said farewell. What else it sent is of no more use. */
+static bool has_said_farewell(network *net, int rank)
 {
-    const double until = mt_tcp_clock() + seconds;
-    while (count_left(net, end) > left) {
-        if (mt_tcp_clock() >= until) {
-            return false;
-        }
-        poll(NULL, 0, LOOK_MS);
+    char bytes[4096];
+    ssize_t count;
+    pthread_mutex_lock(&net->lock);
+    while ((count = recv(net->sockets[rank], bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
+        keep_last(net->last[rank], bytes, (size_t)count);
     }
-    return true;
+    bool found = memcmp(net->last[rank], farewell, FAREWELL) == 0;
+    pthread_mutex_unlock(&net->lock);
+    return found;
+}
+
+static bool is_told(network *net)
+{
+    bool found = false;
+    for (int rank = 0; rank < net->size && !found; rank++) {
+        found = net->sockets[rank] >= 0 && has_said_farewell(net, rank);
+    }
+    return found;
 }
 
 /* The connections of a rank that waits are still there, so that who looks late finds who was first.
@@ -252,19 +292,38 @@ static bool wait_for_ends(const network *net, int end, int left, double seconds)
  * before. */
 static bool is_to_tell(void *context)
 {
-    const network *net = context;
-    const int left = count_left(net, net->size), below = count_left(net, net->rank);
-    return left == net->size - 1 || below == 0 ||
-           !wait_for_ends(net, net->rank, below - 1, (double)TELLING_SECONDS * below);
+    network *net = context;
+    const double until = mt_tcp_clock() + (double)TELLING_SECONDS * count_left(net, net->rank);
+    if (count_left(net, net->size) == net->size - 1) {
+        return !is_told(net);
+    }
+    while (count_left(net, net->rank) > 0 && mt_tcp_clock() < until) {
+        if (is_told(net)) {
+            return false;
+        }
+        poll(NULL, 0, LOOK_MS);
+    }
+    return !is_told(net);
 }
 
-/* The others find out by the end of their connections. Those that can find out by another's are
- * given time for it before this one's end as well. */
+/* The others find out by the end of their connections, and by the farewell that it is told. */
 static void end_all(void *context, int exit_status)
 {
     const network *net = context;
-    if (count_left(net, net->size) < net->size - 1) {
-        wait_for_ends(net, net->size, 0, LINGER_SECONDS);
+    const double until = mt_tcp_clock() + FAREWELL_SECONDS;
+    for (int rank = 0; rank < net->size; rank++) {
+        size_t sent = 0;
+        while (net->sockets[rank] >= 0 && sent < FAREWELL && !has_ended(net->sockets[rank])) {
+            ssize_t count = send(net->sockets[rank], farewell + sent, FAREWELL - sent,
+                                 MSG_NOSIGNAL | MSG_DONTWAIT);
+            sent += count > 0 ? (size_t)count : 0;
+            if (count < 0 && (errno != EAGAIN || mt_tcp_clock() >= until)) {
+                break;
+            }
+            if (count < 0) {
+                poll(NULL, 0, LOOK_MS);
+            }
+        }
     }
     _exit(exit_status);
 }
@@ -334,19 +393,17 @@ mt_status mt_tcp_open(int rank, int size, const char *address, double seconds,
                          .until = INFINITY,
                          .sockets = malloc((size_t)size * sizeof *net->sockets),
                          .flows = calloc((size_t)size, sizeof *net->flows),
-                         .polls = calloc((size_t)size, sizeof *net->polls)};
+                         .polls = calloc((size_t)size, sizeof *net->polls),
+                         .last = calloc((size_t)size, sizeof *net->last)};
+        pthread_mutex_init(&net->lock, NULL);
     }
-    bool has_room = net != NULL && net->sockets != NULL && net->flows != NULL && net->polls != NULL;
+    bool has_room = net != NULL && net->sockets != NULL && net->flows != NULL &&
+                    net->polls != NULL && net->last != NULL;
     mt_status status = has_room
                            ? mt_tcp_meet(rank, size, address, seconds, net->sockets)
                            : mt_fail(MT_ERROR_MEMORY, "no memory to connect %d processes", size);
     if (status != MT_OK) {
-        if (net != NULL) {
-            free(net->sockets);
-            free(net->flows);
-            free(net->polls);
-            free(net);
-        }
+        release(net);
         return status;
     }
     *transport = (mt_transport){.rank = rank,
