@@ -80,6 +80,9 @@ static void refuse_unknown(const struct argp_option *options, const char *progra
             return; /* getopt has another complaint */
         }
     }
+    if (strcmp(name, "help") == 0 || strcmp(name, "usage") == 0) { /* argp's own */
+        return;
+    }
     if (nearest_hint(name, name_at, options, hint)[0] != '\0') {
         print_line(stderr, "%s: unrecognized option '--%s'%s", program, name, hint);
         exit(EXIT_USAGE);

@@ -75,6 +75,10 @@ static mt_status read_file(const char *path, train_arguments *given, run_config 
     size_t size;
     const train_task *task = NULL;
     mt_status status = mt_file_read(path, &text, &size);
+    if (status == MT_OK && strlen(text) < size) {
+        status = mt_fail(MT_ERROR_FORMAT, "%s: not text: byte %zu is zero", path, strlen(text));
+        free(text);
+    }
     if (status != MT_OK) {
         return status;
     }

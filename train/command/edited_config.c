@@ -159,6 +159,9 @@ mt_status edited_config_take(const run_folder *folder, run_config *config)
         return status;
     }
     status = run_config_copy(config, &edited);
+    if (status == MT_OK && strlen(text) < size) {
+        status = mt_fail(MT_ERROR_FORMAT, "not text: byte %zu is zero", strlen(text));
+    }
     if (status == MT_OK) {
         status = options_read_yaml(&edited, text);
     }

@@ -21,11 +21,14 @@ static bool is_name_of_run(const char *name)
 {
     static const char *const names[] = {"checkpoint.h5", "best.h5",   "bad_step.h5", "metrics.csv",
                                         "config.yaml",   "train.log", "checkpoint-", "best-"};
+    const char *end = strrchr(name, '.');
+    const bool is_hdf5 = end != NULL && strcmp(end, ".h5") == 0;
     bool is = false;
     for (size_t i = 0; i < sizeof names / sizeof *names && !is; i++) {
         size_t length = strlen(names[i]);
         bool is_beginning = names[i][length - 1] == '-';
-        is = is_beginning ? strncmp(name, names[i], length) == 0 : strcmp(name, names[i]) == 0;
+        is = is_beginning ? strncmp(name, names[i], length) == 0 && is_hdf5
+                          : strcmp(name, names[i]) == 0;
     }
     return is;
 }
@@ -33,10 +36,11 @@ static bool is_name_of_run(const char *name)
 mt_status output_refuse_run(const char *option, const char *path)
 {
     char config[PATH_MAX], *real = realpath(path, NULL);
-    if (real == NULL) { /* it is not there */
-        return MT_OK;
+    real = real == NULL ? strdup(path) : real; /* it is not there, or there is no memory */
+    if (real == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "%s %s: no memory to look for it", option, path);
     }
-    const char *name = strrchr(real, '/') + 1;
+    const char *slash = strrchr(real, '/'), *name = slash != NULL ? slash + 1 : real;
     int length = snprintf(config, sizeof config, "%.*sconfig.yaml", (int)(name - real), real);
     bool is_run = is_name_of_run(name) && length < PATH_MAX && access(config, F_OK) == 0;
     bool goes_on = strcmp(name, "checkpoint.h5") == 0 || strcmp(name, "best.h5") == 0;
@@ -52,14 +56,15 @@ static bool begins(const char *head, const char *with)
     return strncmp(head, with, strlen(with)) == 0;
 }
 
-static bool is_kind(const char head[9], output_kind kind)
+static bool is_kind(const char *head, output_kind kind)
 {
     static const char hdf5[] = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
     switch (kind) {
     case OUTPUT_PICTURE:
         return begins(head, "\x89PNG") || begins(head, "<?xml") || begins(head, "<svg");
     case OUTPUT_JSON:
-        return strchr("{[", head[strspn(head, " \t\r\n")]) != NULL;
+        head += strspn(head, " \t\r\n");
+        return head[0] == '{' || head[0] == '[';
     default:
         return memcmp(head, hdf5, sizeof hdf5) == 0 || (head[7] == '\0' && head[8] == '{');
     }

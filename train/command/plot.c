@@ -102,6 +102,23 @@ static int make_output(const char *name)
     return file;
 }
 
+/* The environment without what gnuplot would begin with another terminal by; NULL: no memory. The
+ * caller frees the list. */
+static char **environment(void)
+{
+    size_t count = 0, kept = 0;
+    while (environ[count] != NULL) {
+        count++;
+    }
+    char **made = calloc(count + 1, sizeof *made);
+    for (size_t i = 0; i < count && made != NULL; i++) {
+        if (strncmp(environ[i], "GNUTERM=", 8) != 0) {
+            made[kept++] = environ[i];
+        }
+    }
+    return made;
+}
+
 static mt_status start(plot *drawn, int script)
 {
     char self[] = "gnuplot", plain[] = "-d", from[] = "-"; /* without what ~/.gnuplot says */
@@ -115,7 +132,11 @@ static mt_status start(plot *drawn, int script)
     posix_spawn_file_actions_adddup2(&actions, script, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, drawn->output, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, drawn->errors, STDERR_FILENO);
-    int error = posix_spawnp(&drawn->process, program(), &actions, &apart, arguments, environ);
+    char **variables = environment();
+    int error = variables != NULL ? posix_spawnp(&drawn->process, program(), &actions, &apart,
+                                                 arguments, variables)
+                                  : ENOMEM;
+    free(variables);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&apart);
     if (error != 0) {

@@ -44,12 +44,18 @@ static int write_data(FILE *to, const plotted_run *run, int number, plot_curve c
     return count;
 }
 
-/* A text in quotes, as gnuplot has it, with what is no text told in its place. */
+/* A text in quotes. gnuplot does nothing with what stands between single ones, but it takes two of
+ * them for the end of one text and the beginning of another, so an apostrophe is a typographic one.
+ */
 static void write_quoted(FILE *to, const char *text)
 {
     fputc('\'', to);
     for (const char *at = text; *at != '\0'; at++) {
-        fprintf(to, *at == '\'' ? "''" : "%c", *at);
+        if (*at == '\'') {
+            fputs("\xe2\x80\x99", to);
+        } else {
+            fputc(*at, to);
+        }
     }
     fputc('\'', to);
 }

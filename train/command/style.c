@@ -49,6 +49,19 @@ static int find_options(const mt_layout *layout, style_option options[MOST_OPTIO
     return count;
 }
 
+bool style_sets(const char *option)
+{
+    bool found = false;
+    for (const mt_layout *layout = mt_layouts; layout->name != NULL && !found; layout++) {
+        style_option options[MOST_OPTIONS];
+        int count = find_options(layout, options);
+        for (int i = 0; i < count && !found; i++) {
+            found = strcmp(options[i].name, option) == 0;
+        }
+    }
+    return found;
+}
+
 mt_status style_set(const mt_layout *style, run_config *config)
 {
     style_option options[MOST_OPTIONS];

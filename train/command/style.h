@@ -9,6 +9,9 @@
 /* Sets what the layout asks for, for options to be set after that. */
 mt_status style_set(const mt_layout *style, run_config *config);
 
+/* Tells if a style sets an option, of tasks that do not read it, too. */
+bool style_sets(const char *option);
+
 /* MT_ERROR_INVALID, with the option and both values, where something was set to what cannot be
  * exported to the layout. */
 mt_status style_check(const mt_layout *style, const run_config *config);

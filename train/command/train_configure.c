@@ -124,7 +124,8 @@ mt_status configure_given(const train_arguments *given, run_config *config)
     for (int i = 0; i < given->count && status == MT_OK; i++) {
         const given_option *option = &given->options[i];
         status = given->resume != NULL ? options_change(config, option->name, option->text)
-                 : option->kept && options_is_read(config->task, option->name)
+                 : option->kept &&
+                         (options_is_read(config->task, option->name) || style_sets(option->name))
                      ? options_add_kept(config, option->name, option->text)
                      : options_set_for(config->task, config, option->name, option->text);
     }

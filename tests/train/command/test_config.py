@@ -30,6 +30,13 @@ class ConfigTest(CommandTest):
             self.assertEqual(files[0].replace(f'out: "{name}"', ""),
                              files[1].replace(f'out: "{name}2"', ""))
 
+    def test_so_does_that_of_a_run_of_a_style(self):
+        for style in "hf", "rwkv-lm", "espnet":
+            self.run_command("train", "copy", *SHAPE, "--style", style, "--steps", "1", "--out",
+                             style)
+            self.run_command("train", "--config", style + "/config.yaml", "--out", style + "2")
+            self.run_command("diff", "--last", style, style + "2")
+
     def test_the_command_line_comes_before_the_file(self):
         self.write("my.yaml", "task: copy\nsize: 24\nlr: 0.5\nno-bias: true\n")
         options = self.options("--config", "my.yaml", "--lr", "0.25")
@@ -59,9 +66,9 @@ class ConfigTest(CommandTest):
         self.assertEqual((options["no-bias"], options["schedule"], options["beta2"]),
                          ("true", "rwkv-lm", "0.99"))
         self.assertEqual(options["lr"], "0.001") # a default is said all the same
-        options = self.options("--config", "my.yaml", "--preset", "finetune", "--clip", "2")
-        self.assertEqual((options["schedule"], options["lr"], options["clip"]),
-                         ("cosine", "0.001", "2"))
+        options = self.options("--config", "my.yaml", "--preset", "espnet-decoder", "--clip", "2")
+        self.assertEqual((options["schedule"], options["warmup"], options["lr"], options["clip"]),
+                         ("cosine", "1000", "0.001", "2"))
         self.write("my.yaml", "preset: rwkv-4-169m\nsize: 96\n")
         options = self.options("--config", "my.yaml")
         self.assertEqual((options["task"], options["size"], options["blocks"]),
@@ -105,6 +112,7 @@ class ConfigTest(CommandTest):
                 ("task: copy\ndata: x\n", 2, ["--data", "copy"]),
                 ("size: 3\n", 2, ["my.yaml", "no task"]),
                 ("task: cpy\n", 2, ["my.yaml", "'cpy'"]),
+                ("task: copy\n\0size: 3\n", 1, ["my.yaml", "byte 11 is zero"]),
                 ("task: [\n", 1, ["my.yaml"])):
             self.write("my.yaml", text)
             self.refuse("train", "--config", "my.yaml", "--out", "run", status=status, says=says)

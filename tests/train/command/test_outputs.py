@@ -18,11 +18,17 @@ class OutputsTest(CommandTest):
         self.kept = next(name for name in os.listdir(self.path("run")) if name.startswith("best-"))
 
     def test_a_run_and_what_is_read_stay_as_they_are(self):
+        self.write("ids", "\0\1\2\3")
+        os.rename(self.path("run", "best.h5"), self.path("run", "best.h5.away"))
+        self.refuse("average", "run/" + self.kept, "run/checkpoint.h5", "-o", "run/best.h5",
+                    status=2, says="run/best.h5: ") # which is the run's, once it is there
+        os.rename(self.path("run", "best.h5.away"), self.path("run", "best.h5"))
         before = self.files(".")
         part = ["--into", "run", "--part", "rwkv_blocks.0.att"]
         cases = [(["forward", "run", "--input", "labels.h5", "--output"],
                   ["run/checkpoint.h5", "run/best.h5", "labels.h5", "link", f"run/{self.kept}"]),
-                 (["bench", "--wkv", "1,1,1", "--json"], ["run/best.h5", "link", "labels.h5"]),
+                 (["bench", "--wkv", "1,1,1", "--json"], ["run/best.h5", "link", "labels.h5",
+                                                               "ids"]),
                  (["export", "run", "-o"], [f"run/{self.kept}", "link"]),
                  (["import", "part.h5", *part, "-o"], ["part.h5", "run/best.h5"]),
                  (["average", "run", "-o"], [f"run/{self.kept}", "run/checkpoint.h5"]),

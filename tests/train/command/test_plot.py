@@ -78,15 +78,20 @@ class PlotTest(PicturesTest):
         self.assertEqual(read(self.path("rows.png"), mode="rb")[:8], b"\x89PNG\r\n\x1a\n")
 
     def test_runs_are_named(self):
-        names = ["a_b.csv", "it's.csv", "<x> & y.csv", b"b\xff\xfe.csv".decode(
+        names = ["a_b.csv", "it's.csv", "'a''b'", "`$(x)`", "<x> & y.csv", b"b\xff\xfe.csv".decode(
             errors="surrogateescape")]
         for name in names:
             self.write_rows(name, 9)
         self.assertEqual(self.plot(*names).stdout.decode(), "loss.svg\n")
         texts = self.texts("loss.svg")
         for name in names[:-1]:
-            self.assertIn(name, texts)
+            self.assertIn(name.replace("'", "\u2019"), texts)
         self.assertIn("b\\xFF\\xFE.csv", texts)
+
+    def test_another_terminal_of_the_environment_is_none_of_ours(self):
+        self.write_rows("rows.csv", 5)
+        self.run_command("plot", "rows.csv", environment={
+            **os.environ, "MIXTAPE_GNUPLOT": GNUPLOT, "GNUTERM": "x11"})
 
     def test_the_ending_of_a_name_is_the_kind(self):
         self.write_rows("rows.csv", 5)
