@@ -168,9 +168,10 @@ static void write_axes(FILE *to, const diagram *shown, int64_t rows, bool is_emp
 static void write_diagram(FILE *to, const plotted_run *runs, int count, const point_counts points,
                           const diagram *shown)
 {
-    const plot_above above = shown->logarithmic
-                                 ? (plot_above){.count = 0}
-                                 : plot_find_above(runs, count, shown->curves, shown->curve_count);
+    plot_above above = {.count = 0};
+    if (!shown->logarithmic) {
+        above = plot_find_above(runs, count, shown->curves, shown->curve_count);
+    }
     bool alone = count == 1, has_key = shown->curve_count > 1 && !alone;
     int64_t rows = 0, drawn = 0;
     for (int i = 0; i < count; i++) {
