@@ -22,12 +22,10 @@ struct mt_nccl_sums {
     mt_communicator *communicator;
     mt_device *device;
 
-    /* The lock guards the context, NULL once sums were ended, the reason, and what the thread is
-     * told. */
+    mt_own_watch watch;
+
+    /* The lock guards the context, NULL once sums were ended, and the reason. */
     pthread_mutex_t lock;
-    pthread_cond_t told;
-    pthread_t thread;
-    bool has_thread, ends;
     void *context;
     char reason[256]; /* "" while all is well */
 };
@@ -107,57 +105,17 @@ static mt_status status_of(const mt_nccl_sums *sums)
                                    : mt_fail(MT_ERROR_DEVICE, "communicator: %s", sums->reason);
 }
 
-/* ---- the thread ---- */
-
-static void *watch(void *of)
+static bool look_beside(void *context)
 {
-    mt_nccl_sums *sums = of;
+    mt_nccl_sums *sums = context;
     pthread_mutex_lock(&sums->lock);
-    while (!sums->ends && sums->reason[0] == '\0') {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        pthread_cond_timedwait(&sums->told, &sums->lock, &until);
-        if (!sums->ends) {
-            look(sums, false);
-        }
-    }
+    look(sums, false);
+    bool goes_on = sums->reason[0] == '\0';
     pthread_mutex_unlock(&sums->lock);
-    return NULL;
-}
-
-static mt_status begin_thread(mt_nccl_sums *sums)
-{
-    sums->has_thread = mt_own_thread_begin(&sums->thread, watch, sums);
-    return sums->has_thread ? MT_OK : mt_fail(MT_ERROR_DEVICE, "no thread can be had");
-}
-
-static void end_thread(mt_nccl_sums *sums)
-{
-    pthread_mutex_lock(&sums->lock);
-    sums->ends = true;
-    pthread_cond_broadcast(&sums->told);
-    pthread_mutex_unlock(&sums->lock);
-    if (sums->has_thread) {
-        pthread_join(sums->thread, NULL);
-        sums->has_thread = false;
-    }
+    return goes_on;
 }
 
 /* ---- opening and closing ---- */
-
-/* By a clock that is never set. */
-static void prepare_lock(mt_nccl_sums *sums)
-{
-    pthread_condattr_t attributes;
-    pthread_mutex_init(&sums->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&sums->told, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
 
 /* What a rank needs by itself. */
 static mt_status prepare(mt_nccl_sums *sums)
@@ -194,18 +152,21 @@ static mt_status connect(mt_nccl_sums *sums, const unsigned char id[MT_NCCL_ID_B
     const char *failure =
         sums->nccl.open(communicator->rank, communicator->size, id, &sums->context);
     settle(sums, failure, CONNECT_SECONDS, false);
-    return sums->reason[0] == '\0' ? begin_thread(sums)
-                                   : mt_fail(MT_ERROR_DEVICE, "%s", sums->reason);
+    if (sums->reason[0] != '\0') {
+        return mt_fail(MT_ERROR_DEVICE, "%s", sums->reason);
+    }
+    return mt_own_watch_begin(&sums->watch, LOOK_MS, look_beside, sums)
+               ? MT_OK
+               : mt_fail(MT_ERROR_DEVICE, "no thread can be had");
 }
 
 static void destroy(mt_nccl_sums *sums)
 {
-    end_thread(sums);
+    mt_own_watch_end(&sums->watch);
     if (sums->context != NULL) {
         sums->nccl.abort(sums->context);
     }
     pthread_mutex_destroy(&sums->lock);
-    pthread_cond_destroy(&sums->told);
     free(sums);
 }
 
@@ -218,7 +179,7 @@ mt_status mt_nccl_sums_open(mt_communicator *communicator, mt_device *device, mt
     if (made != NULL) {
         made->communicator = communicator;
         made->device = device;
-        prepare_lock(made);
+        pthread_mutex_init(&made->lock, NULL);
         status = prepare(made);
     }
     status = mt_communicator_agree(communicator, status);
@@ -248,7 +209,7 @@ mt_status mt_nccl_sums_close(mt_nccl_sums *sums)
     if (sums == NULL) {
         return MT_OK;
     }
-    end_thread(sums);
+    mt_own_watch_end(&sums->watch);
     mt_status status = sums->device != NULL ? sums->device->synchronize(sums->device) : MT_OK;
     mt_status ended = status_of(sums);
     status = ended == MT_OK ? mt_communicator_agree(sums->communicator, status) : ended;

@@ -62,7 +62,7 @@ class Drawing:
 
     def setUp(self):
         super().setUp()
-        if not shutil.which("gnuplot"):
+        if not shutil.which("gnuplot") and "MIXTAPE_REQUIRE_ALL" not in os.environ:
             self.skipTest("no gnuplot (Debian: gnuplot-nox)")
         del self.environment["MIXTAPE_GNUPLOT"]
 

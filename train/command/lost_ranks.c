@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <time.h>
+#include <stdio.h>
 
 /* A rank finds out by itself where it exchanges something, and others leave in order just before
  * this one ends its thread. */
@@ -15,10 +15,9 @@ enum { LOOK_MS = 200, LOOKS = 10 };
 
 static mt_communicator *watched;
 static FILE *told_to;
-static pthread_t thread;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of `ends` */
-static pthread_cond_t left = PTHREAD_COND_INITIALIZER;
-static bool has_thread, ends;
+static mt_own_watch watch;
+static int seen;              /* looks by which others have ended */
+static char first_words[300]; /* of the first, as others end because of it */
 static pthread_mutex_t telling = PTHREAD_MUTEX_INITIALIZER; /* whoever has it ends the program */
 
 void lost_ranks_tell(mt_communicator *communicator, FILE *complaints, const char *message)
@@ -31,56 +30,31 @@ void lost_ranks_tell(mt_communicator *communicator, FILE *complaints, const char
     pthread_mutex_unlock(&telling);
 }
 
-/* Waits for the time of a look; false if that is to be none. */
-static bool wait_for_look(void)
+static bool look(void *context)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += LOOK_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&lock);
-    if (!ends) {
-        pthread_cond_timedwait(&left, &lock, &until);
+    char words[256];
+    (void)context;
+    seen += watched->look(watched, sizeof words, words);
+    if (seen == 1) {
+        snprintf(first_words, sizeof first_words, "communicator: %s", words);
     }
-    bool goes_on = !ends;
-    pthread_mutex_unlock(&lock);
-    return goes_on;
-}
-
-static void *watch(void *of)
-{
-    char words[256], message[300];
-    int seen = 0;
-    (void)of;
-    while (wait_for_look()) {
-        seen += watched->look(watched, sizeof words, words);
-        if (seen == 1) { /* the first that was seen: others end because of it */
-            snprintf(message, sizeof message, "communicator: %s", words);
-        }
-        if (seen > LOOKS) {
-            lost_ranks_tell(watched, told_to, message);
-        }
+    if (seen > LOOKS) {
+        lost_ranks_tell(watched, told_to, first_words);
     }
-    return NULL;
+    return true;
 }
 
 void lost_ranks_watch(mt_communicator *communicator, FILE *complaints)
 {
     watched = communicator;
     told_to = complaints;
-    ends = false;
-    has_thread = communicator->look != NULL && mt_own_thread_begin(&thread, watch, NULL);
+    seen = 0;
+    if (communicator->look != NULL) {
+        mt_own_watch_begin(&watch, LOOK_MS, look, NULL);
+    }
 }
 
 void lost_ranks_leave(void)
 {
-    if (has_thread) {
-        pthread_mutex_lock(&lock);
-        ends = true;
-        pthread_cond_signal(&left);
-        pthread_mutex_unlock(&lock);
-        pthread_join(thread, NULL);
-        has_thread = false;
-    }
+    mt_own_watch_end(&watch);
 }

@@ -1,5 +1,6 @@
 /* Options that come with the program as files of train/presets/, YAML as config.yaml is, whose
- * first line says what they are for (train --preset NAME). The text of each is in the program. */
+ * first line says what they are for (train --preset NAME). One may name another, as a file of
+ * --config may. The text of each is in the program. */
 #ifndef MT_COMMAND_PRESET_H
 #define MT_COMMAND_PRESET_H
 
