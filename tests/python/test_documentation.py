@@ -26,6 +26,7 @@ WITHOUT_MPI = {} if HAS_MPI or os.environ.get("MIXTAPE_REQUIRE_ALL") else {
 TORCHRUN = "python/test_torchrun, where PyTorch's torchrun starts"
 ROOT = "as root: scripts/deb-test"
 GPU = "only where there is a GPU"
+SMALL = "measures for minutes; bench/test_measures has it, small"
 MEASURES = "measures for minutes, or beside other programs"
 
 
@@ -50,7 +51,7 @@ class Install(pages.Page):
         "apt-get install ./build-package": ROOT,
         "apt-get purge mixtape": ROOT,
         "git clone": "from elsewhere",
-        "scripts/quickstart": "builds all: .ci/run",
+        "scripts/quickstart": "builds all, with nothing there before: by hand",
         "scripts/test ": "runs all tests",
         "cmake -S . -B build -G Ninja -DCMAKE_INSTALL_PREFIX": "install/test_install",
         "cmake --build build && cmake --install build": "install/test_install",
@@ -232,14 +233,14 @@ class Performance(pages.Page):
         "bench/compare.py build/mixtape --threads 2 --rounds 3 \\": MEASURES,
         "bench/compare.py build/mixtape --threads 2 --rounds 3 --peer": MEASURES,
         "bench/generate.py": MEASURES,
-        "bench/prompts.py build/mixtape --rounds 5 --symbols 2000": MEASURES,
-        "bench/prompts.py build/mixtape --rounds 5 --symbols 50": MEASURES,
+        "bench/prompts.py build/mixtape --rounds 5 --symbols 2000": SMALL,
+        "bench/prompts.py build/mixtape --rounds 5 --symbols 50": SMALL,
         "MIXTAPE_LIBRARY=$PWD/build-test/libmixtape.so PYTHONPATH=python build-test": MEASURES,
         "MIXTAPE_LIBRARY=$PWD/build-test/libmixtape.so PYTHONPATH=python bench": MEASURES,
-        "bench/files.py": MEASURES,
+        "bench/files.py": SMALL,
         "bench/memory.py": MEASURES + "; python/test_walkthrough has its peaks of memory",
         "bench/growth.py": MEASURES + "; bench/test_growth has it, small",
-        "bench/saves.py": MEASURES,
+        "bench/saves.py": SMALL,
         "bench/processes.py": MEASURES,
         "bench/instructions.py": "bench/test_instructions",
         "scripts/gpu-bundle": "builds all, and asks PyPI for NCCL",
