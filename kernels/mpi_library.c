@@ -1,4 +1,7 @@
 /* Loads libmixtape_mpi.so, which can be made anew for another MPI. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "kernels/communicator.h"
 #include "kernels/own_library.h"
 
@@ -18,6 +21,19 @@ static mt_status check_size(const char *told, int size, mt_transport *transport)
     return status;
 }
 
+/* srun sets these where it is told of an interface of MPI's (--mpi); where it is not, Open MPI ends
+ * the process. */
+static bool is_bare_srun(const char *told)
+{
+    static const char *const set[] = {"PMIX_RANK", "PMI_RANK", "PMI_JOBID"};
+    for (size_t i = 0; i < sizeof set / sizeof *set; i++) {
+        if (getenv(set[i]) != NULL) {
+            return false;
+        }
+    }
+    return strcmp(told, "SLURM_STEP_NUM_TASKS") == 0;
+}
+
 mt_status mt_mpi_load(const char *told, int size, mt_transport *transport)
 {
     mt_own_library found_at;
@@ -31,6 +47,14 @@ mt_status mt_mpi_load(const char *told, int size, mt_transport *transport)
                              "%s tells of %d processes, but there is no MPI here: no " LIBRARY
                              " in %s (built with MIXTAPE_MPI=ON; without %s it trains alone)",
                              told, size, found_at.folder, told);
+    }
+    if (is_bare_srun(told)) {
+        return mt_fail(
+            MT_ERROR_DEVICE,
+            "%s tells of %d processes, but srun was not told to connect them (by MPI: "
+            "srun --mpi=pmix; else they want an address to meet at; without %s it trains "
+            "alone)",
+            told, size, told);
     }
     const char *failure = open_transport(transport);
     return failure != NULL ? mt_fail(MT_ERROR_DEVICE, "%s", failure)

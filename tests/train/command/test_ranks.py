@@ -400,13 +400,14 @@ class RefusalTest(RanksTest):
                          r"it trains alone\)\n\Z")
 
     def test_processes_that_mpi_does_not_connect(self):
-        result = subprocess.run([MIXTAPE, "train", "copy", *SHAPE], capture_output=True,
-                                env={**self.environment(), "SLURM_STEP_NUM_TASKS": "3"},
-                                cwd=self.folder.name)
-        self.assertEqual(result.returncode, 1)
-        self.assertIn(b"SLURM_STEP_NUM_TASKS tells of 3 processes, but MPI connects 1",
-                      result.stderr)
-        self.assertFalse(os.path.exists(self.path("runs")))
+        for variable, told in (("PMI_SIZE", b"but MPI connects 1"),
+                               ("SLURM_STEP_NUM_TASKS", b"but srun was not told to connect them")):
+            result = subprocess.run([MIXTAPE, "train", "copy", *SHAPE], capture_output=True,
+                                    env={**self.environment(), variable: "3"},
+                                    cwd=self.folder.name)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(variable.encode() + b" tells of 3 processes, " + told, result.stderr)
+            self.assertFalse(os.path.exists(self.path("runs")))
 
 
 if __name__ == "__main__":
