@@ -2,10 +2,10 @@
 """What a generated token costs, by how the weights are kept in memory.
 
     bench/generate.py build/mixtape [--with NAME=COMMAND]... [--rounds N] [--threads N]...
-                      [--vocabulary N] [--size S] [--blocks N] [--json FILE]
+                      [--tokens N] [--vocabulary N] [--size S] [--blocks N] [--json FILE]
 
 A model of random values, by default of 92 million weights (12 blocks of size 768), generates: the
-time of a token is that of 610 of them less that of 10, over 600. It is told over the time to read
+time of a token is that of 610 of them less that of 10, over 600 (--tokens). It is told over the time to read
 the same bytes once, by a loop of NumPy's on as many threads. Builds, kinds and reading take turns,
 and medians count: on one thread of the processor's time outside of the system, in which the loading
 of a model differs by more than these tokens take, and on several of the clock's. Other builds
@@ -14,6 +14,7 @@ of a model differs by more than these tokens take, and on several of the clock's
 
 import argparse
 import json
+import math
 import pathlib
 import resource
 import statistics
@@ -28,7 +29,7 @@ import builds
 from memory import hf_tensors, write_weights
 
 KINDS = {"f32": 4, "bf16": 2, "int8": 1}
-TOKENS, FEW = 610, 10
+FEW = 10 # tokens
 
 
 def processor():
@@ -51,10 +52,10 @@ def generate(command, options, length, threads):
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def token(command, options, threads):
+def token(command, options, threads, tokens):
     few, many = (seconds_of(threads, lambda: generate(command, options, length, threads))
-                 for length in (FEW, TOKENS))
-    return (many - few) / (TOKENS - FEW)
+                 for length in (FEW, FEW + tokens))
+    return (many - few) / tokens
 
 
 def read(array, threads):
@@ -73,7 +74,8 @@ def main():
     builds.add_arguments(parser)
     parser.add_argument("--threads", action="append", type=int)
     parser.add_argument("--json")
-    for name, default in (("rounds", 5), ("vocabulary", 64), ("size", 768), ("blocks", 12)):
+    for name, default in (("rounds", 5), ("tokens", 600), ("vocabulary", 64), ("size", 768),
+                          ("blocks", 12)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     shapes = [shape for name, shape in hf_tensors(options.vocabulary, options.size, options.blocks)
@@ -92,7 +94,8 @@ def main():
             for _ in range(options.rounds):
                 for name, (command, kept, size) in runs.items():
                     reading[name].append(read(arrays[size], threads))
-                    tokens[name].append(token(command, [model, *kept], threads))
+                    tokens[name].append(
+                        token(command, [model, *kept], threads, options.tokens))
             for name, (_, _, size) in runs.items():
                 found = statistics.median(tokens[name])
                 bytes_read = statistics.median(reading[name])
@@ -101,7 +104,7 @@ def main():
                                 "tokens_s": tokens[name], "readings_s": reading[name]})
                 print(f"{threads} threads  {name:8}{weights * size / 1e6:6.0f} MB  token "
                       f"{1e3 * found:6.2f} ms  reading {1e3 * bytes_read:6.2f} ms  "
-                      f"{found / bytes_read:5.2f} x", flush=True)
+                      f"{found / (bytes_read or math.nan):5.2f} x", flush=True)
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
 

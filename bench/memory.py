@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench/memory.py MIXTAPE: the most memory that each step with a large model takes.
+"""bench/memory.py MIXTAPE [--json FILE]: the most memory that each step with a large model takes.
 
 Random weights in Hugging Face's layout, by default of an RWKV-4 of 170 million parameters, go
 through the command: import, finetuning on random labels, resuming, sampling, evaluation, export.
@@ -113,6 +113,7 @@ def main():
     for name, default in (("vocabulary", 50277), ("size", 768), ("blocks", 12), ("batch", 4),
                           ("length", 256), ("steps", 4)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--json")
     options = parser.parse_args()
     mixtape = str(pathlib.Path(options.mixtape).resolve())
     with tempfile.TemporaryDirectory() as name:
@@ -121,10 +122,14 @@ def main():
         parameters = write_weights(folder / "weights.safetensors", tensors)
         write_transcripts(folder, options.vocabulary, options.length, 10 * options.batch)
         print(f"{parameters / 4e6:.1f} million parameters, {parameters / 1e6:.0f} MB")
+        rows = []
         for what, arguments in steps_of(options):
             peak, seconds, _ = run([mixtape, *arguments], folder)
             print(f"{what:22}{peak / 1e6:7.0f} MB {peak / parameters:6.2f} x{seconds:8.1f} s",
                   flush=True)
+            rows.append({"step": what, "peak": peak, "parameters": parameters, "seconds": seconds})
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Two processes of one thread against one process of two threads, and one of one.
 
-    bench/processes.py build/mixtape [--with NAME=COMMAND]... [--rounds N] [--steps N] [--json FILE]
+    bench/processes.py build/mixtape [--with NAME=COMMAND]... [--size SIZE,BLOCKS]...
+                       [--rounds N] [--steps N] [--json FILE]
 
-Steps of the copy task, of 32 sequences of 129 symbols, at three sizes of model: the differences of
+Steps of the copy task, of 32 sequences of 129 symbols, at three sizes of model or those given: the differences of
 what metrics.csv has as seconds, and the processor's time of whole runs, their start included. The
 three take turns, and OpenBLAS chooses its kernels. Wants an idle machine for the first; what counts
 are ratios of medians. Of several processes mpirun is Open MPI's.
@@ -20,7 +21,7 @@ import tempfile
 import builds
 import runs
 
-SIZES = ((64, 2), (256, 4), (512, 6)) # and blocks
+SIZES = [(64, 2), (256, 4), (512, 6)] # and blocks
 WAYS = ((1, 1), (1, 2), (2, 1))       # processes, and threads of each
 MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n"]
 
@@ -44,14 +45,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     builds.add_arguments(parser)
+    parser.add_argument("--size", action="append",
+                        type=lambda text: tuple(map(int, text.split(","))))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--json")
     given = parser.parse_args()
+    if given.steps < 2:
+        parser.error(f"--steps {given.steps}: of two at least the second is measured")
     found = {}
     for _ in range(given.rounds):
         for build, command in builds.builds_of(given).items():
-            for size, blocks in SIZES:
+            for size, blocks in given.size or SIZES:
                 for processes, threads in WAYS:
                     found.setdefault((build, size, blocks, processes, threads), []).append(
                         run(command, processes, threads, given.steps, size, blocks))

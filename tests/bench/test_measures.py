@@ -3,6 +3,7 @@ each thing that they measure. What the figures are is of no matter here."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,8 @@ import unittest
 
 BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench")
 MIXTAPE = os.environ["MIXTAPE"]
+HAS_MPI = shutil.which("mpirun") and os.path.exists(
+    os.path.join(os.path.dirname(MIXTAPE), "libmixtape_mpi.so"))
 
 
 def figures(found):
@@ -48,6 +51,24 @@ class MeasuresTest(unittest.TestCase):
         found = self.measure("prompts.py", "--rounds", "1", "--symbols", "5", "--size", "16",
                              "--blocks", "1")
         self.assertEqual([int(batch) for batch in found["medians"]], found["options"]["batches"])
+
+    def test_generate(self):
+        found = self.measure("generate.py", "--rounds", "1", "--tokens", "5", "--size", "16",
+                             "--blocks", "1", "--threads", "1", "--threads", "2")
+        self.assertEqual([(row["threads"], row["weights"]) for row in found],
+                         [(threads, kind) for threads in (1, 2) for kind in ("f32", "bf16", "int8")])
+
+    def test_memory(self):
+        found = self.measure("memory.py", "--vocabulary", "20", "--size", "16", "--blocks", "1",
+                             "--length", "8", "--steps", "2")
+        self.assertEqual(len(found), 8)
+        self.assertTrue(all(row["peak"] > 0 for row in found))
+
+    @unittest.skipUnless(HAS_MPI, "no mpirun, or Mixtape was built without MPI")
+    def test_processes(self):
+        found = self.measure("processes.py", "--rounds", "1", "--steps", "2", "--size", "16,1")
+        self.assertEqual([(row["processes"], row["threads"]) for row in found],
+                         [(1, 1), (1, 2), (2, 1)])
 
 
 if __name__ == "__main__":
