@@ -3,14 +3,16 @@
 python3-torch).
 
     bench/compare.py build/mixtape [--threads N] [--rounds N] [--blas NAME=FOLDER]...
-                     [--peer NAME=PYTHON]... [--limit SECONDS] [--json FILE]
+                     [--peer NAME=PYTHON]... [--limit SECONDS] [--step I]... [--repeat N]
+                     [--json FILE]
 
 PyTorch runs on the BLAS that the system gives it, and once more on each that --blas names: the
 folder that holds its libblas.so.3. Each --peer is another Python, whose PyTorch runs in float32, in
 bfloat16 by autocast, and compiled in either, where it compiles a step within the limit (300 s; 0:
 none is compiled). Rounds of all alternate, so that what else the machine does falls on each; the
-ratios of the medians are what counts. Libraries choose their kernels for the processor, whatever
-the environment says.
+ratios of the medians are what counts. --step takes some of the steps of `mixtape bench` for all, by
+their numbers, and --repeat runs each of a round as often, where usually Mixtape's run 9 times and
+PyTorch's 3. Libraries choose their kernels for the processor, whatever the environment says.
 """
 
 import argparse
@@ -26,10 +28,6 @@ from runs import environment
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pytorch_peer.py")
 USUAL_STEPS = 3  # of `mixtape bench`
-NUMBERS = [str(number) for number in range(len(STEPS))]
-BY_SYSTEM = ["wkv", *NUMBERS, *(f"{number},indexed" for number in NUMBERS)]
-BY_PEER = [*NUMBERS, *(f"{number},bf16" for number in NUMBERS)]
-COMPILED = [f"{number},{way}" for way in WAYS if "compiled" in way for number in NUMBERS]
 WKV = "wkv 8x1024x512"
 
 
@@ -58,25 +56,31 @@ def seconds_of(results):
     return found
 
 
-def mixtape_round(command, threads, repeat):
+def mixtape_round(given):
     """All in float32, and the steps in bfloat16."""
-    found = seconds_of(results_of(command, threads, "--repeat", str(repeat)))
-    for dtype, numbers in (("f32", NUMBERS[USUAL_STEPS:]), ("bf16", NUMBERS)):
-        for number in numbers:
-            found |= seconds_of(results_of(command, threads, "--repeat", str(repeat), "--dtype",
-                                           dtype, "--step", number))
+    usual = [given.mixtape, given.threads, "--repeat", str(given.repeat or 9)]
+    found = seconds_of(results_of(*usual))
+    for number in given.step:
+        for dtype in ("f32", "bf16") if number >= USUAL_STEPS else ("bf16",):
+            found |= seconds_of(results_of(*usual, "--dtype", dtype, "--step", str(number)))
     return found
 
 
-def pytorch_round(python, threads, asked, folder=None, limit=None, cache=None):
+def in_ways(given, *ways):
+    """Of pytorch_peer.py: each step in each way."""
+    return [f"{number},{way}" for way in ways for number in given.step]
+
+
+def pytorch_round(python, given, asked, folder=None, limit=None):
     """What a PyTorch takes; None: it had not done within the limit."""
     paths = [path for path in (folder, os.environ.get("LD_LIBRARY_PATH")) if path]
     more = {"LD_LIBRARY_PATH": ":".join(paths)} if paths else {}
-    if cache:
-        more["TORCHINDUCTOR_CACHE_DIR"] = cache
+    if limit:
+        more["TORCHINDUCTOR_CACHE_DIR"] = given.cache
     try:
-        run = subprocess.run([python, PEER, str(threads), *asked], check=True, capture_output=True,
-                             text=True, env=environment(**more), timeout=limit)
+        run = subprocess.run([python, PEER, str(given.threads), str(given.repeat or 3), *asked],
+                             check=True, capture_output=True, text=True, env=environment(**more),
+                             timeout=limit)
     except subprocess.TimeoutExpired:
         return None
     except subprocess.CalledProcessError as error:
@@ -84,13 +88,13 @@ def pytorch_round(python, threads, asked, folder=None, limit=None, cache=None):
     return json.loads(run.stdout)
 
 
-def compiled_rounds(python, threads, given, too_long):
+def compiled_rounds(python, given, too_long):
     """One round of each compiled step, in processes of their own; those that take too long once are
     not tried again."""
     found = {}
-    for what in COMPILED:
+    for what in in_ways(given, *(way for way in WAYS if "compiled" in way)):
         if given.limit > 0 and what not in too_long:
-            one = pytorch_round(python, threads, [what], limit=given.limit, cache=given.cache)
+            one = pytorch_round(python, given, [what], limit=given.limit)
             too_long |= {what} if one is None else set()
             found |= one["seconds"] if one is not None else {}
     return found
@@ -107,14 +111,14 @@ def medians(rounds):
             for key in {key: None for one in rounds for key in one}}
 
 
-def ratios(ours, single, peers):
+def ratios(chosen, ours, single, peers):
     yield ("WKV forward (8,1024,512), 1 thread, over its stream",
            single[WKV + " forward"] / single[WKV + " stream"])
     yield ("WKV time of as many steps, (1,65536,512) over (64,1024,512)",
            ours["wkv 1x65536x512 both"] / ours["wkv 64x1024x512 both"])
     yield ("WKV forward and backward (8,1024,512): PyTorch's over ours",
            peers["system"]["seconds"][WKV + " both"] / ours[WKV + " both"])
-    for shape in STEPS:
+    for shape in (STEPS[number] for number in chosen):
         step, narrow = name_of(shape, ""), name_of(shape, "bf16")
         for name in (step, narrow):
             yield f"{name}: ours over its matrix products", ours[name] / ours[name + " products"]
@@ -129,15 +133,16 @@ def ratios(ours, single, peers):
 
 def add_round(given, libraries, pythons, found, too_long):
     """Adds a round of all to what was found."""
-    found.setdefault("ours", []).append(mixtape_round(given.mixtape, given.threads, 9))
+    found.setdefault("ours", []).append(mixtape_round(given))
     found.setdefault("single", []).append(
-        seconds_of(results_of(given.mixtape, 1, "--repeat", "5", "--wkv", "8,1024,512")))
+        seconds_of(results_of(given.mixtape, 1, "--repeat", str(given.repeat or 5), "--wkv",
+                              "8,1024,512")))
     for name, folder in libraries.items():
         found.setdefault(name, []).append(
-            pytorch_round(sys.executable, given.threads, BY_SYSTEM, folder))
+            pytorch_round(sys.executable, given, ["wkv", *in_ways(given, "", "indexed")], folder))
     for name, python in pythons.items():
-        one = pytorch_round(python, given.threads, BY_PEER)
-        one["seconds"] |= compiled_rounds(python, given.threads, given, too_long)
+        one = pytorch_round(python, given, in_ways(given, "", "bf16"))
+        one["seconds"] |= compiled_rounds(python, given, too_long)
         found.setdefault(name, []).append(one)
 
 
@@ -150,8 +155,11 @@ def main():
     parser.add_argument("--blas", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--limit", type=float, default=300.0, metavar="SECONDS")
+    parser.add_argument("--step", type=int, action="append", choices=range(len(STEPS)))
+    parser.add_argument("--repeat", type=int, default=0)
     parser.add_argument("--json")
     given = parser.parse_args()
+    given.step = given.step or list(range(len(STEPS)))
     libraries = {"system": None}
     for library in given.blas:
         name, _, folder = library.partition("=")
@@ -171,7 +179,7 @@ def main():
     ours, single = medians(found["ours"]), medians(found["single"])
     peers = {name: dict(found[name][0], seconds=medians([one["seconds"] for one in found[name]]))
              for name in [*libraries, *pythons]}
-    rows = dict(ratios(ours, single, peers))
+    rows = dict(ratios(given.step, ours, single, peers))
     for name, ratio in rows.items():
         print(f"{ratio:8.2f}  {name}")
     for what in sorted(too_long):

@@ -5,11 +5,11 @@
                       [--tokens N] [--vocabulary N] [--size S] [--blocks N] [--json FILE]
 
 A model of random values, by default of 92 million weights (12 blocks of size 768), generates: the
-time of a token is that of 610 of them less that of 10, over 600 (--tokens). It is told over the time to read
-the same bytes once, by a loop of NumPy's on as many threads. Builds, kinds and reading take turns,
-and medians count: on one thread of the processor's time outside of the system, in which the loading
-of a model differs by more than these tokens take, and on several of the clock's. Other builds
-(--with) generate as they do without --weights.
+time of a token is that of 610 of them less that of 10, over 600 (--tokens). It is told over the
+time to read the same bytes once, by a loop of NumPy's on as many threads. Builds, kinds and reading
+take turns, and medians count: on one thread of the processor's time outside of the system, in which
+the loading of a model differs by more than these tokens take, and on several of the clock's. Other
+builds (--with) generate as they do without --weights.
 """
 
 import argparse

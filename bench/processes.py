@@ -4,10 +4,10 @@
     bench/processes.py build/mixtape [--with NAME=COMMAND]... [--size SIZE,BLOCKS]...
                        [--rounds N] [--steps N] [--json FILE]
 
-Steps of the copy task, of 32 sequences of 129 symbols, at three sizes of model or those given: the differences of
-what metrics.csv has as seconds, and the processor's time of whole runs, their start included. The
-three take turns, and OpenBLAS chooses its kernels. Wants an idle machine for the first; what counts
-are ratios of medians. Of several processes mpirun is Open MPI's.
+Steps of the copy task, of 32 sequences of 129 symbols, at three sizes of model or those given: the
+differences of what metrics.csv has as seconds, and the processor's time of whole runs, their start
+included. The three take turns, and OpenBLAS chooses its kernels. Wants an idle machine for the
+first; what counts are ratios of medians. Of several processes mpirun is Open MPI's.
 """
 
 import argparse

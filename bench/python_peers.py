@@ -3,7 +3,7 @@
 transformers' RWKV model with and without mixtape.transformers.install(). Needs PyTorch and
 transformers (scripts/python-env), MIXTAPE_LIBRARY and PYTHONPATH.
 
-    bench/python_peers.py [--threads N] [--json FILE]
+    bench/python_peers.py [--threads N] [--rounds N] [--repeat N] [--length T]... [--json FILE]
 """
 
 import argparse
@@ -26,7 +26,7 @@ def use_own():
     modeling_rwkv.rwkv_linear_attention, modeling_rwkv.load_wkv_cuda_kernel = OWN
 
 
-def wkv_seconds(operator, shape):
+def wkv_seconds(operator, shape, repeat):
     B, T, C = shape
     torch.manual_seed(1)
     given = [torch.randn(size).requires_grad_() for size in ((C,), (C,), shape, shape)]
@@ -36,10 +36,10 @@ def wkv_seconds(operator, shape):
             tensor.grad = None
         operator(*given).sum().backward()
 
-    return pytorch_peer.median_time(both, 3)
+    return pytorch_peer.median_time(both, repeat)
 
 
-def model_seconds(length):
+def model_seconds(length, repeat):
     torch.manual_seed(1)
     model = RwkvForCausalLM(
         RwkvConfig(vocab_size=500, hidden_size=256, num_hidden_layers=4,
@@ -50,21 +50,21 @@ def model_seconds(length):
         model.zero_grad()
         model(labels, labels=labels).loss.backward()
 
-    return pytorch_peer.median_time(both, 3)
+    return pytorch_peer.median_time(both, repeat)
 
 
-def one_round():
+def one_round(repeat, lengths):
     found = {
         "mixtape.wkv (8,256,512)": wkv_seconds(lambda *given: mixtape.wkv(*given)[0],
-                                               (8, 256, 512)),
+                                               (8, 256, 512), repeat),
         "loop (8,256,512)": wkv_seconds(lambda d, u, k, v: pytorch_peer.wkv(-torch.exp(d), u, k, v),
-                                        (8, 256, 512)),
+                                        (8, 256, 512), repeat),
     }
-    for length in (64, 256):
+    for length in lengths:
         use_own()
-        found[f"transformers, length {length}"] = model_seconds(length)
+        found[f"transformers, length {length}"] = model_seconds(length, repeat)
         mixtape.transformers.install()
-        found[f"transformers installed, length {length}"] = model_seconds(length)
+        found[f"transformers installed, length {length}"] = model_seconds(length, repeat)
     return found
 
 
@@ -73,14 +73,17 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--length", type=int, action="append")
     parser.add_argument("--json")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    rounds = [one_round() for _ in range(given.rounds)]
+    lengths = given.length or [64, 256]
+    rounds = [one_round(given.repeat, lengths) for _ in range(given.rounds)]
     seconds = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
     ratios = {"WKV forward and backward (8,256,512): the loop's time over mixtape.wkv's":
               seconds["loop (8,256,512)"] / seconds["mixtape.wkv (8,256,512)"]}
-    for length in (64, 256):
+    for length in lengths:
         what = f"transformers forward and backward (8,{length}), size 256, 4 layers"
         ratios[what + ": its own loop's time over Mixtape's"] = (
             seconds[f"transformers, length {length}"] /

@@ -3,9 +3,10 @@
 decoder on top of it. This is what runs where RWKV's CUDA kernel cannot. As a command it measures
 what it is asked for, and prints the seconds as JSON:
 
-    bench/pytorch_peer.py THREADS WHAT...
+    bench/pytorch_peer.py THREADS REPEAT WHAT...
 
-WHAT is `wkv`, or the number of a step, with a way to make it behind a comma (0, 0,bf16, ...).
+WHAT is `wkv`, or the number of a step, with a way to make it behind a comma (0, 0,bf16, ...). Of
+each, REPEAT runs are measured after one that is not, and the median counts.
 """
 
 import contextlib
@@ -196,17 +197,17 @@ def blas_library():
 
 
 def main():
-    threads, *asked = sys.argv[1:]
-    torch.set_num_threads(int(threads))
+    threads, repeat = map(int, sys.argv[1:3])
+    torch.set_num_threads(threads)
     found = {}
-    for what in asked:
+    for what in sys.argv[3:]:
         if what == "wkv":
-            forward, both = time_wkv(8, 1024, 512, 3)
+            forward, both = time_wkv(8, 1024, 512, repeat)
             found |= {"wkv 8x1024x512 forward": forward, "wkv 8x1024x512 both": both}
         else:
             number, _, way = what.partition(",")
             shape = STEPS[int(number)]
-            found[name_of(shape, way)] = time_step(*shape, 3, **WAYS[way])
+            found[name_of(shape, way)] = time_step(*shape, repeat, **WAYS[way])
     print(json.dumps({"pytorch": torch.__version__, "blas": blas_library(), "seconds": found}))
 
 

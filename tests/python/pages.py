@@ -23,6 +23,8 @@ COMMAND = re.compile(r"""\s*(?:[A-Z_]+=\S*[ ]+)*
 BLOCK = re.compile(r"""
     ^[ ]*```(?P<language>\w*)\n(?P<fenced>.*?)^[ ]*```$ | (?P<indented>(?:^[ ]{4}[^\n]*\n)+)""",
                    re.DOTALL | re.MULTILINE | re.VERBOSE)
+# Where all is required, so are MPI, Slurm, and what PyPI has.
+ALL = "MIXTAPE_REQUIRE_ALL" in os.environ
 SMALL = {"steps": "2", "size": "16", "blocks": "1", "length": "8"}
 
 
@@ -100,6 +102,8 @@ class Page(support.CommandTest):
         os.mkdir(self.path("bin"))
         os.symlink(self.program, self.path("bin", "mixtape"))
         self.script("bin/python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        self.script("bin/torchrun",
+                    f'#!/bin/sh\nexec {sys.executable} -m torch.distributed.run "$@"\n')
         for command in "to_espnet", "to_pth", "from_pth":
             self.script("bin/mixtape-" + command.replace("_", "-"),
                         f"#!{sys.executable}\nfrom mixtape import files\nfiles.{command}()\n")

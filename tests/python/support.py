@@ -31,6 +31,15 @@ def devices():
     return ["cpu"] + (["cuda"] if required or torch.cuda.is_available() else [])
 
 
+def torchrun_starts():
+    """PyTorch 1's does not under Python 3.11."""
+    try:
+        import torch
+    except ImportError:
+        return False
+    return int(torch.__version__.split(".")[0]) >= 2
+
+
 class CommandTest(unittest.TestCase):
     """Tests that run the command in a folder of their own."""
 

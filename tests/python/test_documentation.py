@@ -3,6 +3,7 @@ about programs are in test_documentation_programs; test_pages says that none is 
 
 import glob
 import gzip
+import importlib.util
 import json
 import lzma
 import os
@@ -16,18 +17,24 @@ import pages
 import support
 import tokenizers_of_tests as made
 
+sys.path.append(os.path.join(pages.TREE, "tests", "train", "command"))
+import slurm
+
 TEXT = "ROMEO: what light. " * 100
 MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
        "OMPI_MCA_plm_rsh_agent": "", "OMPI_MCA_rmaps_base_oversubscribe": "1",
        "OMPI_MCA_btl": "self,vader", "OMPI_MCA_hwloc_base_binding_policy": "none"}
 HAS_MPI = shutil.which("mpirun") and os.path.exists(os.path.join(pages.BUILD, "libmixtape_mpi.so"))
-WITHOUT_MPI = {} if HAS_MPI or os.environ.get("MIXTAPE_REQUIRE_ALL") else {
+WITHOUT_MPI = {} if HAS_MPI or pages.ALL else {
     "mpirun": "there is no mpirun, or mixtape was built without MPI"}
-TORCHRUN = "python/test_torchrun, where PyTorch's torchrun starts"
+HAS_SLURM = HAS_MPI and not slurm.missing()
+WITHOUT_SLURM = {} if HAS_SLURM or pages.ALL else {
+    "srun --mpi=pmix": "there is no Slurm, or no MPI", "srun -n 4": "there is no Slurm, or no MPI"}
+TORCHRUN = "PyTorch's torchrun does not start here: scripts/test-newest"
 ROOT = "as root: scripts/deb-test"
 GPU = "only where there is a GPU"
-SMALL = "measures for minutes; bench/test_measures has it, small"
-MEASURES = "measures for minutes, or beside other programs"
+OTHER_BLAS = " ".join(f"--blas pthread={os.path.dirname(file)}"
+                      for file in glob.glob("/usr/lib/*/openblas-*/libblas.so.3")[:1])
 
 
 def setUpModule():
@@ -50,9 +57,9 @@ class Install(pages.Page):
         "cmake --preset package": ROOT,
         "apt-get install ./build-package": ROOT,
         "apt-get purge mixtape": ROOT,
-        "git clone": "from elsewhere",
-        "scripts/quickstart": "builds all, with nothing there before: by hand",
-        "scripts/test ": "runs all tests",
+        "git clone": ".ci/run",
+        "scripts/quickstart": ".ci/run",
+        "scripts/test ": ".ci/run",
         "cmake -S . -B build -G Ninja -DCMAKE_INSTALL_PREFIX": "install/test_install",
         "cmake --build build && cmake --install build": "install/test_install",
     }
@@ -63,7 +70,7 @@ class Drawing:
 
     def setUp(self):
         super().setUp()
-        if not shutil.which("gnuplot") and "MIXTAPE_REQUIRE_ALL" not in os.environ:
+        if not shutil.which("gnuplot") and not pages.ALL:
             self.skipTest("no gnuplot (Debian: gnuplot-nox)")
         del self.environment["MIXTAPE_GNUPLOT"]
 
@@ -173,18 +180,21 @@ class SeveralProcesses(pages.Page):
     page = "docs/several-processes.md"
     listed = {
         **WITHOUT_MPI,
-        "srun --mpi=pmix": "wants Slurm; train/command/test_ranks has its variables",
-        "srun -n 4": "wants Slurm; train/command/test_meeting has its variables",
-        "torchrun --no-python": TORCHRUN,
-        "torchrun --nnodes 2": TORCHRUN + ", on one machine",
-        "scripts/nccl build-nccl": "from PyPI",
-        "cmake -S . -B build -DMIXTAPE_NCCL=ON": "wants NCCL: .ci/run",
+        **WITHOUT_SLURM,
+        **({} if support.torchrun_starts() else {"torchrun --no-python": TORCHRUN,
+                                                 "torchrun --nnodes 2": TORCHRUN}),
+        "scripts/nccl build-nccl": ".ci/run",
+        "cmake -S . -B build -DMIXTAPE_NCCL=ON": ".ci/run",
     }
     if not shutil.which("mpicc"):
         listed["mpicc"] = "there is no mpicc"
 
     def prepare(self):
         self.environment.update(prepare_mpi(self))
+        if HAS_SLURM:
+            cluster = slurm.Slurm()
+            self.addCleanup(cluster.close)
+            self.environment["SLURM_CONF"] = cluster.environment["SLURM_CONF"]
         self.write("tinyshakespeare.txt", TEXT)
         for folder in "kernels", "include":
             os.symlink(os.path.join(pages.TREE, folder), self.path(folder))
@@ -193,11 +203,15 @@ class SeveralProcesses(pages.Page):
             port = free.getsockname()[1]
         self.replaced = {"mpirun -n 4": "mpirun -n 2", "one:29500": f"localhost:{port}",
                          "--rank 0   #": "--rank 0 & #", "localhost:29500": f"localhost:{port}",
+                         "--nproc-per-node 4": "--nproc-per-node 2",
+                         "--nnodes 2 --node-rank 0": "--nnodes 1", "addr one": "addr localhost",
                          "--wait 5": "--wait 60"}
 
     def check(self, shown):
         runs = [os.path.basename(run) for run in glob.glob(self.path("runs", "copy-*"))]
-        self.assertEqual(sorted(runs), ["copy-1", "copy-2"])  # of two processes each
+        # Each of all processes that one launcher started, or that met.
+        count = 2 + bool(HAS_SLURM) + support.torchrun_starts()
+        self.assertEqual(sorted(runs), [f"copy-{number + 1}" for number in range(count)])
 
 
 def prepare_mpi(test):
@@ -226,37 +240,76 @@ class Compatibility(pages.Page):
 
 
 class Performance(pages.Page):
+    """What measures for minutes is run on small models, once: all of it works. What the figures are
+    is of no matter here."""
+
     page = "docs/performance.md"
+    needs = ("torch", "torchaudio", "transformers")
     listed = {
-        "mkdir -p peers": "from Debian",
-        "dpkg -x": "from Debian",
-        "bench/compare.py build/mixtape --threads 2 --rounds 3 \\": MEASURES,
-        "bench/compare.py build/mixtape --threads 2 --rounds 3 --peer": MEASURES,
-        "bench/generate.py": MEASURES,
-        "bench/prompts.py build/mixtape --rounds 5 --symbols 2000": SMALL,
-        "bench/prompts.py build/mixtape --rounds 5 --symbols 50": SMALL,
-        "MIXTAPE_LIBRARY=$PWD/build-test/libmixtape.so PYTHONPATH=python build-test": MEASURES,
-        "MIXTAPE_LIBRARY=$PWD/build-test/libmixtape.so PYTHONPATH=python bench": MEASURES,
-        "bench/files.py": SMALL,
-        "bench/memory.py": MEASURES + "; python/test_walkthrough has its peaks of memory",
-        "bench/growth.py": MEASURES + "; bench/test_growth has it, small",
-        "bench/saves.py": SMALL,
-        "bench/processes.py": MEASURES,
+        "mkdir -p peers": "asks Debian's mirror",
+        "dpkg -x": "asks Debian's mirror",
         "bench/instructions.py": "bench/test_instructions",
-        "scripts/gpu-bundle": "builds all, and asks PyPI for NCCL",
+        "scripts/gpu-bundle": "builds all for one GPU: by hand, before it is lent",
         "gpu-bundle/run": GPU + "; bench/test_gpu_run",
         "nvcc -std=c++17": "wants CUDA; bench/test_machine_code",
-        "build/tests/cuda_on_cpu/mixtape_command_cuda_on_cpu": MEASURES,
     }
-    replaced = {"--step=I --runs=100": "--step=2 --runs=1",
-                "--step=I --repeat=60": "--step=2 --repeat=1", "--threads 1": "--threads 2"}
+    replaced = {
+        "compare.py build/mixtape --threads 2 --rounds 3":
+            "compare.py build/mixtape --threads 1 --rounds 1 --repeat 1 --step 1",
+        "--blas pthread=peers/usr/lib/x86_64-linux-gnu/openblas-pthread": OTHER_BLAS,
+        "build-test/python/bin/python": sys.executable,
+        "ENV/bin/python": f"{sys.executable} --limit 0",
+        "OLD/mixtape": "build/mixtape",
+        "$PWD/build-test/libmixtape.so": "$PWD/build/libmixtape.so",
+        "--threads 2 --rounds 9 --json bench/results/python":
+            "--threads 1 --rounds 1 --repeat 1 --length 8 --json bench/results/python",
+        "generate.py build/mixtape --rounds 3":
+            "generate.py build/mixtape --rounds 1 --tokens 5 --size 16 --blocks 1",
+        "--rounds 5 --symbols 2000": "--rounds 1 --symbols 5 --size 16 --blocks 1",
+        "--rounds 5 --symbols 50 --size 768 --blocks 12":
+            "--rounds 1 --symbols 5 --size 16 --blocks 1",
+        "files.py build/mixtape": "files.py build/mixtape --rounds 1 --size 16 --blocks 1",
+        "memory.py build/mixtape":
+            "memory.py build/mixtape --vocabulary 20 --size 16 --blocks 1 --length 8 --steps 2",
+        "growth.py build/mixtape": "growth.py build/mixtape --rounds 1 --points 1",
+        "saves.py build/mixtape": "saves.py build/mixtape --rounds 1 --steps 2 --size 16 "
+                                  "--blocks 1 --length 9 --json bench/results/saves-now.json",
+        "processes.py build/mixtape --rounds 3 --steps 10":
+            "processes.py build/mixtape --rounds 1 --steps 2 --size 16,1",
+        "bench --device cuda --step=0 --kernels": "bench --device cuda --wkv=1,8,32 --kernels",
+        "--step=I --runs=100": "--step=2 --runs=1",
+        "--step=I --repeat=60": "--step=2 --repeat=1",
+    }
+    if not HAS_MPI and not pages.ALL:
+        listed["bench/processes.py"] = "there is no mpirun, or mixtape was built without MPI"
+    if not importlib.util.find_spec("matplotlib"):
+        replaced["--svg docs/growth.svg"] = ""
 
     def prepare(self):
         self.write("shake.txt", TEXT)
         self.run_command("train", "text", "--data", "shake.txt", "--size", "16", "--blocks", "1",
                          "--steps", "1", "--out", "run")
-        os.symlink(os.path.join(pages.TREE, "bench"), self.path("bench"))
+        shutil.copytree(os.path.join(pages.TREE, "bench"), self.path("bench"),
+                        ignore=shutil.ignore_patterns("results"))
+        os.makedirs(self.path("bench", "results"))
+        os.mkdir(self.path("docs"))
         os.symlink(pages.BUILD, self.path("build"))
+        os.symlink(os.path.join(pages.TREE, "python"), self.path("python"))
+
+    def check(self, shown):
+        written = glob.glob(self.path("bench", "results", "*.json"))
+        self.assertGreater(len(written), 8)
+        for path in written:
+            with open(path) as file:
+                self.assertTrue(figures(json.load(file)), path)
+
+
+def figures(found):
+    """All numbers in what JSON holds."""
+    if isinstance(found, (dict, list)):
+        parts = found.values() if isinstance(found, dict) else found
+        return [figure for part in parts for figure in figures(part)]
+    return [found] if isinstance(found, (int, float)) and not isinstance(found, bool) else []
 
 
 class Reliability(pages.Page):
@@ -279,9 +332,9 @@ class Gpu(pages.Page):
         "cmake -S . -B build -DMIXTAPE_CUDA=ON": "builds all: .ci/run",
         "cmake --build build": "builds all: .ci/run",
         "ctest --test-dir build -L gpu": GPU,
-        "torchrun": TORCHRUN,
+        **({} if support.torchrun_starts() else {"torchrun": TORCHRUN}),
     }
-    replaced = {"mpirun -n 4": "mpirun -n 2",
+    replaced = {"mpirun -n 4": "mpirun -n 2", "--nproc-per-node 4": "--nproc-per-node 2",
                 "bench --device cuda": "bench --device cuda --wkv=1,8,32",
                 "text --": "text --batch 4 --eval-batches 1 --"}
 
@@ -300,7 +353,8 @@ class Gpu(pages.Page):
 
 class GpuPlan(pages.Page):
     page = "docs/gpu-plan.md"
-    listed = {"pip download": "from PyPI", "WHEELS=": "builds all, and asks PyPI for NCCL"}
+    listed = {"WHEELS=": "builds all for one GPU: by hand, before it is lent",
+              **({} if pages.ALL else {"pip download": "asks PyPI"})}
 
 
 if __name__ == "__main__":

@@ -105,12 +105,13 @@ class Adapting(pages.Page):
 class Python(pages.Page):
     page = "docs/python.md"
     needs = ("torch", "h5py", "espnet2.asr_transducer.decoder.rwkv_decoder", "transformers")
-    listed = {
+    listed = {} if pages.ALL else {
         "python3 -m venv": "for pip, which asks PyPI",
         "pip install": "asks PyPI; python/test_package installs the package",
     }
 
     def prepare(self):
+        os.symlink(os.path.join(pages.TREE, "python"), self.path("python"))
         self.run_command("train", "tokens", *self.transcripts(), "--size", "16", "--blocks", "1",
                          "--steps", "1", "--out", "run")
 
@@ -171,7 +172,8 @@ class Espnet(pages.Page):
         "./run.sh --stop_stage 5": RECIPE,
         "mixtape train --espnet-config conf/train.yaml --bpemodel $pieces": RECIPE,
         "python3 -m mixtape.espnet ./run.sh --stage 6": RECIPE,
-        "python3 -m mixtape.espnet -m torch.distributed.run": "by hand, as the page says",
+        "python3 -m mixtape.espnet -m torch.distributed.run":
+            "python/test_recipe, where PyTorch's torchrun starts: scripts/test-newest",
         "python3 -m mixtape.espnet -m espnet2.bin": "python/test_recipe",
     }
 

@@ -58,12 +58,12 @@ class RecipeTest(support.CommandTest):
         os.makedirs(self.path("stand-in"))
         self.write(os.path.join("stand-in", "g2p_en.py"), "")
 
-    def start(self, program, *arguments):
+    def start(self, program, *arguments, launcher=()):
         """A program of ESPnet's, which runs from now on."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "mixtape.espnet", "-m", f"espnet2.bin.{program}", "--ngpu", "0",
-             "--num_workers", "0", *arguments], cwd=self.folder, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
+            [sys.executable, "-m", "mixtape.espnet", *launcher, "-m", f"espnet2.bin.{program}",
+             "--ngpu", "0", "--num_workers", "0", *arguments], cwd=self.folder, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1",
                  "PYTHONPATH": f"{os.environ['PYTHONPATH']}:{self.path('stand-in')}"})
         self.addCleanup(process.stdout.close)
@@ -147,7 +147,16 @@ class RecipeTest(support.CommandTest):
         expected, found, _ = [losses_in(self.log_of(process)) for process in (alone, *shared)]
         self.assertEqual(len(expected), 2)
         numpy.testing.assert_allclose(found, expected, rtol=1e-4)
-        expected, found = self.update("alone"), self.update("shared")
+        self.assert_same_updates("alone", "shared")
+        if support.torchrun_starts():
+            self.log_of(self.start(
+                *common, "--output_dir", "exp/launched", "--multiprocessing_distributed", "false",
+                "--dist_backend", "gloo", launcher=("-m", "torch.distributed.run", "--standalone",
+                                                    "--nproc_per_node", "2")))
+            self.assert_same_updates("alone", "launched")
+
+    def assert_same_updates(self, one, other):
+        expected, found = self.update(one), self.update(other)
         self.assertIn("decoder.rwkv_blocks.1.att.time_decay", expected)
         for name, update in expected.items():
             with self.subTest(name):

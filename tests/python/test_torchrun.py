@@ -8,21 +8,16 @@ import sys
 import tempfile
 import unittest
 
+import support
+
 MIXTAPE = os.environ["MIXTAPE"]
 TORCHRUN = os.path.join(os.path.dirname(sys.executable), "torchrun")
 TRAIN = [MIXTAPE, "train", "copy", "--size", "16", "--blocks", "1", "--batch", "8", "--steps", "20",
          "--out", "run"]
 
 
-def works():
-    """PyTorch 1's torchrun does not start under Python 3.11."""
-    if not os.path.exists(TORCHRUN):
-        return False
-    import torch
-    return int(torch.__version__.split(".")[0]) >= 2
-
-
-@unittest.skipUnless(works(), "no torchrun of PyTorch 2 beside this Python")
+@unittest.skipUnless(os.path.exists(TORCHRUN) and support.torchrun_starts(),
+                     "no torchrun of PyTorch 2 beside this Python")
 class TorchrunTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
