@@ -22,21 +22,21 @@ typedef struct step_shape {
 } step_shape;
 
 static const step_shape shapes[] = {
-    {.vocabulary = 65, .size = 32, .blocks = 2, .B = 3, .T = 90, .accumulate = 1},
-    {.vocabulary = 7, .size = 64, .blocks = 1, .B = 2, .T = 65, .accumulate = 3, .dropout = 0.1},
+    {.vocabulary = 65, .size = 16, .blocks = 2, .B = 1, .T = 90, .accumulate = 1},
+    {.vocabulary = 7, .size = 32, .blocks = 1, .B = 1, .T = 65, .accumulate = 3, .dropout = 0.1},
     {.vocabulary = 30,
-     .size = 32,
+     .size = 16,
      .blocks = 3,
-     .B = 8,
+     .B = 4,
      .T = 33,
      .accumulate = 1,
      .recompute = true},
-    {MT_F64, 9, 32, 2, 4, 70, 2, 0.2, true, MT_RMS_NORM},
+    {MT_F64, 9, 16, 2, 2, 70, 2, 0.2, true, MT_RMS_NORM},
     {MT_F64, 50, 96, 1, 1, 1, 1, 0.0, false, MT_SCALE_NORM},
-    {MT_BF16, 50, 64, 2, 4, 33, 1, 0.1, false, MT_LAYER_NORM},
+    {MT_BF16, 50, 32, 2, 2, 33, 1, 0.1, false, MT_LAYER_NORM},
     /* the loss in blocks of rows */
     {.vocabulary = 300000, .size = 8, .blocks = 1, .B = 4, .T = 15, .accumulate = 1},
-    {.vocabulary = 64, .size = 64, .blocks = 2, .B = 8, .T = 65, .accumulate = 1},
+    {.vocabulary = 64, .size = 32, .blocks = 2, .B = 4, .T = 65, .accumulate = 1},
 };
 
 enum { SHAPES = sizeof shapes / sizeof *shapes };
@@ -104,10 +104,24 @@ static step_bytes measure(mt_device *device, const step_shape *shape)
     return bytes;
 }
 
+/* Sanitizers take a minute for its logits on CUDA-on-CPU. */
+static bool is_left_out(const step_shape *shape)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return shape->vocabulary > 100000 && strcmp(test_device->name, "cpu") != 0;
+#else
+    (void)shape;
+    return false;
+#endif
+}
+
 START_TEST(test_a_step_takes_what_it_takes_elsewhere)
 {
     for (int i = 0; i < SHAPES; i++) {
         mt_device *dry;
+        if (is_left_out(&shapes[i])) {
+            continue;
+        }
         ck_assert_int_eq(mt_dry_open(test_device, &dry), MT_OK);
         ck_assert_str_eq(mt_device_name(dry), mt_device_name(test_device));
         step_bytes told = measure(dry, &shapes[i]), found = measure(test_device, &shapes[i]);
