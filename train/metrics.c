@@ -47,21 +47,37 @@ static void split_reals(metrics_row *row, double *reals[REALS])
     memcpy(reals, all, sizeof all);
 }
 
-/* The row of a text; what it lacks is NaN, or 0. */
+/* Goes on to the next field of a row; returns this one, or NULL if it is blank. */
+static const char *take_field(const char **at)
+{
+    const char *field = *at, *next = field + strcspn(field, ",\n");
+    *at = next + (*next == ',');
+    return field + strspn(field, " \t\r") < next ? field : NULL;
+}
+
+static int64_t take_whole(const char **at)
+{
+    const char *field = take_field(at);
+    return field != NULL ? strtoll(field, NULL, 10) : 0;
+}
+
+static double take_real(const char **at)
+{
+    const char *field = take_field(at);
+    return field != NULL ? strtod(field, NULL) : NAN;
+}
+
+/* The row at the beginning of a text; what it lacks is NaN, or 0. */
 static metrics_row parse_row(const char *text)
 {
-    char *at;
-    metrics_row row = {.step = strtoll(text, &at, 10)};
+    metrics_row row = {.step = take_whole(&text)};
     double *reals[REALS];
     split_reals(&row, reals);
     for (int i = 0; i < REALS; i++) {
-        const char *field = at + (*at == ',');
-        bool empty = *field == ',' || *field == '\n';
-        *reals[i] = empty ? NAN : strtod(field, &at);
-        at = empty ? (char *)field : at;
+        *reals[i] = take_real(&text);
     }
-    row.spikes = *at == ',' ? strtoll(at + 1, &at, 10) : 0;
-    row.skipped = *at == ',' ? strtoll(at + 1, &at, 10) : 0;
+    row.spikes = take_whole(&text);
+    row.skipped = take_whole(&text);
     return row;
 }
 
@@ -72,7 +88,8 @@ static metrics_row write_kept(FILE *to, const char *text, int64_t step)
     int missing = write_header(to, text);
     for (const char *row = strchr(text, '\n'); row != NULL && row[1] != '\0';) {
         const char *end = strchr(++row, '\n');
-        if (end == NULL || strtoll(row, NULL, 10) > step) {
+        const char *at = row;
+        if (end == NULL || take_whole(&at) > step) {
             break;
         }
         fprintf(to, "%.*s%.*s\n", (int)(end - row), row, missing, ",,,,,,,,,,");
@@ -82,7 +99,7 @@ static metrics_row write_kept(FILE *to, const char *text, int64_t step)
     return last;
 }
 
-/* The row of each whole line behind the first. */
+/* The row of each whole line behind the first that has a step. */
 static mt_status parse_rows(const char *path, const char *text, metrics_row **rows, int64_t *count)
 {
     size_t lines = 0, named = strcspn(header, ",");
@@ -98,7 +115,10 @@ static mt_status parse_rows(const char *path, const char *text, metrics_row **ro
     }
     for (const char *row = strchr(text, '\n') + 1; strchr(row, '\n') != NULL;
          row = strchr(row, '\n') + 1) {
-        (*rows)[(*count)++] = parse_row(row);
+        const char *at = row;
+        if (take_field(&at) != NULL) {
+            (*rows)[(*count)++] = parse_row(row);
+        }
     }
     return MT_OK;
 }

@@ -171,7 +171,9 @@ run_words run_view_words(const run_view *view)
              view->steps > 0 ? " of " : "", steps);
     snprintf(words.brief_step, sizeof words.brief_step, "%" PRId64 "%s%s", last.step,
              view->steps > 0 ? "/" : "", steps);
-    snprintf(words.rate, sizeof words.rate, "%.0f tokens/s", last.tokens_per_s);
+    if (isfinite(last.tokens_per_s)) {
+        snprintf(words.rate, sizeof words.rate, "%.0f tokens/s", last.tokens_per_s);
+    }
     if (view->is_at_work && isfinite(view->seconds_left)) {
         format_duration(view->seconds_left, left);
         snprintf(words.left, sizeof words.left, "%s left", left);
@@ -182,8 +184,8 @@ run_words run_view_words(const run_view *view)
 void run_view_tell(const run_view *view, char *text, size_t size)
 {
     const run_words words = run_view_words(view);
-    snprintf(text, size, "%s, %s%s%s, %s", words.step, words.rate,
-             words.left[0] != '\0' ? ", " : "", words.left, words.state);
+    snprintf(text, size, "%s%s%s%s%s, %s", words.step, words.rate[0] != '\0' ? ", " : "",
+             words.rate, words.left[0] != '\0' ? ", " : "", words.left, words.state);
 }
 
 void format_duration(double seconds, char text[32])

@@ -27,7 +27,7 @@ metrics_row run_view_last(const run_view *view);
 /* How far it is, in words. */
 typedef struct run_words {
     char step[64], brief_step[48]; /* "step 300 of 1000", "300/1000" */
-    char rate[32];                 /* "5123 tokens/s" */
+    char rate[32];                 /* "5123 tokens/s", or empty */
     char left[40];                 /* "0:12 left"; "": not known */
     const char *state;             /* "at work", "done", "stopped" */
 } run_words;

@@ -122,6 +122,14 @@ class FiguresTest(WatchTest):
         self.assertEqual(lines[-1], "loss 1e-05  validation 1.5e-05 (o)  lr 0.01  gradient 1.25")
         self.assertTrue(all(len(line) <= 80 for line in lines))
 
+    def test_a_row_lacks_what_it_lacks(self):
+        """What stands in the next line is not its own."""
+        self.make_run(1)
+        for first in "1,2.5", "1,2.5,,,,0.01,1.25,7", "1,2.5,\t", "1,2.5\n \n,3":
+            self.write("run/metrics.csv", HEADER + first + "\n2, \n\n")
+            with self.subTest(first):
+                self.assertEqual(self.watch()[0], "run: step 2 of 100, stopped")
+
     def test_losses_that_are_not_finite_are_told(self):
         self.make_run(1)
         self.write("run/metrics.csv", HEADER + "".join(
