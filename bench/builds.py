@@ -3,6 +3,8 @@ adds."""
 
 import pathlib
 
+import own_kernels
+
 
 def add_arguments(parser):
     parser.add_argument("command")

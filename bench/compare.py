@@ -23,8 +23,8 @@ import subprocess
 import sys
 import tempfile
 
+import own_kernels
 from pytorch_peer import STEPS, WAYS, name_of
-from runs import environment
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pytorch_peer.py")
 USUAL_STEPS = 3  # of `mixtape bench`
@@ -36,7 +36,7 @@ def results_of(command, threads, *options):
         path = os.path.join(folder, "bench.json")
         subprocess.run([command, "bench", "--device", "cpu", "--threads", str(threads), "--json",
                         path, *options],
-                       check=True, stdout=subprocess.DEVNULL, env=environment())
+                       check=True, stdout=subprocess.DEVNULL)
         with open(path) as file:
             return json.load(file)["results"]
 
@@ -79,7 +79,7 @@ def pytorch_round(python, given, asked, folder=None, limit=None):
         more["TORCHINDUCTOR_CACHE_DIR"] = given.cache
     try:
         run = subprocess.run([python, PEER, str(given.threads), str(given.repeat or 3), *asked],
-                             check=True, capture_output=True, text=True, env=environment(**more),
+                             check=True, capture_output=True, text=True, env={**os.environ, **more},
                              timeout=limit)
     except subprocess.TimeoutExpired:
         return None

@@ -23,9 +23,10 @@ import tempfile
 import threading
 import time
 
+import builds
+
 import numpy
 
-import builds
 from memory import hf_tensors, write_weights
 
 KINDS = {"f32": 4, "bf16": 2, "int8": 1}

@@ -61,8 +61,7 @@ def told(mixtape, at):
 def run(mixtape, at, steps, threads):
     """Seconds of each update, and the peak in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        peak, _, _ = memory.run([mixtape, *arguments(at, steps, threads, "run")], folder,
-                                runs.environment())
+        peak, _, _ = memory.run([mixtape, *arguments(at, steps, threads, "run")], folder)
         return runs.seconds_of_steps(pathlib.Path(folder, "run")), peak / 1e6
 
 

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 
+import own_kernels
+
 import numpy
 
 

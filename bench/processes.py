@@ -35,7 +35,7 @@ def run(command, processes, threads, steps, size, blocks):
         subprocess.run([*launcher, command, "train", "copy", "--batch", "32", "--length", "64",
                         "--size", str(size), "--blocks", str(blocks), "--steps", str(steps),
                         "--log-every", "1", "--eval-every", "0", "--threads", str(threads),
-                        "--out", out], check=True, capture_output=True, env=runs.environment())
+                        "--out", out], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return (statistics.median(runs.seconds_of_steps(out)),
                 after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

@@ -22,6 +22,8 @@ import subprocess
 import tempfile
 import time
 
+import own_kernels
+
 import numpy
 
 SHORT = 5

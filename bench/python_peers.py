@@ -11,6 +11,8 @@ import json
 import os
 import statistics
 
+import own_kernels
+
 import torch
 from transformers import RwkvConfig, RwkvForCausalLM
 from transformers.models.rwkv import modeling_rwkv

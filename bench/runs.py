@@ -1,15 +1,7 @@
 """Runs of the command that benchmarks measure."""
 
 import csv
-import os
 import pathlib
-
-
-def environment(**more):
-    """This one, in which OpenBLAS chooses its kernels by the processor."""
-    kept = {name: value for name, value in os.environ.items()
-            if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    return {**kept, **more}
 
 
 def seconds_of_steps(run):

@@ -27,7 +27,7 @@ def seconds_of_step(command, steps, options):
         run = pathlib.Path(folder, "run")
         subprocess.run([command, "train", "copy", "--steps", str(steps), "--log-every", "1",
                         "--eval-every", "0", "--out", run, *map(str, options)], check=True,
-                       capture_output=True, env=runs.environment())
+                       capture_output=True)
         return statistics.median(runs.seconds_of_steps(run))
 
 

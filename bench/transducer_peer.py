@@ -12,6 +12,8 @@ import json
 import statistics
 import time
 
+import own_kernels
+
 import torch
 from torchaudio.functional import rnnt_loss
 

@@ -57,6 +57,11 @@ static void make_serial(void)
     mt_blas_restore(before);
 }
 
+const char *mt_blas_kernels(void)
+{
+    return openblas_get_corename();
+}
+
 /* Room for the last of `count` mappings is for the rest of the program: OpenMP's library ends it
  * where there is none for what it keeps of a thread. */
 static size_t mapping_bytes(int which, int count)

@@ -18,6 +18,9 @@ void mt_blas_leave(void);
 /* How many of so many threads may multiply at once for a device: 1 at least. */
 int mt_blas_threads(int wanted);
 
+/* The processor whose kernels OpenBLAS runs, by its name for it, as "SkylakeX". */
+const char *mt_blas_kernels(void);
+
 /* Makes OpenBLAS work on the calling thread alone, and gives back what the thread had before. A
  * build on OpenMP would take all of OpenMP's threads. */
 int mt_blas_alone(void);

@@ -3,6 +3,7 @@
 #include <mixtape/adam.h>
 #include <mixtape/model.h>
 
+#include "autograd/observe.h"
 #include "kernels/bfloat16.h"
 #include "kernels/device.h"
 #include "tests/autograd/graph_test.h"
@@ -128,6 +129,28 @@ START_TEST(test_values_inside_are_narrow_and_what_goes_in_and_out_is_wide)
 }
 END_TEST
 
+/* What backward keeps takes half: at this size the rest, such as the statistics of norms, is small
+ * beside it. */
+START_TEST(test_what_is_kept_takes_half)
+{
+    static const mt_dtype dtypes[] = {MT_F32, MT_BF16};
+    size_t bytes[2];
+    mt_model_config config = config_of(MT_LAYER_NORM);
+    config.att_dropout = config.ffn_dropout = 0.0;
+    for (int i = 0; i < 2; i++) {
+        mt_tape *tape;
+        mt_model *model = make_model(&config, dtypes[i]);
+        ck_assert_int_eq(mt_tape_create(test_device, &tape), MT_OK);
+        mt_tensor *x = mt_tape_labels(tape, B, T, labels);
+        ck_assert_ptr_nonnull(mt_model_decode(tape, model, x, NULL, true));
+        bytes[i] = mt_tape_memory(tape) - mt_tape_untouched(tape);
+        mt_tape_destroy(tape);
+        mt_model_destroy(model);
+    }
+    ck_assert_msg(bytes[1] < bytes[0] * 6 / 10, "%zu of %zu", bytes[1], bytes[0]);
+}
+END_TEST
+
 /* Asserts that the copy of every parameter is the parameter, rounded. */
 static void assert_copies(const mt_parameters *parameters)
 {
@@ -206,6 +229,7 @@ static Suite *bfloat16_suite(void)
     tcase_add_loop_test(tcase, test_gradients_are_those_of_float64_to_rounding, 0, 8);
     tcase_add_test(tcase, test_recomputation_gives_the_same_bits);
     tcase_add_test(tcase, test_values_inside_are_narrow_and_what_goes_in_and_out_is_wide);
+    tcase_add_test(tcase, test_what_is_kept_takes_half);
     tcase_add_test(tcase, test_the_copy_follows_every_way_that_weights_change);
     tcase_add_test(tcase, test_parameters_themselves_are_not_of_bfloat16);
     tcase_add_test(tcase, test_only_parameters_of_float32_have_copies);

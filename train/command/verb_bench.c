@@ -4,6 +4,7 @@
 #include <mixtape/model_fields.h>
 
 #include "io/json_file.h"
+#include "kernels/cpu/blas.h"
 #include "train/command/arguments.h"
 #include "train/command/bench.h"
 #include "train/command/output.h"
@@ -168,8 +169,8 @@ static mt_status write_json(mt_device *device, const arguments *given, double la
         return MT_OK;
     }
     json_t *all =
-        json_pack("{s:s, s:s, s:i, s:o, s:O}", "device", device->name, "isa", mt_cpu_isa(),
-                  "threads", mt_cpu_threads(), "copy_1gib_gb_per_s",
+        json_pack("{s:s, s:s, s:s, s:i, s:o, s:O}", "device", device->name, "isa", mt_cpu_isa(),
+                  "openblas", mt_blas_kernels(), "threads", mt_cpu_threads(), "copy_1gib_gb_per_s",
                   large_rate > 0.0 ? json_real(large_rate / 1e9) : json_null(), "results", results);
     mt_status status =
         is_json_printed(given) ? print_json(all) : mt_json_write(given->json, all, 0);

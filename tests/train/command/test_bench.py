@@ -183,6 +183,7 @@ class BenchTest(unittest.TestCase):
         lines, errors = self.bench(CPU, "--repeat", "1")
         self.assertEqual(errors, "")
         self.assertIsNone(self.figures["copy_1gib_gb_per_s"])  # where nothing runs behind
+        self.assertTrue(self.figures["openblas"])
         rows = self.figures["results"]
         self.assertEqual([row["what"] for row in rows], ["wkv"] * 5 + ["step"] * 3)
         self.assertEqual(len(lines), len(rows))
