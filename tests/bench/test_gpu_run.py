@@ -15,7 +15,7 @@ import unittest
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SUITE = os.environ.get("MIXTAPE_SUITE")  # a suite of Check on CUDA-on-CPU
 TRUE_COMMAND = os.environ.get("MIXTAPE_CUDA_ON_CPU", "")  # the command on CUDA-on-CPU
-PARTS = ["tests", "bench", "ncu", "sweep", "peers", "python", "sanitizer", "nccl"]
+PARTS = ["tests", "bench", "ncu", "sweep", "peers", "python", "sanitizer", "nccl", "types"]
 
 # The command, as far as the runner uses it: `bench`, whose measurements go to a file. The true one
 # does the same first, on a small shape; of what takes long without a GPU it only reads the options.
@@ -34,6 +34,16 @@ if os.environ.get("TRUE_COMMAND"):
 if path:
     with open(path, "w") as file:
         json.dump({**found, "arguments": given}, file)
+if "--step" in given and path:
+    seconds = 0.25 if "bf16" in given else 0.5
+    found = {"results": [{"what": "step", "step_s": seconds}]}
+    with open(path, "w") as file:
+        json.dump({**found, "arguments": given}, file)
+if given[:2] == ["train", "text"]:
+    out = given[given.index("--out") + 1]
+    os.makedirs(out, exist_ok=True)
+    with open(os.path.join(out, "metrics.csv"), "w") as file:
+        file.write(f"step,val_loss\\n1,\\n2,{1.62 if 'bf16' in given else 1.6}\\n3,\\n")
 if given[:1] == ["train"] and os.environ.get("MIXTAPE_NCCL") == "1":
     out = given[given.index("--out") + 1]
     os.makedirs(out, exist_ok=True)
@@ -257,6 +267,18 @@ class RunTest(unittest.TestCase):
                 self.assertEqual(self.status_of(name), 0)
         for count in (1, 2):
             self.assertEqual(self.status_of(f"NCCL was used, {count} GPUs, MIXTAPE_NCCL=1"), 0)
+
+    def test_types_are_compared(self):
+        for text, told in ((None, "no text in the bundle"),
+                           ("To be", "validation loss: float32 1.6")):
+            if text:
+                self.content["text"] = text
+            printed = self.rehearse(ONLY="types")
+            self.assertIn("step 3, seconds: float32 0.5, bfloat16 0.25, ratio 2.000", printed)
+            self.assertIn(told, printed)
+        self.assertEqual(self.results()["types"]["the character model, validation loss"],
+                         {"f32": 1.6, "bf16": 1.62})
+        self.assertIn("--dtype", self.results()["step_3_bf16"]["arguments"])
 
     def test_an_unknown_part_is_refused(self):
         printed, _ = self.start(ONLY="test bench").communicate(timeout=60)

@@ -147,6 +147,11 @@ class BenchTest(unittest.TestCase):
         self.assertEqual(calls, {"wkv": 1.0, "wkv backward": 1.0, "wkv totals": 1.0,
                                  "wkv clearing": 2.0})
 
+    def test_one_chunk_waits_for_no_other(self):
+        """So nothing is cleared for it."""
+        calls = self.kernels_of("--wkv", "2,40,32", runs=3)
+        self.assertEqual(calls, {"wkv": 1.0, "wkv backward": 1.0, "wkv totals": 1.0})
+
     def test_every_kernel_of_a_step_is_timed(self):
         calls = self.kernels_of("--step", "2", runs=1)
         blocks = 4
