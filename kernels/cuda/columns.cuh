@@ -81,7 +81,7 @@ __device__ inline bool is_last(unsigned *counter, unsigned blocks, unsigned *bef
  * times 32 columns from the first on, with partials (chunks, COUNT, C). */
 template <int COUNT, typename real, typename function>
 __global__ void __launch_bounds__(COLUMN_THREADS, ROOMY_BLOCKS)
-    column_sums(int64_t N, int64_t C, int64_t rows, int64_t first, int64_t tiles, function f,
+    column_sums(int64_t N, int64_t C, int64_t rows, int64_t first, unsigned tiles, function f,
                 real *partials, unsigned *counters, column_outputs<real, COUNT> y)
 {
     begin_kernel();
@@ -123,7 +123,7 @@ mt_status sum_columns(mt_device *device, const char *name, int64_t N, int64_t C,
     mt_status status =
         workspace(device, static_cast<size_t>(chunks * COUNT * C) * sizeof(real), &partials);
     for (int64_t tile = 0; tile < tiles && status == MT_OK; tile += COUNTERS) {
-        int64_t some = tiles - tile < COUNTERS ? tiles - tile : COUNTERS;
+        auto some = static_cast<unsigned>(tiles - tile < COUNTERS ? tiles - tile : COUNTERS);
         status = launch(device, name, column_sums<COUNT, real, function>, chunks * some,
                         COLUMN_THREADS, COLUMN_SUMS + sizeof(unsigned), N, C, rows, tile * WARP,
                         some, f, static_cast<real *>(partials), of(device)->counters,
