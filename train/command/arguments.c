@@ -3,6 +3,7 @@
 #include "kernels/printable.h"
 #include "train/command/lines.h"
 #include "train/command/nearest.h"
+#include "train/command/rwkv_lm_names.h"
 #include "train/command/verbs.h"
 
 #include <errno.h>
@@ -65,7 +66,17 @@ static const char *name_at(const void *options, int i)
     return option->name;
 }
 
-/* Of a long option that there is none of, the one that was meant: getopt would not tell. */
+static bool has_option(const struct argp_option *options, const char *name)
+{
+    int i = 0;
+    while (name_at(options, i) != NULL && strcmp(name_at(options, i), name) != 0) {
+        i++;
+    }
+    return name_at(options, i) != NULL;
+}
+
+/* Of a long option that there is none of, the one that was meant, by RWKV-LM's name or misspelt:
+ * getopt would not tell. */
 static void refuse_unknown(const struct argp_option *options, const char *program,
                            const char *argument)
 {
@@ -83,7 +94,13 @@ static void refuse_unknown(const struct argp_option *options, const char *progra
     if (strcmp(name, "help") == 0 || strcmp(name, "usage") == 0) { /* argp's own */
         return;
     }
-    if (nearest_hint(name, name_at, options, hint)[0] != '\0') {
+    const char *meant = rwkv_lm_option(name);
+    if (meant != NULL && has_option(options, meant)) {
+        snprintf(hint, sizeof hint, NEAREST_HINT, meant);
+    } else {
+        nearest_hint(name, name_at, options, hint);
+    }
+    if (hint[0] != '\0') {
         print_line(stderr, "%s: unrecognized option '--%s'%s", program, name, hint);
         exit(EXIT_USAGE);
     }

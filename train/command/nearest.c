@@ -49,7 +49,7 @@ const char *nearest_hint(const char *name, known_name *known, const void *contex
     }
     text[0] = '\0';
     if (nearest != NULL) {
-        snprintf(text, NEAREST_TEXT, " (did you mean '%s'?)", nearest);
+        snprintf(text, NEAREST_TEXT, NEAREST_HINT, nearest);
     }
     return text;
 }

@@ -5,4 +5,7 @@
 /* What an option is called in RWKV-LM's train.py, where that differs, or NULL. */
 const char *rwkv_lm_name(const char *option);
 
+/* The option that train.py calls so, or NULL. */
+const char *rwkv_lm_option(const char *name);
+
 #endif

@@ -129,6 +129,10 @@ class ConfigTest(CommandTest):
             self.refuse("train", "copy", option, "3", status=2,
                         says=[f"unrecognized option '{option.split('=')[0]}' (did you mean "
                               f"'{meant[2:]}'?)"])
+        for option, meant in ("--n_layer", "blocks"), ("--micro_bsz=8", "batch"), ("--lr_init",
+                                                                                   "lr"):
+            self.refuse("train", "copy", option, "3", status=2, says=[f"(did you mean '{meant}'?)"])
+        self.refuse("eval", "run", "--n_layer=3", status=2, says=["unrecognized option"])
         error = self.run_command("sing", status=2).stderr.decode()
         self.assertNotIn("mean", error)
 
