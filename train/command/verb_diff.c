@@ -86,7 +86,11 @@ static bool is_same(const mt_model_field *field, const mt_model_config *a, const
 /* Prints the fields in which two models' configurations differ, and returns how many. */
 static int diff_configs(const mt_model_config *a, const mt_model_config *b)
 {
-    int count = 0;
+    int count = a->vocab_size != b->vocab_size;
+    if (count > 0) {
+        printf("  %-48s %" PRId64 ", in the second %" PRId64 "\n", "vocab_size", a->vocab_size,
+               b->vocab_size);
+    }
     for (const mt_model_field *field = mt_model_fields(); field->name != NULL; field++) {
         if (!is_same(field, a, b)) {
             char of_a[FIELD_TEXT], of_b[FIELD_TEXT];

@@ -127,6 +127,13 @@ class DiffTest(ModelsTest):
         self.assertRegex(said, r"num_blocks +1, in the second 2\n")
         self.assertRegex(said, r"1e-12, in the second 1e-06\n")
 
+    def test_another_vocabulary_is_told(self):
+        self.train("run")
+        self.train("other", "--symbols", "7")
+        said = self.run_command("diff", "run", "other", status=1).stdout.decode()
+        self.assertRegex(said, r"vocab_size +\d+, in the second 9\n")
+        self.assertIn(" 1 of the models' settings", said)
+
     def test_what_computes_the_same_is_the_same(self):
         self.train("run", "--style", "hf", "--time-first", "espnet")
         self.run_command("export", "run", "--layout", "hf", "-o", "folder")
