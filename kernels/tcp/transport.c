@@ -2,6 +2,7 @@
 
 #include "kernels/tcp/arrivals.h"
 #include "kernels/tcp/meeting.h"
+#include "kernels/tcp/network.h"
 #include "kernels/tcp/sockets.h"
 
 #include <errno.h>
@@ -18,71 +19,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-    STALL_SECONDS = 1,    /* in which what is waited for comes, though another rank has ended */
-    FAREWELL_SECONDS = 1, /* in which a rank tells the others that its end has been told */
-    TELLING_SECONDS = 5,  /* in which a lower rank may tell what this one knows */
-    LOOK_MS = 10,
-    FAREWELL = 16
-};
+enum { STALL_SECONDS = 1 }; /* in which what is waited for comes, though another rank has ended */
 
-/* The last bytes of a rank that ends once what failed has been told, by it or by another. Whatever
- * it was sending is cut off by them; those that find the end of its connection know then. */
-static const unsigned char farewell[FAREWELL] = {0x9e, 0x4d, 0x15, 0xd7, 0x3b, 0xa0, 0xf2, 0x68,
-                                                 0xc1, 0x57, 0x8e, 0x06, 0xeb, 0x92, 0x7a, 0x34};
-
-/* What is still to be sent to a rank, and to come from it. */
-typedef struct flow {
-    const char *to;
-    char *from;
-    size_t to_send, to_come;
-} flow;
-
-typedef struct network {
-    int rank, size;
-    int *sockets; /* (size), and so are the others */
-    flow *flows;
-    struct pollfd *polls;
-    double until; /* of what is carried: INFINITY, once all are known to be there */
-    char message[256];
-    pthread_mutex_t lock; /* of what was received, which another thread may look through: */
-    unsigned char (*last)[FAREWELL]; /* (size) the last bytes of each rank */
-} network;
-
-/* ---- who is gone ---- */
-
-static bool has_ended(int socket)
+static const char *lost(mt_tcp_network *net, int rank, int error)
 {
-    struct pollfd one = {.fd = socket, .events = POLLRDHUP};
-    return poll(&one, 1, 0) > 0 && one.revents != 0;
-}
-
-/* "rank 1 has ended", or "ranks 1, 2 have ended": those that end because of it come after it, so
- * who looks late sees more of them. */
-static bool look(void *context, size_t size, char *words)
-{
-    const network *net = context;
-    char names[MT_TCP_NAMES] = "";
-    int count = 0;
-    for (int rank = 0; rank < net->size; rank++) {
-        if (net->sockets[rank] >= 0 && has_ended(net->sockets[rank])) {
-            mt_tcp_add_rank(names, rank);
-            count++;
-        }
-    }
-    snprintf(words, size, count > 1 ? "ranks %s have ended" : "rank %s has ended", names);
-    return count > 0;
-}
-
-static const char *lost(network *net, int rank, int error)
-{
-    if (!look(net, sizeof net->message, net->message)) {
+    if (!mt_tcp_look(net, sizeof net->message, net->message)) {
         snprintf(net->message, sizeof net->message, "rank %d: %s", rank, strerror(error));
     }
     return net->message;
 }
 
-static const char *late(network *net)
+static const char *late(mt_tcp_network *net)
 {
     char names[MT_TCP_NAMES] = "";
     for (int rank = 0; rank < net->size; rank++) {
@@ -97,7 +44,7 @@ static const char *late(network *net)
 /* ---- bytes ---- */
 
 /* 0, or why nothing more goes to that rank, or comes from it. */
-static int send_some(int socket, flow *one)
+static int send_some(int socket, mt_tcp_flow *one)
 {
     ssize_t count = send(socket, one->to, one->to_send, MSG_NOSIGNAL);
     if (count < 0) {
@@ -108,20 +55,13 @@ static int send_some(int socket, flow *one)
     return 0;
 }
 
-static void keep_last(unsigned char last[FAREWELL], const char *bytes, size_t count)
+static int receive_some(mt_tcp_network *net, int rank)
 {
-    size_t kept = count < FAREWELL ? FAREWELL - count : 0;
-    memmove(last, last + FAREWELL - kept, kept);
-    memcpy(last + kept, bytes + count - (FAREWELL - kept), FAREWELL - kept);
-}
-
-static int receive_some(network *net, int rank)
-{
-    flow *one = &net->flows[rank];
+    mt_tcp_flow *one = &net->flows[rank];
     pthread_mutex_lock(&net->lock);
     ssize_t count = recv(net->sockets[rank], one->from, one->to_come, 0);
     if (count > 0) {
-        keep_last(net->last[rank], one->from, (size_t)count);
+        mt_tcp_keep_last(net->last[rank], one->from, (size_t)count);
     }
     pthread_mutex_unlock(&net->lock);
     if (count <= 0) {
@@ -135,13 +75,13 @@ static int receive_some(network *net, int rank)
 /* NULL, or why it failed: waits until more can be sent or received. Of the ranks that nothing goes
  * to or comes from now, one that has ended may have done so in order, once it had all; but where
  * others wait for it, nothing more comes from these. */
-static const char *wait_for_some(network *net)
+static const char *wait_for_some(mt_tcp_network *net)
 {
     const double now = mt_tcp_clock(), stalled = now + STALL_SECONDS;
     int ready = poll(net->polls, (nfds_t)net->size,
                      mt_tcp_milliseconds_until(stalled < net->until ? stalled : net->until));
     if (ready == 0 && mt_tcp_clock() < net->until) {
-        return look(net, sizeof net->message, net->message) ? net->message : NULL;
+        return mt_tcp_look(net, sizeof net->message, net->message) ? net->message : NULL;
     }
     if (ready < 0 && errno != EINTR) {
         snprintf(net->message, sizeof net->message, "others cannot be waited for: %s",
@@ -152,11 +92,11 @@ static const char *wait_for_some(network *net)
 }
 
 /* Sends and receives what works now; `is_left` tells if there is more. */
-static const char *carry_some(network *net, bool *is_left)
+static const char *carry_some(mt_tcp_network *net, bool *is_left)
 {
     *is_left = false;
     for (int rank = 0; rank < net->size; rank++) {
-        flow *one = &net->flows[rank];
+        mt_tcp_flow *one = &net->flows[rank];
         int error = one->to_send > 0 ? send_some(net->sockets[rank], one) : 0;
         if (error == 0 && one->to_come > 0) {
             error = receive_some(net, rank);
@@ -173,7 +113,7 @@ static const char *carry_some(network *net, bool *is_left)
 }
 
 /* Sends and receives whatever the flows have, with all ranks at once. */
-static const char *carry(network *net)
+static const char *carry(mt_tcp_network *net)
 {
     bool is_left;
     const char *failure = carry_some(net, &is_left);
@@ -186,17 +126,17 @@ static const char *carry(network *net)
 
 /* ---- what ranks do together ---- */
 
-static void set_flow(network *net, int rank, size_t to_send, const void *to, size_t to_come,
+static void set_flow(mt_tcp_network *net, int rank, size_t to_send, const void *to, size_t to_come,
                      void *from)
 {
     bool other = rank != net->rank;
-    net->flows[rank] = (flow){
+    net->flows[rank] = (mt_tcp_flow){
         .to = to, .from = from, .to_send = other ? to_send : 0, .to_come = other ? to_come : 0};
 }
 
 static const char *gather(void *context, size_t bytes, const void *own, void *all)
 {
-    network *net = context;
+    mt_tcp_network *net = context;
     memmove((char *)all + (size_t)net->rank * bytes, own, bytes);
     for (int rank = 0; rank < net->size; rank++) {
         set_flow(net, rank, bytes, own, bytes, (char *)all + (size_t)rank * bytes);
@@ -206,7 +146,7 @@ static const char *gather(void *context, size_t bytes, const void *own, void *al
 
 static const char *exchange(void *context, size_t bytes, const void *to, void *from)
 {
-    network *net = context;
+    mt_tcp_network *net = context;
     const size_t own = (size_t)net->rank * bytes;
     memcpy((char *)from + own, (const char *)to + own, bytes);
     for (int rank = 0; rank < net->size; rank++) {
@@ -218,7 +158,7 @@ static const char *exchange(void *context, size_t bytes, const void *to, void *f
 
 static const char *broadcast(void *context, int root, size_t bytes, void *memory)
 {
-    network *net = context;
+    mt_tcp_network *net = context;
     for (int rank = 0; rank < net->size; rank++) {
         set_flow(net, rank, net->rank == root ? bytes : 0, memory, rank == root ? bytes : 0,
                  memory);
@@ -226,7 +166,7 @@ static const char *broadcast(void *context, int root, size_t bytes, void *memory
     return carry(net);
 }
 
-static void release(network *net)
+static void release(mt_tcp_network *net)
 {
     if (net != NULL) {
         pthread_mutex_destroy(&net->lock);
@@ -240,7 +180,7 @@ static void release(network *net)
 
 static void close_network(void *context)
 {
-    network *net = context;
+    mt_tcp_network *net = context;
     if (net == NULL) {
         return;
     }
@@ -250,82 +190,6 @@ static void close_network(void *context)
         }
     }
     release(net);
-}
-
-/* ---- the end of all ---- */
-
-/* The ranks below `end`, but for this one, that have not ended. */
-static int count_left(const network *net, int end)
-{
-    int count = 0;
-    for (int rank = 0; rank < end; rank++) {
-        count += net->sockets[rank] >= 0 && !has_ended(net->sockets[rank]);
-    }
-    return count;
-}
-
-/* Tells if a rank has said farewell. What else it sent is of no more use. */
-static bool has_said_farewell(network *net, int rank)
-{
-    char bytes[4096];
-    ssize_t count;
-    pthread_mutex_lock(&net->lock);
-    while ((count = recv(net->sockets[rank], bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
-        keep_last(net->last[rank], bytes, (size_t)count);
-    }
-    bool found = memcmp(net->last[rank], farewell, FAREWELL) == 0;
-    pthread_mutex_unlock(&net->lock);
-    return found;
-}
-
-static bool is_told(network *net)
-{
-    bool found = false;
-    for (int rank = 0; rank < net->size && !found; rank++) {
-        found = net->sockets[rank] >= 0 && has_said_farewell(net, rank);
-    }
-    return found;
-}
-
-/* The connections of a rank that waits are still there, so that who looks late finds who was first.
- * The higher a rank the longer it waits, so that one which tells it in place of another has done so
- * before. */
-static bool is_to_tell(void *context)
-{
-    network *net = context;
-    const double until = mt_tcp_clock() + (double)TELLING_SECONDS * count_left(net, net->rank);
-    if (count_left(net, net->size) == net->size - 1) {
-        return !is_told(net);
-    }
-    while (count_left(net, net->rank) > 0 && mt_tcp_clock() < until) {
-        if (is_told(net)) {
-            return false;
-        }
-        poll(NULL, 0, LOOK_MS);
-    }
-    return !is_told(net);
-}
-
-/* The others find out by the end of their connections, and by the farewell that it is told. */
-static void end_all(void *context, int exit_status)
-{
-    const network *net = context;
-    const double until = mt_tcp_clock() + FAREWELL_SECONDS;
-    for (int rank = 0; rank < net->size; rank++) {
-        size_t sent = 0;
-        while (net->sockets[rank] >= 0 && sent < FAREWELL && !has_ended(net->sockets[rank])) {
-            ssize_t count = send(net->sockets[rank], farewell + sent, FAREWELL - sent,
-                                 MSG_NOSIGNAL | MSG_DONTWAIT);
-            sent += count > 0 ? (size_t)count : 0;
-            if (count < 0 && (errno != EAGAIN || mt_tcp_clock() >= until)) {
-                break;
-            }
-            if (count < 0) {
-                poll(NULL, 0, LOOK_MS);
-            }
-        }
-    }
-    _exit(exit_status);
 }
 
 /* ---- the machine ---- */
@@ -349,7 +213,7 @@ static void describe(machine *own)
     sched_getaffinity(0, sizeof own->processors, (cpu_set_t *)(void *)own->processors);
 }
 
-static const char *look_around(network *net, mt_transport *transport)
+static const char *look_around(mt_tcp_network *net, mt_transport *transport)
 {
     machine *all = calloc((size_t)net->size, sizeof *all), own;
     uint64_t processors[64] = {0};
@@ -386,15 +250,15 @@ mt_status mt_tcp_open(int rank, int size, const char *address, double seconds,
                       mt_transport *transport)
 {
     const double begun = mt_tcp_clock();
-    network *net = calloc(1, sizeof *net);
+    mt_tcp_network *net = calloc(1, sizeof *net);
     if (net != NULL) {
-        *net = (network){.rank = rank,
-                         .size = size,
-                         .until = INFINITY,
-                         .sockets = malloc((size_t)size * sizeof *net->sockets),
-                         .flows = calloc((size_t)size, sizeof *net->flows),
-                         .polls = calloc((size_t)size, sizeof *net->polls),
-                         .last = calloc((size_t)size, sizeof *net->last)};
+        *net = (mt_tcp_network){.rank = rank,
+                                .size = size,
+                                .until = INFINITY,
+                                .sockets = malloc((size_t)size * sizeof *net->sockets),
+                                .flows = calloc((size_t)size, sizeof *net->flows),
+                                .polls = calloc((size_t)size, sizeof *net->polls),
+                                .last = calloc((size_t)size, sizeof *net->last)};
         pthread_mutex_init(&net->lock, NULL);
     }
     bool has_room = net != NULL && net->sockets != NULL && net->flows != NULL &&
@@ -413,9 +277,9 @@ mt_status mt_tcp_open(int rank, int size, const char *address, double seconds,
                                 .gather = gather,
                                 .exchange = exchange,
                                 .broadcast = broadcast,
-                                .look = look,
-                                .is_to_tell = is_to_tell,
-                                .end_all = end_all,
+                                .look = mt_tcp_look,
+                                .is_to_tell = mt_tcp_is_to_tell,
+                                .end_all = mt_tcp_end_all,
                                 .close = close_network};
     net->until = first_words_until(begun, seconds);
     const char *failure = look_around(net, transport);
