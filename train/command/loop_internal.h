@@ -1,6 +1,6 @@
-/* A run at work, from the inside. loop.c makes its steps and what is due between them. loop_saves.c
- * saves, loop_kept.c keeps older files, loop_events.c tells TensorBoard, loop_plot.c draws, and
- * loop_words.c says how it begins and ends. */
+/* A run at work, from the inside. loop_open.c opens it, loop.c makes its steps and what is due
+ * between them. loop_saves.c saves, loop_kept.c keeps older files, loop_events.c tells TensorBoard,
+ * loop_plot.c draws, and loop_words.c says how it begins and ends. */
 #ifndef MT_COMMAND_LOOP_INTERNAL_H
 #define MT_COMMAND_LOOP_INTERNAL_H
 
@@ -46,6 +46,10 @@ typedef struct train_loop {
 
 /* The trainer of a run. */
 mt_trainer_config loop_trainer_config(const run_config *config);
+
+/* Makes the trainer, which goes on from the checkpoint unless that is NULL, and the run's folder.
+ * What was made is left to the caller, whatever comes back. */
+mt_status loop_open(train_loop *loop, const mt_checkpoint *checkpoint);
 
 /* Saves a checkpoint: beside the run, or at once. The rows up to its step reach the disk before it
  * does. */
