@@ -246,8 +246,6 @@ class Performance(pages.Page):
     page = "docs/performance.md"
     needs = ("torch", "torchaudio", "transformers")
     listed = {
-        "mkdir -p peers": "asks Debian's mirror",
-        "dpkg -x": "asks Debian's mirror",
         "bench/instructions.py": "bench/test_instructions",
         "scripts/gpu-bundle": "builds all for one GPU: by hand, before it is lent",
         "gpu-bundle/run": GPU + "; bench/test_gpu_run",
