@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 /* Most of the time here: sanitizers need not look at it. */
-__attribute__((no_sanitize_address, no_sanitize_undefined, no_sanitize_thread)) static void
+__attribute__((no_sanitize("address"), no_sanitize("undefined"), no_sanitize("thread"))) static void
 multiply(const mt_matmul_args *args, const double *a, const double *b, double *c)
 {
     for (int64_t m = 0; m < args->M; m++) {
