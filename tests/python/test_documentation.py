@@ -8,7 +8,6 @@ import json
 import lzma
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import unittest
@@ -19,12 +18,9 @@ import tokenizers_of_tests as made
 
 sys.path.append(os.path.join(pages.TREE, "tests", "train", "command"))
 import slurm
+from launchers import HAS_MPI, OF_OPEN_MPI, free_ports
 
 TEXT = "ROMEO: what light. " * 100
-MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-       "OMPI_MCA_plm_rsh_agent": "", "OMPI_MCA_rmaps_base_oversubscribe": "1",
-       "OMPI_MCA_btl": "self,vader", "OMPI_MCA_hwloc_base_binding_policy": "none"}
-HAS_MPI = shutil.which("mpirun") and os.path.exists(os.path.join(pages.BUILD, "libmixtape_mpi.so"))
 WITHOUT_MPI = {} if HAS_MPI or pages.ALL else {
     "mpirun": "there is no mpirun, or mixtape was built without MPI"}
 HAS_SLURM = HAS_MPI and not slurm.missing()
@@ -199,8 +195,7 @@ class SeveralProcesses(pages.Page):
         for folder in "kernels", "include":
             os.symlink(os.path.join(pages.TREE, folder), self.path(folder))
         # What the page starts on two machines is started here side by side.
-        with socket.create_server(("localhost", 0)) as free:
-            port = free.getsockname()[1]
+        (port,) = free_ports(1)
         self.replaced = {"mpirun -n 4": "mpirun -n 2", "one:29500": f"localhost:{port}",
                          "--rank 0   #": "--rank 0 & #", "localhost:29500": f"localhost:{port}",
                          "--nproc-per-node 4": "--nproc-per-node 2",
@@ -218,7 +213,7 @@ def prepare_mpi(test):
     """The environment of runs by mpirun, whose sockets have short names."""
     session = tempfile.TemporaryDirectory(prefix="mpi", dir="/tmp")
     test.addCleanup(session.cleanup)
-    return {**MPI, "TMPDIR": session.name}
+    return {**OF_OPEN_MPI, "TMPDIR": session.name}
 
 
 class FileFormats(pages.Page):

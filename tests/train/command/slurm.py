@@ -10,6 +10,8 @@ import tempfile
 import time
 import unittest
 
+from launchers import free_ports
+
 DAEMONS = "munged", "slurmctld", "slurmd"
 PROCESSORS = 8  # that Slurm is told of, whatever there are
 CONFIGURATION = """
@@ -40,15 +42,6 @@ def missing():
     """The programs that are not here."""
     paths = os.environ["PATH"] + ":/usr/sbin:/sbin"
     return [name for name in (*DAEMONS, "srun", "sinfo") if not shutil.which(name, path=paths)]
-
-
-def free_ports(count):
-    """Ports that nobody listens at, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [made.getsockname()[1] for made in sockets]
-    for made in sockets:
-        made.close()
-    return ports
 
 
 class Slurm:

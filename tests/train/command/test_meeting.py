@@ -9,8 +9,8 @@ import subprocess
 import time
 import unittest
 
-import test_ranks
 import test_reliability
+from launchers import HAS_MPI, MPIRUN, OF_OPEN_MPI, free_ports
 from test_command import COPY, MIXTAPE
 from test_ranks import SHAPE
 
@@ -18,9 +18,7 @@ VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_U
 
 
 def free_port():
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return made.getsockname()[1]
+    return free_ports(1)[0]
 
 
 class MeetingTest(test_reliability.RunTest):
@@ -73,12 +71,12 @@ class TrainTest(MeetingTest):
                      for rank in range(4)])
         self.assertEqual(self.content("srun"), self.content("four"))
 
-    @unittest.skipUnless(test_ranks.HAS_MPI, "no mpirun, or mixtape was built without MPI")
+    @unittest.skipUnless(HAS_MPI, "no mpirun, or mixtape was built without MPI")
     def test_mpi_has_the_same_bits(self):
         self.finish(self.begin_all(3, *self.OPTIONS, "--batch", "6", "--out", "tcp"))
-        subprocess.run([test_ranks.MPIRUN, "-n", "3", MIXTAPE, "train", *self.OPTIONS, "--batch",
+        subprocess.run([MPIRUN, "-n", "3", MIXTAPE, "train", *self.OPTIONS, "--batch",
                         "6", "--out", "mpi"], check=True, cwd=self.folder.name,
-                       capture_output=True, env={**os.environ, **test_ranks.ENVIRONMENT})
+                       capture_output=True, env={**os.environ, **OF_OPEN_MPI})
         self.assertEqual(self.content("tcp"), self.content("mpi"))
 
 

@@ -14,15 +14,11 @@ import numpy
 
 import test_command
 import test_reliability
+from launchers import HAS_MPI, MPIRUN, OF_OPEN_MPI
 from test_command import COPY, MIXTAPE, read
 
-MPIRUN = shutil.which("mpirun")
-HAS_MPI = MPIRUN and os.path.exists(os.path.join(os.path.dirname(MIXTAPE), "libmixtape_mpi.so"))
 SIZES = ["--size", "16", "--blocks", "1", "--batch", "8", "--threads", "1", "--eval-batches", "3"]
 SHAPE = [*SIZES, *COPY]
-ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-               "OMPI_MCA_plm_rsh_agent": "", "OMPI_MCA_rmaps_base_oversubscribe": "1",
-               "OMPI_MCA_btl": "self,vader", "OMPI_MCA_hwloc_base_binding_policy": "none"}
 
 
 def setUpModule():
@@ -40,7 +36,7 @@ class RanksTest(test_reliability.RunTest):
         self.addCleanup(self.session.cleanup)
 
     def environment(self):
-        return {**os.environ, **ENVIRONMENT, "TMPDIR": self.session.name}
+        return {**os.environ, **OF_OPEN_MPI, "TMPDIR": self.session.name}
 
     def ranks(self, count, *arguments, status=0, program=(MIXTAPE,)):
         """What `mpirun -n COUNT mixtape ARGUMENTS` said on standard error; with other programs,

@@ -7,8 +7,9 @@ import unittest
 
 import slurm
 import test_reliability
+from launchers import OF_OPEN_MPI, free_ports
 from test_command import MIXTAPE
-from test_ranks import ENVIRONMENT, SHAPE
+from test_ranks import SHAPE
 
 OPTIONS = ["train", "copy", *SHAPE, "--steps", "20", "--dropout", "0.1"]
 
@@ -27,7 +28,7 @@ class SlurmTest(test_reliability.RunTest):
 
     def begin(self, *arguments):
         process = subprocess.Popen(["srun", *arguments], cwd=self.folder.name, text=True,
-                                   env={**os.environ, **ENVIRONMENT, **self.slurm.environment},
+                                   env={**os.environ, **OF_OPEN_MPI, **self.slurm.environment},
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(self.end, process)
         return process
@@ -41,7 +42,7 @@ class SlurmTest(test_reliability.RunTest):
     def test_by_mpi_and_by_tcp_the_same_bits(self):
         _, errors = self.srun("--mpi=pmix", "-n", "4", MIXTAPE, *OPTIONS, "--out", "mpi")
         self.assertIn("4 processes of 1 thread", errors)
-        (port,) = slurm.free_ports(1)
+        (port,) = free_ports(1)
         _, errors = self.srun("-n", "4", MIXTAPE, *OPTIONS, "--address", f"localhost:{port}",
                               "--out", "tcp")
         self.assertIn("4 processes of 1 thread", errors)
