@@ -14,7 +14,6 @@ record anew.
 import argparse
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys

@@ -11,7 +11,7 @@ import unittest
 
 import test_reliability
 from launchers import HAS_MPI, MPIRUN, OF_OPEN_MPI, free_ports
-from test_command import COPY, MIXTAPE
+from test_command import MIXTAPE
 from test_ranks import SHAPE
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE")

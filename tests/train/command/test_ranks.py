@@ -9,10 +9,8 @@ import tempfile
 import time
 import unittest
 
-import h5py
 import numpy
 
-import test_command
 import test_reliability
 from launchers import HAS_MPI, MPIRUN, OF_OPEN_MPI
 from test_command import COPY, MIXTAPE, read

@@ -1,7 +1,6 @@
 """Runs that Slurm's srun starts, of a real Slurm, which has this machine alone."""
 
 import os
-import signal
 import subprocess
 import unittest
 
