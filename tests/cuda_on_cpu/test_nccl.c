@@ -11,6 +11,8 @@
 #include "io/checkpoint_file.h"
 #include "kernels/device.h"
 
+#include <fnmatch.h>
+
 enum { COUNT = 100000 };
 
 static mt_device *open_device(mt_communicator *communicator)
@@ -339,7 +341,7 @@ END_TEST
 
 static void fail_in_a_sum(mt_communicator *communicator, void *context)
 {
-    const char *const *settings = context; /* NCCL_FAILS; what rank 1 says, and the others */
+    const char *const *settings = context; /* NCCL_FAILS; patterns of what rank 1 says, and others */
     int rank = mt_communicator_rank(communicator), found;
     setenv("NCCL_FAILS", settings[0], 1);
     mt_device *device = open_device(communicator);
@@ -352,7 +354,7 @@ static void fail_in_a_sum(mt_communicator *communicator, void *context)
     }
     const char *told = settings[rank == 1 ? 1 : 2];
     ck_assert_int_eq(status, MT_ERROR_DEVICE);
-    ck_assert_msg(strstr(mt_error_message(), told) != NULL, "rank %d: %s", rank,
+    ck_assert_msg(fnmatch(told, mt_error_message(), 0) == 0, "rank %d: %s", rank,
                   mt_error_message());
     /* Nothing is done together any more, and nobody is waited for. */
     ck_assert_int_eq(mt_communicator_gather(communicator, sizeof rank, &rank, &found),
@@ -362,19 +364,19 @@ static void fail_in_a_sum(mt_communicator *communicator, void *context)
     ck_assert(!mt_communicator_has_agreed(communicator));
     ck_assert_int_eq(mt_communicator_sum(communicator, device, MT_F32, 1000, memory),
                      MT_ERROR_DEVICE);
-    ck_assert_ptr_nonnull(strstr(mt_error_message(), told));
+    ck_assert_int_eq(fnmatch(told, mt_error_message(), 0), 0);
     mt_device *another = open_device(communicator);
     ck_assert_int_eq(mt_communicator_use_device(communicator, another), MT_ERROR_DEVICE);
-    ck_assert_ptr_nonnull(strstr(mt_error_message(), told));
+    ck_assert_int_eq(fnmatch(told, mt_error_message(), 0), 0);
     mt_communicator_end_all(communicator, EXIT_SUCCESS);
 }
 
 START_TEST(test_a_failure_of_nccl_ends_the_sums_of_all)
 {
     static const char *const cases[][3] = {
-        {"sum 1 2", "communicator: NCCL: internal error", "communicator: rank"},
-        {"async 1 2", "communicator: NCCL: remote process exited", "communicator: rank"},
-        {"sum 1 1", "communicator: NCCL: internal error", "communicator: rank"},
+        {"sum 1 2", "*communicator: NCCL: internal error*", "*communicator: rank*"},
+        {"async 1 2", "*communicator: NCCL: remote process exited*", "*communicator: rank*"},
+        {"sum 1 1", "*communicator: NCCL: internal error*", "*communicator: rank*"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         on_ranks_by(BY_TCP, 2, fail_in_a_sum, (void *)(uintptr_t)cases[i]);
@@ -427,7 +429,8 @@ static void die_in_a_sum(mt_communicator *communicator, void *context)
         ck_assert_int_eq(device->synchronize(device), MT_OK);
         _exit(EXIT_SUCCESS);
     }
-    static const char *const told[] = {"", "", "communicator: rank 1 has ended"};
+    /* Who finds out late finds those that ended because of it, too: "ranks 0, 1, 3 have ended". */
+    static const char *const told[] = {"", "", "*communicator: rank* 1*ended*"};
     fail_in_a_sum(communicator, (void *)(uintptr_t)told);
 }
 
