@@ -341,7 +341,7 @@ END_TEST
 
 static void fail_in_a_sum(mt_communicator *communicator, void *context)
 {
-    const char *const *settings = context; /* NCCL_FAILS; patterns of what rank 1 says, and others */
+    const char *const *settings = context; /* NCCL_FAILS; what rank 1 says, and others */
     int rank = mt_communicator_rank(communicator), found;
     setenv("NCCL_FAILS", settings[0], 1);
     mt_device *device = open_device(communicator);
