@@ -4,6 +4,7 @@
 
 #include "io/child.h"
 #include "io/hdf5_crash.h"
+#include "train/command/blas_kernels.h"
 #include "train/command/lines.h"
 #include "train/command/nearest.h"
 #include "train/command/sentencepiece.h"
@@ -104,6 +105,7 @@ int main(int argc, char **argv)
     if (!has_stack()) {
         return EXIT_FAILED;
     }
+    choose_blas_kernels(argv);
     /* Threads share memory: each would set apart 64 MiB of address space, which may be short. */
     mallopt(M_ARENA_MAX, 1);
     mt_keep_memory();
