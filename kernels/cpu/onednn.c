@@ -1,5 +1,6 @@
 #include "kernels/cpu/onednn.h"
 #include "kernels/bfloat16.h"
+#include "kernels/cpu/fast_bf16.h"
 
 #ifdef MT_ONEDNN
 
@@ -200,8 +201,8 @@ static bool is_able(void)
 
 static void load(void)
 {
-    if (!__builtin_cpu_supports("avx512bf16")) {
-        lacks = "the processor has no instructions for them (AVX512-BF16)";
+    lacks = mt_cpu_lacks_fast_bf16();
+    if (lacks != NULL) {
         return;
     }
     void *handle = dlopen(LIBRARY, RTLD_NOW);

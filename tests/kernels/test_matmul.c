@@ -395,9 +395,6 @@ START_TEST(test_dimensions_beyond_blas_are_refused_with_the_figure)
 }
 END_TEST
 
-int openblas_get_num_threads(void); /* of cblas.h */
-
-/* A build of OpenBLAS on OpenMP takes all of its threads whenever they are to be had. */
 static bool onednn_fails;
 
 mt_status __real_mt_onednn_multiply(const mt_product *product);
@@ -405,6 +402,19 @@ mt_status __wrap_mt_onednn_multiply(const mt_product *product);
 mt_status __wrap_mt_onednn_multiply(const mt_product *product)
 {
     return onednn_fails ? MT_ERROR_DEVICE : __real_mt_onednn_multiply(product);
+}
+
+/* Its products are right where they are slow, too. */
+const char *__real_mt_cpu_lacks_fast_bf16(void);
+const char *__wrap_mt_cpu_lacks_fast_bf16(void);
+const char *__wrap_mt_cpu_lacks_fast_bf16(void)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx512bf16")) {
+        return NULL;
+    }
+#endif
+    return __real_mt_cpu_lacks_fast_bf16();
 }
 
 static void check_failing_onednn(kernel_build *build)
@@ -431,6 +441,9 @@ START_TEST(test_a_product_that_fails_in_onednn_is_told)
 }
 END_TEST
 
+int openblas_get_num_threads(void); /* of cblas.h */
+
+/* A build of OpenBLAS on OpenMP takes all of its threads whenever they are to be had. */
 START_TEST(test_openblas_stays_on_the_thread_that_calls_it)
 {
     enum { SIZE = 256 };
