@@ -328,10 +328,22 @@ __global__ void __launch_bounds__(THREADS, BACKWARD_BLOCKS<real>)
 
 /* ---- host ---- */
 
-constexpr size_t UNASKED_SHARED = 48 << 10, MOST_SHARED = 227 << 10; /* of a block, on sm_90 */
+constexpr size_t UNASKED_SHARED = 48 << 10; /* of a block */
+
+#ifdef __CUDA_ARCH__
+/* The most that a block may ask for on the GPU that is compiled for (NVIDIA's "CUDA C++ Programming
+ * Guide", technical specifications by compute capability). One that runs another's PTX may have
+ * less: it refuses what is asked. */
+constexpr size_t MOST_SHARED =
+    static_cast<size_t>(__CUDA_ARCH__ < 800                            ? 64
+                        : __CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 870 ? 163
+                        : __CUDA_ARCH__ < 900 || __CUDA_ARCH__ >= 1200 ? 99
+                                                                       : 227)
+    << 10;
 static_assert(sizeof(backward_memory<float>) <= MOST_SHARED &&
                   sizeof(backward_memory<double>) <= MOST_SHARED,
               "fewer WARPS or STEPS");
+#endif
 
 /* Asks for the shared memory of a kernel's blocks, where it is more than any kernel may have. */
 template <typename... parameters>
