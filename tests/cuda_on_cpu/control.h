@@ -46,6 +46,10 @@ void cuda_on_cpu_set_disorder(unsigned places);
  * CUDA_ON_CPU_RESIDENTS from outside. */
 void cuda_on_cpu_set_residents(unsigned blocks);
 
+/* The largest share of a multiprocessor's memory, in per cent, that a kernel launched since the
+ * last such call had asked for as shared memory rather than cache; -1: none had asked. */
+int cuda_on_cpu_carveout(void);
+
 /* Calls since the last such call that waited for the device. */
 int cuda_on_cpu_waits(void);
 

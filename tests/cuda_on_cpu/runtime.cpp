@@ -64,6 +64,8 @@ constexpr unsigned OVERLAPS_ONCE_IN =
 std::unordered_map<void *, size_t> device_memory;
 size_t device_bytes_used;
 std::unordered_map<const void *, size_t> asked_shared; /* of kernels */
+std::unordered_map<const void *, int> asked_carveout;
+int largest_carveout = -1; /* of what has been launched */
 
 /* A number that the environment gives, or 0. */
 int from_outside(const char *name)
@@ -309,6 +311,8 @@ cudaError_t set_attribute(const void *kernel, cudaFuncAttribute attribute, int v
     }
     if (shared) {
         asked_shared[kernel] = static_cast<size_t>(value);
+    } else {
+        asked_carveout[kernel] = value;
     }
     return success();
 }
@@ -324,6 +328,10 @@ cudaError_t enqueue_launch(const void *kernel, const cudaLaunchConfig_t &config,
     if (config.gridDim.x < 1 || config.gridDim.x > 0x7FFFFFFFu || config.blockDim.x < 1 ||
         config.blockDim.x > MOST_THREADS || config.dynamicSmemBytes > most_shared) {
         return failed(cudaErrorInvalidConfiguration);
+    }
+    auto carveout = asked_carveout.find(kernel);
+    if (carveout != asked_carveout.end()) {
+        largest_carveout = std::max(largest_carveout, carveout->second);
     }
     if (launches == crashing_launch) {
         return enqueue(config.stream, [] { lost = true; });
@@ -394,6 +402,13 @@ void cuda_on_cpu_set_disorder(unsigned places)
 void cuda_on_cpu_set_residents(unsigned blocks)
 {
     residents = blocks;
+}
+
+int cuda_on_cpu_carveout(void)
+{
+    int asked = largest_carveout;
+    largest_carveout = -1;
+    return asked;
 }
 
 int cuda_on_cpu_waits(void)

@@ -1,0 +1,82 @@
+/* What WKV's kernels ask of the CUDA device. */
+#include "control.h"
+#include "kernels/device.h"
+#include "tests/check_main.h"
+
+enum { T = 300, C = 3, ARRAY = T * C * sizeof(double), ARRAYS = 9 };
+
+static mt_device *device;
+static unsigned char *memory; /* (ARRAYS, ARRAY) */
+
+static void open_device(void)
+{
+    void *allocated;
+    ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
+    ck_assert_int_eq(mt_device_allocate(device, ARRAYS * ARRAY, &allocated), MT_OK);
+    ck_assert_int_eq(device->zero(device, allocated, ARRAYS * ARRAY), MT_OK);
+    memory = allocated;
+}
+
+static void close_device(void)
+{
+    mt_device_release(device, memory);
+    mt_device_close(device);
+}
+
+static void *array(int i)
+{
+    return memory + i * ARRAY;
+}
+
+static void run_forward(int table)
+{
+    const mt_wkv_forward_args args = {.B = 1,
+                                      .T = T,
+                                      .C = C,
+                                      .w = array(0),
+                                      .u = array(0),
+                                      .k = array(0),
+                                      .v = array(0),
+                                      .y = array(1),
+                                      .saved = array(2)};
+    ck_assert_int_eq(device->kernels[table]->wkv_forward(device, &args), MT_OK);
+}
+
+static void run_backward(int table)
+{
+    const mt_wkv_backward_args args = {.B = 1,
+                                       .T = T,
+                                       .C = C,
+                                       .w = array(0),
+                                       .u = array(0),
+                                       .k = array(0),
+                                       .v = array(0),
+                                       .saved = array(2),
+                                       .dy = array(1),
+                                       .dw = array(3),
+                                       .du = array(4),
+                                       .dk = array(5),
+                                       .dv = array(6)};
+    ck_assert_int_eq(device->kernels[table]->wkv_backward(device, &args), MT_OK);
+}
+
+/* As many blocks of backward as kernels/cuda/wkv_tuning.cuh counts on need all of it. */
+START_TEST(test_backward_prefers_all_shared_memory_to_cache)
+{
+    for (int table = 0; table < MT_KERNEL_TABLES; table++) {
+        run_forward(table);
+        ck_assert_int_eq(cuda_on_cpu_carveout(), -1);
+        run_backward(table);
+        ck_assert_int_eq(cuda_on_cpu_carveout(), 100);
+    }
+    ck_assert_int_eq(mt_device_synchronize(device), MT_OK);
+}
+END_TEST
+
+static Suite *wkv_suite(void)
+{
+    return SUITE_WITH("cuda_on_cpu/wkv", open_device, close_device,
+                      test_backward_prefers_all_shared_memory_to_cache);
+}
+
+MT_TEST_MAIN(wkv_suite)
