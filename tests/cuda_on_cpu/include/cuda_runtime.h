@@ -87,29 +87,44 @@ inline int __ffs(int bits)
 /* With the hardware's way of rounding twice, and no numbers below FLT_MIN (-ftz=true); not by their
  * own names, which the C library has too. What the hardware computes for itself is off by up to 2
  * units of the last place: by how many, the bits decide, so that the same number always gives the
- * same. Powers of 2 it has exactly. */
+ * same. Powers of 2 it has exactly, and divides by them exactly. */
 #define __expf     cuda_on_cpu_expf
 #define __fdividef cuda_on_cpu_fdividef
 
-inline float cuda_on_cpu_off(float result)
+inline float cuda_on_cpu_flushed(float x)
+{
+    return fabsf(x) < FLT_MIN ? 0.0f : x;
+}
+
+inline bool cuda_on_cpu_power_of_2(float x)
 {
     uint32_t bits;
-    memcpy(&bits, &result, sizeof bits);
-    bool exact = (bits & 0x7FFFFFu) == 0 || !(result - result == 0.0f);
-    bits += exact ? 0u : (bits * 0x9E3779B1u >> 16) % 5u - 2u;
-    memcpy(&result, &bits, sizeof result);
-    return result;
+    memcpy(&bits, &x, sizeof bits);
+    return (bits & 0x7FFFFFu) == 0;
+}
+
+inline float cuda_on_cpu_off(float right, bool exact)
+{
+    uint32_t bits;
+    right = cuda_on_cpu_flushed(right);
+    if (exact || right == 0.0f || !(right - right == 0.0f)) {
+        return right;
+    }
+    memcpy(&bits, &right, sizeof bits);
+    bits += (bits * 0x9E3779B1u >> 16) % 5u - 2u;
+    memcpy(&right, &bits, sizeof right);
+    return cuda_on_cpu_flushed(right);
 }
 
 inline float cuda_on_cpu_expf(float x)
 {
-    float y = cuda_on_cpu_off(exp2f(x * 1.4426950408889634f));
-    return y < FLT_MIN ? 0.0f : y;
+    float right = exp2f(x * 1.4426950408889634f);
+    return cuda_on_cpu_off(right, cuda_on_cpu_power_of_2(right));
 }
 
 inline float cuda_on_cpu_fdividef(float a, float b)
 {
-    return a * cuda_on_cpu_off(1.0f / b);
+    return cuda_on_cpu_off(a / b, cuda_on_cpu_power_of_2(b));
 }
 
 namespace cuda_on_cpu
