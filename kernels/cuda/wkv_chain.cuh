@@ -275,11 +275,6 @@ template <typename real> __device__ inline real peek(const real *at)
     return number.value;
 }
 
-/* About 3 seconds of waiting if a poll takes 0.7 microseconds (an estimate, by the latency of the
- * second-level cache), thousands of times the longest that can be: should blocks wait for one
- * another in vain, the kernel fails instead of standing still. */
-constexpr unsigned MOST_POLLS = 1u << 22;
-
 /* `seen`, which was seen at `at`, or what is there once it has been published. */
 template <typename real> __device__ inline real awaited(const real *at, real seen)
 {

@@ -57,6 +57,14 @@
 #define MT_WKV_TICKETS 1
 #endif
 
+/* How often a thread looks for a number that another block shall publish: should blocks wait for
+ * one another in vain, the kernel fails instead of standing still. About 3 seconds of waiting if a
+ * look takes 0.7 microseconds (an estimate, by the latency of the second-level cache), thousands of
+ * times the longest that can be. */
+#ifndef MT_WKV_MOST_POLLS
+#define MT_WKV_MOST_POLLS (1 << 22)
+#endif
+
 /* The share of a multiprocessor's memory, in per cent, that backward asks for as shared memory
  * rather than cache; -1 leaves it to the driver. Chosen by counts: the blocks above take 224 of the
  * 228 KiB that sm_90 has, and with the next smaller share one less has room. */
@@ -75,6 +83,7 @@ template <typename real>
 constexpr int STEPS = MT_WKV_STEPS *static_cast<int>(sizeof(float)) /
                       static_cast<int>(sizeof(real));
 constexpr int GROUP_CHUNKS = MT_WKV_GROUP_CHUNKS;
+constexpr unsigned MOST_POLLS = MT_WKV_MOST_POLLS;
 constexpr bool DIRECT_FACTORS = MT_WKV_DIRECT_FACTORS, TICKETS = MT_WKV_TICKETS;
 
 constexpr int blocks_for(int in_float32, size_t size)

@@ -32,7 +32,8 @@ int cuda_on_cpu_fail_launch(int n);
 int cuda_on_cpu_fail_call(int n);
 
 /* The n-th launch from now is accepted, but its kernel faults: from when it runs, every call fails,
- * as on a device whose context is lost, until this is called again. 0: none does. Returns how many
+ * as on a device whose context is lost, until this is called again; a kernel that stops itself
+ * (__trap) is no different. 0: none does. Returns how many
  * were made since the last such call of either. CUDA_ON_CPU_CRASH_LAUNCH from outside. */
 int cuda_on_cpu_crash_launch(int n);
 

@@ -126,15 +126,20 @@ void unmap_stack(void *memory)
 /* The fibres of each resident block's threads, given back in the end. */
 struct fibre_pool {
     std::vector<fibre *> of_place[MOST_RESIDENTS];
-    ~fibre_pool()
+    void clear()
     {
-        for (const std::vector<fibre *> &fibres : of_place) {
+        for (std::vector<fibre *> &fibres : of_place) {
             for (fibre *each : fibres) {
                 unmap_stack(each->at.memory);
                 destroy_race_fibre(each->at.accesses);
                 delete each;
             }
+            fibres.clear();
         }
+    }
+    ~fibre_pool()
+    {
+        clear();
     }
 };
 
@@ -142,6 +147,7 @@ block_state *block; /* that runs */
 fibre *running;
 stack scheduler;
 unsigned sleeps; /* since something else happened */
+bool trapped;
 fibre_pool pool;
 char grid_begins, grid_ends; /* released by who comes first, acquired by who comes after */
 
@@ -402,8 +408,9 @@ static std::vector<grid_run *> which_may_begin(std::list<grid_run> *runs)
     return found;
 }
 
-void run_grids(const std::vector<std::vector<grid>> &streams, unsigned residents)
+bool run_grids(const std::vector<std::vector<grid>> &streams, unsigned residents)
 {
+    trapped = false;
     std::list<grid_run> runs = list_runs(streams);
     std::list<block_state> resident;
     unsigned there = residents > 0 ? std::min(residents, MOST_RESIDENTS) : draw_residents();
@@ -430,7 +437,14 @@ void run_grids(const std::vector<std::vector<grid>> &streams, unsigned residents
         enter_block(&*next);
         unsigned threads = block->of->threads;
         unsigned turns = 1 + shuffled_below(2 * threads); /* until another block's turn */
-        while (turns-- > 0 && block->finished < threads && take_turn()) {
+        while (turns-- > 0 && block->finished < threads && !trapped && take_turn()) {
+        }
+        if (trapped) {
+            for (const std::vector<fibre *> &fibres : pool.of_place) {
+                order_memory(fibres, &grid_ends);
+            }
+            pool.clear(); /* or their threads would go on where they are */
+            break;
         }
         if (block->finished == threads) {
             let_next_begin();
@@ -441,6 +455,7 @@ void run_grids(const std::vector<std::vector<grid>> &streams, unsigned residents
     }
     acquire(&grid_ends);
     stop_ignoring_memory();
+    return !trapped;
 }
 
 int lane()
@@ -495,7 +510,10 @@ unsigned __ballot_sync(unsigned lanes, int predicate)
 
 void __trap()
 {
-    give_up("stopped itself");
+    act_as(scheduler.accesses);
+    trapped = true;
+    change(&running->at, &scheduler);
+    abort(); /* which nobody comes back to */
 }
 
 /* Lets all others go on first. */

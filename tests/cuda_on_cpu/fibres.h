@@ -36,8 +36,8 @@ struct grid {
 /* Runs each grid's `body` as each thread of each of its blocks, with threadIdx and blockIdx set.
  * A stream is grids that follow one another, of which all but the first overlap; streams have
  * nothing to do with one another. At most `residents` blocks are there at a time; 0: as many as
- * are drawn. */
-void run_grids(const std::vector<std::vector<grid>> &streams, unsigned residents);
+ * are drawn. False: a thread stopped all of them, as __trap does. */
+bool run_grids(const std::vector<std::vector<grid>> &streams, unsigned residents);
 
 /* The next number of the shuffling generator, below `bound`. */
 unsigned shuffled_below(unsigned bound);

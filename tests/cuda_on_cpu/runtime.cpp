@@ -89,7 +89,7 @@ size_t device_bytes()
 }
 
 int live, allocations, launches, calls, waits;
-bool lost;              /* a kernel has faulted: every call fails from now on */
+bool lost;              /* a kernel has faulted or stopped itself: every call fails from now on */
 cudaStream_t capturing; /* or NULL: one stream captures at a time */
 cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeThreadLocal; /* of the one thread */
 int failing_allocation = from_outside("CUDA_ON_CPU_FAIL_ALLOCATION");
@@ -232,7 +232,7 @@ void run_next()
         }
     }
     if (!grids.empty() && !lost) {
-        cuda_on_cpu::run_grids(grids, residents);
+        lost = !cuda_on_cpu::run_grids(grids, residents);
     }
 }
 
