@@ -1,18 +1,20 @@
 #!/usr/bin/python3
-"""What nvcc makes of the WKV kernels, beside what bench/machine_code.tsv records.
+"""What nvcc makes of WKV's kernels and of time's mix, beside what bench/machine_code.tsv records.
 
     bench/machine_code.py NVCC [--renew]
 
-kernels/cuda/wkv.cu is compiled for each of ARCHITECTURES, and nvdisasm (of the toolkit, or of
+SOURCES of kernels/cuda/ are compiled for each of ARCHITECTURES, and nvdisasm (of the toolkit, or of
 PyPI's nvidia-cuda-nvdisasm) lists the code. Whatever compiles it, no kernel may keep registers in
-memory, what blocks publish to one another must be written and read by strong accesses, and from
-sm_90 on every kernel must wait for the one before. Of each kernel the record has the instructions,
-the registers, how many of its accesses are strong, and the waits, as one version of nvcc makes
-them: where that is the same, instructions that differ by more than 5 %, and anything else that
-differs, are told of, one line each, and the status is 1. --renew writes the record anew.
+memory or divide integers of 64 bits, what WKV's blocks publish to one another must be written and
+read by strong accesses, and from sm_90 on every kernel must wait for the one before. Of each kernel
+the record has the instructions, the registers, how many of its accesses are strong, the waits, and
+the divisions of 64 bits, as one version of nvcc makes them: where that is the same, instructions
+that differ by more than 5 %, and anything else that differs, are told of, one line each, and the
+status is 1. --renew writes the record anew.
 """
 
 import argparse
+import itertools
 import os
 import pathlib
 import re
@@ -26,10 +28,11 @@ import record
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
 RECORD = pathlib.Path(__file__).with_suffix(".tsv")
+SOURCES = ("wkv", "time_mix")
 ARCHITECTURES = (80, 90)
 FLAGS = ("-std=c++17", "-O3", "-fmad=false", "-ftz=true", "-I", "include", "-I", ".")
 NAMES = ("kernel", "instructions", "registers", "strong stores", "strong loads",
-         "strong additions", "waits")
+         "strong additions", "waits", "wide divisions")
 WAIT = "ACQBULK"  # for the kernel before, by begin_kernel
 FIRST_TO_WAIT = 90
 STRONG = {"ST": "strong stores", "LD": "strong loads", "AT": "strong additions",
@@ -43,8 +46,12 @@ LEAST_STRONG = {
     "backward_kernel": {"strong stores": 6, "strong loads": 18, "strong additions": 1},
 }
 TYPES = ("float, float", "double, double", "bfloat16, float", "float16, float")
+MIXED = {"float, float": 4, "double, double": 2, "bfloat16, float": 8}  # of each type in a pack
+MIXES = (1, 2, 3)
+DIVIDES = "column_totals"  # once for a column, when all is summed
 
 INSTRUCTION = re.compile(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)([.\w]*)")
+DIVISION = re.compile(r"\bCALL\b.*__cuda_sm\w+_(?:div|rem)_[su]64\b")  # which is a function
 
 
 def run(*command):
@@ -86,6 +93,8 @@ def count(listing):
         found[present]["instructions"] += 1
         if name == WAIT:
             found[present]["waits"] += 1
+        if DIVISION.search(line):
+            found[present]["wide divisions"] += 1
         if name in ("LDL", "STL"):
             spills.add(present)
         if "STRONG" in kinds and name[:2] in STRONG:
@@ -106,10 +115,10 @@ def examine(nvcc):
     nvdisasm, table, faults = find_disassembler(nvcc), {}, []
     version = re.search(r"release ([\d.]+)", run(nvcc, "--version"))
     with tempfile.TemporaryDirectory() as folder:
-        for architecture in ARCHITECTURES:
-            binary = os.path.join(folder, "wkv.cubin")
+        for architecture, source in itertools.product(ARCHITECTURES, SOURCES):
+            binary = os.path.join(folder, f"{source}.cubin")
             report = run(nvcc, *FLAGS, "-Xptxas=-v", f"-arch=sm_{architecture}", "-cubin", "-o",
-                         binary, "kernels/cuda/wkv.cu")
+                         binary, f"kernels/cuda/{source}.cu")
             found, spills = count(run(nvdisasm, "-c", binary))
             used, names = registers(report), short(list(found))
             for name in sorted(found, key=names.get):
@@ -122,8 +131,12 @@ def examine(nvcc):
 
 def needed():
     """The kernels that there have to be."""
-    return [f"{name}<{types}> sm_{architecture}"
-            for name in LEAST_STRONG for types in TYPES for architecture in ARCHITECTURES]
+    kernels = [f"{name}<{types}>" for name in LEAST_STRONG for types in TYPES]
+    for count, (types, width) in itertools.product(MIXES, MIXED.items()):
+        kernels += [f"mix_rows<{count}, {some}, {types}>" for some in (1, width)]
+        kernels.append(f"column_sums<{count}, {types.split()[-1]}, "
+                       f"element_backward<{count}, {types}> >")
+    return [f"{name} sm_{architecture}" for name in kernels for architecture in ARCHITECTURES]
 
 
 def check(kernel, counts, spills):
@@ -131,6 +144,8 @@ def check(kernel, counts, spills):
     lines = [f"{kernel}: keeps registers in memory"] if spills else []
     if int(kernel.rpartition("_")[2]) >= FIRST_TO_WAIT and counts["waits"] == 0:
         lines.append(f"{kernel}: does not wait for the kernel before")
+    if counts["wide divisions"] > 0 and not kernel.startswith(DIVIDES):
+        lines.append(f"{kernel}: divides integers of 64 bits")
     least = LEAST_STRONG.get(kernel.partition("<")[0], {})
     return lines + [f"{kernel}: {counts[what]} {what}, needs {at_least}"
                     for what, at_least in least.items() if counts[what] < at_least]

@@ -1,4 +1,4 @@
-"""bench/machine_code.py: nvcc makes of the WKV kernels what the record says, and what differs is
+"""bench/machine_code.py: nvcc makes of the kernels what the record says, and what differs is
 told."""
 
 import copy
@@ -28,7 +28,13 @@ first:
         /*0060*/                   NOP;
 .text.second:
         /*0000*/                   STL.64 [R1], R2 ;
-        /*0010*/                   EXIT ;
+        /*0010*/                   CALL.REL.NOINC `($__internal_0_$__cuda_sm20_div_s64) ;
+        /*0020*/               @P0 CALL.REL.NOINC `($__internal_1_$__cuda_sm20_rem_u64) ;
+        /*0030*/                   CALL.REL.NOINC `($__internal_2_$__cuda_sm20_div_rn_f64_full) ;
+        /*0040*/                   EXIT ;
+        .weak           $__internal_0_$__cuda_sm20_div_s64
+$__internal_0_$__cuda_sm20_div_s64:
+        /*0050*/                   I2F.U64.RP R12, R6 ;
 """
 REPORT = """
 ptxas info    : Compiling entry function 'first' for 'sm_90'
@@ -64,8 +70,10 @@ class ListingTest(unittest.TestCase):
     def test_instructions_and_strong_accesses_are_counted(self):
         found, spills = machine_code.count(LISTING)
         self.assertEqual(found["first"], {"instructions": 7, "registers": 0, "strong stores": 1,
-                                          "strong loads": 1, "strong additions": 1, "waits": 1})
-        self.assertEqual(found["second"]["instructions"], 2)
+                                          "strong loads": 1, "strong additions": 1, "waits": 1,
+                                          "wide divisions": 0})
+        self.assertEqual(found["second"]["instructions"], 6)
+        self.assertEqual(found["second"]["wide divisions"], 2)
         self.assertEqual(spills, {"second"})
 
     def test_registers_are_those_of_each_kernel(self):
@@ -89,7 +97,7 @@ class NeededTest(unittest.TestCase):
             self.assertEqual(compiler, "nvcc 99.1")
             for kernel in machine_code.needed():
                 self.assertIn(f"{kernel}: not in the machine code", faults)
-        self.assertEqual(len(machine_code.needed()), 16)
+        self.assertEqual(len(set(machine_code.needed())), 16 + 54)
         self.assertEqual([kernel for kernel in machine_code.needed()
                           if kernel not in recorded()[1]], [])
 
@@ -99,10 +107,11 @@ class ComparisonTest(unittest.TestCase):
         self.compiler, self.table = recorded()
 
     def test_what_no_compiler_may_do_is_told(self):
-        counts = self.table[FORWARD] | {"strong loads": 20, "waits": 0}
+        counts = self.table[FORWARD] | {"strong loads": 20, "waits": 0, "wide divisions": 1}
         self.assertEqual(machine_code.check(FORWARD, counts, True),
                          [f"{FORWARD}: keeps registers in memory",
                           f"{FORWARD}: does not wait for the kernel before",
+                          f"{FORWARD}: divides integers of 64 bits",
                           f"{FORWARD}: 20 strong loads, needs 21"])
         for kernel, counts in self.table.items():
             self.assertEqual(machine_code.check(kernel, counts, False), [])
