@@ -20,27 +20,18 @@ static const char *keep_text(train_arguments *given, const char *text)
     return given->file_texts.names[given->file_texts.count - 1];
 }
 
-/* Options of the verb's own are taken the first time that the file is read. */
-typedef struct taking {
-    train_arguments *given; /* NULL: not this time */
-    mt_status status;
-} taking;
-
-static bool take_own(void *context, const char *name, const char *text)
+/* Options of the verb's own are taken the first time that the file is read: the second time, the
+ * context is NULL. */
+static mt_status take_own(void *context, const char *name, const char *text, bool *taken)
 {
-    taking *taken = context;
-    if (!train_arguments_may_be_in_file(name)) {
-        return false;
+    train_arguments *given = context;
+    *taken = train_arguments_may_be_in_file(name);
+    if (!*taken || given == NULL) {
+        return MT_OK;
     }
-    if (taken->given != NULL) {
-        const char *kept = keep_text(taken->given, text);
-        if (kept != NULL) {
-            train_arguments_take(taken->given, name, kept);
-        } else {
-            taken->status = mt_fail(MT_ERROR_MEMORY, "no memory for --%s", name);
-        }
-    }
-    return true;
+    const char *kept = keep_text(given, text);
+    return kept != NULL ? train_arguments_take(given, name, kept)
+                        : mt_fail(MT_ERROR_MEMORY, "no memory for --%s", name);
 }
 
 /* Takes the verb's own options, and finds the task: the one that was named, the file's, or that of
@@ -48,11 +39,9 @@ static bool take_own(void *context, const char *name, const char *text)
 static mt_status find_task(const char *text, train_arguments *given, const train_task **task)
 {
     run_config named = {.task = ""};
-    taking taken = {given, MT_OK};
     options_defaults(&named);
     named.task[0] = '\0';
-    mt_status status = options_read_yaml_beside(&named, text, take_own, &taken);
-    status = status == MT_OK ? taken.status : status;
+    mt_status status = options_read_yaml_beside(&named, text, take_own, given);
     if (status == MT_OK && given->task == NULL && named.task[0] != '\0') {
         given->task = keep_text(given, named.task);
         status = given->task != NULL ? MT_OK : mt_fail(MT_ERROR_MEMORY, "no memory for its task");
@@ -90,7 +79,7 @@ static mt_status read_file(const char *path, train_arguments *given, run_config 
         status = configure_before(given, task, NULL, config);
     }
     if (status == MT_OK) {
-        status = options_read_yaml_beside(config, text, take_own, &(taking){NULL, MT_OK});
+        status = options_read_yaml_beside(config, text, take_own, NULL);
         memcpy(config->task, before->task, sizeof config->task);
     }
     free(text);

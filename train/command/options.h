@@ -55,8 +55,8 @@ mt_status options_read_yaml(run_config *config, const char *text);
 mt_status options_read_yaml_for(const char *task, run_config *config, const char *text);
 
 /* The same where other names may stand beside the options: `take` is given each name with its value
- * first, and tells if it is one of them. */
-typedef bool options_beside(void *context, const char *name, const char *text);
+ * first, and tells if it is one of them, and what is wrong with the value. */
+typedef mt_status options_beside(void *context, const char *name, const char *text, bool *taken);
 mt_status options_read_yaml_beside(run_config *config, const char *text, options_beside *take,
                                    void *context);
 

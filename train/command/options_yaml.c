@@ -193,9 +193,13 @@ static mt_status set_pair(const reading *how, yaml_document_t *document,
     if (how->task != NULL && !options_is_read(how->task, name)) {
         return MT_OK;
     }
-    if (is_pair && how->take != NULL &&
-        how->take(how->context, name, (const char *)value->data.scalar.value)) {
-        return MT_OK;
+    if (is_pair && how->take != NULL) {
+        bool taken;
+        mt_status status =
+            how->take(how->context, name, (const char *)value->data.scalar.value, &taken);
+        if (status != MT_OK || taken) {
+            return status == MT_OK ? MT_OK : fail_at(value, mt_error_message());
+        }
     }
     if (is_list) {
         options_empty_list(how->config, name);

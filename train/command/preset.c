@@ -39,11 +39,10 @@ static mt_status blame(const preset *chosen, mt_status status)
                            : mt_fail(status, "preset %s: %s", chosen->name, mt_error_message());
 }
 
-static bool take_base(void *context, const char *name, const char *text)
+static mt_status take_base(void *context, const char *name, const char *text, bool *taken)
 {
-    const preset **base = context;
-    *base = strcmp(name, "preset") == 0 ? find(text) : *base;
-    return strcmp(name, "preset") == 0 && *base != NULL;
+    *taken = strcmp(name, "preset") == 0;
+    return *taken ? preset_find(text, context) : MT_OK;
 }
 
 /* What a preset says beside options: its task, "" if it names none, and the preset whose options

@@ -100,7 +100,7 @@ static void parse_other(const char *text, const struct argp_state *state)
 }
 
 /* Those by which processes meet. */
-static error_t parse_meeting(int key, const char *text, ranks_meeting *meeting)
+static mt_status take_meeting(int key, const char *text, ranks_meeting *meeting)
 {
     long long number = 0;
     mt_status status = MT_OK;
@@ -119,7 +119,7 @@ static error_t parse_meeting(int key, const char *text, ranks_meeting *meeting)
     default:
         meeting->address = text;
     }
-    return parsed(status);
+    return status;
 }
 
 static void check_meeting(const train_arguments *given, const struct argp_state *state)
@@ -137,40 +137,42 @@ static void check_meeting(const train_arguments *given, const struct argp_state 
     }
 }
 
-/* The verb's own options. */
-static error_t parse_own(int key, const char *text, train_arguments *given)
+/* One of the verb's own options, unless it is none of them. */
+static mt_status take_own(int key, const char *text, train_arguments *given, bool *taken)
 {
+    *taken = true;
     switch (key) {
     case RESUME_KEY:
         given->resume = text;
-        return 0;
+        break;
     case ESPNET_KEY:
         given->espnet_config = text;
-        return 0;
+        break;
     case STYLE_KEY:
-        return parsed(mt_layout_parse(text, &given->style));
+        return mt_layout_parse(text, &given->style);
     case PRESET_KEY:
-        return parsed(preset_find(text, &given->preset));
+        return preset_find(text, &given->preset);
     case LIST_KEY:
         given->list_presets = true;
-        return 0;
+        break;
     case DRY_KEY:
         given->dry_run = true;
-        return 0;
+        break;
     case CONFIG_KEY:
         given->config = text;
-        return 0;
+        break;
     case PRINT_KEY:
         given->print_config = true;
-        return 0;
+        break;
     case RANK_KEY:
     case SIZE_KEY:
     case ADDRESS_KEY:
     case WAIT_KEY:
-        return parse_meeting(key, text, &given->meeting);
+        return take_meeting(key, text, &given->meeting);
     default:
-        return ARGP_ERR_UNKNOWN;
+        *taken = false;
     }
+    return MT_OK;
 }
 
 /* An option of the verb's own that a file may have, or NULL. */
@@ -193,15 +195,16 @@ bool train_arguments_may_be_in_file(const char *name)
     return find_for_file(name) != NULL;
 }
 
-void train_arguments_take(train_arguments *given, const char *name, const char *text)
+mt_status train_arguments_take(train_arguments *given, const char *name, const char *text)
 {
     train_arguments said = *given;
     const ranks_meeting *meeting = &given->meeting;
     const struct argp_option *option = find_for_file(name);
-    if (option == NULL) {
-        return;
+    bool taken;
+    mt_status status = option != NULL ? take_own(option->key, text, &said, &taken) : MT_OK;
+    if (option == NULL || status != MT_OK) {
+        return status;
     }
-    parse_own(option->key, text, &said);
     given->style = given->style != NULL ? given->style : said.style;
     given->preset = given->preset != NULL ? given->preset : said.preset;
     given->espnet_config = given->espnet_config != NULL ? given->espnet_config : said.espnet_config;
@@ -210,6 +213,7 @@ void train_arguments_take(train_arguments *given, const char *name, const char *
         .rank = meeting->rank >= 0 ? meeting->rank : said.meeting.rank,
         .size = meeting->size > 0 ? meeting->size : said.meeting.size,
         .seconds = meeting->seconds >= 0.0 ? meeting->seconds : said.meeting.seconds};
+    return MT_OK;
 }
 
 mt_status train_arguments_name_task(train_arguments *given)
@@ -272,11 +276,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
         finish(given, state);
         return 0;
     }
-    error_t error = parse_own(key, text, given);
-    if (error == 0) {
-        given->list = NULL; /* what comes behind is of no list */
+    bool taken;
+    parsed(take_own(key, text, given, &taken));
+    if (!taken) {
+        return parse_option(key, text, state);
     }
-    return error == ARGP_ERR_UNKNOWN ? parse_option(key, text, state) : error;
+    given->list = NULL; /* what comes behind is of no list */
+    return 0;
 }
 
 const char *train_argument(const train_arguments *given, const char *name)

@@ -34,10 +34,9 @@ mt_status train_arguments_parse(int argc, char **argv, run_config *config, train
 void train_arguments_free(train_arguments *given);
 
 /* Tells if a file of options may have one, of those that are the verb's own, and takes it from
- * there, unless it was given already; the text lives as long as the arguments. What is wrong with
- * it ends the program. */
+ * there, unless it was given already; the text lives as long as the arguments. */
 bool train_arguments_may_be_in_file(const char *name);
-void train_arguments_take(train_arguments *given, const char *name, const char *text);
+mt_status train_arguments_take(train_arguments *given, const char *name, const char *text);
 
 /* Where no task was named, takes that of what was: the preset, or ESPnet's configuration. */
 mt_status train_arguments_name_task(train_arguments *given);

@@ -74,7 +74,7 @@ class ConfigTest(CommandTest):
         self.assertEqual((options["task"], options["size"], options["blocks"]),
                          ("ids", "96", "12"))
         self.write("my.yaml", "style: gpt\n")
-        self.refuse("train", "copy", "--config", "my.yaml", status=2, says=["'gpt'"])
+        self.refuse("train", "copy", "--config", "my.yaml", status=1, says=["'gpt'"])
 
     def test_what_a_file_names_is_found_from_anywhere(self):
         self.write("text.txt", TEXT)
@@ -109,6 +109,13 @@ class ConfigTest(CommandTest):
         for text, status, says in (
                 ("task: copy\nsise: 3\n", 1, ["line 2", "'sise' (did you mean 'size'?)"]),
                 ("task: copy\nsize: 0.5\n", 1, ["line 2", "size 0.5"]),
+                ("task: copy\npreset: copi\n", 1,
+                 ["my.yaml: config: line 2: --preset copi: no such preset"]),
+                ("task: copy\nstyle: hg\n", 1, ["my.yaml: config: line 2: ", "'hg' is none of"]),
+                ("rank: -1\nworld-size: 2\n", 1, ["my.yaml: config: line 1: --rank -1: "]),
+                ("world-size: 0\n", 1, ["my.yaml: config: line 1: --world-size 0: "]),
+                ("address: localhost:1\nwait: long\n", 1,
+                 ["my.yaml: config: line 2: --wait long: "]),
                 ("task: copy\ndata: x\n", 2, ["--data", "copy"]),
                 ("size: 3\n", 2, ["my.yaml", "no task"]),
                 ("task: cpy\n", 2, ["my.yaml", "'cpy'"]),
