@@ -79,7 +79,13 @@ class KeptTest(TokenizerTest):
             with self.subTest(kind):
                 path = getattr(made, kind)(self.folder)
                 self.train(path, "--out", kind, "--norm-eps", "1e-5", "--no-bias")
-                self.run_command("export", kind, "--layout", "hf", "-o", kind + "-hf")
+                for to, says in ((kind + "-hf", ""),
+                                 (kind + ".safetensors", f"{kind}.safetensors has no tokenizer: "
+                                  f"the model's is in {kind}\n")):
+                    done = subprocess.run([support.MIXTAPE, "export", kind, "--layout", "hf",
+                                           "-o", to],
+                                          cwd=self.folder, capture_output=True, check=True)
+                    self.assertEqual(done.stderr.decode(), says)
                 names = set(os.listdir(self.path(kind + "-hf")))
                 self.assertEqual(len(names), 3, names)
                 name, = names - {"model.safetensors", "config.json"}

@@ -10,6 +10,7 @@
 #include "train/command/session.h"
 #include "train/command/verbs.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +99,20 @@ static mt_status refuse_output(const arguments *given, const char *model, const 
                : status;
 }
 
+/* What text is read and written by, where the file that was written has no place for it. */
+static void tell_vocabulary(const arguments *given, const mt_weights *weights)
+{
+    int container = (int)mt_format_of_name(given->output, given->layout)->container;
+    bool has_tokenizer = weights->tokenizer.bytes != NULL;
+    if (container == MT_SAFETENSORS && has_tokenizer) {
+        print_line(stderr, "%s has no tokenizer: the model's is in %s", given->output,
+                   given->model);
+    } else if (container != MT_HDF5 && !has_tokenizer && weights->tokens != NULL) {
+        print_line(stderr, "%s has no token list: what its %" PRId32 " labels stand for is in %s",
+                   given->output, weights->tokens->count, given->model);
+    }
+}
+
 static mt_status export_model(const arguments *given, const mt_checkpoint *checkpoint)
 {
     const mt_weights *weights = checkpoint->weights;
@@ -114,6 +129,7 @@ static mt_status export_model(const arguments *given, const mt_checkpoint *check
     status = mt_weights_export(weights, given->output, given->layout, given->stored);
     if (status == MT_OK) {
         session_tell_eps(given->output, given->layout, &weights->config);
+        tell_vocabulary(given, weights);
     }
     if (status == MT_OK && weights->config.output_size > 0 &&
         mt_layout_kept(given->layout, &weights->config).output_size == 0) {

@@ -1623,6 +1623,22 @@ class FilesTest(CommandTest):
         self.refuse("import", "folder/config.json", "-o", "other.h5", status=1,
                     says=["config.json", "JSON", "name the folder"])
 
+    def test_a_token_list_that_a_file_has_no_place_for_is_said(self):
+        small = "--style", "hf", "--size", "16", "--blocks", "1", "--steps", "1"
+        self.write("text.txt", "the quick brown fox\n" * 50)
+        self.run_command("train", "text", "--data", "text.txt", "--length", "8", *small, "--out",
+                         "text")
+        self.run_command("train", "copy", *small, "--out", "copy")
+        for run in "text", "copy":
+            for name in "folder", "a.safetensors", "a.h5":
+                to = run + "-" + name
+                told = run == "text" and name != "a.h5"
+                done = self.run_command("export", run, "--layout", "hf", "-o", to)
+                self.assertEqual(done.stderr.decode(), f"{to} has no token list: what its 17 "
+                                 "labels stand for is in text\n" if told else "")
+        done = self.run_command("export", "text-folder", "--layout", "hf", "-o", "again")
+        self.assertEqual(done.stderr, b"")  # it had none
+
     def test_an_eps_that_transformers_has_but_in_its_last_norm_is_said(self):
         self.hugging_face_folder(context_length=512, layer_norm_epsilon=1e-6)
         for verb, name in ((["import", "folder", "-o", "model.h5"], "folder"),
