@@ -46,7 +46,7 @@ MT_API mt_tensor *mt_sigmoid_gate(mt_tape *tape, mt_tensor *gate, mt_tensor *x);
 /* y = e^x / sum of e^x over the last dimension; minus infinity has no share */
 MT_API mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x);
 
-/* y = sum of x, y = mean of x: a scalar */
+/* y = sum of x, y = mean of x: a scalar; a mean overflows where its sum, in float64, does */
 MT_API mt_tensor *mt_sum(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_mean(mt_tape *tape, mt_tensor *x);
 

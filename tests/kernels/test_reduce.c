@@ -112,6 +112,29 @@ START_TEST(test_sums_are_accumulated_in_double)
 }
 END_TEST
 
+/* Where the numbers are doubles, the sum is no wider than they are. */
+static void check_large_mean(kernel_build *build)
+{
+    enum { N = 5000 };
+    bool overflows = build->dtype == MT_F64;
+    double *values = host_doubles(build, N), large = overflows ? 1e308 : 3e38;
+    for (int64_t i = 0; i < N; i++) {
+        values[i] = large;
+    }
+    void *x = upload(build, values, N), *mean = blank_wide(build, 1);
+    assert_ok(build->kernels->sum(build->device, N, 1.0 / N, x, mean));
+    double found = values_of(build, mean, 1)[0], expected = values_of(build, x, 1)[0];
+    ck_assert_msg(overflows ? found == INFINITY
+                            : fabs(found - expected) <= build->epsilon * expected,
+                  "%s: the mean of %g is %g", build->name, expected, found);
+}
+
+START_TEST(test_a_mean_overflows_where_its_sum_in_double_does)
+{
+    for_each_build(check_large_mean);
+}
+END_TEST
+
 /* What was halted stays so. */
 static void check_watch(kernel_build *build)
 {
@@ -142,6 +165,7 @@ static Suite *reduce_suite(void)
 {
     return SUITE("reduce", test_rows_are_summed_and_broadcast,
                  test_rows_of_several_matrices_are_summed, test_sums_are_accumulated_in_double,
+                 test_a_mean_overflows_where_its_sum_in_double_does,
                  test_a_number_beyond_the_most_halts_for_good);
 }
 
