@@ -104,6 +104,14 @@ KINDS = {
 }
 
 
+def set_kernels(mixtape):
+    """Names whose kernels OpenBLAS runs, as the command may begin anew to do, and the calls that
+    are to fail with it."""
+    bench = subprocess.run([mixtape, "bench", "--device", "cpu", "--wkv", "1,1,1", "--json"],
+                           check=True, capture_output=True)
+    os.environ["OPENBLAS_CORETYPE"] = json.loads(bench.stdout)["openblas"]
+
+
 def make_shard(folder):
     """Gives a folder of Hugging Face's an index, of one shard."""
     shard = os.path.join(folder, "model-00001-of-00001.safetensors")
@@ -341,6 +349,7 @@ def parse_arguments():
 def main():
     options = parse_arguments()
     wrong = 0
+    set_kernels(options.mixtape)
     with tempfile.TemporaryDirectory() as folder:
         prepared = os.path.join(folder, "prepared")
         os.mkdir(prepared)

@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/blas.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,16 +18,21 @@ static const struct {
     const char *isa, *kernels;
 } choices[] = {{"avx512", "SkylakeX"}, {"avx2", "Haswell"}};
 
-void choose_blas_kernels(char **argv)
+bool choose_blas_kernels(char **argv)
 {
     static const char variable[] = "OPENBLAS_CORETYPE";
     if (getenv(variable) != NULL || strcmp(mt_blas_kernels(), "Prescott") != 0) {
-        return;
+        return true;
     }
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
-        if (strcmp(choices[i].isa, mt_cpu_isa()) == 0 &&
-            setenv(variable, choices[i].kernels, 1) == 0) {
-            execv("/proc/self/exe", argv);
+        if (strcmp(choices[i].isa, mt_cpu_isa()) != 0) {
+            continue;
         }
+        if (setenv(variable, choices[i].kernels, 1) != 0) {
+            fprintf(stderr, "mixtape: no memory to set %s\n", variable);
+            return false;
+        }
+        execv("/proc/self/exe", argv);
     }
+    return true;
 }

@@ -2,8 +2,11 @@
 #ifndef MT_COMMAND_BLAS_KERNELS_H
 #define MT_COMMAND_BLAS_KERNELS_H
 
-/* Begins the program anew, as `argv` has it, where OpenBLAS would multiply at a third of what the
- * processor can; else, and if that cannot be done, it returns. */
-void choose_blas_kernels(char **argv);
+#include <stdbool.h>
+
+/* Begins the program anew, as `argv` has it, where OpenBLAS would multiply at a fourth of what the
+ * processor can; else, and where the system does not let it, returns true. False where there is no
+ * memory for it, which it has told then. */
+bool choose_blas_kernels(char **argv);
 
 #endif

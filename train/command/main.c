@@ -102,10 +102,9 @@ static const char *verb_at(const void *context, int i)
 int main(int argc, char **argv)
 {
     occupy_closed_streams();
-    if (!has_stack()) {
+    if (!has_stack() || !choose_blas_kernels(argv)) {
         return EXIT_FAILED;
     }
-    choose_blas_kernels(argv);
     /* Threads share memory: each would set apart 64 MiB of address space, which may be short. */
     mallopt(M_ARENA_MAX, 1);
     mt_keep_memory();
