@@ -27,11 +27,14 @@ mt_status mt_linear_check(const mt_call *call, int bias)
 mt_status mt_linear_rows_of(mt_call *call, int first, int bias, mt_linear_rows *rows)
 {
     const mt_tensor *x = call->inputs[first + X], *weight = call->inputs[first + WEIGHT];
+    const mt_tensor *of_bias = call->inputs[bias];
+    const bool has_narrow = of_bias != NULL && of_bias->dtype != call->dtype;
     *rows = (mt_linear_rows){.N = mt_leading_count(x),
                              .in = weight->shape[1],
                              .out = weight->shape[0],
                              .x = x->data,
-                             .bias = call->inputs[bias] != NULL ? call->inputs[bias]->data : NULL,
+                             .bias = of_bias != NULL ? of_bias->data : NULL,
+                             .narrow_bias = has_narrow ? of_bias->narrow : NULL,
                              .of_dweight = weight->dtype};
     if (weight->dtype != call->dtype && weight->dtype != mt_dtype_wide(call->dtype)) {
         rows->compact = weight;
@@ -89,6 +92,7 @@ mt_status mt_linear_values(const mt_call *call, const mt_linear_rows *rows, void
                                  .a = rows->x,
                                  .b = rows->weight,
                                  .bias = rows->bias,
+                                 .narrow_bias = rows->narrow_bias,
                                  .c = y};
     return rows->compact != NULL ? compact_values(call, rows, y)
                                  : call->kernels->matmul(call->device, &args);

@@ -11,11 +11,11 @@ mt_status mt_products(const mt_call *call, int64_t batch, bool transpose_a, bool
                       void *c, mt_dtype of_c);
 
 /* y = x weight^T + bias of N rows;  x (N, in), weight (out, in), both of the call's type, bias
- * (out), wide, or NULL. `compact` is the weight's tensor where it is stored in fewer bits, and
- * `weight` then NULL. */
+ * (out), wide, or NULL; narrow_bias as in mt_matmul_args. `compact` is the weight's tensor where it
+ * is stored in fewer bits, and `weight` then NULL. */
 typedef struct mt_linear_rows {
     int64_t N, in, out;
-    const void *x, *weight, *bias;
+    const void *x, *weight, *bias, *narrow_bias;
     const mt_tensor *compact;
     mt_dtype of_dweight; /* the type of weight's gradient */
 } mt_linear_rows;

@@ -72,16 +72,23 @@ typedef struct arrays {
 typedef struct products {
     mt_matmul_args of;
     int count;
-    arrays a, b, bias, c;
+    arrays a, b, bias, narrow_bias, c;
 } products;
 
-static void add_product(products *to, const void *a, const void *b, const void *bias, void *c)
+static int add_product(products *to, const void *a, const void *b, void *c)
 {
     int i = to->count++;
     to->a.at[i] = a;
     to->b.at[i] = b;
-    to->bias.at[i] = bias;
     to->c.at[i] = c;
+    return i;
+}
+
+static void add_value(products *to, const mt_linear_rows *rows, void *y)
+{
+    int i = add_product(to, rows->x, rows->weight, y);
+    to->bias.at[i] = rows->bias;
+    to->narrow_bias.at[i] = rows->narrow_bias;
 }
 
 /* Tells if the arrays, with elements of so many bytes, lie at equal distances, which are the step.
@@ -104,6 +111,15 @@ static bool have_step(const arrays *of, int count, size_t size, int64_t *step)
     return first > 0 && first % (int64_t)size == 0;
 }
 
+/* Biases have one step, whichever are taken. */
+static bool biases_have_step(const products *all, size_t size, size_t wide, int64_t *step)
+{
+    int64_t narrow_step = 0;
+    return have_step(&all->bias, all->count, wide, step) &&
+           have_step(&all->narrow_bias, all->count, size, &narrow_step) &&
+           (narrow_step == 0 || narrow_step == *step);
+}
+
 static mt_status multiply(const mt_call *call, const products *all)
 {
     size_t size = mt_dtype_size(call->dtype), wide = mt_dtype_size(mt_dtype_wide(call->dtype));
@@ -111,13 +127,14 @@ static mt_status multiply(const mt_call *call, const products *all)
     mt_status status = MT_OK;
     bool together = all->count > 1 && have_step(&all->a, all->count, size, &args.a_step) &&
                     have_step(&all->b, all->count, size, &args.b_step) &&
-                    have_step(&all->bias, all->count, wide, &args.bias_step) &&
+                    biases_have_step(all, size, wide, &args.bias_step) &&
                     have_step(&all->c, all->count, args.wide ? wide : size, &args.c_step);
     args.batch = together ? all->count : 1;
     for (int64_t i = 0; i < all->count && status == MT_OK; i += args.batch) {
         args.a = all->a.at[i];
         args.b = all->b.at[i];
         args.bias = all->bias.at[i];
+        args.narrow_bias = all->narrow_bias.at[i];
         args.c = (void *)(uintptr_t)all->c.at[i];
         status = call->kernels->matmul(call->device, &args);
     }
@@ -167,7 +184,7 @@ static mt_status linear_each_forward(mt_call *call)
     for (int i = 0; i < count_of(call) && status == MT_OK; i++) {
         void *y = call->outputs[i]->data;
         if (are_joined(call, rows)) {
-            add_product(&values, rows[i].x, rows[i].weight, rows[i].bias, y);
+            add_value(&values, &rows[i], y);
         } else {
             status = mt_linear_values(call, &rows[i], y);
         }
@@ -199,10 +216,10 @@ static void join(joined_backward *to, const mt_linear_rows *rows, const void *dy
                  const mt_linear_grads *grads)
 {
     if (grads->x != NULL) {
-        add_product(&to->of_x, dy, rows->weight, NULL, grads->x);
+        add_product(&to->of_x, dy, rows->weight, grads->x);
     }
     if (grads->weight != NULL) {
-        add_product(&to->of_weight, dy, rows->x, NULL, grads->weight);
+        add_product(&to->of_weight, dy, rows->x, grads->weight);
     }
     if (grads->bias != NULL) {
         to->dy.at[to->biases] = dy;

@@ -308,6 +308,9 @@ static void check_step(kernel_build *build, mt_matmul_args args, int64_t gap, bo
                        BATCH * args.c_step);
     const void *of_bias = uniform_wide(build, BATCH * args.bias_step, -1.0, 1.0, 4);
     args.bias = has_bias ? of_bias : NULL;
+    args.narrow_bias = has_bias && build->dtype == MT_BF16
+                           ? uniform(build, BATCH * args.bias_step, -1.0, 1.0, 4)
+                           : NULL;
     const double *a = values_of(build, args.a, BATCH * args.a_step),
                  *b = values_of(build, args.b, BATCH * args.b_step),
                  *bias = values_of(build, of_bias, BATCH * args.bias_step);

@@ -27,6 +27,9 @@ typedef struct mt_matmul_args {
     int64_t a_step, b_step, c_step;
     const void *bias; /* (N), wide, for each product, or NULL */
     int64_t bias_step;
+    /* The biases rounded to the table's type, as far apart, where they are at hand, or NULL: some
+     * devices add these. */
+    const void *narrow_bias;
 } mt_matmul_args;
 
 /* y = x W^T + beta y, x (M, K) and y (M, N) of the table's type, with weights W (N, K) that are
