@@ -8,6 +8,7 @@ namespace mt_cuda
 {
 
 blas_functions blas;
+blas_lt_functions blas_lt;
 
 namespace
 {
@@ -15,12 +16,20 @@ namespace
 #define STRING_OF(text) #text
 #define NAME_OF(macro)  STRING_OF(macro) /* cublas_v2.h renames some functions by macros */
 
-const struct {
+struct named_function {
     const char *name;
     size_t member;
-} functions[] = {
+};
+
+const named_function functions[] = {
 #define ROW(name, function) {NAME_OF(function), offsetof(blas_functions, name)},
     EACH_BLAS_FUNCTION(ROW)
+#undef ROW
+};
+
+const named_function lt_functions[] = {
+#define ROW(name, function) {NAME_OF(function), offsetof(blas_lt_functions, name)},
+    EACH_BLAS_LT_FUNCTION(ROW)
 #undef ROW
 };
 
@@ -52,6 +61,20 @@ void *find_library()
     return nullptr;
 }
 
+/* Fills a table of them; returns the first that is missing, or NULL. */
+template <size_t COUNT, typename table>
+const char *find_functions(void *handle, const named_function (&named)[COUNT], table *to)
+{
+    for (const auto &function : named) {
+        void *found = dlsym(handle, function.name);
+        if (found == nullptr) {
+            return function.name;
+        }
+        memcpy(reinterpret_cast<char *>(to) + function.member, &found, sizeof found);
+    }
+    return nullptr;
+}
+
 } // namespace
 
 mt_status load_blas()
@@ -61,13 +84,13 @@ mt_status load_blas()
         return mt_fail(MT_ERROR_DEVICE, "cuda: cuBLAS was not found: no libcublas.so.12 or .13 "
                                         "(add its folder to LD_LIBRARY_PATH, or use cpu)");
     }
-    for (const auto &function : functions) {
-        void *found = dlsym(handle, function.name);
-        if (found == nullptr) {
-            return mt_fail(MT_ERROR_DEVICE, "cuda: cuBLAS has no %s", function.name);
-        }
-        memcpy(reinterpret_cast<char *>(&blas) + function.member, &found, sizeof found);
+    const char *missing = find_functions(handle, functions, &blas);
+    if (missing != nullptr) {
+        return mt_fail(MT_ERROR_DEVICE, "cuda: cuBLAS has no %s", missing);
     }
+    /* cuBLAS is linked with the cuBLASLt of its version, where dlsym looks too. */
+    blas_lt_functions lt = {};
+    blas_lt = find_functions(handle, lt_functions, &lt) == nullptr ? lt : blas_lt_functions{};
     return MT_OK;
 }
 

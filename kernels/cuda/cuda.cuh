@@ -80,6 +80,10 @@ struct call_trace {
     size_t count, made;
 };
 
+/* Of matmul_biased.cu. */
+struct biased_product;
+struct biased_products;
+
 struct cuda_device {
     mt_device base; /* first: a device pointer is a cuda_device pointer */
     char name[16];
@@ -93,6 +97,8 @@ struct cuda_device {
     cudaEvent_t turns[2];    /* from one to the other, and back */
     cublasHandle_t blas;
     void *blas_workspace;
+    bool tf32; /* allowed for products of float32 */
+    biased_products *biased;
     void *workspace; /* what kernels need while they run */
     size_t workspace_size;
     void *outgrown[OUTGROWN_WORKSPACES]; /* which recordings may still use */

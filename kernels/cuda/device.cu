@@ -92,6 +92,7 @@ void close_device(mt_device *device)
     cuda_device *cuda = of(device);
     if (forked) {
         free(cuda->trace.calls);
+        free(cuda->biased);
         free(cuda);
         return;
     }

@@ -9,9 +9,6 @@ namespace mt_cuda
 namespace
 {
 
-constexpr size_t BLAS_WORKSPACE = static_cast<size_t>(32)
-                                  << 20; /* what cuBLAS asks for on Hopper */
-
 /* A product as cuBLAS has it. */
 struct blas_product {
     cublasOperation_t op_b, op_a;
@@ -59,9 +56,11 @@ cublasStatus_t gemm(cublasHandle_t handle, const blas_product &of, const mt_matm
                                     CUBLAS_GEMM_DEFAULT);
 }
 
-/* The names of products, by which of their factors are transposed. */
+/* The names of products, by which of their factors are transposed; of those that add a bias too. */
 const char *const product_names[2][2] = {{"product a b", "product a b^T"},
                                          {"product a^T b", "product a^T b^T"}};
+const char *const biased_names[2][2] = {{"product a b + bias", "product a b^T + bias"},
+                                        {"product a^T b + bias", "product a^T b^T + bias"}};
 
 template <typename stored, typename result>
 cublasStatus_t multiply(cublasHandle_t handle, const mt_matmul_args &args)
@@ -117,6 +116,14 @@ mt_status put_biases(mt_device *device, const mt_matmul_args &args)
                   BIAS_THREADS, 0, args.batch, args.M, args.N, bias, c);
 }
 
+/* Lets each row of the results begin as the bias, if there is one. */
+template <typename stored> mt_status begin_results(mt_device *device, const mt_matmul_args &args)
+{
+    typedef real_of<stored> real;
+    auto put = args.wide ? put_biases<real, real> : put_biases<stored, real>;
+    return args.bias != nullptr ? put(device, args) : MT_OK;
+}
+
 /* Sums of nothing, whose rows of no length cuBLAS refuses. */
 template <typename result> mt_status scale_results(mt_device *device, const mt_matmul_args &args)
 {
@@ -139,13 +146,20 @@ cublasStatus_t set_math_mode(cublasHandle_t handle, bool tf32)
         handle, static_cast<cublasMath_t>(mode | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION));
 }
 
-mt_status fail(const cuda_device *cuda, cublasStatus_t status)
-{
-    return mt_fail(status == CUBLAS_STATUS_ALLOC_FAILED ? MT_ERROR_MEMORY : MT_ERROR_DEVICE,
-                   "%s: cuBLAS: %s", cuda->name, blas.status_string(status));
-}
+template <typename stored>
+constexpr cudaDataType type_of = std::is_same<stored, double>::value  ? CUDA_R_64F
+                                 : std::is_same<stored, float>::value ? CUDA_R_32F
+                                                                      : CUDA_R_16BF;
 
 } // namespace
+
+mt_status check_blas(const cuda_device *cuda, cublasStatus_t status)
+{
+    return status == CUBLAS_STATUS_SUCCESS
+               ? MT_OK
+               : mt_fail(status == CUBLAS_STATUS_ALLOC_FAILED ? MT_ERROR_MEMORY : MT_ERROR_DEVICE,
+                         "%s: cuBLAS: %s", cuda->name, blas.status_string(status));
+}
 
 mt_status open_blas(cuda_device *cuda)
 {
@@ -157,7 +171,11 @@ mt_status open_blas(cuda_device *cuda)
     if (loaded == MT_OK) {
         loaded = cuda->base.allocate(&cuda->base, BLAS_WORKSPACE, &cuda->blas_workspace);
     }
+    if (loaded == MT_OK) {
+        loaded = open_biased_products(cuda);
+    }
     if (loaded != MT_OK) {
+        close_blas(cuda);
         return loaded;
     }
     cublasStatus_t status = blas.create(&handle);
@@ -173,13 +191,13 @@ mt_status open_blas(cuda_device *cuda)
     }
     if (status != CUBLAS_STATUS_SUCCESS) {
         close_blas(cuda);
-        return fail(cuda, status);
     }
-    return MT_OK;
+    return check_blas(cuda, status);
 }
 
 void close_blas(cuda_device *cuda)
 {
+    close_biased_products(cuda);
     if (cuda->blas != nullptr) {
         blas.destroy(cuda->blas);
     }
@@ -198,8 +216,8 @@ mt_status allow_tf32(mt_device *device, bool allowed)
     if (opened != MT_OK) {
         return opened;
     }
-    cublasStatus_t status = set_math_mode(cuda->blas, allowed);
-    return status == CUBLAS_STATUS_SUCCESS ? MT_OK : fail(cuda, status);
+    cuda->tf32 = allowed;
+    return check_blas(cuda, set_math_mode(cuda->blas, allowed));
 }
 
 template <typename stored> mt_status matmul(mt_device *device, const mt_matmul_args *given)
@@ -210,26 +228,30 @@ template <typename stored> mt_status matmul(mt_device *device, const mt_matmul_a
     if (M == 0 || N == 0) {
         return MT_OK;
     }
-    if (args.bias != nullptr) {
-        auto put = args.wide ? put_biases<real, real> : put_biases<stored, real>;
-        mt_status begun = put(device, args);
-        if (begun != MT_OK) {
-            return begun;
-        }
-    }
     if (K == 0) {
-        return args.wide ? scale_results<real>(device, args) : scale_results<stored>(device, args);
+        mt_status begun = begin_results<stored>(device, args);
+        auto scaled = args.wide ? scale_results<real> : scale_results<stored>;
+        return begun == MT_OK ? scaled(device, args) : begun;
     }
+    const biased_product *biased = nullptr;
     mt_status ready = use(device);
     if (ready == MT_OK) {
         ready = open_blas(of(device));
     }
+    if (ready == MT_OK && args.bias != nullptr) {
+        ready = find_biased_product(of(device), type_of<stored>, args, &biased);
+    }
+    if (ready == MT_OK && biased == nullptr) {
+        ready = begin_results<stored>(device, args);
+    }
     if (ready != MT_OK) {
         return ready;
     }
-    return enqueue(device, product_names[args.transpose_a][args.transpose_b], [=] {
+    const auto &names = biased != nullptr ? biased_names : product_names;
+    return enqueue(device, names[args.transpose_a][args.transpose_b], [=] {
         auto product = args.wide ? multiply<stored, real> : multiply<stored, stored>;
-        cublasStatus_t status = product(of(device)->blas, args);
+        cublasStatus_t status = biased != nullptr ? multiply_biased(of(device), *biased, args)
+                                                  : product(of(device)->blas, args);
         return status == CUBLAS_STATUS_SUCCESS
                    ? MT_OK
                    : mt_fail(MT_ERROR_DEVICE,

@@ -12,16 +12,20 @@ typedef enum cuda_on_cpu_machine {
     CUDA_ON_CPU_WORKS,
     CUDA_ON_CPU_NO_DRIVER,
     CUDA_ON_CPU_NO_DEVICE,
-    CUDA_ON_CPU_NO_BLAS
+    CUDA_ON_CPU_NO_BLAS,
+    CUDA_ON_CPU_NO_BLAS_LT,  /* but cuBLAS */
+    CUDA_ON_CPU_NO_ALGORITHM /* which cuBLASLt would have */
 } cuda_on_cpu_machine;
 
 /* The machine that is played; it has one device at first. The environment variable
- * CUDA_ON_CPU_MACHINE ("no-driver", "no-device", "no-blas") says so from outside. */
+ * CUDA_ON_CPU_MACHINE ("no-driver", "no-device", "no-blas", "no-blas-lt", "no-algorithm") says so
+ * from outside. */
 void cuda_on_cpu_set_machine(cuda_on_cpu_machine machine);
 
 /* The n-th call from now that allocates (device or pinned memory, a stream, an event, a graph, a
- * cuBLAS handle) fails, once; 0: none does. Returns how many were made since the last such call.
- * The environment variable CUDA_ON_CPU_FAIL_ALLOCATION says so from outside. */
+ * cuBLAS handle, a descriptor of cuBLASLt) fails, once; 0: none does. Returns how many were made
+ * since the last such call. The environment variable CUDA_ON_CPU_FAIL_ALLOCATION says so from
+ * outside. */
 int cuda_on_cpu_fail_allocation(int n);
 
 /* The same for launches of kernels; CUDA_ON_CPU_FAIL_LAUNCH from outside. */

@@ -1,6 +1,7 @@
 /* cuBLAS on OpenBLAS, enqueued like any other work. */
 #include "control.h"
 #include "kernels/cuda/blas.cuh"
+#include "tf32.h"
 
 #include <vector>
 
@@ -78,16 +79,13 @@ static bool can_multiply(cublasOperation_t op_a, cublasOperation_t op_b, int64_t
            long_enough(ldb, op_b == CUBLAS_OP_N ? k : n) && long_enough(ldc, m);
 }
 
-/* A matrix with its numbers rounded to the 10 bits of TF32's mantissa. */
 static std::vector<float> in_tf32(const float *matrix, int64_t rows, int64_t columns, int64_t ld)
 {
     std::vector<float> rounded(static_cast<size_t>(ld * columns));
     for (int64_t column = 0; column < columns; column++) {
         for (int64_t row = 0; row < rows; row++) {
-            int exponent;
-            float fraction = frexpf(matrix[column * ld + row], &exponent);
             rounded[static_cast<size_t>(column * ld + row)] =
-                ldexpf(rintf(ldexpf(fraction, 11)), exponent - 11);
+                cuda_on_cpu::in_tf32(matrix[column * ld + row]);
         }
     }
     return rounded;
@@ -234,8 +232,17 @@ mt_cuda::blas_functions mt_cuda::blas = {
 #undef ROW
 };
 
+mt_cuda::blas_lt_functions mt_cuda::blas_lt;
+
 mt_status mt_cuda::load_blas()
 {
+    static const blas_lt_functions functions = {
+#define ROW(name, function) function,
+        EACH_BLAS_LT_FUNCTION(ROW)
+#undef ROW
+    };
+    blas_lt = cuda_on_cpu::machine_is(CUDA_ON_CPU_NO_BLAS_LT, "no-blas-lt") ? blas_lt_functions{}
+                                                                            : functions;
     return cuda_on_cpu::machine_is(CUDA_ON_CPU_NO_BLAS, "no-blas")
                ? mt_fail(MT_ERROR_DEVICE, "cuda: cuBLAS was not found")
                : MT_OK;

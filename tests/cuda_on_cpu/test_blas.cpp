@@ -67,6 +67,26 @@ START_TEST(test_a_function_that_it_lacks_is_named)
 }
 END_TEST
 
+START_TEST(test_cublaslt_is_the_one_that_cublas_is_linked_with)
+{
+    put("12", 12);
+    put("13", 13);
+    ck_assert_str_eq(loaded(), "13");
+    ck_assert_ptr_nonnull(reinterpret_cast<void *>(mt_cuda::blas_lt.create_operation));
+    ck_assert_ptr_nonnull(reinterpret_cast<void *>(mt_cuda::blas_lt.multiply));
+}
+END_TEST
+
+START_TEST(test_without_a_function_of_cublaslt_there_is_none)
+{
+    const mt_cuda::blas_lt_functions none = {};
+    put("12", 12);
+    put("none", 13);
+    ck_assert_str_eq(loaded(), "12");
+    ck_assert_mem_eq(&mt_cuda::blas_lt, &none, sizeof none);
+}
+END_TEST
+
 static Suite *blas_suite(void)
 {
     TCase *cases;
@@ -76,6 +96,8 @@ static Suite *blas_suite(void)
     tcase_add_test(cases, test_what_the_process_has_is_preferred_to_both);
     tcase_add_test(cases, test_without_one_the_versions_are_named);
     tcase_add_test(cases, test_a_function_that_it_lacks_is_named);
+    tcase_add_test(cases, test_cublaslt_is_the_one_that_cublas_is_linked_with);
+    tcase_add_test(cases, test_without_a_function_of_cublaslt_there_is_none);
     return suite;
 }
 

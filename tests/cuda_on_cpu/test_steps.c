@@ -15,7 +15,7 @@ static mt_tape *tape;
 static mt_model *model;
 static mt_adam *adam;
 
-static void open_model(int64_t blocks, double weight_decay)
+static void open_model(mt_dtype dtype, int64_t blocks, double weight_decay)
 {
     mt_model_config config = mt_model_config_default(5, 4);
     mt_adam_config options = mt_adam_config_default();
@@ -24,7 +24,7 @@ static void open_model(int64_t blocks, double weight_decay)
     options.clip = 1.0;
     ck_assert_int_eq(mt_device_open("cuda", &device), MT_OK);
     ck_assert_int_eq(mt_tape_create(device, &tape), MT_OK);
-    ck_assert_int_eq(mt_model_create(device, MT_F32, &config, 1, &model), MT_OK);
+    ck_assert_int_eq(mt_model_create(device, dtype, &config, 1, &model), MT_OK);
     ck_assert_int_eq(mt_adam_create(model->parameters, options, &adam), MT_OK);
 }
 
@@ -56,7 +56,7 @@ static void differentiate(void)
 
 START_TEST(test_later_steps_allocate_nothing_and_wait_for_nothing)
 {
-    open_model(2, 0.01);
+    open_model(MT_F32, 2, 0.01);
     for (int step = 0; step < 4; step++) {
         cuda_on_cpu_fail_allocation(0);
         cuda_on_cpu_waits();
@@ -73,7 +73,7 @@ END_TEST
 
 static int launches_of_update(int64_t blocks, double weight_decay)
 {
-    open_model(blocks, weight_decay);
+    open_model(MT_F32, blocks, weight_decay);
     differentiate();
     ck_assert_int_eq(mt_parameters_settle_grad(model->parameters), MT_OK);
     ck_assert_int_eq(mt_adam_set_lr(adam, 0.01), MT_OK);
@@ -94,28 +94,43 @@ START_TEST(test_adam_is_one_launch_over_all_parameters)
 }
 END_TEST
 
-static mt_status count_products(void *count, const char *kernel, double seconds)
+typedef struct product_counts {
+    int products, biased, biases; /* products, of which some add a bias, and biases by themselves */
+} product_counts;
+
+static mt_status count_product(void *context, const char *kernel, double seconds)
 {
+    product_counts *counts = context;
     (void)seconds;
-    *(int *)count += strncmp(kernel, "product", strlen("product")) == 0;
+    counts->products += strncmp(kernel, "product", strlen("product")) == 0;
+    counts->biased += strstr(kernel, "+ bias") != NULL;
+    counts->biases += strcmp(kernel, "bias") == 0;
     return MT_OK;
 }
 
 /* Key, value and receptance of self-attention are one product, and there are its output and three
  * of feed-forward: five in each direction for values, inputs and weights of a block, and one of the
- * head. In the second step gradients are added to others. */
-START_TEST(test_projections_are_one_product)
+ * head. All of the values add their bias, but that of feed-forward's key. In the second step
+ * gradients are added to others. */
+START_TEST(test_projections_are_one_product_that_adds_biases)
 {
     enum { BLOCKS = 2 };
-    open_model(BLOCKS, 0.0);
-    for (int step = 0; step < 2; step++) {
-        int products = 0;
+    static const mt_dtype dtypes[] = {MT_F32, MT_BF16};
+    for (int i = 0; i < 4; i++) {
+        product_counts counts = {0, 0, 0};
+        if (i % 2 == 0) {
+            open_model(dtypes[i / 2], BLOCKS, 0.0);
+        }
         ck_assert_int_eq(device->trace(device), MT_OK);
         add_gradients();
-        ck_assert_int_eq(device->traced(device, count_products, &products), MT_OK);
-        ck_assert_int_eq(products, 3 * (5 * BLOCKS + 1));
+        ck_assert_int_eq(device->traced(device, count_product, &counts), MT_OK);
+        ck_assert_int_eq(counts.products, 3 * (5 * BLOCKS + 1));
+        ck_assert_int_eq(counts.biased, 4 * BLOCKS + 1);
+        ck_assert_int_eq(counts.biases, 0);
+        if (i % 2 == 1) {
+            close_model();
+        }
     }
-    close_model();
 }
 END_TEST
 
@@ -183,7 +198,8 @@ END_TEST
 static Suite *steps_suite(void)
 {
     return SUITE("cuda_on_cpu/steps", test_later_steps_allocate_nothing_and_wait_for_nothing,
-                 test_adam_is_one_launch_over_all_parameters, test_projections_are_one_product,
+                 test_adam_is_one_launch_over_all_parameters,
+                 test_projections_are_one_product_that_adds_biases,
                  test_products_round_to_tf32_where_allowed_alone,
                  test_more_than_a_million_numbers_are_dropped_on_a_large_device);
 }
