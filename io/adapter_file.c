@@ -5,6 +5,7 @@
 #include "io/kept_tokenizer.h"
 #include "io/utf8.h"
 #include "kernels/null.h"
+#include "layers/layer.h"
 
 #include <mixtape/model_fields.h>
 
@@ -283,7 +284,8 @@ mt_status mt_weights_begin_tuned(const mt_weights *weights, mt_model *model)
     if (tuned == NULL) {
         return MT_OK;
     }
-    mt_status status = model->adapter == NULL ? mt_model_adapt(model, weights->adapter, 1) : MT_OK;
+    mt_status status =
+        model->adapter == NULL ? mt_model_reserve_adapter(model, weights->adapter) : MT_OK;
     if (status == MT_OK) {
         status = mt_weights_fill(tuned, model->adapter->parameters);
     }

@@ -362,6 +362,9 @@ mt_status mt_checkpoint_restore_own(const mt_checkpoint *checkpoint, mt_paramete
         status = read_both(checkpoint, adam);
     }
     if (status == MT_OK && adam != NULL) {
+        status = mt_adam_written_all(adam);
+    }
+    if (status == MT_OK && adam != NULL) {
         adam->step = checkpoint->adam_step;
     }
     return status;

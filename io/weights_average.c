@@ -32,14 +32,14 @@ static const mt_parameter *find_parameter(const mt_weights *weights, const char 
     return NULL;
 }
 
-/* Adds rows of one file's parameter to sums. */
+/* Adds rows of one file's parameter to sums, or begins them. */
 static mt_status add_rows(const mt_weights *weights, const char *name, int64_t first, int64_t rows,
-                          int64_t count, void *values, double *sums)
+                          int64_t count, void *values, double *sums, bool begins)
 {
     const mt_parameter *parameter = mt_parameters_find(weights->parameters, name);
     mt_status status = mt_weights_read(weights, parameter, first, rows, values);
     for (int64_t i = 0; i < count && status == MT_OK; i++) {
-        sums[i] += mt_real_at(weights->dtype, values, i);
+        sums[i] = (begins ? 0.0 : sums[i]) + mt_real_at(weights->dtype, values, i);
     }
     return status;
 }
@@ -50,18 +50,20 @@ static mt_status read_mean(mt_source *base, const char *name, mt_dtype dtype, in
     const mean_source *source = (mean_source *)base;
     const char *parameter = find_parameter(&source->first, name)->name;
     int64_t count = (int64_t)(bytes / mt_dtype_size(dtype));
-    double *sums = calloc((size_t)count, sizeof *sums);
+    double *sums = malloc((size_t)count * sizeof *sums);
     if (sums == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %" PRId64 " sums", parameter, count);
     }
-    mt_status status = add_rows(&source->first, parameter, first, rows, count, values, sums);
+    mt_status status = add_rows(&source->first, parameter, first, rows, count, values, sums, true);
     for (int i = 0; i < source->count && status == MT_OK; i++) {
-        status = add_rows(source->others[i], parameter, first, rows, count, values, sums);
+        status = add_rows(source->others[i], parameter, first, rows, count, values, sums, false);
     }
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count && status == MT_OK; i++) {
         sums[i] /= (double)(source->count + 1);
     }
-    mt_convert_reals(MT_F64, sums, dtype, values, count);
+    if (status == MT_OK) {
+        mt_convert_reals(MT_F64, sums, dtype, values, count);
+    }
     free(sums);
     return status;
 }

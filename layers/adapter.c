@@ -288,11 +288,12 @@ static void attach(mt_model *model, mt_adapter *adapter)
     }
 }
 
-mt_status mt_model_adapt(mt_model *model, const mt_adapter_config *config, uint64_t seed)
+/* `seed`: of the initial values; NULL: there are none. */
+static mt_status adapt(mt_model *model, const mt_adapter_config *config, const uint64_t *seed)
 {
     mt_adapter *adapter;
     if (model == NULL || config == NULL) {
-        return mt_fail_null(__func__);
+        return mt_fail_null("mt_model_adapt");
     }
     if (model->adapter != NULL) {
         return mt_fail(MT_ERROR_INVALID, "adapter: the model has one already, of kind %s",
@@ -302,7 +303,8 @@ mt_status mt_model_adapt(mt_model *model, const mt_adapter_config *config, uint6
     if (status != MT_OK) {
         return status;
     }
-    status = mt_parameters_allocate(adapter->parameters, seed);
+    status = seed != NULL ? mt_parameters_allocate(adapter->parameters, *seed)
+                          : mt_parameters_reserve(adapter->parameters);
     if (status != MT_OK) {
         mt_adapter_destroy(adapter);
         return status;
@@ -311,4 +313,14 @@ mt_status mt_model_adapt(mt_model *model, const mt_adapter_config *config, uint6
     adapter->parameters->beside = model->parameters;
     attach(model, adapter);
     return MT_OK;
+}
+
+mt_status mt_model_adapt(mt_model *model, const mt_adapter_config *config, uint64_t seed)
+{
+    return adapt(model, config, &seed);
+}
+
+mt_status mt_model_reserve_adapter(mt_model *model, const mt_adapter_config *config)
+{
+    return adapt(model, config, NULL);
 }

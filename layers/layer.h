@@ -3,6 +3,7 @@
 #ifndef MT_LAYERS_LAYER_H
 #define MT_LAYERS_LAYER_H
 
+#include <mixtape/adapter.h>
 #include <mixtape/model.h>
 
 #include <stdio.h>
@@ -59,6 +60,9 @@ mt_status mt_model_outline(const mt_model_config *config, mt_device *device, mt_
 
 void mt_adapter_destroy(mt_adapter *adapter); /* NULL is allowed */
 
+/* mt_model_adapt without initial values, for an adapter that is given others. */
+mt_status mt_model_reserve_adapter(mt_model *model, const mt_adapter_config *config);
+
 /* mt_model_create without initial values, for a model that is given others: a parameter is whatever
  * memory held until it is written or drawn. */
 mt_status mt_model_reserve(mt_device *device, mt_dtype dtype, const mt_model_config *config,
@@ -74,6 +78,11 @@ mt_status mt_parameters_status(const mt_parameters *parameters);
 /* The blocks of parameters alone, of which nothing is written but the gaps between parameters: what
  * mt_parameters_allocate begins with. */
 mt_status mt_parameters_reserve(mt_parameters *parameters);
+
+/* Zeros in the gaps between parameters, of elements first .. first + count - 1 of a block that is
+ * laid out as theirs are; `part` has these alone. */
+mt_status mt_parameters_clear_gaps(const mt_parameters *parameters, int64_t first, int64_t count,
+                                   void *part);
 
 /* Gives back the blocks, and what is kept beside them. Tensors still point there. */
 void mt_parameters_release_blocks(mt_parameters *parameters);

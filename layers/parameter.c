@@ -274,19 +274,28 @@ mt_status mt_parameters_draw(mt_parameters *parameters, int i, uint64_t seed)
  * whatever goes through a block as one array reads too. The rest is not touched, so that a model
  * that is never trained takes no memory for gradients where the system gives memory when it is
  * touched. */
-static mt_status clear_gaps(const mt_parameters *parameters, void *block)
+mt_status mt_parameters_clear_gaps(const mt_parameters *parameters, int64_t first, int64_t count,
+                                   void *part)
 {
     mt_device *device = parameters->device;
     size_t size = mt_dtype_size(parameters->dtype);
     mt_status status = MT_OK;
     for (int i = 0; i < parameters->count && status == MT_OK; i++) {
         const mt_parameter *parameter = parameters->items[i];
-        size_t count = (size_t)mt_tensor_count(&parameter->tensor);
-        size_t gap = (size_t)padded((int64_t)count) - count;
-        char *behind = (char *)block + (parameter->offset + count) * size;
-        status = gap > 0 ? device->zero(device, behind, gap * size) : MT_OK;
+        int64_t n = mt_tensor_count(&parameter->tensor), at = (int64_t)parameter->offset;
+        int64_t begin = at + n > first ? at + n : first;
+        int64_t end = at + padded(n) < first + count ? at + padded(n) : first + count;
+        if (begin < end) {
+            status = device->zero(device, (char *)part + (size_t)(begin - first) * size,
+                                  (size_t)(end - begin) * size);
+        }
     }
     return status;
+}
+
+static mt_status clear_gaps(const mt_parameters *parameters, void *block)
+{
+    return mt_parameters_clear_gaps(parameters, 0, parameters->total, block);
 }
 
 static mt_status reserve_zero_rows(mt_parameters *parameters)

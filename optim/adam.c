@@ -47,10 +47,12 @@ static mt_status allocate(mt_adam *adam)
                        (void **)&adam->rates};
     size_t sizes[] = {bytes, bytes, sizeof *adam->norm_squared, sizeof *adam->halt,
                       sizeof *adam->rates};
+    const int moments = 2; /* which are blank */
     for (int i = 0; i < 5; i++) {
         mt_status status = device->allocate(device, sizes[i], memory[i]);
         if (status == MT_OK) {
-            status = device->zero(device, *memory[i], sizes[i]);
+            status = i < moments ? mt_poison(device, *memory[i], sizes[i])
+                                 : device->zero(device, *memory[i], sizes[i]);
         }
         if (status != MT_OK) {
             return status;
@@ -88,6 +90,7 @@ mt_status mt_adam_create_part(mt_parameters *parameters, mt_adam_config config, 
     made->first = first;
     made->count = count;
     made->access = access;
+    made->blank = true;
     status = allocate(made);
     if (status == MT_OK) {
         status = mt_adam_ranges_create(made);
@@ -217,6 +220,20 @@ static mt_status find_norm(mt_adam *adam, double grad_scale)
     return status == MT_OK && !adam->halts ? mt_adam_go_on(adam) : status;
 }
 
+/* The moments of the first update. They are not cleared before, since a checkpoint's are written
+ * whole; nor in the update, which may be recorded. */
+static mt_status clear_moments(mt_adam *adam)
+{
+    mt_device *device = adam->parameters->device;
+    size_t bytes = (size_t)adam->count * mt_dtype_size(adam->parameters->dtype);
+    mt_status status = device->zero(device, adam->m, bytes);
+    if (status == MT_OK) {
+        status = device->zero(device, adam->v, bytes);
+    }
+    adam->blank = status != MT_OK;
+    return status;
+}
+
 mt_status mt_adam_set_lr(mt_adam *adam, double lr)
 {
     if (adam == NULL) {
@@ -230,7 +247,8 @@ mt_status mt_adam_set_lr(mt_adam *adam, double lr)
     mt_adam_rates rates = {.lr = lr,
                            .bias1 = 1.0 - pow(adam->config.beta1, step),
                            .bias2 = 1.0 - pow(adam->config.beta2, step)};
-    return device->write(device, adam->rates, &rates, sizeof rates);
+    mt_status status = adam->blank ? clear_moments(adam) : MT_OK;
+    return status == MT_OK ? device->write(device, adam->rates, &rates, sizeof rates) : status;
 }
 
 mt_status mt_adam_update(mt_adam *adam, double grad_scale)

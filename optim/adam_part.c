@@ -1,6 +1,9 @@
 #include "optim/adam_part.h"
 
 #include "kernels/device.h"
+#include "layers/layer.h"
+
+#include <string.h>
 
 static char *place_of(const mt_adam *adam, mt_moment which, int64_t first)
 {
@@ -12,8 +15,12 @@ mt_status mt_adam_read_own(const mt_adam *adam, mt_moment which, int64_t first, 
                            void *values)
 {
     mt_device *device = adam->parameters->device;
-    return device->read_back(device, values, place_of(adam, which, first),
-                             (size_t)n * mt_dtype_size(adam->parameters->dtype));
+    size_t bytes = (size_t)n * mt_dtype_size(adam->parameters->dtype);
+    if (adam->blank) {
+        memset(values, 0, bytes);
+        return MT_OK;
+    }
+    return device->read_back(device, values, place_of(adam, which, first), bytes);
 }
 
 mt_status mt_adam_write_own(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,
@@ -22,6 +29,17 @@ mt_status mt_adam_write_own(const mt_adam *adam, mt_moment which, int64_t first,
     mt_device *device = adam->parameters->device;
     return device->write(device, place_of(adam, which, first), values,
                          (size_t)n * mt_dtype_size(adam->parameters->dtype));
+}
+
+mt_status mt_adam_written_all(mt_adam *adam)
+{
+    void *const moments[] = {adam->m, adam->v};
+    mt_status status = MT_OK;
+    for (int i = 0; i < 2 && adam->blank && status == MT_OK; i++) {
+        status = mt_parameters_clear_gaps(adam->parameters, adam->first, adam->count, moments[i]);
+    }
+    adam->blank = adam->blank && status != MT_OK;
+    return status;
 }
 
 mt_status mt_adam_read_moments(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,

@@ -144,7 +144,11 @@ static mt_status restore_shared(mt_trainer *trainer, const mt_checkpoint *checkp
                                             restore_all, (void *)(uintptr_t)checkpoint);
     bool has_read =
         !trainer_splits(trainer) || mt_communicator_rank(trainer->config.communicator) == 0;
-    return status == MT_OK && !has_read ? restore(trainer, checkpoint, NULL) : status;
+    if (status != MT_OK || has_read) {
+        return status;
+    }
+    status = mt_adam_written_all(trainer->adam);
+    return status == MT_OK ? restore(trainer, checkpoint, NULL) : status;
 }
 
 /* What does not fit has changed nothing; a file that fails while it is read has. */

@@ -61,7 +61,7 @@ mt_status trainer_share_values(mt_trainer *trainer)
     const mt_parameters *parameters = trainer->parameters;
     size_t bytes = (size_t)parameters->total * mt_dtype_size(parameters->dtype);
     void *const blocks[] = {parameters->data, trainer->adam->m, trainer->adam->v};
-    const int count = trainer_splits(trainer) ? 1 : 3;
+    const int count = trainer_splits(trainer) || trainer->adam->blank ? 1 : 3;
     mt_status status = MT_OK;
     for (int i = 0; i < count && status == MT_OK; i++) {
         status = mt_communicator_broadcast_device(communicator, trainer->device, bytes, blocks[i]);

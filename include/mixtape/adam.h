@@ -28,7 +28,8 @@ typedef struct mt_adam {
     int64_t step;              /* updates made */
     int64_t first, count;      /* what it updates of the blocks, in elements: all, or a rank's part
                                   (mt_trainer_config.split_optimizer), */
-    void *m, *v;               /* and the moments of that */
+    void *m, *v;               /* and the moments of that, */
+    bool blank;                /* which are zeros that nothing has written yet */
     double *norm_squared;      /* (1), on the device: of the latest gradients */
     double *halt;              /* (1), on the device: 0, or no number: the update is not made */
     bool halts;                /* updates that follow one that is not made are not made either */
@@ -55,10 +56,11 @@ MT_API void mt_adam_destroy(mt_adam *adam); /* NULL is allowed */
 MT_API mt_status mt_adam_step(mt_adam *adam, double lr, double grad_scale, double *grad_norm);
 
 /* The parts of mt_adam_step, for those who record the device's work: set_lr says what the next
- * update works with, update enqueues it and reads nothing back; adam->step is the caller's to
- * count. watch, before update, makes it one that changes nothing where a loss, of the parameters'
- * type or not, is not finite. With adam->halts set, no later update changes anything either, until
- * go_on: who works ahead of the device finds the parameters as the update found them. */
+ * update works with, and comes before it; update enqueues it and reads nothing back; adam->step is
+ * the caller's to count. watch, before update, makes it one that changes nothing where a loss, of
+ * the parameters' type or not, is not finite. With adam->halts set, no later update changes
+ * anything either, until go_on: who works ahead of the device finds the parameters as the update
+ * found them. */
 MT_API mt_status mt_adam_watch(mt_adam *adam, const mt_tensor *loss);
 MT_API mt_status mt_adam_go_on(mt_adam *adam);
 MT_API mt_status mt_adam_set_lr(mt_adam *adam, double lr);

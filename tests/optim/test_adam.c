@@ -2,6 +2,7 @@
 #include <mixtape/adam.h>
 
 #include "kernels/device.h"
+#include "optim/adam_part.h"
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
 
@@ -71,6 +72,73 @@ START_TEST(test_adam_is_the_formula)
     ck_assert_int_eq(mt_tensor_read(matrix, found), MT_OK);
     for (int i = 0; i < N; i++) {
         ck_assert_double_eq_tol(found[i], p[i], 1e-12);
+    }
+    mt_adam_destroy(adam);
+}
+END_TEST
+
+/* Both of all elements, which are `n`. */
+static void check_moments(const mt_adam *adam, int64_t n, double expected)
+{
+    double values[64];
+    ck_assert_int_le(n, 64);
+    for (int which = 0; which < 2; which++) {
+        ck_assert_int_eq(mt_adam_read_own(adam, (mt_moment)which, 0, n, values), MT_OK);
+        for (int64_t i = 0; i < n; i++) {
+            ck_assert_double_eq(values[i], expected);
+        }
+    }
+}
+
+/* Up to the first update, and after a file that failed while it was read. */
+START_TEST(test_moments_are_zeros_until_all_are_written)
+{
+    static const double some[5] = {1.0, 2.0, 3.0, 4.0, 5.0};
+    double found[64];
+    mt_adam *adam = make_adam(mt_adam_config_default());
+    check_moments(adam, parameters->total, 0.0);
+    for (int which = 0; which < 2; which++) {
+        ck_assert_int_eq(mt_adam_write_own(adam, (mt_moment)which, 2, 5, some), MT_OK);
+    }
+    check_moments(adam, parameters->total, 0.0);
+    ck_assert_int_eq(mt_adam_step(adam, 0.1, 1.0, NULL), MT_OK); /* of gradients that are zeros */
+    check_moments(adam, parameters->total, 0.0);
+    ck_assert_int_eq(mt_adam_write_own(adam, MT_FIRST_MOMENT, 2, 5, some), MT_OK);
+    ck_assert_int_eq(mt_adam_read_own(adam, MT_FIRST_MOMENT, 2, 5, found), MT_OK);
+    ck_assert_mem_eq(found, some, sizeof some);
+    mt_adam_destroy(adam);
+}
+END_TEST
+
+START_TEST(test_moments_that_all_are_written_are_zero_between_parameters)
+{
+    double values[N], found[64];
+    mt_adam *adam = make_adam(mt_adam_config_default());
+    const mt_tensor *const tensors[] = {matrix, vector};
+    for (int i = 0; i < N; i++) {
+        values[i] = 1.0 + i;
+    }
+    for (int which = 0; which < 2; which++) {
+        for (int i = 0; i < 2; i++) {
+            ck_assert_int_eq(mt_adam_write_own(adam, (mt_moment)which,
+                                               (int64_t)parameters->items[i]->offset,
+                                               mt_tensor_count(tensors[i]), values),
+                             MT_OK);
+        }
+    }
+    ck_assert_int_eq(mt_adam_written_all(adam), MT_OK);
+    for (int which = 0; which < 2; which++) {
+        double *at = found;
+        ck_assert_int_eq(mt_adam_read_own(adam, (mt_moment)which, 0, parameters->total, found),
+                         MT_OK);
+        for (int i = 0; i < 2; i++) {
+            int64_t n = mt_tensor_count(tensors[i]), room = i == 0 ? 32 : 16;
+            ck_assert_mem_eq(at, values, (size_t)n * sizeof *values);
+            for (int64_t k = n; k < room; k++) {
+                ck_assert_double_eq(at[k], 0.0);
+            }
+            at += room;
+        }
     }
     mt_adam_destroy(adam);
 }
@@ -398,8 +466,10 @@ END_TEST
 static Suite *adam_suite(void)
 {
     return SUITE_WITH(
-        "adam", setup, teardown, test_adam_is_the_formula, test_weight_decay_spares_vectors,
-        test_clipping_scales_to_the_norm,
+        "adam", setup, teardown, test_adam_is_the_formula,
+        test_moments_are_zeros_until_all_are_written,
+        test_moments_that_all_are_written_are_zero_between_parameters,
+        test_weight_decay_spares_vectors, test_clipping_scales_to_the_norm,
         test_gradients_that_are_not_finite_change_nothing_and_are_named,
         test_a_loss_that_is_not_finite_is_not_followed,
         test_gradients_whose_squares_overflow_change_nothing,

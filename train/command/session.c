@@ -352,7 +352,7 @@ static mt_status open_model(const mt_weights *weights, const mt_adapter_config *
         const mt_weights *model = weights->file->model; /* to which nothing was added */
         status = mt_model_reserve_frozen(session->device, dtype, &weights->config, &session->model);
         status = status == MT_OK ? mt_weights_begin_new(model, session->model, 0, false) : status;
-        status = status == MT_OK ? mt_model_adapt(session->model, apart, 1) : status;
+        status = status == MT_OK ? mt_model_reserve_adapter(session->model, apart) : status;
     }
     if (status != MT_OK) {
         session_close(session);

@@ -1,5 +1,6 @@
 /* Runs that train something beside a model which stays as it is. */
 #include "io/adapter_file.h"
+#include "layers/layer.h"
 #include "train/command/rates.h"
 #include "train/command/session.h"
 #include "train/stream_internal.h"
@@ -29,8 +30,9 @@ static mt_status check_whole(const train_session *session)
                          session->config.init, session->first_new_token);
 }
 
-/* The adapter of a run, beside a model whose values are in place. */
-static mt_status add_adapter(train_session *session)
+/* The adapter of a run, beside a model whose values are in place. `drawn`: it begins with initial
+ * values. */
+static mt_status add_adapter(train_session *session, bool drawn)
 {
     const run_config *config = &session->config;
     mt_adapter_config adapter = {.kind =
@@ -42,7 +44,8 @@ static mt_status add_adapter(train_session *session)
         status = mt_projections_parse(config->lora_on, &adapter.on);
     }
     if (status == MT_OK) {
-        status = mt_model_adapt(session->model, &adapter, (uint64_t)config->seed);
+        status = drawn ? mt_model_adapt(session->model, &adapter, (uint64_t)config->seed)
+                       : mt_model_reserve_adapter(session->model, &adapter);
         status = status == MT_OK ? MT_OK : mt_fail(status, "%s (--lora-rank)", mt_error_message());
     }
     return status == MT_OK ? rates_set(config->rates, session_trained(session)) : status;
@@ -66,7 +69,8 @@ mt_status session_adapt(const mt_checkpoint *checkpoint, const mt_checkpoint *in
             checkpoint != NULL ? checkpoint->weights->file->model : init->weights;
         status = mt_weights_note(model, &session->adapted, &session->adapted_print);
     }
-    return status == MT_OK ? add_adapter(session) : status;
+    return status == MT_OK ? add_adapter(session, checkpoint == NULL && !session->config.dry)
+                           : status;
 }
 
 mt_status session_describe(const train_session *session, mt_trainer *trainer, const char *config)
