@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Bytes, each with those before it. */
 typedef struct run_memory {
@@ -156,6 +157,25 @@ static double available(void)
     return 1024.0 * (double)kib;
 }
 
+/* What the C library, OpenBLAS, and HDF5 take of the host when they begin to work: found of runs
+ * whose models are too small to count. */
+enum { LIBRARIES = 11000000 };
+
+/* What a run takes of the host beside all that is counted: the program as it is now, with its data,
+ * and its libraries at work. 0: the system does not tell. */
+static size_t taken_by_program(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long long pages = 0;
+    if (file != NULL && fscanf(file, "%*u %llu", &pages) != 1) {
+        pages = 0;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return pages > 0 ? (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) + LIBRARIES : 0;
+}
+
 /* What rows carry, kept by the trainer: for the next update, and of one of several batches for the
  * next of these. */
 static size_t taken_by_rows(const train_session *session)
@@ -221,7 +241,8 @@ static void print(const train_session *session, const run_memory *memory)
 {
     const run_config *config = &session->config;
     bool host = is_on_host(session);
-    size_t save = taken_by_save(session), most = memory->validation;
+    size_t save = taken_by_save(session), program = host ? taken_by_program() : 0;
+    size_t most = memory->validation + program;
     char text[128];
     most += host ? save : 0;
     printf("%.1f MB at most on %s:\n", 1e-6 * (double)most, mt_device_name(session->device));
@@ -235,6 +256,9 @@ static void print(const train_session *session, const run_memory *memory)
     print_step(session, memory->step - memory->model);
     print_row(memory->validation - memory->step, "a validation beside that");
     print_row(save, host ? "a save beside that" : "a save, of the host's memory");
+    if (program > 0) {
+        print_row(program, "the program itself");
+    }
     double left = host ? available() : 0.0;
     if (left > 0.0) {
         printf("the system has %.1f MB%s\n", 1e-6 * left,
