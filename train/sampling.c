@@ -134,7 +134,10 @@ static int32_t likeliest(const mt_sampler *sampler)
  *
  * A draw mostly ends among the first few, so the symbols are a heap, and no more of them are put in
  * order than are looked at: each of `order` comes before the two at twice its place, + 1 and + 2.
- * Those that were taken stand behind the heap, from the end on. */
+ * Those that were taken stand behind the heap, from the end on. Where a draw has not ended with
+ * one in PARTED_FROM of all, what is left of the heap is parted. */
+
+enum { PARTED_FROM = 32 };
 
 static bool comes_before(const double *logits, int32_t a, int32_t b)
 {
@@ -223,6 +226,44 @@ static int32_t count_kept(mt_sampler *sampler, double *sum)
     return fewest;
 }
 
+/* The symbol of the heap at which `left` ends, by the weights in the order of likelihood. Symbols
+ * are parted into those before one of them and those behind it, and the side on which `left` ends
+ * is parted again: the others never are in order. */
+static int32_t find_in_heap(mt_sampler *sampler, double left)
+{
+    const double *logits = sampler->logits, largest = logits[symbol_at(sampler, 0)];
+    int32_t *order = sampler->order, begin = 0, end = sampler->count - sampler->taken;
+    int32_t last =
+        symbol_at(sampler, sampler->taken - 1); /* where rounding leaves none behind it */
+    while (begin < end) {
+        int32_t middle = begin + (end - begin) / 2, symbol = order[middle], place = begin;
+        double before = 0.0, own = weight_of(sampler, symbol, largest);
+        order[middle] = order[end - 1];
+        for (int32_t i = begin; i < end - 1; i++) {
+            int32_t other = order[i];
+            if (comes_before(logits, other, symbol)) {
+                order[i] = order[place];
+                order[place++] = other;
+                before += weight_of(sampler, other, largest);
+            }
+        }
+        order[end - 1] = order[place];
+        order[place] = symbol;
+        if (left < before) {
+            end = place;
+            continue;
+        }
+        left -= before;
+        last = own > 0.0 ? symbol : last;
+        if (left < own) {
+            break;
+        }
+        left -= own;
+        begin = place + 1;
+    }
+    return last;
+}
+
 mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logits, int32_t *symbol)
 {
     if (sampler == NULL) {
@@ -240,13 +281,15 @@ mt_status mt_sampler_draw(mt_sampler *sampler, mt_dtype dtype, const void *logit
     double sum;
     int32_t kept = count_kept(sampler, &sum), i = 0;
     double left = mt_random_uniform(&sampler->random) * sum;
-    for (; i < kept - 1; i++) {
-        left -= weight(sampler, i);
-        if (left < 0.0) {
-            break;
-        }
+    int32_t ordered = kept - 1, few = sampler->count / PARTED_FROM;
+    if (kept == sampler->allowed && sampler->taken == 1 && few > 0 && few < ordered) {
+        ordered = few;
     }
-    *symbol = symbol_at(sampler, i);
+    while (i < ordered && (left -= weight(sampler, i)) >= 0.0) {
+        i++;
+    }
+    *symbol =
+        i == ordered && ordered < kept - 1 ? find_in_heap(sampler, left) : symbol_at(sampler, i);
     return MT_OK;
 }
 

@@ -306,6 +306,34 @@ START_TEST(test_draws_are_those_of_symbols_that_are_all_in_order)
 }
 END_TEST
 
+/* So that a draw ends anywhere, and those that are forbidden are behind all. */
+START_TEST(test_draws_among_many_that_are_nearly_as_likely_are_in_order_too)
+{
+    for (int spread = 0; spread < 3; spread++) {
+        mt_random values = mt_random_make(5, 0), uniform = mt_random_make(12, 0);
+        mt_sampler *sampler;
+        const mt_sampling sampling = mt_sampling_default();
+        ck_assert_int_eq(mt_sampler_create(&sampling, MANY, 12, &sampler), MT_OK);
+        for (int32_t j = 0; j < 20; j++) {
+            ck_assert_int_eq(mt_sampler_forbid(sampler, 7 * j), MT_OK);
+        }
+        for (int i = 0; i < 1000; i++) {
+            int32_t order[MANY], kept = 0, symbol;
+            for (int32_t j = 0; j < MANY; j++) {
+                many[j] = floor(20.0 * mt_random_uniform(&values)) * 0.01 * spread;
+                bool forbidden = j % 7 == 0 && j < 140;
+                order[kept] = j;
+                kept += !forbidden;
+            }
+            qsort(order, (size_t)kept, sizeof *order, by_likelihood);
+            ck_assert_int_eq(mt_sampler_draw(sampler, MT_F64, many, &symbol), MT_OK);
+            ck_assert_int_eq(symbol, order[place_of(order, kept, mt_random_uniform(&uniform))]);
+        }
+        mt_sampler_destroy(sampler);
+    }
+}
+END_TEST
+
 static Suite *sampling_suite(void)
 {
     return SUITE("sampling", test_shares_are_those_of_softmax, test_top_k_keeps_the_likeliest,
@@ -315,6 +343,7 @@ static Suite *sampling_suite(void)
                  test_a_tiny_temperature_is_like_0, test_the_seed_tells_the_choices_in_either_type,
                  test_choices_go_on_elsewhere, test_one_sampler_serves_several_seeds,
                  test_draws_are_those_of_symbols_that_are_all_in_order,
+                 test_draws_among_many_that_are_nearly_as_likely_are_in_order_too,
                  test_what_is_out_of_range_is_refused_with_the_figure,
                  test_logits_are_of_any_real_type,
                  test_types_that_are_not_real_and_positions_below_0_are_refused,
