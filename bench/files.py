@@ -6,11 +6,13 @@
 
 A model of random values, by default of 92 million parameters (0.37 GB), is exported, imported, told
 of by `info`, and generates one symbol, from each kind of file, whose pages the system has in
-memory; and `dd` copies one, and flushes the copy. Builds take turns at being the first. Given are
-medians: seconds of the processor, of all processes and of the system for them, and the least of
-them; of the clock; megabytes of parameters for each second of the processor; and the megabytes that
-were read and written by calls, which does not count what goes between processes. What the builds
-write is compared byte for byte.
+memory; and `dd` copies one, and flushes the copy. Builds take turns at being the first, and from
+the second round on what is measured is in an order of its own each round: what the system takes to
+write a file depends on the memory that it has from the one before. Given are medians: seconds of
+the processor, of all processes and of the system for them, which is told again alone, and the least
+of them; of the clock; megabytes of parameters for each second of the processor; and the megabytes
+that were read and written by calls, which does not count what goes between processes. What the
+builds write is compared byte for byte.
 """
 
 import argparse
@@ -38,8 +40,8 @@ status = subprocess.call(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=subproc
 clock, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
 read, written = (now - then for now, then in zip(counted(), before))
 with open(sys.argv[1], "w") as file:
-    json.dump({"processor": used.ru_utime + used.ru_stime, "clock": clock, "read": read,
-               "written": written}, file)
+    json.dump({"processor": used.ru_utime + used.ru_stime, "system": used.ru_stime,
+               "clock": clock, "read": read, "written": written}, file)
 sys.exit(status)
 """
 
@@ -120,14 +122,15 @@ def measure(folder, what, command, output, found):
 
 def show(found, megabytes, rounds, several):
     print(f"{megabytes:.0f} MB of parameters, medians of {rounds} rounds")
-    print(f"{'':30}{'':8}{'processor':>10}{'least':>10}{'clock':>9}{'MB/s':>7}{'read':>10}"
-          f"{'written':>10}")
+    print(f"{'':30}{'':8}{'processor':>10}{'system':>10}{'least':>10}{'clock':>9}{'MB/s':>7}"
+          f"{'read':>10}{'written':>10}")
     for what, of_builds in found.items():
         for build, counts in of_builds.items():
             median = {key: statistics.median(count[key] for count in counts) for key in counts[0]}
             least = min(count["processor"] for count in counts)
-            print(f"{what:30}{build if several else '':8}{median['processor']:8.3f} s{least:8.3f} s"
-                  f"{median['clock']:7.2f} s{megabytes / median['processor']:7.0f}"
+            print(f"{what:30}{build if several else '':8}{median['processor']:8.3f} s"
+                  f"{median['system']:8.3f} s{least:8.3f} s{median['clock']:7.2f} s"
+                  f"{megabytes / median['processor']:7.0f}"
                   f"{median['read'] / 1e6:7.1f} MB{median['written'] / 1e6:7.1f} MB")
 
 
@@ -144,8 +147,11 @@ def main():
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
         folder = pathlib.Path(name)
         megabytes = make_model(folder, commands["this"], given)
+        rows = list(rows_of())
         for turn in range(given.rounds):
-            for what, arguments, output in rows_of():
+            if turn > 0:
+                random.Random(turn).shuffle(rows)
+            for what, arguments, output in rows:
                 for build, command in sorted(commands.items(), reverse=turn % 2 == 1):
                     counts = found.setdefault(what, {}).setdefault(build, [])
                     measure(folder, what, arguments if what == COPY else [command, *arguments],
