@@ -2,17 +2,21 @@
 """What a symbol costs where many prompts are answered at once.
 
     bench/prompts.py build/mixtape [--batches N...] [--rounds N] [--size S] [--blocks N]
-                     [--vocabulary N] [--json FILE]
+                     [--vocabulary N] [--threads N] [--json FILE]
 
 A model of random values answers as many prompts as there are rows, on one thread: the processor's
 time of `generate --prompts` with long answers, less that with short ones, for each symbol more.
 Beside it stand the matrix products of such a step alone, which NumPy leaves to its BLAS, by the
-same number of rows. Rounds take turns; given are medians.
+same number of rows and on as many threads. On several threads the clock counts. Rounds take turns;
+given are medians.
 """
 
 import os
+import sys
 
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+# NumPy's BLAS asks for this when it is loaded.
+THREADS = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv[:-1] else "1"
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = THREADS
 
 import argparse
 import json
@@ -29,11 +33,12 @@ import numpy
 SHORT = 5
 
 
-def processor_time(command, folder):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def time_of(command, folder, threads):
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    clock, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return processor if threads == 1 else clock
 
 
 def make_run(options, folder):
@@ -50,10 +55,11 @@ def symbol_time(options, folder, rows):
     with open(os.path.join(folder, f"prompts-{rows}"), "w", encoding="utf-8") as prompts:
         prompts.write("\u4e00\n" * rows)
     command = [options.mixtape, "generate", "run", "--prompts", f"prompts-{rows}", "--batch",
-               str(rows), "--threads", "1", "--length"]
+               str(rows), "--threads", str(options.threads), "--length"]
     long = SHORT + options.symbols
-    more = processor_time([*command, str(long)], folder)
-    return (more - processor_time([*command, str(SHORT)], folder)) / (rows * (long - SHORT))
+    more = time_of([*command, str(long)], folder, options.threads)
+    less = time_of([*command, str(SHORT)], folder, options.threads)
+    return (more - less) / (rows * (long - SHORT))
 
 
 def products_of(options):
@@ -65,15 +71,16 @@ def products_of(options):
            ] + [make((options.vocabulary, size))]
 
 
-def products_time(matrices, rows):
+def products_time(matrices, rows, threads):
+    now = time.process_time if threads == 1 else time.monotonic
     inputs = {matrix.shape[1]: numpy.ones((rows, matrix.shape[1]), numpy.float32)
               for matrix in matrices}
-    steps, began = 0, time.process_time()
-    while steps == 0 or time.process_time() - began < 0.3:
+    steps, began = 0, now()
+    while steps == 0 or now() - began < 0.3:
         for matrix in matrices:
             inputs[matrix.shape[1]] @ matrix.T
         steps += 1
-    return (time.process_time() - began) / steps / rows
+    return (now() - began) / steps / rows
 
 
 def main():
@@ -86,6 +93,7 @@ def main():
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=65)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", help="a file for the figures")
     options = parser.parse_args()
     found = {rows: {"symbol": [], "products": []} for rows in options.batches}
@@ -95,7 +103,7 @@ def main():
         for _ in range(options.rounds):
             for rows, times in found.items():
                 times["symbol"].append(symbol_time(options, folder, rows))
-                times["products"].append(products_time(matrices, rows))
+                times["products"].append(products_time(matrices, rows, options.threads))
     print("rows   ms a symbol   of its products   one row takes")
     medians = {rows: {name: statistics.median(values) for name, values in times.items()}
                for rows, times in found.items()}
