@@ -27,7 +27,7 @@ static void sum_stretch(const unsigned char *at, const int16_t *times, uint64_t 
         sum_lowered += number;
         products_lowered += (int32_t)number * times[i];
     }
-    *sum = (uint64_t)(sum_lowered + LOWERED * STRETCH);
+    *sum = (uint64_t)((int64_t)sum_lowered + (int64_t)LOWERED * STRETCH);
     *products =
         (uint64_t)((int64_t)products_lowered + (int64_t)LOWERED * (STRETCH * (STRETCH + 1) / 2));
 }

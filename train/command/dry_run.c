@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Bytes, each with those before it. */
 typedef struct run_memory {
@@ -141,11 +140,10 @@ static mt_status run(train_session *session, run_memory *memory)
     return status;
 }
 
-/* What the system can give without swapping, in bytes; 0: it does not tell. */
-static double available(void)
+/* Bytes that a file of the system tells, in KiB behind a name; 0: it does not. */
+static size_t told_by_system(const char *path, const char *name)
 {
-    static const char name[] = "MemAvailable:";
-    FILE *file = fopen("/proc/meminfo", "r");
+    FILE *file = fopen(path, "r");
     char line[128];
     unsigned long long kib = 0;
     while (file != NULL && kib == 0 && fgets(line, sizeof line, file) != NULL) {
@@ -154,7 +152,13 @@ static double available(void)
     if (file != NULL) {
         fclose(file);
     }
-    return 1024.0 * (double)kib;
+    return (size_t)kib * 1024;
+}
+
+/* What the system can give without swapping. */
+static size_t available(void)
+{
+    return told_by_system("/proc/meminfo", "MemAvailable:");
 }
 
 /* What the C library, OpenBLAS, and HDF5 take of the host when they begin to work: found of runs
@@ -165,15 +169,8 @@ enum { LIBRARIES = 11000000 };
  * and its libraries at work. 0: the system does not tell. */
 static size_t taken_by_program(void)
 {
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long long pages = 0;
-    if (file != NULL && fscanf(file, "%*u %llu", &pages) != 1) {
-        pages = 0;
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return pages > 0 ? (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) + LIBRARIES : 0;
+    size_t now = told_by_system("/proc/self/status", "VmRSS:");
+    return now > 0 ? now + LIBRARIES : 0;
 }
 
 /* What rows carry, kept by the trainer: for the next update, and of one of several batches for the
@@ -259,10 +256,10 @@ static void print(const train_session *session, const run_memory *memory)
     if (program > 0) {
         print_row(program, "the program itself");
     }
-    double left = host ? available() : 0.0;
-    if (left > 0.0) {
-        printf("the system has %.1f MB%s\n", 1e-6 * left,
-               (double)most > left ? ", which is too little" : "");
+    size_t left = host ? available() : 0;
+    if (left > 0) {
+        printf("the system has %.1f MB%s\n", 1e-6 * (double)left,
+               most > left ? ", which is too little" : "");
     }
 }
 
