@@ -1,5 +1,7 @@
 #include "kernels/dry.h"
 
+#include "kernels/matmul_steps.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +20,18 @@ typedef struct dry_device {
     extent *extents;
     uintptr_t end; /* of the addresses handed out */
     size_t held, most;
+    size_t workspace; /* of what is held, the device's own for widened factors */
 } dry_device;
 
 /* ---- memory ---- */
 
 static const uintptr_t first_address = (uintptr_t)1 << 20; /* NULL is none, nor what is near it */
+
+static void hold(dry_device *dry, size_t bytes)
+{
+    dry->held += bytes;
+    dry->most = dry->held > dry->most ? dry->held : dry->most;
+}
 
 static mt_status allocate(mt_device *device, size_t bytes, void **memory)
 {
@@ -39,8 +48,7 @@ static mt_status allocate(mt_device *device, size_t bytes, void **memory)
     *made = (extent){.next = dry->extents, .address = dry->end, .bytes = bytes};
     dry->extents = made;
     dry->end += rounded;
-    dry->held += bytes;
-    dry->most = dry->held > dry->most ? dry->held : dry->most;
+    hold(dry, bytes);
     *memory = (void *)made->address;
     return MT_OK;
 }
@@ -163,6 +171,18 @@ static const char *lacks_bf16(const mt_device *device)
     return mt_device_lacks_bf16(((const dry_device *)device)->like);
 }
 
+static mt_status matmul_bf16(mt_device *device, const mt_matmul_args *given)
+{
+    dry_device *dry = (dry_device *)device;
+    const mt_matmul_args args = mt_matmul_spelled_out(given);
+    size_t widened = (size_t)mt_matmul_widened(&args) * sizeof(float);
+    if (lacks_bf16(device) != NULL && widened > dry->workspace) {
+        hold(dry, widened - dry->workspace);
+        dry->workspace = widened;
+    }
+    return MT_OK;
+}
+
 /* ---- its life ---- */
 
 static void close_device(mt_device *device)
@@ -187,6 +207,7 @@ mt_status mt_dry_open(mt_device *like, mt_device **device)
     dry->kernels[MT_F32].wkv_saved_size = saved_size_f32;
     dry->kernels[MT_F64].wkv_saved_size = saved_size_f64;
     dry->kernels[MT_BF16].wkv_saved_size = saved_size_bf16;
+    dry->kernels[MT_BF16].matmul = matmul_bf16;
     dry->base = (mt_device){
         .name = like->name,
         .kernels = {[MT_F32] = &dry->kernels[MT_F32],

@@ -14,8 +14,9 @@ extern "C" {
 /* Opens one in the place of `like`, which outlives it, with its name. MT_ERROR_MEMORY. */
 mt_status mt_dry_open(mt_device *like, mt_device **device);
 
-/* The most bytes that were allocated on it at a time. What kernels and libraries of the other
- * device take for themselves, as workspaces, is not counted. */
+/* The most bytes that were allocated on it at a time. Of what kernels and libraries of the other
+ * device take for themselves, only the room is counted in which factors of bfloat16 are widened
+ * where the device does not multiply them as such. */
 size_t mt_dry_most(const mt_device *device);
 
 #ifdef __cplusplus

@@ -192,8 +192,8 @@ static mt_status multiply_widened(mt_device *device, mt_matmul_args *args)
     int64_t batch = args->batch, a = args->M * args->K, b = args->K * args->N,
             c = args->wide ? 0 : args->M * args->N;
     real *memory;
-    mt_status status =
-        mt_cpu_workspace(device, (size_t)(batch * (a + b + c)) * sizeof *memory, (void **)&memory);
+    mt_status status = mt_cpu_workspace(device, (size_t)mt_matmul_widened(args) * sizeof *memory,
+                                        (void **)&memory);
     if (status != MT_OK) {
         return status;
     }

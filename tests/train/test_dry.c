@@ -172,11 +172,35 @@ START_TEST(test_memory_that_is_free_again_counts_once)
 }
 END_TEST
 
+/* Where bfloat16 is multiplied as float32, the room for widened factors grows to the largest. */
+START_TEST(test_widened_factors_take_memory)
+{
+    mt_device *cpu, *dry;
+    const mt_matmul_args products[] = {{.M = 20, .N = 30, .K = 40, .batch = 2, .wide = true},
+                                       {.M = 20, .N = 31, .K = 40},
+                                       {.M = 50, .N = 60, .K = 70}};
+    const size_t most[] = {4 * 2 * (20 * 40 + 40 * 30), 4 * 2 * (20 * 40 + 40 * 30),
+                           4 * (50 * 70 + 70 * 60 + 50 * 60)};
+    setenv("MIXTAPE_ISA", "baseline", 1);
+    ck_assert_int_eq(mt_device_open("cpu", &cpu), MT_OK);
+    ck_assert_int_eq(mt_dry_open(cpu, &dry), MT_OK);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(dry->kernels[MT_F32]->matmul(dry, &products[i]), MT_OK);
+        ck_assert_uint_eq(mt_dry_most(dry), i > 0 ? most[i - 1] : 0);
+        ck_assert_int_eq(dry->kernels[MT_BF16]->matmul(dry, &products[i]), MT_OK);
+        ck_assert_uint_eq(mt_dry_most(dry), most[i]);
+    }
+    mt_device_close(dry);
+    mt_device_close(cpu);
+    unsetenv("MIXTAPE_ISA");
+}
+END_TEST
+
 static Suite *dry_suite(void)
 {
     return SUITE_WITH("dry", graph_setup, graph_teardown, test_a_step_takes_what_it_takes_elsewhere,
                       test_what_no_machine_has_is_counted,
-                      test_memory_that_is_free_again_counts_once);
+                      test_memory_that_is_free_again_counts_once, test_widened_factors_take_memory);
 }
 
 MT_TEST_MAIN(dry_suite)
