@@ -4,21 +4,22 @@
     bench/prompts.py build/mixtape [--batches N...] [--rounds N] [--size S] [--blocks N]
                      [--vocabulary N] [--threads N] [--json FILE]
 
-A model of random values answers as many prompts as there are rows, on one thread: the processor's
-time of `generate --prompts` with long answers, less that with short ones, for each symbol more.
-Beside it stand the matrix products of such a step alone, which NumPy leaves to its BLAS, by the
-same number of rows and on as many threads. On several threads the clock counts. Rounds take turns;
+A model of random values answers as many prompts as there are rows: the time of `generate --prompts`
+with long answers, less that with short ones, for each symbol more. Beside it stand the matrix
+products of such a step alone, which NumPy leaves to its BLAS, by the same number of rows and on as
+many threads. On one thread the time is the processor's, on several the clock's. Rounds take turns;
 given are medians.
 """
 
+import argparse
 import os
-import sys
 
 # NumPy's BLAS asks for this when it is loaded.
-THREADS = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv[:-1] else "1"
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = THREADS
+threads = argparse.ArgumentParser(add_help=False)
+threads.add_argument("--threads", type=int, default=1)
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(
+    threads.parse_known_args()[0].threads)
 
-import argparse
 import json
 import resource
 import statistics
@@ -84,7 +85,7 @@ def products_time(matrices, rows, threads):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
+    parser = argparse.ArgumentParser(parents=[threads], description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mixtape", type=os.path.abspath)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 32, 128])
@@ -93,7 +94,6 @@ def main():
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=65)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", help="a file for the figures")
     options = parser.parse_args()
     found = {rows: {"symbol": [], "products": []} for rows in options.batches}

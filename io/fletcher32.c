@@ -10,8 +10,9 @@
 
 #include <string.h>
 
-/* Of a stretch, the sum of products is at most 65535 STRETCH (STRETCH + 1) / 2, below 2^32. Its
- * memory is asked for AHEAD bytes before, since the hardware alone asks too late. */
+/* Of a stretch of lowered numbers, the sum of products is at most 32768 STRETCH (STRETCH + 1) / 2
+ * in size, below 2^31. Its memory is asked for AHEAD bytes before, since the hardware alone asks
+ * too late. */
 enum { STRETCH = 256, MODULUS = 65535, LOWERED = 32768, AHEAD = 8192, LINE = 64 };
 
 /* The sums of a stretch: of the numbers, and of each times how many are left with it. Numbers are

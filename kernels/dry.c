@@ -176,7 +176,8 @@ static mt_status matmul_bf16(mt_device *device, const mt_matmul_args *given)
     dry_device *dry = (dry_device *)device;
     const mt_matmul_args args = mt_matmul_spelled_out(given);
     size_t widened = (size_t)mt_matmul_widened(&args) * sizeof(float);
-    if (lacks_bf16(device) != NULL && widened > dry->workspace) {
+    bool widens = strcmp(device->name, "cpu") == 0 && lacks_bf16(device) != NULL;
+    if (widens && widened > dry->workspace) {
         hold(dry, widened - dry->workspace);
         dry->workspace = widened;
     }

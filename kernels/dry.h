@@ -15,8 +15,8 @@ extern "C" {
 mt_status mt_dry_open(mt_device *like, mt_device **device);
 
 /* The most bytes that were allocated on it at a time. Of what kernels and libraries of the other
- * device take for themselves, only the room is counted in which factors of bfloat16 are widened
- * where the device does not multiply them as such. */
+ * device take for themselves, only the room is counted in which the CPU widens factors of
+ * bfloat16 where it does not multiply them as such. */
 size_t mt_dry_most(const mt_device *device);
 
 #ifdef __cplusplus

@@ -17,8 +17,8 @@ static inline mt_matmul_args mt_matmul_spelled_out(const mt_matmul_args *args)
     return of;
 }
 
-/* How many numbers of float32 the factors have, and a result that is narrow: where bfloat16 is
- * multiplied as such, they are widened. The arguments are spelled out. */
+/* How many numbers the factors have, and a result that is narrow: so many are widened to float32
+ * where bfloat16 is not multiplied as such. The arguments are spelled out. */
 static inline int64_t mt_matmul_widened(const mt_matmul_args *args)
 {
     int64_t result = args->wide ? 0 : args->M * args->N;

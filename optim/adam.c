@@ -247,7 +247,7 @@ mt_status mt_adam_set_lr(mt_adam *adam, double lr)
     mt_adam_rates rates = {.lr = lr,
                            .bias1 = 1.0 - pow(adam->config.beta1, step),
                            .bias2 = 1.0 - pow(adam->config.beta2, step)};
-    mt_status status = adam->blank ? clear_moments(adam) : MT_OK;
+    mt_status status = mt_adam_is_blank(adam) ? clear_moments(adam) : mt_adam_written_all(adam);
     return status == MT_OK ? device->write(device, adam->rates, &rates, sizeof rates) : status;
 }
 

@@ -11,12 +11,17 @@ static char *place_of(const mt_adam *adam, mt_moment which, int64_t first)
     return block + (size_t)(first - adam->first) * mt_dtype_size(adam->parameters->dtype);
 }
 
+bool mt_adam_is_blank(const mt_adam *adam)
+{
+    return adam->blank && adam->step == 0;
+}
+
 mt_status mt_adam_read_own(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,
                            void *values)
 {
     mt_device *device = adam->parameters->device;
     size_t bytes = (size_t)n * mt_dtype_size(adam->parameters->dtype);
-    if (adam->blank) {
+    if (mt_adam_is_blank(adam)) {
         memset(values, 0, bytes);
         return MT_OK;
     }

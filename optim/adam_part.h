@@ -27,8 +27,11 @@ mt_status mt_adam_read_moments(const mt_adam *adam, mt_moment which, int64_t fir
 mt_status mt_adam_write_moments(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,
                                 const void *values);
 
-/* The same of those that this optimiser has itself, which are all of them, or its part. Moments of
- * one that is blank are zeros, whatever was written, until written_all says that all were. */
+/* Tells if the moments count as zeros, whatever their memory holds. */
+bool mt_adam_is_blank(const mt_adam *adam);
+
+/* The same of those that this optimiser has itself, which are all of them, or its part. Once all
+ * were written, written_all puts zeros between them, and says so. */
 mt_status mt_adam_read_own(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,
                            void *values);
 mt_status mt_adam_write_own(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,

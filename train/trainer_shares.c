@@ -61,17 +61,14 @@ mt_status trainer_share_values(mt_trainer *trainer)
     const mt_parameters *parameters = trainer->parameters;
     size_t bytes = (size_t)parameters->total * mt_dtype_size(parameters->dtype);
     void *const blocks[] = {parameters->data, trainer->adam->m, trainer->adam->v};
-    const int count = trainer_splits(trainer) || trainer->adam->blank ? 1 : 3;
-    mt_status status = MT_OK;
+    mt_status status =
+        mt_communicator_broadcast(communicator, sizeof trainer->adam->step, &trainer->adam->step);
+    const int count = trainer_splits(trainer) || mt_adam_is_blank(trainer->adam) ? 1 : 3;
     for (int i = 0; i < count && status == MT_OK; i++) {
         status = mt_communicator_broadcast_device(communicator, trainer->device, bytes, blocks[i]);
     }
     if (status == MT_OK) {
         status = mt_communicator_broadcast(communicator, sizeof trainer->state, &trainer->state);
-    }
-    if (status == MT_OK) {
-        status = mt_communicator_broadcast(communicator, sizeof trainer->adam->step,
-                                           &trainer->adam->step);
     }
     if (status == MT_OK) {
         status = mt_parameters_renew_narrow(parameters);

@@ -29,7 +29,8 @@ typedef struct mt_adam {
     int64_t first, count;      /* what it updates of the blocks, in elements: all, or a rank's part
                                   (mt_trainer_config.split_optimizer), */
     void *m, *v;               /* and the moments of that, */
-    bool blank;                /* which are zeros that nothing has written yet */
+    bool blank;                /* which count as zeros, and hold anything: no update was made; who
+                                  writes them sets step with them, and they count as written */
     double *norm_squared;      /* (1), on the device: of the latest gradients */
     double *halt;              /* (1), on the device: 0, or no number: the update is not made */
     bool halts;                /* updates that follow one that is not made are not made either */

@@ -1,4 +1,4 @@
-/* Whether the processor multiplies bfloat16 faster than float32. Internal. */
+/* Tells if the processor multiplies bfloat16 faster than float32. Internal. */
 #ifndef MT_KERNELS_CPU_FAST_BF16_H
 #define MT_KERNELS_CPU_FAST_BF16_H
 

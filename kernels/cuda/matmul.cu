@@ -216,8 +216,9 @@ mt_status allow_tf32(mt_device *device, bool allowed)
     if (opened != MT_OK) {
         return opened;
     }
-    cuda->tf32 = allowed;
-    return check_blas(cuda, set_math_mode(cuda->blas, allowed));
+    mt_status status = check_blas(cuda, set_math_mode(cuda->blas, allowed));
+    cuda->tf32 = status == MT_OK ? allowed : cuda->tf32;
+    return status;
 }
 
 template <typename stored> mt_status matmul(mt_device *device, const mt_matmul_args *given)

@@ -214,6 +214,13 @@ bool is_aligned(const void *array, int64_t step, cudaDataType type)
     return reinterpret_cast<uintptr_t>(array) % PACK_BYTES == 0 && step * size % PACK_BYTES == 0;
 }
 
+/* Tells if it would be so another time: an algorithm, or none, or what another version has. */
+bool is_final(cublasStatus_t status)
+{
+    return status == CUBLAS_STATUS_SUCCESS || status == CUBLAS_STATUS_NOT_SUPPORTED ||
+           status == CUBLAS_STATUS_INVALID_VALUE;
+}
+
 } // namespace
 
 mt_status open_biased_products(cuda_device *cuda)
@@ -272,7 +279,7 @@ mt_status find_biased_product(cuda_device *cuda, cudaDataType factors, const mt_
     if (status != CUBLAS_STATUS_SUCCESS) {
         unmake_product(made);
     }
-    if (status == CUBLAS_STATUS_ALLOC_FAILED) {
+    if (!is_final(status)) {
         made->shape = {}; /* to be tried again */
         return check_blas(cuda, status);
     }

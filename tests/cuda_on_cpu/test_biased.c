@@ -289,7 +289,7 @@ END_TEST
 /* 1 + 2^-12 is a float, and 1 in TF32; the bias is no factor. */
 START_TEST(test_factors_round_to_tf32_where_allowed_alone)
 {
-    const float numbers[12] = {[0] = 1.0f + 0x1p-12f, [4] = 1.0f, [8] = 1.0f + 0x1p-12f};
+    const float numbers[16] = {[0] = 1.0f + 0x1p-12f, [4] = 1.0f, [8] = 1.0f + 0x1p-12f};
     float result;
     void *array;
     ck_assert_int_eq(device->allocate(device, sizeof numbers, &array), MT_OK);
@@ -301,7 +301,7 @@ START_TEST(test_factors_round_to_tf32_where_allowed_alone)
                                  .a = array,
                                  .b = (float *)array + 4,
                                  .bias = (float *)array + 8,
-                                 .c = (float *)array + 4};
+                                 .c = (float *)array + 12};
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(device->write(device, array, numbers, sizeof numbers), MT_OK);
         ck_assert_int_eq(device->allow_tf32(device, i == 1), MT_OK);

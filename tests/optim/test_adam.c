@@ -144,6 +144,30 @@ START_TEST(test_moments_that_all_are_written_are_zero_between_parameters)
 }
 END_TEST
 
+/* Of a program that keeps its own, as adam.h says. */
+START_TEST(test_moments_that_come_with_a_step_count)
+{
+    double ones[64], found[64];
+    mt_adam *adam = make_adam(mt_adam_config_default());
+    const size_t bytes = (size_t)mt_tensor_count(matrix) * sizeof *ones;
+    for (int i = 0; i < 64; i++) {
+        ones[i] = 1.0;
+    }
+    ck_assert_int_eq(mt_device_write(parameters->device, adam->m, ones, bytes), MT_OK);
+    ck_assert_int_eq(mt_device_write(parameters->device, adam->v, ones, bytes), MT_OK);
+    adam->step = 10;
+    ck_assert_int_eq(mt_adam_read_own(adam, MT_FIRST_MOMENT, 0, 1, found), MT_OK);
+    ck_assert_double_eq(found[0], 1.0);
+    ck_assert_int_eq(mt_adam_step(adam, 0.1, 1.0, NULL), MT_OK); /* of gradients that are zeros */
+    ck_assert_int_eq(mt_adam_read_own(adam, MT_FIRST_MOMENT, 0, 32, found), MT_OK);
+    ck_assert_double_eq(found[0], 0.9);
+    for (int64_t i = mt_tensor_count(matrix); i < 32; i++) {
+        ck_assert_double_eq(found[i], 0.0);
+    }
+    mt_adam_destroy(adam);
+}
+END_TEST
+
 START_TEST(test_weight_decay_spares_vectors)
 {
     mt_adam_config config = mt_adam_config_default();
@@ -469,7 +493,8 @@ static Suite *adam_suite(void)
         "adam", setup, teardown, test_adam_is_the_formula,
         test_moments_are_zeros_until_all_are_written,
         test_moments_that_all_are_written_are_zero_between_parameters,
-        test_weight_decay_spares_vectors, test_clipping_scales_to_the_norm,
+        test_moments_that_come_with_a_step_count, test_weight_decay_spares_vectors,
+        test_clipping_scales_to_the_norm,
         test_gradients_that_are_not_finite_change_nothing_and_are_named,
         test_a_loss_that_is_not_finite_is_not_followed,
         test_gradients_whose_squares_overflow_change_nothing,

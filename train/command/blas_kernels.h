@@ -1,4 +1,4 @@
-/* Whose kernels OpenBLAS runs. */
+/* Makes OpenBLAS run the kernels that are for this processor. */
 #ifndef MT_COMMAND_BLAS_KERNELS_H
 #define MT_COMMAND_BLAS_KERNELS_H
 

@@ -155,21 +155,28 @@ static size_t told_by_system(const char *path, const char *name)
     return (size_t)kib * 1024;
 }
 
-/* What the system can give without swapping. */
-static size_t available(void)
-{
-    return told_by_system("/proc/meminfo", "MemAvailable:");
-}
-
 /* What the C library, OpenBLAS, and HDF5 take of the host when they begin to work: found of runs
  * whose models are too small to count. */
 enum { LIBRARIES = 11000000 };
 
-/* What a run takes of the host beside all that is counted: the program as it is now, with its data,
- * and its libraries at work. 0: the system does not tell. */
-static size_t taken_by_program(void)
+/* What the program has of the host now, with its data; 0: the system does not tell. */
+static size_t held_by_program(void)
 {
-    size_t now = told_by_system("/proc/self/status", "VmRSS:");
+    return told_by_system("/proc/self/status", "VmRSS:");
+}
+
+/* What the system could give to another such program in the place of this one, without swapping. */
+static size_t available(void)
+{
+    size_t left = told_by_system("/proc/meminfo", "MemAvailable:");
+    return left > 0 ? left + held_by_program() : 0;
+}
+
+/* What a run takes of the host beside all that is counted, where that is on the host: the program
+ * with its data, and its libraries at work. */
+static size_t taken_by_program(const train_session *session)
+{
+    size_t now = is_on_host(session) ? held_by_program() : 0;
     return now > 0 ? now + LIBRARIES : 0;
 }
 
@@ -238,7 +245,7 @@ static void print(const train_session *session, const run_memory *memory)
 {
     const run_config *config = &session->config;
     bool host = is_on_host(session);
-    size_t save = taken_by_save(session), program = host ? taken_by_program() : 0;
+    size_t save = taken_by_save(session), program = taken_by_program(session);
     size_t most = memory->validation + program;
     char text[128];
     most += host ? save : 0;

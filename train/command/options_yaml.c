@@ -198,7 +198,9 @@ static mt_status set_pair(const reading *how, yaml_document_t *document,
         mt_status status =
             how->take(how->context, name, (const char *)value->data.scalar.value, &taken);
         if (status != MT_OK || taken) {
-            return status == MT_OK ? MT_OK : fail_at(value, mt_error_message());
+            return status == MT_OK || status == MT_ERROR_MEMORY
+                       ? status
+                       : fail_at(value, mt_error_message());
         }
     }
     if (is_list) {

@@ -30,6 +30,7 @@ const char command_note[] = "`mixtape VERB --help` tells a verb's options, `mixt
 
 const command_variable command_variables[] = {
     {"OMP_NUM_THREADS", "How many threads there are, where --threads does not say it."},
+    {"OPENBLAS_CORETYPE", "The processor whose kernels OpenBLAS runs: SkylakeX, Haswell."},
     {"NO_COLOR", "Set to anything: watch uses no colours."},
     {"MIXTAPE_GNUPLOT", "The gnuplot that draws; empty: none, and runs draw nothing."},
     {"MIXTAPE_PYTHON", "The Python that runs tokenizers."},
