@@ -4,6 +4,7 @@
 #include <mixtape/device.h>
 
 #include "tests/fuzz/fuzz.h"
+#include "train/command/blas_kernels.h"
 #include "train/command/session.h"
 #include "train/run_folder.h"
 
@@ -68,6 +69,13 @@ WRAP(int, execvp, (const char *file, char *const *arguments))
     (void)arguments;
     errno = ENOENT;
     return -1;
+}
+
+/* So would a command that begins anew. */
+WRAP(bool, choose_blas_kernels, (char **arguments))
+{
+    (void)arguments;
+    return true;
 }
 
 WRAP(mt_status, mt_checkpoint_load, (const char *path, mt_checkpoint **checkpoint))
