@@ -156,8 +156,8 @@ static size_t told_by_system(const char *path, const char *name)
 }
 
 /* What the C library, OpenBLAS, and HDF5 take of the host when they begin to work: found of runs
- * whose models are too small to count. */
-enum { LIBRARIES = 11000000 };
+ * whose models are too small to count, 6 to 11 MB, as what of their files is in memory varies. */
+enum { LIBRARIES = 8000000 };
 
 /* What the program has of the host now, with its data; 0: the system does not tell. */
 static size_t held_by_program(void)
