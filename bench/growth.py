@@ -51,11 +51,13 @@ def arguments(at, steps, threads, folder):
 
 
 def told(mixtape, at):
-    """Parameters, and megabytes that a run will hold, and that the system has."""
+    """Parameters, and megabytes that a run will hold beside the program, and that the system
+    has."""
     _, _, output = memory.run([mixtape, *arguments(at, STEPS, 1, "run"), "--dry-run"], ".")
-    patterns = r"([\d.]+) MB at most", r" MB (\d+) parameters", r"the system has ([\d.]+) MB"
-    most, parameters, available = (re.search(pattern, output)[1] for pattern in patterns)
-    return int(parameters), float(most), float(available)
+    patterns = (r"([\d.]+) MB at most", r"([\d.]+) MB the program itself", r" MB (\d+) parameters",
+                r"the system has ([\d.]+) MB")
+    most, program, parameters, available = (re.search(pattern, output)[1] for pattern in patterns)
+    return int(parameters), float(most) - float(program), float(available)
 
 
 def run(mixtape, at, steps, threads):

@@ -1,13 +1,9 @@
 /* cuBLAS on OpenBLAS, enqueued like any other work. */
 #include "control.h"
+#include "factors.h"
 #include "kernels/cuda/blas.cuh"
-#include "tf32.h"
 
 #include <vector>
-
-extern "C" {
-#include <cblas.h>
-}
 
 struct cuda_on_cpu_blas {
     cudaStream_t stream;
@@ -61,11 +57,6 @@ static cublasStatus_t status_of(cudaError_t error)
     return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
-static CBLAS_TRANSPOSE transpose(cublasOperation_t op)
-{
-    return op == CUBLAS_OP_T ? CblasTrans : CblasNoTrans;
-}
-
 /* As cuBLAS has it: columns are at least as long as what stands in them, and never empty. */
 static bool long_enough(int64_t ld, int64_t rows)
 {
@@ -107,10 +98,10 @@ cublasStatus_t cublasSgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
             of_a = op_a == CUBLAS_OP_N ? in_tf32(a, m, k, lda) : in_tf32(a, k, m, lda);
             of_b = op_b == CUBLAS_OP_N ? in_tf32(b, k, n, ldb) : in_tf32(b, n, k, ldb);
         }
-        cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
-                    static_cast<int>(n), static_cast<int>(k), by, tf32 ? of_a.data() : a,
-                    static_cast<int>(lda), tf32 ? of_b.data() : b, static_cast<int>(ldb), keep, c,
-                    static_cast<int>(ldc));
+        cblas_sgemm(CblasColMajor, cuda_on_cpu::transpose(op_a), cuda_on_cpu::transpose(op_b),
+                    static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), by,
+                    tf32 ? of_a.data() : a, static_cast<int>(lda), tf32 ? of_b.data() : b,
+                    static_cast<int>(ldb), keep, c, static_cast<int>(ldc));
     }));
 }
 
@@ -124,9 +115,10 @@ cublasStatus_t cublasDgemm_64(cublasHandle_t blas, cublasOperation_t op_a, cubla
     }
     double by = *alpha, keep = *beta;
     return status_of(cuda_on_cpu::enqueue(blas->stream, [=] {
-        cblas_dgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
-                    static_cast<int>(n), static_cast<int>(k), by, a, static_cast<int>(lda), b,
-                    static_cast<int>(ldb), keep, c, static_cast<int>(ldc));
+        cblas_dgemm(CblasColMajor, cuda_on_cpu::transpose(op_a), cuda_on_cpu::transpose(op_b),
+                    static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), by, a,
+                    static_cast<int>(lda), b, static_cast<int>(ldb), keep, c,
+                    static_cast<int>(ldc));
     }));
 }
 
@@ -169,8 +161,8 @@ cublasStatus_t cublasGemmEx_64(cublasHandle_t blas, cublasOperation_t op_a, cubl
         std::vector<float> of_c = widened(c, ldc, narrow ? n : 0);
         float *sums = narrow ? of_c.data() : static_cast<float *>(c);
         auto add = [&](int64_t first, int64_t end, float kept) {
-            cblas_sgemm(CblasColMajor, transpose(op_a), transpose(op_b), static_cast<int>(m),
-                        static_cast<int>(n), static_cast<int>(end - first), by,
+            cblas_sgemm(CblasColMajor, cuda_on_cpu::transpose(op_a), cuda_on_cpu::transpose(op_b),
+                        static_cast<int>(m), static_cast<int>(n), static_cast<int>(end - first), by,
                         of_a.data() + first * (op_a == CUBLAS_OP_N ? lda : 1),
                         static_cast<int>(lda),
                         of_b.data() + first * (op_b == CUBLAS_OP_N ? 1 : ldb),

@@ -1,14 +1,10 @@
 /* cuBLASLt on OpenBLAS, enqueued like any other work, and as strict as cuBLAS's documentation is
  * (cublasLtMatmul, cublasLtMatmulAlgoGetHeuristic): what it may take amiss, it does. */
 #include "control.h"
+#include "factors.h"
 #include "kernels/cuda/blas.cuh"
-#include "tf32.h"
 
 #include <vector>
-
-extern "C" {
-#include <cblas.h>
-}
 
 struct cuda_on_cpu_operation {
     cublasComputeType_t compute;
@@ -220,11 +216,6 @@ std::vector<real> numbers_of(const layout &of, const void *array, int32_t index,
     return numbers;
 }
 
-CBLAS_TRANSPOSE transpose(cublasOperation_t op)
-{
-    return op == CUBLAS_OP_T ? CblasTrans : CblasNoTrans;
-}
-
 /* Sums of parts are of the result's type, and a bias is added to what they have been rounded to, as
  * cuBLASLt may do it. */
 template <typename real>
@@ -239,10 +230,10 @@ void multiply(const question &asked, bool sums_of_parts, real alpha, const void 
         std::vector<real> of_a = numbers_of<real>(asked.a, a, i, tf32),
                           of_b = numbers_of<real>(asked.b, b, i, tf32),
                           sums(result.rows * result.columns);
-        multiply(transpose(of.op_a), transpose(of.op_b), static_cast<int>(result.rows),
-                 static_cast<int>(result.columns), static_cast<int>(columns_of(asked.a, of.op_a)),
-                 alpha, of_a, static_cast<int>(asked.a.rows), of_b, static_cast<int>(asked.b.rows),
-                 &sums);
+        multiply(cuda_on_cpu::transpose(of.op_a), cuda_on_cpu::transpose(of.op_b),
+                 static_cast<int>(result.rows), static_cast<int>(result.columns),
+                 static_cast<int>(columns_of(asked.a, of.op_a)), alpha, of_a,
+                 static_cast<int>(asked.a.rows), of_b, static_cast<int>(asked.b.rows), &sums);
         for (uint64_t n = 0; n < sums.size(); n++) {
             int64_t row = static_cast<int64_t>(n % result.rows),
                     column = static_cast<int64_t>(n / result.rows);

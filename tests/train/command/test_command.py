@@ -499,8 +499,8 @@ class DryRunTest(CommandTest):
                 found = self.peak(*shape, *common)
                 beside = (told - own) / (found - base)
                 self.assertLess(abs(beside - 1), 0.05, f"told {told:.0f}, found {found:.0f}")
-                if not SANITIZED: # what libraries take differs between machines
-                    self.assertLess(abs(told / found - 1), 0.08,
+                if not SANITIZED:
+                    self.assertLess(abs(told / found - 1), 0.05,
                                     f"told {told:.0f}, found {found:.0f}")
 
     @unittest.skipIf(SANITIZED, "sanitizers take memory of their own")
