@@ -30,6 +30,7 @@ import numpy
 
 SMALL = "--size 8 --blocks 1 --batch 2 --threads 1 --eval-batches 1".split()
 COPY = "copy --symbols 4 --length 3".split()
+TUNED = "--tune lora --length 4 --batch 2 --threads 1 --eval-batches 1".split()
 BAD = "--length 4 --lr 1000 --warmup 0 --clip 0 --on-bad-step skip".split() # from step 2 on
 PART = "rwkv_blocks.0.att"
 DATA = "../../prepared/" # a run remembers where its data are
@@ -54,9 +55,13 @@ VERBS = {
                   ["new/checkpoint.h5", "new/best.h5"]),
     "train-bad-step": (["train", "adding", *SMALL, *BAD, "--steps", "2", "--out", "new"],
                        ["new/checkpoint.h5", "new/best.h5"]),
+    "train-tuned": (["train", "text", *TUNED, "--data", DATA + "text.txt", "--init", DATA + "text",
+                     "--steps", "1", "--out", "new"], ["new/checkpoint.h5", "new/best.h5"]),
     "replay": (["replay", "bad", "--threads", "1"], []),
     "resume": (["train", "--resume", "run", "--steps", "3"],
                ["run/checkpoint.h5", "run/best.h5"]),
+    "resume-tuned": (["train", "--resume", "tuned", "--steps", "2"],
+                     ["tuned/checkpoint.h5", "tuned/best.h5"]),
     "eval": (["eval", "run"], []),
     "eval-files": (["eval", "text", "--data", "text.txt", "--window", "8", "--threads", "1"], []),
     "eval-utterances": (["eval", "text", "--data", "transcripts", "--task", "tokens", "--threads",
@@ -83,11 +88,16 @@ VERBS = {
     "import-folder": (["import", "folder", "-o", "out.h5"], ["out.h5"]),
     "import-part": (["import", "part.h5", "--into", "run", "--part", PART, "-o", "out.h5"],
                     ["out.h5"]),
+    "average": (["average", "run/checkpoint.h5", "run/best.h5", "-o", "out.h5"], ["out.h5"]),
+    "diff": (["diff", "run", "run"], []),
+    "watch": (["watch", "--once", "run"], []),
     "info": (["info", "run"], []),
     "info-safetensors": (["info", "whole.safetensors"], []),
     "gradcheck": (["gradcheck"], []),
     "bench": (["bench", "--wkv", "1,4,32", "--threads", "1", "--json", "out.json"], ["out.json"]),
 }
+
+FAILED = {"diff": 2} # where it is not 1, which says that they differ
 
 # Which calls fail, and with which errors. HALF of the bytes are written or read.
 HALF = 0
@@ -153,6 +163,8 @@ def prepare(mixtape, folder):
     run("train", *COPY, *SMALL, "--steps", "2", "--out", "run")
     run("train", "text", "--data", "text.txt", "--length", "4", *SMALL, "--steps", "1", "--out",
         "text")
+    run("train", "text", *TUNED, "--data", "text.txt", "--init", "text", "--steps", "1", "--out",
+        "tuned")
     write_world(os.path.join(folder, "world.txt"))
     run("train", "text", "--data", "text.txt", "--tokenizer", "world.txt", "--length", "4", *SMALL,
         "--steps", "1", "--out", "world")
@@ -212,6 +224,7 @@ class Sweep:
     def __init__(self, options, prepared, verb, kind):
         self.options, self.prepared = options, prepared
         self.arguments, self.written = VERBS[verb]
+        self.failed = FAILED.get(verb, 1)
         self.calls, errors = KINDS[kind]
         self.errors = [error for error in errors
                        if not (options.always and error == errno.EINTR)] # is tried again for ever
@@ -293,9 +306,9 @@ class Sweep:
                     if not self.is_new(name, found.files.get(name))]
             return (f"says nothing of {lost[0]}" if lost else
                     "done" if found.output == self.whole.output else "prints something else")
-        if self.options.always and "write" in self.calls and found.status == 1:
+        if self.options.always and "write" in self.calls and found.status == self.failed:
             return "told" # by its status: standard error cannot be written either
-        if found.status != 1 or len(complaints) != 1:
+        if found.status != self.failed or len(complaints) != 1:
             return f"ends with {found.status} and {len(complaints)} lines"
         reason = "memory" if error == errno.ENOMEM else os.strerror(error)
         return "told" if reason in complaints[0] else "blames something else"

@@ -146,7 +146,7 @@ void parse_arguments(const struct argp *argp, int argc, char **argv, void *given
         print_line(stderr, "%s: no memory for the arguments", argv[0]);
     }
     if (error != 0) {
-        exit(error == ENOMEM ? EXIT_FAILED : EXIT_USAGE);
+        exit(error == ENOMEM ? failed_status : EXIT_USAGE);
     }
     if (next < argc) {
         print_line(stderr, "%s: unexpected argument '%s'", argv[0], argv[next]);

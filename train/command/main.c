@@ -51,7 +51,7 @@ static void check_output(int status, void *context)
     int failure = output_failure() != 0 ? output_failure() : last;
     if (failure != 0) {
         fprintf(stderr, "mixtape: standard output: %s\n", strerror(failure));
-        _exit(status == EXIT_DONE ? EXIT_FAILED : status);
+        _exit(status == EXIT_DONE || status == EXIT_FAILED ? failed_status : status);
     }
 }
 
@@ -64,7 +64,7 @@ static void tell_crash(int signal, int status, bool lacks_memory)
                    lacks_memory ? "no memory for HDF5's library"
                                 : "HDF5's library crashed, as it does without memory",
                    signal);
-        _exit(EXIT_FAILED);
+        _exit(failed_status);
     }
 }
 
@@ -99,11 +99,23 @@ static const char *verb_at(const void *context, int i)
     return command_verbs[i].name;
 }
 
+/* NULL: there is none of that name. */
+static const command_verb *find_verb(const char *name)
+{
+    const command_verb *verb = command_verbs;
+    while (verb->name != NULL && strcmp(name, verb->name) != 0) {
+        verb++;
+    }
+    return verb->name != NULL ? verb : NULL;
+}
+
 int main(int argc, char **argv)
 {
+    const command_verb *verb = argc > 1 ? find_verb(argv[1]) : NULL;
+    failed_status = verb != NULL && verb->failed != 0 ? verb->failed : EXIT_FAILED;
     occupy_closed_streams();
     if (!has_stack() || !choose_blas_kernels(argv)) {
-        return EXIT_FAILED;
+        return failed_status;
     }
     /* Threads share memory: each would set apart 64 MiB of address space, which may be short. */
     mallopt(M_ARENA_MAX, 1);
@@ -130,13 +142,11 @@ int main(int argc, char **argv)
         print_version();
         return EXIT_DONE;
     }
-    for (const command_verb *verb = command_verbs; verb->name != NULL; verb++) {
-        if (strcmp(argv[1], verb->name) == 0) {
-            char name[32];
-            snprintf(name, sizeof name, "mixtape %s", verb->name);
-            argv[1] = name;
-            return verb->run(argc - 1, argv + 1);
-        }
+    if (verb != NULL) {
+        char name[32];
+        snprintf(name, sizeof name, "mixtape %s", verb->name);
+        argv[1] = name;
+        return verb->run(argc - 1, argv + 1);
     }
     char hint[NEAREST_TEXT];
     print_line(stderr, "mixtape: there is no verb '%s'%s (mixtape --help lists them)", argv[1],

@@ -14,13 +14,15 @@ const command_verb command_verbs[] = {
     {"import", "read such a file back into a model", verb_import},
     {"replay", "repeat a run's bad step, and name what is not finite", verb_replay},
     {"average", "write the mean of several models' weights", verb_average},
-    {"diff", "compare the weights of two models", verb_diff},
+    {"diff", "compare the weights of two models", verb_diff, EXIT_USAGE}, /* 1: they differ */
     {"watch", "show in a terminal how far a run is", verb_watch},
     {"plot", "draw the losses of runs (by gnuplot)", verb_plot},
     {"info", "tell what a checkpoint or exchange file holds", verb_info},
     {"gradcheck", "check every gradient by finite differences", verb_gradcheck},
     {"bench", "measure the kernels and the training step", verb_bench},
     {0}};
+
+int failed_status = EXIT_FAILED;
 
 const char command_note[] = "`mixtape VERB --help` tells a verb's options, `mixtape --version` the "
                             "version. RUN is a run's\n"

@@ -28,9 +28,11 @@ int verb_bench(int argc, char **argv);
 typedef struct command_verb {
     const char *name, *help;
     int (*run)(int argc, char **argv);
+    int failed; /* the exit status where it fails; 0: EXIT_FAILED */
 } command_verb;
 
 extern const command_verb command_verbs[];
+extern int failed_status; /* of the verb at work */
 extern const char command_note[];
 
 /* Variables of the environment, and what each says; NULL behind the last. */
