@@ -238,7 +238,8 @@ class Sweep:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(self.prepared)) as scratch:
             folder, count = os.path.join(scratch, "work"), os.path.join(scratch, "count")
             shutil.copytree(self.prepared, folder)
-            environment = {**os.environ, "LD_PRELOAD": self.options.library,
+            # A locale that could not be loaded is none, in which watch draws ASCII.
+            environment = {**os.environ, "LC_ALL": "C", "LD_PRELOAD": self.options.library,
                            "FAIL_CALLS": self.calls, "FAIL_COUNT": count, "FAIL_AT": str(at),
                            "FAIL_ERROR": str(error)}
             if self.options.always:
