@@ -274,7 +274,8 @@ mt_status mt_hdf5_answer_rows(const mt_hdf5_reader *reader, const mt_question *q
     if (values < 0 || (size_t)values != question->bytes / mt_dtype_size(question->dtype)) {
         status =
             mt_fail(MT_ERROR_FORMAT, "%s: %s: its shape has changed", reader->path, question->name);
-    } else if (H5Dread(dataset, mt_hdf5_type(question->dtype), in_memory, space, H5P_DEFAULT,
+    } else if (!mt_hdf5_read_chunk(reader, question) &&
+               H5Dread(dataset, mt_hdf5_type(question->dtype), in_memory, space, H5P_DEFAULT,
                        question->values) < 0) {
         status = mt_hdf5_fail(reader->path, "%s: its values", question->name);
     }

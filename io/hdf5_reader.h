@@ -24,6 +24,11 @@ typedef struct mt_hdf5_reader {
  * that pieces of a chunk do not unpack it anew. Whoever reads it tells what is wrong with it. */
 void mt_hdf5_keep(mt_hdf5_reader *reader, const mt_question *question);
 
+/* Reads the rows of a question where they are one chunk of the dataset that is kept, of the type
+ * that is asked for and packed by nothing, and its checksum is right. Otherwise HDF5 reads them, or
+ * tells why they cannot be read. */
+bool mt_hdf5_read_chunk(const mt_hdf5_reader *reader, const mt_question *question);
+
 /* Every step of a path must be a hard link, if it is there: whoever opens it tells of what is
  * not. */
 mt_status mt_hdf5_follow(const mt_hdf5_reader *reader, const char *path);

@@ -1,6 +1,7 @@
-/* A reader in a child process. Questions, answers and values go through a socket: the two share no
- * memory, which the child could change while this process reads it, and no file, which a limit of
- * files' sizes would cut. The child ends when the socket does.
+/* A reader in a child process. Questions and answers go through a socket, values through memory
+ * that the two share: they are copied out of it before anybody looks at them, since the child could
+ * change them there at any time. They share no file, which a limit of files' sizes would cut. The
+ * child ends when the socket does.
  *
  * It is forked for each file. Most files of a command are opened before its threads begin; a child
  * of a process with threads calls nothing but libhdf5, zlib and the C library, whose memory can be
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,10 +46,13 @@ bool mt_line_receive(int line, void *bytes, size_t size)
     return true;
 }
 
+enum { SHARED_BYTES = MT_SHARED_HALVES * MT_SHARED_PIECE };
+
 typedef struct apart_reader {
     mt_reader base;
     pid_t child;
     int line;
+    char *shared; /* its halves, or MAP_FAILED */
     char path[PATH_MAX];
 } apart_reader;
 
@@ -117,6 +122,25 @@ static mt_status receive_bytes(apart_reader *reader, void *bytes, size_t size)
     return mt_line_receive(reader->line, bytes, size) ? MT_OK : blame_child(reader);
 }
 
+static mt_status receive_values(apart_reader *reader, char *values, size_t size)
+{
+    char turn = 0;
+    size_t half = 0;
+    for (size_t done = 0; done < size; half = (half + 1) % MT_SHARED_HALVES) {
+        size_t left = size - done, piece = left < MT_SHARED_PIECE ? left : MT_SHARED_PIECE;
+        if (!mt_line_receive(reader->line, &turn, 1)) {
+            return blame_child(reader);
+        }
+        memcpy(values + done, reader->shared + half * MT_SHARED_PIECE, piece);
+        done += piece;
+        bool is_needed = left > MT_SHARED_HALVES * (size_t)MT_SHARED_PIECE;
+        if (is_needed && !mt_line_send(reader->line, &turn, 1)) {
+            return blame_child(reader);
+        }
+    }
+    return MT_OK;
+}
+
 /* Names or texts. */
 static mt_status receive_found(apart_reader *reader, mt_answer *answer)
 {
@@ -146,7 +170,7 @@ static mt_status ask_child(apart_reader *reader, const mt_question *question, mt
     answer->found = NULL;
     switch (question->asked) {
     case MT_ASK_ROWS:
-        return receive_bytes(reader, question->values, question->bytes);
+        return receive_values(reader, question->values, question->bytes);
     case MT_ASK_NAMES:
     case MT_ASK_TEXTS:
         return receive_found(reader, answer);
@@ -174,6 +198,9 @@ static void close_reader(mt_reader *base)
     if (reader->line >= 0) {
         close(reader->line);
     }
+    if (reader->shared != MAP_FAILED) {
+        munmap(reader->shared, SHARED_BYTES);
+    }
     free(reader);
 }
 
@@ -183,7 +210,7 @@ static mt_status start_child(apart_reader *reader)
     bool connected = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, lines) == 0;
     reader->child = connected ? fork() : -1;
     if (reader->child == 0) {
-        mt_reader_serve(reader->path, lines[1]);
+        mt_reader_serve(reader->path, lines[1], reader->shared);
     }
     int error = errno;
     if (lines[1] >= 0) {
@@ -206,7 +233,12 @@ static mt_status open_apart(const char *path, mt_reader **reader)
     made->base = (mt_reader){answer, close_reader};
     made->line = -1;
     snprintf(made->path, sizeof made->path, "%s", path);
-    mt_status status = start_child(made);
+    made->shared =
+        mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    mt_status status =
+        made->shared != MAP_FAILED
+            ? start_child(made)
+            : mt_fail(MT_ERROR_MEMORY, "%s: no memory for %d bytes of values", path, SHARED_BYTES);
     if (status == MT_OK) {
         status = receive_reply(made, &said);
     }

@@ -41,6 +41,7 @@ static void end_child(int signal, int status, bool lacks_memory)
 /* What the child works with. */
 typedef struct served_file {
     mt_child child;
+    char *shared;
     int64_t length;
     mt_reader *reader; /* NULL where it could not be opened */
 } served_file;
@@ -55,6 +56,22 @@ static bool send_reply(const served_file *file, mt_reply *said)
     return mt_line_send(file->child.line, said, sizeof *said);
 }
 
+static bool send_values(const served_file *file, const char *values, size_t size)
+{
+    char turn = 0;
+    size_t half = 0;
+    bool goes_on = true;
+    for (size_t done = 0; done < size && goes_on; half = (half + 1) % MT_SHARED_HALVES) {
+        size_t left = size - done, piece = left < MT_SHARED_PIECE ? left : MT_SHARED_PIECE;
+        bool was_used = done >= MT_SHARED_HALVES * (size_t)MT_SHARED_PIECE;
+        goes_on = !was_used || mt_line_receive(file->child.line, &turn, 1);
+        memcpy(file->shared + half * MT_SHARED_PIECE, values + done, piece);
+        done += piece;
+        goes_on = goes_on && mt_line_send(file->child.line, &turn, 1);
+    }
+    return goes_on;
+}
+
 static bool answer_question(const served_file *file, mt_question *question)
 {
     mt_reply said = {.status = MT_OK};
@@ -65,7 +82,7 @@ static bool answer_question(const served_file *file, mt_question *question)
                                 question->name, question->bytes);
     bool sent = send_reply(file, &said);
     if (said.status == MT_OK) {
-        sent = sent && mt_line_send(file->child.line, question->values, question->bytes) &&
+        sent = sent && send_values(file, question->values, question->bytes) &&
                mt_line_send(file->child.line, said.answer.found, said.answer.found_bytes);
     }
     free(said.answer.found);
@@ -73,9 +90,9 @@ static bool answer_question(const served_file *file, mt_question *question)
     return sent;
 }
 
-_Noreturn void mt_reader_serve(const char *path, int line)
+_Noreturn void mt_reader_serve(const char *path, int line, void *shared)
 {
-    served_file file = {.child = mt_child_begin(line), .length = length_of(path)};
+    served_file file = {.child = mt_child_begin(line), .shared = shared, .length = length_of(path)};
     mt_question question;
     mt_hdf5_catch_crash(end_child);
     limit(&file.child, file.length);

@@ -57,6 +57,9 @@ WRAP(hid_t, H5Dcreate2,
      (hid_t loc_id, const char *name, hid_t type_id, hid_t space_id, hid_t lcpl_id, hid_t dcpl_id,
       hid_t dapl_id),
      (loc_id, name, type_id, space_id, lcpl_id, dcpl_id, dapl_id))
+WRAP(herr_t, H5Dget_chunk_info_by_coord,
+     (hid_t dset_id, const hsize_t *offset, unsigned *filter_mask, haddr_t *addr, hsize_t *size),
+     (dset_id, offset, filter_mask, addr, size))
 WRAP(hid_t, H5Dget_create_plist, (hid_t dset_id), (dset_id))
 WRAP(hid_t, H5Dget_space, (hid_t dset_id), (dset_id))
 WRAP(hid_t, H5Dget_type, (hid_t dset_id), (dset_id))
@@ -80,6 +83,8 @@ WRAP(herr_t, H5Fflush, (hid_t object_id, H5F_scope_t scope), (object_id, scope))
 WRAP(herr_t, H5Fget_filesize, (hid_t file_id, hsize_t *size), (file_id, size))
 WRAP(hid_t, H5Fopen, (const char *filename, unsigned flags, hid_t fapl_id),
      (filename, flags, fapl_id))
+WRAP(herr_t, H5Fget_vfd_handle, (hid_t file_id, hid_t fapl, void **file_handle),
+     (file_id, fapl, file_handle))
 WRAP(hid_t, H5Gcreate2,
      (hid_t loc_id, const char *name, hid_t lcpl_id, hid_t gcpl_id, hid_t gapl_id),
      (loc_id, name, lcpl_id, gcpl_id, gapl_id))

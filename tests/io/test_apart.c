@@ -1,8 +1,9 @@
 /* Files that are read in a child process: the same values, and a child that dies is a message.
- * Two calls of the library's objects are wrapped by the linker (see tests/CMakeLists.txt). */
+ * Some calls of the library's objects are wrapped by the linker (see tests/CMakeLists.txt). */
 #include <mixtape/part.h>
 
-#include "io/reader.h"
+#include "io/archive.h"
+#include "io/reader_apart.h"
 #include "tests/io/io_test.h"
 
 #include <hdf5.h>
@@ -44,12 +45,8 @@ static void take_memory(void)
     raise(SIGSEGV); /* as libhdf5 does where it has no memory */
 }
 
-herr_t __real_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties,
-                      void *values);
-herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties,
-                      void *values);
-herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties,
-                      void *values)
+/* Tells if a call is to fail. */
+static bool fall_ill(void)
 {
     switch (illness_of_hdf5) {
     case LOOPS:
@@ -61,7 +58,7 @@ herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, h
     case LACKS_MEMORY:
         H5Epush2(H5E_DEFAULT, "", "", 0, H5E_ERR_CLS, H5E_RESOURCE, H5E_NOSPACE,
                  "memory allocation failed");
-        return -1;
+        break;
     case EXITS:
         exit(3);
     case CRASHES:
@@ -70,8 +67,23 @@ herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, h
     case HEALTHY:
         break;
     }
-    return __real_H5Dread(dataset, type, in_memory, space, properties, values);
+    return illness_of_hdf5 == LACKS_MEMORY;
 }
+
+#define WRAP(name, parameters, arguments)                                                          \
+    herr_t __real_##name parameters;                                                               \
+    herr_t __wrap_##name parameters;                                                               \
+    herr_t __wrap_##name parameters                                                                \
+    {                                                                                              \
+        return fall_ill() ? -1 : __real_##name arguments;                                          \
+    }
+
+WRAP(H5Dget_chunk_info_by_coord,
+     (hid_t dataset, const hsize_t *offset, unsigned *filters, haddr_t *place, hsize_t *size),
+     (dataset, offset, filters, place, size))
+WRAP(H5Dread,
+     (hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties, void *values),
+     (dataset, type, in_memory, space, properties, values))
 
 /* Seconds of the processor are shorter here. */
 int __real_setrlimit(int resource, const struct rlimit *limit);
@@ -187,6 +199,40 @@ START_TEST(test_what_was_saved_is_read)
     destroy_trained(&other);
     mt_checkpoint_destroy(apart);
     ck_assert_int_eq(only_child(), 0); /* nor a zombie */
+}
+END_TEST
+
+/* A row of so many numbers, written and read again. */
+static void check_row(int64_t count)
+{
+    const char *path = in_folder("row.h5");
+    const size_t bytes = (size_t)count * sizeof(int32_t);
+    int32_t *written = malloc(bytes), *read = calloc(1, bytes);
+    for (int64_t i = 0; i < count; i++) {
+        written[i] = (int32_t)i;
+    }
+    mt_archive *archive;
+    ASSERT_OK(mt_archive_create(path, &archive));
+    mt_archive_write_array(archive, "/", "row", MT_I32, 2, (int64_t[]){1, count}, written);
+    ASSERT_OK(mt_archive_close(archive));
+    ASSERT_OK(mt_archive_open(path, &archive));
+    mt_archive_read_rows(archive, "/", "row", MT_I32, 0, 1, bytes, read);
+    ASSERT_OK(mt_archive_close(archive));
+    ck_assert_int_eq(memcmp(read, written, bytes), 0);
+    free(written);
+    free(read);
+}
+
+START_TEST(test_values_of_any_length_are_those_of_the_file)
+{
+    const int64_t piece = MT_SHARED_PIECE / (int64_t)sizeof(int32_t);
+    mt_weights_read_apart(true);
+    check_row(1);
+    for (int64_t pieces = 1; pieces <= 5; pieces++) {
+        check_row(pieces * piece - 1);
+        check_row(pieces * piece);
+        check_row(pieces * piece + 1);
+    }
 }
 END_TEST
 
@@ -540,6 +586,7 @@ static Suite *apart_suite(void)
     TCase *tcase;
     Suite *suite = suite_begin("io/apart", setup, teardown, &tcase);
     tcase_add_test(tcase, test_what_was_saved_is_read);
+    tcase_add_test(tcase, test_values_of_any_length_are_those_of_the_file);
     tcase_add_test(tcase, test_errors_are_those_of_reading_here);
     tcase_add_loop_test(tcase, test_what_hdf5_does_happens_to_the_child_alone, 0, ILLNESSES);
     tcase_add_test(tcase, test_values_of_a_part_that_does_not_fit_are_not_read);

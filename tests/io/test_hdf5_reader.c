@@ -112,10 +112,126 @@ START_TEST(test_a_packed_chunk_is_read_once_for_all_of_its_pieces)
 }
 END_TEST
 
+/* How often HDF5 was asked to read values (see tests/CMakeLists.txt). */
+static int asked;
+
+herr_t __real_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties,
+                      void *values);
+herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties,
+                      void *values);
+herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties,
+                      void *values)
+{
+    asked++;
+    return __real_H5Dread(dataset, type, in_memory, space, properties, values);
+}
+
+enum { ROWS = 6, COLUMNS = 5 };
+
+/* How a matrix lies in a file. */
+typedef struct matrix_kind {
+    const char *what;
+    int64_t chunk_rows, chunk_columns;
+    bool sums, big_endian;
+    unsigned deflate;
+    hsize_t user_block;
+    bool without_hdf5; /* two rows are read from the file as they are */
+} matrix_kind;
+
+static const matrix_kind matrix_kinds[] = {
+    {"a chunk of the rows", 2, COLUMNS, true, false, 0, 0, true},
+    {"behind bytes of a user's", 2, COLUMNS, true, false, 0, 512, false},
+    {"no checksum", 2, COLUMNS, false, false, 0, 0, false},
+    {"packed", 2, COLUMNS, true, false, 1, 0, false},
+    {"the other order of bytes", 2, COLUMNS, true, true, 0, 0, false},
+    {"chunks of more rows", 4, COLUMNS, true, false, 0, 0, false},
+    {"chunks of fewer rows", 1, COLUMNS, true, false, 0, 0, false},
+    {"chunks of fewer columns", 2, 3, true, false, 0, 0, false},
+    {"no chunks", 0, 0, false, false, 0, 0, false},
+};
+enum { MATRIX_KINDS = sizeof matrix_kinds / sizeof *matrix_kinds };
+
+static double value_at(int64_t i)
+{
+    return 0.25 * (double)i - 3;
+}
+
+static const char *make_matrix(const matrix_kind *kind)
+{
+    double values[ROWS * COLUMNS];
+    const char *path = in_folder("c.h5");
+    for (int i = 0; i < ROWS * COLUMNS; i++) {
+        values[i] = value_at(i);
+    }
+    hid_t creation = H5Pcreate(H5P_FILE_CREATE), properties = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_userblock(creation, kind->user_block);
+    if (kind->chunk_rows > 0) {
+        H5Pset_chunk(properties, 2,
+                     (const hsize_t[]){(hsize_t)kind->chunk_rows, (hsize_t)kind->chunk_columns});
+    }
+    if (kind->deflate > 0) {
+        H5Pset_deflate(properties, kind->deflate);
+    }
+    if (kind->sums) {
+        H5Pset_fletcher32(properties);
+    }
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, creation, H5P_DEFAULT);
+    hid_t space = H5Screate_simple(2, (const hsize_t[]){ROWS, COLUMNS}, NULL);
+    hid_t made = H5Dcreate2(file, "/matrix", kind->big_endian ? H5T_IEEE_F64BE : H5T_IEEE_F64LE,
+                            space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    ck_assert_int_ge(H5Dwrite(made, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values), 0);
+    H5Dclose(made);
+    H5Sclose(space);
+    H5Pclose(properties);
+    H5Pclose(creation);
+    ck_assert_int_ge(H5Fclose(file), 0);
+    return path;
+}
+
+static void check_rows(const matrix_kind *kind)
+{
+    mt_archive *archive;
+    ASSERT_OK(mt_archive_open(make_matrix(kind), &archive));
+    for (int64_t first = 0; first < ROWS; first += 2) {
+        double rows[2 * COLUMNS];
+        asked = 0;
+        mt_archive_read_rows(archive, "/", "matrix", MT_F64, first, 2, sizeof rows, rows);
+        ASSERT_OK(mt_archive_status(archive));
+        ck_assert_msg(asked == !kind->without_hdf5, "%s: %d calls", kind->what, asked);
+        for (int64_t i = 0; i < 2 * COLUMNS; i++) {
+            ck_assert_double_eq(rows[i], value_at(first * COLUMNS + i));
+        }
+    }
+    ASSERT_OK(mt_archive_close(archive));
+}
+
+START_TEST(test_rows_that_are_a_chunk_are_read_without_hdf5_and_others_by_it)
+{
+    for (int i = 0; i < MATRIX_KINDS; i++) {
+        check_rows(&matrix_kinds[i]);
+    }
+}
+END_TEST
+
+START_TEST(test_rows_of_another_type_than_the_chunk_s_are_read_by_hdf5)
+{
+    float rows[2 * COLUMNS];
+    mt_archive *archive;
+    asked = 0;
+    ASSERT_OK(mt_archive_open(make_matrix(&matrix_kinds[0]), &archive));
+    mt_archive_read_rows(archive, "/", "matrix", MT_F32, 2, 2, sizeof rows, rows);
+    ck_assert_int_eq(asked, 1);
+    ck_assert_float_eq(rows[0], (float)value_at(2 * COLUMNS));
+    ASSERT_OK(mt_archive_close(archive));
+}
+END_TEST
+
 static Suite *hdf5_reader_suite(void)
 {
     return SUITE_WITH("io/hdf5_reader", io_setup, io_teardown, test_names_of_a_group_pass_no_filter,
-                      test_a_packed_chunk_is_read_once_for_all_of_its_pieces);
+                      test_a_packed_chunk_is_read_once_for_all_of_its_pieces,
+                      test_rows_that_are_a_chunk_are_read_without_hdf5_and_others_by_it,
+                      test_rows_of_another_type_than_the_chunk_s_are_read_by_hdf5);
 }
 
 MT_TEST_MAIN(hdf5_reader_suite)
