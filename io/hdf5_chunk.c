@@ -3,9 +3,7 @@
 #include "io/fletcher32.h"
 #include "io/hdf5_reader.h"
 
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
+#include <sys/uio.h>
 
 enum { CHECKSUM_BYTES = sizeof(uint32_t) };
 
@@ -63,26 +61,14 @@ static bool find_place(const mt_hdf5_reader *reader, const mt_question *question
            *place <= (hsize_t)reader->size - bytes;
 }
 
-static bool read_all(int file, haddr_t place, void *bytes, size_t size)
-{
-    size_t done = 0;
-    while (done < size) {
-        ssize_t got = pread(file, (char *)bytes + done, size - done, (off_t)(place + done));
-        if (got == 0 || (got < 0 && errno != EINTR)) {
-            return false;
-        }
-        done += got > 0 ? (size_t)got : 0;
-    }
-    return true;
-}
-
 static bool read_place(const mt_hdf5_reader *reader, haddr_t place, const mt_question *question)
 {
     unsigned char sum[CHECKSUM_BYTES];
+    const struct iovec parts[] = {{question->values, question->bytes}, {sum, sizeof sum}};
+    const ssize_t size = (ssize_t)(question->bytes + sizeof sum);
     int *file = NULL;
     if (H5Fget_vfd_handle(reader->file, H5P_DEFAULT, (void **)&file) < 0 ||
-        !read_all(*file, place, question->values, question->bytes) ||
-        !read_all(*file, place + question->bytes, sum, sizeof sum)) {
+        preadv(*file, parts, 2, (off_t)place) != size) {
         return false;
     }
     uint32_t kept = 0;

@@ -4,6 +4,7 @@
 #include "tests/io/io_test.h"
 
 #include <hdf5.h>
+#include <sys/uio.h>
 
 /* A group of many names, which are kept as `filters` of deflate leave them. */
 static const char *make_group(int filters)
@@ -126,6 +127,17 @@ herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, h
     return __real_H5Dread(dataset, type, in_memory, space, properties, values);
 }
 
+/* Makes reading a chunk fail, or read one byte less (see tests/CMakeLists.txt). */
+static enum { READS, FAILS, READS_LESS } reading;
+
+ssize_t __real_preadv(int file, const struct iovec *parts, int count, off_t at);
+ssize_t __wrap_preadv(int file, const struct iovec *parts, int count, off_t at);
+ssize_t __wrap_preadv(int file, const struct iovec *parts, int count, off_t at)
+{
+    ssize_t got = reading != FAILS ? __real_preadv(file, parts, count, at) : -1;
+    return reading == READS_LESS ? got - 1 : got;
+}
+
 enum { ROWS = 6, COLUMNS = 5 };
 
 /* How a matrix lies in a file. */
@@ -226,12 +238,24 @@ START_TEST(test_rows_of_another_type_than_the_chunk_s_are_read_by_hdf5)
 }
 END_TEST
 
+START_TEST(test_a_chunk_that_was_not_read_whole_is_read_by_hdf5)
+{
+    const matrix_kind by_hdf5 = {"a chunk of the rows", 2, COLUMNS, true, false, 0, 0, false};
+    reading = FAILS;
+    check_rows(&by_hdf5);
+    reading = READS_LESS;
+    check_rows(&by_hdf5);
+    reading = READS;
+}
+END_TEST
+
 static Suite *hdf5_reader_suite(void)
 {
     return SUITE_WITH("io/hdf5_reader", io_setup, io_teardown, test_names_of_a_group_pass_no_filter,
                       test_a_packed_chunk_is_read_once_for_all_of_its_pieces,
                       test_rows_that_are_a_chunk_are_read_without_hdf5_and_others_by_it,
-                      test_rows_of_another_type_than_the_chunk_s_are_read_by_hdf5);
+                      test_rows_of_another_type_than_the_chunk_s_are_read_by_hdf5,
+                      test_a_chunk_that_was_not_read_whole_is_read_by_hdf5);
 }
 
 MT_TEST_MAIN(hdf5_reader_suite)
