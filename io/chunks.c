@@ -1,7 +1,5 @@
 #include "io/chunks.h"
 
-#include "io/fletcher32.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,21 +65,13 @@ bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at)
     return true;
 }
 
-/* The checksum, its lowest byte first. */
-static void sum(char *bytes, size_t size)
-{
-    uint32_t checksum = mt_fletcher32(bytes, size);
-    for (int i = 0; i < MT_CHECKSUM_BYTES; i++) {
-        bytes[size + (size_t)i] = (char)(checksum >> 8 * i);
-    }
-}
-
 mt_status mt_chunks_write(const mt_chunks *chunks, mt_new_file *file)
 {
     mt_status status = MT_OK;
     for (size_t i = 0; i < chunks->count && status == MT_OK; i++) {
         const mt_chunk *chunk = &chunks->items[i];
-        sum(chunk->bytes, chunk->size - MT_CHECKSUM_BYTES);
+        size_t values = chunk->size - MT_CHECKSUM_BYTES;
+        mt_fletcher32_bytes(chunk->bytes, values, chunk->bytes + values);
         status = mt_file_put(file, chunk->at, chunk->bytes, chunk->size);
     }
     return status;

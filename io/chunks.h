@@ -5,14 +5,12 @@
 #define MT_IO_CHUNKS_H
 
 #include "io/file.h"
-
-/* Of each chunk, behind its values. */
-enum { MT_CHECKSUM_BYTES = 4 };
+#include "io/fletcher32.h"
 
 typedef struct mt_chunk {
     void *memory; /* of `room` bytes and a block, in which lie */
     char *bytes;  /* these, */
-    size_t size;  /* with the checksum */
+    size_t size;  /* with the checksum behind the values */
     size_t room;
     bool placed;
     uint64_t at; /* in the file, once it is placed */

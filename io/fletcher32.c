@@ -68,3 +68,11 @@ uint32_t mt_fletcher32(const void *bytes, size_t size)
     }
     return (uint32_t)(reduced(second * 256) << 16 | reduced(first * 256));
 }
+
+void mt_fletcher32_bytes(const void *bytes, size_t size, char sum[MT_CHECKSUM_BYTES])
+{
+    uint32_t checksum = mt_fletcher32(bytes, size);
+    for (int i = 0; i < MT_CHECKSUM_BYTES; i++) {
+        sum[i] = (char)(checksum >> 8 * i);
+    }
+}

@@ -9,4 +9,8 @@
  * a zero. */
 uint32_t mt_fletcher32(const void *bytes, size_t size);
 
+/* The same as a file has it behind a chunk: its lowest byte first. */
+enum { MT_CHECKSUM_BYTES = 4 };
+void mt_fletcher32_bytes(const void *bytes, size_t size, char sum[MT_CHECKSUM_BYTES]);
+
 #endif

@@ -3,9 +3,8 @@
 #include "io/fletcher32.h"
 #include "io/hdf5_reader.h"
 
+#include <string.h>
 #include <sys/uio.h>
-
-enum { CHECKSUM_BYTES = sizeof(uint32_t) };
 
 /* Tells if a chunk is all of the question's rows. */
 static bool is_chunk(hid_t dataset, hid_t properties, const mt_question *question)
@@ -54,7 +53,7 @@ static bool find_place(const mt_hdf5_reader *reader, const mt_question *question
 {
     const hsize_t offset[MT_MAX_RANK] = {(hsize_t)question->first};
     unsigned skipped_filters = 0;
-    hsize_t size = 0, bytes = question->bytes + CHECKSUM_BYTES;
+    hsize_t size = 0, bytes = question->bytes + MT_CHECKSUM_BYTES;
     return begins_at_zero(reader->file) &&
            H5Dget_chunk_info_by_coord(reader->kept, offset, &skipped_filters, place, &size) >= 0 &&
            skipped_filters == 0 && size == bytes && bytes <= (hsize_t)reader->size &&
@@ -63,19 +62,16 @@ static bool find_place(const mt_hdf5_reader *reader, const mt_question *question
 
 static bool read_place(const mt_hdf5_reader *reader, haddr_t place, const mt_question *question)
 {
-    unsigned char sum[CHECKSUM_BYTES];
-    const struct iovec parts[] = {{question->values, question->bytes}, {sum, sizeof sum}};
-    const ssize_t size = (ssize_t)(question->bytes + sizeof sum);
+    char kept[MT_CHECKSUM_BYTES], sum[MT_CHECKSUM_BYTES];
+    const struct iovec parts[] = {{question->values, question->bytes}, {kept, sizeof kept}};
+    const ssize_t size = (ssize_t)(question->bytes + sizeof kept);
     int *file = NULL;
     if (H5Fget_vfd_handle(reader->file, H5P_DEFAULT, (void **)&file) < 0 ||
         preadv(*file, parts, 2, (off_t)place) != size) {
         return false;
     }
-    uint32_t kept = 0;
-    for (int i = CHECKSUM_BYTES - 1; i >= 0; i--) { /* its lowest byte first */
-        kept = kept << 8 | sum[i];
-    }
-    return kept == mt_fletcher32(question->values, question->bytes);
+    mt_fletcher32_bytes(question->values, question->bytes, sum);
+    return memcmp(kept, sum, sizeof sum) == 0;
 }
 
 bool mt_hdf5_read_chunk(const mt_hdf5_reader *reader, const mt_question *question)
