@@ -66,27 +66,39 @@ static bool is_of_file(const char *line, const struct stat *file)
     return (high == major(file->st_dev) && low == minor(file->st_dev)) || has_open(process, file);
 }
 
-/* A run holds a lock on its log, which is looked up and not tried: to hold it for a moment would
- * keep a run from beginning. */
-static mt_status find_lock(const char *path, bool *found)
+/* Looks through the list of locks once. */
+static mt_status look_for_lock(const struct stat *file, bool *found)
 {
     char line[256];
+    FILE *locks = fopen("/proc/locks", "re");
+    if (locks == NULL) {
+        return errno == ENOENT || errno == EACCES
+                   ? MT_OK
+                   : mt_fail(MT_ERROR_IO, "/proc/locks: %s", strerror(errno));
+    }
+    while (!*found && fgets(line, sizeof line, locks) != NULL) {
+        *found = is_of_file(line, file);
+    }
+    fclose(locks);
+    return MT_OK;
+}
+
+/* A run holds a lock on its log, which is looked up and not tried: to hold it for a moment would
+ * keep a run from beginning. The list comes in pieces, and one that others give up between two of
+ * them hides another, so it is looked through again. */
+static mt_status find_lock(const char *path, bool *found)
+{
+    enum { LOOKS = 4 };
     struct stat info;
+    mt_status status = MT_OK;
     *found = false;
     if (stat(path, &info) != 0) {
         return MT_OK;
     }
-    FILE *locks = fopen("/proc/locks", "re");
-    if (locks == NULL && errno != ENOENT && errno != EACCES) {
-        return mt_fail(MT_ERROR_IO, "/proc/locks: %s", strerror(errno));
+    for (int look = 0; look < LOOKS && status == MT_OK && !*found; look++) {
+        status = look_for_lock(&info, found);
     }
-    while (locks != NULL && !*found && fgets(line, sizeof line, locks) != NULL) {
-        *found = is_of_file(line, &info);
-    }
-    if (locks != NULL) {
-        fclose(locks);
-    }
-    return MT_OK;
+    return status;
 }
 
 /* What the configuration says; one that is not there, or is damaged, does not tell. */

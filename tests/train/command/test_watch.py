@@ -171,6 +171,13 @@ class FiguresTest(WatchTest):
                 self.assertEqual("gradient 1.25" in shown, rows == 24, shown)
                 self.assertEqual("\u2026" in lines[0], rows > 5, shown)
 
+    @unittest.skipUnless("HIDDEN_LOCKS" in os.environ, "sanitizers have such functions")
+    def test_a_lock_that_the_system_hides_is_found(self):
+        self.make_run(3)
+        self.at_work("run")
+        lines = self.watch(environment={**UTF8, "LD_PRELOAD": os.environ["HIDDEN_LOCKS"]})
+        self.assertTrue(lines[0].endswith("at work"), lines[0])
+
     def test_what_is_no_run(self):
         self.refuse("watch", "nowhere", status=1, says="nowhere/metrics.csv")
         self.refuse("watch", status=2, says="run")
