@@ -12,6 +12,17 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 4 };
 /* Rows of b that go by before sums are put into c: in order, they stay in cache for each tile. */
 enum { DEPTH = 256 };
 
+/* a x + y, rounded once: a compiler that chose for each size of tiles whether to fuse them would
+ * have sums depend on how rows are shared out. */
+INLINED lanes multiply_add(real a, lanes x, lanes y)
+{
+#if MT_REAL == 64
+    return _mm512_fmadd_pd(_mm512_set1_pd(a), x, y);
+#else
+    return _mm512_fmadd_ps(_mm512_set1_ps(a), x, y);
+#endif
+}
+
 typedef struct panel {
     int64_t depth;    /* rows of b, */
     int columns;      /* and columns, which are */
@@ -24,7 +35,7 @@ INLINED void put(lanes sums, const panel *b, real *c)
 {
     lanes result = b->alpha * sums;
     if (b->beta != (real)0.0) {
-        result += b->beta * lanes_of(c);
+        result = multiply_add(b->beta, lanes_of(c), result);
     }
     memcpy(c, &result, sizeof result);
 }
@@ -55,7 +66,7 @@ INLINED void multiply_tile(const mt_product *of, const real *a, const panel *b, 
         for (int m = 0; m < rows; m++) {
             real factor = a[m * of->a_row + k * of->a_column];
             for (int n = 0; n < vectors; n++) {
-                sums[m][n] += factor * factors[n];
+                sums[m][n] = multiply_add(factor, factors[n], sums[m][n]);
             }
         }
     }

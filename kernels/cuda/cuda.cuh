@@ -415,8 +415,8 @@ template <typename real> __device__ inline real not_a_number()
 }
 
 /* Leaves a finding for the host, unless the round has one already. */
-__device__ inline void report(findings to, finding_kind kind, int64_t value, int64_t position,
-                              int64_t limit, int64_t row = 0)
+__device__ inline void report(findings to, int kind, int64_t value, int64_t position, int64_t limit,
+                              int64_t row = 0)
 {
     unsigned round = *static_cast<volatile unsigned *>(&to.found->round);
     if (atomicMax(to.claimed, round) < round) {

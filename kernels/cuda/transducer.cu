@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(NODE_THREADS)
             fault = mt_transducer_label_fault(static_cast<int32_t>(value), args.blank, args.V);
         }
         if (fault != MT_TRANSDUCER_FINE) {
-            report(to, static_cast<finding_kind>(TRANSDUCER_FAULT + fault), value, u, most, b);
+            report(to, TRANSDUCER_FAULT + fault, value, u, most, b);
         }
     }
 }

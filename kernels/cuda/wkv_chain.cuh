@@ -358,7 +358,7 @@ __device__ inline void gather_group(const problem<real> &p, const place &at,
     int begin = at.order / GROUP_CHUNKS * GROUP_CHUNKS + warp * p.share;
     int end = begin + p.share < at.order ? begin + p.share : at.order;
     typename composition::triple all = compose.identity(), seen[2]; /* two on their way at once */
-    if (at.inside) {
+    if (at.inside && begin < end) {
         const real *summaries = plane(p.summaries, p, begin) + at.lane;
 #pragma unroll 1
         for (int order = begin; order < end; order += 2) {
