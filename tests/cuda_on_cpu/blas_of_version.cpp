@@ -1,6 +1,8 @@
 /* A library with the names that kernels/cuda/blas.cu looks for, which tells its version. */
+enum cublasStatus_t { CUBLAS_STATUS_SUCCESS };
+
 extern "C" {
-const char *cublasGetStatusString(int)
+const char *cublasGetStatusString(cublasStatus_t)
 {
     return BLAS_VERSION;
 }

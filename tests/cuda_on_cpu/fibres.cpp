@@ -1,5 +1,6 @@
 #include "fibres.h"
 #include "races.h"
+#include "tests/sanitizers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include <numeric>
 #include <vector>
 
-#ifdef __SANITIZE_ADDRESS__
+#if WATCHES_ADDRESSES
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -117,7 +118,7 @@ bool may_begin(const grid_run &run)
  * maps files, and hung where the sanitizer took that for an error. */
 void unmap_stack(void *memory)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if WATCHES_ADDRESSES
     ASAN_UNPOISON_MEMORY_REGION(memory, STACK_BYTES);
 #endif
     munmap(memory, STACK_BYTES);
@@ -161,18 +162,18 @@ char grid_begins, grid_ends; /* released by who comes first, acquired by who com
 void change(stack *from, stack *to)
 {
     act_as(to->accesses);
-#ifdef __SANITIZE_ADDRESS__
+#if WATCHES_ADDRESSES
     __sanitizer_start_switch_fiber(&from->fake, to->memory, to->bytes);
 #endif
     cuda_on_cpu_switch(&from->pointer, to->pointer);
-#ifdef __SANITIZE_ADDRESS__
+#if WATCHES_ADDRESSES
     __sanitizer_finish_switch_fiber(from->fake, nullptr, nullptr);
 #endif
 }
 
 void run_threads()
 {
-#ifdef __SANITIZE_ADDRESS__
+#if WATCHES_ADDRESSES
     /* Tells where the scheduler's own stack is, to come back to. */
     __sanitizer_finish_switch_fiber(nullptr, const_cast<const void **>(&scheduler.memory),
                                     &scheduler.bytes);

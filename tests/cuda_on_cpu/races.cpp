@@ -2,7 +2,9 @@
  * in one piece, in no order): atomic accesses that order nothing. ThreadSanitizer has the compiler
  * call these functions before each of them; a plain access to the same memory by another thread is
  * a race as ever. */
-#ifdef __SANITIZE_THREAD__
+#include "tests/sanitizers.h"
+
+#if WATCHES_THREADS
 #define VOLATILE_ACCESSES(bytes, word)                                                             \
     void __tsan_volatile_read##bytes(void *at)                                                     \
     {                                                                                              \

@@ -4,6 +4,7 @@
  * on the device. */
 #include "control.h"
 #include "fibres.h"
+#include "tests/sanitizers.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
-#ifdef __SANITIZE_ADDRESS__
+#if WATCHES_ADDRESSES
 #include <sanitizer/asan_interface.h>
 #define POISON(memory, bytes)   ASAN_POISON_MEMORY_REGION(memory, bytes)
 #define UNPOISON(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)

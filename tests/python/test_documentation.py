@@ -276,6 +276,8 @@ class Performance(pages.Page):
         "ENV/bin/python": f"{sys.executable} --limit 0",
         "OLD/mixtape": "build/mixtape",
         "$PWD/build-test/libmixtape.so": "$PWD/build/libmixtape.so",
+        "--threads 2 --rounds 9 --json bench/results/transducer":
+            "--threads 1 --rounds 1 --json bench/results/transducer",
         "--threads 2 --rounds 9 --json bench/results/python":
             "--threads 1 --rounds 1 --repeat 1 --length 8 --json bench/results/python",
         "generate.py build/mixtape --rounds 3":

@@ -5,6 +5,7 @@
 
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
+#include "tests/sanitizers.h"
 
 #include "autograd/observe.h"
 #include "kernels/dry.h"
@@ -107,7 +108,7 @@ static step_bytes measure(mt_device *device, const step_shape *shape)
 /* Sanitizers take a minute for its logits on CUDA-on-CPU. */
 static bool is_left_out(const step_shape *shape)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if WATCHES_ADDRESSES
     return shape->vocabulary > 100000 && strcmp(test_device->name, "cpu") != 0;
 #else
     (void)shape;
