@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct mt_sampler {
     mt_sampling sampling;
@@ -76,6 +77,22 @@ void mt_sampler_destroy(mt_sampler *sampler)
         free(sampler->order);
         free(sampler);
     }
+}
+
+mt_status mt_sampler_copy(const mt_sampler *sampler, mt_sampler **copy)
+{
+    *copy = NULL;
+    if (sampler == NULL) {
+        return mt_fail_null(__func__);
+    }
+    mt_status status = mt_sampler_create(&sampler->sampling, sampler->count, 0, copy);
+    if (status == MT_OK) {
+        (*copy)->random = sampler->random;
+        (*copy)->allowed = sampler->allowed;
+        memcpy((*copy)->forbidden, sampler->forbidden,
+               (size_t)sampler->count * sizeof *sampler->forbidden);
+    }
+    return status;
 }
 
 mt_status mt_sampler_forbid(mt_sampler *sampler, int32_t symbol)

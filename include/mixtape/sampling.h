@@ -33,6 +33,11 @@ MT_API mt_status mt_sampler_create(const mt_sampling *sampling, int64_t count, u
                                    mt_sampler **sampler);
 MT_API void mt_sampler_destroy(mt_sampler *sampler); /* NULL is allowed */
 
+/* Another one that draws what this one would, of the same symbols: for another thread, since a
+ * sampler serves one at a time. MT_ERROR_MEMORY. `*copy` is NULL after a failure; the caller
+ * destroys it. */
+MT_API mt_status mt_sampler_copy(const mt_sampler *sampler, mt_sampler **copy);
+
 /* From now on a symbol is never drawn. MT_ERROR_INVALID for one that is none, or the last one. */
 MT_API mt_status mt_sampler_forbid(mt_sampler *sampler, int32_t symbol);
 

@@ -163,6 +163,30 @@ START_TEST(test_a_symbol_that_is_none_or_the_last_is_not_forbidden)
 }
 END_TEST
 
+START_TEST(test_a_copy_draws_what_the_sampler_would)
+{
+    mt_sampler *sampler = make((mt_sampling){.temperature = 2.0, .top_k = 4, .top_p = 0.95}, 6);
+    ck_assert_int_eq(mt_sampler_forbid(sampler, 3), MT_OK);
+    draw(sampler);
+    mt_sampler *copy;
+    ck_assert_int_eq(mt_sampler_copy(sampler, &copy), MT_OK);
+    ck_assert_int_eq(mt_sampler_position(copy), mt_sampler_position(sampler));
+    for (int i = 0; i < 200; i++) {
+        ck_assert_int_eq(draw(copy), draw(sampler));
+    }
+    ck_assert_int_eq(mt_sampler_forbid(copy, 1), MT_OK); /* the copy's alone */
+    int counts[V] = {0};
+    for (int i = 0; i < 200; i++) {
+        counts[draw(sampler)]++;
+    }
+    ck_assert_int_gt(counts[1], 0);
+    mt_sampler_destroy(copy);
+    ck_assert_int_eq(mt_sampler_copy(NULL, &copy), MT_ERROR_INVALID);
+    ck_assert_ptr_null(copy);
+    mt_sampler_destroy(sampler);
+}
+END_TEST
+
 START_TEST(test_logits_are_of_any_real_type)
 {
     float floats[V];
@@ -345,7 +369,7 @@ static Suite *sampling_suite(void)
                  test_draws_are_those_of_symbols_that_are_all_in_order,
                  test_draws_among_many_that_are_nearly_as_likely_are_in_order_too,
                  test_what_is_out_of_range_is_refused_with_the_figure,
-                 test_logits_are_of_any_real_type,
+                 test_a_copy_draws_what_the_sampler_would, test_logits_are_of_any_real_type,
                  test_types_that_are_not_real_and_positions_below_0_are_refused,
                  test_a_symbol_that_is_none_or_the_last_is_not_forbidden,
                  test_a_logit_that_is_not_finite_is_named);

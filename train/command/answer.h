@@ -17,7 +17,8 @@ typedef struct answer {
     bool refused, done; /* it is no prompt; there is nothing left to do but to write it */
     int32_t *ids;       /* of the prompt, with what is fed before it: */
     int64_t count;      /* so many */
-    int32_t symbol;     /* the last one that was chosen */
+    int32_t symbol;     /* the last one that was chosen, */
+    mt_status drawn;    /* if it could be */
     int64_t chosen, position;
     shown_text shown;
     kept_bytes prompt, answer;

@@ -1,5 +1,6 @@
 #include "train/command/answers.h"
 
+#include "kernels/cpu/team.h"
 #include "train/command/answer.h"
 #include "train/command/ending.h"
 #include "train/command/prompts.h"
@@ -17,7 +18,8 @@ typedef struct answers {
     const answers_asked *asked;
     const text_symbols *symbols;
     const text_stop *stop;
-    mt_sampler *sampler;
+    mt_sampler **samplers; /* one for each thread */
+    int64_t threads;
     mt_dtype dtype;
     lockstep *rows;
     prompt_lines lines;
@@ -100,9 +102,8 @@ static mt_status take_lines(answers *all, bool *begun)
 
 /* ---- answers ---- */
 
-static mt_status choose(answers *all, answer *of, const void *logits)
+static mt_status draw(const answers *all, mt_sampler *sampler, answer *of, const void *logits)
 {
-    mt_sampler *sampler = all->sampler;
     mt_status status = mt_sampler_reseed(sampler, all->asked->seed + (uint64_t)(of->line - 1));
     if (status == MT_OK) {
         status = mt_sampler_seek(sampler, of->position);
@@ -111,10 +112,30 @@ static mt_status choose(answers *all, answer *of, const void *logits)
         status = mt_sampler_draw(sampler, all->dtype, logits, &of->symbol);
     }
     of->position = mt_sampler_position(sampler);
-    of->chosen++;
-    return status == MT_OK ? MT_OK
-                           : mt_fail(status, "%s: line %" PRId64 ": the model: %s", all->lines.name,
-                                     of->line, mt_error_message());
+    return status;
+}
+
+/* Draws for the rows of some threads, those that have read all they were given. */
+static void draw_rows(const void *loop, int64_t first, int64_t end)
+{
+    const answers *all = loop;
+    for (int64_t thread = first; thread < end; thread++) {
+        for (int64_t row = thread; row < lockstep_count(all->rows); row += all->threads) {
+            answer *of = lockstep_owner(all->rows, row);
+            const void *logits = lockstep_logits(all->rows, row);
+            if (logits != NULL) {
+                of->drawn = draw(all, all->samplers[thread], of, logits);
+            }
+        }
+    }
+}
+
+/* What kept a symbol from being drawn: only the thread that drew could be told. */
+static mt_status fail_to_draw(const answers *all, answer *of, const void *logits)
+{
+    mt_status status = draw(all, all->samplers[0], of, logits);
+    return mt_fail(status, "%s: line %" PRId64 ": the model: %s", all->lines.name, of->line,
+                   mt_error_message());
 }
 
 /* Adds a symbol to the answer of a row that has read all it was given. */
@@ -125,10 +146,11 @@ static mt_status go_on(answers *all, int64_t row)
     if (logits == NULL) {
         return MT_OK;
     }
-    mt_status status = choose(all, of, logits);
-    if (status == MT_OK) {
-        status = shown_text_add(&of->shown, of->symbol);
+    if (of->drawn != MT_OK) {
+        return fail_to_draw(all, of, logits);
     }
+    of->chosen++;
+    mt_status status = shown_text_add(&of->shown, of->symbol);
     if (status != MT_OK) {
         return status;
     }
@@ -149,6 +171,9 @@ static mt_status step(answers *all)
     if (status == MT_OK || status == MT_ERROR_MEMORY) { /* for fewer: then as many go on */
         status = lockstep_feed(all->rows);
     }
+    if (status == MT_OK && !is_over()) {
+        mt_team_run((int)all->threads, all->threads, draw_rows, all);
+    }
     for (int64_t row = 0; row < lockstep_count(all->rows) && status == MT_OK && !is_over(); row++) {
         status = go_on(all, row);
     }
@@ -167,6 +192,31 @@ static mt_status answer_all(answers *all)
         }
     }
     return status;
+}
+
+/* The first sampler is the caller's. */
+static mt_status copy_samplers(answers *all, mt_sampler *sampler)
+{
+    all->threads = mt_cpu_threads() < all->asked->batch ? mt_cpu_threads() : all->asked->batch;
+    all->samplers = calloc((size_t)all->threads, sizeof *all->samplers);
+    if (all->samplers == NULL) {
+        return mt_fail(MT_ERROR_MEMORY, "no memory for the samplers of %" PRId64 " threads",
+                       all->threads);
+    }
+    all->samplers[0] = sampler;
+    mt_status status = MT_OK;
+    for (int64_t i = 1; i < all->threads && status == MT_OK; i++) {
+        status = mt_sampler_copy(sampler, &all->samplers[i]);
+    }
+    return status;
+}
+
+static void destroy_copies(answers *all)
+{
+    for (int64_t i = 1; i < all->threads && all->samplers != NULL; i++) {
+        mt_sampler_destroy(all->samplers[i]);
+    }
+    free(all->samplers);
 }
 
 static mt_status open_and_answer(answers *all, mt_model *model)
@@ -192,7 +242,6 @@ mt_status answers_write(mt_model *model, const text_symbols *symbols, const text
     answers all = {.asked = asked,
                    .symbols = symbols,
                    .stop = stop,
-                   .sampler = sampler,
                    .dtype = model->parameters->dtype,
                    .places = WAITING * asked->batch,
                    .output = text_output_make(stdout)};
@@ -200,7 +249,11 @@ mt_status answers_write(mt_model *model, const text_symbols *symbols, const text
     if (status != MT_OK) {
         return mt_fail(status, "--prompts: %s", mt_error_message());
     }
-    status = open_and_answer(&all, model);
+    status = copy_samplers(&all, sampler);
+    if (status == MT_OK) {
+        status = open_and_answer(&all, model);
+    }
+    destroy_copies(&all);
     *failed = all.lines.wrong > 0;
     lockstep_destroy(all.rows);
     prompts_close(&all.lines);

@@ -66,6 +66,8 @@ class AnswersTest(PromptsTest):
                     self.assertEqual(
                         self.answers(*options, "--seed", "7", "--batch", batch), expected)
             self.assertEqual(self.answers(*options, "--seed", "7"), expected)
+            threads = ["--threads", "3", "--batch", "4"]
+            self.assertEqual(self.answers(*options, "--seed", "7", *threads), expected)
 
     def test_a_prompt_and_its_answer_stand_apart(self):
         self.train()
