@@ -87,3 +87,22 @@ mt_status mt_gunzip(const char *packed, size_t size, mt_growing_bytes *text)
     inflateEnd(&stream);
     return status == MT_OK ? mt_growing_make_room(text) : status; /* or there are too many */
 }
+
+bool mt_inflates_to(const char *packed, size_t size, size_t expected)
+{
+    char piece[1 << 14];
+    packed_bytes from = {packed, size, 0};
+    z_stream stream = {.zalloc = Z_NULL};
+    size_t unpacked = 0;
+    int result = inflateInit(&stream);
+    bool is_begun = result == Z_OK;
+    while (result == Z_OK && unpacked <= expected) {
+        mt_growing_bytes to = {.bytes = piece, .room = sizeof piece + 1};
+        result = inflate_some(&stream, &from, &to);
+        unpacked += to.size;
+    }
+    if (is_begun) {
+        inflateEnd(&stream);
+    }
+    return result == Z_STREAM_END && unpacked == expected;
+}

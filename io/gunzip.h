@@ -1,4 +1,4 @@
-/* What gzip compressed. Internal. */
+/* What zlib compressed. Internal. */
 #ifndef MT_IO_GUNZIP_H
 #define MT_IO_GUNZIP_H
 
@@ -16,5 +16,9 @@ static inline bool mt_is_gzip(const char *bytes, size_t size)
 /* Unpacks all the members, as gzip -dc does. MT_ERROR_FORMAT, with the place, where they are
  * damaged, cut, or followed by anything but zeros; or where the library was built without zlib. */
 mt_status mt_gunzip(const char *packed, size_t size, mt_growing_bytes *text);
+
+/* Tells if what HDF5's deflate packed unpacks to just so many bytes. False where it is damaged, or
+ * where the library was built without zlib. */
+bool mt_inflates_to(const char *packed, size_t size, size_t expected);
 
 #endif

@@ -61,6 +61,20 @@ static bool parse_type(hid_t dataset, mt_dtype *dtype, size_t *size)
     return known;
 }
 
+/* To look at the shape of a dataset that is made of others opens their files, so this comes first:
+ * a virtual dataset, or one whose bytes are in another file, is refused. */
+static mt_status check_is_here(const mt_hdf5_reader *reader, const char *name, hid_t dataset)
+{
+    hid_t properties = H5Dget_create_plist(dataset);
+    H5D_layout_t layout = H5Pget_layout(properties);
+    bool is_here = (layout == H5D_COMPACT || layout == H5D_CONTIGUOUS || layout == H5D_CHUNKED) &&
+                   H5Pget_external_count(properties) == 0;
+    H5Pclose(properties);
+    return is_here ? MT_OK
+                   : mt_fail(MT_ERROR_FORMAT, "%s: %s: its bytes are in another file", reader->path,
+                             name);
+}
+
 /* A negative number, and why, where it fails. */
 static hid_t open_dataset(const mt_hdf5_reader *reader, const mt_question *question,
                           mt_status *status)
@@ -76,6 +90,13 @@ static hid_t open_dataset(const mt_hdf5_reader *reader, const mt_question *quest
         if (dataset < 0) {
             *status = mt_hdf5_fail(reader->path, "%s", question->name);
         }
+    }
+    if (dataset >= 0) {
+        *status = check_is_here(reader, question->name, dataset);
+    }
+    if (dataset >= 0 && *status != MT_OK) {
+        H5Dclose(dataset);
+        dataset = H5I_INVALID_HID;
     }
     return dataset;
 }
@@ -132,17 +153,10 @@ static mt_status check_stored(const mt_hdf5_reader *reader, const char *name, hi
                               int64_t bytes, int64_t size)
 {
     hid_t properties = H5Dget_create_plist(dataset);
-    H5D_layout_t layout = H5Pget_layout(properties);
     int64_t expansion = 1, chunk = chunk_bytes(properties, size);
-    bool elsewhere = H5Pget_external_count(properties) > 0 ||
-                     (layout != H5D_COMPACT && layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED);
     hsize_t stored = H5Dget_storage_size(dataset);
     mt_status status = check_filters(reader->path, name, properties, &expansion);
     H5Pclose(properties);
-    if (elsewhere) {
-        return mt_fail(MT_ERROR_FORMAT, "%s: %s: its bytes are in another file", reader->path,
-                       name);
-    }
     if (status == MT_OK &&
         (stored > (hsize_t)reader->size || (int64_t)stored < bytes / expansion)) {
         status = mt_fail(MT_ERROR_FORMAT,
@@ -229,6 +243,7 @@ void mt_hdf5_keep(mt_hdf5_reader *reader, const mt_question *question)
         }
         H5Dclose(reader->kept);
     }
+    reader->has_checked = false;
     reader->kept = open_dataset(reader, question, &status);
     if (reader->kept < 0) {
         return;

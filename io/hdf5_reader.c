@@ -150,6 +150,21 @@ static mt_status blame_system(const char *path, mt_status status)
     return status;
 }
 
+/* Behind the end of a file that was cut while it was open HDF5 reads zeros, whose checksum is
+ * right. */
+static mt_status check_length(const mt_hdf5_reader *reader)
+{
+    int *file = NULL;
+    struct stat info;
+    bool known = H5Fget_vfd_handle(reader->file, H5P_DEFAULT, (void **)&file) >= 0 &&
+                 fstat(*file, &info) == 0;
+    return !known || (int64_t)info.st_size >= reader->size
+               ? MT_OK
+               : mt_fail(MT_ERROR_IO,
+                         "%s: was cut from %" PRId64 " to %" PRId64 " bytes while it was read",
+                         reader->path, reader->size, (int64_t)info.st_size);
+}
+
 static mt_status answer(mt_reader *base, const mt_question *question, mt_answer *answer)
 {
     mt_hdf5_reader *reader = (mt_hdf5_reader *)base;
@@ -161,11 +176,13 @@ static mt_status answer(mt_reader *base, const mt_question *question, mt_answer 
     }
     if (status == MT_OK && question->asked == MT_ASK_ROWS) {
         mt_hdf5_keep(reader, question);
+        status = mt_hdf5_check_chunks(reader, question);
     }
     if (status == MT_OK) {
         status = answers[question->asked](reader, question, answer);
     }
-    status = blame_system(reader->path, status);
+    mt_status cut = check_length(reader);
+    status = cut == MT_OK ? blame_system(reader->path, status) : cut;
     if (status != MT_OK) {
         free(answer->found);
         *answer = (mt_answer){0};

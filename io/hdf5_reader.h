@@ -18,11 +18,17 @@ typedef struct mt_hdf5_reader {
      * of one that is closed. */
     hid_t kept;
     char kept_path[MT_PATH_IN_FILE];
+    hsize_t checked[MT_MAX_RANK]; /* the place of its chunk that was looked at last */
+    bool has_checked;
 } mt_hdf5_reader;
 
 /* Keeps the dataset of a question open, and room for one of its chunks where that is packed, so
  * that pieces of a chunk do not unpack it anew. Whoever reads it tells what is wrong with it. */
 void mt_hdf5_keep(mt_hdf5_reader *reader, const mt_question *question);
+
+/* Fails unless each chunk of the dataset that is kept that the question's rows are in is there, and
+ * is as long, or unpacks to as much, as a chunk is. */
+mt_status mt_hdf5_check_chunks(mt_hdf5_reader *reader, const mt_question *question);
 
 /* Reads the rows of a question where they are one chunk of the dataset that is kept, of the type
  * that is asked for and packed by nothing, and its checksum is right. Otherwise HDF5 reads them, or

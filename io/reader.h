@@ -35,6 +35,7 @@ typedef struct mt_question {
     int64_t first, rows;
     int64_t first_column, columns; /* of each row; none: all of an array of any rank */
     size_t bytes;                  /* of all that, */
+    size_t room;                   /* how many there are at `values`, if more, */
     void *values;                  /* and where it goes */
 } mt_question;
 

@@ -1,5 +1,6 @@
 /* The child process that reads a file of HDF5: its limits, and its answers. */
 #include "io/child.h"
+#include "io/fletcher32.h"
 #include "io/hdf5_crash.h"
 #include "io/reader_apart.h"
 
@@ -75,7 +76,8 @@ static bool send_values(const served_file *file, const char *values, size_t size
 static bool answer_question(const served_file *file, mt_question *question)
 {
     mt_reply said = {.status = MT_OK};
-    question->values = malloc(question->bytes + 1);
+    question->room = question->bytes + MT_CHECKSUM_BYTES;
+    question->values = malloc(question->room);
     said.status = question->values != NULL
                       ? file->reader->answer(file->reader, question, &said.answer)
                       : mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes of values",

@@ -116,7 +116,7 @@ static const struct {
     {"pread", SYS_pread64},     {"write", SYS_write},           {"pwrite", SYS_pwrite64},
     {"writev", SYS_writev},     {"fsync", SYS_fsync},           {"fdatasync", SYS_fdatasync},
     {"mkdirat", SYS_mkdirat},   {"socketpair", SYS_socketpair}, {"sendto", SYS_sendto},
-    {"recvfrom", SYS_recvfrom}, {"preadv", SYS_preadv},
+    {"recvfrom", SYS_recvfrom},
 #ifdef SYS_rename /* old names that newer processors have not */
     {"open", SYS_open},         {"rename", SYS_rename},         {"mkdir", SYS_mkdir},
 #endif

@@ -104,7 +104,7 @@ HALF = 0
 KINDS = {
     "memory": ("memory", [errno.ENOMEM]),
     "write": ("write,pwrite,writev", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, HALF]),
-    "read": ("read,pread,preadv", [errno.EIO, errno.EINTR, HALF]),
+    "read": ("read,pread", [errno.EIO, errno.EINTR, HALF]),
     "flush": ("fsync,fdatasync", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR]),
     "rename": ("rename,renameat,mkdir,mkdirat", [errno.ENOSPC, errno.EDQUOT, errno.EIO]),
     "open": ("openat,open", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EMFILE]),

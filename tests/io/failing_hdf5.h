@@ -57,9 +57,8 @@ WRAP(hid_t, H5Dcreate2,
      (hid_t loc_id, const char *name, hid_t type_id, hid_t space_id, hid_t lcpl_id, hid_t dcpl_id,
       hid_t dapl_id),
      (loc_id, name, type_id, space_id, lcpl_id, dcpl_id, dapl_id))
-WRAP(herr_t, H5Dget_chunk_info_by_coord,
-     (hid_t dset_id, const hsize_t *offset, unsigned *filter_mask, haddr_t *addr, hsize_t *size),
-     (dset_id, offset, filter_mask, addr, size))
+WRAP(herr_t, H5Dget_chunk_storage_size,
+     (hid_t dset_id, const hsize_t *offset, hsize_t *chunk_nbytes), (dset_id, offset, chunk_nbytes))
 WRAP(hid_t, H5Dget_create_plist, (hid_t dset_id), (dset_id))
 WRAP(hid_t, H5Dget_space, (hid_t dset_id), (dset_id))
 WRAP(hid_t, H5Dget_type, (hid_t dset_id), (dset_id))
@@ -68,6 +67,9 @@ WRAP(herr_t, H5Dread,
      (hid_t dset_id, hid_t mem_type_id, hid_t mem_space_id, hid_t file_space_id, hid_t dxpl_id,
       void *buf),
      (dset_id, mem_type_id, mem_space_id, file_space_id, dxpl_id, buf))
+WRAP(herr_t, H5Dread_chunk,
+     (hid_t dset_id, hid_t dxpl_id, const hsize_t *offset, uint32_t *filters, void *buf),
+     (dset_id, dxpl_id, offset, filters, buf))
 WRAP(herr_t, H5Dwrite,
      (hid_t dset_id, hid_t mem_type_id, hid_t mem_space_id, hid_t file_space_id, hid_t dxpl_id,
       const void *buf),

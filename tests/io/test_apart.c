@@ -79,9 +79,8 @@ static bool fall_ill(void)
         return fall_ill() ? -1 : __real_##name arguments;                                          \
     }
 
-WRAP(H5Dget_chunk_info_by_coord,
-     (hid_t dataset, const hsize_t *offset, unsigned *filters, haddr_t *place, hsize_t *size),
-     (dataset, offset, filters, place, size))
+WRAP(H5Dget_chunk_storage_size, (hid_t dataset, const hsize_t *offset, hsize_t *size),
+     (dataset, offset, size))
 WRAP(H5Dread,
      (hid_t dataset, hid_t type, hid_t in_memory, hid_t space, hid_t properties, void *values),
      (dataset, type, in_memory, space, properties, values))

@@ -4,7 +4,7 @@
 #include "tests/io/io_test.h"
 
 #include <hdf5.h>
-#include <sys/uio.h>
+#include <unistd.h>
 
 /* A group of many names, which are kept as `filters` of deflate leave them. */
 static const char *make_group(int filters)
@@ -127,15 +127,20 @@ herr_t __wrap_H5Dread(hid_t dataset, hid_t type, hid_t in_memory, hid_t space, h
     return __real_H5Dread(dataset, type, in_memory, space, properties, values);
 }
 
-/* Makes reading a chunk fail, or read one byte less (see tests/CMakeLists.txt). */
-static enum { READS, FAILS, READS_LESS } reading;
+/* Makes reading a chunk as it is fail, or skip its checksum (see tests/CMakeLists.txt). */
+static enum { READS, FAILS, SKIPS } reading;
 
-ssize_t __real_preadv(int file, const struct iovec *parts, int count, off_t at);
-ssize_t __wrap_preadv(int file, const struct iovec *parts, int count, off_t at);
-ssize_t __wrap_preadv(int file, const struct iovec *parts, int count, off_t at)
+herr_t __real_H5Dread_chunk(hid_t dataset, hid_t properties, const hsize_t *offset,
+                            uint32_t *skipped, void *chunk);
+herr_t __wrap_H5Dread_chunk(hid_t dataset, hid_t properties, const hsize_t *offset,
+                            uint32_t *skipped, void *chunk);
+herr_t __wrap_H5Dread_chunk(hid_t dataset, hid_t properties, const hsize_t *offset,
+                            uint32_t *skipped, void *chunk)
 {
-    ssize_t got = reading != FAILS ? __real_preadv(file, parts, count, at) : -1;
-    return reading == READS_LESS ? got - 1 : got;
+    herr_t read =
+        reading != FAILS ? __real_H5Dread_chunk(dataset, properties, offset, skipped, chunk) : -1;
+    *skipped |= reading == SKIPS;
+    return read;
 }
 
 enum { ROWS = 6, COLUMNS = 5 };
@@ -152,7 +157,7 @@ typedef struct matrix_kind {
 
 static const matrix_kind matrix_kinds[] = {
     {"a chunk of the rows", 2, COLUMNS, true, false, 0, 0, true},
-    {"behind bytes of a user's", 2, COLUMNS, true, false, 0, 512, false},
+    {"behind bytes of a user's", 2, COLUMNS, true, false, 0, 512, true},
     {"no checksum", 2, COLUMNS, false, false, 0, 0, false},
     {"packed", 2, COLUMNS, true, false, 1, 0, false},
     {"the other order of bytes", 2, COLUMNS, true, true, 0, 0, false},
@@ -238,14 +243,31 @@ START_TEST(test_rows_of_another_type_than_the_chunk_s_are_read_by_hdf5)
 }
 END_TEST
 
-START_TEST(test_a_chunk_that_was_not_read_whole_is_read_by_hdf5)
+START_TEST(test_a_chunk_that_cannot_be_read_as_it_is_is_read_by_hdf5)
 {
     const matrix_kind by_hdf5 = {"a chunk of the rows", 2, COLUMNS, true, false, 0, 0, false};
     reading = FAILS;
     check_rows(&by_hdf5);
-    reading = READS_LESS;
+    reading = SKIPS;
     check_rows(&by_hdf5);
     reading = READS;
+}
+END_TEST
+
+/* HDF5 reads zeros behind its end. */
+START_TEST(test_a_file_that_is_cut_while_it_is_read_is_told_of)
+{
+    for (int i = 0; i < MATRIX_KINDS; i++) {
+        double rows[2 * COLUMNS];
+        mt_archive *archive;
+        const char *path = make_matrix(&matrix_kinds[i]);
+        ASSERT_OK(mt_archive_open(path, &archive));
+        mt_archive_read_rows(archive, "/", "matrix", MT_F64, 0, 2, sizeof rows, rows);
+        ASSERT_OK(mt_archive_status(archive));
+        ck_assert_int_eq(truncate(path, 1000), 0);
+        mt_archive_read_rows(archive, "/", "matrix", MT_F64, 2, 2, sizeof rows, rows);
+        ASSERT_FAILS(mt_archive_close(archive), MT_ERROR_IO, "c.h5: was cut from ");
+    }
 }
 END_TEST
 
@@ -255,7 +277,8 @@ static Suite *hdf5_reader_suite(void)
                       test_a_packed_chunk_is_read_once_for_all_of_its_pieces,
                       test_rows_that_are_a_chunk_are_read_without_hdf5_and_others_by_it,
                       test_rows_of_another_type_than_the_chunk_s_are_read_by_hdf5,
-                      test_a_chunk_that_was_not_read_whole_is_read_by_hdf5);
+                      test_a_chunk_that_cannot_be_read_as_it_is_is_read_by_hdf5,
+                      test_a_file_that_is_cut_while_it_is_read_is_told_of);
 }
 
 MT_TEST_MAIN(hdf5_reader_suite)

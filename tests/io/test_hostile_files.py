@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import unittest
+import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
 
@@ -24,14 +25,19 @@ class HostileFilesTest(support.CommandTest):
                          "2", "--symbols", "4", "--length", "3", "--threads", "1", "--out", "run")
         os.mkfifo(self.path("pipe"))
 
-    def refuse(self, change, says):
-        """`info` refuses a checkpoint with another dataset in the place of one, and says why."""
+    def put_another(self, change):
+        """A checkpoint with another dataset in the place of one, whose values are returned."""
         shutil.copy(self.path("run", "checkpoint.h5"), self.path("x.h5"))
         with h5py.File(self.path("x.h5"), "r+") as file:
             values = file[NAME][()]
             del file[NAME]
             change(file, values)
-        self.assertIn(says, self.run_command("info", "x.h5", status=1))
+        return values
+
+    def refuse(self, change, says, *command):
+        """`info`, or another command, refuses it, and says why."""
+        self.put_another(change)
+        self.assertIn(says, self.run_command(*(command or ["info", "x.h5"]), status=1))
 
     def test_what_crashes_hdf5_is_a_message(self):
         crafted = os.path.join(os.path.dirname(os.path.abspath(__file__)), "crafted.h5")
@@ -65,7 +71,15 @@ class HostileFilesTest(support.CommandTest):
             layout[...] = h5py.VirtualSource(self.path("pipe"), "x", values.shape)
             file.create_virtual_dataset(NAME, layout)
 
-        for change in (external, virtual):
+        def endless(file, values):
+            """Whose shape is that of what it is made of."""
+            space, source = (h5py.h5s.create_simple((1,), (h5py.h5s.UNLIMITED,)) for _ in "12")
+            source.select_hyperslab((0,), (h5py.h5s.UNLIMITED,))
+            creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            creation.set_virtual(source, self.path("pipe").encode(), b"x", source)
+            h5py.h5d.create(file.id, NAME.encode(), h5py.h5t.IEEE_F32LE, space, creation)
+
+        for change in (external, virtual, endless):
             with self.subTest(change.__name__):
                 self.refuse(change, "its bytes are in another file")
 
@@ -86,17 +100,66 @@ class HostileFilesTest(support.CommandTest):
             with self.subTest(change.__name__):
                 self.refuse(change, says + "where deflate and Fletcher-32 may be")
 
-    def test_deflated_weights_are_read(self):
-        def deflated(file, values):
-            file.create_dataset(NAME, data=values, chunks=values.shape, compression="gzip",
-                                fletcher32=True)
+    def make_chunks(self, file, values, chunk, *filters):
+        """A dataset of which no chunk is filled with anything where it is not written."""
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_chunk(chunk)
+        creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        for each in filters:
+            creation.set_fletcher32() if each == "sum" else creation.set_deflate(9)
+        space = h5py.h5s.create_simple(values.shape)
+        return h5py.Dataset(h5py.h5d.create(file.id, NAME.encode(), h5py.h5t.IEEE_F32LE, space,
+                                            creation))
 
-        shutil.copy(self.path("run", "checkpoint.h5"), self.path("x.h5"))
-        with h5py.File(self.path("x.h5"), "r+") as file:
-            values = file[NAME][()]
-            del file[NAME]
-            deflated(file, values)
-        self.run_command("info", "x.h5")
+    def test_deflated_weights_are_read(self):
+        def written_by_hdf5(*filters):
+            def change(file, values):
+                self.make_chunks(file, values, (2, 3), *filters)[...] = values
+
+            return change
+
+        def not_deflated(file, values):
+            made = self.make_chunks(file, values, values.shape, "deflate")
+            made.id.write_direct_chunk((0, 0), values.tobytes(), filter_mask=1)
+
+        for change in (written_by_hdf5("deflate"), written_by_hdf5("deflate", "sum"),
+                       written_by_hdf5("sum", "deflate"), not_deflated):
+            values = self.put_another(change)
+            self.run_command("export", "x.h5", "-o", "y.h5")
+            with h5py.File(self.path("y.h5")) as file:
+                numpy.testing.assert_array_equal(file["embed.weight"][()], values)
+            os.remove(self.path("y.h5"))
+
+    def test_chunks_are_there_and_whole(self):
+        """What HDF5 makes of others is what memory held before."""
+        def missing(*filters):
+            def change(file, values):
+                self.make_chunks(file, values, (2, 8), *filters)[:2] = values[:2]
+
+            return change
+
+        def written(change, *filters):
+            def put(file, values):
+                made = self.make_chunks(file, values, values.shape, *filters)
+                made.id.write_direct_chunk((0, 0), change(values.tobytes()))
+
+            return put
+
+        half = lambda values: zlib.compress(values[:len(values) // 2])
+        for change, says in (
+                (missing("deflate"), "embed.weight: its chunk of row 2"),
+                (missing("deflate", "sum"), "embed.weight: its chunk of row 2"),
+                (written(half, "deflate"), "its chunk of row 0 does not unpack to a whole one"),
+                (written(half, "sum", "deflate"), "does not unpack to a whole one"),
+                (written(lambda values: zlib.compress(values + values), "deflate"),
+                 "does not unpack to a whole one"),
+                (written(lambda values: zlib.compress(values)[:-9], "deflate"),
+                 "does not unpack to a whole one"),
+                (written(lambda values: values, "sum"), "is not as long as a chunk"),
+                (written(lambda values: values + b"12345678", "sum"), "is not as long as")):
+            with self.subTest(says):
+                self.refuse(change, says, "export", "x.h5", "-o", "y.h5")
+                self.assertFalse(os.path.exists(self.path("y.h5")))
 
     def outputs_with(self, kind, values):
         """What forward makes of the checkpoint with NAME's values, or its own, stored as a type;
