@@ -39,30 +39,11 @@ void mt_weights_stop_when(bool (*chosen)(void))
     is_over = chosen;
 }
 
-/* What comes from memory is checked piece by piece, while a cache still has the copy. */
-static int64_t rows_at_once(const mt_array *array, int64_t rows, int64_t row_bytes)
-{
-    const int64_t piece_bytes = 1 << 20;
-    if (array->source != NULL && !array->source->in_memory) {
-        return rows;
-    }
-    return row_bytes < piece_bytes ? piece_bytes / row_bytes : 1;
-}
-
 mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values)
 {
-    int64_t row_bytes = mt_array_width(array) * (int64_t)mt_dtype_size(array->dtype);
-    int64_t most = rows_at_once(array, rows, row_bytes);
-    mt_status status = is_over != NULL && is_over() ? mt_fail(MT_ERROR_IO, "interrupted") : MT_OK;
-    for (int64_t done = 0; done < rows && status == MT_OK; done += most) {
-        int64_t count = rows - done < most ? rows - done : most;
-        void *at = (char *)values + done * row_bytes;
-        status = read_rows(array, first + done, count, at);
-        if (status == MT_OK) {
-            status = mt_array_check_values(array, first + done, count, at);
-        }
-    }
-    return status;
+    mt_status status = is_over != NULL && is_over() ? mt_fail(MT_ERROR_IO, "interrupted")
+                                                    : read_rows(array, first, rows, values);
+    return status == MT_OK ? mt_array_check_values(array, first, rows, values) : status;
 }
 
 mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
@@ -187,7 +168,7 @@ static mt_status block_source_of(const block_source *made, mt_source **source)
         return no_memory();
     }
     *kept = *made;
-    kept->base = (mt_source){.read = read_block, .close = close_plain, .in_memory = true};
+    kept->base = (mt_source){.read = read_block, .close = close_plain};
     *source = &kept->base;
     return MT_OK;
 }

@@ -26,8 +26,6 @@ struct mt_source {
     /* A text that the file has beside its arrays, by its name, or NULL. The function is NULL where
      * there are no such texts. */
     const char *(*text)(mt_source *source, const char *name);
-
-    bool in_memory; /* to read is to copy, which costs no more in small pieces */
 };
 
 /* The arrays of a group of an archive, which outlives the source. */
