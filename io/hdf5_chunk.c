@@ -46,6 +46,7 @@ static bool find_layout(hid_t dataset, mt_dtype dtype, chunk_layout *layout)
                  H5Sget_simple_extent_dims(space, layout->shape, NULL) == layout->rank &&
                  H5Pget_chunk(properties, MT_MAX_RANK, layout->chunk) == layout->rank;
     for (int i = 0; i < layout->rank && found; i++) {
+        found = layout->chunk[i] > 0;
         layout->bytes *= (size_t)layout->chunk[i]; /* mt_hdf5_answer_shape has looked at it */
     }
     find_filters(properties, layout);

@@ -54,6 +54,8 @@ typedef struct apart_reader {
     int line;
     char *shared; /* its halves, or MAP_FAILED */
     char path[PATH_MAX];
+    mt_status ended;            /* why the child answers no more, once it does not */
+    char error[PATH_MAX + 512]; /* and in words */
 } apart_reader;
 
 /* Ends the child, whatever it is at, and returns true if it is known how it ended: as it did by
@@ -71,8 +73,7 @@ static bool end_child(apart_reader *reader, int *status)
     return waited > 0;
 }
 
-/* Why the child answers no more. */
-static mt_status blame_child(apart_reader *reader)
+static mt_status find_end(apart_reader *reader)
 {
     int ended = 0;
     bool known = end_child(reader, &ended);
@@ -103,6 +104,16 @@ static mt_status blame_child(apart_reader *reader)
                        "file",
                        reader->path, signal);
     }
+}
+
+/* Why the child answers no more, to the question that ended it and to those behind it. */
+static mt_status blame_child(apart_reader *reader)
+{
+    if (reader->ended == MT_OK) {
+        reader->ended = find_end(reader);
+        snprintf(reader->error, sizeof reader->error, "%s", mt_error_message());
+    }
+    return mt_fail(reader->ended, "%s", reader->error);
 }
 
 static mt_status receive_reply(apart_reader *reader, mt_reply *said)

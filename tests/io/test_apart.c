@@ -286,6 +286,32 @@ START_TEST(test_what_hdf5_does_happens_to_the_child_alone)
 }
 END_TEST
 
+START_TEST(test_what_ended_the_child_is_told_to_later_questions_too)
+{
+    double row[64];
+    mt_reader *reader;
+    mt_answer answer;
+    mt_question question = {.asked = MT_ASK_SHAPE, .group = "/model", .name = "embed.weight"};
+    mt_weights_read_apart(true);
+    ASSERT_OK(mt_reader_open(saved(), &reader));
+    ASSERT_OK(reader->answer(reader, &question, &answer));
+    question.asked = MT_ASK_ROWS;
+    question.dtype = answer.dtype;
+    question.rows = 1;
+    question.bytes = (size_t)answer.shape[1] * sizeof *row;
+    question.values = row;
+    ck_assert_uint_le(question.bytes, sizeof row);
+    reader->close(reader);
+    illness_of_hdf5 = CRASHES;
+    ASSERT_OK(mt_reader_open(in_folder("a.h5"), &reader));
+    for (int i = 0; i < 2; i++) {
+        ASSERT_FAILS(reader->answer(reader, &question, &answer), MT_ERROR_FORMAT, "a.h5",
+                     "crashed HDF5's library (signal 11)");
+    }
+    reader->close(reader);
+}
+END_TEST
+
 /* Names and shapes are looked at first. */
 START_TEST(test_values_of_a_part_that_does_not_fit_are_not_read)
 {
@@ -591,6 +617,7 @@ static Suite *apart_suite(void)
     tcase_add_test(tcase, test_values_of_any_length_are_those_of_the_file);
     tcase_add_test(tcase, test_errors_are_those_of_reading_here);
     tcase_add_loop_test(tcase, test_what_hdf5_does_happens_to_the_child_alone, 0, ILLNESSES);
+    tcase_add_test(tcase, test_what_ended_the_child_is_told_to_later_questions_too);
     tcase_add_test(tcase, test_values_of_a_part_that_does_not_fit_are_not_read);
     tcase_add_test(tcase, test_limits_are_what_a_files_length_needs);
     tcase_add_loop_test(tcase, test_a_child_that_dies_is_a_message, 0, ENDS);

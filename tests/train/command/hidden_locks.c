@@ -7,10 +7,10 @@
 
 static int looks;
 
-FILE *fopen(const char *path, const char *mode)
+FILE *fopen(const char *filename, const char *modes)
 {
     FILE *(*original)(const char *, const char *);
     *(void **)&original = dlsym(RTLD_NEXT, "fopen");
-    bool is_hidden = strcmp(path, "/proc/locks") == 0 && looks++ < 2;
-    return original(is_hidden ? "/dev/null" : path, mode);
+    bool is_hidden = strcmp(filename, "/proc/locks") == 0 && looks++ < 2;
+    return original(is_hidden ? "/dev/null" : filename, modes);
 }
