@@ -88,6 +88,11 @@ mt_status mt_gunzip(const char *packed, size_t size, mt_growing_bytes *text)
     return status == MT_OK ? mt_growing_make_room(text) : status; /* or there are too many */
 }
 
+bool mt_can_inflate(void)
+{
+    return true;
+}
+
 bool mt_inflates_to(const char *packed, size_t size, size_t expected)
 {
     char piece[1 << 14];

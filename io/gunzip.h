@@ -17,8 +17,10 @@ static inline bool mt_is_gzip(const char *bytes, size_t size)
  * damaged, cut, or followed by anything but zeros; or where the library was built without zlib. */
 mt_status mt_gunzip(const char *packed, size_t size, mt_growing_bytes *text);
 
-/* Tells if what HDF5's deflate packed unpacks to just so many bytes. False where it is damaged, or
- * where the library was built without zlib. */
+/* Tells if the library was built with zlib. */
+bool mt_can_inflate(void);
+
+/* Tells if what HDF5's deflate packed unpacks to just so many bytes; false without zlib. */
 bool mt_inflates_to(const char *packed, size_t size, size_t expected);
 
 #endif

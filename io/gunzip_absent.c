@@ -11,6 +11,11 @@ mt_status mt_gunzip(const char *packed, size_t size, mt_growing_bytes *text)
                    text->name);
 }
 
+bool mt_can_inflate(void)
+{
+    return false;
+}
+
 bool mt_inflates_to(const char *packed, size_t size, size_t expected)
 {
     (void)packed;

@@ -119,6 +119,9 @@ static mt_status check_chunk(mt_hdf5_reader *reader, const mt_question *question
         status = fail_chunk(reader, question, offset, "was never written");
     } else if (stored > (hsize_t)reader->size) {
         status = fail_chunk(reader, question, offset, "is longer than the file: damaged");
+    } else if (layout->deflate >= 0 && !mt_can_inflate()) {
+        status = fail_chunk(reader, question, offset,
+                            "is deflated, which this build of Mixtape, without zlib, cannot read");
     } else if (layout->deflate >= 0) {
         status = check_unpacked(reader, question, layout, offset, (size_t)stored);
     } else if (stored != layout->bytes + sum) {
