@@ -36,7 +36,7 @@ namespace
 typedef cuda_on_cpu_operation operation;
 typedef cuda_on_cpu_layout layout;
 
-constexpr uint64_t WORKSPACE = 1 << 20; /* that an algorithm takes if it may */
+constexpr uint64_t WORKSPACE = 1 << 16; /* that an algorithm takes if it may */
 constexpr uintptr_t MOST_ALIGNED = 256;
 
 /* What stands in a cublasLtMatmulAlgo_t: what it was found for, and what it counts on. */

@@ -1,6 +1,5 @@
 #include "fibres.h"
 #include "races.h"
-#include "tests/sanitizers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,7 @@
 #include <numeric>
 #include <vector>
 
-#if WATCHES_ADDRESSES
+#ifdef CUDA_ON_CPU_STACKS /* AddressSanitizer knows of them */
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -118,8 +117,8 @@ bool may_begin(const grid_run &run)
  * maps files, and hung where the sanitizer took that for an error. */
 void unmap_stack(void *memory)
 {
-#if WATCHES_ADDRESSES
-    ASAN_UNPOISON_MEMORY_REGION(memory, STACK_BYTES);
+#ifdef CUDA_ON_CPU_STACKS
+    __asan_unpoison_memory_region(memory, STACK_BYTES);
 #endif
     munmap(memory, STACK_BYTES);
 }
@@ -162,18 +161,18 @@ char grid_begins, grid_ends; /* released by who comes first, acquired by who com
 void change(stack *from, stack *to)
 {
     act_as(to->accesses);
-#if WATCHES_ADDRESSES
+#ifdef CUDA_ON_CPU_STACKS
     __sanitizer_start_switch_fiber(&from->fake, to->memory, to->bytes);
 #endif
     cuda_on_cpu_switch(&from->pointer, to->pointer);
-#if WATCHES_ADDRESSES
+#ifdef CUDA_ON_CPU_STACKS
     __sanitizer_finish_switch_fiber(from->fake, nullptr, nullptr);
 #endif
 }
 
 void run_threads()
 {
-#if WATCHES_ADDRESSES
+#ifdef CUDA_ON_CPU_STACKS
     /* Tells where the scheduler's own stack is, to come back to. */
     __sanitizer_finish_switch_fiber(nullptr, const_cast<const void **>(&scheduler.memory),
                                     &scheduler.bytes);
@@ -374,7 +373,7 @@ unsigned shuffled_below(unsigned bound)
 {
     static uint64_t state = 0x9E3779B97F4A7C15u;
     state = state * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<unsigned>((state >> 33) % bound);
+    return static_cast<unsigned>((state >> 32) * bound >> 32);
 }
 
 /* Few more often than many. With one place ThreadSanitizer would see all blocks as one fibre. */

@@ -58,7 +58,8 @@ namespace
 constexpr int NOT_WRITTEN = 0xFF; /* NaN in every real type */
 constexpr size_t DEVICE_MEGABYTES = 4096;
 constexpr unsigned MOST_THREADS = 1024;
-constexpr unsigned MOST_OVERLAPPING = 4; /* grids of a stream that are there at once */
+constexpr size_t WATCHED_BYTES = 1 << 20; /* at either end of device memory */
+constexpr unsigned MOST_OVERLAPPING = 4;  /* grids of a stream that are there at once */
 constexpr unsigned OVERLAPS_ONCE_IN =
     4; /* a thread that waits takes longer than one that need not */
 
@@ -175,14 +176,30 @@ bool capture_forbids()
     return forbids;
 }
 
+/* Does it to either end of device memory: a library's whole workspace, at each turn, would take
+ * longer than what the turn is for. */
+template <typename action> void at_either_end(void *memory, size_t bytes, action act)
+{
+    size_t end = std::min(bytes, WATCHED_BYTES);
+    act(memory, end);
+    act(static_cast<char *>(memory) + bytes - end, end);
+}
+
+void reach(void *memory, size_t bytes, bool within_reach)
+{
+    at_either_end(memory, bytes, [=](void *end, size_t size) {
+        if (within_reach) {
+            UNPOISON(end, size);
+        } else {
+            POISON(end, size);
+        }
+    });
+}
+
 void reach_device_memory(bool within_reach)
 {
     for (const auto &[memory, bytes] : device_memory) {
-        if (within_reach) {
-            UNPOISON(memory, bytes);
-        } else {
-            POISON(memory, bytes);
-        }
+        reach(memory, bytes, within_reach);
     }
 }
 
@@ -529,8 +546,8 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     if (*memory == nullptr) {
         return failed(cudaErrorMemoryAllocation);
     }
-    memset(*memory, NOT_WRITTEN, bytes);
-    POISON(*memory, bytes);
+    at_either_end(*memory, bytes, [](void *end, size_t size) { memset(end, NOT_WRITTEN, size); });
+    reach(*memory, bytes, false);
     device_memory[*memory] = bytes;
     device_bytes_used += bytes;
     live++;
@@ -550,7 +567,7 @@ cudaError_t cudaFree(void *memory)
     if (found == device_memory.end()) {
         return failed(cudaErrorInvalidValue);
     }
-    UNPOISON(memory, found->second);
+    reach(memory, found->second, true);
     device_bytes_used -= found->second;
     device_memory.erase(found);
     free(memory);
