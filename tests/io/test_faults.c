@@ -1,5 +1,6 @@
 /* Every allocation and every write made to fail once: an error, no leak, and the old file in
  * place. */
+#include "io/file.h"
 #include "tests/io/failing_calls.h"
 #include "tests/io/io_test.h"
 
@@ -85,11 +86,28 @@ static const struct {
             {make_other_model, 5}};
 enum { ACTS = sizeof acts / sizeof *acts };
 
+/* Only what changed is read: that takes longer than the act that failed. */
+static void assert_loads(const char *path, const char *before, size_t size_before)
+{
+    char *now;
+    size_t size;
+    ASSERT_OK(mt_file_read(path, &now, &size));
+    bool same = size == size_before && memcmp(now, before, size) == 0;
+    free(now);
+    if (!same) {
+        ASSERT_OK(load_checkpoint(path));
+    }
+}
+
 START_TEST(test_each_call_that_fails_is_told_and_nothing_is_lost)
 {
     const char *path = in_folder("checkpoint.h5");
-    ASSERT_OK(save_checkpoint(path));
+    char *before;
+    size_t size_before;
     int failures = 0;
+    ASSERT_OK(save_checkpoint(path));
+    ASSERT_OK(load_checkpoint(path));
+    ASSERT_OK(mt_file_read(path, &before, &size_before));
     for (int call = 1;; call++) {
         chosen_error = errors[_i / ACTS];
         countdown = call;
@@ -105,8 +123,9 @@ START_TEST(test_each_call_that_fails_is_told_and_nothing_is_lost)
             failures++;
             ck_assert_ptr_nonnull(strstr(mt_error_message(), reason_of(failed_with)));
         }
-        ASSERT_OK(load_checkpoint(path));
+        assert_loads(path, before, size_before);
     }
+    free(before);
     ck_assert_int_ge(failures, errors[_i / ACTS] == ITS_OWN ? acts[_i % ACTS].at_least : 0);
 }
 END_TEST
