@@ -10,3 +10,8 @@ def seconds_of_steps(run):
     with open(pathlib.Path(run, "metrics.csv")) as file:
         ends = [float(row["seconds"]) for row in csv.DictReader(file)]
     return [end - begin for begin, end in zip(ends, ends[1:])]
+
+
+def last_validation_loss(run):
+    with open(pathlib.Path(run, "metrics.csv")) as file:
+        return float([row["val_loss"] for row in csv.DictReader(file) if row["val_loss"]][-1])

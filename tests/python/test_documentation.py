@@ -293,8 +293,9 @@ class Performance(pages.Page):
                                   "--blocks 1 --length 9 --json bench/results/saves-now.json",
         "processes.py build/mixtape --rounds 3 --steps 10":
             "processes.py build/mixtape --rounds 1 --steps 2 --size 16,1",
+        "number_types.py build/mixtape":
+            "number_types.py build/mixtape --rounds 1 --runs 2 --step 1 --steps 2",
         "bench --device cuda --step=0 --kernels": "bench --device cuda --wkv=1,8,32 --kernels",
-        "--step=I --runs=100": "--step=2 --runs=1",
         "--step=I --repeat=60": "--step=2 --repeat=1",
         "perf record -e cpu-clock -F 1000 -g ": "", # which not every machine lets one
     }
