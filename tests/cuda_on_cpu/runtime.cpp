@@ -58,7 +58,7 @@ namespace
 constexpr int NOT_WRITTEN = 0xFF; /* NaN in every real type */
 constexpr size_t DEVICE_MEGABYTES = 4096;
 constexpr unsigned MOST_THREADS = 1024;
-constexpr size_t WATCHED_BYTES = 1 << 20; /* at either end of device memory */
+constexpr size_t WATCHED_BYTES = 4 << 20; /* at either end of device memory */
 constexpr unsigned MOST_OVERLAPPING = 4;  /* grids of a stream that are there at once */
 constexpr unsigned OVERLAPS_ONCE_IN =
     4; /* a thread that waits takes longer than one that need not */
