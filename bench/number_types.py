@@ -5,18 +5,17 @@
                           [--runs N] [--rounds N] [--isa ISA] [--text FILE [--steps N]]
                           [--json FILE]
 
-The processor's time of N steps by `mixtape bench --step I`, less that of one: of shapes 0 to 2 or
-those given, on one thread or those given. The two types take turns, and OpenBLAS and oneDNN choose
-their kernels; the command does, unless --isa names the instructions that it is to have. A machine
-may do other work: what counts are ratios of medians. With --text also the validation loss that
-the character model of a text ends with, after so many steps in either type.
+The processor's time of a step by `mixtape bench --step I`, that of N of them less that of one: of
+shapes 0 to 2 or those given, on one thread or as many as are given. The two types take turns, and
+OpenBLAS and oneDNN choose their kernels; the command does, unless --isa names the instructions that
+it is to have. A machine may do other work: what counts are ratios of medians. With --text also the
+validation loss that the character model of a text ends with, after so many steps in either type.
 """
 
 import argparse
-import json
+import itertools
 import os
 import pathlib
-import resource
 import statistics
 import subprocess
 import tempfile
@@ -27,16 +26,15 @@ import runs
 TYPES = ("f32", "bf16")
 
 
-def processor_seconds(command, environment, *options):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def seconds_of_bench(command, environment, *options):
+    began = runs.processor_seconds()
     subprocess.run([command, "bench", "--device", "cpu", *map(str, options)], check=True,
                    env=environment, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return runs.processor_seconds() - began
 
 
 def seconds_of_step(command, environment, steps, *options):
-    one, all_of_them = (processor_seconds(command, environment, *options, "--runs", count)
+    one, all_of_them = (seconds_of_bench(command, environment, *options, "--runs", count)
                         for count in (1, steps))
     return (all_of_them - one) / (steps - 1)
 
@@ -49,29 +47,14 @@ def loss_of_text(command, environment, text, *options):
         return runs.last_validation_loss(run)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    builds.add_arguments(parser)
-    parser.add_argument("--step", type=int, action="append")
-    for name, default in (("threads", 1), ("runs", 100), ("rounds", 3)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--isa")
-    parser.add_argument("--text")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--json")
-    given = parser.parse_args()
-    if given.runs < 2:
-        parser.error(f"--runs {given.runs}: one of them is not measured")
-    environment = dict(os.environ, **({"MIXTAPE_ISA": given.isa} if given.isa else {}))
+def measure_steps(given, environment):
     found = {}
     for _ in range(given.rounds):
-        for build, command in builds.builds_of(given).items():
-            for step in given.step or (0, 1, 2):
-                for dtype in TYPES:
-                    seconds = seconds_of_step(command, environment, given.runs, "--threads",
-                                              given.threads, "--step", step, "--dtype", dtype)
-                    found.setdefault((build, step), {}).setdefault(dtype, []).append(seconds)
+        for (build, command), step, dtype in itertools.product(
+                builds.builds_of(given).items(), given.step or (0, 1, 2), TYPES):
+            found.setdefault((build, step), {}).setdefault(dtype, []).append(
+                seconds_of_step(command, environment, given.runs, "--threads", given.threads,
+                                "--step", step, "--dtype", dtype))
     rows = []
     for (build, step), seconds in found.items():
         float32, bfloat16 = (statistics.median(seconds[dtype]) for dtype in TYPES)
@@ -80,7 +63,12 @@ def main():
                      "all": seconds})
         print("{build:8} step {step}, {threads} threads: float32 {f32_s:8.4f} s, bfloat16 "
               "{bf16_s:8.4f} s of the processor {bf16_over_f32:6.3f}".format(**rows[-1]))
-    for build, command in builds.builds_of(given).items() if given.text else ():
+    return rows
+
+
+def measure_losses(given, environment):
+    rows = []
+    for build, command in builds.builds_of(given).items():
         float32, bfloat16 = (
             loss_of_text(command, environment, given.text, "--threads", given.threads, "--steps",
                          given.steps, "--dtype", dtype) for dtype in TYPES)
@@ -89,9 +77,26 @@ def main():
                      "bf16_loss": bfloat16})
         print("{build:8} {text}, {steps} steps, validation loss: float32 {f32_loss:.5f}, bfloat16 "
               "{bf16_loss:.5f}".format(**rows[-1]))
-    if given.json:
-        with open(given.json, "w") as file:
-            json.dump(rows, file, indent=1)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    builds.add_arguments(parser)
+    parser.add_argument("--step", type=int, action="append")
+    for name, default in (("threads", 1), ("runs", 100), ("rounds", 3), ("steps", 2000)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    for name in "isa", "text", "json":
+        parser.add_argument(f"--{name}")
+    given = parser.parse_args()
+    if given.runs < 2:
+        parser.error(f"--runs {given.runs}: one of them is not measured")
+    environment = dict(os.environ, **({"MIXTAPE_ISA": given.isa} if given.isa else {}))
+    rows = measure_steps(given, environment)
+    if given.text:
+        rows += measure_losses(given, environment)
+    runs.write_rows(given.json, rows)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ first; what counts are ratios of medians. Of several processes mpirun is Open MP
 """
 
 import argparse
-import json
 import pathlib
-import resource
 import statistics
 import subprocess
 import tempfile
@@ -31,14 +29,12 @@ def run(command, processes, threads, steps, size, blocks):
     launcher = [*MPIRUN, str(processes)] if processes > 1 else []
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder, "run")
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = runs.processor_seconds()
         subprocess.run([*launcher, command, "train", "copy", "--batch", "32", "--length", "64",
                         "--size", str(size), "--blocks", str(blocks), "--steps", str(steps),
                         "--log-every", "1", "--eval-every", "0", "--threads", str(threads),
                         "--out", out], check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return (statistics.median(runs.seconds_of_steps(out)),
-                after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return statistics.median(runs.seconds_of_steps(out)), runs.processor_seconds() - before
 
 
 def main():
@@ -70,9 +66,7 @@ def main():
         print("{build:8} size {size:<4} {blocks} blocks, {processes} of {threads} threads: a step "
               "{step_s:8.4f} s {of_two_threads:6.3f}, the processor {processor_s:7.2f} s".format(
                   **rows[-1]))
-    if given.json:
-        with open(given.json, "w") as file:
-            json.dump(rows, file, indent=1)
+    runs.write_rows(given.json, rows)
 
 
 if __name__ == "__main__":

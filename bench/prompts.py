@@ -21,13 +21,13 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(
     threads.parse_known_args()[0].threads)
 
 import json
-import resource
 import statistics
 import subprocess
 import tempfile
 import time
 
 import own_kernels
+import runs
 
 import numpy
 
@@ -35,11 +35,10 @@ SHORT = 5
 
 
 def time_of(command, folder, threads):
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    clock = runs.processor_seconds if threads == 1 else time.monotonic
+    began = clock()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    clock, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return processor if threads == 1 else clock
+    return clock() - began
 
 
 def make_run(options, folder):

@@ -1,7 +1,9 @@
 """Runs of the command that benchmarks measure."""
 
 import csv
+import json
 import pathlib
+import resource
 
 
 def seconds_of_steps(run):
@@ -15,3 +17,16 @@ def seconds_of_steps(run):
 def last_validation_loss(run):
     with open(pathlib.Path(run, "metrics.csv")) as file:
         return float([row["val_loss"] for row in csv.DictReader(file) if row["val_loss"]][-1])
+
+
+def processor_seconds():
+    """Of the processor, of all processes that were waited for until now."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def write_rows(path, rows):
+    """What was found, as JSON, unless there is no path."""
+    if path:
+        with open(path, "w") as file:
+            json.dump(rows, file, indent=1)

@@ -12,7 +12,6 @@ What counts are ratios of medians.
 
 import argparse
 import itertools
-import json
 import pathlib
 import statistics
 import subprocess
@@ -59,9 +58,7 @@ def main():
                      "all_s": times})
         print("{build:8} T{length:<5} {threads} threads, saves {saves:10} {step_s:8.4f} s "
               "{of_step:6.3f}".format(**rows[-1]))
-    if given.json:
-        with open(given.json, "w") as file:
-            json.dump(rows, file, indent=1)
+    runs.write_rows(given.json, rows)
 
 
 if __name__ == "__main__":
