@@ -114,11 +114,12 @@ void *mt_archive_next_rows(mt_archive *archive, int64_t *first, int64_t *rows)
     return values;
 }
 
-/* Lets HDF5 find a place for the last chunk. */
+/* Completes the last chunk, and lets HDF5 find a place for it. */
 static bool place_chunk(mt_archive *archive)
 {
     const hsize_t offset[MT_MAX_RANK] = {(hsize_t)archive->array.next};
     const mt_chunk *chunk = mt_chunks_last(archive->chunks);
+    mt_chunks_sum_last(archive->chunks);
     return H5Dwrite_chunk(archive->array.dataset, H5P_DEFAULT, 0, offset, chunk->size,
                           chunk->bytes) >= 0 &&
            chunk->placed;

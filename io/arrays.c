@@ -1,7 +1,10 @@
 #include "io/arrays.h"
 
+#include "kernels/cpu/team.h"
+
 #include <float.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,8 +193,7 @@ int64_t mt_array_width(const mt_array *array)
 
 int64_t mt_piece_rows(int64_t rows, int64_t row_bytes)
 {
-    const int64_t most_bytes = 16 << 20;
-    int64_t most = row_bytes < most_bytes ? most_bytes / row_bytes : 1;
+    int64_t most = row_bytes < MT_PIECE_BYTES ? MT_PIECE_BYTES / row_bytes : 1;
     int64_t pieces = (rows + most - 1) / most;
     return (rows + pieces - 1) / pieces;
 }
@@ -246,25 +248,61 @@ static bool is_f64_outside(const double *reals, int64_t n, double least)
     return outside != 0;
 }
 
+/* Reals that are looked through, by several threads. */
+typedef struct searched_reals {
+    mt_dtype dtype;
+    const void *reals;
+    int64_t n;
+    double least;
+    _Atomic int64_t *found; /* the place of the first outside; `n`: none yet */
+} searched_reals;
+
+enum { SEARCHED = 4096 }; /* a block's reals */
+
+static bool is_block_outside(const searched_reals *of, int64_t first, int64_t count)
+{
+    return of->dtype == MT_F64
+               ? is_f64_outside((const double *)of->reals + first, count, of->least)
+               : is_f32_outside((const float *)of->reals + first, count, (float)of->least);
+}
+
+static void found_outside(const searched_reals *of, int64_t place)
+{
+    int64_t found = atomic_load(of->found);
+    while (place < found && !atomic_compare_exchange_weak(of->found, &found, place)) {
+    }
+}
+
+static void search_blocks(const void *loop, int64_t begin, int64_t end)
+{
+    const searched_reals *of = loop;
+    for (int64_t block = begin; block < end; block++) {
+        int64_t first = block * SEARCHED;
+        int64_t count = of->n - first < SEARCHED ? of->n - first : SEARCHED;
+        if (is_block_outside(of, first, count)) {
+            int64_t i = first;
+            while (!is_block_outside(of, i, 1)) {
+                i++;
+            }
+            found_outside(of, i);
+            return;
+        }
+    }
+}
+
 /* The place of the first below the least or not finite. */
 static int64_t first_outside(mt_dtype dtype, const void *reals, int64_t n, double least,
                              double *value)
 {
-    const int64_t block = 4096;
     double bound = fmax(least, dtype == MT_F64 ? -DBL_MAX : -(double)FLT_MAX);
-    for (int64_t first = 0; first < n; first += block) {
-        int64_t count = n - first < block ? n - first : block;
-        bool outside = dtype == MT_F64
-                           ? is_f64_outside((const double *)reals + first, count, bound)
-                           : is_f32_outside((const float *)reals + first, count, (float)bound);
-        for (int64_t i = first; outside && i < first + count; i++) {
-            *value = mt_real_at(dtype, reals, i);
-            if (!isfinite(*value) || *value < bound) {
-                return i;
-            }
-        }
+    _Atomic int64_t found = n;
+    searched_reals loop = {dtype, reals, n, bound, &found};
+    mt_team_loop(n, (n + SEARCHED - 1) / SEARCHED, search_blocks, &loop);
+    if (found == n) {
+        return -1;
     }
-    return -1;
+    *value = mt_real_at(dtype, reals, found);
+    return found;
 }
 
 int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value)

@@ -77,7 +77,9 @@ int64_t mt_array_first_wrong(const mt_array *array, int64_t first, int64_t rows,
                              double *value);
 
 /* Rows of a piece of an array, as it is read, and as files of HDF5 have it in chunks: whole rows,
- * about 16 MiB at most, all pieces but the last of one length and that hardly shorter. */
+ * of so many bytes at most or one, all pieces but the last of one length, which is hardly
+ * shorter. */
+enum { MT_PIECE_BYTES = 16 << 20 };
 int64_t mt_piece_rows(int64_t rows, int64_t row_bytes);
 
 /* MT_ERROR_FORMAT, or MT_ERROR_NUMERIC where the values are not a file's, with that place. */

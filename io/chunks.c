@@ -1,5 +1,7 @@
 #include "io/chunks.h"
 
+#include <mixtape/device.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,13 +67,18 @@ bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at)
     return true;
 }
 
+void mt_chunks_sum_last(const mt_chunks *chunks)
+{
+    const mt_chunk *chunk = mt_chunks_last(chunks);
+    size_t values = chunk->size - MT_CHECKSUM_BYTES;
+    mt_fletcher32_bytes(mt_cpu_threads(), chunk->bytes, values, chunk->bytes + values);
+}
+
 mt_status mt_chunks_write(const mt_chunks *chunks, mt_new_file *file)
 {
     mt_status status = MT_OK;
     for (size_t i = 0; i < chunks->count && status == MT_OK; i++) {
         const mt_chunk *chunk = &chunks->items[i];
-        size_t values = chunk->size - MT_CHECKSUM_BYTES;
-        mt_fletcher32_bytes(chunk->bytes, values, chunk->bytes + values);
         status = mt_file_put(file, chunk->at, chunk->bytes, chunk->size);
     }
     return status;

@@ -32,7 +32,10 @@ mt_chunk *mt_chunks_last(const mt_chunks *chunks);
 /* Gives the last chunk its place in the file, if these are its bytes. */
 bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at);
 
-/* Writes all of them with their checksums; MT_ERROR_IO. */
+/* Adds the checksum of the last one, once it is filled. */
+void mt_chunks_sum_last(const mt_chunks *chunks);
+
+/* Writes all of them; MT_ERROR_IO. */
 mt_status mt_chunks_write(const mt_chunks *chunks, mt_new_file *file);
 
 /* Takes the last one back; all of them, and keeps the memory; that too. */

@@ -5,9 +5,15 @@
  * Of n numbers, number i (from 0 on) is in n - i of the first sums: so those of a stretch are a sum
  * of products, which are independent of each other. Bytes are read as the processor has them, the
  * lower one first: 256 times such a number is, modulo 65535, the number with its bytes
- * exchanged. */
+ * exchanged.
+ *
+ * A part behind which r numbers follow adds its first sum to that of all, and to the second its
+ * second sum and r times its first: so parts are summed by threads, in whatever order. */
 #include "io/fletcher32.h"
 
+#include "kernels/cpu/team.h"
+
+#include <stdatomic.h>
 #include <string.h>
 
 /* Of a stretch of lowered numbers, the sum of products is at most 32768 STRETCH (STRETCH + 1) / 2
@@ -44,9 +50,12 @@ static uint64_t reduced(uint64_t sum)
     return sum > 0 ? (sum - 1) % MODULUS + 1 : 0;
 }
 
-uint32_t mt_fletcher32(const void *bytes, size_t size)
+typedef struct two_sums {
+    uint64_t first, second;
+} two_sums;
+
+static two_sums sum_part(const unsigned char *at, const unsigned char *end)
 {
-    const unsigned char *at = bytes, *end = at + size;
     const size_t stretch = STRETCH * sizeof(uint16_t);
     int16_t times[STRETCH];
     uint64_t first = 0, second = 0, sum, products;
@@ -66,12 +75,38 @@ uint32_t mt_fletcher32(const void *bytes, size_t size)
         first = folded(first + low + 256 * high);
         second = folded(second + first);
     }
+    return (two_sums){reduced(first), reduced(second)};
+}
+
+enum { PART = 1 << 17 }; /* bytes */
+
+typedef struct summed_bytes {
+    const unsigned char *bytes;
+    size_t size;
+    _Atomic uint64_t *first, *second;
+} summed_bytes;
+
+static void sum_parts(const void *loop, int64_t first, int64_t end)
+{
+    const summed_bytes *of = loop;
+    size_t stop = (size_t)end * PART < of->size ? (size_t)end * PART : of->size;
+    two_sums part = sum_part(of->bytes + (size_t)first * PART, of->bytes + stop);
+    uint64_t behind = (of->size - stop + 1) / 2;
+    atomic_fetch_add(of->first, part.first);
+    atomic_fetch_add(of->second, reduced(part.second + behind % MODULUS * part.first));
+}
+
+uint32_t mt_fletcher32(int threads, const void *bytes, size_t size)
+{
+    _Atomic uint64_t first = 0, second = 0;
+    summed_bytes loop = {bytes, size, &first, &second};
+    mt_team_run(threads, (int64_t)((size + PART - 1) / PART), sum_parts, &loop);
     return (uint32_t)(reduced(second * 256) << 16 | reduced(first * 256));
 }
 
-void mt_fletcher32_bytes(const void *bytes, size_t size, char sum[MT_CHECKSUM_BYTES])
+void mt_fletcher32_bytes(int threads, const void *bytes, size_t size, char sum[MT_CHECKSUM_BYTES])
 {
-    uint32_t checksum = mt_fletcher32(bytes, size);
+    uint32_t checksum = mt_fletcher32(threads, bytes, size);
     for (int i = 0; i < MT_CHECKSUM_BYTES; i++) {
         sum[i] = (char)(checksum >> 8 * i);
     }

@@ -6,11 +6,11 @@
 #include <stdint.h>
 
 /* Of bytes as numbers of 16 bits, the first byte of each the higher; behind an odd last byte comes
- * a zero. */
-uint32_t mt_fletcher32(const void *bytes, size_t size);
+ * a zero. On at most so many of the CPU's threads. */
+uint32_t mt_fletcher32(int threads, const void *bytes, size_t size);
 
 /* The same as a file has it behind a chunk: its lowest byte first. */
 enum { MT_CHECKSUM_BYTES = 4 };
-void mt_fletcher32_bytes(const void *bytes, size_t size, char sum[MT_CHECKSUM_BYTES]);
+void mt_fletcher32_bytes(int threads, const void *bytes, size_t size, char sum[MT_CHECKSUM_BYTES]);
 
 #endif

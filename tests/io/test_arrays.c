@@ -1,13 +1,17 @@
 /* Numbers that no array may hold. */
 #include "io/arrays.h"
+
+#include <mixtape/device.h>
+
 #include "tests/check_main.h"
 
 #include <float.h>
 #include <math.h>
 
-enum { WIDTH = 3, ROWS = 3000, NUMBERS = ROWS * WIDTH }; /* more than are looked at at once */
+/* More than one thread looks through; the last of three begins with number 40960. */
+enum { WIDTH = 3, ROWS = 20000, NUMBERS = ROWS * WIDTH };
 
-static const int64_t places[] = {0, 1, 4095, 4096, 8191, 8192, NUMBERS - 1};
+static const int64_t places[] = {0, 1, 4095, 4096, 8191, 8192, 40959, 40960, NUMBERS - 1};
 enum { PLACES = sizeof places / sizeof *places };
 
 /* The same numbers in either type, all of which are allowed. */
@@ -46,8 +50,10 @@ START_TEST(test_the_first_wrong_number_is_found_wherever_it_is)
     for (int which = 0; which < 4; which++) {
         double value = 0.0;
         numbers *in = make_numbers();
-        in->f32[places[_i]] = (float)wrong[which];
-        in->f64[places[_i]] = wrong[which];
+        for (int i = _i; i < PLACES; i++) { /* the first of several */
+            in->f32[places[i]] = (float)wrong[which];
+            in->f64[places[i]] = wrong[which];
+        }
         bool never_negative = which == 3;
         for (mt_dtype dtype = MT_F32; dtype <= MT_F64; dtype++) {
             ck_assert_int_eq(find(in, dtype, never_negative, &value), places[_i]);
@@ -92,6 +98,7 @@ static Suite *arrays_suite(void)
 {
     TCase *tcase;
     Suite *suite = suite_begin("io/arrays", NULL, NULL, &tcase);
+    mt_cpu_set_threads(3);
     tcase_add_loop_test(tcase, test_the_first_wrong_number_is_found_wherever_it_is, 0, PLACES);
     tcase_add_loop_test(
         tcase, test_every_finite_number_is_right_and_negative_ones_where_they_may_be, 0, PLACES);

@@ -22,17 +22,22 @@ static uint32_t plain_fletcher32(const unsigned char *bytes, size_t size)
 
 START_TEST(test_the_checksum_is_that_of_its_formula)
 {
-    enum { MOST = 1 << 17 };
+    enum { PART = 1 << 17, MOST = 5 * PART };
     static unsigned char bytes[MOST];
     uint64_t state = 1;
-    const size_t sizes[] = {0, 1, 2, 3, 4, 511, 512, 513, 1024, 1025, 1540, 65536, MOST - 1, MOST};
+    const size_t sizes[] = {0,        1,    2,    3,     4,        511,  512,      513,
+                            1024,     1025, 1540, 65536, PART - 1, PART, PART + 1, 3 * PART + 3,
+                            MOST - 1, MOST};
     for (int kind = 0; kind < 3; kind++) { /* zeros, the largest numbers, any */
         for (size_t i = 0; i < MOST; i++) {
             state = state * 6364136223846793005U + 1442695040888963407U;
             bytes[i] = (unsigned char)(kind == 0 ? 0 : kind == 1 ? 255 : state >> 56);
         }
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            ck_assert_uint_eq(mt_fletcher32(bytes, sizes[i]), plain_fletcher32(bytes, sizes[i]));
+            uint32_t plain = plain_fletcher32(bytes, sizes[i]);
+            for (int threads = 1; threads < 4; threads++) {
+                ck_assert_uint_eq(mt_fletcher32(threads, bytes, sizes[i]), plain);
+            }
         }
     }
 }
