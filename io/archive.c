@@ -56,7 +56,7 @@ mt_status mt_archive_new(const char *path, mt_archive **archive)
     if (*archive == NULL) {
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", path, sizeof **archive);
     }
-    (*archive)->chunks = &(*archive)->own;
+    (*archive)->chunks = (*archive)->own;
     snprintf((*archive)->path, sizeof(*archive)->path, "%s", path);
     (*archive)->file = (*archive)->array.dataset = (*archive)->driver = H5I_INVALID_HID;
     return MT_OK;
@@ -89,7 +89,8 @@ void mt_archive_discard(mt_archive *archive)
         mt_hdf5_makes = mt_hdf5_new_file = NULL;
     }
     mt_file_discard(archive->target);
-    mt_chunks_free(&archive->own);
+    mt_chunks_free(&archive->own[0]);
+    mt_chunks_free(&archive->own[1]);
     free(archive);
 }
 

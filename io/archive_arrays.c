@@ -134,6 +134,15 @@ static bool write_scalar(mt_archive *archive)
     return written;
 }
 
+/* While the last chunk is written the next one is filled. */
+static void write_behind(mt_archive *archive)
+{
+    mt_chunks *other = archive->chunks == archive->own ? archive->own + 1 : archive->own;
+    mt_archive_keep(archive, mt_chunks_write_last_behind(archive->chunks, archive->target));
+    archive->chunks = other;
+    mt_chunks_empty(other);
+}
+
 void mt_archive_write_rows(mt_archive *archive)
 {
     mt_begun_array *array = &archive->array;
@@ -146,9 +155,8 @@ void mt_archive_write_rows(mt_archive *archive)
     }
     array->next += array->chunk_rows < array->rows - array->next ? array->chunk_rows
                                                                  : array->rows - array->next;
-    if (archive->saver == NULL) {
-        mt_archive_keep(archive, mt_chunks_write(archive->chunks, archive->target));
-        mt_chunks_empty(archive->chunks);
+    if (archive->saver == NULL && array->rank > 0) {
+        write_behind(archive);
     }
 }
 

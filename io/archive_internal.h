@@ -25,7 +25,7 @@ struct mt_archive {
     hid_t file;        /* of one that is written, else negative; */
     hid_t driver;      /* by which HDF5 writes it, or negative; */
     mt_begun_array array;
-    mt_chunks own;       /* chunks of its own, or */
+    mt_chunks own[2];    /* a chunk of its own, and one that is written behind; or */
     mt_saver *saver;     /* the saver's: */
     mt_chunks *chunks;   /* those that have not been written; */
     mt_new_file *target; /* and the file itself */

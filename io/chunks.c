@@ -84,6 +84,12 @@ mt_status mt_chunks_write(const mt_chunks *chunks, mt_new_file *file)
     return status;
 }
 
+mt_status mt_chunks_write_last_behind(const mt_chunks *chunks, mt_new_file *file)
+{
+    const mt_chunk *chunk = mt_chunks_last(chunks);
+    return mt_file_put_behind(file, chunk->at, chunk->bytes, chunk->size);
+}
+
 void mt_chunks_drop(mt_chunks *chunks)
 {
     chunks->count--;

@@ -35,8 +35,10 @@ bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at);
 /* Adds the checksum of the last one, once it is filled. */
 void mt_chunks_sum_last(const mt_chunks *chunks);
 
-/* Writes all of them; MT_ERROR_IO. */
+/* Writes all of them; MT_ERROR_IO. The last one alone, behind: its memory is in use until the next
+ * call for the file. */
 mt_status mt_chunks_write(const mt_chunks *chunks, mt_new_file *file);
+mt_status mt_chunks_write_last_behind(const mt_chunks *chunks, mt_new_file *file);
 
 /* Takes the last one back; all of them, and keeps the memory; that too. */
 void mt_chunks_drop(mt_chunks *chunks);

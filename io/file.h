@@ -46,13 +46,18 @@ mt_status mt_file_begin(const char *path, mt_new_file **file);
 const char *mt_file_beside(const mt_new_file *file);
 
 /* Bytes from `at` on. Where nothing was put the file holds zeros, which is what is found beyond its
- * end, too. */
+ * end, too. Large pieces go to the disk past the kernel's cache, where the file system has that and
+ * MT_FILE_BLOCK allows it: that takes a tenth of the processor's time. */
 mt_status mt_file_put(mt_new_file *file, uint64_t at, const void *bytes, size_t size);
-mt_status mt_file_find(const mt_new_file *file, uint64_t at, void *bytes, size_t size);
+mt_status mt_file_find(mt_new_file *file, uint64_t at, void *bytes, size_t size);
 
-/* From now on large pieces go to the disk past the kernel's cache, where the file system has that:
- * for a file of which nobody will read soon. It takes a tenth of the processor's time. */
-void mt_file_pass_cache(mt_new_file *file);
+/* The same by a thread: the bytes stay as they are until the next call for this file, which waits
+ * for them. A failure may be told by that call, and by all after it. */
+mt_status mt_file_put_behind(mt_new_file *file, uint64_t at, const void *bytes, size_t size);
+
+/* Bytes behind those that were appended before, from the file's beginning on, in a file of which
+ * nothing else is put. They are gathered, and written behind; MT_ERROR_MEMORY, too. */
+mt_status mt_file_append(mt_new_file *file, const void *bytes, size_t size);
 
 /* Puts the first `size` bytes in place. */
 mt_status mt_file_end(mt_new_file *file, uint64_t size);

@@ -6,8 +6,7 @@
  * twice, so that nobody renames what another wrote: where a file system has no locks, or each
  * machine has its own, a file may be left or a replacement fail, and the target is whole all the
  * same. */
-#include "io/beside.h"
-#include "io/file.h"
+#include "io/new_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,15 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A file that is to be replaced. */
-typedef struct replaced_file {
-    mt_place place;
-    bool exists;
-    mode_t mode; /* of what is there */
-} replaced_file;
-
 /* Only a regular file is replaced, not a pipe or a device. */
-static mt_status find_target(const char *named, replaced_file *found)
+static mt_status find_target(const char *named, mt_replaced_file *found)
 {
     struct stat info;
     found->exists = stat(named, &info) == 0;
@@ -69,7 +61,7 @@ static bool keeps(int file)
 }
 
 /* Makes a file beside the target, locked; never one that more may read than the target. */
-static mt_status make_beside(const replaced_file *target, char beside[PATH_MAX], int *file)
+static mt_status make_beside(const mt_replaced_file *target, char beside[PATH_MAX], int *file)
 {
     const mt_place *place = &target->place;
     for (int tries = 0; tries < 100; tries++) {
@@ -93,19 +85,12 @@ static mt_status make_beside(const replaced_file *target, char beside[PATH_MAX],
 }
 
 /* A new file has what the umask leaves; one that is replaced keeps its mode. */
-static mt_status keep_mode(const replaced_file *target, int file)
+static mt_status keep_mode(const mt_replaced_file *target, int file)
 {
     return !target->exists || fchmod(file, target->mode) == 0
                ? MT_OK
                : mt_place_fail(target->place.path, errno);
 }
-
-struct mt_new_file {
-    replaced_file target;
-    char beside[PATH_MAX];
-    int file; /* negative once it is closed */
-    bool passes_cache;
-};
 
 mt_status mt_file_begin(const char *path, mt_new_file **file)
 {
@@ -134,44 +119,14 @@ const char *mt_file_beside(const mt_new_file *file)
     return file->beside;
 }
 
-void mt_file_pass_cache(mt_new_file *file)
-{
-    file->passes_cache = true;
-}
-
-mt_status mt_file_put(mt_new_file *file, uint64_t at, const void *bytes, size_t size)
-{
-    size_t done = file->passes_cache ? mt_file_write_blocks(file->file, at, bytes, size) : 0;
-    return lseek(file->file, (off_t)(at + done), SEEK_SET) < 0
-               ? mt_place_fail(file->target.place.path, errno)
-               : mt_file_write(file->file, file->target.place.path, (const char *)bytes + done,
-                               size - done);
-}
-
-mt_status mt_file_find(const mt_new_file *file, uint64_t at, void *bytes, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t got = pread(file->file, (char *)bytes + done, size - done, (off_t)(at + done));
-        if (got < 0 && errno != EINTR) {
-            return mt_place_fail(file->target.place.path, errno);
-        }
-        if (got == 0) {
-            memset((char *)bytes + done, 0, size - done);
-            break;
-        }
-        done += got > 0 ? (size_t)got : 0;
-    }
-    return MT_OK;
-}
-
-/* 0, or the error; a signal may interrupt it. */
-static int cut(int file, uint64_t size)
+/* A signal may interrupt it. */
+static mt_status cut(const mt_new_file *file, uint64_t size)
 {
     int failed;
     do {
-        failed = ftruncate(file, (off_t)size);
+        failed = ftruncate(file->file, (off_t)size);
     } while (failed != 0 && errno == EINTR);
-    return failed != 0 ? errno : 0;
+    return failed == 0 ? MT_OK : mt_place_fail(file->target.place.path, errno);
 }
 
 /* What a signal interrupts is closed all the same, and was flushed before. */
@@ -185,10 +140,14 @@ static mt_status close_beside(mt_new_file *file)
 
 mt_status mt_file_end(mt_new_file *file, uint64_t size)
 {
-    const replaced_file *target = &file->target;
-    int error = cut(file->file, size);
-    mt_status status = error == 0 ? mt_file_flush(file->file, target->place.path)
-                                  : mt_place_fail(target->place.path, error);
+    const mt_replaced_file *target = &file->target;
+    mt_status status = mt_file_settle(file);
+    if (status == MT_OK) {
+        status = cut(file, size);
+    }
+    if (status == MT_OK) {
+        status = mt_file_flush(file->file, target->place.path);
+    }
     if (status == MT_OK && rename(file->beside, target->place.path) != 0) {
         status = mt_place_fail(target->place.path, errno);
     }
@@ -202,7 +161,11 @@ mt_status mt_file_end(mt_new_file *file, uint64_t size)
 
 void mt_file_discard(mt_new_file *file)
 {
-    if (file != NULL && file->file >= 0) {
+    if (file == NULL) {
+        return;
+    }
+    mt_file_forget_pieces(file);
+    if (file->file >= 0) {
         unlink(file->beside);
         close(file->file);
     }

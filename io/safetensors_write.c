@@ -76,48 +76,42 @@ typedef struct stored_array {
     const mt_array *array;
     const mt_number_type *type;
     mt_new_file *file;
-    uint64_t at; /* where the array begins */
 } stored_array;
 
-static mt_status put_rows(const stored_array *stored, int64_t first, int64_t rows,
-                          const void *values, void *narrow)
-{
-    const mt_array *array = stored->array;
-    int64_t width = mt_array_width(array), count = rows * width;
-    int64_t beyond = stored->type->narrow(array->dtype, values, count, narrow);
-    size_t size = stored->type->size;
-    return beyond < 0
-               ? mt_file_put(stored->file, stored->at + (size_t)(first * width) * size, narrow,
-                             (size_t)count * size)
-               : mt_fail(MT_ERROR_NUMERIC, "%s: element %" PRId64 " is %g, which %s cannot hold",
-                         array->name, first * width + beyond,
-                         mt_real_at(array->dtype, values, beyond), stored->type->torch);
-}
+enum { NARROWED = 1 << 16 }; /* bytes at a time, which a cache has when they are appended */
 
 static mt_status store_rows(void *context, int64_t first, int64_t rows, const void *values)
 {
     const stored_array *stored = context;
     const mt_array *array = stored->array;
-    size_t bytes = (size_t)(rows * mt_array_width(array)) * stored->type->size;
-    void *narrow = malloc(bytes);
-    if (narrow == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %zu bytes", array->name, bytes);
+    const size_t size = stored->type->size, from_size = mt_dtype_size(array->dtype);
+    const int64_t before = first * mt_array_width(array), count = rows * mt_array_width(array);
+    const int64_t most = NARROWED / (int64_t)size;
+    char narrow[NARROWED];
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < count && status == MT_OK; i += most) {
+        const char *wide = (const char *)values + (size_t)i * from_size;
+        int64_t n = count - i < most ? count - i : most;
+        int64_t beyond = stored->type->narrow(array->dtype, wide, n, narrow);
+        status = beyond < 0 ? mt_file_append(stored->file, narrow, (size_t)n * size)
+                            : mt_fail(MT_ERROR_NUMERIC,
+                                      "%s: element %" PRId64 " is %g, which %s cannot hold",
+                                      array->name, before + i + beyond,
+                                      mt_real_at(array->dtype, wide, beyond), stored->type->torch);
     }
-    mt_status status = put_rows(stored, first, rows, values, narrow);
-    free(narrow);
     return status;
 }
 
-/* From `at` on, which then is the file's end. */
+/* Behind what was appended before; *end becomes the file's. */
 static mt_status store_arrays(const mt_arrays *arrays, mt_stored_type type, mt_new_file *file,
-                              uint64_t *at)
+                              uint64_t *end)
 {
     mt_status status = MT_OK;
     for (int64_t i = 0; i < arrays->count && status == MT_OK; i++) {
         const mt_array *array = &arrays->items[i];
-        stored_array stored = {array, mt_number_type_of(type, array->dtype), file, *at};
+        stored_array stored = {array, mt_number_type_of(type, array->dtype), file};
         status = mt_array_visit(array, store_rows, &stored);
-        *at += array_bytes(array, type);
+        *end += array_bytes(array, type);
     }
     return status;
 }
@@ -129,7 +123,7 @@ static mt_status write_file(const char *path, const char *bytes, size_t size,
     uint64_t end = size;
     mt_status status = mt_file_begin(path, &file);
     if (status == MT_OK) {
-        status = mt_file_put(file, 0, bytes, size);
+        status = mt_file_append(file, bytes, size);
     }
     if (status == MT_OK) {
         status = store_arrays(arrays, stored, file, &end);

@@ -30,8 +30,6 @@ mt_status mt_saver_create(mt_saver **saver)
 static void *save(void *context)
 {
     mt_saver *saver = context;
-    /* The cache's pages would take the training's processor and memory. */
-    mt_file_pass_cache(saver->file);
     mt_status status = mt_chunks_write(&saver->chunks, saver->file);
     if (status == MT_OK) {
         status = mt_file_end(saver->file, saver->length);

@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static void assert_content(const char *path, const char *expected)
 {
@@ -13,6 +16,15 @@ static void assert_content(const char *path, const char *expected)
     ASSERT_OK(mt_file_read(path, &bytes, &size));
     ck_assert_str_eq(bytes, expected);
     free(bytes);
+}
+
+static void assert_is(const char *path, const char *expected, size_t size)
+{
+    mt_file_bytes found;
+    ASSERT_OK(mt_file_read(path, &found.bytes, &found.size));
+    ck_assert_uint_eq(found.size, size);
+    ck_assert_mem_eq(found.bytes, expected, size);
+    free(found.bytes);
 }
 
 static mode_t mode_of(const char *path)
@@ -225,6 +237,7 @@ static struct {
     int calls;     /* until it fails */
     int error;     /* 0: never */
     size_t blocks; /* at most, that a call writes; 0: any */
+    bool is_slow;
 } past_cache;
 
 ssize_t __real_pwrite(int file, const void *bytes, size_t size, off_t at);
@@ -239,6 +252,9 @@ ssize_t __wrap_pwrite(int file, const void *bytes, size_t size, off_t at)
         past_cache.error = 0;
         return -1;
     }
+    if (past_cache.is_slow) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
     size_t most = past_cache.blocks > 0 ? past_cache.blocks * MT_FILE_BLOCK : size;
     return __real_pwrite(file, bytes, size < most ? size : most, at);
 }
@@ -250,7 +266,7 @@ static char *pattern(size_t size)
     char *bytes = aligned_alloc(MT_FILE_BLOCK, size);
     ck_assert_ptr_nonnull(bytes);
     for (size_t i = 0; i < size; i++) {
-        bytes[i] = (char)(i * 31 + i / MT_FILE_BLOCK);
+        bytes[i] = (char)(i * 31 + i / MT_FILE_BLOCK + i / MT_FILE_LARGE);
     }
     return bytes;
 }
@@ -302,21 +318,105 @@ START_TEST(test_what_does_not_pass_the_cache_goes_through_it)
         for (int calls = 0; calls < 3; calls++) {
             const char *path = in_folder("a.h5");
             mt_new_file *file;
-            mt_file_bytes found;
             past_cache.error = errors[i];
             past_cache.calls = calls;
             past_cache.blocks = 20;
             ASSERT_OK(mt_file_begin(path, &file));
-            mt_file_pass_cache(file);
             ASSERT_OK(mt_file_put(file, MT_FILE_BLOCK, bytes + MT_FILE_BLOCK, LARGE + 7));
             ASSERT_OK(mt_file_put(file, 0, bytes, MT_FILE_BLOCK));
             ASSERT_OK(mt_file_end(file, MT_FILE_BLOCK + LARGE + 7));
             mt_file_discard(file);
-            ASSERT_OK(mt_file_read(path, &found.bytes, &found.size));
-            ck_assert_uint_eq(found.size, MT_FILE_BLOCK + LARGE + 7);
-            ck_assert_mem_eq(found.bytes, bytes, found.size);
-            free(found.bytes);
+            assert_is(path, bytes, MT_FILE_BLOCK + LARGE + 7);
         }
+    }
+    free(bytes);
+}
+END_TEST
+
+static bool has_threads = true;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*begin)(void *), void *context);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*begin)(void *), void *context);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*begin)(void *), void *context)
+{
+    return has_threads ? __real_pthread_create(thread, attributes, begin, context) : EAGAIN;
+}
+
+START_TEST(test_pieces_behind_are_there_at_the_next_call)
+{
+    char *bytes = pattern(2 * LARGE), found[8];
+    const char *path = in_folder("a.h5");
+    for (int i = 0; i < 2; i++) {
+        mt_new_file *file;
+        has_threads = i == 0;
+        ASSERT_OK(mt_file_begin(path, &file));
+        ASSERT_OK(mt_file_put_behind(file, 0, bytes, LARGE));
+        ASSERT_OK(mt_file_find(file, LARGE - sizeof found, found, sizeof found));
+        ck_assert_mem_eq(found, bytes + LARGE - sizeof found, sizeof found);
+        ASSERT_OK(mt_file_put_behind(file, LARGE, bytes + LARGE, 5));
+        ASSERT_OK(mt_file_end(file, LARGE + 5));
+        mt_file_discard(file);
+        assert_is(path, bytes, LARGE + 5);
+    }
+    free(bytes);
+}
+END_TEST
+
+/* Of blocks that are gathered there are three, and a part of a fourth. */
+START_TEST(test_appended_bytes_follow_each_other)
+{
+    enum { GATHERED = 4 << 20, SIZE = 3 * GATHERED + 777 };
+    const size_t pieces[] = {1, 12345, GATHERED, 2 * GATHERED + 1, SIZE};
+    const char *path = in_folder("a.safetensors");
+    char *bytes = pattern(4 * (size_t)GATHERED);
+    past_cache.is_slow = true; /* so that a block that is filled too soon is noticed */
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        size_t piece = pieces[i], first = i == 0 ? SIZE - 2000 : 0;
+        mt_new_file *file;
+        has_threads = i % 2 == 0;
+        ASSERT_OK(mt_file_begin(path, &file));
+        ASSERT_OK(mt_file_append(file, bytes, first));
+        for (size_t at = first; at < SIZE; at += piece) {
+            ASSERT_OK(mt_file_append(file, bytes + at, piece < SIZE - at ? piece : SIZE - at));
+        }
+        ASSERT_OK(mt_file_end(file, SIZE));
+        mt_file_discard(file);
+        assert_is(path, bytes, SIZE);
+    }
+    free(bytes);
+}
+END_TEST
+
+/* As on a full disk. */
+START_TEST(test_a_piece_behind_that_fails_is_told_of)
+{
+    const struct rlimit limit = {MT_FILE_LARGE, MT_FILE_LARGE};
+    const char *path = write_text("a.h5", "old");
+    char *bytes = pattern(LARGE);
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    for (int i = 0; i < 5; i++) {
+        mt_new_file *file;
+        char found[8];
+        has_threads = i > 0;
+        ASSERT_OK(mt_file_begin(path, &file));
+        mt_status status = mt_file_put_behind(file, MT_FILE_BLOCK, bytes, LARGE);
+        ck_assert_int_eq(status, i == 0 ? MT_ERROR_IO : MT_OK);
+        if (i == 2) {
+            status = mt_file_put(file, 0, "new", 3);
+        } else if (i == 3) {
+            status = mt_file_find(file, 0, found, sizeof found);
+        } else if (i == 4) {
+            status = mt_file_put_behind(file, MT_FILE_BLOCK, bytes, LARGE);
+        }
+        ck_assert_int_eq(status, i == 1 ? MT_OK : MT_ERROR_IO);
+        ASSERT_FAILS(mt_file_end(file, 8), MT_ERROR_IO, "/a.h5: File too large after");
+        mt_file_discard(file);
+        assert_content(path, "old");
+        ck_assert_int_eq(files_in_folder(), 1);
     }
     free(bytes);
 }
@@ -333,7 +433,9 @@ static Suite *file_suite(void)
         test_links_are_followed_to_what_is_there_and_what_is_not,
         test_links_that_lead_nowhere_are_refused, test_a_flush_that_is_interrupted_is_tried_again,
         test_whole_blocks_of_large_pieces_pass_the_cache,
-        test_what_does_not_pass_the_cache_goes_through_it);
+        test_what_does_not_pass_the_cache_goes_through_it,
+        test_pieces_behind_are_there_at_the_next_call, test_appended_bytes_follow_each_other,
+        test_a_piece_behind_that_fails_is_told_of);
 }
 
 MT_TEST_MAIN(file_suite)

@@ -1,6 +1,7 @@
 #include "train/command/dry_run.h"
 
 #include "autograd/observe.h"
+#include "io/arrays.h"
 #include "kernels/dry.h"
 #include "train/command/held_out.h"
 #include "train/command/loop_internal.h"
@@ -191,14 +192,13 @@ static size_t taken_by_rows(const train_session *session)
 }
 
 /* Of the host's memory: a checkpoint that is written beside the run is a copy of the parameters and
- * their two moments; one that the run waits for is written a piece at a time. What rows carry is
- * fetched first. */
+ * their two moments; one that the run waits for is written a piece at a time, while the next one is
+ * filled. What rows carry is fetched first. */
 static size_t taken_by_save(const train_session *session)
 {
     const run_config *config = &session->config;
     const mt_parameters *parameters = session_trained(session);
     const mt_carried *carried = &session->carried;
-    const size_t piece = (size_t)16 << 20;
     size_t rows = (size_t)(carried->rows * carried->width) * mt_dtype_size(carried->dtype);
     size_t largest = 0, all = 0;
     for (int i = 0; i < parameters->count; i++) {
@@ -207,7 +207,8 @@ static size_t taken_by_save(const train_session *session)
         all += bytes;
     }
     bool beside = config->save_every > 0 && config->save_every < config->steps;
-    return (beside ? 3 * all : 0) + (largest < piece ? largest : piece) + (beside ? 2 : 1) * rows;
+    size_t piece = largest < MT_PIECE_BYTES ? largest : MT_PIECE_BYTES;
+    return (beside ? 3 * all : 0) + 2 * piece + (beside ? 2 : 1) * rows;
 }
 
 static void print_row(size_t bytes, const char *what)
