@@ -35,7 +35,7 @@ static mt_status add_values(const mt_weights *weights, const mt_parameter *param
         return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %" PRId64 " values", parameter->name,
                        rows * width);
     }
-    mt_status status = mt_array_read(&array, 0, rows, values);
+    mt_status status = mt_array_read(&array, 0, rows, values, NULL);
     if (status == MT_OK) {
         *sum = mt_fnv_add(*sum, values, (size_t)count * size);
     }

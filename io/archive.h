@@ -21,6 +21,7 @@
 
 typedef struct mt_archive mt_archive;
 typedef struct mt_saver mt_saver;
+typedef struct mt_chunk_sum mt_chunk_sum;
 
 /* Begins a file, beside `path`. MT_ERROR_INVALID for a name that another kind of file has
  * (.safetensors, .pth), MT_ERROR_MEMORY, MT_ERROR_IO. On failure *archive is NULL. */
@@ -67,6 +68,10 @@ void mt_archive_begin_array(mt_archive *archive, const char *group, const char *
                             mt_dtype dtype, int rank, const int64_t *shape);
 void *mt_archive_next_rows(mt_archive *archive, int64_t *first, int64_t *rows);
 void mt_archive_write_rows(mt_archive *archive);
+
+/* The checksum that these rows get, for who puts them there to take it by the way (mt_array_read);
+ * what he leaves is added by mt_archive_write_rows. */
+mt_chunk_sum *mt_archive_rows_sum(mt_archive *archive);
 
 /* Writes an array that is in memory. */
 void mt_archive_write_array(mt_archive *archive, const char *group, const char *name,

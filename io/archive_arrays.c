@@ -114,6 +114,11 @@ void *mt_archive_next_rows(mt_archive *archive, int64_t *first, int64_t *rows)
     return values;
 }
 
+mt_chunk_sum *mt_archive_rows_sum(mt_archive *archive)
+{
+    return &mt_chunks_last(archive->chunks)->sum;
+}
+
 /* Completes the last chunk, and lets HDF5 find a place for it. */
 static bool place_chunk(mt_archive *archive)
 {

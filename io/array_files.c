@@ -67,7 +67,8 @@ static void write_array(mt_archive *archive, const char *group, const mt_array *
     void *values;
     mt_archive_begin_array(archive, group, array->name, array->dtype, array->rank, array->shape);
     while ((values = mt_archive_next_rows(archive, &first, &rows)) != NULL) {
-        mt_archive_keep(archive, mt_array_read(array, first, rows, values));
+        mt_archive_keep(archive,
+                        mt_array_read(array, first, rows, values, mt_archive_rows_sum(archive)));
         mt_archive_write_rows(archive);
     }
 }

@@ -1,10 +1,7 @@
 #include "io/arrays.h"
 
-#include "kernels/cpu/team.h"
-
 #include <float.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -248,61 +245,25 @@ static bool is_f64_outside(const double *reals, int64_t n, double least)
     return outside != 0;
 }
 
-/* Reals that are looked through, by several threads. */
-typedef struct searched_reals {
-    mt_dtype dtype;
-    const void *reals;
-    int64_t n;
-    double least;
-    _Atomic int64_t *found; /* the place of the first outside; `n`: none yet */
-} searched_reals;
-
-enum { SEARCHED = 4096 }; /* a block's reals */
-
-static bool is_block_outside(const searched_reals *of, int64_t first, int64_t count)
-{
-    return of->dtype == MT_F64
-               ? is_f64_outside((const double *)of->reals + first, count, of->least)
-               : is_f32_outside((const float *)of->reals + first, count, (float)of->least);
-}
-
-static void found_outside(const searched_reals *of, int64_t place)
-{
-    int64_t found = atomic_load(of->found);
-    while (place < found && !atomic_compare_exchange_weak(of->found, &found, place)) {
-    }
-}
-
-static void search_blocks(const void *loop, int64_t begin, int64_t end)
-{
-    const searched_reals *of = loop;
-    for (int64_t block = begin; block < end; block++) {
-        int64_t first = block * SEARCHED;
-        int64_t count = of->n - first < SEARCHED ? of->n - first : SEARCHED;
-        if (is_block_outside(of, first, count)) {
-            int64_t i = first;
-            while (!is_block_outside(of, i, 1)) {
-                i++;
-            }
-            found_outside(of, i);
-            return;
-        }
-    }
-}
-
 /* The place of the first below the least or not finite. */
 static int64_t first_outside(mt_dtype dtype, const void *reals, int64_t n, double least,
                              double *value)
 {
+    const int64_t block = 4096;
     double bound = fmax(least, dtype == MT_F64 ? -DBL_MAX : -(double)FLT_MAX);
-    _Atomic int64_t found = n;
-    searched_reals loop = {dtype, reals, n, bound, &found};
-    mt_team_loop(n, (n + SEARCHED - 1) / SEARCHED, search_blocks, &loop);
-    if (found == n) {
-        return -1;
+    for (int64_t first = 0; first < n; first += block) {
+        int64_t count = n - first < block ? n - first : block;
+        bool outside = dtype == MT_F64
+                           ? is_f64_outside((const double *)reals + first, count, bound)
+                           : is_f32_outside((const float *)reals + first, count, (float)bound);
+        for (int64_t i = first; outside && i < first + count; i++) {
+            *value = mt_real_at(dtype, reals, i);
+            if (!isfinite(*value) || *value < bound) {
+                return i;
+            }
+        }
     }
-    *value = mt_real_at(dtype, reals, found);
-    return found;
+    return -1;
 }
 
 int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value)
@@ -310,16 +271,13 @@ int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double
     return first_outside(dtype, reals, n, -HUGE_VAL, value);
 }
 
-int64_t mt_array_first_wrong(const mt_array *array, int64_t first, int64_t rows, const void *values,
-                             double *value)
+int64_t mt_array_first_wrong(const mt_array *array, const void *values, int64_t n)
 {
-    int64_t width = mt_array_width(array);
-    double least = array->never_negative ? 0.0 : -HUGE_VAL;
-    int64_t place = first_outside(array->dtype, values, rows * width, least, value);
-    return place < 0 ? place : first * width + place;
+    double value;
+    return first_outside(array->dtype, values, n, array->never_negative ? 0.0 : -HUGE_VAL, &value);
 }
 
-static mt_status fail_value(const mt_array *array, int64_t element, double value)
+mt_status mt_array_fail_value(const mt_array *array, int64_t element, double value)
 {
     const char *group = array->group != NULL ? array->group : "";
     const char *slash = group[0] != '\0' ? "/" : "";
@@ -332,10 +290,9 @@ static mt_status fail_value(const mt_array *array, int64_t element, double value
                    isnan(value) && array->may_be_missing ? ", or missing" : "");
 }
 
-mt_status mt_array_check_values(const mt_array *array, int64_t first, int64_t rows,
-                                const void *values)
+mt_status mt_array_check_values(const mt_array *array, const void *values)
 {
-    double value;
-    int64_t place = mt_array_first_wrong(array, first, rows, values, &value);
-    return place < 0 ? MT_OK : fail_value(array, place, value);
+    int64_t place = mt_array_first_wrong(array, values, mt_array_count(array));
+    return place < 0 ? MT_OK
+                     : mt_array_fail_value(array, place, mt_real_at(array->dtype, values, place));
 }

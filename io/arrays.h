@@ -71,19 +71,21 @@ void mt_convert_reals(mt_dtype from_type, const void *from, mt_dtype to_type, vo
 /* The place of the first of n reals that is not finite, and its value; -1: all are. */
 int64_t mt_first_not_finite(mt_dtype dtype, const void *reals, int64_t n, double *value);
 
-/* The place in an array of the first of `rows` rows' values, from row `first` on, that it cannot
- * hold, and the value: one that is not finite, or is negative where none may be. -1: none. */
-int64_t mt_array_first_wrong(const mt_array *array, int64_t first, int64_t rows, const void *values,
-                             double *value);
+/* The place among n values of an array of the first that it cannot hold: one that is not finite, or
+ * is negative where none may be. -1: none. */
+int64_t mt_array_first_wrong(const mt_array *array, const void *values, int64_t n);
+
+/* MT_ERROR_FORMAT, or MT_ERROR_NUMERIC where the values are not a file's, with the place in the
+ * array of such a value. */
+mt_status mt_array_fail_value(const mt_array *array, int64_t element, double value);
+
+/* Fails so if there is one among all of its values. */
+mt_status mt_array_check_values(const mt_array *array, const void *values);
 
 /* Rows of a piece of an array, as it is read, and as files of HDF5 have it in chunks: whole rows,
  * of so many bytes at most or one, all pieces but the last of one length, which is hardly
  * shorter. */
 enum { MT_PIECE_BYTES = 16 << 20 };
 int64_t mt_piece_rows(int64_t rows, int64_t row_bytes);
-
-/* MT_ERROR_FORMAT, or MT_ERROR_NUMERIC where the values are not a file's, with that place. */
-mt_status mt_array_check_values(const mt_array *array, int64_t first, int64_t rows,
-                                const void *values);
 
 #endif

@@ -15,7 +15,7 @@ void mt_carried_write(mt_archive *archive, const char *path, const mt_carried_ro
     static char text[] = MT_CARRIED_GROUP;
     mt_array array = {.name = text, .dtype = carried->dtype, .rank = 2};
     memcpy(array.shape, shape, sizeof shape);
-    mt_status status = mt_array_check_values(&array, 0, carried->rows, carried->values);
+    mt_status status = mt_array_check_values(&array, carried->values);
     if (status != MT_OK) {
         mt_archive_keep(archive, mt_fail(status, "%s: %s", path, mt_error_message()));
     }

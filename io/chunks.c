@@ -1,7 +1,5 @@
 #include "io/chunks.h"
 
-#include <mixtape/device.h>
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +45,7 @@ void *mt_chunks_add(mt_chunks *chunks, size_t size)
     }
     mt_chunk *chunk = &chunks->items[chunks->count++];
     chunk->size = size + MT_CHECKSUM_BYTES;
+    mt_fletcher32_begin(&chunk->sum, size);
     chunk->placed = false;
     return chunk->bytes;
 }
@@ -69,9 +68,10 @@ bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at)
 
 void mt_chunks_sum_last(const mt_chunks *chunks)
 {
-    const mt_chunk *chunk = mt_chunks_last(chunks);
-    size_t values = chunk->size - MT_CHECKSUM_BYTES;
-    mt_fletcher32_bytes(mt_cpu_threads(), chunk->bytes, values, chunk->bytes + values);
+    mt_chunk *chunk = mt_chunks_last(chunks);
+    size_t taken = chunk->sum.taken, values = chunk->sum.size;
+    mt_fletcher32_add(&chunk->sum, taken, chunk->bytes + taken, values - taken);
+    mt_fletcher32_end(&chunk->sum, chunk->bytes + values);
 }
 
 mt_status mt_chunks_write(const mt_chunks *chunks, mt_new_file *file)

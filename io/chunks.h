@@ -8,9 +8,10 @@
 #include "io/fletcher32.h"
 
 typedef struct mt_chunk {
-    void *memory; /* of `room` bytes and a block, in which lie */
-    char *bytes;  /* these, */
-    size_t size;  /* with the checksum behind the values */
+    void *memory;     /* of `room` bytes and a block, in which lie */
+    char *bytes;      /* these, */
+    size_t size;      /* with the checksum behind the values, */
+    mt_chunk_sum sum; /* of which this is the one */
     size_t room;
     bool placed;
     uint64_t at; /* in the file, once it is placed */
@@ -32,7 +33,8 @@ mt_chunk *mt_chunks_last(const mt_chunks *chunks);
 /* Gives the last chunk its place in the file, if these are its bytes. */
 bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at);
 
-/* Adds the checksum of the last one, once it is filled. */
+/* Puts its checksum behind the last one, which is filled: with the sum of the values of which
+ * nobody has taken it. */
 void mt_chunks_sum_last(const mt_chunks *chunks);
 
 /* Writes all of them; MT_ERROR_IO. The last one alone, behind: its memory is in use until the next

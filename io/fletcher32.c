@@ -8,12 +8,9 @@
  * exchanged.
  *
  * A part behind which r numbers follow adds its first sum to that of all, and to the second its
- * second sum and r times its first: so parts are summed by threads, in whatever order. */
+ * second sum and r times its first: so parts are summed in whatever order. */
 #include "io/fletcher32.h"
 
-#include "kernels/cpu/team.h"
-
-#include <stdatomic.h>
 #include <string.h>
 
 /* Of a stretch of lowered numbers, the sum of products is at most 32768 STRETCH (STRETCH + 1) / 2
@@ -50,15 +47,20 @@ static uint64_t reduced(uint64_t sum)
     return sum > 0 ? (sum - 1) % MODULUS + 1 : 0;
 }
 
-typedef struct two_sums {
-    uint64_t first, second;
-} two_sums;
-
-static two_sums sum_part(const unsigned char *at, const unsigned char *end)
+void mt_fletcher32_begin(mt_chunk_sum *sum, size_t size)
 {
+    atomic_init(&sum->first, 0);
+    atomic_init(&sum->second, 0);
+    sum->size = size;
+    sum->taken = 0;
+}
+
+void mt_fletcher32_add(mt_chunk_sum *sum, size_t from, const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes, *end = at + size;
     const size_t stretch = STRETCH * sizeof(uint16_t);
     int16_t times[STRETCH];
-    uint64_t first = 0, second = 0, sum, products;
+    uint64_t first = 0, second = 0, numbers, products, behind = (sum->size - from - size + 1) / 2;
     for (int i = 0; i < STRETCH; i++) {
         times[i] = (int16_t)(STRETCH - i);
     }
@@ -66,48 +68,32 @@ static two_sums sum_part(const unsigned char *at, const unsigned char *end)
         for (size_t line = 0; line < stretch; line += LINE) {
             __builtin_prefetch(at + AHEAD + line);
         }
-        sum_stretch(at, times, &sum, &products);
+        sum_stretch(at, times, &numbers, &products);
         second = folded(second + STRETCH * first + products);
-        first = folded(first + sum);
+        first = folded(first + numbers);
     }
     while (at < end) {
         uint64_t low = *at++, high = at < end ? *at++ : 0;
         first = folded(first + low + 256 * high);
         second = folded(second + first);
     }
-    return (two_sums){reduced(first), reduced(second)};
+    first = reduced(first);
+    atomic_fetch_add(&sum->first, first);
+    atomic_fetch_add(&sum->second, reduced(second + behind % MODULUS * first));
 }
 
-enum { PART = 1 << 17 }; /* bytes */
-
-typedef struct summed_bytes {
-    const unsigned char *bytes;
-    size_t size;
-    _Atomic uint64_t *first, *second;
-} summed_bytes;
-
-static void sum_parts(const void *loop, int64_t first, int64_t end)
+void mt_fletcher32_end(mt_chunk_sum *sum, char bytes[MT_CHECKSUM_BYTES])
 {
-    const summed_bytes *of = loop;
-    size_t stop = (size_t)end * PART < of->size ? (size_t)end * PART : of->size;
-    two_sums part = sum_part(of->bytes + (size_t)first * PART, of->bytes + stop);
-    uint64_t behind = (of->size - stop + 1) / 2;
-    atomic_fetch_add(of->first, part.first);
-    atomic_fetch_add(of->second, reduced(part.second + behind % MODULUS * part.first));
-}
-
-uint32_t mt_fletcher32(int threads, const void *bytes, size_t size)
-{
-    _Atomic uint64_t first = 0, second = 0;
-    summed_bytes loop = {bytes, size, &first, &second};
-    mt_team_run(threads, (int64_t)((size + PART - 1) / PART), sum_parts, &loop);
-    return (uint32_t)(reduced(second * 256) << 16 | reduced(first * 256));
-}
-
-void mt_fletcher32_bytes(int threads, const void *bytes, size_t size, char sum[MT_CHECKSUM_BYTES])
-{
-    uint32_t checksum = mt_fletcher32(threads, bytes, size);
+    uint64_t checksum = reduced(sum->second * 256) << 16 | reduced(sum->first * 256);
     for (int i = 0; i < MT_CHECKSUM_BYTES; i++) {
-        sum[i] = (char)(checksum >> 8 * i);
+        bytes[i] = (char)(checksum >> 8 * i);
     }
+}
+
+void mt_fletcher32(const void *bytes, size_t size, char checksum[MT_CHECKSUM_BYTES])
+{
+    mt_chunk_sum sum;
+    mt_fletcher32_begin(&sum, size);
+    mt_fletcher32_add(&sum, 0, bytes, size);
+    mt_fletcher32_end(&sum, checksum);
 }

@@ -2,15 +2,29 @@
 #ifndef MT_IO_FLETCHER32_H
 #define MT_IO_FLETCHER32_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of bytes as numbers of 16 bits, the first byte of each the higher; behind an odd last byte comes
- * a zero. On at most so many of the CPU's threads. */
-uint32_t mt_fletcher32(int threads, const void *bytes, size_t size);
-
-/* The same as a file has it behind a chunk: its lowest byte first. */
+/* As a file has it behind a chunk: its lowest byte first. */
 enum { MT_CHECKSUM_BYTES = 4 };
-void mt_fletcher32_bytes(int threads, const void *bytes, size_t size, char sum[MT_CHECKSUM_BYTES]);
+
+/* Of bytes as numbers of 16 bits, the first byte of each the higher; behind an odd last byte comes
+ * a zero. */
+void mt_fletcher32(const void *bytes, size_t size, char checksum[MT_CHECKSUM_BYTES]);
+
+/* The same of a chunk's bytes in parts, each of which is added once, in whatever order, also by
+ * several threads at once. */
+typedef struct mt_chunk_sum {
+    _Atomic uint64_t first, second; /* Fletcher's two sums, modulo 65535 at the end */
+    size_t size;                    /* of the chunk */
+    size_t taken; /* who adds its first bytes notes here how many, for who adds the rest */
+} mt_chunk_sum;
+
+void mt_fletcher32_begin(mt_chunk_sum *sum, size_t size);
+
+/* Adds the bytes from `from` on: both numbers are even, but that the last part may be odd. */
+void mt_fletcher32_add(mt_chunk_sum *sum, size_t from, const void *bytes, size_t size);
+void mt_fletcher32_end(mt_chunk_sum *sum, char bytes[MT_CHECKSUM_BYTES]);
 
 #endif

@@ -204,7 +204,7 @@ static bool read_with_sum(const mt_hdf5_reader *reader, const mt_question *quest
     if (H5Dread_chunk(reader->kept, H5P_DEFAULT, offset, &skipped, chunk) < 0 || skipped != 0) {
         return false;
     }
-    mt_fletcher32_bytes(1, chunk, question->bytes, sum);
+    mt_fletcher32(chunk, question->bytes, sum);
     return memcmp(chunk + question->bytes, sum, sizeof sum) == 0;
 }
 

@@ -1,10 +1,7 @@
 #include "io/source.h"
 
-#include <mixtape/weights.h>
-
 #include "kernels/device.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,59 +10,6 @@ void mt_source_close(mt_source *source)
     if (source != NULL) {
         source->close(source);
     }
-}
-
-static mt_status read_rows(const mt_array *array, int64_t first, int64_t rows, void *values)
-{
-    size_t row_bytes = (size_t)(mt_array_width(array)) * mt_dtype_size(array->dtype);
-    if (array->source != NULL) {
-        return array->source->read(array->source, array->source_name, array->dtype, first, rows,
-                                   (size_t)rows * row_bytes, values);
-    }
-    if (array->data != NULL) {
-        memcpy(values, (const char *)array->data + (size_t)first * row_bytes,
-               (size_t)rows * row_bytes);
-    } else {
-        memset(values, 0, (size_t)rows * row_bytes);
-    }
-    return MT_OK;
-}
-
-/* As a program chose it. */
-static bool (*is_over)(void);
-
-void mt_weights_stop_when(bool (*chosen)(void))
-{
-    is_over = chosen;
-}
-
-mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values)
-{
-    mt_status status = is_over != NULL && is_over() ? mt_fail(MT_ERROR_IO, "interrupted")
-                                                    : read_rows(array, first, rows, values);
-    return status == MT_OK ? mt_array_check_values(array, first, rows, values) : status;
-}
-
-mt_status mt_array_visit(const mt_array *array, mt_use_rows use, void *context)
-{
-    int64_t rows = mt_array_rows(array);
-    int64_t row_bytes = mt_array_width(array) * (int64_t)mt_dtype_size(array->dtype);
-    int64_t piece = mt_piece_rows(rows, row_bytes);
-    void *values = malloc((size_t)(piece * row_bytes));
-    if (values == NULL) {
-        return mt_fail(MT_ERROR_MEMORY, "%s: no memory for %" PRId64 " bytes", array->name,
-                       piece * row_bytes);
-    }
-    mt_status status = MT_OK;
-    for (int64_t first = 0; first < rows && status == MT_OK; first += piece) {
-        int64_t count = rows - first < piece ? rows - first : piece;
-        status = mt_array_read(array, first, count, values);
-        if (status == MT_OK && use != NULL) {
-            status = use(context, first, count, values);
-        }
-    }
-    free(values);
-    return status;
 }
 
 static mt_status no_memory(void)
@@ -141,21 +85,46 @@ typedef struct block_source {
     mt_moment which;
 } block_source;
 
+static int64_t width_of(const mt_tensor *tensor)
+{
+    return mt_tensor_count(tensor) / (tensor->rank > 0 ? tensor->shape[0] : 1);
+}
+
+/* The place of a row in the blocks. */
+static int64_t place_of(const mt_parameter *parameter, int64_t row)
+{
+    return (int64_t)parameter->offset + row * width_of(&parameter->tensor);
+}
+
+static const void *value_at(const mt_parameters *parameters, int64_t place)
+{
+    return (const char *)parameters->data + (size_t)place * mt_dtype_size(parameters->dtype);
+}
+
 static mt_status read_block(mt_source *base, const char *name, mt_dtype dtype, int64_t first,
                             int64_t rows, size_t bytes, void *values)
 {
     const block_source *source = (block_source *)base;
     const mt_parameters *parameters = source->parameters;
     const mt_parameter *parameter = mt_parameters_find(parameters, name);
-    const mt_tensor *tensor = &parameter->tensor;
-    int64_t width = mt_tensor_count(tensor) / (tensor->rank > 0 ? tensor->shape[0] : 1);
-    int64_t at = (int64_t)parameter->offset + first * width;
+    int64_t at = place_of(parameter, first);
+    (void)dtype; /* the parameters' own */
     if (source->adam != NULL) {
-        return mt_adam_read_moments(source->adam, source->which, at, rows * width, values);
+        return mt_adam_read_moments(source->adam, source->which, at,
+                                    rows * width_of(&parameter->tensor), values);
     }
-    return mt_device_read(parameters->device, values,
-                          (const char *)parameters->data + (size_t)at * mt_dtype_size(dtype),
-                          bytes);
+    return mt_device_read(parameters->device, values, value_at(parameters, at), bytes);
+}
+
+static const void *find_block(mt_source *base, const char *name, int64_t first)
+{
+    const block_source *source = (block_source *)base;
+    const mt_parameters *parameters = source->parameters;
+    int64_t at = place_of(mt_parameters_find(parameters, name), first);
+    if (source->adam != NULL) {
+        return mt_adam_find_moments(source->adam, source->which, at);
+    }
+    return parameters->device->is_host ? value_at(parameters, at) : NULL;
 }
 
 static mt_status block_source_of(const block_source *made, mt_source **source)
@@ -168,7 +137,7 @@ static mt_status block_source_of(const block_source *made, mt_source **source)
         return no_memory();
     }
     *kept = *made;
-    kept->base = (mt_source){.read = read_block, .close = close_plain};
+    kept->base = (mt_source){.read = read_block, .close = close_plain, .find = find_block};
     *source = &kept->base;
     return MT_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "io/archive.h"
 #include "io/arrays.h"
+#include "io/fletcher32.h"
 #include "optim/adam_part.h"
 
 typedef struct mt_source mt_source;
@@ -26,6 +27,10 @@ struct mt_source {
     /* A text that the file has beside its arrays, by its name, or NULL. The function is NULL where
      * there are no such texts. */
     const char *(*text)(mt_source *source, const char *name);
+
+    /* Where in the host's memory an array's rows are, from the first on, in their own type. NULL,
+     * as the function may be: they have to be read. */
+    const void *(*find)(mt_source *source, const char *name, int64_t first);
 };
 
 /* The arrays of a group of an archive, which outlives the source. */
@@ -47,8 +52,11 @@ mt_status mt_source_replace(mt_source *under, mt_arrays *arrays, mt_source **sou
 
 void mt_source_close(mt_source *source); /* NULL is allowed */
 
-/* Reads rows of an array from wherever its values are, and checks them (mt_array_check_values). */
-mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values);
+/* Reads rows of an array from wherever its values are, fails if one is wrong
+ * (mt_array_fail_value), and adds them to the sum of a chunk, whose first bytes they are (NULL: of
+ * none). */
+mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values,
+                        mt_chunk_sum *sum);
 
 /* Reads it from the first row to the last, some megabytes at a time, and hands the rows to `use`
  * (NULL: to nobody), until that fails. */

@@ -26,7 +26,7 @@ static mt_status compare(const tied_head *tied, int64_t first, int64_t rows, con
                          char *embedding)
 {
     const size_t size = mt_dtype_size(tied->dtype);
-    mt_status status = mt_array_read(tied->embedding, first, rows, embedding);
+    mt_status status = mt_array_read(tied->embedding, first, rows, embedding, NULL);
     for (int64_t i = 0; i < rows * tied->width && status == MT_OK; i++) {
         if (memcmp(head + (size_t)i * size, embedding + (size_t)i * size, size) != 0) {
             status = differ(tied, first * tied->width + i);

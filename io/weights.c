@@ -212,7 +212,7 @@ mt_status mt_weights_read(const mt_weights *weights, const mt_parameter *paramet
     mt_array array = mt_weights_array(weights, parameter);
     int64_t all = mt_array_rows(&array);
     return first >= 0 && rows >= 0 && first <= all - rows
-               ? mt_array_read(&array, first, rows, values)
+               ? mt_array_read(&array, first, rows, values, NULL)
                : mt_fail(MT_ERROR_INVALID, "%s: %lld rows from %lld on, of %lld", parameter->name,
                          (long long)rows, (long long)first, (long long)all);
 }

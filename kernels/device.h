@@ -52,6 +52,9 @@ struct mt_device {
      * than one after the other, when caches still hold what they share. */
     bool joins_products;
 
+    /* Tells if its memory is the host's, which reads there what is done when a call returns. */
+    bool is_host;
+
     /* Memory; its content is unspecified. MT_ERROR_MEMORY with the size asked for. */
     mt_status (*allocate)(mt_device *, size_t bytes, void **memory);
     void (*release)(mt_device *, void *memory); /* NULL is allowed */

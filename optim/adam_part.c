@@ -55,6 +55,13 @@ mt_status mt_adam_read_moments(const mt_adam *adam, mt_moment which, int64_t fir
                           : mt_adam_read_own(adam, which, first, n, values);
 }
 
+const void *mt_adam_find_moments(const mt_adam *adam, mt_moment which, int64_t first)
+{
+    bool is_here =
+        adam->access == NULL && !mt_adam_is_blank(adam) && adam->parameters->device->is_host;
+    return is_here ? place_of(adam, which, first) : NULL;
+}
+
 mt_status mt_adam_write_moments(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,
                                 const void *values)
 {

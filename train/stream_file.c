@@ -79,7 +79,7 @@ static void write_array(mt_archive *archive, const char *path, const char *name,
 {
     mt_array array = {.name = (char *)(uintptr_t)name, .dtype = dtype, .rank = rank};
     memcpy(array.shape, shape, (size_t)rank * sizeof *shape);
-    mt_status status = mt_array_check_values(&array, 0, shape[0], values);
+    mt_status status = mt_array_check_values(&array, values);
     if (status != MT_OK) {
         mt_archive_keep(archive, mt_fail(status, "%s: %s", path, mt_error_message()));
     }

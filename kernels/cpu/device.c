@@ -175,6 +175,7 @@ mt_status mt_cpu_open(int index, mt_device **device)
     cpu->base = (mt_device){
         .name = "cpu",
         .alignment = ALIGNMENT,
+        .is_host = true,
         .allocate = cpu_allocate,
         .release = cpu_release,
         .write = cpu_copy,

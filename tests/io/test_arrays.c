@@ -1,17 +1,20 @@
 /* Numbers that no array may hold. */
-#include "io/arrays.h"
+#include "io/source.h"
 
 #include <mixtape/device.h>
 
 #include "tests/check_main.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
-/* More than one thread looks through; the last of three begins with number 40960. */
+/* More than one thread looks through, by parts of 16384 or 8192. */
 enum { WIDTH = 3, ROWS = 20000, NUMBERS = ROWS * WIDTH };
 
-static const int64_t places[] = {0, 1, 4095, 4096, 8191, 8192, 40959, 40960, NUMBERS - 1};
+static const int64_t places[] = {0,     1,     4095,  4096,  8191,       8192,
+                                 16383, 16384, 49151, 49152, NUMBERS - 1};
 enum { PLACES = sizeof places / sizeof *places };
 
 /* The same numbers in either type, all of which are allowed. */
@@ -36,12 +39,24 @@ static mt_array array_of(mt_dtype dtype, bool never_negative)
         .dtype = dtype, .rank = 2, .shape = {ROWS, WIDTH}, .never_negative = never_negative};
 }
 
-/* The place of the wrong number, which it also tells. */
-static int64_t find(const numbers *in, mt_dtype dtype, bool never_negative, double *value)
+/* The place of the wrong number, which it also tells. Threads that read them find the same. */
+static int64_t find(numbers *in, mt_dtype dtype, bool never_negative, double *value)
 {
+    static numbers read;
+    char named[64] = "";
     mt_array array = array_of(dtype, never_negative);
-    const void *values = dtype == MT_F32 ? (const void *)in->f32 : (const void *)in->f64;
-    return mt_array_first_wrong(&array, 0, ROWS, values, value);
+    array.name = (char *)"n";
+    array.data = dtype == MT_F32 ? (void *)in->f32 : (void *)in->f64;
+    int64_t place = mt_array_first_wrong(&array, array.data, NUMBERS);
+    ck_assert_int_eq(
+        mt_array_read(&array, 0, ROWS, dtype == MT_F32 ? (void *)read.f32 : read.f64, NULL),
+        place < 0 ? MT_OK : MT_ERROR_NUMERIC);
+    if (place >= 0) {
+        *value = mt_real_at(dtype, array.data, place);
+        snprintf(named, sizeof named, "element %" PRId64 " is %g,", place, *value);
+        ck_assert_ptr_nonnull(strstr(mt_error_message(), named));
+    }
+    return place;
 }
 
 START_TEST(test_the_first_wrong_number_is_found_wherever_it_is)
@@ -85,12 +100,15 @@ END_TEST
 
 START_TEST(test_the_place_counts_from_the_first_row_of_all)
 {
-    double value = 0.0;
     numbers *in = make_numbers();
+    float read[2 * WIDTH];
     mt_array array = array_of(MT_F32, false);
-    in->f32[5] = NAN;
-    ck_assert_int_eq(mt_array_first_wrong(&array, 10, 1, in->f32, &value), -1);
-    ck_assert_int_eq(mt_array_first_wrong(&array, 10, 2, in->f32, &value), 10 * WIDTH + 5);
+    array.name = (char *)"n";
+    array.data = in->f32;
+    in->f32[11 * WIDTH + 2] = NAN;
+    ck_assert_int_eq(mt_array_read(&array, 10, 1, read, NULL), MT_OK);
+    ck_assert_int_eq(mt_array_read(&array, 10, 2, read, NULL), MT_ERROR_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "element 35 is nan,"));
 }
 END_TEST
 

@@ -8,7 +8,7 @@
 #include <math.h>
 
 /* Two sums, number by number. */
-static uint32_t plain_fletcher32(const unsigned char *bytes, size_t size)
+static void plain_fletcher32(const unsigned char *bytes, size_t size, char sum[MT_CHECKSUM_BYTES])
 {
     uint64_t first = 0, second = 0;
     for (size_t i = 0; i < size; i += 2) {
@@ -17,26 +17,45 @@ static uint32_t plain_fletcher32(const unsigned char *bytes, size_t size)
         second += first;
         second = second > 65535 ? second - 65535 : second;
     }
-    return (uint32_t)(second << 16 | first);
+    for (int i = 0; i < MT_CHECKSUM_BYTES; i++) {
+        sum[i] = (char)((second << 16 | first) >> 8 * i);
+    }
+}
+
+/* In parts of so many bytes, the last one first. */
+static void sum_backwards(const unsigned char *bytes, size_t size, size_t part,
+                          char checksum[MT_CHECKSUM_BYTES])
+{
+    mt_chunk_sum sum;
+    mt_fletcher32_begin(&sum, size);
+    for (size_t parts = (size + part - 1) / part; parts > 0; parts--) {
+        size_t from = (parts - 1) * part;
+        mt_fletcher32_add(&sum, from, bytes + from, size - from < part ? size - from : part);
+    }
+    mt_fletcher32_end(&sum, checksum);
 }
 
 START_TEST(test_the_checksum_is_that_of_its_formula)
 {
-    enum { PART = 1 << 17, MOST = 5 * PART };
+    enum { MOST = 1 << 19 };
     static unsigned char bytes[MOST];
     uint64_t state = 1;
-    const size_t sizes[] = {0,        1,    2,    3,     4,        511,  512,      513,
-                            1024,     1025, 1540, 65536, PART - 1, PART, PART + 1, 3 * PART + 3,
-                            MOST - 1, MOST};
+    const size_t sizes[] = {0,    1,    2,    3,    4,     511,          512,      513,
+                            1024, 1025, 1540, 1541, 65536, MOST - 65535, MOST - 1, MOST};
+    const size_t parts[] = {2, 514, 1 << 16, 131070, 131072};
+    char plain[MT_CHECKSUM_BYTES], found[MT_CHECKSUM_BYTES];
     for (int kind = 0; kind < 3; kind++) { /* zeros, the largest numbers, any */
         for (size_t i = 0; i < MOST; i++) {
             state = state * 6364136223846793005U + 1442695040888963407U;
             bytes[i] = (unsigned char)(kind == 0 ? 0 : kind == 1 ? 255 : state >> 56);
         }
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            uint32_t plain = plain_fletcher32(bytes, sizes[i]);
-            for (int threads = 1; threads < 4; threads++) {
-                ck_assert_uint_eq(mt_fletcher32(threads, bytes, sizes[i]), plain);
+            plain_fletcher32(bytes, sizes[i], plain);
+            mt_fletcher32(bytes, sizes[i], found);
+            ck_assert_mem_eq(found, plain, sizeof plain);
+            for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+                sum_backwards(bytes, sizes[i], parts[p], found);
+                ck_assert_mem_eq(found, plain, sizeof plain);
             }
         }
     }
