@@ -25,10 +25,10 @@ struct mt_archive {
     hid_t file;        /* of one that is written, else negative; */
     hid_t driver;      /* by which HDF5 writes it, or negative; */
     mt_begun_array array;
-    mt_chunks own[2];    /* a chunk of its own, and one that is written behind; or */
-    mt_saver *saver;     /* the saver's: */
-    mt_chunks *chunks;   /* those that have not been written; */
-    mt_new_file *target; /* and the file itself */
+    mt_chunks own[2];    /* a chunk that is filled, and one that a thread writes */
+    mt_saver *saver;     /* who writes all at the end, or NULL */
+    mt_chunks *chunks;   /* those that are filled: one of its own, or the saver's */
+    mt_new_file *target; /* the file itself */
     char path[PATH_MAX];
     mt_status status; /* the first failure, */
     char error[1024]; /* and what it was */

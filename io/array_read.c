@@ -37,11 +37,10 @@ static mt_status read_rows(const mt_array *array, int64_t first, int64_t rows, v
     return MT_OK;
 }
 
-/* Rows that are copied, where they are not in place, looked through and summed, part by part, while
- * a cache has the part. */
+/* Rows that are copied, looked through and summed, part by part, while a cache has the part. */
 typedef struct walked_rows {
     const mt_array *array;
-    const char *from;
+    const char *from; /* the same as `to`: they are in place */
     char *to;
     size_t bytes;
     mt_chunk_sum *sum;      /* or NULL */

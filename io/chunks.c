@@ -66,7 +66,7 @@ bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at)
     return true;
 }
 
-void mt_chunks_sum_last(const mt_chunks *chunks)
+void mt_chunks_sum_last(mt_chunks *chunks)
 {
     mt_chunk *chunk = mt_chunks_last(chunks);
     size_t taken = chunk->sum.taken, values = chunk->sum.size;

@@ -33,9 +33,9 @@ mt_chunk *mt_chunks_last(const mt_chunks *chunks);
 /* Gives the last chunk its place in the file, if these are its bytes. */
 bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at);
 
-/* Puts its checksum behind the last one, which is filled: with the sum of the values of which
- * nobody has taken it. */
-void mt_chunks_sum_last(const mt_chunks *chunks);
+/* Adds those values of the last one to its sum that have not been, and puts the checksum behind
+ * them. */
+void mt_chunks_sum_last(mt_chunks *chunks);
 
 /* Writes all of them; MT_ERROR_IO. The last one alone, behind: its memory is in use until the next
  * call for the file. */

@@ -51,12 +51,12 @@ const char *mt_file_beside(const mt_new_file *file);
 mt_status mt_file_put(mt_new_file *file, uint64_t at, const void *bytes, size_t size);
 mt_status mt_file_find(mt_new_file *file, uint64_t at, void *bytes, size_t size);
 
-/* The same by a thread: the bytes stay as they are until the next call for this file, which waits
- * for them. A failure may be told by that call, and by all after it. */
+/* Puts bytes there by a thread. They stay as they are until the next call that puts or finds bytes,
+ * or ends the file: it waits for them, and may tell of their failure, as do all after it. */
 mt_status mt_file_put_behind(mt_new_file *file, uint64_t at, const void *bytes, size_t size);
 
-/* Bytes behind those that were appended before, from the file's beginning on, in a file of which
- * nothing else is put. They are gathered, and written behind; MT_ERROR_MEMORY, too. */
+/* Puts bytes after those that were appended before, from the file's beginning on: into a file that
+ * has nothing else. They are gathered, and written by a thread; MT_ERROR_MEMORY, too. */
 mt_status mt_file_append(mt_new_file *file, const void *bytes, size_t size);
 
 /* Puts the first `size` bytes in place. */
@@ -73,7 +73,7 @@ void mt_file_leave(mt_new_file *file);
 enum { MT_FILE_BLOCK = 4096, MT_FILE_LARGE = 1 << 18 };
 
 /* Writes whole blocks from `at` on past the cache, as far as that is possible, and returns how many
- * bytes that were. What is left, for whatever reason, is for mt_file_write, once the file's
+ * bytes that were. What is left, for whatever reason, is for mt_file_write_rest, once the file's
  * position, which stays where it was, is behind them. */
 size_t mt_file_write_blocks(int file, uint64_t at, const void *bytes, size_t size);
 
@@ -81,6 +81,10 @@ size_t mt_file_write_blocks(int file, uint64_t at, const void *bytes, size_t siz
  * a signal interrupts them. MT_ERROR_IO with `path`, the reason, and how much was written. */
 mt_status mt_file_write(int file, const char *path, const void *bytes, size_t size);
 mt_status mt_file_flush(int file, const char *path);
+
+/* Writes what is left of so many bytes, of which the first `done` have been. */
+mt_status mt_file_write_rest(int file, const char *path, const void *bytes, size_t size,
+                             size_t done);
 
 /* Waits until the names in a folder have reached the disk, those that were renamed or made there;
  * nothing is waited for where a file system has no such thing. A failure is one of `path`. */

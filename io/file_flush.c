@@ -8,7 +8,13 @@
 
 mt_status mt_file_write(int file, const char *path, const void *bytes, size_t size)
 {
-    for (size_t done = 0; done < size;) {
+    return mt_file_write_rest(file, path, bytes, size, 0);
+}
+
+mt_status mt_file_write_rest(int file, const char *path, const void *bytes, size_t size,
+                             size_t done)
+{
+    while (done < size) {
         ssize_t put = write(file, (const char *)bytes + done, size - done);
         if (put < 0 && errno == EINTR) {
             continue;

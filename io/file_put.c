@@ -1,5 +1,5 @@
-/* What is put into a new file, of file.h. A piece at a time is written by a thread, which nothing
- * else of the file goes past: the processor is free while the disk takes it. */
+/* What is put into a new file, of file.h. A piece at a time is written by a thread, for which every
+ * other call that writes or reads the file waits. */
 #include "io/new_file.h"
 #include "kernels/own_thread.h"
 
@@ -16,8 +16,7 @@ static mt_status put_now(mt_new_file *file, uint64_t at, const void *bytes, size
     size_t done = mt_file_write_blocks(file->file, at, bytes, size);
     return lseek(file->file, (off_t)(at + done), SEEK_SET) < 0
                ? mt_place_fail(file->target.place.path, errno)
-               : mt_file_write(file->file, file->target.place.path, (const char *)bytes + done,
-                               size - done);
+               : mt_file_write_rest(file->file, file->target.place.path, bytes, size, done);
 }
 
 /* ---- behind ---- */
@@ -54,13 +53,13 @@ mt_status mt_file_put_behind(mt_new_file *file, uint64_t at, const void *bytes, 
     behind->at = at;
     behind->bytes = bytes;
     behind->size = size;
-    int before = errno; /* without memory for a thread nothing is lost */
+    int before = errno; /* without memory for a thread, or to go past the cache, nothing is lost */
     behind->is_at_work =
         size >= MT_FILE_LARGE && mt_own_thread_begin(&behind->thread, write_piece, file);
-    errno = before;
     if (!behind->is_at_work) {
         write_piece(file);
     }
+    errno = before;
     return behind->is_at_work ? MT_OK : wait_for_piece(file);
 }
 
@@ -70,9 +69,12 @@ static bool have_blocks(mt_gathered *gathered)
 {
     if (gathered->blocks[0] == NULL) {
         gathered->blocks[0] = aligned_alloc(MT_FILE_BLOCK, 2 * (size_t)GATHERED);
-        gathered->blocks[1] = gathered->blocks[0] + GATHERED;
     }
-    return gathered->blocks[0] != NULL;
+    if (gathered->blocks[0] == NULL) {
+        return false;
+    }
+    gathered->blocks[1] = gathered->blocks[0] + GATHERED;
+    return true;
 }
 
 static mt_status write_gathered(mt_new_file *file)

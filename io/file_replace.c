@@ -174,6 +174,7 @@ void mt_file_discard(mt_new_file *file)
 
 void mt_file_leave(mt_new_file *file)
 {
+    free(file->gathered.blocks[0]);
     if (file->file >= 0) {
         close(file->file);
     }

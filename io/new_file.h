@@ -24,8 +24,8 @@ typedef struct mt_behind {
     size_t size;
     pthread_t thread;
     bool is_at_work;
-    mt_status status; /* the first failure, */
-    char error[1024]; /* and its message */
+    mt_status status;           /* the first failure, */
+    char error[PATH_MAX + 256]; /* and its message */
 } mt_behind;
 
 /* Bytes that were appended, and wait for a block of them to be full: one is filled while the other

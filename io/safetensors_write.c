@@ -87,7 +87,7 @@ static mt_status store_rows(void *context, int64_t first, int64_t rows, const vo
     const size_t size = stored->type->size, from_size = mt_dtype_size(array->dtype);
     const int64_t before = first * mt_array_width(array), count = rows * mt_array_width(array);
     const int64_t most = NARROWED / (int64_t)size;
-    char narrow[NARROWED];
+    _Alignas(double) char narrow[NARROWED];
     mt_status status = MT_OK;
     for (int64_t i = 0; i < count && status == MT_OK; i += most) {
         const char *wide = (const char *)values + (size_t)i * from_size;

@@ -24,11 +24,11 @@ mt_status mt_adam_create_part(mt_parameters *parameters, mt_adam_config config, 
 /* n moments from element `first` of the block on, wherever they are. */
 mt_status mt_adam_read_moments(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,
                                void *values);
+mt_status mt_adam_write_moments(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,
+                                const void *values);
 
 /* Where they are in the host's memory, or NULL where they have to be read. */
 const void *mt_adam_find_moments(const mt_adam *adam, mt_moment which, int64_t first);
-mt_status mt_adam_write_moments(const mt_adam *adam, mt_moment which, int64_t first, int64_t n,
-                                const void *values);
 
 /* Tells if the moments count as zeros, whatever their memory holds. */
 bool mt_adam_is_blank(const mt_adam *adam);

@@ -12,6 +12,7 @@
 
 #include "kernels/cpu/cores.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -162,19 +163,12 @@ static void watch_forks(void)
     pthread_atfork(NULL, NULL, forget_workers);
 }
 
-/* Makes workers up to `wanted`, as far as the system lets it, and returns how many there are. They
- * leave signals to the program's threads. */
-static int have_workers(int wanted)
+static void make_workers(int wanted)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (team.workers >= wanted) {
-        return wanted;
-    }
     pthread_attr_t attributes;
     sigset_t all, before;
-    pthread_once(&once, watch_forks);
     if (pthread_attr_init(&attributes) != 0) {
-        return team.workers;
+        return;
     }
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -187,7 +181,21 @@ static int have_workers(int wanted)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    return team.workers;
+}
+
+/* Makes workers up to `wanted`, as far as the system lets it, and returns how many there are. They
+ * leave signals to the program's threads. The C library notes in errno that it had no memory for
+ * one; nobody is to take that for a failure of his own. */
+static int have_workers(int wanted)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (team.workers < wanted) {
+        int before = errno;
+        pthread_once(&once, watch_forks);
+        make_workers(wanted);
+        errno = before;
+    }
+    return team.workers < wanted ? team.workers : wanted;
 }
 
 static void begin_loop(uint64_t number, int stretches, int64_t turns, mt_stretch stretch,
