@@ -1,9 +1,9 @@
 /* Files that are replaced. */
+#include "tests/absent_threads.h"
 #include "tests/io/io_test.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -333,25 +333,13 @@ START_TEST(test_what_does_not_pass_the_cache_goes_through_it)
 }
 END_TEST
 
-static bool has_threads = true;
-
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*begin)(void *), void *context);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*begin)(void *), void *context);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*begin)(void *), void *context)
-{
-    return has_threads ? __real_pthread_create(thread, attributes, begin, context) : EAGAIN;
-}
-
 START_TEST(test_pieces_behind_are_there_at_the_next_call)
 {
     char *bytes = pattern(2 * LARGE), found[8];
     const char *path = in_folder("a.h5");
     for (int i = 0; i < 2; i++) {
         mt_new_file *file;
-        has_threads = i == 0;
+        no_threads = i > 0;
         ASSERT_OK(mt_file_begin(path, &file));
         ASSERT_OK(mt_file_put_behind(file, 0, bytes, LARGE));
         ASSERT_OK(mt_file_find(file, LARGE - sizeof found, found, sizeof found));
@@ -376,7 +364,7 @@ START_TEST(test_appended_bytes_follow_each_other)
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         size_t piece = pieces[i], first = i == 0 ? SIZE - 2000 : 0;
         mt_new_file *file;
-        has_threads = i % 2 == 0;
+        no_threads = i % 2 > 0;
         ASSERT_OK(mt_file_begin(path, &file));
         ASSERT_OK(mt_file_append(file, bytes, first));
         for (size_t at = first; at < SIZE; at += piece) {
@@ -401,7 +389,7 @@ START_TEST(test_a_piece_behind_that_fails_is_told_of)
     for (int i = 0; i < 5; i++) {
         mt_new_file *file;
         char found[8];
-        has_threads = i > 0;
+        no_threads = i == 0;
         ASSERT_OK(mt_file_begin(path, &file));
         mt_status status = mt_file_put_behind(file, MT_FILE_BLOCK, bytes, LARGE);
         ck_assert_int_eq(status, i == 0 ? MT_ERROR_IO : MT_OK);

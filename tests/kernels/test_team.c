@@ -1,5 +1,6 @@
 /* The CPU's threads: every turn of a loop is done once, whoever else runs loops. */
 #include "kernels/cpu/team.h"
+#include "tests/absent_threads.h"
 #include "tests/check_main.h"
 
 #include <mixtape/device.h>
@@ -57,29 +58,14 @@ static bool loops_are_whole(void)
     return true;
 }
 
-static bool makes_no_threads;
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*start)(void *), void *argument);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*start)(void *), void *argument);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*start)(void *), void *argument)
-{
-    if (makes_no_threads) { /* as the C library does without memory for a stack */
-        errno = ENOMEM;
-        return EAGAIN;
-    }
-    return __real_pthread_create(thread, attributes, start, argument);
-}
-
 START_TEST(test_without_threads_the_caller_does_all)
 {
     counting loop = {0};
-    makes_no_threads = true;
+    no_threads = true;
     errno = 0;
     mt_team_run(3, TURNS, count_turns, &loop);
     ck_assert_int_eq(errno, 0);
-    makes_no_threads = false;
+    no_threads = false;
     ck_assert(each_done(&loop, TURNS, 1));
     ck_assert(loops_are_whole());
 }

@@ -3,6 +3,7 @@
 #include <mixtape/linear.h>
 #include <mixtape/trainer.h>
 
+#include "tests/absent_threads.h"
 #include "tests/autograd/graph_test.h"
 #include "tests/check_main.h"
 
@@ -21,13 +22,12 @@
 
 enum { B = 2, T = 3, S = 64 };
 
-/* ---- a disk, and threads, that do as they are told ---- */
+/* ---- a disk, and memory, that do as they are told ---- */
 
 static struct {
     pthread_mutex_t gate; /* who holds it keeps files from being flushed */
     atomic_bool fails;
     atomic_int came;
-    bool no_threads;
 } disk = {.gate = PTHREAD_MUTEX_INITIALIZER};
 
 int __real_fsync(int file);
@@ -42,16 +42,6 @@ int __wrap_fsync(int file)
         return -1;
     }
     return __real_fsync(file);
-}
-
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*work)(void *), void *context);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*work)(void *), void *context);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*work)(void *), void *context)
-{
-    return disk.no_threads ? EAGAIN : __real_pthread_create(thread, attributes, work, context);
 }
 
 /* Memory for so many arrays is left, and then, once, there is none; negative: for any. */
@@ -298,14 +288,14 @@ END_TEST
 START_TEST(test_without_a_thread_it_is_saved_at_once)
 {
     saved_run *run = open_run();
-    disk.no_threads = true;
+    no_threads = true;
     ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->path), MT_OK);
     ck_assert_int_eq(access(run->path, F_OK), 0);
     ck_assert_int_eq(mt_trainer_saved(run->trainer), MT_OK);
     atomic_store(&disk.fails, true);
     ck_assert_int_eq(mt_trainer_save_beside(run->trainer, run->path), MT_OK);
     ck_assert_int_eq(mt_trainer_saved(run->trainer), MT_ERROR_IO);
-    disk.no_threads = false;
+    no_threads = false;
     close_run(run);
 }
 END_TEST
@@ -314,7 +304,7 @@ END_TEST
  * thread, which the thread sanitizer cannot begin in such a child. */
 static bool child_saves(saved_run *run)
 {
-    disk.no_threads = true;
+    no_threads = true;
     bool fine = mt_trainer_saved(run->trainer) == MT_OK;
     pthread_mutex_unlock(&disk.gate);
     if (strcmp(mt_device_name(test_device), "cpu") == 0) {
