@@ -70,8 +70,11 @@ void *mt_archive_next_rows(mt_archive *archive, int64_t *first, int64_t *rows);
 void mt_archive_write_rows(mt_archive *archive);
 
 /* The checksum that these rows get, for who puts them there to take it by the way (mt_array_read);
- * what he leaves is added by mt_archive_write_rows. */
+ * what he leaves is added when they are written. */
 mt_chunk_sum *mt_archive_rows_sum(mt_archive *archive);
+
+/* Tells if rows and their sum, but a scalar's, may be filled in until the archive is closed. */
+bool mt_archive_keeps_rows(const mt_archive *archive);
 
 /* Writes an array that is in memory. */
 void mt_archive_write_array(mt_archive *archive, const char *group, const char *name,

@@ -119,12 +119,16 @@ mt_chunk_sum *mt_archive_rows_sum(mt_archive *archive)
     return &mt_chunks_last(archive->chunks)->sum;
 }
 
-/* Completes the last chunk, and lets HDF5 find a place for it. */
+bool mt_archive_keeps_rows(const mt_archive *archive)
+{
+    return archive->saver != NULL;
+}
+
+/* Lets HDF5 find a place for the last chunk. */
 static bool place_chunk(mt_archive *archive)
 {
     const hsize_t offset[MT_MAX_RANK] = {(hsize_t)archive->array.next};
     const mt_chunk *chunk = mt_chunks_last(archive->chunks);
-    mt_chunks_sum_last(archive->chunks);
     return H5Dwrite_chunk(archive->array.dataset, H5P_DEFAULT, 0, offset, chunk->size,
                           chunk->bytes) >= 0 &&
            chunk->placed;

@@ -2,7 +2,8 @@
 #include "io/file.h"
 #include "io/weights_file.h"
 
-#include <string.h>
+#include <inttypes.h>
+#include <stdlib.h>
 
 static mt_status list_arrays(mt_weights_file *file, mt_find_tensor *find, const void *context,
                              mt_arrays *arrays)
@@ -61,27 +62,54 @@ mt_status mt_arrays_read(const char *path, mt_find_tensor *find, const void *con
     return status;
 }
 
-static void write_array(mt_archive *archive, const char *group, const mt_array *array)
+/* Rows that are laid out and not yet read. */
+typedef struct rows_to_read {
+    mt_read_rows *items;
+    int64_t count, room;
+} rows_to_read;
+
+static mt_status read_later(rows_to_read *later, const mt_read_rows *read)
 {
-    int64_t first, rows;
-    void *values;
+    if (later->count == later->room) {
+        int64_t room = 2 * later->room + 64;
+        mt_read_rows *items = realloc(later->items, (size_t)room * sizeof *items);
+        if (items == NULL) {
+            return mt_fail(MT_ERROR_MEMORY, "no memory to write %" PRId64 " arrays", room);
+        }
+        later->items = items;
+        later->room = room;
+    }
+    later->items[later->count++] = *read;
+    return MT_OK;
+}
+
+static void write_array(mt_archive *archive, const char *group, const mt_array *array,
+                        rows_to_read *later)
+{
+    mt_read_rows read = {.array = array};
+    const bool at_once = !mt_archive_keeps_rows(archive) || array->rank == 0;
     mt_archive_begin_array(archive, group, array->name, array->dtype, array->rank, array->shape);
-    while ((values = mt_archive_next_rows(archive, &first, &rows)) != NULL) {
+    while ((read.values = mt_archive_next_rows(archive, &read.first, &read.rows)) != NULL) {
+        read.sum = mt_archive_rows_sum(archive);
         mt_archive_keep(archive,
-                        mt_array_read(array, first, rows, values, mt_archive_rows_sum(archive)));
+                        at_once ? mt_array_read(array, read.first, read.rows, read.values, read.sum)
+                                : read_later(later, &read));
         mt_archive_write_rows(archive);
     }
 }
 
+/* HDF5 lays out all of them first, if it may: to go through their values takes what it works with
+ * out of the caches. */
 void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays)
 {
+    rows_to_read later = {.items = NULL};
     for (int64_t i = 0; i < arrays->count && mt_archive_status(archive) == MT_OK; i++) {
-        mt_array array = arrays->items[i];
-        if (array.path == NULL && strcmp(group, "/") != 0) {
-            array.group = group;
-        }
-        write_array(archive, group, &array);
+        write_array(archive, group, &arrays->items[i], &later);
     }
+    if (later.count > 0 && mt_archive_status(archive) == MT_OK) {
+        mt_archive_keep(archive, mt_arrays_read_rows(later.items, later.count));
+    }
+    free(later.items);
 }
 
 mt_status mt_arrays_write(const char *path, const mt_arrays *arrays)

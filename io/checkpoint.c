@@ -49,7 +49,9 @@ static mt_status write_values(mt_archive *archive, const char *group, const mt_w
         const mt_parameter *parameter = weights->parameters->items[i];
         status = mt_weights_add(weights, parameter, parameter->name, &arrays);
         if (status == MT_OK) {
-            mt_arrays_last(&arrays)->never_negative = never_negative;
+            mt_array *array = mt_arrays_last(&arrays);
+            array->never_negative = never_negative;
+            array->group = array->path == NULL ? group : array->group;
         }
     }
     if (status == MT_OK) {

@@ -3,21 +3,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tells if there is an item behind the last. */
-static bool have_item(mt_chunks *chunks)
+static bool have_room(mt_chunks *chunks)
 {
-    if (chunks->count < chunks->room) {
+    if (chunks->made < chunks->room) {
         return true;
     }
     size_t room = 2 * chunks->room + 16;
-    mt_chunk *items = realloc(chunks->items, room * sizeof *items);
+    mt_chunk **items = realloc(chunks->items, room * sizeof *items);
     if (items == NULL) {
         return false;
     }
-    memset(items + chunks->room, 0, (room - chunks->room) * sizeof *items);
     chunks->items = items;
     chunks->room = room;
     return true;
+}
+
+/* The chunk behind the last, or NULL. */
+static mt_chunk *next_chunk(mt_chunks *chunks)
+{
+    if (chunks->count < chunks->made) {
+        return chunks->items[chunks->count];
+    }
+    mt_chunk *chunk = have_room(chunks) ? calloc(1, sizeof *chunk) : NULL;
+    if (chunk != NULL) {
+        chunks->items[chunks->made++] = chunk;
+    }
+    return chunk;
 }
 
 /* By malloc, whose next piece of the same size may lie where this one lay once it is freed: an
@@ -40,10 +51,11 @@ static bool make_room(mt_chunk *chunk, size_t size)
 
 void *mt_chunks_add(mt_chunks *chunks, size_t size)
 {
-    if (!have_item(chunks) || !make_room(&chunks->items[chunks->count], size + MT_CHECKSUM_BYTES)) {
+    mt_chunk *chunk = next_chunk(chunks);
+    if (chunk == NULL || !make_room(chunk, size + MT_CHECKSUM_BYTES)) {
         return NULL;
     }
-    mt_chunk *chunk = &chunks->items[chunks->count++];
+    chunks->count++;
     chunk->size = size + MT_CHECKSUM_BYTES;
     mt_fletcher32_begin(&chunk->sum, size);
     chunk->placed = false;
@@ -52,7 +64,7 @@ void *mt_chunks_add(mt_chunks *chunks, size_t size)
 
 mt_chunk *mt_chunks_last(const mt_chunks *chunks)
 {
-    return &chunks->items[chunks->count - 1];
+    return chunks->items[chunks->count - 1];
 }
 
 bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at)
@@ -66,27 +78,29 @@ bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at)
     return true;
 }
 
-void mt_chunks_sum_last(mt_chunks *chunks)
+/* Puts the checksum behind the values. */
+static void end_sum(mt_chunk *chunk)
 {
-    mt_chunk *chunk = mt_chunks_last(chunks);
     size_t taken = chunk->sum.taken, values = chunk->sum.size;
     mt_fletcher32_add(&chunk->sum, taken, chunk->bytes + taken, values - taken);
     mt_fletcher32_end(&chunk->sum, chunk->bytes + values);
 }
 
-mt_status mt_chunks_write(const mt_chunks *chunks, mt_new_file *file)
+mt_status mt_chunks_write(mt_chunks *chunks, mt_new_file *file)
 {
     mt_status status = MT_OK;
     for (size_t i = 0; i < chunks->count && status == MT_OK; i++) {
-        const mt_chunk *chunk = &chunks->items[i];
+        mt_chunk *chunk = chunks->items[i];
+        end_sum(chunk);
         status = mt_file_put(file, chunk->at, chunk->bytes, chunk->size);
     }
     return status;
 }
 
-mt_status mt_chunks_write_last_behind(const mt_chunks *chunks, mt_new_file *file)
+mt_status mt_chunks_write_last_behind(mt_chunks *chunks, mt_new_file *file)
 {
-    const mt_chunk *chunk = mt_chunks_last(chunks);
+    mt_chunk *chunk = mt_chunks_last(chunks);
+    end_sum(chunk);
     return mt_file_put_behind(file, chunk->at, chunk->bytes, chunk->size);
 }
 
@@ -102,8 +116,9 @@ void mt_chunks_empty(mt_chunks *chunks)
 
 void mt_chunks_free(mt_chunks *chunks)
 {
-    for (size_t i = 0; i < chunks->room; i++) {
-        free(chunks->items[i].memory);
+    for (size_t i = 0; i < chunks->made; i++) {
+        free(chunks->items[i]->memory);
+        free(chunks->items[i]);
     }
     free(chunks->items);
     *chunks = (mt_chunks){.items = NULL};

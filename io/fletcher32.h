@@ -25,6 +25,9 @@ void mt_fletcher32_begin(mt_chunk_sum *sum, size_t size);
 
 /* Adds the bytes from `from` on: both numbers are even, but that the last part may be odd. */
 void mt_fletcher32_add(mt_chunk_sum *sum, size_t from, const void *bytes, size_t size);
+
+/* The same, where Fletcher's sums of the part are known (kernels/cpu/summed_copy.h). */
+void mt_fletcher32_add_sums(mt_chunk_sum *sum, size_t from, size_t size, const uint64_t sums[2]);
 void mt_fletcher32_end(mt_chunk_sum *sum, char bytes[MT_CHECKSUM_BYTES]);
 
 #endif

@@ -58,6 +58,16 @@ void mt_source_close(mt_source *source); /* NULL is allowed */
 mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values,
                         mt_chunk_sum *sum);
 
+/* The same of many at once, whose parts threads share in one loop. It fails for the first wrong
+ * value of the first of them that has one. */
+typedef struct mt_read_rows {
+    const mt_array *array;
+    int64_t first, rows;
+    void *values;
+    mt_chunk_sum *sum;
+} mt_read_rows;
+mt_status mt_arrays_read_rows(const mt_read_rows *reads, int64_t n);
+
 /* Reads it from the first row to the last, some megabytes at a time, and hands the rows to `use`
  * (NULL: to nobody), until that fails. */
 typedef mt_status (*mt_use_rows)(void *context, int64_t first, int64_t rows, const void *values);

@@ -3,12 +3,14 @@
 #ifndef MT_KERNELS_CPU_DEVICE_H
 #define MT_KERNELS_CPU_DEVICE_H
 
+#include "kernels/cpu/summed_copy.h"
 #include "kernels/device.h"
 
 typedef struct mt_cpu_isa_build {
     const char *name;
     int (*supported)(void); /* by the processor at hand */
     const mt_kernels *kernels[MT_KERNEL_TABLES];
+    mt_summed_copy *summed_copy_f32, *summed_copy_f64;
 } mt_cpu_isa_build;
 
 /* Chooses the best supported build, or the one that MIXTAPE_ISA names. */

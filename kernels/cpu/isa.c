@@ -1,19 +1,23 @@
 #include "kernels/cpu/device.h"
+#include "kernels/cpu/summed_copy.h"
 
 #ifdef MT_CPU_HAS_AVX2
 #include <cpuid.h>
 #endif
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DECLARE(isa)                                                                               \
     extern const mt_kernels mt_cpu_kernels_##isa##_f32, mt_cpu_kernels_##isa##_f64,                \
-        mt_cpu_kernels_##isa##_bf16, mt_cpu_kernels_##isa##_f16
+        mt_cpu_kernels_##isa##_bf16, mt_cpu_kernels_##isa##_f16;                                   \
+    extern mt_summed_copy mt_cpu_summed_copy_##isa##_f32, mt_cpu_summed_copy_##isa##_f64
 #define TABLES(isa)                                                                                \
-    {                                                                                              \
-        [MT_F32] = &mt_cpu_kernels_##isa##_f32, [MT_F64] = &mt_cpu_kernels_##isa##_f64,            \
-        [MT_BF16] = &mt_cpu_kernels_##isa##_bf16, [MT_F16] = &mt_cpu_kernels_##isa##_f16           \
-    }
+    {[MT_F32] = &mt_cpu_kernels_##isa##_f32,                                                       \
+     [MT_F64] = &mt_cpu_kernels_##isa##_f64,                                                       \
+     [MT_BF16] = &mt_cpu_kernels_##isa##_bf16,                                                     \
+     [MT_F16] = &mt_cpu_kernels_##isa##_f16},                                                      \
+        mt_cpu_summed_copy_##isa##_f32, mt_cpu_summed_copy_##isa##_f64
 
 DECLARE(baseline);
 
@@ -65,11 +69,15 @@ static const mt_cpu_isa_build builds[] = {
 
 enum { BUILDS = sizeof builds / sizeof *builds };
 
+/* Looked for once: in a virtual machine some of the questions take longer than a kernel. */
 static const mt_cpu_isa_build *best(void)
 {
-    const mt_cpu_isa_build *build = builds;
-    while (!build->supported()) {
-        build++;
+    static _Atomic(const mt_cpu_isa_build *) found;
+    const mt_cpu_isa_build *build = atomic_load(&found);
+    if (build == NULL) {
+        for (build = builds; !build->supported(); build++) {
+        }
+        atomic_store(&found, build);
     }
     return build;
 }
@@ -91,8 +99,19 @@ mt_status mt_cpu_choose_isa(const mt_cpu_isa_build **build)
                    wanted, (*build)->name);
 }
 
-const char *mt_cpu_isa(void)
+static const mt_cpu_isa_build *chosen(void)
 {
     const mt_cpu_isa_build *build;
-    return mt_cpu_choose_isa(&build) == MT_OK ? build->name : best()->name;
+    return mt_cpu_choose_isa(&build) == MT_OK ? build : best();
+}
+
+const char *mt_cpu_isa(void)
+{
+    return chosen()->name;
+}
+
+mt_summed_copy *mt_cpu_summed_copy(mt_dtype dtype)
+{
+    const mt_cpu_isa_build *build = chosen();
+    return dtype == MT_F64 ? build->summed_copy_f64 : build->summed_copy_f32;
 }

@@ -2,11 +2,13 @@
  * reads them. */
 #include "io/archive.h"
 #include "io/fletcher32.h"
+#include "io/saver.h"
 #include "io/weights_file.h"
 #include "tests/io/io_test.h"
 
 #include <hdf5.h>
 #include <math.h>
+#include <unistd.h>
 
 /* Two sums, number by number. */
 static void plain_fletcher32(const unsigned char *bytes, size_t size, char sum[MT_CHECKSUM_BYTES])
@@ -194,6 +196,91 @@ START_TEST(test_what_a_chunk_holds_behind_the_last_row_is_no_number)
 }
 END_TEST
 
+/* ---- by a saver, which has the values of all at once ---- */
+
+enum { SAVED = 6 };
+static const array_case saved[SAVED] = {
+    {MT_F32, 1, {3}},  {MT_F32, 0, {0}},       {MT_F32, 2, {130, 513}},
+    {MT_F64, 1, {77}}, {MT_F32, 2, {1, 2000}}, {MT_F32, 2, {5, 2 << 20}},
+};
+static const char *const saved_names[SAVED] = {"a", "b", "c", "d", "e", "f"};
+
+static void make_saved(mt_array items[SAVED])
+{
+    for (int i = 0; i < SAVED; i++) {
+        items[i] = (mt_array){.name = (char *)(uintptr_t)saved_names[i],
+                              .dtype = saved[i].dtype,
+                              .rank = saved[i].rank,
+                              .data = make_values(&saved[i])};
+        memcpy(items[i].shape, saved[i].shape, sizeof saved[i].shape);
+    }
+}
+
+static void free_saved(mt_array items[SAVED])
+{
+    for (int i = 0; i < SAVED; i++) {
+        free(items[i].data);
+    }
+}
+
+static mt_status save_all(mt_saver *saver, const char *path, mt_array items[SAVED])
+{
+    mt_archive *archive;
+    ASSERT_OK(mt_archive_create(path, &archive));
+    mt_archive_save_by(archive, saver);
+    mt_archive_write_arrays(archive, "/", &(mt_arrays){.count = SAVED, .items = items});
+    return mt_archive_close(archive);
+}
+
+/* Memory changes as soon as the archive is closed, and the same saver has another file. */
+START_TEST(test_a_saver_writes_what_was_there_when_it_began)
+{
+    const char *path = in_folder("saved.h5");
+    mt_saver *saver;
+    mt_array items[SAVED];
+    make_saved(items);
+    ASSERT_OK(mt_saver_create(&saver));
+    for (int file = 0; file < 2; file++) {
+        ASSERT_OK(save_all(saver, path, items));
+        for (int i = 0; i < SAVED; i++) {
+            memset(items[i].data, 0xFF,
+                   (size_t)count_of(&saved[i]) * mt_dtype_size(saved[i].dtype));
+        }
+        ASSERT_OK(mt_saver_wait(saver));
+        free_saved(items);
+        make_saved(items);
+        hid_t read = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+        for (int i = 0; i < SAVED; i++) {
+            check_dataset(read, saved_names[i], &saved[i], items[i].data);
+        }
+        H5Fclose(read);
+    }
+    mt_saver_destroy(saver);
+    free_saved(items);
+}
+END_TEST
+
+START_TEST(test_a_saver_is_told_of_the_first_wrong_value)
+{
+    const char *path = in_folder("saved.h5");
+    mt_saver *saver;
+    mt_array items[SAVED];
+    make_saved(items);
+    ASSERT_OK(mt_saver_create(&saver));
+    ((float *)items[5].data)[9 << 20] = -HUGE_VALF; /* the last row, a chunk of its own */
+    ASSERT_FAILS(save_all(saver, path, items), MT_ERROR_NUMERIC,
+                 "/f: element 9437184 is -inf, and not saved");
+    ((double *)items[3].data)[76] = NAN;
+    ((float *)items[2].data)[66689] = NAN;
+    ((float *)items[2].data)[20000] = HUGE_VALF;
+    ASSERT_FAILS(save_all(saver, path, items), MT_ERROR_NUMERIC,
+                 "/c: element 20000 is inf, and not saved");
+    ck_assert_int_ne(access(path, F_OK), 0);
+    mt_saver_destroy(saver);
+    free_saved(items);
+}
+END_TEST
+
 static Suite *written_arrays_suite(void)
 {
     Suite *suite = suite_create("io/written_arrays");
@@ -202,6 +289,8 @@ static Suite *written_arrays_suite(void)
     tcase_add_test(tests, test_the_checksum_is_that_of_its_formula);
     tcase_add_loop_test(tests, test_hdf5_reads_what_was_written, 0, CASES);
     tcase_add_test(tests, test_what_a_chunk_holds_behind_the_last_row_is_no_number);
+    tcase_add_test(tests, test_a_saver_writes_what_was_there_when_it_began);
+    tcase_add_test(tests, test_a_saver_is_told_of_the_first_wrong_value);
     suite_add_tcase(suite, tests);
     return suite;
 }

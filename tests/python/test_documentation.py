@@ -289,7 +289,7 @@ class Performance(pages.Page):
         "memory.py build/mixtape":
             "memory.py build/mixtape --vocabulary 20 --size 16 --blocks 1 --length 8 --steps 2",
         "growth.py build/mixtape": "growth.py build/mixtape --rounds 1 --points 1",
-        "saves.py build/mixtape": "saves.py build/mixtape --rounds 1 --steps 2 --size 16 "
+        "saves.py build/mixtape": "saves.py build/mixtape --rounds 1 --steps 9 --size 16 "
                                   "--blocks 1 --length 9 --json bench/results/saves-now.json",
         "processes.py build/mixtape --rounds 3 --steps 10":
             "processes.py build/mixtape --rounds 1 --steps 2 --size 16,1",
