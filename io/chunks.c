@@ -83,6 +83,7 @@ static void end_sum(mt_chunk *chunk)
 {
     size_t taken = chunk->sum.taken, values = chunk->sum.size;
     mt_fletcher32_add(&chunk->sum, taken, chunk->bytes + taken, values - taken);
+    chunk->sum.taken = values;
     mt_fletcher32_end(&chunk->sum, chunk->bytes + values);
 }
 

@@ -9,8 +9,6 @@
  * second sum and r times its first: so parts are summed in whatever order. */
 #include "io/fletcher32.h"
 
-#include "kernels/cpu/summed_copy.h"
-
 enum { MODULUS = 65535 };
 
 static uint64_t reduced(uint64_t sum)
@@ -24,6 +22,7 @@ void mt_fletcher32_begin(mt_chunk_sum *sum, size_t size)
     atomic_init(&sum->second, 0);
     sum->size = size;
     sum->taken = 0;
+    sum->copy = mt_cpu_summed_copy(MT_F32);
 }
 
 void mt_fletcher32_add_sums(mt_chunk_sum *sum, size_t from, size_t size, const uint64_t sums[2])
@@ -36,7 +35,7 @@ void mt_fletcher32_add_sums(mt_chunk_sum *sum, size_t from, size_t size, const u
 void mt_fletcher32_add(mt_chunk_sum *sum, size_t from, const void *bytes, size_t size)
 {
     uint64_t sums[2];
-    mt_cpu_summed_copy(MT_F32)(size, bytes, NULL, 0.0, sums);
+    sum->copy(size, bytes, NULL, 0.0, sums);
     mt_fletcher32_add_sums(sum, from, size, sums);
 }
 

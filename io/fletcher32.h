@@ -2,9 +2,9 @@
 #ifndef MT_IO_FLETCHER32_H
 #define MT_IO_FLETCHER32_H
 
+#include "kernels/cpu/summed_copy.h"
+
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /* As a file has it behind a chunk: its lowest byte first. */
 enum { MT_CHECKSUM_BYTES = 4 };
@@ -18,7 +18,8 @@ void mt_fletcher32(const void *bytes, size_t size, char checksum[MT_CHECKSUM_BYT
 typedef struct mt_chunk_sum {
     _Atomic uint64_t first, second; /* Fletcher's two sums, modulo 65535 at the end */
     size_t size;                    /* of the chunk */
-    size_t taken; /* who adds its first bytes notes here how many, for who adds the rest */
+    size_t taken;         /* who adds its first bytes notes here how many, for who adds the rest */
+    mt_summed_copy *copy; /* that sums: found at the beginning, as it asks the environment */
 } mt_chunk_sum;
 
 void mt_fletcher32_begin(mt_chunk_sum *sum, size_t size);
