@@ -1,11 +1,11 @@
 /* A team of threads, made when a loop first asks for them and kept.
  *
- * Between loops a worker looks for the next one for as long as a small kernel may take, and then
- * sleeps: who goes on looking takes a core from other programs, and who sleeps at once takes longer
- * to wake than a small kernel lasts. Each stretch of a loop has a worker of its own, so that a
- * thread comes back to the rows that its caches hold; but a thread that is done, the caller too,
- * takes over stretches that nobody has begun, so that a loop does not wait for a worker that other
- * programs keep from running. */
+ * Between loops a worker looks for the next one for as long as a kernel may take, and then sleeps:
+ * who goes on looking takes a core from other programs, and who sleeps at once takes longer to wake
+ * than a small kernel lasts. Each stretch of a loop has a worker of its own, so that a thread comes
+ * back to the rows that its caches hold; but a thread that is done, the caller too, takes over
+ * stretches that nobody has begun, so that a loop does not wait for a worker that other programs
+ * keep from running. */
 #include "kernels/cpu/team.h"
 
 #include <mixtape/device.h>
@@ -25,7 +25,7 @@
 
 enum {
     MOST_THREADS = 1024,
-    LOOK_NANOSECONDS = 40000,
+    LOOK_NANOSECONDS = 150000,
     LOOKS = 16, /* from one reading of the clock to the next */
     LINE = 128, /* bytes; processors fetch lines in pairs */
     STACK_BYTES = 1 << 20
