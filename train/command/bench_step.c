@@ -11,8 +11,11 @@ typedef struct step_bench {
     mt_device *device;
     mt_model *model;
     mt_trainer *trainer;
-    mt_tape *products; /* of matrix products alone */
     int32_t *labels;
+
+    /* Of matrix products alone: their factors, and what most of them make. */
+    mt_tape *tape;
+    mt_tensor *x, *dy, *result;
 } step_bench;
 
 static void put_labels(void *context, mt_tape *tape, int64_t index, mt_batch *batch)
@@ -57,6 +60,63 @@ static mt_status train_step(void *context)
     return status == MT_OK ? mt_trainer_begin(bench->trainer) : status;
 }
 
+static bool is_multiplied(const step_bench *bench, const mt_tensor *weight)
+{
+    return weight->rank == 2 && weight != bench->model->embed;
+}
+
+/* Of the products' rows: as many numbers as the widest of them has. */
+static int64_t widest_row(const step_bench *bench)
+{
+    const mt_parameters *parameters = bench->model->parameters;
+    int64_t widest = 0;
+    for (int i = 0; i < parameters->count; i++) {
+        const mt_tensor *weight = &parameters->items[i]->tensor;
+        for (int d = 0; d < 2 && is_multiplied(bench, weight); d++) {
+            widest = weight->shape[d] > widest ? weight->shape[d] : widest;
+        }
+    }
+    return widest;
+}
+
+/* N rows of random numbers in [-1, 1). */
+static mt_tensor *random_rows(const step_bench *bench, int64_t N, int64_t C, uint64_t stream)
+{
+    mt_dtype wide = mt_dtype_wide(bench->shape->dtype);
+    mt_random random = mt_random_make(9, stream);
+    void *reals = malloc((size_t)(N * C) * mt_dtype_size(wide));
+    if (reals == NULL) {
+        return mt_tape_fail(bench->tape, mt_fail(MT_ERROR_MEMORY, "bench: no memory for rows"));
+    }
+    for (int64_t i = 0; i < N * C; i++) {
+        double number = 2.0 * mt_random_uniform(&random) - 1.0;
+        if (wide == MT_F64) {
+            ((double *)reals)[i] = number;
+        } else {
+            ((float *)reals)[i] = (float)number;
+        }
+    }
+    mt_tensor *rows = mt_tape_rows(bench->tape, wide, N, C, reals);
+    free(reals);
+    return mt_cast(bench->tape, rows, bench->shape->dtype);
+}
+
+/* What is multiplied stays as it is: results that were factors again would shrink, until they are
+ * numbers of which a processor takes many times as long. */
+static mt_status open_products(step_bench *bench)
+{
+    int64_t N = bench->shape->B * bench->shape->T, C = widest_row(bench);
+    mt_status status = mt_tape_create(bench->device, &bench->tape);
+    if (status != MT_OK) {
+        return status;
+    }
+    bench->x = random_rows(bench, N, C, 1);
+    bench->dy = random_rows(bench, N, C, 2);
+    bench->result =
+        mt_tape_input(bench->tape, bench->shape->dtype, 2, (int64_t[]){N, C}, NULL, false);
+    return mt_tape_status(bench->tape);
+}
+
 /* The matrix products of a step, each by itself, and nothing else: what the rest is measured
  * against. */
 static mt_status matrix_products(void *context)
@@ -64,32 +124,24 @@ static mt_status matrix_products(void *context)
     const step_bench *bench = context;
     mt_device *device = bench->device;
     const mt_parameters *parameters = bench->model->parameters;
-    mt_dtype dtype = bench->shape->dtype;
+    const void *x = bench->x->data, *dy = bench->dy->data;
+    void *result = bench->result->data;
     int64_t N = bench->shape->B * bench->shape->T;
     for (int i = 0; i < parameters->count; i++) {
         const mt_tensor *weight = &parameters->items[i]->tensor;
-        if (weight->rank != 2 || weight == bench->model->embed) {
+        if (!is_multiplied(bench, weight)) {
             continue;
         }
         int64_t out = weight->shape[0], in = weight->shape[1];
-        int64_t widest = in > out ? in : out;
-        mt_tape_reset(bench->products);
-        mt_tensor *x =
-            mt_tape_input(bench->products, dtype, 2, (int64_t[]){N, widest}, NULL, false);
-        mt_tensor *y =
-            mt_tape_input(bench->products, dtype, 2, (int64_t[]){N, widest}, NULL, false);
-        if (y == NULL) {
-            return mt_tape_status(bench->products);
-        }
         const void *W = weight->narrow != NULL ? weight->narrow : weight->data;
         const mt_matmul_args products[] = {
-            {false, true, N, out, in, 1.0, 0.0, x->data, W, y->data},  /* y = x W^T */
-            {false, false, N, in, out, 1.0, 0.0, y->data, W, x->data}, /* dx = dy W */
-            {true, false, out, in, N, 1.0, 0.0, y->data, x->data, weight->grad,
+            {false, true, N, out, in, 1.0, 0.0, x, W, result},   /* y = x W^T */
+            {false, false, N, in, out, 1.0, 0.0, dy, W, result}, /* dx = dy W */
+            {true, false, out, in, N, 1.0, 0.0, dy, x, weight->grad,
              .wide = true}, /* dW = dy^T x */
         };
         for (int p = 0; p < 3; p++) {
-            mt_status status = device->kernels[dtype]->matmul(device, &products[p]);
+            mt_status status = device->kernels[bench->shape->dtype]->matmul(device, &products[p]);
             if (status != MT_OK) {
                 return status;
             }
@@ -112,15 +164,13 @@ static mt_status open_step(mt_device *device, const bench_step_shape *shape, ste
     for (int64_t i = 0; i < n; i++) {
         bench->labels[i] = (int32_t)mt_random_below(&random, (uint64_t)shape->vocabulary);
     }
-    mt_status status = mt_tape_create(device, &bench->products);
-    return status == MT_OK ? mt_model_create(device, shape->dtype, &config, 1, &bench->model)
-                           : status;
+    return mt_model_create(device, shape->dtype, &config, 1, &bench->model);
 }
 
 static void close_step(step_bench *bench)
 {
     mt_model_destroy(bench->model);
-    mt_tape_destroy(bench->products);
+    mt_tape_destroy(bench->tape);
     free(bench->labels);
 }
 
@@ -152,6 +202,9 @@ mt_status bench_step(mt_device *device, const bench_step_shape *shape, long long
     mt_status status = open_step(device, shape, &bench);
     if (status == MT_OK) {
         status = time_step(&bench, false, repeat, &step);
+    }
+    if (status == MT_OK) {
+        status = open_products(&bench);
     }
     if (status == MT_OK) {
         status = bench_time(device, repeat, matrix_products, &bench, &products);
