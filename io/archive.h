@@ -73,7 +73,8 @@ void mt_archive_write_rows(mt_archive *archive);
  * what he leaves is added when they are written. */
 mt_chunk_sum *mt_archive_rows_sum(mt_archive *archive);
 
-/* Tells if rows and their sum, but a scalar's, may be filled in until the archive is closed. */
+/* Tells if the rows of the array that was begun, and their sum, may also be filled in after they
+ * were written, until the archive is closed. */
 bool mt_archive_keeps_rows(const mt_archive *archive);
 
 /* Writes an array that is in memory. */

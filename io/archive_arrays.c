@@ -121,7 +121,7 @@ mt_chunk_sum *mt_archive_rows_sum(mt_archive *archive)
 
 bool mt_archive_keeps_rows(const mt_archive *archive)
 {
-    return archive->saver != NULL;
+    return archive->saver != NULL && archive->array.rank > 0; /* HDF5 copies a scalar */
 }
 
 /* Lets HDF5 find a place for the last chunk. */

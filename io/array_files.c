@@ -74,7 +74,7 @@ static mt_status read_later(rows_to_read *later, const mt_read_rows *read)
         int64_t room = 2 * later->room + 64;
         mt_read_rows *items = realloc(later->items, (size_t)room * sizeof *items);
         if (items == NULL) {
-            return mt_fail(MT_ERROR_MEMORY, "no memory to write %" PRId64 " arrays", room);
+            return mt_fail(MT_ERROR_MEMORY, "no memory to write %s", read->array->name);
         }
         later->items = items;
         later->room = room;
@@ -87,19 +87,19 @@ static void write_array(mt_archive *archive, const char *group, const mt_array *
                         rows_to_read *later)
 {
     mt_read_rows read = {.array = array};
-    const bool at_once = !mt_archive_keeps_rows(archive) || array->rank == 0;
     mt_archive_begin_array(archive, group, array->name, array->dtype, array->rank, array->shape);
+    const bool may_wait = mt_archive_keeps_rows(archive);
     while ((read.values = mt_archive_next_rows(archive, &read.first, &read.rows)) != NULL) {
         read.sum = mt_archive_rows_sum(archive);
-        mt_archive_keep(archive,
-                        at_once ? mt_array_read(array, read.first, read.rows, read.values, read.sum)
-                                : read_later(later, &read));
+        mt_archive_keep(
+            archive, may_wait ? read_later(later, &read)
+                              : mt_array_read(array, read.first, read.rows, read.values, read.sum));
         mt_archive_write_rows(archive);
     }
 }
 
-/* HDF5 lays out all of them first, if it may: to go through their values takes what it works with
- * out of the caches. */
+/* HDF5 lays out all of them first, where their rows may come later: to go through these takes what
+ * it works with out of the caches. */
 void mt_archive_write_arrays(mt_archive *archive, const char *group, const mt_arrays *arrays)
 {
     rows_to_read later = {.items = NULL};

@@ -116,7 +116,7 @@ static mt_status walk_all(walked_rows *rows, int64_t n)
                                        mt_real_at(read->array->dtype, read->values, wrong));
         }
         if (read->sum != NULL) {
-            read->sum->taken = rows[i].bytes;
+            mt_fletcher32_took(read->sum, rows[i].bytes);
         }
     }
     return MT_OK;

@@ -81,10 +81,7 @@ bool mt_chunks_place(mt_chunks *chunks, const void *bytes, uint64_t at)
 /* Puts the checksum behind the values. */
 static void end_sum(mt_chunk *chunk)
 {
-    size_t taken = chunk->sum.taken, values = chunk->sum.size;
-    mt_fletcher32_add(&chunk->sum, taken, chunk->bytes + taken, values - taken);
-    chunk->sum.taken = values;
-    mt_fletcher32_end(&chunk->sum, chunk->bytes + values);
+    mt_fletcher32_end(&chunk->sum, chunk->bytes, chunk->bytes + chunk->sum.size);
 }
 
 mt_status mt_chunks_write(mt_chunks *chunks, mt_new_file *file)

@@ -9,13 +9,6 @@
  * second sum and r times its first: so parts are summed in whatever order. */
 #include "io/fletcher32.h"
 
-enum { MODULUS = 65535 };
-
-static uint64_t reduced(uint64_t sum)
-{
-    return sum > 0 ? (sum - 1) % MODULUS + 1 : 0;
-}
-
 void mt_fletcher32_begin(mt_chunk_sum *sum, size_t size)
 {
     atomic_init(&sum->first, 0);
@@ -27,9 +20,9 @@ void mt_fletcher32_begin(mt_chunk_sum *sum, size_t size)
 
 void mt_fletcher32_add_sums(mt_chunk_sum *sum, size_t from, size_t size, const uint64_t sums[2])
 {
-    uint64_t behind = (sum->size - from - size + 1) / 2;
+    uint64_t behind = mt_fletcher_reduced((sum->size - from - size + 1) / 2);
     atomic_fetch_add(&sum->first, sums[0]);
-    atomic_fetch_add(&sum->second, reduced(sums[1] + behind % MODULUS * sums[0]));
+    atomic_fetch_add(&sum->second, mt_fletcher_reduced(sums[1] + behind * sums[0]));
 }
 
 void mt_fletcher32_add(mt_chunk_sum *sum, size_t from, const void *bytes, size_t size)
@@ -39,11 +32,19 @@ void mt_fletcher32_add(mt_chunk_sum *sum, size_t from, const void *bytes, size_t
     mt_fletcher32_add_sums(sum, from, size, sums);
 }
 
-void mt_fletcher32_end(mt_chunk_sum *sum, char bytes[MT_CHECKSUM_BYTES])
+void mt_fletcher32_took(mt_chunk_sum *sum, size_t size)
 {
-    uint64_t checksum = reduced(sum->second * 256) << 16 | reduced(sum->first * 256);
+    sum->taken = size;
+}
+
+void mt_fletcher32_end(mt_chunk_sum *sum, const void *chunk, char checksum[MT_CHECKSUM_BYTES])
+{
+    mt_fletcher32_add(sum, sum->taken, (const char *)chunk + sum->taken, sum->size - sum->taken);
+    sum->taken = sum->size;
+    uint64_t both =
+        mt_fletcher_reduced(sum->second * 256) << 16 | mt_fletcher_reduced(sum->first * 256);
     for (int i = 0; i < MT_CHECKSUM_BYTES; i++) {
-        bytes[i] = (char)(checksum >> 8 * i);
+        checksum[i] = (char)(both >> 8 * i);
     }
 }
 
@@ -51,6 +52,5 @@ void mt_fletcher32(const void *bytes, size_t size, char checksum[MT_CHECKSUM_BYT
 {
     mt_chunk_sum sum;
     mt_fletcher32_begin(&sum, size);
-    mt_fletcher32_add(&sum, 0, bytes, size);
-    mt_fletcher32_end(&sum, checksum);
+    mt_fletcher32_end(&sum, bytes, checksum);
 }

@@ -18,7 +18,7 @@ void mt_fletcher32(const void *bytes, size_t size, char checksum[MT_CHECKSUM_BYT
 typedef struct mt_chunk_sum {
     _Atomic uint64_t first, second; /* Fletcher's two sums, modulo 65535 at the end */
     size_t size;                    /* of the chunk */
-    size_t taken;         /* who adds its first bytes notes here how many, for who adds the rest */
+    size_t taken;                   /* of its first bytes, which have all been added */
     mt_summed_copy *copy; /* that sums: found at the beginning, as it asks the environment */
 } mt_chunk_sum;
 
@@ -29,6 +29,11 @@ void mt_fletcher32_add(mt_chunk_sum *sum, size_t from, const void *bytes, size_t
 
 /* The same, where Fletcher's sums of the part are known (kernels/cpu/summed_copy.h). */
 void mt_fletcher32_add_sums(mt_chunk_sum *sum, size_t from, size_t size, const uint64_t sums[2]);
-void mt_fletcher32_end(mt_chunk_sum *sum, char bytes[MT_CHECKSUM_BYTES]);
+
+/* Notes that the chunk's first bytes have been added, for who adds the rest. */
+void mt_fletcher32_took(mt_chunk_sum *sum, size_t size);
+
+/* Adds the rest of the chunk, and tells the checksum. */
+void mt_fletcher32_end(mt_chunk_sum *sum, const void *chunk, char checksum[MT_CHECKSUM_BYTES]);
 
 #endif

@@ -52,14 +52,14 @@ mt_status mt_source_replace(mt_source *under, mt_arrays *arrays, mt_source **sou
 
 void mt_source_close(mt_source *source); /* NULL is allowed */
 
-/* Reads rows of an array from wherever its values are, fails if one is wrong
+/* Reads rows of an array of reals from wherever its values are, fails if one is wrong
  * (mt_array_fail_value), and adds them to the sum of a chunk, whose first bytes they are (NULL: of
  * none). */
 mt_status mt_array_read(const mt_array *array, int64_t first, int64_t rows, void *values,
                         mt_chunk_sum *sum);
 
-/* The same of many at once, whose parts threads share in one loop. It fails for the first wrong
- * value of the first of them that has one. */
+/* The same of many at once, of arrays of reals, whose parts threads share in one loop. It fails for
+ * the first wrong value of the first of them that has one. What it is given stays the caller's. */
 typedef struct mt_read_rows {
     const mt_array *array;
     int64_t first, rows;

@@ -30,17 +30,6 @@ static int has_f16c(void)
 }
 #endif
 
-#ifdef MT_CPU_HAS_AVX512
-DECLARE(avx512);
-
-static int has_avx512(void)
-{
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512cd") && has_f16c();
-}
-#endif
-
 #ifdef MT_CPU_HAS_AVX2
 DECLARE(avx2);
 
@@ -51,12 +40,23 @@ static int has_avx2(void)
 }
 #endif
 
+#ifdef MT_CPU_HAS_AVX512
+DECLARE(avx512);
+
+static int has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512cd") && has_avx2();
+}
+#endif
+
 static int always(void)
 {
     return 1;
 }
 
-/* The best first. */
+/* The best first: a processor that has one has all behind it. */
 static const mt_cpu_isa_build builds[] = {
 #ifdef MT_CPU_HAS_AVX512
     {"avx512", has_avx512, TABLES(avx512)},
@@ -82,27 +82,35 @@ static const mt_cpu_isa_build *best(void)
     return build;
 }
 
+/* The build that the environment names, or the best; NULL: it is not to be had here. */
+static const mt_cpu_isa_build *wanted(const char *name)
+{
+    const mt_cpu_isa_build *build = best();
+    if (name == NULL || name[0] == '\0') {
+        return build;
+    }
+    while (build < builds + BUILDS && strcmp(build->name, name) != 0) {
+        build++;
+    }
+    return build < builds + BUILDS ? build : NULL;
+}
+
 mt_status mt_cpu_choose_isa(const mt_cpu_isa_build **build)
 {
-    const char *wanted = getenv("MIXTAPE_ISA");
-    *build = best();
-    if (wanted == NULL || wanted[0] == '\0') {
-        return MT_OK;
+    const char *name = getenv("MIXTAPE_ISA");
+    *build = wanted(name);
+    if (*build == NULL) {
+        return mt_fail(MT_ERROR_INVALID,
+                       "cpu: MIXTAPE_ISA=%s is not to be had here (the best is %s)", name,
+                       best()->name);
     }
-    for (int i = 0; i < BUILDS; i++) {
-        if (strcmp(builds[i].name, wanted) == 0 && builds[i].supported()) {
-            *build = &builds[i];
-            return MT_OK;
-        }
-    }
-    return mt_fail(MT_ERROR_INVALID, "cpu: MIXTAPE_ISA=%s is not to be had here (the best is %s)",
-                   wanted, (*build)->name);
+    return MT_OK;
 }
 
 static const mt_cpu_isa_build *chosen(void)
 {
-    const mt_cpu_isa_build *build;
-    return mt_cpu_choose_isa(&build) == MT_OK ? build : best();
+    const mt_cpu_isa_build *build = wanted(getenv("MIXTAPE_ISA"));
+    return build != NULL ? build : best();
 }
 
 const char *mt_cpu_isa(void)

@@ -57,11 +57,6 @@ static inline uint64_t folded(uint64_t sum)
     return (sum & MODULUS) + (sum >> 16);
 }
 
-static inline uint64_t reduced(uint64_t sum)
-{
-    return sum > 0 ? (sum - 1) % MODULUS + 1 : 0;
-}
-
 /* ---- past the caches, which would read what is written over first ---- */
 
 static inline void put_stretch(unsigned char *to, const unsigned char *from, bool past)
@@ -74,12 +69,13 @@ static inline void put_stretch(unsigned char *to, const unsigned char *from, boo
         _mm256_stream_si256((void *)(to + i), _mm256_loadu_si256((const void *)(from + i)));
 #endif
     }
-#else
-    past = false;
-#endif
-    if (!past) {
-        memcpy(to, from, STRETCH_BYTES);
+    if (past) {
+        return;
     }
+#else
+    (void)past;
+#endif
+    memcpy(to, from, STRETCH_BYTES);
 }
 
 static inline void end_stretches(void)
@@ -94,7 +90,8 @@ typedef struct both_sums {
     uint64_t first, second;
 } both_sums;
 
-/* Whole stretches; returns how many bytes they are. */
+/* Whole stretches; returns how many bytes they are. A function of its own is made of it for each
+ * `summed`. */
 static inline size_t walk_stretches(size_t bytes, const unsigned char *from, unsigned char *to,
                                     real least, int *wrong, bool summed, both_sums *sums)
 {
@@ -106,7 +103,7 @@ static inline size_t walk_stretches(size_t bytes, const unsigned char *from, uns
     }
     for (; bytes - at >= STRETCH_BYTES; at += STRETCH_BYTES) {
         for (size_t line = 0; line < STRETCH_BYTES; line += LINE) {
-            __builtin_prefetch(from + at + AHEAD + line);
+            __builtin_prefetch((const void *)((uintptr_t)from + at + AHEAD + line));
         }
         *wrong |= outside((const void *)(from + at), STRETCH_REALS, least);
         if (summed) {
@@ -149,8 +146,8 @@ bool KERNEL(summed_copy)(size_t bytes, const void *from, void *to, double least,
     walk_rest(bytes - at, (const unsigned char *)from + at, copy != NULL ? copy + at : NULL, bound,
               &wrong, &both);
     if (sums != NULL) {
-        sums[0] = reduced(both.first);
-        sums[1] = reduced(both.second);
+        sums[0] = mt_fletcher_reduced(both.first);
+        sums[1] = mt_fletcher_reduced(both.second);
     }
     return wrong == 0;
 }

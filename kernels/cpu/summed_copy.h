@@ -17,7 +17,14 @@
 typedef bool mt_summed_copy(size_t bytes, const void *from, void *to, double least,
                             uint64_t sums[2]);
 
-/* The function for reals of a type, MT_F32 or MT_F64, in the build of the kernels at hand. */
+/* The function for reals of a type, MT_F32 or MT_F64, in the build of the kernels at hand: the best
+ * one where the environment names none that is to be had. */
 mt_summed_copy *mt_cpu_summed_copy(mt_dtype dtype);
+
+/* A sum modulo 65535, and 0 for 0 alone. */
+static inline uint64_t mt_fletcher_reduced(uint64_t sum)
+{
+    return sum > 0 ? (sum - 1) % 65535 + 1 : 0;
+}
 
 #endif

@@ -25,17 +25,20 @@ static void plain_fletcher32(const unsigned char *bytes, size_t size, char sum[M
     }
 }
 
-/* In parts of so many bytes, the last one first. */
+/* In parts of so many bytes, the last one at the end, those before it from the second last to the
+ * first. */
 static void sum_backwards(const unsigned char *bytes, size_t size, size_t part,
                           char checksum[MT_CHECKSUM_BYTES])
 {
     mt_chunk_sum sum;
+    size_t before = size > 0 ? (size - 1) / part : 0;
     mt_fletcher32_begin(&sum, size);
-    for (size_t parts = (size + part - 1) / part; parts > 0; parts--) {
+    for (size_t parts = before; parts > 0; parts--) {
         size_t from = (parts - 1) * part;
-        mt_fletcher32_add(&sum, from, bytes + from, size - from < part ? size - from : part);
+        mt_fletcher32_add(&sum, from, bytes + from, part);
     }
-    mt_fletcher32_end(&sum, checksum);
+    mt_fletcher32_took(&sum, before * part);
+    mt_fletcher32_end(&sum, bytes, checksum);
 }
 
 START_TEST(test_the_checksum_is_that_of_its_formula)

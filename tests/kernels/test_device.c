@@ -187,6 +187,9 @@ START_TEST(test_isa_can_be_lowered_and_a_foreign_one_is_refused)
     setenv("MIXTAPE_ISA", "sse9", 1);
     assert_fails_with(mt_device_open("cpu", &device), MT_ERROR_INVALID, "sse9");
     ck_assert_ptr_null(device);
+    assert_fails_with(mt_device_open("abacus", &device), MT_ERROR_INVALID, "abacus");
+    ck_assert_ptr_nonnull(mt_cpu_isa()); /* which says nothing of sse9 */
+    ck_assert_ptr_nonnull(strstr(mt_error_message(), "abacus"));
     setenv("MIXTAPE_ISA", "", 1);
     assert_ok(mt_device_open("cpu", &device));
     mt_device_close(device);
