@@ -2,7 +2,6 @@
 #include "io/file.h"
 #include "io/weights_file.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 static mt_status list_arrays(mt_weights_file *file, mt_find_tensor *find, const void *context,

@@ -35,10 +35,15 @@ void mt_blas_restore(int before)
     }
 }
 
-static void find_openmp(void)
+bool mt_blas_is_on_openmp(void)
 {
     enum { ON_OPENMP = 2 };
-    if (openblas_get_parallel() == ON_OPENMP) {
+    return openblas_get_parallel() == ON_OPENMP;
+}
+
+static void find_openmp(void)
+{
+    if (mt_blas_is_on_openmp()) {
         void *get = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
         void *set = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
         memcpy(&get_openmp_threads, &get, sizeof get);

@@ -18,6 +18,9 @@ void mt_blas_leave(void);
 /* How many of so many threads may multiply at once for a device: 1 at least. */
 int mt_blas_threads(int wanted);
 
+/* Tells if OpenBLAS is a build whose threads are OpenMP's; also before it has started. */
+bool mt_blas_is_on_openmp(void);
+
 /* The processor whose kernels OpenBLAS runs, by its name for it, as "SkylakeX". */
 const char *mt_blas_kernels(void);
 

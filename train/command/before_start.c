@@ -23,19 +23,19 @@ static long number_in(char **environment, const char *name)
     return 0;
 }
 
-/* The threads that OpenBLAS will make. */
+/* The most threads that OpenBLAS may make. What its own variables ask for goes before what OpenMP's
+ * does; but on OpenMP its older versions, as Debian 12's, look at that one alone. */
 static int blas_threads(char **environment)
 {
-    static const char *const names[] = {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS",
-                                        "OMP_NUM_THREADS"};
     cpu_set_t cpus;
-    int most = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-    long asked = 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names && asked <= 0; i++) {
-        asked = number_in(environment, names[i]);
-    }
-    most = most < MOST_THREADS ? most : MOST_THREADS;
-    return asked > 0 && asked < most ? (int)asked : most;
+    long all = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+    long own = number_in(environment, "OPENBLAS_NUM_THREADS");
+    long openmp = number_in(environment, "OMP_NUM_THREADS");
+    own = own > 0 ? own : number_in(environment, "GOTO_NUM_THREADS");
+    openmp = openmp > 0 ? openmp : all;
+    all = all < MOST_THREADS ? all : MOST_THREADS;
+    long asked = own > 0 && (own > openmp || !mt_blas_is_on_openmp()) ? own : openmp;
+    return (int)(asked < all ? asked : all);
 }
 
 static void check_address_space(int argc, char **argv, char **environment)
@@ -44,10 +44,11 @@ static void check_address_space(int argc, char **argv, char **environment)
     (void)argv;
     int buffers = blas_threads(environment);
     if (!mt_blas_can_map(buffers)) {
-        dprintf(STDERR_FILENO,
-                "mixtape: no address space for OpenBLAS: %d buffers of %d MiB, one for each of its "
-                "threads (OPENBLAS_NUM_THREADS; ulimit -v, ulimit -d)\n",
-                buffers, MT_BLAS_BUFFER_MIB);
+        dprintf(
+            STDERR_FILENO,
+            "mixtape: no address space for OpenBLAS: %d buffer%s of %d MiB, one for each of its "
+            "threads (OMP_NUM_THREADS; ulimit -v, ulimit -d)\n",
+            buffers, buffers == 1 ? "" : "s", MT_BLAS_BUFFER_MIB);
         _exit(EXIT_FAILED);
     }
 }

@@ -116,10 +116,11 @@ class AddressSpaceTest(test_command.CommandTest):
 
     TRAIN = ["train", "copy", *SMALL, "--size", "64", "--steps", "1", "--threads", "8"]
 
-    def limited(self, limit, mebibytes, *verb):
+    def limited(self, limit, mebibytes, *verb, **variables):
         """The status and standard error of a verb; one that hangs fails by CTest's timeout."""
         process = subprocess.run(
             [MIXTAPE, *verb], cwd=self.folder.name, text=True, capture_output=True,
+            env={**os.environ, **variables},
             preexec_fn=lambda: resource.setrlimit(limit, (mebibytes << 20, mebibytes << 20)))
         return process.returncode, process.stderr
 
@@ -133,6 +134,16 @@ class AddressSpaceTest(test_command.CommandTest):
                     self.assertIn(status, (0, 1), (mebibytes, verb, message))
                     if status == 1:
                         self.assertRegex(message, "mixtape: .*(address space|memory)")
+
+    def test_fewer_threads_of_openblas_need_less_and_none_of_its_variables_makes_it_hang(self):
+        self.run_command(*self.TRAIN, "--out", "run")
+        for name in "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS":
+            for mebibytes in (200, 250, 300, 330, 350, 450):
+                status, message = self.limited(resource.RLIMIT_AS, mebibytes, "info", "run",
+                                               **{name: "1"})
+                if status != 0:
+                    self.assertRegex(message, "no address space for OpenBLAS: [0-9]+ buffers? of ")
+        self.assertEqual(status, 0, message)
 
     def test_a_stack_is_large_enough_or_its_size_is_told(self):
         self.run_command(*self.TRAIN, "--out", "run")
@@ -151,7 +162,7 @@ class AddressSpaceTest(test_command.CommandTest):
     def test_openblas_that_could_not_start_is_told(self):
         status, message = self.limited(resource.RLIMIT_DATA, 100, "info", "run")
         self.assertEqual(status, 1)
-        self.assertRegex(message, r"^mixtape: no address space for OpenBLAS: \d+ buffers of ")
+        self.assertRegex(message, r"^mixtape: no address space for OpenBLAS: \d+ buffers? of ")
 
 
 class FewFilesAndProcessesTest(RunTest):
